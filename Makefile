@@ -1,0 +1,46 @@
+# Two commands on a machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint kill-test bench lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+.venv/done: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv/done ## run a real job against the embedded sandbox, and show its report
+	$(BIN)/python -m etl.demo .etl/demo
+	$(BIN)/cio-etl check jobs/demo.yaml
+	@# 3: done, some rows rejected. The demo's data has the dirt of real exports.
+	$(BIN)/cio-etl run jobs/demo.yaml --sandbox || test $$? -eq 3
+
+lint: .venv/done ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## ruff, mypy and every test
+	$(BIN)/pytest
+
+kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 20 minutes)
+	$(BIN)/python -m tests.killing --kills 200
+
+.venv-bench/done: tests/benchmarks/constraints.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/benchmarks/constraints.txt
+	@touch $@
+
+bench: .venv/done .venv-bench/done ## the whole command beside what else a user could take, in ratios
+	$(BIN)/python -m tests.benchmarks.run
+
+lock: ## pin every dependency anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o constraints.txt
+
+clean: ## remove what was built
+	rm -rf .venv .venv-bench .etl .pytest_cache .mypy_cache .ruff_cache

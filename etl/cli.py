@@ -1,0 +1,274 @@
+"""The door: commands, options, what is printed, and the exit code. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from pydantic import SecretStr
+from rich.console import Console
+
+from etl.errors import ConfigError, EtlError
+from etl.model import Job, Report
+
+EXIT_CODES = """\b
+Exit codes:
+  0  every row accepted               65  source unreadable, damaged or changed underneath
+  1  a bug of ours; state intact      69  Customer.io out of reach; run again to go on
+  2  wrong command line               74  state or disk failed; mend it and run again
+  3  done, some rows rejected         75  another run holds this job
+  4  too many rejects; stopped        77  credentials refused
+  130, 143  stopped by a signal       78  job file wrong, or changed since the run began
+"""
+
+JOB = click.argument("job", type=click.Path(path_type=Path))
+STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
+JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("cio-etl"), prog_name="cio-etl")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look on stderr.")
+@click.option("--debug", is_flag=True, help="Log more: every retry.")
+def cli(log_format: str, debug: bool) -> None:
+    """Loads files into Customer.io: mapped, checked, in order, resumable."""
+    _log_to_stderr(log_format, debug)
+
+
+@cli.command()
+@JOB
+@STEP
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
+@click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
+@click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
+@click.option("--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal.")
+@JSON
+def run(
+    job: Path, steps: tuple[str, ...], limit: int | None, restart: bool, sandbox: bool, grace: float, as_json: bool
+) -> None:
+    """Run JOB, or go on with its unfinished run."""
+    from etl.report import Progress
+    from etl.resume import Options
+    from etl.run import run_folder, run_job
+    from etl.signals import Signals
+
+    loaded = _loaded(job, steps, secrets=not sandbox)
+    command = _command("run", job, *(f"--step={name}" for name in steps), *([f"--limit={limit}"] if limit else []))
+    console = Console(stderr=True)
+    progress = Progress(console, live=console.is_terminal and not as_json)
+    with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
+        options = Options(limit, restart or sandbox, grace)
+        try:
+            report = run_job(target, options, command, signals, progress)
+        except EtlError as error:
+            if error.resumable:
+                error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+            raise
+        _show(report, as_json, str(run_folder(target, report.run_id)))
+    raise SystemExit(report.exit_code)
+
+
+@cli.command()
+@JOB
+@STEP
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
+@JSON
+def validate(job: Path, steps: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Dry run: read, map, check and pack every row of JOB; send nothing."""
+    from etl.rehearse import validate as rehearse
+
+    loaded = _loaded(job, steps, secrets=False)
+    report = rehearse(loaded, loaded.steps, limit)
+    _show(report, as_json, None)
+    raise SystemExit(report.exit_code)
+
+
+@cli.command()
+@click.argument("jobs", type=click.Path(path_type=Path), nargs=-1, required=True)
+def check(jobs: tuple[Path, ...]) -> None:
+    """Check job files, their mappings and the mappings' examples; no data is read, nothing is sent."""
+    from etl.config import load_job
+    from etl.rehearse import check_examples
+
+    problems = []
+    for path in jobs:
+        try:
+            loaded = load_job(path, secrets=False)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        mappings = {step.mapping.file: step.mapping for step in loaded.steps}
+        problems += [problem for mapping in mappings.values() for problem in check_examples(mapping)]
+        examples = sum(len(mapping.examples) for mapping in mappings.values())
+        click.echo(f"{path}: {len(loaded.steps)} steps, {len(mappings)} mappings, {examples} examples")
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+
+
+@cli.command()
+@JOB
+@STEP
+@click.option("-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step.")
+def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
+    """Print the payloads of the first rows of JOB, one JSON line each."""
+    from etl.rehearse import preview as first_rows
+
+    for step in _loaded(job, steps, secrets=False).steps:
+        for shown in first_rows(step, rows):
+            click.echo(json.dumps({"step": step.name, **shown}, ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("job", type=click.Path(path_type=Path), required=False)
+@click.option("--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]")
+@JSON
+def status(job: Path | None, state: Path | None, as_json: bool) -> None:
+    """The runs of JOB, or of every job in the state folder, and what `run` would do next."""
+    from etl.config import load_job
+    from etl.status import job_status, runs_status
+
+    if job is not None:
+        loaded = load_job(job, secrets=False)
+        job_status(loaded, _command("run", job), as_json)
+    else:
+        runs_status(state or Path(os.environ.get("ETL_STATE", ".etl")), as_json)
+
+
+@cli.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="A .csv, .parquet or .ndjson file.")
+@click.option("--state", type=click.Path(path_type=Path), help="The state folder. [default: .etl]")
+def rejects(run_id: str, out: Path, state: Path | None) -> None:
+    """Write the rejected rows of RUN, with reasons and their source's columns."""
+    from etl.config import load_job
+    from etl.rejects import export, rejected_rows
+    from etl.state import open_store
+
+    store = open_store(state or Path(os.environ.get("ETL_STATE", ".etl")))
+    found = store.run(run_id)
+    if found is None:
+        raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
+    with contextlib.suppress(ConfigError):
+        rows, notes = rejected_rows(store, found, load_job(Path(found.job_file), secrets=False))
+    try:
+        export(rows, out)
+    except (ValueError, OSError) as error:
+        raise click.UsageError(error.strerror or str(error) if isinstance(error, OSError) else str(error)) from None
+    for note in notes:
+        click.echo(note, err=True)
+    click.echo(f"{rows.height} rejected rows in {out}")
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+def sandbox(host: str, port: int) -> None:
+    """Serve a local Customer.io to rehearse against, until Ctrl-C."""
+    from etl.sandbox import serve
+
+    def announce(url: str) -> None:
+        click.echo(f"Customer.io sandbox on {url}  (site id, API key and App key: sandbox)")
+        click.echo(f"  a job goes there with   destination.base_url: {url}")
+
+    try:
+        serve(host, port, announce=announce)
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
+    try:
+        cli.main(arguments, standalone_mode=False, prog_name="cio-etl")
+    except SystemExit as end:
+        return int(end.code or 0)
+    except EtlError as error:
+        click.echo(str(error), err=True)
+        if error.remedy:
+            click.echo(error.remedy, err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has left: nothing to tell
+        return 0
+    except Exception as error:
+        # frames only: the error's own words may hold values
+        frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        click.echo(f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact", err=True)
+        click.echo("run the same command again to go on, and please report this line", err=True)
+        return 1
+    return 0
+
+
+def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
+    from etl.config import load_job
+    from etl.run import chosen
+
+    job = load_job(path, secrets=secrets)
+    known = {name for step in job.steps for name in (step.name, step.name.split("/")[0])}
+    if unknown := [name for name in steps if name not in known]:
+        raise click.UsageError(f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}")
+    return replace(job, steps=chosen(job, steps))
+
+
+@contextlib.contextmanager
+def _rehearsal(job: Job) -> Iterator[Job]:
+    """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
+    from etl.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        secret = SecretStr("sandbox")
+        target = replace(job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret)
+        yield replace(job, name=f"{job.name}.sandbox", destination=target)
+        stats: dict[str, Any] = sandbox.stats()
+        click.echo(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
+
+
+def _show(report: Report, as_json: bool, where: str | None) -> None:
+    from etl.report import show
+    from etl.report.files import as_json as content
+    from etl.transform.checks import REASONS
+
+    if as_json:
+        click.echo(json.dumps(content(report), ensure_ascii=False))
+    else:
+        show(report, Console(soft_wrap=True), REASONS, where)
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["cio-etl", *(str(word) for word in words)])
+
+
+def _log_to_stderr(log_format: str, debug: bool) -> None:
+    render: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # at debug they write headers, and so the key
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""YAML in, a checked Job out: every fault of the job and its mappings at once, with file, line and what to do.
+
+`load_job` reads a job and its mappings, `load_mapping` one mapping. `canonical`, `digest` and `describe_change` say
+what a mapping means and what changed between two of them. The environment is read here and nowhere else.
+"""
+
+from etl.config.job import load_job
+from etl.config.mapping import load_mapping
+from etl.config.meaning import canonical, describe_change, digest
+
+__all__ = ["canonical", "describe_change", "digest", "load_job", "load_mapping"]

@@ -1,0 +1,98 @@
+"""What does a reference in a job stand for?
+
+`${NAME}` is an environment variable, `${NAME:-default}` one that may be unset or empty, `${file:/run/secrets/key}` the
+content of a file without its last line break. No message holds what a reference stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+MAX_FILE_BYTES = 65_536
+
+_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+def resolve(text: str, environ: Mapping[str, str]) -> str:
+    """The text with its references replaced, once: what comes out is not looked at again.
+
+    Raises ValueError with what to do; it names variables and files, never their content.
+    """
+    if "${" in _REFERENCE.sub("", text):
+        raise ValueError("`${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
+    return _REFERENCE.sub(lambda found: _meaning(found[1], environ), text)
+
+
+def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
+    """A secret, which is written as one reference and nothing else. `environ` None: the writing is checked only.
+
+    Raises ValueError with what to do.
+    """
+    reference = _REFERENCE.fullmatch(raw) if isinstance(raw, str) else None
+    if reference is None:
+        raise ValueError(
+            "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+        )
+    if ":-" in reference[1] and not reference[1].startswith("file:"):
+        raise ValueError("secrets are references only: a default would be one in plain sight; leave it out")
+    if environ is None:
+        _well_formed(reference[1])
+        return ""
+    value = _meaning(reference[1], environ)
+    if not value:
+        raise ValueError(f"{_subject(reference[1])} is empty")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{_subject(reference[1])} holds white space or signs that no key has; copy it anew")
+    return value
+
+
+def _well_formed(inside: str) -> re.Match[str] | None:
+    """The parts of a variable reference; None for a file. Raises ValueError for anything else."""
+    if inside.startswith("file:") and len(inside) > len("file:"):
+        return None
+    if (found := _VARIABLE.fullmatch(inside)) is None:
+        raise ValueError("not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
+    return found
+
+
+def _meaning(inside: str, environ: Mapping[str, str]) -> str:
+    variable = _well_formed(inside)
+    if variable is None:
+        return _content(Path(inside.removeprefix("file:")))
+    name, default = variable[1], variable[2]
+    if value := environ.get(name, ""):
+        return value
+    if default is not None:
+        return default
+    if name in environ:
+        return ""
+    raise ValueError(
+        f"the environment variable {name} is not set; set it, or give it a default, ${{{name}:-…}}, if it is no secret"
+    )
+
+
+def _content(path: Path) -> str:
+    if not os.path.isfile(path):
+        raise ValueError(f"no file {str(path)!r}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"the file {str(path)!r} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"the file {str(path)!r} is larger than {MAX_FILE_BYTES:,} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {str(path)!r} is not UTF-8") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _subject(inside: str) -> str:
+    if inside.startswith("file:"):
+        return f"the file {inside.removeprefix('file:')!r}"
+    return f"the environment variable {inside}"

@@ -1,0 +1,133 @@
+"""Every way this program can fail, grouped by who must act.
+
+    EtlError                                        exit
+    ├── ConfigError          author of the YAML      78
+    ├── ChangedSinceStart    author of the YAML      78
+    ├── SourceError          owner of the data       65
+    ├── TooManyRejects       owner of the data        4
+    ├── CredentialsRefused   keeper of the keys      77
+    ├── WrongDestination     keeper of the keys      78
+    ├── DestinationUnavailable  Customer.io, network 69
+    ├── StateError           this machine            74
+    ├── JobLocked            this machine            75
+    ├── Interrupted          this machine       130/143
+    └── CountsDisagree       us: a bug                1
+
+A docstring is the message; its `{names}` are filled in by the keyword arguments. The first line on stderr is the
+message, the second the remedy. No message ever holds a value of the data or a secret: positions and names only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class EtlError(Exception):
+    """{what}"""
+
+    exit_code: ClassVar[int] = 1
+    resumable: ClassVar[bool] = False
+    remedy: str = ""
+
+    def __init__(self, remedy: str = "", **facts: object) -> None:
+        self.facts = facts
+        if remedy:
+            self.remedy = remedy
+        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a YAML file: where, what, and what to do about it."""
+
+    file: str
+    line: int | None  # 1-based; None when the problem has no place in the file
+    path: str  # dotted path of the key, "" for the whole file
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigError(EtlError):
+    """{what}"""
+
+    exit_code = 78
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(what="\n".join(str(problem) for problem in self.problems))
+
+
+class ChangedSinceStart(EtlError):
+    """run {run_id} was interrupted and cannot go on: {changes}"""
+
+    exit_code = 78
+
+
+class SourceError(EtlError):
+    """{place}: {what}"""
+
+    exit_code = 65
+    resumable = True
+
+
+class TooManyRejects(EtlError):
+    """{rejected} rows rejected, more than max_rejects allows ({limit}); the most frequent: {most}"""
+
+    exit_code = 4
+    resumable = True
+
+
+class CredentialsRefused(EtlError):
+    """{host} refused the credentials (HTTP {status})"""
+
+    exit_code = 77
+    resumable = True
+
+
+class WrongDestination(EtlError):
+    """{host} is not the Track API: {what}"""
+
+    exit_code = 78
+    resumable = True
+
+
+class DestinationUnavailable(EtlError):
+    """{host} took no batch for {seconds} s; the last answer: {reason}"""
+
+    exit_code = 69
+    resumable = True
+
+
+class StateError(EtlError):
+    """{place}: {what}"""
+
+    exit_code = 74
+    resumable = True
+
+
+class JobLocked(EtlError):
+    """another run holds the job {job}: process {pid} on {host}, since {since}"""
+
+    exit_code = 75
+
+
+class Interrupted(EtlError):
+    """stopped by {signal}"""
+
+    resumable = True
+
+    def __init__(self, signal: str, remedy: str = "") -> None:
+        self.exit_code = {"SIGINT": 130}.get(signal, 143)  # type: ignore[misc]
+        super().__init__(remedy, signal=signal)
+
+
+class CountsDisagree(EtlError):
+    """step {step}: {rows_read} rows read, but {counted} accepted, rejected or skipped; this is a bug, please report it"""
+
+    exit_code = 1

@@ -1,0 +1,17 @@
+"""Rows out: items are packed into bodies, and each lane sends its own, one at a time, until they are settled.
+
+pack.py     items -> batches (bytes, filled to the API's limit)
+lanes.py    batches -> threads, one a lane; what is settled goes to the state
+deliver.py  one batch -> what became of it: retries, splits, rejects
+retry.py    how long to wait, and when to give up
+pace.py     when the next request may start
+wire.py     one connection: bytes out, an answer back, a deadline on both
+destinations/  what the API is asked and what its answers mean: pure functions
+"""
+
+from etl.load.lanes import Lanes
+from etl.load.pace import Pace
+from etl.load.pack import Packer
+from etl.load.wire import resolve
+
+__all__ = ["Lanes", "Pace", "Packer", "resolve"]

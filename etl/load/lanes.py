@@ -1,0 +1,220 @@
+"""Who sends what, and when is it settled? A lane is a thread, a connection, and at most one batch in flight.
+
+A lane's round: announce the next batch together with what became of the one before (one commit), send it, go on.
+So whatever moment a run is killed at, at most one batch a lane has been sent and not acknowledged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+import numpy as np
+import structlog
+
+from etl.errors import Interrupted
+from etl.load import retry
+from etl.load.deliver import Delivery, deliver
+from etl.load.pace import Pace
+from etl.load.wire import Deadlines, Wire, tls_context
+from etl.model import Batch, Destination, LaneMark, Reject, Retry, Verdict
+
+log = structlog.get_logger()
+
+FRAMES_AHEAD = 2  # lists of batches that may wait for a lane
+NEXT_BATCH_S = 0.02  # what an acknowledgement waits for the next announcement, to share its commit
+ABANDONED_S = 0.5  # after a second signal: long enough for acknowledgements that are in to be committed
+WORTH_A_WARNING_S = 10.0  # shorter waits are the weather; the report counts them
+
+Commit = Callable[[LaneMark, Sequence[Reject]], None]  # returns when it is on the disk; raises StateError
+
+
+class Drained(Exception):
+    """The lane was asked to stop between two attempts; its batch stays unacknowledged."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One lane at work: its mark as committed, and the batches that wait for it."""
+
+    mark: LaneMark
+    sent_before: int  # rows up to here may have been sent by the run that was killed
+    waiting: queue.Queue[list[Batch] | None]
+
+
+class Lanes:
+    """All lanes of a step: `put` batches, `finish`, and read `marks` at any time.
+
+    After `drain` the lanes stop when the exchange under way is over; what they have not acknowledged is sent by the
+    next run. So they do when the `with` block is left by an exception. The first error of a lane stops all of them,
+    and `finish` raises it. Neither waits longer than `grace_s` for lanes that were asked to stop.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        pace: Pace,
+        marks: Sequence[LaneMark],
+        commit: Commit,
+        too_large: Callable[[int], None],
+        grace_s: float,
+    ) -> None:
+        self._destination = destination
+        self._pace = pace
+        self._commit = commit
+        self._too_large = too_large
+        self._grace_s = grace_s
+        self._draining = threading.Event()
+        self._error: BaseException | None = None
+        self._deadlines = Deadlines()
+        self._lanes = [Lane(mark, mark.sending_through, queue.Queue(FRAMES_AHEAD)) for mark in marks]
+        tls = tls_context(destination)
+        self._threads = [
+            threading.Thread(target=self._work, args=(lane, tls), name=f"lane-{lane.mark.lane}", daemon=True)
+            for lane in self._lanes
+        ]
+
+    def __enter__(self) -> Lanes:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None:
+            self._draining.set()
+            self._wait(ABANDONED_S if isinstance(error, Interrupted) else self._grace_s)
+        self._deadlines.close()
+
+    @property
+    def marks(self) -> list[LaneMark]:
+        return [lane.mark for lane in self._lanes]
+
+    def put(self, batches: Mapping[int, list[Batch]]) -> bool:
+        """Hands every lane its batches; waits while a lane is behind. False when the lanes have stopped."""
+        return all(self._put(self._lanes[number], own) for number, own in batches.items()) and not self._draining.is_set()
+
+    def _put(self, lane: Lane, own: list[Batch] | None) -> bool:
+        while not self._draining.is_set():
+            with contextlib.suppress(queue.Full):
+                lane.waiting.put(own, timeout=0.1)
+                return True
+        return False
+
+    def drain(self) -> None:
+        """Asks every lane to stop; returns at once."""
+        self._draining.set()
+
+    def finish(self) -> None:
+        """Waits until every batch is settled, or, once asked to stop, for the grace. Raises the first error of a lane."""
+        for lane in self._lanes:
+            self._put(lane, None)
+        while any(thread.is_alive() for thread in self._threads) and not self._draining.wait(0.02):
+            pass
+        self._wait(self._grace_s)
+        if self._error is not None:
+            raise self._error
+
+    def _wait(self, patience_s: float) -> None:
+        deadline = time.monotonic() + patience_s
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < deadline:
+                thread.join(0.1)  # short: the main thread is the one that hears signals
+
+    # ---- what runs in a lane's thread
+
+    def _work(self, lane: Lane, tls: ssl.SSLContext) -> None:
+        wire = Wire(self._destination, tls, self._deadlines)
+        try:
+            self._send_all(lane, wire)
+        except Drained:
+            pass
+        except BaseException as error:
+            self._error = self._error or error
+            self._draining.set()
+        finally:
+            wire.close()
+
+    def _send_all(self, lane: Lane, wire: Wire) -> None:
+        settled: tuple[LaneMark, Sequence[Reject]] | None = None
+        while (batches := self._next(lane, settled is not None)) is not None:
+            if not batches and settled is not None:
+                self._save(lane, *settled)
+                settled = None
+            for batch in batches:
+                if self._draining.is_set():
+                    break
+                mark, rejects = settled or (lane.mark, ())
+                self._save(lane, replace(mark, sending_through=max(batch.through, mark.sending_through)), rejects)
+                settled = None
+                settled = self._settle(lane, batch, wire)
+        if settled is not None:
+            self._save(lane, *settled)
+
+    def _next(self, lane: Lane, hurry: bool) -> list[Batch] | None:
+        """The lane's next batches; None at the end; [] when there are none yet and an acknowledgement waits."""
+        began = time.monotonic()
+        while not self._draining.is_set():
+            try:
+                return lane.waiting.get(timeout=NEXT_BATCH_S if hurry else 0.1)
+            except queue.Empty:
+                if hurry and time.monotonic() - began >= NEXT_BATCH_S:
+                    return []
+        return None
+
+    def _save(self, lane: Lane, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+        self._commit(mark, rejects)
+        lane.mark = mark
+
+    def _settle(self, lane: Lane, batch: Batch, wire: Wire) -> tuple[LaneMark, Sequence[Reject]]:
+        """The lane's mark when `batch` is acknowledged, and its rejects."""
+
+        def persist(attempt: Callable[[], Verdict], again: Callable[[Retry, float], None]) -> Verdict:
+            return retry.persist(
+                attempt,
+                budget_s=self._destination.batch_budget_s,
+                now=time.monotonic,
+                sleep=self._sleep,
+                before_sleep=lambda verdict, wait_s: self._before_sleep(lane, verdict, wait_s, again),
+            )
+
+        def post(body: bytes, items: int) -> Verdict:
+            self._pace.turn(self._sleep)
+            return wire.post(body, items)
+
+        delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)
+        return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects)
+
+    def _before_sleep(self, lane: Lane, verdict: Retry, wait_s: float, again: Callable[[Retry, float], None]) -> None:
+        self._pace.slow_down(verdict.after_s)
+        tell = log.warning if wait_s >= WORTH_A_WARNING_S else log.debug
+        tell("batch_delayed", lane=lane.mark.lane, reason=verdict.reason, wait_s=round(wait_s, 2))
+        again(verdict, wait_s)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._draining.wait(seconds):
+            raise Drained
+
+
+def _after(lane: Lane, batch: Batch, delivery: Delivery) -> LaneMark:
+    """The lane's mark once `batch` is settled as `delivery` says."""
+    before = lane.mark
+    resent = int(np.searchsorted(batch.positions, lane.sent_before, side="right"))
+    return replace(
+        before,
+        acked_through=batch.through,
+        sending_through=max(batch.through, before.sending_through),
+        accepted=before.accepted + len(batch.positions) - len(delivery.rejects),
+        rejected=before.rejected + len(batch.rejects) + len(delivery.rejects),
+        skipped=before.skipped + batch.skipped,
+        possibly_sent_twice=before.possibly_sent_twice + max(resent, delivery.ambiguous),
+        batches=before.batches + bool(batch.body),
+        requests=before.requests + delivery.requests,
+        retries=before.retries + delivery.retries,
+        bytes_sent=before.bytes_sent + delivery.bytes_sent,
+    )

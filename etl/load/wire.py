@@ -1,0 +1,204 @@
+"""How do bytes get there, and an answer back? One connection a lane, a deadline on the whole exchange, no surprises."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from etl.errors import DestinationUnavailable, WrongDestination
+from etl.load.destinations import track
+from etl.model import Destination, Retry, Stop, Verdict
+
+CONNECT_S = 10.0
+MAX_ANSWER_BYTES = 1_000_000  # an answer with an error for each of 1,500 items has some 200 kB
+KEEP_ALIVE_S = 55.0  # below the 60 s after which a half-open connection would go unnoticed
+WATCH_EVERY_S = 0.25
+
+
+class Deadlines:
+    """Cuts every exchange that outlives its deadline: httpx's time-outs bound each read and write, not their sum."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[Wire, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @contextlib.contextmanager
+    def during(self, wire: Wire, seconds: float) -> Iterator[None]:
+        with self._lock:
+            self._running[wire] = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.pop(wire, None)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(WATCH_EVERY_S):
+            with self._lock:
+                for wire in [wire for wire, deadline in self._running.items() if time.monotonic() > deadline]:
+                    del self._running[wire]
+                    wire.cut()
+
+
+class Wire:
+    """A connection to the destination that takes one exchange at a time."""
+
+    def __init__(self, destination: Destination, tls: ssl.SSLContext, deadlines: Deadlines) -> None:
+        self.host = urlsplit(destination.base_url).netloc
+        self._deadlines = deadlines
+        self._deadline_s = destination.attempt_deadline_s
+        self._socket: socket.socket | None = None
+        self._overdue = False
+        credentials = f"{destination.site_id.get_secret_value()}:{destination.api_key.get_secret_value()}"
+        self._client = httpx.Client(
+            base_url=destination.base_url,
+            headers={
+                "Authorization": "Basic " + b64encode(credentials.encode()).decode("ascii"),
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "cio-etl",
+            },
+            timeout=httpx.Timeout(self._deadline_s, connect=min(CONNECT_S, self._deadline_s)),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S),
+            verify=tls,
+            trust_env=False,  # no proxy and no .netrc of the environment sees the credentials
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def cut(self) -> None:
+        """Ends the exchange under way, from another thread."""
+        self._overdue = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # the plain socket's shutdown: TLS's own would touch what the sending thread is using
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def post(self, body: bytes, items: int) -> Verdict:
+        """Sends one batch once; what came of it, every failure of the way there included."""
+        return self._exchange("POST", track.PATH, body, lambda *answer: track.judge(*answer, items, self.host))
+
+    def get(self, path: str, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
+        return self._exchange("GET", path, None, read)
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, read: Callable[[int, httpx.Headers, bytes], Verdict]
+    ) -> Verdict:
+        self._overdue = False
+        try:
+            with (
+                self._deadlines.during(self, self._deadline_s),
+                self._client.stream(method, path, content=body, extensions={"trace": self._trace}) as response,
+            ):
+                answer = bytearray()
+                for piece in response.iter_bytes():
+                    answer += piece
+                    if len(answer) > MAX_ANSWER_BYTES:
+                        return Retry(f"HTTP {response.status_code} with an endless body", ambiguous=True)
+            return read(response.status_code, response.headers, bytes(answer))
+        except httpx.ConnectError as error:
+            return _unconnected(error, self.host)
+        except (httpx.ConnectTimeout, httpx.PoolTimeout):
+            return Retry("no connection in time")
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            why = f"no answer within {self._deadline_s:g} s" if self._overdue else _spoken(error)
+            return Retry(why, ambiguous=True)
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+
+
+def _spoken(error: Exception) -> str:
+    """The kind of a failure in words, without what its message may hold."""
+    words = {
+        httpx.ReadTimeout: "no answer in time",
+        httpx.WriteTimeout: "the body was not taken in time",
+        httpx.RemoteProtocolError: "the connection was cut, or the answer was no HTTP",
+        httpx.DecodingError: "the answer could not be decompressed",
+    }
+    return next((said for kind, said in words.items() if isinstance(error, kind)), "the connection was cut")
+
+
+def _unconnected(error: httpx.ConnectError, host: str) -> Verdict:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = f"its certificate is not valid: {cause.verify_message}"
+            return Stop(DestinationUnavailable(host=host, seconds=0, reason=reason))
+        if isinstance(cause, socket.gaierror):
+            return Retry("the host name is unknown")
+        cause = cause.__cause__ or cause.__context__
+    return Retry("no connection")
+
+
+def tls_context(destination: Destination) -> ssl.SSLContext:
+    """Certificates are always verified; a private authority comes by `ca_file`. One context for all lanes: 20 ms each."""
+    return ssl.create_default_context(cafile=destination.ca_file)
+
+
+def resolve(destination: Destination, patience_s: float = 10.0) -> Destination:
+    """The destination, known to be there, to take the credentials, and to be of their region (filled in for `auto`).
+
+    Raises CredentialsRefused, WrongDestination, or DestinationUnavailable when nothing answers for `patience_s`.
+    """
+    asked = destination if destination.base_url else replace(destination, base_url=track.HOSTS["us"])
+    deadlines = Deadlines()
+    wire = Wire(asked, tls_context(asked), deadlines)
+    try:
+        region = _ask_region(wire, patience_s)
+    finally:
+        wire.close()
+        deadlines.close()
+    if destination.region == "auto" and not destination.base_url:
+        if region not in track.HOSTS:
+            raise WrongDestination(host=wire.host, what="it does not say which region the credentials belong to")
+        return replace(destination, region=region, base_url=track.HOSTS[region])  # type: ignore[arg-type]
+    if region in track.HOSTS and destination.base_url in track.HOSTS.values() and region != destination.region:
+        raise WrongDestination(
+            f"write `region: {region}` in the job file",
+            host=wire.host,
+            what=f"the credentials belong to the region {region}, the job says {destination.region}",
+        )
+    return destination
+
+
+def _ask_region(wire: Wire, patience_s: float) -> str | None:
+    """The region's name; None when the host answers, but not that."""
+    said: list[str | None] = [None]
+
+    def read(status: int, headers: httpx.Headers, body: bytes) -> Verdict:
+        said[0] = track.region(body) if status == 200 else None
+        return track.judge(status, headers, b"{}" if status == 200 else body, 1, wire.host)
+
+    began = time.monotonic()
+    while True:
+        verdict = wire.get(track.REGION_PATH, read)
+        if isinstance(verdict, Stop):
+            raise verdict.error
+        if not isinstance(verdict, Retry) or verdict.reason.startswith("HTTP"):
+            return said[0]
+        if time.monotonic() - began > patience_s:
+            raise DestinationUnavailable(host=wire.host, seconds=round(time.monotonic() - began), reason=verdict.reason)
+        time.sleep(0.2)
+

@@ -1,0 +1,352 @@
+"""The words of this program. Every record that passes from one room to another is here, frozen.
+
+A row has a *position*: its 0-based place in the snapshot. Each record below names positions, never values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping as MappingOf, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import SecretStr
+
+# ---------------------------------------------------------------- what the user asks for: YAML, read by config/
+
+IdentifierKind = Literal["id", "email", "phone", "cio_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function of an `apply` list, with its arguments: `{divide: 100}` is Call("divide", {"by": 100})."""
+
+    name: str
+    arguments: MappingOf[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A value taken from a column of the row, through functions."""
+
+    name: str
+    apply: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same value for every row: anything JSON can hold."""
+
+    value: Any
+
+
+Value = Column | Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row and what the mapping must make of it: a payload, or a reject with this reason, or `skipped`."""
+
+    row: MappingOf[str, Any]
+    payload: MappingOf[str, Any] | None = None
+    rejected: str | None = None
+    skipped: bool = False
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """How a row becomes a call. `digest` is SHA-256 over what it means: comments, key order and examples don't count."""
+
+    file: str
+    operation: str  # a row of the table in transform/operations.py: identify, track
+    identifiers: MappingOf[IdentifierKind, Value]  # exactly one
+    attributes: MappingOf[str, Value]
+    digest: str
+    event: Value | None = None
+    timestamp: Value | None = None
+    event_key: tuple[str, ...] = ()
+    nulls: Literal["omit", "clear"] = "omit"
+    when: str | None = None  # SQL expression over the row's columns
+    allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CsvSource:
+    """CSV files: text only, no inference. Paths may be globs; files are read in sorted order."""
+
+    paths: tuple[str, ...]
+    separator: str = ","
+    encoding: str = "utf-8"
+    quote: str | None = '"'
+    null_values: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetSource:
+    """Parquet files. Paths may be globs; files are read in sorted order and must have the same columns."""
+
+    paths: tuple[str, ...]
+
+
+Source = CsvSource | ParquetSource
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One source through one mapping. A list of mappings in YAML is as many steps, in that order, named step/mapping."""
+
+    name: str
+    source: Source
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where rows go. `requests_per_second` None is unlimited, which only a loopback address may have."""
+
+    api: Literal["track"]
+    base_url: str  # https://track.customer.io, https://track-eu.customer.io, or loopback; "" while region is auto
+    site_id: SecretStr
+    api_key: SecretStr
+    region: Literal["us", "eu", "auto"] = "us"
+    requests_per_second: float | None = 100.0
+    lanes: int = 16
+    max_batch_bytes: int = 500_000  # 500,000 B: Track v2 batch limit
+    ca_file: str | None = None
+    attempt_deadline_s: float = 30.0
+    batch_budget_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class MaxRejects:
+    """Past this many rejected rows of a step the run stops: a share of the step's rows, or a number of rows."""
+
+    share: float | None = None  # 0.01 is 1 %
+    rows: int | None = None
+
+    def limit(self, rows: int) -> int:
+        """The number of rejected rows that a step of `rows` rows may have."""
+        return self.rows if self.rows is not None else int((self.share or 0.0) * rows)
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job file, read and checked."""
+
+    file: str
+    name: str
+    destination: Destination
+    steps: tuple[Step, ...]
+    state: Path
+    max_rejects: MaxRejects = MaxRejects(share=0.01)
+    schedule: str | None = None
+
+
+# ---------------------------------------------------------------- rows in: made by extract/
+
+POSITION = "_position"  # Int64: the row's 0-based place in the snapshot; gapless
+FAULT = "_fault"  # String: a reason of REASONS when the row itself could not be read, else null
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a snapshot, by what tells whether it is still the same."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An unchanging, row-numbered set of rows.
+
+    `read(columns, start)` yields frames of at most some 50,000 rows, from position `start` on, in order of position:
+    the asked columns (None: all) plus POSITION and FAULT. Raises SourceError, also when a file changes underneath.
+    `locate(positions)` answers, for each, the file and the 1-based line (CSV) or row (Parquet) in it.
+    """
+
+    fingerprint: str  # SHA-256 over the files' contents in order and the settings they are read with
+    files: tuple[SourceFile, ...]
+    rows: int
+    schema: pl.Schema  # of the source's own columns
+    read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+    locate: Callable[[Sequence[int]], list[tuple[str, int]]]
+
+
+# ---------------------------------------------------------------- rows mapped: made by transform/
+
+# Columns of an items frame, one row for each source row, in order of position:
+#   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)
+#   · reason String (null: not rejected) · field String (null: the row as a whole)
+ITEMS_SCHEMA = pl.Schema(
+    {"position": pl.Int64, "lane": pl.UInt8, "item": pl.String, "reason": pl.String, "field": pl.String}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was not accepted: by our checks before sending (message "") or by Customer.io (its words)."""
+
+    position: int
+    reason: str
+    field: str | None = None
+    message: str = ""
+
+
+# ---------------------------------------------------------------- rows sent: made by load/
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A lane's rows from the one before up to `through`, and the body that sends those of them that are items.
+
+    `positions[i]` is the row of item i, whose text ends before byte `ends[i]` of `body`; a comma, or the closing
+    bracket, follows. `body` is empty when every row was rejected or skipped.
+    """
+
+    lane: int
+    through: int
+    body: bytes
+    positions: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    rejects: tuple[Reject, ...]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """What Customer.io says of one item of a batch."""
+
+    index: int
+    reason: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The batch was taken, but for the items named."""
+
+    errors: tuple[ItemError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The same bytes again, not before `after_s` seconds when the answer named a time."""
+
+    reason: str
+    after_s: float | None = None
+    ambiguous: bool = False  # the batch may have been taken, and its answer lost
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was taken, because of the items named: reject those and send the rest again."""
+
+    errors: tuple[ItemError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Refused as a whole without saying which item: halve it. A batch of one is rejected with the reason."""
+
+    reason: str
+    message: str = ""
+    too_large: bool = False  # 413: the bodies to come are made smaller, too
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing more may be sent: `error` is raised."""
+
+    error: Exception
+
+
+Verdict = Accepted | Retry | Refused | Split | Stop
+
+
+# ---------------------------------------------------------------- what is kept and told: made by state/ and report/
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMark:
+    """How far a lane has come, and what it did on the way: one row of the state.
+
+    Rows at or below `acked_through` are settled and never sent again; those above it and at or below
+    `sending_through` may have been sent when a run is killed.
+    """
+
+    lane: int
+    acked_through: int = -1
+    sending_through: int = -1
+    accepted: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    possibly_sent_twice: int = 0
+    batches: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCount:
+    """Rejected rows of one reason and field, with the first of them as `file:line`."""
+
+    reason: str
+    field: str | None
+    rows: int
+    first_rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What became of a step's rows: rows_read = accepted + rejected + skipped, or the step is not finished."""
+
+    name: str
+    status: Literal["waiting", "running", "finished"]
+    rows_read: int
+    accepted: int
+    rejected: int
+    skipped: int
+    possibly_sent_twice: int
+    batches: int
+    requests: int
+    retries: int
+    bytes_sent: int
+    seconds: float
+    rejects: tuple[RejectCount, ...] = ()
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows_read / self.seconds if self.seconds else 0.0
+
+    @property
+    def settled(self) -> int:
+        return self.accepted + self.rejected + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did: report.json, and what the terminal shows."""
+
+    run_id: str
+    job: str
+    status: Literal["running", "finished", "stopped", "failed", "abandoned"]
+    started_at: str  # ISO 8601, UTC
+    finished_at: str | None
+    steps: tuple[StepReport, ...]
+    exit_code: int | None = None
+    reason: str | None = None
+    resumable: bool = False
+    resume_command: str | None = None

@@ -1,0 +1,162 @@
+"""What would a run do? Every row read, mapped, checked and packed, and nothing sent."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from etl.errors import EtlError, Problem
+from etl.extract import open_source
+from etl.load import Packer
+from etl.model import FAULT, POSITION, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
+from etl.run import limited, prepare
+from etl.transform import compile_mapping, gather
+
+
+def validate(job: Job, steps: Sequence[Step], limit: int | None) -> Report:
+    """The report that a run over these steps would begin with: what is rejected, how many requests and bytes go out.
+
+    Customer.io may reject rows of its own accord; that only a run can tell. Raises SourceError as a run does.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    reports = tuple(_validate_step(job, step, limit) for step in steps)
+    too_many = [step for step in reports if step.rejected > job.max_rejects.limit(step.rows_read)]
+    return Report(
+        run_id="validation",
+        job=job.name,
+        status="finished",
+        started_at=started,
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        steps=reports,
+        exit_code=4 if too_many else 3 if any(step.rejected for step in reports) else 0,
+        reason=f"a run would stop in step {too_many[0].name}: more than max_rejects allows" if too_many else None,
+    )
+
+
+def _validate_step(job: Job, step: Step, limit: int | None) -> StepReport:
+    began = time.monotonic()
+    lanes = job.destination.lanes
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = limited(open_source(step.source, stage=Path(stage)), limit)
+        compiled = prepare(step, snapshot, lanes)
+        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1))
+        rows_read = accepted = batches = sent = 0
+        rejects: list[pl.DataFrame] = []
+        for frame in snapshot.read(compiled.columns, 0):
+            items = compiled.items(frame)
+            rows_read += items.height
+            accepted += items.height - items["item"].null_count()
+            rejects.append(_counted(items))
+            bodies = [len(batch.body) for full in packer.add(items).values() for batch in full if batch.body]
+            batches, sent = batches + len(bodies), sent + sum(bodies)
+        bodies = [len(batch.body) for full in packer.finish().values() for batch in full if batch.body]
+        counts = _located(pl.concat(rejects) if rejects else None, snapshot)
+    rejected = sum(count.rows for count in counts)
+    return StepReport(
+        name=step.name,
+        status="finished",
+        rows_read=rows_read,
+        accepted=accepted,
+        rejected=rejected,
+        skipped=rows_read - accepted - rejected,
+        possibly_sent_twice=0,
+        batches=batches + len(bodies),
+        requests=batches + len(bodies),
+        retries=0,
+        bytes_sent=sent + sum(bodies),
+        seconds=round(time.monotonic() - began, 3),
+        rejects=tuple(counts),
+    )
+
+
+def _counted(items: pl.DataFrame) -> pl.DataFrame:
+    """Rejects of one frame by reason and field: how many, and the first three positions."""
+    rejected = items.filter(pl.col("reason").is_not_null())
+    return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), pl.col("position").sort().head(3).alias("first"))
+
+
+def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCount]:
+    if counted is None or counted.is_empty():
+        return []
+    total = (
+        counted.group_by("reason", "field")
+        .agg(pl.col("rows").sum(), pl.col("first").flatten().sort().head(3))
+        .sort("rows", "reason", "field", descending=[True, False, False])
+    )
+    positions = sorted({position for first in total["first"].to_list() for position in first})
+    places = dict(zip(positions, (f"{file}:{line}" for file, line in snapshot.locate(positions)), strict=True))
+    return [
+        RejectCount(reason, field, rows, tuple(places[position] for position in first))
+        for reason, field, rows, first in total.iter_rows()
+    ]
+
+
+def preview(step: Step, rows: int) -> Iterator[dict[str, Any]]:
+    """The first rows of a step: each one's row number, and its payload, or why there is none."""
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = limited(open_source(step.source, stage=Path(stage)), rows)
+        compiled = prepare(step, snapshot, 1)
+        for frame in snapshot.read(compiled.columns, 0):
+            for position, _, item, reason, field in compiled.items(frame).iter_rows():
+                yield {"row": position + 1, **_outcome(item, reason, field)}
+
+
+def _outcome(item: str | None, reason: str | None, field: str | None) -> dict[str, Any]:
+    if item is not None:
+        return {"payload": json.loads(item[:-1])}
+    return {"skipped": True} if reason is None else {"rejected": reason, "field": field}
+
+
+def check_examples(mapping: Mapping) -> Iterator[Problem]:
+    """The examples of a mapping that do not come out as they say."""
+    for number, example in enumerate(mapping.examples):
+        try:
+            came = _try(mapping, example)
+        except EtlError as error:
+            yield Problem(mapping.file, example.line, f"examples[{number}]", str(error))
+            continue
+        if difference := _difference(example, came):
+            yield Problem(mapping.file, example.line, f"examples[{number}]", difference)
+
+
+def _try(mapping: Mapping, example: Example) -> dict[str, Any]:
+    row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
+    row = row.with_columns(pl.col(pl.Null).cast(pl.String))
+    frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
+    known = gather(mapping, row.schema, lambda columns: [frame.select(columns)])
+    compiled = compile_mapping(mapping, row.schema, known, "example", 1)
+    _, _, item, reason, field = compiled.items(frame).row(0)
+    return _outcome(item, reason, field)
+
+
+def _difference(example: Example, came: dict[str, Any]) -> str | None:
+    if example.payload is not None:
+        if "payload" not in came:
+            return f"a payload was expected, but the row is {_said(came)}"
+        payload = dict(came["payload"])
+        if "id" not in example.payload:
+            payload.pop("id", None)  # an event's id is made from its key; nobody writes it down
+        return None if payload == example.payload else f"the payload differs at {', '.join(_paths(example.payload, payload))}"
+    expected = f"rejected: {example.rejected}" if example.rejected else "skipped"
+    return None if _said(came) == expected else f"{expected} was expected, but the row is {_said(came)}"
+
+
+def _said(came: dict[str, Any]) -> str:
+    return "skipped" if "skipped" in came else "sent" if "payload" in came else f"rejected: {came['rejected']}"
+
+
+def _paths(expected: Any, came: Any, under: str = "payload") -> list[str]:
+    """Where two JSON values differ, as dotted paths."""
+    if isinstance(expected, dict) and isinstance(came, dict):
+        keys = [*expected, *(key for key in came if key not in expected)]
+        missing = object()
+        return [path for key in keys for path in _paths(expected.get(key, missing), came.get(key, missing), f"{under}.{key}")]
+    return [] if type(expected) is type(came) and expected == came else [under]

@@ -1,0 +1,104 @@
+"""Which rows were rejected, and why? The run's rejects beside their rows, read again from the source."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from etl.errors import EtlError, SourceError
+from etl.extract import open_source
+from etl.model import POSITION, Job, Step
+from etl.state import RunRecord, StepRecord, Store
+
+_FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet would run (OWASP: CSV injection)
+_REFUSED_IN_CSV = (pl.List, pl.Array, pl.Struct)
+
+
+def rejected_rows(store: Store, run: RunRecord, job: Job | None) -> tuple[pl.DataFrame, list[str]]:
+    """The run's rejects: step, file, line, reason, field, message, and the source's columns while it is unchanged.
+
+    The second part says of which steps the source's columns are missing, and why.
+    """
+    frames, notes = [], []
+    for record in store.steps(run.run_id):
+        rejects = store.rejects(run.run_id, record.number)
+        if rejects.is_empty():
+            continue
+        try:
+            rows = _with_rows(rejects, record, _step_of(job, record.name))
+        except EtlError as error:
+            notes.append(f"step {record.name}: without the source's columns, since {error}")
+            rows = rejects.with_columns(pl.lit(None, dtype=pl.String).alias("file"), (pl.col("position") + 1).alias("line"))
+        frames.append(rows.select(pl.lit(record.name).alias("step"), *_HEAD, pl.exclude(*_HEAD, "position")))
+    if not frames:
+        return pl.DataFrame(schema={name: pl.String for name in ("step", *_HEAD)}), notes
+    return pl.concat(frames, how="diagonal_relaxed"), notes
+
+
+_HEAD = ("file", "line", "reason", "field", "message")
+
+
+def _step_of(job: Job | None, name: str) -> Step:
+    found = None if job is None else next((step for step in job.steps if step.name == name), None)
+    if found is None:
+        raise SourceError(place=name, what="the job file has no such step any more")
+    return found
+
+
+def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step) -> pl.DataFrame:
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = open_source(step.source, stage=Path(stage))
+        if snapshot.fingerprint != record.fingerprint:
+            raise SourceError(place=step.name, what="the source has changed since")
+        positions = rejects["position"].unique().sort()
+        frames = snapshot.read(None, int(positions[0]))
+        rows = pl.concat([_picked(frame, positions) for frame in _until(frames, int(positions[-1]))])
+        places = pl.DataFrame(
+            [(position, *place) for position, place in zip(positions, snapshot.locate(positions.to_list()), strict=True)],
+            schema={"position": pl.Int64, "file": pl.String, "line": pl.Int64},
+            orient="row",
+        )
+    taken = {name: f"source.{name}" for name in rows.columns if name in ("step", *_HEAD)}
+    return rejects.join(places, on="position").join(rows.rename(taken), on="position", maintain_order="left")
+
+
+def _until(frames: Iterator[pl.DataFrame], last: int) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        yield frame
+        if frame[POSITION][-1] >= last:
+            return
+
+
+def _picked(frame: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:
+    kept = frame.filter(pl.col(POSITION).is_in(positions.implode()))
+    return kept.rename({POSITION: "position"}).select(pl.exclude("_fault"))
+
+
+def export(rows: pl.DataFrame, path: Path) -> None:
+    """Writes rows by the file name's ending: .csv (safe to open in a spreadsheet), .parquet, .ndjson; 0600.
+
+    Raises ValueError for another ending, FileExistsError when the file is there already.
+    """
+    writers = {
+        ".csv": lambda file: _for_spreadsheets(rows).write_csv(file),
+        ".parquet": lambda file: rows.write_parquet(file),
+        ".ndjson": lambda file: rows.write_ndjson(file),
+    }
+    if path.suffix not in writers:
+        raise ValueError(f"{path.name}: the name must end in {', '.join(writers)}")
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        writers[path.suffix](file)
+
+
+def _for_spreadsheets(rows: pl.DataFrame) -> pl.DataFrame:
+    nested = [name for name, dtype in rows.schema.items() if isinstance(dtype, _REFUSED_IN_CSV)]
+    as_text = rows.with_columns(
+        *(pl.struct(pl.col(name)).struct.json_encode().alias(name) for name in nested),
+        pl.col(pl.Binary).bin.encode("hex"),
+    )
+    cell = pl.col(pl.String)
+    return as_text.with_columns(pl.when(cell.str.contains(_FORMULA)).then(pl.lit("'") + cell).otherwise(cell).name.keep())

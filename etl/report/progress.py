@@ -1,0 +1,83 @@
+"""How far is the run? A live bar on a terminal, a line every ten seconds elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from etl.model import LaneMark
+
+log = structlog.get_logger()
+
+BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
+
+Marks = Callable[[], Sequence[LaneMark]]
+
+
+class Progress:
+    """Shows the steps of a run as they go. `live` draws a bar; otherwise a log line comes now and then."""
+
+    def __init__(self, console: Console, live: bool) -> None:
+        self._console = console
+        self._live = live
+
+    @contextmanager
+    def step(self, name: str, rows: int, marks: Marks) -> Iterator[None]:
+        """Follows `marks` through a step of `rows` rows until the block ends."""
+        began = time.monotonic()
+        ended = threading.Event()
+        follow = self._draw if self._live else self._tell
+        thread = threading.Thread(target=follow, args=(name, rows, marks, began, ended), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _draw(self, name: str, rows: int, marks: Marks, began: float, ended: threading.Event) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=self._console, auto_refresh=False) as bar:
+            task = bar.add_task(name, total=rows, note="")
+            before = settled(marks())
+            while True:
+                over = ended.wait(BAR_EVERY_S)
+                now = marks()
+                rate = (settled(now) - before) / max(time.monotonic() - began, 1e-9)
+                note = f"{rate:,.0f} rows/s · {sum(mark.rejected for mark in now):,} rejected"
+                bar.update(task, completed=settled(now), note=note, refresh=True)
+                if over:
+                    return
+
+    def _tell(self, name: str, rows: int, marks: Marks, began: float, ended: threading.Event) -> None:
+        before = settled(marks())
+        while not ended.wait(LINE_EVERY_S):
+            now = marks()
+            log.info(
+                "step_progressed",
+                step=name,
+                settled=settled(now),
+                rows=rows,
+                rejected=sum(mark.rejected for mark in now),
+                retries=sum(mark.retries for mark in now),
+                rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
+            )
+
+
+def settled(marks: Sequence[LaneMark]) -> int:
+    """Rows that have had their end."""
+    return sum(mark.accepted + mark.rejected + mark.skipped for mark in marks)

@@ -1,0 +1,135 @@
+"""Which items does a request body hold, and how many bytes is each of them?
+
+Stricter than JSON readers are by default: NaN, Infinity, numbers beyond a double, a key given twice and half a
+surrogate pair are errors. Items are decoded one by one out of the body's text, because that gives the place where each
+ends, so its size is that of the bytes that were received and not of a second encoding.
+
+The decoder is the standard library's: with these hooks it takes about a third of the time that an item costs here, and
+a faster one would be one more dependency for everybody who installs the program.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json.scanner import make_scanner
+from typing import Any, NamedTuple, NoReturn
+
+
+class Malformed(Exception):
+    """A body that is not what the endpoint takes. The message names no value."""
+
+
+class Item(NamedTuple):
+    """One entity of a request: any JSON value, and the bytes that it had in the body."""
+
+    value: Any
+    bytes: int
+
+
+def read_entity(body: bytes) -> Item:
+    """The one entity of a `/api/v2/entity` body. Raises Malformed."""
+    with _reworded():
+        return Item(_whole(_text_of(body)), len(body))
+
+
+def read_batch(body: bytes) -> list[Item]:
+    """The entities of `{"batch": [...]}`, in order. Raises Malformed."""
+    with _reworded():
+        text = _text_of(body)
+        opening = _OPENING(text)
+        if opening is None:
+            raise _not_a_batch(_whole(text))
+        items, end = _items_from(text, opening.end())
+    if _CLOSING(text, end) is None:
+        raise Malformed("batch is followed by something else")
+    return items
+
+
+_WHITE = " \t\n\r"
+_SPACE = rf"[{_WHITE}]*+"
+_OPENING = re.compile(rf'{_SPACE}\{{{_SPACE}"batch"{_SPACE}:{_SPACE}\[{_SPACE}(?!\])').match
+_SEPARATOR = re.compile(rf"{_SPACE}([,\]]){_SPACE}").match
+_CLOSING = re.compile(rf"\}}{_SPACE}\Z").match
+
+
+def _items_from(text: str, start: int) -> tuple[list[Item], int]:
+    """The items of an array from its first item on, and where the array and the space after it end."""
+    one_byte_each = text.isascii()
+    items: list[Item] = []
+    while True:
+        value, end = _scan(text, start)
+        items.append(Item(value, end - start if one_byte_each else len(text[start:end].encode())))
+        separator = _SEPARATOR(text, end)
+        if separator is None:
+            raise Malformed("the items of batch are not separated by commas")
+        start = separator.end()
+        if separator[1] == "]":
+            return items, start
+
+
+def _not_a_batch(document: Any) -> Malformed:
+    """Why is a document that is JSON not a batch?"""
+    if not isinstance(document, dict):
+        return Malformed("the body is not an object")
+    if not isinstance(document.get("batch"), list):
+        return Malformed("batch is missing or not an array")
+    if not document["batch"]:
+        return Malformed("batch is empty")
+    return Malformed("batch is not the only member of the body")
+
+
+def _text_of(body: bytes) -> str:
+    text = body.decode()
+    if "\\u" in text:  # only an escape can smuggle in half a surrogate pair, which no UTF-8 can hold
+        json.dumps(_whole(text), ensure_ascii=False).encode()
+    return text
+
+
+def _whole(text: str) -> Any:
+    value, end = _scan(text, len(text) - len(text.lstrip(_WHITE)))
+    if text[end:].strip(_WHITE):
+        raise Malformed("the body goes on after its JSON value")
+    return value
+
+
+@contextmanager
+def _reworded() -> Iterator[None]:
+    """Re-word what the decoder raises: its messages can quote the body."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON at character {error.pos}") from None
+    except StopIteration as where:  # the scanner's way to say that no value begins there
+        raise Malformed(f"the body is not JSON at character {where.value}") from None
+    except UnicodeError:
+        raise Malformed("the body is not UTF-8, or a string holds half a surrogate pair") from None
+    except RecursionError:
+        raise Malformed("the body is nested too deeply") from None
+    except ValueError:  # an integer of more than 4,300 digits
+        raise Malformed("a number is too long") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Malformed("an object has the same key twice")
+    return members
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise Malformed("a number is beyond the range of a double")
+    return number
+
+
+def _constant(_: str) -> NoReturn:
+    raise Malformed("NaN and Infinity are not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_constant)
+_scan = make_scanner(_STRICT)  # type: ignore[arg-type]  # the stubs have it take itself

@@ -1,0 +1,47 @@
+"""What does a signal do? The first one drains, the second one stops: what is acknowledged is kept either way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+
+from etl.errors import Interrupted
+
+
+class Signals:
+    """Listens to SIGINT and SIGTERM while its block lasts; `received` names the first that came."""
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._drain: Callable[[], None] | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def draining(self, drain: Callable[[], None]) -> Iterator[None]:
+        """While the block lasts the first signal calls `drain` instead of raising."""
+        self._drain = drain
+        try:
+            yield
+        finally:
+            self._drain = None
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        first, self.received = self.received is None, self.received or name
+        if first and self._drain is not None:
+            self._drain()
+            sys.stderr.write(f"{name}: finishing what is under way; once more to stop now\n")
+            return
+        raise Interrupted(name)

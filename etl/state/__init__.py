@@ -1,0 +1,14 @@
+"""What survives a kill: runs, steps, lane marks, rejects, counts. SQLAlchemy Core over SQLite; one lock a job.
+
+tables.py   the schema and its version
+store.py    runs and steps: begun, resumed, finished, read
+marks.py    the commit of a lane's mark, its rejects and its counts: one transaction, shared by lanes that wait
+account.py  a run as a report
+lock.py     one run of a job at a time
+"""
+
+from etl.state.account import account
+from etl.state.lock import hold, running
+from etl.state.store import RESUMABLE, RunRecord, StepRecord, Store, open_store
+
+__all__ = ["RESUMABLE", "RunRecord", "StepRecord", "Store", "account", "hold", "open_store", "running"]

@@ -1,0 +1,53 @@
+"""Is another run of this job at work? A file lock, which the kernel takes back when its holder dies, kill -9 or not."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from etl.errors import JobLocked, StateError
+
+
+@contextlib.contextmanager
+def hold(folder: Path, job: str) -> Iterator[None]:
+    """Holds the job's lock; raises JobLocked, naming the holder, at once when another process has it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{job}.lock"
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(place=path, what=error.strerror or "cannot be opened") from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JobLocked("wait until it has finished, or end that process", job=job, **_holder(path)) from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(file)
+
+
+def running(folder: Path, job: str) -> bool:
+    """Whether a process holds the job's lock now."""
+    try:
+        with hold(folder, job):
+            return False
+    except JobLocked:
+        return True
+
+
+def _holder(path: Path) -> dict[str, object]:
+    try:
+        said = json.loads(path.read_text())
+        return {key: said[key] for key in ("pid", "host", "since")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"pid": "?", "host": "?", "since": "?"}  # it has only just taken the lock

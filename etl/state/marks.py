@@ -1,0 +1,103 @@
+"""How does a lane's progress reach the disk? Mark, counts and rejects in one transaction, shared by lanes that wait.
+
+The first lane to come commits for all that have come by then; the others find it done. Under load sixteen lanes share
+a few transactions, and each still returns only when its own mark is on the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine, bindparam, insert, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from etl.errors import StateError
+from etl.model import LaneMark, Reject
+from etl.state import tables
+
+_UPDATE = (
+    update(tables.lane)
+    .where(
+        tables.lane.c.run_id == bindparam("of_run"),
+        tables.lane.c.step == bindparam("of_step"),
+        tables.lane.c.lane == bindparam("of_lane"),
+    )
+    .values({name: bindparam(name) for name in asdict(LaneMark(0)) if name != "lane"})
+)
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A lane's wish to have its mark committed."""
+
+    mark: LaneMark
+    rejects: Sequence[Reject]
+    done: bool = False
+
+
+class Marks:
+    """Commits the marks of one step's lanes. `commit` may be called from any thread."""
+
+    def __init__(self, engine: Engine, run_id: str, step: int) -> None:
+        self._engine = engine
+        self._key = {"run_id": run_id, "step": step}
+        self._arriving = threading.Lock()
+        self._committing = threading.Lock()
+        self._waiting: list[Ticket] = []
+        self._failed: StateError | None = None
+
+    def commit(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+        """Returns when the mark and the rejects are on the disk. Raises StateError when they cannot get there."""
+        ticket = Ticket(mark, rejects)
+        with self._arriving:
+            self._waiting.append(ticket)
+        with self._committing:
+            if ticket.done:
+                return
+            if self._failed is not None:  # never again on a handle that failed once: an fsync's error is told only once
+                raise self._failed
+            with self._arriving:
+                together, self._waiting = self._waiting, []
+            try:
+                self._write(together)
+            except StateError as error:
+                self._failed = error
+                raise
+            for each in together:
+                each.done = True
+
+    def _write(self, tickets: Sequence[Ticket]) -> None:
+        run, step = self._key["run_id"], self._key["step"]
+        rejects = [{**self._key, **asdict(reject)} for ticket in tickets for reject in ticket.rejects]
+        marks = []
+        for ticket in tickets:
+            values = asdict(ticket.mark)
+            marks.append({"of_run": run, "of_step": step, "of_lane": values.pop("lane"), **values})
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(_UPDATE, marks)
+                if rejects:
+                    connection.execute(insert(tables.reject), rejects)
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
+
+
+def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:
+    """A database's error in our words: its own may quote the values."""
+    said = str(getattr(error, "orig", "") or "").lower()
+    if "full" in said:
+        return StateError("free some space and run the same command again", place=place(engine), what="the disk is full")
+    if "i/o" in said or "malformed" in said or "not a database" in said:
+        remedy = "keep the file, move it away, and start anew with --restart"
+        return StateError(remedy, place=place(engine), what="the state database is damaged")
+    if "locked" in said:
+        return StateError(place=place(engine), what="another process keeps the state database locked")
+    if "readonly" in said or "read-only" in said or "unable to open" in said:
+        return StateError(place=place(engine), what="the state database cannot be written")
+    return StateError(place=place(engine), what=f"the state database failed ({type(error).__name__})")
+
+
+def place(engine: Engine) -> str:
+    return engine.url.database or "the state database"

@@ -1,0 +1,262 @@
+"""Which runs are there, how far is each, and what does a resume go on from?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from sqlalchemy import Connection, Engine, URL, create_engine, event, func, insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from etl.errors import StateError
+from etl.model import LaneMark, RejectCount, SourceFile
+from etl.state import tables
+from etl.state.marks import Marks, place, unusable
+
+RESUMABLE = ("running", "stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the state knows it."""
+
+    run_id: str
+    job: str
+    job_file: str
+    status: Literal["running", "finished", "stopped", "failed", "abandoned"]
+    started_at: str
+    finished_at: str | None
+    exit_code: int | None
+    reason: str | None
+    lanes: int
+    lane_hash: str
+    row_limit: int | None
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as the state knows it; `fingerprint`, `files` and `rows` are None until it has begun."""
+
+    number: int
+    name: str
+    status: Literal["waiting", "running", "finished"]
+    fingerprint: str | None
+    files: tuple[SourceFile, ...] | None
+    mapping: str
+    rows: int | None
+    rows_read: int
+    seconds: float
+    rejects: tuple[RejectCount, ...]  # as of the last time a process left the step
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rejected rows of one reason and field in a step, and the first few positions."""
+
+    reason: str
+    field: str | None
+    rows: int
+    first: tuple[int, ...]
+
+
+class Store:
+    """The state of all runs in one folder."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # ---- writing
+
+    def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
+        """Adds a run and its steps, each (name, canonical mapping); their lanes come when a step begins."""
+        with self._transaction() as connection:
+            connection.execute(insert(tables.run), _values(run))
+            rows = [
+                {"run_id": run.run_id, "number": number, "name": name, "status": "waiting", "mapping": mapping}
+                for number, (name, mapping) in enumerate(steps)
+            ]
+            connection.execute(insert(tables.step), rows)
+
+    def begin_step(self, run_id: str, number: int, fingerprint: str, files: Sequence[SourceFile], rows: int, lanes: int) -> None:
+        """Marks a step as running over a snapshot, with its lanes at their start."""
+        with self._transaction() as connection:
+            connection.execute(
+                _step(run_id, number).values(
+                    status="running",
+                    fingerprint=fingerprint,
+                    files=json.dumps([[file.path, file.bytes, file.sha256, file.rows] for file in files]),
+                    rows=rows,
+                )
+            )
+            marks = [{"run_id": run_id, "step": number, **_values(LaneMark(lane))} for lane in range(lanes)]
+            connection.execute(insert(tables.lane), marks)
+
+    def marks(self, run_id: str, number: int) -> Marks:
+        """What commits the lanes of a step."""
+        return Marks(self._engine, run_id, number)
+
+    def leave_step(
+        self, run_id: str, number: int, *, finished: bool, rows_read: int, seconds: float, rejects: Sequence[RejectCount]
+    ) -> None:
+        """Notes what a step has come to; `seconds` add up over the processes that worked on it."""
+        with self._transaction() as connection:
+            connection.execute(
+                _step(run_id, number).values(
+                    status="finished" if finished else "running",
+                    rows_read=rows_read,
+                    seconds=tables.step.c.seconds + seconds,
+                    rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
+                )
+            )
+
+    def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
+        """Notes how a run ended; status running takes a stopped one up again."""
+        finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
+        change = update(tables.run).where(tables.run.c.run_id == run_id)
+        with self._transaction() as connection:
+            connection.execute(change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at))
+
+    # ---- reading
+
+    def unfinished(self, job: str) -> RunRecord | None:
+        """The job's newest run, when it can be resumed."""
+        newest = next(iter(self.runs(job, limit=1)), None)
+        return newest if newest is not None and newest.status in RESUMABLE else None
+
+    def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
+        """The newest runs first."""
+        query = select(tables.run).order_by(tables.run.c.started_at.desc(), tables.run.c.run_id.desc()).limit(limit)
+        if job is not None:
+            query = query.where(tables.run.c.job == job)
+        with self._transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+
+    def run(self, run_id: str) -> RunRecord | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(tables.run).where(tables.run.c.run_id == run_id)).one_or_none()
+        return None if row is None else RunRecord(**row._mapping)
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        query = select(tables.step).where(tables.step.c.run_id == run_id).order_by(tables.step.c.number)
+        with self._transaction() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        for row in rows:
+            del row["run_id"]
+            row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
+            row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+        return [StepRecord(**row) for row in rows]
+
+    def lane_marks(self, run_id: str, number: int) -> list[LaneMark]:
+        """The marks of a step's lanes, in order; empty before it has begun."""
+        columns = [tables.lane.c[field.name] for field in fields(LaneMark)]
+        query = select(*columns).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+        with self._transaction() as connection:
+            return [LaneMark(*row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
+
+    def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
+        """Rejected rows by reason and field, the most frequent first."""
+        table = tables.reject
+        here = (table.c.run_id == run_id, table.c.step == number)
+        query = (
+            select(table.c.reason, table.c.field, func.count().label("rows"))
+            .where(*here)
+            .group_by(table.c.reason, table.c.field)
+            .order_by(func.count().desc(), table.c.reason, table.c.field)
+        )
+        with self._transaction() as connection:
+            found = connection.execute(query).all()
+            return [
+                Rejected(reason, field, rows, tuple(connection.scalars(
+                    select(table.c.position)
+                    .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
+                    .order_by(table.c.position)
+                    .limit(first)
+                )))
+                for reason, field, rows in found
+            ]
+
+    def rejects(self, run_id: str, number: int) -> pl.DataFrame:
+        """Every reject of a step: position Int64, reason, field and message String; in order of position."""
+        table = tables.reject
+        query = (
+            select(table.c.position, table.c.reason, table.c.field, table.c.message)
+            .where(table.c.run_id == run_id, table.c.step == number)
+            .order_by(table.c.position)
+        )
+        schema = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
+        with self._transaction() as connection:
+            return pl.DataFrame(connection.execute(query).all(), schema=schema, orient="row")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
+
+
+def open_store(folder: Path) -> Store:
+    """The state in `folder`, made if need be (0700, its file 0600), checked when its last run did not end.
+
+    Raises StateError when it is damaged, newer than this program, or another user's.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / "state.db"
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        if path.stat().st_uid != os.geteuid():
+            raise StateError(place=path, what="it belongs to another user")
+    except OSError as error:
+        raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), connect_args={"check_same_thread": False, "timeout": 30}, hide_parameters=True
+    )
+    event.listen(engine, "connect", _prepare)
+    try:
+        _migrate(engine)
+    except SQLAlchemyError as error:
+        raise unusable(engine, error) from None
+    return Store(engine)
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.begin() as connection:
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        if version > tables.SCHEMA_VERSION:
+            what = f"written by a newer version of this program (schema {version})"
+            raise StateError("upgrade cio-etl on this machine", place=place(engine), what=what)
+        if version == 0:
+            tables.metadata.create_all(connection)
+            connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
+        elif connection.execute(select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)).first():
+            if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
+                raise StateError(
+                    "keep the file, move it away, and start anew with --restart",
+                    place=place(engine),
+                    what=f"the state database is damaged ({found.splitlines()[0][:80]})",
+                )
+
+
+def _step(run_id: str, number: int) -> Any:
+    return update(tables.step).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+
+
+def _values(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}

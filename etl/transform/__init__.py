@@ -1,0 +1,13 @@
+"""Rows to items: pure polars expressions, no effects. A row never becomes a Python object.
+
+mapping.py      a mapping, compiled; frame in, items frame out
+functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py)
+checks.py       what must hold of a row before it is sent
+encode.py       JSON text, exactly
+ids.py          a person's lane, an event's id
+operations.py   what Customer.io can be asked to do: a table
+"""
+
+from etl.transform.mapping import Compiled, Gathered, compile_mapping, gather
+
+__all__ = ["Compiled", "Gathered", "compile_mapping", "gather"]

@@ -1,0 +1,160 @@
+"""What is a function of an `apply` list? A record that says its name, its parameters, its reason and how it is built.
+
+A function is one decorated Python function, and the decorator writes it into FUNCTIONS. It takes the value and its
+type, and by name what the YAML gives; it answers an expression. It answers null for what it cannot convert, never a
+guess: a value that was there before and is null after rejects its row with the function's `reason`.
+
+Its docstring's `>>> input | call -> output` lines are its tests: input and output are JSON, the call is YAML, and
+`rejected` stands for a null.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+
+import polars as pl
+
+from etl.model import Call
+
+Scalar = str | float | bool  # a float in an annotation takes whole numbers too
+
+Builder = Callable[..., pl.Expr]
+Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "nested"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How to learn what must be known of a whole column before its first row is mapped.
+
+    `queries(value, dtype, call)` are aggregations, each one value for a frame; none when nothing must be known.
+    `combine(rows, dtype, call)` makes the evidence of one dict of their values for each frame; raises ValueError when
+    the column cannot be read without more words in the YAML.
+    """
+
+    queries: Callable[[pl.Expr, pl.DataType, Call], dict[str, pl.Expr]]
+    combine: Callable[[Sequence[Mapping[str, Any]], pl.DataType, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a function, by its Python annotation."""
+
+    name: str
+    annotation: Any
+    required: bool
+
+    @property
+    def kind(self) -> str:
+        """What the argument must be, in words: "a whole number", "text or a list of text"."""
+        return _words(self.annotation)
+
+    def accepts(self, argument: object) -> bool:
+        return _fits(self.annotation, argument)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A row of FUNCTIONS. `takes` are the kinds of column it can read; none: any."""
+
+    name: str
+    parameters: Mapping[str, Parameter]
+    shorthand: str | None  # the parameter that a bare argument fills: {divide: 100} is {divide: {by: 100}}
+    takes: tuple[Kind, ...]
+    reason: str  # of the reject when a value becomes null
+    build: Builder
+    check: Callable[..., None] | None  # what the parameters' types cannot say; raises ValueError
+    evidence: Gathering | None
+    doc: str
+
+
+FUNCTIONS: dict[str, Function] = {}
+
+
+def function(
+    *,
+    takes: tuple[Kind, ...] = (),
+    reason: str = "",
+    shorthand: str | None = None,
+    check: Callable[..., None] | None = None,
+    evidence: Gathering | None = None,
+) -> Callable[[Builder], Builder]:
+    """Write the decorated function into FUNCTIONS; its keyword-only parameters are what the YAML may give.
+
+    Without a `reason` the function makes no value null. With `evidence` it gets a keyword `evidence` too.
+    """
+
+    def register(build: Builder) -> Builder:
+        name = build.__name__.rstrip("_")  # `round_` leaves Python's own round alone
+        hints = get_type_hints(build)
+        parameters = {
+            parameter.name: Parameter(parameter.name, hints[parameter.name], parameter.default is parameter.empty)
+            for parameter in inspect.signature(build).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "evidence"
+        }
+        doc = inspect.getdoc(build) or ""
+        rejected = reason or f"{name}_failed"
+        FUNCTIONS[name] = Function(name, parameters, shorthand, takes, rejected, build, check, evidence, doc)
+        return build
+
+    return register
+
+
+def kind_of(dtype: pl.DataType) -> Kind | None:
+    """What kind of column this is to a function; None: one that only a cast could read, such as Binary."""
+    if isinstance(dtype, pl.String):
+        return "text"
+    if dtype.is_numeric():
+        return "a number"
+    if isinstance(dtype, pl.Boolean):
+        return "true or false"
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return "a date"
+    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.String):
+        return "a list of text"
+    return "nested" if dtype.is_nested() else None
+
+
+_WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list of text",
+    dict: "a mapping",
+    types.NoneType: "empty",
+}
+
+
+def _words(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_words(choice) for choice in get_args(annotation) if choice is not types.NoneType)
+    return _WORDS[get_origin(annotation) or annotation]
+
+
+def _fits(annotation: Any, argument: object) -> bool:
+    """Whether YAML's value is what the annotation says; true is no number, and whole numbers have at most 64 bits."""
+    origin, choices = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return any(_fits(choice, argument) for choice in choices)
+    if origin is Literal:
+        return isinstance(argument, str) and argument in choices
+    if origin is list:
+        return _is_list(argument) and all(_fits(choices[0], one) for one in argument)
+    if origin is dict:
+        return isinstance(argument, Mapping)
+    if annotation is float:
+        return _fits(int, argument) or (isinstance(argument, float) and math.isfinite(argument))
+    if annotation is int:
+        return isinstance(argument, int) and not isinstance(argument, bool) and -(2**63) <= argument < 2**63
+    return isinstance(argument, annotation)
+
+
+def _is_list(argument: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(argument, Sequence) and not isinstance(argument, str)

@@ -1,0 +1,120 @@
+"""Which functions can stand in an `apply` list? FUNCTIONS, and the way from YAML to a call to an expression.
+
+    call = parse_call({"divide": 100})              # Call("divide", {"by": 100}), or ValueError for the YAML's author
+    expression = apply(pl.col("cents"), pl.Int64(), call)
+
+A function with `evidence` must know the whole column first: `queries` over every frame, then `combine`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from etl.model import Call
+
+# Importing them writes their functions into FUNCTIONS.
+from etl.transform import func_number, func_text, func_timestamp, func_value  # noqa: F401
+from etl.transform.func_define import FUNCTIONS, Function, Parameter, kind_of
+from etl.transform.func_value import RAW_JSON
+from etl.transform.timestamps import Evidence
+
+__all__ = ["FUNCTIONS", "RAW_JSON", "Evidence", "Function", "Parameter", "apply", "parse_call"]
+
+
+def parse_call(raw: object) -> Call:
+    """A call from an entry of an `apply` list: `trim`, `{divide: 100}` or `{round: {digits: 2}}`.
+
+    Raises ValueError saying what is wrong and what would be right; the message quotes the YAML, never data.
+    """
+    name, given = _named(raw)
+    function = FUNCTIONS.get(name)
+    if function is None:
+        near = difflib.get_close_matches(name, FUNCTIONS, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FUNCTIONS)}"
+        raise ValueError(f"no function {name!r}; {advice}")
+    arguments = _arguments(function, given)
+    for argument, value in arguments.items():
+        parameter = function.parameters.get(argument)
+        if parameter is None:
+            raise ValueError(f"{name}: unknown argument {argument!r}; {_takes(function)}")
+        if not parameter.accepts(value):
+            raise ValueError(f"{name}: {argument!r} must be {parameter.kind}")
+    for parameter in function.parameters.values():
+        if parameter.required and parameter.name not in arguments:
+            raise ValueError(f"{name}: {parameter.name!r} is missing, {parameter.kind}")
+    if function.check is not None:
+        try:
+            function.check(**arguments)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return Call(name, arguments)
+
+
+def apply(value: pl.Expr, dtype: pl.DataType, call: Call, evidence: Evidence | None = None) -> pl.Expr:
+    """The expression that a call makes of `value`, a column of this dtype; null stays null but for `default`.
+
+    Raises ValueError when the function cannot read such a column. Text means String, Categorical or Enum.
+    """
+    function = FUNCTIONS[call.name]
+    value, dtype = as_taken(value, dtype, function)
+    if function.takes and kind_of(dtype) not in function.takes:
+        raise ValueError(
+            f"{call.name} needs {' or '.join(function.takes)}; the column is {dtype}{_advice(dtype, function)}"
+        )
+    known = {} if function.evidence is None else {"evidence": evidence}
+    return function.build(value, dtype, **call.arguments, **known)
+
+
+def as_taken(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
+    """A column as functions know it: categories are text, arrays lists, and a column of nulls is what is wanted."""
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return value.cast(pl.String), pl.String()
+    if isinstance(dtype, pl.Array):
+        return value.arr.to_list(), pl.List(dtype.inner)
+    if isinstance(dtype, pl.Null) and function.takes:
+        wanted = pl.List(pl.String()) if "a list of text" in function.takes else pl.String()
+        return value.cast(wanted), wanted
+    return value, dtype
+
+
+def _named(raw: object) -> tuple[str, object]:
+    if isinstance(raw, str):
+        return raw, None
+    if isinstance(raw, Mapping) and len(raw) == 1:
+        name, given = next(iter(raw.items()))
+        if isinstance(name, str):
+            return name, given
+    raise ValueError("a function is its name, or {name: argument}, or {name: {argument: value, …}}; one for each '-'")
+
+
+def _arguments(function: Function, given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    shorthand = function.parameters[function.shorthand] if function.shorthand else None
+    if not isinstance(given, Mapping):
+        if shorthand is None:
+            raise ValueError(f"{function.name}: {_takes(function)}")
+        return {shorthand.name: given}
+    # {map: {p: pro}}: a mapping that is the argument itself, not a list of arguments.
+    if shorthand is not None and shorthand.accepts(given) and not isinstance(given.get(shorthand.name), Mapping):
+        if function.parameters.keys() & given.keys():
+            raise ValueError(f"{function.name}: with other arguments, put the mapping under `{shorthand.name}:`")
+        return {shorthand.name: given}
+    return {str(name): value for name, value in given.items()}
+
+
+def _takes(function: Function) -> str:
+    names = ", ".join(repr(name) for name in function.parameters)
+    return f"it takes {names}" if names else "it takes no argument"
+
+
+def _advice(dtype: pl.DataType, function: Function) -> str:
+    if "text" in function.takes and kind_of(dtype) in ("a number", "true or false", "a date"):
+        return ": put `cast: text` before it"
+    if "a list of text" in function.takes and kind_of(dtype) == "text":
+        return ": put `split` before it"
+    return ""

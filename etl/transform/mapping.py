@@ -1,0 +1,335 @@
+"""How do rows become items? A mapping, compiled against a source's columns, turns each frame into an items frame.
+
+A frame goes through in stages, each one select over all values at once: the columns, then the first function of every
+`apply`, then the second, and so on. Whether a stage or a check met a bad row is asked of the whole frame first; only
+a frame that has one pays for finding out which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping as MappingOf, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from etl.errors import SourceError
+from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Call, Column, Constant, Mapping
+from etl.transform import checks, encode, ids
+from etl.transform.functions import FUNCTIONS, apply
+from etl.transform.operations import OPERATIONS
+
+Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
+Read = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
+
+_DIGEST, _ULID = "_digest", "_ulid"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One value of the mapping that comes from a column: which (`attributes.plan`), whence, and through what."""
+
+    target: str
+    source: str
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of all values on their way: the expressions, and with which reason each may turn a value into null."""
+
+    values: tuple[pl.Expr, ...]
+    reasons: MappingOf[str, str]  # target -> reason
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A mapping, ready for frames of one schema: `items` is all that there is to call."""
+
+    columns: tuple[str, ...]  # what to read of the source
+    when: pl.Expr | None
+    first: tuple[pl.Expr, ...]  # every value as its column or constant gives it
+    stages: tuple[Stage, ...]
+    checks: tuple[checks.Check, ...]
+    parts: encode.Parts
+    lane: pl.Expr
+
+    def items(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows."""
+        kept = frame if self.when is None else frame.filter(self.when.fill_null(False) | pl.col(FAULT).is_not_null())
+        items = self._mapped(kept) if kept.height else pl.DataFrame(schema=ITEMS_SCHEMA)
+        if kept.height == frame.height:
+            return items
+        skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
+        return pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0)).sort("position")
+
+    def _mapped(self, frame: pl.DataFrame) -> pl.DataFrame:
+        rejects = Rejects()
+        if frame[FAULT].null_count() < frame.height:
+            rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
+        values = frame.select(self.first)
+        for stage in self.stages:
+            after = values.with_columns(stage.values)
+            for target, reason in stage.reasons.items():
+                if after[target].null_count() > values[target].null_count():
+                    rejects.note(pl.lit(reason), target, after[target].is_null() & values[target].is_not_null(), frame)
+            values = after
+        if _DIGEST in values.columns:
+            values = values.with_columns(ids.ulids(_seconds(values), values[_DIGEST]).alias(_ULID))
+        self._check(values, self.checks, rejects)
+        text = encode.items(values, self.parts)
+        self._check(text.to_frame(), tuple(checks.of_items(pl.col("item"))), rejects)
+        items = values.select(pl.col(POSITION).alias("position"), self.lane.alias("lane"), text)
+        return rejects.taken_out_of(items)
+
+    @staticmethod
+    def _check(values: pl.DataFrame, rules: Sequence[checks.Check], rejects: Rejects) -> None:
+        broken = values.select(rule.broken.fill_null(False).alias(str(place)) for place, rule in enumerate(rules))
+        for place, rule in enumerate(rules):
+            if (rows := broken[str(place)]).any():
+                rejects.note(pl.lit(rule.reason), rule.field, rows, values)
+
+
+class Rejects:
+    """The rows of one frame that cannot be sent: the first reason that was noted of each is its reason."""
+
+    def __init__(self) -> None:
+        self._reason: pl.Series | None = None
+        self._field: pl.Series | None = None
+
+    def note(self, reason: pl.Expr, field: str | None, rows: pl.Series, frame: pl.DataFrame) -> None:
+        """Rejects `rows` (Boolean) for `reason`, an expression over the frame, in `field`."""
+        here = frame.select(
+            pl.when(rows).then(reason).alias("reason"),
+            pl.when(rows).then(pl.lit(field, dtype=pl.String)).alias("field"),
+        )
+        if self._reason is None or self._field is None:
+            self._reason, self._field = here["reason"], here["field"]
+        else:
+            first = self._reason.is_null()
+            self._field = here["field"].zip_with(first, self._field)
+            self._reason = here["reason"].zip_with(first, self._reason)
+
+    def taken_out_of(self, items: pl.DataFrame) -> pl.DataFrame:
+        """The items frame: rejected rows lose their item and get reason and field."""
+        if self._reason is None or self._field is None:
+            return items.with_columns(reason=pl.lit(None, dtype=pl.String), field=pl.lit(None, dtype=pl.String))
+        sent = pl.when(self._reason.is_null()).then(pl.col("item")).alias("item")
+        return items.with_columns(sent, self._reason.alias("reason"), self._field.alias("field"))
+
+
+# ---------------------------------------------------------------- before the first row
+
+
+def gather(mapping: Mapping, schema: pl.Schema, read: Read) -> Gathered:
+    """What the mapping's functions must know of their whole columns before any row is mapped, such as an epoch's unit.
+
+    `read` gives the source's frames with the columns asked for; it is not called when nothing must be known. Raises
+    SourceError when a column is missing, or cannot be read without more words in the YAML.
+    """
+    require_columns(mapping, schema)
+    known: dict[tuple[str, int], Any] = {}
+    while questions := list(_questions(mapping, schema, known)):
+        asked = {f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()}
+        columns = list(dict.fromkeys(question.chain.source for question in questions))
+        answers = [frame.select(**asked).row(0, named=True) for frame in read(columns)] if asked else []
+        for n, question in enumerate(questions):
+            rows = [{name: answer[f"{n}.{name}"] for name in question.queries} for answer in answers]
+            known[question.chain.target, question.place] = question.answer(mapping.file, rows)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one function of a chain wants to know of its column, as aggregations of a frame."""
+
+    chain: Chain
+    place: int
+    dtype: pl.DataType
+    queries: MappingOf[str, pl.Expr]
+
+    def answer(self, file: str, rows: list[dict[str, Any]]) -> Any:
+        call = self.chain.calls[self.place]
+        gathering = FUNCTIONS[call.name].evidence
+        assert gathering is not None
+        try:
+            return gathering.combine(rows, self.dtype, call)
+        except ValueError as error:
+            raise _unfit(file, self.chain, error) from None
+
+
+def _questions(mapping: Mapping, schema: pl.Schema, known: Gathered) -> Iterator[Question]:
+    """The first unanswered question of each chain: what comes after it hangs on the answer."""
+    for chain in chains(mapping):
+        value, dtype = pl.col(chain.source), schema[chain.source]
+        for place, call in enumerate(chain.calls):
+            gathering = FUNCTIONS[call.name].evidence
+            if gathering is not None and (chain.target, place) not in known:
+                yield Question(chain, place, dtype, gathering.queries(value, dtype, call))
+                break
+            value, dtype = _applied(mapping.file, chain, place, value, dtype, known, schema)
+
+
+def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, fingerprint: str, lanes: int) -> Compiled:
+    """The mapping, ready for frames of `schema`, in the light of what `gather` found.
+
+    `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. Raises
+    SourceError when the columns don't fit the mapping: before anything is sent.
+    """
+    require_columns(mapping, schema)
+    operation = OPERATIONS[mapping.operation]
+    made = chains(mapping)
+    types = {chain.target: schema[chain.source] for chain in made}
+    stages = []
+    for place in range(max((len(chain.calls) for chain in made), default=0)):
+        values, reasons = [], {}
+        for chain in (chain for chain in made if place < len(chain.calls)):
+            before = pl.Schema({chain.target: types[chain.target]})
+            value, dtype = _applied(mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before)
+            values.append(value.alias(chain.target))
+            types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
+        stages.append(Stage(tuple(values), reasons))
+    settled = []
+    for chain in made:
+        value, types[chain.target] = _settled(mapping, chain, types[chain.target])
+        settled.append(value.alias(chain.target))
+    stages.append(Stage(tuple(settled), {}))
+    if operation.has_event:
+        stages.append(Stage((_digest(mapping, fingerprint).alias(_DIGEST),), {}))
+    rules = _rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)})
+    kind = next(iter(mapping.identifiers))
+    return Compiled(
+        columns=checks.columns_of(mapping),
+        when=None if mapping.when is None else pl.sql_expr(mapping.when),
+        first=tuple(_first(mapping, made)),
+        stages=tuple(stages),
+        checks=tuple(rules),
+        parts=_parts(mapping, types),
+        lane=ids.lane(pl.col(f"identifiers.{kind}"), kind, lanes),
+    )
+
+
+def chains(mapping: Mapping) -> list[Chain]:
+    """Every value of the mapping that comes from a column, under its target's name."""
+    values = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
+    values |= {"event": mapping.event} if mapping.event is not None else {}
+    values |= {"timestamp": mapping.timestamp} if mapping.timestamp is not None else {}
+    values |= {f"attributes.{name}": value for name, value in mapping.attributes.items()}
+    return [Chain(target, value.name, value.apply) for target, value in values.items() if isinstance(value, Column)]
+
+
+def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
+    """Raises SourceError when the mapping reads a column that the source has not."""
+    missing = [name for name in checks.columns_of(mapping) if name not in schema]
+    if missing:
+        has = ", ".join(repr(name) for name in schema)
+        what = f"the source has no column {', '.join(repr(name) for name in missing)}; it has {has}"
+        raise SourceError("mend the mapping, or the source", place=mapping.file, what=what)
+
+
+def _first(mapping: Mapping, made: Sequence[Chain]) -> Iterator[pl.Expr]:
+    """The row's position, every value under its target's name, and the parts of the event's key."""
+    yield pl.col(POSITION)
+    for chain in made:
+        yield pl.col(chain.source).alias(chain.target)
+    for target, constant in _constants(mapping).items():
+        yield pl.lit(constant).alias(target)
+    for place, column in enumerate(mapping.event_key):
+        yield pl.col(column).cast(pl.String).alias(f"_key.{place}")
+
+
+def _constants(mapping: Mapping) -> dict[str, object]:
+    """Constants that go where a column could: the identifier, the event's name, the time. Attributes' are text."""
+    values = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
+    values |= {"event": mapping.event} if mapping.event is not None else {}
+    values |= {"timestamp": mapping.timestamp} if mapping.timestamp is not None else {}
+    return {target: value.value for target, value in values.items() if isinstance(value, Constant)}
+
+
+def _applied(
+    file: str, chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: Gathered, schema: pl.Schema
+) -> tuple[pl.Expr, pl.DataType]:
+    """`value`, an expression of this type over `schema`, after the chain's function at `place`; and its type then."""
+    try:
+        made = apply(value, dtype, chain.calls[place], known.get((chain.target, place)))
+    except ValueError as error:
+        raise _unfit(file, chain, error) from None
+    return made, pl.LazyFrame(schema=schema).select(made.alias("made")).collect_schema()["made"]
+
+
+def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Expr, pl.DataType]:
+    """A value in the type in which it is sent."""
+    value = pl.col(chain.target)
+    if chain.target == "event" or chain.target.startswith("identifiers."):
+        if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
+            raise _unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
+        return value.cast(pl.String), pl.String()
+    if isinstance(dtype, pl.Decimal):
+        return value, dtype  # written digit by digit
+    try:
+        made = encode.settle(value, dtype)
+    except ValueError as error:
+        raise _unfit(mapping.file, chain, error) from None
+    after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()[chain.target]
+    if chain.target in ("timestamp", "attributes.created_at") and not after.is_numeric():
+        raise _unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
+    return made, after
+
+
+def _is_date(chain: Chain, schema: pl.Schema) -> bool:
+    """Whether the chain's value is a time in Unix seconds: by its function, its type, or its name."""
+    typed = isinstance(schema[chain.source], (pl.Date, pl.Datetime)) and not chain.calls
+    return typed or chain.target == "attributes.created_at" or any(call.name == "timestamp" for call in chain.calls)
+
+
+def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
+    """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
+    name = pl.col("event")
+    if mapping.event_key:
+        return ids.key_digest(name, [pl.col(f"_key.{place}") for place in range(len(mapping.event_key))])
+    return ids.key_digest(name, [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)])
+
+
+def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]) -> Iterator[checks.Check]:
+    for kind in mapping.identifiers:
+        yield from checks.of_identifier(kind, pl.col(f"identifiers.{kind}"))
+    if isinstance(mapping.event, Column):
+        yield from checks.of_event_name(pl.col("event"), mapping.allow_reserved)
+    if mapping.timestamp is not None:
+        yield from checks.of_timestamp(pl.col("timestamp"))
+    if mapping.event_key:
+        yield checks.Check("event_key_missing", "event_key", pl.col(_DIGEST).is_null() & pl.col("event").is_not_null())
+    for target, dtype in types.items():
+        if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
+            yield checks.Check("number_not_finite", target, broken)
+    for name, value in mapping.attributes.items():
+        target = f"attributes.{name}"
+        if isinstance(value, Column):
+            yield from checks.of_attribute(mapping, name, pl.col(target), types[target])
+            if target in dates:
+                yield from checks.of_date_attribute(name, pl.col(target))
+
+
+def _parts(mapping: Mapping, types: MappingOf[str, pl.DataType]) -> encode.Parts:
+    operation = OPERATIONS[mapping.operation]
+    head = {"name": "event", "id": _ULID} if operation.has_event else {}
+    head |= {"timestamp": "timestamp"} if mapping.timestamp is not None else {}
+    columns = {name: f"attributes.{name}" for name, value in mapping.attributes.items() if isinstance(value, Column)}
+    return encode.Parts(
+        start=operation.literal,
+        identifiers={kind: f"identifiers.{kind}" for kind in mapping.identifiers},
+        head=head,
+        attributes=columns,
+        constants={name: value.value for name, value in mapping.attributes.items() if isinstance(value, Constant)},
+        verbatim=frozenset(),
+        keep_nulls=mapping.nulls == "clear",
+    )
+
+
+def _seconds(values: pl.DataFrame) -> pl.Series:
+    """The times of a frame's events, for their ids; 0 where the mapping has none."""
+    return values["timestamp"] if "timestamp" in values.columns else pl.repeat(0, values.height, eager=True)
+
+
+def _unfit(file: str, chain: Chain, error: ValueError) -> SourceError:
+    return SourceError(place=f"{file}: {chain.target}", what=f"column {chain.source!r}: {error}")

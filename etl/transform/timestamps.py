@@ -1,0 +1,245 @@
+"""Which second does a value mean? Expressions that make Unix seconds (Int64) of text, numbers, dates and times.
+
+Each answers null for what it cannot read, never a guess, and floors: a fraction of a second is dropped toward the
+past, before 1970 too. "Wall" seconds are what the clock showed, counted as if it had shown UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Unit = Literal["s", "ms", "us", "ns"]
+PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+# ISO 8601 as programs write it: a date; or a date, 'T' or a space, hours and minutes, then seconds and their fraction,
+# then 'Z', 'UTC' or an offset. Ranges are checked here, days of the month by the calendar. ":60" is read as POSIX
+# reads it, as the first second of the next minute.
+ISO = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::(?:[0-5][0-9]|60)(?:[.,][0-9]+)?)?"
+    r"(?: ?(?:Z|UTC|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
+)
+_OFFSET = r"([+-][0-9:]{2,5})$"  # of an ISO text from its 17th character on
+_EPOCH = r"^([+-]?[0-9]{1,19})(?:\.[0-9]+)?$"
+_BELOW_ZERO_BY_FRACTION = r"^-[0-9]+\.[0-9]*[1-9]"
+
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
+_YEAR_2100 = 4_102_444_800  # polars knows no change of clocks from 2100 on
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where the clock hung that showed a time without an offset, and what to do when it was put back or forward."""
+
+    name: str | None = None  # IANA name; None: UTC
+    ambiguous: Literal["earliest", "latest", "reject"] = "reject"
+    nonexistent: Literal["reject", "shift_forward"] = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a whole column. It picks among readings that give the same answer, but for `unit`."""
+
+    unit: Unit | None = None  # of the column's numbers; None: it has none, or they say no unit
+    numbers: bool = True  # some texts may be numbers
+    stem: str | None = None  # a strptime format that reads the first 10 or 19 characters of every ISO text
+    aware: bool = True  # some ISO texts may say their offset, or Z
+    offsets: bool = True  # some may say it in numbers
+
+
+def let(make: Callable[..., pl.Expr], **values: pl.Expr) -> pl.Expr:
+    """`make` of the values, each computed once however often `make` names it: an eager select would repeat it."""
+    made = make(*(pl.field(name) for name in values)).alias("made")
+    given = pl.struct([value.alias(name) for name, value in values.items()])
+    return given.struct.with_fields(made).struct.field("made")
+
+
+# ---------------------------------------------------------------- instants
+
+
+def is_zone(name: str) -> bool:
+    """Whether polars knows the zone, by the data that it will read times with."""
+    try:
+        pl.select(_localize(pl.lit(0), Zone(name), "earliest"))
+    except pl.exceptions.PolarsError:
+        return False
+    return name != ""  # which polars takes for no zone at all
+
+
+def from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
+    """Unix seconds at which clocks of the zone showed `wall`.
+
+    Null where they showed it twice or never, unless the zone says which is meant. `shift_forward` moves a time that
+    was skipped by as much as the clocks were: 02:30 becomes 03:30, as in Java, JavaScript and Python's fold=0.
+    """
+    return wall if zone.name in (None, "UTC") else let(lambda known: _from_wall(known, zone), known=_known(wall))
+
+
+def _known(wall: pl.Expr) -> pl.Expr:
+    return let(lambda wall: pl.when(wall < _YEAR_2100).then(wall), wall=wall)
+
+
+def _from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
+    instant = _localize(wall, zone, "null" if zone.ambiguous == "reject" else zone.ambiguous)
+    if zone.nonexistent == "reject":
+        return instant
+    # The clock of the day before still ran as it did until it was put forward.
+    skipped = wall.is_not_null() & _localize(wall, zone, "earliest").is_null()
+    return pl.when(skipped).then(_localize(wall - 86_400, zone, "earliest") + 86_400).otherwise(instant)
+
+
+def _localize(wall: pl.Expr, zone: Zone, ambiguous: Literal["earliest", "latest", "null"]) -> pl.Expr:
+    clock = (wall * 1_000).cast(pl.Datetime("ms"))
+    return clock.dt.replace_time_zone(zone.name, ambiguous=ambiguous, non_existent="null").dt.epoch("s")
+
+
+# ---------------------------------------------------------------- dates, times and numbers
+
+
+def from_typed(value: pl.Expr, dtype: pl.DataType, zone: Zone) -> pl.Expr:
+    """Seconds of a Date (its midnight) or Datetime column; one with a time zone keeps its own."""
+    if isinstance(dtype, pl.Date):
+        return from_wall(value.cast(pl.Int64) * 86_400, zone)
+    seconds = value.dt.epoch("s")
+    return seconds if isinstance(dtype, pl.Datetime) and dtype.time_zone else from_wall(seconds, zone)
+
+
+def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A number column, or text that is digits, as Int64, floored; null where it is no number or past 64 bits."""
+    if isinstance(dtype, pl.String):
+        digits = number.str.extract(_EPOCH).cast(pl.Int64, strict=False)
+        return digits - number.str.contains(_BELOW_ZERO_BY_FRACTION).cast(pl.Int64)
+    return (number if dtype.is_integer() else number.floor()).cast(pl.Int64, strict=False)
+
+
+def from_number(number: pl.Expr, unit: Unit | None) -> pl.Expr:
+    """Seconds of Int64 counts since 1970, years 1 to 9999 only: beyond them are milliseconds said to be seconds.
+
+    All null while the unit is not known.
+    """
+    if unit is None:
+        return pl.lit(None, pl.Int64)
+    seconds = number.floordiv(PER_SECOND[unit])
+    return let(lambda seconds: pl.when(seconds.is_between(_YEAR_1, _YEAR_10000 - 1)).then(seconds), seconds=seconds)
+
+
+# ---------------------------------------------------------------- text
+
+
+def from_iso(text: pl.Expr, zone: Zone, evidence: Evidence) -> pl.Expr:
+    """Seconds of ISO 8601 text. A time without an offset is the zone's, a date its midnight there."""
+    wall, offset = _wall(text, evidence.stem), _offset(text.str.slice(16), evidence)
+    if not evidence.aware:
+        seconds = from_wall(wall, zone)
+    elif zone.name in (None, "UTC"):
+        seconds = wall - offset.fill_null(0)
+    else:
+        seconds = let(
+            lambda wall, offset: pl.coalesce(wall - offset, from_wall(wall, zone)),
+            wall=wall,
+            offset=offset,
+        )
+    return pl.when(text.str.contains(ISO)).then(seconds)
+
+
+def _wall(text: pl.Expr, stem: str | None) -> pl.Expr:
+    """Wall seconds of an ISO text; the fraction is not looked at, which floors."""
+    if stem == "%Y-%m-%d":
+        return _parsed(text, stem)
+    if stem is not None:
+        return _parsed(text.str.slice(0, 19), stem)
+    day = _parsed(text.str.slice(0, 10), "%Y-%m-%d")
+    hour, minute, second = (text.str.slice(at, 2).cast(pl.Int64, strict=False) for at in (11, 14, 17))
+    second = pl.when(text.str.slice(16, 1) == ":").then(second)  # not the hours of an offset
+    return day + hour.fill_null(0) * 3_600 + minute.fill_null(0) * 60 + second.fill_null(0)
+
+
+def _parsed(text: pl.Expr, format: str) -> pl.Expr:
+    # Without polars' cache of equal texts, which costs more than it saves where most differ.
+    return text.str.to_datetime(format, strict=False, time_unit="ms", cache=False).dt.epoch("s")
+
+
+def _offset(tail: pl.Expr, evidence: Evidence) -> pl.Expr:
+    """Seconds that an ISO text is ahead of UTC, by its 17th character and the rest; null when it does not say."""
+    universal = pl.when(tail.str.ends_with("Z") | tail.str.ends_with("UTC")).then(pl.lit(0, pl.Int64))
+    if not evidence.offsets:
+        return universal
+    digits = tail.str.extract(_OFFSET).str.replace(":", "", literal=True).str.pad_end(5, "0")  # +02, +0200, +02:00
+    clock = digits.cast(pl.Int64, strict=False)  # -230 for -02:30
+    seconds = let(lambda clock: (clock - clock.sign() * clock.abs().floordiv(100) * 40) * 60, clock=clock)
+    return pl.coalesce(universal, seconds)
+
+
+# ---------------------------------------------------------------- text in a format of the user's
+
+_NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
+
+_WHOLE = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y"}
+_WIDTH = {"Y": 4, "G": 4, "j": 3} | dict.fromkeys("mdHMSyIVCegklUWu", 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A strptime format, and the shape of the texts that it may read."""
+
+    strptime: str
+    shape: str
+    aware: bool  # it reads an offset
+
+
+def as_format(text: str) -> Format:
+    """A format of the YAML, checked; raises ValueError with what is wrong and what to do."""
+    for directive, advice in (
+        ("%s", "numbers need no format; put `unit:`"),
+        ("%Z", "the name of a zone says no offset; put `timezone:` and leave it out"),
+        ("%f", "write %.f for the fraction of a second"),
+    ):
+        if directive in text.replace("%%", "").replace(".%f", ""):
+            raise ValueError(f"'format' has {directive}: {advice}")
+    write = re.sub("%[:#]z", "%z", text).replace(".%f", "%.f")  # .%f: Python's way to write a fraction
+    strptime = write.replace("%z", "%#z")  # reads Z, +02, +0200 and +02:00
+    probe = pl.datetime(2001, 2, 3, 16, 5, 6, time_zone="UTC")
+    try:
+        written = pl.select(probe.dt.strftime(write)).to_series()
+        read = written.str.to_datetime(strptime, strict=False, time_unit="ms")
+    except pl.exceptions.PolarsError:
+        raise ValueError(f"'format' cannot be read: {_NEEDS}") from None
+    if read.dt.date().to_list() != pl.select(probe.dt.date()).to_series().to_list():
+        raise ValueError(f"'format' does not say which day: {_NEEDS}")
+    return Format(strptime, _shape(strptime), aware="%#z" in strptime or "%+" in strptime)
+
+
+def _shape(format: str) -> str:
+    """A pattern that holds numbers to their width, where strptime would take a year of 2 digits for the year 24.
+
+    Days, months and hours may have one digit, unless another number stands next to them.
+    """
+    for short, long in _WHOLE.items():
+        format = format.replace(short, long)
+    pieces = re.findall(r"%[-_0]?[.0-9]*[:#]?.|[^%]+", format, re.DOTALL)
+    widths = [_WIDTH.get(piece[-1]) if piece.startswith("%") else None for piece in pieces]
+    pattern = ""
+    for piece, width, before, after in zip(pieces, widths, [None, *widths], [*widths[1:], None], strict=False):
+        if width is None:
+            pattern += ".*" if piece.startswith("%") else _literally(piece)
+        elif width > 2 or piece[-1] == "y" or before or after:
+            pattern += f"[0-9]{{{width}}}"
+        else:
+            pattern += " ?[0-9]{1,2}"
+    return f"(?s)^{pattern}$"
+
+
+def _literally(text: str) -> str:
+    return re.sub(r"\s+", r"\\s*", re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text))
+
+
+def from_format(text: pl.Expr, format: Format, zone: Zone) -> pl.Expr:
+    """Seconds of text in a format; one that reads an offset needs no zone."""
+    read = text.str.to_datetime(format.strptime, strict=False, time_unit="us", cache=False).dt.epoch("s")
+    seconds = read if format.aware else from_wall(read, zone)
+    return pl.when(text.str.contains(format.shape)).then(seconds)

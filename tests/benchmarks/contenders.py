@@ -1,0 +1,142 @@
+"""Who is measured, and with which command?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+HERE = Path(__file__).parent
+
+# The environment that makes `cio-etl run` commit no progress, to see what the checkpoint costs. Empty: no such switch.
+WITHOUT_CHECKPOINT: MappingOf[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a contender has to do this time."""
+
+    data: Path
+    rows: int
+    url: str
+    ca: Path | None  # None: plain HTTP
+    scratch: Path  # an empty folder, on the disk that holds the data
+    command: Path  # cio-etl
+    peers: Path  # the Python that the peers are installed in
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Someone who loads the rows; the shares say how many of those asked for, so that nobody needs minutes."""
+
+    key: str
+    name: str
+    format: str  # of its data: parquet, csv, body
+    command: Callable[[Task], list[str]]
+    sent: Callable[[str], int]  # rows acknowledged, read from its stdout
+    share: float = 1.0
+    share_delayed: float = 1.0  # at a latency
+    peer: bool = False  # runs in the peers' environment
+    environment: MappingOf[str, str] = field(default_factory=dict)
+    memory_only: bool = False  # measured once, without latency and TLS
+    verify: int = 20_000  # rows of the run in which the sink counts; more than any queue holds
+
+    def rows(self, asked: int, latency_s: float) -> int:
+        return max(100, round(asked * (self.share_delayed if latency_s else self.share)))
+
+
+def ours(task: Task) -> list[str]:
+    """`cio-etl run`, with a job file of its own and a state folder in which nothing has happened yet."""
+    job = Template((HERE / "job.yaml").read_text()).safe_substitute(
+        base_url=task.url,
+        ca_file=f"ca_file: {_yaml(task.ca)}" if task.ca else "# plain HTTP",
+        format=task.data.suffix.removeprefix("."),
+        data=_yaml(task.data),
+        mapping=_yaml(HERE / "orders.yaml"),
+        state=_yaml(task.scratch / "state"),
+    )
+    path = task.scratch / "job.yaml"
+    path.write_text(job)
+    return [str(task.command), "run", str(path), "--json"]
+
+
+def _yaml(path: Path) -> str:
+    return json.dumps(str(path))  # a JSON string is a YAML string, whatever is in it
+
+
+def accepted(stdout: str) -> int:
+    """The rows that our report says were accepted."""
+    report: dict[str, Any] = json.loads(stdout)
+    return sum(step["accepted"] for step in report["steps"])
+
+
+def last_line(stdout: str) -> int:
+    return int(stdout.split()[-1])
+
+
+def bare(task: Task) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.bare", *_what(task)]
+
+
+def peer(module: str, *options: str) -> Callable[[Task], list[str]]:
+    def command(task: Task) -> list[str]:
+        return [str(task.peers), "-m", f"tests.benchmarks.peers.{module}", *_what(task), *options]
+
+    return command
+
+
+def _what(task: Task) -> list[str]:
+    return [str(task.data), task.url, f"--rows={task.rows}", *([f"--ca={task.ca}"] if task.ca else [])]
+
+
+CONTENDERS = (
+    Contender("ours", "cio-etl run, Parquet", "parquet", ours, accepted),
+    Contender("ours-csv", "cio-etl run, CSV", "csv", ours, accepted),
+    Contender("ours-large", "cio-etl run, 5 x the rows", "parquet", ours, accepted, share=5.0, memory_only=True),
+    *(
+        [Contender("ours-unchecked", "cio-etl run, no checkpoint", "parquet", ours, accepted)]
+        if WITHOUT_CHECKPOINT
+        else []
+    ),
+    Contender("bare", "bare sender of pre-built bodies", "body", bare, last_line),
+    Contender("loop", "csv + json + httpx", "csv", peer("csv_json_httpx"), last_line, share_delayed=0.25, peer=True),
+    Contender("dlt", "dlt destination", "parquet", peer("dlt_destination"), last_line, share_delayed=0.25, peer=True),
+    Contender(
+        "cdp", "customerio-cdp-analytics", "csv", peer("cdp_analytics"), last_line, 0.25, share_delayed=0.02, peer=True
+    ),
+    Contender(
+        "cdp-large",
+        "customerio-cdp-analytics, 1,000 a request",
+        "csv",
+        peer("cdp_analytics", "--upload-size=1000"),
+        last_line,
+        share=0.25,
+        share_delayed=0.1,
+        peer=True,
+    ),
+    Contender(
+        "sdk",
+        "customerio SDK, track()",
+        "csv",
+        peer("customerio_sdk"),
+        last_line,
+        share=0.005,
+        share_delayed=0.00025,
+        peer=True,
+        verify=1_000,
+    ),
+    Contender(
+        "sdk-batch",
+        "customerio SDK, batch() of 1,400",
+        "csv",
+        peer("customerio_sdk", "--batch=1400"),
+        last_line,
+        share_delayed=0.25,
+        peer=True,
+    ),
+)

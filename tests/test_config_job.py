@@ -1,0 +1,474 @@
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from etl.config import load_job
+from etl.errors import ConfigError
+from etl.model import CsvSource, Job, MaxRejects, ParquetSource
+
+CANARY = "canary-9c1e"
+KEYS = {"SITE": "the-site", "KEY": "the-key"}
+MAPPING = "operation: identify\nidentifiers: {id: a}\n"
+DESTINATION = "destination: {site_id: '${SITE}', api_key: '${KEY}'}\n"
+STEPS = "steps:\n  - name: people\n    source: {csv: a.csv}\n    mapping: m.yaml\n"
+WORKING = DESTINATION + STEPS
+
+Read = Callable[..., Job]
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    monkeypatch.chdir(tmp_path)
+    Path("m.yaml").write_text(MAPPING)
+    Path("n.yaml").write_text(MAPPING)
+    Path("sub").mkdir()
+    Path("sub/m.yaml").write_text(MAPPING)
+
+    def write_and_read(text: str, environ: Mapping[str, str] = KEYS, secrets: bool = True) -> Job:
+        Path("j.yaml").write_text(text, encoding="utf-8")
+        return load_job(Path("j.yaml"), environ, secrets=secrets)
+
+    return write_and_read
+
+
+def said(read: Read, text: str, environ: Mapping[str, str] = KEYS, secrets: bool = True) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        read(text, environ, secrets)
+    assert error.value.exit_code == 78
+    return [str(problem) for problem in error.value.problems]
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_a_whole_job_is_read(read: Read) -> None:
+    job = read(
+        """\
+name: nightly-2
+destination:
+  api: track
+  region: eu
+  site_id: ${SITE}
+  api_key: ${KEY}
+  requests_per_second: 12.5
+  lanes: 4
+  max_batch_bytes: 100000
+  ca_file: ca.pem
+steps:
+  - name: customers
+    source: {csv: [a.csv, "b-*.csv"], separator: "\\t", encoding: cp1252, quote: null, null_values: ["", "NULL"]}
+    mapping: m.yaml
+  - name: orders
+    source: {parquet: o.parquet}
+    mapping: [m.yaml, n.yaml]
+max_rejects: 0.5%
+state: ${STATE:-.state}
+schedule: "0 3 * * *"
+"""
+    )
+    assert (job.file, job.name, job.state, job.schedule) == ("j.yaml", "nightly-2", Path(".state"), "0 3 * * *")
+    assert job.max_rejects == MaxRejects(share=0.005)
+    to = job.destination
+    assert (to.api, to.region, to.base_url, to.ca_file) == ("track", "eu", "https://track-eu.customer.io", "ca.pem")
+    assert (to.requests_per_second, to.lanes, to.max_batch_bytes) == (12.5, 4, 100_000)
+    assert (to.site_id.get_secret_value(), to.api_key.get_secret_value()) == ("the-site", "the-key")
+    assert [step.name for step in job.steps] == ["customers", "orders/m", "orders/n"]
+    assert job.steps[0].source == CsvSource(("a.csv", "b-*.csv"), "\t", "cp1252", None, ("", "NULL"))
+    assert job.steps[1].source == job.steps[2].source == ParquetSource(("o.parquet",))
+    assert [step.mapping.file for step in job.steps] == ["m.yaml", "m.yaml", "n.yaml"]
+
+
+def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
+    job = read(WORKING)
+    assert (job.name, job.state, job.schedule, job.max_rejects) == ("j", Path(".etl"), None, MaxRejects(share=0.01))
+    to = job.destination
+    assert (to.region, to.base_url, to.requests_per_second, to.lanes) == ("us", "https://track.customer.io", 100.0, 16)
+    assert (to.max_batch_bytes, to.ca_file) == (500_000, None)
+    assert job.steps[0].source == CsvSource(("a.csv",))
+
+
+def test_a_list_of_one_mapping_is_a_list(read: Read) -> None:
+    assert [step.name for step in read(WORKING.replace("m.yaml", "[m.yaml]")).steps] == ["people/m"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "region", "base_url", "rate"),
+    [
+        ("region: us", "us", "https://track.customer.io", 100.0),
+        ("region: auto", "auto", "", 100.0),
+        ("base_url: 'https://track-eu.customer.io/'", "eu", "https://track-eu.customer.io", 100.0),
+        ("base_url: 'http://127.0.0.1:8080', requests_per_second: unlimited", "us", "http://127.0.0.1:8080", None),
+        ("region: eu, base_url: 'http://[::1]:8080'", "eu", "http://[::1]:8080", 100.0),
+        ("requests_per_second: 1000", "us", "https://track.customer.io", 1000.0),
+        ("requests_per_second: '${RATE:-2.5}'", "us", "https://track.customer.io", 2.5),
+    ],
+)
+def test_a_region_is_an_address(read: Read, destination: str, region: str, base_url: str, rate: float | None) -> None:
+    to = read(WORKING.replace("destination: {", f"destination: {{{destination}, ")).destination
+    assert (to.region, to.base_url, to.requests_per_second) == (region, base_url, rate)
+
+
+def test_a_number_may_come_from_the_environment(read: Read) -> None:
+    text = WORKING.replace("destination: {", "destination: {lanes: '${LANES}', ") + "max_rejects: ${MAX:-7}\n"
+    job = read(text, {**KEYS, "LANES": "8"})
+    assert (job.destination.lanes, job.max_rejects) == (8, MaxRejects(rows=7))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("0", MaxRejects(rows=0)),
+        ("250", MaxRejects(rows=250)),
+        ("0%", MaxRejects(share=0.0)),
+        ("100%", MaxRejects(share=1.0)),
+        ("2.5 %", MaxRejects(share=0.025)),
+    ],
+)
+def test_max_rejects_is_a_share_or_a_number(read: Read, written: str, meant: MaxRejects) -> None:
+    assert read(f"{WORKING}max_rejects: {written}\n").max_rejects == meant
+
+
+def test_without_secrets_a_job_is_checked_and_nothing_is_looked_up(read: Read) -> None:
+    job = read(WORKING.replace("${KEY}", "${file:/no/such/file}"), {}, secrets=False)
+    assert (job.destination.site_id.get_secret_value(), job.destination.api_key.get_secret_value()) == ("", "")
+    literal = said(read, WORKING.replace("${KEY}", CANARY), {}, secrets=False)
+    assert literal == [f"j.yaml:1: destination.api_key: {ONLY_REFERENCES}"]
+
+
+# ---------------------------------------------------------------- what is refused
+
+ONLY_REFERENCES = (
+    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+)
+ADDRESSES = (
+    "credentials are sent to https://track.customer.io, https://track-eu.customer.io or this machine "
+    "(http://127.0.0.1:8080) only; name one of these, without user, path or query"
+)
+RATE = "must be a number above 0, up to 1000; or unlimited, with a base_url on this machine"
+A_NAME = "must be up to 100 letters, digits, - and _, beginning with a letter or digit: it names files"
+SHARE = "must be a share, as 1%, or a whole number of rows"
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("api: pipelines", "api: only track is offered now; write api: track"),
+        ("api: trck", "api: only track is offered now; write api: track"),
+        ("write_key: '${KEY}'", "write_key: belongs to api: pipelines, and only track is offered now; leave it out"),
+        ("app_api_key: '${KEY}'", "app_api_key: reading back is not offered yet; leave it out"),
+        ("region: usa", "region: must be 'us', 'eu' or 'auto'"),
+        ("region: NO", "region: must be 'us', 'eu' or 'auto'"),
+        ("lanes: 0", "lanes: must be at least 1"),
+        ("lanes: 257", "lanes: must be at most 256"),
+        ("lanes: 1.5", "lanes: must be a whole number"),
+        ("lanes: true", "lanes: must be a whole number"),
+        ("lanes: 1_6", "lanes: must be a whole number"),
+        ("lane: 3", "lane: unknown key; did you mean 'lanes'?"),
+        ("max_batch_bytes: 32099", "max_batch_bytes: must be at least 32100"),
+        ("max_batch_bytes: 500001", "max_batch_bytes: must be at most 500000"),
+        ("requests_per_second: 0", f"requests_per_second: {RATE}"),
+        ("requests_per_second: -1", f"requests_per_second: {RATE}"),
+        ("requests_per_second: 1001", f"requests_per_second: {RATE}"),
+        ("requests_per_second: .nan", f"requests_per_second: {RATE}"),
+        ("requests_per_second: true", f"requests_per_second: {RATE}"),
+        ("requests_per_second: fast", f"requests_per_second: {RATE}"),
+        (
+            "requests_per_second: unlimited",
+            "requests_per_second: unlimited is for a base_url on this machine; write a number up to 1000",
+        ),
+        (
+            "requests_per_second: unlimited, base_url: 'https://track.customer.io'",
+            "requests_per_second: unlimited is for a base_url on this machine; write a number up to 1000",
+        ),
+        ("base_url: 'https://example.com'", f"base_url: {ADDRESSES}"),
+        (f"base_url: 'https://u:{CANARY}@track.customer.io'", f"base_url: {ADDRESSES}"),
+        ("base_url: null", "base_url: must be text; put it in quotes"),
+        (
+            "region: auto, base_url: 'http://127.0.0.1:1'",
+            "base_url: region: auto finds the address out; leave one of the two out",
+        ),
+        (
+            "region: us, base_url: 'https://track-eu.customer.io'",
+            "base_url: the address of the other region; leave base_url out",
+        ),
+        ("ca_file: ''", "ca_file: must name a file"),
+        (
+            "ca_file: '${NO}'",
+            "ca_file: the environment variable NO is not set; "
+            "set it, or give it a default, ${NO:-…}, if it is no secret",
+        ),
+    ],
+)
+def test_a_wrong_destination_is_told(read: Read, setting: str, problem: str) -> None:
+    text = WORKING.replace("destination: {", f"destination: {{{setting}, ")
+    assert said(read, text) == [f"j.yaml:1: destination.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("cvs: a", "source.cvs: unknown key; did you mean 'csv'?"),
+        ("csv: a, parquet: b", "source: write either csv: or parquet:, one of the two"),
+        ("separator: ';'", "source: write either csv: or parquet:, one of the two"),
+        ("parquet: b, separator: ';'", "source: separator: of CSV files only; leave it out"),
+        ("csv: []", "source.csv: must not be empty"),
+        ("csv: ''", "source.csv[0]: must name a file"),
+        ("csv: 7", "source.csv: must be text, or a list of texts"),
+        ("csv: [7]", "source.csv[0]: must be text; put it in quotes"),
+        (
+            "csv: 's3://lake/a.csv'",
+            "source.csv[0]: only files of this machine are read now; copy them here, or mount their folder",
+        ),
+        (
+            "sql: '${KEY}'",
+            "source.sql: databases are not read yet; export the rows to csv: or parquet: files",
+        ),
+        ("csv: a, separator: ';;'", 'source.separator: must be one ASCII character, as ";" or "\\t"'),
+        ("csv: a, separator: é", 'source.separator: must be one ASCII character, as ";" or "\\t"'),
+        ("csv: a, separator: '\"'", "source: separator and quote are the same sign"),
+        ("csv: a, encoding: utf-9", "source.encoding: no such encoding; as utf-8, latin-1, cp1252, utf-16"),
+        ("csv: a, encoding: base64", "source.encoding: no such encoding; as utf-8, latin-1, cp1252, utf-16"),
+        ("csv: a, null_values: [-999]", "source.null_values[0]: must be text; put it in quotes"),
+        ("csv: a, null_values: [NULL]", "source.null_values[0]: must be text; put it in quotes"),
+    ],
+)
+def test_a_wrong_source_is_told(read: Read, source: str, problem: str) -> None:
+    assert said(read, WORKING.replace("csv: a.csv", source)) == [f"j.yaml:4: steps[0].{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (STEPS, ["j.yaml:1: destination: missing; add this key"]),
+        (DESTINATION, ["j.yaml:1: steps: missing; add this key"]),
+        (DESTINATION + "steps: []\n", ["j.yaml:2: steps: must not be empty"]),
+        (DESTINATION + "steps: {}\n", ["j.yaml:2: steps: must be a list"]),
+        (DESTINATION + "steps: [people]\n", ["j.yaml:2: steps[0]: must be keys with values, as `key: value`"]),
+        ("destination: track\n" + STEPS, ["j.yaml:1: destination: must be keys with values, as `key: value`"]),
+        (
+            "destination: {}\n" + STEPS,
+            [
+                "j.yaml:1: destination.site_id: missing; add this key",
+                "j.yaml:1: destination.api_key: missing; add this key",
+            ],
+        ),
+        (WORKING + "step: 1\n", ["j.yaml:6: step: unknown key; did you mean 'steps'?"]),
+        (WORKING + "name: a/b\n", [f"j.yaml:6: name: {A_NAME}"]),
+        (WORKING + "name: ..\n", [f"j.yaml:6: name: {A_NAME}"]),
+        (WORKING + "name: 'a\n\n  b'\n", [f"j.yaml:6: name: {A_NAME}"]),
+        (WORKING + "name: 7\n", ["j.yaml:6: name: must be text; put it in quotes"]),
+        (WORKING + "max_rejects: 0.01\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
+        (WORKING + "max_rejects: 101%\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
+        (WORKING + "max_rejects: -1\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
+        (WORKING + "max_rejects: true\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
+        (WORKING + "max_rejects:\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
+        (
+            WORKING + f"state: postgresql://u:{CANARY}@db/x\n",
+            ["j.yaml:6: state: a database is not offered for the state yet; give a folder, as .etl"],
+        ),
+        (WORKING + "state: ''\n", ["j.yaml:6: state: must name a folder"]),
+        (WORKING + "schedule: 3\n", ["j.yaml:6: schedule: must be text; put it in quotes"]),
+        (
+            WORKING + "state: ${ETL_STATE\n",
+            ["j.yaml:6: state: `${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"],
+        ),
+        (
+            WORKING + "state: ${1X}\n",
+            ["j.yaml:6: state: not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"],
+        ),
+        (WORKING + "state: ${file:/no/such}\n", ["j.yaml:6: state: no file '/no/such'"]),
+        (
+            WORKING + STEPS.removeprefix("steps:\n"),
+            ["j.yaml:6: steps[1].name: the name of steps[0] too; give each step its own"],
+        ),
+        (WORKING.replace("name: people", "name: a b"), [f"j.yaml:3: steps[0].name: {A_NAME}"]),
+        (
+            WORKING.replace("m.yaml", "no.yaml"),
+            [
+                "j.yaml:5: steps[0].mapping: no file 'no.yaml'; "
+                "relative paths start at the folder in which the command runs"
+            ],
+        ),
+        (
+            WORKING.replace("m.yaml", "[m.yaml, '${DIR}/no.yaml']"),
+            [
+                "j.yaml:5: steps[0].mapping[1]: no file '${DIR}/no.yaml'; "
+                "relative paths start at the folder in which the command runs"
+            ],
+        ),
+        (
+            WORKING.replace("m.yaml", "[m.yaml, sub/m.yaml]"),
+            [
+                "j.yaml:5: steps[0].mapping: two mappings of one file name; "
+                "name the files differently, they name the steps"
+            ],
+        ),
+        (WORKING.replace("mapping: m.yaml", "mapping: []"), ["j.yaml:5: steps[0].mapping: must not be empty"]),
+        (
+            WORKING.replace("mapping: m.yaml", "mapping: 7"),
+            ["j.yaml:5: steps[0].mapping: must be text, or a list of texts"],
+        ),
+        (WORKING + "state: a\nstate: b\n", ["j.yaml:7: state: written twice, first on line 6; keep one"]),
+        ("", ["j.yaml: empty"]),
+    ],
+)
+def test_what_is_wrong_in_a_job_is_told(read: Read, text: str, problems: list[str]) -> None:
+    assert said(read, text, {**KEYS, "DIR": CANARY}) == problems
+
+
+def test_a_job_file_whose_name_cannot_be_a_job_s_name_needs_one(read: Read, tmp_path: Path) -> None:
+    Path("my job.yaml").write_text(WORKING)
+    with pytest.raises(ConfigError) as error:
+        load_job(Path("my job.yaml"), KEYS)
+    assert str(error.value) == (
+        "my job.yaml:1: name: missing, and the file's own name cannot stand for it; "
+        "write name: with letters, digits, - and _"
+    )
+    Path("my job.yaml").write_text(WORKING + "name: mine\n")
+    assert load_job(Path("my job.yaml"), KEYS).name == "mine"
+
+
+def test_problems_of_a_job_and_of_all_its_mappings_are_told_at_once(read: Read) -> None:
+    Path("m.yaml").write_text(
+        "operation: identify\nidentifiers: {id: a}\nattributes:\n  plan: {column: a, apply: [lowr]}\n"
+    )
+    Path("n.yaml").write_text("operation: track\nidentifiers: {id: a}\n")
+    text = WORKING.replace("${KEY}", "${NO_KEY}").replace("m.yaml", "[m.yaml, n.yaml, m.yaml]") + "max_rejects: x\n"
+    assert said(read, text) == [
+        "j.yaml:1: destination.api_key: the environment variable NO_KEY is not set; set it, or give it a default, "
+        "${NO_KEY:-…}, if it is no secret",
+        "j.yaml:5: steps[0].mapping: two mappings of one file name; name the files differently, they name the steps",
+        f"j.yaml:6: max_rejects: {SHARE}",
+        "m.yaml:4: attributes.plan.apply[0]: no function 'lowr'; did you mean 'lower'?",
+        "n.yaml:1: event: missing; write event: {value: order_placed}, or the column that holds the event's name",
+    ]
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_a_secret_is_not_in_what_a_job_shows(read: Read) -> None:
+    job = read(WORKING, {"SITE": CANARY, "KEY": CANARY})
+    assert job.destination.api_key.get_secret_value() == CANARY
+    assert CANARY not in repr(job) + str(job) + f"{job.destination}"
+
+
+PLACES = [
+    "name: ${C}",
+    "state: ${C}://x",
+    "max_rejects: ${C}",
+    "schedule: ${C}",
+    "unknown: ${C}",
+    "destination: ${C}",
+    "steps: ${C}",
+    *(
+        WORKING.replace("destination: {", f"destination: {{{key}: '${{C}}', ")
+        for key in (
+            "api",
+            "region",
+            "requests_per_second",
+            "lanes",
+            "max_batch_bytes",
+            "base_url",
+            "ca_file",
+            "unknown",
+        )
+    ),
+    *(
+        WORKING.replace("csv: a.csv", f"csv: a.csv, {key}: '${{C}}'")
+        for key in ("parquet", "separator", "encoding", "quote", "unknown")
+    ),
+    WORKING.replace("csv: a.csv", "csv: '${C}://x'"),
+    WORKING.replace("m.yaml", "${C}"),
+    WORKING.replace("name: people", "name: ${C}/"),
+    WORKING.replace("${KEY}", "x${C}"),
+    WORKING.replace("${KEY}", CANARY),
+    WORKING.replace("${KEY}", "${KEY:-" + CANARY + "}"),
+    WORKING.replace("'${KEY}'", f"[{CANARY}]"),
+    WORKING.replace("'${KEY}'", f"'{CANARY}"),
+    WORKING + f"state: a: {CANARY}\n",
+    WORKING + f"state: &{CANARY} x\n",
+    WORKING + f"state: *{CANARY}\n",
+    WORKING + f"state: !{CANARY} x\n",
+    WORKING + f'state: "{CANARY}\n',
+    WORKING + f"state: '{CANARY}://x'\n",
+    WORKING + f"{CANARY}\nx: 1\n",
+]
+
+
+@pytest.mark.parametrize("text", PLACES)
+def test_a_secret_in_the_wrong_place_is_in_no_error(read: Read, text: str) -> None:
+    text = text if "destination" in text else WORKING + text + "\nmore: 1\n"
+    with pytest.raises(ConfigError) as error:
+        read(text, {**KEYS, "C": CANARY})
+        raise ConfigError([])  # a place where any text may stand, such as ca_file
+    chain = "".join(traceback.format_exception(error.value)) + repr(error.value) + repr(error.value.problems)
+    assert CANARY not in chain
+
+
+# ---------------------------------------------------------------- damage
+
+BASE = WORKING + "max_rejects: 1%\nstate: ${ETL_STATE:-.etl}\nschedule: '0 3 * * *'\n"
+SNIPPETS = [
+    *(
+        "\n",
+        " ",
+        "  ",
+        "\t",
+        ":",
+        ": ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        "&a ",
+        "*a",
+        "!!x ",
+        "<<: ",
+        "? ",
+        "|\n",
+        ">\n",
+        "%",
+        "@",
+    ),
+    *("'", '"', "#", ",", "${", "${A}", "${file:m.yaml}", "\0", "\x85", "\ufeff", "\ud800", "\\", "\\x", '"\\ud800"'),
+    *("null", "true", ".nan", "1e999", "007", "-", "...", "---\n", "steps", "name", "mapping: ", "🙂", "9" * 30, "\r"),
+]
+DAMAGE = st.tuples(st.integers(0, len(BASE)), st.integers(0, 12), st.sampled_from(SNIPPETS) | st.text(max_size=3))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(DAMAGE, min_size=1, max_size=4), st.sampled_from(["j.yaml", "m.yaml"]))
+@example([(0, 10_000, "? " * 3_000)], "j.yaml")
+def test_a_damaged_file_is_a_config_error_and_nothing_else(
+    read: Read, damage: list[tuple[int, int, str]], name: str
+) -> None:
+    content = {
+        "j.yaml": BASE,
+        "m.yaml": MAPPING + "attributes: {a: {column: b, apply: [trim, {divide: 2}]}}\nwhen: a = 'b'\n",
+    }
+    for place, length, text in damage:
+        whole = content[name]
+        content[name] = whole[:place] + text + whole[place + length :]
+    for file, text in content.items():
+        Path(file).write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    try:
+        load_job(Path("j.yaml"), KEYS)
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.message and "not understood" not in problem.message for problem in error.problems)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60))
+def test_bytes_of_any_kind_are_a_config_error(read: Read, content: bytes) -> None:
+    Path("j.yaml").write_bytes(content)
+    with pytest.raises(ConfigError):
+        load_job(Path("j.yaml"), KEYS)
