@@ -76,7 +76,7 @@ def run(
             if error.resumable:
                 error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
             raise
-        _show(report, as_json, str(run_folder(target, report.run_id)))
+        _show(report, as_json, {"report": str(run_folder(target, report.run_id) / "report.json")}, target.state)
     raise SystemExit(report.exit_code)
 
 
@@ -91,7 +91,7 @@ def validate(job: Path, steps: tuple[str, ...], limit: int | None, as_json: bool
 
     loaded = _loaded(job, steps, secrets=False)
     report = rehearse(loaded, loaded.steps, limit)
-    _show(report, as_json, None)
+    _show(report, as_json, {})
     raise SystemExit(report.exit_code)
 
 
@@ -240,7 +240,7 @@ def _rehearsal(job: Job) -> Iterator[Job]:
         click.echo(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
 
 
-def _show(report: Report, as_json: bool, where: str | None) -> None:
+def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:
     from etl.report import show
     from etl.report.files import as_json as content
     from etl.transform.checks import REASONS
@@ -248,7 +248,10 @@ def _show(report: Report, as_json: bool, where: str | None) -> None:
     if as_json:
         click.echo(json.dumps(content(report), ensure_ascii=False))
     else:
-        show(report, Console(soft_wrap=True), REASONS, where)
+        if state is not None and any(step.rejected for step in report.steps):
+            where = [f"--state={state}"] if state != Path(".etl") else []
+            next_steps["rejects"] = _command("rejects", report.run_id, "-o", "rejects.csv", *where)
+        show(report, Console(), REASONS, next_steps)
 
 
 def _command(*words: object) -> str:

@@ -88,7 +88,7 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
         return []
     total = (
         counted.group_by("reason", "field")
-        .agg(pl.col("rows").sum(), pl.col("first").flatten().sort().head(3))
+        .agg(pl.col("rows").sum(), pl.col("first").explode().sort().head(3))
         .sort("rows", "reason", "field", descending=[True, False, False])
     )
     positions = sorted({position for first in total["first"].to_list() for position in first})
@@ -102,9 +102,9 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
 def preview(step: Step, rows: int) -> Iterator[dict[str, Any]]:
     """The first rows of a step: each one's row number, and its payload, or why there is none."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_source(step.source, stage=Path(stage)), rows)
-        compiled = prepare(step, snapshot, 1)
-        for frame in snapshot.read(compiled.columns, 0):
+        snapshot = open_source(step.source, stage=Path(stage))
+        compiled = prepare(step, snapshot, 1)  # all rows have a say in how the first are read: a run would hear them
+        for frame in limited(snapshot, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():
                 yield {"row": position + 1, **_outcome(item, reason, field)}
 
@@ -131,7 +131,7 @@ def _try(mapping: Mapping, example: Example) -> dict[str, Any]:
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
-    known = gather(mapping, row.schema, lambda columns: [frame.select(columns)])
+    known = gather(mapping, row.schema, lambda columns: [frame])
     compiled = compile_mapping(mapping, row.schema, known, "example", 1)
     _, _, item, reason, field = compiled.items(frame).row(0)
     return _outcome(item, reason, field)
@@ -144,7 +144,8 @@ def _difference(example: Example, came: dict[str, Any]) -> str | None:
         payload = dict(came["payload"])
         if "id" not in example.payload:
             payload.pop("id", None)  # an event's id is made from its key; nobody writes it down
-        return None if payload == example.payload else f"the payload differs at {', '.join(_paths(example.payload, payload))}"
+        paths = list(_differing(example.payload, payload, "payload"))
+        return f"the payload differs at {', '.join(paths)}" if paths else None
     expected = f"rejected: {example.rejected}" if example.rejected else "skipped"
     return None if _said(came) == expected else f"{expected} was expected, but the row is {_said(came)}"
 
@@ -153,10 +154,16 @@ def _said(came: dict[str, Any]) -> str:
     return "skipped" if "skipped" in came else "sent" if "payload" in came else f"rejected: {came['rejected']}"
 
 
-def _paths(expected: Any, came: Any, under: str = "payload") -> list[str]:
-    """Where two JSON values differ, as dotted paths."""
+def _differing(expected: Any, came: Any, path: str) -> Iterator[str]:
+    """Where two JSON values differ, as dotted paths. 1 and 1.0 are the same number; 1 and true are not the same."""
     if isinstance(expected, dict) and isinstance(came, dict):
-        keys = [*expected, *(key for key in came if key not in expected)]
-        missing = object()
-        return [path for key in keys for path in _paths(expected.get(key, missing), came.get(key, missing), f"{under}.{key}")]
-    return [] if type(expected) is type(came) and expected == came else [under]
+        for key in dict.fromkeys([*expected, *came]):
+            if key in expected and key in came:
+                yield from _differing(expected[key], came[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}"
+    elif isinstance(expected, list) and isinstance(came, list) and len(expected) == len(came):
+        for place, (left, right) in enumerate(zip(expected, came, strict=True)):
+            yield from _differing(left, right, f"{path}[{place}]")
+    elif expected != came or isinstance(expected, bool) != isinstance(came, bool):
+        yield path

@@ -19,6 +19,7 @@ import polars as pl
 import structlog
 
 from etl import state
+from etl.ahead import ahead
 from etl.errors import ChangedSinceStart, CountsDisagree, EtlError, Interrupted, TooManyRejects
 from etl.extract import open_source
 from etl.load import Lanes, Pace, Packer, resolve
@@ -89,9 +90,9 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     rows_read = start = min(mark.acked_through for mark in marks) + 1
     with _left(line, record, snapshot) as note:
         with line.signals.draining(lanes.drain), line.progress.step(step.name, snapshot.rows, lambda: lanes.marks), lanes:
-            for frame in snapshot.read(compiled.columns, start):
-                rows_read = note(rows_read + frame.height)
-                if not lanes.put(packer.add(compiled.items(frame))):
+            for items in ahead(compiled.items, snapshot.read(compiled.columns, start)):
+                rows_read = note(rows_read + items.height)
+                if not lanes.put(packer.add(items)):
                     break
             lanes.put(packer.finish())
             lanes.finish()

@@ -34,7 +34,10 @@ def runs_status(folder: Path, as_json: bool) -> None:
         accepted, rejected = sum(step.accepted for step in steps), sum(step.rejected for step in steps)
         code = "" if run.exit_code is None else str(run.exit_code)
         table.add_row(run.run_id, run.status, run.started_at, code, f"{accepted:,}", f"{rejected:,}")
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
 
 
 def job_status(job: Job, command: str, as_json: bool) -> None:
@@ -49,8 +52,7 @@ def job_status(job: Job, command: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**content(report), "held": held}, ensure_ascii=False))
         return
-    show(report, Console(soft_wrap=True), REASONS, str(job.state / "runs" / newest.run_id))
-    click.echo(f"next       {_next(store, newest, held, command)}")
+    show(report, Console(), REASONS, {"next": _next(store, newest, held, command)})
 
 
 def _next(store: Store, run: RunRecord, held: bool, command: str) -> str:

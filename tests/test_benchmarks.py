@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from benchmarks import contenders, data, measure, ratios, sink
+from benchmarks import contenders, data, measure, ratios, run, sink
 from polars.testing import assert_frame_equal
 
 from etl.config import load_job
@@ -145,6 +145,25 @@ def test_a_whole_command_is_measured() -> None:
 def test_a_command_is_ended_at_its_deadline() -> None:
     cost = measure.cost_of([sys.executable, "-c", "import time; time.sleep(60)"], {}, deadline_s=0.1)
     assert cost.exit_code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("key", "exit_code", "stdout", "said"),
+    [
+        ("loop", 0, "20\n", None),
+        ("ours", 0, '{"steps": [{"accepted": 15}, {"accepted": 5}]}', None),
+        ("loop", 0, "19\n", "csv + json + httpx: says it sent 19 of 20 rows"),
+        ("loop", 0, "", "csv + json + httpx: ended well without saying how many rows it sent"),
+        ("ours", 0, "", "cio-etl run, Parquet: ended well without saying how many rows it sent"),
+        ("loop", 1, "20\n", "csv + json + httpx: ended with 1: the reason"),
+    ],
+)
+def test_a_run_counts_when_the_contender_says_that_every_row_was_taken(
+    key: str, exit_code: int, stdout: str, said: str | None
+) -> None:
+    contender = next(contender for contender in contenders.CONTENDERS if contender.key == key)
+    cost = measure.Cost(1.0, 1.0, 1.0, exit_code, stdout, "the reason\n")
+    assert run.complaint(contender, cost, 20) == said
 
 
 def figure(rows: int, seconds: float, peak_mb: float = 100.0) -> ratios.Figure:

@@ -12,6 +12,7 @@ import pytest
 from etl import demo
 from etl.config import load_job, load_mapping
 from etl.model import CsvSource, MaxRejects, ParquetSource
+from etl.rehearse import check_examples, validate
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +30,37 @@ def test_every_shipped_mapping_has_examples_of_every_outcome(path: Path) -> None
     assert any(example.payload for example in examples)
     assert any(example.rejected for example in examples)
     assert any(example.skipped for example in examples)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_of_a_shipped_mapping_comes_out_as_it_says(path: Path) -> None:
+    assert list(check_examples(load_mapping(path))) == []
+
+
+def test_the_demo_rejects_what_is_bad_for_its_reason_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    job = load_job(Path("jobs/demo.yaml"), {}, secrets=False)
+    monkeypatch.chdir(tmp_path)
+    demo.write(Path(".etl/demo"))
+    customers, orders = validate(job, job.steps, None).steps
+    bad = {reason: count for reason, (count, _) in demo.BAD_CUSTOMERS.items()}
+    assert {count.reason: count.rows for count in customers.rejects} == {
+        "row_ragged": bad["too few fields"] + bad["too many fields"],
+        "identifier_missing": bad["no identifier"],
+        "email_malformed": bad["malformed e-mail"],
+        "timestamp_unreadable": bad["unreadable date"],
+        "value_too_long": bad["over-long value"],
+    }
+    assert {count.reason: count.rows for count in orders.rejects} == {
+        "identifier_missing": demo.BAD_ORDERS["no customer"],
+        "event_key_missing": demo.BAD_ORDERS["no order number"],
+        "timestamp_missing": demo.BAD_ORDERS["no time"],
+        "timestamp_out_of_range": demo.BAD_ORDERS["time out of range"],
+    }
+    assert (customers.rows_read, orders.rows_read) == (demo.CUSTOMERS, demo.ORDERS)
+    assert customers.skipped == 20 and orders.skipped > 1_000
 
 
 def test_the_demo_job_reads_what_the_demo_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,7 @@ def test_a_bomb_ends_where_it_begins(read, bomb: str, told: str) -> None:  # typ
 
 def test_fifty_levels_are_allowed(read) -> None:  # type: ignore[no-untyped-def]
     assert said(read("a: " + "[" * 49 + "]" * 49)) == []
+    assert said(read("a: " + "[" * 50 + "]" * 50)) == ["a.yaml:1: nested deeper than 50 levels"]
 
 
 def test_a_file_that_is_not_there_says_where_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

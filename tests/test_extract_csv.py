@@ -463,14 +463,15 @@ def test_a_file_that_changes_while_it_is_read_stops_the_reading(tmp_path: Path, 
 
 
 @pytest.mark.fault("S2")
-def test_a_change_that_the_system_does_not_tell_is_found_by_counting(tmp_path: Path) -> None:
-    path = written(tmp_path, b"a,b\n1,2\n3,4\n")
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n3,4 5 6\n", b"a,b\n1,2 3,4\n5,6\n", b"a,b\n1,2\n3,4\n5,\n\n"])
+def test_a_change_that_the_system_does_not_tell_is_found_by_counting(tmp_path: Path, content: bytes) -> None:
+    path = written(tmp_path, b"a,b\n1,2\n3,4\n5,6\n")
     os.utime(path, ns=(0, 0))
-    snapshot = opened(path)
+    snapshot = opened(path, limits=Limits())
     with path.open("r+b") as file:
-        file.write(b"a,b\n1,2 3,4\n")
+        file.write(content)
     os.utime(path, ns=(0, 0))
-    with pytest.raises(SourceError, match=r"x\.csv:2: the 2 rows from this line on did not read as they were counted"):
+    with pytest.raises(SourceError, match=r"x\.csv:2: the 3 rows from this line on did not read as they were counted"):
         whole(snapshot)
 
 
@@ -510,7 +511,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
     return draw(st.lists(st.lists(AWKWARD, min_size=width, max_size=width), min_size=1, max_size=25))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     rows=tables(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -539,6 +540,23 @@ def test_whatever_is_written_reads_back_exactly_from_any_position(
         assert all(frame.height <= limits.chunk_rows for frame in snapshot.read(None, start))
 
 
+@pytest.mark.fault("S6")
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text(st.sampled_from('a,"\n\r'), max_size=14),
+    limits=st.builds(Limits, chunk_rows=st.integers(1, 3), block_bytes=st.integers(1, 12)),
+)
+def test_what_is_not_refused_is_what_the_standard_library_reads(text: str, limits: Limits) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder), b"x,y\n" + text.encode())
+        try:
+            read = [row[:2] for row in whole(opened(path, limits=limits, null_values=())).rows()]
+        except SourceError:
+            return
+    rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    assert read == [tuple(row) if len(row) == 2 else (None, None) for row in rows]
+
+
 LINES = st.sampled_from([b"1,2", b"1", b"1,2,3", b"", b"\0,2", b'"x\n",""', b",", b"\xc3\xa9,2", b'"""",2'])
 
 
@@ -559,7 +577,8 @@ def test_faults_and_blank_lines_anywhere_move_no_row(
         b"\xc3\xa9,2": ("é", "2"),
         b'"""",2': ('"', "2"),
     }
-    expected, places, line = [], [], 2
+    expected: list[tuple[Any, ...]] = []
+    places, line = [], 2
     for text, _ in lines:
         if text:
             fault = None if text in sound else "row_nul" if b"\0" in text else "row_ragged"

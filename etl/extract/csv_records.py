@@ -66,23 +66,23 @@ def scan(block: bytes, dialect: Dialect, *, final: bool) -> Records | Malformed:
     octets = np.frombuffer(block, np.uint8)
     line_ends = octets == _LF
     separators = octets == dialect.separator
-    outside: Mask | None = None
-    unclosed: int | None = None
+    quotes = within = np.zeros(0, np.bool_)
     if dialect.quote is not None and dialect.quote in block:
         quotes = octets == dialect.quote
         within = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
         misplaced = _misplaced_quote(octets, quotes, within, line_ends | separators)
         if misplaced is not None:
             return misplaced
-        if within[-1]:
-            unclosed = _opening_of_field(octets, quotes, within, len(block) - 1)
-        outside = ~within
-        line_ends &= outside
-        separators &= outside
+        line_ends &= ~within
+        separators &= ~within
     ends = np.flatnonzero(line_ends) + 1
-    if final and block and unclosed is None and (not ends.size or ends[-1] < len(block)):
+    complete = int(ends[-1]) if ends.size else 0
+    unclosed = None
+    if within.size and within[-1]:
+        unclosed = complete + _opening_of_last_field(quotes[complete:], within[complete:])
+    elif final and complete < len(block):
         ends = np.append(ends, len(block))
-    lone = _lone_carriage_return(block, octets, outside, final=final)
+    lone = _lone_carriage_return(block, octets, within, final=final)
     if lone is not None:
         return lone
     return Records(
@@ -124,22 +124,22 @@ def _misplaced_quote(octets: npt.NDArray[np.uint8], quotes: Mask, within: Mask, 
         )
     if first_early < len(octets):
         return Malformed(
-            _opening_of_field(octets, quotes, within, first_early),
+            _opening_of_last_field(quotes[: first_early + 1], within[: first_early + 1]),
             "the quote that opens here is closed in the middle of a field, or never",
             "close it before the separator or the line end, and double the quotes inside",
         )
     return None
 
 
-def _opening_of_field(octets: npt.NDArray[np.uint8], quotes: Mask, within: Mask, before: int) -> int:
-    """The quote with which the quoted field around byte `before` begins."""
-    opening = (quotes & within)[: before + 1]
-    opening[1:] &= ~quotes[:before]  # an opening quote after a quote is the second of a doubled one
+def _opening_of_last_field(quotes: Mask, within: Mask) -> int:
+    """The quote with which the last quoted field begins."""
+    opening = quotes & within
+    opening[1:] &= ~quotes[:-1]  # an opening quote after a quote is the second of a doubled one
     return len(opening) - 1 - int(np.argmax(opening[::-1]))
 
 
 def _lone_carriage_return(
-    block: bytes, octets: npt.NDArray[np.uint8], outside: Mask | None, *, final: bool
+    block: bytes, octets: npt.NDArray[np.uint8], within: Mask, *, final: bool
 ) -> Malformed | None:
     if b"\r" not in block:
         return None
@@ -147,8 +147,8 @@ def _lone_carriage_return(
     lone[:-1] &= octets[1:] != _LF
     if not final:
         lone[-1] = False  # its line feed may come with the next block
-    if outside is not None:
-        lone &= outside
+    if within.size:
+        lone &= ~within
     if not lone.any():
         return None
     return Malformed(

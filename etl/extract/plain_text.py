@@ -121,7 +121,7 @@ class Text:
 def canonical_encoding(place: str, encoding: str) -> str:
     """Python's name for a text encoding. Raises SourceError when there is none."""
     try:
-        b"".decode(encoding)  # refuses what is a codec, but not of text
+        " ".encode(encoding)  # refuses what is a codec, but not of text
         return codecs.lookup(encoding).name
     except (LookupError, ValueError):
         remedy = "use a name like utf-8, utf-16, latin-1 or cp1252"

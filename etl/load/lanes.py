@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from etl.errors import Interrupted
 from etl.load import retry
 from etl.load.deliver import Delivery, deliver
 from etl.load.pace import Pace
-from etl.load.wire import Deadlines, Wire, tls_context
+from etl.load.wire import Deadlines, Wire
 from etl.model import Batch, Destination, LaneMark, Reject, Retry, Verdict
 
 log = structlog.get_logger()
@@ -74,9 +73,8 @@ class Lanes:
         self._error: BaseException | None = None
         self._deadlines = Deadlines()
         self._lanes = [Lane(mark, mark.sending_through, queue.Queue(FRAMES_AHEAD)) for mark in marks]
-        tls = tls_context(destination)
         self._threads = [
-            threading.Thread(target=self._work, args=(lane, tls), name=f"lane-{lane.mark.lane}", daemon=True)
+            threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane.mark.lane}", daemon=True)
             for lane in self._lanes
         ]
 
@@ -128,8 +126,8 @@ class Lanes:
 
     # ---- what runs in a lane's thread
 
-    def _work(self, lane: Lane, tls: ssl.SSLContext) -> None:
-        wire = Wire(self._destination, tls, self._deadlines)
+    def _work(self, lane: Lane) -> None:
+        wire = Wire(self._destination, self._deadlines)
         try:
             self._send_all(lane, wire)
         except Drained:

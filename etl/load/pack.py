@@ -22,7 +22,7 @@ Integers = npt.NDArray[np.int64]
 class Open:
     """A lane's batch that is still being filled."""
 
-    pieces: list[bytes] = field(default_factory=list)
+    pieces: list[bytes | memoryview] = field(default_factory=list)
     bytes: int = 0
     positions: list[Integers] = field(default_factory=list)
     ends: list[Integers] = field(default_factory=list)
@@ -108,12 +108,14 @@ class Packer:
         rest = self._open[lane]
         if rest.through >= 0 and (rest.bytes == 0 or len(rest.rejects) >= REJECTS_A_BATCH):
             yield self._close(lane)
+        elif rest.pieces:
+            rest.pieces[-1] = bytes(rest.pieces[-1])  # what is carried over must not hold the whole frame
 
     def _take(self, lane: int, frame: Sorted, first: int, last: int) -> None:
         rest, is_item = self._open[lane], frame.is_item[first:last]
         start, end = int(frame.offsets[first]), int(frame.offsets[last])
         if end > start:
-            rest.pieces.append(bytes(frame.text[start:end]))
+            rest.pieces.append(frame.text[start:end])
             rest.ends.append((frame.offsets[first + 1 : last + 1] - start + (rest.bytes - 1))[is_item])
             rest.positions.append(frame.positions[first:last][is_item])
             rest.bytes += end - start

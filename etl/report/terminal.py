@@ -2,70 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from etl.model import Report, StepReport
+from etl.model import RejectCount, Report, StepReport
+
+NARROWEST = 120  # columns of the table, where the output is no terminal
+
+_COUNTS = {
+    "rows read": "rows_read",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "skipped": "skipped",
+    "sent twice?": "possibly_sent_twice",
+    "requests": "requests",
+    "retries": "retries",
+}
+_STYLES = {"finished": "bold green", "running": "bold cyan"}
 
 
-def show(report: Report, console: Console, reasons: Mapping[str, str], where: str | None) -> None:
-    """Prints the report. `reasons` says each reject's reason in words; `where` is the folder of the written report."""
-    console.print(_verdict(report))
-    console.print(_steps(report))
-    if any(step.rejects for step in report.steps):
-        console.print(_rejects(report, reasons))
+def show(report: Report, console: Console, reasons: Mapping[str, str], next_steps: Mapping[str, str]) -> None:
+    """Prints the report. `reasons` says each reason in words; `next_steps` are commands and places by what they are for."""
+    if not console.is_terminal:
+        console.width = max(console.width, NARROWEST)
+    console.print(_verdict(report), soft_wrap=True)
+    console.print(_steps(report.steps))
+    for step in report.steps:
+        for line in _rejects(step, reasons):
+            console.print(line, soft_wrap=True)
     if report.resume_command:
-        console.print(Text.assemble("continue   ", (report.resume_command, "bold")))
-    if any(step.rejected for step in report.steps) and where:
-        console.print(Text.assemble("rejects    ", (f"cio-etl rejects {report.run_id} -o rejects.csv", "bold")))
-    if where:
-        console.print(Text.assemble("report     ", where))
+        next_steps = {"continue": report.resume_command, **next_steps}
+    for name, what in next_steps.items():
+        console.print(Text.assemble(f"{name:<10} ", (what, "bold")), soft_wrap=True)
 
 
 def _verdict(report: Report) -> Text:
-    rejected = sum(step.rejected for step in report.steps)
-    accepted = sum(step.accepted for step in report.steps)
-    words = {"finished": ("finished", "bold green"), "running": ("running", "bold cyan")}
-    said, style = words.get(report.status, (report.status, "bold red"))
+    accepted, rejected = (sum(getattr(step, name) for step in report.steps) for name in ("accepted", "rejected"))
+    style = _STYLES.get(report.status, "bold red")
     if report.status == "finished" and rejected:
         style = "bold yellow"
-    counts = f"{accepted:,} rows accepted" + (f", {rejected:,} rejected" if rejected else "")
-    return Text.assemble((f"{report.run_id} {said}", style), f": {counts}" + (f" ({report.reason})" if report.reason else ""))
+    counts = f": {accepted:,} rows accepted" + (f", {rejected:,} rejected" if rejected else "")
+    return Text.assemble((f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else "")
 
 
-def _steps(report: Report) -> Table:
+def _steps(steps: Sequence[StepReport]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("step")
-    for name in ("rows read", "= accepted", "+ rejected", "+ skipped", "twice?", "requests", "retries", "MB", "seconds", "rows/s"):
-        table.add_column(name, justify="right")
-    for step in report.steps:
-        table.add_row(*_cells(step))
+    table.add_column("step", no_wrap=True)
+    for name in (*_COUNTS, "MB", "seconds", "rows/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for step in steps:
+        name = step.name if step.status == "finished" else f"{step.name} ({step.status})"
+        counts = [f"{getattr(step, attribute):,}" for attribute in _COUNTS.values()]
+        times = [f"{step.bytes_sent / 1e6:,.1f}", f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
+        table.add_row(Text(name), *counts, *times)
     return table
 
 
-def _cells(step: StepReport) -> list[str]:
-    name = escape(step.name) if step.status == "finished" else f"{escape(step.name)} ({step.status})"
-    counts = (step.rows_read, step.accepted, step.rejected, step.skipped, step.possibly_sent_twice, step.requests, step.retries)
-    return [
-        name,
-        *(f"{count:,}" for count in counts),
-        f"{step.bytes_sent / 1e6:,.1f}",
-        f"{step.seconds:,.1f}",
-        f"{step.rows_per_second:,.0f}",
-    ]
+def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
+    lines = [Text.assemble("rejected in ", (step.name, "bold"))] if step.rejects else []
+    for reject in step.rejects:
+        head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {reject.field}" if reject.field else "")
+        lines.append(Text.assemble((head, "yellow"), f" at {_places(reject)}"))
+        if reject.reason in reasons:
+            lines.append(Text(f"          {reasons[reject.reason]}", style="dim"))
+    return lines
 
 
-def _rejects(report: Report, reasons: Mapping[str, str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (("rejected", "right"), ("reason", "left"), ("field", "left"), ("first rows", "left"), ("", "left")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for step in report.steps:
-        for reject in step.rejects:
-            words = reasons.get(reject.reason, "")
-            first = "\n".join(escape(row) for row in reject.first_rows)
-            table.add_row(f"{reject.rows:,}", escape(reject.reason), escape(reject.field or ""), first, escape(words))
-    return table
+def _places(reject: RejectCount) -> str:
+    """The first rows as file:line, each file named once."""
+    split = [row.rpartition(":")[::2] for row in reject.first_rows]
+    files = [f"{file}:{','.join(line for _, line in rows)}" for file, rows in groupby(split, key=lambda pair: pair[0])]
+    return " ".join(files) + (" …" if reject.rows > len(reject.first_rows) else "")

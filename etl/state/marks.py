@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Engine, bindparam, insert, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +24,7 @@ _UPDATE = (
         tables.lane.c.step == bindparam("of_step"),
         tables.lane.c.lane == bindparam("of_lane"),
     )
-    .values({name: bindparam(name) for name in asdict(LaneMark(0)) if name != "lane"})
+    .values({name: bindparam(name) for name in LaneMark.__slots__ if name != "lane"})
 )
 
 
@@ -70,10 +70,10 @@ class Marks:
 
     def _write(self, tickets: Sequence[Ticket]) -> None:
         run, step = self._key["run_id"], self._key["step"]
-        rejects = [{**self._key, **asdict(reject)} for ticket in tickets for reject in ticket.rejects]
+        rejects = [{**self._key, **_values(reject)} for ticket in tickets for reject in ticket.rejects]
         marks = []
         for ticket in tickets:
-            values = asdict(ticket.mark)
+            values = _values(ticket.mark)
             marks.append({"of_run": run, "of_step": step, "of_lane": values.pop("lane"), **values})
         try:
             with self._engine.begin() as connection:
@@ -82,6 +82,10 @@ class Marks:
                     connection.execute(insert(tables.reject), rejects)
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from None
+
+
+def _values(record: LaneMark | Reject) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:

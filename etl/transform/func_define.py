@@ -114,7 +114,7 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
         return "true or false"
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "a date"
-    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.String):
+    if isinstance(dtype, pl.List) and dtype.inner == pl.String:
         return "a list of text"
     return "nested" if dtype.is_nested() else None
 

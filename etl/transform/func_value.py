@@ -94,10 +94,16 @@ def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl
         return value.fill_null(pl.struct(raw_json=pl.lit(json_text.dumps(to))))
     if dtype == pl.Null:
         return pl.lit(to)
-    literal = pl.lit([to], dtype=dtype) if isinstance(to, list) else pl.lit(to)
-    if not _is_of(dtype, to) or pl.select(literal.cast(dtype, strict=False)).to_series().null_count():
-        raise ValueError(f"default: the column is {dtype}, and the default is not; put a `cast` before it")
+    if not _is_of(dtype, to):
+        raise _other_kind(dtype)
+    literal = pl.lit(pl.Series([to], dtype=dtype)).first() if isinstance(to, list) else pl.lit(to)
+    if pl.select(literal.cast(dtype, strict=False)).to_series().null_count():
+        raise _other_kind(dtype)
     return value.fill_null(literal.cast(dtype))
+
+
+def _other_kind(dtype: pl.DataType) -> ValueError:
+    return ValueError(f"default: the column is {dtype}, and the default is not; put a `cast` before it")
 
 
 def _is_of(dtype: pl.DataType, constant: Scalar | list[str]) -> bool:

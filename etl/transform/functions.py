@@ -101,7 +101,7 @@ def _arguments(function: Function, given: object) -> dict[str, Any]:
         return {shorthand.name: given}
     # {map: {p: pro}}: a mapping that is the argument itself, not a list of arguments.
     if shorthand is not None and shorthand.accepts(given) and not isinstance(given.get(shorthand.name), Mapping):
-        if function.parameters.keys() & given.keys():
+        if (function.parameters.keys() - {shorthand.name}) & given.keys():
             raise ValueError(f"{function.name}: with other arguments, put the mapping under `{shorthand.name}:`")
         return {shorthand.name: given}
     return {str(name): value for name, value in given.items()}

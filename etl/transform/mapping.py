@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from etl.errors import SourceError
 from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Call, Column, Constant, Mapping
 from etl.transform import checks, encode, ids
-from etl.transform.functions import FUNCTIONS, apply
+from etl.transform.functions import FUNCTIONS, RAW_JSON, apply
 from etl.transform.operations import OPERATIONS
 
 Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
@@ -46,6 +47,7 @@ class Stage:
 class Compiled:
     """A mapping, ready for frames of one schema: `items` is all that there is to call."""
 
+    file: str  # of the mapping
     columns: tuple[str, ...]  # what to read of the source
     when: pl.Expr | None
     first: tuple[pl.Expr, ...]  # every value as its column or constant gives it
@@ -55,13 +57,21 @@ class Compiled:
     lane: pl.Expr
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows."""
-        kept = frame if self.when is None else frame.filter(self.when.fill_null(False) | pl.col(FAULT).is_not_null())
+        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows. Raises SourceError where `when` cannot tell."""
+        kept = frame if self.when is None else self._chosen(frame, self.when)
         items = self._mapped(kept) if kept.height else pl.DataFrame(schema=ITEMS_SCHEMA)
         if kept.height == frame.height:
             return items
         skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
         return pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0)).sort("position")
+
+    def _chosen(self, frame: pl.DataFrame, when: pl.Expr) -> pl.DataFrame:
+        """The rows that `when` does not leave out; those with a fault are never left out."""
+        try:
+            return frame.filter(when.fill_null(False) | pl.col(FAULT).is_not_null())
+        except pl.exceptions.PolarsError:  # its words quote values
+            what = "it cannot be worked out for some row; write try_cast for cast, and such a row is skipped"
+            raise SourceError(place=f"{self.file}: when", what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> pl.DataFrame:
         rejects = Rejects()
@@ -161,7 +171,7 @@ class Question:
 def _questions(mapping: Mapping, schema: pl.Schema, known: Gathered) -> Iterator[Question]:
     """The first unanswered question of each chain: what comes after it hangs on the answer."""
     for chain in chains(mapping):
-        value, dtype = pl.col(chain.source), schema[chain.source]
+        value, dtype = _column(chain.source), schema[chain.source]
         for place, call in enumerate(chain.calls):
             gathering = FUNCTIONS[call.name].evidence
             if gathering is not None and (chain.target, place) not in known:
@@ -189,8 +199,10 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
             values.append(value.alias(chain.target))
             types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
         stages.append(Stage(tuple(values), reasons))
-    settled = []
+    settled, verbatim = [], set()
     for chain in made:
+        if _is_json(chain, types[chain.target]):
+            verbatim.add(chain.target)
         value, types[chain.target] = _settled(mapping, chain, types[chain.target])
         settled.append(value.alias(chain.target))
     stages.append(Stage(tuple(settled), {}))
@@ -199,12 +211,13 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
     rules = _rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)})
     kind = next(iter(mapping.identifiers))
     return Compiled(
+        file=mapping.file,
         columns=checks.columns_of(mapping),
-        when=None if mapping.when is None else pl.sql_expr(mapping.when),
-        first=tuple(_first(mapping, made)),
+        when=None if mapping.when is None else _condition(mapping.file, mapping.when, schema),
+        first=tuple(_first(mapping, made, schema)),
         stages=tuple(stages),
         checks=tuple(rules),
-        parts=_parts(mapping, types),
+        parts=_parts(mapping, frozenset(verbatim)),
         lane=ids.lane(pl.col(f"identifiers.{kind}"), kind, lanes),
     )
 
@@ -227,23 +240,46 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
         raise SourceError("mend the mapping, or the source", place=mapping.file, what=what)
 
 
-def _first(mapping: Mapping, made: Sequence[Chain]) -> Iterator[pl.Expr]:
+def _column(name: str) -> pl.Expr:
+    """The source's column of just this name, where pl.col takes `*` and `^…$` for patterns."""
+    return cs.by_name(name).as_expr()
+
+
+def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
+    """`when` as an expression, tried on a row of nulls: is it true or false of columns of these types?"""
+    condition = pl.sql_expr(sql)
+    try:
+        dtype = pl.DataFrame(schema=schema).clear(1).select(condition).dtypes[0]
+    except pl.exceptions.PolarsError:
+        what = "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"
+        raise SourceError(place=f"{file}: when", what=what) from None
+    if dtype not in (pl.Boolean, pl.Null):
+        raise SourceError(place=f"{file}: when", what=f"it is {dtype}, and must be true or false")
+    return condition
+
+
+def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterator[pl.Expr]:
     """The row's position, every value under its target's name, and the parts of the event's key."""
     yield pl.col(POSITION)
     for chain in made:
-        yield pl.col(chain.source).alias(chain.target)
+        yield _column(chain.source).alias(chain.target)
     for target, constant in _constants(mapping).items():
         yield pl.lit(constant).alias(target)
     for place, column in enumerate(mapping.event_key):
-        yield pl.col(column).cast(pl.String).alias(f"_key.{place}")
+        if (dtype := schema[column]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
+            what = f"column {column!r}: it is {dtype}, and a key is text, numbers or dates"
+            raise SourceError(place=f"{mapping.file}: event_key", what=what)
+        yield _column(column).cast(pl.String).alias(f"_key.{place}")
 
 
 def _constants(mapping: Mapping) -> dict[str, object]:
     """Constants that go where a column could: the identifier, the event's name, the time. Attributes' are text."""
-    values = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
-    values |= {"event": mapping.event} if mapping.event is not None else {}
-    values |= {"timestamp": mapping.timestamp} if mapping.timestamp is not None else {}
-    return {target: value.value for target, value in values.items() if isinstance(value, Constant)}
+    who = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
+    constants: dict[str, object] = {target: str(value.value) for target, value in who.items() if isinstance(value, Constant)}
+    for target, value in (("event", mapping.event), ("timestamp", mapping.timestamp)):
+        if isinstance(value, Constant):
+            constants[target] = value.value
+    return constants
 
 
 def _applied(
@@ -264,16 +300,28 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
         if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
             raise _unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
         return value.cast(pl.String), pl.String()
+    if _is_json(chain, dtype):
+        return value.struct.field("raw_json"), pl.String()
+    if chain.target in ("timestamp", "attributes.created_at") and not _is_time(dtype):
+        raise _unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
     if isinstance(dtype, pl.Decimal):
         return value, dtype  # written digit by digit
     try:
         made = encode.settle(value, dtype)
     except ValueError as error:
         raise _unfit(mapping.file, chain, error) from None
-    after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()[chain.target]
-    if chain.target in ("timestamp", "attributes.created_at") and not after.is_numeric():
-        raise _unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
-    return made, after
+    after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()
+    return made, after[chain.target]
+
+
+def _is_time(dtype: pl.DataType) -> bool:
+    """Whether such a column says Unix seconds: whole ones, or dates, of which they are made."""
+    return dtype.is_integer() or isinstance(dtype, (pl.Date, pl.Datetime))
+
+
+def _is_json(chain: Chain, dtype: pl.DataType) -> bool:
+    """Whether the value is JSON text made by `json`; a source's own struct may look the same."""
+    return dtype == RAW_JSON and any(call.name == "json" for call in chain.calls)
 
 
 def _is_date(chain: Chain, schema: pl.Schema) -> bool:
@@ -310,7 +358,7 @@ def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]
                 yield from checks.of_date_attribute(name, pl.col(target))
 
 
-def _parts(mapping: Mapping, types: MappingOf[str, pl.DataType]) -> encode.Parts:
+def _parts(mapping: Mapping, verbatim: frozenset[str]) -> encode.Parts:
     operation = OPERATIONS[mapping.operation]
     head = {"name": "event", "id": _ULID} if operation.has_event else {}
     head |= {"timestamp": "timestamp"} if mapping.timestamp is not None else {}
@@ -321,7 +369,7 @@ def _parts(mapping: Mapping, types: MappingOf[str, pl.DataType]) -> encode.Parts
         head=head,
         attributes=columns,
         constants={name: value.value for name, value in mapping.attributes.items() if isinstance(value, Constant)},
-        verbatim=frozenset(),
+        verbatim=verbatim,
         keep_nulls=mapping.nulls == "clear",
     )
 

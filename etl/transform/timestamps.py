@@ -230,12 +230,12 @@ def _shape(format: str) -> str:
         elif width > 2 or piece[-1] == "y" or before or after:
             pattern += f"[0-9]{{{width}}}"
         else:
-            pattern += " ?[0-9]{1,2}"
+            pattern += " ?[0-9]{1,2}" if piece[-1] in "ekl" else "[0-9]{1,2}"  # %e is a day with a space before it
     return f"(?s)^{pattern}$"
 
 
 def _literally(text: str) -> str:
-    return re.sub(r"\s+", r"\\s*", re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text))
+    return re.sub(r"\s+", r"\\s+", re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text))
 
 
 def from_format(text: pl.Expr, format: Format, zone: Zone) -> pl.Expr:

@@ -99,7 +99,16 @@ CONTENDERS = (
     Contender("ours-csv", "cio-etl run, CSV", "csv", ours, accepted),
     Contender("ours-large", "cio-etl run, 5 x the rows", "parquet", ours, accepted, share=5.0, memory_only=True),
     *(
-        [Contender("ours-unchecked", "cio-etl run, no checkpoint", "parquet", ours, accepted)]
+        [
+            Contender(
+                "ours-unchecked",
+                "cio-etl run, no checkpoint",
+                "parquet",
+                ours,
+                accepted,
+                environment=WITHOUT_CHECKPOINT,
+            )
+        ]
         if WITHOUT_CHECKPOINT
         else []
     ),

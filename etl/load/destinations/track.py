@@ -41,7 +41,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
         return Split("http_413", "the body is too large for the server", too_large=True)
     if status in (200, 207, 400):
         return _judge_content(status, body, items)
-    return Stop(WrongDestination(host=host, what=f"it answers {PATH} with HTTP {status}"))
+    return Stop(WrongDestination(host=host, what=f"it answers with HTTP {status}"))
 
 
 def region(body: bytes) -> str | None:
@@ -70,7 +70,7 @@ def _judge_content(status: int, body: bytes, items: int) -> Verdict:
 
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

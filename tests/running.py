@@ -1,0 +1,65 @@
+"""How does a test write a job and start the command on it? Files in a folder, and the real command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import etl
+
+SITE_ID, API_KEY = "SITE_ID_OF_THE_TESTS", "API_KEY_OF_THE_TESTS"  # the variables that hold them
+
+
+def write_job(path: Path, url: str, steps: Mapping[str, tuple[Any, Any]], **settings: Any) -> Path:
+    """Writes a job that goes to `url`, with `steps` of name: (source, mapping file), and says where.
+
+    `settings` are keys of the job; `destination` among them adds to the destination's. JSON is YAML, too.
+    """
+    destination = {"base_url": url, "site_id": f"${{{SITE_ID}}}", "api_key": f"${{{API_KEY}}}"}
+    job = {
+        "destination": destination | settings.pop("destination", {}),
+        "steps": [{"name": name, "source": source, "mapping": mapping} for name, (source, mapping) in steps.items()],
+        **settings,
+    }
+    path.write_text(json.dumps(job, indent=1), encoding="utf-8")
+    return path
+
+
+def environment(site_id: str = "sandbox", api_key: str = "sandbox") -> dict[str, str]:
+    """What a process of the command needs, and nothing else."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(etl.__file__).parents[1]),
+        SITE_ID: site_id,
+        API_KEY: api_key,
+    }
+
+
+def start(*arguments: object, folder: Path, **popen: Any) -> subprocess.Popen[str]:
+    """Starts `cio-etl` with these arguments in `folder`, in a session of its own; stdout and stderr are pipes."""
+    settings: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": environment(),
+        "start_new_session": True,
+        "text": True,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen)
+    )
+
+
+def until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:
+    """Returns as soon as `true()` is; for what another process does. Raises TimeoutError."""
+    deadline, tick = time.monotonic() + deadline_s, threading.Event()
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not happen")
+        tick.wait(0.005)
