@@ -22,6 +22,7 @@ from rich.console import Console
 
 from etl.errors import ConfigError, EtlError
 from etl.model import Job, Report
+from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
 
 EXIT_CODES = """\b
 Exit codes:
@@ -112,7 +113,7 @@ def check(jobs: tuple[Path, ...]) -> None:
         mappings = {step.mapping.file: step.mapping for step in loaded.steps}
         problems += [problem for mapping in mappings.values() for problem in check_examples(mapping)]
         examples = sum(len(mapping.examples) for mapping in mappings.values())
-        click.echo(f"{path}: {len(loaded.steps)} steps, {len(mappings)} mappings, {examples} examples")
+        say(f"{path}: {len(loaded.steps)} steps, {len(mappings)} mappings, {examples} examples")
     if problems:
         raise ConfigError(dict.fromkeys(problems))
 
@@ -127,7 +128,7 @@ def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
 
     for step in _loaded(job, steps, secrets=False).steps:
         for shown in first_rows(step, rows):
-            click.echo(json.dumps({"step": step.name, **shown}, ensure_ascii=False))
+            say(json.dumps({"step": step.name, **shown}, ensure_ascii=False))
 
 
 @cli.command()
@@ -160,27 +161,29 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
     found = store.run(run_id)
     if found is None:
         raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
+    loaded = None
     with contextlib.suppress(ConfigError):
-        rows, notes = rejected_rows(store, found, load_job(Path(found.job_file), secrets=False))
+        loaded = load_job(Path(found.job_file), secrets=False)
+    rows, notes = rejected_rows(store, found, loaded)
     try:
         export(rows, out)
     except (ValueError, OSError) as error:
         raise click.UsageError(error.strerror or str(error) if isinstance(error, OSError) else str(error)) from None
     for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"{rows.height} rejected rows in {out}")
+        say(note, err=True)
+    say(f"{rows.height} rejected rows in {out}")
 
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 def sandbox(host: str, port: int) -> None:
     """Serve a local Customer.io to rehearse against, until Ctrl-C."""
     from etl.sandbox import serve
 
     def announce(url: str) -> None:
-        click.echo(f"Customer.io sandbox on {url}  (site id, API key and App key: sandbox)")
-        click.echo(f"  a job goes there with   destination.base_url: {url}")
+        say(f"Customer.io sandbox on {url}  (site id, API key and App key: sandbox)")
+        say(f"  a job goes there with   destination.base_url: {url}")
 
     try:
         serve(host, port, announce=announce)
@@ -190,14 +193,15 @@ def sandbox(host: str, port: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
+    take_any_text()
     try:
         cli.main(arguments, standalone_mode=False, prog_name="cio-etl")
     except SystemExit as end:
         return int(end.code or 0)
     except EtlError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         if error.remedy:
-            click.echo(error.remedy, err=True)
+            say(error.remedy, err=True)
         return error.exit_code
     except click.exceptions.Abort:
         return 130
@@ -205,13 +209,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who reads has left: nothing to tell
+        let_go(sys.stdout)  # click's own output, as of --help
         return 0
     except Exception as error:
         # frames only: the error's own words may hold values
         frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        click.echo(f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact", err=True)
-        click.echo("run the same command again to go on, and please report this line", err=True)
+        say(f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact", err=True)
+        say("run the same command again to go on, and please report this line", err=True)
         return 1
     return 0
 
@@ -237,7 +241,7 @@ def _rehearsal(job: Job) -> Iterator[Job]:
         target = replace(job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret)
         yield replace(job, name=f"{job.name}.sandbox", destination=target)
         stats: dict[str, Any] = sandbox.stats()
-        click.echo(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
+        say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
 
 
 def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:
@@ -246,12 +250,12 @@ def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path
     from etl.transform.checks import REASONS
 
     if as_json:
-        click.echo(json.dumps(content(report), ensure_ascii=False))
+        say(json.dumps(content(report), ensure_ascii=False))
     else:
         if state is not None and any(step.rejected for step in report.steps):
             where = [f"--state={state}"] if state != Path(".etl") else []
             next_steps["rejects"] = _command("rejects", report.run_id, "-o", "rejects.csv", *where)
-        show(report, Console(), REASONS, next_steps)
+        show(report, Screen(), REASONS, next_steps)
 
 
 def _command(*words: object) -> str:
@@ -267,7 +271,7 @@ def _log_to_stderr(log_format: str, debug: bool) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=LogLines,
     )
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # at debug they write headers, and so the key

@@ -80,7 +80,8 @@ def _validate_step(job: Job, step: Step, limit: int | None) -> StepReport:
 def _counted(items: pl.DataFrame) -> pl.DataFrame:
     """Rejects of one frame by reason and field: how many, and the first three positions."""
     rejected = items.filter(pl.col("reason").is_not_null())
-    return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), pl.col("position").sort().head(3).alias("first"))
+    first = pl.col("position").sort().head(3).alias("first")
+    return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), first)
 
 
 def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCount]:

@@ -7,6 +7,7 @@ Whatever moment this process dies at, the next `run` of the job goes on from wha
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +59,7 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 
     Raises EtlError; how far the run came is then in its report.json, and kept for the next call.
     """
+    gc.freeze()  # the modules and the job live as long as the run: collecting garbage need not look at them each time
     with state.hold(job.state, job.name):
         destination = resolve(job.destination)
         job = replace(job, destination=destination)
@@ -85,7 +87,7 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     compiled = prepare(step, snapshot, line.run.lanes)
     marks = store.lane_marks(run_id, number)
     packer = Packer(line.destination.max_batch_bytes, np.array([mark.acked_through for mark in marks]))
-    commit = _bounded(store.marks(run_id, number).commit, marks, line.job, snapshot.rows)
+    commit = _bounded(line, number, marks, snapshot.rows)
     lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.grace_s)
     rows_read = start = min(mark.acked_through for mark in marks) + 1
     with _left(line, record, snapshot) as note:
@@ -145,17 +147,24 @@ def report_of(store: Store, run_id: str, command: str) -> Report:
     return state.account(store, run, command)
 
 
-def _bounded(commit: Commit, marks: Sequence[LaneMark], job: Job, rows: int) -> Commit:
-    """`commit`, which after the reject that is one too many stops the run."""
-    limit, rejected = job.max_rejects.limit(rows), {mark.lane: mark.rejected for mark in marks}
+def _bounded(line: Line, number: int, marks: Sequence[LaneMark], rows: int) -> Commit:
+    """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there."""
+    store, run_id, max_rejects = line.store, line.run.run_id, line.job.max_rejects
+    commit, rejected = store.marks(run_id, number).commit, {mark.lane: mark.rejected for mark in marks}
+
+    def check() -> None:
+        if (total := sum(rejected.values())) > max_rejects.limit(rows):
+            said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
+            most = store.reject_counts(run_id, number)[0].reason
+            raise TooManyRejects("mend the rows, or raise max_rejects", rejected=f"{total:,}", limit=said, most=most)
 
     def bounded(mark: LaneMark, rejects: Sequence[Reject]) -> None:
         commit(mark, rejects)
         rejected[mark.lane] = mark.rejected
-        if rejects and (total := sum(rejected.values())) > limit:
-            said = f"{job.max_rejects} of {rows:,}" if job.max_rejects.rows is None else f"{job.max_rejects}"
-            raise TooManyRejects(rejected=f"{total:,}", limit=said, most=rejects[-1].reason)
+        if rejects:
+            check()
 
+    check()
     return bounded
 
 
@@ -212,5 +221,8 @@ def _accounted(line: Line, command: str) -> Iterator[None]:
         raise
     finally:
         report = report_of(store, run_id, command)
-        write_report(report, line.folder)
+        try:
+            write_report(report, line.folder)
+        except OSError as error:  # the run is as it is; `status` tells the same from the state
+            log.warning("report_not_written", run_id=run_id, reason=error.strerror)
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from etl.errors import Interrupted
+from etl.report.streams import say
 
 
 class Signals:
@@ -42,6 +42,6 @@ class Signals:
         first, self.received = self.received is None, self.received or name
         if first and self._drain is not None:
             self._drain()
-            sys.stderr.write(f"{name}: finishing what is under way; once more to stop now\n")
+            say(f"{name}: finishing what is under way; once more to stop now", err=True)
             return
         raise Interrupted(name)

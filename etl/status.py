@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from etl import state
 from etl.model import Job, Report
 from etl.report import show
 from etl.report.files import as_json as content
+from etl.report.streams import Screen, say
 from etl.state import RunRecord, Store
 from etl.transform.checks import REASONS
 
@@ -24,7 +24,7 @@ def runs_status(folder: Path, as_json: bool) -> None:
     store = state.open_store(folder)
     runs = store.runs()
     if as_json:
-        click.echo(json.dumps([content(_report(store, run)) for run in runs], ensure_ascii=False))
+        say(json.dumps([content(_report(store, run)) for run in runs], ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("run", "status", "started", "exit", "rows accepted", "rejected"):
@@ -34,7 +34,7 @@ def runs_status(folder: Path, as_json: bool) -> None:
         accepted, rejected = sum(step.accepted for step in steps), sum(step.rejected for step in steps)
         code = "" if run.exit_code is None else str(run.exit_code)
         table.add_row(run.run_id, run.status, run.started_at, code, f"{accepted:,}", f"{rejected:,}")
-    console = Console()
+    console = Screen()
     if not console.is_terminal:
         console.width = 120
     console.print(table)
@@ -46,13 +46,13 @@ def job_status(job: Job, command: str, as_json: bool) -> None:
     store = state.open_store(job.state)
     newest = next(iter(store.runs(job.name, limit=1)), None)
     if newest is None:
-        click.echo("null" if as_json else f"{job.name} has never run; `{command}` starts it")
+        say("null" if as_json else f"{job.name} has never run; `{command}` starts it")
         return
     report = state.account(store, newest, command)
     if as_json:
-        click.echo(json.dumps({**content(report), "held": held}, ensure_ascii=False))
+        say(json.dumps({**content(report), "held": held}, ensure_ascii=False))
         return
-    show(report, Console(), REASONS, {"next": _next(store, newest, held, command)})
+    show(report, Screen(), REASONS, {"next": _next(store, newest, held, command)})
 
 
 def _next(store: Store, run: RunRecord, held: bool, command: str) -> str:

@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapped_rows import attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 from etl.errors import SourceError
 from etl.model import Column, Constant
-from tests.mapped import attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 ONE = mapping(attributes=attributes(a="a"))
 CLEAR = mapping(attributes=attributes(a="a"), nulls="clear")
@@ -54,7 +54,10 @@ def test_text_is_escaped_byte_for_byte_as_python_does(text: str) -> None:
 @given(st.lists(st.none() | st.text() | st.sampled_from(HOSTILE), min_size=1, max_size=8))
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_python_s_text_beside_any_other(values: list[str | None]) -> None:
-    made = texts(mapping(attributes=attributes(a="a", b="b")), rows({"a": pl.Series(values, dtype=pl.String), "b": ["x"] * len(values)}))
+    made = texts(
+        mapping(attributes=attributes(a="a", b="b")),
+        rows({"a": pl.Series(values, dtype=pl.String), "b": ["x"] * len(values)}),
+    )
     for place, (text, value) in enumerate(zip(made, values, strict=True)):
         assert text is not None
         members = [] if value is None else [f'"a":{json.dumps(value, ensure_ascii=False)}']
@@ -162,7 +165,9 @@ def test_a_decimal_is_written_digit_by_digit(digits: str, text: str) -> None:
     number = Decimal(digits)
     scale = -int(number.as_tuple().exponent)
     assert written([number], pl.Decimal(38, scale)) == [text]
-    assert texts(ONE, rows({"a": pl.Series([number, None], dtype=pl.Decimal(38, scale))}))[0] == f'{START}{{"a":{text}}}}}'
+    assert (
+        texts(ONE, rows({"a": pl.Series([number, None], dtype=pl.Decimal(38, scale))}))[0] == f'{START}{{"a":{text}}}}}'
+    )
 
 
 def test_a_decimal_inside_another_value_is_a_number_while_a_double_holds_it() -> None:
@@ -178,7 +183,6 @@ def test_true_and_false_are_words() -> None:
 
 
 # ---------------------------------------------------------------- times
-
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Paris", "Asia/Kathmandu"])
@@ -244,11 +248,13 @@ TYPES_WITHOUT_JSON = {
 @pytest.mark.parametrize("name", TYPES_WITHOUT_JSON)
 def test_a_type_without_a_json_form_is_refused_before_any_row(name: str) -> None:
     bad = TYPES_WITHOUT_JSON[name]
-    message = f"m.yaml: attributes.a: column 'a': {name} has no JSON form; leave the column out or cast it in the source"
+    message = (
+        f"m.yaml: attributes.a: column 'a': {name} has no JSON form; leave the column out or cast it in the source"
+    )
     inside = [] if name == "Object" else [bad.implode(), pl.DataFrame({"x": bad}).to_struct()]
-    for column in (bad, *inside):
+    for values in (bad, *inside):
         with pytest.raises(SourceError) as refused:
-            mapped(ONE, rows({"a": column}).clear())
+            mapped(ONE, rows({"a": values}).clear())
         assert str(refused.value) == message
 
 
@@ -277,7 +283,9 @@ def test_a_null_is_left_out_of_its_row_only() -> None:
     ]
 
 
-@pytest.mark.parametrize("dtype", [pl.String, pl.Int64, pl.Float64, pl.Decimal(5, 2), pl.List(pl.Int64), pl.Null, pl.Date])
+@pytest.mark.parametrize(
+    "dtype", [pl.String, pl.Int64, pl.Float64, pl.Decimal(5, 2), pl.List(pl.Int64), pl.Null, pl.Date]
+)
 def test_attributes_may_be_all_null(dtype: Any) -> None:
     data = rows({"a": pl.Series([None, None], dtype=dtype), "b": pl.Series([None, None], dtype=dtype)})
     assert sent(mapping(attributes=attributes(a="a", b="b")), data) == [{}, {}]
@@ -293,7 +301,9 @@ def test_there_may_be_no_attributes_at_all() -> None:
     assert event["attributes"] == {}
 
 
-@pytest.mark.parametrize("value", [None, True, False, 0, -1.5, 2**63, "", '},"', [], [1, [None]], {}, {"a": {'"': "é"}}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, True, False, 0, -1.5, 2**63, "", '},"', [], [1, [None]], {}, {"a": {'"': "é"}}], ids=repr
+)
 def test_a_constant_is_any_json(value: object) -> None:
     for data in ({"a": [1, 2]}, {"a": [1, None]}, {"a": pl.Series([None, None], dtype=pl.Int64)}):
         made = sent(mapping(attributes=attributes(a="a", k=Constant(value))), rows(data))
@@ -320,7 +330,7 @@ def test_a_source_s_own_struct_is_never_taken_for_json_text() -> None:
     assert sent(ONE, rows({"a": [{"raw_json": '"},'}, None]})) == [{"a": {"raw_json": '"},'}}, {}]
 
 
-# ---------------------------------------------------------------- everything at once, against a slow and simple reference
+# ---------------------------------------------------------------- everything at once, against a simple reference
 
 
 class Kind(NamedTuple):
@@ -341,7 +351,10 @@ KINDS: list[Kind] = [
     Kind(pl.Boolean(), st.booleans()),
     Kind(pl.Date(), st.dates(date(1901, 1, 1), date(2199, 1, 1))),
     Kind(pl.Datetime("us"), INSTANTS),
-    Kind(pl.Datetime("ms", "UTC"), INSTANTS.map(lambda at: at.replace(tzinfo=UTC, microsecond=at.microsecond // 1000 * 1000))),
+    Kind(
+        pl.Datetime("ms", "UTC"),
+        INSTANTS.map(lambda at: at.replace(tzinfo=UTC, microsecond=at.microsecond // 1000 * 1000)),
+    ),
     Kind(pl.Decimal(20, 3), st.decimals(-(10**16), 10**16, places=3)),
     Kind(pl.Categorical(), st.sampled_from(["x", 'y"', "é"])),
     Kind(pl.Null(), st.none()),
@@ -373,7 +386,11 @@ def same(made: Any, value: Any) -> bool:
     """Whether parsed JSON says this value of a row."""
     match value:
         case dict():
-            return isinstance(made, dict) and made.keys() == value.keys() and all(same(made[key], value[key]) for key in value)
+            return (
+                isinstance(made, dict)
+                and made.keys() == value.keys()
+                and all(same(made[key], value[key]) for key in value)
+            )
         case list():
             return isinstance(made, list) and len(made) == len(value) and all(map(same, made, value))
         case float():
@@ -410,7 +427,11 @@ def frames(draw: st.DrawFn) -> tuple[dict[str, Kind], dict[str, list[Any]]]:
     }
 
 
-@given(frames(), st.dictionaries(st.sampled_from(["k", "^k$", "1"]), st.sampled_from([None, 1, "x", [True]]), max_size=2), st.booleans())
+@given(
+    frames(),
+    st.dictionaries(st.sampled_from(["k", "^k$", "1"]), st.sampled_from([None, 1, "x", [True]]), max_size=2),
+    st.booleans(),
+)
 @settings(max_examples=250, deadline=None)
 def test_every_item_is_what_a_slow_reference_builds_of_its_row(
     drawn: tuple[dict[str, Kind], dict[str, list[Any]]], constants: dict[str, Any], clear: bool
@@ -418,7 +439,9 @@ def test_every_item_is_what_a_slow_reference_builds_of_its_row(
     kinds, data = drawn
     how = {name: Column(name) for name in kinds} | {name: Constant(value) for name, value in constants.items()}
     source = {name: pl.Series(data[name], dtype=kind.dtype) for name, kind in kinds.items()}
-    made = mapped(mapping("track", attributes=how, nulls="clear" if clear else "omit"), rows({"n": data["n"], **source}))
+    made = mapped(
+        mapping("track", attributes=how, nulls="clear" if clear else "omit"), rows({"n": data["n"], **source})
+    )
     assert made["position"].to_list() == data["n"]
     for place, (item, reason, field) in enumerate(made.select("item", "reason", "field").iter_rows()):
         row = {name: data[name][place] for name in kinds}

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapped_rows import attributes, column, mapped, mapping, rows
 from ulid import ULID
 
 from etl.model import Column, Constant, Mapping
 from etl.transform import ids
-from tests.mapped import attributes, column, mapped, mapping, rows
 
 # xxHash64 with seed 0; the vectors that its implementations are tested with
 XXHASH64 = {
@@ -145,7 +145,12 @@ ORDER = mapping(
     event_key=("order", "line"),
     attributes=attributes(total="total"),
 )
-ORDERS = {"order": ["A1", "A1", "Ä2"], "line": [1, 2, 1], "at": [1_710_061_200, 1_710_061_200, 0], "total": [5, None, 7]}
+ORDERS = {
+    "order": ["A1", "A1", "Ä2"],
+    "line": [1, 2, 1],
+    "at": [1_710_061_200, 1_710_061_200, 0],
+    "total": [5, None, 7],
+}
 
 
 def test_an_event_s_id_is_its_time_its_name_and_its_key() -> None:

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent
 
 from etl.errors import SourceError
 from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Constant, Mapping
 from etl.transform import compile_mapping, gather
-from tests.mapped import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent
 
 
 def refusal(mapping: Mapping, frame: pl.DataFrame) -> str:
@@ -75,7 +75,23 @@ def test_a_column_may_go_to_several_places() -> None:
 
 
 OWN_NAMES = ["event", "timestamp", "item", "lane", "position", "reason", "field", "_digest", "_ulid", "_key.0", "made"]
-ODD_NAMES = ["a.b", "a b", "^x$", "^.*$", "*", "", '"', "'", "\\", "{}", "é", "identifiers.id", "attributes.x", "0", "\n"]
+ODD_NAMES = [
+    "a.b",
+    "a b",
+    "^x$",
+    "^.*$",
+    "*",
+    "",
+    '"',
+    "'",
+    "\\",
+    "{}",
+    "é",
+    "identifiers.id",
+    "attributes.x",
+    "0",
+    "\n",
+]
 
 
 @pytest.mark.parametrize("name", [*OWN_NAMES, *ODD_NAMES])
@@ -91,13 +107,15 @@ def test_any_column_may_have_any_name_anywhere_in_a_mapping(name: str) -> None:
         assert isinstance(made, dict)
         assert (made["identifiers"], made["name"], made["timestamp"]) == ({"id": text}, text, second)
     by_key = mapped(mapping("track", event_key=(name,)), rows(data))["item"].str.extract('"id":"([A-Z0-9]{26})"')
-    plain = mapped(mapping("track", event_key=("k",)), rows({"k": ["v", "w"]}))["item"].str.extract('"id":"([A-Z0-9]{26})"')
+    plain = mapped(mapping("track", event_key=("k",)), rows({"k": ["v", "w"]}))["item"].str.extract(
+        '"id":"([A-Z0-9]{26})"'
+    )
     assert by_key.to_list() == plain.to_list()
 
 
 @pytest.mark.parametrize("name", [name for name in (*OWN_NAMES, *ODD_NAMES) if name not in ("^x$", "^.*$", "*")])
 def test_a_condition_may_name_any_column_in_quotes(name: str) -> None:
-    condition = '"{}" = \'v\''.format(name.replace('"', '""'))
+    condition = "\"{}\" = 'v'".format(name.replace('"', '""'))
     assert sent(mapping(when=condition), rows({"x": ["v", "v"], name: ["v", "w"]})) == [{}, "skipped"]
 
 
@@ -110,7 +128,9 @@ def test_only_the_columns_that_a_mapping_names_are_read() -> None:
         attributes=attributes(x="a", y="b", z=Constant(1)),
         when="w > 1 and b is not null",
     )
-    schema = pl.Schema({"id": pl.String, "e": pl.String, "t": pl.Int64, "a": pl.Int64, "b": pl.Int64, "k": pl.Int64, "w": pl.Int64})
+    schema = pl.Schema(
+        {"id": pl.String, "e": pl.String, "t": pl.Int64, "a": pl.Int64, "b": pl.Int64, "k": pl.Int64, "w": pl.Int64}
+    )
     assert compile_mapping(how, schema, {}, "f", 4).columns == ("id", "e", "t", "a", "b", "k", "w")
 
 
@@ -118,7 +138,9 @@ def test_only_the_columns_that_a_mapping_names_are_read() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["in", "out", None]), st.sampled_from(["7", "x", None]), st.booleans()), max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from(["in", "out", None]), st.sampled_from(["7", "x", None]), st.booleans()), max_size=12
+    ),
     st.integers(1, 5),
 )
 @settings(max_examples=100, deadline=None)
@@ -163,7 +185,12 @@ def test_no_rows_make_no_items(operation: str) -> None:
 
 def test_a_row_for_which_the_condition_is_not_true_is_skipped_whatever_else_is_wrong_with_it() -> None:
     data = {"id": ["1", None, "3", None], "keep": [True, False, None, True]}
-    assert sent(mapping(when="keep"), rows(data)) == [{}, "skipped", "skipped", ("identifier_missing", "identifiers.id")]
+    assert sent(mapping(when="keep"), rows(data)) == [
+        {},
+        "skipped",
+        "skipped",
+        ("identifier_missing", "identifiers.id"),
+    ]
 
 
 @pytest.mark.fault("S5", "S7")
@@ -181,8 +208,14 @@ def test_a_condition_may_hold_for_every_row(condition: str) -> None:
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("n > 5", "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"),
-        ("day > '2024-03-10'", "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"),
+        (
+            "n > 5",
+            "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5",
+        ),
+        (
+            "day > '2024-03-10'",
+            "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5",
+        ),
         ("n", "it is String, and must be true or false"),
         ("length(n)", "it is UInt32, and must be true or false"),
     ],
@@ -214,7 +247,9 @@ def test_a_condition_that_fails_for_a_row_stops_without_telling_its_value() -> N
         (["slug"], "!", "slug_empty"),
     ],
 )
-def test_a_conversion_that_would_lose_a_value_rejects_the_row_with_its_reason(calls: list[object], value: str, reason: str) -> None:
+def test_a_conversion_that_would_lose_a_value_rejects_the_row_with_its_reason(
+    calls: list[object], value: str, reason: str
+) -> None:
     how = mapping(attributes={"a": column("c", *calls)})
     assert sent(how, rows({"c": pl.Series([value, None], dtype=pl.String)})) == [(reason, "attributes.a"), {}]
 
@@ -224,7 +259,7 @@ def test_a_conversion_that_would_lose_a_value_rejects_the_row_with_its_reason(ca
     [
         ({"identifiers": {"id": column("c", {"cast": "integer"})}}, "identifiers.id"),
         ({"event": column("c", {"map": {"7": "seen"}})}, "event"),
-        ({"timestamp": column("c", "timestamp")}, "timestamp"),
+        ({"timestamp": column("c", {"timestamp": {"unit": "s"}})}, "timestamp"),
         ({"attributes": {"a.b": column("c", {"cast": "integer"})}}, "attributes.a.b"),
     ],
 )
@@ -240,7 +275,11 @@ def test_the_first_thing_that_is_wrong_with_a_row_is_its_reason() -> None:
         event=Column("e"),
         timestamp=column("t", "timestamp"),
         event_key=("k",),
-        attributes={"n": column("n", "trim", {"cast": "integer"}), "m": column("m", {"cast": "integer"}), "f": Column("f")},
+        attributes={
+            "n": column("n", "trim", {"cast": "integer"}),
+            "m": column("m", {"cast": "integer"}),
+            "f": Column("f"),
+        },
     )
     nan = float("nan")
     data = {
@@ -275,7 +314,13 @@ def test_a_null_that_a_default_fills_is_no_failed_conversion() -> None:
 
 @pytest.mark.fault("S18")
 def test_missing_columns_are_all_named_before_anything_else() -> None:
-    how = mapping("track", attributes=attributes(a="plan", b="other"), event_key=("k",), when="w = 1", timestamp=column("t", "timestamp"))
+    how = mapping(
+        "track",
+        attributes=attributes(a="plan", b="other"),
+        event_key=("k",),
+        when="w = 1",
+        timestamp=column("t", "timestamp"),
+    )
     frame = rows({"id": ["1"], "t": [1], "*": [1]})
     message = "m.yaml: the source has no column 'plan', 'other', 'k', 'w'; it has 'id', 't', '*'"
     assert refusal(how, frame) == message
@@ -290,7 +335,9 @@ NOT_SECONDS = "it must be Unix seconds: put `apply: [timestamp]`"
 
 @pytest.mark.fault("S18")
 @pytest.mark.parametrize("target", ["timestamp", "attributes.created_at"])
-@pytest.mark.parametrize("values", [["1710061200"], [1710061200.0], [Decimal("1710061200.5")], [Decimal("1.5e30")], [True], [[1]]], ids=repr)
+@pytest.mark.parametrize(
+    "values", [["1710061200"], [1710061200.0], [Decimal("1710061200.5")], [Decimal("1.5e30")], [True], [[1]]], ids=repr
+)
 def test_a_time_that_is_not_whole_seconds_or_a_date_is_refused(target: str, values: list[Any]) -> None:
     how = mapping(timestamp=Column("c")) if target == "timestamp" else mapping(attributes=attributes(created_at="c"))
     assert refusal(how, rows({"c": values})) == f"m.yaml: {target}: column 'c': {NOT_SECONDS}"
@@ -307,17 +354,25 @@ def test_a_time_that_is_not_whole_seconds_or_a_date_is_refused(target: str, valu
     ],
 )
 def test_whole_numbers_dates_and_times_are_times_without_a_function(values: Any, seconds: int) -> None:
-    (made,) = outcomes(mapping("track", timestamp=Column("c"), attributes=attributes(created_at="c")), rows({"c": values}))
+    (made,) = outcomes(
+        mapping("track", timestamp=Column("c"), attributes=attributes(created_at="c")), rows({"c": values})
+    )
     assert isinstance(made, dict)
     assert made["timestamp"] == seconds and made["attributes"] == {"created_at": seconds}
 
 
 @pytest.mark.fault("S13", "S18")
-@pytest.mark.parametrize(("values", "dtype"), [([1.0], "Float64"), ([True], "Boolean"), ([[1]], "List(Int64)"), ([date(2024, 3, 10)], "Date")])
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [([1.0], "Float64"), ([True], "Boolean"), ([[1]], "List(Int64)"), ([date(2024, 3, 10)], "Date")],
+)
 @pytest.mark.parametrize("target", ["identifiers.id", "event"])
 def test_who_and_what_must_be_text_or_whole_numbers(target: str, values: list[Any], dtype: str) -> None:
     how = mapping("track", **({"event": Column("c")} if target == "event" else {"identifiers": {"id": Column("c")}}))
-    assert refusal(how, rows({"c": values})) == f"m.yaml: {target}: column 'c': it is {dtype}, and must be text or whole numbers"
+    assert (
+        refusal(how, rows({"c": values}))
+        == f"m.yaml: {target}: column 'c': it is {dtype}, and must be text or whole numbers"
+    )
 
 
 @pytest.mark.fault("S13")
@@ -359,14 +414,17 @@ def test_evidence_is_gathered_over_every_frame_and_not_one_by_one() -> None:
     assert sent(how, small, large) == [{"at": 0}, {}, {"at": 1_710_061_200}]
     only_seconds = rows({"t": ["1710061200"]}, start=2)
     assert refusal(how, pl.concat([large, only_seconds])) == (
-        "m.yaml: attributes.at: column 't': timestamp: some numbers look like seconds and milliseconds; put `unit:` (s, ms, us, ns)"
+        "m.yaml: attributes.at: column 't': timestamp: some numbers look like seconds and milliseconds; "
+        "put `unit:` (s, ms, us, ns)"
     )
 
 
 def test_a_doubt_that_only_two_frames_together_raise_is_refused() -> None:
     how = mapping("track", timestamp=column("t", "timestamp"))
     frames = [rows({"t": [1_710_061_200]}), rows({"t": [1_710_061_200_123]}, start=1)]
-    with pytest.raises(SourceError, match=r"^m\.yaml: timestamp: column 't': timestamp: some numbers look like seconds and mill"):
+    with pytest.raises(
+        SourceError, match=r"^m\.yaml: timestamp: column 't': timestamp: some numbers look like seconds and mill"
+    ):
         gather(how, frames[0].drop(POSITION, FAULT).schema, lambda columns: frames)
     for frame in frames:
         (made,) = outcomes(how, frame)
@@ -383,7 +441,11 @@ def test_evidence_is_of_the_value_as_the_functions_before_left_it() -> None:
 
 
 def test_each_value_has_evidence_of_its_own_though_the_column_is_the_same() -> None:
-    how = mapping("track", timestamp=column("t", {"timestamp": {"unit": "ms"}}), attributes={"t": column("t", {"timestamp": {"unit": "s"}})})
+    how = mapping(
+        "track",
+        timestamp=column("t", {"timestamp": {"unit": "ms"}}),
+        attributes={"t": column("t", {"timestamp": {"unit": "s"}})},
+    )
     (made,) = outcomes(how, rows({"t": ["1710061200"]}))
     assert isinstance(made, dict)
     assert made["timestamp"] == 1_710_061 and made["attributes"] == {"t": 1_710_061_200}

@@ -17,20 +17,21 @@ from etl.errors import JobLocked, StateError
 @contextlib.contextmanager
 def hold(folder: Path, job: str) -> Iterator[None]:
     """Holds the job's lock; raises JobLocked, naming the holder, at once when another process has it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{job}.lock"
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(place=path, what=error.strerror or "cannot be opened") from None
+        raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JobLocked("wait until it has finished, or end that process", job=job, **_holder(path)) from None
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
-        os.ftruncate(file, 0)
-        os.pwrite(file, json.dumps(holder).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk will be told of by what matters more
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps(holder).encode(), 0)
         yield
     finally:
         os.close(file)

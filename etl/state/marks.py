@@ -93,7 +93,10 @@ def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:
     said = str(getattr(error, "orig", "") or "").lower()
     if "full" in said:
         return StateError("free some space and run the same command again", place=place(engine), what="the disk is full")
-    if "i/o" in said or "malformed" in said or "not a database" in said:
+    if "i/o" in said:  # a quota reads like this, too; whether the file is whole is looked at before the next run
+        remedy = "make room or mend the disk, and run the same command again"
+        return StateError(remedy, place=place(engine), what="the disk failed, or a quota is used up")
+    if "malformed" in said or "not a database" in said:
         remedy = "keep the file, move it away, and start anew with --restart"
         return StateError(remedy, place=place(engine), what="the state database is damaged")
     if "locked" in said:

@@ -93,58 +93,70 @@ class Parts:
     keep_nulls: bool  # nulls: clear
 
 
+Pieces = list[str | pl.Expr]  # what a text is made of, side by side
+
+
 def items(values: pl.DataFrame, parts: Parts) -> pl.Series:
     """The item text of every row, with a trailing comma: `{"type":…,"attributes":{…}},`.
 
-    One concatenation for all of it. An attribute that has a null in this frame is a piece by itself, null where the
+    One concatenation for all of it. An attribute that has a null in this frame is a text by itself, null where the
     attribute is, and then left out, name, comma and all.
     """
-
-    def text(column: str) -> list[pl.Expr]:
-        return _value(values[column], column in parts.verbatim)
-
-    head = [pl.lit(parts.start + '"identifiers":{')]
-    for place, (name, column) in enumerate(parts.identifiers.items()):
-        head += [_key(name, comma=place > 0), *text(column)]
-    head.append(pl.lit("}"))
-    for name, column in parts.head.items():
-        head += [_key(name), *text(column)]
-    always = [piece for name, value in parts.constants.items() for piece in (_key(name), pl.lit(literal(value)))]
-    sometimes = []
+    head = {name: _value(values[column], column in parts.verbatim) for name, column in parts.head.items()}
+    always: dict[str, Pieces] = {name: [literal(value)] for name, value in parts.constants.items()}
+    sometimes: list[pl.Expr] = []
     for name, column in parts.attributes.items():
+        value = _value(values[column], column in parts.verbatim)
         if values[column].null_count() == 0:
-            always += [_key(name), *text(column)]
+            always[name] = value
         else:
-            piece = pl.concat_str([_key(name), *text(column)])
-            sometimes.append(piece.fill_null(f",{literal(name)}:null") if parts.keep_nulls else piece)
-    attributes = [*always, *sometimes]
-    if always:
-        attributes[0] = _key(next(iter([*parts.constants, *_full(values, parts)])), comma=False)
-    elif sometimes:
-        attributes = [pl.concat_str(sometimes, ignore_nulls=True).str.strip_prefix(",")]
-    whole = [*head, pl.lit(',"attributes":{'), *attributes, pl.lit("}},")]
-    return values.select(pl.concat_str(whole, ignore_nulls=True).alias("item")).to_series()
+            text = _joined([f",{literal(name)}:", *value], ignore_nulls=False)
+            sometimes.append(text.fill_null(f",{literal(name)}:null") if parts.keep_nulls else text)
+    if sometimes and not always:
+        sometimes = [pl.concat_str(sometimes, ignore_nulls=True).str.strip_prefix(",")]
+    who = {kind: _value(values[column], False) for kind, column in parts.identifiers.items()}
+    text = _joined(
+        [
+            parts.start,
+            *('"identifiers":{', *_members(who), "},"),
+            *(*_members(head), "," if head else ""),
+            *('"attributes":{', *_members(always), *sometimes, "}},"),
+        ]
+    )
+    return values.select(text.alias("item")).to_series()
 
 
-def _full(values: pl.DataFrame, parts: Parts) -> list[str]:
-    return [name for name, column in parts.attributes.items() if values[column].null_count() == 0]
+def _members(values: Mapping[str, Pieces]) -> Pieces:
+    """`"name":value,"name":value`."""
+    pieces: Pieces = []
+    for name, value in values.items():
+        pieces += [f"{',' if pieces else ''}{literal(name)}:", *value]
+    return pieces
 
 
-def _key(name: str, comma: bool = True) -> pl.Expr:
-    return pl.lit(f"{',' if comma else ''}{literal(name)}:")
+def _joined(pieces: Pieces, ignore_nulls: bool = True) -> pl.Expr:
+    """The pieces as one text, constants side by side made one first: each piece costs something in each row."""
+    merged: Pieces = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    made = [pl.lit(piece) if isinstance(piece, str) else piece for piece in merged]
+    return pl.concat_str(made, ignore_nulls=ignore_nulls)
 
 
-def _value(column: pl.Series, verbatim: bool) -> list[pl.Expr]:
-    """A settled column's JSON text, in pieces to be concatenated; null where the column is."""
+def _value(column: pl.Series, verbatim: bool) -> Pieces:
+    """A settled column's JSON text; null where the column is."""
     value, dtype = pl.col(column.name), column.dtype
     if verbatim:
         return [value]
     if dtype.is_numeric() or dtype == pl.Boolean:
         return [value.cast(pl.String)]
     if dtype == pl.String and not needs_escapes(column):
-        return [pl.lit('"'), value, pl.lit('"')]
+        return ['"', value, '"']
     encoded = pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-    return [pl.when(value.is_not_null()).then(encoded)]
+    return [pl.when(value.is_not_null()).then(encoded) if column.null_count() else encoded]
 
 
 def needs_escapes(column: pl.Series) -> bool:

@@ -15,9 +15,7 @@ from polars_hash import CryptographicHashingNameSpace, NonCryptographicHashingNa
 
 LANE_HASH = "xxhash64"  # stored with a run: its marks mean nothing under another hash
 
-CROCKFORD = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", dtype=np.uint8)
-_NIBBLE = np.zeros(256, dtype=np.uint32)
-_NIBBLE[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
+CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def lane(identifier: pl.Expr, kind: str, lanes: int) -> pl.Expr:
@@ -29,13 +27,15 @@ def lane(identifier: pl.Expr, kind: str, lanes: int) -> pl.Expr:
     return (NonCryptographicHashingNameSpace(text).xxhash64() % lanes).fill_null(0).cast(pl.UInt8)
 
 
-def key_digest(event: pl.Expr, key: Sequence[pl.Expr]) -> pl.Expr:
+def key_digest(event: pl.Expr | str, key: Sequence[pl.Expr]) -> pl.Expr:
     """SHA-256, in hex, of an event's name and the text of its key columns.
 
-    Each part is preceded by its length, so ("ab", "c") and ("a", "bc") differ. A null part makes a null digest.
+    Each part is preceded by its length in bytes, so ("ab", "c") and ("a", "bc") differ. A null part makes a null digest.
     """
-    parts = [pl.concat_str([part.str.len_bytes().cast(pl.String), pl.lit(":"), part]) for part in (event, *key)]
-    return CryptographicHashingNameSpace(pl.concat_str([pl.lit("cio-etl/1;"), *parts])).sha2_256()
+    pieces = [pl.lit(f"cio-etl/1;{len(event.encode())}:{event}") if isinstance(event, str) else pl.lit("cio-etl/1;")]
+    for part in key if isinstance(event, str) else (event, *key):
+        pieces += [part.str.len_bytes().cast(pl.String), pl.lit(":"), part]
+    return CryptographicHashingNameSpace(pl.concat_str(pieces)).sha2_256()
 
 
 def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
@@ -43,20 +43,21 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
 
     Source: the ULID specification, 48 bits of milliseconds and 80 bits, in Crockford's base 32.
     """
-    known = seconds.is_not_null() & digests.is_not_null()
     count = len(seconds)
-    milliseconds = (seconds.fill_null(0).cast(pl.Float64).floor().cast(pl.Int64).clip(0, 2**47 // 1000) * 1000).to_numpy()
-    text = np.empty((count, 26), dtype=np.uint8)
+    whole = seconds.cast(pl.Int64, strict=False).fill_null(0).clip(0, 2**47 // 1000)  # past 64 bits: a reject
+    milliseconds = whole.to_numpy() * 1000
+    text = digests.fill_null("0" * 64).str.slice(0, 20).to_arrow().buffers()[2]
+    bits = np.zeros((count, 2, 8), dtype=np.uint8)
+    bits[:, :, 3:] = np.frombuffer(bytes.fromhex(text[: 20 * count].to_pybytes().decode()), np.uint8).reshape(count, 2, 5)
+    halves = bits.view(">u8").reshape(count, 2).astype(np.int64)  # 40 bits each
+    digits = np.empty((count, 26), dtype=np.uint8)
     for place in range(10):
-        text[:, place] = CROCKFORD[(milliseconds >> (45 - 5 * place)) & 31]
-    hexadecimal = digests.fill_null("0" * 64).to_arrow()
-    nibbles = _NIBBLE[np.frombuffer(hexadecimal.buffers()[2], dtype=np.uint8, count=count * 64).reshape(count, 64)[:, :20]]
-    for group in range(4):  # 5 hexadecimal digits are 20 bits are 4 characters of base 32
-        bits = np.zeros(count, dtype=np.uint32)
-        for nibble in range(5):
-            bits = (bits << 4) | nibbles[:, 5 * group + nibble]
-        for place in range(4):
-            text[:, 10 + 4 * group + place] = CROCKFORD[(bits >> (15 - 5 * place)) & 31]
-    offsets = np.arange(0, 26 * count + 1, 26, dtype=np.int64)
-    column = pl.Series("id", pa.LargeStringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text)))
+        digits[:, place] = (milliseconds >> (45 - 5 * place)) & 31
+    for half in range(2):
+        for place in range(8):
+            digits[:, 10 + 8 * half + place] = (halves[:, half] >> (35 - 5 * place)) & 31
+    written = pa.py_buffer(digits.tobytes().translate(CROCKFORD.ljust(256)))
+    ends = pa.py_buffer(np.arange(0, 26 * count + 1, 26, dtype=np.int64))
+    column = pl.Series("id", pa.LargeStringArray.from_buffers(count, ends, written))
+    known = seconds.is_not_null() & digests.is_not_null()
     return column if known.all() else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))

@@ -17,6 +17,7 @@ import polars.selectors as cs
 from etl.errors import SourceError
 from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Call, Column, Constant, Mapping
 from etl.transform import checks, encode, ids
+from etl.transform.checks import Check
 from etl.transform.functions import FUNCTIONS, RAW_JSON, apply
 from etl.transform.operations import OPERATIONS
 
@@ -52,12 +53,15 @@ class Compiled:
     when: pl.Expr | None
     first: tuple[pl.Expr, ...]  # every value as its column or constant gives it
     stages: tuple[Stage, ...]
-    checks: tuple[checks.Check, ...]
+    checks: tuple[Check, ...]
     parts: encode.Parts
     lane: pl.Expr
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows. Raises SourceError where `when` cannot tell."""
+        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
+
+        Raises SourceError when `when` cannot be worked out for one of them.
+        """
         kept = frame if self.when is None else self._chosen(frame, self.when)
         items = self._mapped(kept) if kept.height else pl.DataFrame(schema=ITEMS_SCHEMA)
         if kept.height == frame.height:
@@ -93,7 +97,7 @@ class Compiled:
         return rejects.taken_out_of(items)
 
     @staticmethod
-    def _check(values: pl.DataFrame, rules: Sequence[checks.Check], rejects: Rejects) -> None:
+    def _check(values: pl.DataFrame, rules: Sequence[Check], rejects: Rejects) -> None:
         broken = values.select(rule.broken.fill_null(False).alias(str(place)) for place, rule in enumerate(rules))
         for place, rule in enumerate(rules):
             if (rows := broken[str(place)]).any():
@@ -274,8 +278,10 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
 
 def _constants(mapping: Mapping) -> dict[str, object]:
     """Constants that go where a column could: the identifier, the event's name, the time. Attributes' are text."""
-    who = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
-    constants: dict[str, object] = {target: str(value.value) for target, value in who.items() if isinstance(value, Constant)}
+    constants: dict[str, object] = {}
+    for kind, who in mapping.identifiers.items():
+        if isinstance(who, Constant):
+            constants[f"identifiers.{kind}"] = str(who.value)  # an id may be written as a number
     for target, value in (("event", mapping.event), ("timestamp", mapping.timestamp)):
         if isinstance(value, Constant):
             constants[target] = value.value
@@ -332,13 +338,15 @@ def _is_date(chain: Chain, schema: pl.Schema) -> bool:
 
 def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
     """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
-    name = pl.col("event")
+    name: pl.Expr | str = pl.col("event")
+    if isinstance(mapping.event, Constant) and isinstance(mapping.event.value, str):
+        name = mapping.event.value
     if mapping.event_key:
         return ids.key_digest(name, [pl.col(f"_key.{place}") for place in range(len(mapping.event_key))])
     return ids.key_digest(name, [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)])
 
 
-def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]) -> Iterator[checks.Check]:
+def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]) -> Iterator[Check]:
     for kind in mapping.identifiers:
         yield from checks.of_identifier(kind, pl.col(f"identifiers.{kind}"))
     if isinstance(mapping.event, Column):
@@ -346,10 +354,10 @@ def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]
     if mapping.timestamp is not None:
         yield from checks.of_timestamp(pl.col("timestamp"))
     if mapping.event_key:
-        yield checks.Check("event_key_missing", "event_key", pl.col(_DIGEST).is_null() & pl.col("event").is_not_null())
+        yield Check("event_key_missing", "event_key", pl.col(_DIGEST).is_null() & pl.col("event").is_not_null())
     for target, dtype in types.items():
         if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
-            yield checks.Check("number_not_finite", target, broken)
+            yield Check("number_not_finite", target, broken)
     for name, value in mapping.attributes.items():
         target = f"attributes.{name}"
         if isinstance(value, Column):

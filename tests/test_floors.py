@@ -1,0 +1,97 @@
+"""Imports run downwards only, and each library has its room: read from the code's own imports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import etl
+
+HOUSE = Path(etl.__file__).parent
+
+# From the ground up. Rooms on one floor do not import each other; `run` is the line and what belongs to it.
+FLOORS = [
+    {"errors"},
+    {"model"},
+    {"transform"},
+    {"config", "extract", "load", "state", "report", "sandbox"},
+    {"ahead", "signals", "resume"},
+    {"run"},
+    {"rehearse", "rejects", "status"},
+    {"cli", "demo"},
+]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+ROOMS_OF_LIBRARIES = {
+    "httpx": {"load"},
+    "sqlalchemy": {"state"},
+    "tenacity": {"load"},
+    "starlette": {"sandbox"},
+    "uvicorn": {"sandbox"},
+    "pyarrow": {"extract", "transform"},
+    "polars_hash": {"transform"},
+    "ruamel": {"config"},
+    "rich": {"report", "cli", "status"},
+    "click": {"cli", "status"},
+    "zstandard": {"extract"},
+    "airflow": set(),
+}
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of every module that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{path}:{node.lineno}: imports here are absolute"
+            yield node.lineno, node.module
+            if node.module == "etl":
+                yield from ((node.lineno, f"etl.{alias.name}") for alias in node.names)
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(HOUSE).parts
+    return parts[0].removesuffix(".py")
+
+
+FILES = sorted(path for path in HOUSE.rglob("*.py") if path != HOUSE / "__init__.py")
+
+
+def test_every_file_is_in_a_room_that_has_a_floor() -> None:
+    assert {room_of(path) for path in FILES} == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_file_imports_only_from_its_room_and_from_floors_below(path: Path) -> None:
+    room = room_of(path)
+    upwards = [
+        f"{path.name}:{line} imports {name}"
+        for line, name in imports_of(path)
+        if name.startswith("etl.") and (to := name.split(".")[1]) != room and LEVEL[to] >= LEVEL[room]
+    ]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_a_library_is_used_in_its_room_only(path: Path) -> None:
+    room = room_of(path)
+    outside = [
+        f"{path.name}:{line} imports {name}"
+        for line, name in imports_of(path)
+        if room not in ROOMS_OF_LIBRARIES.get(name.split(".")[0], {room})
+    ]
+    assert outside == []
+
+
+def test_the_environment_is_read_in_config_and_at_the_door_only() -> None:
+    readers = {
+        room_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+    assert readers <= {"config", "cli"}

@@ -1,0 +1,250 @@
+"""What is committed is there, all of it or nothing, and nobody else can read it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from etl import state
+from etl.errors import JobLocked, StateError
+from etl.model import LaneMark, Reject, RejectCount, SourceFile
+from etl.state import RunRecord, Store
+from etl.state.marks import Marks
+
+RUN = RunRecord("nightly-1", "nightly", "jobs/nightly.yaml", "running", "2026-11-21T00:00:00+00:00", None, None, None, 4, "h", None, "u")
+FILES = (SourceFile("a.csv", 10, "0" * 64, 3),)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = state.open_store(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+def begun(store: Store, lanes: int = 4) -> Marks:
+    store.begin(RUN, [("people", "{}"), ("events", "{}")])
+    store.begin_step(RUN.run_id, 0, "print", FILES, 3, lanes)
+    return store.marks(RUN.run_id, 0)
+
+
+def test_a_run_and_its_steps_come_back_as_they_were(store: Store) -> None:
+    begun(store)
+    assert store.run(RUN.run_id) == RUN
+    people, events = store.steps(RUN.run_id)
+    assert (people.name, people.status, people.fingerprint, people.files, people.rows) == ("people", "running", "print", FILES, 3)
+    assert (events.name, events.status, events.fingerprint, events.files) == ("events", "waiting", None, None)
+    assert store.lane_marks(RUN.run_id, 0) == [LaneMark(lane) for lane in range(4)]
+    assert store.lane_marks(RUN.run_id, 1) == []
+
+
+def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) -> None:
+    marks = begun(store)
+    mark = LaneMark(2, 40, 80, accepted=3, rejected=2, skipped=1, possibly_sent_twice=4, batches=5, requests=6, retries=7, bytes_sent=8)
+    marks.commit(mark, [Reject(7, "row_ragged"), Reject(3, "refused_invalid", "attributes.x", "no")])
+    assert store.lane_marks(RUN.run_id, 0)[2] == mark
+    expected = {"position": [3, 7], "reason": ["refused_invalid", "row_ragged"], "field": ["attributes.x", None], "message": ["no", ""]}
+    assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
+
+
+@pytest.mark.fault("P2")
+def test_what_cannot_be_committed_whole_is_not_committed_at_all(store: Store) -> None:
+    marks = begun(store)
+    with pytest.raises(StateError):
+        marks.commit(LaneMark(1, 40, 80, accepted=3), [Reject(1, None)])  # type: ignore[arg-type]
+    assert store.lane_marks(RUN.run_id, 0)[1] == LaneMark(1)
+    assert store.rejects(RUN.run_id, 0).is_empty()
+
+
+@pytest.mark.fault("P4")
+def test_after_a_failed_commit_nobody_commits_on_that_handle_again(store: Store) -> None:
+    marks = begun(store)
+    with pytest.raises(StateError) as first:
+        marks.commit(LaneMark(1, 40), [Reject(1, None)])  # type: ignore[arg-type]
+    with pytest.raises(StateError) as second:
+        marks.commit(LaneMark(2, 40), [])
+    assert first.value.exit_code == 74 and second.value is first.value
+    assert store.lane_marks(RUN.run_id, 0)[2] == LaneMark(2)
+
+
+def test_lanes_that_commit_at_once_are_all_on_the_disk_when_they_return(store: Store, tmp_path: Path) -> None:
+    marks = begun(store, lanes=16)
+    wrong: list[int] = []
+
+    def work(lane: int) -> None:
+        with sqlite3.connect(tmp_path / "state" / "state.db") as other:
+            for position in range(30):
+                marks.commit(LaneMark(lane, position, position + 1), [Reject(position, f"r{lane}")])
+                query = "select acked_through from lane where run_id = ? and step = 0 and lane = ?"
+                if other.execute(query, (RUN.run_id, lane)).fetchone() != (position,):
+                    wrong.append(lane)
+        other.close()
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert store.rejects(RUN.run_id, 0).height == 16 * 30
+
+
+def test_every_failed_lane_hears_of_it(store: Store) -> None:
+    marks = begun(store, lanes=8)
+    heard: list[int] = []
+
+    def work(lane: int) -> None:
+        try:
+            for position in range(50):
+                marks.commit(LaneMark(lane, position), [Reject(1, None)] if lane == 3 and position == 9 else [])  # type: ignore[arg-type]
+        except StateError:
+            heard.append(lane)
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 3 in heard
+    committed = [mark.acked_through for mark in store.lane_marks(RUN.run_id, 0)]
+    assert all(through == 49 for lane, through in enumerate(committed) if lane not in heard)
+
+
+def test_rejects_are_counted_by_reason_and_field_the_most_frequent_first(store: Store) -> None:
+    marks = begun(store)
+    rejects = [Reject(n, "email_malformed", "attributes.email") for n in (9, 4, 6, 5)]
+    marks.commit(LaneMark(0, 9), [*rejects, Reject(1, "row_ragged")])
+    counts = store.reject_counts(RUN.run_id, 0)
+    assert [(c.reason, c.field, c.rows, c.first) for c in counts] == [
+        ("email_malformed", "attributes.email", 4, (4, 5, 6)),
+        ("row_ragged", None, 1, (1,)),
+    ]
+
+
+def test_an_unfinished_run_is_found_and_a_finished_one_is_not(store: Store) -> None:
+    begun(store)
+    for status, resumable in (("running", True), ("stopped", True), ("failed", True), ("finished", False), ("abandoned", False)):
+        store.end(RUN.run_id, status, None, None)
+        assert (store.unfinished("nightly") is not None) == resumable
+    assert store.unfinished("another") is None
+
+
+def test_only_the_newest_run_can_be_resumed(store: Store) -> None:
+    begun(store)
+    later = replace(RUN, run_id="nightly-2", started_at="2026-11-22T00:00:00+00:00", status="finished")
+    store.begin(later, [("people", "{}")])
+    assert store.unfinished("nightly") is None
+    assert [run.run_id for run in store.runs("nightly")] == ["nightly-2", "nightly-1"]
+
+
+def test_the_account_adds_up_over_lanes_and_processes(store: Store) -> None:
+    marks = begun(store)
+    marks.commit(LaneMark(0, 2, 2, accepted=1, skipped=1, requests=2), [])
+    marks.commit(LaneMark(3, 1, 1, rejected=1, retries=1), [Reject(1, "row_ragged")])
+    counts = [RejectCount("row_ragged", None, 1, ("a.csv:3",))]
+    store.leave_step(RUN.run_id, 0, finished=False, rows_read=2, seconds=1.5, rejects=counts)
+    store.leave_step(RUN.run_id, 0, finished=True, rows_read=3, seconds=2.0, rejects=counts)
+    step = state.account(store, RUN, "cio-etl run x").steps[0]
+    assert (step.rows_read, step.accepted, step.rejected, step.skipped, step.requests, step.retries) == (3, 1, 1, 1, 2, 1)
+    assert step.settled == step.rows_read
+    assert (step.seconds, step.rejects) == (3.5, tuple(counts))
+
+
+def test_the_state_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+    begun(store)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+    assert modes["state.db"] == 0o600 and modes["state.db-wal"] == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+@pytest.mark.fault("P3")
+def test_sqlite_writes_ahead_and_waits_for_the_disk(store: Store) -> None:
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+
+
+@pytest.mark.fault("P18")
+def test_a_state_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    state.open_store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StateError, match=r"written by a newer version of this program \(schema 99\)"):
+        state.open_store(tmp_path)
+
+
+@pytest.mark.fault("P17")
+def test_a_damaged_state_is_told_and_kept(tmp_path: Path) -> None:
+    opened = state.open_store(tmp_path)
+    begun(opened)
+    opened.close()
+    path = tmp_path / "state.db"
+    content = bytearray(path.read_bytes())
+    content[4_096 : 3 * 4_096] = os.urandom(2 * 4_096)
+    path.write_bytes(content)
+    with pytest.raises(StateError) as raised:
+        state.open_store(tmp_path)
+    assert raised.value.exit_code == 74 and "damaged" in str(raised.value)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_no_database_is_told_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(StateError, match="the state database is damaged"):
+        state.open_store(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        state.open_store(tmp_path / "file")
+
+
+def test_a_link_in_the_databases_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.db").symlink_to(tmp_path / "elsewhere.db")
+    with pytest.raises(StateError):
+        state.open_store(tmp_path / "state")
+
+
+# ---------------------------------------------------------------- the lock
+
+
+@pytest.mark.fault("P8")
+def test_a_second_holder_is_refused_at_once_and_told_of_the_first(tmp_path: Path) -> None:
+    with state.hold(tmp_path, "nightly"):
+        assert state.running(tmp_path, "nightly")
+        with pytest.raises(JobLocked, match=f"another run holds the job nightly: process {os.getpid()} on ") as raised:
+            with state.hold(tmp_path, "nightly"):
+                pytest.fail("held twice")
+        with state.hold(tmp_path, "another"):
+            pass
+    assert raised.value.exit_code == 75
+    assert not state.running(tmp_path, "nightly")
+
+
+@pytest.mark.fault("P1", "P8")
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    program = "import sys, time, pathlib; from etl.state import hold\nwith hold(pathlib.Path(sys.argv[1]), 'j'): print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        assert state.running(tmp_path, "j")
+        holder.kill()
+        holder.wait()
+    assert not state.running(tmp_path, "j")
+
+
+def test_rejects_come_as_a_frame_even_when_there_are_none(store: Store) -> None:
+    begun(store)
+    assert store.rejects(RUN.run_id, 0).schema == {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
