@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON 
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("cio-etl"), prog_name="cio-etl")
+@click.version_option(package_name="cio-etl", prog_name="cio-etl")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look on stderr.")
 @click.option("--debug", is_flag=True, help="Log more: every retry.")
 def cli(log_format: str, debug: bool) -> None:

@@ -66,7 +66,7 @@ class Standing:
 
     integrity: str = "ok"
     step: str = "before the first step"  # the one at work
-    marks: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # acked and sending, by step and lane
+    marks: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # acked, sending by step and lane
 
 
 @dataclass(slots=True)
@@ -229,16 +229,15 @@ def _audit(
     yield from _wrong_rejects(state, expected)
     for step in STEPS:
         yield from _wrong_counts(steps[step], expected[step], came[step])
-    unexplained = sum(
-        max(0, count - 1 - at_risk[step][row]) for step in STEPS for row, count in came[step].items()
-    )
+    unexplained = sum(max(0, count - 1 - at_risk[step][row]) for step in STEPS for row, count in came[step].items())
     if unexplained > (most := done.faults["lost_after"] * done.setting.rows_a_batch):
         yield f"{unexplained} rows sent again that no kill explains; the lost answers explain {most} at most"
 
 
 def _wrong_rejects(state: Path, expected: Mapping[str, Expected]) -> Iterator[str]:
     with closing(sqlite3.connect(state / "state.db")) as db:
-        found = Counter(db.execute("SELECT s.name, r.position, r.reason FROM reject r JOIN step s ON s.number = r.step"))
+        query = "SELECT step.name, position, reason FROM reject JOIN step ON step.number = reject.step"
+        found = Counter(db.execute(query))
     wanted = Counter((step, *reject) for step in STEPS for reject in expected[step].rejects.items())
     for (step, position, reason), count in (found - wanted).items():
         yield f"{step}: row {position} was rejected {count} time(s) too often, as {reason}"
@@ -287,15 +286,19 @@ def summary(done: Sequence[Campaign], seconds: float) -> str:
     unsettled = [rows for one in done for rows in one.unsettled]
     ceiling = max(one.setting.lanes * one.setting.rows_a_batch for one in done)
     lines = (
-        f"{kills.total()} kills in {len(done)} campaigns and {seconds:.0f} s: "
-        + ", ".join(f"{count} {step}" for step, count in sorted(kills.items())),
-        f"{sum(one.rows for one in done):,} rows; faults: " + ", ".join(f"{n} {name}" for name, n in sorted(faults.items())),
-        f"unsettled at a kill: {sum(unsettled) / max(1, len(unsettled)):.0f} rows on average, {max(unsettled, default=0)} "
-        f"at most (lanes x batch: {ceiling}); rows sent again in all: {sum(one.sent_twice for one in done):,}",
+        f"{kills.total()} kills in {len(done)} campaigns and {seconds:.0f} s; at work on {_listed(kills)}",
+        f"{sum(one.rows for one in done):,} rows; faults: {_listed(faults)}",
+        f"unsettled at a kill: {sum(unsettled) / max(1, len(unsettled)):.0f} rows on average, "
+        f"{max(unsettled, default=0)} at most (lanes x batch: {ceiling})",
+        f"rows sent again, for kills and for lost answers: {sum(one.sent_twice for one in done):,}",
         *(problem for one in done for problem in one.problems[:20]),
         f"{sum(len(one.problems) for one in done)} problems: rows lost, doubled, out of order, or wrongly rejected",
     )
     return "\n".join(lines)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def main() -> int:

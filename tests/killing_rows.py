@@ -11,8 +11,9 @@ import hashlib
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def write(folder: Path, people: int, rows: int, dice: random.Random, faults: Fau
     with (folder / "people.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("person", "row", "e_mail", "plan", "note"), *(row for row, _ in identifies)])
     events = [_event_row(position, people, dice) for position in range(rows)]
-    pl.DataFrame([row for row, _ in events], schema=_EVENT_COLUMNS, orient="row").write_parquet(folder / "events.parquet")
+    table = pl.DataFrame([row for row, _ in events], schema=_EVENT_COLUMNS, orient="row")
+    table.write_parquet(folder / "events.parquet")
     return {PEOPLE: _identified(identifies, faults), EVENTS: _tracked(events, faults)}
 
 
@@ -161,7 +163,7 @@ def receipts(people: People) -> tuple[Counter[int], Counter[int]]:
 
 
 def misplaced_people(people: People, expected: Expected) -> Iterator[str]:
-    """What is wrong with the people: rows lost, out of order or out of nowhere, and states that are not the last row's."""
+    """What is wrong with the people: rows lost, out of order or out of nowhere, states that are not the last row's."""
     for person, rows in expected.accepted.items():
         found = people.find("id", person)
         trace = [] if found is None else found.trace
@@ -187,11 +189,7 @@ def overtaken(trace: Sequence[int], rows: Sequence[int]) -> bool:
     beginning and in its order.
     """
     place = {row: number for number, row in enumerate(rows)}
-    return trace[:1] != rows[:1] or any(place[now] > place[before] + 1 for before, now in _pairs(trace))
-
-
-def _pairs(values: Sequence[int]) -> Iterable[tuple[int, int]]:
-    return zip(values, values[1:], strict=False)
+    return trace[:1] != rows[:1] or any(place[now] > place[before] + 1 for before, now in pairwise(trace))
 
 
 def misplaced_events(people: People, expected: Expected) -> Iterator[str]:
@@ -203,6 +201,6 @@ def misplaced_events(people: People, expected: Expected) -> Iterator[str]:
         yield f"{len(surplus)} events should not be there, or twice: rows {sorted(taken[one] for one in surplus)[:9]}"
     for person, rows in expected.accepted.items():
         found = people.find("id", person)
-        came = [] if found is None else [taken[one] for one in found.event_ids]
+        came = [] if found is None else [taken.get(one) for one in found.event_ids]
         if came != rows and not missing and not surplus:
             yield f"person {person}: events of rows {rows} came in the order {came}"

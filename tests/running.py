@@ -51,9 +51,7 @@ def start(*arguments: object, folder: Path, **popen: Any) -> subprocess.Popen[st
         "start_new_session": True,
         "text": True,
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen)
-    )
+    return subprocess.Popen([sys.executable, "-m", "etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen))
 
 
 def until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:

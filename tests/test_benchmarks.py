@@ -191,8 +191,7 @@ def test_a_figure_is_the_median_of_its_runs() -> None:
 
 
 def test_every_ratio_is_of_contenders_that_exist() -> None:
-    # the checkpoint's switch is not there yet: see contenders.WITHOUT_CHECKPOINT
-    known = {contender.key for contender in contenders.CONTENDERS} | {"ours-unchecked"}
+    known = {contender.key for contender in contenders.CONTENDERS}
     assert {key for ratio in ratios.RATIOS for key in (ratio.first, ratio.second)} <= known
 
 

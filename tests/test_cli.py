@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -28,9 +28,13 @@ MAPPING = {
     "operation": "identify",
     "identifiers": {"id": "id"},
     "attributes": {"email": "e_mail", "name": "name"},
-    "examples": [{"row": {"id": "1", "e_mail": "a@b.co", "name": None}, "rejected": "email_malformed"}],
 }
 ROWS = ["1,a@b.co,Zoë", "2,b@@b.co,=cmd()", "3,c@b.co,Mia"]  # the second one is bad
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "csv": pl.read_csv,
+    "parquet": pl.read_parquet,
+    "ndjson": pl.read_ndjson,
+}
 EXIT_CODES = {0, 1, 2, 3, 4, 65, 69, 74, 75, 77, 78, 130, 143}  # the documented ones
 
 
@@ -55,8 +59,9 @@ def write_rows(*rows: str) -> None:
 
 
 def write_mapping(example: str = "right") -> None:
-    right = MAPPING | {"examples": [{"row": {"id": None, "e_mail": None, "name": "A"}, "rejected": "identifier_missing"}]}
-    Path("people.yaml").write_text(json.dumps(MAPPING if example == "wrong" else right))
+    row = {"id": None if example == "right" else "1", "e_mail": None, "name": "A"}
+    examples = [{"row": row, "rejected": "identifier_missing"}]
+    Path("people.yaml").write_text(json.dumps(MAPPING | {"examples": examples}))
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -151,13 +156,13 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("break_it", "exit_code", "first", "last"),
     [
-        ("max_rejects", 4, r"1 rows rejected, more than max_rejects allows \(0 rows\); .*: email_malformed", "max_rejects"),
+        ("max_rejects", 4, r"1 rows rejected, more than max_rejects .*\(0 rows\); .*: email_malformed", "max_rejects"),
         ("source", 65, r"people\.csv: cannot be read: No such file", "then: cio-etl run job.yaml"),
         ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
         ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),
         ("key", 77, r"127\.0\.0\.1:\d+ refused the credentials \(HTTP 401\)", "to go on: cio-etl run job.yaml"),
         ("address", 78, r"127\.0\.0\.1:\d+ is not the Track API: it answers with HTTP 404", "cio-etl run job.yaml"),
-        ("mapping", 78, r"people\.yaml:2: nuls: unknown key; did you mean 'nulls'\?", "people.yaml:3: wen: unknown key"),
+        ("mapping", 78, r"people\.yaml:2: nuls: unknown key; did you mean 'nulls'", "people.yaml:3: wen: unknown"),
     ],
 )
 def test_a_failure_is_what_happened_and_what_to_do(
@@ -185,7 +190,7 @@ def test_a_failure_is_what_happened_and_what_to_do(
         case "address":
             sandbox.set_faults(Faults(rates={"404": 1.0}))
         case "mapping":
-            Path("people.yaml").write_text('{operation: identify, identifiers: {id: id},\n nuls: omit,\n wen: x}')
+            Path("people.yaml").write_text("{operation: identify, identifiers: {id: id},\n nuls: omit,\n wen: x}")
     assert main(["run", job]) == exit_code
     if held is not None:
         held.__exit__(None, None, None)
@@ -204,7 +209,7 @@ def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
     monkeypatch.setattr("etl.run.open_source", broken)  # the one patch: no way is known to make a bug of ours otherwise
     assert main(["run", job]) == 1
     err = capsys.readouterr().err
-    assert re.search(r"a bug of ours: unexpected RuntimeError, .*run\.py:\d+ > test_cli\.py:\d+; the state is intact", err)
+    assert re.search(r"a bug of ours: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)
     assert "a value of the data" not in err
 
 
@@ -243,7 +248,9 @@ def test_check_names_every_problem_with_its_line_and_reads_no_data(job: str, cap
     assert main(["check", job]) == 78
     out, err = capsys.readouterr()
     assert out == "job.yaml: 1 steps, 1 mappings, 1 examples\n"
-    assert re.fullmatch(r"people\.yaml:1: examples\[0\]: rejected: email_malformed was expected, but .* is sent\n", err)
+    assert re.fullmatch(
+        r"people\.yaml:1: examples\[0\]: rejected: identifier_missing was expected, but .* is sent\n", err
+    )
     write_mapping()
     assert main(["check", job, job]) == 0
     assert capsys.readouterr().err == ""
@@ -347,8 +354,7 @@ def test_rejects_are_written_beside_their_rows(job: str, ending: str, capsys: Ca
     assert main(["rejects", run_id_of(job, capsys), "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"1 rejected rows in {out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    read = {"csv": pl.read_csv, "parquet": pl.read_parquet, "ndjson": pl.read_ndjson}[ending]
-    (row,) = read(out).to_dicts()
+    (row,) = READERS[ending](out).to_dicts()
     assert (row["step"], row["file"], row["line"], row["reason"]) == ("people", "people.csv", 3, "email_malformed")
     # in CSV a spreadsheet would run it
     assert row["e_mail"] == "b@@b.co" and row["name"] == ("'=cmd()" if ending == "csv" else "=cmd()")

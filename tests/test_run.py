@@ -11,7 +11,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +39,7 @@ from etl.errors import (
     TooManyRejects,
     WrongDestination,
 )
-from etl.model import Job, LaneMark, Report
+from etl.model import Job, Report
 from etl.report import Progress
 from etl.resume import Options
 from etl.run import run_job
@@ -149,7 +148,7 @@ def newest(job: Job) -> dict[str, Any]:
 
 
 def arrived(sandbox: Sandbox, shop: Shop) -> Counter[int]:
-    """How often each row of the people arrived, known to have come in their order and to have left the last one's state."""
+    """How often each row of the people arrived: in their order, and what they left is the state of the last one."""
     for person in {row["id"] for row in shop.people}:
         found, rows = sandbox.people.find("id", person), shop.rows_of(person)
         assert found is not None and set(found.trace) == set(rows)
@@ -288,7 +287,7 @@ def test_memory_does_not_grow_with_the_rows(sandbox: Sandbox, tmp_path: Path) ->
     shop()
     row = pl.int_range(200_000, eager=True)
     pl.DataFrame(
-        {"id": (row % 2_000).cast(pl.String), "row": row, "e_mail": "a@b.co", "signed_up": "2024-03-10", "note": "x" * 80}
+        {"id": (row % 2_000).cast(pl.String), "row": row, "signed_up": "2024-03-10", "note": "x" * 80}
     ).with_columns(e_mail=pl.lit("p") + pl.col("id") + "@b.co").write_csv("people.csv")
     job_for(sandbox, PEOPLE, destination={"max_batch_bytes": 500_000})
     program = (
@@ -422,7 +421,8 @@ def test_a_run_does_not_go_on_with_what_has_changed_since_it_began(
     change()
     with pytest.raises((ChangedSinceStart, SourceError), match=said) as refused:
         run(job_for(sandbox))
-    assert isinstance(refused.value, SourceError) or (refused.value.exit_code, run_id in str(refused.value)) == (78, True)
+    if isinstance(refused.value, ChangedSinceStart):
+        assert refused.value.exit_code == 78 and f"run {run_id} was interrupted and cannot go on" in str(refused.value)
     assert sandbox.stats()["requests"] == requests
     shutil.copytree("kept", ".", dirs_exist_ok=True)
     report = run(job_for(sandbox))
@@ -490,7 +490,7 @@ def test_too_many_rejects_stop_the_run_until_the_limit_is_raised(sandbox: Sandbo
     rows = shop()
     sandbox.set_faults(Faults(refused=0.2, seed=3))
     refused = {row["id"] for row in rows.people if sandbox.faults.refuses({"identifiers": {"id": row["id"]}})}
-    with pytest.raises(TooManyRejects, match=r"rows rejected, more than max_rejects allows \(5 rows\); .*refused_invalid"):
+    with pytest.raises(TooManyRejects, match=r"rejected, more than max_rejects allows \(5 rows\); .*: refused_invalid"):
         run(job_for(sandbox, PEOPLE, max_rejects=5))
     requests = sandbox.stats()["requests"]
     with pytest.raises(TooManyRejects) as again:
@@ -591,10 +591,10 @@ def test_an_answer_that_fits_no_row_is_no_acknowledgement(sandbox: Sandbox) -> N
 
 
 @pytest.mark.fault("N11", "N12")
-@pytest.mark.parametrize(("status", "said"), [(404, "HTTP 404"), (405, "HTTP 405"), (410, "HTTP 410"), (307, "eu.test")])
+@pytest.mark.parametrize(("status", "said"), [(404, "HTTP 404"), (405, "HTTP 405"), (410, "HTTP 410"), (307, "eu\\.x")])
 def test_what_is_not_the_track_api_gets_one_request(sandbox: Sandbox, status: int, said: str) -> None:
     shop()
-    sandbox.set_faults(Faults(rates={str(status): 1.0}, location="https://eu.test/api/v2/batch"))
+    sandbox.set_faults(Faults(rates={str(status): 1.0}, location="https://eu.x/api/v2/batch"))
     with pytest.raises(WrongDestination, match=f"is not the Track API: .*{said}") as refused:
         run(job_for(sandbox, destination={"lanes": 1}))
     assert refused.value.exit_code == 78
@@ -611,7 +611,9 @@ def test_a_state_of_a_newer_version_is_left_alone(sandbox: Sandbox) -> None:
     run(job)
     with closing(sqlite3.connect(job.state / "state.db")) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(StateError, match=r"state\.db: written by a newer version of this program \(schema 99\)") as refused:
+    with pytest.raises(
+        StateError, match=r"state\.db: written by a newer version of this program \(schema 99"
+    ) as refused:
         run(job)
     assert (refused.value.exit_code, refused.value.remedy) == (74, "upgrade cio-etl on this machine")
 
@@ -718,8 +720,3 @@ def test_counts_that_do_not_add_up_are_said_to_be_a_bug(sandbox: Sandbox) -> Non
     assert main(["run", "job.yaml"]) == 1
     report = newest(job)
     assert report["status"] == "failed" and "240 rows read, but 241" in report["reason"]
-
-
-def test_a_mark_is_frozen() -> None:
-    with pytest.raises(AttributeError):
-        LaneMark(0).accepted = 1  # type: ignore[misc]

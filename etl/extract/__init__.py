@@ -15,7 +15,7 @@ from etl.model import CsvSource, ParquetSource, Snapshot
 __all__ = ["open_source"]
 
 
-def open_source(source: CsvSource | ParquetSource, *, stage: Path, chunk_rows: int = 50_000) -> Snapshot:
+def open_source(source: CsvSource | ParquetSource, *, stage: Path, chunk_rows: int = 25_000) -> Snapshot:
     """Reads every file of the source once, checks it, and gives its rows as a snapshot.
 
     CSV columns are all String; Parquet columns keep their types, but categories are String. Frames have at most

@@ -43,7 +43,7 @@ def say(line: str, *, err: bool = False) -> None:
 
 
 def take_any_text() -> None:
-    """Lets stdout show what its encoding has no sign for as an escape, as stderr does anyway: a file's name may hold it."""
+    """Lets stdout show as an escape what its encoding has no sign for, as stderr does: a file's name may hold it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .contenders import CONTENDERS, WITHOUT_CHECKPOINT, Contender, Task
+from .contenders import CONTENDERS, Contender, Task
 from .measure import Cost, cost_of
 from .ratios import RATIOS, Figure, middle, ratios
 
@@ -112,7 +112,7 @@ class Ground:
         scratch = Path(tempfile.mkdtemp(dir=self.folder))  # with the data: /tmp may be memory, commits would be free
         try:
             task = Task(data, rows, sink.url, sink.ca, scratch, self.command, self.peers)
-            return cost_of(contender.command(task), environment() | dict(contender.environment), DEADLINE_S)
+            return cost_of(contender.command(task), environment(), DEADLINE_S)
         finally:
             shutil.rmtree(scratch)
 
@@ -273,8 +273,6 @@ def main(asked: argparse.Namespace) -> int:
         console.print(
             "[yellow]this machine has other work: the figures mean little, the ratios not much", highlight=False
         )
-    if not WITHOUT_CHECKPOINT:
-        console.print("[dim]the checkpoint's share is not measured: the command has no switch for it", highlight=False)
 
     faulty = []
     for contender in contenders:
