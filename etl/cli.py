@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 from rich.console import Console
 
-from etl.errors import ConfigError, EtlError
+from etl.errors import ConfigError, EtlError, Problem
 from etl.model import Job, Report
 from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
 
@@ -53,7 +53,9 @@ def cli(log_format: str, debug: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
 @click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
 @click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
-@click.option("--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal.")
+@click.option(
+    "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
+)
 @JSON
 def run(
     job: Path, steps: tuple[str, ...], limit: int | None, restart: bool, sandbox: bool, grace: float, as_json: bool
@@ -102,7 +104,7 @@ def check(jobs: tuple[Path, ...]) -> None:
     from etl.config import load_job
     from etl.rehearse import check_examples
 
-    problems = []
+    problems: list[Problem] = []
     for path in jobs:
         try:
             loaded = load_job(path, secrets=False)
@@ -120,7 +122,9 @@ def check(jobs: tuple[Path, ...]) -> None:
 @cli.command()
 @JOB
 @STEP
-@click.option("-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step.")
+@click.option(
+    "-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step."
+)
 def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
     """Print the payloads of the first rows of JOB, one JSON line each."""
     from etl.rehearse import preview as first_rows
@@ -132,7 +136,9 @@ def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
 
 @cli.command()
 @click.argument("job", type=click.Path(path_type=Path), required=False)
-@click.option("--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
+)
 @JSON
 def status(job: Path | None, state: Path | None, as_json: bool) -> None:
     """The runs of JOB, or of every job in the state folder, and what `run` would do next."""
@@ -213,7 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         # frames only: the error's own words may hold values
         frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        say(f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact", err=True)
+        say(
+            f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact",
+            err=True,
+        )
         say("run the same command again to go on, and please report this line", err=True)
         return 1
     return 0
@@ -226,7 +235,9 @@ def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
     job = load_job(path, secrets=secrets)
     known = {name for step in job.steps for name in (step.name, step.name.split("/")[0])}
     if unknown := [name for name in steps if name not in known]:
-        raise click.UsageError(f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}")
+        raise click.UsageError(
+            f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}"
+        )
     return replace(job, steps=chosen(job, steps))
 
 
@@ -262,7 +273,9 @@ def _command(*words: object) -> str:
 
 
 def _log_to_stderr(log_format: str, debug: bool) -> None:
-    render: Any = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    render: Any = (
+        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

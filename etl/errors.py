@@ -98,7 +98,7 @@ class WrongDestination(EtlError):
 
 
 class DestinationUnavailable(EtlError):
-    """{host} took no batch for {seconds} s; the last answer: {reason}"""
+    """{host} is out of reach: {reason}"""
 
     exit_code = 69
     resumable = True
@@ -128,6 +128,6 @@ class Interrupted(EtlError):
 
 
 class CountsDisagree(EtlError):
-    """step {step}: {rows_read} rows read, but {counted} accepted, rejected or skipped; this is a bug, please report it"""
+    """step {step}: {rows_read} rows read, but {counted} accepted, rejected or skipped; please report this bug"""
 
     exit_code = 1

@@ -5,7 +5,8 @@ A row has a *position*: its 0-based place in the snapshot. Each record below nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping as MappingOf, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +60,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """How a row becomes a call. `digest` is SHA-256 over what it means: comments, key order and examples don't count."""
+    """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't."""
 
     file: str
     operation: str  # a row of the table in transform/operations.py: identify, track
@@ -98,7 +99,7 @@ Source = CsvSource | ParquetSource
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One source through one mapping. A list of mappings in YAML is as many steps, in that order, named step/mapping."""
+    """One source through one mapping. A list of mappings is as many steps, in that order, named step/mapping."""
 
     name: str
     source: Source

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
@@ -32,7 +33,9 @@ def rejected_rows(store: Store, run: RunRecord, job: Job | None) -> tuple[pl.Dat
             rows = _with_rows(rejects, record, _step_of(job, record.name))
         except EtlError as error:
             notes.append(f"step {record.name}: without the source's columns, since {error}")
-            rows = rejects.with_columns(pl.lit(None, dtype=pl.String).alias("file"), (pl.col("position") + 1).alias("line"))
+            rows = rejects.with_columns(
+                pl.lit(None, dtype=pl.String).alias("file"), (pl.col("position") + 1).alias("line")
+            )
         frames.append(rows.select(pl.lit(record.name).alias("step"), *_HEAD, pl.exclude(*_HEAD, "position")))
     if not frames:
         return pl.DataFrame(schema={name: pl.String for name in ("step", *_HEAD)}), notes
@@ -58,7 +61,10 @@ def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step) -> pl.Data
         frames = snapshot.read(None, int(positions[0]))
         rows = pl.concat([_picked(frame, positions) for frame in _until(frames, int(positions[-1]))])
         places = pl.DataFrame(
-            [(position, *place) for position, place in zip(positions, snapshot.locate(positions.to_list()), strict=True)],
+            [
+                (position, *place)
+                for position, place in zip(positions, snapshot.locate(positions.to_list()), strict=True)
+            ],
             schema={"position": pl.Int64, "file": pl.String, "line": pl.Int64},
             orient="row",
         )
@@ -83,10 +89,10 @@ def export(rows: pl.DataFrame, path: Path) -> None:
 
     Raises ValueError for another ending, FileExistsError when the file is there already.
     """
-    writers = {
+    writers: dict[str, Callable[[BinaryIO], object]] = {
         ".csv": lambda file: _for_spreadsheets(rows).write_csv(file),
-        ".parquet": lambda file: rows.write_parquet(file),
-        ".ndjson": lambda file: rows.write_ndjson(file),
+        ".parquet": rows.write_parquet,
+        ".ndjson": rows.write_ndjson,
     }
     if path.suffix not in writers:
         raise ValueError(f"{path.name}: the name must end in {', '.join(writers)}")
@@ -101,4 +107,6 @@ def _for_spreadsheets(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col(pl.Binary).bin.encode("hex"),
     )
     cell = pl.col(pl.String)
-    return as_text.with_columns(pl.when(cell.str.contains(_FORMULA)).then(pl.lit("'") + cell).otherwise(cell).name.keep())
+    return as_text.with_columns(
+        pl.when(cell.str.contains(_FORMULA)).then(pl.lit("'") + cell).otherwise(cell).name.keep()
+    )

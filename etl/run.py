@@ -91,7 +91,11 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.grace_s)
     rows_read = start = min(mark.acked_through for mark in marks) + 1
     with _left(line, record, snapshot) as note:
-        with line.signals.draining(lanes.drain), line.progress.step(step.name, snapshot.rows, lambda: lanes.marks), lanes:
+        with (
+            line.signals.draining(lanes.drain),
+            line.progress.step(step.name, snapshot.rows, lambda: lanes.marks),
+            lanes,
+        ):
             for items in ahead(compiled.items, snapshot.read(compiled.columns, start)):
                 rows_read = note(rows_read + items.height)
                 if not lanes.put(packer.add(items)):
@@ -198,7 +202,10 @@ def located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list[
     counts = store.reject_counts(run_id, number)
     positions = sorted({position for count in counts for position in count.first})
     try:
-        places = {position: f"{file}:{line}" for position, (file, line) in zip(positions, snapshot.locate(positions), strict=True)}
+        places = {
+            position: f"{file}:{line}"
+            for position, (file, line) in zip(positions, snapshot.locate(positions), strict=True)
+        }
     except EtlError:  # the file went away meanwhile, and the run has stopped for that
         places = {position: f"row {position + 1}" for position in positions}
     return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -126,13 +126,13 @@ def test_an_item_that_is_too_large_by_itself_is_rejected() -> None:
 
 @pytest.mark.fault("N19")
 def test_items_whose_answer_was_lost_may_have_been_taken_twice() -> None:
-    answers = iter([Retry("cut", ambiguous=True), Retry("HTTP 503"), Accepted()])
+    answers: Iterator[Verdict] = iter([Retry("cut", ambiguous=True), Retry("HTTP 503"), Accepted()])
     done = delivered(batch(5), lambda body, items: next(answers))
     assert (done.requests, done.retries, done.ambiguous) == (3, 2, 5)
 
 
 def test_a_503_is_no_doubt() -> None:
-    answers = iter([Retry("HTTP 503"), Accepted()])
+    answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Accepted()])
     assert delivered(batch(5), lambda body, items: next(answers)).ambiguous == 0
 
 
@@ -149,7 +149,9 @@ def test_the_same_bytes_go_again() -> None:
 
 @pytest.mark.fault("N5")
 def test_a_budget_that_is_spent_says_what_the_last_answer_was() -> None:
-    with pytest.raises(DestinationUnavailable, match="track.example took no batch for 900 s; the last answer: HTTP 503"):
+    with pytest.raises(
+        DestinationUnavailable, match=r"track\.example is out of reach: HTTP 503, and no batch was taken within 900 s"
+    ):
         delivered(batch(5), lambda body, items: Retry("HTTP 503"))
 
 
@@ -169,7 +171,11 @@ def test_whatever_is_answered_each_item_has_one_end(items: int, data: st.DataObj
         errors = st.lists(st.integers(0, count - 1), unique=True, max_size=3).map(
             lambda found: tuple(ItemError(index, f"refused_{index}", None, "") for index in found)
         )
-        choices = [errors.map(Accepted), st.just(Split("x")), st.just(Split("y", too_large=True))]
+        choices: list[st.SearchStrategy[Verdict]] = [
+            errors.map(Accepted),
+            st.just(Split("x")),
+            st.just(Split("y", too_large=True)),
+        ]
         if asked[0] < 40:
             choices.append(errors.filter(bool).map(Refused))
         return data.draw(st.one_of(choices))

@@ -145,7 +145,7 @@ ORDER = mapping(
     event_key=("order", "line"),
     attributes=attributes(total="total"),
 )
-ORDERS = {
+ORDERS: dict[str, list[Any]] = {
     "order": ["A1", "A1", "Ä2"],
     "line": [1, 2, 1],
     "at": [1_710_061_200, 1_710_061_200, 0],
@@ -182,6 +182,18 @@ def test_nothing_else_of_the_mapping_or_the_source_is_in_an_id() -> None:
     assert ids_of(ORDER, shuffled) == made[::-1]
     as_text = ORDERS | {"line": ["1", "2", "1"]}
     assert ids_of(ORDER, as_text) == made
+
+
+@pytest.mark.parametrize("name", ["order_placed", "commandé 😀", "1:2"])
+def test_a_name_that_is_written_and_one_from_a_column_make_the_same_id(name: str) -> None:
+    written, read = (
+        mapping("track", event=Constant(name), event_key=("k",)),
+        mapping("track", event=Column("n"), event_key=("k",)),
+    )
+    data = {"n": [name], "k": ["é1"]}
+    (made,) = ids_of(written, data)
+    assert ids_of(read, data) == [made]
+    assert ULID.from_str(made).bytes[6:] == sha256_of(name, "é1")[:10]
 
 
 def test_without_a_key_the_snapshot_and_the_row_s_place_in_it_are_the_key() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_the_ceiling_holds_in_every_sliding_second_and_is_used(per_second: int) 
 
 def test_less_than_one_a_second_is_kept_too() -> None:
     made = starts(0.5, 20, lambda n: 0.001, lanes=3)
-    assert all(later - earlier >= 2.0 for earlier, later in zip(made, made[1:], strict=False))
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(made))
 
 
 @given(latencies=st.lists(st.floats(0, 2), min_size=1, max_size=20), per_second=st.integers(1, 60))

@@ -106,7 +106,9 @@ def test_a_body_never_gets_too_small_for_one_item(refused: int) -> None:
 ROWS = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.one_of(st.none(), st.text("aé漢😀", max_size=40).map(lambda text: json.dumps({"t": text}, ensure_ascii=False))),
+        st.one_of(
+            st.none(), st.text("aé漢😀", max_size=40).map(lambda text: json.dumps({"t": text}, ensure_ascii=False))
+        ),
     ),
     max_size=60,
 )

@@ -60,7 +60,7 @@ def test_an_outage_ends_by_the_time_budget_with_waits_of_at_most_a_minute() -> N
 @pytest.mark.fault("N27")
 def test_a_thousand_attempts_overflow_nothing() -> None:
     time = Time()
-    answers = iter([*(Retry("HTTP 503") for _ in range(2_000)), Accepted()])
+    answers: Iterator[Verdict] = iter([*(Retry("HTTP 503") for _ in range(2_000)), Accepted()])
     assert persist(time, answers, budget_s=1e9)[0] == Accepted()
 
 
@@ -83,7 +83,9 @@ def test_waits_differ_so_that_lanes_do_not_come_back_together() -> None:
 @pytest.mark.fault("N2")
 def test_a_retry_after_beyond_the_budget_is_not_waited_for() -> None:
     time = Time()
-    assert persist(time, repeated(Retry("HTTP 429", after_s=300.0)), budget_s=200.0)[0] == Retry("HTTP 429", after_s=300.0)
+    assert persist(time, repeated(Retry("HTTP 429", after_s=300.0)), budget_s=200.0)[0] == Retry(
+        "HTTP 429", after_s=300.0
+    )
     assert time.slept == []
 
 
@@ -96,5 +98,9 @@ def test_a_sleep_that_raises_leaves_the_loop() -> None:
 
     with pytest.raises(Left):
         retry.persist(
-            lambda: Retry("HTTP 503"), budget_s=60, now=lambda: 0.0, sleep=leave, before_sleep=lambda verdict, wait_s: None
+            lambda: Retry("HTTP 503"),
+            budget_s=60,
+            now=lambda: 0.0,
+            sleep=leave,
+            before_sleep=lambda verdict, wait_s: None,
         )

@@ -349,6 +349,20 @@ def test_a_second_signal_stops_at_once_and_keeps_what_was_acknowledged(sandbox: 
     assert set(arrived(sandbox, rows).values()) == {1}
 
 
+@pytest.mark.fault("P9")
+def test_draining_lasts_no_longer_than_the_grace(sandbox: Sandbox, tmp_path: Path) -> None:
+    shop()
+    job = job_for(sandbox, PEOPLE)
+    sandbox.set_faults(Faults(rates={"hang_before": 1.0}))
+    process = start("run", "job.yaml", "--grace", "0.2", folder=tmp_path)
+    until(lambda: sandbox.stats()["requests"] >= 4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 143
+    process.communicate()
+    report = newest(job)
+    assert (report["status"], report["steps"][0]["accepted"]) == ("stopped", 0)
+
+
 @pytest.mark.fault("P8")
 def test_a_second_run_of_a_job_names_the_first_and_changes_nothing(sandbox: Sandbox) -> None:
     shop()

@@ -21,7 +21,20 @@ from etl.model import LaneMark, Reject, RejectCount, SourceFile
 from etl.state import RunRecord, Store
 from etl.state.marks import Marks
 
-RUN = RunRecord("nightly-1", "nightly", "jobs/nightly.yaml", "running", "2026-11-21T00:00:00+00:00", None, None, None, 4, "h", None, "u")
+RUN = RunRecord(
+    "nightly-1",
+    "nightly",
+    "jobs/nightly.yaml",
+    "running",
+    "2026-11-21T00:00:00+00:00",
+    None,
+    None,
+    None,
+    4,
+    "h",
+    None,
+    "u",
+)
 FILES = (SourceFile("a.csv", 10, "0" * 64, 3),)
 
 
@@ -42,7 +55,13 @@ def test_a_run_and_its_steps_come_back_as_they_were(store: Store) -> None:
     begun(store)
     assert store.run(RUN.run_id) == RUN
     people, events = store.steps(RUN.run_id)
-    assert (people.name, people.status, people.fingerprint, people.files, people.rows) == ("people", "running", "print", FILES, 3)
+    assert (people.name, people.status, people.fingerprint, people.files, people.rows) == (
+        "people",
+        "running",
+        "print",
+        FILES,
+        3,
+    )
     assert (events.name, events.status, events.fingerprint, events.files) == ("events", "waiting", None, None)
     assert store.lane_marks(RUN.run_id, 0) == [LaneMark(lane) for lane in range(4)]
     assert store.lane_marks(RUN.run_id, 1) == []
@@ -50,10 +69,27 @@ def test_a_run_and_its_steps_come_back_as_they_were(store: Store) -> None:
 
 def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) -> None:
     marks = begun(store)
-    mark = LaneMark(2, 40, 80, accepted=3, rejected=2, skipped=1, possibly_sent_twice=4, batches=5, requests=6, retries=7, bytes_sent=8)
+    mark = LaneMark(
+        2,
+        40,
+        80,
+        accepted=3,
+        rejected=2,
+        skipped=1,
+        possibly_sent_twice=4,
+        batches=5,
+        requests=6,
+        retries=7,
+        bytes_sent=8,
+    )
     marks.commit(mark, [Reject(7, "row_ragged"), Reject(3, "refused_invalid", "attributes.x", "no")])
     assert store.lane_marks(RUN.run_id, 0)[2] == mark
-    expected = {"position": [3, 7], "reason": ["refused_invalid", "row_ragged"], "field": ["attributes.x", None], "message": ["no", ""]}
+    expected = {
+        "position": [3, 7],
+        "reason": ["refused_invalid", "row_ragged"],
+        "field": ["attributes.x", None],
+        "message": ["no", ""],
+    }
     assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
 
 
@@ -133,7 +169,13 @@ def test_rejects_are_counted_by_reason_and_field_the_most_frequent_first(store: 
 
 def test_an_unfinished_run_is_found_and_a_finished_one_is_not(store: Store) -> None:
     begun(store)
-    for status, resumable in (("running", True), ("stopped", True), ("failed", True), ("finished", False), ("abandoned", False)):
+    for status, resumable in (
+        ("running", True),
+        ("stopped", True),
+        ("failed", True),
+        ("finished", False),
+        ("abandoned", False),
+    ):
         store.end(RUN.run_id, status, None, None)
         assert (store.unfinished("nightly") is not None) == resumable
     assert store.unfinished("another") is None
@@ -155,7 +197,14 @@ def test_the_account_adds_up_over_lanes_and_processes(store: Store) -> None:
     store.leave_step(RUN.run_id, 0, finished=False, rows_read=2, seconds=1.5, rejects=counts)
     store.leave_step(RUN.run_id, 0, finished=True, rows_read=3, seconds=2.0, rejects=counts)
     step = state.account(store, RUN, "cio-etl run x").steps[0]
-    assert (step.rows_read, step.accepted, step.rejected, step.skipped, step.requests, step.retries) == (3, 1, 1, 1, 2, 1)
+    assert (step.rows_read, step.accepted, step.rejected, step.skipped, step.requests, step.retries) == (
+        3,
+        1,
+        1,
+        1,
+        2,
+        1,
+    )
     assert step.settled == step.rows_read
     assert (step.seconds, step.rejects) == (3.5, tuple(counts))
 
@@ -225,9 +274,9 @@ def test_a_link_in_the_databases_place_is_not_followed(tmp_path: Path) -> None:
 def test_a_second_holder_is_refused_at_once_and_told_of_the_first(tmp_path: Path) -> None:
     with state.hold(tmp_path, "nightly"):
         assert state.running(tmp_path, "nightly")
-        with pytest.raises(JobLocked, match=f"another run holds the job nightly: process {os.getpid()} on ") as raised:
-            with state.hold(tmp_path, "nightly"):
-                pytest.fail("held twice")
+        message = f"another run holds the job nightly: process {os.getpid()} on "
+        with pytest.raises(JobLocked, match=message) as raised, state.hold(tmp_path, "nightly"):
+            pytest.fail("held twice")
         with state.hold(tmp_path, "another"):
             pass
     assert raised.value.exit_code == 75
@@ -236,7 +285,10 @@ def test_a_second_holder_is_refused_at_once_and_told_of_the_first(tmp_path: Path
 
 @pytest.mark.fault("P1", "P8")
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    program = "import sys, time, pathlib; from etl.state import hold\nwith hold(pathlib.Path(sys.argv[1]), 'j'): print(1, flush=True); time.sleep(60)"
+    program = (
+        "import sys, time, pathlib; from etl.state import hold\n"
+        "with hold(pathlib.Path(sys.argv[1]), 'j'): print(1, flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline()
         assert state.running(tmp_path, "j")
@@ -247,4 +299,9 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 def test_rejects_come_as_a_frame_even_when_there_are_none(store: Store) -> None:
     begun(store)
-    assert store.rejects(RUN.run_id, 0).schema == {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
+    assert store.rejects(RUN.run_id, 0).schema == {
+        "position": pl.Int64,
+        "reason": pl.String,
+        "field": pl.String,
+        "message": pl.String,
+    }

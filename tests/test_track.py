@@ -29,7 +29,9 @@ def test_200_accepts_the_batch() -> None:
 @pytest.mark.parametrize("status", [200, 207])
 def test_errors_name_the_items_that_were_not_taken(status: int) -> None:
     error = {"batch_index": 1, "reason": "invalid", "field": "attributes.plan", "message": "too long"}
-    assert answer(status, {"errors": [error]}) == Accepted((ItemError(1, "refused_invalid", "attributes.plan", "too long"),))
+    assert answer(status, {"errors": [error]}) == Accepted(
+        (ItemError(1, "refused_invalid", "attributes.plan", "too long"),)
+    )
 
 
 def test_an_item_with_several_errors_is_one_reject() -> None:
@@ -60,12 +62,16 @@ def test_a_207_without_errors_acknowledges_nothing() -> None:
 
 
 def test_an_error_without_an_index_can_only_mean_the_one_item() -> None:
-    assert answer(207, {"errors": [{"reason": "invalid"}]}, items=1) == Accepted((ItemError(0, "refused_invalid", None, ""),))
+    assert answer(207, {"errors": [{"reason": "invalid"}]}, items=1) == Accepted(
+        (ItemError(0, "refused_invalid", None, ""),)
+    )
 
 
 @pytest.mark.fault("N8")
 def test_400_with_indexes_refuses_those_and_takes_nothing() -> None:
-    assert answer(400, {"errors": [{"batch_index": 0, "reason": "x"}]}) == Refused((ItemError(0, "refused_x", None, ""),))
+    assert answer(400, {"errors": [{"batch_index": 0, "reason": "x"}]}) == Refused(
+        (ItemError(0, "refused_x", None, ""),)
+    )
 
 
 @pytest.mark.fault("N8")
@@ -154,7 +160,9 @@ def test_a_date_without_the_answers_own_date_is_not_guessed() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 5) | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["errors", "batch_index", "reason"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["errors", "batch_index", "reason"]), inner)
+    ),
     max_leaves=8,
 )
 
@@ -175,7 +183,8 @@ def test_no_answer_rejects_an_item_that_is_not_there_or_fails(status: int, conte
 
 
 @pytest.mark.parametrize(
-    ("body", "found"), [(b'{"region":"eu"}', "eu"), (b'{"region":"mars"}', None), (b"<html>", None), (b'{"region":1}', None)]
+    ("body", "found"),
+    [(b'{"region":"eu"}', "eu"), (b'{"region":"mars"}', None), (b"<html>", None), (b'{"region":1}', None)],
 )
 def test_the_region_is_read_or_unknown(body: bytes, found: str | None) -> None:
     assert region(body) == found

@@ -153,7 +153,9 @@ def test_a_second_answer_that_came_meanwhile_is_not_the_next_batchs(sandbox: San
 
 @pytest.mark.fault("N26")
 def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs() -> None:
-    answers = iter([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" * 2, b"HTTP/1.1 503 -\r\nContent-Length: 0\r\n\r\n"])
+    answers = iter(
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" * 2, b"HTTP/1.1 503 -\r\nContent-Length: 0\r\n\r\n"]
+    )
 
     def answer_twice_at_once(connection: socket.socket) -> None:
         with connection:
@@ -229,9 +231,11 @@ def certified(certificate: trustme.LeafCert, folder: Path) -> Sandbox:
 
 def test_a_private_authority_is_trusted_when_named(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
-    with certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox:
-        with wired(replace(at(sandbox.url), ca_file=ca_file)) as wire:
-            assert wire.post(BODY, 1) == Accepted()
+    with (
+        certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox,
+        wired(replace(at(sandbox.url), ca_file=ca_file)) as wire,
+    ):
+        assert wire.post(BODY, 1) == Accepted()
 
 
 @pytest.mark.fault("N20")
@@ -295,5 +299,8 @@ def test_an_address_that_is_not_customer_ios_is_found_before_anything_is_sent() 
             connection.recv(10_000)
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
-    with listening(say_404) as url, pytest.raises(WrongDestination, match="is not the Track API: it answers with HTTP 404"):
+    with (
+        listening(say_404) as url,
+        pytest.raises(WrongDestination, match="is not the Track API: it answers with HTTP 404"),
+    ):
         resolve(at(url))

@@ -69,7 +69,9 @@ def deliver(
             case Stop(error):
                 raise error
             case Retry(reason):
-                raise DestinationUnavailable(host=host, seconds=round(budget_s), reason=reason)
+                raise DestinationUnavailable(
+                    host=host, reason=f"{reason}, and no batch was taken within {budget_s:g} s"
+                )
     return done
 
 

@@ -95,7 +95,9 @@ class Lanes:
 
     def put(self, batches: Mapping[int, list[Batch]]) -> bool:
         """Hands every lane its batches; waits while a lane is behind. False when the lanes have stopped."""
-        return all(self._put(self._lanes[number], own) for number, own in batches.items()) and not self._draining.is_set()
+        return (
+            all(self._put(self._lanes[number], own) for number, own in batches.items()) and not self._draining.is_set()
+        )
 
     def _put(self, lane: Lane, own: list[Batch] | None) -> bool:
         while not self._draining.is_set():
@@ -109,7 +111,7 @@ class Lanes:
         self._draining.set()
 
     def finish(self) -> None:
-        """Waits until every batch is settled, or, once asked to stop, for the grace. Raises the first error of a lane."""
+        """Waits until every batch is settled or, once asked to stop, for the grace. Raises a lane's first error."""
         for lane in self._lanes:
             self._put(lane, None)
         while any(thread.is_alive() for thread in self._threads) and not self._draining.wait(0.02):

@@ -86,7 +86,9 @@ class Wire:
         timeout = httpx.Timeout(self._deadline_s, connect=min(CONNECT_S, self._deadline_s)).as_dict()
         self._extensions = {"timeout": timeout, "trace": self._trace}
         self._transport = httpx.HTTPTransport(
-            verify=tls_context(destination.ca_file) if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=tls_context(destination.ca_file)
+            if address.scheme == "https"
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S),
         )
@@ -105,7 +107,9 @@ class Wire:
     def post(self, body: bytes, items: int) -> Verdict:
         """Sends one batch once; what came of it, every failure of the way there included."""
         request = httpx.Request("POST", self._batches, headers=self._headers, content=body, extensions=self._extensions)
-        return self._exchange(request, lambda *answer: track.judge(*answer, items, self.host))
+        return self._exchange(
+            request, lambda status, headers, body: track.judge(status, headers, body, items, self.host)
+        )
 
     def get(self, path: str, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
         address = self._batches.join(path)
@@ -164,8 +168,9 @@ def _unconnected(error: httpx.ConnectError, host: str) -> Verdict:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = f"its certificate is not valid: {cause.verify_message}"
-            return Stop(DestinationUnavailable(host=host, seconds=0, reason=reason))
+            return Stop(
+                DestinationUnavailable(host=host, reason=f"its certificate is not valid: {cause.verify_message}")
+            )
         if isinstance(cause, socket.gaierror):
             return Retry("the host name is unknown")
         cause = cause.__cause__ or cause.__context__
@@ -220,6 +225,5 @@ def _ask_region(wire: Wire, patience_s: float) -> str | None:
         if not isinstance(verdict, Retry) or verdict.reason.startswith("HTTP"):
             return said[0]
         if time.monotonic() - began > patience_s:
-            raise DestinationUnavailable(host=wire.host, seconds=round(time.monotonic() - began), reason=verdict.reason)
+            raise DestinationUnavailable(host=wire.host, reason=verdict.reason)
         time.sleep(0.2)
-

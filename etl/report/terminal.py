@@ -26,7 +26,7 @@ _STYLES = {"finished": "bold green", "running": "bold cyan"}
 
 
 def show(report: Report, console: Console, reasons: Mapping[str, str], next_steps: Mapping[str, str]) -> None:
-    """Prints the report. `reasons` says each reason in words; `next_steps` are commands and places by what they are for."""
+    """Prints the report. `reasons` says each reason in words; `next_steps` are commands by what they are for."""
     if not console.is_terminal:
         console.width = max(console.width, NARROWEST)
     console.print(_verdict(report), soft_wrap=True)
@@ -46,7 +46,9 @@ def _verdict(report: Report) -> Text:
     if report.status == "finished" and rejected:
         style = "bold yellow"
     counts = f": {accepted:,} rows accepted" + (f", {rejected:,} rejected" if rejected else "")
-    return Text.assemble((f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else "")
+    return Text.assemble(
+        (f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else ""
+    )
 
 
 def _steps(steps: Sequence[StepReport]) -> Table:

@@ -28,7 +28,11 @@ def hold(folder: Path, job: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise JobLocked("wait until it has finished, or end that process", job=job, **_holder(path)) from None
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(" ", "seconds"),
+        }
         with contextlib.suppress(OSError):  # a full disk will be told of by what matters more
             os.ftruncate(file, 0)
             os.pwrite(file, json.dumps(holder).encode(), 0)

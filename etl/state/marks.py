@@ -92,7 +92,9 @@ def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:
     """A database's error in our words: its own may quote the values."""
     said = str(getattr(error, "orig", "") or "").lower()
     if "full" in said:
-        return StateError("free some space and run the same command again", place=place(engine), what="the disk is full")
+        return StateError(
+            "free some space and run the same command again", place=place(engine), what="the disk is full"
+        )
     if "i/o" in said:  # a quota reads like this, too; whether the file is whole is looked at before the next run
         remedy = "make room or mend the disk, and run the same command again"
         return StateError(remedy, place=place(engine), what="the disk failed, or a quota is used up")

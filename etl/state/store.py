@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from sqlalchemy import Connection, Engine, URL, create_engine, event, func, insert, select, text, update
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl.errors import StateError
@@ -88,7 +88,9 @@ class Store:
             ]
             connection.execute(insert(tables.step), rows)
 
-    def begin_step(self, run_id: str, number: int, fingerprint: str, files: Sequence[SourceFile], rows: int, lanes: int) -> None:
+    def begin_step(
+        self, run_id: str, number: int, fingerprint: str, files: Sequence[SourceFile], rows: int, lanes: int
+    ) -> None:
         """Marks a step as running over a snapshot, with its lanes at their start."""
         with self._transaction() as connection:
             connection.execute(
@@ -107,7 +109,14 @@ class Store:
         return Marks(self._engine, run_id, number)
 
     def leave_step(
-        self, run_id: str, number: int, *, finished: bool, rows_read: int, seconds: float, rejects: Sequence[RejectCount]
+        self,
+        run_id: str,
+        number: int,
+        *,
+        finished: bool,
+        rows_read: int,
+        seconds: float,
+        rejects: Sequence[RejectCount],
     ) -> None:
         """Notes what a step has come to; `seconds` add up over the processes that worked on it."""
         with self._transaction() as connection:
@@ -125,7 +134,9 @@ class Store:
         finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
         change = update(tables.run).where(tables.run.c.run_id == run_id)
         with self._transaction() as connection:
-            connection.execute(change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at))
+            connection.execute(
+                change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at)
+            )
 
     # ---- reading
 
@@ -154,7 +165,9 @@ class Store:
         for row in rows:
             del row["run_id"]
             row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
-            row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+            row["files"] = (
+                None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+            )
         return [StepRecord(**row) for row in rows]
 
     def lane_marks(self, run_id: str, number: int) -> list[LaneMark]:
@@ -177,12 +190,19 @@ class Store:
         with self._transaction() as connection:
             found = connection.execute(query).all()
             return [
-                Rejected(reason, field, rows, tuple(connection.scalars(
-                    select(table.c.position)
-                    .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
-                    .order_by(table.c.position)
-                    .limit(first)
-                )))
+                Rejected(
+                    reason,
+                    field,
+                    rows,
+                    tuple(
+                        connection.scalars(
+                            select(table.c.position)
+                            .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
+                            .order_by(table.c.position)
+                            .limit(first)
+                        )
+                    ),
+                )
                 for reason, field, rows in found
             ]
 
@@ -221,7 +241,9 @@ def open_store(folder: Path) -> Store:
     except OSError as error:
         raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
     engine = create_engine(
-        URL.create("sqlite", database=str(path)), connect_args={"check_same_thread": False, "timeout": 30}, hide_parameters=True
+        URL.create("sqlite", database=str(path)),
+        connect_args={"check_same_thread": False, "timeout": 30},
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare)
     try:
@@ -245,13 +267,20 @@ def _migrate(engine: Engine) -> None:
         if version == 0:
             tables.metadata.create_all(connection)
             connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
-        elif connection.execute(select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)).first():
-            if (found := connection.execute(text("PRAGMA quick_check(1)")).scalar_one()) != "ok":
+        elif _was_left_running(connection):
+            found = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            if found != "ok":
                 raise StateError(
                     "keep the file, move it away, and start anew with --restart",
                     place=place(engine),
                     what=f"the state database is damaged ({found.splitlines()[0][:80]})",
                 )
+
+
+def _was_left_running(connection: Connection) -> bool:
+    """Whether a process died over a run: only then is it worth reading the whole file."""
+    running = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)
+    return connection.execute(running).first() is not None
 
 
 def _step(run_id: str, number: int) -> Any:

@@ -30,7 +30,8 @@ def lane(identifier: pl.Expr, kind: str, lanes: int) -> pl.Expr:
 def key_digest(event: pl.Expr | str, key: Sequence[pl.Expr]) -> pl.Expr:
     """SHA-256, in hex, of an event's name and the text of its key columns.
 
-    Each part is preceded by its length in bytes, so ("ab", "c") and ("a", "bc") differ. A null part makes a null digest.
+    Each part is preceded by its length in bytes, so ("ab", "c") and ("a", "bc") differ. A null part makes a null
+    digest.
     """
     pieces = [pl.lit(f"cio-etl/1;{len(event.encode())}:{event}") if isinstance(event, str) else pl.lit("cio-etl/1;")]
     for part in key if isinstance(event, str) else (event, *key):
@@ -48,7 +49,9 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
     milliseconds = whole.to_numpy() * 1000
     text = digests.fill_null("0" * 64).str.slice(0, 20).to_arrow().buffers()[2]
     bits = np.zeros((count, 2, 8), dtype=np.uint8)
-    bits[:, :, 3:] = np.frombuffer(bytes.fromhex(text[: 20 * count].to_pybytes().decode()), np.uint8).reshape(count, 2, 5)
+    bits[:, :, 3:] = np.frombuffer(bytes.fromhex(text[: 20 * count].to_pybytes().decode()), np.uint8).reshape(
+        count, 2, 5
+    )
     halves = bits.view(">u8").reshape(count, 2).astype(np.int64)  # 40 bits each
     digits = np.empty((count, 26), dtype=np.uint8)
     for place in range(10):

@@ -7,7 +7,8 @@ a frame that has one pays for finding out which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping as MappingOf, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +145,9 @@ def gather(mapping: Mapping, schema: pl.Schema, read: Read) -> Gathered:
     require_columns(mapping, schema)
     known: dict[tuple[str, int], Any] = {}
     while questions := list(_questions(mapping, schema, known)):
-        asked = {f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()}
+        asked = {
+            f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()
+        }
         columns = list(dict.fromkeys(question.chain.source for question in questions))
         answers = [frame.select(**asked).row(0, named=True) for frame in read(columns)] if asked else []
         for n, question in enumerate(questions):
@@ -199,7 +202,9 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
         values, reasons = [], {}
         for chain in (chain for chain in made if place < len(chain.calls)):
             before = pl.Schema({chain.target: types[chain.target]})
-            value, dtype = _applied(mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before)
+            value, dtype = _applied(
+                mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before
+            )
             values.append(value.alias(chain.target))
             types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
         stages.append(Stage(tuple(values), reasons))

@@ -34,7 +34,9 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
         return Stop(CredentialsRefused(host=host, status=status))
     if 300 <= status < 400:
         to = re.sub(r"[^A-Za-z0-9.:-]", "", headers.get("location", "").split("://")[-1].split("/")[0])
-        return Stop(WrongDestination(host=host, what=f"it redirects to {to or 'elsewhere'}; the region may be the other one"))
+        return Stop(
+            WrongDestination(host=host, what=f"it redirects to {to or 'elsewhere'}; the region may be the other one")
+        )
     if status in RETRIED or status >= 500:
         return Retry(f"HTTP {status}", after_s=retry_after(headers))
     if status == 413:
@@ -89,7 +91,11 @@ def _item_errors(errors: list[dict[str, Any]], items: int) -> tuple[ItemError, .
 
 def _reason(error: Mapping[str, Any]) -> str:
     said = error.get("reason")
-    return "refused_" + re.sub(r"\W+", "_", said.lower(), flags=re.ASCII)[:40] if isinstance(said, str) and said else "refused"
+    return (
+        "refused_" + re.sub(r"\W+", "_", said.lower(), flags=re.ASCII)[:40]
+        if isinstance(said, str) and said
+        else "refused"
+    )
 
 
 def _field(error: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,197 @@
+"""Lanes at work on a real server: one batch in flight each, announced before it is sent, in order, stopped cleanly."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from etl.errors import CredentialsRefused, StateError
+from etl.load import Lanes, Pace
+from etl.model import Batch, Destination, LaneMark, Reject
+from etl.sandbox import Credentials, Faults, Sandbox
+
+
+def batch(lane: int, first: int, items: int, rejects: tuple[Reject, ...] = (), skipped: int = 0) -> Batch:
+    """Identifies of one person a lane; the row's position is an attribute."""
+    texts = [
+        json.dumps(
+            {
+                "type": "person",
+                "action": "identify",
+                "identifiers": {"id": f"p{lane}"},
+                "attributes": {"row": first + n},
+            }
+        ).encode()
+        for n in range(items)
+    ]
+    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64) - 1 + len(b'{"batch":[')
+    positions = np.arange(first, first + items)
+    body = b'{"batch":[' + b",".join(texts) + b"]}" if items else b""
+    return Batch(lane, first + max(items, 1) - 1, body, positions, ends, rejects, skipped)
+
+
+class Commits:
+    """What the lanes committed, in order, and which positions had been announced when."""
+
+    def __init__(self) -> None:
+        self.marks: dict[int, list[LaneMark]] = defaultdict(list)
+        self.rejects: list[Reject] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+        with self._lock:
+            self.marks[mark.lane].append(mark)
+            self.rejects += rejects
+
+
+def lanes_to(sandbox: Sandbox, commits: Commits, marks: Sequence[LaneMark], grace_s: float = 5.0) -> Lanes:
+    secret = SecretStr("sandbox")
+    destination = Destination("track", sandbox.url, secret, secret, attempt_deadline_s=2.0, batch_budget_s=20.0)
+    return Lanes(destination, Pace(None, time.monotonic), marks, commits, lambda size: None, grace_s)
+
+
+def fresh(lanes: int) -> list[LaneMark]:
+    return [LaneMark(lane) for lane in range(lanes)]
+
+
+@pytest.fixture
+def sandbox() -> object:
+    with Sandbox(trace="row") as running:
+        yield running
+
+
+def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"503": 0.2, "lost_before": 0.05}, seed=3))
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(4)) as lanes:
+        for number in range(6):
+            assert lanes.put({lane: [batch(lane, 10 * number, 10)] for lane in range(4)})
+        lanes.finish()
+    for lane in range(4):
+        person = sandbox.people.find("id", f"p{lane}")
+        assert person is not None and person.trace == list(range(60))
+    assert [mark.accepted for mark in lanes.marks] == [60] * 4
+    assert [mark.acked_through for mark in lanes.marks] == [59] * 4
+
+
+def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_ones_announcement(
+    sandbox: Sandbox,
+) -> None:
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(1)) as lanes:
+        lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5), batch(0, 10, 5)]})
+        lanes.finish()
+    assert [(mark.acked_through, mark.sending_through, mark.accepted) for mark in commits.marks[0]] == [
+        (-1, 4, 0),
+        (4, 9, 5),
+        (9, 14, 10),
+        (14, 14, 15),
+    ]
+
+
+def test_one_batch_a_lane_is_in_flight(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(latency_s=0.05))
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(3)) as lanes:
+        lanes.put({lane: [batch(lane, 5 * n, 5) for n in range(4)] for lane in range(3)})
+        lanes.finish()
+    for lane in range(3):
+        for mark in commits.marks[lane]:
+            assert mark.sending_through - mark.acked_through <= 5
+
+
+def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_request(sandbox: Sandbox) -> None:
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(1)) as lanes:
+        lanes.put({0: [batch(0, 3, 0, rejects=(Reject(2, "row_ragged"),), skipped=3)]})
+        lanes.finish()
+    mark = lanes.marks[0]
+    assert (mark.acked_through, mark.rejected, mark.skipped, mark.requests, mark.batches) == (3, 1, 3, 0, 0)
+    assert commits.rejects == [Reject(2, "row_ragged")]
+    assert sandbox.stats()["requests"] == 0
+
+
+def test_rows_that_a_killed_run_had_announced_are_counted_as_possibly_sent_twice(sandbox: Sandbox) -> None:
+    commits = Commits()
+    with lanes_to(sandbox, commits, [LaneMark(0, acked_through=9, sending_through=13, accepted=10)]) as lanes:
+        lanes.put({0: [batch(0, 10, 3), batch(0, 13, 5)]})
+        lanes.finish()
+    assert (lanes.marks[0].possibly_sent_twice, lanes.marks[0].accepted) == (4, 18)
+
+
+@pytest.mark.fault("N19")
+def test_a_lost_answer_is_counted_as_possibly_sent_twice(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(script=("lost_after",)))
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(1)) as lanes:
+        lanes.put({0: [batch(0, 0, 7)]})
+        lanes.finish()
+    assert (lanes.marks[0].possibly_sent_twice, lanes.marks[0].retries) == (7, 1)
+
+
+@pytest.mark.fault("N10")
+def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
+    commits = Commits()
+    sandbox.set_credentials(Credentials(api_key="changed"))
+    with pytest.raises(CredentialsRefused), lanes_to(sandbox, commits, fresh(3)) as lanes:
+        while lanes.put({lane: [batch(lane, 0, 1)] for lane in range(3)}):
+            pass
+        lanes.finish()
+    assert all(mark.acked_through == -1 and mark.rejected == 0 for mark in lanes.marks)
+
+
+@pytest.mark.fault("P5")
+def test_a_lane_that_cannot_commit_stops_all(sandbox: Sandbox) -> None:
+    class Full(Commits):
+        def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+            raise StateError(place="state.db", what="the disk is full")
+
+    with pytest.raises(StateError, match="the disk is full"), lanes_to(sandbox, Full(), fresh(2)) as lanes:
+        lanes.put({0: [batch(0, 0, 1)]})
+        lanes.finish()
+    assert sandbox.stats()["requests"] == 0  # what is not announced is not sent
+
+
+@pytest.mark.fault("P9")
+def test_a_drain_lets_the_exchange_under_way_end_and_keeps_its_acknowledgement(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(latency_s=0.3))
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(1)) as lanes:
+        lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5)]})
+        while not commits.marks[0]:
+            threading.Event().wait(0.01)
+        lanes.drain()
+        assert not lanes.put({0: [batch(0, 10, 5)]})
+        lanes.finish()
+    assert lanes.marks[0].acked_through == 4
+    assert sandbox.stats()["items"] == 5
+
+
+@pytest.mark.fault("P9")
+def test_a_drain_wakes_who_waits_for_another_try(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"503": 1.0}, retry_after=("15",)))
+    commits = Commits()
+    began = time.monotonic()
+    with lanes_to(sandbox, commits, fresh(2)) as lanes:
+        lanes.put({0: [batch(0, 0, 5)], 1: [batch(1, 0, 5)]})
+        while sandbox.stats()["requests"] < 1:
+            threading.Event().wait(0.01)
+        lanes.drain()
+        lanes.finish()
+    assert time.monotonic() - began < 5
+    assert [mark.acked_through for mark in lanes.marks] == [-1, -1]
+
+
+def test_an_exception_in_the_block_stops_the_lanes(sandbox: Sandbox) -> None:
+    commits = Commits()
+    with pytest.raises(ZeroDivisionError), lanes_to(sandbox, commits, fresh(2)) as lanes:
+        lanes.put({0: [batch(0, 0, 5)]})
+        raise ZeroDivisionError
+    assert not any(thread.name.startswith("lane-") for thread in threading.enumerate())
