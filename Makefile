@@ -28,7 +28,7 @@ lint: .venv/done ## ruff and mypy
 test: lint ## ruff, mypy and every test
 	$(BIN)/pytest
 
-kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 20 minutes)
+kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 minutes)
 	$(BIN)/python -m tests.killing --kills 200
 
 .venv-bench/done: tests/benchmarks/constraints.txt

@@ -1,1 +1,39 @@
-"""cio-etl."""
+"""The map of the package: which room answers which question. Read `run.py` first; it is the whole program in short.
+
+    run.py          the straight line: a job's rows, from where they lie to what Customer.io answered
+
+What every room speaks:
+
+    errors.py       every way to fail, who must act, and the exit code
+    model.py        the words: frozen records that pass from one room to another
+
+Decisions, without effects:
+
+    transform/      rows to items: functions, timestamps, checks, ids, JSON text; polars expressions only
+
+The edges. They do not import each other:
+
+    config/         YAML to a checked job, every fault at once, with file and line
+    extract/        CSV and Parquet files as one unchanging, row-numbered snapshot
+    load/           items to bodies to answers: packing, lanes, pace, retries, verdicts
+    state/          what survives a kill: runs, lane marks, rejects; one run of a job at a time
+    report/         what people read: the terminal, report.json, progress
+    sandbox/        a local Customer.io, with faults on demand
+
+What the straight line uses of its own:
+
+    ahead.py        frames mapped a few ahead, on all cores, in order
+    signals.py      the first signal drains, the second stops
+    resume.py       which run to go on with, or what has changed since it began
+
+Beside the straight line, and the door:
+
+    rehearse.py     what a run would do: `validate`, `preview`, the examples of `check`
+    rejects.py      rejected rows with their reasons, written to a file
+    status.py       where runs stand, and what the next `run` would do
+    demo.py         the files that `make demo` loads
+    cli.py          commands, options, exit codes
+
+Imports run one way only, from the door through the line and the edges to the words; tests/test_floors.py reads them.
+From Python, begin with `etl.config.load_job` and `etl.run.run_job`. Importing `etl` itself loads nothing.
+"""

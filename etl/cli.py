@@ -61,9 +61,10 @@ def run(
     job: Path, steps: tuple[str, ...], limit: int | None, restart: bool, sandbox: bool, grace: float, as_json: bool
 ) -> None:
     """Run JOB, or go on with its unfinished run."""
+    from etl.record import run_folder
     from etl.report import Progress
     from etl.resume import Options
-    from etl.run import run_folder, run_job
+    from etl.run import run_job
     from etl.signals import Signals
 
     loaded = _loaded(job, steps, secrets=not sandbox)
@@ -199,6 +200,7 @@ def sandbox(host: str, port: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
     take_any_text()
+    os.umask(0o077)  # what is written here tells of people: state, reports, rejects
     try:
         cli.main(arguments, standalone_mode=False, prog_name="cio-etl")
     except SystemExit as end:

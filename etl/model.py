@@ -248,6 +248,7 @@ class Retry:
     reason: str
     after_s: float | None = None
     ambiguous: bool = False  # the batch may have been taken, and its answer lost
+    throttled: bool = False  # it says that too much comes: all lanes slow down
 
 
 @dataclass(frozen=True, slots=True)

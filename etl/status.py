@@ -42,6 +42,9 @@ def runs_status(folder: Path, as_json: bool) -> None:
 
 def job_status(job: Job, command: str, as_json: bool) -> None:
     """Prints the job's newest run, and what `command` would do."""
+    if not (job.state / "state.db").exists():
+        say("null" if as_json else f"{job.name} has never run; `{command}` starts it")
+        return
     held = state.running(job.state, job.name)
     store = state.open_store(job.state)
     newest = next(iter(store.runs(job.name, limit=1)), None)

@@ -370,3 +370,11 @@ def test_a_file_that_changes_while_it_is_read_stops_the_reading(tmp_path: Path, 
         next(frames)
     with pytest.raises(SourceError, match=r"changed while it was being read|cannot be read"):
         next(snapshot.read(None, 0))
+
+
+def test_column_names_that_polars_takes_for_patterns_are_names(tmp_path: Path) -> None:
+    path = tmp_path / "odd.parquet"
+    pl.DataFrame({"x": [1, 2], "^x$": [3, 4], "*": [5, 6]}).write_parquet(path)
+    snapshot = open_source(ParquetSource((str(path),)), stage=tmp_path / "stage")
+    frame = next(snapshot.read(["^x$", "*"], 0))
+    assert frame[:, :2].to_dict(as_series=False) == {"^x$": [3, 4], "*": [5, 6]}

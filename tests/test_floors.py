@@ -19,6 +19,7 @@ FLOORS = [
     {"transform"},
     {"config", "extract", "load", "state", "report", "sandbox"},
     {"ahead", "signals", "resume"},
+    {"record"},
     {"run"},
     {"rehearse", "rejects", "status"},
     {"cli", "demo"},

@@ -189,6 +189,35 @@ def test_a_drain_wakes_who_waits_for_another_try(sandbox: Sandbox) -> None:
     assert [mark.acked_through for mark in lanes.marks] == [-1, -1]
 
 
+@pytest.mark.fault("P9")
+def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox) -> None:
+    commits = Commits()
+    secret = SecretStr("sandbox")
+    destination = Destination("track", sandbox.url, secret, secret)
+    pace = Pace(None, time.monotonic)
+    pace.slow_down(60.0)
+    with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0) as lanes:
+        lanes.put({0: [batch(0, 0, 5)]})
+        while not commits.marks[0]:
+            threading.Event().wait(0.01)
+        lanes.drain()
+        lanes.finish()
+    assert [(mark.acked_through, mark.sending_through) for mark in commits.marks[0]] == [(-1, 4), (-1, -1)]
+    assert sandbox.stats()["requests"] == 0
+
+
+def test_a_stray_failure_slows_nobody_else_down(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(script=("503",)))
+    secret = SecretStr("sandbox")
+    pace = Pace(50, time.monotonic)
+    with Lanes(
+        Destination("track", sandbox.url, secret, secret), pace, fresh(1), Commits(), lambda size: None, 5.0
+    ) as lanes:
+        lanes.put({0: [batch(0, 0, 5)]})
+        lanes.finish()
+    assert pace.per_second == 50
+
+
 def test_an_exception_in_the_block_stops_the_lanes(sandbox: Sandbox) -> None:
     commits = Commits()
     with pytest.raises(ZeroDivisionError), lanes_to(sandbox, commits, fresh(2)) as lanes:

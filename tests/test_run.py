@@ -522,7 +522,9 @@ def test_an_outage_longer_than_the_budget_ends_the_run_and_the_next_one_goes_on(
     rows = shop()
     job = job_for(sandbox, PEOPLE)
     sandbox.set_faults(Faults(script=("ok", "ok"), rates={"503": 1.0}))
-    with pytest.raises(DestinationUnavailable, match="took no batch for 0 s; the last answer: HTTP 503") as gone:
+    with pytest.raises(
+        DestinationUnavailable, match=r"is out of reach: HTTP 503, and no batch was taken within 0\.3 s"
+    ) as gone:
         run(destined(job, batch_budget_s=0.3))
     assert gone.value.exit_code == 69
     sandbox.set_faults(Faults())

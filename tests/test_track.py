@@ -121,7 +121,11 @@ def test_413_is_split_and_makes_bodies_smaller() -> None:
 @pytest.mark.fault("N13")
 @pytest.mark.parametrize("status", [408, 425, 429, 499, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524])
 def test_what_may_pass_is_sent_again(status: int) -> None:
-    assert answer(status) == Retry(f"HTTP {status}")
+    assert answer(status) == Retry(f"HTTP {status}", throttled=status == 429)
+
+
+def test_a_time_to_come_back_slows_everybody_down() -> None:
+    assert answer(503, retry_after="7") == Retry("HTTP 503", after_s=7.0, throttled=True)
 
 
 @pytest.mark.fault("N2", "N3")

@@ -17,6 +17,7 @@ from functools import partial
 from itertools import accumulate
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -196,7 +197,7 @@ class _ParquetRows:
                 row = max(start - first, 0)
                 for frame in self._from_row(file, columns, row):
                     opened.check_unchanged()
-                    yield numbered(frame.select(columns), first + row, frame.height)
+                    yield numbered(frame.select(map(cs.by_name, columns)), first + row, frame.height)
                     row += frame.height
                 if row != file.rows:
                     raise _damaged(file.path)
@@ -207,10 +208,10 @@ class _ParquetRows:
         read = self._whole_groups if file.whole else self._streamed
         with _reworded(file.path):
             for frame in read(file, names, row):
-                yield frame.select(pl.col(name).cast(self.schema[name]) for name in names)
+                yield frame.select(cs.by_name(name).cast(self.schema[name]) for name in names)
 
     def _whole_groups(self, file: _ParquetFile, names: list[str], row: int) -> Iterator[pl.DataFrame]:
-        columns = _scan(file.path).select(names)
+        columns = _scan(file.path).select(map(cs.by_name, names))
         for begin, end in file.spans():
             if end > row:
                 span = columns.slice(begin, end - begin).collect()

@@ -35,7 +35,7 @@ Commit = Callable[[LaneMark, Sequence[Reject]], None]  # returns when it is on t
 
 
 class Drained(Exception):
-    """The lane was asked to stop between two attempts; its batch stays unacknowledged."""
+    """The lane was asked to stop before an attempt; its batch stays unacknowledged."""
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class Lanes:
                 mark, rejects = settled or (lane.mark, ())
                 self._save(lane, replace(mark, sending_through=max(batch.through, mark.sending_through)), rejects)
                 settled = None
-                settled = self._settle(lane, batch, wire)
+                settled = self._settle(lane, batch, wire, mark.sending_through)
         if settled is not None:
             self._save(lane, *settled)
 
@@ -171,8 +171,12 @@ class Lanes:
         self._commit(mark, rejects)
         lane.mark = mark
 
-    def _settle(self, lane: Lane, batch: Batch, wire: Wire) -> tuple[LaneMark, Sequence[Reject]]:
-        """The lane's mark when `batch` is acknowledged, and its rejects."""
+    def _settle(self, lane: Lane, batch: Batch, wire: Wire, sending_before: int) -> tuple[LaneMark, Sequence[Reject]]:
+        """The lane's mark when `batch` is acknowledged, and its rejects.
+
+        A batch that was announced and has not been sent when the lane must stop is taken back: it cannot arrive twice.
+        """
+        sent = False
 
         def persist(attempt: Callable[[], Verdict], again: Callable[[Retry, float], None]) -> Verdict:
             return retry.persist(
@@ -184,14 +188,22 @@ class Lanes:
             )
 
         def post(body: bytes, items: int) -> Verdict:
+            nonlocal sent
             self._pace.turn(self._sleep)
+            sent = True
             return wire.post(body, items)
 
-        delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)
+        try:
+            delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)
+        except Drained:
+            if not sent:
+                self._save(lane, replace(lane.mark, sending_through=sending_before), ())
+            raise
         return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects)
 
     def _before_sleep(self, lane: Lane, verdict: Retry, wait_s: float, again: Callable[[Retry, float], None]) -> None:
-        self._pace.slow_down(verdict.after_s)
+        if verdict.throttled:
+            self._pace.slow_down(verdict.after_s)
         tell = log.warning if wait_s >= WORTH_A_WARNING_S else log.debug
         tell("batch_delayed", lane=lane.mark.lane, reason=verdict.reason, wait_s=round(wait_s, 2))
         again(verdict, wait_s)

@@ -25,6 +25,11 @@ class Pace:
         self._closed_until = self._next_at = now()
         self._slots: deque[float] = deque(maxlen=max(1, int(per_second or 1)))
 
+    @property
+    def per_second(self) -> float | None:
+        """The rate of now: the ceiling, or what a slow-down has left of it."""
+        return None if self._ceiling is None else self._rate(self._now())
+
     def turn(self, sleep: Callable[[float], None]) -> None:
         """Returns when a request may start. `sleep` may raise to leave the queue; its slot is then lost."""
         while True:

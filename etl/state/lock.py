@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ def hold(folder: Path, job: str) -> Iterator[None]:
         raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError:
             raise JobLocked("wait until it has finished, or end that process", job=job, **_holder(path)) from None
         holder = {
@@ -39,6 +40,15 @@ def hold(folder: Path, job: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _take(file: int) -> None:
+    """Takes the lock, or raises BlockingIOError; `running` holds it for an instant, so there is a second try."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.1)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def running(folder: Path, job: str) -> bool:

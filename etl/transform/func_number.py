@@ -41,9 +41,11 @@ def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
 
     >>> 1050 | {divide: 100} -> 10.5
     >>> "1000" | {divide: 100} -> 10.0
+    >>> 187484 | {divide: 100} -> 1874.84
     >>> "12 EUR" | {divide: 100} -> rejected
     """
-    return _finite(to_double(value, dtype) / float(by))
+    double = to_double(value, dtype)
+    return _finite(double / (double * 0.0 + float(by)))  # polars multiplies by 1/by where `by` is one number for all
 
 
 @function(takes=("text", "a number"), reason="not_a_number", shorthand="by")

@@ -278,7 +278,8 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
         if (dtype := schema[column]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
             what = f"column {column!r}: it is {dtype}, and a key is text, numbers or dates"
             raise SourceError(place=f"{mapping.file}: event_key", what=what)
-        yield _column(column).cast(pl.String).alias(f"_key.{place}")
+        text = _column(column).cast(pl.String)
+        yield pl.when(text != "").then(text).alias(f"_key.{place}")  # an empty key would make one event of many
 
 
 def _constants(mapping: Mapping) -> dict[str, object]:

@@ -38,7 +38,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
             WrongDestination(host=host, what=f"it redirects to {to or 'elsewhere'}; the region may be the other one")
         )
     if status in RETRIED or status >= 500:
-        return Retry(f"HTTP {status}", after_s=retry_after(headers))
+        after_s = retry_after(headers)
+        return Retry(f"HTTP {status}", after_s=after_s, throttled=status == 429 or after_s is not None)
     if status == 413:
         return Split("http_413", "the body is too large for the server", too_large=True)
     if status in (200, 207, 400):

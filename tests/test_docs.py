@@ -1,0 +1,360 @@
+"""Is what the README says true? Its tables equal the code, its examples run, what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic_core import PydanticUndefined
+from running import environment
+
+import etl
+from etl import demo
+from etl.cli import EXIT_CODES, cli, main
+from etl.config import load_job, load_mapping
+from etl.config.job_sections import DestinationYaml, JobYaml, SourceYaml, StepYaml
+from etl.config.mapping import MappingYaml
+from etl.config.sections import Section
+from etl.load.destinations.track import judge
+from etl.model import Refused, Split
+from etl.rehearse import check_examples
+from etl.transform.checks import REASONS
+from etl.transform.functions import FUNCTIONS, Function, Parameter
+from etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS, Operation
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROSE = re.sub(r"(?ms)^```.*?^```$", "", README)
+
+Rows = list[tuple[str, ...]]
+
+
+def table_after(marker: str) -> Rows:
+    """The rows of the first table after a text that stands in the README once; without its heading."""
+    assert README.count(marker) == 1, f"{marker!r} must stand in the README once"
+    rest = README[README.index(marker) :]
+    lines = re.search(r"(?m)(?:^\|.*\n)+", rest)
+    assert lines is not None, f"no table after {marker!r}"
+    return [tuple(cell.strip() for cell in line.strip(" |").split(" | ")) for line in lines[0].splitlines()[2:]]
+
+
+def assert_table(marker: str, expected: Sequence[tuple[str, ...]]) -> None:
+    """The table after `marker` has these rows; the message is what should stand there."""
+    written = "\n".join(f"| {' | '.join(row)} |" for row in expected)
+    assert table_after(marker) == [*expected], f"the table after {marker!r} must be:\n\n{written}\n"
+
+
+def section(heading: str) -> str:
+    """The text between a heading and the next one of its kind."""
+    level = heading.split(" ")[0]
+    return README.split(f"\n{heading}\n")[1].split(f"\n{level} ")[0]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def function_row(function: Function) -> tuple[str, ...]:
+    said = " ".join(function.doc.split("\n\n")[0].split())
+    row, call, made = re.findall(r"^>>> (.+?) \| (.+) -> (.+)$", function.doc, re.MULTILINE)[0]
+    return (
+        f"`{function.name}`",
+        re.split(r"(?<=\.) ", said)[0],
+        "<br>".join(argument(function, parameter) for parameter in function.parameters.values()) or "none",
+        ", ".join(function.takes) or "anything",
+        f"`{call}`: `{row}` → `{made}`",
+        f"`{function.reason}`" if can_reject(function) else "never",
+    )
+
+
+def argument(function: Function, parameter: Parameter) -> str:
+    default = inspect.signature(function.build).parameters[parameter.name].default
+    said = "" if parameter.required else ", may be left out" if default is None else f", else `{yaml(default)}`"
+    return f"`{parameter.name}`: {parameter.kind}{said}"
+
+
+def yaml(constant: object) -> str:
+    return str(constant).lower() if isinstance(constant, bool) else str(constant)
+
+
+def can_reject(function: Function) -> bool:
+    """Whether the function makes null of anything: it has a reason of its own, or says so in an example."""
+    return function.reason != f"{function.name}_failed" or "-> rejected" in function.doc
+
+
+def test_the_table_of_functions_is_the_one_of_the_code() -> None:
+    assert_table("### Functions of `apply`", [function_row(FUNCTIONS[name]) for name in sorted(FUNCTIONS)])
+
+
+def test_the_table_of_reasons_is_the_one_of_the_code() -> None:
+    of_functions: defaultdict[str, list[str]] = defaultdict(list)
+    for name in filter(lambda name: can_reject(FUNCTIONS[name]), sorted(FUNCTIONS)):
+        of_functions[FUNCTIONS[name].reason].append(f"`{name}`")
+    expected = [(f"`{reason}`", words) for reason, words in REASONS.items()]
+    expected += [
+        (f"`{reason}`", f"{' or '.join(names)} cannot convert the value")
+        for reason, names in sorted(of_functions.items())
+    ]
+    assert_table("Before it was sent:", expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "written"),
+    [
+        (400, b'{"errors": [{"batch_index": 0, "reason": "invalid"}]}', "refused_…"),
+        (400, b'{"errors": [{"batch_index": 0}]}', "refused"),
+        (400, b"no JSON", "http_400"),
+        (413, b"", "http_413"),
+        (207, b'{"errors": [{"batch_index": 9}]}', "answer_unreadable"),
+    ],
+)
+def test_a_reason_that_an_answer_gives_stands_in_the_readme(status: int, body: bytes, written: str) -> None:
+    verdict = judge(status, {}, body, 2, "localhost")
+    assert isinstance(verdict, Refused | Split)
+    reason = verdict.errors[0].reason if isinstance(verdict, Refused) else verdict.reason
+    assert re.fullmatch(written.replace("…", ".+"), reason)
+    assert f"`{written}`" in [row[0] for row in table_after("By Customer.io, whose own words")]
+
+
+def operation_row(name: str, operation: Operation) -> tuple[str, ...]:
+    limits = (operation.max_attributes, operation.max_value_bytes)
+    return (
+        f"`{name}`",
+        f"{operation.type}, {operation.action}",
+        *("no limit" if limit is None else f"{limit:,}" for limit in limits),
+        ", ".join(f"`{reserved}`" for reserved in sorted(operation.reserved)),
+    )
+
+
+def test_the_table_of_operations_is_the_one_of_the_code() -> None:
+    assert_table("**Operations**", [operation_row(*row) for row in OPERATIONS.items()])
+    assert [name for name in sorted(SEMANTIC_EVENTS) if f"`{name}`" not in section("## Mappings")] == []
+
+
+@pytest.mark.parametrize(
+    ("marker", "model"),
+    [
+        ("**The job**", JobYaml),
+        ("**destination**", DestinationYaml),
+        ("**A step**", StepYaml),
+        ("**source**", SourceYaml),
+        ("\n## Mappings", MappingYaml),
+    ],
+)
+def test_every_key_of_the_yaml_is_explained_with_its_range_and_its_default(marker: str, model: type[Section]) -> None:
+    rows = {key.strip("`"): (words, default) for key, words, default in map(with_default, table_after(marker))}
+    assert sorted(rows) == sorted(model.model_fields)
+    for key, field in model.model_fields.items():
+        words, default = rows[key]
+        bounds = [getattr(bound, name, None) for bound in field.metadata for name in ("ge", "le")]
+        assert [bound for bound in bounds if isinstance(bound, int) and f"{bound:,}" not in words] == [], key
+        assert default == shown_default(field.default) or (shown_default(field.default) is None and default), key
+
+
+def with_default(row: tuple[str, ...]) -> tuple[str, ...]:
+    return row if len(row) == 3 else (*row, "")
+
+
+def shown_default(default: Any) -> str | None:
+    """A default as the tables show it; None: in words, or in a form of its own."""
+    if default is PydanticUndefined:
+        return ""
+    return (
+        f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if isinstance(default, str | int) else None
+    )
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_the_table_of_commands_is_the_one_of_the_help() -> None:
+    expected = []
+    for name, command in sorted(cli.commands.items()):
+        words = command.collect_usage_pieces(click.Context(command))
+        usage = " ".join(["cio-etl", name, *(word for word in words if word != "[OPTIONS]")])
+        expected.append((f"`{usage}`", " ".join((command.help or "").split())))
+    assert_table("| command | what it does |", expected)
+
+
+def test_the_table_of_options_is_the_one_of_the_help() -> None:
+    commands: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, command in [("all, before their names", cli), *sorted(cli.commands.items())]:
+        for option in (param for param in command.params if isinstance(param, click.Option)):
+            commands[option_words(option)].append(name)
+    assert_table("| option | of |", [(flag, ", ".join(of), words) for (flag, words), of in commands.items()])
+
+
+def option_words(option: click.Option) -> tuple[str, str]:
+    """An option as it is written, and its help with the choices or the default that there are."""
+    words = option.help or ""
+    if isinstance(option.type, click.Choice):
+        words += f" {' or '.join(option.type.choices)}."
+    if option.show_default and not option.is_flag:
+        words += f" [default: {option.default}]"
+    return f"`{' '.join(filter(None, [option.opts[0], option.metavar]))}`", words
+
+
+def test_the_table_of_exit_codes_is_the_one_of_the_help() -> None:
+    said = re.findall(r"(\d+(?:, \d+)*)  (\S.*?)(?=\s{3,}|\n|$)", EXIT_CODES)
+    in_order = sorted(said, key=lambda pair: int(pair[0].split(",")[0]))
+    assert [row[:2] for row in table_after("### Exit codes, and what to do")] == in_order
+    assert all(len(row) == 3 and row[2] for row in table_after("### Exit codes, and what to do"))
+
+
+# ---------------------------------------------------------------- examples
+
+
+def test_every_yaml_example_is_in_order_and_its_own_examples_come_out() -> None:
+    shutil.copytree(ROOT / "mappings", "mappings")
+    Path("jobs").mkdir()
+    blocks = re.findall(r"(?ms)^```yaml\n# ((?:jobs|mappings)/\w+\.yaml)\n(.*?)^```$", README)
+    assert len(blocks) == README.count("\n```yaml\n") > 1
+    for name, block in blocks:
+        Path(name).write_text(block, encoding="utf-8")
+    for path in (Path(name) for name, _ in blocks):
+        if path.parent.name == "jobs":
+            load_job(path, {}, secrets=False)
+        else:
+            mapping = load_mapping(path)
+            assert mapping.examples and list(check_examples(mapping)) == []
+
+
+def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
+    blocks = re.findall(r"(?ms)^```(sh|text)\n(.*?)^```$", section("## Five minutes with your own CSV file"))
+    script = "".join(f"{text}echo @@ $?\n" for kind, text in blocks if kind == "sh")
+    home = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{environment()['PATH']}"}
+    ran = subprocess.run(
+        ["bash", "-c", script], env=environment() | home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    outputs = re.split(r"@@ (\d+)\n", ran.stdout)
+    codes, printed = list(map(int, outputs[1::2])), iter(outputs[::2])
+    assert codes == [0, 0, 0, 0, 0, 3, 3], ran.stdout
+    for (kind, _), (following, text) in pairwise([*blocks, ("sh", "")]):
+        output = next(printed) if kind == "sh" else ""
+        if following == "text":
+            assert_printed(text, output)
+    assert len(list((tmp_path / "spring").iterdir())) == 4  # the three files, and the state
+
+
+def test_the_demo_prints_what_the_first_screen_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("jobs", "mappings"):
+        shutil.copytree(ROOT / folder, folder)
+    demo.write(Path(".etl/demo"))
+    assert main(["validate", "jobs/demo.yaml"]) == 3
+    _, shown = README.split("demo.sandbox-… finished: ")
+    counts, lines = shown.split("\n```")[0].split("\n", 1)
+    assert_printed(f"validation finished: {counts}\n{lines}", capsys.readouterr().out)
+
+
+def assert_printed(shown: str, output: str) -> None:
+    """Each line that is shown was printed, in this order; … stands for what is left out."""
+    rest = output.splitlines()
+    for line in shown.splitlines():
+        pattern = re.escape(line).replace("…", ".*")
+        place = next((place for place, came in enumerate(rest) if re.fullmatch(pattern, came)), None)
+        assert place is not None, f"{line!r} was not printed, or not in this order:\n{output}"
+        rest = rest[place + 1 :]
+
+
+# ---------------------------------------------------------------- what is named is there
+
+
+def anchors() -> set[str]:
+    headings = re.findall(r"(?m)^#+ (.+)$", PROSE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    dead = [link for link in links if link.startswith("#") and link[1:] not in anchors()]
+    dead += [link for link in links if not link.startswith(("#", "https://")) and not (ROOT / link).exists()]
+    assert links and dead == []
+
+
+def test_every_path_and_make_target_exists() -> None:
+    paths = re.findall(r"`((?:etl|tests|mappings|jobs)/[\w./*-]*)`", PROSE)
+    assert paths and [path for path in paths if not any(ROOT.glob(path))] == []
+    targets = re.findall(r"(?m)(?:^|`)make ([a-z][a-z-]*)", README)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert {"demo", "test"} <= set(targets)
+    assert [target for target in targets if not re.search(rf"(?m)^{target}:", makefile)] == []
+
+
+def rooms() -> set[str]:
+    house = Path(etl.__file__).parent
+    files = {path.name for path in house.glob("*.py") if path.name != "__init__.py"}
+    return files | {f"{path.parent.name}/" for path in house.glob("*/__init__.py")}
+
+
+def test_the_map_of_the_package_names_every_room_and_no_other() -> None:
+    assert etl.__doc__ is not None
+    assert sorted(re.findall(r"(?m)^    (\w+(?:\.py|/)) ", etl.__doc__)) == sorted(rooms())
+
+
+def test_importing_the_package_alone_loads_nothing() -> None:
+    tree = ast.parse(Path(etl.__file__).read_text(encoding="utf-8"))
+    assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree))
+
+
+# ---------------------------------------------------------------- every file
+
+
+def undocumented() -> Iterator[str]:
+    """Modules, and their public functions and classes, that say nothing of themselves; an entry point has its help."""
+    for path in sorted(Path(etl.__file__).parent.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        public = (
+            node
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and not node.name.startswith("_")
+            and node.name != "main"
+        )
+        for node in (tree, *public):
+            if not ast.get_docstring(node):
+                yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {getattr(node, 'name', 'the module')}"
+
+
+def test_every_module_and_every_public_function_and_class_says_what_it_is_for() -> None:
+    assert list(undocumented()) == []
+
+
+# A folder of somebody's machine, a registry's host, or the option that names one.
+PRIVATE = re.compile(
+    r"(?<![\w.])/(?:root|work|home|Users)/|\b[\w.-]*(?:pypi|pythonhosted|artifactory|jfrog|nexus|registry)[\w-]*\.[a-z]{2,}"
+    r"|(?<!no-emit-)index-ur[l]",
+    re.IGNORECASE,
+)
+
+
+def files() -> Iterator[Path]:
+    """What the repository consists of: no environments, caches or states, whose names begin with a dot."""
+    tops = [path for path in ROOT.iterdir() if not path.name.startswith(".") or path.name in (".ci", ".gitignore")]
+    for path in (inner for top in tops for inner in (top, *top.rglob("*"))):
+        if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path):
+            yield path
+
+
+def test_no_file_names_a_folder_of_somebody_s_machine_or_a_package_registry() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files()
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if PRIVATE.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ["cd /" + "home/ada/etl", "https://py" + "pi.org/simple", "--extra-index" + "-url x"])
+def test_such_a_line_would_be_found(line: str) -> None:
+    assert PRIVATE.search(line)
