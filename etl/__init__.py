@@ -25,6 +25,7 @@ What the straight line uses of its own:
     ahead.py        frames mapped a few ahead, on all cores, in order
     signals.py      the first signal drains, the second stops
     resume.py       which run to go on with, or what has changed since it began
+    record.py       what is written down of a run and its steps, however they end
 
 Beside the straight line, and the door:
 

@@ -109,4 +109,5 @@ def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:
 
 
 def place(engine: Engine) -> str:
+    """Where the state lies, for a message."""
     return engine.url.database or "the state database"

@@ -7,6 +7,7 @@ to one that it writes as JSON should be, or refused when the mapping is compiled
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -99,8 +100,8 @@ Pieces = list[str | pl.Expr]  # what a text is made of, side by side
 def items(values: pl.DataFrame, parts: Parts) -> pl.Series:
     """The item text of every row, with a trailing comma: `{"type":…,"attributes":{…}},`.
 
-    One concatenation for all of it. An attribute that has a null in this frame is a text by itself, null where the
-    attribute is, and then left out, name, comma and all.
+    One concatenation for all of it. An attribute that has a null in this frame is a text by itself, name, comma and
+    all, and empty where the attribute is null.
     """
     head = {name: _value(values[column], column in parts.verbatim) for name, column in parts.head.items()}
     always: dict[str, Pieces] = {name: [literal(value)] for name, value in parts.constants.items()}
@@ -110,10 +111,10 @@ def items(values: pl.DataFrame, parts: Parts) -> pl.Series:
         if values[column].null_count() == 0:
             always[name] = value
         else:
-            text = _joined([f",{literal(name)}:", *value], ignore_nulls=False)
-            sometimes.append(text.fill_null(f",{literal(name)}:null") if parts.keep_nulls else text)
+            without = f",{literal(name)}:null" if parts.keep_nulls else ""
+            sometimes.append(_joined([f",{literal(name)}:", *value]).fill_null(without))
     if sometimes and not always:
-        sometimes = [pl.concat_str(sometimes, ignore_nulls=True).str.strip_prefix(",")]
+        sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
     who = {kind: _value(values[column], False) for kind, column in parts.identifiers.items()}
     text = _joined(
         [
@@ -134,16 +135,10 @@ def _members(values: Mapping[str, Pieces]) -> Pieces:
     return pieces
 
 
-def _joined(pieces: Pieces, ignore_nulls: bool = True) -> pl.Expr:
-    """The pieces as one text, constants side by side made one first: each piece costs something in each row."""
-    merged: Pieces = []
-    for piece in pieces:
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        else:
-            merged.append(piece)
-    made = [pl.lit(piece) if isinstance(piece, str) else piece for piece in merged]
-    return pl.concat_str(made, ignore_nulls=ignore_nulls)
+def _joined(pieces: Pieces) -> pl.Expr:
+    """The pieces as one text; null where one of them is. `format` takes two thirds of the time of `concat_str`."""
+    template = "".join(re.sub(r"[{}]", r"\g<0>\g<0>", piece) if isinstance(piece, str) else "{}" for piece in pieces)
+    return pl.format(template, *(piece for piece in pieces if isinstance(piece, pl.Expr)))
 
 
 def _value(column: pl.Series, verbatim: bool) -> Pieces:

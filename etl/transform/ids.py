@@ -45,13 +45,16 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
     Source: the ULID specification, 48 bits of milliseconds and 80 bits, in Crockford's base 32.
     """
     count = len(seconds)
-    whole = seconds.cast(pl.Int64, strict=False).fill_null(0).clip(0, 2**47 // 1000)  # past 64 bits: a reject
-    milliseconds = whole.to_numpy() * 1000
-    text = digests.fill_null("0" * 64).str.slice(0, 20).to_arrow().buffers()[2]
+    known = None
+    if seconds.dtype != pl.Int64 or seconds.null_count() or digests.null_count():
+        seconds = seconds.cast(pl.Int64, strict=False)  # past 64 bits: a reject
+        known = seconds.is_not_null() & digests.is_not_null()
+        seconds, digests = seconds.fill_null(0), digests.fill_null("0" * 64)
+    milliseconds = np.clip(seconds.to_numpy(), 0, 2**47 // 1000) * 1000
+    written = np.frombuffer(digests.to_arrow().buffers()[2], np.uint8, count * 64).reshape(count, 64)
+    hashed = np.frombuffer(bytes.fromhex(written[:, :20].tobytes().decode("ascii")), np.uint8)
     bits = np.zeros((count, 2, 8), dtype=np.uint8)
-    bits[:, :, 3:] = np.frombuffer(bytes.fromhex(text[: 20 * count].to_pybytes().decode()), np.uint8).reshape(
-        count, 2, 5
-    )
+    bits[:, :, 3:] = hashed.reshape(count, 2, 5)
     halves = bits.view(">u8").reshape(count, 2).astype(np.int64)  # 40 bits each
     digits = np.empty((count, 26), dtype=np.uint8)
     for place in range(10):
@@ -59,8 +62,7 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
     for half in range(2):
         for place in range(8):
             digits[:, 10 + 8 * half + place] = (halves[:, half] >> (35 - 5 * place)) & 31
-    written = pa.py_buffer(digits.tobytes().translate(CROCKFORD.ljust(256)))
+    text = pa.py_buffer(digits.tobytes().translate(CROCKFORD.ljust(256)))
     ends = pa.py_buffer(np.arange(0, 26 * count + 1, 26, dtype=np.int64))
-    column = pl.Series("id", pa.LargeStringArray.from_buffers(count, ends, written))
-    known = seconds.is_not_null() & digests.is_not_null()
-    return column if known.all() else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))
+    column = pl.Series("id", pa.LargeStringArray.from_buffers(count, ends, text))
+    return column if known is None else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))

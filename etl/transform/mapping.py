@@ -55,6 +55,7 @@ class Compiled:
     first: tuple[pl.Expr, ...]  # every value as its column or constant gives it
     stages: tuple[Stage, ...]
     checks: tuple[Check, ...]
+    checks_of_items: tuple[Check, ...]
     parts: encode.Parts
     lane: pl.Expr
 
@@ -90,19 +91,11 @@ class Compiled:
                     rejects.note(pl.lit(reason), target, after[target].is_null() & values[target].is_not_null(), frame)
             values = after
         if _DIGEST in values.columns:
-            values = values.with_columns(ids.ulids(_seconds(values), values[_DIGEST]).alias(_ULID))
-        self._check(values, self.checks, rejects)
+            values = values.hstack([ids.ulids(_seconds(values), values[_DIGEST]).alias(_ULID)])
+        (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
         text = encode.items(values, self.parts)
-        self._check(text.to_frame(), tuple(checks.of_items(pl.col("item"))), rejects)
-        items = values.select(pl.col(POSITION).alias("position"), self.lane.alias("lane"), text)
-        return rejects.taken_out_of(items)
-
-    @staticmethod
-    def _check(values: pl.DataFrame, rules: Sequence[Check], rejects: Rejects) -> None:
-        broken = values.select(rule.broken.fill_null(False).alias(str(place)) for place, rule in enumerate(rules))
-        for place, rule in enumerate(rules):
-            if (rows := broken[str(place)]).any():
-                rejects.note(pl.lit(rule.reason), rule.field, rows, values)
+        rejects.check(text.to_frame(), self.checks_of_items)
+        return rejects.taken_out_of(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
 
 
 class Rejects:
@@ -111,6 +104,15 @@ class Rejects:
     def __init__(self) -> None:
         self._reason: pl.Series | None = None
         self._field: pl.Series | None = None
+
+    def check(self, values: pl.DataFrame, rules: Sequence[Check], *more: pl.Expr) -> list[pl.Series]:
+        """Rejects the rows that break a rule; answers `more`, made on the way: each select costs what many would."""
+        broken = [rule.broken.fill_null(False).alias(str(place)) for place, rule in enumerate(rules)]
+        found = values.select(*broken, *more).get_columns()
+        for rule, rows in zip(rules, found, strict=False):
+            if rows.any():
+                self.note(pl.lit(rule.reason), rule.field, rows, values)
+        return found[len(rules) :]
 
     def note(self, reason: pl.Expr, field: str | None, rows: pl.Series, frame: pl.DataFrame) -> None:
         """Rejects `rows` (Boolean) for `reason`, an expression over the frame, in `field`."""
@@ -128,7 +130,8 @@ class Rejects:
     def taken_out_of(self, items: pl.DataFrame) -> pl.DataFrame:
         """The items frame: rejected rows lose their item and get reason and field."""
         if self._reason is None or self._field is None:
-            return items.with_columns(reason=pl.lit(None, dtype=pl.String), field=pl.lit(None, dtype=pl.String))
+            none = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, items.height)
+            return items.hstack([none, none.alias("field")])
         sent = pl.when(self._reason.is_null()).then(pl.col("item")).alias("item")
         return items.with_columns(sent, self._reason.alias("reason"), self._field.alias("field"))
 
@@ -213,8 +216,10 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
         if _is_json(chain, types[chain.target]):
             verbatim.add(chain.target)
         value, types[chain.target] = _settled(mapping, chain, types[chain.target])
-        settled.append(value.alias(chain.target))
-    stages.append(Stage(tuple(settled), {}))
+        if not value.meta.is_column():
+            settled.append(value.alias(chain.target))
+    if settled:
+        stages.append(Stage(tuple(settled), {}))
     if operation.has_event:
         stages.append(Stage((_digest(mapping, fingerprint).alias(_DIGEST),), {}))
     rules = _rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)})
@@ -226,6 +231,7 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
         first=tuple(_first(mapping, made, schema)),
         stages=tuple(stages),
         checks=tuple(rules),
+        checks_of_items=tuple(checks.of_items(pl.col("item"))),
         parts=_parts(mapping, frozenset(verbatim)),
         lane=ids.lane(pl.col(f"identifiers.{kind}"), kind, lanes),
     )
@@ -311,7 +317,7 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
     if chain.target == "event" or chain.target.startswith("identifiers."):
         if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
             raise _unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
-        return value.cast(pl.String), pl.String()
+        return value if dtype == pl.String else value.cast(pl.String), pl.String()
     if _is_json(chain, dtype):
         return value.struct.field("raw_json"), pl.String()
     if chain.target in ("timestamp", "attributes.created_at") and not _is_time(dtype):
