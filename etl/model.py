@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,8 +132,8 @@ class MaxRejects:
     rows: int | None = None
 
     def limit(self, rows: int) -> int:
-        """The number of rejected rows that a step of `rows` rows may have."""
-        return self.rows if self.rows is not None else int((self.share or 0.0) * rows)
+        """The number of rejected rows that a step of `rows` rows may have; a share is rounded up."""
+        return self.rows if self.rows is not None else ceil((self.share or 0.0) * rows)
 
     def __str__(self) -> str:
         return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"

@@ -63,7 +63,9 @@ def bounded(line: Line, number: int, marks: Sequence[LaneMark], rows: int) -> Co
         if (total := sum(rejected.values())) > max_rejects.limit(rows):
             said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
             most = store.reject_counts(run_id, number)[0].reason
-            raise TooManyRejects("mend the rows, or raise max_rejects", rejected=f"{total:,}", limit=said, most=most)
+            raise TooManyRejects(
+                "raise max_rejects, or mend the rows and add --restart", rejected=f"{total:,}", limit=said, most=most
+            )
 
     def commit_and_check(mark: LaneMark, rejects: Sequence[Reject]) -> None:
         commit(mark, rejects)

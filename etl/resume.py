@@ -37,8 +37,11 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
         unfinished = None
     if unfinished is None:
         return _begun(store, job, options)
-    if changes := list(_changes(unfinished, store.steps(unfinished.run_id), job, options)):
-        raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
+    if changes := changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit):
+        if store.has_sent(unfinished.run_id):
+            raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
+        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "mended before anything had been sent")
+        return _begun(store, job, options)
     store.end(unfinished.run_id, "running", None, None)
     log.info("run_resumed", run_id=unfinished.run_id)
     return unfinished
@@ -73,7 +76,8 @@ def _unused(store: Store, run_id: str) -> str:
     return found
 
 
-def _changes(run: RunRecord, steps: Sequence[StepRecord], job: Job, options: Options) -> list[str]:
+def changes_since(run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None) -> list[str]:
+    """What of the job is not as it was when the run began, so far as its rows or their place would be others."""
     changes = []
     if [step.name for step in steps] != [step.name for step in job.steps]:
         before, now = (", ".join(step.name for step in listed) for listed in (steps, job.steps))
@@ -81,10 +85,10 @@ def _changes(run: RunRecord, steps: Sequence[StepRecord], job: Job, options: Opt
     for record, step in zip(steps, job.steps, strict=True):
         if record.status != "finished" and record.mapping != (mapping := canonical(step.mapping)):
             changes.append(f"{step.mapping.file} changed: {describe_change(record.mapping, mapping)}")
-    if run.destination != job.destination.base_url:
+    if job.destination.base_url not in ("", run.destination):  # "": the region is not asked for yet
         changes.append(f"it went to {run.destination}, and now would to {job.destination.base_url}")
-    if run.row_limit != options.limit:
-        changes.append(f"--limit was {run.row_limit or 'not given'}, and now is {options.limit or 'not given'}")
+    if run.row_limit != limit:
+        changes.append(f"--limit was {run.row_limit or 'not given'}, and now is {limit or 'not given'}")
     if run.lane_hash != LANE_HASH:
         changes.append(f"its rows were shared out by {run.lane_hash}, and now would be by {LANE_HASH}")
     return changes

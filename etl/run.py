@@ -58,7 +58,8 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     store, run_id, number = line.store, line.run.run_id, record.number
     snapshot = limited(open_source(step.source, stage=line.folder / "stage"), line.run.row_limit)
-    if record.fingerprint is None:
+    marks = store.lane_marks(run_id, number)
+    if all(mark.sending_through < 0 for mark in marks):  # none of its rows has been under way yet
         store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes)
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")

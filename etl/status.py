@@ -13,6 +13,7 @@ from etl.model import Job, Report
 from etl.report import show
 from etl.report.files import as_json as content
 from etl.report.streams import Screen, say
+from etl.resume import changes_since
 from etl.state import RunRecord, Store
 from etl.transform.checks import REASONS
 
@@ -55,14 +56,16 @@ def job_status(job: Job, command: str, as_json: bool) -> None:
     if as_json:
         say(json.dumps({**content(report), "held": held}, ensure_ascii=False))
         return
-    show(report, Screen(), REASONS, {"next": _next(store, newest, held, command)})
+    show(report, Screen(), REASONS, {"next": _next(store, job, newest, held, command)})
 
 
-def _next(store: Store, run: RunRecord, held: bool, command: str) -> str:
+def _next(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:
     if held:
         return "a process is at work on it now; `run` would exit 75"
     if run.status not in state.RESUMABLE:
         return f"`{command}` starts a new run"
+    if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
+        return f"`{command}` would exit 78, since {'; '.join(changes)}; undo that, or add --restart"
     left = [step for step in store.steps(run.run_id) if step.status != "finished"]
     marks = [mark for step in left for mark in store.lane_marks(run.run_id, step.number)]
     settled = sum(mark.accepted + mark.rejected + mark.skipped for mark in marks)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, text, update
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl.errors import StateError
@@ -93,6 +93,8 @@ class Store:
     ) -> None:
         """Marks a step as running over a snapshot, with its lanes at their start."""
         with self._transaction() as connection:
+            here = (tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+            connection.execute(delete(tables.lane).where(*here))
             connection.execute(
                 _step(run_id, number).values(
                     status="running",
@@ -139,6 +141,12 @@ class Store:
             )
 
     # ---- reading
+
+    def has_sent(self, run_id: str) -> bool:
+        """Whether a lane of the run has ever announced a row."""
+        announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
+        with self._transaction() as connection:
+            return connection.execute(select(tables.lane.c.lane).where(*announced).limit(1)).first() is not None
 
     def unfinished(self, job: str) -> RunRecord | None:
         """The job's newest run, when it can be resumed."""

@@ -37,6 +37,12 @@ REASONS: dict[str, str] = {
     "timestamp_out_of_range": "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
     "value_too_long": "the value is over 1,000 bytes",
     "number_not_finite": "NaN or infinity, which JSON cannot say",
+    "cast_failed": "`cast` cannot read it as that type",
+    "json_unreadable": "`json` cannot read it as JSON",
+    "map_unmatched": "`map` lists no such value, and has no default",
+    "not_a_number": "not a number, or one too large to be exact",
+    "slug_empty": "no letter or digit is left for a slug",
+    "timestamp_unreadable": "no time in a form that `timestamp` reads, or one that its zone had twice or never",
     "item_too_large": f"the item is over {MAX_ITEM_BYTES:,} bytes",
 }
 
