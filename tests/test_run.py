@@ -444,6 +444,19 @@ def test_a_run_does_not_go_on_with_what_has_changed_since_it_began(
     assert set(arrived(sandbox, rows).values()) == {1}
 
 
+def test_a_job_that_is_mended_before_anything_was_sent_just_runs(sandbox: Sandbox) -> None:
+    rows = shop()
+    mapping = MAPPINGS["people.yaml"]
+    wrong = mapping | {"attributes": {"note": {"column": "no_such_column"}}}
+    Path("people.yaml").write_text(json.dumps(wrong))
+    with pytest.raises(SourceError, match="the source has no column 'no_such_column'"):
+        run(job_for(sandbox))
+    Path("people.yaml").write_text(json.dumps(mapping))
+    _edit_a_cell()
+    assert run(job_for(sandbox)).exit_code == 0
+    assert set(arrived(sandbox, rows).values()) == {1}
+
+
 @pytest.mark.fault("S3")
 def test_a_run_does_not_go_on_with_another_limit_other_steps_or_another_destination(sandbox: Sandbox) -> None:
     shop()
