@@ -96,3 +96,11 @@ def test_the_environment_is_read_in_config_and_at_the_door_only() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
     assert readers <= {"config", "cli"}
+
+
+@pytest.mark.fault("P13")
+def test_nothing_forks_once_polars_may_have_run() -> None:
+    forks = {"os.fork", "os.forkpty", "multiprocessing", "subprocess", "pty", "concurrent.futures.process"}
+    found = [f"{path.name}:{line} imports {name}" for path in FILES for line, name in imports_of(path) if name in forks]
+    called = [path.name for path in FILES if "os.fork" in path.read_text() or "ProcessPool" in path.read_text()]
+    assert found + called == []

@@ -96,6 +96,7 @@ def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_o
     ]
 
 
+@pytest.mark.fault("N22")
 def test_one_batch_a_lane_is_in_flight(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(latency_s=0.05))
     commits = Commits()
