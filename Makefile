@@ -19,6 +19,7 @@ demo: .venv/done ## run a real job against the embedded sandbox, and show its re
 	$(BIN)/cio-etl check jobs/demo.yaml
 	@# 3: done, some rows rejected. The demo's data has the dirt of real exports.
 	$(BIN)/cio-etl run jobs/demo.yaml --sandbox || test $$? -eq 3
+	@echo "next       jobs/demo.yaml and mappings/ are what ran; your own file: README.md, Five minutes with your own CSV file"
 
 lint: .venv/done ## ruff and mypy
 	$(BIN)/ruff check .

@@ -116,7 +116,7 @@ def test_requests_are_the_bodies_that_lanes_would_send(lanes: int) -> None:
         (MaxRejects(rows=5), 3, None),
         (MaxRejects(rows=4), 4, "a run would stop in step people: more than max_rejects allows"),
         (MaxRejects(share=0.625), 3, None),
-        (MaxRejects(share=0.62), 4, "a run would stop in step people: more than max_rejects allows"),
+        (MaxRejects(share=0.5), 4, "a run would stop in step people: more than max_rejects allows"),
     ],
 )
 def test_too_many_rejects_are_told_as_a_run_would_end(allowed: MaxRejects, exit_code: int, reason: str | None) -> None:
