@@ -27,7 +27,7 @@ from etl.model import Batch, Destination, LaneMark, Reject, Retry, Verdict
 log = structlog.get_logger()
 
 FRAMES_AHEAD = 2  # lists of batches that may wait for a lane
-NEXT_BATCH_S = 0.02  # what an acknowledgement waits for the next announcement, to share its commit
+NEXT_BATCH_S = 0.25  # an acknowledgement waits so long for the next announcement, to share its commit
 ABANDONED_S = 0.5  # after a second signal: long enough for acknowledgements that are in to be committed
 WORTH_A_WARNING_S = 10.0  # shorter waits are the weather; the report counts them
 
