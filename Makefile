@@ -41,7 +41,7 @@ bench: .venv/done .venv-bench/done ## the whole command beside what else a user 
 	$(BIN)/python -m tests.benchmarks.run
 
 lock: ## pin every dependency anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o constraints.txt
 
 clean: ## remove what was built
 	rm -rf .venv .venv-bench .etl .pytest_cache .mypy_cache .ruff_cache

@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 from rich.console import Console
 
-from etl.errors import ConfigError, EtlError, Problem
+from etl.errors import ConfigError, CredentialsRefused, EtlError, Problem
 from etl.model import Job, Report
 from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
 
@@ -32,6 +32,8 @@ Exit codes:
   4  too many rejects; stopped        77  credentials refused
   130, 143  stopped by a signal       78  job file wrong, or changed since the run began
 """
+
+log = structlog.get_logger()
 
 JOB = click.argument("job", type=click.Path(path_type=Path))
 STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
@@ -74,7 +76,14 @@ def run(
     with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
         options = Options(limit, restart or sandbox, grace)
         try:
-            report = run_job(target, options, command, signals, progress)
+            try:
+                report = run_job(target, options, command, signals, progress)
+            except CredentialsRefused:
+                renewed = loaded if sandbox else _loaded(job, steps, secrets=True)
+                if renewed.destination == loaded.destination:
+                    raise
+                log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
+                report = run_job(renewed, replace(options, restart=False), command, signals, progress)
         except EtlError as error:
             if error.resumable:
                 error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -418,3 +419,30 @@ def test_a_reader_who_leaves_early_is_no_failure(job: str, tmp_path: Path) -> No
     os.close(write_end)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.fault("N10")
+def test_a_key_that_was_renewed_in_its_file_is_read_again_once_and_the_run_goes_on(sandbox: Sandbox, job: str) -> None:
+    Path("key").write_text("sandbox\n")
+    Path(job).write_text(Path(job).read_text().replace(f"${{{API_KEY}}}", f"${{file:{Path('key').absolute()}}}"))
+    sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="renewed", latency_s=0.3))
+
+    def renew() -> None:
+        while sandbox.stats()["requests"] < 1:
+            threading.Event().wait(0.01)
+        Path("key").write_text("renewed\n")
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    assert main(["run", job]) == 3
+    renewing.join()
+    assert sandbox.stats()["answers"]["401"] >= 1
+    assert {person.attributes["name"] for person in sandbox.people.everybody()} == {"Zoë", "Mia"}
+
+
+@pytest.mark.fault("N10")
+def test_a_key_that_is_refused_and_not_renewed_is_tried_no_further(sandbox: Sandbox, job: str) -> None:
+    sandbox.set_faults(Faults(key_revoked_after=0))
+    assert main(["run", job]) == 77
+    assert list(sandbox.people.everybody()) == []
+    assert sandbox.stats()["requests"] <= 2

@@ -37,7 +37,6 @@ ROOMS_OF_LIBRARIES = {
     "ruamel": {"config"},
     "rich": {"report", "cli", "status"},
     "click": {"cli", "status"},
-    "zstandard": {"extract"},
     "airflow": set(),
 }
 
