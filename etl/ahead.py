@@ -17,7 +17,8 @@ MAPPERS = min(4, os.cpu_count() or 1)  # polars lets go of the interpreter; more
 def ahead(function: Callable[[A], B], frames: Iterable[A], mappers: int = MAPPERS) -> Iterator[B]:
     """`function` of each frame, in order; at most `mappers` of them are made or held at a time.
 
-    What `function` or `frames` raises is raised here, in its place in the order. Left early, it waits for what is made.
+    What `function` raises is raised here in its place, what `frames` raises at once. Left early, it waits for what is
+    being made.
     """
     with ThreadPoolExecutor(mappers, thread_name_prefix="mapper") as pool:
         made: deque[Future[B]] = deque()
