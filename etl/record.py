@@ -107,13 +107,16 @@ def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list
     counts = store.reject_counts(run_id, number)
     positions = sorted({position for count in counts for position in count.first})
     try:
-        places = {
-            position: f"{file}:{line}"
-            for position, (file, line) in zip(positions, snapshot.locate(positions), strict=True)
-        }
+        places = places_of(snapshot, positions)
     except EtlError:  # the file went away meanwhile, and the run has stopped for that
         places = {position: f"row {position + 1}" for position in positions}
     return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]
+
+
+def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
+    """Each position's `file:line`, as a person looks for it."""
+    located = zip(positions, snapshot.locate(positions), strict=True)
+    return {position: f"{file}:{line}" for position, (file, line) in located}
 
 
 @contextmanager

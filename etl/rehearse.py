@@ -17,6 +17,7 @@ from etl.errors import EtlError, Problem
 from etl.extract import open_source
 from etl.load import Packer
 from etl.model import FAULT, POSITION, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
+from etl.record import places_of
 from etl.run import limited, prepare
 from etl.transform import compile_mapping, gather
 
@@ -93,7 +94,7 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
         .sort("rows", "reason", "field", descending=[True, False, False])
     )
     positions = sorted({position for first in total["first"].to_list() for position in first})
-    places = dict(zip(positions, (f"{file}:{line}" for file, line in snapshot.locate(positions)), strict=True))
+    places = places_of(snapshot, positions)
     return [
         RejectCount(reason, field, rows, tuple(places[position] for position in first))
         for reason, field, rows, first in total.iter_rows()

@@ -43,15 +43,12 @@ def runs_status(folder: Path, as_json: bool) -> None:
 
 def job_status(job: Job, command: str, as_json: bool) -> None:
     """Prints the job's newest run, and what `command` would do."""
-    if not (job.state / "state.db").exists():
+    store = state.open_store(job.state) if (job.state / "state.db").exists() else None  # asking makes no state
+    newest = None if store is None else next(iter(store.runs(job.name, limit=1)), None)
+    if store is None or newest is None:
         say("null" if as_json else f"{job.name} has never run; `{command}` starts it")
         return
     held = state.running(job.state, job.name)
-    store = state.open_store(job.state)
-    newest = next(iter(store.runs(job.name, limit=1)), None)
-    if newest is None:
-        say("null" if as_json else f"{job.name} has never run; `{command}` starts it")
-        return
     report = state.account(store, newest, command)
     if as_json:
         say(json.dumps({**content(report), "held": held}, ensure_ascii=False))

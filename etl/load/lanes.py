@@ -151,19 +151,17 @@ class Lanes:
                     break
                 mark, rejects = settled or (lane.mark, ())
                 self._save(lane, replace(mark, sending_through=max(batch.through, mark.sending_through)), rejects)
-                settled = None
                 settled = self._settle(lane, batch, wire, mark.sending_through)
         if settled is not None:
             self._save(lane, *settled)
 
     def _next(self, lane: Lane, hurry: bool) -> list[Batch] | None:
         """The lane's next batches; None at the end; [] when there are none yet and an acknowledgement waits."""
-        began = time.monotonic()
         while not self._draining.is_set():
             try:
                 return lane.waiting.get(timeout=NEXT_BATCH_S if hurry else 0.1)
             except queue.Empty:
-                if hurry and time.monotonic() - began >= NEXT_BATCH_S:
+                if hurry:
                     return []
         return None
 
