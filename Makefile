@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint kill-test bench lock clean
+.PHONY: help demo test lint kill-test bench bench-extract lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 .venv/done: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=") if sys.version_info < (3, 11) else 0'
@@ -40,8 +40,15 @@ kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 min
 bench: .venv/done .venv-bench/done ## the whole command beside what else a user could take, in ratios
 	$(BIN)/python -m tests.benchmarks.run
 
+bench-extract: .venv/done .venv-bench/done ## how fast databases are read, beside what else one could take, in ratios
+	$(BIN)/python -m tests.benchmarks.extract
+
+# What the tests read from: real databases and stores, and the files of other tools.
+TESTED := postgres mysql duckdb storage aws delta iceberg excel
+
 lock: ## pin every dependency anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev pyproject.toml -o constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev \
+		$(TESTED:%=--extra %) pyproject.toml -o constraints.txt
 
 clean: ## remove what was built
 	rm -rf .venv .venv-bench .etl .pytest_cache .mypy_cache .ruff_cache

@@ -6,6 +6,7 @@ What every room speaks:
 
     errors.py       every way to fail, who must act, and the exit code
     model.py        the words: frozen records that pass from one room to another
+    sources.py      those of where rows come from
 
 Decisions, without effects:
 
@@ -14,7 +15,7 @@ Decisions, without effects:
 The edges. They do not import each other:
 
     config/         YAML to a checked job, every fault at once, with file and line
-    extract/        CSV and Parquet files as one unchanging, row-numbered snapshot
+    extract/        files, databases, object stores: rows as one unchanging, row-numbered snapshot
     load/           items to bodies to answers: packing, lanes, pace, retries, verdicts
     state/          what survives a kill: runs, lane marks, rejects; one run of a job at a time
     report/         what people read: the terminal, report.json, progress
@@ -25,11 +26,14 @@ What the straight line uses of its own:
     ahead.py        frames mapped a few ahead, on all cores, in order
     signals.py      the first signal drains, the second stops
     resume.py       which run to go on with, or what has changed since it began
+    since.py        where a step's source begins in this run, and whether its columns are what they were
     record.py       what is written down of a run and its steps, however they end
 
 Beside the straight line, and the door:
 
     rehearse.py     what a run would do: `validate`, `preview`, the examples of `check`
+    propose/        what a source seems to hold: `init` writes a job and a mapping for it
+    doctor/         what of all that a run needs works and what does not: `doctor`
     rejects.py      rejected rows with their reasons, written to a file
     status.py       where runs stand, and what the next `run` would do
     demo.py         the files that `make demo` loads

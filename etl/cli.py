@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
 
 EXIT_CODES = """\b
 Exit codes:
-  0  every row accepted               65  source unreadable, damaged or changed underneath
+  0  every row accepted               65  source unreadable, out of reach, damaged or changed
   1  a bug of ours; state intact      69  Customer.io out of reach; run again to go on
   2  wrong command line               74  state or disk failed; mend it and run again
   3  done, some rows rejected         75  another run holds this job
@@ -35,8 +36,14 @@ Exit codes:
 
 log = structlog.get_logger()
 
+PROPOSAL_ROWS = 200_000  # that `init` takes from a source which has to be copied
+
 JOB = click.argument("job", type=click.Path(path_type=Path))
 STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
+FULL_REFRESH = click.option("--full-refresh", is_flag=True, help="Read everything that is newer than `start`, again.")
+WATERMARK = click.option(
+    "--watermark", metavar="VALUE", help="Read from this value on, instead of the last run's mark."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 
 
@@ -55,26 +62,44 @@ def cli(log_format: str, debug: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
 @click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
 @click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
+@FULL_REFRESH
+@WATERMARK
+@click.option("--accept-drift", is_flag=True, help="Take columns whose kind has changed since the last run.")
 @click.option(
     "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
 )
 @JSON
 def run(
-    job: Path, steps: tuple[str, ...], limit: int | None, restart: bool, sandbox: bool, grace: float, as_json: bool
+    job: Path,
+    steps: tuple[str, ...],
+    limit: int | None,
+    restart: bool,
+    sandbox: bool,
+    full_refresh: bool,
+    watermark: str | None,
+    accept_drift: bool,
+    grace: float,
+    as_json: bool,
 ) -> None:
     """Run JOB, or go on with its unfinished run."""
     from etl.record import run_folder
     from etl.report import Progress
+    from etl.resume import FULL_REFRESH as FULL
     from etl.resume import Options
     from etl.run import run_job
     from etl.signals import Signals
 
     loaded = _loaded(job, steps, secrets=not sandbox)
-    command = _command("run", job, *(f"--step={name}" for name in steps), *([f"--limit={limit}"] if limit else []))
+    since = _since(full_refresh, watermark)
+    flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
+    flags += ["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else []
+    command = _command("run", job, *flags)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
     with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
-        options = Options(limit, restart or sandbox, grace)
+        if sandbox and since is None:
+            since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
+        options = Options(limit, restart or sandbox, grace, since, accept_drift)
         try:
             try:
                 report = run_job(target, options, command, signals, progress)
@@ -96,13 +121,18 @@ def run(
 @JOB
 @STEP
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
+@FULL_REFRESH
+@WATERMARK
 @JSON
-def validate(job: Path, steps: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+def validate(
+    job: Path, steps: tuple[str, ...], limit: int | None, full_refresh: bool, watermark: str | None, as_json: bool
+) -> None:
     """Dry run: read, map, check and pack every row of JOB; send nothing."""
     from etl.rehearse import validate as rehearse
+    from etl.since import left_by
 
     loaded = _loaded(job, steps, secrets=False)
-    report = rehearse(loaded, loaded.steps, limit)
+    report = rehearse(loaded, loaded.steps, limit, left_by(loaded), _since(full_refresh, watermark))
     _show(report, as_json, {})
     raise SystemExit(report.exit_code)
 
@@ -117,7 +147,7 @@ def check(jobs: tuple[Path, ...]) -> None:
     problems: list[Problem] = []
     for path in jobs:
         try:
-            loaded = load_job(path, secrets=False)
+            loaded = load_job(path, secrets=False, sources=False)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -127,6 +157,18 @@ def check(jobs: tuple[Path, ...]) -> None:
         say(f"{path}: {len(loaded.steps)} steps, {len(mappings)} mappings, {examples} examples")
     if problems:
         raise ConfigError(dict.fromkeys(problems))
+
+
+@cli.command()
+@JOB
+@JSON
+def doctor(job: Path, as_json: bool) -> None:
+    """Try all that a run of JOB needs, from its keys to its sources, and say what to do about what is wrong."""
+    from etl.doctor import examine, exit_code, show
+
+    findings = examine(job, _command("run", job))
+    show(findings, as_json)
+    raise SystemExit(exit_code(findings))
 
 
 @cli.command()
@@ -156,7 +198,7 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
     from etl.status import job_status, runs_status
 
     if job is not None:
-        loaded = load_job(job, secrets=False)
+        loaded = load_job(job, secrets=False, sources=False)
         job_status(loaded, _command("run", job), as_json)
     else:
         runs_status(state or Path(os.environ.get("ETL_STATE", ".etl")), as_json)
@@ -178,7 +220,7 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
         raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
     loaded = None
     with contextlib.suppress(ConfigError):
-        loaded = load_job(Path(found.job_file), secrets=False)
+        loaded = load_job(Path(found.job_file), secrets=False, sources=False)
     rows, notes = rejected_rows(store, found, loaded)
     try:
         export(rows, out)
@@ -187,6 +229,31 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
     for note in notes:
         say(note, err=True)
     say(f"{rows.height} rejected rows in {out}")
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table.")
+@click.option("--query-file", metavar="FILE", help="SOURCE is a database's address; read what this query gives.")
+@click.option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")
+@click.option("--name", help="The job's name. [default: the file's or table's]")
+def init(source: str, table: str | None, query_file: str | None, sheet: str | None, name: str | None) -> None:
+    """Propose a job and a mapping for SOURCE, a file or a database, with the evidence in comments."""
+    from etl.config import load_source, source_section
+    from etl.extract import open_source
+    from etl.propose import csv_settings, name_from, propose, written
+    from etl.sources import Staging
+
+    section = source_section(source, table=table, query_file=query_file, sheet=sheet)
+    if section.keys() == {"csv"} and Path(source).is_file():
+        section |= csv_settings(Path(source))
+    subject = table or Path(query_file or source.partition("?")[0]).name.partition(".")[0]
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = open_source(load_source(section), Staging(Path(stage), rows=PROPOSAL_ROWS))
+        proposal = propose(snapshot, section, name or name_from(subject))
+    written(proposal)
+    for line in proposal.summary:
+        say(line)
 
 
 @cli.command()
@@ -237,6 +304,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("run the same command again to go on, and please report this line", err=True)
         return 1
     return 0
+
+
+def _since(full_refresh: bool, watermark: str | None) -> str | None:
+    from etl.resume import FULL_REFRESH as FULL
+
+    if full_refresh and watermark is not None:
+        raise click.UsageError("--full-refresh reads everything, --watermark from a value on; give one of the two")
+    return FULL if full_refresh else watermark
 
 
 def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:

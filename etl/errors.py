@@ -4,6 +4,8 @@
     ├── ConfigError          author of the YAML      78
     ├── ChangedSinceStart    author of the YAML      78
     ├── SourceError          owner of the data       65
+    ├── SourceUnreachable    owner of the data       65
+    ├── SourceRefused        keeper of the keys      77
     ├── TooManyRejects       owner of the data        4
     ├── CredentialsRefused   keeper of the keys      77
     ├── WrongDestination     keeper of the keys      78
@@ -73,6 +75,20 @@ class SourceError(EtlError):
     """{place}: {what}"""
 
     exit_code = 65
+    resumable = True
+
+
+class SourceUnreachable(EtlError):
+    """{place} is out of reach: {what}"""
+
+    exit_code = 65
+    resumable = True
+
+
+class SourceRefused(EtlError):
+    """{place} refused the user or the password"""
+
+    exit_code = 77
     resumable = True
 
 

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import SecretStr
 
+from etl.sources import Mark, Source
+
 # ---------------------------------------------------------------- what the user asks for: YAML, read by config/
 
 IdentifierKind = Literal["id", "email", "phone", "cio_id"]
@@ -78,27 +80,6 @@ class Mapping:
 
 
 @dataclass(frozen=True, slots=True)
-class CsvSource:
-    """CSV files: text only, no inference. Paths may be globs; files are read in sorted order."""
-
-    paths: tuple[str, ...]
-    separator: str = ","
-    encoding: str = "utf-8"
-    quote: str | None = '"'
-    null_values: tuple[str, ...] = ("",)
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetSource:
-    """Parquet files. Paths may be globs; files are read in sorted order and must have the same columns."""
-
-    paths: tuple[str, ...]
-
-
-Source = CsvSource | ParquetSource
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """One source through one mapping. A list of mappings is as many steps, in that order, named step/mapping."""
 
@@ -150,6 +131,7 @@ class Job:
     state: Path
     max_rejects: MaxRejects = MaxRejects(share=0.01)
     schedule: str | None = None
+    keep_snapshots: bool = False  # staged rows stay when the run has finished
 
 
 # ---------------------------------------------------------------- rows in: made by extract/
@@ -183,6 +165,9 @@ class Snapshot:
     schema: pl.Schema  # of the source's own columns
     read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
     locate: Callable[[Sequence[int]], list[tuple[str, int]]]
+    json: frozenset[str] = frozenset()  # text columns that the source says are JSON
+    copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
+    mark: Mark | None = None  # of an incremental source: where the next run begins, once these rows are settled
 
 
 # ---------------------------------------------------------------- rows mapped: made by transform/

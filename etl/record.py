@@ -16,8 +16,9 @@ from etl.errors import EtlError, TooManyRejects
 from etl.load import Pace
 from etl.model import Destination, Job, LaneMark, Reject, RejectCount, Report, Snapshot
 from etl.report import Progress, write_report
+from etl.resume import Options
 from etl.signals import Signals
-from etl.state import RunRecord, StepRecord, Store
+from etl.state import Left, RunRecord, StepRecord, Store
 
 log = structlog.get_logger()
 
@@ -35,11 +36,16 @@ class Line:
     pace: Pace
     signals: Signals
     progress: Progress
-    grace_s: float
+    options: Options
 
     @property
     def folder(self) -> Path:
         return run_folder(self.job, self.run.run_id)
+
+    @property
+    def stage(self) -> Path:
+        """Where this run's sources are copied to, those that cannot be read twice."""
+        return self.folder / "stage"
 
 
 def run_folder(job: Job, run_id: str) -> Path:
@@ -78,8 +84,11 @@ def bounded(line: Line, number: int, marks: Sequence[LaneMark], rows: int) -> Co
 
 
 @contextmanager
-def left(line: Line, record: StepRecord, snapshot: Snapshot) -> Iterator[Callable[[int], int]]:
-    """Notes, however the block is left, how many rows the step has read (as last told), its time and its rejects."""
+def left(line: Line, record: StepRecord, snapshot: Snapshot, leaves: Left) -> Iterator[Callable[[int], int]]:
+    """Notes, however the block is left, how many rows the step has read (as last told), its time and its rejects.
+
+    When the block ends well the step is finished, and `leaves` is noted for the next run.
+    """
     began, read, finished = time.monotonic(), record.rows_read, False
 
     def note(rows_read: int) -> int:
@@ -99,6 +108,7 @@ def left(line: Line, record: StepRecord, snapshot: Snapshot) -> Iterator[Callabl
             rows_read=read,
             seconds=time.monotonic() - began,
             rejects=rejects,
+            left=leaves,
         )
 
 
@@ -127,7 +137,8 @@ def accounted(line: Line, command: str) -> Iterator[None]:
         yield
         rejected = any(mark.rejected for step in store.steps(run_id) for mark in store.lane_marks(run_id, step.number))
         store.end(run_id, "finished", 3 if rejected else 0, None)
-        shutil.rmtree(line.folder / "stage", ignore_errors=True)
+        if not line.job.keep_snapshots:
+            shutil.rmtree(line.stage, ignore_errors=True)
     except EtlError as error:
         store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
         raise

@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,24 @@ from etl.load import Packer
 from etl.model import FAULT, POSITION, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
 from etl.record import places_of
 from etl.run import limited, prepare
+from etl.since import staging
+from etl.state import Left
 from etl.transform import compile_mapping, gather
 
+EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
-def validate(job: Job, steps: Sequence[Step], limit: int | None) -> Report:
+
+def validate(
+    job: Job, steps: Sequence[Step], limit: int | None, left: MappingOf[str, Left], since: str | None = None
+) -> Report:
     """The report that a run over these steps would begin with: what is rejected, how many requests and bytes go out.
+
+    `left` is what the last finished run left of each step, by name.
 
     Customer.io may reject rows of its own accord; that only a run can tell. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    reports = tuple(_validate_step(job, step, limit) for step in steps)
+    reports = tuple(_validate_step(job, step, limit, left.get(step.name, Left()), since) for step in steps)
     too_many = [step for step in reports if step.rejected > job.max_rejects.limit(step.rows_read)]
     return Report(
         run_id="validation",
@@ -42,11 +51,11 @@ def validate(job: Job, steps: Sequence[Step], limit: int | None) -> Report:
     )
 
 
-def _validate_step(job: Job, step: Step, limit: int | None) -> StepReport:
+def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: str | None) -> StepReport:
     began = time.monotonic()
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_source(step.source, stage=Path(stage)), limit)
+        snapshot = limited(open_source(step.source, staging(Path(stage), step, left, since, rows=limit)), limit)
         compiled = prepare(step, snapshot, lanes)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1))
         rows_read = accepted = batches = sent = 0
@@ -104,7 +113,8 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
 def preview(step: Step, rows: int) -> Iterator[dict[str, Any]]:
     """The first rows of a step: each one's row number, and its payload, or why there is none."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = open_source(step.source, stage=Path(stage))
+        how = staging(Path(stage), step, Left(), rows=max(rows, EVIDENCE_ROWS))
+        snapshot = open_source(step.source, how)
         compiled = prepare(step, snapshot, 1)  # all rows have a say in how the first are read: a run would hear them
         for frame in limited(snapshot, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():

@@ -11,8 +11,10 @@ from typing import BinaryIO
 import polars as pl
 
 from etl.errors import EtlError, SourceError
-from etl.extract import open_source
-from etl.model import POSITION, Job, Step
+from etl.extract import open_source, open_staged
+from etl.model import POSITION, Job, Snapshot, Step
+from etl.record import run_folder
+from etl.sources import DeltaSource, IcebergSource, SqlSource, Staging
 from etl.state import RunRecord, StepRecord, Store
 
 _FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet would run (OWASP: CSV injection)
@@ -30,7 +32,9 @@ def rejected_rows(store: Store, run: RunRecord, job: Job | None) -> tuple[pl.Dat
         if rejects.is_empty():
             continue
         try:
-            rows = _with_rows(rejects, record, _step_of(job, record.name))
+            step = _step_of(job, record.name)
+            kept = None if job is None else run_folder(job, run.run_id) / "stage"
+            rows = _with_rows(rejects, record, step, kept)
         except EtlError as error:
             notes.append(f"step {record.name}: without the source's columns, since {error}")
             rows = rejects.with_columns(
@@ -52,9 +56,10 @@ def _step_of(job: Job | None, name: str) -> Step:
     return found
 
 
-def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step) -> pl.DataFrame:
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = open_source(step.source, stage=Path(stage))
+def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step, kept: Path | None) -> pl.DataFrame:
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+        stage = kept if kept is not None and kept.is_dir() else Path(folder)
+        snapshot = _snapshot(step, record, stage)
         if snapshot.fingerprint != record.fingerprint:
             raise SourceError(place=step.name, what="the source has changed since")
         positions = rejects["position"].unique().sort()
@@ -70,6 +75,19 @@ def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step) -> pl.Data
         )
     taken = {name: f"source.{name}" for name in rows.columns if name in ("step", *_HEAD)}
     return rejects.join(places, on="position").join(rows.rename(taken), on="position", maintain_order="left")
+
+
+def _snapshot(step: Step, record: StepRecord, stage: Path) -> Snapshot:
+    """The rows that the step had: a source that was copied is not asked again, it might answer otherwise."""
+    if not isinstance(step.source, SqlSource | DeltaSource | IcebergSource):
+        return open_source(step.source, Staging(stage))
+    if not record.files:
+        raise SourceError(place=step.name, what="its rows were never staged")
+    try:
+        return open_staged(Path(record.files[0].path).parent)
+    except SourceError:
+        what = "the staged rows are removed when a run has finished, unless the job says keep_snapshots: true"
+        raise SourceError(place=step.name, what=what) from None
 
 
 def _until(frames: Iterator[pl.DataFrame], last: int) -> Iterator[pl.DataFrame]:

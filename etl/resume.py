@@ -19,6 +19,9 @@ log = structlog.get_logger()
 REMEDY = "undo the change and run the same command again, or give the run up and start anew with --restart"
 
 
+FULL_REFRESH = "full refresh"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line says of one run."""
@@ -26,6 +29,8 @@ class Options:
     limit: int | None = None  # rows of each step
     restart: bool = False
     grace_s: float = 20.0  # for what is under way when a signal comes
+    since: str | None = None  # FULL_REFRESH, or the watermark to begin at; None: where the last finished run left off
+    accept_drift: bool = False  # columns may be of other kinds than they were in the last run
 
 
 def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
@@ -37,7 +42,7 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
         unfinished = None
     if unfinished is None:
         return _begun(store, job, options)
-    if changes := changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit):
+    if changes := changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since):
         if store.has_sent(unfinished.run_id):
             raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
         store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "mended before anything had been sent")
@@ -62,6 +67,7 @@ def _begun(store: Store, job: Job, options: Options) -> RunRecord:
         lane_hash=LANE_HASH,
         row_limit=options.limit,
         destination=job.destination.base_url,
+        since=options.since,
     )
     store.begin(run, [(step.name, canonical(step.mapping)) for step in job.steps])
     log.info("run_started", run_id=run.run_id)
@@ -76,7 +82,9 @@ def _unused(store: Store, run_id: str) -> str:
     return found
 
 
-def changes_since(run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None) -> list[str]:
+def changes_since(
+    run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None, since: str | None = None
+) -> list[str]:
     """What of the job is not as it was when the run began, so far as its rows or their place would be others."""
     changes = []
     if [step.name for step in steps] != [step.name for step in job.steps]:
@@ -89,9 +97,17 @@ def changes_since(run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: 
         changes.append(f"it went to {run.destination}, and now would to {job.destination.base_url}")
     if run.row_limit != limit:
         changes.append(f"--limit was {run.row_limit or 'not given'}, and now is {limit or 'not given'}")
+    if since is not None and run.since != since:  # what is not said stays as the run began: it may go on from cron
+        changes.append(f"it began {_beginning(run.since)}, and now would {_beginning(since)}")
     if run.lane_hash != LANE_HASH:
         changes.append(f"its rows were shared out by {run.lane_hash}, and now would be by {LANE_HASH}")
     return changes
+
+
+def _beginning(since: str | None) -> str:
+    if since is None:
+        return "where the last run left off"
+    return "with --full-refresh" if since == FULL_REFRESH else "with another --watermark"
 
 
 def source_changes(record: StepRecord, snapshot: Snapshot) -> str | None:

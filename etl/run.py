@@ -26,8 +26,9 @@ from etl.record import Line, accounted, bounded, left, report_of
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
 from etl.signals import Signals
-from etl.state import StepRecord
-from etl.transform import Compiled, compile_mapping, gather
+from etl.since import check_drift, forgotten_unless_fit, kinds, staging
+from etl.state import Left, StepRecord
+from etl.transform import Compiled, compile_mapping, gather, with_json
 
 log = structlog.get_logger()
 
@@ -45,7 +46,7 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
         try:
             run = begin_or_resume(store, job, options)
             pace = Pace(destination.requests_per_second, time.monotonic)
-            line = Line(job, run, store, destination, pace, signals, progress, options.grace_s)
+            line = Line(job, run, store, destination, pace, signals, progress, options)
             with accounted(line, command):
                 for step, record in zip(job.steps, store.steps(run.run_id), strict=True):
                     if record.status != "finished":
@@ -57,19 +58,27 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 
 def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     store, run_id, number = line.store, line.run.run_id, record.number
-    snapshot = limited(open_source(step.source, stage=line.folder / "stage"), line.run.row_limit)
-    marks = store.lane_marks(run_id, number)
-    if all(mark.sending_through < 0 for mark in marks):  # none of its rows has been under way yet
+    begun = any(mark.sending_through >= 0 for mark in store.lane_marks(run_id, number))
+    before = store.left(line.job.name, step.name)
+    with line.progress.staging(step.name) as told:
+        limit = line.run.row_limit
+        how = staging(line.stage, step, before, line.run.since, rows=limit, told=told, may_read=not begun)
+        snapshot = limited(open_source(step.source, how), limit)
+    if not begun:  # none of its rows has been under way yet
         store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes)
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
-    compiled = prepare(step, snapshot, line.run.lanes)
+    leaves = Left(before.mark if limit else snapshot.mark or before.mark, kinds(snapshot.schema))
+    with forgotten_unless_fit(snapshot, begun):
+        compiled = prepare(step, snapshot, line.run.lanes)
+        if not line.options.accept_drift:
+            check_drift(step, before.columns, leaves.columns, compiled.columns)
     marks = store.lane_marks(run_id, number)
     packer = Packer(line.destination.max_batch_bytes, np.array([mark.acked_through for mark in marks]))
     commit = bounded(line, number, marks, snapshot.rows)
-    lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.grace_s)
+    lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.options.grace_s)
     rows_read = start = min(mark.acked_through for mark in marks) + 1
-    with left(line, record, snapshot) as note:
+    with left(line, record, snapshot, leaves) as note:
         with (
             line.signals.draining(lanes.drain),
             line.progress.step(step.name, snapshot.rows, lambda: lanes.marks),
@@ -90,8 +99,9 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
 
 def prepare(step: Step, snapshot: Snapshot, lanes: int) -> Compiled:
     """The step's mapping, ready for the snapshot's frames."""
-    known = gather(step.mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
-    return compile_mapping(step.mapping, snapshot.schema, known, snapshot.fingerprint, lanes)
+    mapping = with_json(step.mapping, snapshot.json)
+    known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
+    return compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes)
 
 
 def chosen(job: Job, names: Sequence[str]) -> tuple[Step, ...]:

@@ -53,10 +53,11 @@ def job_status(job: Job, command: str, as_json: bool) -> None:
     if as_json:
         say(json.dumps({**content(report), "held": held}, ensure_ascii=False))
         return
-    show(report, Screen(), REASONS, {"next": _next(store, job, newest, held, command)})
+    show(report, Screen(), REASONS, {"next": next_step(store, job, newest, held, command)})
 
 
-def _next(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:
+def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:
+    """What `command` would do, now that the job's newest run is this one; `held`: a process is at work on it."""
     if held:
         return "a process is at work on it now; `run` would exit 75"
     if run.status not in state.RESUMABLE:

@@ -1,4 +1,4 @@
-"""What every test has: an environment of its own, and a local Customer.io when it asks for one."""
+"""What every test has: an environment of its own, and a local Customer.io or a database when it asks for one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import databases
 import pytest
 import structlog
+from sqlalchemy import URL
 
 from etl.sandbox import Sandbox
 
@@ -16,7 +18,8 @@ from etl.sandbox import Sandbox
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No credentials, proxies or state folders of whoever runs the tests; each in a folder of its own."""
     for name in os.environ:
-        if name.startswith(("CUSTOMERIO_", "ETL_")) or name.lower().endswith("_proxy"):
+        theirs = name.startswith(("CUSTOMERIO_", "ETL_")) or name.lower().endswith("_proxy")
+        if theirs or (name.startswith("PG") and name != "PG_URL"):  # libpq reads PGPASSWORD, PGSSLMODE …
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -31,3 +34,29 @@ def quiet_log() -> Iterator[list[structlog.typing.EventDict]]:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[URL]:
+    with databases.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[URL]:
+    with databases.mariadb() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres(postgresql_server: URL) -> Iterator[databases.Database]:
+    """An empty database of a real PostgreSQL."""
+    with databases.own_database(postgresql_server) as database:
+        yield database
+
+
+@pytest.fixture
+def mariadb(mariadb_server: URL) -> Iterator[databases.Database]:
+    """An empty database of a real MariaDB or MySQL."""
+    with databases.own_database(mariadb_server) as database:
+        yield database

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -446,3 +448,55 @@ def test_a_key_that_is_refused_and_not_renewed_is_tried_no_further(sandbox: Sand
     assert main(["run", job]) == 77
     assert list(sandbox.people.everybody()) == []
     assert sandbox.stats()["requests"] <= 2
+
+
+# ---------------------------------------------------------------- init
+
+
+def test_init_proposes_a_job_and_a_mapping_that_check_and_validate_take(capsys: Captured) -> None:
+    Path("people.csv").write_text(
+        "customer_no;mail;joined\n00042;a@example.com;2024-03-10\n00043;b@example.com;2024-03-11\n"
+    )
+    assert main(["init", "people.csv"]) == 0
+    assert "customer_no" in capsys.readouterr().out
+    assert "separator" in Path("jobs/people.yaml").read_text()
+    assert main(["check", "jobs/people.yaml"]) == 0
+    assert main(["validate", "jobs/people.yaml"]) == 0
+    assert "a@example.com" not in Path("jobs/people.yaml").read_text() + Path("mappings/people.yaml").read_text()
+    capsys.readouterr()
+    assert main(["init", "people.csv"]) == 78
+    assert "jobs/people.yaml" in capsys.readouterr().err
+
+
+def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect("shop.db")) as database:
+        database.executescript("CREATE TABLE people (id INTEGER, email TEXT, joined TEXT);")
+        database.executemany(
+            "INSERT INTO people VALUES (?, ?, ?)", [(n, f"p{n}@example.com", f"2024-03-{n:02}") for n in range(1, 20)]
+        )
+        database.commit()
+    monkeypatch.setenv("SHOP_URL", "sqlite:///shop.db")
+    assert main(["init", "${SHOP_URL}", "--table", "people", "--name", "shop"]) == 0
+    written = Path("jobs/shop.yaml").read_text()
+    assert "${SHOP_URL}" in written and "sqlite:" not in written
+    assert main(["validate", "jobs/shop.yaml"]) == 0
+    assert "19 rows accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nowhere.csv"], 65, "nowhere.csv: cannot be read: No such file or directory"),
+        (["${NOWHERE}", "--table", "people"], 78, "the environment variable NOWHERE is not set"),
+        (["people.csv", "--table", "people"], 78, "must be a database's address"),
+    ],
+)
+def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:
+    assert main(["init", *arguments]) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_full_refresh_and_a_watermark_exclude_each_other(command: str, job: str, capsys: Captured) -> None:
+    assert main([command, job, "--full-refresh", "--watermark", "7"]) == 2
+    assert "give one of the two" in capsys.readouterr().err

@@ -2,17 +2,33 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from etl.config import load_job
 from etl.errors import ConfigError
-from etl.model import CsvSource, Job, MaxRejects, ParquetSource
+from etl.model import Job, MaxRejects
+from etl.sources import (
+    AvroSource,
+    CsvSource,
+    DeltaSource,
+    ExcelSource,
+    IcebergSource,
+    Incremental,
+    NdjsonSource,
+    ParquetSource,
+    Source,
+    SqlSource,
+    Storage,
+)
 
 CANARY = "canary-9c1e"
+DATABASE = SecretStr("postgresql://me:hunter2@db/shop")
 KEYS = {"SITE": "the-site", "KEY": "the-key"}
 MAPPING = "operation: identify\nidentifiers: {id: a}\n"
 DESTINATION = "destination: {site_id: '${SITE}', api_key: '${KEY}'}\n"
@@ -210,25 +226,69 @@ def test_a_wrong_destination_is_told(read: Read, setting: str, problem: str) -> 
     assert said(read, text) == [f"j.yaml:1: destination.{problem}"]
 
 
+ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
+AN_ADDRESS = "must be a database's address, as ${WAREHOUSE_URL} or sqlite:///shop.db"
+NO_SUCH = "the environment variable NO_SUCH is not set; set it, or give it a default, ${NO_SUCH:-…}, if it is no secret"
+IN_SIGHT = (
+    "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or postgresql://me:${PASSWORD}@host/db, and "
+    "renew it"
+)
+A_TABLE = 'must be a name, as orders or sales.orders; with a point in a name, a list: [sales, "order.lines"]'
+A_LAG = "must be a duration, as 15 minutes, 2h or 1 day; for a watermark of numbers, a whole number"
+A_START = "must be a value of the watermark, as 2024-01-01, 2024-01-01T00:00:00Z or a whole number"
+USE_WATERMARK = "the query must use :watermark, as in `where updated_at >= :watermark`"
+NAME_WATERMARK = "the query uses :watermark; name the column with watermark:"
+NO_START = "start: is missing; the first run needs a value for :watermark, as 2024-01-01"
+NOT_GIVEN = "the query has :region, which parameters: does not give; a colon that is none is written \\:"
+NOT_USED = "parameters: has 'a', which the query does not use"
+OURS = ":watermark is set by the program; give this parameter another name"
+A_SECRET = "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+BOTH_KEYS = "access_key_id and secret_access_key go together"
+ONE_WAY = "write one of anonymous, profile, and the two keys"
+REFERENCE = "a reference inside a query would be read as SQL; give it under parameters: instead"
+
+
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
         ("cvs: a", "source.cvs: unknown key; did you mean 'csv'?"),
-        ("csv: a, parquet: b", "source: write either csv: or parquet:, one of the two"),
-        ("separator: ';'", "source: write either csv: or parquet:, one of the two"),
-        ("parquet: b, separator: ';'", "source: separator: of CSV files only; leave it out"),
+        ("csv: a, parquet: b", f"source: {ONE_KIND}"),
+        ("separator: ';'", f"source: {ONE_KIND}"),
+        ("parquet: b, separator: ';'", "source: separator: goes with csv: only; leave it out"),
+        ("csv: a, watermark: b", "source: watermark: goes with sql: only; leave it out"),
         ("csv: []", "source.csv: must not be empty"),
         ("csv: ''", "source.csv[0]: must name a file"),
         ("csv: 7", "source.csv: must be text, or a list of texts"),
         ("csv: [7]", "source.csv[0]: must be text; put it in quotes"),
         (
-            "csv: 's3://lake/a.csv'",
-            "source.csv[0]: only files of this machine are read now; copy them here, or mount their folder",
+            "csv: 'ftp://lake/a.csv'",
+            "source.csv[0]: must be a path, or a URL of s3://, gs://, az:// or https://, as s3://lake/orders/*.parquet",
         ),
-        (
-            "sql: '${KEY}'",
-            "source.sql: databases are not read yet; export the rows to csv: or parquet: files",
-        ),
+        ("parquet: a, sheet: b", "source: sheet: goes with excel: only; leave it out"),
+        ("sql: 'sqlite:///a.db', table: t, hive: true", "source: hive: goes with csv: only; leave it out"),
+        ("csv: a, dialect: excell", "source.dialect: no dialect of that name; did you mean 'excel'?"),
+        ("delta: a, version: -1", "source.version: must be at least 0"),
+        ("csv: 's3://b/a', storage: {access_key_id: AKIA}", f"source.storage.access_key_id: {A_SECRET}"),
+        ("csv: 's3://b/a', storage: {access_key_id: '${KEY}'}", f"source.storage: {BOTH_KEYS}"),
+        ("csv: 's3://b/a', storage: {anonymous: true, profile: p}", f"source.storage: {ONE_WAY}"),
+        ("sql: warehouse, table: t", f"source.sql: {AN_ADDRESS}"),
+        ("sql: '${NO_SUCH}', table: t", f"source.sql: {NO_SUCH}"),
+        ("sql: 'postgresql://me:hunter2@db/shop', table: t", f"source.sql: {IN_SIGHT}"),
+        ("sql: 'sqlite:///a.db'", "source: write one of table:, query: and query_file:"),
+        ("sql: 'sqlite:///a.db', table: t, query: select 1", "source: write one of table:, query: and query_file:"),
+        ("sql: 'sqlite:///a.db', query_file: q.sql", "source.query_file: no file 'q.sql'"),
+        ("sql: 'sqlite:///a.db', table: a..b", f"source.table: {A_TABLE}"),
+        ("sql: 'sqlite:///a.db', table: [a, b, c, d]", f"source.table: {A_TABLE}"),
+        ("sql: 'sqlite:///a.db', table: t, key: id", "source: key: goes with watermark:, which is missing"),
+        ("sql: 'sqlite:///a.db', table: t, watermark: w, lag: soon", f"source.lag: {A_LAG}"),
+        ("sql: 'sqlite:///a.db', table: t, watermark: w, start: []", f"source.start: {A_START}"),
+        ("sql: 'sqlite:///a.db', query: select 1, watermark: w, start: 1", f"source: {USE_WATERMARK}"),
+        ("sql: 'sqlite:///a.db', query: 'select :watermark'", f"source: {NAME_WATERMARK}"),
+        ("sql: 'sqlite:///a.db', query: 'select :watermark', watermark: w", f"source: {NO_START}"),
+        ("sql: 'sqlite:///a.db', query: 'select :region'", f"source: {NOT_GIVEN}"),
+        ("sql: 'sqlite:///a.db', query: select 1, parameters: {a: 1}", f"source: {NOT_USED}"),
+        ("sql: 'sqlite:///a.db', query: select 1, parameters: {watermark: 1}", f"source.parameters: {OURS}"),
+        ("sql: 'sqlite:///a.db', query: 'select ${KEY}'", f"source.query: {REFERENCE}"),
         ("csv: a, separator: ';;'", 'source.separator: must be one ASCII character, as ";" or "\\t"'),
         ("csv: a, separator: é", 'source.separator: must be one ASCII character, as ";" or "\\t"'),
         ("csv: a, separator: '\"'", "source: separator and quote are the same sign"),
@@ -472,3 +532,73 @@ def test_bytes_of_any_kind_are_a_config_error(read: Read, content: bytes) -> Non
     Path("j.yaml").write_bytes(content)
     with pytest.raises(ConfigError):
         load_job(Path("j.yaml"), KEYS)
+
+
+STORAGE = Storage(endpoint="http://127.0.0.1:9000", access_key_id=SecretStr("id"), secret_access_key=SecretStr("key"))
+KEYS_OF_STORAGE = "storage: {endpoint: 'http://127.0.0.1:9000', access_key_id: '${ID}', secret_access_key: '${SECRET}'}"
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        ("csv: a, dialect: mysql", CsvSource(("a",), separator="\t", quote=None, escape="\\", null_values=())),
+        (
+            "csv: a, dialect: mysql, separator: ','",
+            CsvSource(("a",), separator=",", quote=None, escape="\\", null_values=()),
+        ),
+        ("csv: '-', columns: [a, b]", CsvSource(("-",), columns=("a", "b"))),
+        (
+            f"parquet: 's3://lake/o/**', hive: true, {KEYS_OF_STORAGE}",
+            ParquetSource(("s3://lake/o/**",), True, STORAGE),
+        ),
+        ("ndjson: [a.ndjson, b.ndjson.gz]", NdjsonSource(("a.ndjson", "b.ndjson.gz"))),
+        ("excel: a.xlsx, sheet: Mai", ExcelSource(("a.xlsx",), "Mai")),
+        ("avro: a.avro", AvroSource(("a.avro",))),
+        ("delta: 's3://lake/t', version: 7", DeltaSource("s3://lake/t", 7)),
+        ("iceberg: t/metadata.json", IcebergSource("t/metadata.json")),
+        ("sql: '${DB}', table: sales.orders", SqlSource(DATABASE, ("sales", "orders"), place="table sales.orders")),
+        (
+            "sql: '${DB}', table: [sales, o.rders], watermark: at, key: id, lag: 2h, start: '2024-01-01'",
+            SqlSource(
+                DATABASE,
+                ("sales", "o.rders"),
+                incremental=Incremental("at", ("id",), timedelta(hours=2), date(2024, 1, 1)),
+                place="table sales.o.rders",
+            ),
+        ),
+        (
+            "sql: '${DB}', query: 'select :a from t where n > :watermark', parameters: {a: 1}, "
+            "watermark: n, lag: 3, start: 0",
+            SqlSource(
+                DATABASE,
+                query="select :a from t where n > :watermark",
+                parameters={"a": 1},
+                incremental=Incremental("n", lag=3, start=0),
+                place="the query",
+            ),
+        ),
+    ],
+)
+def test_every_kind_of_source_is_read(read: Read, written: str, source: Source) -> None:
+    environ = {**KEYS, "DB": DATABASE.get_secret_value(), "ID": "id", "SECRET": "key"}
+    job = read(WORKING.replace("csv: a.csv", written), environ)
+    assert job.steps[0].source == source
+
+
+def test_a_query_can_be_in_a_file(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("select 1 as id -- ${KEY} means nothing here\n")
+    job = read(WORKING.replace("csv: a.csv", "sql: 'sqlite:///a.db', query_file: q.sql"))
+    source = job.steps[0].source
+    assert isinstance(source, SqlSource)
+    assert (source.query, source.place) == ("select 1 as id -- ${KEY} means nothing here\n", "q.sql")
+
+
+def test_a_job_is_checked_without_its_databases_addresses(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("operation: identify\nidentifiers: {id: id}\n")
+    path = tmp_path / "j.yaml"
+    path.write_text(
+        WORKING.replace("csv: a.csv", "sql: '${NOWHERE}', table: t").replace("m.yaml", str(tmp_path / "m.yaml"))
+    )
+    load_job(path, {}, secrets=False, sources=False)
+    with pytest.raises(ConfigError, match="the environment variable NOWHERE is not set"):
+        load_job(path, {}, secrets=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -22,13 +23,17 @@ from running import environment
 import etl
 from etl import demo
 from etl.cli import EXIT_CODES, cli, main
-from etl.config import load_job, load_mapping
-from etl.config.job_sections import DestinationYaml, JobYaml, SourceYaml, StepYaml
+from etl.config import load_job, load_mapping, load_source
+from etl.config.job_sections import DestinationYaml, JobYaml, StepYaml
 from etl.config.mapping import MappingYaml
 from etl.config.sections import Section
+from etl.config.source_sections import SourceYaml
+from etl.config.yaml_file import read_yaml
+from etl.extract.sql.dialects import DATABASES, Database
 from etl.load.destinations.track import judge
 from etl.model import Refused, Split
 from etl.rehearse import check_examples
+from etl.sources import CSV_DIALECTS
 from etl.transform.checks import REASONS
 from etl.transform.functions import FUNCTIONS, Function, Parameter
 from etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS, Operation
@@ -133,6 +138,52 @@ def operation_row(name: str, operation: Operation) -> tuple[str, ...]:
     )
 
 
+def database_row(database: Database) -> tuple[str, ...]:
+    readers = {
+        "postgresql": "ADBC",
+        "adbc": "Arrow from its driver",
+        "duckdb": "its Arrow stream",
+        "mysql": "pymysql, unbuffered",
+        "sqlite": "Python's sqlite3",
+        "cursor": "SQLAlchemy, streaming",
+    }
+    return (
+        database.title,
+        f"`{database.address}`",
+        readers[database.module],
+        f"`{database.extra}`" if database.extra else "none needed",
+        "yes" if database.ran else "no: as far as it goes without an account",
+    )
+
+
+def test_the_table_of_databases_is_the_one_of_the_code() -> None:
+    assert_table("The driver comes with an extra", [database_row(database) for database in DATABASES.values()])
+
+
+def dialect_row(name: str, settings: dict[str, Any]) -> tuple[str, ...]:
+    said = [f"`{key}: {json.dumps(value)}`" for key, value in settings.items()]
+    return f"`{name}`", ", ".join(said) or "the defaults", CSV_DIALECT_OF[name]
+
+
+# What writes each, for a reader who looks for a tool's name.
+CSV_DIALECT_OF = {
+    "excel": "Excel, and most others",
+    "excel-semicolon": "Excel where the decimal sign is a comma",
+    "tab": "tab-separated, quoted where needed",
+    "tab-unquoted": "text/tab-separated-values",
+    "pipe": "exports of many older systems",
+    "mysql": "`SELECT … INTO OUTFILE`",
+    "postgresql": "`COPY … WITH (FORMAT csv, HEADER)`",
+    "postgresql-text": "`COPY …` by itself",
+    "redshift": "`UNLOAD … ESCAPE`",
+    "hive": "a text table without `ESCAPED BY`",
+}
+
+
+def test_the_table_of_dialects_is_the_one_of_the_code() -> None:
+    assert_table("A CSV `dialect:` stands for", [dialect_row(*row) for row in CSV_DIALECTS.items()])
+
+
 def test_the_table_of_operations_is_the_one_of_the_code() -> None:
     assert_table("**Operations**", [operation_row(*row) for row in OPERATIONS.items()])
     assert [name for name in sorted(SEMANTIC_EVENTS) if f"`{name}`" not in section("## Mappings")] == []
@@ -215,12 +266,16 @@ def test_every_yaml_example_is_in_order_and_its_own_examples_come_out() -> None:
     shutil.copytree(ROOT / "mappings", "mappings")
     Path("jobs").mkdir()
     blocks = re.findall(r"(?ms)^```yaml\n# ((?:jobs|mappings)/\w+\.yaml)\n(.*?)^```$", README)
-    assert len(blocks) == README.count("\n```yaml\n") > 1
+    sources = re.findall(r"(?ms)^```yaml\n(source:\n.*?)^```$", README)
+    assert len(blocks) + len(sources) == README.count("\n```yaml\n") > 1
+    for number, text in enumerate(sources):
+        Path(f"{number}.yaml").write_text(text, encoding="utf-8")
+        load_source((read_yaml(Path(f"{number}.yaml")).data or {})["source"], {"WAREHOUSE_URL": "sqlite:///shop.db"})
     for name, block in blocks:
         Path(name).write_text(block, encoding="utf-8")
     for path in (Path(name) for name, _ in blocks):
         if path.parent.name == "jobs":
-            load_job(path, {}, secrets=False)
+            load_job(path, {}, secrets=False, sources=False)
         else:
             mapping = load_mapping(path)
             assert mapping.examples and list(check_examples(mapping)) == []

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from etl.errors import SourceError, StateError
 from etl.extract import open_source
-from etl.extract.csv_files import Limits, open_csv
-from etl.extract.plain_text import BombLimits
-from etl.model import FAULT, POSITION, CsvSource, Snapshot
+from etl.extract.text.csv_files import Limits, open_csv
+from etl.extract.text.plain_text import BombLimits
+from etl.model import FAULT, POSITION, Snapshot
+from etl.sources import CsvSource, Staging
 
 SMALL = Limits(chunk_rows=3, block_bytes=16)
 
@@ -311,7 +312,7 @@ def test_a_column_that_is_not_there_is_refused_before_reading(tmp_path: Path) ->
 
 def test_frames_have_the_declared_types_and_at_most_chunk_rows(tmp_path: Path) -> None:
     path = written(tmp_path, b"a,b\n" + b"1,2\n" * 100 + b"3\n")
-    snapshot = open_source(CsvSource((str(path),)), stage=tmp_path / "stage", chunk_rows=10)
+    snapshot = open_source(CsvSource((str(path),)), Staging(tmp_path / "stage"), chunk_rows=10)
     expected = {"a": pl.String(), "b": pl.String(), POSITION: pl.Int64(), FAULT: pl.String()}
     frames = list(snapshot.read(None, 0))
     assert all(frame.schema == expected and 0 < frame.height <= 10 for frame in frames)
@@ -333,7 +334,7 @@ def test_files_of_a_glob_are_read_in_sorted_order_each_once(tmp_path: Path) -> N
     for name, row in (("b.csv", b"2"), ("a.csv", b"1"), ("c[1].csv", b"3")):
         written(tmp_path, b"k\n" + row + b"\n", name)
     paths = (str(tmp_path / "c[1].csv"), str(tmp_path / "*.csv"), str(tmp_path / "." / "a.csv"))
-    snapshot = open_source(CsvSource(paths), stage=tmp_path / "stage")
+    snapshot = open_source(CsvSource(paths), Staging(tmp_path / "stage"))
     assert values(snapshot) == [("1",), ("2",), ("3",)]
     assert [Path(file.path).name for file in snapshot.files] == ["a.csv", "b.csv", "c[1].csv"]
     assert snapshot.locate([2, 0]) == [(str(tmp_path / "c[1].csv"), 2), (str(tmp_path / "a.csv"), 2)]
@@ -388,13 +389,13 @@ def a_pipe(folder: Path) -> Path:
 )
 def test_what_is_not_a_local_file_is_refused(tmp_path: Path, make: Callable[[Path], Path], what: str) -> None:
     with pytest.raises(SourceError, match=what):
-        open_source(CsvSource((str(make(tmp_path)),)), stage=tmp_path / "stage")
+        open_source(CsvSource((str(make(tmp_path)),)), Staging(tmp_path / "stage"))
 
 
-@pytest.mark.parametrize("path", ["s3://lake/x.csv", "https://example.com/x.csv", "GS://lake/*.csv", "file:///x.csv"])
-def test_only_local_files_are_read(tmp_path: Path, path: str) -> None:
-    with pytest.raises(SourceError, match=re.escape(f"{path}: only local files are read")):
-        open_source(CsvSource((path,)), stage=tmp_path)
+@pytest.mark.parametrize("path", ["ftp://lake/x.csv", "file:///x.csv", "hdfs://lake/*.csv"])
+def test_an_address_that_nothing_here_reads_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SourceError, match=re.escape(f"{path}: nothing here reads {path[: path.index(':')]}://")):
+        open_source(CsvSource((path,)), Staging(tmp_path))
 
 
 # ---------------------------------------------------------------- the same file, before and after

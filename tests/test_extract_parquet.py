@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from etl.errors import SourceError
 from etl.extract import open_source
 from etl.extract.parquet_files import open_parquet
-from etl.model import FAULT, POSITION, CsvSource, ParquetSource, Snapshot
+from etl.model import FAULT, POSITION, Snapshot
+from etl.sources import CsvSource, ParquetSource, Staging
 
 ROWS = pl.DataFrame({"id": range(100), "name": [f"n{number}" for number in range(100)]})
 
@@ -249,12 +250,7 @@ def test_a_file_without_columns_is_refused(tmp_path: Path) -> None:
 )
 def test_what_is_not_a_local_file_is_refused(tmp_path: Path, path: str, what: str) -> None:
     with pytest.raises(SourceError, match=what):
-        open_source(ParquetSource((str(tmp_path / path),)), stage=tmp_path / "stage")
-
-
-def test_only_local_files_are_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"s3://lake/\*\.parquet: only local files are read"):
-        open_source(ParquetSource(("s3://lake/*.parquet",)), stage=tmp_path)
+        open_source(ParquetSource((str(tmp_path / path),)), Staging(tmp_path / "stage"))
 
 
 def test_an_empty_table_has_no_rows(tmp_path: Path) -> None:
@@ -335,7 +331,7 @@ def test_the_fingerprint_is_over_content_in_order(tmp_path: Path) -> None:
     assert opened(two, tmp_path / "3.parquet").fingerprint != both
     csv = tmp_path / "x.csv"
     csv.write_text("a\n")
-    assert open_source(CsvSource((str(csv),)), stage=tmp_path).fingerprint != both
+    assert open_source(CsvSource((str(csv),)), Staging(tmp_path)).fingerprint != both
 
 
 def truncated(path: Path) -> None:
@@ -375,6 +371,6 @@ def test_a_file_that_changes_while_it_is_read_stops_the_reading(tmp_path: Path, 
 def test_column_names_that_polars_takes_for_patterns_are_names(tmp_path: Path) -> None:
     path = tmp_path / "odd.parquet"
     pl.DataFrame({"x": [1, 2], "^x$": [3, 4], "*": [5, 6]}).write_parquet(path)
-    snapshot = open_source(ParquetSource((str(path),)), stage=tmp_path / "stage")
+    snapshot = open_source(ParquetSource((str(path),)), Staging(tmp_path / "stage"))
     frame = next(snapshot.read(["^x$", "*"], 0))
     assert frame[:, :2].to_dict(as_series=False) == {"^x$": [3, 4], "*": [5, 6]}

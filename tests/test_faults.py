@@ -18,12 +18,7 @@ CATALOGUE = {
 }
 
 NOT_YET = {
-    "P16": "a state file that vanishes, or lies on a network file system, is not looked for",
     "S20": "two rows of one key are not compared yet",
-    "S21": "there are no SQL sources yet",
-    "S22": "there are no SQL sources yet",
-    "S23": "there are no SQL sources yet",
-    "S24": "there are no SQL sources yet",
 }
 
 

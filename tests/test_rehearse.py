@@ -14,23 +14,10 @@ from pydantic import SecretStr
 
 from etl.errors import SourceError
 from etl.extract import open_source
-from etl.model import (
-    Column,
-    Constant,
-    CsvSource,
-    Destination,
-    Example,
-    Job,
-    Mapping,
-    MaxRejects,
-    ParquetSource,
-    RejectCount,
-    Report,
-    Source,
-    Step,
-)
+from etl.model import Column, Constant, Destination, Example, Job, Mapping, MaxRejects, RejectCount, Report, Step
 from etl.rehearse import check_examples, preview, validate
 from etl.run import prepare
+from etl.sources import CsvSource, ParquetSource, Source, Staging
 
 PEOPLE = """\
 id,e_mail,plan
@@ -59,7 +46,7 @@ def job(*steps: Step, rejects: MaxRejects | None = None, lanes: int = 4, max_bat
 
 
 def rehearsed(job: Job, limit: int | None = None) -> Report:
-    return validate(job, job.steps, limit)
+    return validate(job, job.steps, limit, {})
 
 
 # ---------------------------------------------------------------- validate
@@ -85,7 +72,7 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
     ]
     source = people("\n".join(["id,e_mail,plan", *lines, ""]))
     step = Step("people", source, PERSON)
-    snapshot = open_source(source, stage=tmp_path / "s")
+    snapshot = open_source(source, Staging(tmp_path / "s"))
     compiled = prepare(step, snapshot, 1)
     items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
     sizes = [len(item.encode()) for item in items["item"].drop_nulls()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -10,6 +11,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -18,8 +22,10 @@ import pytest
 from etl import state
 from etl.errors import JobLocked, StateError
 from etl.model import LaneMark, Reject, RejectCount, SourceFile
-from etl.state import RunRecord, Store
+from etl.sources import Mark, MarkValue
+from etl.state import Left, RunRecord, Store
 from etl.state.marks import Marks
+from etl.state.whereabouts import file_system
 
 RUN = RunRecord(
     "nightly-1",
@@ -35,6 +41,7 @@ RUN = RunRecord(
     None,
     "u",
 )
+SCHEMAS = sorted((Path(__file__).parent / "state_schemas").glob("v*.sql"))  # of every version before this one
 FILES = (SourceFile("a.csv", 10, "0" * 64, 3),)
 
 
@@ -233,6 +240,58 @@ def test_a_state_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         state.open_store(tmp_path)
 
 
+@pytest.mark.fault("P18")
+@pytest.mark.parametrize(
+    "schema", sorted((Path(__file__).parent / "state_schemas").glob("v*.sql")), ids=lambda p: p.stem
+)
+def test_a_state_of_an_older_version_is_brought_up_to_date_and_kept_beside_it(tmp_path: Path, schema: Path) -> None:
+    path = tmp_path / "state.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript(schema.read_text())
+    for _ in range(2):  # the second time it is up to date
+        opened = state.open_store(tmp_path)
+        run = opened.unfinished("nightly")
+        assert run is not None and (run.run_id, run.since) == ("nightly-1", None)
+        assert [mark.acked_through for mark in opened.lane_marks("nightly-1", 0)] == [1, -1]
+        assert opened.left("nightly", "people") == Left()
+        opened.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / f"state.{schema.stem}.db")) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (int(schema.stem[1:]),)
+        assert kept.execute("SELECT run_id FROM run").fetchall() == [("nightly-1",)]
+    assert stat.S_IMODE((tmp_path / f"state.{schema.stem}.db").stat().st_mode) == 0o600
+
+
+def test_what_a_finished_step_leaves_is_there_for_the_next_run(store: Store) -> None:
+    begun(store)
+    mark = Mark(datetime(2026, 11, 21, 3, tzinfo=UTC), frozenset({"0" * 32}))
+    leave = partial(store.leave_step, RUN.run_id, 0, rows_read=0, seconds=0.0, rejects=())
+    leave(finished=False, left=Left(mark, {"a": "text"}))
+    assert store.left("nightly", "people") == Left()
+    leave(finished=True, left=Left(mark, {"a": "text"}))
+    assert store.left("nightly", "people") == Left(mark, {"a": "text"})
+    leave(finished=True, left=Left(None, {"a": "numbers"}))
+    assert store.left("nightly", "people") == Left(None, {"a": "numbers"})
+    assert store.left("nightly", "events") == store.left("weekly", "people") == Left()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC),
+        datetime(2026, 11, 21, 3, 4, 5, 678901),
+        date(2026, 11, 21),
+        -(2**63),
+        Decimal("1234567890123456789012345678901234.5678"),
+        "2026-11-21 03:04",
+    ],
+)
+def test_a_mark_is_stored_exactly(value: MarkValue) -> None:
+    mark = Mark(value, frozenset({"a" * 32, "b" * 32}))
+    again = Mark.of_text(mark.to_text())
+    assert again == mark
+    assert type(again.value) is type(value)
+
+
 @pytest.mark.fault("P17")
 def test_a_damaged_state_is_told_and_kept(tmp_path: Path) -> None:
     opened = state.open_store(tmp_path)
@@ -305,3 +364,53 @@ def test_rejects_come_as_a_frame_even_when_there_are_none(store: Store) -> None:
         "field": pl.String,
         "message": pl.String,
     }
+
+
+@pytest.mark.parametrize(
+    ("mounts", "kind"),
+    [
+        ("/dev/vda / ext4 rw\nhost:/x /mnt nfs rw\n", "ext4"),
+        ("/dev/vda / ext4 rw\nhost:/x /srv/my\\040data nfs rw\n", "nfs"),
+        ("host:/x / nfs rw\n/dev/vdb /srv ext4 rw\n", "ext4"),
+        ("/dev/vdb /srv ext4 rw\nhost:/x / nfs rw\n", "ext4"),
+        ("/dev/vdb /srv ext4 rw\nhost:/x /srv nfs rw\n", "nfs"),
+        ("host:/x /srv/my nfs rw\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_innermost_and_topmost_mount_says_the_file_system(mounts: str, kind: str) -> None:
+    assert file_system(Path("/srv/my data/etl"), mounts) == kind
+
+
+@pytest.mark.fault("P16")
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.s3fs"])
+def test_a_state_on_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    mounts = f"/dev/sda1 / ext4 rw 0 0\nserver:/export {tmp_path} {kind} rw 0 0\n"
+    with pytest.raises(StateError) as error:
+        state.open_store(tmp_path / "state", mounts)
+    assert str(error.value) == (
+        f"{tmp_path / 'state'}: lies on a network file system ({kind}), whose locks a database cannot rely on"
+    )
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.fault("P16")
+def test_a_state_that_vanishes_or_is_replaced_while_it_is_in_use_stops_the_run(store: Store, tmp_path: Path) -> None:
+    marks, path = begun(store), tmp_path / "state" / "state.db"
+    marks.commit(LaneMark(0, 1, 2), ())
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(StateError, match="the state database has vanished while it was in use"):
+        marks.commit(LaneMark(0, 2, 3), ())
+    path.write_bytes(b"")
+    with pytest.raises(StateError, match="was replaced by another file while it was in use"):
+        store_marks(store, path)
+
+
+def store_marks(store: Store, path: Path) -> None:
+    """A commit on marks that were made before the file was replaced."""
+    path.unlink()
+    path.with_suffix(".away").rename(path)
+    marks = store.marks(RUN.run_id, 0)
+    path.rename(path.with_suffix(".away"))
+    path.write_bytes(b"")
+    marks.commit(LaneMark(0, 3, 4), ())

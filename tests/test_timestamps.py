@@ -105,7 +105,7 @@ def test_a_damaged_text_is_read_as_python_reads_it_or_not_at_all(
     except ValueError as error:  # digits alone, too small for an epoch
         assert "before 1980" in str(error)
         return
-    if instant is None or text.isdigit():
+    if instant is None or text.isdigit() or text.startswith("0000"):  # Python knows no year 0
         return
     known = re.sub(r" ?UTC$", "Z", text).replace(",", ".").replace(" Z", "Z").replace(" +", "+").replace(" -", "-")
     late = ":60" in known[16:19]

@@ -19,7 +19,7 @@ import trustme
 from pydantic import SecretStr
 
 from etl.errors import CredentialsRefused, DestinationUnavailable, WrongDestination
-from etl.load.wire import Deadlines, Wire, resolve, tls_context
+from etl.load.wire import Deadlines, Greeting, Wire, greet, of_region, resolve, tls_context
 from etl.model import Accepted, Destination, Retry, Split, Stop, Verdict
 from etl.sandbox import Answer, Credentials, Faults, Sandbox
 
@@ -304,3 +304,56 @@ def test_an_address_that_is_not_customer_ios_is_found_before_anything_is_sent() 
         pytest.raises(WrongDestination, match="is not the Track API: it answers with HTTP 404"),
     ):
         resolve(at(url))
+
+
+def saying(*answers: bytes) -> Callable[[socket.socket], None]:
+    """What gives each connection the next of these answers, and the last one ever after."""
+    left = list(answers)
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+    return answer
+
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+IN_EUROPE = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{"region": "eu"}'
+
+
+@pytest.mark.fault("N23")
+def test_a_region_that_must_be_known_is_asked_for_again_after_a_503() -> None:
+    with listening(saying(BUSY, BUSY, IN_EUROPE)) as url:
+        greeting = greet(at(url), 10.0, persistent=True)
+    assert greeting.region == "eu" and greeting.ahead_s is None
+
+
+@pytest.mark.fault("N23")
+def test_a_region_that_nobody_tells_within_the_patience_is_a_destination_out_of_reach() -> None:
+    with (
+        listening(saying(BUSY)) as url,
+        pytest.raises(DestinationUnavailable, match="is out of reach: HTTP 503") as told,
+    ):
+        resolve(replace(at(url), region="auto"), patience_s=0.3)
+    assert told.value.exit_code == 69
+
+
+def test_a_503_is_no_reason_not_to_begin_where_the_region_is_written() -> None:
+    with listening(saying(BUSY)) as url:
+        assert resolve(at(url), patience_s=10.0) == at(url)
+
+
+def test_the_region_that_was_told_says_where_rows_go() -> None:
+    auto = replace(at(""), region="auto")
+    told = of_region(auto, Greeting("track.customer.io", "eu", None))
+    assert (told.region, told.base_url) == ("eu", "https://track-eu.customer.io")
+    with pytest.raises(WrongDestination, match="does not say which region"):
+        of_region(auto, Greeting("track.customer.io", None, None))
+
+
+def test_credentials_of_the_other_region_are_told_with_what_to_write() -> None:
+    american = at("https://track.customer.io")
+    with pytest.raises(WrongDestination, match="belong to the region eu, the job says us") as raised:
+        of_region(american, Greeting("track.customer.io", "eu", None))
+    assert raised.value.remedy == "write `region: eu` in the job file"

@@ -7,5 +7,6 @@ what a mapping means and what changed between two of them. The environment is re
 from etl.config.job import load_job
 from etl.config.mapping import load_mapping
 from etl.config.meaning import canonical, describe_change, digest
+from etl.config.source import load_source, source_section
 
-__all__ = ["canonical", "describe_change", "digest", "load_job", "load_mapping"]
+__all__ = ["canonical", "describe_change", "digest", "load_job", "load_mapping", "load_source", "source_section"]

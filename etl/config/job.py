@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
@@ -13,25 +14,30 @@ from pydantic import SecretStr
 from etl.config import address
 from etl.config.job_sections import PLAIN_NAME, JobYaml
 from etl.config.mapping import read_mapping
-from etl.config.references import resolve, resolve_secret
+from etl.config.references import read_text, resolve, resolve_secret
 from etl.config.sections import in_order, validated
 from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import Job, Mapping
 
+_ANY_REFERENCE = re.compile(r"\$\{[^{}]*\}")
 SECRETS = (("destination", "site_id"), ("destination", "api_key"))
 
 
-def load_job(path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: bool = True) -> Job:
+def load_job(
+    path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: bool = True, sources: bool = True
+) -> Job:
     """The job of a YAML file, with its mappings.
 
-    `secrets=False` is for checks on a machine without them: they must be written as references, are not looked up, and
-    come out empty. Raises ConfigError with all that is wrong in the job and in its mappings.
+    `secrets=False` is for checks on a machine without the destination's keys, `sources=False` for one without the
+    databases' addresses: they are not looked up, and come out empty or as written. Raises ConfigError with all that is
+    wrong in the job and in its mappings.
     """
     document = read_yaml(path)
     if document.data is None:
         raise ConfigError(in_order(document.problems))
-    data, unresolved = _resolved(document.data, environ, secrets)
+    data, unresolved = _resolved(document.data, environ, secrets, sources)
+    unresolved += _query_files(data)
     parsed, faults = validated(JobYaml, data)
     faults = [*_unless_told(faults, unresolved), *unresolved, *_across(data, path)]
     mappings, missing = _mappings(document.data, data)
@@ -47,7 +53,9 @@ def load_job(path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: 
 Faults = list[tuple[Loc, str]]
 
 
-def _resolved(data: dict[str, Any], environ: MappingOf[str, str], secrets: bool) -> tuple[dict[str, Any], Faults]:
+def _resolved(
+    data: dict[str, Any], environ: MappingOf[str, str], secrets: bool, sources: bool
+) -> tuple[dict[str, Any], Faults]:
     """The data with references replaced, None where that failed, and why."""
     faults: Faults = []
 
@@ -59,12 +67,53 @@ def _resolved(data: dict[str, Any], environ: MappingOf[str, str], secrets: bool)
         try:
             if loc in SECRETS:
                 return SecretStr(resolve_secret(raw, environ if secrets else None))
+            if loc[-1:] in (("access_key_id",), ("secret_access_key",)) and _in_source(loc[:-1], "storage"):
+                return SecretStr(resolve_secret(raw, environ if sources else None))
+            if isinstance(raw, str) and _in_source(loc, "sql"):
+                return _database(raw, environ if sources else None)
+            if isinstance(raw, str) and "${" in raw and _in_source(loc, "query"):
+                raise ValueError("a reference inside a query would be read as SQL; give it under parameters: instead")
             return resolve(raw, environ) if isinstance(raw, str) else raw
         except ValueError as error:
             faults.append((loc, str(error)))
             return None
 
     return walk(data, ()), faults
+
+
+def _in_source(loc: Loc, key: str) -> bool:
+    """Whether a place is this key of a step's source."""
+    return loc[::2] == ("steps", "source") and len(loc) == 4 and loc[3] == key
+
+
+def _database(raw: str, environ: MappingOf[str, str] | None) -> str:
+    """A database's address; `environ` None: it is not looked up."""
+    bare = _ANY_REFERENCE.sub("", raw)
+    if re.search(r"://[^/@]*:[^/@]+@", bare):
+        raise ValueError(
+            "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+            "postgresql://me:${PASSWORD}@host/db, and renew it"
+        )
+    if environ is None:
+        return raw if bare == raw else "unread://"
+    return resolve(raw, environ)
+
+
+def _query_files(data: dict[str, Any]) -> Faults:
+    """Puts the text of each step's `query_file` beside it as its `query`; where that failed, and why."""
+    faults: Faults = []
+    for place, step in _steps(data):
+        source = step.get("source")
+        if isinstance(source, dict) and isinstance(path := source.get("query_file"), str) and "\0" not in path:
+            loc = ("steps", place, "source", "query_file")
+            if "query" in source:
+                faults.append((loc, "query: is there, too; write one of the two"))
+                continue
+            try:
+                source["query"] = read_text(Path(path))
+            except ValueError as error:
+                faults.append((loc, str(error)))
+    return faults
 
 
 def _unless_told(faults: Iterable[tuple[Loc, str]], told: Faults) -> Faults:

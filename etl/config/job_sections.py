@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 from etl.config import address
 from etl.config.sections import OMITTED, Section, wrong
+from etl.config.source_sections import LocalPath, LocalPaths, SourceYaml
 from etl.config.yaml_file import Document
-from etl.model import CsvSource, Destination, Job, Mapping, MaxRejects, ParquetSource, Source, Step
+from etl.model import Destination, Job, Mapping, MaxRejects, Step
 
 MAX_REQUESTS_PER_SECOND = 1_000  # the highest rate that Customer.io publishes for any of its APIs
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -57,29 +57,6 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _path(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise wrong("must name a file")
-    if "://" in text:
-        raise wrong("only files of this machine are read now; copy them here, or mount their folder")
-    return text
-
-
-def _one_sign(text: str) -> str:
-    if len(text) != 1 or not text.isascii() or text in "\r\n\0":
-        raise wrong('must be one ASCII character, as ";" or "\\t"')
-    return text
-
-
-def _encoding(text: str) -> str:
-    try:
-        codecs.lookup(text)
-        "".encode(text)  # refuses codecs that are not of text, as base64
-    except (LookupError, ValueError):
-        raise wrong("no such encoding; as utf-8, latin-1, cp1252, utf-16") from None
-    return text
-
-
 def _folder(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise wrong("must name a folder")
@@ -97,15 +74,7 @@ def _max_rejects(raw: object) -> MaxRejects:
     raise wrong("must be a share, as 1%, or a whole number of rows")
 
 
-def _as_list(raw: object) -> object:
-    if isinstance(raw, (str, list)):
-        return [raw] if isinstance(raw, str) else raw
-    raise wrong("must be text, or a list of texts")
-
-
 Whole = Annotated[int, BeforeValidator(_number)]
-Paths = Annotated[list[Annotated[str, AfterValidator(_path)]], BeforeValidator(_as_list), Field(min_length=1)]
-Sign = Annotated[str, AfterValidator(_one_sign)]
 
 
 class DestinationYaml(Section):
@@ -124,7 +93,7 @@ class DestinationYaml(Section):
     lanes: Annotated[Whole, Field(ge=1, le=256)] = 16
     max_batch_bytes: Annotated[Whole, Field(ge=32_100, le=500_000)] = 500_000  # an item of 32,000 B must fit
     base_url: Annotated[str, AfterValidator(_base_url)] = OMITTED
-    ca_file: Annotated[str, AfterValidator(_path)] = OMITTED
+    ca_file: LocalPath = OMITTED
 
     def to_destination(self) -> Destination:
         region = self.region
@@ -143,44 +112,12 @@ class DestinationYaml(Section):
         )
 
 
-class SourceYaml(Section):
-    """Where a step's rows come from."""
-
-    not_offered: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("sql", "query", "query_file", "table", "watermark"),
-        "databases are not read yet; export the rows to csv: or parquet: files",
-    )
-
-    csv: Paths = OMITTED
-    parquet: Paths = OMITTED
-    separator: Sign = ","
-    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
-    quote: Sign | None = '"'
-    null_values: Annotated[list[str], BeforeValidator(_as_list)] = Field(default=[""])
-
-    @model_validator(mode="after")
-    def _one_format(self) -> SourceYaml:
-        written = self.model_fields_set
-        if len(written & {"csv", "parquet"}) != 1:
-            raise wrong("write either csv: or parquet:, one of the two")
-        if "parquet" in written and len(written) > 1:
-            raise wrong(f"{', '.join(sorted(written - {'parquet'}))}: of CSV files only; leave it out")
-        if self.quote == self.separator:
-            raise wrong("separator and quote are the same sign")
-        return self
-
-    def to_source(self) -> Source:
-        if self.parquet:
-            return ParquetSource(tuple(self.parquet))
-        return CsvSource(tuple(self.csv), self.separator, self.encoding, self.quote, tuple(self.null_values))
-
-
 class StepYaml(Section):
     """One source through one mapping or several."""
 
     name: Annotated[str, AfterValidator(_plain_name)]
     source: SourceYaml
-    mapping: Paths
+    mapping: LocalPaths
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:
@@ -197,6 +134,7 @@ class JobYaml(Section):
     max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects)] = MaxRejects(share=0.01)
     state: Annotated[str, AfterValidator(_folder)] = ".etl"
     schedule: Annotated[str, Field(min_length=1)] = OMITTED
+    keep_snapshots: bool = False
 
     def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]
@@ -210,4 +148,5 @@ class JobYaml(Section):
             state=Path(self.state),
             max_rejects=self.max_rejects,
             schedule=self.schedule,
+            keep_snapshots=self.keep_snapshots,
         )

@@ -75,7 +75,8 @@ def _meaning(inside: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def _content(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a small file. Raises ValueError, saying why, without its content."""
     if not os.path.isfile(path):
         raise ValueError(f"no file {str(path)!r}")
     try:
@@ -86,10 +87,13 @@ def _content(path: Path) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"the file {str(path)!r} is larger than {MAX_FILE_BYTES:,} bytes")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"the file {str(path)!r} is not UTF-8") from None
-    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _content(path: Path) -> str:
+    return read_text(path).removesuffix("\n").removesuffix("\r")
 
 
 def _subject(inside: str) -> str:

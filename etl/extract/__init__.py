@@ -1,27 +1,96 @@
 """Rows in: any source as one unchanging, row-numbered snapshot.
 
-source ── CSV ──────▶ files ─▶ plain_text ─▶ csv_records, csv_header ─▶ csv_files ─┐
-       └─ Parquet ──▶ files ─────────────────────────────────▶ parquet_files ──────┴─▶ Snapshot
+source ── CSV, NDJSON ─────▶ text/ ──────────────────────────────────────────────┐
+       ├─ Parquet ─────────▶ parquet_files ──────────────────────────────────────┤
+       ├─ Excel, Avro ─────▶ excel_files, avro_files ─┐                          ├─▶ Snapshot
+       ├─ Delta, Iceberg ──▶ lake/ ───────────────────┼─▶ stage: a Parquet copy ─┘
+       └─ a database ──────▶ sql/ ─▶ incremental ─────┘
+files of an object store or the web ─▶ remote/, a pipe ─▶ standard_input: a copy, then as files here
+folders named key=value ─▶ hive: columns of the snapshot
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
-from etl.extract.csv_files import Limits, open_csv
+from etl.extract import copies
+from etl.extract.avro_files import open_avro
+from etl.extract.excel_files import open_excel
+from etl.extract.hive import with_partitions
+from etl.extract.lake.tables import lake_reader
 from etl.extract.parquet_files import open_parquet
-from etl.model import CsvSource, ParquetSource, Snapshot
+from etl.extract.remote.fetch import open_remote
+from etl.extract.remote.storage import is_remote
+from etl.extract.sql import reader_of
+from etl.extract.stage import open_staged, staged
+from etl.extract.standard_input import STANDARD_INPUT, open_standard_input
+from etl.extract.text.csv_files import Limits, open_csv
+from etl.extract.text.ndjson_files import open_ndjson
+from etl.model import Snapshot
+from etl.sources import (
+    AvroSource,
+    CsvSource,
+    DeltaSource,
+    ExcelSource,
+    IcebergSource,
+    NdjsonSource,
+    ParquetSource,
+    Source,
+    SqlSource,
+    Staging,
+)
 
-__all__ = ["open_source"]
+__all__ = ["forget_copy", "open_source", "open_staged"]
+
+FileSource = CsvSource | ParquetSource | NdjsonSource | ExcelSource | AvroSource
 
 
-def open_source(source: CsvSource | ParquetSource, *, stage: Path, chunk_rows: int = 25_000) -> Snapshot:
-    """Reads every file of the source once, checks it, and gives its rows as a snapshot.
+def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
+    """Gives the source's rows as a snapshot, after reading all of it once: files where they are, all else as a copy.
 
-    CSV columns are all String; Parquet columns keep their types, but categories are String. Frames have at most
-    `chunk_rows` rows. `stage` is the folder for what must be unpacked or re-encoded first (0700, made when needed).
-    Raises SourceError for all that is wrong with a file, StateError when the stage is full.
+    CSV columns are all String; others keep their types, but categories are String. Frames have at most `chunk_rows`
+    rows. Raises SourceError for all that is wrong with the source, StateError when there is no room for the copy.
     """
-    if isinstance(source, CsvSource):
-        return open_csv(source, stage, Limits(chunk_rows=chunk_rows))
-    return open_parquet(source, chunk_rows)
+    match source:
+        case SqlSource():
+            return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
+        case DeltaSource() | IcebergSource():
+            return staged(lake_reader(source, staging), staging, chunk_rows)
+        case CsvSource() | ParquetSource() | NdjsonSource():
+            snapshot = _of_files(source, staging, chunk_rows)
+            return with_partitions(snapshot) if source.hive else snapshot
+        case ExcelSource() | AvroSource():
+            return _of_files(source, staging, chunk_rows)
+
+
+def forget_copy(snapshot: Snapshot) -> None:
+    """Makes the copy that a snapshot is of, if it is of one, count no longer: its source will be copied anew."""
+    if snapshot.copy is not None:
+        copies.forget(snapshot.copy)
+
+
+def _of_files(source: FileSource, staging: Staging, chunk_rows: int) -> Snapshot:
+    """The snapshot of files, wherever they are."""
+
+    def of_local(paths: tuple[str, ...]) -> Snapshot:
+        return _of_local_files(replace(source, paths=paths), staging, chunk_rows)
+
+    if source.paths == (STANDARD_INPUT,):
+        return open_standard_input(staging, lambda path: of_local((path,)))
+    if any(is_remote(path) for path in source.paths):
+        return open_remote(source.paths, source.storage, staging, of_local)
+    return of_local(source.paths)
+
+
+def _of_local_files(source: FileSource, staging: Staging, chunk_rows: int) -> Snapshot:
+    match source:
+        case CsvSource():
+            return open_csv(source, staging.folder, Limits(chunk_rows=chunk_rows))
+        case NdjsonSource():
+            return open_ndjson(source, staging.folder, Limits(chunk_rows=chunk_rows))
+        case ParquetSource():
+            return open_parquet(source, chunk_rows)
+        case ExcelSource():
+            return open_excel(source, staging, chunk_rows)
+        case AvroSource():
+            return open_avro(source, staging, chunk_rows)

@@ -6,7 +6,6 @@ import glob
 import hashlib
 import json
 import os
-import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,20 +13,14 @@ from types import TracebackType
 
 from etl.errors import SourceError
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
 
 def named_files(paths: Iterable[str]) -> tuple[str, ...]:
     """The files that paths and globs name, sorted, each once.
 
-    Raises SourceError for a URL and for a glob without a match; whether a plain path exists shows when it is opened.
+    Raises SourceError for a glob without a match; whether a plain path exists shows when it is opened.
     """
     found: set[str] = set()
     for path in paths:
-        if _URL.match(path):
-            raise SourceError(
-                "copy the file to this machine and name its path", place=path, what="only local files are read"
-            )
         # A file whose own name has brackets is meant literally.
         matches = [path] if os.path.lexists(path) or not glob.has_magic(path) else glob.glob(path, recursive=True)
         if not matches:

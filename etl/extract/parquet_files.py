@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from etl.errors import SourceError
 from etl.extract.files import Identity, RegularFile, fingerprint, named_files
 from etl.extract.frames import check_names, chosen_columns, numbered
-from etl.model import ParquetSource, Snapshot, SourceFile
+from etl.model import Snapshot, SourceFile
+from etl.sources import ParquetSource
 
 RULES = "parquet 1"  # part of the fingerprint: raise it when the same bytes would give other rows
 

@@ -9,7 +9,9 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
@@ -17,7 +19,8 @@ import httpx
 
 from etl.errors import DestinationUnavailable, WrongDestination
 from etl.load.destinations import track
-from etl.model import Destination, Retry, Stop, Verdict
+from etl.load.retry import persist
+from etl.model import Accepted, Destination, Retry, Stop, Verdict
 
 CONNECT_S = 10.0
 MAX_ANSWER_BYTES = 1_000_000  # an answer with an error for each of 1,500 items has some 200 kB
@@ -183,47 +186,78 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the destination told when it was asked whom the credentials belong to."""
+
+    host: str
+    region: str | None  # None: it answers, but does not say
+    ahead_s: float | None  # of our clock; None: its answer had no date
+
+
 def resolve(destination: Destination, patience_s: float = 10.0) -> Destination:
     """The destination, known to be there, to take the credentials, and to be of their region (filled in for `auto`).
 
     Raises CredentialsRefused, WrongDestination, or DestinationUnavailable when nothing answers for `patience_s`.
     """
-    asked = destination if destination.base_url else replace(destination, base_url=track.HOSTS["us"])
-    deadlines = Deadlines()
-    wire = Wire(asked, deadlines)
-    try:
-        region = _ask_region(wire, patience_s)
-    finally:
-        wire.close()
-        deadlines.close()
+    return of_region(destination, greet(destination, patience_s, persistent=destination.region == "auto"))
+
+
+def of_region(destination: Destination, greeting: Greeting) -> Destination:
+    """The destination with the region that was told filled in. Raises WrongDestination when the job says another."""
+    region = greeting.region
     if destination.region == "auto" and not destination.base_url:
         if region not in track.HOSTS:
-            raise WrongDestination(host=wire.host, what="it does not say which region the credentials belong to")
+            what = "it does not say which region the credentials belong to"
+            raise WrongDestination("write `region: us` or `region: eu` in the job file", host=greeting.host, what=what)
         return replace(destination, region=region, base_url=track.HOSTS[region])  # type: ignore[arg-type]
     if region in track.HOSTS and destination.base_url in track.HOSTS.values() and region != destination.region:
         raise WrongDestination(
             f"write `region: {region}` in the job file",
-            host=wire.host,
+            host=greeting.host,
             what=f"the credentials belong to the region {region}, the job says {destination.region}",
         )
     return destination
 
 
-def _ask_region(wire: Wire, patience_s: float) -> str | None:
-    """The region's name; None when the host answers, but not that."""
-    said: list[str | None] = [None]
+def greet(destination: Destination, patience_s: float, *, persistent: bool) -> Greeting:
+    """Asks which region the credentials belong to; again, for `patience_s`, while nothing answers.
+
+    A host that answers HTTP 429 or 5xx is there: it is asked again only if `persistent`, else it has said nothing.
+    Raises CredentialsRefused, WrongDestination, or DestinationUnavailable.
+    """
+    asked = destination if destination.base_url else replace(destination, base_url=track.HOSTS["us"])
+    deadlines = Deadlines()
+    wire = Wire(asked, deadlines)
+    told = Greeting(wire.host, None, None)
 
     def read(status: int, headers: httpx.Headers, body: bytes) -> Verdict:
-        said[0] = track.region(body) if status == 200 else None
-        return track.judge(status, headers, b"{}" if status == 200 else body, 1, wire.host)
+        nonlocal told
+        told = Greeting(wire.host, track.region(body) if status == 200 else None, _ahead_s(headers))
+        verdict = track.judge(status, headers, b"{}" if status == 200 else body, 1, wire.host)
+        return verdict if persistent or not isinstance(verdict, Retry) else Accepted()
 
-    began = time.monotonic()
-    while True:
-        verdict = wire.get(track.REGION_PATH, read)
-        if isinstance(verdict, Stop):
-            raise verdict.error
-        if not isinstance(verdict, Retry) or verdict.reason.startswith("HTTP"):
-            return said[0]
-        if time.monotonic() - began > patience_s:
-            raise DestinationUnavailable(host=wire.host, reason=verdict.reason)
-        time.sleep(0.2)
+    try:
+        verdict = persist(
+            lambda: wire.get(track.REGION_PATH, read),
+            budget_s=patience_s,
+            now=time.monotonic,
+            sleep=time.sleep,
+            before_sleep=lambda _retry, _wait_s: None,
+        )
+    finally:
+        wire.close()
+        deadlines.close()
+    if isinstance(verdict, Stop):
+        raise verdict.error
+    if isinstance(verdict, Retry):
+        raise DestinationUnavailable(host=wire.host, reason=verdict.reason)
+    return told
+
+
+def _ahead_s(headers: httpx.Headers) -> float | None:
+    """How far our clock is ahead of the answer's Date, which has whole seconds."""
+    try:
+        return (datetime.now(UTC) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -42,6 +42,32 @@ class Progress:
             ended.set()
             thread.join()
 
+    @contextmanager
+    def staging(self, name: str) -> Iterator[Callable[[int], None]]:
+        """Follows a step's rows on their way to this machine: the block tells how many there are so far."""
+        began = next_line = time.monotonic()
+        status = self._console.status(f"{name}: connecting") if self._live else None
+        told = 0
+
+        def tell(rows: int) -> None:
+            nonlocal next_line, told
+            told = rows
+            rate = rows / max(time.monotonic() - began, 1e-9)
+            if status is not None:
+                status.start()
+                status.update(f"{name}: {rows:,} rows staged · {rate:,.0f} rows/s")
+            elif time.monotonic() - next_line >= LINE_EVERY_S:
+                next_line = time.monotonic()
+                log.info("step_staging", step=name, rows=rows, rows_per_second=round(rate))
+
+        try:
+            yield tell
+        finally:
+            if status is not None:
+                status.stop()
+        if told:
+            log.info("step_staged", step=name, rows=told, seconds=round(time.monotonic() - began, 1))
+
     def _draw(self, name: str, rows: int, marks: Marks, began: float, ended: threading.Event) -> None:
         columns = (
             TextColumn("{task.description}"),

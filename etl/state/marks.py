@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine, bindparam, insert, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from etl.errors import StateError
 from etl.model import LaneMark, Reject
 from etl.state import tables
+from etl.state.whereabouts import identity, require_same
 
 GATHER_S = 0.002  # most lanes come within it, since a frame's batches are handed over together
 
@@ -43,8 +45,10 @@ class Ticket:
 class Marks:
     """Commits the marks of one step's lanes. `commit` may be called from any thread."""
 
-    def __init__(self, engine: Engine, run_id: str, step: int) -> None:
+    def __init__(self, engine: Engine, path: Path, run_id: str, step: int) -> None:
         self._engine = engine
+        self._path = path
+        self._file = identity(path)
         self._key = {"run_id": run_id, "step": step}
         self._arriving = threading.Lock()
         self._committing = threading.Lock()
@@ -73,6 +77,7 @@ class Marks:
                 each.done = True
 
     def _write(self, tickets: Sequence[Ticket]) -> None:
+        require_same(self._path, self._file)
         run, step = self._key["run_id"], self._key["step"]
         rejects = [{**self._key, **_values(reject)} for ticket in tickets for reject in ticket.rejects]
         marks = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from etl.errors import StateError
 from etl.model import LaneMark, RejectCount, SourceFile
+from etl.sources import Mark
 from etl.state import tables
 from etl.state.marks import Marks, place, unusable
+from etl.state.whereabouts import mount_table, require_local
 
 RESUMABLE = ("running", "stopped", "failed")
 
@@ -39,6 +41,7 @@ class RunRecord:
     lane_hash: str
     row_limit: int | None
     destination: str
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,20 @@ class Rejected:
     first: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a step's last finished run left for the next: its mark, and the kinds of the columns that it read."""
+
+    mark: Mark | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
 class Store:
     """The state of all runs in one folder."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
+        self._path = path
 
     def close(self) -> None:
         self._engine.dispose()
@@ -108,7 +120,7 @@ class Store:
 
     def marks(self, run_id: str, number: int) -> Marks:
         """What commits the lanes of a step."""
-        return Marks(self._engine, run_id, number)
+        return Marks(self._engine, self._path, run_id, number)
 
     def leave_step(
         self,
@@ -119,9 +131,15 @@ class Store:
         rows_read: int,
         seconds: float,
         rejects: Sequence[RejectCount],
+        left: Left | None = None,
     ) -> None:
-        """Notes what a step has come to; `seconds` add up over the processes that worked on it."""
+        """Notes what a step has come to; `seconds` add up over the processes that worked on it.
+
+        What a finished step leaves for the next run is noted in the same transaction: a mark moves with its last row.
+        """
         with self._transaction() as connection:
+            if finished and left is not None:
+                self._leave(connection, run_id, number, left)
             connection.execute(
                 _step(run_id, number).values(
                     status="finished" if finished else "running",
@@ -130,6 +148,14 @@ class Store:
                     rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
                 )
             )
+
+    def _leave(self, connection: Connection, run_id: str, number: int, left: Left) -> None:
+        of = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
+        job, step = connection.execute(of.where(tables.step.c.run_id == run_id, tables.step.c.number == number)).one()
+        connection.execute(delete(tables.source).where(tables.source.c.job == job, tables.source.c.step == step))
+        mark = None if left.mark is None else left.mark.to_text()
+        columns = json.dumps(dict(left.columns))
+        connection.execute(insert(tables.source).values(job=job, step=step, mark=mark, columns=columns, run_id=run_id))
 
     def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
         """Notes how a run ended; status running takes a stopped one up again."""
@@ -141,6 +167,16 @@ class Store:
             )
 
     # ---- reading
+
+    def left(self, job: str, step: str) -> Left:
+        """What the last finished run of a step left; empty when there was none."""
+        table = tables.source
+        query = select(table.c.mark, table.c.columns).where(table.c.job == job, table.c.step == step)
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return Left()
+        return Left(None if row.mark is None else Mark.of_text(row.mark), json.loads(row.columns))
 
     def has_sent(self, run_id: str) -> bool:
         """Whether a lane of the run has ever announced a row."""
@@ -235,11 +271,13 @@ class Store:
             raise unusable(self._engine, error) from None
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: Path, mounts: str | None = None) -> Store:
     """The state in `folder`, made if need be (0700, its file 0600), checked when its last run did not end.
 
-    Raises StateError when it is damaged, newer than this program, or another user's.
+    Raises StateError when it is damaged, newer than this program, another user's, or on a network file system, as
+    `mounts` tells (None: as it is).
     """
+    require_local(folder, mount_table() if mounts is None else mounts)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "state.db"
@@ -258,7 +296,7 @@ def open_store(folder: Path) -> Store:
         _migrate(engine)
     except SQLAlchemyError as error:
         raise unusable(engine, error) from None
-    return Store(engine)
+    return Store(engine, path)
 
 
 def _prepare(connection: Any, _record: object) -> None:
@@ -272,10 +310,7 @@ def _migrate(engine: Engine) -> None:
         if version > tables.SCHEMA_VERSION:
             what = f"written by a newer version of this program (schema {version})"
             raise StateError("upgrade cio-etl on this machine", place=place(engine), what=what)
-        if version == 0:
-            tables.metadata.create_all(connection)
-            connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
-        elif _was_left_running(connection):
+        if version and _was_left_running(connection):
             found = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
             if found != "ok":
                 raise StateError(
@@ -283,6 +318,34 @@ def _migrate(engine: Engine) -> None:
                     place=place(engine),
                     what=f"the state database is damaged ({found.splitlines()[0][:80]})",
                 )
+    if version < tables.SCHEMA_VERSION:
+        _raise_version(engine)
+
+
+def _raise_version(engine: Engine) -> None:
+    """Makes the schema, or brings an older one up to date, in one transaction; the older one is kept beside it."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process makes it, the others find it made
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        if 0 < version < tables.SCHEMA_VERSION:
+            _back_up(engine, version)
+        for change in _CHANGES[version:] if version else ():
+            connection.execute(text(change))
+        tables.metadata.create_all(connection)
+        connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
+
+
+# What leads from each version to the next, where it is more than a new table; nothing leads to the first.
+_CHANGES = ("", "ALTER TABLE run ADD COLUMN since VARCHAR(200)")
+
+
+def _back_up(engine: Engine, version: int) -> None:
+    """A copy of the database as it was, beside it: state.v1.db."""
+    copy = Path(place(engine)).with_suffix(f".v{version}.db")
+    copy.unlink(missing_ok=True)
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # empty, it is written into
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
 
 
 def _was_left_running(connection: Connection) -> bool:

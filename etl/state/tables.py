@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKeyConstraint, Index, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1  # kept in SQLite's user_version; raised with every change, which brings its migration
+SCHEMA_VERSION = 2  # kept in SQLite's user_version; raised with every change, which brings its migration
 
 metadata = MetaData()
 
@@ -23,6 +23,7 @@ run = Table(
     Column("lane_hash", String(20), nullable=False),
     Column("row_limit", BigInteger),
     Column("destination", String(200), nullable=False),
+    Column("since", String(200)),  # what --full-refresh or --watermark said; null: neither was given
 )
 
 step = Table(
@@ -68,4 +69,14 @@ reject = Table(
     Column("message", Text, nullable=False),  # what Customer.io said of it; "" when it was never sent
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
+)
+
+source = Table(  # what the last finished run of a step leaves for the next one
+    "source",
+    metadata,
+    Column("job", String(80), primary_key=True),
+    Column("step", String(160), primary_key=True),
+    Column("mark", Text),  # of an incremental source: Mark.to_text(); it has digests of keys, not the keys
+    Column("columns", Text, nullable=False),  # JSON: {name: kind} of the columns that the mapping reads
+    Column("run_id", String(120), nullable=False),
 )

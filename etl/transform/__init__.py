@@ -8,6 +8,7 @@ ids.py          a person's lane, an event's id
 operations.py   what Customer.io can be asked to do: a table
 """
 
-from etl.transform.mapping import Compiled, Gathered, compile_mapping, gather
+from etl.transform.checks import columns_of
+from etl.transform.mapping import Compiled, Gathered, compile_mapping, gather, with_json
 
-__all__ = ["Compiled", "Gathered", "compile_mapping", "gather"]
+__all__ = ["Compiled", "Gathered", "columns_of", "compile_mapping", "gather", "with_json"]

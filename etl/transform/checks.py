@@ -25,6 +25,7 @@ E164_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 REASONS: dict[str, str] = {
     "row_ragged": "the row has more or fewer fields than the header; mend the file",
     "row_nul": "the row holds a NUL byte; mend the file",
+    "row_unreadable": "the line is not one JSON object; mend the file",
     "identifier_missing": "no identifier in this row; fill the column, or leave such rows out with `when`",
     "identifier_too_long": f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes",
     "email_malformed": "not the shape of an e-mail address; mend it, or leave the attribute out",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -235,6 +235,17 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
         parts=_parts(mapping, frozenset(verbatim)),
         lane=ids.lane(pl.col(f"identifiers.{kind}"), kind, lanes),
     )
+
+
+def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
+    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON."""
+    made = {
+        name: Column(value.name, (Call("json"),))
+        if isinstance(value, Column) and not value.apply and value.name in columns
+        else value
+        for name, value in mapping.attributes.items()
+    }
+    return replace(mapping, attributes=made) if columns else mapping
 
 
 def chains(mapping: Mapping) -> list[Chain]:

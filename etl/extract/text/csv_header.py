@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 
 from etl.errors import SourceError
-from etl.model import CsvSource
+from etl.sources import CsvSource
 
+_NAMELESS = "give every column a name; a separator at the end of the header line makes one more column"
 _SEPARATORS = {",": '","', ";": '";"', "\t": '"\\t"', "|": '"|"'}  # as YAML writes them
 
 
@@ -19,7 +21,7 @@ def column_names(place: str, header: bytes, first_row: bytes, source: CsvSource)
     """
     if b"\0" in header:
         raise SourceError("export the file again as UTF-8 text", place=place, what="the header line holds NUL bytes")
-    names = _fields(header, source.separator, source.quote)
+    names = _fields(header, source.separator, source.quote, source.escape)
     if not names:
         raise SourceError("is this a CSV file?", place=place, what="the header line cannot be read")
     for other, written in _SEPARATORS.items():
@@ -30,8 +32,20 @@ def column_names(place: str, header: bytes, first_row: bytes, source: CsvSource)
                 what=f"the header line has {len(names)} column{'s'[: len(names) != 1]}; "
                 f"its separator seems to be {written}, not {_SEPARATORS.get(source.separator, repr(source.separator))}",
             )
-    _check_unique(place, names)
+    check_unique(place, names)
     return tuple(names)
+
+
+def check_declared(place: str, names: tuple[str, ...], fields: int) -> tuple[str, ...]:
+    """The names that the job gives to the columns of a file without a header line, if its first row has as many."""
+    if fields != len(names):
+        raise SourceError(
+            "name each column of the file, in its order; leave `columns:` out if the file has a header line",
+            place=place,
+            what=f"the row has {fields} fields, and the job's `columns:` names {len(names)}",
+        )
+    check_unique(place, names)
+    return names
 
 
 def check_same(path: str, names: tuple[str, ...], first_path: str, first_names: tuple[str, ...]) -> None:
@@ -69,13 +83,17 @@ def _divides(other: str, header: bytes, first_row: bytes, width: int, source: Cs
     return row_width != width and len(_fields(first_row, other, source.quote)) == wider
 
 
-def _fields(record: bytes, separator: str, quote: str | None) -> list[str]:
+def _fields(record: bytes, separator: str, quote: str | None, escape: str | None = None) -> list[str]:
     text = record.decode().rstrip("\r\n")
     try:
         # One element with its line ends inside: the reader must not take them apart.
         return next(
             csv.reader(
-                [text], delimiter=separator, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+                [text],
+                delimiter=separator,
+                quotechar=quote,
+                escapechar=escape,
+                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
             ),
             [],
         )
@@ -83,14 +101,15 @@ def _fields(record: bytes, separator: str, quote: str | None) -> list[str]:
         return []
 
 
-def _check_unique(place: str, names: list[str]) -> None:
+def check_unique(place: str, names: Sequence[str], remedy: str = _NAMELESS) -> None:
+    """Raises SourceError for names that are empty or used twice."""
     columns: defaultdict[str, list[str]] = defaultdict(list)
     for number, name in enumerate(names, 1):
         columns[name if name.strip() else ""].append(str(number))
     nameless = columns.pop("", [])
     if nameless:
         raise SourceError(
-            "give every column a name; a separator at the end of the header line makes one more column",
+            remedy,
             place=place,
             what=f"the header has no name for column {' and '.join(nameless)}",
         )

@@ -2,7 +2,7 @@
 
 Pure and vectorised: a block costs a few passes of numpy over its bytes, and no Python a row. A quote toggles
 between inside and outside a quoted field; a doubled quote toggles twice, so it needs no care. Separators and line
-ends count outside only.
+ends count outside only, and nothing counts that an escape stands before.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The bytes that shape a CSV file; `quote` None: quotes are ordinary characters."""
+    """The bytes that shape a CSV file; `quote` or `escape` None: there is none."""
 
     separator: int
     quote: int | None
+    escape: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def scan(block: bytes, dialect: Dialect, *, final: bool) -> Records | Malformed:
     if invalid is not None:
         return invalid
     octets = np.frombuffer(block, np.uint8)
+    if dialect.escape is not None and dialect.escape in block:
+        octets = _without_escaped(octets, dialect.escape)
     line_ends = octets == _LF
     separators = octets == dialect.separator
     quotes = within = np.zeros(0, np.bool_)
@@ -89,7 +92,7 @@ def scan(block: bytes, dialect: Dialect, *, final: bool) -> Records | Malformed:
         ends=ends,
         fields=np.diff(np.searchsorted(np.flatnonzero(separators), ends), prepend=0) + 1,
         blank=_blank(octets, ends),
-        nul=_with_nul(block, octets, ends),
+        nul=_with_nul(octets, ends),
         unclosed=unclosed,
     )
 
@@ -166,9 +169,22 @@ def _blank(octets: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Mask:
     return blank
 
 
-def _with_nul(block: bytes, octets: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Mask:
+def _with_nul(octets: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Mask:
     holds = np.zeros(len(ends), np.bool_)
-    if b"\0" in block:
-        records = np.searchsorted(ends, np.flatnonzero(octets == _NUL), side="right")
+    nuls = octets == _NUL
+    if nuls.any():
+        records = np.searchsorted(ends, np.flatnonzero(nuls), side="right")
         holds[records[records < len(ends)]] = True
     return holds
+
+
+def _without_escaped(octets: npt.NDArray[np.uint8], escape: int) -> npt.NDArray[np.uint8]:
+    """The block with "x" for every byte that an escape stands before, but NUL for \\0, which means it."""
+    escapes = np.flatnonzero(octets == escape)
+    run_begins = np.diff(escapes, prepend=-2) != 1
+    in_run = np.arange(escapes.size) - np.maximum.accumulate(np.where(run_begins, np.arange(escapes.size), 0))
+    escaped = escapes[in_run % 2 == 0] + 1  # in a run, the first escapes the second, the third the fourth
+    escaped = escaped[escaped < octets.size]
+    plain = octets.copy()
+    plain[escaped] = np.where((octets[escaped] == ord("0")) | (octets[escaped] == _NUL), _NUL, ord("x"))
+    return plain

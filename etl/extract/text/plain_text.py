@@ -1,4 +1,4 @@
-"""How does any CSV file become UTF-8 text that can be read at any byte?
+"""How does any file of text become UTF-8 that can be read at any byte?
 
 Plain UTF-8 is read where it lies. What is compressed or in another encoding is written once, in bounded memory, to the
 source's copy: one file in the stage folder that has no name, so that it vanishes with the process and leaves no rows
@@ -33,18 +33,19 @@ _UTF8_BOM = codecs.BOM_UTF8
 # The first bytes of formats that we unpack: name in pyarrow.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
-# The first bytes of formats that are no CSV: what they are, what to do.
-_NOT_CSV = {
-    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it, or export the sheet as CSV"),
+# The first bytes of formats that are no text: what they are, what to do.
+_NOT_TEXT = {
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it; for a spreadsheet write `excel:` before its path"),
     b"PK\x05\x06": ("an empty zip archive", "unpack it"),
-    b"PAR1\x15": ("a Parquet file", "write `parquet:` in place of `csv:`"),
+    b"PAR1\x15": ("a Parquet file", "write `parquet:` before its path"),
+    b"Obj\x01": ("an Avro file", "write `avro:` before its path"),
     b"BZh9": ("compressed with bzip2", "unpack it, or compress it with gzip or zstd"),
     b"\xfd7zXZ\x00": ("compressed with xz", "unpack it, or compress it with gzip or zstd"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"),
     b"Rar!\x1a\x07": ("a rar archive", "unpack it"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress it with gzip or zstd"),
-    b"\xd0\xcf\x11\xe0": ("an Office document", "export the sheet as CSV"),
-    b"%PDF-": ("a PDF document", "export the rows as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an Office document", "for a spreadsheet write `excel:` before its path"),
+    b"%PDF-": ("a PDF document", "export the rows from where they came"),
 }
 _TAR_MAGIC_OFFSET = 257
 
@@ -130,7 +131,7 @@ def canonical_encoding(place: str, encoding: str) -> str:
         ) from None
 
 
-def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits) -> Text:
+def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits, form: str = "CSV") -> Text:
     """The file as UTF-8 text; `encoding` is a canonical name. Whether declared UTF-8 is valid is left to its reader.
 
     Raises SourceError for an empty file, an archive, damaged compression, a decompression bomb, or a byte-order mark
@@ -138,23 +139,27 @@ def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits)
     """
     head = file.read_at(0, _HEAD_BYTES)
     if not head:
-        raise SourceError("export it again, with its header line", place=file.path, what="the file is empty")
+        raise SourceError(_export_again(form), place=file.path, what="the file is empty")
     compression = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
     if compression is None and encoding == "utf-8":
-        _check_head(file.path, head, encoding)
+        _check_head(file.path, head, encoding, form)
         return Text(_bom_bytes(head), file.identity.bytes, None)
     original = _Original(file)
     blocks = _unpacked(original, compression, limits) if compression else iter(lambda: original.read(_BLOCK_BYTES), b"")
     start = copy.begin()
     lead = b""
-    for text in _as_utf8(file.path, blocks, encoding):
+    for text in _as_utf8(file.path, blocks, encoding, form):
         copy.append(text)
         lead = lead or text[: len(_UTF8_BOM)]
     end = copy.begin()
     if end == start:
-        raise SourceError("export it again, with its header line", place=file.path, what="the file holds no text")
+        raise SourceError(_export_again(form), place=file.path, what="the file holds no text")
     return Text(start + _bom_bytes(lead), end, original.sha256(), copy)
+
+
+def _export_again(form: str) -> str:
+    return "export it again, with its header line" if form == "CSV" else "export it again"
 
 
 class _Original(io.RawIOBase):
@@ -212,12 +217,12 @@ def _unpacked(original: _Original, compression: str, limits: BombLimits) -> Iter
         yield block
 
 
-def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str, form: str) -> Iterator[bytes]:
     """The text of the blocks in UTF-8. What is declared UTF-8 passes unread."""
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
     head = next(blocks, b"")
-    _check_head(path, head[:_HEAD_BYTES], encoding)
+    _check_head(path, head[:_HEAD_BYTES], encoding, form)
     if encoding == "utf-8":
         yield head
         yield from blocks
@@ -241,13 +246,13 @@ def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str) -> Iterator[byte
         block = following
 
 
-def _check_head(path: str, head: bytes, encoding: str) -> None:
+def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
     """Raises SourceError when the first bytes show that the file is no text in this encoding."""
-    for magic, (what, remedy) in _NOT_CSV.items():
+    for magic, (what, remedy) in _NOT_TEXT.items():
         if head.startswith(magic):
-            raise SourceError(remedy, place=path, what=f"is {what}, not CSV")
+            raise SourceError(remedy, place=path, what=f"is {what}, not {form}")
     if head[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
-        raise SourceError("unpack it", place=path, what="is a tar archive, not CSV")
+        raise SourceError("unpack it", place=path, what=f"is a tar archive, not {form}")
     if any(head.startswith(magic) for magic in _COMPRESSED):
         raise SourceError("compress it once", place=path, what="is compressed twice")
     marked = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)

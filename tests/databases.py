@@ -1,0 +1,220 @@
+"""Where does a test find a real database? In a server that is named, else in one of its own, else it is skipped.
+
+PG_URL and MYSQL_URL name servers that run already, by an account that may make databases and users:
+postgresql://user:password@host:port/database, mysql+pymysql://user:password@host:port/.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import until
+from sqlalchemy import URL, make_url
+
+PASSWORD = "canary-p4ss/w:rd@%25"  # of every server made here: one that an address must escape
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of a test's own, by the address of one who may do everything in it."""
+
+    url: URL
+
+    @property
+    def address(self) -> str:
+        """As a job's `sql:` has it."""
+        return self.url.render_as_string(hide_password=False)
+
+    def as_user(self, name: str, password: str) -> str:
+        """The address of another user."""
+        return self.url.set(username=name, password=password).render_as_string(hide_password=False)
+
+    def connect(self) -> Any:
+        """A connection by the DB API, each statement of which stands at once."""
+        if self.url.get_backend_name() == "postgresql":
+            import adbc_driver_postgresql.dbapi as adbc
+
+            uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            return adbc.connect(uri, autocommit=True)
+        of = self.url
+        return import_module("pymysql").connect(
+            host=of.host or "127.0.0.1",
+            port=of.port or 3306,
+            user=of.username,
+            password=of.password or "",
+            database=of.database or None,
+            autocommit=True,
+        )
+
+    def execute(self, *statements: str) -> None:
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+
+@contextmanager
+def own_database(server: URL) -> Iterator[Database]:
+    """A new, empty database of the server, gone afterwards."""
+    name, door = f"t_{secrets.token_hex(6)}", Database(server)
+    forced = " WITH (FORCE)" if server.get_backend_name() == "postgresql" else ""  # whoever still reads it
+    door.execute(f"CREATE DATABASE {name}")
+    try:
+        yield Database(server.set(database=name))
+    finally:
+        door.execute(f"DROP DATABASE {name}{forced}")
+
+
+@contextmanager
+def postgresql() -> Iterator[URL]:
+    """The address of a PostgreSQL's superuser: of PG_URL, else of a server that lives for the block."""
+    if named := os.environ.get("PG_URL"):
+        yield make_url(named)
+        return
+    pytest.importorskip("adbc_driver_postgresql", reason="the extra cio-etl[postgres] is not installed")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
+    binaries = found[-1].parent if found else _beside("initdb")
+    if binaries is None:
+        pytest.skip("no PostgreSQL: PG_URL is not set, and none is installed here")
+    with _folder("postgres") as (folder, user):
+        (folder / "password").write_text(PASSWORD)
+        shutil.chown(folder / "password", user)
+        initdb = [binaries / "initdb", "-D", folder / "data", "-U", "postgres", f"--pwfile={folder / 'password'}"]
+        _done([*initdb, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"], user, folder)
+        port = _free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "max_connections": 50,
+        }
+        asked = [f"--{name}={value}" for name, value in settings.items()]
+        with _serving([binaries / "postgres", "-D", folder / "data", *asked], user, folder, "ready to accept"):
+            yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+
+
+@contextmanager
+def mariadb() -> Iterator[URL]:
+    """The address of a MariaDB's or MySQL's administrator: of MYSQL_URL, else of a server that lives for the block."""
+    if named := os.environ.get("MYSQL_URL"):
+        yield make_url(named)
+        return
+    pytest.importorskip("pymysql", reason="the extra cio-etl[mysql] is not installed")
+    binaries, install = _beside("mariadbd"), shutil.which("mariadb-install-db")
+    if binaries is None or install is None:
+        pytest.skip("no MariaDB: MYSQL_URL is not set, and none is installed here")
+    with _folder("nobody") as (folder, user):
+        data, first = f"--datadir={folder / 'data'}", folder / "first.sql"
+        literal = PASSWORD.replace("\\", "\\\\").replace("'", "''")
+        first.write_text(
+            f"CREATE USER IF NOT EXISTS 'etl'@'%' IDENTIFIED BY '{literal}';\n"
+            "GRANT ALL ON *.* TO 'etl'@'%' WITH GRANT OPTION;\n"
+        )
+        shutil.chown(first, user)
+        made = [install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db"]
+        _done(made, user, folder)
+        port = _free_port()
+        settings = {
+            "bind-address": "127.0.0.1",
+            "port": port,
+            "socket": folder / "s",
+            "pid-file": folder / "pid",
+            "init-file": first,
+            "character-set-server": "utf8mb4",
+            "innodb-flush-log-at-trx-commit": 0,
+            "innodb-buffer-pool-size": "16M",
+        }
+        asked = [f"--{name}={value}" for name, value in settings.items()]
+        serving = [binaries / "mariadbd", "--no-defaults", data, *asked, "--skip-name-resolve"]
+        with _serving(serving, user, folder, "ready for connections"):
+            yield URL.create("mysql+pymysql", "etl", PASSWORD, "127.0.0.1", port)
+
+
+def _beside(program: str) -> Path | None:
+    """The folder of a program."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    return Path(found).resolve().parent if found else None
+
+
+@contextmanager
+def _folder(server: str) -> Iterator[tuple[Path, str]]:
+    """A folder for a server, and the user that it runs as: the one of that name for root, which no server runs as."""
+    user = server if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    folder = Path(tempfile.mkdtemp(prefix="cio-etl-"))
+    try:
+        shutil.chown(folder, user)
+        yield folder, user
+    except LookupError:
+        pytest.skip(f"no user {server!r} on this machine, and root may not run the server")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as(user: str) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def _done(command: Sequence[object], user: str, folder: Path) -> None:
+    done = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True, **_as(user))
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: {done.stderr or done.stdout}")
+
+
+@contextmanager
+def _serving(command: Sequence[object], user: str, folder: Path, ready: str) -> Iterator[None]:
+    """A server that runs for the block, from when its log says that it is ready."""
+    log = folder / "log"
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            **_as(user),
+        )
+    try:
+
+        def is_ready() -> bool:
+            if server.poll() is not None:
+                raise RuntimeError(f"{command[0]} has ended: {log.read_text(errors='replace')[-2000:]}")
+            return ready in log.read_text(errors="replace")
+
+        until(is_ready)
+        yield
+    finally:
+        server.send_signal(signal.SIGINT if "postgres" in str(command[0]) else signal.SIGTERM)  # a fast shutdown
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        return int(taken.getsockname()[1])
