@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import ssl
 import subprocess
@@ -13,11 +14,12 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from benchmarks import contenders, data, measure, ratios, run, sink
+from benchmarks import contenders, data, extract, measure, ratios, run, sink, tables
 from polars.testing import assert_frame_equal
+from sqlalchemy import URL
 
 from etl.config import load_job
-from etl.model import CsvSource, ParquetSource
+from etl.sources import CsvSource, ParquetSource
 
 SINK = Path(sink.__file__)
 ITEM_BYTES = (325, 345)
@@ -206,3 +208,95 @@ def test_our_command_is_given_a_job_that_it_reads(tmp_path: Path, format: str, s
     assert job.destination.requests_per_second is None
     assert (job.destination.base_url, job.destination.ca_file) == (url, str(ca) if ca else None)
     assert job.state == tmp_path / "state"
+
+
+# ---------------------------------------------------------------- reading databases
+
+
+def contender_of(key: str) -> extract.Contender:
+    return next(contender for contender in extract.CONTENDERS if contender.key == key)
+
+
+@pytest.mark.parametrize("database", list(tables.OWN))
+def test_each_database_has_rows_of_the_same_columns(database: str) -> None:
+    create, insert = tables.statements(database, "few", 7)
+    columns = [column.split()[0] for column in create.partition("(")[2].split(", ")]
+    assert " ".join(columns) == "id name email balance score active born seen updated attrs note n"
+    assert insert.startswith("INSERT INTO few SELECT i, 'name-'")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "stdout", "said"),
+    [
+        (0, "20\n", None),
+        (0, "a warning\n20\n", None),
+        (0, "19\n", "sqlite, sqlite3 + csv: says it read 19 of 20 rows"),
+        (0, "", "sqlite, sqlite3 + csv: says it read nothing of 20 rows"),
+        (1, "20\n", "sqlite, sqlite3 + csv: ended with 1: the reason"),
+    ],
+)
+def test_reading_counts_when_the_contender_says_that_it_read_every_row(
+    exit_code: int, stdout: str, said: str | None
+) -> None:
+    cost = measure.Cost(1.0, 1.0, 1.0, exit_code, stdout, "the reason\n")
+    assert extract.complaint(contender_of("sqlite-loop"), cost, 20) == said
+
+
+def test_who_leaves_other_rows_than_it_says_is_named(tmp_path: Path) -> None:
+    says_all = f"""
+import sys, pathlib
+folder = pathlib.Path(sys.argv[1]); folder.mkdir()
+(folder / "rows.csv").write_text("id\\n" + "1\\n" * {extract.FEW})
+print({extract.FEW})
+"""
+    liar = extract.Contender("sqlite-liar", "liar", lambda task: [sys.executable, "-c", says_all, str(task.folder)])
+    ground = extract.Ground(tmp_path, Path("python"), {"sqlite": "sqlite:///none"})
+    assert extract.FEW == tables.FEW
+    assert extract.verified(ground, liar) == "sqlite, liar: left 20000 rows and 1 ids of 20000"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ours_is_compared_with_the_quickest_of_those_that_only_move_rows() -> None:
+    found = extract.ratios(
+        {
+            "postgresql-ours": figure(1_000, 2.0, peak_mb=301),
+            "postgresql-adbc": figure(1_000, 4.0),
+            "postgresql-copy": figure(1_000, 1.5),
+            "postgresql-connectorx": figure(1_000, 5.0),
+        }
+    )
+    assert {ratio.name: (value, ratio.met(value)) for ratio, value in found.items()} == {
+        "PostgreSQL: ours / quickest of ADBC + pyarrow, connectorx, COPY": (0.75, True),
+        "PostgreSQL: ours / ADBC + pyarrow": (2.0, True),
+        "PostgreSQL: ours / connectorx + pyarrow": (2.5, True),
+        "MB of memory: postgresql": (301.0, False),
+    }
+
+
+def test_every_ratio_of_reading_is_of_contenders_that_exist() -> None:
+    known = {contender.key for contender in extract.CONTENDERS} | {"quickest"}
+    assert {key for ratio in extract.RATIOS for key in (ratio.first, ratio.second)} <= known
+    assert {contender.database for contender in extract.CONTENDERS} == set(tables.OWN)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_the_quick_form_reads_a_real_database(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    if database == "postgresql":
+        server: URL = request.getfixturevalue("postgresql_server")
+        environment["PG_URL"] = server.render_as_string(hide_password=False)
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.benchmarks.extract", "--quick", f"--only={database}-ours"),
+            *(f"--folder={tmp_path / 'data'}", "--peers=none", f"--json={tmp_path / 'figures'}"),
+        ],
+        cwd=Path(run.__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    figures = json.loads((tmp_path / "figures").read_text())["figures"]
+    assert figures[f"{database}-ours"]["rows"] == 50_000
+    assert f"MB of memory: {database}" in told.stdout
+    assert list((tmp_path / "data").iterdir()) == []  # neither its tables nor the rows are left
