@@ -53,6 +53,17 @@ def run_folder(job: Job, run_id: str) -> Path:
     return job.state / "runs" / run_id
 
 
+def remove_old_copies(job: Job, store: Store, current: str) -> None:
+    """Removes what runs that are over have left in their stages: given up, or killed right after they had finished.
+
+    `keep_snapshots` keeps those of finished runs.
+    """
+    over = {"abandoned"} if job.keep_snapshots else {"abandoned", "finished"}
+    for run in store.runs(job.name, limit=100):
+        if run.run_id != current and run.status in over:
+            shutil.rmtree(run_folder(job, run.run_id) / "stage", ignore_errors=True)
+
+
 def report_of(store: Store, run_id: str, command: str) -> Report:
     """What a run has done so far."""
     run = store.run(run_id)

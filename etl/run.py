@@ -22,7 +22,7 @@ from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
 from etl.load import Lanes, Pace, Packer, resolve
 from etl.model import Job, Report, Snapshot, Step
-from etl.record import Line, accounted, bounded, left, report_of
+from etl.record import Line, accounted, bounded, left, remove_old_copies, report_of
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
 from etl.signals import Signals
@@ -45,6 +45,7 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
         store = state.open_store(job.state)
         try:
             run = begin_or_resume(store, job, options)
+            remove_old_copies(job, store, run.run_id)
             pace = Pace(destination.requests_per_second, time.monotonic)
             line = Line(job, run, store, destination, pace, signals, progress, options)
             with accounted(line, command):

@@ -564,6 +564,20 @@ def test_the_copy_of_a_run_that_stopped_is_the_user_s_only(command: Command) -> 
     assert modes == {(True, 0o700), (False, 0o600)}
 
 
+def test_copies_of_runs_that_are_over_are_gone_after_the_next_run(command: Command) -> None:
+    command.job()
+    command.sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="another"))
+    assert command.run()[0] == 77
+    ((given_up, _, _),) = command.runs
+    command.sandbox.set_faults(Faults())
+    assert command.run("--restart")[0] == 0
+    finished = next(run_id for run_id, _, _ in command.runs if run_id != given_up)
+    late = Path(".etl/runs") / finished / "stage" / "late"  # as if it had been killed before it could clean up
+    late.mkdir(parents=True)
+    assert command.run()[0] == 0
+    assert [str(path) for path in Path(".etl/runs").glob("*/stage")] == []
+
+
 # ---------------------------------------------------------------- words
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import polars as pl
 import polars.selectors as cs
+import structlog
 
 from etl.errors import SourceError
 from etl.extract import copies
@@ -26,6 +27,8 @@ from etl.extract.parquet_files import open_parquet
 from etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals
 from etl.model import Snapshot
 from etl.sources import Incremental, Mark, ParquetSource, Staging
+
+log = structlog.get_logger()
 
 PART_ROWS, PART_BYTES = 50_000, 32 << 20  # of a file of the copy: what is held before it is written
 GROUP_ROWS = 25_000
@@ -88,6 +91,8 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
         "mark": None if mark is None else mark.to_text(),
     }
     copies.end(folder, manifest)
+    if new is not None:
+        log.info("new_rows_copied", source=reader.place, rows=parts.rows, sent_before=new.left_out)
 
 
 def _wanted(staging: Staging, incremental: Incremental | None) -> frozenset[str] | None:
