@@ -152,7 +152,7 @@ def database_row(database: Database) -> tuple[str, ...]:
         f"`{database.address}`",
         readers[database.module],
         f"`{database.extra}`" if database.extra else "none needed",
-        "yes" if database.ran else "no: as far as it goes without an account",
+        "yes" if database.ran else "no",
     )
 
 
