@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
@@ -93,6 +94,7 @@ def run(
     since = _since(full_refresh, watermark)
     flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
     flags += ["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else []
+    flags += ["--accept-drift"] if accept_drift else []
     command = _command("run", job, *flags)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
@@ -224,6 +226,8 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
     rows, notes = rejected_rows(store, found, loaded)
     try:
         export(rows, out)
+    except FileExistsError:
+        raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
     except (ValueError, OSError) as error:
         raise click.UsageError(error.strerror or str(error) if isinstance(error, OSError) else str(error)) from None
     for note in notes:
@@ -245,8 +249,8 @@ def init(source: str, table: str | None, query_file: str | None, sheet: str | No
     from etl.sources import Staging
 
     section = source_section(source, table=table, query_file=query_file, sheet=sheet)
-    if section.keys() == {"csv"} and Path(source).is_file():
-        section |= csv_settings(Path(source))
+    if section.keys() == {"csv"} and (files := [source] if Path(source).is_file() else sorted(glob.glob(source))):
+        section |= csv_settings(Path(files[0]))
     subject = table or Path(query_file or source.partition("?")[0]).name.partition(".")[0]
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = open_source(load_source(section), Staging(Path(stage), rows=PROPOSAL_ROWS))

@@ -166,6 +166,7 @@ class Snapshot:
     read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
     locate: Callable[[Sequence[int]], list[tuple[str, int]]]
     json: frozenset[str] = frozenset()  # text columns that the source says are JSON
+    loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
     mark: Mark | None = None  # of an incremental source: where the next run begins, once these rows are settled
 

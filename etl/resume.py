@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from etl.config import canonical, describe_change
-from etl.errors import ChangedSinceStart
+from etl.errors import ChangedSinceStart, SourceError
 from etl.model import Job, Snapshot, SourceFile
 from etl.state import RunRecord, StepRecord, Store
 from etl.transform.ids import LANE_HASH
@@ -42,8 +42,14 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
         unfinished = None
     if unfinished is None:
         return _begun(store, job, options)
-    if changes := changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since):
-        if store.has_sent(unfinished.run_id):
+    sent = store.has_sent(unfinished.run_id)
+    unread = unfinished.exit_code == SourceError.exit_code and not sent
+    if unread and options.since is None and unfinished.since is not None:
+        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "what it was to begin with could not be read")
+        return _begun(store, job, options)
+    steps = store.steps(unfinished.run_id)
+    if changes := changes_since(unfinished, steps, job, options.limit, options.since):
+        if sent:
             raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
         store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "mended before anything had been sent")
         return _begun(store, job, options)

@@ -69,11 +69,12 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes)
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
-    leaves = Left(before.mark if limit else snapshot.mark or before.mark, kinds(snapshot.schema))
+    columns = kinds(snapshot) or before.columns
+    leaves = Left(before.mark if limit else snapshot.mark or before.mark, columns)
     with forgotten_unless_fit(snapshot, begun):
         compiled = prepare(step, snapshot, line.run.lanes)
-        if not line.options.accept_drift:
-            check_drift(step, before.columns, leaves.columns, compiled.columns)
+        if not (begun or line.options.accept_drift):
+            check_drift(step, before.columns, columns, compiled.columns)
     marks = store.lane_marks(run_id, number)
     packer = Packer(line.destination.max_batch_bytes, np.array([mark.acked_through for mark in marks]))
     commit = bounded(line, number, marks, snapshot.rows)

@@ -54,9 +54,14 @@ def left_by(job: Job) -> dict[str, Left]:
         store.close()
 
 
-def kinds(schema: pl.Schema) -> dict[str, str]:
-    """What each column holds, in the words of messages. A column of nothing but nulls says nothing, and is left out."""
-    return {name: kind(dtype) for name, dtype in schema.items() if dtype != pl.Null}
+def kinds(snapshot: Snapshot) -> dict[str, str]:
+    """What each column holds, in the words of messages.
+
+    Nothing is said by a snapshot without rows, by one whose types may be others tomorrow, by a column of nulls.
+    """
+    if snapshot.loose or not snapshot.rows:
+        return {}
+    return {name: kind(dtype) for name, dtype in snapshot.schema.items() if dtype != pl.Null}
 
 
 def kind(dtype: pl.DataType) -> str:
@@ -73,7 +78,7 @@ def check_drift(step: Step, before: Mapping[str, str], now: Mapping[str, str], m
     changed = [f"{name!r} held {before[name]} and now {now[name]}" for name in mapped if _differ(name, before, now)]
     if changed:
         raise SourceError(
-            "mend the source, or take it as it is now with --accept-drift",
+            "mend the source, or add --accept-drift to take it as it is now",
             place=f"step {step.name}",
             what=f"since the last run, {'; '.join(changed)}",
         )

@@ -376,7 +376,7 @@ def test_rejects_without_their_source_still_have_their_reasons(job: str, gone: s
     assert (row["reason"], row["field"], "e_mail" in row) == ("email_malformed", "attributes.email", False)
 
 
-@pytest.mark.parametrize(("out", "said"), [("people.csv", "File exists"), ("out.xlsx", "the name must end in .csv")])
+@pytest.mark.parametrize(("out", "said"), [("people.csv", "people.csv is there already; remove it, or name another file with -o"), ("out.xlsx", "the name must end in .csv")])
 def test_rejects_overwrite_nothing_and_know_three_formats(job: str, out: str, said: str, capsys: Captured) -> None:
     run_id, before = run_id_of(job, capsys), Path("people.csv").read_text()
     assert main(["rejects", run_id, "-o", out]) == 2
@@ -489,6 +489,9 @@ def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatc
         (["nowhere.csv"], 65, "nowhere.csv: cannot be read: No such file or directory"),
         (["${NOWHERE}", "--table", "people"], 78, "the environment variable NOWHERE is not set"),
         (["people.csv", "--table", "people"], 78, "must be a database's address"),
+        (["${NOWHERE}"], 78, "say what of it with --table or --query-file"),
+        (["mysql://db/shop"], 78, "say what of it with --table or --query-file"),
+        (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain sight"),
     ],
 )
 def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from etl.config.references import resolve, resolve_secret
+from etl.config.references import resolve, resolve_address, resolve_secret
 
 CANARY = "canary-7f3a"
 ONLY = "secrets are references only"
@@ -97,3 +97,39 @@ def test_without_an_environment_only_the_writing_of_a_secret_is_checked() -> Non
         resolve_secret(CANARY, None)
     with pytest.raises(ValueError, match="not a reference"):
         resolve_secret("${a b}", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("${URL}", "postgresql://u:p@h/d"),
+        ("mysql://${WHO}:${ODD}@db/shop", "mysql://me:p%40ss%2Fw%3Ard%25@db/shop"),
+        ("mysql://me:${ODD}@${HOST}:3306/shop", "mysql://me:p%40ss%2Fw%3Ard%25@db.internal:3306/shop"),
+        ("sqlite:///shop.db", "sqlite:///shop.db"),
+        ("sqlite:///${WHO}@home.db", "sqlite:///me@home.db"),
+    ],
+)
+def test_a_user_or_password_in_an_address_is_encoded(written: str, address: str) -> None:
+    environ = {"URL": "postgresql://u:p@h/d", "WHO": "me", "ODD": "p@ss/w:rd%", "HOST": "db.internal"}
+    assert resolve_address(written, environ) == address
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "postgresql://me:hunter2@db/shop",
+        "postgresql://me@db/shop?password=hunter2",
+        "mysql://db/shop?user=me&passwd=hunter2",
+        "databricks://db?http_path=x&access_token=hunter2",
+    ],
+)
+@pytest.mark.parametrize("environ", [None, {}])
+def test_a_password_in_plain_sight_is_refused_and_not_shown(written: str, environ: dict[str, str] | None) -> None:
+    with pytest.raises(ValueError, match="a password in plain sight") as error:
+        resolve_address(written, environ)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_secret_that_is_missing_is_not_told_to_have_a_default() -> None:
+    with pytest.raises(ValueError, match=r"^the environment variable KEY is not set; set it$"):
+        resolve_secret("${KEY}", {})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import databases
+import polars as pl
 import pytest
 from running import API_KEY, SITE_ID, write_job
 
@@ -418,13 +419,11 @@ def test_a_mark_is_told_with_what_the_next_run_asks_for(url: str) -> None:
 
 
 def test_a_column_that_drifted_is_wrong(url: str) -> None:
-    source = shop(
-        "CREATE TABLE people (id integer, e_mail text)",
-        "INSERT INTO people VALUES (1, 'a@b.co')",
-    )
+    source = {"parquet": "people.parquet"}
+    pl.DataFrame({"id": [1], "e_mail": ["a@b.co"]}).write_parquet("people.parquet")
     examined(url, source)
     assert main(["run", "job.yaml"]) == 0
-    shop("DROP TABLE people", "CREATE TABLE people (id text, e_mail text)", "INSERT INTO people VALUES ('x', 'a@b.co')")
+    pl.DataFrame({"id": ["x"], "e_mail": ["a@b.co"]}).write_parquet("people.parquet")
     (fault,) = not_ok(examined(url, source))
     assert fault[3] == 65
     assert fault[2] == "step people: since the last run, 'id' held numbers and now text"

@@ -264,11 +264,35 @@ def test_a_watermark_that_changed_its_type_is_told_and_a_full_refresh_begins_ane
     nights.write(("a.1", "'2024-03-10 09:00+00'"))
     assert nights.night() == ["a.1"]
     nights.database.execute("ALTER TABLE people ALTER updated_at TYPE timestamp")
-    with pytest.raises(SourceError, match=r"the watermark 'updated_at' is .* now, and was another type") as error:
+    with pytest.raises(SourceError, match="is a time without a zone now, and was of another") as error:
         nights.run()
     assert "--full-refresh" in error.value.remedy
     assert nights.night(since=FULL_REFRESH) == ["a.1"]
     assert nights.night() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "since", "what", "remedy"),
+    [
+        ({"start": "yesterday"}, None, "and start is none", "write start as 2024-05-20T00:00:00Z"),
+        ({"start": "2024-5-20"}, None, "and start is none", "write start as 2024-05-20T00:00:00Z"),
+        ({}, "abc", "and --watermark is none", "write --watermark as 2024-05-20T00:00:00Z"),
+        ({}, "2024-13-45", "and --watermark is none", "write --watermark as 2024-05-20T00:00:00Z"),
+        ({"lag": 15}, None, "and lag does not go with that", "write a duration, as 15 minutes"),
+    ],
+)
+def test_what_is_not_of_the_watermark_s_kind_is_refused_before_it_hides_rows(
+    nights: Nights, settings: dict[str, Any], since: str | None, what: str, remedy: str
+) -> None:
+    nights.table()
+    nights.job(**settings)
+    nights.write(("a.1", "'2024-03-10 09:00+00'"))
+    with pytest.raises(SourceError) as error:
+        nights.run(since=since)
+    assert str(error.value) == f"table people: the watermark 'updated_at' is a time with a zone, {what}"
+    assert error.value.remedy == remedy
+    if not settings:
+        assert nights.night() == ["a.1"], "a --watermark that cannot be does not stop the nights after it"
 
 
 # ---------------------------------------------------------------- late, early, without a key

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +244,6 @@ def test_each_night_reads_what_is_new_and_what_shares_the_mark(shop: Shop, kind:
         (datetime(2024, 1, 15), [2]),
         (date(2024, 1, 15), [2]),
         ("2024-01-15", [2]),
-        (Decimal("1.5"), [1, 2]),  # a text is more than any number
     ],
 )
 def test_the_first_night_begins_where_the_job_says(shop: Shop, start: MarkValue, expected: list[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
@@ -14,13 +13,12 @@ from pydantic import SecretStr
 from etl.config import address
 from etl.config.job_sections import PLAIN_NAME, JobYaml
 from etl.config.mapping import read_mapping
-from etl.config.references import read_text, resolve, resolve_secret
+from etl.config.references import read_text, resolve, resolve_address, resolve_secret
 from etl.config.sections import in_order, validated
 from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import Job, Mapping
 
-_ANY_REFERENCE = re.compile(r"\$\{[^{}]*\}")
 SECRETS = (("destination", "site_id"), ("destination", "api_key"))
 
 
@@ -70,7 +68,7 @@ def _resolved(
             if loc[-1:] in (("access_key_id",), ("secret_access_key",)) and _in_source(loc[:-1], "storage"):
                 return SecretStr(resolve_secret(raw, environ if sources else None))
             if isinstance(raw, str) and _in_source(loc, "sql"):
-                return _database(raw, environ if sources else None)
+                return resolve_address(raw, environ if sources else None)
             if isinstance(raw, str) and "${" in raw and _in_source(loc, "query"):
                 raise ValueError("a reference inside a query would be read as SQL; give it under parameters: instead")
             return resolve(raw, environ) if isinstance(raw, str) else raw
@@ -84,19 +82,6 @@ def _resolved(
 def _in_source(loc: Loc, key: str) -> bool:
     """Whether a place is this key of a step's source."""
     return loc[::2] == ("steps", "source") and len(loc) == 4 and loc[3] == key
-
-
-def _database(raw: str, environ: MappingOf[str, str] | None) -> str:
-    """A database's address; `environ` None: it is not looked up."""
-    bare = _ANY_REFERENCE.sub("", raw)
-    if re.search(r"://[^/@]*:[^/@]+@", bare):
-        raise ValueError(
-            "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
-            "postgresql://me:${PASSWORD}@host/db, and renew it"
-        )
-    if environ is None:
-        return raw if bare == raw else "unread://"
-    return resolve(raw, environ)
 
 
 def _query_files(data: dict[str, Any]) -> Faults:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 MAX_FILE_BYTES = 65_536
 
@@ -27,6 +28,31 @@ def resolve(text: str, environ: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda found: _meaning(found[1], environ), text)
 
 
+def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
+    """A database's address; `environ` None: it is not looked up, and "unread://" stands for it.
+
+    A reference that is user or password in it is put in percent-encoded. Raises ValueError with what to do, and for a
+    password in plain sight.
+    """
+    bare = _REFERENCE.sub("", raw)
+    if re.search(r"://[^/@]*:[^/@]+@", bare) or _SECRET_OPTION.search(bare):
+        raise ValueError(
+            "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+            "postgresql://me:${PASSWORD}@host/db, and renew it"
+        )
+    if environ is None:
+        return raw if bare == raw else "unread://"
+    who, at, rest = raw.rpartition("@")
+    if "://" not in who:  # nobody is named, or the whole address is one reference
+        return resolve(raw, environ)
+    scheme, _, user = who.partition("://")
+    named = _REFERENCE.sub(lambda found: quote(_meaning(found[1], environ), safe=""), user)
+    return f"{resolve(scheme, environ)}://{named}{at}{resolve(rest, environ)}"
+
+
+_SECRET_OPTION = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret|private_key)=[^&]+", re.IGNORECASE)
+
+
 def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
     """A secret, which is written as one reference and nothing else. `environ` None: the writing is checked only.
 
@@ -42,7 +68,10 @@ def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
     if environ is None:
         _well_formed(reference[1])
         return ""
-    value = _meaning(reference[1], environ)
+    try:
+        value = _meaning(reference[1], environ)
+    except ValueError as error:  # a secret has no default
+        raise ValueError(str(error).partition(", or give it a default")[0]) from None
     if not value:
         raise ValueError(f"{_subject(reference[1])} is empty")
     if not value.isascii() or not value.isprintable() or " " in value:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from etl.config.references import read_text, resolve
+from etl.config.references import read_text, resolve, resolve_address
 from etl.config.sections import validated
 from etl.config.source_sections import SourceYaml
 from etl.config.yaml_file import dotted
@@ -27,6 +28,8 @@ ENDINGS = {
     ".ods": "excel",
 }
 
+_DATABASE = re.compile(r"(?!(s3a?|gs|gcs|az|azure|abfss?|https?|file|ftp|hdfs)://)[a-z][a-z0-9+_]*://", re.IGNORECASE)
+
 
 def source_section(
     named: str, *, table: str | None = None, query_file: str | None = None, sheet: str | None = None
@@ -35,6 +38,9 @@ def source_section(
     if table is not None or query_file is not None:
         asked = {"table": table, "query_file": query_file}
         return {"sql": named, **{key: value for key, value in asked.items() if value is not None}}
+    if "${" in named or _DATABASE.match(named):
+        problem = "names a database; say what of it with --table or --query-file"
+        raise ConfigError([Problem("the source", None, "", problem)])
     plain = named.partition("?")[0].removesuffix(".gz").removesuffix(".zst")
     kind = ENDINGS.get(Path(plain).suffix.lower(), "csv")
     return {kind: named} | ({"sheet": sheet} if sheet is not None else {})
@@ -43,7 +49,7 @@ def source_section(
 def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Source:
     """The source that a section describes. Raises ConfigError with what is wrong in it."""
     try:
-        data = {key: resolve(value, environ) if isinstance(value, str) else value for key, value in section.items()}
+        data = {key: _resolved(key, value, environ) for key, value in section.items()}
         if "query_file" in data:
             data["query"] = read_text(Path(data["query_file"]))
     except ValueError as error:
@@ -52,3 +58,9 @@ def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.envi
     if parsed is None:
         raise ConfigError(Problem("the source", None, dotted(loc), message) for loc, message in faults)
     return parsed.to_source()
+
+
+def _resolved(key: str, value: Any, environ: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    return resolve_address(value, environ) if key == "sql" else resolve(value, environ)

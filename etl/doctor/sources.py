@@ -135,7 +135,7 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
 
 def _drifted(step: Step, left: Left, snapshot: Snapshot) -> Iterator[Finding]:
     try:
-        check_drift(step, left.columns, kinds(snapshot.schema), columns_of(step.mapping))
+        check_drift(step, left.columns, kinds(snapshot), columns_of(step.mapping))
     except SourceError as error:
         yield of_error(f"step {step.name}", error)
 

@@ -123,14 +123,28 @@ class NewRows:
                 place=self.place,
                 what=f"the watermark {name!r} is {value.dtype}, which has no exact order to go on from",
             )
-        before = self.staging.mark
-        if before is not None and not _fits(before.value, value.dtype):
-            raise SourceError(
-                "make it what it was, or read everything once more with --full-refresh",
-                place=self.place,
-                what=f"the watermark {name!r} is {value.dtype} now, and was another type in the run before",
-            )
+        self._check_settings(value.dtype)
         return value
+
+    def _check_settings(self, dtype: pl.DataType) -> None:
+        """Raises SourceError when what the rows are asked by is not of the watermark's kind: it would hide rows."""
+        said = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
+        before, since, lag = self.staging.mark, self.staging.since, self.incremental.lag
+        if before is not None and not _fits(before.value, dtype):
+            raise SourceError(
+                "make it what it was, or read everything once more with --full-refresh --accept-drift",
+                place=self.place,
+                what=f"{said} now, and was of another kind in the last run",
+            )
+        begin = since if since is not None else None if before is not None else self.incremental.start
+        if begin is not None and not _can_begin(begin, dtype):
+            word = "--watermark" if since is not None else "start"
+            raise SourceError(
+                f"write {word} as {_WRITTEN[_kind(dtype)]}", place=self.place, what=f"{said}, and {word} is none"
+            )
+        if lag is not None and isinstance(lag, timedelta) != dtype.is_temporal():
+            fitting = "a duration, as 15 minutes" if dtype.is_temporal() else "a whole number, or leave it out"
+            raise SourceError(f"write {fitting}", place=self.place, what=f"{said}, and lag does not go with that")
 
     def _values(self, frame: pl.DataFrame) -> pl.Series:
         """The watermarks, as what they can be compared with."""
@@ -141,6 +155,30 @@ class NewRows:
         name = self.incremental.watermark
         row = pl.struct(map(cs.by_name, self.columns or frame.columns)).struct.json_encode()
         return frame.select(cs.by_name(name), key_digest("seen", [row]).str.head(_DIGITS).alias(DIGEST))
+
+
+_WRITTEN = {
+    "a time with a zone": "2024-05-20T00:00:00Z",
+    "a time without a zone": "2024-05-20T00:00:00",
+    "a date": "2024-05-20",
+    "a number": "a whole number",
+    "text": "a text",
+}
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "a time with a zone" if dtype.time_zone is not None else "a time without a zone"
+    return "a date" if dtype == pl.Date else "text" if dtype == pl.String else "a number"
+
+
+def _can_begin(value: MarkValue, dtype: pl.DataType) -> bool:
+    """Whether rows of this type can be asked for from a value on that a person has written."""
+    if isinstance(value, date):
+        return dtype.is_temporal() or dtype == pl.String
+    if isinstance(value, str):
+        return dtype == pl.String
+    return dtype.is_numeric()
 
 
 def _higher(one: MarkValue | None, other: MarkValue | None) -> MarkValue | None:

@@ -10,8 +10,8 @@ import hashlib
 import json
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -77,9 +77,10 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
     copies.begin(folder)
     new = None if incremental is None else NewRows(reader.place, incremental, staging)
     parts = _Parts(folder, reader.place, _wanted(staging, incremental))
-    for frame in _limited(_read_ahead(reader), staging.rows):
-        parts.add(frame if new is None else new.of(frame))
-        staging.told(parts.rows)
+    with closing(_read_ahead(reader)) as frames:
+        for frame in _limited(frames if new is None else map(new.of, frames), staging.rows):
+            parts.add(frame)
+            staging.told(parts.rows)
     parts.end()
     mark = None if new is None else new.mark(parts.read(new.columns))
     manifest = {
@@ -89,6 +90,7 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
         "files": [path.name for path in parts.paths],
         "scales": {name: needs.after for name, needs in parts.decimals.items() if needs.fits},
         "mark": None if mark is None else mark.to_text(),
+        "loose": bool(getattr(reader, "loose", False)),
     }
     copies.end(folder, manifest)
     if new is not None:
@@ -102,8 +104,8 @@ def _wanted(staging: Staging, incremental: Incremental | None) -> frozenset[str]
     return frozenset(staging.columns if incremental is None else (*staging.columns, incremental.watermark))
 
 
-def _limited(frames: Iterator[pl.DataFrame], rows: int | None) -> Iterator[pl.DataFrame]:
-    """The first `rows` rows; the generator is closed then, which ends the reading."""
+def _limited(frames: Iterable[pl.DataFrame], rows: int | None) -> Iterator[pl.DataFrame]:
+    """The first `rows` rows."""
     left = rows
     for frame in frames:
         yield frame if left is None else frame.head(left)
@@ -113,8 +115,11 @@ def _limited(frames: Iterator[pl.DataFrame], rows: int | None) -> Iterator[pl.Da
                 return
 
 
-def _read_ahead(reader: Reader) -> Iterator[pl.DataFrame]:
-    """The reader's frames, read in a thread: this one can then be interrupted, and writes meanwhile."""
+def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
+    """The reader's frames, read in a thread: this one can then be interrupted, and writes meanwhile.
+
+    To close the generator ends the reading.
+    """
     frames: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(_AHEAD)
     stopped = threading.Event()
 
@@ -256,7 +261,16 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     def locate(positions: Sequence[int]) -> list[tuple[str, int]]:
         return [(place, position + 1) for position in positions]
 
-    return replace(parts, schema=schema, read=read, locate=locate, json=json_texts, copy=folder, mark=mark)
+    return replace(
+        parts,
+        schema=schema,
+        read=read,
+        locate=locate,
+        json=json_texts,
+        copy=folder,
+        mark=mark,
+        loose=manifest.get("loose", False),
+    )
 
 
 def _plain(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.DataType:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -205,14 +207,21 @@ def not_installed(source: SqlSource, database: Database, driver: str = "") -> So
 
 def address(source: SqlSource) -> URL:
     """The source's address. Raises SourceError, without showing it, when it cannot be read as one."""
-    try:
-        return make_url(source.url.get_secret_value())
-    except (ArgumentError, ValueError):
+    url = None
+    with suppress(ArgumentError, ValueError):
+        url = make_url(source.url.get_secret_value())
+    if (
+        url is None or not _HOST.fullmatch(url.host or "") or (url.host and "@" in (url.database or ""))
+    ):  # of a password
         raise SourceError(
             "write dialect://user:password@host:port/database, with signs in the password as %40 for @",
             place=source.place,
             what="the database's address cannot be read",
-        ) from None
+        )
+    return url
+
+
+_HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")
 
 
 def shown(url: URL) -> str:

@@ -33,6 +33,8 @@ _OF_URI = ("cache", "immutable", "nolock", "vfs")  # https://www.sqlite.org/uri.
 class Rows:
     """The rows of one question to an SQLite file."""
 
+    loose = True  # a column holds values of any type
+
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._path = database_file(url, source.place)
