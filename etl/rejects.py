@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.errors import EtlError, SourceError
 from etl.extract import open_source, open_staged
-from etl.model import POSITION, Job, Snapshot, Step
+from etl.model import FAULT, POSITION, Job, Snapshot, Step
 from etl.record import run_folder
 from etl.sources import DeltaSource, IcebergSource, SqlSource, Staging
 from etl.state import RunRecord, StepRecord, Store
@@ -73,14 +73,16 @@ def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step, kept: Path
             schema={"position": pl.Int64, "file": pl.String, "line": pl.Int64},
             orient="row",
         )
-    taken = {name: f"source.{name}" for name in rows.columns if name in ("step", *_HEAD)}
-    return rejects.join(places, on="position").join(rows.rename(taken), on="position", maintain_order="left")
+    taken = {name: f"source.{name}" for name in rows.columns if name in ("step", "position", *_HEAD)}
+    rows = rows.rename(taken)
+    return rejects.join(places, on="position").join(rows, left_on="position", right_on=POSITION, maintain_order="left")
 
 
 def _snapshot(step: Step, record: StepRecord, stage: Path) -> Snapshot:
     """The rows that the step had: a source that was copied is not asked again, it might answer otherwise."""
     if not isinstance(step.source, SqlSource | DeltaSource | IcebergSource):
-        return open_source(step.source, Staging(stage))
+        piped = getattr(step.source, "paths", ()) == ("-",)  # what is piped in now are other rows
+        return open_source(step.source, Staging(stage, may_read=not piped))
     if not record.files:
         raise SourceError(place=step.name, what="its rows were never staged")
     try:
@@ -99,7 +101,7 @@ def _until(frames: Iterator[pl.DataFrame], last: int) -> Iterator[pl.DataFrame]:
 
 def _picked(frame: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:
     kept = frame.filter(pl.col(POSITION).is_in(positions.implode()))
-    return kept.rename({POSITION: "position"}).select(pl.exclude("_fault"))
+    return kept.drop(FAULT)
 
 
 def export(rows: pl.DataFrame, path: Path) -> None:

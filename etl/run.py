@@ -26,7 +26,7 @@ from etl.record import Line, accounted, bounded, left, remove_old_copies, report
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
 from etl.signals import Signals
-from etl.since import check_drift, forgotten_unless_fit, kinds, staging
+from etl.since import check_drift, check_origin, forgotten_unless_fit, kinds, origin, staging
 from etl.state import Left, StepRecord
 from etl.transform import Compiled, compile_mapping, gather, with_json
 
@@ -60,7 +60,9 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     store, run_id, number = line.store, line.run.run_id, record.number
     begun = any(mark.sending_through >= 0 for mark in store.lane_marks(run_id, number))
-    before = store.left(line.job.name, step.name)
+    before, here = store.left(line.job.name, step.name), origin(line.destination, step)
+    if not begun:
+        check_origin(step, before, here, line.run.since)
     with line.progress.staging(step.name) as told:
         limit = line.run.row_limit
         how = staging(line.stage, step, before, line.run.since, rows=limit, told=told, may_read=not begun)
@@ -69,8 +71,9 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes)
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
-    columns = kinds(snapshot) or before.columns
-    leaves = Left(before.mark if limit else snapshot.mark or before.mark, columns)
+    known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
+    columns = {**known, **kinds(snapshot)}
+    leaves = Left(before.mark, columns, before.origin) if limit else Left(snapshot.mark or before.mark, columns, here)
     with forgotten_unless_fit(snapshot, begun):
         compiled = prepare(step, snapshot, line.run.lanes)
         if not (begun or line.options.accept_drift):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +13,10 @@ import structlog
 
 from etl.errors import SourceError
 from etl.extract import forget_copy
-from etl.model import Job, Snapshot, Step
+from etl.extract.sql.dialects import address, shown
+from etl.model import Destination, Job, Snapshot, Step
 from etl.resume import FULL_REFRESH
-from etl.sources import Staging, mark_value
+from etl.sources import SqlSource, Staging, mark_value
 from etl.state import Left, open_store
 from etl.transform import columns_of
 
@@ -35,12 +38,31 @@ def staging(
     return Staging(
         folder,
         columns=columns_of(step.mapping),
-        mark=left.mark if since is None else None,
+        mark=None if since == FULL_REFRESH else left.mark,
         since=None if since in (None, FULL_REFRESH) else mark_value(str(since)),
         rows=rows,
         told=told,
         may_read=may_read,
     )
+
+
+def origin(destination: Destination, step: Step) -> str:
+    """What a mark of the step would be of, as a digest: where its rows go, the database, the table, the watermark."""
+    source = step.source
+    if not isinstance(source, SqlSource) or source.incremental is None:
+        return ""
+    of = [destination.base_url, destination.site_id.get_secret_value(), shown(address(source))]
+    return hashlib.sha256(json.dumps([*of, source.table, source.incremental.watermark]).encode()).hexdigest()
+
+
+def check_origin(step: Step, left: Left, now: str, since: str | None) -> None:
+    """Raises SourceError when the mark is not of what is read and sent to now: all before it would be left out."""
+    if left.mark is not None and since is None and left.origin != now:
+        raise SourceError(
+            "read everything with --full-refresh, or go on from a value with --watermark",
+            place=f"step {step.name}",
+            what="its mark is of another destination, database, table or watermark column",
+        )
 
 
 def left_by(job: Job) -> dict[str, Left]:

@@ -376,7 +376,10 @@ def test_rejects_without_their_source_still_have_their_reasons(job: str, gone: s
     assert (row["reason"], row["field"], "e_mail" in row) == ("email_malformed", "attributes.email", False)
 
 
-@pytest.mark.parametrize(("out", "said"), [("people.csv", "people.csv is there already; remove it, or name another file with -o"), ("out.xlsx", "the name must end in .csv")])
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [("people.csv", "is there already; remove it, or name another file"), ("out.xlsx", "the name must end in .csv")],
+)
 def test_rejects_overwrite_nothing_and_know_three_formats(job: str, out: str, said: str, capsys: Captured) -> None:
     run_id, before = run_id_of(job, capsys), Path("people.csv").read_text()
     assert main(["rejects", run_id, "-o", out]) == 2

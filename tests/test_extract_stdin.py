@@ -143,3 +143,20 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_the_streams_default_is_the_processs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n1\n")))
     assert rows(piped(Staging(tmp_path / "stage"), None)) == [("1",)]
+
+
+@pytest.mark.parametrize(("again", "refused"), [(b"id,n\n1,a\n", False), (b"", False), (b"id,n\n2,b\n", True)])
+def test_other_rows_than_those_of_the_unfinished_run_are_not_swallowed(
+    tmp_path: Path, again: bytes, refused: bool
+) -> None:
+    piped(Staging(tmp_path), io.BytesIO(b"id,n\n1,a\n"))
+    reading, writing = os.pipe()
+    os.write(writing, again)
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        if not refused:
+            assert rows(piped(Staging(tmp_path), stream)) == [("1", "a")]
+            return
+        with pytest.raises(SourceError) as error:
+            piped(Staging(tmp_path), stream)
+    assert str(error.value) == "standard input: has other rows than the unfinished run, which would not be sent"

@@ -339,7 +339,8 @@ def test_without_a_key_rows_are_told_apart_by_all_their_columns(nights: Nights) 
     assert nights.night() == ["a.1"]
     nights.write(("a.2", "'2024-03-10'"), ("b.1", "'2024-03-10'"))
     assert nights.night() == ["a.2", "b.1"]
-    nights.database.execute("UPDATE people SET extra = 'y'")  # a table: only the columns that are mapped are asked for
+    nights.database.execute("UPDATE people SET extra = 'y'")  # a column that no mapping reads tells rows apart, too
+    assert nights.night() == ["a.2", "b.1"]
     assert nights.night() == []
 
 
@@ -680,3 +681,46 @@ def test_the_mark_remembers_those_rows_only_that_may_be_read_again() -> None:
     assert again.left_out == 3
     second = again.mark([again.of(frame(("f", noon)))])
     assert second is not None and len(second.seen) == 4, "those that were left out are remembered on"
+
+
+# ---------------------------------------------------------------- what the mark is of
+
+
+def test_a_mark_is_of_one_destination_and_one_watermark(nights: Nights) -> None:
+    nights.table()
+    nights.job()
+    nights.write(("a.1", "'2024-03-10 09:00+00'"))
+    assert nights.night() == ["a.1"]
+    nights.job(watermark="extra")
+    with pytest.raises(SourceError) as error:
+        nights.run()
+    assert "its mark is of another destination, database, table or watermark column" in str(error.value)
+    assert error.value.remedy == "read everything with --full-refresh, or go on from a value with --watermark"
+    nights.job()
+    assert nights.night() == []
+    with Sandbox() as another:
+        nights.job()
+        job = json.loads(Path("job.yaml").read_text())
+        job["destination"]["base_url"] = another.url
+        Path("job.yaml").write_text(json.dumps(job))
+        with pytest.raises(SourceError, match="its mark is of another destination"):
+            nights.run()
+        nights.run(since=FULL_REFRESH)
+        assert another.stats()["people"] == 1
+
+
+def test_rows_that_are_all_of_the_future_are_sent_once(nights: Nights) -> None:
+    nights.table()
+    nights.job()
+    nights.write(("a.1", "'2099-01-01'"))
+    assert nights.night() == ["a.1"]
+    assert nights.night() == []
+
+
+def test_a_watermark_that_is_given_forgets_nothing_of_what_was_sent(nights: Nights) -> None:
+    nights.table()
+    nights.job(lag="1h")
+    nights.write(("a.1", "'2024-03-10 11:10+00'"), ("b.1", "'2024-03-10 12:00+00'"))
+    assert nights.night() == ["a.1", "b.1"]
+    assert nights.night(since="2024-03-10T11:59:00Z") == ["b.1"]
+    assert nights.night() == []

@@ -19,8 +19,8 @@ from etl.errors import SourceError, StateError
 from etl.extract import open_staged
 from etl.extract.stage import staged
 from etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
-from etl.model import FAULT, POSITION
-from etl.sources import Staging
+from etl.model import FAULT, POSITION, Snapshot
+from etl.sources import Incremental, Mark, Staging
 
 
 @dataclass(slots=True)
@@ -193,3 +193,34 @@ def test_a_copy_without_all_its_rows_is_refused(tmp_path: Path) -> None:
     manifest.unlink()
     with pytest.raises(SourceError, match="the staged rows are gone"):
         open_staged(folder)
+
+
+def incremental(folder: Path, *frames: pl.DataFrame, mark: Mark | None = None) -> Snapshot:
+    return staged(Frames([*frames], settings=str(folder)), Staging(folder, mark=mark), 10, Incremental("w", ("n",)))
+
+
+def test_rows_without_a_watermark_move_no_mark(tmp_path: Path) -> None:
+    none = pl.DataFrame({"n": [1], "w": [None]}, schema={"n": pl.Int64, "w": pl.Null})
+    some = pl.DataFrame({"n": [2], "w": ["2024-01-01"]})
+    assert incremental(tmp_path / "1", none).mark is None
+    after = incremental(tmp_path / "2", none, some, none)
+    assert after.rows == 3 and after.mark is not None and after.mark.value == "2024-01-01"
+    assert incremental(tmp_path / "3", none, mark=after.mark).mark == Mark("2024-01-01")
+
+
+def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
+    snapshot = staged(Frames([numbers(0, 3)]), Staging(tmp_path / "st[a]te"), 10)
+    assert pl.concat(snapshot.read(None, 0)).height == 3
+
+
+def test_whole_numbers_that_a_float_would_change_are_refused_beside_fractions(tmp_path: Path) -> None:
+    whole, fraction = pl.DataFrame({"a": [2**53 + 1] * 60_000}), pl.DataFrame({"a": [0.5]})
+    with pytest.raises(SourceError, match="holds fractions, and whole numbers that would lose digits beside them"):
+        staged(Frames([whole, fraction]), Staging(tmp_path), 10)
+
+
+def test_steps_that_read_on_in_other_ways_share_no_copy(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"n": [1], "w": [7]})
+    plain = staged(Frames([rows]), Staging(tmp_path), 10)
+    read_on = staged(Frames([rows]), Staging(tmp_path), 10, Incremental("w"))
+    assert plain.mark is None and read_on.mark is not None

@@ -66,13 +66,29 @@ class NewRows:
     clock: datetime = field(default_factory=lambda: datetime.now(UTC))
     left_out: int = 0
     _highest: MarkValue | None = None
+    _clock_as: MarkValue | None = None  # of the watermark's type, once there was a row that has one
     _kept: list[pl.DataFrame] = field(default_factory=list)  # watermark and digest of the rows that were left out
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame's new rows."""
         value = self._watermark(frame)
+        if value.dtype == pl.Null:
+            return frame
+        if value.dtype.is_temporal() and len(value) > value.null_count():
+            self._clock_as = _python(_comparable(self.clock, value.dtype))
         latest = value.filter(value <= _comparable(self.clock, value.dtype)) if value.dtype.is_temporal() else value
-        self._highest = _higher(self._highest, _python(latest.max()))
+        highest = _python(latest.max())
+        if (
+            self._highest is not None
+            and highest is not None
+            and isinstance(highest, str) != isinstance(self._highest, str)
+        ):
+            raise SourceError(
+                "cast it to one type in the query",
+                place=self.place,
+                what=f"the watermark {self.incremental.watermark!r} is text in some rows and a number in others",
+            )
+        self._highest = _higher(self._highest, highest)
         known = self.staging.mark.seen if self.staging.mark is not None and self.staging.since is None else frozenset()
         if not known:
             return frame
@@ -96,14 +112,18 @@ class NewRows:
         """
         before = self.staging.mark
         highest = _higher(self._highest, before.value if before is not None else None)
+        highest = self._clock_as if highest is None else highest  # all rows are dated in the future
         if highest is None:
             return None
         window = _before(highest, self.incremental.lag)
-        seen: set[str] = set()
-        for frame in (*self._kept, *frames):
+        seen = set(before.seen) if before is not None and self.staging.since is not None else set()
+        for frame in self._kept:
             value = self._values(frame)
-            near = frame.filter(value >= _comparable(window, value.dtype))
-            seen.update((near if DIGEST in near.columns else self._digests(near))[DIGEST])
+            seen.update(frame.filter(value >= _comparable(window, value.dtype))[DIGEST])
+        for frame in frames:
+            value = self._values(frame)
+            if value.dtype != pl.Null:
+                seen.update(self._digests(frame.filter(value >= _comparable(window, value.dtype)))[DIGEST])
         return Mark(highest, frozenset(seen))
 
     def _watermark(self, frame: pl.DataFrame) -> pl.Series:
@@ -115,6 +135,8 @@ class NewRows:
                 what=f"the rows have no column {', '.join(map(repr, missing))}, which is the watermark or its key",
             )
         value = self._values(frame)
+        if value.dtype == pl.Null:  # no row of this frame has one
+            return value
         if not (
             value.dtype.is_integer() or value.dtype.is_decimal() or value.dtype in (pl.Date, pl.Datetime, pl.String)
         ):
@@ -130,13 +152,13 @@ class NewRows:
         """Raises SourceError when what the rows are asked by is not of the watermark's kind: it would hide rows."""
         said = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
         before, since, lag = self.staging.mark, self.staging.since, self.incremental.lag
-        if before is not None and not _fits(before.value, dtype):
+        if before is not None and since is None and not _fits(before.value, dtype):
             raise SourceError(
                 "make it what it was, or read everything once more with --full-refresh --accept-drift",
                 place=self.place,
                 what=f"{said} now, and was of another kind in the last run",
             )
-        begin = since if since is not None else None if before is not None else self.incremental.start
+        begin = since if since is not None else self.incremental.start if before is None else None
         if begin is not None and not _can_begin(begin, dtype):
             word = "--watermark" if since is not None else "start"
             raise SourceError(
@@ -184,6 +206,8 @@ def _can_begin(value: MarkValue, dtype: pl.DataType) -> bool:
 def _higher(one: MarkValue | None, other: MarkValue | None) -> MarkValue | None:
     if one is None or other is None:
         return one if other is None else other
+    if (isinstance(one, str), isinstance(one, datetime)) != (isinstance(other, str), isinstance(other, datetime)):
+        return one  # the column was of another kind before: what is read now counts
     return max(one, other)
 
 

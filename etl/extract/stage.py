@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 PART_ROWS, PART_BYTES = 50_000, 32 << 20  # of a file of the copy: what is held before it is written
 GROUP_ROWS = 25_000
+_EXACT = 1 << 53  # beyond it, a float skips whole numbers
 _AHEAD = 3  # frames that wait to be written
 
 
@@ -58,7 +59,7 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
 
     Raises SourceError, also when there is no copy and none may be made; StateError when there is no room for one.
     """
-    folder = staging.folder / _name(reader, staging)
+    folder = staging.folder / _name(reader, staging, incremental)
     if copies.manifest_of(folder) is None:
         if not staging.may_read:
             raise copies.nothing_left(reader.place)
@@ -66,10 +67,10 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
     return open_staged(folder, chunk_rows)
 
 
-def _name(reader: Reader, staging: Staging) -> str:
+def _name(reader: Reader, staging: Staging, incremental: Incremental | None) -> str:
     """One folder for one question: steps that ask the same share a copy, and a changed query has another."""
     mark = None if staging.mark is None else staging.mark.to_text()
-    asked = [reader.settings, staging.columns, mark, staging.since, staging.rows]
+    asked = [reader.settings, staging.columns, mark, staging.since, staging.rows, repr(incremental)]
     return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
 
 
@@ -183,7 +184,7 @@ class _Parts:
             self._write()
         assert self._schema is not None
         for path in self.paths:
-            if pl.read_parquet_schema(path) != self._schema:
+            if pl.scan_parquet(path, glob=False).collect_schema() != self._schema:
                 frame = self._in_common_types(pl.read_parquet(path, glob=False))
                 path.unlink()
                 self._create(path, frame)
@@ -200,6 +201,13 @@ class _Parts:
         schema = self._schema or pl.Schema()
         if frame.schema == schema:
             return frame
+        for name, dtype in schema.items():
+            if dtype.is_float() and frame[name].dtype.is_integer() and (frame[name].abs() > _EXACT).any():
+                raise SourceError(
+                    "cast the column to text in the query",
+                    place=self._place,
+                    what=f"column {name!r} holds fractions, and whole numbers that would lose digits beside them",
+                )
         try:  # by_name, since `cast` would take names such as `*` and `^…$` for patterns
             return frame.select(cs.by_name(name).cast(dtype) for name, dtype in schema.items())
         except pl.exceptions.PolarsError:

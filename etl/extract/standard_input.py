@@ -7,8 +7,10 @@ any more, finds it there. It is in place only when it is whole: it has another n
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +43,12 @@ def open_standard_input(
                 what="some of its rows are sent, and the copy of the rest is gone",
             )
         _copy(sys.stdin.buffer if stream is None else stream, path, staging)
+    elif _other_rows_wait(sys.stdin.buffer if stream is None else stream, path):
+        raise SourceError(
+            "finish that run first, with </dev/null in place of the pipe, or give it up with --restart",
+            place=_PLACE,
+            what="has other rows than the unfinished run, which would not be sent",
+        )
     try:
         snapshot = open_copy(str(path))
     except SourceError as error:
@@ -51,6 +59,17 @@ def open_standard_input(
         return [(_PLACE, line) for _, line in snapshot.locate(positions)]
 
     return replace(snapshot, locate=locate)
+
+
+def _other_rows_wait(stream: BinaryIO, path: Path) -> bool:
+    """Whether what can be read at once begins otherwise than the copy; a pipe that nobody writes to says nothing."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or no file at all
+        if stream.isatty() or not select.select([stream], [], [], 0)[0]:
+            return False
+        with path.open("rb") as copy:
+            begin = os.read(stream.fileno(), _BLOCK_BYTES)
+            return bool(begin) and copy.read(len(begin)) != begin
+    return False
 
 
 def _copy(stream: BinaryIO, path: Path, staging: Staging) -> None:

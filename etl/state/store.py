@@ -76,6 +76,7 @@ class Left:
 
     mark: Mark | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""  # what the mark is of, as a digest
 
 
 class Store:
@@ -155,7 +156,11 @@ class Store:
         connection.execute(delete(tables.source).where(tables.source.c.job == job, tables.source.c.step == step))
         mark = None if left.mark is None else left.mark.to_text()
         columns = json.dumps(dict(left.columns))
-        connection.execute(insert(tables.source).values(job=job, step=step, mark=mark, columns=columns, run_id=run_id))
+        connection.execute(
+            insert(tables.source).values(
+                job=job, step=step, mark=mark, columns=columns, origin=left.origin, run_id=run_id
+            )
+        )
 
     def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
         """Notes how a run ended; status running takes a stopped one up again."""
@@ -171,12 +176,12 @@ class Store:
     def left(self, job: str, step: str) -> Left:
         """What the last finished run of a step left; empty when there was none."""
         table = tables.source
-        query = select(table.c.mark, table.c.columns).where(table.c.job == job, table.c.step == step)
+        query = select(table.c.mark, table.c.columns, table.c.origin).where(table.c.job == job, table.c.step == step)
         with self._transaction() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return Left()
-        return Left(None if row.mark is None else Mark.of_text(row.mark), json.loads(row.columns))
+        return Left(None if row.mark is None else Mark.of_text(row.mark), json.loads(row.columns), row.origin)
 
     def has_sent(self, run_id: str) -> bool:
         """Whether a lane of the run has ever announced a row."""
@@ -191,7 +196,7 @@ class Store:
 
     def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
         """The newest runs first."""
-        query = select(tables.run).order_by(tables.run.c.started_at.desc(), tables.run.c.run_id.desc()).limit(limit)
+        query = select(tables.run).order_by(text("rowid DESC")).limit(limit)
         if job is not None:
             query = query.where(tables.run.c.job == job)
         with self._transaction() as connection:

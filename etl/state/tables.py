@@ -78,5 +78,6 @@ source = Table(  # what the last finished run of a step leaves for the next one
     Column("step", String(160), primary_key=True),
     Column("mark", Text),  # of an incremental source: Mark.to_text(); it has digests of keys, not the keys
     Column("columns", Text, nullable=False),  # JSON: {name: kind} of the columns that the mapping reads
+    Column("origin", String(64), nullable=False),  # digest of what the mark is of: destination, database, table, column
     Column("run_id", String(120), nullable=False),
 )

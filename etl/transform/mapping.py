@@ -296,6 +296,9 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
             what = f"column {column!r}: it is {dtype}, and a key is text, numbers or dates"
             raise SourceError(place=f"{mapping.file}: event_key", what=what)
         text = _column(column).cast(pl.String)
+        if isinstance(dtype, pl.Decimal):  # how many zeros follow the point depends on the other rows
+            text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
+            text = text.str.strip_suffix(".")
         yield pl.when(text != "").then(text).alias(f"_key.{place}")  # an empty key would make one event of many
 
 

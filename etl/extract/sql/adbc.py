@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from etl.errors import EtlError, SourceError
 from etl.extract.sql.columns import check_columns, unquoted_frames
-from etl.extract.sql.dialects import Database, shown
+from etl.extract.sql.dialects import Database, shown, who_and_where
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.statement import Statement, asked_columns, statement
 from etl.sources import SqlSource, Staging
@@ -41,6 +41,7 @@ class Rows:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._shown = shown(url)
+        self._asked_of = who_and_where(url)
         self._url = url
         self._names = database.names
         self._begins_with = database.begins_with
@@ -59,7 +60,7 @@ class Rows:
 
     @property
     def settings(self) -> object:
-        return [self._shown, self._statement.sql, dict(self._statement.values)]
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with suppress(Exception):  # it may just have been closed

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from etl.errors import EtlError, SourceError
 from etl.extract.sql.columns import check_columns
-from etl.extract.sql.dialects import Database, not_installed, shown
+from etl.extract.sql.dialects import Database, not_installed, shown, who_and_where
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.statement import asked_columns, statement
 from etl.extract.sql.values import Columns
@@ -31,6 +31,7 @@ class Rows:
         self.place = source.place
         self._url = with_driver(url, database)
         self._shown = shown(url)
+        self._asked_of = who_and_where(url)
         self._names = database.names
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
@@ -45,7 +46,7 @@ class Rows:
 
     @property
     def settings(self) -> object:
-        return [self._shown, self._statement.sql, dict(self._statement.values)]
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with suppress(Exception):  # most drivers have a cancel; none is sure to take it now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -224,10 +225,19 @@ def address(source: SqlSource) -> URL:
 _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")
 
 
+def who_and_where(url: URL) -> str:
+    """A digest of the whole address but its password: what tells one source of rows from another."""
+    options = {name: value for name, value in url.query.items() if name.lower() not in _SECRETS}
+    return hashlib.sha256(str(url.set(password=None, query=options)).encode()).hexdigest()
+
+
+_SECRETS = {"password", "passwd", "pwd", "token", "access_token", "secret", "private_key"}
+
+
 def shown(url: URL) -> str:
     """The database as a message may name it: neither user nor password nor options."""
     where = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/" if url.host else ""
     return f"{url.get_backend_name()} {where}{url.database or ''}".strip()
 
 
-__all__ = ["DATABASES", "Database", "address", "not_installed", "reader_of", "shown"]
+__all__ = ["DATABASES", "Database", "address", "not_installed", "reader_of", "shown", "who_and_where"]

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 
 from etl.errors import SourceError
 from etl.extract.sql.columns import check_columns
-from etl.extract.sql.dialects import Database, shown
+from etl.extract.sql.dialects import Database, shown, who_and_where
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.statement import asked_columns, statement
 from etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
@@ -43,6 +43,7 @@ class Rows:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._shown = shown(url)
+        self._asked_of = who_and_where(url)
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
@@ -52,7 +53,7 @@ class Rows:
 
     @property
     def settings(self) -> object:
-        return [self._shown, self._statement.sql, dict(self._statement.values)]
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         connection = self._connection

@@ -23,7 +23,7 @@ from sqlalchemy import URL
 
 from etl.errors import SourceError
 from etl.extract.sql.columns import check_columns, unquoted_frames
-from etl.extract.sql.dialects import Database, shown
+from etl.extract.sql.dialects import Database, shown, who_and_where
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.statement import asked_columns, statement
 from etl.sources import SqlSource, Staging
@@ -57,7 +57,7 @@ class Rows:
         self.place = source.place
         self._database = shown(url)
         self._uri = _uri(url)
-        self._options = url.query.get("options")  # a search_path, for one
+        self._asked_of = who_and_where(url)
         self._statement = statement(source, staging, database)
         self._wanted = asked_columns(source, staging)
         self._connection: adbc.Connection | None = None
@@ -65,7 +65,7 @@ class Rows:
 
     @property
     def settings(self) -> object:
-        return [self._database, self._statement.sql, dict(self._statement.values), self._options]
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with self._closing, suppress(adbc_driver_manager.Error):  # it may have ended just now

@@ -23,7 +23,8 @@ from etl.extract.sql.names import Names
 from etl.sources import SqlSource, Staging
 
 WATERMARK = "watermark"
-_AFTER_ONLY = re.compile(r">\s*:watermark\b")
+# A comparison with the mark that leaves out what is equal to it
+_AFTER_ONLY = re.compile(r">(?!=)[^<>=]{0,80}:watermark\b|:watermark\b[^<>=]{0,80}<(?![=>])", re.DOTALL)
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO"})
 _READS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "TABLE", "("})
 
@@ -120,6 +121,8 @@ def asked_columns(source: SqlSource, staging: Staging) -> tuple[str, ...] | None
     if staging.columns is None:
         return None
     incremental = source.incremental
+    if incremental is not None and not incremental.key:
+        return None  # rows are told apart by all that they have
     more = () if incremental is None else (incremental.watermark, *incremental.key)
     return tuple(dict.fromkeys((*staging.columns, *more)))
 
