@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -11,11 +12,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent
+from mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 from etl.errors import SourceError
 from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Constant, Mapping
-from etl.transform import compile_mapping, gather
+from etl.transform import compile_mapping, gather, with_json
 
 
 def refusal(mapping: Mapping, frame: pl.DataFrame) -> str:
@@ -479,3 +480,19 @@ def test_a_column_that_is_missing_is_told_before_the_source_is_read() -> None:
     how = mapping(attributes={"a": column("gone", "timestamp")})
     with pytest.raises(SourceError, match=r"^m\.yaml: the source has no column 'gone'; it has 'id'$"):
         gather(how, pl.Schema({"id": pl.String}), lambda columns: [])
+
+
+def test_columns_that_are_json_are_sent_as_json_with_or_without_a_default() -> None:
+    plain = mapping(
+        attributes={
+            "a": column("j"),
+            "b": column("j", {"default": "none"}),
+            "c": column("j", "trim"),
+            "d": column("j", "json"),
+        }
+    )
+    frame = rows({"j": ['{"k": 1}', None]})
+    first, second = texts(with_json(plain, frozenset({"j"})), frame)
+    assert json.loads(first or "")["attributes"] == {"a": {"k": 1}, "b": {"k": 1}, "c": '{"k": 1}', "d": {"k": 1}}
+    assert json.loads(second or "")["attributes"] == {"b": "none"}
+    assert with_json(plain, frozenset()) is plain

@@ -238,10 +238,13 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
 
 
 def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
-    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON."""
+    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON.
+
+    Not where a function other than `default` is to make something of the text.
+    """
     made = {
-        name: Column(value.name, (Call("json"),))
-        if isinstance(value, Column) and not value.apply and value.name in columns
+        name: Column(value.name, (Call("json"), *value.apply))
+        if isinstance(value, Column) and value.name in columns and {call.name for call in value.apply} <= {"default"}
         else value
         for name, value in mapping.attributes.items()
     }
