@@ -211,7 +211,9 @@ KEYS = {
     "128 bits": (pl.Series([2**100], dtype=pl.Int128), str(2**100)),
     "true or false": ([True], "true"),
     "numbers": ([1.5], "1.5"),
-    "decimals": ([Decimal("1.50")], "1.50"),
+    "decimals": ([Decimal("1.50")], "1.5"),  # how many zeros there are depends on the other rows
+    "whole decimals": ([Decimal("700.00")], "700"),
+    "decimals of no fraction": ([Decimal("700")], "700"),
     "dates": ([date(2024, 3, 10)], "2024-03-10"),
     "times": ([datetime(2024, 3, 10, 9, 0)], "2024-03-10 09:00:00.000000"),
     "times of a zone": ([datetime(2024, 3, 10, 9, 0, tzinfo=UTC)], "2024-03-10 09:00:00.000000+00:00"),
