@@ -44,13 +44,18 @@ class Line:
 
     @property
     def stage(self) -> Path:
-        """Where this run's sources are copied to, those that cannot be read twice."""
-        return self.folder / "stage"
+        """This run's, see stage_folder."""
+        return stage_folder(self.job, self.run.run_id)
 
 
 def run_folder(job: Job, run_id: str) -> Path:
     """Where a run's report and its staged files lie."""
     return job.state / "runs" / run_id
+
+
+def stage_folder(job: Job, run_id: str) -> Path:
+    """Where a run's sources are copied to, those that cannot be read twice."""
+    return run_folder(job, run_id) / "stage"
 
 
 def remove_old_copies(job: Job, store: Store, current: str) -> None:
@@ -61,7 +66,7 @@ def remove_old_copies(job: Job, store: Store, current: str) -> None:
     over = {"abandoned"} if job.keep_snapshots else {"abandoned", "finished"}
     for run in store.runs(job.name, limit=100):
         if run.run_id != current and run.status in over:
-            shutil.rmtree(run_folder(job, run.run_id) / "stage", ignore_errors=True)
+            shutil.rmtree(stage_folder(job, run.run_id), ignore_errors=True)
 
 
 def report_of(store: Store, run_id: str, command: str) -> Report:

@@ -12,8 +12,9 @@ import polars as pl
 
 from etl.errors import EtlError, SourceError
 from etl.extract import open_source, open_staged
+from etl.extract.standard_input import STANDARD_INPUT
 from etl.model import FAULT, POSITION, Job, Snapshot, Step
-from etl.record import run_folder
+from etl.record import stage_folder
 from etl.sources import DeltaSource, IcebergSource, SqlSource, Staging
 from etl.state import RunRecord, StepRecord, Store
 
@@ -33,7 +34,7 @@ def rejected_rows(store: Store, run: RunRecord, job: Job | None) -> tuple[pl.Dat
             continue
         try:
             step = _step_of(job, record.name)
-            kept = None if job is None else run_folder(job, run.run_id) / "stage"
+            kept = None if job is None else stage_folder(job, run.run_id)
             rows = _with_rows(rejects, record, step, kept)
         except EtlError as error:
             notes.append(f"step {record.name}: without the source's columns, since {error}")
@@ -81,7 +82,7 @@ def _with_rows(rejects: pl.DataFrame, record: StepRecord, step: Step, kept: Path
 def _snapshot(step: Step, record: StepRecord, stage: Path) -> Snapshot:
     """The rows that the step had: a source that was copied is not asked again, it might answer otherwise."""
     if not isinstance(step.source, SqlSource | DeltaSource | IcebergSource):
-        piped = getattr(step.source, "paths", ()) == ("-",)  # what is piped in now are other rows
+        piped = getattr(step.source, "paths", ()) == (STANDARD_INPUT,)  # what is piped in now are other rows
         return open_source(step.source, Staging(stage, may_read=not piped))
     if not record.files:
         raise SourceError(place=step.name, what="its rows were never staged")

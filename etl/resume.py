@@ -43,15 +43,13 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
     if unfinished is None:
         return _begun(store, job, options)
     sent = store.has_sent(unfinished.run_id)
-    unread = unfinished.exit_code == SourceError.exit_code and not sent
-    if unread and options.since is None and unfinished.since is not None:
-        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "what it was to begin with could not be read")
-        return _begun(store, job, options)
-    steps = store.steps(unfinished.run_id)
-    if changes := changes_since(unfinished, steps, job, options.limit, options.since):
-        if sent:
-            raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
-        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "mended before anything had been sent")
+    changes = changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since)
+    if changes and sent:
+        raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
+    unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
+    if changes or (unread and options.since is None):
+        why = "mended before anything had been sent" if changes else "what it was to begin with could not be read"
+        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, why)
         return _begun(store, job, options)
     store.end(unfinished.run_id, "running", None, None)
     log.info("run_resumed", run_id=unfinished.run_id)

@@ -26,8 +26,8 @@ from etl.record import Line, accounted, bounded, left, remove_old_copies, report
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
 from etl.signals import Signals
-from etl.since import check_drift, check_origin, forgotten_unless_fit, kinds, origin, staging
-from etl.state import Left, StepRecord
+from etl.since import check_drift, check_origin, forgotten_unless_fit, left_after, origin, staging
+from etl.state import StepRecord
 from etl.transform import Compiled, compile_mapping, gather, with_json
 
 log = structlog.get_logger()
@@ -71,13 +71,11 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes)
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
-    known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
-    columns = {**known, **kinds(snapshot)}
-    leaves = Left(before.mark, columns, before.origin) if limit else Left(snapshot.mark or before.mark, columns, here)
+    leaves = left_after(snapshot, before, here, moves=not limit)
     with forgotten_unless_fit(snapshot, begun):
         compiled = prepare(step, snapshot, line.run.lanes)
         if not (begun or line.options.accept_drift):
-            check_drift(step, before.columns, columns, compiled.columns)
+            check_drift(step, before.columns, leaves.columns, compiled.columns)
     marks = store.lane_marks(run_id, number)
     packer = Packer(line.destination.max_batch_bytes, np.array([mark.acked_through for mark in marks]))
     commit = bounded(line, number, marks, snapshot.rows)

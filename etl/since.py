@@ -76,6 +76,13 @@ def left_by(job: Job) -> dict[str, Left]:
         store.close()
 
 
+def left_after(snapshot: Snapshot, before: Left, origin: str, *, moves: bool) -> Left:
+    """What a step over this snapshot leaves, once it is finished. `moves`: the mark, to where these rows end."""
+    known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
+    columns = {**known, **kinds(snapshot)}
+    return Left(snapshot.mark or before.mark, columns, origin) if moves else Left(before.mark, columns, before.origin)
+
+
 def kinds(snapshot: Snapshot) -> dict[str, str]:
     """What each column holds, in the words of messages.
 

@@ -15,6 +15,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
+PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # `:name` in a query, as SQLAlchemy finds it
+
+# Options of a database's address that are secrets, whichever driver reads them.
+SECRET_OPTIONS = frozenset({"password", "passwd", "pwd", "token", "access_token", "secret", "private_key"})
+
 MarkValue = datetime | date | int | Decimal | str
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from etl.sources import SECRET_OPTIONS
+
 MAX_FILE_BYTES = 65_536
 
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -50,7 +52,7 @@ def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
     return f"{resolve(scheme, environ)}://{named}{at}{resolve(rest, environ)}"
 
 
-_SECRET_OPTION = re.compile(r"[?&](password|passwd|pwd|token|access_token|secret|private_key)=[^&]+", re.IGNORECASE)
+_SECRET_OPTION = re.compile(rf"[?&]({'|'.join(sorted(SECRET_OPTIONS))})=[^&]+", re.IGNORECASE)
 
 
 def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:

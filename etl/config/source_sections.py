@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Sec
 from etl.config.sections import OMITTED, Section, did_you_mean, wrong
 from etl.sources import (
     CSV_DIALECTS,
+    PARAMETER,
     AvroSource,
     CsvSource,
     DeltaSource,
@@ -43,7 +44,6 @@ KINDS: dict[str, frozenset[str]] = {
 }
 OF_INCREMENTAL = frozenset({"key", "lag", "start"})
 
-PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # as SQLAlchemy finds them
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
 _LAG = re.compile(r"(\d{1,6}) ?(s|seconds?|m|min|minutes?|h|hours?|d|days?)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

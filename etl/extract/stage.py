@@ -87,7 +87,6 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
     manifest = {
         "place": reader.place,
         "rows": parts.rows,
-        "left_out": 0 if new is None else new.left_out,
         "files": [path.name for path in parts.paths],
         "scales": {name: needs.after for name, needs in parts.decimals.items() if needs.fits},
         "mark": None if mark is None else mark.to_text(),
@@ -277,7 +276,7 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
         json=json_texts,
         copy=folder,
         mark=mark,
-        loose=manifest.get("loose", False),
+        loose=manifest["loose"],
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from etl.errors import SourceError, StateError
+from etl.extract import copies
 from etl.model import Snapshot
 from etl.sources import Staging
 
@@ -84,14 +85,12 @@ def _copy(stream: BinaryIO, path: Path, staging: Staging) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with copies.created(unfinished) as file:
             while block := _block(stream):
                 file.write(block)
                 lines += block.count(b"\n")
                 staging.told(lines)
             size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
         if size:
             os.rename(unfinished, path)
     except OSError as error:

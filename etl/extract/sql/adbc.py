@@ -6,7 +6,7 @@ How each is connected to is a function below. None has been run against a real a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -15,10 +15,10 @@ import polars as pl
 import pyarrow as pa
 from sqlalchemy import URL
 
-from etl.errors import EtlError, SourceError
+from etl.errors import SourceError
 from etl.extract.sql.columns import check_columns, unquoted_frames
 from etl.extract.sql.dialects import Database, shown, who_and_where
-from etl.extract.sql.faults import Complaint, complaint_to_error
+from etl.extract.sql.faults import Complaint, reworded
 from etl.extract.sql.statement import Statement, asked_columns, statement
 from etl.sources import SqlSource, Staging
 
@@ -82,15 +82,11 @@ class Rows:
             marked = pa.schema([_marked(name, field) for name, field in zip(names, schema, strict=True)])
             yield from unquoted_frames(marked, _as(marked, batches), self.place, self._asked)
 
-    @contextmanager
-    def _reworded(self, connected: bool = True) -> Iterator[None]:
-        try:
-            yield
-        except EtlError:
-            raise
-        except Exception as error:  # drivers raise errors of their own, too, and any may show data
-            code = getattr(error, "sqlstate", None) or ""
-            raise complaint_to_error(Complaint(code, str(error), connected), self.place, self._shown) from None
+    def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
+        def complaint(error: Exception) -> Complaint:
+            return Complaint(getattr(error, "sqlstate", None) or "", str(error), connected)
+
+        return reworded(self.place, self._shown, complaint)
 
 
 def _answer(cursor: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from etl.errors import SourceError
 from etl.extract.frames import check_names
@@ -44,6 +45,15 @@ def unquoted_frames(
     yield _frame(kept, pa.RecordBatch.from_pylist([], schema=schema))
     for batch in batches:
         yield _frame(kept, batch)
+
+
+def has_one_of(values: pa.Array, days: pa.Array, microseconds: pa.Array) -> bool:
+    """Whether dates, or times, hold one of these numbers: a database's infinities, which are no moments."""
+    if pa.types.is_date32(values.type):
+        return bool(pc.any(pc.is_in(values.cast(pa.int32()), days)).as_py())
+    if pa.types.is_timestamp(values.type):
+        return bool(pc.any(pc.is_in(values.cast(pa.int64()), microseconds)).as_py())
+    return False
 
 
 def _is_bytes(dtype: pa.DataType) -> bool:

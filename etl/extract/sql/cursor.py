@@ -6,17 +6,17 @@ Each value is a Python object on its way, so this is slower than the readers of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 
 import polars as pl
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
-from etl.errors import EtlError, SourceError
+from etl.errors import SourceError
 from etl.extract.sql.columns import check_columns
 from etl.extract.sql.dialects import Database, not_installed, shown, who_and_where
-from etl.extract.sql.faults import Complaint, complaint_to_error
+from etl.extract.sql.faults import Complaint, reworded
 from etl.extract.sql.statement import asked_columns, statement
 from etl.extract.sql.values import Columns
 from etl.sources import SqlSource, Staging
@@ -65,20 +65,10 @@ class Rows:
                 raise SourceError("write a select", place=self.place, what="the query gives no rows")
             names = self._names.come_back(list(result.keys()), self._asked or ())
             check_columns(names, self.place)
-            columns = Columns(names, self.place, self._asked)
-            rows = result.fetchmany(_ROWS)
-            yield columns.frame(rows)
-            while rows := result.fetchmany(_ROWS):
-                yield columns.frame(rows)
+            yield from Columns(names, self.place, self._asked).frames(lambda: result.fetchmany(_ROWS))
 
-    @contextmanager
-    def _reworded(self, connected: bool = True) -> Iterator[None]:
-        try:
-            yield
-        except EtlError:
-            raise
-        except Exception as error:  # drivers raise errors of their own, too, and any may show data
-            raise complaint_to_error(_complaint(error, connected), self.place, self._shown) from None
+    def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
+        return reworded(self.place, self._shown, lambda error: _complaint(error, connected))
 
 
 def with_driver(url: URL, database: Database) -> URL:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from etl.errors import SourceError
 from etl.extract.sql.names import ANSI, ANSI_CAPITALS, BACKTICKS, BACKTICKS_BACKSLASH, BRACKETS, Names
 from etl.extract.stage import Reader
-from etl.sources import SqlSource, Staging
+from etl.sources import SECRET_OPTIONS, SqlSource, Staging
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +227,8 @@ _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")
 
 def who_and_where(url: URL) -> str:
     """A digest of the whole address but its password: what tells one source of rows from another."""
-    options = {name: value for name, value in url.query.items() if name.lower() not in _SECRETS}
+    options = {name: value for name, value in url.query.items() if name.lower() not in SECRET_OPTIONS}
     return hashlib.sha256(str(url.set(password=None, query=options)).encode()).hexdigest()
-
-
-_SECRETS = {"password", "passwd", "pwd", "token", "access_token", "secret", "private_key"}
 
 
 def shown(url: URL) -> str:

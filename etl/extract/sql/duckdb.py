@@ -13,11 +13,10 @@ from contextlib import closing, contextmanager, suppress
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import URL
 
 from etl.errors import EtlError, SourceError
-from etl.extract.sql.columns import check_columns, unquoted_frames
+from etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from etl.extract.sql.dialects import Database
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.names import Names
@@ -93,7 +92,7 @@ class Rows:
 
     def _finite(self, name: str, column: pa.Array) -> pa.Array:
         """The column as it is; one that nothing is made of is null where its date is infinite."""
-        if not _has_infinity(column):
+        if not has_one_of(column, _INFINITE_DAYS, _INFINITE_US):
             return column
         if self._asked is None or name in self._asked:
             raise SourceError(
@@ -169,11 +168,3 @@ def _mark(kind: str) -> pa.DataType | None:
     if kind in ("HUGEINT", "UHUGEINT"):
         return _NUMERIC
     return _JSON if kind == "JSON" or _read_as("", kind).startswith("to_json") else None
-
-
-def _has_infinity(column: pa.Array) -> bool:
-    if pa.types.is_date32(column.type):
-        return bool(pc.any(pc.is_in(column.cast(pa.int32()), _INFINITE_DAYS)).as_py())
-    if pa.types.is_timestamp(column.type):
-        return bool(pc.any(pc.is_in(column.cast(pa.int64()), _INFINITE_US)).as_py())
-    return False

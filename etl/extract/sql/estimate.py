@@ -45,10 +45,12 @@ def _of_postgresql(url: URL, asked: Statement) -> Estimate | None:
     import adbc_driver_manager
     import adbc_driver_postgresql.dbapi as adbc
 
+    from etl.extract.sql.postgresql import SETTINGS, libpq_address
+
     try:
-        uri = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with closing(adbc.connect(uri)) as connection, closing(connection.cursor()) as cursor:
-            cursor.execute("SET TRANSACTION READ ONLY")
+        with closing(adbc.connect(libpq_address(url))) as connection, closing(connection.cursor()) as cursor:
+            for setting in SETTINGS:
+                cursor.execute(setting)
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no EXPLAIN
             cursor.execute(f"EXPLAIN (FORMAT JSON) {asked.with_literals()}")
             (plan,) = cursor.fetchone()

@@ -6,6 +6,8 @@ Only what names tables, columns and syntax is repeated: SQLSTATE class 42, and t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
@@ -18,6 +20,17 @@ class Complaint:
     code: str = ""  # SQLSTATE, or the database's own number
     words: str = ""  # of the server, may hold data
     connected: bool = True
+
+
+@contextmanager
+def reworded(place: str, database: str, of: Callable[[Exception], Complaint]) -> Iterator[None]:
+    """Whatever a driver raises, which may be errors of its own and show data, as an error of ours."""
+    try:
+        yield
+    except EtlError:
+        raise
+    except Exception as error:
+        raise complaint_to_error(of(error), place, database) from None
 
 
 _PASSWORD = re.compile(

@@ -22,14 +22,14 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 from etl.errors import SourceError
-from etl.extract.sql.columns import check_columns, unquoted_frames
+from etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from etl.extract.sql.dialects import Database, shown, who_and_where
 from etl.extract.sql.faults import Complaint, complaint_to_error
 from etl.extract.sql.statement import asked_columns, statement
 from etl.sources import SqlSource, Staging
 
 _BATCH_BYTES = 4_000_000
-_SETTINGS = (
+SETTINGS = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     "SET LOCAL TIME ZONE 'UTC'",
     "SET LOCAL standard_conforming_strings = on",  # what the literals in the statement are written for
@@ -56,7 +56,7 @@ class Rows:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._database = shown(url)
-        self._uri = _uri(url)
+        self._uri = libpq_address(url)
         self._asked_of = who_and_where(url)
         self._statement = statement(source, staging, database)
         self._wanted = asked_columns(source, staging)
@@ -78,7 +78,7 @@ class Rows:
             raise SourceError("leave it out", place=self.place, what="the query or a parameter has a NUL sign in it")
         with self._connected() as connection, self._reworded(), closing(connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            for setting in _SETTINGS:
+            for setting in SETTINGS:
                 cursor.execute(setting)
             columns, lists = self._columns(cursor, asked)
             cursor.execute(_readable(asked, columns, lists))
@@ -121,7 +121,7 @@ class Rows:
             raise complaint_to_error(Complaint(code, words, connected), self.place, self._database) from None
 
 
-def _uri(url: URL) -> str:
+def libpq_address(url: URL) -> str:
     """The address as libpq reads it, for which a `+` is a plus."""
     parts = url.username, None if url.password is None else str(url.password), url.database
     user, password, database = (quote(part or "", safe="") for part in parts)
@@ -231,11 +231,7 @@ def _checked(
 def _has_infinity(column: pa.Array) -> bool:
     """Whether a date or time, or one in a list, is PostgreSQL's infinity."""
     values = column.flatten() if _is_list(column.type) else column
-    if pa.types.is_date32(values.type):
-        return bool(pc.any(pc.is_in(values.cast(pa.int32()), _INFINITE_DAYS)).as_py())
-    if pa.types.is_timestamp(values.type):
-        return bool(pc.any(pc.is_in(values.cast(pa.int64()), _INFINITE_US)).as_py())
-    return False
+    return has_one_of(values, _INFINITE_DAYS, _INFINITE_US)
 
 
 def _quoted(name: str) -> str:

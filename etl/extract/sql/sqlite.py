@@ -69,11 +69,7 @@ class Rows:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 names = [told[0] for told in cursor.description]
                 check_columns(names, self.place)
-                columns = Columns(names, self.place, self._asked)
-                rows = cursor.fetchmany(_ROWS)
-                yield columns.frame(rows)
-                while rows := cursor.fetchmany(_ROWS):
-                    yield columns.frame(rows)
+                yield from Columns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
 
     @contextmanager
     def _reworded(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from etl.errors import SourceError
 from etl.extract.incremental import first_wanted, has_step
 from etl.extract.sql.names import Names
-from etl.sources import SqlSource, Staging
+from etl.sources import PARAMETER, SqlSource, Staging
 
 WATERMARK = "watermark"
 # A comparison with the mark that leaves out what is equal to it
@@ -181,7 +181,7 @@ def one_statement(source: SqlSource, grammar: Grammar) -> str:
             place=source.place,
             what="the query is no plain select, and this database cannot be told to refuse writing",
         )
-    for found in _PARAMETER.finditer(query):
+    for found in PARAMETER.finditer(query):
         here = next((token for token in tokens if token.start <= found.start() <= token.end), None)
         if here is None or here.token_type.name in _QUOTED_TOKENS:  # SQLAlchemy would put the value in even there
             raise SourceError(
@@ -193,7 +193,6 @@ def one_statement(source: SqlSource, grammar: Grammar) -> str:
 
 
 _NEEDS_A_LOOK = re.compile(r"""[;'"`$#\[{\\]|--|/[*/]""")  # what may end a statement, or begin a quote or comment
-_PARAMETER = re.compile(r"(?<![:\w\\]):\w+(?!:)")  # as SQLAlchemy finds them
 _QUOTED_TOKENS = frozenset(
     {"IDENTIFIER", "STRING", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING", "UNICODE_STRING"}
 )

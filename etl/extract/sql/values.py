@@ -30,6 +30,12 @@ class Columns:
         self._left_out: set[str] | None = None  # columns of bytes, as the first frame shows
         self._json: set[str] = set()
 
+    def frames(self, fetch: Callable[[], Sequence[Sequence[Any]]]) -> Iterator[pl.DataFrame]:
+        """A frame of the rows of each fetch, until one gives none; one frame there is in any case."""
+        yield self.frame(fetch())
+        while rows := fetch():
+            yield self.frame(rows)
+
     def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """A frame of these rows; without any, its columns have no type yet."""
         columns = list(zip(*rows, strict=True)) or [()] * len(self._names)
