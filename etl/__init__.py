@@ -11,6 +11,7 @@ What every room speaks:
 Decisions, without effects:
 
     transform/      rows to items: functions, timestamps, checks, ids, JSON text; polars expressions only
+    audit/          what a whole data set tells that no row tells alone: identities, limits, dates, repeated keys
 
 The edges. They do not import each other:
 

@@ -299,6 +299,21 @@ class RejectCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person should know of a step's rows, though none is rejected for it: a code of audit.FINDINGS.
+
+    `words` says what was found, with counts and times and without values; `first_rows` are `file:line`.
+    """
+
+    code: str
+    severity: Literal["warning", "notice"]  # notice: worth knowing; warning: somebody could be mailed, or data lost
+    field: str | None
+    rows: int
+    words: str
+    first_rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """What became of a step's rows: rows_read = accepted + rejected + skipped, or the step is not finished."""
 
@@ -315,6 +330,7 @@ class StepReport:
     bytes_sent: int
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def rows_per_second(self) -> float:

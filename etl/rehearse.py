@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from etl.ahead import ahead
+from etl.audit import audits, found
 from etl.errors import EtlError, Problem
 from etl.extract import open_source
 from etl.load import Packer
@@ -60,8 +62,11 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1))
         rows_read = accepted = batches = sent = 0
         rejects: list[pl.DataFrame] = []
-        for frame in snapshot.read(compiled.columns, 0):
-            items = compiled.items(frame)
+        looking = audits(step, compiled, job.destination, time.time())
+        for mapped in ahead(compiled.mapped, snapshot.read(compiled.columns, 0)):
+            for audit in looking:
+                audit.see(mapped)
+            items = mapped.items
             rows_read += items.height
             accepted += items.height - items["item"].null_count()
             rejects.append(_counted(items))
@@ -69,6 +74,7 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
             batches, sent = batches + len(bodies), sent + sum(bodies)
         bodies = [len(batch.body) for full in packer.finish().values() for batch in full if batch.body]
         counts = _located(pl.concat(rejects) if rejects else None, snapshot)
+        findings = found(looking, lambda positions: places_of(snapshot, positions))
     rejected = sum(count.rows for count in counts)
     return StepReport(
         name=step.name,
@@ -84,6 +90,7 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         bytes_sent=sent + sum(bodies),
         seconds=round(time.monotonic() - began, 3),
         rejects=tuple(counts),
+        findings=findings,
     )
 
 

@@ -18,6 +18,7 @@ FLOORS = [
     {"sources"},
     {"model"},
     {"transform"},
+    {"audit"},
     {"config", "extract", "load", "state", "report", "sandbox"},
     {"ahead", "signals", "resume"},
     {"record", "since"},

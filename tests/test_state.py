@@ -21,7 +21,7 @@ import pytest
 
 from etl import state
 from etl.errors import JobLocked, StateError
-from etl.model import LaneMark, Reject, RejectCount, SourceFile
+from etl.model import Finding, LaneMark, Reject, RejectCount, SourceFile
 from etl.sources import Mark, MarkValue
 from etl.state import Left, RunRecord, Store
 from etl.state.marks import Marks
@@ -414,3 +414,10 @@ def store_marks(store: Store, path: Path) -> None:
     path.rename(path.with_suffix(".away"))
     path.write_bytes(b"")
     marks.commit(LaneMark(0, 3, 4), ())
+
+
+def test_findings_and_what_closed_a_reject_have_their_place(store: Store) -> None:
+    begun(store)
+    finding = Finding("event_in_the_future", "warning", "timestamp", 2, "2 events", ("a.csv:3",))
+    store.note_findings(RUN.run_id, 0, [finding])
+    assert store.steps(RUN.run_id)[0].findings == (finding,)

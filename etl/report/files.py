@@ -18,9 +18,8 @@ def as_json(report: Report) -> dict[str, Any]:
     """The report as JSON types, with what follows from its counts."""
     content = asdict(report)
     for step, shown in zip(report.steps, content["steps"], strict=True):
-        rejects = shown.pop("rejects")
-        shown["rows_per_second"] = round(step.rows_per_second, 1)
-        shown["rejects"] = rejects
+        rejects, findings = shown.pop("rejects"), shown.pop("findings")
+        shown |= {"rows_per_second": round(step.rows_per_second, 1), "rejects": rejects, "findings": findings}
     return content
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.model import RejectCount, Report, StepReport
+from etl.model import Finding, RejectCount, Report, StepReport
 
 NARROWEST = 120  # columns of the table, where the output is no terminal
 
@@ -32,7 +32,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     console.print(_verdict(report), soft_wrap=True)
     console.print(_steps(report.steps))
     for step in report.steps:
-        for line in _rejects(step, reasons):
+        for line in (*_findings(step), *_rejects(step, reasons)):
             console.print(line, soft_wrap=True)
     if report.resume_command:
         next_steps = {"continue": report.resume_command, **next_steps}
@@ -74,8 +74,18 @@ def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
     return lines
 
 
-def _places(reject: RejectCount) -> str:
+def _findings(step: StepReport) -> list[Text]:
+    lines = [Text.assemble("found in ", (step.name, "bold"))] if step.findings else []
+    for finding in step.findings:
+        style = "bold yellow" if finding.severity == "warning" else "cyan"
+        head = f"{finding.rows:>8,}  {finding.code}" + (f" in {finding.field}" if finding.field else "")
+        where = f" at {_places(finding)}" if finding.first_rows else ""
+        lines += [Text.assemble((head, style), where), Text(f"          {finding.words}", style="dim")]
+    return lines
+
+
+def _places(noted: RejectCount | Finding) -> str:
     """The first rows as file:line, each file named once."""
-    split = [row.rpartition(":")[::2] for row in reject.first_rows]
+    split = [row.rpartition(":")[::2] for row in noted.first_rows]
     files = [f"{file}:{','.join(line for _, line in rows)}" for file, rows in groupby(split, key=lambda pair: pair[0])]
-    return " ".join(files) + (" …" if reject.rows > len(reject.first_rows) else "")
+    return " ".join(files) + (" …" if noted.rows > len(noted.first_rows) else "")

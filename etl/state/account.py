@@ -31,6 +31,7 @@ def _step(step: StepRecord, marks: list[LaneMark]) -> StepReport:
         rows_read=step.rows_read,
         seconds=round(step.seconds, 3),
         rejects=step.rejects,
+        findings=step.findings,
         **total,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, fu
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl.errors import StateError
-from etl.model import LaneMark, RejectCount, SourceFile
+from etl.model import Finding, LaneMark, RejectCount, SourceFile
 from etl.sources import Mark
 from etl.state import tables
 from etl.state.marks import Marks, place, unusable
@@ -58,6 +59,7 @@ class StepRecord:
     rows_read: int
     seconds: float
     rejects: tuple[RejectCount, ...]  # as of the last time a process left the step
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,12 @@ class Store:
             )
             marks = [{"run_id": run_id, "step": number, **_values(LaneMark(lane))} for lane in range(lanes)]
             connection.execute(insert(tables.lane), marks)
+
+    def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
+        """Notes what was found out about a step's rows before the first was sent."""
+        noted = json.dumps([list(_values(finding).values()) for finding in findings])
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(findings=noted))
 
     def marks(self, run_id: str, number: int) -> Marks:
         """What commits the lanes of a step."""
@@ -214,6 +222,10 @@ class Store:
         for row in rows:
             del row["run_id"]
             row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
+            row["findings"] = tuple(
+                Finding(code, severity, field, rows, words, tuple(first))
+                for code, severity, field, rows, words, first in json.loads(row["findings"])
+            )
             row["files"] = (
                 None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
             )
@@ -334,14 +346,21 @@ def _raise_version(engine: Engine) -> None:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()
         if 0 < version < tables.SCHEMA_VERSION:
             _back_up(engine, version)
-        for change in _CHANGES[version:] if version else ():
+        for change in chain.from_iterable(_CHANGES[version:] if version else ()):
             connection.execute(text(change))
         tables.metadata.create_all(connection)
         connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
 
 
 # What leads from each version to the next, where it is more than a new table; nothing leads to the first.
-_CHANGES = ("", "ALTER TABLE run ADD COLUMN since VARCHAR(200)")
+_CHANGES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("ALTER TABLE run ADD COLUMN since VARCHAR(200)",),
+    (
+        "ALTER TABLE step ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE reject ADD COLUMN closed_by VARCHAR(120)",
+    ),
+)
 
 
 def _back_up(engine: Engine, version: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKeyConstraint, Index, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 2  # kept in SQLite's user_version; raised with every change, which brings its migration
+SCHEMA_VERSION = 3  # kept in SQLite's user_version; raised with every change, which brings its migration
 
 metadata = MetaData()
 
@@ -40,6 +40,7 @@ step = Table(
     Column("rows_read", BigInteger, nullable=False, default=0),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
+    Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
@@ -67,6 +68,7 @@ reject = Table(
     Column("reason", String(80), nullable=False),
     Column("field", String(200)),
     Column("message", Text, nullable=False),  # what Customer.io said of it; "" when it was never sent
+    Column("closed_by", String(120)),  # the run that accepted the row, mended or not; null: still to be mended
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
 )

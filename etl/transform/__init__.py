@@ -9,6 +9,6 @@ operations.py   what Customer.io can be asked to do: a table
 """
 
 from etl.transform.checks import columns_of
-from etl.transform.mapping import Compiled, Gathered, compile_mapping, gather, with_json
+from etl.transform.mapping import Compiled, Gathered, Mapped, compile_mapping, gather, with_json
 
-__all__ = ["Compiled", "Gathered", "columns_of", "compile_mapping", "gather", "with_json"]
+__all__ = ["Compiled", "Gathered", "Mapped", "columns_of", "compile_mapping", "gather", "with_json"]

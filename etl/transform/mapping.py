@@ -16,7 +16,7 @@ import polars as pl
 import polars.selectors as cs
 
 from etl.errors import SourceError
-from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Call, Column, Constant, Mapping
+from etl.model import FAULT, POSITION, Call, Column, Constant, Mapping
 from etl.transform import checks, encode, ids
 from etl.transform.checks import Check
 from etl.transform.functions import FUNCTIONS, RAW_JSON, apply
@@ -46,6 +46,20 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """A frame of the source's rows, the values that the mapping made of those that `when` keeps, and all items.
+
+    `values` has the row's POSITION and a column for every target of the mapping that comes from a column
+    (`identifiers.id`, `attributes.plan`, `event`, `timestamp`), in the type in which it is sent: times are Unix
+    seconds. Rejected rows are among them.
+    """
+
+    rows: pl.DataFrame
+    values: pl.DataFrame
+    items: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A mapping, ready for frames of one schema: `items` is all that there is to call."""
 
@@ -64,12 +78,17 @@ class Compiled:
 
         Raises SourceError when `when` cannot be worked out for one of them.
         """
+        return self.mapped(frame).items
+
+    def mapped(self, frame: pl.DataFrame) -> Mapped:
+        """The items of a frame, beside the values that they were made of. Raises as `items` does."""
         kept = frame if self.when is None else self._chosen(frame, self.when)
-        items = self._mapped(kept) if kept.height else pl.DataFrame(schema=ITEMS_SCHEMA)
-        if kept.height == frame.height:
-            return items
-        skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
-        return pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0)).sort("position")
+        values, items = self._mapped(kept)
+        if kept.height < frame.height:
+            skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
+            all_rows = pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0))
+            items = all_rows.sort("position")
+        return Mapped(frame, values, items)
 
     def _chosen(self, frame: pl.DataFrame, when: pl.Expr) -> pl.DataFrame:
         """The rows that `when` does not leave out; those with a fault are never left out."""
@@ -79,7 +98,7 @@ class Compiled:
             what = "it cannot be worked out for some row; write try_cast for cast, and such a row is skipped"
             raise SourceError(place=f"{self.file}: when", what=what) from None
 
-    def _mapped(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         rejects = Rejects()
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
@@ -95,7 +114,7 @@ class Compiled:
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
         text = encode.items(values, self.parts)
         rejects.check(text.to_frame(), self.checks_of_items)
-        return rejects.taken_out_of(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
+        return values, rejects.taken_out_of(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
 
 
 class Rejects:
