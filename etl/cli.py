@@ -183,8 +183,9 @@ def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
     """Print the payloads of the first rows of JOB, one JSON line each."""
     from etl.rehearse import preview as first_rows
 
-    for step in _loaded(job, steps, secrets=False).steps:
-        for shown in first_rows(step, rows):
+    loaded = _loaded(job, steps, secrets=False)
+    for step in loaded.steps:
+        for shown in first_rows(step, rows, loaded.destination.api):
             say(json.dumps({"step": step.name, **shown}, ensure_ascii=False))
 
 
@@ -338,7 +339,9 @@ def _rehearsal(job: Job) -> Iterator[Job]:
 
     with Sandbox() as sandbox:
         secret = SecretStr("sandbox")
-        target = replace(job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret)
+        target = replace(
+            job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret, write_key=secret
+        )
         yield replace(job, name=f"{job.name}.sandbox", destination=target)
         stats: dict[str, Any] = sandbox.stats()
         say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)

@@ -21,7 +21,8 @@ from etl.sources import Mark, Source
 
 # ---------------------------------------------------------------- what the user asks for: YAML, read by config/
 
-IdentifierKind = Literal["id", "email", "phone", "cio_id"]
+IdentifierKind = Literal["id", "email", "phone", "cio_id", "anonymous_id"]
+Api = Literal["track", "pipelines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +48,64 @@ class Constant:
     value: Any
 
 
-Value = Column | Constant
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A value made of several columns of the row, in this order, by the first of its functions."""
+
+    names: tuple[str, ...]
+    apply: tuple[Call, ...]
+
+
+Value = Column | Columns | Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """What a person or an object is tied to, and attributes of the tie.
+
+    `to` says an object by `type` and `id`, or by `cio_object_id`; a person by one identifier.
+    """
+
+    kind: Literal["object", "person"]
+    to: MappingOf[str, Value]
+    attributes: MappingOf[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of a person; of one that is to be deleted only the token is known."""
+
+    token: Value
+    platform: Value | None = None
+    last_used: Value | None = None
+    attributes: MappingOf[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row and what the mapping must make of it: a payload, or a reject with this reason, or `skipped`."""
+    """A row and what the mapping must make of it: a payload, or a reject with this reason, or `skipped`.
+
+    `payload` is what the Track API is sent, `pipelines` what the Pipelines API is; both may be given.
+    """
 
     row: MappingOf[str, Any]
-    payload: MappingOf[str, Any] | None = None
+    payload: MappingOf[str, Any] | str | None = None
     rejected: str | None = None
     skipped: bool = False
     line: int | None = None
+    pipelines: MappingOf[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't."""
+    """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't.
+
+    Which of the parts are there depends on the operation: transform/operations.py.
+    """
 
     file: str
-    operation: str  # a row of the table in transform/operations.py: identify, track
-    identifiers: MappingOf[IdentifierKind, Value]  # exactly one
+    operation: str  # a row of the table in transform/operations.py: identify, track, …
+    identifiers: MappingOf[IdentifierKind, Value]  # one, or none where the operation is about an object or two people
     attributes: MappingOf[str, Value]
     digest: str
     event: Value | None = None
@@ -77,6 +115,31 @@ class Mapping:
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
     examples: tuple[Example, ...] = ()
+    object: MappingOf[str, Value] = field(default_factory=dict)  # `type` and `id`, or `cio_object_id`
+    relationships: tuple[Relationship, ...] = ()
+    device: Device | None = None
+    topics: MappingOf[str, Value] = field(default_factory=dict)  # of the subscription centre, by their numbers
+    primary: MappingOf[IdentifierKind, Value] = field(default_factory=dict)  # of a merge: who stays
+    secondary: MappingOf[IdentifierKind, Value] = field(default_factory=dict)  # of a merge: who goes
+    segment: int | None = None
+    existing_only: bool = False
+    retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
+
+    def values(self) -> dict[str, Value]:
+        """Every value of the mapping by its target, a dotted path: `attributes.plan`, `relationships[0].object.id`."""
+        made: dict[str, Value] = {f"identifiers.{kind}": value for kind, value in self.identifiers.items()}
+        made |= {name: value for name in ("event", "timestamp") if (value := getattr(self, name)) is not None}
+        for part in ("object", "primary", "secondary"):
+            made |= {f"{part}.{name}": value for name, value in getattr(self, part).items()}
+        if self.device is not None:
+            parts = {"token": self.device.token, "platform": self.device.platform, "last_used": self.device.last_used}
+            made |= {f"device.{name}": value for name, value in parts.items() if value is not None}
+            made |= {f"device.attributes.{name}": value for name, value in self.device.attributes.items()}
+        for place, tie in enumerate(self.relationships):
+            made |= {f"relationships[{place}].{tie.kind}.{name}": value for name, value in tie.to.items()}
+            made |= {f"relationships[{place}].attributes.{name}": value for name, value in tie.attributes.items()}
+        made |= {f"topics.{topic}": value for topic, value in self.topics.items()}
+        return made | {f"attributes.{name}": value for name, value in self.attributes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +151,18 @@ class Step:
     mapping: Mapping
 
 
+NO_SECRET = SecretStr("")
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where rows go. `requests_per_second` None is unlimited, which only a loopback address may have."""
 
-    api: Literal["track"]
-    base_url: str  # https://track.customer.io, https://track-eu.customer.io, or loopback; "" while region is auto
+    api: Api
+    base_url: str  # one of Customer.io's hosts of this API, or loopback; "" while region is auto
     site_id: SecretStr
     api_key: SecretStr
+    write_key: SecretStr = NO_SECRET  # of the Pipelines API, which has neither of the two above
     region: Literal["us", "eu", "auto"] = "us"
     requests_per_second: float | None = 100.0
     lanes: int = 16
@@ -195,6 +262,18 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around the items of a body, and how many it may have; None: as many as fit."""
+
+    open: bytes = b'{"batch":['
+    close: bytes = b"]}"
+    max_items: int | None = None
+
+
+ARRAY = Envelope()  # what both APIs take batches in
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A lane's rows from the one before up to `through`, and the body that sends those of them that are items.
 
@@ -209,6 +288,7 @@ class Batch:
     ends: npt.NDArray[np.int64]
     rejects: tuple[Reject, ...]
     skipped: int
+    envelope: Envelope = ARRAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +319,13 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been done, and cannot be undone: its items are not sent again, a person must look at them."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Nothing was taken, because of the items named: reject those and send the rest again."""
 
@@ -261,7 +348,7 @@ class Stop:
     error: Exception
 
 
-Verdict = Accepted | Retry | Refused | Split | Stop
+Verdict = Accepted | Retry | Unknown | Refused | Split | Stop
 
 
 # ---------------------------------------------------------------- what is kept and told: made by state/ and report/

@@ -16,15 +16,15 @@ import polars as pl
 
 from etl.ahead import ahead
 from etl.audit import audits, found
-from etl.errors import EtlError, Problem
+from etl.errors import ConfigError, EtlError, Problem
 from etl.extract import open_source
-from etl.load import Packer
-from etl.model import FAULT, POSITION, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
+from etl.load import Packer, endpoint
+from etl.model import FAULT, POSITION, Api, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
 from etl.record import places_of
 from etl.run import limited, prepare
 from etl.since import staging
 from etl.state import Left
-from etl.transform import compile_mapping, gather
+from etl.transform import compile_mapping, gather, unsayable
 
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
@@ -58,8 +58,9 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = limited(open_source(step.source, staging(Path(stage), step, left, since, rows=limit)), limit)
-        compiled = prepare(step, snapshot, lanes)
-        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1))
+        compiled = prepare(step, snapshot, lanes, job.destination.api)
+        to = endpoint(job.destination.api, step.mapping)
+        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
         rows_read = accepted = batches = sent = 0
         rejects: list[pl.DataFrame] = []
         looking = audits(step, compiled, job.destination, time.time())
@@ -117,12 +118,14 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
     ]
 
 
-def preview(step: Step, rows: int) -> Iterator[dict[str, Any]]:
+def preview(step: Step, rows: int, api: Api) -> Iterator[dict[str, Any]]:
     """The first rows of a step: each one's row number, and its payload, or why there is none."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Left(), rows=max(rows, EVIDENCE_ROWS))
         snapshot = open_source(step.source, how)
-        compiled = prepare(step, snapshot, 1)  # all rows have a say in how the first are read: a run would hear them
+        compiled = prepare(
+            step, snapshot, 1, api
+        )  # all rows have a say in how the first are read: a run would hear them
         for frame in limited(snapshot, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():
                 yield {"row": position + 1, **_outcome(item, reason, field)}
@@ -137,36 +140,49 @@ def _outcome(item: str | None, reason: str | None, field: str | None) -> dict[st
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
     """The examples of a mapping that do not come out as they say."""
     for number, example in enumerate(mapping.examples):
-        try:
-            came = _try(mapping, example)
-        except EtlError as error:
-            yield Problem(mapping.file, example.line, f"examples[{number}]", str(error))
-            continue
-        if difference := _difference(example, came):
-            yield Problem(mapping.file, example.line, f"examples[{number}]", difference)
+        for api, expected in _expected(example).items():
+            try:
+                difference = _difference(example, expected, _try(mapping, example, api))
+            except EtlError as error:
+                difference = str(error)
+            if difference:
+                yield Problem(mapping.file, example.line, f"examples[{number}]", difference)
 
 
-def _try(mapping: Mapping, example: Example) -> dict[str, Any]:
+def _expected(example: Example) -> dict[Api, Any]:
+    """What each API is expected to be sent; None where the row is expected not to be."""
+    expected: dict[Api, Any] = {"pipelines": example.pipelines} if example.pipelines is not None else {}
+    if example.payload is not None or not expected:
+        expected["track"] = example.payload
+    return expected
+
+
+def _try(mapping: Mapping, example: Example, api: Api) -> dict[str, Any]:
+    for path, message in unsayable(mapping, api):
+        raise ConfigError([Problem(mapping.file, None, path, message)])
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
     known = gather(mapping, row.schema, lambda columns: [frame])
-    compiled = compile_mapping(mapping, row.schema, known, "example", 1)
+    compiled = compile_mapping(mapping, row.schema, known, "example", 1, api)
     _, _, item, reason, field = compiled.items(frame).row(0)
     return _outcome(item, reason, field)
 
 
-def _difference(example: Example, came: dict[str, Any]) -> str | None:
-    if example.payload is not None:
+def _difference(example: Example, expected: Any, came: dict[str, Any]) -> str | None:
+    if expected is not None:
         if "payload" not in came:
             return f"a payload was expected, but the row is {_said(came)}"
-        payload = dict(came["payload"])
-        if "id" not in example.payload:
-            payload.pop("id", None)  # an event's id is made from its key; nobody writes it down
-        paths = list(_differing(example.payload, payload, "payload"))
+        payload = came["payload"]
+        if isinstance(payload, dict) and isinstance(expected, dict):  # ids are made from keys; nobody writes them down
+            payload = {name: value for name, value in payload.items() if name in expected or name not in _MADE}
+        paths = list(_differing(expected, payload, "payload"))
         return f"the payload differs at {', '.join(paths)}" if paths else None
-    expected = f"rejected: {example.rejected}" if example.rejected else "skipped"
-    return None if _said(came) == expected else f"{expected} was expected, but the row is {_said(came)}"
+    outcome = f"rejected: {example.rejected}" if example.rejected else "skipped"
+    return None if _said(came) == outcome else f"{outcome} was expected, but the row is {_said(came)}"
+
+
+_MADE = ("id", "messageId")
 
 
 def _said(came: dict[str, Any]) -> str:

@@ -20,8 +20,8 @@ from etl import state
 from etl.ahead import ahead
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
-from etl.load import Lanes, Pace, Packer, resolve
-from etl.model import Job, Report, Snapshot, Step
+from etl.load import Lanes, Pace, Packer, endpoint, resolve
+from etl.model import Api, Job, Report, Snapshot, Step
 from etl.record import Line, accounted, bounded, left, remove_old_copies, report_of
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
@@ -73,13 +73,17 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
     leaves = left_after(snapshot, before, here, moves=not limit)
     with forgotten_unless_fit(snapshot, begun):
-        compiled = prepare(step, snapshot, line.run.lanes)
+        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api)
         if not (begun or line.options.accept_drift):
             check_drift(step, before.columns, leaves.columns, compiled.columns)
     marks = store.lane_marks(run_id, number)
-    packer = Packer(line.destination.max_batch_bytes, np.array([mark.acked_through for mark in marks]))
+    to = endpoint(line.destination.api, step.mapping)
+    acked, announced = (
+        np.array([getattr(mark, name) for mark in marks]) for name in ("acked_through", "sending_through")
+    )
+    packer = Packer(line.destination.max_batch_bytes, acked, to.envelope, None if to.repeatable else announced)
     commit = bounded(line, number, marks, snapshot.rows)
-    lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.options.grace_s)
+    lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.options.grace_s, to)
     rows_read = start = min(mark.acked_through for mark in marks) + 1
     with left(line, record, snapshot, leaves) as note:
         with (
@@ -100,11 +104,11 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
             raise CountsDisagree(step=step.name, rows_read=rows_read, counted=counted)
 
 
-def prepare(step: Step, snapshot: Snapshot, lanes: int) -> Compiled:
+def prepare(step: Step, snapshot: Snapshot, lanes: int, api: Api) -> Compiled:
     """The step's mapping, ready for the snapshot's frames."""
     mapping = with_json(step.mapping, snapshot.json)
     known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
-    return compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes)
+    return compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api)
 
 
 def chosen(job: Job, names: Sequence[str]) -> tuple[Step, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from etl.model import FAULT, POSITION, Column, Constant, Mapping, Value
+from etl.model import FAULT, POSITION, Api, Column, Constant, Mapping, Value
 from etl.transform import compile_mapping, gather
 from etl.transform.functions import parse_call
 
@@ -24,7 +24,7 @@ def column(name: str, *calls: object) -> Column:
 
 def mapping(operation: str = "identify", **parts: Any) -> Mapping:
     """A mapping of m.yaml: of the people named in column `id`, without attributes; or of their events named `e`."""
-    events = {"event": Constant("e")} if operation == "track" else {}
+    events = {"event": Constant("e")} if operation in ("track", "page", "screen") else {}
     given = {"identifiers": {"id": Column("id")}, "attributes": {}} | events | parts
     return Mapping(file="m.yaml", operation=operation, digest="", **given)
 
@@ -46,12 +46,17 @@ def rows(data: MappingOf[str, Any], faults: Sequence[str | None] | None = None, 
 
 
 def mapped(
-    mapping: Mapping, *frames: pl.DataFrame, lanes: int = 4, fingerprint: str = "f" * 64, known: Any = None
+    mapping: Mapping,
+    *frames: pl.DataFrame,
+    lanes: int = 4,
+    fingerprint: str = "f" * 64,
+    known: Any = None,
+    api: Api = "track",
 ) -> pl.DataFrame:
     """The items of frames that are one source, as a run would make them."""
     schema = frames[0].drop(POSITION, FAULT).schema
     known = gather(mapping, schema, lambda columns: frames) if known is None else known
-    compiled = compile_mapping(mapping, schema, known, fingerprint, lanes)
+    compiled = compile_mapping(mapping, schema, known, fingerprint, lanes, api)
     return pl.concat([compiled.items(frame) for frame in frames])
 
 
@@ -60,9 +65,9 @@ def texts(mapping: Mapping, *frames: pl.DataFrame) -> list[str | None]:
     return mapped(mapping, *frames)["item"].str.strip_suffix(",").to_list()
 
 
-def outcomes(mapping: Mapping, *frames: pl.DataFrame) -> list[Outcome]:
+def outcomes(mapping: Mapping, *frames: pl.DataFrame, api: Api = "track") -> list[Outcome]:
     """What became of each row."""
-    listed = mapped(mapping, *frames).select("item", "reason", "field").iter_rows()
+    listed = mapped(mapping, *frames, api=api).select("item", "reason", "field").iter_rows()
     return [outcome(item, reason, field) for item, reason, field in listed]
 
 

@@ -47,7 +47,7 @@ def value(url: str, expression: str) -> Any:
 def sent(url: str, expression: str) -> Any:
     """What an attribute of an SQL expression is in the payload; the whole outcome when there is no payload."""
     identify = mapping_of(identifiers={"id": Constant("1")}, attributes=attributes(v="v"))
-    (outcome,) = preview(Step("s", asking(url, f"SELECT {expression} AS v"), identify), 5)
+    (outcome,) = preview(Step("s", asking(url, f"SELECT {expression} AS v"), identify), 5, "track")
     return outcome["payload"]["attributes"].get("v", "(none)") if "payload" in outcome else outcome
 
 

@@ -26,7 +26,7 @@ def test_customer_io_and_this_machine_are_allowed(given: str, plain: str) -> Non
     [
         "http://track.customer.io",
         "https://customer.io",
-        "https://cdp.customer.io",
+        "https://cdp2.customer.io",
         "https://track.customer.io.example.com",
         "https://track.customer.io@example.com",
         "https://user:canary@track.customer.io",

@@ -174,9 +174,12 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("api: pipelines", "api: only track is offered now; write api: track"),
-        ("api: trck", "api: only track is offered now; write api: track"),
-        ("write_key: '${KEY}'", "write_key: belongs to api: pipelines, and only track is offered now; leave it out"),
+        ("api: pipelines", "write_key: missing; write write_key: ${CUSTOMERIO_WRITE_KEY}"),
+        ("api: trck", "api: must be 'track' or 'pipelines'"),
+        (
+            "base_url: https://cdp.customer.io",
+            "base_url: the address of the other API, and api: says track; leave base_url out",
+        ),
         ("app_api_key: '${KEY}'", "app_api_key: reading back is not offered yet; leave it out"),
         ("region: usa", "region: must be 'us', 'eu' or 'auto'"),
         ("region: NO", "region: must be 'us', 'eu' or 'auto'"),
@@ -314,8 +317,8 @@ def test_a_wrong_source_is_told(read: Read, source: str, problem: str) -> None:
         (
             "destination: {}\n" + STEPS,
             [
-                "j.yaml:1: destination.site_id: missing; add this key",
-                "j.yaml:1: destination.api_key: missing; add this key",
+                "j.yaml:1: destination.site_id: missing; write site_id: ${CUSTOMERIO_SITE_ID}",
+                "j.yaml:1: destination.api_key: missing; write api_key: ${CUSTOMERIO_API_KEY}",
             ],
         ),
         (WORKING + "step: 1\n", ["j.yaml:6: step: unknown key; did you mean 'steps'?"]),

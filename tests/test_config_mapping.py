@@ -8,6 +8,7 @@ import pytest
 from etl.config import load_mapping
 from etl.errors import ConfigError
 from etl.model import Call, Column, Constant, Example, Mapping
+from etl.transform.operations import OPERATIONS
 
 Read = Callable[[str], Mapping]
 
@@ -104,11 +105,11 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             "operation: 7\nidentifiers: {id: a}\n",
-            ["m.yaml:1: operation: no such operation; there are identify, track"],
+            [f"m.yaml:1: operation: no such operation; there are {', '.join(OPERATIONS)}"],
         ),
         (
             "operation: identify\n",
-            ["m.yaml:1: identifiers: missing; add this key"],
+            ["m.yaml:1: identifiers: missing; write identifiers: {id: column}, with one of id, email, phone, cio_id"],
         ),
         (
             "operation: identify\nidentifiers: {}\n",
@@ -124,7 +125,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             "operation: identify\nidentifiers: {user_id: a}\n",
-            ["m.yaml:2: identifiers.user_id: unknown key; there are id, email, phone, cio_id"],
+            ["m.yaml:2: identifiers.user_id: unknown key; there are id, email, phone, cio_id, anonymous_id"],
         ),
         (
             "operation: identify\nidentifiers: {id: {value: ' '}}\n",
@@ -157,11 +158,11 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             IDENTIFY + "attributes: {plan: {column: a, value: b}}\n",
-            ["m.yaml:3: attributes.plan: write either column: or value:, one of the two"],
+            ["m.yaml:3: attributes.plan: write one of column:, columns:, expr: and value:"],
         ),
         (
             IDENTIFY + "attributes: {plan: {apply: [trim]}}\n",
-            ["m.yaml:3: attributes.plan: write either column: or value:, one of the two"],
+            ["m.yaml:3: attributes.plan: write one of column:, columns:, expr: and value:"],
         ),
         (
             IDENTIFY + "attributes: {plan: {value: a, apply: [trim]}}\n",
@@ -223,8 +224,9 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         (
             IDENTIFY + "event: {value: a}\nevent_key: [b]\n",
             [
-                "m.yaml:3: event: only an event has it; leave it out of identify, or write operation: track",
-                "m.yaml:4: event_key: only an event has it; leave it out of identify, or write operation: track",
+                f"m.yaml:{line}: {part}: identify has no such part; leave it out, "
+                "or write operation: track or page or screen"
+                for line, part in ((3, "event"), (4, "event_key"))
             ],
         ),
         (

@@ -25,15 +25,15 @@ def test_every_shipped_job_is_in_order(path: Path, monkeypatch: pytest.MonkeyPat
     assert job.name == path.stem
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_mapping_has_examples_of_every_outcome(path: Path) -> None:
     examples = load_mapping(path).examples
-    assert any(example.payload for example in examples)
+    assert any(example.payload or example.pipelines for example in examples)
     assert any(example.rejected for example in examples)
     assert any(example.skipped for example in examples)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_of_a_shipped_mapping_comes_out_as_it_says(path: Path) -> None:
     assert list(check_examples(load_mapping(path))) == []
 

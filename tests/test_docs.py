@@ -36,7 +36,8 @@ from etl.rehearse import check_examples
 from etl.sources import CSV_DIALECTS
 from etl.transform.checks import REASONS
 from etl.transform.functions import FUNCTIONS, Function, Parameter
-from etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS, Operation
+from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from etl.transform.shapes import SHAPES, Shape
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -129,10 +130,21 @@ def test_a_reason_that_an_answer_gives_stands_in_the_readme(status: int, body: b
 
 
 def operation_row(name: str, operation: Operation) -> tuple[str, ...]:
+    parts = [part for part in PARTS if operation.allows(part) and part != "identifiers"]
+    said = [f"**`{part}`**" if part in operation.needs else f"`{part}`" for part in parts]
+    pipelines = SHAPES["pipelines"].get(name)
+    return (f"`{name}`", operation.does, ", ".join(said), "–" if pipelines is None else _call(pipelines))
+
+
+def _call(shape: Shape) -> str:
+    head = shape.head
+    return f"{head['type']} `{head['event']}`" if "event" in head else str(head["type"])
+
+
+def limits_row(name: str, operation: Operation) -> tuple[str, ...]:
     limits = (operation.max_attributes, operation.max_value_bytes)
     return (
         f"`{name}`",
-        f"{operation.type}, {operation.action}",
         *("no limit" if limit is None else f"{limit:,}" for limit in limits),
         ", ".join(f"`{reserved}`" for reserved in sorted(operation.reserved)),
     )
@@ -186,6 +198,8 @@ def test_the_table_of_dialects_is_the_one_of_the_code() -> None:
 
 def test_the_table_of_operations_is_the_one_of_the_code() -> None:
     assert_table("**Operations**", [operation_row(*row) for row in OPERATIONS.items()])
+    with_attributes = [row for row in OPERATIONS.items() if row[1].allows("attributes")]
+    assert_table("What may be among attributes:", [limits_row(*row) for row in with_attributes])
     assert [name for name in sorted(SEMANTIC_EVENTS) if f"`{name}`" not in section("## Mappings")] == []
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from etl.errors import CredentialsRefused, StateError
 from etl.load import Lanes, Pace
+from etl.load.destinations import track
 from etl.model import Batch, Destination, LaneMark, Reject
 from etl.sandbox import Credentials, Faults, Sandbox
 
@@ -225,3 +227,26 @@ def test_an_exception_in_the_block_stops_the_lanes(sandbox: Sandbox) -> None:
         lanes.put({0: [batch(0, 0, 5)]})
         raise ZeroDivisionError
     assert not any(thread.name.startswith("lane-") for thread in threading.enumerate())
+
+
+@pytest.mark.fault("N19")
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_sent_again(
+    sandbox: Sandbox, repeatable: bool
+) -> None:
+    sandbox.set_faults(Faults(script=("lost_after",)))
+    commits = Commits()
+    secret = SecretStr("sandbox")
+    destination = Destination("track", sandbox.url, secret, secret, attempt_deadline_s=2.0, batch_budget_s=20.0)
+    to = replace(track.BATCH, repeatable=repeatable)
+    pace = Pace(None, time.monotonic)
+    with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0, to) as lanes:
+        lanes.put({0: [batch(0, 0, 3), batch(0, 3, 2)]})
+        lanes.finish()
+        (mark,) = lanes.marks
+    reasons = [(reject.position, reject.reason) for reject in commits.rejects]
+    if repeatable:
+        assert (mark.accepted, mark.possibly_sent_twice, mark.requests, reasons) == (5, 3, 3, [])
+    else:
+        assert (mark.accepted, mark.rejected, mark.requests) == (2, 3, 2)
+        assert reasons == [(0, "outcome_unknown"), (1, "outcome_unknown"), (2, "outcome_unknown")]

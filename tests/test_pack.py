@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.load.pack import REJECTS_A_BATCH, Packer
-from etl.model import ITEMS_SCHEMA, Batch, Reject
+from etl.model import ITEMS_SCHEMA, Batch, Envelope, Reject
 
 Row = tuple[int, str | None, str | None]  # lane, item without its comma, reason
 
@@ -138,3 +138,37 @@ def test_every_row_has_its_place_in_one_batch_and_order_is_kept(
         throughs = [batch.through for batch in own]
         assert throughs == sorted(set(throughs))
         assert all(text[-1:] == b"}" for batch in own for text in (batch.body[:end] for end in batch.ends))
+
+
+def test_a_body_holds_no_more_items_than_its_envelope_lets_it() -> None:
+    rows: list[Row] = [(n % 2, None if n % 5 == 0 else f'"{n}"', "r" if n % 10 == 0 else None) for n in range(100)]
+    ids = Envelope(b'{"ids":[', b"]}", 7)
+    batches = packed(Packer(500_000, fresh(2), ids), [items(rows[:30]), items(rows[30:], start=30)])
+    held = [json.loads(batch.body)["ids"] for batch in batches if batch.body]
+    assert max(map(len, held)) == 7 and sum(map(len, held)) == 80
+    assert sorted(int(one) for ids in held for one in ids) == [n for n in range(100) if n % 5]
+    assert [int(one) for batch in batches if batch.body for one in json.loads(batch.body)["ids"]] == [
+        position for batch in batches for position in batch.positions
+    ]
+    assert sum(len(batch.rejects) for batch in batches) == 10 and sum(batch.skipped for batch in batches) == 10
+
+
+def test_an_item_may_be_a_body_by_itself() -> None:
+    alone = Envelope(b"", b"", 1)
+    batches = packed(
+        Packer(500_000, fresh(1), alone), [items([(0, '{"n":1}', None), (0, None, "r"), (0, '{"n":2}', None)])]
+    )
+    assert [batch.body for batch in batches] == [b'{"n":1}', b'{"n":2}']
+    assert [len(batch.rejects) for batch in batches] == [1, 0]
+
+
+def test_what_may_have_been_sent_and_must_not_be_again_is_a_reject() -> None:
+    rows: list[Row] = [(n % 2, None if n == 4 else item(n, 100), None) for n in range(10)]
+    acked, announced = np.array([1, 2]), np.array([6, 2])
+    (even, odd) = packed(Packer(500_000, acked, announced=announced), [items(rows)])
+    assert [(reject.position, reject.reason) for reject in even.rejects] == [
+        (2, "outcome_unknown"),
+        (6, "outcome_unknown"),
+    ]
+    assert list(even.positions) == [8] and even.skipped == 1
+    assert list(odd.positions) == [3, 5, 7, 9] and odd.rejects == ()

@@ -73,7 +73,7 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
     source = people("\n".join(["id,e_mail,plan", *lines, ""]))
     step = Step("people", source, PERSON)
     snapshot = open_source(source, Staging(tmp_path / "s"))
-    compiled = prepare(step, snapshot, 1)
+    compiled = prepare(step, snapshot, 1, "track")
     items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
     sizes = [len(item.encode()) for item in items["item"].drop_nulls()]
     (said,) = rehearsed(job(step, lanes=1)).steps
@@ -147,7 +147,7 @@ def test_what_would_stop_a_run_at_once_stops_its_rehearsal() -> None:
 
 
 def test_a_preview_shows_the_first_rows_with_what_becomes_of_them() -> None:
-    shown = list(preview(Step("people", people(), PERSON), 4))
+    shown = list(preview(Step("people", people(), PERSON), 4, "track"))
     payload = {
         "type": "person",
         "action": "identify",
@@ -160,7 +160,7 @@ def test_a_preview_shows_the_first_rows_with_what_becomes_of_them() -> None:
         {"row": 3, "skipped": True},
         {"row": 4, "rejected": "identifier_missing", "field": "identifiers.id"},
     ]
-    assert len(list(preview(Step("people", people(), PERSON), 100))) == 8
+    assert len(list(preview(Step("people", people(), PERSON), 100, "track"))) == 8
 
 
 def parquet(**columns: Any) -> Source:
@@ -171,13 +171,13 @@ def parquet(**columns: Any) -> Source:
 def test_a_preview_reads_the_first_rows_as_a_run_that_knows_them_all_would() -> None:
     how = mapping(attributes={"at": column("at", "timestamp")})
     seconds = parquet(id=["1", "2", "3"], at=[86_400, 5, 1_710_061_200])
-    assert [shown["payload"]["attributes"] for shown in preview(Step("s", seconds, how), 2)] == [
+    assert [shown["payload"]["attributes"] for shown in preview(Step("s", seconds, how), 2, "track")] == [
         {"at": 86_400},
         {"at": 5},
     ]
     doubtful = parquet(id=["1", "2"], at=[1_710_061_200, 1_710_061_200_000])
     with pytest.raises(SourceError, match="some numbers look like seconds and milliseconds"):
-        list(preview(Step("s", doubtful, how), 1))
+        list(preview(Step("s", doubtful, how), 1, "track"))
 
 
 # ---------------------------------------------------------------- examples

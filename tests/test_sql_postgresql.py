@@ -69,7 +69,7 @@ def value(database: Database, expression: str) -> Any:
 def sent(database: Database, expression: str, nulls: str = "omit") -> Any:
     """What an attribute of an SQL expression is in the payload; the whole outcome when there is no payload."""
     identify = mapping_of(identifiers={"id": Constant("1")}, attributes=attributes(v="v"), nulls=nulls)
-    (outcome,) = preview(Step("s", asking(database, f"SELECT {expression} AS v"), identify), 5)
+    (outcome,) = preview(Step("s", asking(database, f"SELECT {expression} AS v"), identify), 5, "track")
     return outcome["payload"]["attributes"].get("v", "(none)") if "payload" in outcome else outcome
 
 
@@ -204,7 +204,7 @@ def test_a_payload_has_a_numeric_s_own_digits(calculator: Database) -> None:
     identify = mapping_of(attributes=attributes(v="v"))
     source = asking(calculator, "SELECT '1' AS id, 12345678901234567890.123456789::numeric AS v")
     snapshot = open_source(source, Staging(Path("stage"), ("id", "v")))
-    compiled = prepare(Step("s", source, identify), snapshot, 1)
+    compiled = prepare(Step("s", source, identify), snapshot, 1, "track")
     (frame,) = snapshot.read(compiled.columns, 0)
     assert '"v":12345678901234567890.123456789}' in compiled.items(frame)["item"][0]
 

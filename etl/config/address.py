@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
-OF_REGION = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
+from etl.model import Api
+
+OF_REGION: dict[Api, dict[str, str]] = {
+    "track": {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"},
+    "pipelines": {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"},
+}
 
 # Whole texts are compared, nothing is parsed: two parsers that disagree on where a host ends are how keys get lost.
-_CUSTOMER_IO = re.compile(r"https://(track|track-eu)\.customer\.io(:443)?/?")
+_CUSTOMER_IO = re.compile(r"https://(track|track-eu|cdp|cdp-eu)\.customer\.io(:443)?/?")
 _LOOPBACK = re.compile(
     r"https?://(localhost|127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})|\[::1\])(:(?P<port>\d{1,5}))?/?", re.ASCII
 )
@@ -29,7 +34,8 @@ def allowed(base_url: str) -> str:
         return plain.removesuffix("/").removesuffix(":443")
     if is_loopback(plain):
         return plain.removesuffix("/")
+    hosts = OF_REGION["track"]
     raise ValueError(
-        f"credentials are sent to {OF_REGION['us']}, {OF_REGION['eu']} or this machine (http://127.0.0.1:8080) only; "
+        f"credentials are sent to {hosts['us']}, {hosts['eu']} or this machine (http://127.0.0.1:8080) only; "
         "name one of these, without user, path or query"
     )

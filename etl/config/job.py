@@ -17,9 +17,10 @@ from etl.config.references import read_text, resolve, resolve_address, resolve_s
 from etl.config.sections import in_order, validated
 from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
-from etl.model import Job, Mapping
+from etl.model import Api, Job, Mapping
 
-SECRETS = (("destination", "site_id"), ("destination", "api_key"))
+SECRETS = (("destination", "site_id"), ("destination", "api_key"), ("destination", "write_key"))
+KEYS_OF: dict[Api, tuple[str, ...]] = {"track": ("site_id", "api_key"), "pipelines": ("write_key",)}
 
 
 def load_job(
@@ -56,6 +57,8 @@ def _resolved(
 ) -> tuple[dict[str, Any], Faults]:
     """The data with references replaced, None where that failed, and why."""
     faults: Faults = []
+    destination = data.get("destination")
+    asked = KEYS_OF[_api(destination)] if isinstance(destination, dict) else ()
 
     def walk(raw: Any, loc: Loc) -> Any:
         if isinstance(raw, dict) and loc not in SECRETS:
@@ -64,7 +67,7 @@ def _resolved(
             return [walk(value, (*loc, place)) for place, value in enumerate(raw)]
         try:
             if loc in SECRETS:
-                return SecretStr(resolve_secret(raw, environ if secrets else None))
+                return SecretStr(resolve_secret(raw, environ if secrets and loc[-1] in asked else None))
             if loc[-1:] in (("access_key_id",), ("secret_access_key",)) and _in_source(loc[:-1], "storage"):
                 return SecretStr(resolve_secret(raw, environ if sources else None))
             if isinstance(raw, str) and _in_source(loc, "sql"):
@@ -112,12 +115,13 @@ def _mappings(
 ) -> tuple[dict[str, tuple[Mapping | None, list[Problem]]], Faults]:
     """Each mapping that the steps name, read once, with its problems; and where a file is named that isn't there."""
     read: dict[str, tuple[Mapping | None, list[Problem]]] = {}
+    api = _api(destination) if isinstance(destination := data.get("destination"), dict) else None
     missing: Faults = []
     for loc, path in _named_mappings(data):
         if "\0" in path or not path.strip() or "://" in path:
             continue  # told already
         if os.path.isfile(path):
-            read[path] = read.get(path) or read_mapping(Path(path))
+            read[path] = read.get(path) or read_mapping(Path(path), api)
         else:
             written = _at(raw, loc)  # as it stands in the file: a reference's value is nobody's business
             missing.append((loc, f"no file {written!r}; relative paths start at the folder in which the command runs"))
@@ -156,8 +160,17 @@ def _across(data: dict[str, Any], path: Path) -> Iterator[tuple[Loc, str]]:
             )
 
 
+def _api(destination: dict[str, Any]) -> Api:
+    return "pipelines" if destination.get("api") == "pipelines" else "track"
+
+
 def _of_destination(destination: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
-    region, base_url = destination.get("region"), destination.get("base_url")
+    api, region, base_url = _api(destination), destination.get("region"), destination.get("base_url")
+    for key in KEYS_OF[api]:
+        if key not in destination:
+            yield ("destination", key), f"missing; write {key}: ${{CUSTOMERIO_{key.upper()}}}"
+    if api == "pipelines" and region == "auto":
+        yield ("destination", "region"), "the Pipelines API does not tell to which region a key belongs; write us or eu"
     try:
         given = address.allowed(base_url) if isinstance(base_url, str) else None
     except ValueError:
@@ -169,7 +182,11 @@ def _of_destination(destination: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
         )
     if given and region == "auto":
         yield ("destination", "base_url"), "region: auto finds the address out; leave one of the two out"
-    elif given in address.OF_REGION.values() and region in ("us", "eu") and given != address.OF_REGION[region]:
+    elif given and not address.is_loopback(given) and given not in address.OF_REGION[api].values():
+        yield ("destination", "base_url"), f"the address of the other API, and api: says {api}; leave base_url out"
+    elif (
+        given in address.OF_REGION[api].values() and region in ("us", "eu") and given != address.OF_REGION[api][region]
+    ):
         yield ("destination", "base_url"), "the address of the other region; leave base_url out"
 
 

@@ -14,7 +14,7 @@ from etl.config import address
 from etl.config.sections import OMITTED, Section, wrong
 from etl.config.source_sections import LocalPath, LocalPaths, SourceYaml
 from etl.config.yaml_file import Document
-from etl.model import Destination, Job, Mapping, MaxRejects, Step
+from etl.model import NO_SECRET, Api, Destination, Job, Mapping, MaxRejects, Step
 
 MAX_REQUESTS_PER_SECOND = 1_000  # the highest rate that Customer.io publishes for any of its APIs
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -36,12 +36,6 @@ def _rate(raw: object) -> float | None:
     raise wrong(
         f"must be a number above 0, up to {MAX_REQUESTS_PER_SECOND}; or unlimited, with a base_url on this machine"
     )
-
-
-def _api(raw: object) -> str:
-    if raw == "track":
-        return "track"
-    raise wrong("only track is offered now; write api: track")
 
 
 def _base_url(raw: str) -> str:
@@ -81,14 +75,14 @@ class DestinationYaml(Section):
     """Where rows go."""
 
     not_offered: ClassVar[dict[str, str]] = {
-        "write_key": "belongs to api: pipelines, and only track is offered now; leave it out",
         "app_api_key": "reading back is not offered yet; leave it out",
     }
 
-    api: Annotated[Literal["track"], PlainValidator(_api)] = "track"
+    api: Api = "track"
     region: Literal["us", "eu", "auto"] = "us"
-    site_id: SecretStr
-    api_key: SecretStr
+    site_id: SecretStr = NO_SECRET
+    api_key: SecretStr = NO_SECRET
+    write_key: SecretStr = NO_SECRET
     requests_per_second: Annotated[float | None, PlainValidator(_rate)] = 100.0
     lanes: Annotated[Whole, Field(ge=1, le=256)] = 16
     max_batch_bytes: Annotated[Whole, Field(ge=32_100, le=500_000)] = 500_000  # an item of 32,000 B must fit
@@ -96,14 +90,14 @@ class DestinationYaml(Section):
     ca_file: LocalPath = OMITTED
 
     def to_destination(self) -> Destination:
-        region = self.region
-        if self.base_url in address.OF_REGION.values():
-            region = "eu" if self.base_url == address.OF_REGION["eu"] else "us"
+        hosts = address.OF_REGION[self.api]
+        region = next((region for region in ("us", "eu") if self.base_url == hosts[region]), self.region)
         return Destination(
             api=self.api,
-            base_url=self.base_url or address.OF_REGION.get(self.region, ""),
+            base_url=self.base_url or hosts.get(self.region, ""),
             site_id=self.site_id,
             api_key=self.api_key,
+            write_key=self.write_key,
             region=region,
             requests_per_second=self.requests_per_second,
             lanes=self.lanes,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from etl.config.condition import check_condition
@@ -15,12 +17,24 @@ from etl.config.meaning import digest
 from etl.config.sections import OMITTED, Section, did_you_mean, in_order, validated, wrong
 from etl.config.yaml_file import Document, Loc, read_yaml
 from etl.errors import ConfigError, Problem
-from etl.model import Call, Column, Constant, Example, IdentifierKind, Mapping, Value
-from etl.transform import checks
+from etl.model import (
+    Api,
+    Call,
+    Column,
+    Columns,
+    Constant,
+    Device,
+    Example,
+    IdentifierKind,
+    Mapping,
+    Relationship,
+    Value,
+)
+from etl.transform import checks, unsayable
 from etl.transform.functions import parse_call
-from etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS
+from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 
-KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id")
+KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -31,8 +45,8 @@ def load_mapping(path: Path) -> Mapping:
     return mapping
 
 
-def read_mapping(path: Path) -> tuple[Mapping | None, list[Problem]]:
-    """The mapping of a YAML file, or all that is wrong in it."""
+def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, list[Problem]]:
+    """The mapping of a YAML file, or all that is wrong in it; also what the API has no place for, if it is known."""
     document = read_yaml(path)
     if document.data is None:
         return None, in_order(document.problems)
@@ -42,7 +56,14 @@ def read_mapping(path: Path) -> tuple[Mapping | None, list[Problem]]:
     if parsed is None or problems:
         return None, problems
     mapping = parsed.to_mapping(document)
+    if api is not None and (unfit := [document.problem(_loc(path), text) for path, text in unsayable(mapping, api)]):
+        return None, in_order(unfit)
     return replace(mapping, digest=digest(mapping)), []
+
+
+def _loc(path: str) -> Loc:
+    """The place that a dotted path means: `relationships[0].person`."""
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))
 
 
 # ---------------------------------------------------------------- the sections
@@ -92,14 +113,29 @@ def _true(raw: object) -> bool:
     raise wrong("must be true, or left out")
 
 
+def _topic(name: str) -> str:
+    if name.isascii() and name.isdigit():
+        return name
+    raise wrong("a topic goes by its number in the subscription centre, as 3")
+
+
+def _segment(raw: object) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
+        return raw
+    raise wrong("the number of a manual segment, as 7")
+
+
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], BeforeValidator(_as_list)]
 
 
 class ValueYaml(Section):
-    """A column, alone or through functions, or a constant."""
+    """A column, alone or through functions; several columns, through a function that makes one value of them; SQL over
+    the row's columns; or a constant."""
 
     column: Name = OMITTED
+    columns: Annotated[list[Name], Field(min_length=1)] = OMITTED
+    expr: Name = OMITTED
     apply: Annotated[list[Annotated[Call, PlainValidator(_call)]], BeforeValidator(_as_list)] = Field(default=[])
     value: Annotated[Any, PlainValidator(_json)] = None
 
@@ -115,13 +151,23 @@ class ValueYaml(Section):
     @model_validator(mode="after")
     def _one_kind(self) -> ValueYaml:
         written = self.model_fields_set
-        if len(written & {"column", "value"}) != 1:
-            raise wrong("write either column: or value:, one of the two")
+        if len(written & {"column", "columns", "expr", "value"}) != 1:
+            raise wrong("write one of column:, columns:, expr: and value:")
         if {"value", "apply"} <= written:
             raise wrong("apply: goes with a column; write the constant as it is to be sent")
+        if "expr" in written:
+            _call({"expr": self.expr})
+        if "columns" in written and not self.apply:
+            raise wrong("columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}")
+        if "columns" in written and len(set(self.columns)) < len(self.columns):
+            raise wrong("columns: has one twice; keep one")
         return self
 
     def to_value(self) -> Value:
+        if self.expr:
+            return Columns(tuple(pl.sql_expr(self.expr).meta.root_names()), (_call({"expr": self.expr}), *self.apply))
+        if self.columns:
+            return Columns(tuple(self.columns), tuple(self.apply))
         return Column(self.column, tuple(self.apply)) if self.column else Constant(self.value)
 
 
@@ -132,19 +178,96 @@ class IdentifiersYaml(Section):
     email: ValueYaml = OMITTED
     phone: ValueYaml = OMITTED
     cio_id: ValueYaml = OMITTED
+    anonymous_id: ValueYaml = OMITTED
+
+    def to_values(self) -> dict[IdentifierKind, Value]:
+        who = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: value.to_value() for kind, value in who.items() if value is not None}
+
+
+def _object_type(raw: object) -> object:
+    """The number of an object's type, which may be written as it is."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return {"value": str(raw)}
+    return raw
+
+
+class ObjectYaml(Section):
+    """Which object: by its type and id, or by the id that Customer.io gave it."""
+
+    type: Annotated[ValueYaml, BeforeValidator(_object_type)] = OMITTED
+    id: ValueYaml = OMITTED
+    cio_object_id: ValueYaml = OMITTED
+
+    @model_validator(mode="after")
+    def _whole(self) -> ObjectYaml:
+        if self.model_fields_set not in ({"type", "id"}, {"cio_object_id"}):
+            raise wrong("write type: and id:, or cio_object_id: alone")
+        return self
+
+    def to_values(self) -> dict[str, Value]:
+        parts = {name: getattr(self, name) for name in ("type", "id", "cio_object_id")}
+        return {name: value.to_value() for name, value in parts.items() if value is not None}
+
+
+Attributes = dict[str, ValueYaml]
+
+
+class RelationshipYaml(Section):
+    """What a person or an object is tied to, and attributes of the tie."""
+
+    object: ObjectYaml = OMITTED
+    person: IdentifiersYaml = OMITTED
+    attributes: Attributes = Field(default={})
+
+    @model_validator(mode="after")
+    def _one_end(self) -> RelationshipYaml:
+        if len(self.model_fields_set & {"object", "person"}) != 1:
+            raise wrong("write object: for a person's tie, person: for an object's, one of the two")
+        return self
+
+    def to_relationship(self) -> Relationship:
+        attributes = {name: value.to_value() for name, value in self.attributes.items()}
+        if self.person:
+            return Relationship(
+                "person", {str(kind): value for kind, value in self.person.to_values().items()}, attributes
+            )
+        return Relationship("object", self.object.to_values(), attributes)
+
+
+class DeviceYaml(Section):
+    """A person's device."""
+
+    token: ValueYaml
+    platform: ValueYaml = OMITTED
+    last_used: ValueYaml = OMITTED
+    attributes: Attributes = Field(default={})
+
+    def to_device(self) -> Device:
+        return Device(
+            token=self.token.to_value(),
+            platform=self.platform.to_value() if self.platform else None,
+            last_used=self.last_used.to_value() if self.last_used else None,
+            attributes={name: value.to_value() for name, value in self.attributes.items()},
+        )
 
 
 class ExampleYaml(Section):
     """A row, and what becomes of it."""
 
     row: dict[str, Any]
-    payload: dict[str, Any] = OMITTED
+    payload: dict[str, Any] | str = OMITTED
+    pipelines: dict[str, Any] = OMITTED
     rejected: Name = OMITTED
     skipped: Annotated[bool, PlainValidator(_true)] = OMITTED
 
     @model_validator(mode="after")
     def _one_outcome(self) -> ExampleYaml:
-        if len(self.model_fields_set & {"payload", "rejected", "skipped"}) != 1:
+        sent, others = (
+            {"payload", "pipelines"} & self.model_fields_set,
+            {"rejected", "skipped"} & self.model_fields_set,
+        )
+        if (len(others) != 1) if not sent else others:
             raise wrong("an example has one outcome: payload: {…}, rejected: reason, or skipped: true")
         return self
 
@@ -153,22 +276,30 @@ class MappingYaml(Section):
     """A mapping file."""
 
     operation: Annotated[str, PlainValidator(_operation)]
-    identifiers: IdentifiersYaml
+    identifiers: IdentifiersYaml = OMITTED
     event: ValueYaml = OMITTED
     timestamp: ValueYaml = OMITTED
     event_key: Names = Field(default=[])
-    attributes: dict[str, ValueYaml] = Field(default={})
+    attributes: Attributes = Field(default={})
+    existing_only: bool = False
+    topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(default={})
+    object: ObjectYaml = OMITTED
+    relationships: Annotated[list[RelationshipYaml], Field(min_length=1)] = Field(default=[])
+    device: DeviceYaml = OMITTED
+    primary: IdentifiersYaml = OMITTED
+    secondary: IdentifiersYaml = OMITTED
+    segment: Annotated[int, PlainValidator(_segment)] = OMITTED
+    retry_unknown: bool = False
     nulls: Literal["omit", "clear"] = "omit"
     when: Annotated[str, AfterValidator(_condition)] = OMITTED
     allow_reserved: Names = Field(default=[])
     examples: list[ExampleYaml] = Field(default=[])
 
     def to_mapping(self, document: Document) -> Mapping:
-        who = {kind: getattr(self.identifiers, kind) for kind in KINDS}
         return Mapping(
             file=document.file,
             operation=self.operation,
-            identifiers={kind: value.to_value() for kind, value in who.items() if value is not None},
+            identifiers=self.identifiers.to_values() if self.identifiers else {},
             attributes={name: value.to_value() for name, value in self.attributes.items()},
             digest="",
             event=self.event.to_value() if self.event else None,
@@ -184,9 +315,19 @@ class MappingYaml(Section):
                     example.rejected,
                     bool(example.skipped),
                     document.line(("examples", n)),
+                    example.pipelines,
                 )
                 for n, example in enumerate(self.examples)
             ),
+            object=self.object.to_values() if self.object else {},
+            relationships=tuple(tie.to_relationship() for tie in self.relationships),
+            device=self.device.to_device() if self.device else None,
+            topics={topic: value.to_value() for topic, value in self.topics.items()},
+            primary=self.primary.to_values() if self.primary else {},
+            secondary=self.secondary.to_values() if self.secondary else {},
+            segment=self.segment,
+            existing_only=self.existing_only,
+            retry_unknown=self.retry_unknown,
         )
 
 
@@ -195,15 +336,21 @@ class MappingYaml(Section):
 
 
 def _across(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
-    yield from _of_identifiers(data.get("identifiers"))
+    for part in ("identifiers", "primary", "secondary"):
+        yield from _of_identifiers(data.get(part), (part,))
     operation = OPERATIONS.get(str(data.get("operation")))
     if operation is None:
         return
-    if operation.has_event and "event" not in data:
-        yield ("event",), "missing; write event: {value: order_placed}, or the column that holds the event's name"
-    for of_events in () if operation.has_event else ("event", "event_key"):
-        if of_events in data:
-            yield (of_events,), f"only an event has it; leave it out of {data['operation']}, or write operation: track"
+    for part in PARTS:
+        if part in operation.needs and part not in data:
+            yield (part,), f"missing; write {_EXAMPLES[part]}"
+        elif part in data and not operation.allows(part):
+            has = [name for name, other in OPERATIONS.items() if other.allows(part)]
+            yield (
+                (part,),
+                f"{data['operation']} has no such part; leave it out, or write operation: {' or '.join(has[:3])}",
+            )
+    yield from _of_kinds(data, operation)
     for place, name in enumerate(columns := _list(data.get("event_key"))):
         if name in columns[:place]:
             yield ("event_key", place), "written twice; keep one"
@@ -216,18 +363,58 @@ def _across(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
             yield ("allow_reserved", place), f"not a reserved name; {did_you_mean(name, known)}"
 
 
-def _of_identifiers(identifiers: Any) -> Iterator[tuple[Loc, str]]:
+_EXAMPLES = {
+    "identifiers": "identifiers: {id: column}, with one of " + ", ".join(KINDS[:4]),
+    "event": "event: {value: order_placed}, or the column that holds the event's name",
+    "object": "object: {type: 1, id: column}",
+    "relationships": "relationships: [{object: {type: 1, id: column}}]; of an object, [{person: {id: column}}]",
+    "device": "device: {token: column, platform: column}",
+    "primary": "primary: {id: column}, the person who stays",
+    "secondary": "secondary: {id: column}, the person who goes",
+    "segment": "segment: 7, the number of a manual segment",
+}
+
+
+def _of_kinds(data: dict[str, Any], operation: Operation) -> Iterator[tuple[Loc, str]]:
+    """Identifiers, ties and devices that this operation cannot have."""
+    for part in ("identifiers", "primary", "secondary"):
+        for kind in data[part] if isinstance(data.get(part), dict) and operation.allows(part) else ():
+            if kind in KINDS and kind not in operation.kinds:
+                yield (part, kind), f"{data['operation']} goes by {' or '.join(operation.kinds)}"
+    end, *kinds = operation.ties or ("",)
+    ties = data.get("relationships")
+    for place, tie in enumerate(ties if isinstance(ties, list) and operation.ties else ()):
+        for other in {"object", "person"} - {end}:
+            if isinstance(tie, dict) and other in tie:
+                yield ("relationships", place, other), f"{data['operation']} has ties to {end}: write {end}: instead"
+        person = tie.get("person") if isinstance(tie, dict) and end == "person" else None
+        yield from _of_identifiers(person, ("relationships", place, "person"))
+        for kind in person if isinstance(person, dict) else ():
+            if kind in KINDS and kind not in kinds:
+                yield ("relationships", place, "person", kind), f"{data['operation']} goes by {' or '.join(kinds)}"
+        if data["operation"].startswith("delete_") and isinstance(tie, dict) and "attributes" in tie:
+            yield ("relationships", place, "attributes"), "a tie that is cut has none; leave them out"
+    device = data.get("device")
+    if data["operation"] == "add_device" and isinstance(device, dict) and "platform" not in device:
+        yield ("device", "platform"), "missing; write platform: column, or {value: ios} or {value: android}"
+    if data["operation"] == "delete_device" and isinstance(device, dict):
+        for name in ("platform", "last_used", "attributes"):
+            if name in device:
+                yield ("device", name), "a device that is deleted goes by its token; leave it out"
+
+
+def _of_identifiers(identifiers: Any, loc: Loc) -> Iterator[tuple[Loc, str]]:
     if not isinstance(identifiers, dict):
         return
     kinds = [kind for kind in identifiers if kind in KINDS]
     if not identifiers:
-        yield ("identifiers",), f"empty; write one of {', '.join(KINDS)}"
+        yield loc, f"empty; write one of {', '.join(KINDS[:4])}"
     for kind in kinds[1:]:
-        yield ("identifiers", kind), f"a second identifier; keep one of {', '.join(kinds)}"
+        yield (*loc, kind), f"a second identifier; keep one of {', '.join(kinds)}"
     for kind in kinds:
         who = _constant(identifiers[kind])
         if who is not None and not (isinstance(who, (str, int)) and not isinstance(who, bool) and str(who).strip()):
-            yield ("identifiers", kind), "a constant identifier is text, and not empty"
+            yield (*loc, kind), "a constant identifier is text, and not empty"
 
 
 def _against_the_api(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from etl.config.yaml_file import Loc, dotted
-from etl.model import Column, Mapping, Value
+from etl.model import Column, Columns, Mapping, Value
 
 
 def canonical(mapping: Mapping) -> str:
@@ -28,7 +28,15 @@ def canonical(mapping: Mapping) -> str:
         "when": mapping.when,
         "allow_reserved": sorted(set(mapping.allow_reserved)),
     }
+    parts = {target.partition(".")[0] for target in mapping.values()} - meaning.keys()
+    if parts:  # what came later stands there only when it is used: the text of older mappings stays as it was
+        more = {target: _value(value) for target, value in mapping.values().items()}
+        meaning["more"] = {target: value for target, value in more.items() if target.partition(".")[0] in parts}
+    meaning |= {name: said for name in _SETTINGS if (said := getattr(mapping, name))}
     return _text(meaning)
+
+
+_SETTINGS = ("segment", "existing_only", "retry_unknown")
 
 
 def digest(mapping: Mapping) -> str:
@@ -64,6 +72,7 @@ def _targets(meaning: dict[str, Any]) -> Targets:
     values: dict[Loc, Any] = {(name,): meaning.pop(name) for name in ("event", "timestamp")}
     for section in ("identifiers", "attributes"):
         values |= {(section, name): value for name, value in meaning.pop(section).items()}
+    values |= {(target,): value for target, value in meaning.pop("more", {}).items()}
     targets = {loc: {f".{part}": _text(said) for part, said in value.items()} for loc, value in values.items() if value}
     return targets | {(name,): {"": _text(said)} for name, said in meaning.items() if said}
 
@@ -73,6 +82,8 @@ def _value(value: Value | None) -> dict[str, Any] | None:
         return None
     if isinstance(value, Column):
         return {"column": value.name, "apply": [[call.name, dict(call.arguments)] for call in value.apply]}
+    if isinstance(value, Columns):
+        return {"columns": list(value.names), "apply": [[call.name, dict(call.arguments)] for call in value.apply]}
     return {"value": value.value}
 
 

@@ -101,7 +101,7 @@ def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
 
 def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[Finding]:
     """Whether the mapping fits the columns' types, and what becomes of the first rows."""
-    compiled = prepare(step, snapshot, job.destination.lanes)
+    compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
     sample = limited(snapshot, SAMPLE_ROWS)
     items = [compiled.items(frame).select("item", "reason", "field") for frame in sample.read(compiled.columns, 0)]
     if not items:

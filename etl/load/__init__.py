@@ -9,9 +9,10 @@ wire.py     one connection: bytes out, an answer back, a deadline on both
 destinations/  what the API is asked and what its answers mean: pure functions
 """
 
+from etl.load.destinations import endpoint
 from etl.load.lanes import Lanes
 from etl.load.pace import Pace
 from etl.load.pack import Packer
 from etl.load.wire import resolve
 
-__all__ = ["Lanes", "Pace", "Packer", "resolve"]
+__all__ = ["Lanes", "Pace", "Packer", "endpoint", "resolve"]

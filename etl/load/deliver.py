@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from etl.errors import DestinationUnavailable, TooManyRejects
-from etl.load.destinations.track import CLOSE, OPEN
-from etl.model import Accepted, Batch, ItemError, Refused, Reject, Retry, Split, Stop, Verdict
+from etl.model import Accepted, Batch, ItemError, Refused, Reject, Retry, Split, Stop, Unknown, Verdict
 
 HOPELESS = 20  # so many items refused one by one, for one reason, with none taken: it is not the rows
 
@@ -66,6 +65,8 @@ def deliver(
                 if refused_alone == HOPELESS and not accepted and len({one.reason for one in done.rejects}) == 1:
                     limit = f"{HOPELESS} one by one with none taken"
                     raise TooManyRejects(rejected=HOPELESS, limit=limit, most=reason)
+            case Unknown(reason):
+                done.rejects += [Reject(int(batch.positions[i]), "outcome_unknown", None, reason) for i in part]
             case Stop(error):
                 raise error
             case Retry(reason):
@@ -109,9 +110,10 @@ def _halves(part: Indexes) -> list[Indexes]:
 def _body(batch: Batch, part: Indexes) -> bytes:
     if len(part) == len(batch.positions):
         return batch.body
-    starts = np.concatenate(([len(OPEN)], batch.ends[:-1] + 1))
+    around = batch.envelope
+    starts = np.concatenate(([len(around.open)], batch.ends[:-1] + 1))
     text = memoryview(batch.body)
-    return b"".join((OPEN, b",".join(text[starts[i] : batch.ends[i]] for i in part), CLOSE))
+    return b"".join((around.open, b",".join(text[starts[i] : batch.ends[i]] for i in part), around.close))
 
 
 def _length(batch: Batch, part: Indexes) -> int:

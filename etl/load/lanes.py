@@ -20,9 +20,11 @@ import structlog
 from etl.errors import Interrupted
 from etl.load import retry
 from etl.load.deliver import Delivery, deliver
+from etl.load.destinations import track
+from etl.load.destinations.endpoint import Endpoint
 from etl.load.pace import Pace
 from etl.load.wire import Deadlines, Wire
-from etl.model import Batch, Destination, LaneMark, Reject, Retry, Verdict
+from etl.model import Batch, Destination, LaneMark, Reject, Retry, Unknown, Verdict
 
 log = structlog.get_logger()
 
@@ -63,8 +65,10 @@ class Lanes:
         commit: Commit,
         too_large: Callable[[int], None],
         grace_s: float,
+        endpoint: Endpoint = track.BATCH,
     ) -> None:
         self._destination = destination
+        self._endpoint = endpoint
         self._pace = pace
         self._commit = commit
         self._too_large = too_large
@@ -129,7 +133,7 @@ class Lanes:
     # ---- what runs in a lane's thread
 
     def _work(self, lane: Lane) -> None:
-        wire = Wire(self._destination, self._deadlines)
+        wire = Wire(self._destination, self._deadlines, self._endpoint)
         try:
             self._send_all(lane, wire)
         except Drained:
@@ -189,7 +193,10 @@ class Lanes:
             nonlocal sent
             self._pace.turn(self._sleep)
             sent = True
-            return wire.post(body, items)
+            verdict = wire.post(body, items)
+            if isinstance(verdict, Retry) and verdict.ambiguous and not self._endpoint.repeatable:
+                return Unknown(verdict.reason)
+            return verdict
 
         try:
             delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)

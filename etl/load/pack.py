@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.load.destinations.track import CLOSE, OPEN
-from etl.model import Batch, Reject
+from etl.model import ARRAY, Batch, Envelope, Reject
 
 REJECTS_A_BATCH = 10_000  # a batch that settles this many rejects is closed, however empty its body: memory is bounded
 SMALLEST_BATCH_BYTES = 32_100  # one item of 32,000 bytes and what is around it
@@ -67,20 +66,34 @@ class Sorted:
 class Packer:
     """Packs items frames, which come in order of position, into batches of at most `max_batch_bytes`.
 
-    Rows at or below their lane's mark in `acked` (one position a lane) are settled already and left out.
+    Rows at or below their lane's mark in `acked` (one position a lane) are settled already and left out. Those at or
+    below the one in `announced` may have been sent: where they must not be sent again, they become rejects.
     """
 
-    def __init__(self, max_batch_bytes: int, acked: Integers) -> None:
+    def __init__(
+        self,
+        max_batch_bytes: int,
+        acked: Integers,
+        envelope: Envelope = ARRAY,
+        announced: Integers | None = None,
+    ) -> None:
         self._max_batch_bytes = max_batch_bytes
         self._acked = acked
-        self._resumed_through = int(acked.max())
+        self._envelope = envelope
+        self._around = len(envelope.open) + len(envelope.close) - 1  # the last item's comma is not sent
+        self._announced = acked if announced is None else np.maximum(acked, announced)
+        self._resumed_through = int(self._announced.max())
         self._open = [Open() for _ in acked]
 
     def add(self, items: pl.DataFrame) -> dict[int, list[Batch]]:
         """The batches that are full now, in order, by lane."""
         if items.height and int(items["position"][0]) <= self._resumed_through:
-            lane = items["lane"].to_numpy()
-            items = items.filter(pl.Series(items["position"].to_numpy() > self._acked[lane]))
+            lane, position = items["lane"].to_numpy(), items["position"].to_numpy()
+            unknown = pl.Series(position <= self._announced[lane]) & items["item"].is_not_null()
+            items = items.with_columns(
+                pl.when(~unknown).then("item").alias("item"),
+                pl.when(unknown).then(pl.lit("outcome_unknown")).otherwise("reason").alias("reason"),
+            ).filter(pl.Series(position > self._acked[lane]))
         if items.is_empty():
             return {}
         frame = Sorted.of(items, len(self._open))
@@ -97,9 +110,12 @@ class Packer:
     def _fill(self, lane: int, frame: Sorted) -> Iterator[Batch]:
         first, last = int(frame.bounds[lane]), int(frame.bounds[lane + 1])
         while first < last:
-            capacity = self._max_batch_bytes - len(OPEN) - len(CLOSE) + 1  # the last item's comma is not sent
-            room = max(capacity - self._open[lane].bytes, 0)
+            room = max(self._max_batch_bytes - self._around - self._open[lane].bytes, 0)
             fits = np.searchsorted(frame.offsets[first + 1 : last + 1], frame.offsets[first] + room, side="right")
+            if self._envelope.max_items is not None:
+                places = self._envelope.max_items - sum(map(len, self._open[lane].positions))
+                counted = np.cumsum(frame.is_item[first : first + int(fits)])
+                fits = np.searchsorted(counted, places, side="right")
             if fits:
                 self._take(lane, frame, first, first + int(fits))
             first += int(fits)
@@ -126,15 +142,16 @@ class Packer:
 
     def _close(self, lane: int) -> Batch:
         full, self._open[lane] = self._open[lane], Open()
-        none = np.empty(0, dtype=np.int64)
+        none, around = np.empty(0, dtype=np.int64), self._envelope
         if full.pieces:
             full.pieces[-1] = full.pieces[-1][:-1]
         return Batch(
             lane=lane,
             through=full.through,
-            body=b"".join((OPEN, *full.pieces, CLOSE)) if full.pieces else b"",
+            body=b"".join((around.open, *full.pieces, around.close)) if full.pieces else b"",
             positions=np.concatenate(full.positions) if full.positions else none,
-            ends=np.concatenate(full.ends) + len(OPEN) if full.ends else none,
+            ends=np.concatenate(full.ends) + len(around.open) if full.ends else none,
             rejects=tuple(full.rejects),
             skipped=full.skipped,
+            envelope=around,
         )

@@ -16,9 +16,12 @@ from functools import cache
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from etl.errors import DestinationUnavailable, WrongDestination
-from etl.load.destinations import track
+from etl.load.destinations import pipelines, track
+from etl.load.destinations.answers import by_status
+from etl.load.destinations.endpoint import Endpoint
 from etl.load.retry import persist
 from etl.model import Accepted, Destination, Retry, Stop, Verdict
 
@@ -67,15 +70,19 @@ class Wire:
     environment for a proxy, and an exchange costs two thirds.
     """
 
-    def __init__(self, destination: Destination, deadlines: Deadlines) -> None:
+    def __init__(self, destination: Destination, deadlines: Deadlines, endpoint: Endpoint = track.BATCH) -> None:
         address = httpx.URL(destination.base_url)
         self.host = address.netloc.decode("ascii")
-        self._batches = address.join(track.PATH)
+        self._endpoint = endpoint
+        self._batches = address.join(endpoint.path)
         self._deadlines = deadlines
         self._deadline_s = destination.attempt_deadline_s
         self._socket: socket.socket | None = None
         self._overdue = False
-        credentials = f"{destination.site_id.get_secret_value()}:{destination.api_key.get_secret_value()}"
+        user, password = destination.site_id, destination.api_key
+        if destination.api == "pipelines":
+            user, password = destination.write_key, SecretStr("")
+        credentials = f"{user.get_secret_value()}:{password.get_secret_value()}"
         self._headers = httpx.Headers(
             {
                 "Host": self.host,
@@ -84,6 +91,7 @@ class Wire:
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
                 "User-Agent": "cio-etl",
+                **endpoint.headers,
             }
         )
         timeout = httpx.Timeout(self._deadline_s, connect=min(CONNECT_S, self._deadline_s)).as_dict()
@@ -109,10 +117,13 @@ class Wire:
 
     def post(self, body: bytes, items: int) -> Verdict:
         """Sends one batch once; what came of it, every failure of the way there included."""
+        judge = self._endpoint.judge
+        return self.send(body, lambda status, headers, body: judge(status, headers, body, items, self.host))
+
+    def send(self, body: bytes, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
+        """Sends a body once, with the answer read as `read` says."""
         request = httpx.Request("POST", self._batches, headers=self._headers, content=body, extensions=self._extensions)
-        return self._exchange(
-            request, lambda status, headers, body: track.judge(status, headers, body, items, self.host)
-        )
+        return self._exchange(request, read)
 
     def get(self, path: str, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
         address = self._batches.join(path)
@@ -223,23 +234,28 @@ def of_region(destination: Destination, greeting: Greeting) -> Destination:
 def greet(destination: Destination, patience_s: float, *, persistent: bool) -> Greeting:
     """Asks which region the credentials belong to; again, for `patience_s`, while nothing answers.
 
-    A host that answers HTTP 429 or 5xx is there: it is asked again only if `persistent`, else it has said nothing.
+    The Pipelines API does not tell: it is sent a batch of nothing, to see whether it takes the key. A host that answers
+    HTTP 429 or 5xx is there: it is asked again only if `persistent`, else it has said nothing.
     Raises CredentialsRefused, WrongDestination, or DestinationUnavailable.
     """
     asked = destination if destination.base_url else replace(destination, base_url=track.HOSTS["us"])
+    tells = destination.api == "track"
     deadlines = Deadlines()
-    wire = Wire(asked, deadlines)
+    wire = Wire(asked, deadlines, track.BATCH if tells else pipelines.BATCH)
     told = Greeting(wire.host, None, None)
 
     def read(status: int, headers: httpx.Headers, body: bytes) -> Verdict:
         nonlocal told
         told = Greeting(wire.host, track.region(body) if status == 200 else None, _ahead_s(headers))
-        verdict = track.judge(status, headers, b"{}" if status == 200 else body, 1, wire.host)
+        verdict = by_status(status, headers, wire.host) or Accepted()
         return verdict if persistent or not isinstance(verdict, Retry) else Accepted()
+
+    def ask() -> Verdict:
+        return wire.get(track.REGION_PATH, read) if tells else wire.send(pipelines.EMPTY_BATCH, read)
 
     try:
         verdict = persist(
-            lambda: wire.get(track.REGION_PATH, read),
+            ask,
             budget_s=patience_s,
             now=time.monotonic,
             sleep=time.sleep,

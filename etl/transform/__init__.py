@@ -6,9 +6,23 @@ checks.py       what must hold of a row before it is sent
 encode.py       JSON text, exactly
 ids.py          a person's lane, an event's id
 operations.py   what Customer.io can be asked to do: a table
+shapes.py       how each operation is said to an API: tables, and the tree of an item
 """
 
 from etl.transform.checks import columns_of
 from etl.transform.mapping import Compiled, Gathered, Mapped, compile_mapping, gather, with_json
+from etl.transform.shapes import endpoint_of, is_repeatable
+from etl.transform.shapes import problems as unsayable
 
-__all__ = ["Compiled", "Gathered", "Mapped", "columns_of", "compile_mapping", "gather", "with_json"]
+__all__ = [
+    "Compiled",
+    "Gathered",
+    "Mapped",
+    "columns_of",
+    "compile_mapping",
+    "endpoint_of",
+    "gather",
+    "is_repeatable",
+    "unsayable",
+    "with_json",
+]

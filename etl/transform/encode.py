@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -79,60 +80,92 @@ def literal(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an item is made of, as names of settled columns: who, the head's members, and the attributes.
+class Fixed:
+    """The same value in every item."""
 
-    Identifiers and head are never null in a row that is sent; attributes may be.
-    """
-
-    start: str  # '{"type":…,"action":…,'
-    identifiers: Mapping[str, str]
-    head: Mapping[str, str]
-    attributes: Mapping[str, str]
-    constants: Mapping[str, object]
-    verbatim: frozenset[str]  # columns that are JSON text already
-    keep_nulls: bool  # nulls: clear
+    value: object
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The value of a settled column; `verbatim`: its text is JSON already."""
+
+    column: str
+    verbatim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """An object. A member that is null in a row is left out, or sent as null; a required one makes all of it null."""
+
+    of: Mapping[str, Node]
+    nulls: Literal["required", "omit", "clear"] = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A list, without those of its entries that are null in a row."""
+
+    of: tuple[Node, ...]
+
+
+Node = Fixed | Leaf | Members | Entries
 Pieces = list[str | pl.Expr]  # what a text is made of, side by side
 
 
-def items(values: pl.DataFrame, parts: Parts) -> pl.Series:
-    """The item text of every row, with a trailing comma: `{"type":…,"attributes":{…}},`.
+def items(values: pl.DataFrame, tree: Node) -> pl.Series:
+    """The item text of every row, with a trailing comma: `{"type":…,"attributes":{…}},`; null where a required part is.
 
-    One concatenation for all of it. An attribute that has a null in this frame is a text by itself, name, comma and
-    all, and empty where the attribute is null.
+    One concatenation for all of it. A member that has a null in this frame is a text by itself, name, comma and all,
+    and empty where it is null.
     """
-    head = {name: _value(values[column], column in parts.verbatim) for name, column in parts.head.items()}
-    always: dict[str, Pieces] = {name: [literal(value)] for name, value in parts.constants.items()}
-    sometimes: list[pl.Expr] = []
-    for name, column in parts.attributes.items():
-        value = _value(values[column], column in parts.verbatim)
-        if values[column].null_count() == 0:
-            always[name] = value
-        else:
-            without = f",{literal(name)}:null" if parts.keep_nulls else ""
-            sometimes.append(_joined([f",{literal(name)}:", *value]).fill_null(without))
-    if sometimes and not always:
-        sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
-    who = {kind: _value(values[column], False) for kind, column in parts.identifiers.items()}
-    text = _joined(
-        [
-            parts.start,
-            *('"identifiers":{', *_members(who), "},"),
-            *(*_members(head), "," if head else ""),
-            *('"attributes":{', *_members(always), *sometimes, "}},"),
-        ]
-    )
+    text = _joined([*_text(tree, values), ","])
     return values.select(text.alias("item")).to_series()
 
 
-def _members(values: Mapping[str, Pieces]) -> Pieces:
-    """`"name":value,"name":value`."""
-    pieces: Pieces = []
-    for name, value in values.items():
-        pieces += [f"{',' if pieces else ''}{literal(name)}:", *value]
-    return pieces
+def _text(node: Node, values: pl.DataFrame) -> Pieces:
+    match node:
+        case Fixed(value):
+            return [literal(value)]
+        case Leaf(column, verbatim):
+            return _value(values[column], verbatim)
+        case Members(of, "required"):
+            return ["{", *_listed([[f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()]), "}"]
+        case Members(of, nulls):
+            named = {literal(name): inner for name, inner in of.items()}
+            always = [
+                [f"{name}:", *_text(inner, values)] for name, inner in named.items() if not _nullable(inner, values)
+            ]
+            sometimes = [
+                _joined([f",{name}:", *_text(inner, values)]).fill_null(f",{name}:null" if nulls == "clear" else "")
+                for name, inner in named.items()
+                if _nullable(inner, values)
+            ]
+        case Entries(entries):
+            always = [_text(inner, values) for inner in entries if not _nullable(inner, values)]
+            sometimes = [
+                _joined([",", *_text(inner, values)]).fill_null("") for inner in entries if _nullable(inner, values)
+            ]
+    if sometimes and not always:
+        sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
+    opening, closing = "[]" if isinstance(node, Entries) else "{}"
+    return [opening, *_listed(always), *sometimes, closing]
+
+
+def _nullable(node: Node, values: pl.DataFrame) -> bool:
+    """Whether the node's text is null in some row of this frame."""
+    match node:
+        case Leaf(column):
+            return values[column].null_count() > 0
+        case Members(of, "required"):
+            return any(_nullable(inner, values) for inner in of.values())
+        case _:
+            return False
+
+
+def _listed(texts: Sequence[Pieces]) -> Pieces:
+    """The texts with commas between them."""
+    return [piece for place, text in enumerate(texts) for piece in ([","] if place else []) + text]
 
 
 def _joined(pieces: Pieces) -> pl.Expr:

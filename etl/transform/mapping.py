@@ -16,8 +16,8 @@ import polars as pl
 import polars.selectors as cs
 
 from etl.errors import SourceError
-from etl.model import FAULT, POSITION, Call, Column, Constant, Mapping
-from etl.transform import checks, encode, ids
+from etl.model import FAULT, POSITION, Api, Call, Column, Constant, Mapping
+from etl.transform import checks, encode, ids, shapes
 from etl.transform.checks import Check
 from etl.transform.functions import FUNCTIONS, RAW_JSON, apply
 from etl.transform.operations import OPERATIONS
@@ -25,16 +25,33 @@ from etl.transform.operations import OPERATIONS
 Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
 Read = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 
-_DIGEST, _ULID = "_digest", "_ulid"
+_DIGEST = "_digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One value of the mapping that comes from a column: which (`attributes.plan`), whence, and through what."""
+    """One value of the mapping that comes from columns: which (`attributes.plan`), whence, and through what.
+
+    Several columns are one value at first: a struct of them, null where all of them are.
+    """
 
     target: str
-    source: str
+    sources: tuple[str, ...]
     calls: tuple[Call, ...]
+    several: bool = False
+
+    def first(self) -> pl.Expr:
+        """The value as the source has it."""
+        if not self.several:
+            return _column(self.sources[0])
+        fields = [_column(name).alias(name) for name in self.sources]
+        return pl.when(pl.any_horizontal(field.is_not_null() for field in fields)).then(pl.struct(fields))
+
+    def dtype(self, schema: pl.Schema) -> pl.DataType:
+        """The type of `first`, of a source with this schema."""
+        if not self.several:
+            return schema[self.sources[0]]
+        return pl.Struct([pl.Field(name, schema[name]) for name in self.sources])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,7 @@ class Compiled:
     stages: tuple[Stage, ...]
     checks: tuple[Check, ...]
     checks_of_items: tuple[Check, ...]
-    parts: encode.Parts
+    tree: encode.Node
     lane: pl.Expr
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -110,9 +127,9 @@ class Compiled:
                     rejects.note(pl.lit(reason), target, after[target].is_null() & values[target].is_not_null(), frame)
             values = after
         if _DIGEST in values.columns:
-            values = values.hstack([ids.ulids(_seconds(values), values[_DIGEST]).alias(_ULID)])
+            values = values.hstack([ids.ulids(_seconds(values), values[_DIGEST]).alias(shapes.ULID)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
-        text = encode.items(values, self.parts)
+        text = encode.items(values, self.tree)
         rejects.check(text.to_frame(), self.checks_of_items)
         return values, rejects.taken_out_of(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
 
@@ -170,7 +187,7 @@ def gather(mapping: Mapping, schema: pl.Schema, read: Read) -> Gathered:
         asked = {
             f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()
         }
-        columns = list(dict.fromkeys(question.chain.source for question in questions))
+        columns = list(dict.fromkeys(name for question in questions for name in question.chain.sources))
         answers = [frame.select(**asked).row(0, named=True) for frame in read(columns)] if asked else []
         for n, question in enumerate(questions):
             rows = [{name: answer[f"{n}.{name}"] for name in question.queries} for answer in answers]
@@ -200,7 +217,7 @@ class Question:
 def _questions(mapping: Mapping, schema: pl.Schema, known: Gathered) -> Iterator[Question]:
     """The first unanswered question of each chain: what comes after it hangs on the answer."""
     for chain in chains(mapping):
-        value, dtype = _column(chain.source), schema[chain.source]
+        value, dtype = chain.first(), chain.dtype(schema)
         for place, call in enumerate(chain.calls):
             gathering = FUNCTIONS[call.name].evidence
             if gathering is not None and (chain.target, place) not in known:
@@ -209,8 +226,10 @@ def _questions(mapping: Mapping, schema: pl.Schema, known: Gathered) -> Iterator
             value, dtype = _applied(mapping.file, chain, place, value, dtype, known, schema)
 
 
-def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, fingerprint: str, lanes: int) -> Compiled:
-    """The mapping, ready for frames of `schema`, in the light of what `gather` found.
+def compile_mapping(
+    mapping: Mapping, schema: pl.Schema, known: Gathered, fingerprint: str, lanes: int, api: Api = "track"
+) -> Compiled:
+    """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
 
     `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. Raises
     SourceError when the columns don't fit the mapping: before anything is sent.
@@ -218,7 +237,7 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
     require_columns(mapping, schema)
     operation = OPERATIONS[mapping.operation]
     made = chains(mapping)
-    types = {chain.target: schema[chain.source] for chain in made}
+    types = {chain.target: chain.dtype(schema) for chain in made}
     stages = []
     for place in range(max((len(chain.calls) for chain in made), default=0)):
         values, reasons = [], {}
@@ -239,10 +258,9 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
             settled.append(value.alias(chain.target))
     if settled:
         stages.append(Stage(tuple(settled), {}))
-    if operation.has_event:
-        stages.append(Stage((_digest(mapping, fingerprint).alias(_DIGEST),), {}))
-    rules = _rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)})
-    kind = next(iter(mapping.identifiers))
+    if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api)):
+        stages.append(Stage(tuple(named), {}))
+    rules = checks.rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)}, api)
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -251,8 +269,8 @@ def compile_mapping(mapping: Mapping, schema: pl.Schema, known: Gathered, finger
         stages=tuple(stages),
         checks=tuple(rules),
         checks_of_items=tuple(checks.of_items(pl.col("item"))),
-        parts=_parts(mapping, frozenset(verbatim)),
-        lane=ids.lane(pl.col(f"identifiers.{kind}"), kind, lanes),
+        tree=shapes.tree(mapping, api, frozenset(verbatim)),
+        lane=_lane(mapping, lanes),
     )
 
 
@@ -271,12 +289,14 @@ def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
 
 
 def chains(mapping: Mapping) -> list[Chain]:
-    """Every value of the mapping that comes from a column, under its target's name."""
-    values = {f"identifiers.{kind}": value for kind, value in mapping.identifiers.items()}
-    values |= {"event": mapping.event} if mapping.event is not None else {}
-    values |= {"timestamp": mapping.timestamp} if mapping.timestamp is not None else {}
-    values |= {f"attributes.{name}": value for name, value in mapping.attributes.items()}
-    return [Chain(target, value.name, value.apply) for target, value in values.items() if isinstance(value, Column)]
+    """Every value of the mapping that comes from columns, under its target's name."""
+    return [
+        Chain(target, (value.name,), value.apply)
+        if isinstance(value, Column)
+        else Chain(target, value.names, value.apply, several=True)
+        for target, value in mapping.values().items()
+        if not isinstance(value, Constant)
+    ]
 
 
 def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
@@ -310,7 +330,7 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
     """The row's position, every value under its target's name, and the parts of the event's key."""
     yield pl.col(POSITION)
     for chain in made:
-        yield _column(chain.source).alias(chain.target)
+        yield chain.first().alias(chain.target)
     for target, constant in _constants(mapping).items():
         yield pl.lit(constant).alias(target)
     for place, column in enumerate(mapping.event_key):
@@ -325,15 +345,17 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
 
 
 def _constants(mapping: Mapping) -> dict[str, object]:
-    """Constants that go where a column could: the identifier, the event's name, the time. Attributes' are text."""
+    """Constants that go where a column could: who or what it is about, the event's name, the time. Others are text."""
     constants: dict[str, object] = {}
-    for kind, who in mapping.identifiers.items():
-        if isinstance(who, Constant):
-            constants[f"identifiers.{kind}"] = str(who.value)  # an id may be written as a number
-    for target, value in (("event", mapping.event), ("timestamp", mapping.timestamp)):
-        if isinstance(value, Constant):
+    for target, value in mapping.values().items():
+        if isinstance(value, Constant) and target.split(".")[0] in _WHO:
+            constants[target] = str(value.value)  # an id may be written as a number
+        elif isinstance(value, Constant) and target in ("event", "timestamp"):
             constants[target] = value.value
     return constants
+
+
+_WHO = ("identifiers", "object", "primary", "secondary")
 
 
 def _applied(
@@ -350,13 +372,21 @@ def _applied(
 def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Expr, pl.DataType]:
     """A value in the type in which it is sent."""
     value = pl.col(chain.target)
-    if chain.target == "event" or chain.target.startswith("identifiers."):
+    if checks.is_name(chain.target):
         if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
             raise _unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
+        if dtype.is_integer() and _is_number(chain):
+            return value, dtype
         return value if dtype == pl.String else value.cast(pl.String), pl.String()
+    if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+            raise _unfit(mapping.file, chain, ValueError(f"it is {dtype}, and a device's attributes are texts"))
+        return value.cast(pl.String), pl.String()
+    if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
+        raise _unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
     if _is_json(chain, dtype):
         return value.struct.field("raw_json"), pl.String()
-    if chain.target in ("timestamp", "attributes.created_at") and not _is_time(dtype):
+    if chain.target in _TIMES and not _is_time(dtype):
         raise _unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
     if isinstance(dtype, pl.Decimal):
         return value, dtype  # written digit by digit
@@ -366,6 +396,14 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
         raise _unfit(mapping.file, chain, error) from None
     after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()
     return made, after[chain.target]
+
+
+_TIMES = ("timestamp", "attributes.created_at", "device.last_used")
+
+
+def _is_number(chain: Chain) -> bool:
+    """Whether an identifier is meant to be a number: the mapping says so, or it is text."""
+    return bool(chain.calls) and chain.calls[-1] == Call("cast", {"to": "integer"}) and "." in chain.target
 
 
 def _is_time(dtype: pl.DataType) -> bool:
@@ -380,8 +418,8 @@ def _is_json(chain: Chain, dtype: pl.DataType) -> bool:
 
 def _is_date(chain: Chain, schema: pl.Schema) -> bool:
     """Whether the chain's value is a time in Unix seconds: by its function, its type, or its name."""
-    typed = isinstance(schema[chain.source], (pl.Date, pl.Datetime)) and not chain.calls
-    return typed or chain.target == "attributes.created_at" or any(call.name == "timestamp" for call in chain.calls)
+    typed = isinstance(chain.dtype(schema), (pl.Date, pl.Datetime)) and not chain.calls
+    return typed or chain.target in _TIMES or any(call.name == "timestamp" for call in chain.calls)
 
 
 def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
@@ -394,39 +432,26 @@ def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
     return ids.key_digest(name, [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)])
 
 
-def _rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]) -> Iterator[Check]:
-    for kind in mapping.identifiers:
-        yield from checks.of_identifier(kind, pl.col(f"identifiers.{kind}"))
-    if isinstance(mapping.event, Column):
-        yield from checks.of_event_name(pl.col("event"), mapping.allow_reserved)
-    if mapping.timestamp is not None:
-        yield from checks.of_timestamp(pl.col("timestamp"))
-    if mapping.event_key:
-        yield Check("event_key_missing", "event_key", pl.col(_DIGEST).is_null() & pl.col("event").is_not_null())
-    for target, dtype in types.items():
-        if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
-            yield Check("number_not_finite", target, broken)
-    for name, value in mapping.attributes.items():
-        target = f"attributes.{name}"
-        if isinstance(value, Column):
-            yield from checks.of_attribute(mapping, name, pl.col(target), types[target])
-            if target in dates:
-                yield from checks.of_date_attribute(name, pl.col(target))
+def _names_of_items(mapping: Mapping, fingerprint: str, has_event: bool, api: Api) -> Iterator[pl.Expr]:
+    """What an event's id, a message's id and a time of the Pipelines API are made of or are."""
+    if has_event:
+        yield _digest(mapping, fingerprint).alias(_DIGEST)
+    elif api == "pipelines":  # a row that is sent twice has one id; a mended mapping's has another
+        place = [pl.lit(mapping.digest), pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
+        yield ids.key_digest(mapping.operation, place).alias(shapes.MESSAGE_ID)
+    if api == "pipelines" and mapping.timestamp is not None:
+        seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
+        yield pl.from_epoch(seconds, time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias(shapes.ISO)
 
 
-def _parts(mapping: Mapping, verbatim: frozenset[str]) -> encode.Parts:
-    operation = OPERATIONS[mapping.operation]
-    head = {"name": "event", "id": _ULID} if operation.has_event else {}
-    head |= {"timestamp": "timestamp"} if mapping.timestamp is not None else {}
-    columns = {name: f"attributes.{name}" for name, value in mapping.attributes.items() if isinstance(value, Column)}
-    return encode.Parts(
-        start=operation.literal,
-        identifiers={kind: f"identifiers.{kind}" for kind in mapping.identifiers},
-        head=head,
-        attributes=columns,
-        constants={name: value.value for name, value in mapping.attributes.items() if isinstance(value, Constant)},
-        verbatim=verbatim,
-        keep_nulls=mapping.nulls == "clear",
+def _lane(mapping: Mapping, lanes: int) -> pl.Expr:
+    """The lane of the person or object that a row is about; of a merge, of the person who stays."""
+    if who := mapping.identifiers or mapping.primary:
+        kind = next(iter(who))
+        part = "identifiers" if mapping.identifiers else "primary"
+        return ids.lane(pl.col(f"{part}.{kind}").cast(pl.String), kind, lanes)
+    return ids.lane(
+        pl.concat_str([pl.col(f"object.{name}") for name in mapping.object], separator="/"), "object", lanes
     )
 
 
@@ -436,4 +461,9 @@ def _seconds(values: pl.DataFrame) -> pl.Series:
 
 
 def _unfit(file: str, chain: Chain, error: ValueError) -> SourceError:
-    return SourceError(place=f"{file}: {chain.target}", what=f"column {chain.source!r}: {error}")
+    return SourceError(place=f"{file}: {chain.target}", what=f"{_named(chain)}: {error}")
+
+
+def _named(chain: Chain) -> str:
+    names = ", ".join(repr(name) for name in chain.sources)
+    return f"columns {names}" if chain.several else f"column {names}"
