@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
-from etl.config.condition import check_condition
+from etl.config.calls import completed
 from etl.config.meaning import digest
 from etl.config.sections import OMITTED, Section, did_you_mean, in_order, validated, wrong
 from etl.config.yaml_file import Document, Loc, read_yaml
@@ -19,6 +19,7 @@ from etl.model import Call, Column, Constant, Example, IdentifierKind, Mapping, 
 from etl.transform import checks
 from etl.transform.functions import parse_call
 from etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS
+from etl.transform.row_sql import check_condition
 
 KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id")
 
@@ -50,7 +51,7 @@ def read_mapping(path: Path) -> tuple[Mapping | None, list[Problem]]:
 
 def _call(raw: object) -> Call:
     try:
-        return parse_call(raw)
+        return completed(parse_call(raw))
     except ValueError as error:
         raise wrong(str(error)) from None
 

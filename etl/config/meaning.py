@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from etl.config.calls import meaning_of
 from etl.config.yaml_file import Loc, dotted
 from etl.model import Column, Mapping, Value
 
@@ -72,7 +73,7 @@ def _value(value: Value | None) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, Column):
-        return {"column": value.name, "apply": [[call.name, dict(call.arguments)] for call in value.apply]}
+        return {"column": value.name, "apply": [meaning_of(call) for call in value.apply]}
     return {"value": value.value}
 
 
