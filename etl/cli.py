@@ -91,6 +91,7 @@ def run(
     from etl.signals import Signals
 
     loaded = _loaded(job, steps, secrets=not sandbox)
+    _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
     flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
     flags += ["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else []
@@ -134,6 +135,7 @@ def validate(
     from etl.since import left_by
 
     loaded = _loaded(job, steps, secrets=False)
+    _say_stand_ins(loaded)
     report = rehearse(loaded, loaded.steps, limit, left_by(loaded), _since(full_refresh, watermark))
     _show(report, as_json, {})
     raise SystemExit(report.exit_code)
@@ -184,6 +186,7 @@ def preview(job: Path, steps: tuple[str, ...], rows: int) -> None:
     from etl.rehearse import preview as first_rows
 
     loaded = _loaded(job, steps, secrets=False)
+    _say_stand_ins(loaded)
     for step in loaded.steps:
         for shown in first_rows(step, rows, loaded.destination.api):
             say(json.dumps({"step": step.name, **shown}, ensure_ascii=False))
@@ -330,6 +333,14 @@ def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
             f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}"
         )
     return replace(job, steps=chosen(job, steps))
+
+
+def _say_stand_ins(job: Job) -> None:
+    """Tells which of the values that are made now are not those that a run would send."""
+    from etl.config import stand_ins
+
+    for reference in dict.fromkeys(name for step in job.steps for name in stand_ins(step.mapping)):
+        say(f"hmac: {reference} is not looked up here; its own text is the key, so a run sends other values", err=True)
 
 
 @contextlib.contextmanager

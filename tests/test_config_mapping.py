@@ -7,7 +7,7 @@ import pytest
 
 from etl.config import load_mapping
 from etl.errors import ConfigError
-from etl.model import Call, Column, Constant, Example, Mapping
+from etl.model import Call, Column, Columns, Constant, Example, Mapping
 from etl.transform.operations import OPERATIONS
 
 Read = Callable[[str], Mapping]
@@ -260,7 +260,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         (
             IDENTIFY + "when: a in (select b from read_csv('x'))\n",
             [
-                "m.yaml:3: when: a query inside (SELECT); a condition looks at the columns of one row: "
+                "m.yaml:3: when: a query inside (SELECT); only the columns of one row can be looked at: "
                 "prepare a column in the source, or put the word in double quotes if it is a column"
             ],
         ),
@@ -307,3 +307,10 @@ def test_a_number_that_loses_its_zero_in_an_example_is_refused(read: Read) -> No
 def test_more_attributes_than_customer_io_takes_are_refused(read: Read) -> None:
     text = IDENTIFY + "attributes:\n" + "".join(f"  a{n}: a\n" for n in range(301))
     assert said(read, text) == ["m.yaml:3: attributes: 301 attributes; Customer.io takes 300 a call"]
+
+
+def test_sql_over_the_row_reads_its_columns_and_makes_one_value(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("operation: identify\nidentifiers: {id: a}\nattributes: {net: {expr: gross - tax, apply: round}}\n")
+    value = load_mapping(path).attributes["net"]
+    assert value == Columns(("gross", "tax"), (Call("expr", {"sql": "gross - tax"}), Call("round")))

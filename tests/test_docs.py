@@ -35,7 +35,7 @@ from etl.model import Refused, Split
 from etl.rehearse import check_examples
 from etl.sources import CSV_DIALECTS
 from etl.transform.checks import REASONS
-from etl.transform.functions import FUNCTIONS, Function, Parameter
+from etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 from etl.transform.shapes import SHAPES, Shape
 
@@ -90,7 +90,7 @@ def argument(function: Function, parameter: Parameter) -> str:
 
 
 def yaml(constant: object) -> str:
-    return str(constant).lower() if isinstance(constant, bool) else str(constant)
+    return str(constant).lower() if isinstance(constant, bool) else str(constant) or '""'
 
 
 def can_reject(function: Function) -> bool:
@@ -99,7 +99,12 @@ def can_reject(function: Function) -> bool:
 
 
 def test_the_table_of_functions_is_the_one_of_the_code() -> None:
-    assert_table("### Functions of `apply`", [function_row(FUNCTIONS[name]) for name in sorted(FUNCTIONS)])
+    """A table for each group; all of them together hold every function."""
+    for title in GROUPS:
+        rows = [function_row(function) for _, function in sorted(FUNCTIONS.items()) if group_of(function) == title]
+        assert_table(f"**{title}**", rows)
+    listed = re.findall(r"(?m)^\| `(\w+)` \|", section("### Functions of `apply`"))
+    assert sorted(listed) == sorted(FUNCTIONS)
 
 
 def test_the_table_of_reasons_is_the_one_of_the_code() -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,23 +18,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from etl.config.calls import completed
 from etl.model import Call
-from etl.transform.functions import FUNCTIONS, RAW_JSON, apply, parse_call
+from etl.transform.functions import FUNCTIONS, RAW_JSON, apply, meant_null, parse_call
 
 Dtype = pl.DataType | type[pl.DataType] | None
 
 
 def mapped(values: Sequence[object], raw: object, dtype: Dtype = None) -> list[Any]:
     """A column through one function, with the evidence that it asks for."""
-    call, frame = parse_call(raw), pl.DataFrame({"v": pl.Series(values, dtype=dtype, strict=False)})
+    return made_of(values, raw, dtype)[0]
+
+
+def made_of(values: Sequence[object], raw: object, dtype: Dtype = None) -> tuple[list[Any], list[bool]]:
+    """A column through one function, and which of its rows are rejected."""
+    call, frame = completed(parse_call(raw)), pl.DataFrame({"v": pl.Series(values, dtype=dtype, strict=False)})
     column, kind, evidence = pl.col("v"), frame.schema["v"], None
     if gathering := FUNCTIONS[call.name].evidence:
         queries = gathering.queries(column, kind, call)
         evidence = gathering.combine([frame.select(**queries).row(0, named=True)] if queries else [], kind, call)
-    return frame.select(apply(column, kind, call, evidence)).to_series().to_list()
+    made, meant = apply(column, kind, call, evidence), meant_null(column, kind, call)
+    frame = frame.with_columns(made=made, meant=pl.lit(False) if meant is None else meant)
+    assert frame.lazy().select(made=made).collect_schema()["made"] == frame.schema["made"]  # as compile_mapping asks
+    lost = pl.col("made").is_null() & column.is_not_null() & ~pl.col("meant").fill_null(False)
+    return frame["made"].to_list(), frame.select(lost).to_series().to_list()
 
 
 # ---------------------------------------------------------------- the documentation
+
+COUNTRIES = "code,dial,name\nFR,33,France\nDE,49,Germany\n"
 
 
 def examples() -> Iterator[Any]:
@@ -44,12 +57,14 @@ def examples() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("row", "raw", "made"), list(examples()))
 def test_every_example_is_true(row: str, raw: str, made: str) -> None:
-    value = mapped([json.loads(row)], YAML(typ="safe").load(raw))[0]
+    Path("countries.csv").write_text(COUNTRIES, encoding="utf-8")
+    (value,), (rejected,) = made_of([json.loads(row)], YAML(typ="safe").load(raw))
     if isinstance(value, dict):
         value = json.loads(value["raw_json"])
     expected = None if made == "rejected" else json.loads(made)
     assert value == expected
     assert type(value) is type(expected)
+    assert rejected == (made == "rejected")
 
 
 @pytest.mark.parametrize("function", list(FUNCTIONS.values()), ids=lambda function: function.name)
@@ -68,14 +83,32 @@ NEEDED = {
     "multiply": {"multiply": 2},
     "map": {"map": {"values": {"x": "y"}, "default": "z"}},
     "replace": {"replace": {"old": "a", "new": "b"}},
+    "contains": {"contains": "a"},
+    "element": {"element": 0},
+    "hmac": {"hmac": "${KEY}"},
+    "lookup": {"lookup": {"file": "countries.csv", "key": "code", "value": "name"}},
+    "null_if": {"null_if": "a"},
+    "pad": {"pad": 5},
+    "pick": {"pick": "a"},
+    "regex_extract": {"regex_extract": "a"},
+    "regex_match": {"regex_match": "a"},
+    "regex_replace": {"regex_replace": {"pattern": "a", "new": "b"}},
+    "template": {"template": "x{}"},
 }
+OF_SEVERAL = {name for name, function in FUNCTIONS.items() if function.takes == ("several columns",)}
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"default"}))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - {"default"} - OF_SEVERAL))
 def test_null_stays_null(name: str) -> None:
-    raw = NEEDED.get(name, name)
-    assert mapped([None, None], raw, pl.Null) == [None, None]
-    assert mapped([None, None], raw, pl.List(pl.String) if name == "join" else pl.String) == [None, None]
+    Path("countries.csv").write_text(COUNTRIES, encoding="utf-8")
+    raw, lists = NEEDED.get(name, name), "text" not in (FUNCTIONS[name].takes or ("text",))
+    assert made_of([None, None], raw, pl.Null) == ([None, None], [False, False])
+    assert made_of([None, None], raw, pl.List(pl.String) if lists else pl.String) == ([None, None], [False, False])
+
+
+@pytest.mark.parametrize("raw", ["coalesce", "concat", {"template": "{a}-{b}"}, {"expr": "a || b"}])
+def test_nulls_in_all_columns_make_a_null_that_rejects_nothing(raw: object) -> None:
+    assert made_of([{"a": None, "b": None}] * 2, raw) == ([None, None], [False, False])
 
 
 # ---------------------------------------------------------------- calls

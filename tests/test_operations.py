@@ -222,6 +222,12 @@ def test_an_object_s_type_is_its_number(type_: str | None) -> None:
         assert made == ("object_type_malformed" if (type_ or "").strip() else "object_missing", "object.type")
 
 
-def test_several_columns_are_read_and_become_one_value_by_the_first_function() -> None:
-    both = mapping(attributes={"a": Columns(("a", "b"), (Call("coalesce"),))})
-    assert both.values()["attributes.a"] == Columns(("a", "b"), (Call("coalesce"),))
+def test_several_columns_become_one_value_by_the_first_function() -> None:
+    name = Columns(("a", "b"), (Call("concat", {"separator": " "}),))
+    data = rows({"id": ["1", "2", "3"], "a": ["Ada", None, None], "b": ["Lovelace", "Byron", None]})
+    made = outcomes(mapping(attributes={"name": name}), data)
+    assert [one["attributes"] for one in made if isinstance(one, dict)] == [
+        {"name": "Ada Lovelace"},
+        {"name": "Byron"},
+        {},
+    ]

@@ -4,9 +4,19 @@
 what a mapping means and what changed between two of them. The environment is read here and nowhere else.
 """
 
+from etl.config.calls import stand_ins
 from etl.config.job import load_job
 from etl.config.mapping import load_mapping
 from etl.config.meaning import canonical, describe_change, digest
 from etl.config.source import load_source, source_section
 
-__all__ = ["canonical", "describe_change", "digest", "load_job", "load_mapping", "load_source", "source_section"]
+__all__ = [
+    "canonical",
+    "describe_change",
+    "digest",
+    "load_job",
+    "load_mapping",
+    "load_source",
+    "source_section",
+    "stand_ins",
+]

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from etl.config import address
+from etl.config.calls import with_secrets
 from etl.config.job_sections import PLAIN_NAME, JobYaml
 from etl.config.mapping import read_mapping
 from etl.config.references import read_text, resolve, resolve_address, resolve_secret
@@ -28,9 +29,9 @@ def load_job(
 ) -> Job:
     """The job of a YAML file, with its mappings.
 
-    `secrets=False` is for checks on a machine without the destination's keys, `sources=False` for one without the
-    databases' addresses: they are not looked up, and come out empty or as written. Raises ConfigError with all that is
-    wrong in the job and in its mappings.
+    `secrets=False` is for checks on a machine without the destination's keys and those of `hmac`, `sources=False` for
+    one without the databases' addresses: they are not looked up, and come out empty or as written. Raises ConfigError
+    with all that is wrong in the job and in its mappings.
     """
     document = read_yaml(path)
     if document.data is None:
@@ -46,6 +47,11 @@ def load_job(
     if parsed is None or problems:
         raise ConfigError(problems)
     read = {name: mapping for name, (mapping, _) in mappings.items() if mapping is not None}
+    if secrets:
+        looked_up = {name: with_secrets(mapping, environ) for name, mapping in read.items()}
+        if problems := [problem for _, of_mapping in looked_up.values() for problem in of_mapping]:
+            raise ConfigError(problems)
+        read = {name: mapping for name, (mapping, _) in looked_up.items()}
     return parsed.to_job(document, path, read)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
-from etl.config.condition import check_condition
+from etl.config.calls import completed
 from etl.config.meaning import digest
 from etl.config.sections import OMITTED, Section, did_you_mean, in_order, validated, wrong
 from etl.config.yaml_file import Document, Loc, read_yaml
@@ -33,6 +33,7 @@ from etl.model import (
 from etl.transform import checks, unsayable
 from etl.transform.functions import parse_call
 from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from etl.transform.row_sql import check_condition
 
 KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
 
@@ -71,7 +72,7 @@ def _loc(path: str) -> Loc:
 
 def _call(raw: object) -> Call:
     try:
-        return parse_call(raw)
+        return completed(parse_call(raw))
     except ValueError as error:
         raise wrong(str(error)) from None
 

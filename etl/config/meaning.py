@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from etl.config.calls import meaning_of
 from etl.config.yaml_file import Loc, dotted
 from etl.model import Column, Columns, Mapping, Value
 
@@ -81,9 +82,9 @@ def _value(value: Value | None) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, Column):
-        return {"column": value.name, "apply": [[call.name, dict(call.arguments)] for call in value.apply]}
+        return {"column": value.name, "apply": [meaning_of(call) for call in value.apply]}
     if isinstance(value, Columns):
-        return {"columns": list(value.names), "apply": [[call.name, dict(call.arguments)] for call in value.apply]}
+        return {"columns": list(value.names), "apply": [meaning_of(call) for call in value.apply]}
     return {"value": value.value}
 
 

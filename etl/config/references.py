@@ -106,17 +106,17 @@ def _meaning(inside: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     """The text of a small file. Raises ValueError, saying why, without its content."""
     if not os.path.isfile(path):
         raise ValueError(f"no file {str(path)!r}")
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(max_bytes + 1)
     except OSError as error:
         raise ValueError(f"the file {str(path)!r} cannot be read: {error.strerror}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"the file {str(path)!r} is larger than {MAX_FILE_BYTES:,} bytes")
+    if len(content) > max_bytes:
+        raise ValueError(f"the file {str(path)!r} is larger than {max_bytes:,} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

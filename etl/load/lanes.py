@@ -21,7 +21,7 @@ from etl.errors import Interrupted
 from etl.load import retry
 from etl.load.deliver import Delivery, deliver
 from etl.load.destinations import track
-from etl.load.destinations.endpoint import Endpoint
+from etl.load.destinations.endpoints import Endpoint
 from etl.load.pace import Pace
 from etl.load.wire import Deadlines, Wire
 from etl.model import Batch, Destination, LaneMark, Reject, Retry, Unknown, Verdict

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from etl.errors import DestinationUnavailable, WrongDestination
 from etl.load.destinations import pipelines, track
 from etl.load.destinations.answers import by_status
-from etl.load.destinations.endpoint import Endpoint
+from etl.load.destinations.endpoints import Endpoint
 from etl.load.retry import persist
 from etl.model import Accepted, Destination, Retry, Stop, Verdict
 

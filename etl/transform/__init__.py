@@ -1,9 +1,11 @@
 """Rows to items: pure polars expressions, no effects. A row never becomes a Python object.
 
 mapping.py      a mapping, compiled; frame in, items frame out
-functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py)
+functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py, row_sql.py)
+distinct.py     a Python function over a column, once for each distinct value
 checks.py       what must hold of a row before it is sent
 encode.py       JSON text, exactly
+structs.py      fields of a struct, whatever their names
 ids.py          a person's lane, an event's id
 operations.py   what Customer.io can be asked to do: a table
 shapes.py       how each operation is said to an API: tables, and the tree of an item

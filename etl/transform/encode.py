@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import polars as pl
+
+from etl.transform.structs import as_dtype, fields
 
 EXACT_DIGITS = 15  # a decimal of up to 15 digits survives the way through a 64-bit float
 
@@ -24,8 +26,8 @@ def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     Raises ValueError, saying what to do, for a type that has no JSON form.
     """
     if isinstance(dtype, pl.Struct) and dtype.fields:
-        fields = [settle(part, inner).alias(name) for name, part, inner in _fields(value, dtype)]
-        return pl.when(value.is_not_null()).then(pl.struct(fields))
+        settled = [settle(part, inner).alias(name) for name, part, inner in fields(value, dtype)]
+        return pl.when(value.is_not_null()).then(pl.struct(settled))
     if isinstance(dtype, pl.Array):
         return settle(value.arr.to_list(), pl.List(dtype.inner))
     if isinstance(dtype, pl.List):
@@ -46,24 +48,12 @@ def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return value
 
 
-def _fields(value: pl.Expr, dtype: pl.Struct) -> Iterator[tuple[str, pl.Expr, pl.DataType]]:
-    """Name, value and type of a struct's fields, by number: polars takes names such as `*` and `^…$` for patterns."""
-    numbered = value.struct.rename_fields([str(place) for place in range(len(dtype.fields))])
-    for place, field in enumerate(dtype.fields):
-        yield field.name, numbered.struct.field(str(place)), as_dtype(field.dtype)
-
-
-def as_dtype(dtype: object) -> pl.DataType:
-    """An instance of a type that polars may hand out as a class."""
-    return dtype() if isinstance(dtype, type) and issubclass(dtype, pl.DataType) else dtype  # type: ignore[return-value]
-
-
 def not_finite(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     """True where a NaN or an infinity is anywhere in `value`, which JSON cannot say; None when its type has none."""
     if dtype.is_float():
         return value.is_finite().not_().fill_null(False)
     if isinstance(dtype, pl.Struct):
-        parts = [not_finite(part, inner) for _, part, inner in _fields(value, dtype)]
+        parts = [not_finite(part, inner) for _, part, inner in fields(value, dtype)]
         found = [part for part in parts if part is not None]
         return pl.any_horizontal(found) if found else None
     if isinstance(dtype, pl.Array):

@@ -4,8 +4,10 @@ A function is one decorated Python function, and the decorator writes it into FU
 type, and by name what the YAML gives; it answers an expression. It answers null for what it cannot convert, never a
 guess: a value that was there before and is null after rejects its row with the function's `reason`.
 
+Some nulls are no failure: a JSON document without that key, `null_if`. A function says which with `means_null`.
+
 Its docstring's `>>> input | call -> output` lines are its tests: input and output are JSON, the call is YAML, and
-`rejected` stands for a null.
+`rejected` stands for a null that rejects the row. Several columns are a JSON object in it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ from etl.model import Call
 Scalar = str | float | bool  # a float in an annotation takes whole numbers too
 
 Builder = Callable[..., pl.Expr]
-Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "nested"]
+Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON"]
+
+# The type of what `json` makes: a text that is JSON already, marked by this field's name. An encoder writes the
+# field's text as it is, without quotes.
+RAW_JSON = pl.Struct({"raw_json": pl.String})
+
+# Keyword arguments of builders that the YAML does not give: what `gather` found, and what config/calls.py fetches.
+SUPPLIED = ("evidence", "table", "secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A row of FUNCTIONS. `takes` are the kinds of column it can read; none: any."""
+    """A row of FUNCTIONS. `takes` are the kinds of column it can read; none: any. "a list" is one of text, too."""
 
     name: str
     parameters: Mapping[str, Parameter]
@@ -69,6 +78,8 @@ class Function:
     build: Builder
     check: Callable[..., None] | None  # what the parameters' types cannot say; raises ValueError
     evidence: Gathering | None
+    means_null: Builder | None  # where a null that it makes of a value is meant, and rejects nothing
+    supplied: tuple[str, ...]  # those of SUPPLIED that it takes
     doc: str
 
 
@@ -82,23 +93,35 @@ def function(
     shorthand: str | None = None,
     check: Callable[..., None] | None = None,
     evidence: Gathering | None = None,
+    means_null: Builder | None = None,
 ) -> Callable[[Builder], Builder]:
     """Write the decorated function into FUNCTIONS; its keyword-only parameters are what the YAML may give.
 
-    Without a `reason` the function makes no value null. With `evidence` it gets a keyword `evidence` too.
+    Without a `reason` the function makes no value null. With `evidence` it gets a keyword `evidence` too. `means_null`
+    takes what the function takes, and answers a Boolean expression.
     """
 
     def register(build: Builder) -> Builder:
         name = build.__name__.rstrip("_")  # `round_` leaves Python's own round alone
         hints = get_type_hints(build)
-        parameters = {
-            parameter.name: Parameter(parameter.name, hints[parameter.name], parameter.default is parameter.empty)
-            for parameter in inspect.signature(build).parameters.values()
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "evidence"
-        }
-        doc = inspect.getdoc(build) or ""
-        rejected = reason or f"{name}_failed"
-        FUNCTIONS[name] = Function(name, parameters, shorthand, takes, rejected, build, check, evidence, doc)
+        keywords = [one for one in inspect.signature(build).parameters.values() if one.kind is one.KEYWORD_ONLY]
+        FUNCTIONS[name] = Function(
+            name=name,
+            parameters={
+                one.name: Parameter(one.name, hints[one.name], one.default is one.empty)
+                for one in keywords
+                if one.name not in SUPPLIED
+            },
+            shorthand=shorthand,
+            takes=takes,
+            reason=reason or f"{name}_failed",
+            build=build,
+            check=check,
+            evidence=evidence,
+            means_null=means_null,
+            supplied=tuple(one.name for one in keywords if one.name in SUPPLIED),
+            doc=inspect.getdoc(build) or "",
+        )
         return build
 
     return register
@@ -114,9 +137,32 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
         return "true or false"
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "a date"
-    if isinstance(dtype, pl.List) and dtype.inner == pl.String:
-        return "a list of text"
-    return "nested" if dtype.is_nested() else None
+    if isinstance(dtype, pl.List):
+        return "a list of text" if dtype.inner == pl.String else "a list"
+    if isinstance(dtype, pl.Struct):
+        return "JSON" if dtype == RAW_JSON else "several columns"
+    return None
+
+
+def is_of_kind(constant: Scalar | list[str], dtype: pl.DataType) -> bool:
+    """Whether a constant of the YAML could stand in such a column; a number with a point only among floats."""
+    match kind_of(dtype):
+        case "text":
+            return isinstance(constant, str)
+        case "true or false":
+            return isinstance(constant, bool)
+        case "a list of text":
+            return isinstance(constant, list)
+        case "a number":
+            allowed = int | float if dtype.is_float() else int
+            return isinstance(constant, allowed) and not isinstance(constant, bool)
+        case _:
+            return False
+
+
+def always(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
+    """Of `means_null`: no null that comes out is a failure."""
+    return pl.lit(True)
 
 
 _WORDS = {
@@ -124,7 +170,6 @@ _WORDS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    list: "a list of text",
     dict: "a mapping",
     types.NoneType: "empty",
 }
@@ -135,6 +180,8 @@ def _words(annotation: Any) -> str:
         return "one of " + ", ".join(get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_words(choice) for choice in get_args(annotation) if choice is not types.NoneType)
+    if get_origin(annotation) is list:
+        return f"a list of {_words(get_args(annotation)[0])}"
     return _WORDS[get_origin(annotation) or annotation]
 
 

@@ -1,17 +1,17 @@
-"""How is text changed? trim, lower, upper, title, replace, split, join, slug, sha256."""
+"""How is text changed? Spaces, letters, length."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import polars as pl
-from polars_hash import CryptographicHashingNameSpace
 
 from etl.transform.func_define import function
 
 
-def _not_empty(**texts: object) -> None:
-    for name, text in texts.items():
-        if text == "" and name in ("old", "separator"):
-            raise ValueError(f"'{name}' must not be empty")
+def _old_not_empty(*, old: str, **_: object) -> None:
+    if old == "":
+        raise ValueError("'old' must not be empty")
 
 
 @function(takes=("text",))
@@ -21,6 +21,15 @@ def trim(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     >>> " Ada\\t" | trim -> "Ada"
     """
     return value.str.strip_chars()
+
+
+@function(takes=("text",))
+def collapse(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The text with one space for each run of white space, line breaks too, and none around it.
+
+    >>> " Ada \\n  Lovelace\\u00a0" | collapse -> "Ada Lovelace"
+    """
+    return value.str.replace_all(r"\s+", " ").str.strip_chars()
 
 
 @function(takes=("text",))
@@ -50,7 +59,7 @@ def title(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return value.str.to_titlecase()
 
 
-@function(takes=("text",), check=_not_empty)
+@function(takes=("text",), check=_old_not_empty)
 def replace(value: pl.Expr, dtype: pl.DataType, *, old: str, new: str) -> pl.Expr:
     """The text with every `old` replaced by `new`; both are plain text, no pattern.
 
@@ -60,24 +69,75 @@ def replace(value: pl.Expr, dtype: pl.DataType, *, old: str, new: str) -> pl.Exp
     return value.str.replace_all(old, new, literal=True)
 
 
-@function(takes=("text",), shorthand="separator", check=_not_empty)
-def split(value: pl.Expr, dtype: pl.DataType, *, separator: str = ",", trim: bool = False) -> pl.Expr:
-    """The pieces of the text between separators, a list of text; `trim` takes the white space around each off.
+@function(takes=("text",), shorthand="form")
+def normalize(value: pl.Expr, dtype: pl.DataType, *, form: Literal["NFC", "NFD", "NFKC", "NFKD"] = "NFC") -> pl.Expr:
+    """The text with each character in the one way that a Unicode normal form has for it.
 
-    >>> "red,,blue" | {split: ","} -> ["red", "", "blue"]
-    >>> "red; blue" | {split: {separator: ";", trim: true}} -> ["red", "blue"]
+    >>> "e\\u0301" | normalize -> "é"
+    >>> "ﬁ ②" | {normalize: NFKC} -> "fi 2"
     """
-    pieces = value.str.split(separator)
-    return pieces.list.eval(pl.element().str.strip_chars()) if trim else pieces
+    return value.str.normalize(form)
 
 
-@function(takes=("a list of text",), shorthand="separator")
-def join(value: pl.Expr, dtype: pl.DataType, *, separator: str = ",") -> pl.Expr:
-    """The texts of a list as one text with the separator between them; nulls in the list are left out.
+def _check_substring(*, start: int = 0, length: int | None = None) -> None:
+    if length is not None and length < 0:
+        raise ValueError("'length' must be 0 or more")
 
-    >>> ["red", null, "blue"] | {join: "; "} -> "red; blue"
+
+@function(takes=("text",), check=_check_substring)
+def substring(value: pl.Expr, dtype: pl.DataType, *, start: int = 0, length: int | None = None) -> pl.Expr:
+    """The characters from `start` on, `length` of them or all; the first is 0, and -2 is the last but one.
+
+    >>> "FR-75011" | {substring: {start: 3, length: 2}} -> "75"
+    >>> "4111111111111111" | {substring: {start: -4}} -> "1111"
+    >>> "ab" | {substring: {start: 5}} -> ""
     """
-    return value.list.join(separator, ignore_nulls=True)
+    return value.str.slice(start, length)
+
+
+def _check_pad(*, length: int, fill: str = "0", **_: object) -> None:
+    if not 1 <= length <= _LONGEST:
+        raise ValueError(f"'length' must be from 1 to {_LONGEST:,}")
+    if len(fill) != 1:
+        raise ValueError("'fill' must be one character")
+
+
+_LONGEST = 32_000  # bytes: no item is larger
+
+
+@function(takes=("text",), shorthand="length", check=_check_pad)
+def pad(
+    value: pl.Expr, dtype: pl.DataType, *, length: int, fill: str = "0", side: Literal["start", "end"] = "start"
+) -> pl.Expr:
+    """The text with `fill` put before it (or after it: `side: end`) until it has `length` characters.
+
+    >>> "1234" | {pad: 5} -> "01234"
+    >>> "ab" | {pad: {length: 4, fill: ".", side: end}} -> "ab.."
+    """
+    return value.str.pad_start(length, fill) if side == "start" else value.str.pad_end(length, fill)
+
+
+def _check_truncate(*, bytes: int = 1_000, ending: str = "") -> None:
+    if not len(ending.encode()) < bytes <= _LONGEST:
+        raise ValueError(f"'bytes' must be from 1 to {_LONGEST:,}, and more than 'ending' has")
+
+
+@function(takes=("text",), shorthand="bytes", check=_check_truncate)
+def truncate(value: pl.Expr, dtype: pl.DataType, *, bytes: int = 1_000, ending: str = "") -> pl.Expr:
+    """The text cut to `bytes` bytes of UTF-8, `ending` included, never inside a character.
+
+    1,000 bytes are what Customer.io takes of an attribute. A text that is not longer stays as it is.
+
+    >>> "crème" | {truncate: 3} -> "cr"
+    >>> "crème brûlée" | {truncate: {bytes: 9, ending: "…"}} -> "crème…"
+    """
+    limit = bytes - len(ending.encode())
+    raw = value.cast(pl.Binary)
+    end: pl.Expr = pl.lit(limit - 3)  # a character has at most four bytes; all but the first are 10xxxxxx
+    for place in range(limit - 2, limit + 1):
+        end = pl.when((raw.bin.get(place, null_on_oob=True) & 0xC0) != 0x80).then(place).otherwise(end)
+    cut = raw.bin.slice(0, end).cast(pl.String) + ending
+    return pl.when(value.str.len_bytes() <= bytes).then(value).otherwise(cut)
 
 
 # Small letters which Unicode does not take apart into an ASCII letter and a mark.
@@ -95,13 +155,3 @@ def slug(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     ascii_only = letters.str.replace_all(r"[^\x00-\x7F]", "").str.to_lowercase()
     words = ascii_only.str.replace_all(r"[^a-z0-9]+", "-").str.strip_chars("-")
     return pl.when(words != "").then(words)
-
-
-@function(takes=("text",))
-def sha256(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """SHA-256 of the text's UTF-8 bytes, 64 hexadecimal digits.
-
-    >>> "ada" | sha256 -> "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029"
-    """
-    digest: pl.Expr = CryptographicHashingNameSpace(value).sha2_256()
-    return digest

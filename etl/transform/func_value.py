@@ -1,4 +1,4 @@
-"""How does a value become one of another kind? cast, default, map, json."""
+"""How does a value become one of another kind, or another value of its kind?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from etl.transform.func_define import Scalar, function, kind_of
+from etl.transform.func_define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
 from etl.transform.func_number import to_number
-
-# The type of what `json` makes: a text that is JSON already, marked by this field's name. An encoder writes the
-# field's text as it is, without quotes.
-RAW_JSON = pl.Struct({"raw_json": pl.String})
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -48,7 +44,7 @@ def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "
         raise ValueError(f"cast: a date is no {to}; `timestamp` makes Unix seconds of it")
     match to:
         case "text":
-            return _to_text(value, dtype)
+            return to_text(value, dtype)
         case "integer":
             return _to_integer(value, dtype)
         case "number":
@@ -57,7 +53,8 @@ def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "
             return _to_boolean(value, dtype)
 
 
-def _to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value as text, as `cast: text` makes it: ISO 8601 for dates, null for NaN and infinity."""
     if isinstance(dtype, pl.Datetime):
         return value.dt.to_string("iso:strict")
     return _finite_or_null(value, dtype).cast(pl.String)
@@ -94,7 +91,7 @@ def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl
         return value.fill_null(pl.struct(raw_json=pl.lit(json_text.dumps(to))))
     if dtype == pl.Null:
         return pl.lit(to)
-    if not _is_of(dtype, to):
+    if not is_of_kind(to, dtype):
         raise _other_kind(dtype)
     literal = pl.lit(pl.Series([to], dtype=dtype)).first() if isinstance(to, list) else pl.lit(to)
     if pl.select(literal.cast(dtype, strict=False)).to_series().null_count():
@@ -106,22 +103,9 @@ def _other_kind(dtype: pl.DataType) -> ValueError:
     return ValueError(f"default: the column is {dtype}, and the default is not; put a `cast` before it")
 
 
-def _is_of(dtype: pl.DataType, constant: Scalar | list[str]) -> bool:
-    match kind_of(dtype):
-        case "text":
-            return isinstance(constant, str)
-        case "true or false":
-            return isinstance(constant, bool)
-        case "a list of text":
-            return isinstance(constant, list)
-        case "a number":
-            allowed = int | float if dtype.is_float() else int
-            return isinstance(constant, allowed) and not isinstance(constant, bool)
-        case _:
-            return False
-
-
-def _one_kind(*, values: dict[str, Scalar], default: Scalar | None = None) -> None:
+def _one_kind(*, values: dict[str, Scalar], default: Scalar | None = None, optional: bool = False) -> None:
+    if optional and default is not None:
+        raise ValueError("give 'default' or 'optional', one of the two")
     if not values:
         raise ValueError("'values' must not be empty")
     if not all(isinstance(key, str | int | float) for key in values):
@@ -142,11 +126,20 @@ def _kind_of_result(result: Scalar) -> type:
     reason="map_unmatched",
     shorthand="values",
     check=_one_kind,
+    means_null=lambda value, dtype, *, optional=False, **_: pl.lit(optional),
 )
-def map(value: pl.Expr, dtype: pl.DataType, *, values: dict[str, Scalar], default: Scalar | None = None) -> pl.Expr:
+def map(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    values: dict[str, Scalar],
+    default: Scalar | None = None,
+    optional: bool = False,
+) -> pl.Expr:
     """What `values` has for the value; what it does not have becomes `default`, or rejects the row without one.
 
-    A number or true/false among the values to look up is found in a text column too, as YAML would write it.
+    With `optional` it becomes null instead, and the row is not rejected. A number or true/false among the values to
+    look up is found in a text column too, as YAML would write it.
 
     >>> "p" | {map: {p: pro, f: free}} -> "pro"
     >>> "x" | {map: {p: pro, f: free}} -> rejected
@@ -184,15 +177,103 @@ def _type_of(results: Sequence[Any]) -> pl.DataType:
     return pl.Int64() if all(isinstance(result, int) for result in results) else pl.Float64()
 
 
-@function(takes=("text",), reason="json_unreadable")
-def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The list, object or other value that the JSON text says, sent as it is written: no digit of a number changes.
+def _some_values(*, values: str | float | list[str | float], **_: object) -> None:
+    if values == []:
+        raise ValueError("'values' must not be empty")
 
-    The column is RAW_JSON. Rejected: what is not JSON or not Unicode, is nested deeper than 127, or says null.
 
-    >>> "[1, 12345678901234567890]" | json -> [1, 12345678901234567890]
-    >>> "{'a': 1}" | json -> rejected
-    >>> "[NaN]" | json -> rejected
+@function(takes=("text", "a number"), shorthand="values", check=_some_values, means_null=always)
+def null_if(
+    value: pl.Expr, dtype: pl.DataType, *, values: str | float | list[str | float], ignore_case: bool = False
+) -> pl.Expr:
+    """The value, but null where it is one of `values`, as exports write that nothing is known; no row is rejected.
+
+    >>> "N/A" | {null_if: ["N/A", "-", ""]} -> null
+    >>> "n/a" | {null_if: {values: N/A, ignore_case: true}} -> null
+    >>> "Ada" | {null_if: ["N/A", "-", ""]} -> "Ada"
+    >>> -1 | {null_if: -1} -> null
     """
-    is_json = value.str.json_path_match("$").is_not_null()
-    return pl.when(is_json).then(pl.struct(raw_json=value))
+    listed = values if isinstance(values, list) else [values]
+    try:
+        unknown = pl.Series(listed if all(is_of_kind(one, dtype) for one in listed) else [None], dtype=dtype)
+    except (OverflowError, TypeError):
+        unknown = pl.Series([None], dtype=dtype)
+    if unknown.null_count():
+        raise ValueError(f"null_if: the column is {dtype}, and a value of the list is not")
+    if isinstance(dtype, pl.String) and ignore_case:
+        return pl.when(~value.str.to_lowercase().is_in([str(one).lower() for one in listed])).then(value)
+    return pl.when(~value.is_in(unknown.implode())).then(value)
+
+
+# Words for true and for false; digits and English stand in exports of any language.
+_EVERYWHERE = (("true", "1"), ("false", "0"))
+_WORDS_OF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "en": (("yes", "y", "t", "on"), ("no", "n", "f", "off")),
+    "cs": (("ano", "pravda"), ("ne", "nepravda")),
+    "da": (("ja", "sand"), ("nej", "falsk")),
+    "de": (("ja", "j", "wahr", "an"), ("nein", "n", "falsch", "aus")),
+    "es": (("sí", "si", "s", "verdadero"), ("no", "n", "falso")),
+    "fi": (("kyllä", "tosi"), ("ei", "epätosi")),
+    "fr": (("oui", "o", "vrai"), ("non", "n", "faux")),
+    "it": (("sì", "si", "s", "vero"), ("no", "n", "falso")),
+    "nl": (("ja", "j", "waar", "aan"), ("nee", "n", "onwaar", "uit")),
+    "no": (("ja", "sann"), ("nei", "usann")),
+    "pl": (("tak", "t", "prawda"), ("nie", "n", "fałsz")),
+    "pt": (("sim", "s", "verdadeiro"), ("não", "nao", "n", "falso")),
+    "sv": (("ja", "j", "sant"), ("nej", "n", "falskt")),
+}
+
+
+def _words(language: str | list[str], yes: list[str] | None, no: list[str] | None) -> dict[str, bool]:
+    """What each word means; raises ValueError for a language without words, and a word of both meanings."""
+    meanings: dict[str, bool] = {}
+    lists: list[tuple[Sequence[str], Sequence[str]]] = [_EVERYWHERE, (yes or (), no or ())]
+    for name in [language] if isinstance(language, str) else language:
+        if name not in _WORDS_OF:
+            raise ValueError(
+                f"no words of a language {name!r}; there are {', '.join(_WORDS_OF)}; or give 'yes' and 'no'"
+            )
+        lists.append(_WORDS_OF[name])
+    for words, meaning in [(words, place == 0) for pair in lists for place, words in enumerate(pair)]:
+        for word in words:
+            if meanings.setdefault(word.strip().lower(), meaning) != meaning:
+                raise ValueError(f"{word!r} would mean both true and false")
+    return meanings
+
+
+def _check_boolean(
+    *, language: str | list[str] = "en", yes: list[str] | None = None, no: list[str] | None = None
+) -> None:
+    _words(language, yes, no)
+
+
+@function(
+    takes=("text", "a number", "true or false"),
+    reason="not_a_boolean",
+    shorthand="language",
+    check=_check_boolean,
+)
+def boolean(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    language: str | list[str] = "en",
+    yes: list[str] | None = None,
+    no: list[str] | None = None,
+) -> pl.Expr:
+    """True or false for a word that means it in a language, in any case, and for 1 and 0; `yes` and `no` add words.
+
+    Languages: en, cs, da, de, es, fi, fr, it, nl, no, pl, pt, sv, or a list of them; `true` and `false` are known in
+    each.
+
+    >>> "Yes" | boolean -> true
+    >>> " NEIN " | {boolean: de} -> false
+    >>> "abgemeldet" | {boolean: {language: de, no: [abgemeldet]}} -> false
+    >>> 0 | boolean -> false
+    >>> "maybe" | boolean -> rejected
+    >>> "oui" | boolean -> rejected
+    """
+    if isinstance(dtype, pl.String):
+        words = _words(language, yes, no)
+        return value.str.strip_chars().str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    return _to_boolean(value, dtype)

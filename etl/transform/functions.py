@@ -10,19 +10,58 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import polars as pl
 
 from etl.model import Call
-
-# Importing them writes their functions into FUNCTIONS.
-from etl.transform import func_number, func_text, func_timestamp, func_value  # noqa: F401
-from etl.transform.func_define import FUNCTIONS, Function, Parameter, kind_of
-from etl.transform.func_value import RAW_JSON
+from etl.transform import (
+    func_contact,
+    func_json,
+    func_list,
+    func_lookup,
+    func_number,
+    func_pattern,
+    func_privacy,
+    func_several,
+    func_text,
+    func_timestamp,
+    func_value,
+)
+from etl.transform.func_define import FUNCTIONS, RAW_JSON, Function, Parameter, kind_of
 from etl.transform.timestamps import Evidence
 
-__all__ = ["FUNCTIONS", "RAW_JSON", "Evidence", "Function", "Parameter", "apply", "parse_call"]
+__all__ = [
+    "FUNCTIONS",
+    "GROUPS",
+    "RAW_JSON",
+    "Evidence",
+    "Function",
+    "Parameter",
+    "apply",
+    "group_of",
+    "meant_null",
+    "parse_call",
+]
+
+# What the functions are for, and where they are; importing these files writes their functions into FUNCTIONS.
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Any value": (func_value, func_lookup),
+    "Text": (func_text, func_pattern),
+    "Numbers": (func_number,),
+    "Dates": (func_timestamp,),
+    "People's data": (func_contact, func_privacy),
+    "Several columns": (func_several,),
+    "Lists and JSON": (func_list, func_json),
+}
+
+
+def group_of(function: Function) -> str:
+    """The group that a function is shown in."""
+    return next(
+        title for title, files in GROUPS.items() if function.build.__module__ in [file.__name__ for file in files]
+    )
 
 
 def parse_call(raw: object) -> Call:
@@ -55,18 +94,34 @@ def parse_call(raw: object) -> Call:
 
 
 def apply(value: pl.Expr, dtype: pl.DataType, call: Call, evidence: Evidence | None = None) -> pl.Expr:
-    """The expression that a call makes of `value`, a column of this dtype; null stays null but for `default`.
+    """The expression that a call makes of `value`, a column of this dtype; null stays null but for `default`
+    and the functions of several columns.
 
     Raises ValueError when the function cannot read such a column. Text means String, Categorical or Enum.
     """
     function = FUNCTIONS[call.name]
     value, dtype = as_taken(value, dtype, function)
-    if function.takes and kind_of(dtype) not in function.takes:
+    if function.takes and not takes(function, dtype):
         raise ValueError(
             f"{call.name} needs {' or '.join(function.takes)}; the column is {dtype}{_advice(dtype, function)}"
         )
     known = {} if function.evidence is None else {"evidence": evidence}
     return function.build(value, dtype, **call.arguments, **known)
+
+
+def takes(function: Function, dtype: pl.DataType) -> bool:
+    """Whether the function can read such a column."""
+    kind = kind_of(dtype)
+    return kind in function.takes or (kind == "a list of text" and "a list" in function.takes)
+
+
+def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None:
+    """True where a null that the call makes of `value` is no failure; None when every one is."""
+    function = FUNCTIONS[call.name]
+    if function.means_null is None:
+        return None
+    value, dtype = as_taken(value, dtype, function)
+    return function.means_null(value, dtype, **call.arguments)
 
 
 def as_taken(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
@@ -75,8 +130,9 @@ def as_taken(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl
         return value.cast(pl.String), pl.String()
     if isinstance(dtype, pl.Array):
         return value.arr.to_list(), pl.List(dtype.inner)
-    if isinstance(dtype, pl.Null) and function.takes:
-        wanted = pl.List(pl.String()) if "a list of text" in function.takes else pl.String()
+    if isinstance(dtype, pl.Null) and function.takes and function.takes != ("several columns",):
+        lists = not {"a list of text", "a list"}.isdisjoint(function.takes) and "text" not in function.takes
+        wanted = pl.List(pl.String()) if lists else pl.String()
         return value.cast(wanted), wanted
     return value, dtype
 
@@ -115,6 +171,8 @@ def _takes(function: Function) -> str:
 def _advice(dtype: pl.DataType, function: Function) -> str:
     if "text" in function.takes and kind_of(dtype) in ("a number", "true or false", "a date"):
         return ": put `cast: text` before it"
-    if "a list of text" in function.takes and kind_of(dtype) == "text":
+    if not {"a list of text", "a list"}.isdisjoint(function.takes) and kind_of(dtype) == "text":
         return ": put `split` before it"
+    if function.takes == ("several columns",):
+        return ": write {columns: [one, another], apply: […]}"
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -19,7 +19,7 @@ from etl.errors import SourceError
 from etl.model import FAULT, POSITION, Api, Call, Column, Constant, Mapping
 from etl.transform import checks, encode, ids, shapes
 from etl.transform.checks import Check
-from etl.transform.functions import FUNCTIONS, RAW_JSON, apply
+from etl.transform.functions import FUNCTIONS, RAW_JSON, apply, meant_null
 from etl.transform.operations import OPERATIONS
 
 Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
@@ -56,10 +56,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of all values on their way: the expressions, and with which reason each may turn a value into null."""
+    """One step of all values on their way: the expressions, and with which reason each may turn a value into null.
+
+    `meant` is true where a null that comes out is no failure, as of a JSON document without that key.
+    """
 
     values: tuple[pl.Expr, ...]
     reasons: MappingOf[str, str]  # target -> reason
+    meant: MappingOf[str, pl.Expr] = field(default_factory=dict)  # target -> Boolean, over the values before
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,10 @@ class Compiled:
             after = values.with_columns(stage.values)
             for target, reason in stage.reasons.items():
                 if after[target].null_count() > values[target].null_count():
-                    rejects.note(pl.lit(reason), target, after[target].is_null() & values[target].is_not_null(), frame)
+                    lost = after[target].is_null() & values[target].is_not_null()
+                    if target in stage.meant:
+                        lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
+                    rejects.note(pl.lit(reason), target, lost, frame)
             values = after
         if _DIGEST in values.columns:
             values = values.hstack([ids.ulids(_seconds(values), values[_DIGEST]).alias(shapes.ULID)])
@@ -240,15 +247,17 @@ def compile_mapping(
     types = {chain.target: chain.dtype(schema) for chain in made}
     stages = []
     for place in range(max((len(chain.calls) for chain in made), default=0)):
-        values, reasons = [], {}
+        values, reasons, meant = [], {}, {}
         for chain in (chain for chain in made if place < len(chain.calls)):
             before = pl.Schema({chain.target: types[chain.target]})
             value, dtype = _applied(
                 mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before
             )
             values.append(value.alias(chain.target))
+            if (nulls := meant_null(pl.col(chain.target), types[chain.target], chain.calls[place])) is not None:
+                meant[chain.target] = nulls
             types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
-        stages.append(Stage(tuple(values), reasons))
+        stages.append(Stage(tuple(values), reasons, meant))
     settled, verbatim = [], set()
     for chain in made:
         if _is_json(chain, types[chain.target]):

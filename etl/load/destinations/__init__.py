@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from etl.load.destinations import pipelines, track
-from etl.load.destinations.endpoint import Endpoint
+from etl.load.destinations.endpoints import Endpoint
 from etl.model import Api, Mapping
 from etl.transform import endpoint_of, is_repeatable
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from etl.load.destinations.answers import as_object, by_status, meta_errors, unreadable
-from etl.load.destinations.endpoint import Endpoint
+from etl.load.destinations.endpoints import Endpoint
 from etl.model import Accepted, Split, Verdict
 
 HOSTS = {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"}

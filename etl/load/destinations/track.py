@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.load.destinations.answers import MAX_MESSAGE, as_object, by_status, meta_errors, printable, unreadable
-from etl.load.destinations.endpoint import Endpoint
+from etl.load.destinations.endpoints import Endpoint
 from etl.model import Accepted, Envelope, ItemError, Refused, Split, Verdict
 from etl.model import Mapping as Rules
 

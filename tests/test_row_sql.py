@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.config.condition import check_condition
+from etl.transform.row_sql import check_condition
 
 
 @pytest.mark.parametrize(
