@@ -51,7 +51,8 @@ def origin(destination: Destination, step: Step) -> str:
     source = step.source
     if not isinstance(source, SqlSource) or source.incremental is None:
         return ""
-    of = [destination.base_url, destination.site_id.get_secret_value(), shown(address(source))]
+    account = destination.site_id if destination.api == "track" else destination.write_key
+    of = [destination.base_url, account.get_secret_value(), shown(address(source))]
     return hashlib.sha256(json.dumps([*of, source.table, source.incremental.watermark]).encode()).hexdigest()
 
 

@@ -18,7 +18,8 @@ SKEW_S = 60.0  # between this machine's clock and Customer.io's: more is told
 def customer_io(job: Job, machine: Machine) -> Iterator[Finding]:
     """What its answer to one question says of address, credentials, region and clock."""
     asked = job.destination
-    keys_missing = not asked.api_key.get_secret_value()
+    key = asked.api_key if asked.api == "track" else asked.write_key
+    keys_missing = not key.get_secret_value()
     hurried = replace(asked, attempt_deadline_s=min(asked.attempt_deadline_s, machine.patience_s))
     try:
         greeting = greet(hurried, machine.patience_s, persistent=True)
@@ -28,7 +29,9 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Finding]:
         yield Finding("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
     of_region(asked, greeting)
-    if greeting.region is None:
+    if asked.api == "pipelines":  # its answers say nothing of a region
+        yield Finding("Customer.io", "ok", f"{greeting.host} takes the write key")
+    elif greeting.region is None:
         found = f"{greeting.host} takes the credentials, but does not say to which region they belong"
         yield Finding("Customer.io", "warning", found, "see whether it is the Track API")
     else:

@@ -28,8 +28,11 @@ def loaded(path: Path) -> tuple[Job | None, list[Finding]]:
     return None, [_of_problem(problem) for problem in told]
 
 
+_KEYS = ("destination.site_id", "destination.api_key", "destination.write_key")
+
+
 def _of_problem(problem: Problem) -> Finding:
-    subject = "credentials" if problem.path in ("destination.site_id", "destination.api_key") else "job file"
+    subject = "credentials" if problem.path in _KEYS else "job file"
     found, _, remedy = str(problem).partition("; ")
     return Finding(subject, "wrong", found, remedy or "mend it there", ConfigError.exit_code)
 
