@@ -506,3 +506,20 @@ def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, 
 def test_a_full_refresh_and_a_watermark_exclude_each_other(command: str, job: str, capsys: Captured) -> None:
     assert main([command, job, "--full-refresh", "--watermark", "7"]) == 2
     assert "give one of the two" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- keys of functions
+
+
+def test_commands_that_send_nothing_need_no_key_of_a_function_and_say_what_stands_for_it(
+    job: str, capsys: Captured
+) -> None:
+    hashed = {"column": "name", "apply": [{"hmac": "${SHOP_KEY}"}]}
+    Path("people.yaml").write_text(json.dumps(MAPPING | {"attributes": {"token": hashed}}))
+    said = "hmac: ${SHOP_KEY} is not looked up here; its own text is the key, so a run sends other values\n"
+    for command in (["preview", job, "-n", "1"], ["validate", job], ["run", job, "--sandbox"]):
+        assert main(command) == 0
+        assert capsys.readouterr().err.startswith(said)
+    assert main(["check", job]) == 0
+    assert main(["run", job]) == 78
+    assert "hmac: the environment variable SHOP_KEY is not set; set it" in capsys.readouterr().err

@@ -496,3 +496,48 @@ def test_columns_that_are_json_are_sent_as_json_with_or_without_a_default() -> N
     assert json.loads(first or "")["attributes"] == {"a": {"k": 1}, "b": {"k": 1}, "c": '{"k": 1}', "d": {"k": 1}}
     assert json.loads(second or "")["attributes"] == {"b": "none"}
     assert with_json(plain, frozenset()) is plain
+
+
+# ---------------------------------------------------------------- nulls that are meant
+
+
+def test_a_null_that_is_meant_rejects_nothing_and_one_that_is_not_does() -> None:
+    document = column("doc", {"pick": "plan"})
+    values = ['{"plan": "pro"}', '{"plan": null}', "{}", "plan=pro", None]
+    assert sent(mapping(attributes=attributes(plan=document)), rows({"doc": values})) == [
+        {"plan": "pro"},
+        {},
+        {},
+        ("json_unreadable", "attributes.plan"),
+        {},
+    ]
+
+
+def test_a_meant_null_goes_on_as_a_null_and_a_default_fills_it() -> None:
+    known = column("plan", {"null_if": ["N/A", "-"]}, "upper", {"default": "FREE"})
+    assert sent(mapping(attributes=attributes(plan=known)), rows({"plan": ["pro", "N/A", "-", None]})) == [
+        {"plan": plan} for plan in ("PRO", "FREE", "FREE", "FREE")
+    ]
+
+
+def test_a_meant_null_is_told_by_the_value_as_the_functions_before_left_it() -> None:
+    """The second function of a chain asks of what the first one made, not of the column."""
+    chain = column("doc", "trim", {"pick": "a"}, {"pick": "b"})
+    values = [' {"a": {"b": 1}} ', ' {"a": {}}', ' {"a": "x"}', " {}"]
+    assert sent(mapping(attributes=attributes(v=chain)), rows({"doc": values})) == [
+        {"v": "1"},
+        {},
+        ("json_unreadable", "attributes.v"),
+        {},
+    ]
+
+
+def test_an_identifier_that_is_meant_to_be_null_is_missing_all_the_same() -> None:
+    who = {"id": column("id", {"null_if": "0"})}
+    assert outcomes(mapping(identifiers=who), rows({"id": ["0"]})) == [("identifier_missing", "identifiers.id")]
+
+
+def test_a_struct_column_of_the_source_is_several_columns() -> None:
+    name = column("name", {"concat": " "})
+    names = [{"first": "Ada", "last": "L"}, {"first": None, "last": None}, None]
+    assert sent(mapping(attributes=attributes(name=name)), rows({"name": names})) == [{"name": "Ada L"}, {}, {}]

@@ -124,10 +124,13 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
     )
     try:
         names = next(reader, [])
+        if not names:
+            raise ValueError(f"the file {file!r} has no line of names at its top")
         for name in (key, value):
             if names.count(name) != 1:
                 what = "two columns" if name in names else "no column"
-                raise ValueError(f"the file {file!r} has {what} {name!r}; {did_you_mean(name, names)}")
+                told = "name them differently" if name in names else did_you_mean(name, names)
+                raise ValueError(f"the file {file!r} has {what} {name!r}; {told}")
         key_place, value_place = names.index(key), names.index(value)
         for row in reader:
             if not row:  # a line with nothing on it

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 REMEMBERED = 50_000  # values, of each function: some 10 MB
 
@@ -21,9 +22,11 @@ def by_distinct(value: pl.Expr, function: Callable[[Any], Any], dtype: pl.DataTy
     comes out of the frame's select; it must not quote the value.
     """
 
+    arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow makes lists of Python's twenty times as fast
+
     def mapped(column: pl.Series) -> pl.Series:
         coded = column.to_arrow().dictionary_encode()
-        made = pl.Series(column.name, [function(one) for one in coded.dictionary.to_pylist()], dtype=dtype)
-        return made.gather(pl.Series(coded.indices))
+        made = pa.array([function(one) for one in coded.dictionary.to_pylist()], type=arrow)
+        return pl.Series(column.name, made, dtype=dtype).gather(pl.Series(coded.indices))
 
     return value.map_batches(mapped, return_dtype=dtype, is_elementwise=True)

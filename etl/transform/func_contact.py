@@ -38,8 +38,8 @@ def phone(
     """The phone number in E.164 form, as +33612345678; `region` is the country of numbers that name none.
 
     Rejected: what is no number of its country's plan (with `check: possible`, what has a wrong length), a national
-    number without a `region`, and one with an extension, which E.164 cannot say. Of two columns, `columns: [phone,
-    country]`, the second is the region, in ISO 3166; where it is null or no region, `region` counts.
+    number without a `region`, two numbers, and one with an extension, which E.164 cannot say. Of two columns,
+    `columns: [phone, country]`, the second is the region, in ISO 3166; where it is null or no region, `region` counts.
 
     >>> "06 12 34 56 78" | {phone: FR} -> "+33612345678"
     >>> "+1 (201) 555-0123" | phone -> "+12015550123"
@@ -73,7 +73,9 @@ def _of_two(value: pl.Expr, dtype: pl.Struct, region: str | None, valid: bool) -
 def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.String | pl.Null | pl.Categorical | pl.Enum) or dtype.is_integer():
         return value.cast(pl.String)
-    raise ValueError(f"phone: the column is {dtype}, and a phone number is text or a whole number")
+    raise ValueError(
+        f"phone: the column is {dtype}, and a phone number is text or whole: put `cast: integer` before it"
+    )
 
 
 @lru_cache(REMEMBERED)
@@ -85,9 +87,14 @@ def _e164(text: str, region: str | None, valid: bool) -> str | None:
     except NumberParseException:
         return None
     right = phonenumbers.is_valid_number if valid else phonenumbers.is_possible_number
-    if not right(number) or number.extension:
+    if not right(number) or number.extension or not _said_last(text, number.national_number):
         return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _said_last(text: str, national: int | None) -> bool:
+    """Whether the text ends with the number that was read: the library leaves out what it takes for a second one."""
+    return phonenumbers.normalize_digits_only(text).endswith(str(national)[-6:])
 
 
 # ---------------------------------------------------------------- e-mail addresses
@@ -128,18 +135,23 @@ def email(value: pl.Expr, dtype: pl.DataType, *, gmail: bool = False) -> pl.Expr
     return pl.when(fits).then(address)
 
 
-@lru_cache(REMEMBERED)
 def _address_in_ascii(text: str) -> str | None:
-    """An address with letters outside ASCII: the domain as IDNA (UTS 46) has it, before it NFC; None if it is none."""
+    """An address with letters outside ASCII: the domain as IDNA has it, before it NFC; None if it is none."""
     local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")
-    try:
-        named = idna.encode(domain, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return None
+    named = _domain_in_ascii(domain)
     stand_in = re.sub(
         r"[^\x00-\x7F]", lambda found: "x" if found[0].isprintable() and not found[0].isspace() else " ", local
     )
     return f"{local}@{named}" if at and re.fullmatch(_ADDRESS[1:-1], f"{stand_in}@{named}") else None
+
+
+@lru_cache(REMEMBERED)
+def _domain_in_ascii(domain: str) -> str:
+    """A domain's name as IDNA 2008 has it, mapped by UTS 46; empty if it is none."""
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return ""
 
 
 # ---------------------------------------------------------------- time zones

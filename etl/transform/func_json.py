@@ -46,7 +46,7 @@ def _parts(path: str) -> tuple[Part, ...]:
         parts.append(
             int(found["place"]) if found["place"] else None if found["each"] else found["name"] or found["quoted"]
         )
-    if end != len(path) or not parts or parts.count(None) > 1 or parts[0] == "$":
+    if end != len(path) or not parts or parts.count(None) > 1 or re.match(r"\$(?![^.\[])", path):
         raise ValueError("'path' is names and places, as a.b[0].c, a[\"odd name\"] or, once, items[*].sku; without `$`")
     return tuple(parts)
 
@@ -119,8 +119,8 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
         if part is None:
             return value.list.eval(_in_columns(pl.element(), as_dtype(dtype.inner), rest))
         return _in_columns(value.list.get(part, null_on_oob=True), as_dtype(dtype.inner), rest)
-    wanted = f"the field {part!r}" if isinstance(part, str) else "a place"
-    raise ValueError(f"pick: no {wanted.removeprefix('the ')} in a column of {dtype}")
+    wanted = f"field {part!r}" if isinstance(part, str) else "place"
+    raise ValueError(f"pick: no {wanted} in a column of {dtype}")
 
 
 def _each(text: str, before: Sequence[Part], after: Sequence[Part]) -> list[str | None] | None:

@@ -73,19 +73,13 @@ def mask(
     >>> "Lovelace" | {mask: {keep: 1, side: start}} -> "L*******"
     >>> "ada@example.org" | {mask: {email: true}} -> "a***@example.org"
     """
-    whole = value.str.replace_all("(?s).", _literal(sign))
+    length = value.str.len_chars()
+    whole = value.str.head(0).str.pad_start(length, sign)
     if email:
-        shown = value.str.replace(r"(?s)^(.?).*@", f"${{1}}{_literal(sign) * 3}@")
+        shown = value.str.replace(r"(?s)^(.?).*@", f"${{1}}{sign.replace('$', '$$') * 3}@")
         return pl.when(value.str.contains("@", literal=True)).then(shown).otherwise(whole)
-    if keep == 0:
-        return whole
     if side == "end":
-        shown = value.str.head(-keep).str.replace_all("(?s).", _literal(sign)) + value.str.tail(keep)
+        shown = value.str.tail(keep).str.pad_start(length, sign)
     else:
-        shown = value.str.head(keep) + value.str.slice(keep).str.replace_all("(?s).", _literal(sign))
-    return pl.when(value.str.len_chars() > keep).then(shown).otherwise(whole)
-
-
-def _literal(sign: str) -> str:
-    """The sign as a replacement, in which a dollar would begin a group's name."""
-    return sign.replace("$", "$$")
+        shown = value.str.head(keep).str.pad_end(length, sign)
+    return pl.when(length > keep).then(shown).otherwise(whole)

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 import polars as pl
 
 from etl.transform import row_sql
+from etl.transform.encode import not_finite
 from etl.transform.func_define import always, function, kind_of
 from etl.transform.func_value import to_text
 from etl.transform.structs import fields
@@ -38,9 +39,10 @@ def coalesce(value: pl.Expr, dtype: pl.Struct, *, skip_blank: bool = False) -> p
 
 
 def _kind(dtype: pl.DataType) -> str:
-    """What two columns must share to be one: integers and floats go together, decimals and others only by type."""
-    kind = kind_of(dtype)
-    return kind if kind in ("text", "true or false") or dtype.is_integer() or dtype.is_float() else str(dtype)  # type: ignore[return-value]
+    """What columns must share to be one without a change: whole numbers go together, and so do floats."""
+    if dtype.is_float():
+        return "floats"
+    return "integers" if dtype.is_integer() and dtype != pl.UInt64 else str(dtype)  # Int64 and UInt64 make floats
 
 
 def _not_blank(part: pl.Expr, dtype: pl.DataType, skip_blank: bool) -> pl.Expr:
@@ -67,7 +69,13 @@ def _texts(called: str, value: pl.Expr, dtype: pl.DataType) -> dict[str, pl.Expr
     return texts
 
 
-@function(takes=("several columns",), shorthand="separator", means_null=always)
+def _all_finite(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
+    """True where no column holds NaN or infinity, of which there is no text."""
+    broken = not_finite(value, dtype)
+    return pl.lit(True) if broken is None else ~broken
+
+
+@function(takes=("several columns",), reason="number_not_finite", shorthand="separator", means_null=_all_finite)
 def concat(value: pl.Expr, dtype: pl.DataType, *, separator: str = "", skip_blank: bool = False) -> pl.Expr:
     """The columns as one text with the separator between them; nulls are left out, and null if all are null.
 
@@ -82,7 +90,8 @@ def concat(value: pl.Expr, dtype: pl.DataType, *, separator: str = "", skip_blan
     """
     texts = [_not_blank(text, pl.String(), skip_blank) for text in _texts("concat", value, dtype).values()]
     joined = pl.concat_str(texts, separator=separator, ignore_nulls=True)
-    return pl.when(pl.any_horizontal(text.is_not_null() for text in texts)).then(joined)
+    some = pl.any_horizontal(text.is_not_null() for text in texts)
+    return pl.when(some & _all_finite(value, dtype)).then(joined)
 
 
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -114,9 +123,10 @@ def _check_template(*, template: str, **_: object) -> None:
 
 @function(
     takes=("several columns", "text", "a number", "true or false", "a date"),
+    reason="number_not_finite",
     shorthand="template",
     check=_check_template,
-    means_null=always,
+    means_null=_all_finite,
 )
 def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: str | None = None) -> pl.Expr:
     """The template with each `{name}` replaced by that column's text; of a single column, `{}` is the value.
@@ -138,7 +148,7 @@ def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: st
             if name not in texts:
                 raise ValueError(f"template: no column {name!r}; {_near(name, single, list(texts))}")
             made.append(texts[name] if null_text is None else texts[name].fill_null(null_text))
-    return pl.concat_str(made)
+    return pl.when(_all_finite(value, dtype)).then(pl.concat_str(made))
 
 
 def _near(name: str, single: bool, known: list[str]) -> str:

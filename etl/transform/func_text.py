@@ -133,9 +133,10 @@ def truncate(value: pl.Expr, dtype: pl.DataType, *, bytes: int = 1_000, ending: 
     """
     limit = bytes - len(ending.encode())
     raw = value.cast(pl.Binary)
-    end: pl.Expr = pl.lit(limit - 3)  # a character has at most four bytes; all but the first are 10xxxxxx
-    for place in range(limit - 2, limit + 1):
-        end = pl.when((raw.bin.get(place, null_on_oob=True) & 0xC0) != 0x80).then(place).otherwise(end)
+    end: pl.Expr = pl.lit(max(limit - 3, 0))  # a character has at most four bytes; all but the first are 10xxxxxx
+    for place in range(max(limit - 2, 0), limit + 1):
+        begins = (raw.bin.get(place, null_on_oob=True) & 0xC0) != 0x80  # null: past the end
+        end = pl.when(begins.fill_null(True)).then(place).otherwise(end)
     cut = raw.bin.slice(0, end).cast(pl.String) + ending
     return pl.when(value.str.len_bytes() <= bytes).then(value).otherwise(cut)
 

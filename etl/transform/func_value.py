@@ -194,6 +194,8 @@ def null_if(
     >>> -1 | {null_if: -1} -> null
     """
     listed = values if isinstance(values, list) else [values]
+    if isinstance(dtype, pl.String):
+        listed = [str(one) for one in listed]
     try:
         unknown = pl.Series(listed if all(is_of_kind(one, dtype) for one in listed) else [None], dtype=dtype)
     except (OverflowError, TypeError):
