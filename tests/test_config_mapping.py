@@ -314,3 +314,9 @@ def test_sql_over_the_row_reads_its_columns_and_makes_one_value(tmp_path: Path) 
     path.write_text("operation: identify\nidentifiers: {id: a}\nattributes: {net: {expr: gross - tax, apply: round}}\n")
     value = load_mapping(path).attributes["net"]
     assert value == Columns(("gross", "tax"), (Call("expr", {"sql": "gross - tax"}), Call("round")))
+
+
+def test_a_column_that_sql_names_twice_is_one_of_the_value_s_columns(read: Read) -> None:
+    value = read(IDENTIFY + "attributes: {net: {expr: a || b || a}}\n").attributes["net"]
+    assert isinstance(value, Columns)
+    assert value.names == ("a", "b")

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 from etl.errors import SourceError
-from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Constant, Mapping
+from etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Columns, Constant, Mapping
 from etl.transform import compile_mapping, gather, with_json
+from etl.transform.functions import parse_call
 
 
 def refusal(mapping: Mapping, frame: pl.DataFrame) -> str:
@@ -535,6 +536,39 @@ def test_a_meant_null_is_told_by_the_value_as_the_functions_before_left_it() -> 
 def test_an_identifier_that_is_meant_to_be_null_is_missing_all_the_same() -> None:
     who = {"id": column("id", {"null_if": "0"})}
     assert outcomes(mapping(identifiers=who), rows({"id": ["0"]})) == [("identifier_missing", "identifiers.id")]
+
+
+@pytest.mark.parametrize(
+    ("calls", "made"),
+    [
+        (["coalesce"], ["a", "b", None, "A"]),
+        ([{"concat": "-"}, "upper"], ["A", "B", None, "A-B"]),
+        ([{"template": "{*}{^x$}"}], [None, None, None, "Ab"]),
+        ([{"template": {"template": "{*}{^x$}", "null_text": "?"}}], ["a?", "?b", "??", "Ab"]),
+        (["coalesce", {"default": "none"}], ["a", "b", "none", "A"]),
+    ],
+)
+def test_several_columns_make_one_value_whatever_they_are_called(calls: list[Any], made: list[str | None]) -> None:
+    value = Columns(("*", "^x$"), tuple(parse_call(call) for call in calls))
+    frame = rows({"*": ["a", None, None, "A"], "^x$": [None, "b", None, "b"]})
+    expected = [{} if text is None else {"v": text} for text in made]
+    assert sent(mapping(attributes=attributes(v=value)), frame) == expected
+
+
+def test_sql_makes_a_value_a_null_or_a_reject_of_a_row() -> None:
+    value = Columns(("n", "t"), (parse_call({"expr": "coalesce(t, 'no') || cast(n as int)"}),))
+    frame = rows({"n": ["1", "x", None, "4"], "t": ["a", "b", None, None]})
+    assert sent(mapping(attributes=attributes(v=value)), frame) == [
+        {"v": "a1"},
+        ("expr_failed", "attributes.v"),
+        {},
+        {"v": "no4"},
+    ]
+
+
+def test_sql_of_a_row_without_values_is_worked_out_too() -> None:
+    value = Columns(("t",), (parse_call({"expr": "coalesce(t, 'none')"}),))
+    assert sent(mapping(attributes=attributes(v=value)), rows({"t": ["a", None]})) == [{"v": "a"}, {"v": "none"}]
 
 
 def test_a_struct_column_of_the_source_is_several_columns() -> None:

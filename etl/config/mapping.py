@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from etl.config.calls import completed
@@ -33,7 +32,7 @@ from etl.model import (
 from etl.transform import checks, unsayable
 from etl.transform.functions import parse_call
 from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
-from etl.transform.row_sql import check_condition
+from etl.transform.row_sql import check_condition, columns_of
 
 KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
 
@@ -166,7 +165,7 @@ class ValueYaml(Section):
 
     def to_value(self) -> Value:
         if self.expr:
-            return Columns(tuple(pl.sql_expr(self.expr).meta.root_names()), (_call({"expr": self.expr}), *self.apply))
+            return Columns(columns_of(self.expr), (_call({"expr": self.expr}), *self.apply))
         if self.columns:
             return Columns(tuple(self.columns), tuple(self.apply))
         return Column(self.column, tuple(self.apply)) if self.column else Constant(self.value)
