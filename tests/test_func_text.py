@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from etl.transform.functions import parse_call
 
 
-@given(st.text(), st.integers(1, 12), st.sampled_from(["", "…", "é"]))
+@given(st.lists(st.text(), min_size=1), st.integers(1, 12), st.sampled_from(["", "…", "é"]))
 @settings(max_examples=300, deadline=None)
-def test_a_cut_text_is_the_longest_start_that_fits(text: str, limit: int, ending: str) -> None:
-    limit += len(ending.encode())
-    (made,) = mapped([text], {"truncate": {"bytes": limit, "ending": ending}})
-    room = limit - len(ending.encode())
-    whole = len(text.encode()) <= limit
-    assert made == (text if whole else text.encode()[:room].decode(errors="ignore") + ending)
-    assert len(made.encode()) <= limit
+def test_a_cut_text_is_the_longest_start_that_fits(texts: list[str], room: int, ending: str) -> None:
+    limit = room + len(ending.encode())
+    made = mapped(texts, {"truncate": {"bytes": limit, "ending": ending}})
+    whole = [len(text.encode()) <= limit for text in texts]
+    cut = [text.encode()[:room].decode(errors="ignore") + ending for text in texts]
+    assert made == [text if fits else short for text, fits, short in zip(texts, whole, cut, strict=True)]
+    assert all(len(text.encode()) <= limit for text in made)
 
 
 def test_a_text_is_cut_to_what_customerio_takes() -> None:
