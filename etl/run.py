@@ -18,6 +18,7 @@ import structlog
 
 from etl import state
 from etl.ahead import ahead
+from etl.config import require_secrets
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
 from etl.load import Lanes, Pace, Packer, endpoint, resolve
@@ -39,6 +40,7 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
     Raises EtlError; how far the run came is then in its report.json, and kept for the next call.
     """
     gc.freeze()  # the modules and the job live as long as the run: collecting garbage need not look at them each time
+    require_secrets(job)
     with state.hold(job.state, job.name):
         destination = resolve(job.destination)
         job = replace(job, destination=destination)

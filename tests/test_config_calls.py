@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from mapped_rows import rows, sent
 from pydantic import SecretStr
+from rich.console import Console
 
-from etl.config import canonical, describe_change, load_job, load_mapping, stand_ins
+from etl.config import canonical, describe_change, load_job, load_mapping, require_secrets, stand_ins
 from etl.config.calls import MAX_LOOKUP_BYTES
 from etl.errors import ConfigError
 from etl.model import Column, Job
+from etl.report import Progress
+from etl.resume import Options
+from etl.run import run_job
+from etl.signals import Signals
 
 CANARY = "canary-9c1e"
 HMAC = "operation: identify\nidentifiers: {id: id}\nattributes: {token: {column: id, apply: [{hmac: '${SHOP_KEY}'}]}}\n"
@@ -164,6 +169,16 @@ def test_a_key_that_is_not_there_is_told_with_its_place() -> None:
     assert [str(problem) for problem in error.value.problems] == [
         "m.yaml: attributes.token.apply[0]: hmac: the environment variable SHOP_KEY is not set; set it"
     ]
+
+
+def test_values_made_with_a_reference_for_a_key_do_not_leave_this_machine() -> None:
+    unresolved = job({}, secrets=False)
+    with pytest.raises(ConfigError) as error:
+        run_job(unresolved, Options(), "", Signals(), Progress(Console(quiet=True), live=False))
+    assert str(error.value) == "m.yaml: hmac: ${SHOP_KEY} was not looked up; load the job with its secrets"
+    here = dataclasses.replace(unresolved.destination, base_url="http://127.0.0.1:8080")
+    require_secrets(dataclasses.replace(unresolved, destination=here))  # a rehearsal
+    require_secrets(job({"SHOP_KEY": CANARY}))
 
 
 def test_a_key_from_a_file_is_read() -> None:

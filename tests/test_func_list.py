@@ -23,6 +23,7 @@ def test_what_is_made_of_a_list(texts: list[str | None]) -> None:
     assert mapped([texts], "length", DTYPE) == [len(texts)]
     assert mapped([texts], "sort", DTYPE) == [sorted(there) + [None] * (len(texts) - len(there))]
     assert mapped([texts], {"contains": "a"}, DTYPE) == ["a" in texts]
+    assert mapped([texts], {"limit": 2}, DTYPE) == [texts[:2]]
     for name, place in (("first", 0), ("last", -1)):
         assert made_of([texts], name, DTYPE) == ([texts[place] if texts else None], [False])
 

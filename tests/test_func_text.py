@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import unicodedata
 from typing import Literal
 
+import polars as pl
 import pytest
 from applying import mapped
 from hypothesis import given, settings
@@ -59,6 +61,13 @@ def test_runs_of_white_space_are_one_blank(text: str) -> None:
     assert mapped([text], "collapse") == [" ".join(text.split())]
 
 
+@given(st.lists(st.none() | st.text(alphabet="&amp;lt#39xé<> ", max_size=12)))
+@settings(max_examples=100, deadline=None)
+def test_entities_are_those_of_python(texts: list[str | None]) -> None:
+    expected = [None if text is None else html.unescape(text) for text in texts]
+    assert mapped(texts, "unescape_html", pl.String) == expected
+
+
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
@@ -67,6 +76,7 @@ def test_runs_of_white_space_are_one_blank(text: str) -> None:
             {"truncate": {"bytes": 3, "ending": "…"}},
             "truncate: 'bytes' must be from 1 to 32,000, and more than 'ending'",
         ),
+        ({"limit": 0}, "limit: 'count' must be 1 or more"),
         ({"pad": 0}, "pad: 'length' must be from 1 to 32,000"),
         ({"pad": {"length": 2, "fill": "ab"}}, "pad: 'fill' must be one character"),
         ({"substring": {"length": -1}}, "substring: 'length' must be 0 or more"),

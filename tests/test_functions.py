@@ -64,6 +64,7 @@ NEEDED = {
     "contains": {"contains": "a"},
     "element": {"element": 0},
     "hmac": {"hmac": "${KEY}"},
+    "limit": {"limit": 3},
     "lookup": {"lookup": {"file": "countries.csv", "key": "code", "value": "name"}},
     "null_if": {"null_if": "a"},
     "pad": {"pad": 5},

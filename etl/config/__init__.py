@@ -4,7 +4,7 @@
 what a mapping means and what changed between two of them. The environment is read here and nowhere else.
 """
 
-from etl.config.calls import stand_ins
+from etl.config.calls import require_secrets, stand_ins
 from etl.config.job import load_job
 from etl.config.mapping import load_mapping
 from etl.config.meaning import canonical, describe_change, digest
@@ -17,6 +17,7 @@ __all__ = [
     "load_job",
     "load_mapping",
     "load_source",
+    "require_secrets",
     "source_section",
     "stand_ins",
 ]

@@ -16,11 +16,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from etl.config.address import is_loopback
 from etl.config.references import read_text, resolve_secret
 from etl.config.sections import did_you_mean
 from etl.config.yaml_file import Loc, dotted
-from etl.errors import Problem
-from etl.model import Call, Mapping
+from etl.errors import ConfigError, Problem
+from etl.model import Call, Job, Mapping
 from etl.transform.func_lookup import Table
 from etl.transform.functions import FUNCTIONS
 
@@ -72,6 +73,20 @@ def stand_ins(mapping: Mapping) -> list[str]:
 
     _with_calls(mapping, (), note)
     return list(dict.fromkeys(found))
+
+
+def require_secrets(job: Job) -> None:
+    """Raises ConfigError when values made with a reference's own text for a key would go to Customer.io itself."""
+    if is_loopback(job.destination.base_url):
+        return  # a rehearsal
+    told = "was not looked up; load the job with its secrets"
+    problems = [
+        Problem(step.mapping.file, None, "", f"hmac: {reference} {told}")
+        for step in job.steps
+        for reference in stand_ins(step.mapping)
+    ]
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
 
 
 def meaning_of(call: Call) -> list[Any]:

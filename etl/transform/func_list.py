@@ -64,6 +64,20 @@ def element(value: pl.Expr, dtype: pl.DataType, *, place: int) -> pl.Expr:
     return value.list.get(place, null_on_oob=True)
 
 
+def _some(*, count: int) -> None:
+    if count < 1:
+        raise ValueError("'count' must be 1 or more")
+
+
+@function(takes=("a list",), shorthand="count", check=_some)
+def limit(value: pl.Expr, dtype: pl.DataType, *, count: int) -> pl.Expr:
+    """The first `count` elements of the list.
+
+    >>> ["red", "green", "blue"] | {limit: 2} -> ["red", "green"]
+    """
+    return value.list.head(count)
+
+
 @function(takes=("a list",))
 def unique(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list with each element once, where it stood first.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Literal
 
 import polars as pl
 
+from etl.transform.distinct import by_distinct
 from etl.transform.func_define import function
 
 
@@ -139,6 +141,16 @@ def truncate(value: pl.Expr, dtype: pl.DataType, *, bytes: int = 1_000, ending: 
         end = pl.when(begins.fill_null(True)).then(place).otherwise(end)
     cut = raw.bin.slice(0, end).cast(pl.String) + ending
     return pl.when(value.str.len_bytes() <= bytes).then(value).otherwise(cut)
+
+
+@function(takes=("text",))
+def unescape_html(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The text with the characters that HTML's entities stand for; tags stay as they are.
+
+    >>> "Tom &amp; Jerry&#39;s caf&eacute;" | unescape_html -> "Tom & Jerry's café"
+    """
+    escaped = pl.when(value.str.contains("&", literal=True)).then(value)
+    return pl.coalesce(by_distinct(escaped, unescape, pl.String()), value)
 
 
 # Small letters which Unicode does not take apart into an ASCII letter and a mark.
