@@ -76,6 +76,7 @@ def test_the_figures_are_told_as_json(client: httpx.Client, sandbox: Sandbox) ->
     assert stats == sandbox.stats()
     assert stats == {
         "requests": 1,
+        "endpoints": {"/api/v2/batch": 1},
         "items": 3,
         "invalid_items": 1,
         "refused_items": 0,
@@ -85,7 +86,12 @@ def test_the_figures_are_told_as_json(client: httpx.Client, sandbox: Sandbox) ->
         "bodies": {"number": 1, "bytes": len(body), "largest": len(body)},
         "people": 1,
         "events": 1,
+        "objects": 0,
+        "relationships": 0,
+        "suppressed": 0,
         "duplicate_events": 0,
+        "messages": 0,
+        "repeated_messages": 0,
         "effects": {"events": 1, "identifies": 1},
     }
 
