@@ -114,6 +114,42 @@ def test_its_pages_show_what_came_and_escape_it(client: httpx.Client, sandbox: S
     assert client.get(f"{sandbox.url}/people/nobody").status_code == 404
 
 
+def test_its_pages_show_what_else_there_is_and_escape_it(client: httpx.Client, sandbox: Sandbox) -> None:
+    nasty = "<b>&</b>"
+    thing = {"object_type_id": "1", "object_id": nasty}
+    related = {"identifiers": thing, "relationship_attributes": {nasty: nasty}}
+    device = {"token": nasty, "platform": "ios", "attributes": {nasty: nasty}}
+    who = {"type": "person", "identifiers": {"id": nasty}}
+    bare = client.get(sandbox.url).text
+    assert "Suppressed" not in bare and "Latest objects" not in bare
+    items = [
+        identify(nasty) | {"cio_relationships": [related]},
+        who | {"action": "add_device", "device": device},
+        identify("2"),
+        {"type": "person", "action": "merge", "primary": {"id": nasty}, "secondary": {"id": "2"}},
+        who | {"action": "suppress", "identifiers": {"email": f"{nasty}@b.co"}},
+        identify(nasty, id="other"),
+        {"type": "object", "action": "identify", "identifiers": thing, "attributes": {nasty: nasty}},
+        {"type": "object", "action": "identify_anonymous", "identifiers": thing, "anonymous_id": nasty},
+    ]
+    assert send(client, sandbox, *items).text == "{}\n"
+    client.post(f"{sandbox.url}/api/v1/segments/7/add_customers", json={"ids": [nasty]})
+    client.post(f"{sandbox.url}/api/v1/events", json={"name": nasty, "anonymous_id": nasty})
+    (person,), (acme,) = sandbox.people.everybody(), sandbox.objects.everything()
+    pages = {path: client.get(sandbox.url + path).text for path in (
+        "/", f"/people/{person.cio_id}", f"/objects/{acme.cio_object_id}")}  # fmt: skip
+    for page in pages.values():
+        assert nasty not in page and "&lt;b&gt;" in page
+    home, of_person, of_object = pages.values()
+    for title in ("Latest objects", "Manual segments", "Latest merges", "Suppressed", "without effect", "Operations"):
+        assert title in home
+    assert "visitor &lt;b&gt;" in home and "relationships added" in home
+    assert "only a call by cio_id can change it" in home
+    assert all(title in of_person for title in ("Devices", "Related to", "Manual segments"))
+    assert "Visitors" in of_object and f'href="/people/{person.cio_id}"' in of_object
+    assert client.get(f"{sandbox.url}/objects/nothing").status_code == 404
+
+
 def test_it_speaks_tls(tmp_path: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")

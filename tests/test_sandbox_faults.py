@@ -148,6 +148,78 @@ def test_the_same_seed_gives_the_same_faults(client: httpx.Client) -> None:
     assert set(first) == {200, 503, 429}
 
 
+# ---------------------------------------------------------------- of every path
+
+SENT: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+    ("/api/v2/batch", {"batch": [identify()]}, AUTH),
+    ("/api/v2/entity", identify(), AUTH),
+    ("/api/v1/events", {"name": "seen"}, AUTH),
+    ("/api/v1/segments/7/add_customers", {"ids": ["42"]}, AUTH),
+    ("/v1/batch", {"batch": [{"type": "identify", "userId": "42"}]}, ("sandbox", "")),
+    ("/v1/track", {"userId": "42", "event": "x"}, ("sandbox", "")),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "keys"), SENT)
+def test_faults_befall_every_path_to_which_something_is_sent(
+    path: str, body: dict[str, Any], keys: tuple[str, str]
+) -> None:
+    script = ("503", "lost_before", "lost_after", "html", Answer(207, b"{}", applied=True))
+    with (
+        Sandbox(Faults(script=script, retry_after=("7",))) as sandbox,
+        httpx.Client(auth=keys, base_url=sandbox.url) as sender,
+    ):
+        unavailable = sender.post(path, json=body)
+        assert (unavailable.status_code, unavailable.headers["retry-after"]) == (503, "7")
+        applied = []
+        for error in (httpx.ReadError, httpx.ReadError):
+            with pytest.raises(error):
+                sender.post(path, json=body)
+            applied.append(sandbox.stats()["items"])
+        assert applied == [0, 1]
+        assert sender.post(path, json=body).text.startswith("<!doctype html>")
+        assert sender.post(path, json=body).status_code == 207
+        assert sandbox.stats()["items"] == 2
+        assert sender.post(path, json=body).status_code == 200
+        assert sandbox.stats()["faults"] == {
+            "503": 1,
+            "lost_before": 1,
+            "lost_after": 1,
+            "html": 1,
+            "scripted answer": 1,
+        }
+        sandbox.set_faults(Faults(requests_per_second=0))
+        assert sender.post(path, json=body).status_code == 429
+
+
+def test_item_errors_on_demand_are_of_track_v2_only(client: httpx.Client) -> None:
+    with Sandbox(Faults(refused=1.0)) as sandbox:
+        assert send(client, sandbox, identify()).status_code == 207
+        for path, body, keys in SENT[2:]:
+            assert client.post(f"{sandbox.url}{path}", json=body, auth=keys).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        (
+            {"type": "person", "action": "merge", "primary": {"id": "1"}, "secondary": {"email": "a@b.co"}},
+            "email a@b.co",
+        ),
+        (
+            {"type": "object", "action": "delete", "identifiers": {"object_id": 7, "object_type_id": "1"}},
+            "object 1/7",
+        ),
+        ({"type": "object", "action": "delete", "identifiers": {"cio_object_id": "ob1"}}, "object ob1"),
+        (identify() | {"identifiers": {"id": 42}}, "id 42"),
+    ],
+)
+def test_what_is_refused_on_demand_has_a_name(client: httpx.Client, item: dict[str, Any], name: str) -> None:
+    with Sandbox(Faults(refused=1.0)) as sandbox:
+        assert send(client, sandbox, item).json()["errors"][0]["message"] == "refused on demand"
+        assert sandbox.refused == {name}
+
+
 # ---------------------------------------------------------------- connections
 
 

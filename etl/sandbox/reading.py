@@ -70,10 +70,10 @@ _WHITE = " \t\n\r"
 _SPACE = rf"[{_WHITE}]*+"
 _OPENING = re.compile(rf'{_SPACE}\{{{_SPACE}"batch"{_SPACE}:{_SPACE}\[{_SPACE}(?!\])').match
 _SEPARATOR = re.compile(rf"{_SPACE}([,\]]){_SPACE}").match
-_MEMBERS = re.compile(rf"{_SPACE}\{{{_SPACE}(?!\}})").match
+_MEMBERS = re.compile(rf'{_SPACE}\{{{_SPACE}(?=")').match
 _COLON = re.compile(rf"{_SPACE}:{_SPACE}").match
 _ARRAY = re.compile(rf"\[{_SPACE}(?!\])").match
-_NEXT_MEMBER = re.compile(rf"{_SPACE}(,{_SPACE}(?=\")|\}}{_SPACE})").match
+_NEXT_MEMBER = re.compile(rf'{_SPACE}(,{_SPACE}(?=")|\}}{_SPACE})').match
 _CLOSING = re.compile(rf"\}}{_SPACE}\Z").match
 
 

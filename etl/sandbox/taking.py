@@ -168,8 +168,10 @@ def _take_calls(
     workspace: Workspace, sent: Sent, kind: str | None, calls: Sequence[Item], shared: dict[str, Any]
 ) -> Answer:
     now, context = workspace.now(), shared.get("context")
-    good, errors = [], []
-    for index, (call, size) in enumerate(calls):
+    good: list[dict[str, Any]] = []
+    errors: list[str] = []
+    for index, (given, size) in enumerate(calls):
+        call = {"context": context} | given if isinstance(given, dict) and isinstance(context, dict) else given
         if found := pipelines.complaints(call, kind, size):
             workspace.traffic.invalid_items += 1
             place = "" if kind else f"batch[{index}]."
@@ -177,12 +179,12 @@ def _take_calls(
             if not sent.is_strict:
                 workspace.people.drop("calls_dropped", "dropped_call", _name_of(call, kind), "; ".join(found), now)
         else:
-            good.append({"context": context} | call if isinstance(context, dict) else call)
+            good.append(call)
     workspace.traffic.items += len(calls)
     if errors and sent.is_strict:
         return _meta_errors(400, errors)
     for call in good:
-        _apply_call(workspace, call, kind or call["type"], now)
+        _apply_call(workspace, call, kind or str(call["type"]), now)
     return ACCEPTED
 
 
