@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import databases
+import httpx
 import pytest
 import structlog
+from calling import AUTH
 from sqlalchemy import URL
 
 from etl.sandbox import Sandbox
@@ -34,6 +36,13 @@ def quiet_log() -> Iterator[list[structlog.typing.EventDict]]:
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """Has the Track keys of every sandbox."""
+    with httpx.Client(auth=AUTH, timeout=10) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from etl.sandbox.identities import identifier_of
+from etl.sandbox.objects import name_of_object
 from etl.sandbox.rules import MAX_BODY_BYTES
 
 
@@ -62,8 +64,8 @@ class Faults:
     """What the sandbox does wrong. Nothing, by default.
 
     A fault is "ok", a status ("429", "503", "307", …: answered with it, not applied), a key of UNREADABLE or of
-    CONNECTION_FAULTS, or, in a script, an Answer. Faults befall `/api/v2/batch` and `/api/v2/entity`. The same seed
-    and the same order of requests give the same faults.
+    CONNECTION_FAULTS, or, in a script, an Answer. Faults befall every request that sends something: Track v2 and v1,
+    and Pipelines. The same seed and the same order of requests give the same faults.
 
         Faults(rates={"503": 0.2, "429": 0.05, "lost_after": 0.02}, retry_after=("1",))
         Faults(script=("lost_after", "ok", Answer(207, b'{"errors": [{"batch_index": -1}]}', applied=True)))
@@ -76,14 +78,16 @@ class Faults:
     retry_after_date_s: float | None = None  # or one with the date this many seconds after the answer's own
     location: str = "/elsewhere"  # of a redirect
     latency_s: float = 0.0  # before each answer
-    refused: float = 0.0  # share of valid items refused all the same; the same ones every time
+    refused: float = 0.0  # share of valid items refused all the same; the same ones every time (of Track v2)
     item_error_status: int = 207  # 200 and 400 are told of in the field, with the same body
     strict: bool = False  # one bad item: 400 for the whole batch, which does not say which, and nothing is applied
     max_body_bytes: int = MAX_BODY_BYTES
     too_large_status: int = 413  # not documented; 400 is the other guess
     requests_per_second: int | None = None  # in any sliding second; above it 429
-    key_revoked_after: int | None = None  # requests, after which the Track key is refused …
-    new_api_key: str | None = None  # … and this one taken
+    key_revoked_after: int | None = None  # requests, after which the keys are refused …
+    new_api_key: str | None = None  # … and this one taken by Track,
+    new_write_key: str | None = None  # … and this one by Pipelines
+    pipelines_dedupes: bool = True  # a messageId that came before is ignored: nobody promises it, or denies it
     cut_at: int = 1
     drip_s: float = 0.05
     huge_bytes: int = 300_000_000
@@ -131,11 +135,16 @@ class Faults:
 
 
 def name_of(item: Mapping[str, Any]) -> str:
-    """What an item is called in the list of refused ones: its event id, or else its identifier, as `id 42`."""
+    """What an item is called in the list of refused ones: `event <its id>`, or who it is about, as `id 42`.
+
+    A merge is about its secondary, and an object is named as `object 1/acme`.
+    """
     if "id" in item:
         return f"event {item['id']}"
-    ((kind, value),) = item["identifiers"].items()
-    return f"{kind} {value}"
+    identifiers = item["secondary"] if item["action"] == "merge" else item["identifiers"]
+    if item["type"] == "object":
+        return name_of_object(identifiers)
+    return " ".join(identifier_of(identifiers))
 
 
 class FaultSequence:
@@ -158,7 +167,7 @@ class FaultSequence:
         return "ok"
 
     def is_key_revoked(self) -> bool:
-        """Have as many requests come as the Track key was good for?"""
+        """Have as many requests come as the keys were good for?"""
         after = self.faults.key_revoked_after
         return after is not None and self.requests > after
 

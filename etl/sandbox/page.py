@@ -9,6 +9,7 @@ from html import escape
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from etl.sandbox.objects import Object
 from etl.sandbox.people import Event, People, Person
 
 _T = TypeVar("_T")
@@ -43,40 +44,75 @@ code { font: .85em ui-monospace, monospace; }
 
 
 def home(stats: Mapping[str, Any], people: People) -> str:
-    """The overview: figures, and the people and events that came last."""
+    """The overview: figures, and what came last. What nobody used has no section."""
+    segments = [(str(number), f"{len(members):,}") for number, members in sorted(people.segments.items())]
     return _document(
         "Sandbox",
         "a local Customer.io; nothing here leaves this machine",
         _figures(stats),
         _section("Latest people", _people(_latest(people.everybody()))),
         _section("Latest events", _events(_latest(people.events.values()), people)),
+        _if_any("Latest objects", ("object", "type", "attributes", "people"), _objects(people)),
+        _if_any("Manual segments", ("segment", "people"), segments),
+        _if_any("Latest merges", ("into", "who is no more", "time"), _merges(people)),
+        _if_any("Suppressed", ("kind", "identifier"), _suppressed(people)),
+        _if_any("Answered with 200, without effect", ("what", "about", "why", "time"), _activity(people)),
+        _section("Operations", _operations(stats)),
         '<h2>For programs</h2><p><a href="/__sandbox/stats">figures as JSON</a> · faults: <code>POST '
         '/__sandbox/faults</code>, for instance <code>{"rates": {"503": 0.2, "lost_after": 0.02}}</code></p>',
     )
 
 
 def person(who: Person, people: People) -> str:
-    """One profile with its attributes and latest events."""
+    """One profile with its attributes, latest events and what else belongs to it."""
     identifiers = [("cio_id", who.cio_id), ("id", who.id), ("email", who.email), ("phone", who.phone)]
-    attributes = _table(
-        ("attribute", "value", "set"),
-        [(_text(name), _code(value), _time(who.set_at.get(name))) for name, value in sorted(who.attributes.items())],
-    )
     events = (people.events[event_id] for event_id in reversed(who.event_ids))
+    objects = people.objects.by_cio_object_id
+    relationships = [
+        (_link_to_object(objects[name]), _text(objects[name].object_type_id), _code(attributes))
+        for name, attributes in who.relationships.items()
+    ]
+    devices = [
+        (_text(each.token), _text(each.platform), _code(dict(each.attributes)), _time(each.last_used))
+        for each in who.devices.values()
+    ]
+    segments = [(str(number),) for number in people.segments_of(who)]
     return _document(
-        who.id or who.email or who.phone or who.cio_id,
+        _name_of(who),
         '<a href="/">all people</a>',
         _section(
             "Identifiers", _table(("kind", "value"), [(kind, _text(value)) for kind, value in identifiers if value])
         ),
-        _section("Attributes", attributes),
+        _section("Attributes", _attributes(who.attributes, who.set_at)),
         _section("Latest events", _events(islice(events, _SHOWN), people)),
+        _if_any("Devices", ("token", "platform", "attributes", "last used"), devices[-_SHOWN:]),
+        _if_any("Related to", ("object", "type", "attributes of the relationship"), relationships[-_SHOWN:]),
+        _if_any("Manual segments", ("segment",), segments),
     )
 
 
-def nobody() -> str:
-    """The page of a person who is not there, or no longer."""
-    return _document("Nobody", '<a href="/">all people</a>', "<p>There is no such person, or no longer.</p>")
+def thing(what: Object, people: People) -> str:
+    """One object with its attributes and the people that are related to it."""
+    identifiers = [(kind, _text(value)) for kind, value in what.identifiers.items()]
+    related = [
+        (_link(who), _code(attributes))
+        for cio_id, attributes in what.people.items()
+        if (who := people.find("cio_id", cio_id))
+    ]
+    visitors = [(_text(name), _code(attributes)) for name, attributes in what.visitors.items()]
+    return _document(
+        what.object_id,
+        '<a href="/">all objects</a>',
+        _section("Identifiers", _table(("kind", "value"), identifiers)),
+        _section("Attributes", _attributes(what.attributes, what.set_at)),
+        _section("Latest people", _table(("person", "attributes of the relationship"), related[-_SHOWN:])),
+        _if_any("Visitors", ("anonymous_id", "attributes of the relationship"), visitors[-_SHOWN:]),
+    )
+
+
+def nobody(what: str) -> str:
+    """The page of a person or an object that is not there, or no longer."""
+    return _document("Nobody", '<a href="/">everybody</a>', f"<p>There is no such {what}, or no longer.</p>")
 
 
 def _document(title: str, subtitle: str, *sections: str) -> str:
@@ -93,9 +129,10 @@ def _figures(stats: Mapping[str, Any]) -> str:
     shown = {
         "people": stats["people"],
         "events": stats["events"],
+        "objects": stats["objects"],
         "requests": stats["requests"],
         "items": stats["items"],
-        "duplicates ignored": stats["duplicate_events"],
+        "repeats ignored": stats["duplicate_events"] + stats["repeated_messages"],
         "items refused": stats["invalid_items"] + stats["refused_items"],
         "busiest second": stats["max_requests_in_a_second"],
     }
@@ -115,10 +152,51 @@ def _people(shown: Iterable[Person]) -> str:
 def _events(shown: Iterable[Event], people: People) -> str:
     rows = []
     for each in shown:
-        who = people.find("cio_id", each.cio_id)
-        whose = _link(who) if who else "deleted"
+        who = people.find("cio_id", each.cio_id) if each.cio_id else None
+        whose = _link(who) if who else "deleted" if each.cio_id else f"visitor {_text(each.anonymous_id)}"
         rows.append((_text(each.name), whose, _code(dict(each.attributes)), str(each.received), _time(each.timestamp)))
     return _table(("event", "person", "attributes", "received", "time"), rows)
+
+
+def _objects(people: People) -> list[tuple[str, ...]]:
+    return [
+        (_link_to_object(each), _text(each.object_type_id), str(len(each.attributes)), f"{len(each.people):,}")
+        for each in _latest(people.objects.everything())
+    ]
+
+
+def _merges(people: People) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for each in _latest(people.merges):
+        who = people.find("cio_id", each.primary)
+        named = {kind: value for kind, value in each.secondary.items() if value is not None}
+        rows.append((_link(who) if who else "deleted", _code(named), _time(each.at)))
+    return rows
+
+
+def _suppressed(people: People) -> list[tuple[str, ...]]:
+    return [(kind, _text(value)) for kind, value in people.suppressed[:_SHOWN]]
+
+
+def _activity(people: People) -> list[tuple[str, ...]]:
+    return [
+        (_text(each.type), _text(each.about), _text(each.reason), _time(each.at))
+        for each in _latest(list(people.activity))
+    ]
+
+
+def _operations(stats: Mapping[str, Any]) -> str:
+    rows = [(_text(name.replace("_", " ")), f"{number:,}") for name, number in stats["effects"].items()]
+    return _table(("what happened", "times"), rows)
+
+
+def _attributes(attributes: Mapping[str, Any], set_at: Mapping[str, float]) -> str:
+    rows = [(_text(name), _code(value), _time(set_at.get(name))) for name, value in sorted(attributes.items())]
+    return _table(("attribute", "value", "set"), rows)
+
+
+def _if_any(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return _section(title, _table(heads, rows)) if rows else ""
 
 
 def _section(title: str, content: str) -> str:
@@ -135,7 +213,15 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _link(who: Person) -> str:
-    return f'<a href="/people/{_text(who.cio_id)}">{_text(who.id or who.email or who.phone or who.cio_id)}</a>'
+    return f'<a href="/people/{_text(who.cio_id)}">{_text(_name_of(who))}</a>'
+
+
+def _link_to_object(what: Object) -> str:
+    return f'<a href="/objects/{_text(what.cio_object_id)}">{_text(what.object_id)}</a>'
+
+
+def _name_of(who: Person) -> str:
+    return who.id or who.email or who.phone or who.cio_id
 
 
 def _text(value: str | None) -> str:

@@ -30,8 +30,15 @@ class Item(NamedTuple):
     bytes: int
 
 
+class Envelope(NamedTuple):
+    """The calls of a Pipelines batch, and what stands beside them and is meant for all of them."""
+
+    calls: list[Item]
+    members: dict[str, Any]
+
+
 def read_entity(body: bytes) -> Item:
-    """The one entity of a `/api/v2/entity` body. Raises Malformed."""
+    """The one value that is the whole body. Raises Malformed."""
     with _reworded():
         return Item(_whole(_text_of(body)), len(body))
 
@@ -49,10 +56,24 @@ def read_batch(body: bytes) -> list[Item]:
     return items
 
 
+def read_envelope(body: bytes) -> Envelope:
+    """The calls of a Pipelines `{"batch": [...], "context": {...}, ...}`, in order. Raises Malformed."""
+    with _reworded():
+        text = _text_of(body)
+        opening = _MEMBERS(text)
+        if opening is None:
+            raise _not_a_batch(_whole(text))
+        return _envelope_from(text, opening.end())
+
+
 _WHITE = " \t\n\r"
 _SPACE = rf"[{_WHITE}]*+"
 _OPENING = re.compile(rf'{_SPACE}\{{{_SPACE}"batch"{_SPACE}:{_SPACE}\[{_SPACE}(?!\])').match
 _SEPARATOR = re.compile(rf"{_SPACE}([,\]]){_SPACE}").match
+_MEMBERS = re.compile(rf'{_SPACE}\{{{_SPACE}(?=")').match
+_COLON = re.compile(rf"{_SPACE}:{_SPACE}").match
+_ARRAY = re.compile(rf"\[{_SPACE}(?!\])").match
+_NEXT_MEMBER = re.compile(rf'{_SPACE}(,{_SPACE}(?=")|\}}{_SPACE})').match
 _CLOSING = re.compile(rf"\}}{_SPACE}\Z").match
 
 
@@ -69,6 +90,34 @@ def _items_from(text: str, start: int) -> tuple[list[Item], int]:
         start = separator.end()
         if separator[1] == "]":
             return items, start
+
+
+def _envelope_from(text: str, start: int) -> Envelope:
+    """The members of the object from its first member's name on; only those of `batch` are read one by one."""
+    calls: list[Item] = []
+    members: dict[str, Any] = {}
+    following = None
+    while following is None or following[1][0] == ",":
+        name, end = _scan(text, start)
+        colon = _COLON(text, end)
+        if colon is None:
+            raise Malformed(f"the body is not JSON at character {end}")
+        if name in members or (name == "batch" and calls):
+            raise Malformed("an object has the same key twice")
+        start = colon.end()
+        if name == "batch" and (opening := _ARRAY(text, start)):
+            calls, end = _items_from(text, opening.end())
+        else:
+            members[name], end = _scan(text, start)
+        following = _NEXT_MEMBER(text, end)
+        if following is None:
+            raise Malformed(f"the body is not JSON at character {end}")
+        start = following.end()
+    if start != len(text):
+        raise Malformed("the body goes on after its JSON value")
+    if not calls:
+        raise _not_a_batch(members)
+    return Envelope(calls, members)
 
 
 def _not_a_batch(document: Any) -> Malformed:

@@ -7,15 +7,17 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import Any
 
 import uvicorn
 
+from etl.sandbox.activity import ActivityLog
 from etl.sandbox.app import make_app
 from etl.sandbox.faults import Faults
+from etl.sandbox.objects import Objects
 from etl.sandbox.people import People
 from etl.sandbox.wire import ReachableTransport
 from etl.sandbox.workspace import Credentials, Workspace
@@ -30,6 +32,7 @@ class Sandbox:
 
         with Sandbox(Faults(script=("503",))) as sandbox:
             httpx.post(f"{sandbox.url}/api/v2/batch", auth=("sandbox", "sandbox"), content=body)
+            httpx.post(f"{sandbox.url}/v1/batch", auth=("sandbox", ""), content=calls)  # Pipelines
     """
 
     def __init__(
@@ -95,6 +98,20 @@ class Sandbox:
     @property
     def people(self) -> People:
         return self.workspace.people
+
+    @property
+    def objects(self) -> Objects:
+        return self.workspace.people.objects
+
+    @property
+    def activity(self) -> ActivityLog:
+        """What was answered with 200 and had no effect, the latest last."""
+        return self.workspace.people.activity
+
+    @property
+    def messages(self) -> Mapping[str, int]:
+        """How often each messageId of Pipelines came."""
+        return dict(self.workspace.messages)
 
     @property
     def faults(self) -> Faults:

@@ -7,10 +7,11 @@ from collections import Counter, deque
 
 
 class Traffic:
-    """Counts of the requests to `/api/v2/batch` and `/api/v2/entity`. Times are of a clock that never goes back."""
+    """Counts of the requests that send something. Times are of a clock that never goes back."""
 
     def __init__(self) -> None:
         self.requests = 0
+        self.endpoints: Counter[str] = Counter()  # the same, by path
         self.items = 0  # in bodies that could be read, sent again or not
         self.invalid_items = 0  # that broke a rule
         self.refused_items = 0  # that broke none and were refused on demand
@@ -20,9 +21,10 @@ class Traffic:
         self.busiest_second = 0  # most requests in any sliding second
         self._last_second: deque[float] = deque()
 
-    def arrived(self, at: float) -> int:
+    def arrived(self, endpoint: str, at: float) -> int:
         """Count a request; answers how many there were in the second that ends now."""
         self.requests += 1
+        self.endpoints[endpoint] += 1
         self._last_second.append(at)
         while self._last_second[0] <= at - 1.0:
             self._last_second.popleft()
@@ -33,6 +35,7 @@ class Traffic:
         sizes = self.body_sizes
         return {
             "requests": self.requests,
+            "endpoints": dict(sorted(self.endpoints.items())),
             "items": self.items,
             "invalid_items": self.invalid_items,
             "refused_items": self.refused_items,

@@ -1,0 +1,284 @@
+"""What does a call of the Pipelines API ask for, and what is wrong with it? Calls as items of Track, pure functions.
+
+Sources: the Pipelines API's OpenAPI document (calls, required members, semantic events). It asks little of a call: what
+a workspace can keep is found out later, when a call has become an item, and only the activity log tells. That is what
+makes this API treacherous, so it is done here in the same two steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+MAX_CALL_BYTES: Final = 32_000  # "32KB", read as the smaller of its meanings
+
+CALLS: Final = ("identify", "track", "page", "screen", "group", "alias")
+DEFAULT_OBJECT_TYPE: Final = "1"
+_FOR_OTHERS: Final = ("Report Delivery Event", "Report Content Event")
+
+Call = Mapping[str, Any]
+Item = dict[str, Any]
+
+
+# ---------------------------------------------------------------- what strict mode says
+
+
+def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
+    """Everything that is wrong with a call of `call_bytes` bytes; nothing, when strict mode would let it in.
+
+    `kind` is that of the endpoint, and None for a batch's, whose calls name theirs.
+
+    >>> complaints({"type": "track", "userId": "42"}, None, 40)
+    ['event: is required']
+    """
+    if call_bytes > MAX_CALL_BYTES:
+        return [f"a call cannot be larger than {MAX_CALL_BYTES} bytes"]
+    if not isinstance(call, dict):
+        return ["a call must be an object"]
+    named = call.get("type", kind)
+    if named is None:
+        return ["type: is required"]
+    # The document's batch has no alias; the vendor's own libraries send it there all the same.
+    if named not in CALLS or (kind is not None and named != kind):
+        return [f"type: must be {kind}" if kind else "type: is none of the known ones"]
+    found = [f"{member}: must be text" for member in _TEXTS if not _is_text(call.get(member, ""))]
+    found += [f"{member}: must be an object" for member in _OBJECTS if not isinstance(call.get(member, {}), dict)]
+    return found or [*_MISSING[named](call)]
+
+
+def _missing_of_identify(call: Call) -> Iterable[str]:
+    # "You can pass an empty userId or anonymousId, and identify people by their email trait."
+    if not _has_identity(call) and not call.get("traits", {}).get("email"):
+        yield _NO_IDENTITY
+
+
+def _missing_of_track(call: Call) -> Iterable[str]:
+    if not call.get("event"):
+        yield "event: is required"
+    elif call["event"] in SEMANTIC:
+        yield from SEMANTIC[call["event"]][0](call)
+    elif not _has_identity(call) and not call.get("groupId"):
+        yield "userId, anonymousId or groupId: is required"
+
+
+def _missing_of_view(call: Call) -> Iterable[str]:
+    if not _has_identity(call):
+        yield _NO_IDENTITY
+
+
+def _missing_of_group(call: Call) -> Iterable[str]:
+    if not _has_identity(call):
+        yield _NO_IDENTITY
+    if not call.get("groupId"):
+        yield "groupId: is required"
+
+
+def _missing_of_alias(call: Call) -> Iterable[str]:
+    yield from (f"{member}: is required" for member in ("userId", "previousId") if not call.get(member))
+
+
+_MISSING: Final[Mapping[str, Callable[[Call], Iterable[str]]]] = {
+    "identify": _missing_of_identify,
+    "track": _missing_of_track,
+    "page": _missing_of_view,
+    "screen": _missing_of_view,
+    "group": _missing_of_group,
+    "alias": _missing_of_alias,
+}
+_NO_IDENTITY: Final = "userId or anonymousId: is required"
+_TEXTS: Final = ("userId", "anonymousId", "groupId", "previousId", "event", "messageId", "name")
+_OBJECTS: Final = ("traits", "properties", "context", "integrations")
+
+
+def _has_identity(call: Call) -> bool:
+    return bool(call.get("userId") or call.get("anonymousId"))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and (not value or bool(value.strip()))
+
+
+# ---------------------------------------------------------------- semantic events
+
+
+def _needs_user(call: Call) -> Iterable[str]:
+    if not call.get("userId"):
+        yield "userId: is required"
+
+
+def _needs_user_and_device(call: Call) -> Iterable[str]:
+    yield from _needs_user(call)
+    device = call.get("context", {}).get("device")
+    if not isinstance(device, dict) or not device.get("token") or not isinstance(device["token"], str):
+        yield "context.device.token: is required"
+
+
+def _needs_user_and_object(call: Call) -> Iterable[str]:
+    yield from _needs_user(call)
+    yield from _needs_object_id(call)
+
+
+def _needs_identity_and_object(call: Call) -> Iterable[str]:
+    if not _has_identity(call):
+        yield _NO_IDENTITY
+    yield from _needs_object_id(call)
+
+
+def _needs_object_id(call: Call) -> Iterable[str]:
+    if not call.get("properties", {}).get("objectId"):
+        yield "properties.objectId: is required"
+
+
+def _needs_nothing(call: Call) -> Iterable[str]:
+    return ()
+
+
+def _of_user(action: str) -> Callable[[Call], Item]:
+    return lambda call: {"type": "person", "action": action, "identifiers": {"id": call["userId"]}}
+
+
+def _device_of(call: Call) -> Item:
+    given = dict(call["context"]["device"])
+    device: dict[str, Any] = {"token": given.pop("token")}
+    if "type" in given:
+        device["platform"] = given.pop("type")
+    if (at := seconds_of(call.get("timestamp"))) is not None:
+        device["last_used"] = at
+    return _of_user("add_device")(call) | {"device": device | {"attributes": given}}
+
+
+def _without_device(call: Call) -> Item:
+    return _of_user("delete_device")(call) | {"device": {"token": call["context"]["device"]["token"]}}
+
+
+def _without_relationship(call: Call) -> Item:
+    relationship = {"identifiers": _object_of(call["properties"])}
+    return _of_user("delete_relationships")(call) | {"cio_relationships": [relationship]}
+
+
+def _without_object(call: Call) -> Item:
+    return {"type": "object", "action": "delete", "identifiers": _object_of(call["properties"])}
+
+
+def _object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "object_type_id": properties.get("objectTypeId", DEFAULT_OBJECT_TYPE),
+        "object_id": properties["objectId"],
+    }
+
+
+# `track` calls of these names are not recorded: they act. What each needs, and the item that does it.
+SEMANTIC: Final[Mapping[str, tuple[Callable[[Call], Iterable[str]], Callable[[Call], Item] | None]]] = {
+    "User Deleted": (_needs_user, _of_user("delete")),
+    "User Suppressed": (_needs_user, _of_user("suppress")),
+    "User Unsuppressed": (_needs_user, _of_user("unsuppress")),
+    "Device Created or Updated": (_needs_user_and_device, _device_of),
+    "Device Deleted": (_needs_user_and_device, _without_device),
+    "Relationship Deleted": (_needs_user_and_object, _without_relationship),
+    "Object Deleted": (_needs_identity_and_object, _without_object),
+    "Report Delivery Event": (_needs_nothing, None),
+    "Report Content Event": (_needs_nothing, None),
+}
+
+
+# ---------------------------------------------------------------- what a good call becomes
+
+
+def item_of(call: Call, kind: str) -> Item | None:
+    """The item of a call that has no complaints; None for one that no workspace keeps.
+
+    An event of a visitor has the type "anonymous", which Track v2 has not.
+    """
+    item = _BECOMES[kind](call)
+    if item is None:
+        return None
+    timestamp = seconds_of(call.get("timestamp"))
+    return item if timestamp is None else item | {"timestamp": timestamp}
+
+
+def _identified(call: Call) -> Item | None:
+    attributes = {_RENAMED.get(name, name): value for name, value in call.get("traits", {}).items()}
+    if (created := seconds_of(attributes.get("created_at"))) is not None:
+        attributes["created_at"] = int(created)
+    if call.get("userId"):
+        identifiers = {"id": call["userId"]}
+    elif attributes.get("email"):
+        identifiers = {"email": attributes.pop("email")}
+    else:  # a visitor has no profile before they are known
+        return None
+    if call.get("anonymousId"):
+        attributes["anonymous_id"] = call["anonymousId"]
+    return {"type": "person", "action": "identify", "identifiers": identifiers, "attributes": attributes}
+
+
+def _tracked(call: Call) -> Item | None:
+    if call["event"] in SEMANTIC:
+        _, acts = SEMANTIC[call["event"]]
+        return acts(call) if acts else None
+    return _event(call, "event", call["event"])
+
+
+def _viewed(action: str) -> Callable[[Call], Item | None]:
+    def viewed(call: Call) -> Item | None:
+        return _event(call, action, call.get("name") or call.get("properties", {}).get("url"))
+
+    return viewed
+
+
+def _event(call: Call, action: str, name: Any) -> Item | None:
+    item = {"action": action, "name": name, "attributes": call.get("properties", {})}
+    if call.get("userId"):
+        return {"type": "person", "identifiers": {"id": call["userId"]}} | item
+    if call.get("anonymousId"):
+        return {"type": "anonymous", "anonymous_id": call["anonymousId"]} | item
+    return None  # of a group, which a workspace has no events of
+
+
+def _grouped(call: Call) -> Item:
+    traits = dict(call.get("traits", {}))
+    types = [traits.pop(name, None) for name in ("objectTypeId", "object_type_id")] + [call.get("objectTypeId")]
+    object_type_id = next((each for each in types if each not in (None, "")), DEFAULT_OBJECT_TYPE)
+    relationship = {"relationship_attributes": traits.pop("relationshipAttributes", {})}
+    named, who = ("id", call.get("userId")) if call.get("userId") else ("anonymous_id", call.get("anonymousId"))
+    return {
+        "type": "object",
+        "action": "identify" if named == "id" else "identify_anonymous",
+        "identifiers": {"object_type_id": object_type_id, "object_id": call["groupId"]},
+        "attributes": traits,
+        "cio_relationships": [{"identifiers": {named: who}} | relationship],
+    }
+
+
+def _aliased(call: Call) -> Item | None:
+    return None  # for other destinations, such as Mixpanel; profiles are not merged
+
+
+_BECOMES: Final[Mapping[str, Callable[[Call], Item | None]]] = {
+    "identify": _identified,
+    "track": _tracked,
+    "page": _viewed("page"),
+    "screen": _viewed("screen"),
+    "group": _grouped,
+    "alias": _aliased,
+}
+_RENAMED: Final = {"createdAt": "created_at"}
+
+
+def seconds_of(timestamp: Any) -> float | None:
+    """Unix seconds of an ISO 8601 time; None of anything else. Without a zone it is UTC.
+
+    >>> seconds_of("1970-01-01T00:01:00.500Z"), seconds_of("60"), seconds_of(60)
+    (60.5, None, None)
+    """
+    if not isinstance(timestamp, str) or not _ISO(timestamp):
+        return None
+    try:
+        at = datetime.fromisoformat(timestamp)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except ValueError:
+        return None
+
+
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?", re.ASCII).fullmatch
