@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import structlog
@@ -235,6 +235,15 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
     for note in notes:
         say(note, err=True)
     say(f"{rows.height} rejected rows in {out}")
+
+
+@cli.command()
+@click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
+def schema(kind: Literal["job", "mapping"]) -> None:
+    """Print the JSON Schema of a job or a mapping, for editors; KIND is `job` or `mapping`."""
+    from etl.config.json_schema import text
+
+    say(text(kind).removesuffix("\n"))
 
 
 @cli.command()

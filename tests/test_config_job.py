@@ -136,6 +136,16 @@ def test_a_number_may_come_from_the_environment(read: Read) -> None:
     assert (job.destination.lanes, job.max_rejects) == (8, MaxRejects(rows=7))
 
 
+def test_true_false_and_any_number_may_come_from_the_environment(read: Read) -> None:
+    environ = {**KEYS, "YES": "true", "N": "7"}
+    job = read(WORKING.replace("csv: a.csv", "csv: a.csv, hive: '${YES}'") + "keep_snapshots: ${NO:-false}\n", environ)
+    assert (job.steps[0].source, job.keep_snapshots) == (CsvSource(("a.csv",), hive=True), False)
+    assert read(WORKING.replace("csv: a.csv", "delta: a, version: '${N}'"), environ).steps[0].source == DeltaSource(
+        "a", 7
+    )
+    assert said(read, WORKING + "keep_snapshots: ${NO:-no}\n") == ["j.yaml:6: keep_snapshots: must be true or false"]
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
@@ -146,6 +146,12 @@ def _true(raw: object) -> bool:
     raise wrong("must be true, or left out")
 
 
+def _payload(raw: object) -> object:
+    if isinstance(raw, (dict, str)):
+        return raw
+    raise wrong("must be keys with values, as `key: value`; of a segment, an identifier as text")
+
+
 def _topic(name: str) -> str:
     if name.isascii() and name.isdigit():
         return name
@@ -169,6 +175,8 @@ class ValueYaml(Section):
     """A column, alone or through functions; several columns, through a function that makes one value of them; SQL over
     the row's columns; or a constant."""
 
+    one_of = ("column", "columns", "expr", "value")
+    goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
     short_form = "a column's name"
 
     column: Name = OMITTED
@@ -188,7 +196,7 @@ class ValueYaml(Section):
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
-        if len(written & {"column", "columns", "expr", "value"}) != 1:
+        if len(written & {*cls.one_of}) != 1:
             yield "write one of column:, columns:, expr: and value:"
         elif {"value", "apply"} <= written:
             yield "apply: goes with a column; write the constant as it is to be sent"
@@ -216,6 +224,8 @@ class ValueYaml(Section):
 class IdentifiersYaml(Section):
     """Who: the kind is written, never guessed."""
 
+    one_of = KINDS
+
     id: ValueYaml = OMITTED
     email: ValueYaml = OMITTED
     phone: ValueYaml = OMITTED
@@ -237,6 +247,9 @@ def _object_type(raw: object) -> object:
 class ObjectYaml(Section):
     """Which object: by its type and id, or by the id that Customer.io gave it."""
 
+    one_of = ("id", "cio_object_id")
+    goes_with: ClassVar = {"type": ("id",), "id": ("type",)}
+
     type: Annotated[ValueYaml, BeforeValidator(_object_type)] = OMITTED
     id: ValueYaml = OMITTED
     cio_object_id: ValueYaml = OMITTED
@@ -257,13 +270,15 @@ Attributes = dict[str, ValueYaml]
 class RelationshipYaml(Section):
     """What a person or an object is tied to, and attributes of the tie."""
 
+    one_of = ("object", "person")
+
     object: ObjectYaml = OMITTED
     person: IdentifiersYaml = OMITTED
     attributes: Attributes = Field(default={})
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
-        if len(written & {"object", "person"}) != 1:
+        if len(written & {*cls.one_of}) != 1:
             yield "write object: for a person's tie, person: for an object's, one of the two"
 
     def to_relationship(self) -> Relationship:
@@ -295,8 +310,10 @@ class DeviceYaml(Section):
 class ExampleYaml(Section):
     """A row, and what becomes of it."""
 
+    one_of = (("payload", "pipelines"), "rejected", "skipped")
+
     row: dict[str, Any]
-    payload: dict[str, Any] | str = OMITTED
+    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload)] = OMITTED
     pipelines: dict[str, Any] = OMITTED
     rejected: Name = OMITTED
     skipped: Annotated[bool, PlainValidator(_true)] = OMITTED

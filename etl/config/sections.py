@@ -17,13 +17,16 @@ from etl.errors import Problem
 class Section(BaseModel):
     """A part of a job or a mapping.
 
-    `not_offered`: keys that a reader of the manual may try, and what to do instead. `short_form`: what a text stands
-    for, where one may stand for the section.
+    `not_offered`: keys that a reader of the manual may try, and what to do instead. `one_of`: keys of which one is
+    written, and not two; those in a tuple may stand together. `goes_with`: of a key, those of which one must be there,
+    too. `short_form`: what a text stands for, where one may stand for the section.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     not_offered: ClassVar[dict[str, str]] = {}
+    one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = ()
+    goes_with: ClassVar[dict[str, tuple[str, ...]]] = {}
     short_form: ClassVar[str] = ""
 
     @classmethod

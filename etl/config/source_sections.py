@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
@@ -43,6 +43,7 @@ KINDS: dict[str, frozenset[str]] = {
     "iceberg": frozenset({"snapshot", "storage"}),
     "sql": frozenset({"table", "query", "query_file", "parameters", "watermark", "key", "lag", "start"}),
 }
+_KEYS_OF_KINDS = sorted(frozenset().union(*KINDS.values()))
 OF_INCREMENTAL = frozenset({"key", "lag", "start"})
 
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
@@ -95,6 +96,13 @@ def as_list(raw: object) -> object:
     raise wrong("must be text, or a list of texts")
 
 
+def from_reference(raw: object) -> object:
+    """Text that a reference left where true, false or a whole number belongs, as that."""
+    if isinstance(raw, str) and re.fullmatch(r"\d{1,15}", raw, re.ASCII):
+        return int(raw)
+    return {"true": True, "false": False}.get(raw, raw) if isinstance(raw, str) else raw
+
+
 def _url(raw: object) -> SecretStr:
     if isinstance(raw, str) and _URL.match(raw):
         return SecretStr(raw)
@@ -109,6 +117,7 @@ def _table(raw: object) -> tuple[str, ...]:
 
 
 def _lag(raw: object) -> timedelta | int:
+    raw = from_reference(raw)
     if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
         return raw
     if isinstance(raw, str) and (found := _LAG.fullmatch(raw.strip())):
@@ -138,16 +147,23 @@ LocalPaths = Annotated[list[LocalPath], BeforeValidator(as_list), Field(min_leng
 SourcePath = Annotated[str, AfterValidator(_source_path)]
 SourcePaths = Annotated[list[SourcePath], BeforeValidator(as_list), Field(min_length=1)]
 Sign = Annotated[str, AfterValidator(_one_sign)]
+Flag = Annotated[bool, BeforeValidator(from_reference)]
+Count = Annotated[int, BeforeValidator(from_reference), Field(ge=0)]
 Names = Annotated[list[Text], BeforeValidator(as_list), Field(min_length=1)]
 
 
 class StorageYaml(Section):
     """How an object store is reached, where the environment does not say it."""
 
+    goes_with: ClassVar = {
+        "access_key_id": ("secret_access_key",),
+        "secret_access_key": ("access_key_id",),
+    }
+
     endpoint: Text = OMITTED
     region: Text = OMITTED
     profile: Text = OMITTED
-    anonymous: bool = False
+    anonymous: Flag = False
     access_key_id: SecretStr = OMITTED
     secret_access_key: SecretStr = OMITTED
 
@@ -176,6 +192,11 @@ class StorageYaml(Section):
 class SourceYaml(Section):
     """Where a step's rows come from."""
 
+    one_of = tuple(KINDS)
+    goes_with: ClassVar = {key: tuple(kind for kind in KINDS if key in KINDS[kind]) for key in _KEYS_OF_KINDS} | {
+        key: ("watermark",) for key in OF_INCREMENTAL
+    }
+
     csv: SourcePaths = OMITTED
     parquet: SourcePaths = OMITTED
     ndjson: SourcePaths = OMITTED
@@ -192,9 +213,9 @@ class SourceYaml(Section):
     null_values: Annotated[list[str], BeforeValidator(as_list)] = Field(default=[""])
     columns: Names = OMITTED
     sheet: Text = OMITTED
-    hive: bool = False
-    version: Annotated[int, Field(ge=0)] = OMITTED
-    snapshot: Annotated[int, Field(ge=0)] = OMITTED
+    hive: Flag = False
+    version: Count = OMITTED
+    snapshot: Count = OMITTED
     storage: StorageYaml = OMITTED
     table: Annotated[tuple[str, ...], PlainValidator(_table)] = OMITTED
     query: Text = OMITTED
