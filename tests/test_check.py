@@ -39,6 +39,7 @@ ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg
 A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"
 ONE_OUTCOME = "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
 EITHER = "write one of column:, columns:, expr: and value:"
+ONE_END = "write object: for a person's tie, person: for an object's, one of the two"
 ONLY_REFERENCES = (
     "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
 )
@@ -165,6 +166,35 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
             [
                 "m:5: examples[0]: attributes.a: column 'a': divide needs text or a number; the column is List(Int64)",
                 "m:6: examples[1].row.a: a list of values of several kinds, which no column can hold",
+            ],
+        ),
+        # sections of a tie, each with what its keys lack
+        (
+            "relationships:\n"
+            "  - {object: {type: 1, ids: a}, person: {id: b}}\n"
+            "  - {objct: {type: 1, id: a}}\n"
+            "  - {attributes: {role: 7}}\n"
+            "attributes:\n"
+            "  a: {columns: [b, c]}\n"
+            "  b: {columns: [b, b], apply: [concat, lowr]}\n",
+            [
+                "m:4: relationships[0].object.ids: unknown key; did you mean 'id'?",
+                f"m:4: relationships[0]: {ONE_END}",
+                "m:4: relationships[0].person: identify has ties to object: write object: instead",
+                "m:5: relationships[1].objct: unknown key; did you mean 'object'?",
+                f"m:6: relationships[2].attributes.role: {A_VALUE}",
+                f"m:6: relationships[2]: {ONE_END}",
+                "m:8: attributes.a: columns: needs apply: with what makes one value of them, as coalesce or "
+                "{concat: ' '}",
+                "m:9: attributes.b.apply[1]: no function 'lowr'; did you mean 'lower'?",
+            ],
+        ),
+        (
+            "examples: [{row: {id: a}, payload: 7}, {row: {id: a}, payload: a, rejected: item_too_large}]\n",
+            [
+                "m:3: examples[0].payload: must be keys with values, as `key: value`; "
+                "of a segment, an identifier as text",
+                f"m:3: examples[1]: {ONE_OUTCOME}",
             ],
         ),
         # a rule across keys beside a fault in one of them
