@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint kill-test bench bench-extract lock clean
+.PHONY: help demo test lint schemas kill-test bench bench-extract lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ lint: .venv/done ## ruff and mypy
 
 test: lint ## ruff, mypy and every test
 	$(BIN)/pytest
+
+schemas: .venv/done ## write anew what editors read of jobs and mappings
+	$(BIN)/cio-etl schema job > jobs/.schema.json
+	$(BIN)/cio-etl schema mapping > mappings/.schema.json
 
 kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 minutes)
 	$(BIN)/python -m tests.killing --kills 200

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import structlog
@@ -142,25 +142,23 @@ def validate(
 
 
 @cli.command()
-@click.argument("jobs", type=click.Path(path_type=Path), nargs=-1, required=True)
-def check(jobs: tuple[Path, ...]) -> None:
-    """Check job files, their mappings and the mappings' examples; no data is read, nothing is sent."""
-    from etl.config import load_job
-    from etl.rehearse import check_examples
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@JSON
+def check(files: tuple[Path, ...], as_json: bool) -> None:
+    """Check job files with their mappings, or mappings alone, and try examples; no data is read, nothing is sent."""
+    from etl.check import check_file
 
-    problems: list[Problem] = []
-    for path in jobs:
-        try:
-            loaded = load_job(path, secrets=False, sources=False)
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        mappings = {step.mapping.file: step.mapping for step in loaded.steps}
-        problems += [problem for mapping in mappings.values() for problem in check_examples(mapping)]
-        examples = sum(len(mapping.examples) for mapping in mappings.values())
-        say(f"{path}: {len(loaded.steps)} steps, {len(mappings)} mappings, {examples} examples")
+    problems: dict[Problem, None] = {}  # each once: jobs share mappings
+    for path in files:
+        checked = check_file(path)
+        problems |= dict.fromkeys(checked.problems)
+        if not checked.problems and not as_json:
+            say(f"{path}: {checked.holds}")
+    if as_json:
+        say(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
+        raise SystemExit(ConfigError.exit_code if problems else 0)
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(problems)
 
 
 @cli.command()
@@ -237,6 +235,15 @@ def rejects(run_id: str, out: Path, state: Path | None) -> None:
     for note in notes:
         say(note, err=True)
     say(f"{rows.height} rejected rows in {out}")
+
+
+@cli.command()
+@click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
+def schema(kind: Literal["job", "mapping"]) -> None:
+    """Print the JSON Schema of a job or a mapping, for editors; KIND is `job` or `mapping`."""
+    from etl.config.json_schema import text
+
+    say(text(kind).removesuffix("\n"))
 
 
 @cli.command()

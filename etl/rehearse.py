@@ -16,6 +16,7 @@ import polars as pl
 
 from etl.ahead import ahead
 from etl.audit import audits, found
+from etl.config.yaml_file import dotted
 from etl.errors import ConfigError, EtlError, Problem
 from etl.extract import open_source
 from etl.load import Packer, endpoint
@@ -24,7 +25,7 @@ from etl.record import places_of
 from etl.run import limited, prepare
 from etl.since import staging
 from etl.state import Left
-from etl.transform import compile_mapping, gather, unsayable
+from etl.transform import columns_of, compile_mapping, gather, unsayable
 
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
@@ -140,13 +141,34 @@ def _outcome(item: str | None, reason: str | None, field: str | None) -> dict[st
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
     """The examples of a mapping that do not come out as they say."""
     for number, example in enumerate(mapping.examples):
-        for api, expected in _expected(example).items():
-            try:
-                difference = _difference(example, expected, _try(mapping, example, api))
-            except EtlError as error:
-                difference = str(error)
-            if difference:
-                yield Problem(mapping.file, example.line, f"examples[{number}]", difference)
+        row_told = _fault_of_row(mapping, example)
+        told = [row_told] if row_told else [("", text) for text in _differences(mapping, example)]
+        for where, message in told:
+            yield Problem(mapping.file, example.line, f"examples[{number}]{where}", message)
+
+
+def _fault_of_row(mapping: Mapping, example: Example) -> tuple[str, str] | None:
+    """Where in an example's row what is wrong; None when the mapping can be tried on it."""
+    if missing := [name for name in columns_of(mapping) if name not in example.row]:
+        names = ", ".join(repr(name) for name in missing)
+        return ".row", f"has no {names}, which the mapping reads; add what is missing, null where there is no value"
+    for name, value in example.row.items():
+        try:
+            pl.DataFrame([{name: value}], strict=False)
+        except (TypeError, ValueError, pl.exceptions.PolarsError):
+            return f".{dotted(('row', name))}", "a list of values of several kinds, which no column can hold"
+    return None
+
+
+def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
+    for api, expected in _expected(example).items():
+        try:
+            difference = _difference(example, expected, _try(mapping, example, api))
+        except EtlError as error:
+            said = str(error).removeprefix(f"{mapping.file}: ")
+            difference = f"{said}; {error.remedy}" if error.remedy else said
+        if difference:
+            yield difference
 
 
 def _expected(example: Example) -> dict[Api, Any]:

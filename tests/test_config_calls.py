@@ -89,7 +89,7 @@ def test_a_file_that_is_not_utf_8_is_refused() -> None:
     [
         ("{file: countries.csv, key: code}", "'value' is missing, text"),
         ("{file: 's3://x/c.csv', key: code, value: name}", "'file' must be the path of a CSV file on this machine"),
-        ("{file: countries.csv, key: code, value: name, table: x}", "unknown argument 'table'; it takes 'file'"),
+        ("{file: countries.csv, key: code, value: name, table: x}", "unknown argument 'table'; did you mean 'value'?"),
         ("{file: countries.csv, key: code, value: name, separator: '||'}", "'separator' must be one ASCII character"),
         (
             "{file: countries.csv, key: code, value: name, default: x, optional: true}",

@@ -136,6 +136,16 @@ def test_a_number_may_come_from_the_environment(read: Read) -> None:
     assert (job.destination.lanes, job.max_rejects) == (8, MaxRejects(rows=7))
 
 
+def test_true_false_and_any_number_may_come_from_the_environment(read: Read) -> None:
+    environ = {**KEYS, "YES": "true", "N": "7"}
+    job = read(WORKING.replace("csv: a.csv", "csv: a.csv, hive: '${YES}'") + "keep_snapshots: ${NO:-false}\n", environ)
+    assert (job.steps[0].source, job.keep_snapshots) == (CsvSource(("a.csv",), hive=True), False)
+    assert read(WORKING.replace("csv: a.csv", "delta: a, version: '${N}'"), environ).steps[0].source == DeltaSource(
+        "a", 7
+    )
+    assert said(read, WORKING + "keep_snapshots: ${NO:-no}\n") == ["j.yaml:6: keep_snapshots: must be true or false"]
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -268,10 +278,16 @@ REFERENCE = "a reference inside a query would be read as SQL; give it under para
             "source.csv[0]: must be a path, or a URL of s3://, gs://, az:// or https://, as s3://lake/orders/*.parquet",
         ),
         ("parquet: a, sheet: b", "source: sheet: goes with excel: only; leave it out"),
-        ("sql: 'sqlite:///a.db', table: t, hive: true", "source: hive: goes with csv: only; leave it out"),
+        (
+            "sql: 'sqlite:///a.db', table: t, hive: true",
+            "source: hive: goes with csv:, parquet:, ndjson: only; leave it out",
+        ),
         ("csv: a, dialect: excell", "source.dialect: no dialect of that name; did you mean 'excel'?"),
         ("delta: a, version: -1", "source.version: must be at least 0"),
-        ("csv: 's3://b/a', storage: {access_key_id: AKIA}", f"source.storage.access_key_id: {A_SECRET}"),
+        (
+            "csv: 's3://b/a', storage: {access_key_id: AKIA, secret_access_key: '${KEY}'}",
+            f"source.storage.access_key_id: {A_SECRET}",
+        ),
         ("csv: 's3://b/a', storage: {access_key_id: '${KEY}'}", f"source.storage: {BOTH_KEYS}"),
         ("csv: 's3://b/a', storage: {anonymous: true, profile: p}", f"source.storage: {ONE_WAY}"),
         ("sql: warehouse, table: t", f"source.sql: {AN_ADDRESS}"),

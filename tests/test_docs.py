@@ -28,6 +28,7 @@ from etl.config.job_sections import DestinationYaml, JobYaml, StepYaml
 from etl.config.mapping import MappingYaml
 from etl.config.sections import Section
 from etl.config.source_sections import SourceYaml
+from etl.config.words import WORDS
 from etl.config.yaml_file import read_yaml
 from etl.extract.sql.dialects import DATABASES, Database
 from etl.load.destinations.track import judge
@@ -223,6 +224,8 @@ def test_every_key_of_the_yaml_is_explained_with_its_range_and_its_default(marke
     assert sorted(rows) == sorted(model.model_fields)
     for key, field in model.model_fields.items():
         words, default = rows[key]
+        plain = re.sub(r"\[([^\]]+)\]\(#[^)]*\)", r"\1", words)
+        assert WORDS[model.__name__].get(key) == plain, f"etl/config/words.py, {model.__name__}, {key!r}:\n{plain!r}"
         bounds = [getattr(bound, name, None) for bound in field.metadata for name in ("ge", "le")]
         assert [bound for bound in bounds if isinstance(bound, int) and f"{bound:,}" not in words] == [], key
         assert default == shown_default(field.default) or (shown_default(field.default) is None and default), key

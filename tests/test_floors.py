@@ -24,7 +24,7 @@ FLOORS = [
     {"record", "since"},
     {"run"},
     {"rehearse", "rejects", "status", "propose"},
-    {"doctor"},
+    {"check", "doctor"},
     {"cli", "demo"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -142,6 +142,14 @@ SHAPE = "a function is its name, or {name: argument}, or {name: {argument: value
         ({"replace": {"old": "", "new": "x"}}, "replace: 'old' must not be empty"),
         ({"split": ""}, "split: 'separator' must not be empty"),
         ({"cast": "int"}, "cast: 'to' must be one of text, integer, number, boolean"),
+        ({"timestamp": {"timezon": "UTC"}}, "timestamp: unknown argument 'timezon'; did you mean 'timezone'?"),
+        (
+            {"timestamp": {"zone": "UTC", "unit": "h", "ambiguous": 1}},
+            "timestamp: unknown argument 'zone'; did you mean 'timezone'?\n"
+            "timestamp: 'unit' must be one of auto, s, ms, us, ns\n"
+            "timestamp: 'ambiguous' must be one of earliest, latest, reject",
+        ),
+        ({"replace": {}}, "replace: 'old' is missing, text\nreplace: 'new' is missing, text"),
         ({"default": {"a": 1}}, "default: unknown argument 'a'; it takes 'to'"),
         ({"map": ["a"]}, "map: 'values' must be a mapping"),
         ({"map": {}}, "map: 'values' must not be empty"),

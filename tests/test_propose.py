@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl.cli import main
-from etl.config import load_job, load_mapping
+from etl.config import json_schema, load_job, load_mapping
 from etl.config.yaml_file import read_yaml
 from etl.errors import ConfigError, SourceError
 from etl.extract.parquet_files import open_parquet
@@ -450,6 +450,33 @@ def test_a_link_to_nowhere_counts_as_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"jobs/people.yaml: is there already"):
         written(proposal)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_both_files_name_their_schema_which_lies_beside_them() -> None:
+    proposal = of_csv({"id": ["1"], "e": ["a@b.co"]})
+    written(proposal)
+    for path, kind in ((proposal.job_file, "job"), (proposal.mapping_file, "mapping")):
+        assert path.read_text().startswith("# yaml-language-server: $schema=.schema.json\n# Proposed by")
+        assert json.loads((path.parent / ".schema.json").read_text())["title"] == f"cio-etl {kind}"
+
+
+def test_an_older_schema_is_renewed_and_a_file_of_somebody_else_is_not() -> None:
+    for folder in ("jobs", "mappings"):
+        Path(folder).mkdir()
+    Path("jobs/.schema.json").write_text(json_schema.text("job").replace('"api_key"', '"old"'))
+    Path("mappings/.schema.json").write_text('{"title": "ours"}')
+    written(of_csv({"id": ["1"], "e": ["a@b.co"]}))
+    assert Path("jobs/.schema.json").read_text() == json_schema.text("job")
+    assert Path("mappings/.schema.json").read_text() == '{"title": "ours"}'
+
+
+def test_a_schema_that_is_a_link_stays_as_it_is(tmp_path: Path) -> None:
+    Path("jobs").mkdir()
+    target = tmp_path / "elsewhere.json"
+    target.write_text("{}")
+    Path("jobs/.schema.json").symlink_to(target)
+    written(of_csv({"id": ["1"], "e": ["a@b.co"]}))
+    assert target.read_text() == "{}" and Path("jobs/.schema.json").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "a b", "a\nb", "x" * 101])

@@ -1,12 +1,13 @@
 """YAML in, a checked Job out: every fault of the job and its mappings at once, with file, line and what to do.
 
-`load_job` reads a job and its mappings, `load_mapping` one mapping. `canonical`, `digest` and `describe_change` say
-what a mapping means and what changed between two of them. The environment is read here and nowhere else.
+`load_job` reads a job and its mappings, `load_mapping` one mapping; `read_job` and `read_mapping` give what can be had
+beside what is wrong. `canonical`, `digest` and `describe_change` say what a mapping means and what changed between two
+of them. The environment is read here and nowhere else.
 """
 
 from etl.config.calls import require_secrets, stand_ins
-from etl.config.job import load_job
-from etl.config.mapping import load_mapping
+from etl.config.job import load_job, read_job
+from etl.config.mapping import load_mapping, read_mapping
 from etl.config.meaning import canonical, describe_change, digest
 from etl.config.source import load_source, source_section
 
@@ -17,6 +18,8 @@ __all__ = [
     "load_job",
     "load_mapping",
     "load_source",
+    "read_job",
+    "read_mapping",
     "require_secrets",
     "source_section",
     "stand_ins",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from etl.config import address
 from etl.config.calls import with_secrets
 from etl.config.job_sections import PLAIN_NAME, JobYaml
-from etl.config.mapping import read_mapping
+from etl.config.mapping import MappingYaml, read_mapping
 from etl.config.references import read_text, resolve, resolve_address, resolve_secret
-from etl.config.sections import in_order, validated
+from etl.config.sections import in_order, is_rather, unless_told, validated
 from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import Api, Job, Mapping
@@ -33,26 +33,41 @@ def load_job(
     one without the databases' addresses: they are not looked up, and come out empty or as written. Raises ConfigError
     with all that is wrong in the job and in its mappings.
     """
+    job, problems, _ = read_job(path, environ, secrets=secrets, sources=sources)
+    if job is None:
+        raise ConfigError(problems)
+    return job
+
+
+def read_job(
+    path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: bool = True, sources: bool = True
+) -> tuple[Job | None, list[Problem], list[Mapping]]:
+    """The job of a YAML file, or all that is wrong in it and its mappings; and those of the mappings that can be tried.
+
+    A mapping can be tried when at most its examples are wrong.
+    """
     document = read_yaml(path)
     if document.data is None:
-        raise ConfigError(in_order(document.problems))
+        return None, in_order(document.problems), []
+    if is_rather(document.data, MappingYaml, than=JobYaml):
+        told = "a mapping, and a job is wanted here: it has destination: and steps:, and names this file as a mapping:"
+        return None, [document.problem((), told)], []
     data, unresolved = _resolved(document.data, environ, secrets, sources)
     unresolved += _query_files(data)
     parsed, faults = validated(JobYaml, data)
-    faults = [*_unless_told(faults, unresolved), *unresolved, *_across(data, path)]
+    faults += _across(data, path)
+    faults = [*unless_told(faults, {loc for loc, _ in unresolved} | document.refused), *unresolved]
     mappings, missing = _mappings(document.data, data)
     problems = in_order([*document.problems, *(document.problem(loc, text) for loc, text in [*faults, *missing])])
     for _, of_mapping in mappings.values():
         problems += of_mapping
-    if parsed is None or problems:
-        raise ConfigError(problems)
     read = {name: mapping for name, (mapping, _) in mappings.items() if mapping is not None}
     if secrets:
         looked_up = {name: with_secrets(mapping, environ) for name, mapping in read.items()}
-        if problems := [problem for _, of_mapping in looked_up.values() for problem in of_mapping]:
-            raise ConfigError(problems)
+        problems += [problem for _, of_mapping in looked_up.values() for problem in of_mapping]
         read = {name: mapping for name, (mapping, _) in looked_up.items()}
-    return parsed.to_job(document, path, read)
+    job = None if parsed is None or problems else parsed.to_job(document, path, read)
+    return job, problems, list(read.values())
 
 
 Faults = list[tuple[Loc, str]]
@@ -108,12 +123,6 @@ def _query_files(data: dict[str, Any]) -> Faults:
             except ValueError as error:
                 faults.append((loc, str(error)))
     return faults
-
-
-def _unless_told(faults: Iterable[tuple[Loc, str]], told: Faults) -> Faults:
-    """Faults that are not only the echo of a reference without a value."""
-    places = {loc for loc, _ in told}
-    return [(loc, text) for loc, text in faults if not any(loc[:end] in places for end in range(len(loc) + 1))]
 
 
 def _mappings(

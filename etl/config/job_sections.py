@@ -12,19 +12,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Sec
 
 from etl.config import address
 from etl.config.sections import OMITTED, Section, wrong
-from etl.config.source_sections import LocalPath, LocalPaths, SourceYaml
+from etl.config.source_sections import Flag, LocalPath, LocalPaths, SourceYaml, from_reference
 from etl.config.yaml_file import Document
 from etl.model import NO_SECRET, Api, Destination, Job, Mapping, MaxRejects, Step
 
 MAX_REQUESTS_PER_SECOND = 1_000  # the highest rate that Customer.io publishes for any of its APIs
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-
-
-def _number(raw: object) -> object:
-    """Text that a reference left where a number belongs, as that number."""
-    if isinstance(raw, str) and re.fullmatch(r"\d{1,15}", raw, re.ASCII):
-        return int(raw)
-    return raw
 
 
 def _rate(raw: object) -> float | None:
@@ -63,12 +56,12 @@ def _max_rejects(raw: object) -> MaxRejects:
     if isinstance(raw, str) and (found := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", raw, re.ASCII)):
         if float(found[1]) <= 100:
             return MaxRejects(share=float(found[1]) / 100)
-    elif isinstance(rows := _number(raw), int) and not isinstance(rows, bool) and rows >= 0:
+    elif isinstance(rows := from_reference(raw), int) and not isinstance(rows, bool) and rows >= 0:
         return MaxRejects(rows=rows)
     raise wrong("must be a share, as 1%, or a whole number of rows")
 
 
-Whole = Annotated[int, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(from_reference)]
 
 
 class DestinationYaml(Section):
@@ -128,7 +121,7 @@ class JobYaml(Section):
     max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects)] = MaxRejects(share=0.01)
     state: Annotated[str, AfterValidator(_folder)] = ".etl"
     schedule: Annotated[str, Field(min_length=1)] = OMITTED
-    keep_snapshots: bool = False
+    keep_snapshots: Flag = False
 
     def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from etl.config.calls import completed
+from etl.config.job_sections import JobYaml
 from etl.config.meaning import digest
-from etl.config.sections import OMITTED, Section, did_you_mean, in_order, validated, wrong
+from etl.config.sections import (
+    OMITTED,
+    Section,
+    did_you_mean,
+    in_order,
+    is_rather,
+    unless_told,
+    validated,
+    wrong,
+)
 from etl.config.yaml_file import Document, Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import (
@@ -40,25 +51,46 @@ KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymou
 def load_mapping(path: Path) -> Mapping:
     """The mapping of a YAML file. Raises ConfigError with all that is wrong in it."""
     mapping, problems = read_mapping(path)
-    if mapping is None:
+    if mapping is None or problems:
         raise ConfigError(problems)
     return mapping
 
 
 def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, list[Problem]]:
-    """The mapping of a YAML file, or all that is wrong in it; also what the API has no place for, if it is known."""
+    """The mapping of a YAML file, and all that is wrong in it, also what the API has no place for, if it is known.
+
+    Both, where the mapping can be tried: nothing but examples is wrong with it, or that it does not fit the API.
+    """
     document = read_yaml(path)
     if document.data is None:
         return None, in_order(document.problems)
+    if is_rather(document.data, JobYaml, than=MappingYaml):
+        told = "a job, and a mapping is wanted here: it has operation: and identifiers:"
+        return None, [document.problem((), told)]
     parsed, faults = validated(MappingYaml, document.data)
     faults += [*_across(document.data), *_against_the_api(document.data)]
+    faults = unless_told(faults, document.refused)
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])
-    if parsed is None or problems:
+    if problems:
+        parsed = _without_broken_examples(document.data, problems)
+    if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document)
-    if api is not None and (unfit := [document.problem(_loc(path), text) for path, text in unsayable(mapping, api)]):
-        return None, in_order(unfit)
-    return replace(mapping, digest=digest(mapping)), []
+    unfit = [] if api is None else [document.problem(_loc(path), text) for path, text in unsayable(mapping, api)]
+    return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
+
+
+def _without_broken_examples(data: dict[str, Any], problems: Iterable[Problem]) -> MappingYaml | None:
+    """The mapping with an empty example in place of each that is wrong; None where anything else is wrong, too."""
+    broken = [found and int(found[1]) for found in (_OF_EXAMPLE.match(problem.path) for problem in problems)]
+    if not all(found is not None for found in broken):
+        return None
+    empty = {"row": {}, "skipped": True}
+    examples = [empty if place in broken else example for place, example in enumerate(data["examples"])]
+    return validated(MappingYaml, data | {"examples": examples})[0]
+
+
+_OF_EXAMPLE = re.compile(r"examples\[(\d+)\]")
 
 
 def _loc(path: str) -> Loc:
@@ -113,6 +145,12 @@ def _true(raw: object) -> bool:
     raise wrong("must be true, or left out")
 
 
+def _payload(raw: object) -> object:
+    if isinstance(raw, (dict, str)):
+        return raw
+    raise wrong("must be keys with values, as `key: value`; of a segment, an identifier as text")
+
+
 def _topic(name: str) -> str:
     if name.isascii() and name.isdigit():
         return name
@@ -129,9 +167,16 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], BeforeValidator(_as_list)]
 
 
+_MAKE_ONE = "columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}"
+
+
 class ValueYaml(Section):
     """A column, alone or through functions; several columns, through a function that makes one value of them; SQL over
     the row's columns; or a constant."""
+
+    one_of = ("column", "columns", "expr", "value")
+    goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
+    short_form = "a column's name"
 
     column: Name = OMITTED
     columns: Annotated[list[Name], Field(min_length=1)] = OMITTED
@@ -148,18 +193,22 @@ class ValueYaml(Section):
             return {"column": raw}
         raise wrong("a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}")
 
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if len(written & {*cls.one_of}) != 1:
+            yield "write one of column:, columns:, expr: and value:"
+        elif {"value", "apply"} <= written:
+            yield "apply: goes with a column; write the constant as it is to be sent"
+        elif "columns" in written and "apply" not in written:
+            yield _MAKE_ONE
+
     @model_validator(mode="after")
-    def _one_kind(self) -> ValueYaml:
-        written = self.model_fields_set
-        if len(written & {"column", "columns", "expr", "value"}) != 1:
-            raise wrong("write one of column:, columns:, expr: and value:")
-        if {"value", "apply"} <= written:
-            raise wrong("apply: goes with a column; write the constant as it is to be sent")
-        if "expr" in written:
+    def _fits_together(self) -> ValueYaml:
+        if self.expr:
             _call({"expr": self.expr})
-        if "columns" in written and not self.apply:
-            raise wrong("columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}")
-        if "columns" in written and len(set(self.columns)) < len(self.columns):
+        if self.columns and "apply" in self.model_fields_set and not self.apply:
+            raise wrong(_MAKE_ONE)
+        if self.columns and len(set(self.columns)) < len(self.columns):
             raise wrong("columns: has one twice; keep one")
         return self
 
@@ -173,6 +222,8 @@ class ValueYaml(Section):
 
 class IdentifiersYaml(Section):
     """Who: the kind is written, never guessed."""
+
+    one_of = KINDS
 
     id: ValueYaml = OMITTED
     email: ValueYaml = OMITTED
@@ -195,15 +246,17 @@ def _object_type(raw: object) -> object:
 class ObjectYaml(Section):
     """Which object: by its type and id, or by the id that Customer.io gave it."""
 
+    one_of = ("id", "cio_object_id")
+    goes_with: ClassVar = {"type": ("id",), "id": ("type",)}
+
     type: Annotated[ValueYaml, BeforeValidator(_object_type)] = OMITTED
     id: ValueYaml = OMITTED
     cio_object_id: ValueYaml = OMITTED
 
-    @model_validator(mode="after")
-    def _whole(self) -> ObjectYaml:
-        if self.model_fields_set not in ({"type", "id"}, {"cio_object_id"}):
-            raise wrong("write type: and id:, or cio_object_id: alone")
-        return self
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if written not in ({"type", "id"}, {"cio_object_id"}):
+            yield "write type: and id:, or cio_object_id: alone"
 
     def to_values(self) -> dict[str, Value]:
         parts = {name: getattr(self, name) for name in ("type", "id", "cio_object_id")}
@@ -216,15 +269,16 @@ Attributes = dict[str, ValueYaml]
 class RelationshipYaml(Section):
     """What a person or an object is tied to, and attributes of the tie."""
 
+    one_of = ("object", "person")
+
     object: ObjectYaml = OMITTED
     person: IdentifiersYaml = OMITTED
     attributes: Attributes = Field(default={})
 
-    @model_validator(mode="after")
-    def _one_end(self) -> RelationshipYaml:
-        if len(self.model_fields_set & {"object", "person"}) != 1:
-            raise wrong("write object: for a person's tie, person: for an object's, one of the two")
-        return self
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if len(written & {*cls.one_of}) != 1:
+            yield "write object: for a person's tie, person: for an object's, one of the two"
 
     def to_relationship(self) -> Relationship:
         attributes = {name: value.to_value() for name, value in self.attributes.items()}
@@ -255,21 +309,19 @@ class DeviceYaml(Section):
 class ExampleYaml(Section):
     """A row, and what becomes of it."""
 
+    one_of = (("payload", "pipelines"), "rejected", "skipped")
+
     row: dict[str, Any]
-    payload: dict[str, Any] | str = OMITTED
+    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload)] = OMITTED
     pipelines: dict[str, Any] = OMITTED
     rejected: Name = OMITTED
     skipped: Annotated[bool, PlainValidator(_true)] = OMITTED
 
-    @model_validator(mode="after")
-    def _one_outcome(self) -> ExampleYaml:
-        sent, others = (
-            {"payload", "pipelines"} & self.model_fields_set,
-            {"rejected", "skipped"} & self.model_fields_set,
-        )
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
-            raise wrong("an example has one outcome: payload: {…}, rejected: reason, or skipped: true")
-        return self
+            yield "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
 
 
 class MappingYaml(Section):
@@ -357,6 +409,10 @@ def _across(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
     seconds = _constant(data.get("timestamp"))
     if seconds is not None and not (isinstance(seconds, int) and not isinstance(seconds, bool)):
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"
+    for place, example in enumerate(examples if isinstance(examples := data.get("examples"), list) else []):
+        reason = example.get("rejected") if isinstance(example, dict) else None
+        if isinstance(reason, str) and reason and reason not in checks.REASONS:
+            yield ("examples", place, "rejected"), f"no such reason; {did_you_mean(reason, checks.REASONS)}"
     known = sorted(operation.reserved | (SEMANTIC_EVENTS if operation.has_event else set()))
     for place, name in enumerate(_list(data.get("allow_reserved"))):
         if name not in known:

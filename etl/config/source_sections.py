@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
@@ -42,6 +43,7 @@ KINDS: dict[str, frozenset[str]] = {
     "iceberg": frozenset({"snapshot", "storage"}),
     "sql": frozenset({"table", "query", "query_file", "parameters", "watermark", "key", "lag", "start"}),
 }
+_KEYS_OF_KINDS = sorted(frozenset().union(*KINDS.values()))
 OF_INCREMENTAL = frozenset({"key", "lag", "start"})
 
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
@@ -94,6 +96,13 @@ def as_list(raw: object) -> object:
     raise wrong("must be text, or a list of texts")
 
 
+def from_reference(raw: object) -> object:
+    """Text that a reference left where true, false or a whole number belongs, as that."""
+    if isinstance(raw, str) and re.fullmatch(r"\d{1,15}", raw, re.ASCII):
+        return int(raw)
+    return {"true": True, "false": False}.get(raw, raw) if isinstance(raw, str) else raw
+
+
 def _url(raw: object) -> SecretStr:
     if isinstance(raw, str) and _URL.match(raw):
         return SecretStr(raw)
@@ -108,6 +117,7 @@ def _table(raw: object) -> tuple[str, ...]:
 
 
 def _lag(raw: object) -> timedelta | int:
+    raw = from_reference(raw)
     if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
         return raw
     if isinstance(raw, str) and (found := _LAG.fullmatch(raw.strip())):
@@ -137,23 +147,33 @@ LocalPaths = Annotated[list[LocalPath], BeforeValidator(as_list), Field(min_leng
 SourcePath = Annotated[str, AfterValidator(_source_path)]
 SourcePaths = Annotated[list[SourcePath], BeforeValidator(as_list), Field(min_length=1)]
 Sign = Annotated[str, AfterValidator(_one_sign)]
+Flag = Annotated[bool, BeforeValidator(from_reference)]
+Count = Annotated[int, BeforeValidator(from_reference), Field(ge=0)]
 Names = Annotated[list[Text], BeforeValidator(as_list), Field(min_length=1)]
 
 
 class StorageYaml(Section):
     """How an object store is reached, where the environment does not say it."""
 
+    goes_with: ClassVar = {
+        "access_key_id": ("secret_access_key",),
+        "secret_access_key": ("access_key_id",),
+    }
+
     endpoint: Text = OMITTED
     region: Text = OMITTED
     profile: Text = OMITTED
-    anonymous: bool = False
+    anonymous: Flag = False
     access_key_id: SecretStr = OMITTED
     secret_access_key: SecretStr = OMITTED
 
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if len(written & {"access_key_id", "secret_access_key"}) == 1:
+            yield "access_key_id and secret_access_key go together"
+
     @model_validator(mode="after")
     def _fits_together(self) -> StorageYaml:
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise wrong("access_key_id and secret_access_key go together")
         if sum((self.anonymous, self.access_key_id is not None, self.profile is not None)) > 1:
             raise wrong("write one of anonymous, profile, and the two keys")
         return self
@@ -172,6 +192,11 @@ class StorageYaml(Section):
 class SourceYaml(Section):
     """Where a step's rows come from."""
 
+    one_of = tuple(KINDS)
+    goes_with: ClassVar = {key: tuple(kind for kind in KINDS if key in KINDS[kind]) for key in _KEYS_OF_KINDS} | {
+        key: ("watermark",) for key in OF_INCREMENTAL
+    }
+
     csv: SourcePaths = OMITTED
     parquet: SourcePaths = OMITTED
     ndjson: SourcePaths = OMITTED
@@ -188,9 +213,9 @@ class SourceYaml(Section):
     null_values: Annotated[list[str], BeforeValidator(as_list)] = Field(default=[""])
     columns: Names = OMITTED
     sheet: Text = OMITTED
-    hive: bool = False
-    version: Annotated[int, Field(ge=0)] = OMITTED
-    snapshot: Annotated[int, Field(ge=0)] = OMITTED
+    hive: Flag = False
+    version: Count = OMITTED
+    snapshot: Count = OMITTED
     storage: StorageYaml = OMITTED
     table: Annotated[tuple[str, ...], PlainValidator(_table)] = OMITTED
     query: Text = OMITTED
@@ -201,12 +226,19 @@ class SourceYaml(Section):
     lag: Annotated[timedelta | int, PlainValidator(_lag)] = OMITTED
     start: Annotated[MarkValue, PlainValidator(_start)] = OMITTED
 
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        yield from _of_kind(written)
+        if "sql" in written:
+            yield from _of_sql_keys(written)
+
     @model_validator(mode="after")
     def _fits_together(self) -> SourceYaml:
-        for fault in (*_of_kind(self.model_fields_set), *(_of_sql(self) if self.sql else ())):
-            raise wrong(fault)
+        faults = list(_of_query(self) if self.sql else ())
         if self.quote == self.separator:
-            raise wrong("separator and quote are the same sign")
+            faults.append("separator and quote are the same sign")
+        if faults:
+            raise wrong("\n".join(faults))
         return self
 
     def to_source(self) -> Source:
@@ -253,30 +285,35 @@ class SourceYaml(Section):
         return Incremental(self.watermark, tuple(self.key or ()), self.lag, self.start) if self.watermark else None
 
 
-def _of_kind(written: set[str]) -> Iterator[str]:
+def _of_kind(written: AbstractSet[str]) -> Iterator[str]:
     """What is wrong with a source of these keys, so far as keys alone can tell."""
     kinds = [kind for kind in KINDS if kind in written]
     if len(kinds) != 1:
         yield f"write one of {', '.join(f'{kind}:' for kind in KINDS)}"
-    for kind, keys in KINDS.items():
-        elsewhere = frozenset().union(*(KINDS[chosen] for chosen in kinds))
-        if kind not in kinds and (misplaced := sorted(written & (keys - elsewhere))):
-            yield f"{', '.join(misplaced)}: goes with {kind}: only; leave it out"
+    fitting = frozenset().union(*(KINDS[kind] for kind in kinds))
+    homes: dict[str, list[str]] = {}  # of each key that does not fit, the kinds that it goes with
+    for key in sorted(written - fitting - KINDS.keys()) if kinds else ():
+        kinds_of_key = [f"{kind}:" for kind, keys in KINDS.items() if key in keys]
+        homes.setdefault(", ".join(kinds_of_key), []).append(key)
+    for home, keys in homes.items():
+        yield f"{', '.join(keys)}: goes with {home} only; leave it out"
 
 
-def _of_sql(source: SourceYaml) -> Iterator[str]:
-    written = source.model_fields_set
-    asked = written & {"table", "query", "query_file"}
+def _of_sql_keys(written: AbstractSet[str]) -> Iterator[str]:
+    asked = written & {"table", "query", "query_file"}  # a query_file has its text beside it as a query by now
     if len(asked - {"query"} or asked) != 1 or ("query" in asked and "table" in asked):
         yield "write one of table:, query: and query_file:"
-    if not source.watermark and (lonely := sorted(written & OF_INCREMENTAL)):
+    if "watermark" not in written and (lonely := sorted(written & OF_INCREMENTAL)):
         yield f"{', '.join(lonely)}: goes with watermark:, which is missing"
+
+
+def _of_query(source: SourceYaml) -> Iterator[str]:
     used = set(PARAMETER.findall(source.query or ""))
     if source.watermark and source.query and "watermark" not in used:
         yield "the query must use :watermark, as in `where updated_at >= :watermark`"
     if "watermark" in used and not source.watermark:
         yield "the query uses :watermark; name the column with watermark:"
-    if source.watermark and source.query and "start" not in written:
+    if source.watermark and source.query and "start" not in source.model_fields_set:
         yield "start: is missing; the first run needs a value for :watermark, as 2024-01-01"
     if missing := sorted(used - {"watermark"} - source.parameters.keys()):
         yield f"the query has :{missing[0]}, which parameters: does not give; a colon that is none is written \\:"

@@ -38,12 +38,16 @@ Loc = tuple[str | int, ...]  # ("attributes", "plan", "apply", 0)
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's data, the 1-based line of each key and list item, and what was wrong. `data` None: not to be read."""
+    """A file's data, the 1-based line of each key and list item, and what was wrong. `data` None: not to be read.
+
+    `refused` are the places whose values were refused, and are None in the data.
+    """
 
     file: str
     data: dict[str, Any] | None
     lines: Mapping[Loc, int]
     problems: tuple[Problem, ...] = ()
+    refused: frozenset[Loc] = frozenset()
 
     def line(self, loc: Loc) -> int | None:
         """The line of a key or item; of the nearest one around it when it isn't there."""
@@ -73,7 +77,7 @@ def read_yaml(path: Path) -> Document:
     except _Unreadable as error:
         reading.problems.append(Problem(str(path), error.line, "", error.message))
         data = None
-    return Document(str(path), data, reading.lines, tuple(reading.problems))
+    return Document(str(path), data, reading.lines, tuple(reading.problems), frozenset(reading.refused))
 
 
 class _Unreadable(Exception):
@@ -106,6 +110,7 @@ class _Reading:
         self.file = file
         self.lines: dict[Loc, int] = {}
         self.problems: list[Problem] = []
+        self.refused: set[Loc] = set()
         self.values = 0
 
     def document(self, text: str) -> dict[str, Any] | None:
@@ -132,6 +137,7 @@ class _Reading:
         if len(loc) >= MAX_DEPTH:
             raise _Unreadable(f"nested deeper than {MAX_DEPTH} levels", _line(event))
         if isinstance(event, AliasEvent):
+            self.refused.add(loc)
             return self.refuse(event, loc, "an alias (*); write the value out")
         if event.anchor is not None:
             self.refuse(event, loc, "an anchor (&); leave it out and write values out where they are needed")
@@ -180,6 +186,7 @@ class _Reading:
         try:
             return _plain(text)
         except ValueError as error:
+            self.refused.add(loc)
             return self.refuse(event, loc, str(error))
 
     def checked(self, event: Any, loc: Loc) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from etl.config import json_schema
 from etl.config.job_sections import PLAIN_NAME
 from etl.errors import ConfigError, Problem, SourceError
 from etl.model import Snapshot
@@ -78,7 +79,10 @@ def propose(snapshot: Snapshot, source: Mapping[str, Any], name: str, folder: Pa
 
 
 def written(proposal: Proposal) -> None:
-    """Writes the two files; neither is ever written over. Raises ConfigError when one is there already."""
+    """Writes the two files, neither ever written over, and beside each the schema that its editor reads.
+
+    Raises ConfigError when one is there already.
+    """
     files = {proposal.job_file: proposal.job, proposal.mapping_file: proposal.mapping}
     there = [path for path in files if os.path.lexists(path)]
     if there:
@@ -88,6 +92,8 @@ def written(proposal: Proposal) -> None:
         for path, text in files.items():
             _make(path, text)
             made.append(path)
+        _make_schema(proposal.job_file.parent / json_schema.FILE, "job")
+        _make_schema(proposal.mapping_file.parent / json_schema.FILE, "mapping")
     except ConfigError:
         for path in made:
             path.unlink(missing_ok=True)
@@ -108,6 +114,18 @@ def _make(path: Path, text: str) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ConfigError([_failed(path, error)]) from None
+
+
+def _make_schema(path: Path, kind: json_schema.Kind) -> None:
+    """Writes the schema, over an older one of ours too; a file of somebody else stays as it is."""
+    try:
+        if os.path.lexists(path):
+            if path.is_symlink() or not json_schema.is_ours(path.read_text(encoding="utf-8", errors="replace")):
+                return
+            path.unlink()
+    except OSError as error:
+        raise ConfigError([_failed(path, error)]) from None
+    _make(path, json_schema.text(kind))
 
 
 def _failed(path: Path, error: OSError) -> Problem:

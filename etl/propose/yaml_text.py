@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from etl.config.json_schema import MODELINE
 from etl.propose.plan import Attribute, Plan
 from etl.propose.readings import Reading
 
@@ -76,7 +77,7 @@ def _noted(line: str, note: str, indent: str = "") -> list[str]:
 
 def mapping_text(plan: Plan, about: str, job_file: str) -> str:
     """The mapping file. `about` says of which rows and from where."""
-    lines = comment(f"Proposed by `cio-etl init` from {about}.")
+    lines = [MODELINE, *comment(f"Proposed by `cio-etl init` from {about}.")]
     lines += ["# Read it through, change it, and try it:"]
     lines += [f"#   cio-etl {command} {printable(job_file)}" for command in ("check", "preview", "validate")]
     lines += _overview(plan)
@@ -175,6 +176,7 @@ def _note(reading: Reading) -> str:
 def job_text(source: Mapping[str, Any], step: str, mapping_file: str, notes: Sequence[str]) -> str:
     """The job file: one step from the source through the mapping."""
     lines = [
+        MODELINE,
         "# Proposed by `cio-etl init`. Nothing is sent before `cio-etl run`.",
         "destination:",
         "  region: us                        # or eu, or auto, which asks where the credentials belong",

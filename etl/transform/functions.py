@@ -9,7 +9,7 @@ A function with `evidence` must know the whole column first: `queries` over ever
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -67,7 +67,7 @@ def group_of(function: Function) -> str:
 def parse_call(raw: object) -> Call:
     """A call from an entry of an `apply` list: `trim`, `{divide: 100}` or `{round: {digits: 2}}`.
 
-    Raises ValueError saying what is wrong and what would be right; the message quotes the YAML, never data.
+    Raises ValueError saying what is wrong and what would be right, a line for each; it quotes the YAML, never data.
     """
     name, given = _named(raw)
     function = FUNCTIONS.get(name)
@@ -76,15 +76,8 @@ def parse_call(raw: object) -> Call:
         advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FUNCTIONS)}"
         raise ValueError(f"no function {name!r}; {advice}")
     arguments = _arguments(function, given)
-    for argument, value in arguments.items():
-        parameter = function.parameters.get(argument)
-        if parameter is None:
-            raise ValueError(f"{name}: unknown argument {argument!r}; {_takes(function)}")
-        if not parameter.accepts(value):
-            raise ValueError(f"{name}: {argument!r} must be {parameter.kind}")
-    for parameter in function.parameters.values():
-        if parameter.required and parameter.name not in arguments:
-            raise ValueError(f"{name}: {parameter.name!r} is missing, {parameter.kind}")
+    if faults := list(_faults(function, arguments)):
+        raise ValueError("\n".join(f"{name}: {fault}" for fault in faults))
     if function.check is not None:
         try:
             function.check(**arguments)
@@ -161,6 +154,21 @@ def _arguments(function: Function, given: object) -> dict[str, Any]:
             raise ValueError(f"{function.name}: with other arguments, put the mapping under `{shorthand.name}:`")
         return {shorthand.name: given}
     return {str(name): value for name, value in given.items()}
+
+
+def _faults(function: Function, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the arguments one by one. With an unknown one, none is missed: it may have been meant."""
+    for argument, value in arguments.items():
+        parameter = function.parameters.get(argument)
+        if parameter is None:
+            near = difflib.get_close_matches(argument, function.parameters, n=1)
+            yield f"unknown argument {argument!r}; {f'did you mean {near[0]!r}?' if near else _takes(function)}"
+        elif not parameter.accepts(value):
+            yield f"{argument!r} must be {parameter.kind}"
+    if arguments.keys() <= function.parameters.keys():
+        for parameter in function.parameters.values():
+            if parameter.required and parameter.name not in arguments:
+                yield f"{parameter.name!r} is missing, {parameter.kind}"
 
 
 def _takes(function: Function) -> str:
