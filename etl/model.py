@@ -111,6 +111,7 @@ class Mapping:
     event: Value | None = None
     timestamp: Value | None = None
     event_key: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()  # columns; of a person's rows the last by them is sent, the others are skipped
     nulls: Literal["omit", "clear"] = "omit"
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose

@@ -10,43 +10,29 @@ To add one: a file of this room with a class that has `see` and `findings`, its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
 
+from etl.audit.found import FIRST, Audit, Found
+from etl.audit.repeated import Repeated
 from etl.model import Destination, Finding, Step
-from etl.transform import Compiled, Mapped
+from etl.transform import Compiled
 
-FIRST = 3  # positions that a finding names
+__all__ = ["FINDINGS", "FIRST", "Audit", "Found", "audits", "found", "warnings"]
 
 # Every code, and what to do about it.
-FINDINGS: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding whose rows are still positions, the first few of them, in order."""
-
-    code: str
-    severity: Literal["warning", "notice"]
-    field: str | None
-    rows: int
-    words: str
-    first: tuple[int, ...] = ()
-
-
-class Audit(Protocol):
-    """One question about a step's rows."""
-
-    def see(self, mapped: Mapped) -> None:
-        """Looks at a frame; frames come in order of position."""
-
-    def findings(self) -> Iterable[Found]:
-        """What there is to say, when all frames have been seen."""
+FINDINGS: dict[str, str] = {
+    "superseded": "nothing: the newest row of each person is sent",
+    "event_repeated": "nothing: each event is sent once; look at the export if it should hold each row once",
+}
 
 
 def audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
     """All audits that have something to ask about this step, each new; `now_s` is the time, in Unix seconds."""
+    return [Repeated(compiled.repeats), *warnings(step, compiled, destination, now_s)]
+
+
+def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
+    """Those of them that a run asks before its first request. They are shown who, the item's time, and dates only."""
     return []
 
 
