@@ -171,8 +171,8 @@ def test_the_last_wins_whatever_the_frames_and_counts_add_up(
     for n, (person, at) in enumerate(versions):
         newest[person] = max(newest.get(person, (False, 0, -1)), (at is not None, at or 0, n))
     winners = {n for *_, n in newest.values()}
-    people, at = [person for person, _ in versions], [at for _, at in versions]
-    frame = rows({"id": people, "at": pl.Series(at, dtype=pl.Int64), "n": range(len(versions))})
+    people, times = [person for person, _ in versions], [time for _, time in versions]
+    frame = rows({"id": people, "at": pl.Series(times, dtype=pl.Int64), "n": range(len(versions))})
     deciding = repeats.LastWins(frame.height)
     for part in frame.iter_slices(compare_at):  # the same, compared a few at a time
         deciding.take(part.select("_position", pl.col("id").alias("identifiers.id"), pl.col("at").alias("order.0")))

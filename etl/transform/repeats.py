@@ -95,8 +95,9 @@ def hashes(keys: pl.DataFrame) -> Hashes:
 def twice(hashes: Hashes) -> Hashes:
     """The hashes that occur more than once, each once, in order. Sorts the array in place."""
     hashes.sort()
-    again = hashes[1:][hashes[1:] == hashes[:-1]]
-    return again[np.concatenate(([True], again[1:] != again[:-1]))] if len(again) else again
+    again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
+    several = np.equal(again[1:], again[:-1])  # a hash that occurs three times comes twice
+    return np.delete(again, np.flatnonzero(several))
 
 
 def among(hashes: Hashes, repeated: Hashes) -> npt.NDArray[np.bool_]:
