@@ -12,23 +12,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from etl.audit.found import FIRST, Audit, Found
+from etl.audit.found import FIRST, Audit, Beside, Found
+from etl.audit.identity import Identity
+from etl.audit.kinds import Kinds, Subscriptions
+from etl.audit.limits import Limits
+from etl.audit.names import Names
 from etl.audit.repeated import Repeated
-from etl.model import Destination, Finding, Step
+from etl.audit.totals import forecast
+from etl.model import Column, Columns, Destination, Finding, Step
 from etl.transform import Compiled
+from etl.transform.operations import OPERATIONS
 
-__all__ = ["FINDINGS", "FIRST", "Audit", "Found", "audits", "found", "warnings"]
+__all__ = ["FINDINGS", "FIRST", "Audit", "Beside", "Found", "audits", "forecast", "found", "warnings"]
 
 # Every code, and what to do about it.
 FINDINGS: dict[str, str] = {
+    "email_shared": "mend the addresses, or merge the people; Customer.io drops such changes, and only its log says so",
+    "email_case_twins": "nothing; `lower` makes them alike",
+    "id_case_twins": "let functions make them alike, as `trim` and `lower`, if they are one person",
+    "id_zero_twins": "find out where zeros were lost, if they are one person: a spreadsheet, or a column of numbers",
+    "id_is_email": "write identifiers: {email: …}, if the column holds addresses",
+    "id_is_cio_id": "write identifiers: {cio_id: …}, if they are Customer.io's own; else give them other ids",
+    "person_repeated": "write order_by: updated_at in the mapping, if only the newest row is to be sent",
     "superseded": "nothing: the newest row of each person is sent",
     "event_repeated": "nothing: each event is sent once; look at the export if it should hold each row once",
+    "names_collide": "give them one name",
+    "keys_collide": "give them one name, where the values are made",
+    "columns_collide": "look whether the mapping reads the column that is meant",
+    "name_is_customer_io_s": "give the attribute another name, unless you mean Customer.io's",
+    "attributes_too_many": "leave some out; what is over the limit is refused",
+    "value_near_limit": "nothing yet; a value over the limit is rejected",
+    "item_near_limit": "nothing yet; an item over the limit is rejected",
+    "value_cut": "find out whether a database or a tool has cut these texts",
+    "kinds_mixed": "make them one kind: a segment of numbers does not find text",
+    "numbers_mixed": "write null_values, or `map`, for what stands for nothing, and `cast` to send numbers",
+    "column_changed": "mend the source, or run with --accept-drift to take it as it is now",
+    "columns_appeared": "nothing, unless the mapping should read them",
+    "unsubscribed_unclear": "write `map`, to make true and false of them: such people would get mail",
 }
 
 
-def audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
+_ALONE = Beside()
+
+
+def audits(
+    step: Step, compiled: Compiled, destination: Destination, now_s: float, beside: Beside = _ALONE
+) -> list[Audit]:
     """All audits that have something to ask about this step, each new; `now_s` is the time, in Unix seconds."""
-    return [Repeated(compiled.repeats), *warnings(step, compiled, destination, now_s)]
+    mapping = step.mapping
+    asking: list[Audit] = [Repeated(compiled.repeats), Identity(mapping), Limits(mapping)]
+    asking += [Kinds(mapping, compiled, beside), Names(step, compiled, beside)]
+    if (
+        isinstance(mapping.attributes.get("unsubscribed"), (Column, Columns))
+        and not OPERATIONS[mapping.operation].has_event
+    ):
+        asking.append(Subscriptions())
+    return [*asking, *warnings(step, compiled, destination, now_s)]
 
 
 def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:

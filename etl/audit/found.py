@@ -1,11 +1,14 @@
-"""What an audit is, and what it says."""
+"""What an audit is, what it says, and what it may look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import polars as pl
+
+from etl.model import POSITION, Step
 from etl.transform import Mapped
 
 FIRST = 3  # positions that a finding names
@@ -31,3 +34,27 @@ class Audit(Protocol):
 
     def findings(self) -> Iterable[Found]:
         """What there is to say, when all frames have been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known of a step beside its rows."""
+
+    steps: tuple[Step, ...] = ()  # of the job, this one among them
+    columns: tuple[str, ...] = ()  # of the source, those that the mapping does not read too
+    kinds_before: Mapping[str, str] = field(default_factory=dict)  # of columns, in the last finished run
+    kinds: Mapping[str, str] = field(default_factory=dict)  # and now
+
+
+def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
+    """POSITION and these values of the rows that would be sent."""
+    values, items = mapped.values.select(POSITION, *targets), mapped.items
+    if items["item"].null_count() == 0:
+        return values
+    positions = items.filter(pl.col("item").is_not_null())["position"]
+    return values.filter(pl.col(POSITION).is_in(positions.implode()))
+
+
+def firsts(before: Sequence[int], positions: pl.Series) -> tuple[int, ...]:
+    """The first few positions that have come up, these after those."""
+    return (*before, *positions.head(FIRST - len(before)).to_list())
