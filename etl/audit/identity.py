@@ -100,7 +100,7 @@ class Identity:
         there = pl.Series(np.isin(groups["key"].to_numpy(), self.people.keys()))
         several = groups.filter(there | (groups["ofs"] > 1))
         if several.height:
-            ids = int(several["ofs"].sum())
+            ids = int(several["ofs"].sum()) + int(there.sum())
             yield Found(code, "warning", _ID, ids * every, f"{_about(ids, every)} {words}", _first(several))
 
 
