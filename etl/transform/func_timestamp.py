@@ -10,7 +10,7 @@ import polars as pl
 from etl.model import Call
 from etl.transform import timestamps
 from etl.transform.func_define import Gathering, function
-from etl.transform.timestamps import Evidence, Unit, Zone
+from etl.transform.timestamps import Evidence, Serial, Unit, Zone
 
 _UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
@@ -36,8 +36,8 @@ def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Exp
     return {}
 
 
-def _said(call: Call) -> Unit | None:
-    unit: Unit | Literal["auto"] = call.arguments.get("unit", "auto")
+def _said(call: Call) -> Unit | Serial | None:
+    unit: Unit | Serial | Literal["auto"] = call.arguments.get("unit", "auto")
     return None if unit == "auto" else unit
 
 
@@ -94,7 +94,7 @@ def _unit(sizes: set[int], largest: int, alone: bool) -> Unit | None:
     if alone:
         raise ValueError(
             "timestamp: as counts since 1970 the numbers are all before 1980; put `unit:` (s, ms, us, ns) if they are "
-            'counts, or `format:` if they are dates in digits ("%Y%m%d")'
+            'counts, `unit: excel` if they are Excel\'s days, or `format:` if they are dates in digits ("%Y%m%d")'
         )
     return None
 
@@ -132,7 +132,7 @@ def timestamp(
     *,
     timezone: str | None = None,
     format: str | list[str] | None = None,
-    unit: Literal["auto", "s", "ms", "us", "ns"] = "auto",
+    unit: Literal["auto", "s", "ms", "us", "ns", "excel", "excel1904"] = "auto",
     ambiguous: Literal["earliest", "latest", "reject"] = "reject",
     nonexistent: Literal["reject", "shift_forward"] = "reject",
     evidence: Evidence | None = None,
@@ -146,13 +146,15 @@ def timestamp(
     - `ambiguous`: the hour that the clock showed twice. `nonexistent`: the hour that it left out; `shift_forward` reads
       02:30 as 03:30.
     - `unit` of numbers, counts since 1970; `auto` tells it from the sizes of the whole column's numbers, and asks
-      for it when they are of two sizes or all too small.
+      for it when they are of two sizes or all too small. `excel` are a spreadsheet's days, as it shows 45361.375 where
+      it should show 2024-03-10 09:00: local times, whose zone `timezone` says; `excel1904` those of old Macs.
 
     >>> "2024-03-10T09:00:00Z" | timestamp -> 1710061200
     >>> "2024-03-10 09:00" | {timestamp: {timezone: Europe/Paris}} -> 1710057600
     >>> "1969-12-31T23:59:59.5+00:00" | timestamp -> -1
     >>> 1710061200123 | timestamp -> 1710061200
     >>> "1710061200.9" | timestamp -> 1710061200
+    >>> 45361.375 | {timestamp: {unit: excel}} -> 1710061200
     >>> 20240310 | {timestamp: {format: "%Y%m%d"}} -> 1710028800
     >>> "10/03/2024 21:00" | {timestamp: {format: "%d/%m/%Y %H:%M"}} -> 1710104400
     >>> "10/03/2024" | timestamp -> rejected
@@ -168,7 +170,7 @@ def timestamp(
         return _in_formats(value, dtype, format, zone)
     if isinstance(dtype, pl.Date | pl.Datetime):
         return timestamps.from_typed(value, dtype, zone)
-    from_number = timestamps.from_number(timestamps.whole(value, dtype), said)
+    from_number = timestamps.from_number(value, dtype, said, zone)
     if not isinstance(dtype, pl.String):
         return from_number
     from_iso = timestamps.from_iso(value, zone, known)
