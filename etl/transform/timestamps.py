@@ -22,7 +22,7 @@ Serial = Literal["excel", "excel1904"]  # days, as spreadsheets count them from 
 # then 'Z', 'UTC' or an offset. Ranges are checked here, days of the month by the calendar. ":60" is read as POSIX
 # reads it, as the first second of the next minute.
 ISO = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::(?:[0-5][0-9]|60)(?:[.,][0-9]+)?)?"
     r"(?: ?(?:Z|UTC|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
 )
