@@ -28,6 +28,7 @@ What the straight line uses of its own:
     signals.py      the first signal drains, the second stops
     resume.py       which run to go on with, or what has changed since it began
     since.py        where a step's source begins in this run, and whether its columns are what they were
+    survey.py       what must be known of all rows before the first is sent: repeated keys, and what warns
     record.py       what is written down of a run and its steps, however they end
 
 Beside the straight line, and the door:

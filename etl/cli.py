@@ -10,11 +10,12 @@ import os
 import shlex
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import structlog
@@ -24,6 +25,9 @@ from rich.console import Console
 from etl.errors import ConfigError, CredentialsRefused, EtlError, Problem
 from etl.model import Job, Report
 from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
+
+if TYPE_CHECKING:
+    from etl.transform.timestamps import Serial, Unit
 
 EXIT_CODES = """\b
 Exit codes:
@@ -46,6 +50,15 @@ WATERMARK = click.option(
     "--watermark", metavar="VALUE", help="Read from this value on, instead of the last run's mark."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+SOURCE = click.argument("source")
+TABLE = click.option(
+    "--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table."
+)
+QUERY_FILE = click.option(
+    "--query-file", metavar="FILE", help="SOURCE is a database's address; read what this query gives."
+)
+SHEET = click.option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")
+UNITS = ("s", "ms", "us", "ns", "excel", "excel1904")
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -247,21 +260,69 @@ def schema(kind: Literal["job", "mapping"]) -> None:
 
 
 @cli.command()
-@click.argument("source")
-@click.option("--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table.")
-@click.option("--query-file", metavar="FILE", help="SOURCE is a database's address; read what this query gives.")
-@click.option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")
+@SOURCE
+@TABLE
+@QUERY_FILE
+@SHEET
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="Only this column; may be given again.")
+@click.option("--day-first", is_flag=True, help="Where the dates do not say it: 02/03/2024 is of March.")
+@click.option("--month-first", is_flag=True, help="Where the dates do not say it: 02/03/2024 is of February.")
+@click.option("--timezone", metavar="ZONE", help="Where the clock hung whose times have no offset, as Europe/Paris.")
+@click.option("--unit", type=click.Choice(UNITS), help="What the numbers count, where their size does not say it:")
+@click.option("--reveal", is_flag=True, help="Show the values of the rows that are named.")
+@JSON
+def inspect(
+    source: str,
+    table: str | None,
+    query_file: str | None,
+    sheet: str | None,
+    columns: tuple[str, ...],
+    day_first: bool,
+    month_first: bool,
+    timezone: str | None,
+    unit: Unit | Serial | None,
+    reveal: bool,
+    as_json: bool,
+) -> None:
+    """Say how each column of SOURCE writes its dates, by all of its rows, and what of a mapping reads them."""
+    from etl.config import load_source
+    from etl.extract import open_source
+    from etl.propose.dates.decide import Told
+    from etl.propose.dates.inspection import inspect as look
+    from etl.propose.dates.show import show
+    from etl.sources import Staging
+    from etl.transform.timestamps import is_zone
+
+    if day_first and month_first:
+        raise click.UsageError("--day-first and --month-first say the opposite; give one of the two")
+    if timezone is not None and not is_zone(timezone):
+        raise click.UsageError(f"no time zone {timezone!r}; use a name such as Europe/Paris or UTC")
+    told = Told("day first" if day_first else "month first" if month_first else None, timezone, unit)
+    section = _section_of(source, table, query_file, sheet)
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000)
+        if unknown := [name for name in columns if name not in snapshot.schema]:
+            has = ", ".join(repr(name) for name in snapshot.schema)
+            raise click.UsageError(f"{source} has no column {unknown[0]!r}; it has {has}")
+        inspection = look(snapshot, int(time.time()), told, columns, reveal)
+        show(inspection, table or query_file or source, as_json, reveal)
+    raise SystemExit(inspection.exit_code)
+
+
+@cli.command()
+@SOURCE
+@TABLE
+@QUERY_FILE
+@SHEET
 @click.option("--name", help="The job's name. [default: the file's or table's]")
 def init(source: str, table: str | None, query_file: str | None, sheet: str | None, name: str | None) -> None:
     """Propose a job and a mapping for SOURCE, a file or a database, with the evidence in comments."""
-    from etl.config import load_source, source_section
+    from etl.config import load_source
     from etl.extract import open_source
-    from etl.propose import csv_settings, name_from, propose, written
+    from etl.propose import name_from, propose, written
     from etl.sources import Staging
 
-    section = source_section(source, table=table, query_file=query_file, sheet=sheet)
-    if section.keys() == {"csv"} and (files := [source] if Path(source).is_file() else sorted(glob.glob(source))):
-        section |= csv_settings(Path(files[0]))
+    section = _section_of(source, table, query_file, sheet)
     subject = table or Path(query_file or source.partition("?")[0]).name.partition(".")[0]
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = open_source(load_source(section), Staging(Path(stage), rows=PROPOSAL_ROWS))
@@ -319,6 +380,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("run the same command again to go on, and please report this line", err=True)
         return 1
     return 0
+
+
+def _section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
+    """The `source:` section of what a command line names; of a CSV file with its separator and encoding."""
+    from etl.config import source_section
+    from etl.propose import csv_settings
+
+    section = source_section(source, table=table, query_file=query_file, sheet=sheet)
+    if section.keys() == {"csv"} and (files := [source] if Path(source).is_file() else sorted(glob.glob(source))):
+        section |= csv_settings(Path(files[0]))
+    return section
 
 
 def _since(full_refresh: bool, watermark: str | None) -> str | None:

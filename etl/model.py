@@ -111,6 +111,7 @@ class Mapping:
     event: Value | None = None
     timestamp: Value | None = None
     event_key: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = ()  # columns; of a person's rows the last by them is sent, the others are skipped
     nulls: Literal["omit", "clear"] = "omit"
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
@@ -401,6 +402,25 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run over these rows would come to, and how long it would take at the job's own settings.
+
+    `seconds` is the longer of two times: all requests at `requests_per_second`, and the fullest lane's one after the
+    other, each answered after `latency_s`. Waits that Customer.io asks for come on top.
+    """
+
+    people: int  # distinct identifiers of the rows that would be sent; of objects, the objects
+    people_exact: bool  # False: reckoned from a part of them, to within 1 %
+    events: int  # rows that would be sent as events
+    requests: int
+    bytes: int
+    seconds: float
+    requests_per_second: float | None  # None: unlimited
+    lanes: int
+    latency_s: float  # of one request; assumed, not measured
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """What became of a step's rows: rows_read = accepted + rejected + skipped, or the step is not finished."""
 
@@ -418,6 +438,7 @@ class StepReport:
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
+    forecast: Forecast | None = None  # of validate; a run has no need of one
 
     @property
     def rows_per_second(self) -> float:

@@ -14,7 +14,7 @@ import structlog
 from etl import state
 from etl.errors import EtlError, TooManyRejects
 from etl.load import Pace
-from etl.model import Destination, Job, LaneMark, Reject, RejectCount, Report, Snapshot
+from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
 from etl.report import Progress, write_report
 from etl.resume import Options
 from etl.signals import Signals
@@ -126,6 +126,14 @@ def left(line: Line, record: StepRecord, snapshot: Snapshot, leaves: Left) -> It
             rejects=rejects,
             left=leaves,
         )
+
+
+def note_findings(line: Line, record: StepRecord, findings: Sequence[Finding]) -> None:
+    """Notes what was found out about the step's rows, and says what is a warning: nothing has been sent yet."""
+    line.store.note_findings(line.run.run_id, record.number, findings)
+    for finding in findings:
+        if finding.severity == "warning":
+            log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)
 
 
 def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list[RejectCount]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import UTC, datetime
@@ -15,17 +16,31 @@ import numpy as np
 import polars as pl
 
 from etl.ahead import ahead
-from etl.audit import audits, found
+from etl.audit import Beside, audits, forecast, found
 from etl.config.yaml_file import dotted
 from etl.errors import ConfigError, EtlError, Problem
 from etl.extract import open_source
 from etl.load import Packer, endpoint
-from etl.model import FAULT, POSITION, Api, Example, Job, Mapping, RejectCount, Report, Snapshot, Step, StepReport
+from etl.model import (
+    FAULT,
+    POSITION,
+    Api,
+    Batch,
+    Example,
+    Job,
+    Mapping,
+    RejectCount,
+    Report,
+    Snapshot,
+    Step,
+    StepReport,
+)
 from etl.record import places_of
 from etl.run import limited, prepare
-from etl.since import staging
+from etl.since import kinds, staging
 from etl.state import Left
 from etl.transform import columns_of, compile_mapping, gather, unsayable
+from etl.transform.operations import OPERATIONS
 
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
@@ -62,9 +77,11 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         compiled = prepare(step, snapshot, lanes, job.destination.api)
         to = endpoint(job.destination.api, step.mapping)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
-        rows_read = accepted = batches = sent = 0
+        rows_read = accepted = sent = 0
+        requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
-        looking = audits(step, compiled, job.destination, time.time())
+        beside = Beside(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
+        looking = audits(step, compiled, job.destination, time.time(), beside)
         for mapped in ahead(compiled.mapped, snapshot.read(compiled.columns, 0)):
             for audit in looking:
                 audit.see(mapped)
@@ -72,12 +89,12 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
             rows_read += items.height
             accepted += items.height - items["item"].null_count()
             rejects.append(_counted(items))
-            bodies = [len(batch.body) for full in packer.add(items).values() for batch in full if batch.body]
-            batches, sent = batches + len(bodies), sent + sum(bodies)
-        bodies = [len(batch.body) for full in packer.finish().values() for batch in full if batch.body]
+            sent += _packed(packer.add(items), requests)
+        sent += _packed(packer.finish(), requests)
         counts = _located(pl.concat(rejects) if rejects else None, snapshot)
         findings = found(looking, lambda positions: places_of(snapshot, positions))
     rejected = sum(count.rows for count in counts)
+    events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
     return StepReport(
         name=step.name,
         status="finished",
@@ -86,14 +103,22 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         rejected=rejected,
         skipped=rows_read - accepted - rejected,
         possibly_sent_twice=0,
-        batches=batches + len(bodies),
-        requests=batches + len(bodies),
+        batches=requests.total(),
+        requests=requests.total(),
         retries=0,
-        bytes_sent=sent + sum(bodies),
+        bytes_sent=sent,
         seconds=round(time.monotonic() - began, 3),
         rejects=tuple(counts),
         findings=findings,
+        forecast=forecast(looking, events, requests, sent, job.destination),
     )
+
+
+def _packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
+    """The bytes of the batches that have a body, which are counted by lane."""
+    bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
+    requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
+    return sum(map(sum, bodies.values()))
 
 
 def _counted(items: pl.DataFrame) -> pl.DataFrame:

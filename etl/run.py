@@ -23,12 +23,13 @@ from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
 from etl.load import Lanes, Pace, Packer, endpoint, resolve
 from etl.model import Api, Job, Report, Snapshot, Step
-from etl.record import Line, accounted, bounded, left, remove_old_copies, report_of
+from etl.record import Line, accounted, bounded, left, note_findings, remove_old_copies, report_of
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
 from etl.signals import Signals
 from etl.since import check_drift, check_origin, forgotten_unless_fit, left_after, origin, staging
 from etl.state import StepRecord
+from etl.survey import survey, with_repeats
 from etl.transform import Compiled, compile_mapping, gather, with_json
 
 log = structlog.get_logger()
@@ -78,6 +79,8 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         compiled = prepare(step, snapshot, line.run.lanes, line.destination.api)
         if not (begun or line.options.accept_drift):
             check_drift(step, before.columns, leaves.columns, compiled.columns)
+    if not begun:
+        note_findings(line, record, survey(step, snapshot, compiled, line.destination, time.time()))
     marks = store.lane_marks(run_id, number)
     to = endpoint(line.destination.api, step.mapping)
     acked, announced = (
@@ -110,7 +113,8 @@ def prepare(step: Step, snapshot: Snapshot, lanes: int, api: Api) -> Compiled:
     """The step's mapping, ready for the snapshot's frames."""
     mapping = with_json(step.mapping, snapshot.json)
     known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
-    return compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api)
+    compiled = compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api)
+    return with_repeats(mapping, snapshot, compiled)
 
 
 def chosen(job: Job, names: Sequence[str]) -> tuple[Step, ...]:

@@ -8,6 +8,7 @@ import pytest
 from etl.config import load_mapping
 from etl.errors import ConfigError
 from etl.model import Call, Column, Columns, Constant, Example, Mapping
+from etl.transform import columns_of
 from etl.transform.operations import OPERATIONS
 
 Read = Callable[[str], Mapping]
@@ -75,6 +76,13 @@ def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
     mapping = read("operation: identify\nidentifiers: {id: user_id}\n")
     assert (mapping.event, mapping.timestamp, mapping.event_key, mapping.when) == (None, None, (), None)
     assert (mapping.attributes, mapping.nulls, mapping.examples) == ({}, "omit", ())
+
+
+@pytest.mark.parametrize(("written", "read_as"), [("updated_at", ("updated_at",)), ("[at, no]", ("at", "no"))])
+def test_an_order_is_a_column_or_a_list_of_them(read: Read, written: str, read_as: tuple[str, ...]) -> None:
+    mapping = read(f"operation: identify\nidentifiers: {{id: user_id}}\norder_by: {written}\n")
+    assert mapping.order_by == read_as
+    assert columns_of(mapping) == ("user_id", *read_as)
 
 
 def test_an_event_without_a_time_of_its_own_is_allowed(read: Read) -> None:
@@ -236,6 +244,17 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         (
             TRACK + "event_key: [a, b, a]\n",
             ["m.yaml:4: event_key[2]: written twice; keep one"],
+        ),
+        (
+            IDENTIFY + "order_by: [a, a]\n",
+            ["m.yaml:3: order_by[1]: written twice; keep one"],
+        ),
+        (
+            TRACK + "order_by: a\n",
+            [
+                "m.yaml:4: order_by: track has no such part; leave it out, "
+                "or write operation: identify or identify_object"
+            ],
         ),
         (
             TRACK + "event_key: 7\n",

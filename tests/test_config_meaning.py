@@ -139,6 +139,7 @@ MAPPINGS = st.builds(
     event=st.none() | VALUES,
     timestamp=st.none() | VALUES,
     event_key=st.lists(NAMES, max_size=2).map(tuple),
+    order_by=st.lists(NAMES, max_size=2).map(tuple),
     nulls=st.sampled_from(["omit", "clear"]),
     when=st.none() | NAMES,
 )
@@ -172,6 +173,14 @@ def _sections(text: str) -> list[str]:
         else:
             found.append(line)
     return found
+
+
+def test_an_order_is_part_of_the_meaning_and_without_one_the_text_is_as_it_always_was() -> None:
+    plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {}, "")
+    assert "order_by" not in canonical(plain)
+    ordered, other = replace(plain, order_by=("at", "no")), replace(plain, order_by=("no", "at"))
+    assert describe_change(canonical(plain), canonical(ordered)) == "order_by added"
+    assert describe_change(canonical(ordered), canonical(other)) == "order_by changed"
 
 
 def test_the_canonical_text_is_json(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from running import environment
 
 import etl
 from etl import demo
+from etl.audit import FINDINGS
 from etl.cli import EXIT_CODES, cli, main
 from etl.config import load_job, load_mapping, load_source
 from etl.config.job_sections import DestinationYaml, JobYaml, StepYaml
@@ -110,6 +111,10 @@ def test_the_table_of_functions_is_the_one_of_the_code() -> None:
 
 def test_the_table_of_reasons_is_the_one_of_the_code() -> None:
     assert_table("Before it was sent:", [(f"`{reason}`", words) for reason, words in REASONS.items()])
+
+
+def test_the_table_of_findings_is_the_one_of_the_code() -> None:
+    assert_table("### What else was found", [(f"`{code}`", words) for code, words in FINDINGS.items()])
 
 
 def test_every_reason_of_a_function_is_said_in_words() -> None:

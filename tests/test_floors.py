@@ -22,6 +22,7 @@ FLOORS = [
     {"config", "extract", "load", "state", "report", "sandbox"},
     {"ahead", "signals", "resume"},
     {"record", "since"},
+    {"survey"},
     {"run"},
     {"rehearse", "rejects", "status", "propose"},
     {"check", "doctor"},

@@ -146,7 +146,7 @@ SHAPE = "a function is its name, or {name: argument}, or {name: {argument: value
         (
             {"timestamp": {"zone": "UTC", "unit": "h", "ambiguous": 1}},
             "timestamp: unknown argument 'zone'; did you mean 'timezone'?\n"
-            "timestamp: 'unit' must be one of auto, s, ms, us, ns\n"
+            "timestamp: 'unit' must be one of auto, s, ms, us, ns, excel, excel1904\n"
             "timestamp: 'ambiguous' must be one of earliest, latest, reject",
         ),
         ({"replace": {}}, "replace: 'old' is missing, text\nreplace: 'new' is missing, text"),
@@ -410,3 +410,36 @@ def test_a_json_column_is_marked_by_its_type() -> None:
 def test_no_time_of_day_has_a_default() -> None:
     with pytest.raises(ValueError, match="the column is Time"):
         mapped([time(1)], {"default": "x"})
+
+
+# ---------------------------------------------------------------- null_if of dates
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "nothing", "made"),
+    [
+        ([date(9999, 12, 31), date(2024, 3, 10)], pl.Date, "9999-12-31", [None, date(2024, 3, 10)]),
+        (
+            [datetime(9999, 12, 31, 23, 59), datetime(1970, 1, 1), datetime(1970, 1, 1, 1)],
+            pl.Datetime,
+            ["9999-12-31", "1970-01-01T00:00:00"],
+            [None, None, datetime(1970, 1, 1, 1)],
+        ),
+        (
+            [datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, 1, tzinfo=UTC)],
+            pl.Datetime("us", "UTC"),
+            "1970-01-01T01:00:00+01:00",
+            [None, datetime(1970, 1, 1, 1, tzinfo=UTC)],
+        ),
+    ],
+)
+def test_dates_that_stand_for_nothing_become_null(
+    values: list[object], dtype: pl.DataType, nothing: object, made: list[object]
+) -> None:
+    assert mapped(values, {"null_if": nothing}, dtype) == made
+
+
+def test_a_date_that_is_not_written_as_one_is_refused() -> None:
+    with pytest.raises(ValueError) as caught:
+        apply(pl.col("v"), pl.Date(), parse_call({"null_if": "31/12/9999"}))
+    assert str(caught.value) == "null_if: the column is Date, and '31/12/9999' is no date as 2024-03-10"

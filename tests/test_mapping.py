@@ -311,6 +311,13 @@ def test_a_null_that_a_default_fills_is_no_failed_conversion() -> None:
     assert sent(how, rows({"n": [None, "x", "7"]})) == [{"n": 0}, ("cast_failed", "attributes.n"), {"n": 7}]
 
 
+def test_a_null_that_was_asked_for_rejects_no_row_and_another_one_does() -> None:
+    how = mapping(attributes={"t": column("t", {"null_if": ["0000-00-00", "9999-12-31"]}, "timestamp")})
+    texts = ["0000-00-00", "9999-12-31", "2024-03-10", "0000-00-01", None]
+    seen = [{}, {}, {"t": 1710028800}, ("timestamp_unreadable", "attributes.t"), {}]
+    assert sent(how, rows({"t": texts})) == seen
+
+
 # ---------------------------------------------------------------- refused before the first row
 
 

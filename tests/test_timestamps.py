@@ -344,6 +344,61 @@ def test_a_said_unit_wins_but_milliseconds_never_pass_for_seconds() -> None:
     assert seconds([20240310], unit="s") == [20240310]
 
 
+# ---------------------------------------------------------------- a spreadsheet's days
+
+ORIGINS = {"excel": datetime(1899, 12, 30), "excel1904": datetime(1904, 1, 1)}
+moments = st.datetimes(datetime(1904, 1, 1), datetime(9999, 12, 31, 23, 59, 58))
+
+
+@given(st.lists(moments, min_size=1, max_size=5), st.sampled_from(list(ORIGINS)), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_a_spreadsheets_days_are_the_times_that_python_counts(column: list[datetime], system: Any, text: bool) -> None:
+    column = [moment.replace(microsecond=0) for moment in column]
+    days = [(moment - ORIGINS[system]) / timedelta(days=1) for moment in column]  # the nearest Float64
+    made = seconds([f"{day:.10f}" for day in days] if text else days, unit=system)
+    assert made == [wall_seconds(moment) for moment in column]
+
+
+@given(st.integers(1, 59))
+def test_before_the_day_that_never_was_excel_counts_one_less(serial: int) -> None:
+    assert seconds([serial], unit="excel") == [wall_seconds(datetime(1899, 12, 31) + timedelta(days=serial))]
+
+
+@pytest.mark.parametrize(
+    ("number", "system", "moment"),
+    [
+        (0.99, "excel", None),  # a time without a day
+        (1, "excel", datetime(1900, 1, 1)),
+        (59.5, "excel", datetime(1900, 2, 28, 12)),
+        (60, "excel", None),  # 1900-02-29, which never was
+        (60.75, "excel", None),
+        (61, "excel", datetime(1900, 3, 1)),
+        (2_958_465.5, "excel", datetime(9999, 12, 31, 12)),
+        (2_958_466, "excel", None),
+        (-1, "excel", None),
+        (0, "excel1904", datetime(1904, 1, 1)),
+        (60, "excel1904", datetime(1904, 3, 1)),
+        (2_957_004, "excel1904", None),
+    ],
+)
+def test_a_number_that_is_no_day_of_a_spreadsheet_is_rejected(
+    number: float, system: str, moment: datetime | None
+) -> None:
+    expected = [None if moment is None else wall_seconds(moment)]
+    for values in ([float(number)], [number], [f"{number}"]):
+        assert seconds(values, unit=system) == expected
+
+
+def test_excels_days_are_local_times_and_texts_beside_them_are_read_too() -> None:
+    texts = ["45382.1041666667", "2024-03-10T09:00:00Z", "4.5e4", "45,361", "nan"]
+    assert seconds(texts, unit="excel") == [1711852200, 1710061200, None, None, None]
+    assert seconds(["45382.1041666667", "45383"], unit="excel", timezone="Europe/Paris") == [None, 1711922400]
+    assert seconds([45382.1041666667], unit="excel", timezone="Europe/Paris", nonexistent="shift_forward") == [
+        1711848600
+    ]
+    assert seconds([float("nan"), float("inf"), None, 45361.0], unit="excel") == [None, None, None, 1710028800]
+
+
 def test_numbers_without_evidence_are_not_guessed() -> None:
     frame, call = pl.DataFrame({"v": ["1710061200", "2024-03-10T09:00:00Z"]}), parse_call("timestamp")
     assert frame.select(apply(pl.col("v"), pl.String(), call)).to_series().to_list() == [None, 1710061200]
@@ -497,7 +552,7 @@ NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
         ("Europe/Paris", "it takes 'timezone', 'format', 'unit', 'ambiguous', 'nonexistent'"),
         ({"timezone": "Europe/Pariss"}, "no time zone 'Europe/Pariss'; use a name such as Europe/Paris or UTC"),
         ({"timezone": ""}, "no time zone ''; use a name such as Europe/Paris or UTC"),
-        ({"unit": "h"}, "'unit' must be one of auto, s, ms, us, ns"),
+        ({"unit": "h"}, "'unit' must be one of auto, s, ms, us, ns, excel, excel1904"),
         ({"ambiguous": "raise"}, "'ambiguous' must be one of earliest, latest, reject"),
         ({"nonexistent": "null"}, "'nonexistent' must be one of reject, shift_forward"),
         ({"format": 5}, "'format' must be text or a list of text"),

@@ -10,43 +10,68 @@ To add one: a file of this room with a class that has `see` and `findings`, its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
 
-from etl.model import Destination, Finding, Step
-from etl.transform import Compiled, Mapped
+from etl.audit.found import FIRST, Audit, Beside, Found
+from etl.audit.identity import Identity
+from etl.audit.kinds import Kinds, Subscriptions
+from etl.audit.limits import Limits
+from etl.audit.names import Names
+from etl.audit.repeated import Repeated
+from etl.audit.totals import forecast
+from etl.model import Column, Columns, Destination, Finding, Step
+from etl.transform import Compiled
+from etl.transform.operations import OPERATIONS
 
-FIRST = 3  # positions that a finding names
+__all__ = ["FINDINGS", "FIRST", "Audit", "Beside", "Found", "audits", "forecast", "found", "warnings"]
 
 # Every code, and what to do about it.
-FINDINGS: dict[str, str] = {}
+FINDINGS: dict[str, str] = {
+    "email_shared": "mend the addresses, or merge the people; Customer.io drops such changes, and only its log says so",
+    "email_case_twins": "nothing; `lower` makes them alike",
+    "id_case_twins": "let functions make them alike, as `trim` and `lower`, if they are one person",
+    "id_zero_twins": "find out where zeros were lost, if they are one person: a spreadsheet, or a column of numbers",
+    "id_is_email": "write identifiers: {email: …}, if the column holds addresses",
+    "id_is_cio_id": "write identifiers: {cio_id: …}, if they are Customer.io's own; else give them other ids",
+    "person_repeated": "write order_by: updated_at in the mapping, if only the newest row is to be sent",
+    "superseded": "nothing: the newest row of each person is sent",
+    "event_repeated": "nothing: each event is sent once; look at the export if it should hold each row once",
+    "names_collide": "give them one name",
+    "keys_collide": "give them one name, where the values are made",
+    "columns_collide": "look whether the mapping reads the column that is meant",
+    "name_is_customer_io_s": "give the attribute another name, unless you mean Customer.io's",
+    "attributes_too_many": "leave some out; what is over the limit is refused",
+    "value_near_limit": "nothing yet; a value over the limit is rejected",
+    "item_near_limit": "nothing yet; an item over the limit is rejected",
+    "value_cut": "find out whether a database or a tool has cut these texts",
+    "kinds_mixed": "make them one kind: a segment of numbers does not find text",
+    "numbers_mixed": "write null_values, or `map`, for what stands for nothing, and `cast` to send numbers",
+    "column_changed": "mend the source, or run with --accept-drift to take it as it is now",
+    "columns_appeared": "nothing, unless the mapping should read them",
+    "unsubscribed_unclear": "write `map`, to make true and false of them: such people would get mail",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding whose rows are still positions, the first few of them, in order."""
-
-    code: str
-    severity: Literal["warning", "notice"]
-    field: str | None
-    rows: int
-    words: str
-    first: tuple[int, ...] = ()
+_ALONE = Beside()
 
 
-class Audit(Protocol):
-    """One question about a step's rows."""
-
-    def see(self, mapped: Mapped) -> None:
-        """Looks at a frame; frames come in order of position."""
-
-    def findings(self) -> Iterable[Found]:
-        """What there is to say, when all frames have been seen."""
-
-
-def audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
+def audits(
+    step: Step, compiled: Compiled, destination: Destination, now_s: float, beside: Beside = _ALONE
+) -> list[Audit]:
     """All audits that have something to ask about this step, each new; `now_s` is the time, in Unix seconds."""
+    mapping = step.mapping
+    asking: list[Audit] = [Repeated(compiled.repeats), Identity(mapping), Limits(mapping)]
+    asking += [Kinds(mapping, compiled, beside), Names(step, compiled, beside)]
+    if (
+        isinstance(mapping.attributes.get("unsubscribed"), (Column, Columns))
+        and not OPERATIONS[mapping.operation].has_event
+    ):
+        asking.append(Subscriptions())
+    return [*asking, *warnings(step, compiled, destination, now_s)]
+
+
+def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
+    """Those of them that a run asks before its first request. They are shown who, the item's time, and dates only."""
     return []
 
 

@@ -332,6 +332,7 @@ class MappingYaml(Section):
     event: ValueYaml = OMITTED
     timestamp: ValueYaml = OMITTED
     event_key: Names = Field(default=[])
+    order_by: Names = Field(default=[])
     attributes: Attributes = Field(default={})
     existing_only: bool = False
     topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(default={})
@@ -357,6 +358,7 @@ class MappingYaml(Section):
             event=self.event.to_value() if self.event else None,
             timestamp=self.timestamp.to_value() if self.timestamp else None,
             event_key=tuple(self.event_key),
+            order_by=tuple(self.order_by),
             nulls=self.nulls,
             when=self.when,
             allow_reserved=tuple(self.allow_reserved),
@@ -403,9 +405,10 @@ def _across(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
                 f"{data['operation']} has no such part; leave it out, or write operation: {' or '.join(has[:3])}",
             )
     yield from _of_kinds(data, operation)
-    for place, name in enumerate(columns := _list(data.get("event_key"))):
-        if name in columns[:place]:
-            yield ("event_key", place), "written twice; keep one"
+    for key in ("event_key", "order_by"):
+        for place, name in enumerate(columns := _list(data.get(key))):
+            if name in columns[:place]:
+                yield (key, place), "written twice; keep one"
     seconds = _constant(data.get("timestamp"))
     if seconds is not None and not (isinstance(seconds, int) and not isinstance(seconds, bool)):
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"

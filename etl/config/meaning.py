@@ -37,7 +37,7 @@ def canonical(mapping: Mapping) -> str:
     return _text(meaning)
 
 
-_SETTINGS = ("segment", "existing_only", "retry_unknown")
+_SETTINGS = ("order_by", "segment", "existing_only", "retry_unknown")
 
 
 def digest(mapping: Mapping) -> str:

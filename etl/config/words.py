@@ -99,6 +99,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "who: exactly one of `id`, `email`, `phone`, `cio_id`; of an event also `anonymous_id`. The kind is "
             "written, never guessed from the value. Text, unless the last function is `{cast: integer}`"
         ),
+        "order_by": (
+            "the columns that tell which of a person's rows is the newest, as `updated_at` or `[updated_at, version]`; "
+            "see Rows of one key. Of `identify` and `identify_object`"
+        ),
         "event": ("an event's name: `{value: order_placed}`, or a column. Of a page or screen view, its name"),
         "timestamp": (
             'when it happened, in Unix seconds. An event without this key is dated "now". With `identify`, '

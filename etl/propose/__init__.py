@@ -1,7 +1,7 @@
-"""A first job and mapping for a source that nobody has described yet: `cio-etl init`.
+"""A first job and mapping for a source that nobody has described yet: `cio-etl init`; and its dates: `inspect`.
 
 columns.py       what each column looks like: counts of signs, over the first rows
-dates.py         in which formats dates are written
+dates/           which columns hold dates, how they are written, and how they are to be read: `inspect`, too
 names.py         what a column's name says
 readings.py      what a column is, and which functions it needs
 plan.py          people or events, who, when, and which attributes
@@ -26,9 +26,10 @@ from etl.errors import ConfigError, Problem, SourceError
 from etl.model import Snapshot
 from etl.propose.columns import NULL_WORDS, Looks, look_at
 from etl.propose.csv_settings import csv_settings
-from etl.propose.dates import find_dates
+from etl.propose.dates.decide import Told, decide
+from etl.propose.dates.evidence import gather
 from etl.propose.plan import Plan, plan
-from etl.propose.readings import may_hold_dates, read_column
+from etl.propose.readings import read_column
 from etl.propose.yaml_text import job_text, mapping_text, printable, shown
 
 __all__ = ["Proposal", "csv_settings", "name_from", "propose", "written"]
@@ -137,8 +138,8 @@ def _there(path: Path) -> Problem:
 
 
 def _planned(snapshot: Snapshot, looks: Looks, name: str, words_for_null: bool) -> Plan:
-    dated = [look.name for look in looks.columns if may_hold_dates(look)]
-    dates = find_dates(snapshot, dated, looks.rows + looks.faulty, words_for_null)
+    seen = gather(snapshot, [look.name for look in looks.columns], words_for_null)
+    dates = {name: decide(evidence, Told()) for name, evidence in seen.items()}
     return plan([read_column(look, dates.get(look.name)) for look in looks.columns], name)
 
 

@@ -1,8 +1,8 @@
 """What does each column look like? One pass over the first rows of a snapshot: counts of signs, never values.
 
-A sign is what a value may look like: an e-mail address, a whole number, an ISO 8601 date. Where `apply` has a
-function for it, the function itself is the judge: what is proposed is what a run can read. Signs that most values of a
-column do not bear are dropped on the way.
+A sign is what a value may look like: an e-mail address, a whole number, JSON; dates are looked for in dates/. Where
+`apply` has a function for it, the function itself is the judge: what is proposed is what a run can read. Signs that
+most values of a column do not bear are dropped on the way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import polars as pl
 import polars.selectors as cs
 
 from etl.model import FAULT, Call, Snapshot
-from etl.transform import timestamps
 from etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_IDENTIFIER_BYTES
 from etl.transform.func_define import kind_of
 from etl.transform.functions import apply
@@ -33,7 +32,6 @@ _ENOUGH = 1_000  # values, before a sign is dropped
 # Words that exports write where there is nothing; a whole column of them is still nothing.
 NULL_WORDS = ("NULL", "null", r"\N", "N/A", "n/a", "#N/A", "NaN", "nan", "(null)", "<null>")
 
-MONTHS = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _IP = (
     r"^(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}"
     r"|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{0,4})$"
@@ -140,10 +138,6 @@ def _like(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
     return lambda text: text.str.contains(pattern)
 
 
-def _with_zone(text: pl.Expr) -> pl.Expr:
-    return text.str.contains(timestamps.ISO) & text.str.slice(16).str.contains("[Z+-]|UTC")
-
-
 def _opaque(text: pl.Expr) -> pl.Expr:
     """Long, without spaces, of small letters, capitals and digits: what keys and tokens look like."""
     parts = ("^[A-Za-z0-9+/_=.~-]{24,}$", "[a-z]", "[A-Z]", "[0-9]")
@@ -165,14 +159,6 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "email": _like(EMAIL_SHAPE),
     "e164": _like(E164_SHAPE),
     "phone": _like(r"^\+?[0-9(][0-9 ()./-]{5,18}[0-9]$"),
-    "iso": _like(timestamps.ISO),
-    "iso_zone": _with_zone,
-    "iso_day": lambda text: text.str.contains(timestamps.ISO) & (text.str.len_bytes() == 10),
-    "date": _like(
-        r"^[0-9]{4}[-/.]?[0-9]{1,2}[-/.]?[0-9]{1,2}(?:[ T].*)?$|^[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{2}){1,2}\b"
-        r"|^(?:19|20)[0-9]{10}(?:[0-9]{2})?$"
-        rf"|^(?i)(?:[a-z]{{3,9}},? )?[0-9]{{0,2}}[ -]?{MONTHS}[a-z]*[ -]"
-    ),
     "integer": _readable("cast", to="integer"),
     "number": _readable("cast", to="number"),
     "boolean": _readable("cast", to="boolean"),
@@ -186,15 +172,6 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "opaque": _opaque,
     "prose": _like(r"(?:\S+\s+){4}\S"),
 }
-
-# The floor of a number lies between these. No two of the units' ranges meet: 1990 to 2040 is in none of another's.
-_1990, _2040 = 631_152_000, 2_208_988_800
-_OF_NUMBERS: dict[str, tuple[int, int]] = {
-    **{unit: (_1990 * per_second, _2040 * per_second) for unit, per_second in timestamps.PER_SECOND.items()},
-    "day_digits": (19_000_101, 21_001_231),
-    "excel": (20_000, 80_000),  # Excel's days: the years 1954 to 2119
-}
-_DROPPED = _SIGNS.keys() | _OF_NUMBERS.keys()  # where few values bear them
 
 # Seen of all values, however few bear them: one is enough to change what is proposed.
 _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
@@ -223,17 +200,11 @@ class _Seen:
 
     def __post_init__(self) -> None:
         if self.is_text:
-            self.signs = dict.fromkeys((*_SIGNS, *_OF_NUMBERS, *_ALWAYS, "padded"), 0)
-        elif self.is_number:
-            self.signs = dict.fromkeys(_OF_NUMBERS, 0)
+            self.signs = dict.fromkeys((*_SIGNS, *_ALWAYS, "padded"), 0)
 
     @property
     def is_text(self) -> bool:
         return isinstance(self.dtype, pl.String | pl.Categorical | pl.Enum)
-
-    @property
-    def is_number(self) -> bool:
-        return self.dtype.is_numeric() and not self.dtype.is_decimal()
 
     @property
     def may_be_key(self) -> bool:
@@ -252,11 +223,6 @@ class _Seen:
                 word = word.filter(word.is_in(NULL_WORDS))
                 yield "null_words", word.unique().implode()
                 yield "in_null_words", word.len()
-        of_numbers = self.signs.keys() & _OF_NUMBERS.keys()
-        if of_numbers:
-            number = timestamps.whole(value, pl.String() if self.is_text else self.dtype)
-            for sign in of_numbers:
-                yield sign, number.is_between(*_OF_NUMBERS[sign]).sum()
 
     def take(self, answers: Mapping[str, Any], value: pl.Series) -> None:
         self.filled += answers["filled"]
@@ -267,7 +233,7 @@ class _Seen:
         if self.may_be_key:
             self.hashes.append(value.drop_nulls().hash().to_numpy())
         if self.filled >= _ENOUGH:
-            rare = [sign for sign in self.signs.keys() & _DROPPED if self.signs[sign] < MOST * self.filled]
+            rare = [sign for sign in self.signs.keys() & _SIGNS.keys() if self.signs[sign] < MOST * self.filled]
             for sign in rare:
                 del self.signs[sign]
 

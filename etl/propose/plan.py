@@ -9,7 +9,8 @@ from typing import Literal
 from etl.errors import SourceError
 from etl.model import IdentifierKind
 from etl.propose import names
-from etl.propose.readings import SAME, Reading, of
+from etl.propose.dates.decide import of
+from etl.propose.readings import SAME, Reading
 from etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES
 from etl.transform.operations import OPERATIONS
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 
 from etl.propose import names
 from etl.propose.columns import Look
-from etl.propose.dates import Dates
-from etl.transform import timestamps
+from etl.propose.dates.decide import MOST, SURE, Calls, Decision, is_label, of
 from etl.transform.encode import settle
 
 Kind = Literal["email", "phone", "time", "integer", "number", "boolean", "json", "text", "other"]
 
-SURE = 0.95  # of the values: what bears a sign less often than this is not what the sign says
 SURE_OF_EMAIL = 0.8  # dirty addresses are still addresses
 SAME = 0.98  # different values among as many: a key, but for some repetitions
 
 MAX_NAME_BYTES = 500  # a YAML file has its own bounds
-
-_ZONE = "no offset: which zone? UTC is written; or as Europe/Paris"
-
-Calls = tuple[Any, ...]  # an `apply` list, as YAML writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +41,11 @@ class Reading:
         return self.look.name
 
 
-def of(count: int, total: int) -> str:
-    """`4,980 of 5,000`, or `all 5,000`."""
-    return f"all {total:,}" if count == total else f"{count:,} of {total:,}"
-
-
-def read_column(look: Look, dates: Dates | None) -> Reading:
-    """What the column is, by its signs, its type and its name."""
+def read_column(look: Look, dates: Decision | None) -> Reading:
+    """What the column is, by its signs, its type, its name and its dates, if it has any."""
     if unusable := _unusable(look):
         return Reading(look, "other", left_out=unusable)
-    if look.rows and not look.filled:
+    if look.rows and not look.filled and not (dates and dates.read):
         return Reading(look, "text" if look.is_text else "other", left_out="no value in any row")
     reading = _of_text(look, dates) if look.is_text else _of_type(look, dates)
     if look.count("padded") and reading.kind != "other":
@@ -64,18 +53,6 @@ def read_column(look: Look, dates: Dates | None) -> Reading:
         trimmed = reading.apply if "trim" in reading.apply else ("trim", *reading.apply)
         reading = replace(reading, apply=trimmed, evidence=(*reading.evidence, spaces))
     return _guarded(_described(reading))
-
-
-def may_hold_dates(look: Look) -> bool:
-    """Whether the column's dates, if it has any, are in a form that needs a `format`."""
-    if look.is_text:
-        digits = look.share("integer") >= SURE
-        return look.share("date") >= MOST_PROSE and look.share("iso") < SURE and not (digits and _is_label(look))
-    return look.dtype.is_integer() and look.share("day_digits") >= SURE and not _is_label(look)
-
-
-def _is_label(look: Look) -> bool:
-    return names.key_rank(look.name) is not None or names.says_label(look.name)
 
 
 def _unusable(look: Look) -> str:
@@ -108,12 +85,9 @@ def _described(reading: Reading) -> Reading:
     personal = names.personal(look.name) or reading.personal
     if reading.kind == "boolean" or (reading.kind == "time" and personal != "a birth date"):
         personal = ""
-    if not personal and look.share("prose") >= MOST_PROSE:
+    if not personal and look.share("prose") >= MOST:
         personal = "free text"
     return replace(reading, evidence=tuple(said), personal=personal)
-
-
-MOST_PROSE = 0.5
 
 
 def _guarded(reading: Reading) -> Reading:
@@ -135,24 +109,20 @@ _SENSITIVE_SIGNS = {"secret": "passwords, keys or tokens", "card": "card numbers
 # ---------------------------------------------------------------- columns of text
 
 
-def _of_text(look: Look, dates: Dates | None) -> Reading:
+def _of_text(look: Look, dates: Decision | None) -> Reading:
     if look.share("email") >= SURE_OF_EMAIL:
         return _email(look)
+    if dates is not None and _is_sure(dates):
+        return _time(look, dates)
     if not look.filled:
         return _by_name(look)
-    if look.share("iso") >= SURE:
-        return _iso(look)
-    if dates is not None and dates.read >= SURE * look.filled:
-        return _in_formats(look, dates)
-    if epoch := _epoch(look):
-        return epoch
     if look.share("number") >= SURE:
         return _numbers(look)
     if look.count("boolean") == look.filled:
         return Reading(
             look, "boolean", ({"cast": "boolean"},), (f"yes or no in words: {of(look.filled, look.filled)}",)
         )
-    return _other_text(look)
+    return _other_text(look, dates)
 
 
 def _by_name(look: Look) -> Reading:
@@ -166,51 +136,38 @@ def _by_name(look: Look) -> Reading:
 
 def _email(look: Look) -> Reading:
     read = look.count("email")
-    said = (f"e-mail addresses: {of(read, look.filled)}", *_rejected(look, read))
+    said = (f"e-mail addresses: {of(read, look.filled)}", *_rejected(look.filled - read))
     return Reading(look, "email", ("trim", "lower"), said, personal="an e-mail address")
 
 
-def _rejected(look: Look, read: int) -> list[str]:
-    bad = look.filled - read
+def _rejected(bad: int) -> list[str]:
     return [f"{bad:,} other{'s'[: bad != 1]}, whose rows would be rejected"] if bad else []
 
 
-def _iso(look: Look) -> Reading:
-    read, zoned = look.count("iso"), look.count("iso_zone")
-    said = [f"ISO 8601: {of(read, look.filled)}", *_rejected(look, read)]
-    if zoned == read:
-        return Reading(look, "time", ("timestamp",), (*said, "with offset or Z"))
-    if look.count("iso_day") == read:
-        return Reading(look, "time", ("timestamp",), (*said, "days, sent as their midnight in UTC"))
-    said += [f"{read - zoned:,} without an offset"] if zoned else []
-    return Reading(look, "time", ({"timestamp": {"timezone": "UTC"}},), tuple(said), _ZONE)
+def _is_sure(dates: Decision) -> bool:
+    return bool(dates.options) and (dates.read >= SURE * dates.seen.dated or bool(dates.asks_for("unit")))
 
 
-def _in_formats(look: Look, dates: Dates) -> Reading:
-    said = [f"dates: {of(dates.read, look.filled)}"]
-    formats = dates.formats[0] if len(dates.formats) == 1 else list(dates.formats)
-    call = {"timestamp": {"format": formats} if dates.aware else {"format": formats, "timezone": "UTC"}}
-    reading = Reading(look, "time", (call,))
-    match dates.order:
-        case "day first":
-            said.append(f"day first: {dates.day_first:,} have a first number above 12, none a second")
-        case "month first":
-            said.append(f"month first: {dates.month_first:,} have a second number above 12, none a first")
-        case "both":
-            said.append(f"{dates.day_first:,} can only be day first, {dates.month_first:,} only month first")
-            why = "two orders of day and month in one column; mend the export, or write both formats in a list"
-            return replace(reading, evidence=tuple(said), decide="day and month in two orders", left_out=why)
-        case "either":
-            other = dates.with_month_first()
-            said.append("no proof of the order: no number is above 12")
-            why = f"the order of day and month is not known; month first is {_quoted(other)}"
-            return replace(reading, evidence=tuple(said), decide="day first or month first?", left_out=why)
-    said += _rejected(look, dates.read)
-    return replace(reading, evidence=tuple(said), decide=_ZONE if dates.timed and not dates.aware else "")
+def _time(look: Look, dates: Decision) -> Reading:
+    """Of dates in whatever form; better none than one at a wrong time."""
+    said = [*dates.phrases, *(dates.notes if dates.seen.is_text or dates.seen.numbers else ())]
+    reading = Reading(look, "time", dates.options[0].apply, tuple(said))
+    if dates.asks_for("order"):
+        other = _quoted(dates.options[1].apply[-1]["timestamp"]["format"])
+        why = f"the order of day and month is not known; month first is {other}"
+        return replace(reading, decide=dates.asks_for("order"), left_out=why)
+    if dates.asks_for("both orders"):
+        why = "two orders of day and month in one column; mend the export, or write both formats in a list"
+        return replace(reading, decide=dates.asks_for("both orders"), left_out=why)
+    if dates.asks_for("unit"):
+        return replace(reading, decide=dates.asks_for("unit"), left_out="the unit of the numbers is not known")
+    if dates.seen.is_text and not dates.seen.numbers:
+        reading = replace(reading, evidence=(*said, *_rejected(dates.seen.dated - dates.read)))
+    return replace(reading, decide=dates.asks_for("zone"))
 
 
-def _quoted(formats: tuple[str, ...]) -> str:
-    return ", ".join(f'"{format}"' for format in formats)
+def _quoted(formats: str | list[str]) -> str:
+    return ", ".join(f'"{format}"' for format in ([formats] if isinstance(formats, str) else formats))
 
 
 def _numbers(look: Look) -> Reading:
@@ -222,10 +179,7 @@ def _numbers(look: Look) -> Reading:
     if look.count("number") < look.filled:
         said = f"numbers: {of(look.count('number'), look.filled)}; text, since the others would be rejected"
         return Reading(look, "text", (), (said,))
-    if _looks_like_excel(look):
-        why = "looks like Excel's day numbers, which no function reads; export the dates as 2024-03-10"
-        return Reading(look, "number", ({"cast": "number"},), decide="dates as Excel's day numbers", left_out=why)
-    if _is_label(look):
+    if is_label(look.name):
         return Reading(look, "text", (), ("digits that are a label, so it stays text",))
     if look.count("digit") == look.filled:
         if names.says_yes_or_no(look.name):
@@ -244,25 +198,6 @@ def _with_cents(reading: Reading) -> Reading:
     return replace(reading, evidence=(*reading.evidence, "cents? add {divide: 100}"))
 
 
-def _epoch(look: Look) -> Reading | None:
-    """Counts since 1970, if in one unit nearly all lie between 1990 and 2040, and the name doesn't say otherwise."""
-    unit = next((unit for unit in timestamps.PER_SECOND if look.share(unit) >= SURE), None)
-    named = names.says_time(look.name)
-    if unit is None or _is_label(look) or (unit == "s" and not named):  # nine and ten digits may be anything
-        return None
-    said = [f"{_UNIT_NAMES[unit]} since 1970, by their size: {of(look.count(unit), look.filled)}"]
-    said += [] if named else ["the name says no time"]
-    said += [] if look.count(unit) == look.filled else ["others may be out of range, and their rows rejected"]
-    return Reading(look, "time", ({"timestamp": {"unit": unit}},), tuple(said))
-
-
-_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-
-
-def _looks_like_excel(look: Look) -> bool:
-    return names.says_time(look.name) and look.share("excel") >= SURE
-
-
 def _phone(look: Look) -> Reading:
     e164 = look.count("e164")
     said = (
@@ -273,10 +208,8 @@ def _phone(look: Look) -> Reading:
     )
 
 
-def _other_text(look: Look) -> Reading:
-    if look.share("e164") >= SURE or (
-        names.personal(look.name) == "a phone number" and look.share("phone") >= MOST_PROSE
-    ):
+def _other_text(look: Look, dates: Decision | None) -> Reading:
+    if look.share("e164") >= SURE or (names.personal(look.name) == "a phone number" and look.share("phone") >= MOST):
         return _phone(look)
     if look.count("json") == look.filled:
         return Reading(look, "json", ("json",), (f"JSON: {of(look.filled, look.filled)}",))
@@ -284,7 +217,7 @@ def _other_text(look: Look) -> Reading:
         dots = '{replace: {old: ".", new: ""}}, ' if look.count("thousands") else ""
         said = f"decimal commas: {of(look.count('comma'), look.filled)}; text, or numbers by"
         return Reading(look, "text", (), (f'{said} [{dots}{{replace: {{old: ",", new: "."}}}}, {{cast: number}}]',))
-    if look.share("date") >= MOST_PROSE:
+    if dates is not None:
         said = "dates in forms that no single list of formats reads"
         return Reading(look, "text", (), (said,), decide="dates in several forms")
     if look.share("json") >= SURE:
@@ -298,21 +231,9 @@ def _other_text(look: Look) -> Reading:
 # ---------------------------------------------------------------- columns with a type
 
 
-def _of_type(look: Look, dates: Dates | None) -> Reading:
-    dtype = look.dtype
-    if isinstance(dtype, pl.Date):
-        return Reading(look, "time", (), ("dates, sent as Unix seconds of their midnight in UTC",))
-    if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone:
-            return Reading(look, "time", (), ("times with a zone, sent as Unix seconds",))
-        return Reading(look, "time", ({"timestamp": {"timezone": "UTC"}},), ("times without a zone",), _ZONE)
-    if dates is not None and dates.read >= SURE * look.filled:
-        return _in_formats(look, dates)
-    if dtype.is_numeric():
-        if epoch := _epoch(look):
-            return epoch
-        if _looks_like_excel(look):
-            why = "looks like Excel's day numbers, which no function reads; export the dates as dates"
-            return Reading(look, "number", decide="dates as Excel's day numbers", left_out=why)
-        return _with_cents(Reading(look, "integer" if dtype.is_integer() else "number"))
-    return Reading(look, "boolean" if isinstance(dtype, pl.Boolean) else "other")
+def _of_type(look: Look, dates: Decision | None) -> Reading:
+    if dates is not None and _is_sure(dates):
+        return _time(look, dates)
+    if look.dtype.is_numeric():
+        return _with_cents(Reading(look, "integer" if look.dtype.is_integer() else "number"))
+    return Reading(look, "boolean" if isinstance(look.dtype, pl.Boolean) else "other")

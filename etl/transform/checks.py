@@ -46,6 +46,7 @@ REASONS: dict[str, str] = {
     "event_name_too_long": f"the event's name is over {MAX_EVENT_NAME_BYTES} bytes",
     "event_name_reserved": "Customer.io acts on this event name; list it in allow_reserved if you mean it",
     "event_key_missing": "a column of event_key is empty, so the event could be counted twice",
+    "event_key_repeated": "another row has the same event_key and says something else; only the first is sent",
     "timestamp_missing": "no time in this row, and without one the event would be dated now",
     "timestamp_out_of_range": "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
     "value_too_long": "the value is over 1,000 bytes",
@@ -238,4 +239,4 @@ def columns_of(mapping: Mapping) -> tuple[str, ...]:
         for name in ((value.name,) if isinstance(value, Column) else value.names)
     ]
     in_when = [] if mapping.when is None else pl.sql_expr(mapping.when).meta.root_names()
-    return tuple(dict.fromkeys([*names, *mapping.event_key, *in_when]))
+    return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +101,19 @@ class Entries:
 
 Node = Fixed | Leaf | Members | Entries
 Pieces = list[str | pl.Expr]  # what a text is made of, side by side
+
+
+def verbatim(tree: Node) -> Iterator[str]:
+    """The columns whose text is JSON already, anywhere in the tree."""
+    match tree:
+        case Leaf(column, True):
+            yield column
+        case Members(of):
+            for inner in of.values():
+                yield from verbatim(inner)
+        case Entries(entries):
+            for inner in entries:
+                yield from verbatim(inner)
 
 
 def items(values: pl.DataFrame, tree: Node) -> pl.Series:

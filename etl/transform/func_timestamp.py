@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import polars as pl
@@ -10,9 +10,9 @@ import polars as pl
 from etl.model import Call
 from etl.transform import timestamps
 from etl.transform.func_define import Gathering, function
-from etl.transform.timestamps import Evidence, Unit, Zone
+from etl.transform.timestamps import Evidence, Serial, Unit, Zone
 
-_UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 # |number| from here on is of the unit: each unit's range are the same dates, 1970-04-26 to 2286-11-20, so no two meet.
 _FROM: dict[Unit, int] = {"s": 1, "ms": 10**10, "us": 10**13, "ns": 10**16}
@@ -20,9 +20,8 @@ _FROM: dict[Unit, int] = {"s": 1, "ms": 10**10, "us": 10**13, "ns": 10**16}
 # A column whose newest number would be before 1980 holds something else: days, Excel's serials, 20240310, 202403100900.
 _YEAR_1980 = 315_532_800
 
-
 # What an ISO text is like, as bits.
-_DATE, _SECONDS_T, _SECONDS_SPACE, _UNIVERSAL, _OFFSET = 1, 2, 4, 8, 16
+DATE, SECONDS_T, SECONDS_SPACE, UNIVERSAL, OFFSET = 1, 2, 4, 8, 16
 
 
 def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Expr]:
@@ -30,14 +29,14 @@ def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Exp
     if "format" in call.arguments:
         return {}
     if isinstance(dtype, pl.String):
-        return {**_of_numbers(timestamps.whole(value, dtype)), "shapes": _shape(value).unique().implode()}
+        return {**_of_numbers(timestamps.whole(value, dtype)), "shapes": shape(value).unique().implode()}
     if dtype.is_numeric() and not _said(call):
         return _of_numbers(timestamps.whole(value, dtype))
     return {}
 
 
-def _said(call: Call) -> Unit | None:
-    unit: Unit | Literal["auto"] = call.arguments.get("unit", "auto")
+def _said(call: Call) -> Unit | Serial | None:
+    unit: Unit | Serial | Literal["auto"] = call.arguments.get("unit", "auto")
     return None if unit == "auto" else unit
 
 
@@ -51,14 +50,14 @@ def _size(number: pl.Expr) -> pl.Expr:
     return pl.sum_horizontal((number >= least).cast(pl.UInt8) for least in _FROM.values()) + number * 0
 
 
-def _shape(text: pl.Expr) -> pl.Expr:
+def shape(text: pl.Expr) -> pl.Expr:
     """The bits of each ISO text, UInt8; null for any other."""
     bits = {
-        _DATE: text.str.len_bytes() == 10,
-        _SECONDS_T: text.str.contains("^.{10}T.{5}:"),
-        _SECONDS_SPACE: text.str.contains("^.{10} .{5}:"),
-        _UNIVERSAL: text.str.ends_with("Z") | text.str.ends_with("UTC"),
-        _OFFSET: text.str.slice(16).str.contains("[+-]"),
+        DATE: text.str.len_bytes() == 10,
+        SECONDS_T: text.str.contains("^.{10}T.{5}:"),
+        SECONDS_SPACE: text.str.contains("^.{10} .{5}:"),
+        UNIVERSAL: text.str.ends_with("Z") | text.str.ends_with("UTC"),
+        OFFSET: text.str.slice(16).str.contains("[+-]"),
     }
     code = pl.sum_horizontal(has.cast(pl.UInt8) * pl.lit(bit, pl.UInt8) for bit, has in bits.items())
     return pl.when(text.str.contains(timestamps.ISO)).then(code)
@@ -68,12 +67,17 @@ def _combine(rows: Sequence[Mapping[str, Any]], dtype: pl.DataType, call: Call) 
     """The evidence of all frames; raises ValueError when the numbers' unit must be said."""
     sizes, shapes = _seen("sizes", rows), _seen("shapes", rows)
     largest = max((row["largest"] for row in rows if row.get("largest") is not None), default=0)
+    return evidence_of(shapes, _said(call) or _unit(sizes, largest, alone=not shapes), numbers=bool(sizes))
+
+
+def evidence_of(shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool) -> Evidence:
+    """What is known of a column whose ISO texts have these shapes, and whose numbers have this unit."""
     return Evidence(
-        unit=_said(call) or _unit(sizes, largest, alone=not shapes),
-        numbers=bool(sizes),
+        unit=unit,
+        numbers=numbers,
         stem=_stem(shapes),
-        aware=any(shape & (_UNIVERSAL | _OFFSET) for shape in shapes),
-        offsets=any(shape & _OFFSET for shape in shapes),
+        aware=any(code & (UNIVERSAL | OFFSET) for code in shapes),
+        offsets=any(code & OFFSET for code in shapes),
     )
 
 
@@ -87,22 +91,22 @@ def _unit(sizes: set[int], largest: int, alone: bool) -> Unit | None:
     if not units:
         return "s"  # zeros, or nothing at all
     if len(units) > 1:
-        candidates = " and ".join(_UNIT_NAMES[unit] for unit in units)
+        candidates = " and ".join(UNIT_NAMES[unit] for unit in units)
         raise ValueError(f"timestamp: some numbers look like {candidates}; put `unit:` (s, ms, us, ns)")
     if largest >= _YEAR_1980 * timestamps.PER_SECOND[units[0]]:
         return units[0]
     if alone:
         raise ValueError(
             "timestamp: as counts since 1970 the numbers are all before 1980; put `unit:` (s, ms, us, ns) if they are "
-            'counts, or `format:` if they are dates in digits ("%Y%m%d")'
+            'counts, `unit: excel` if they are Excel\'s days, or `format:` if they are dates in digits ("%Y%m%d")'
         )
     return None
 
 
-def _stem(shapes: set[int]) -> str | None:
+def _stem(shapes: Collection[int]) -> str | None:
     """The one format of every ISO text's first characters, if they have one."""
-    starts = {shape & (_DATE | _SECONDS_T | _SECONDS_SPACE) for shape in shapes}
-    formats = {_DATE: "%Y-%m-%d", _SECONDS_T: "%Y-%m-%dT%H:%M:%S", _SECONDS_SPACE: "%Y-%m-%d %H:%M:%S"}
+    starts = {code & (DATE | SECONDS_T | SECONDS_SPACE) for code in shapes}
+    formats = {DATE: "%Y-%m-%d", SECONDS_T: "%Y-%m-%dT%H:%M:%S", SECONDS_SPACE: "%Y-%m-%d %H:%M:%S"}
     return formats.get(starts.pop()) if len(starts) == 1 else None
 
 
@@ -132,7 +136,7 @@ def timestamp(
     *,
     timezone: str | None = None,
     format: str | list[str] | None = None,
-    unit: Literal["auto", "s", "ms", "us", "ns"] = "auto",
+    unit: Literal["auto", "s", "ms", "us", "ns", "excel", "excel1904"] = "auto",
     ambiguous: Literal["earliest", "latest", "reject"] = "reject",
     nonexistent: Literal["reject", "shift_forward"] = "reject",
     evidence: Evidence | None = None,
@@ -146,13 +150,15 @@ def timestamp(
     - `ambiguous`: the hour that the clock showed twice. `nonexistent`: the hour that it left out; `shift_forward` reads
       02:30 as 03:30.
     - `unit` of numbers, counts since 1970; `auto` tells it from the sizes of the whole column's numbers, and asks
-      for it when they are of two sizes or all too small.
+      for it when they are of two sizes or all too small. `excel` are a spreadsheet's days, as it shows 45361.375 where
+      it should show 2024-03-10 09:00: local times, whose zone `timezone` says; `excel1904` those of old Macs.
 
     >>> "2024-03-10T09:00:00Z" | timestamp -> 1710061200
     >>> "2024-03-10 09:00" | {timestamp: {timezone: Europe/Paris}} -> 1710057600
     >>> "1969-12-31T23:59:59.5+00:00" | timestamp -> -1
     >>> 1710061200123 | timestamp -> 1710061200
     >>> "1710061200.9" | timestamp -> 1710061200
+    >>> 45361.375 | {timestamp: {unit: excel}} -> 1710061200
     >>> 20240310 | {timestamp: {format: "%Y%m%d"}} -> 1710028800
     >>> "10/03/2024 21:00" | {timestamp: {format: "%d/%m/%Y %H:%M"}} -> 1710104400
     >>> "10/03/2024" | timestamp -> rejected
@@ -168,7 +174,7 @@ def timestamp(
         return _in_formats(value, dtype, format, zone)
     if isinstance(dtype, pl.Date | pl.Datetime):
         return timestamps.from_typed(value, dtype, zone)
-    from_number = timestamps.from_number(timestamps.whole(value, dtype), said)
+    from_number = timestamps.from_number(value, dtype, said, zone)
     if not isinstance(dtype, pl.String):
         return from_number
     from_iso = timestamps.from_iso(value, zone, known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import polars as pl
@@ -182,11 +183,13 @@ def _some_values(*, values: str | float | list[str | float], **_: object) -> Non
         raise ValueError("'values' must not be empty")
 
 
-@function(takes=("text", "a number"), shorthand="values", check=_some_values, means_null=always)
+@function(takes=("text", "a number", "a date"), shorthand="values", check=_some_values, means_null=always)
 def null_if(
     value: pl.Expr, dtype: pl.DataType, *, values: str | float | list[str | float], ignore_case: bool = False
 ) -> pl.Expr:
     """The value, but null where it is one of `values`, as exports write that nothing is known; no row is rejected.
+
+    In a column of dates the values are written as in ISO 8601; a day, as 9999-12-31, stands for each time of it.
 
     >>> "N/A" | {null_if: ["N/A", "-", ""]} -> null
     >>> "n/a" | {null_if: {values: N/A, ignore_case: true}} -> null
@@ -196,6 +199,8 @@ def null_if(
     listed = values if isinstance(values, list) else [values]
     if isinstance(dtype, pl.String):
         listed = [str(one) for one in listed]
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return pl.when(pl.any_horizontal(_is_at(value, dtype, one) for one in listed).not_()).then(value)
     try:
         unknown = pl.Series(listed if all(is_of_kind(one, dtype) for one in listed) else [None], dtype=dtype)
     except (OverflowError, TypeError):
@@ -205,6 +210,19 @@ def null_if(
     if isinstance(dtype, pl.String) and ignore_case:
         return pl.when(~value.str.to_lowercase().is_in([str(one).lower() for one in listed])).then(value)
     return pl.when(~value.is_in(unknown.implode())).then(value)
+
+
+def _is_at(value: pl.Expr, dtype: pl.DataType, written: str | float) -> pl.Expr:
+    """Whether a date or time is the one that is written; every time of a day that is written alone."""
+    try:
+        moment = datetime.fromisoformat(str(written))
+    except ValueError:
+        raise ValueError(f"null_if: the column is {dtype}, and {written!r} is no date as 2024-03-10") from None
+    if isinstance(dtype, pl.Date) or len(str(written)) == len("2024-03-10"):
+        return value.dt.date() == moment.date()
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        return value == (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return value == moment.replace(tzinfo=None)
 
 
 # Words for true and for false; digits and English stand in exports of any language.

@@ -21,6 +21,7 @@ from etl.transform import checks, encode, ids, shapes
 from etl.transform.checks import Check
 from etl.transform.functions import FUNCTIONS, RAW_JSON, apply, meant_null
 from etl.transform.operations import OPERATIONS
+from etl.transform.repeats import Repeats
 
 Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
 Read = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
@@ -93,6 +94,7 @@ class Compiled:
     checks_of_items: tuple[Check, ...]
     tree: encode.Node
     lane: pl.Expr
+    repeats: Repeats | None = None  # rows that repeat another one's key: found by survey.py, when the mapping asks
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
@@ -109,7 +111,15 @@ class Compiled:
             skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
             all_rows = pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0))
             items = all_rows.sort("position")
-        return Mapped(frame, values, items)
+        return Mapped(frame, values, items if self.repeats is None else self.repeats.applied(items))
+
+    def unchecked(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The values of those rows that can be read and `when` keeps; null: a value is missing, or cannot be made."""
+        readable = frame.filter(pl.col(FAULT).is_null()) if frame[FAULT].null_count() < frame.height else frame
+        values = (readable if self.when is None else self._chosen(readable, self.when)).select(self.first)
+        for stage in self.stages:
+            values = values.with_columns(stage.values)
+        return values
 
     def _chosen(self, frame: pl.DataFrame, when: pl.Expr) -> pl.DataFrame:
         """The rows that `when` does not leave out; those with a fault are never left out."""
@@ -269,7 +279,7 @@ def compile_mapping(
         stages.append(Stage(tuple(settled), {}))
     if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api)):
         stages.append(Stage(tuple(named), {}))
-    rules = checks.rules(mapping, types, {chain.target for chain in made if _is_date(chain, schema)}, api)
+    rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, api)
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -425,7 +435,7 @@ def _is_json(chain: Chain, dtype: pl.DataType) -> bool:
     return dtype == RAW_JSON and any(call.name == "json" for call in chain.calls)
 
 
-def _is_date(chain: Chain, schema: pl.Schema) -> bool:
+def is_date(chain: Chain, schema: pl.Schema) -> bool:
     """Whether the chain's value is a time in Unix seconds: by its function, its type, or its name."""
     typed = isinstance(chain.dtype(schema), (pl.Date, pl.Datetime)) and not chain.calls
     return typed or chain.target in _TIMES or any(call.name == "timestamp" for call in chain.calls)

@@ -66,6 +66,7 @@ PARTS = (
     "identifiers",
     "event",
     "event_key",
+    "order_by",
     "timestamp",
     "attributes",
     "existing_only",
@@ -89,7 +90,7 @@ OPERATIONS: dict[str, Operation] = {
     "identify": Operation(
         "make or change a person",
         ("identifiers",),
-        ("timestamp", "attributes", "existing_only", "topics", "relationships"),
+        ("order_by", "timestamp", "attributes", "existing_only", "topics", "relationships"),
         ties=_TO_OBJECT,
         reserved=RESERVED_OF_PEOPLE,
         max_attributes=300,
@@ -117,7 +118,7 @@ OPERATIONS: dict[str, Operation] = {
     "identify_object": Operation(
         "make or change an object",
         ("object",),
-        ("attributes", "relationships"),
+        ("order_by", "attributes", "relationships"),
         ties=("person", *_WHO),
         reserved=RESERVED_OF_OBJECTS,
         max_attributes=300,

@@ -16,20 +16,27 @@ import polars as pl
 Unit = Literal["s", "ms", "us", "ns"]
 PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
+Serial = Literal["excel", "excel1904"]  # days, as spreadsheets count them from 1900, old ones of the Mac from 1904
+
 # ISO 8601 as programs write it: a date; or a date, 'T' or a space, hours and minutes, then seconds and their fraction,
 # then 'Z', 'UTC' or an offset. Ranges are checked here, days of the month by the calendar. ":60" is read as POSIX
 # reads it, as the first second of the next minute.
 ISO = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::(?:[0-5][0-9]|60)(?:[.,][0-9]+)?)?"
     r"(?: ?(?:Z|UTC|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?)?$"
 )
 _OFFSET = r"([+-][0-9:]{2,5})$"  # of an ISO text from its 17th character on
 _EPOCH = r"^([+-]?[0-9]{1,19})(?:\.[0-9]+)?$"
 _BELOW_ZERO_BY_FRACTION = r"^-[0-9]+\.[0-9]*[1-9]"
+_DAYS = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
 _YEAR_2100 = 4_102_444_800  # polars knows no change of clocks from 2100 on
+
+# By system: the first day that there is, the one of 1970-01-01, the one of 9999-12-31.
+_SERIALS: dict[Serial, tuple[int, int, int]] = {"excel": (1, 25_569, 2_958_465), "excel1904": (0, 24_107, 2_957_003)}
+_DAY_THAT_NEVER_WAS = 60  # Excel's 1900-02-29, kept from Lotus 1-2-3; the days before it count one less
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Zone:
 class Evidence:
     """What is known of a whole column. It picks among readings that give the same answer, but for `unit`."""
 
-    unit: Unit | None = None  # of the column's numbers; None: it has none, or they say no unit
+    unit: Unit | Serial | None = None  # of the column's numbers; None: it has none, or they say no unit
     numbers: bool = True  # some texts may be numbers
     stem: str | None = None  # a strptime format that reads the first 10 or 19 characters of every ISO text
     aware: bool = True  # some ISO texts may say their offset, or Z
@@ -117,15 +124,35 @@ def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return (number if dtype.is_integer() else number.floor()).cast(pl.Int64, strict=False)
 
 
-def from_number(number: pl.Expr, unit: Unit | None) -> pl.Expr:
-    """Seconds of Int64 counts since 1970, years 1 to 9999 only: beyond them are milliseconds said to be seconds.
+def from_number(number: pl.Expr, dtype: pl.DataType, unit: Unit | Serial | None, zone: Zone) -> pl.Expr:
+    """Seconds of numbers, or of texts of numbers: counts since 1970, or a spreadsheet's days by the zone's clock.
 
-    All null while the unit is not known.
+    Years 1 to 9999 only: beyond them are milliseconds said to be seconds. All null while the unit is not known.
     """
     if unit is None:
         return pl.lit(None, pl.Int64)
-    seconds = number.floordiv(PER_SECOND[unit])
+    if unit == "excel" or unit == "excel1904":
+        return from_wall(_wall_of_days(number, dtype, unit), zone)
+    seconds = whole(number, dtype).floordiv(PER_SECOND[unit])
     return let(lambda seconds: pl.when(seconds.is_between(_YEAR_1, _YEAR_10000 - 1)).then(seconds), seconds=seconds)
+
+
+def _wall_of_days(number: pl.Expr, dtype: pl.DataType, system: Serial) -> pl.Expr:
+    """Wall seconds of a spreadsheet's days. A fraction is the time of day, to the millisecond, as Excel has it."""
+    if isinstance(dtype, pl.String):
+        number = pl.when(number.str.contains(_DAYS)).then(number)
+    first, of_1970, last = _SERIALS[system]
+
+    def wall(days: pl.Expr) -> pl.Expr:
+        seconds = (days * 86_400_000).round().cast(pl.Int64, strict=False).floordiv(1_000) - of_1970 * 86_400
+        is_day = days.is_between(first, last + 1, closed="left")
+        if system == "excel1904":
+            return pl.when(is_day).then(seconds)
+        early = days < _DAY_THAT_NEVER_WAS
+        is_day &= early | (days >= _DAY_THAT_NEVER_WAS + 1)
+        return pl.when(is_day).then(seconds + early.cast(pl.Int64) * 86_400)
+
+    return let(wall, days=number.cast(pl.Float64, strict=False))
 
 
 # ---------------------------------------------------------------- text

@@ -1,0 +1,139 @@
+"""Does a run know before its first request which rows give way, and is that the same when it goes on?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from running import API_KEY, SITE_ID
+from test_run import job_for, newest, run, unfinished
+
+from etl.cli import main
+from etl.config import load_job
+from etl.errors import SourceError
+from etl.model import Finding, Job, Report
+from etl.sandbox import Sandbox
+
+PERSON = {"operation": "identify", "identifiers": {"id": "id"}, "order_by": "at", "attributes": {"row": "row"}}
+EVENT = {
+    "operation": "track",
+    "event": {"value": "e"},
+    "identifiers": {"id": "id"},
+    "event_key": "key",
+    "attributes": {"n": "n"},
+}
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (SITE_ID, API_KEY):
+        monkeypatch.setenv(name, "sandbox")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(trace="row") as running:
+        yield running
+
+
+def versions(people: int = 40, rows: int = 400) -> dict[str, int]:
+    """Writes rows of some people, the newest of each somewhere among them; says which one that is."""
+    table = pl.DataFrame({"row": range(rows)}).with_columns(
+        (pl.col("row") % people).cast(pl.String).str.zfill(3).alias("id"),
+        (pl.col("row") * 7919 % 1009).alias("at"),
+        pl.lit("x" * 600).alias("note"),
+    )
+    table.write_parquet("people.parquet")
+    best = table.sort("at", "row").group_by("id", maintain_order=True).last()
+    return dict(best.select("id", "row").iter_rows())
+
+
+def job(sandbox: Sandbox, mapping: dict[str, Any], **settings: Any) -> Job:
+    Path("m.yaml").write_text(json.dumps(mapping))
+    return job_for(sandbox, {"s": ({"parquet": "people.parquet"}, "m.yaml")}, **settings)
+
+
+def counts(report: Report) -> tuple[int, int, int, int]:
+    (step,) = report.steps
+    return step.rows_read, step.accepted, step.rejected, step.skipped
+
+
+@pytest.mark.fault("S20")
+def test_the_newest_row_of_each_person_arrives_and_the_others_are_counted(sandbox: Sandbox) -> None:
+    newest_of = versions()
+    report = run(job(sandbox, PERSON))
+    assert counts(report) == (400, 40, 0, 360)
+    assert {who: sandbox.people.find("id", who).trace for who in newest_of} == {  # type: ignore[union-attr]
+        who: [row] for who, row in newest_of.items()
+    }
+    first = next(row for row in range(400) if row not in newest_of.values())
+    (finding,) = report.steps[0].findings
+    assert (finding.code, finding.severity, finding.rows) == ("superseded", "notice", 360)
+    assert finding.words == "360 rows are older by order_by than another of the same person, and are skipped"
+    assert finding.first_rows[0] == f"people.parquet:{first + 1}"
+
+
+@pytest.mark.fault("S20")
+def test_a_run_that_goes_on_leaves_out_the_same_rows(sandbox: Sandbox) -> None:
+    newest_of = versions(people=160, rows=640)
+    ordered = job(sandbox, PERSON | {"attributes": {"row": "row", "note": "note"}})
+    run_id = unfinished(sandbox, ordered, requests=3)
+    assert newest(ordered)["steps"][0]["findings"][0]["rows"] == 480
+    report = run(ordered)
+    assert report.run_id == run_id and counts(report) == (640, 160, 0, 480)
+    for who, row in newest_of.items():
+        person = sandbox.people.find("id", who)
+        assert person is not None and set(person.trace) == {row}
+    assert [finding.rows for finding in report.steps[0].findings] == [480]
+
+
+def test_with_a_limit_only_its_rows_are_compared(sandbox: Sandbox) -> None:
+    versions()
+    assert counts(run(job(sandbox, PERSON), limit=60)) == (60, 40, 0, 20)
+
+
+@pytest.mark.fault("S20")
+def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_skipped(sandbox: Sandbox) -> None:
+    data = {"id": ["p", "q", "p", "p", "q"], "key": ["a", "b", "a", "a", "c"], "n": [1, 2, 1, 3, 2]}
+    pl.DataFrame(data).write_parquet("people.parquet")
+    report = run(job(sandbox, EVENT, max_rejects=1))
+    assert counts(report) == (5, 3, 1, 1)
+    (reject,) = report.steps[0].rejects
+    assert (reject.reason, reject.field, reject.first_rows) == (
+        *("event_key_repeated", "event_key"),
+        ("people.parquet:4",),
+    )
+    (finding,) = report.steps[0].findings
+    assert finding == Finding(
+        *("event_repeated", "notice", None, 1),
+        "1 rows say once more what another row says, and are skipped",
+        ("people.parquet:3",),
+    )
+    assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == [1, 2, 2]
+
+
+def test_validate_and_preview_tell_what_the_run_does(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    versions(people=2, rows=6)
+    written = job(sandbox, PERSON)
+    main(["preview", "job.yaml", "-n", "6"])
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main(["validate", "job.yaml", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["steps"][0]
+    report = run(written)
+    kept = [line["row"] - 1 for line in shown if "payload" in line]
+    assert sorted(kept) == sorted(row for person in sandbox.people.everybody() for row in person.trace)
+    assert (said["accepted"], said["rejected"], said["skipped"]) == counts(report)[1:] == (2, 0, 4)
+    assert said["findings"] == json.loads(json.dumps(newest(written)["steps"][0]["findings"]))
+
+
+def test_an_order_that_does_not_sort_stops_the_run_before_anything_is_sent(sandbox: Sandbox) -> None:
+    pl.DataFrame({"id": ["a"], "row": [1], "at": ["10/03/2024"]}).write_parquet("people.parquet")
+    with pytest.raises(SourceError, match="order_by: column 'at': it holds dates that are not ISO 8601"):
+        run(job(sandbox, PERSON))
+    assert sandbox.stats()["requests"] == 0
+    pl.DataFrame({"id": ["a"], "row": [1], "at": ["2024-03-10"]}).write_parquet("people.parquet")
+    assert counts(run(load_job(Path("job.yaml")))) == (1, 1, 0, 0)
