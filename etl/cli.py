@@ -340,7 +340,7 @@ def sandbox(host: str, port: int) -> None:
     from etl.sandbox import serve
 
     def announce(url: str) -> None:
-        say(f"Customer.io sandbox on {url}  (site id, API key and App key: sandbox)")
+        say(f"Customer.io sandbox on {url}  (site id, API key, write key and App key: sandbox)")
         say(f"  a job goes there with   destination.base_url: {url}")
 
     try:

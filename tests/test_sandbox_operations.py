@@ -221,6 +221,8 @@ def test_all_preferences_are_replaced_and_one_is_changed(client: httpx.Client, s
     whole = {"topics": {"topic_1": True, "topic_2": False}}
     send(client, sandbox, identify(**{PREFERENCES: whole}), identify(**{f"{PREFERENCES}.topics.topic_2": True}))
     assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_1": True, "topic_2": True}}}
+    send(client, sandbox, identify(**{f"{PREFERENCES}.topics.topic_1": None, f"{PREFERENCES}.topics.topic_9": ""}))
+    assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_2": True}}}
     send(client, sandbox, identify(**{PREFERENCES: {"topics": {"topic_3": False}}}))
     assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_3": False}}}
     send(client, sandbox, identify("7", **{f"{PREFERENCES}.topics.topic_1": False}))

@@ -166,6 +166,7 @@ def test_a_batch_may_have_500000_bytes(strict: httpx.Client, permissive: httpx.C
 def test_a_batchs_context_is_that_of_each_call_without_its_own(strict: httpx.Client, sandbox: Sandbox) -> None:
     ios, android = ({"device": {"token": name, "type": name}} for name in ("ios", "android"))
     calls = track("Device Created or Updated"), track("Device Created or Updated", "7", context=android)
+    calls[0]["integrations"] = None  # as an example of the vendor's has it
     assert send(strict, sandbox, *calls, context=ios, integrations={"All": True}, sentAt=AT).status_code == 200
     assert [list(each.devices) for each in sandbox.people.everybody()] == [["ios"], ["android"]]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import json
+from types import ModuleType
 
 import httpx
 import pytest
 from calling import ULID, body_of, event, identify, padded, send
 
-from etl.sandbox import Credentials, Faults, Sandbox
+from etl.sandbox import Credentials, Faults, Sandbox, pipelines, rules
 from etl.sandbox.reading import Malformed, read_batch
 
 
@@ -233,3 +235,9 @@ def test_credentials_can_be_others_and_change() -> None:
         sandbox.set_credentials(Credentials("site", "new key", "app"))
         assert send(client, sandbox, identify()).status_code == 401
     assert "key" not in repr(theirs).replace("api_key", "")
+
+
+@pytest.mark.parametrize("module", [pipelines, rules])
+def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)

@@ -70,7 +70,7 @@ def test_an_anonymous_event_that_breaks_a_rule_is_refused(
 def test_people_are_put_into_a_segment_and_out_of_it(
     client: httpx.Client, sandbox: Sandbox, id_type: str, ids: list[Any]
 ) -> None:
-    send(client, sandbox, identify("1", email="a@b.co"), identify("2", email="2@b.co"))
+    send(client, sandbox, identify("1", email="a@b.co"), identify("2", email="2@b.co"), identify("None"))
     query = {} if id_type == "id" else {"id_type": id_type}
     body = {"ids": [*ids, "nobody", "f00@b.co", None]}
     for _ in range(2):

@@ -26,7 +26,8 @@ One request goes through the files in this order:
     rules.py       Track item -> what is wrong with it (pure)
     pipelines.py   Pipelines call -> what is wrong with it, and the Track item that it becomes (pure)
     v1.py          request of Track v1 -> Track items (pure)
-    people.py      item -> people and events; identities.py, objects.py, activity.py: what belongs to them
+    people.py      item -> people; events.py, relationships.py with objects.py, identities.py: what belongs to them
+    activity.py    what had no effect, and why
     lookup.py      who asks what became of it: readback.py as the App API, page.py as HTML
 """
 

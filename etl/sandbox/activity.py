@@ -1,14 +1,14 @@
-"""What was answered with 200 and had no effect, and why? The workspace's activity log, as far as failures go."""
+"""What was done how often, and what was answered with 200 and had no effect? Counts, and the activity log."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-_KEPT: Final = 10_000  # the latest; how many there were is in the counts of `People`
+_KEPT: Final = 10_000  # the latest; how many there were is in the counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class Activity:
 
 
 class ActivityLog:
-    """The activities in order, the latest last."""
+    """The activities in order, the latest last; and what was counted, done or not done (see `People`)."""
 
     def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
         self._kept: deque[Activity] = deque(maxlen=_KEPT)
         self._numbers = count(1)
 
@@ -42,5 +43,7 @@ class ActivityLog:
     def of_type(self, kind: str) -> list[Activity]:
         return [each for each in self._kept if each.type == kind]
 
-    def note(self, kind: str, about: str, reason: str, at: float, cio_id: str | None = None) -> None:
+    def drop(self, counted: str, kind: str, about: str, reason: str, at: float, cio_id: str | None = None) -> None:
+        """Something was answered with 200 and has no effect: count it, and note why."""
+        self.counts[counted] += 1
         self._kept.append(Activity(f"{next(self._numbers):012x}", kind, about, reason, at, cio_id))

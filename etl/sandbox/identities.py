@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from etl.sandbox.activity import ActivityLog
+
 IdentifierKind = Literal["id", "email", "phone", "cio_id"]
 KINDS: Final[tuple[IdentifierKind, ...]] = ("id", "email", "phone", "cio_id")
 
@@ -40,6 +42,14 @@ class Person:
     def identifiers(self) -> dict[str, str | None]:
         return {"cio_id": self.cio_id, "id": self.id, "email": self.email}
 
+    @property
+    def name(self) -> str:
+        """What the activity log calls them: `id 42`."""
+        for kind in ("id", "email", "phone"):
+            if held := getattr(self, kind):
+                return f"{kind} {held}"
+        return f"cio_id {self.cio_id}"
+
 
 class Identities:
     """Finds people by what they are called.
@@ -47,7 +57,8 @@ class Identities:
     `suppressed` has what nobody may be called: kind and value, and with each the group it is freed with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: ActivityLog) -> None:
+        self._log = log
         self.by_cio_id: dict[str, Person] = {}  # the oldest first
         self.suppressed: dict[tuple[str, str], frozenset[tuple[str, str]]] = {}
         self._by: dict[str, dict[str, Person]] = {"id": {}, "email": {}, "phone": {}, "cio_id": self.by_cio_id}
@@ -62,6 +73,23 @@ class Identities:
         setattr(person, kind, value)
         self.by_cio_id[person.cio_id] = self._by[kind][_key(kind, value)] = person
         return person
+
+    def met(self, by: str, kind: str, value: str, now: float) -> Person | None:
+        """The person, made if need be by their events, devices or relationships.
+
+        Nobody is made of a cio_id, or of a suppressed identifier. That calls which name an id can make a person is
+        documented; that a device or a relationship does is not.
+        """
+        if person := self.find(kind, value):
+            return person
+        if kind == "cio_id":
+            about, reason = f"{kind} {value}", "there is no such person"
+            self._log.drop(f"{by}_of_nobody", f"failed_{by.removesuffix('s')}", about, reason, now)
+            return None
+        if self.ignores(kind, value, now):
+            return None
+        self._log.counts[f"people_made_by_{by}"] += 1
+        return self.make(kind, value)
 
     def call(self, person: Person, kind: str, value: str) -> None:
         """Let the person be found by this identifier, and no longer by the one they had of this kind."""
@@ -82,6 +110,14 @@ class Identities:
     def is_suppressed(self, kind: str, value: str) -> bool:
         return bool(self.suppressed) and (kind, _key(kind, value)) in self.suppressed
 
+    def ignores(self, kind: str, value: str, now: float) -> bool:
+        """May nobody be called this? Then the call is dropped."""
+        if not self.is_suppressed(kind, value):
+            return False
+        about, reason = f"{kind} {value}", "the identifier is suppressed"
+        self._log.drop("suppressed_calls", "ignored_suppressed", about, reason, now)
+        return True
+
     def suppress(self, kind: str, value: str, person: Person | None) -> None:
         """This identifier, and all that the person has: they are freed together."""
         names = {kind: value}
@@ -90,12 +126,9 @@ class Identities:
         group = frozenset((each, _key(each, name)) for each, name in names.items())
         self.suppressed |= dict.fromkeys(group, group)
 
-    def unsuppress(self, kind: str, value: str) -> bool:
-        """Was it suppressed?"""
-        group = self.suppressed.get((kind, _key(kind, value)), frozenset())
-        for each in group:
+    def unsuppress(self, kind: str, value: str) -> None:
+        for each in self.suppressed.get((kind, _key(kind, value)), ()):
             self.suppressed.pop(each, None)
-        return bool(group)
 
 
 def identifier_of(identifiers: Mapping[str, Any]) -> tuple[str, str]:

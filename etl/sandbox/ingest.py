@@ -47,8 +47,8 @@ class Ingest:
 
         def right() -> Response:
             if one_too_many:
-                return plain(faults.answer_with(429, self.workspace.now()))
-            return plain(self.right(request, sent))
+                return _plain(faults.answer_with(429, self.workspace.now()))
+            return _plain(self.right(request, sent))
 
         return self._counted(self._befallen(fault, right))
 
@@ -58,11 +58,11 @@ class Ingest:
         if isinstance(fault, Answer):
             if fault.applied:
                 right()
-            return plain(fault)
+            return _plain(fault)
         if fault.isdigit():
-            return plain(faults.answer_with(int(fault), self.workspace.now()))
+            return _plain(faults.answer_with(int(fault), self.workspace.now()))
         if fault in UNREADABLE:
-            return plain(UNREADABLE[fault])
+            return _plain(UNREADABLE[fault])
         if fault == "lost_before":
             return wire.Reset()
         if fault == "hang_before":
@@ -107,7 +107,7 @@ async def _received(request: Request, limit: int) -> tuple[bytes, int]:
     return b"".join(chunks), size
 
 
-def plain(answer: Answer) -> Response:
+def _plain(answer: Answer) -> Response:
     response = Response(answer.body, answer.status)
     names = {name.lower() for name, _ in answer.headers}
     if "content-type" not in names and answer.body:

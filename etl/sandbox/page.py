@@ -29,7 +29,7 @@ h1 { font-size: 1.35rem; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: .8rem; margin: 2.25rem 0 .6rem; color: var(--soft); text-transform: uppercase; letter-spacing: .07em; }
 p { margin: 0; color: var(--soft); }
 a { color: var(--mark); text-underline-offset: .2em; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .75rem; margin: 0; }
 dl div { padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 dt { color: var(--soft); font-size: .8rem; }
 dd { margin: 0; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; }
@@ -38,8 +38,10 @@ table { width: 100%; border-collapse: collapse; }
 th, td { padding: .5rem 1rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
 th { color: var(--soft); font-size: .8rem; font-weight: 500; white-space: nowrap; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; max-width: 26rem; }
+time { white-space: nowrap; }
 code { font: .85em ui-monospace, monospace; }
+td code { display: block; width: max-content; max-width: 22rem; }
 """
 
 
@@ -52,11 +54,11 @@ def home(stats: Mapping[str, Any], people: People) -> str:
         _figures(stats),
         _section("Latest people", _people(_latest(people.everybody()))),
         _section("Latest events", _events(_latest(people.events.values()), people)),
+        _if_any("Answered with 200, without effect", ("what", "about", "why", "time"), _activity(people)),
         _if_any("Latest objects", ("object", "type", "attributes", "people"), _objects(people)),
         _if_any("Manual segments", ("segment", "people"), segments),
         _if_any("Latest merges", ("into", "who is no more", "time"), _merges(people)),
         _if_any("Suppressed", ("kind", "identifier"), _suppressed(people)),
-        _if_any("Answered with 200, without effect", ("what", "about", "why", "time"), _activity(people)),
         _section("Operations", _operations(stats)),
         '<h2>For programs</h2><p><a href="/__sandbox/stats">figures as JSON</a> · faults: <code>POST '
         '/__sandbox/faults</code>, for instance <code>{"rates": {"503": 0.2, "lost_after": 0.02}}</code></p>',
@@ -238,7 +240,7 @@ def _time(at: float | None) -> str:
     if at is None:
         return ""
     try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+        return f"<time>{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}</time>"
     except (ValueError, OverflowError, OSError):  # milliseconds, sent as seconds
         return "beyond year 9999"
 

@@ -126,6 +126,7 @@ def activities(people: People, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def event(each: Event) -> dict[str, Any]:
+    """An event, with its visitor when it was one's."""
     shown = {
         "id": each.id,
         "type": each.action,

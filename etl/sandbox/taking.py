@@ -70,6 +70,7 @@ def take_entity(workspace: Workspace, sent: Sent) -> Answer:
 
 
 def max_entity_bytes(workspace: Workspace) -> int:
+    """The limit of a request with one item."""
     return min(MAX_ITEM_BYTES, workspace.faults.max_body_bytes)
 
 
@@ -177,7 +178,9 @@ def _take_calls(
             place = "" if kind else f"batch[{index}]."
             errors += [place + each for each in found]
             if not sent.is_strict:
-                workspace.people.drop("calls_dropped", "dropped_call", _name_of(call, kind), "; ".join(found), now)
+                workspace.people.activity.drop(
+                    "calls_dropped", "dropped_call", _name_of(call, kind), "; ".join(found), now
+                )
         else:
             good.append(call)
     workspace.traffic.items += len(calls)
@@ -195,16 +198,18 @@ def _apply_call(workspace: Workspace, call: dict[str, Any], kind: str, now: floa
         return
     item = pipelines.item_of(call, kind)
     if item is None:
-        people.drop("calls_forwarded", "forwarded_call", about, "no workspace keeps it; for other destinations", now)
+        people.activity.drop(
+            "calls_forwarded", "forwarded_call", about, "no workspace keeps it; for other destinations", now
+        )
         return
     if call.get("timestamp") is not None and pipelines.seconds_of(call["timestamp"]) is None:
         reason = "the timestamp is not in ISO 8601, and became now"
-        people.drop("timestamps_replaced", "timestamp_replaced", about, reason, now)
+        people.activity.drop("timestamps_replaced", "timestamp_replaced", about, reason, now)
     is_event, is_anonymous = "name" in item, item["type"] == "anonymous"
     if found := visitor_violations(item) if is_anonymous else violations(item, 0):
         failure = "failed_event" if is_event else "failed_attribute_change"
         reason = "; ".join(f"{each.field}: {each.message}" for each in found)
-        people.drop("calls_failed", failure, about, reason, now)
+        people.activity.drop("calls_failed", failure, about, reason, now)
     elif is_anonymous:
         people.record_anonymous(item, now, event_id)
     elif is_event:
@@ -244,7 +249,9 @@ def _wrong(workspace: Workspace, sent: Sent, status: int, reason: str) -> Answer
     """A request that is taken by nobody: strict mode says so, permissive mode does not."""
     if sent.is_strict:
         return _unauthorized() if status == 401 else _meta_errors(status, [reason])
-    workspace.people.drop("requests_dropped", "dropped_request", "a request to Pipelines", reason, workspace.now())
+    workspace.people.activity.drop(
+        "requests_dropped", "dropped_request", "a request to Pipelines", reason, workspace.now()
+    )
     return ACCEPTED
 
 

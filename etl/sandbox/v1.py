@@ -52,22 +52,27 @@ def customer(identifier: str, body: Any) -> list[Item]:
 
 
 def deleted(identifier: str, body: Any) -> list[Item]:
+    """`DELETE /customers/{identifier}`."""
     return _checked(_person("delete", identifier))
 
 
 def suppressed(identifier: str, body: Any) -> list[Item]:
+    """`POST …/suppress`."""
     return _checked(_person("suppress", identifier))
 
 
 def unsuppressed(identifier: str, body: Any) -> list[Item]:
+    """`POST …/unsuppress`."""
     return _checked(_person("unsuppress", identifier))
 
 
 def event(identifier: str, body: Any) -> list[Item]:
+    """`POST …/events`: a person's event, page or screen."""
     return _checked(_event_of(_object(body)) | {"type": "person", "identifiers": identifiers_of(identifier)})
 
 
 def device(identifier: str, body: Any) -> list[Item]:
+    """`PUT …/devices`. A token is called `id` here."""
     given = _object(body).get("device")
     if not isinstance(given, dict):
         raise Refused("device: must be an object")
@@ -79,10 +84,12 @@ def device(identifier: str, body: Any) -> list[Item]:
 
 
 def device_deleted(token: str) -> Callable[[str, Any], list[Item]]:
+    """`DELETE …/devices/{token}`."""
     return lambda identifier, body: _checked(_person("delete_device", identifier) | {"device": {"token": token}})
 
 
 def merged(_: str, body: Any) -> list[Item]:
+    """`POST /merge_customers`."""
     given = _object(body)
     people = {member: given[member] for member in ("primary", "secondary") if member in given}
     return _checked({"type": "person", "action": "merge"} | people)

@@ -88,7 +88,7 @@ class Workspace:
             "events": len(people.events),
             "objects": len(people.objects),
             "relationships": people.objects.relationships,
-            "suppressed": len(people.suppressed),
+            "suppressed": len(people.identities.suppressed),
             "duplicate_events": people.counts["duplicate_events"],
             "messages": len(self.messages),
             "repeated_messages": people.counts["repeated_messages"],
