@@ -76,7 +76,7 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
     leaves = left_after(snapshot, before, here, moves=not limit)
     with forgotten_unless_fit(snapshot, begun):
-        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api)
+        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api, run_id)
         if not (begun or line.options.accept_drift):
             check_drift(step, before.columns, leaves.columns, compiled.columns)
     if not begun:
@@ -109,11 +109,11 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
             raise CountsDisagree(step=step.name, rows_read=rows_read, counted=counted)
 
 
-def prepare(step: Step, snapshot: Snapshot, lanes: int, api: Api) -> Compiled:
+def prepare(step: Step, snapshot: Snapshot, lanes: int, api: Api, run_id: str = "") -> Compiled:
     """The step's mapping, ready for the snapshot's frames."""
     mapping = with_json(step.mapping, snapshot.json)
     known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
-    compiled = compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api)
+    compiled = compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api, run_id)
     return with_repeats(mapping, snapshot, compiled)
 
 

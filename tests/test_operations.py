@@ -199,7 +199,7 @@ def test_a_tie_without_its_end_is_left_out_and_a_row_without_any_is_rejected_whe
     ]
     assert made[2] == ("relationship_missing", "relationships")
     identified = outcomes(mapping(relationships=two), data)
-    assert isinstance(identified[2], dict) and identified[2]["cio_relationships"] == []
+    assert isinstance(identified[2], dict) and "cio_relationships" not in identified[2]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """A list, without those of its entries that are null in a row."""
+    """A list, without those of its entries that are null in a row; without any, it is left out itself."""
 
     of: tuple[Node, ...]
 
@@ -132,27 +132,31 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
             return [literal(value)]
         case Leaf(column, verbatim):
             return _value(values[column], verbatim)
-        case Members(of, "required"):
-            return ["{", *_listed([[f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()]), "}"]
         case Members(of, nulls):
-            named = {literal(name): inner for name, inner in of.items()}
-            always = [
-                [f"{name}:", *_text(inner, values)] for name, inner in named.items() if not _nullable(inner, values)
-            ]
+            texts = {name: [f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()}
+            may_lack = [name for name, inner in of.items() if _may_lack(inner, nulls, values)]
+            always = [text for name, text in texts.items() if name not in may_lack]
             sometimes = [
-                _joined([f",{name}:", *_text(inner, values)]).fill_null(f",{name}:null" if nulls == "clear" else "")
-                for name, inner in named.items()
-                if _nullable(inner, values)
+                _joined([",", *texts[name]]).fill_null(f",{literal(name)}:null" if nulls == "clear" else "")
+                for name in may_lack
             ]
         case Entries(entries):
             always = [_text(inner, values) for inner in entries if not _nullable(inner, values)]
             sometimes = [
                 _joined([",", *_text(inner, values)]).fill_null("") for inner in entries if _nullable(inner, values)
             ]
+            if not always:
+                listed = pl.concat_str(sometimes).str.strip_prefix(",")
+                return [pl.when(listed != "").then(pl.format("[{}]", listed))]
     if sometimes and not always:
         sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
     opening, closing = "[]" if isinstance(node, Entries) else "{}"
     return [opening, *_listed(always), *sometimes, closing]
+
+
+def _may_lack(member: Node, nulls: str, values: pl.DataFrame) -> bool:
+    """Whether an object lacks this member in some row of this frame."""
+    return (nulls != "required" or isinstance(member, Entries)) and _nullable(member, values)
 
 
 def _nullable(node: Node, values: pl.DataFrame) -> bool:
@@ -161,7 +165,9 @@ def _nullable(node: Node, values: pl.DataFrame) -> bool:
         case Leaf(column):
             return values[column].null_count() > 0
         case Members(of, "required"):
-            return any(_nullable(inner, values) for inner in of.values())
+            return any(_nullable(inner, values) and not isinstance(inner, Entries) for inner in of.values())
+        case Entries(entries):
+            return all(_nullable(inner, values) for inner in entries)
         case _:
             return False
 

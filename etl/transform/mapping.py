@@ -244,7 +244,13 @@ def _questions(mapping: Mapping, schema: pl.Schema, known: Gathered) -> Iterator
 
 
 def compile_mapping(
-    mapping: Mapping, schema: pl.Schema, known: Gathered, fingerprint: str, lanes: int, api: Api = "track"
+    mapping: Mapping,
+    schema: pl.Schema,
+    known: Gathered,
+    fingerprint: str,
+    lanes: int,
+    api: Api = "track",
+    run_id: str = "",
 ) -> Compiled:
     """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
 
@@ -277,7 +283,7 @@ def compile_mapping(
             settled.append(value.alias(chain.target))
     if settled:
         stages.append(Stage(tuple(settled), {}))
-    if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api)):
+    if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api, run_id)):
         stages.append(Stage(tuple(named), {}))
     rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, api)
     return Compiled(
@@ -451,12 +457,12 @@ def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
     return ids.key_digest(name, [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)])
 
 
-def _names_of_items(mapping: Mapping, fingerprint: str, has_event: bool, api: Api) -> Iterator[pl.Expr]:
+def _names_of_items(mapping: Mapping, fingerprint: str, has_event: bool, api: Api, run_id: str) -> Iterator[pl.Expr]:
     """What an event's id, a message's id and a time of the Pipelines API are made of or are."""
     if has_event:
         yield _digest(mapping, fingerprint).alias(_DIGEST)
-    elif api == "pipelines":  # a row that is sent twice has one id; a mended mapping's has another
-        place = [pl.lit(mapping.digest), pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
+    elif api == "pipelines":  # what a run sends twice has one id; the next run must not be taken for a repetition
+        place = [pl.lit(run_id), pl.lit(mapping.digest), pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
         yield ids.key_digest(mapping.operation, place).alias(shapes.MESSAGE_ID)
     if api == "pipelines" and mapping.timestamp is not None:
         seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
