@@ -77,7 +77,7 @@ def test_objects_ties_and_devices_come_and_go(api: Api, sandbox: Sandbox) -> Non
     assert (company.attributes["name"], company.attributes["seats"]) == ("Acme", 12)
     assert person.relationships == {company.cio_object_id: {"role": "owner"}}
     assert {token: device.platform for token, device in person.devices.items()} == {"f3a9": "ios"}
-    gone = [
+    gone: list[tuple[str, list[dict[str, Any]]]] = [
         ("delete_relationships", [TIED | {"left_on": "2024-03-10"}]),
         ("delete_device", [DEVICE | {"revoked": "yes"}]),
         ("delete_object", [{"company_id": "acme", "closed_on": "2024-03-10"}]),
