@@ -104,10 +104,10 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
         # every argument of a function, and every function of a list
         (
             "attributes:\n"
-            "  a: {column: a, apply: [{timestamp: {timezon: UTC, unit: h}}, {divide: 0}, lower, {trim: 3}]}\n",
+            "  a: {column: a, apply: [{timestamp: {timezon: UTC, ambiguous: h}}, {divide: 0}, lower, {trim: 3}]}\n",
             [
                 "m:4: attributes.a.apply[0]: timestamp: unknown argument 'timezon'; did you mean 'timezone'?",
-                "m:4: attributes.a.apply[0]: timestamp: 'unit' must be one of auto, s, ms, us, ns",
+                "m:4: attributes.a.apply[0]: timestamp: 'ambiguous' must be one of earliest, latest, reject",
                 "m:4: attributes.a.apply[1]: divide: 'by' must not be 0",
                 "m:4: attributes.a.apply[3]: trim: it takes no argument",
             ],
