@@ -104,10 +104,10 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
         # every argument of a function, and every function of a list
         (
             "attributes:\n"
-            "  a: {column: a, apply: [{timestamp: {timezon: UTC, unit: h}}, {divide: 0}, lower, {trim: 3}]}\n",
+            "  a: {column: a, apply: [{timestamp: {timezon: UTC, ambiguous: h}}, {divide: 0}, lower, {trim: 3}]}\n",
             [
                 "m:4: attributes.a.apply[0]: timestamp: unknown argument 'timezon'; did you mean 'timezone'?",
-                "m:4: attributes.a.apply[0]: timestamp: 'unit' must be one of auto, s, ms, us, ns",
+                "m:4: attributes.a.apply[0]: timestamp: 'ambiguous' must be one of earliest, latest, reject",
                 "m:4: attributes.a.apply[1]: divide: 'by' must not be 0",
                 "m:4: attributes.a.apply[3]: trim: it takes no argument",
             ],
@@ -221,7 +221,7 @@ def test_all_that_is_wrong_in_a_mapping_is_told_at_once(text: str, problems: lis
     ("text", "problems"),
     [
         (
-            "destination: {site_id: x, api_key: '${A}', lanes: many, region: [us], rate: 3, max_rejects: 3}\n"
+            "destination: {site_id: x, api_key: '${A}', lanes: many, region: [us], speed: 3, max_rejects: 3}\n"
             "lanes: 7\nregion: us\n"
             "steps:\n"
             "  - {name: a b, source: {csv: 7, parquet: b, sheet: x}, mapping: [m.yaml, no.yaml]}\n"
@@ -229,7 +229,7 @@ def test_all_that_is_wrong_in_a_mapping_is_told_at_once(text: str, problems: lis
             [
                 "j:1: destination.region: must be 'us', 'eu' or 'auto'",
                 "j:1: destination.lanes: must be a whole number",
-                f"j:1: destination.rate: unknown key; there are {', '.join(DestinationYaml.model_fields)}",
+                f"j:1: destination.speed: unknown key; there are {', '.join(DestinationYaml.model_fields)}",
                 "j:1: destination.max_rejects: unknown key; it goes to the top of the file",
                 f"j:1: destination.site_id: {ONLY_REFERENCES}",
                 "j:2: lanes: unknown key; it goes under destination:",
@@ -280,6 +280,40 @@ def test_all_that_is_wrong_in_a_job_is_told_at_once(
 ) -> None:
     monkeypatch.setenv("N", "nightly")
     assert found("j", j=text) == problems
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("m", MAPPING + "traits: {}\n", "m:10: traits: written attributes:, whatever the API calls them"),
+        ("m", MAPPING + "action: event\n", "m:10: action: both are said by operation:, as identify or track"),
+        ("m", MAPPING + "userId: a\n", "m:10: userId: who it is stands under identifiers:, as {id: column}"),
+        ("m", MAPPING + "filter: a\n", "m:10: filter: rows are left out by when:"),
+        (
+            "m",
+            MAPPING.replace("n, apply: [{divide: 2}]", "n, default: 7"),
+            "m:4: attributes.half.default: a default is a function; write apply: [{default: free}]",
+        ),
+        (
+            "j",
+            JOB.replace("{site", "{workers: 4, site"),
+            "j:1: destination.workers: batches under way at once are written lanes:",
+        ),
+        (
+            "j",
+            JOB.replace("{site", "{batch_size: 9, site"),
+            "j:1: destination.batch_size: a batch is as many rows as fit into max_batch_bytes:; leave it out",
+        ),
+        (
+            "j",
+            JOB.replace("csv: a.csv", "type: csv"),
+            "j:3: steps[0].source.type: the kind is the key itself, as csv: people.csv",
+        ),
+        ("j", JOB.replace("a.csv", "a.csv, delimiter: ';'"), "j:3: steps[0].source.delimiter: written separator:"),
+    ],
+)
+def test_a_key_of_other_tools_is_answered_with_ours(name: str, text: str, problem: str) -> None:
+    assert found(name, **{name: text}) == [problem]
 
 
 def test_what_is_wrong_in_a_job_hides_nothing_of_its_mappings_and_their_examples() -> None:
@@ -346,3 +380,36 @@ def test_whatever_a_row_holds_an_example_is_right_or_wrong_and_no_bug(row: dict[
     mapping = replace(load_mapping(Path("m.yaml")), examples=(Example(row, skipped=True),))
     told = list(check_examples(mapping))
     assert len(told) == 1 and isinstance(told[0], Problem)
+
+
+SNIPPETS = [
+    "\n",
+    "  ",
+    ": ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "null",
+    "7",
+    "x",
+    "''",
+    ", ",
+    "apply: ",
+    "row: ",
+    "lower",
+    "*x",
+    "007",
+    ".nan",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, len(MAPPING)), st.integers(0, 9), st.sampled_from(SNIPPETS)), max_size=3))
+def test_a_damaged_mapping_has_problems_in_words_and_no_bug(damage: list[tuple[int, int, str]]) -> None:
+    text = MAPPING
+    for place, length, snippet in damage:
+        text = text[:place] + snippet + text[place + length :]
+    for told in found("j", m=text):
+        assert "not understood" not in told and "Yaml" not in told and "pydantic" not in told

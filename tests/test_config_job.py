@@ -428,6 +428,16 @@ def test_problems_of_a_job_and_of_all_its_mappings_are_told_at_once(read: Read) 
     ]
 
 
+def test_a_secret_of_a_function_that_is_not_there_is_told_with_its_line(read: Read) -> None:
+    Path("m.yaml").write_text(
+        MAPPING + "attributes:\n  a: b\n  c:\n    column: d\n    apply: [trim, {hmac: '${NO}'}]\n"
+    )
+    assert said(read, WORKING) == [
+        "m.yaml:7: attributes.c.apply[1]: hmac: the environment variable NO is not set; set it"
+    ]
+    assert read(WORKING, secrets=False).steps[0].mapping.file == "m.yaml"
+
+
 # ---------------------------------------------------------------- secrets
 
 

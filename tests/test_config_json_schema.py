@@ -163,9 +163,9 @@ def test_operations_and_functions_are_those_of_the_tables() -> None:
     told = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
     assert told == {name: operation.does for name, operation in OPERATIONS.items()}
     alone, with_arguments = whole["$defs"]["call"]["anyOf"]
-    assert list(with_arguments["properties"]) == list(FUNCTIONS)
+    assert list(with_arguments["properties"]) == sorted(FUNCTIONS)
     needing = {one.name for one in FUNCTIONS.values() if any(given.required for given in one.parameters.values())}
-    assert [one["const"] for one in alone["oneOf"]] == [name for name in FUNCTIONS if name not in needing]
+    assert [one["const"] for one in alone["oneOf"]] == [name for name in sorted(FUNCTIONS) if name not in needing]
     assert all(one["description"] for one in (*alone["oneOf"], *with_arguments["properties"].values()))
 
 

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from etl.config.address import is_loopback
 from etl.config.references import read_text, resolve_secret
 from etl.config.sections import did_you_mean
-from etl.config.yaml_file import Loc, dotted
+from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import Call, Job, Mapping
 from etl.transform.func_lookup import Table
@@ -56,7 +56,7 @@ def with_secrets(mapping: Mapping, environ: MappingOf[str, str]) -> tuple[Mappin
                 call.name, {**call.arguments, "secret": SecretStr(resolve_secret(call.arguments["key"], environ))}
             )
         except ValueError as error:
-            problems.append(Problem(mapping.file, None, dotted(loc), f"{call.name}: {error}"))
+            problems.append(read_yaml(Path(mapping.file)).problem(loc, f"{call.name}: {error}"))
             return call
 
     return _with_calls(mapping, (), resolved), problems

@@ -69,6 +69,9 @@ class DestinationYaml(Section):
 
     not_offered: ClassVar[dict[str, str]] = {
         "app_api_key": "reading back is not offered yet; leave it out",
+        **dict.fromkeys(("rate", "rate_limit", "rps"), "the pace is written requests_per_second:"),
+        **dict.fromkeys(("concurrency", "workers", "threads"), "batches under way at once are written lanes:"),
+        "batch_size": "a batch is as many rows as fit into max_batch_bytes:; leave it out",
     }
 
     api: Api = "track"

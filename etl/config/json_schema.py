@@ -259,9 +259,10 @@ _BOUNDS = {"enum", "const", "pattern", "maxLength"}  # of a text that cannot be 
 
 def _call() -> JsonSchemaValue:
     """An entry of an `apply` list: a name, or a name with what it takes."""
+    functions = [FUNCTIONS[name] for name in sorted(FUNCTIONS)]  # their own order is that of imports
     alone = [
         {"const": function.name, "description": _said(function)}
-        for function in FUNCTIONS.values()
+        for function in functions
         if not any(parameter.required for parameter in function.parameters.values())
     ]
     return {
@@ -270,7 +271,7 @@ def _call() -> JsonSchemaValue:
             {"oneOf": alone},
             {
                 "type": "object",
-                "properties": {function.name: _taken(function) for function in FUNCTIONS.values()},
+                "properties": {function.name: _taken(function) for function in functions},
                 "minProperties": 1,
                 "maxProperties": 1,
                 "additionalProperties": False,

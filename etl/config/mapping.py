@@ -176,6 +176,11 @@ class ValueYaml(Section):
 
     one_of = ("column", "columns", "expr", "value")
     goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
+    not_offered: ClassVar = {
+        "default": "a default is a function; write apply: [{default: free}]",
+        "const": "a constant is written value:",
+        "field": "a column is written column:",
+    }
     short_form = "a column's name"
 
     column: Name = OMITTED
@@ -326,6 +331,13 @@ class ExampleYaml(Section):
 
 class MappingYaml(Section):
     """A mapping file."""
+
+    not_offered: ClassVar = {
+        **dict.fromkeys(("traits", "properties"), "written attributes:, whatever the API calls them"),
+        **dict.fromkeys(("type", "action"), "both are said by operation:, as identify or track"),
+        **dict.fromkeys(("user_id", "userId", "anonymousId"), "who it is stands under identifiers:, as {id: column}"),
+        "filter": "rows are left out by when:",
+    }
 
     operation: Annotated[str, PlainValidator(_operation)]
     identifiers: IdentifiersYaml = OMITTED

@@ -192,6 +192,11 @@ class StorageYaml(Section):
 class SourceYaml(Section):
     """Where a step's rows come from."""
 
+    not_offered: ClassVar = {
+        **dict.fromkeys(("path", "file", "files"), "a file is named by its kind, as csv: people.csv"),
+        **dict.fromkeys(("type", "format"), "the kind is the key itself, as csv: people.csv"),
+        **dict.fromkeys(("delimiter", "sep"), "written separator:"),
+    }
     one_of = tuple(KINDS)
     goes_with: ClassVar = {key: tuple(kind for kind in KINDS if key in KINDS[kind]) for key in _KEYS_OF_KINDS} | {
         key: ("watermark",) for key in OF_INCREMENTAL
