@@ -95,7 +95,8 @@ def test_the_region_of_another_column_counts_and_the_argument_where_there_is_non
     rows = [{"p": "030 901820", "c": region} for region in ("DE", " de ", None, "Germany")]
     assert mapped(rows, "phone") == ["+4930901820", "+4930901820", None, None]
     assert mapped(rows, {"phone": "DE"}) == ["+4930901820"] * 4
-    assert made_of([{"p": None, "c": "DE"}], "phone")[0] == [None]
+    made = made_of([{"p": None, "c": "DE"}, {"p": "x", "c": "DE"}, {"p": None, "c": None}], "phone")
+    assert made == ([None, None, None], [False, True, False])
 
 
 @pytest.mark.parametrize(

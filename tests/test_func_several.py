@@ -103,6 +103,12 @@ def test_coalesce_keeps_the_type(rows: list[Any], made: list[Any]) -> None:
         ([pl.String, pl.String], {"template": "{}"}, "template: no column ''; there are 'a', 'b'"),
         ([pl.String, pl.String], {"expr": "a || c"}, "expr: no column 'c' among those given: 'a', 'b'"),
         ([pl.String, pl.String], {"expr": "a * b"}, "expr: it does not fit the columns' types; CSV columns are text: "),
+        (
+            [pl.String, pl.String],
+            {"expr": "cast(a as date)"},
+            "expr: it does not fit the columns' types; CSV columns are",
+        ),
+        ([pl.String, pl.String], {"expr": "not a"}, "expr: it does not fit the columns' types; "),
         ([pl.String, pl.String], "trim", "trim needs text; the column is Struct"),
     ],
 )
@@ -160,6 +166,13 @@ def test_a_row_for_which_sql_fails_is_rejected_and_no_other() -> None:
     assert made == ([2, None, None, 4, None, 6], [False, True, False, False, True, False])
     assert made_of(rows, {"expr": "try_cast(a as bigint) + 1"}) == ([2, None, None, 4, None, 6], [False] * 6)
     assert made_of(rows[1:2], {"expr": "cast(a as bigint)"}) == ([None], [True])
+
+
+def test_dates_in_sql_have_a_format_or_a_type() -> None:
+    rows = [{"a": "02/03/2024", "d": date(2024, 3, 10)}, {"a": "2024-03-02", "d": None}]
+    made = made_of(rows, {"expr": "date(a, '%d/%m/%Y')"})
+    assert made == ([date(2024, 3, 2), None], [False, True])
+    assert mapped(rows, {"expr": "cast(cast(d as timestamp) as date)"}) == [date(2024, 3, 10), None]
 
 
 def test_sql_of_no_rows_is_no_rows() -> None:

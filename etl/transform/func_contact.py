@@ -29,8 +29,20 @@ def _check_phone(*, region: str | None = None, **_: object) -> None:
         raise ValueError("'region' must be a country's two capitals in ISO 3166, as FR or US")
 
 
+def _no_number(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
+    """Where there is a region, but no number of it."""
+    if not isinstance(dtype, pl.Struct) or not dtype.fields:
+        return pl.lit(False)
+    number = next(fields(value, dtype))[1]
+    return number.is_null()
+
+
 @function(
-    takes=("text", "a number", "several columns"), reason="phone_unreadable", shorthand="region", check=_check_phone
+    takes=("text", "a number", "several columns"),
+    reason="phone_unreadable",
+    shorthand="region",
+    check=_check_phone,
+    means_null=_no_number,
 )
 def phone(
     value: pl.Expr, dtype: pl.DataType, *, region: str | None = None, check: Literal["valid", "possible"] = "valid"

@@ -172,7 +172,8 @@ def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
 
     Odd names stand in double quotes, text in single ones. A null that comes out is null, as SQL has it; a row for which
     it cannot be worked out, such as a `cast` that fails, is rejected: `try_cast` gives null instead. Queries,
-    aggregates and the clock are refused.
+    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits, and are not checked for
+    growing out of them.
 
     >>> {"cents": 1050, "quantity": 2} | {expr: "cents * quantity / 100"} -> 21.0
     >>> {"first": "Ada", "last": "L"} | {expr: "first || ' ' || last"} -> "Ada L"

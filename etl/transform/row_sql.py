@@ -46,6 +46,8 @@ _REFUSED = {
     "LOCALTIME": "the clock",
     "LOCALTIMESTAMP": "the clock",
 }
+# Without a format polars takes that of the first row that it sees, so the others would hang on it.
+_WITH_A_FORMAT = {"DATE", "DATETIME", "TIMESTAMP", "STRPTIME"}
 _TOKENS = re.compile(
     r"""(?P<text>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*"|`[^`]*`) | (?P<word>[^\W\d]\w*) | (?P<number>\d[\w.]*)
       | (?P<comment>--|/\*) | (?P<space>\s+) | (?P<sign>.)""",
@@ -86,6 +88,7 @@ def _parsed(sql: str, otherwise: str) -> pl.Expr:
 
 
 def _look_at_words(tokens: list[tuple[str, str]]) -> None:
+    before = ""  # the last word
     for place, (kind, token) in enumerate(tokens):
         following = tokens[place + 1 :]
         called = next((text for group, text in following if group != "space"), "") == "("
@@ -107,6 +110,21 @@ def _look_at_words(tokens: list[tuple[str, str]]) -> None:
             raise ValueError("letters right before a quote; write the text alone, in single quotes")
         if called and word not in _CALLABLE:
             raise ValueError(f"no function {token[:60]!r} of one row's values; {_near(token)}")
+        if called and word in _WITH_A_FORMAT and before.upper() != "AS" and not _has_second_argument(following):
+            raise ValueError(f"{word} without a format; write {word.lower()}(placed_at, '%Y-%m-%d')")
+        before = token
+
+
+def _has_second_argument(tokens: list[tuple[str, str]]) -> bool:
+    """Whether there is a comma in the brackets that come next, and not inside others."""
+    depth = 0
+    for kind, token in tokens:
+        depth += (token in "([") - (token in ")]") if kind == "sign" else 0
+        if token == "," and depth == 1:
+            return True
+        if token == ")" and depth == 0:
+            return False
+    return False
 
 
 def _near(name: str) -> str:
@@ -124,11 +142,24 @@ def dtype_of(sql: str, columns: pl.DataType) -> pl.DataType:
     if missing := [name for name in columns_of(sql) if name not in schema]:
         raise ValueError(f"expr: no column {missing[0]!r} among those given: {', '.join(map(repr, schema))}")
     try:
-        return _select(sql, pl.DataFrame(schema=schema).clear(1)).dtype
+        made = _select(sql, pl.DataFrame(schema=schema).clear(1)).dtype
     except pl.exceptions.PolarsError:  # its words quote values
-        raise ValueError(
-            "expr: it does not fit the columns' types; CSV columns are text: try_cast(quantity as int) * 2"
-        ) from None
+        raise ValueError(_UNFIT) from None
+    try:
+        _select(sql, pl.DataFrame({name: pl.Series([_SOME.get(dtype)], dtype=dtype) for name, dtype in schema.items()}))
+    except pl.exceptions.PolarsError as error:  # of this row, as a cast may; or of every row there can be
+        if "not supported" in str(error):
+            raise ValueError(_UNFIT) from None
+    return made
+
+
+_UNFIT = (
+    "expr: it does not fit the columns' types; CSV columns are text: try_cast(quantity as int) * 2, "
+    "date(placed_at, '%Y-%m-%d')"
+)
+
+# A value of a type, for trying what a null would pass
+_SOME: dict[pl.DataType, object] = {pl.String(): "0", pl.Boolean(): True, pl.Int64(): 0, pl.Float64(): 0.0}
 
 
 def _select(sql: str, rows: pl.DataFrame) -> pl.Series:
