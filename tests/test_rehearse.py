@@ -14,10 +14,23 @@ from pydantic import SecretStr
 
 from etl.errors import SourceError
 from etl.extract import open_source
-from etl.model import Column, Constant, Destination, Example, Job, Mapping, MaxRejects, RejectCount, Report, Step
+from etl.model import (
+    Column,
+    Constant,
+    Destination,
+    Example,
+    Forecast,
+    Job,
+    Mapping,
+    MaxRejects,
+    RejectCount,
+    Report,
+    Step,
+)
 from etl.rehearse import check_examples, preview, validate
 from etl.run import prepare
 from etl.sources import CsvSource, ParquetSource, Source, Staging
+from etl.state import Left
 
 PEOPLE = """\
 id,e_mail,plan
@@ -50,6 +63,46 @@ def rehearsed(job: Job, limit: int | None = None) -> Report:
 
 
 # ---------------------------------------------------------------- validate
+
+
+def test_what_a_run_would_come_to_is_reckoned() -> None:
+    lines = "".join(f"{n % 7},a{n}@b.co,free\n" for n in range(100))
+    destination = {"lanes": 1, "max_batch_bytes": 32_100}
+    (step,) = rehearsed(
+        job(Step("people", people("id,e_mail,plan\n" + lines + ",x@y.co,free\n"), PERSON), **destination)
+    ).steps
+    assert step.forecast == Forecast(
+        people=7,
+        people_exact=True,
+        events=0,
+        requests=step.requests,
+        bytes=step.bytes_sent,
+        seconds=0.2,
+        requests_per_second=100.0,
+        lanes=1,
+        latency_s=0.25,
+    )
+    event = mapping("track", identifiers={"id": Column("plan")})
+    (events,) = rehearsed(job(Step("events", people(), event))).steps
+    assert events.forecast is not None and (events.forecast.people, events.forecast.events) == (4, 7)
+
+
+def test_a_column_of_another_kind_than_in_the_last_run_is_found_before_a_run_stops_for_it() -> None:
+    pl.DataFrame({"id": ["1", "2"], "e_mail": ["a@b.co", "c@d.co"], "plan": ["pro", "free"]}).write_parquet("p.parquet")
+    rehearsal = job(Step("people", ParquetSource(("p.parquet",)), PERSON))
+    before = Left(columns={"id": "numbers", "e_mail": "text"})
+    (step,) = validate(rehearsal, rehearsal.steps, None, {"people": before}).steps
+    assert [(finding.code, finding.severity) for finding in step.findings] == [
+        ("column_changed", "warning"),
+        ("columns_appeared", "notice"),
+    ]
+
+
+def test_findings_name_the_first_rows_by_file_and_line() -> None:
+    lines = "1,a@b.co,free\n2,c@d.co,free\n3,A@b.co,pro\n"
+    (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n" + lines), PERSON))).steps
+    (finding,) = step.findings
+    assert (finding.code, finding.rows, finding.first_rows) == ("email_shared", 2, ("people.csv:2", "people.csv:4"))
 
 
 def test_every_row_is_counted_once_with_its_reason_and_first_places() -> None:

@@ -32,7 +32,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     console.print(_verdict(report), soft_wrap=True)
     console.print(_steps(report.steps))
     for step in report.steps:
-        for line in (*_findings(step), *_rejects(step, reasons)):
+        for line in (*_forecast(step), *_findings(step), *_rejects(step, reasons)):
             console.print(line, soft_wrap=True)
     if report.resume_command:
         next_steps = {"continue": report.resume_command, **next_steps}
@@ -62,6 +62,16 @@ def _steps(steps: Sequence[StepReport]) -> Table:
         times = [f"{step.bytes_sent / 1e6:,.1f}", f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
         table.add_row(Text(name), *counts, *times)
     return table
+
+
+def _forecast(step: StepReport) -> list[Text]:
+    if (forecast := step.forecast) is None:
+        return []
+    about = "" if forecast.people_exact else "about "
+    rate = "at any rate" if forecast.requests_per_second is None else f"at {forecast.requests_per_second:g} a second"
+    sums = f"{about}{forecast.people:,} people or objects, {forecast.events:,} events, {forecast.requests:,} requests"
+    time = f"{forecast.seconds:,.0f} s {rate} in {forecast.lanes} lanes"
+    return [Text.assemble("a run of ", (step.name, "bold"), f": {sums}, {forecast.bytes / 1e6:,.1f} MB; {time}")]
 
 
 def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
