@@ -128,9 +128,9 @@ def left(line: Line, record: StepRecord, snapshot: Snapshot, leaves: Left) -> It
         )
 
 
-def note_findings(line: Line, record: StepRecord, findings: Sequence[Finding]) -> None:
+def note_findings(store: Store, run_id: str, record: StepRecord, findings: Sequence[Finding]) -> None:
     """Notes what was found out about the step's rows, and says what is a warning: nothing has been sent yet."""
-    line.store.note_findings(line.run.run_id, record.number, findings)
+    store.note_findings(run_id, record.number, findings)
     for finding in findings:
         if finding.severity == "warning":
             log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)

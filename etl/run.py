@@ -18,6 +18,7 @@ import structlog
 
 from etl import state
 from etl.ahead import ahead
+from etl.audit import warnings
 from etl.config import require_secrets
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
@@ -80,7 +81,8 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         if not (begun or line.options.accept_drift):
             check_drift(step, before.columns, leaves.columns, compiled.columns)
     if not begun:
-        note_findings(line, record, survey(step, snapshot, compiled, line.destination, time.time()))
+        asking = warnings(step, compiled, line.destination, time.time())
+        note_findings(store, run_id, record, survey(step, snapshot, compiled, asking))
     marks = store.lane_marks(run_id, number)
     to = endpoint(line.destination.api, step.mapping)
     acked, announced = (

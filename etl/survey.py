@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from etl.ahead import ahead
-from etl.audit import found, warnings
+from etl.audit import Audit, found
 from etl.audit.repeated import Repeated
-from etl.model import POSITION, Destination, Finding, Mapping, Snapshot, Step
+from etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from etl.record import places_of
 from etl.transform import Compiled, order, repeats
 from etl.transform.encode import Leaf, Members
@@ -26,11 +26,12 @@ from etl.transform.repeats import Deciding, FirstWins, Hashes, LastWins, Repeats
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
 
 
-def survey(
-    step: Step, snapshot: Snapshot, compiled: Compiled, destination: Destination, now_s: float
-) -> tuple[Finding, ...]:
-    """What a person should know before these rows go out: which give way to others, and what times say of them."""
-    asking = warnings(step, compiled, destination, now_s)
+def survey(step: Step, snapshot: Snapshot, compiled: Compiled, asking: Sequence[Audit]) -> tuple[Finding, ...]:
+    """What a person should know before these rows go out: which give way to others, and what these audits find.
+
+    The audits are shown the rows' times and other dates, and no more, so that it costs little: rows that are rejected
+    for something else are among them. Without audits no row is read.
+    """
     if asking:
         narrow = _dates_only(step.mapping, snapshot, compiled)
         for mapped in ahead(narrow.mapped, snapshot.read(narrow.columns, 0)):
@@ -40,14 +41,16 @@ def survey(
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
-    """The mapping of who or what, the item's time and other dates."""
+    """The mapping of the item's time and other dates."""
     dates = {chain.target for chain in chains(mapping) if is_date(chain, snapshot.schema)}
-    who = {target for target in mapping.values() if target.startswith(("identifiers.", "object.", "primary."))}
-    return _narrowed(mapping, compiled, {*who, "timestamp", *dates})
+    return _narrowed(mapping, compiled, {"timestamp", *dates})
 
 
-def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str]) -> Compiled:
-    """The compiled mapping for these targets alone; its items are no payloads, but are null where a check says so."""
+def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], more: Sequence[str] = ()) -> Compiled:
+    """The compiled mapping for these targets alone, which reads `more` columns than they need.
+
+    Its items are no payloads, but are null where a check of these targets says so; all are in one lane.
+    """
     wanted = {POSITION, *targets}
 
     def those(values: Sequence[pl.Expr]) -> tuple[pl.Expr, ...]:
@@ -62,15 +65,15 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str]) ->
 
     in_when = [] if compiled.when is None else compiled.when.meta.root_names()
     of_targets = [name for chain in chains(mapping) if chain.target in wanted for name in chain.sources]
-    of_key = mapping.event_key if "_key.0" in wanted else ()
     return replace(
         compiled,
-        columns=tuple(dict.fromkeys([*of_targets, *of_key, *mapping.order_by, *in_when])),
+        columns=tuple(dict.fromkeys([*of_targets, *more, *in_when])),
         first=those(compiled.first),
         stages=tuple(made for made in map(stage, compiled.stages) if made.values),
         checks=tuple(check for check in compiled.checks if set(check.broken.meta.root_names()) <= wanted),
         checks_of_items=(),
-        tree=Members({target: Leaf(target) for target in targets if target.startswith(("identifiers.", "object."))}),
+        tree=Members({"position": Leaf(POSITION)}),
+        lane=(pl.col(POSITION) * 0).cast(pl.UInt8),
     )
 
 
@@ -86,7 +89,7 @@ def with_repeats(
     """
     if not repeats.asked(mapping):
         return compiled
-    narrow = _narrowed(mapping, compiled, repeats.targets(mapping))
+    narrow = _narrowed(mapping, compiled, repeats.targets(mapping), (*mapping.event_key, *mapping.order_by))
     parts = -(-snapshot.rows // keys_at_once) or 1
     looked = [_look(mapping, narrow, snapshot, part, parts) for part in range(parts)]
     repeated = np.sort(np.concatenate([hashes for hashes, _ in looked]))

@@ -67,10 +67,8 @@ def rehearsed(job: Job, limit: int | None = None) -> Report:
 
 def test_what_a_run_would_come_to_is_reckoned() -> None:
     lines = "".join(f"{n % 7},a{n}@b.co,free\n" for n in range(100))
-    destination = {"lanes": 1, "max_batch_bytes": 32_100}
-    (step,) = rehearsed(
-        job(Step("people", people("id,e_mail,plan\n" + lines + ",x@y.co,free\n"), PERSON), **destination)
-    ).steps
+    source = people(f"id,e_mail,plan\n{lines},x@y.co,free\n")
+    (step,) = rehearsed(job(Step("people", source, PERSON), lanes=1, max_batch_bytes=32_100)).steps
     assert step.forecast == Forecast(
         people=7,
         people_exact=True,

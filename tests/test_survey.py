@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import structlog
+from held_rows import compiled, held, step
+from mapped_rows import attributes, column, mapping, rows
 from running import API_KEY, SITE_ID
 from test_run import job_for, newest, run, unfinished
 
+from etl.audit.found import Found, sent
 from etl.cli import main
 from etl.config import load_job
 from etl.errors import SourceError
-from etl.model import Finding, Job, Report
+from etl.model import Column, Finding, Job, Mapping, Report
+from etl.record import note_findings
+from etl.resume import Options, begin_or_resume
 from etl.sandbox import Sandbox
+from etl.state import open_store
+from etl.survey import survey
+from etl.transform import Mapped
 
 PERSON = {"operation": "identify", "identifiers": {"id": "id"}, "order_by": "at", "attributes": {"row": "row"}}
 EVENT = {
@@ -128,6 +138,67 @@ def test_validate_and_preview_tell_what_the_run_does(sandbox: Sandbox, capsys: p
     assert sorted(kept) == sorted(row for person in sandbox.people.everybody() for row in person.trace)
     assert (said["accepted"], said["rejected"], said["skipped"]) == counts(report)[1:] == (2, 0, 4)
     assert said["findings"] == json.loads(json.dumps(newest(written)["steps"][0]["findings"]))
+
+
+class Times:
+    """An audit that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.columns: set[str] = set()
+        self.sent: list[tuple[int, int | None]] = []
+
+    def see(self, mapped: Mapped) -> None:
+        self.columns |= set(mapped.values.columns)
+        rows = sent(mapped, ["timestamp"]) if "timestamp" in mapped.values else sent(mapped, ["attributes.born"])
+        self.sent += rows.iter_rows()
+
+    def findings(self) -> Iterator[Found]:
+        yield Found("seen", "warning", "timestamp", len(self.sent), f"{len(self.sent)} seen", (self.sent[0][0],))
+
+
+def surveyed(how: Mapping, frame: pl.DataFrame) -> tuple[Times, tuple[Finding, ...]]:
+    snapshot, times = held(frame, 2), Times()
+    return times, survey(step(how), snapshot, compiled(how, snapshot), [times])
+
+
+def test_before_a_run_audits_are_shown_times_and_dates_of_the_rows_that_could_be_sent() -> None:
+    at = ["2024-03-10T09:00:00Z", None, "x", "2024-03-10T09:00:01Z", "2024-03-10T09:00:02Z"]
+    frame = rows({"at": at, "plan": ["a", "a", "a", "no", "a"], "note": ["n"] * 5, "k": range(5)})
+    how = mapping(
+        "track",
+        timestamp=column("at", "timestamp"),
+        event_key=("k",),
+        attributes={"note": Column("note"), "copy": column("at", "timestamp")},
+        when="plan <> 'no'",
+    )
+    times, findings = surveyed(how, frame)
+    assert times.sent == [(0, 1_710_061_200), (4, 1_710_061_202)]
+    assert times.columns == {"_position", "timestamp", "attributes.copy"}
+    assert findings == (Finding("seen", "warning", "timestamp", 2, "2 seen", ("rows.csv:2",)),)
+
+
+def test_before_a_run_audits_of_people_are_shown_their_dates() -> None:
+    frame = rows({"born": [date(1990, 1, 1), date(2300, 1, 1)], "note": ["n"] * 2})
+    times, _ = surveyed(mapping(attributes=attributes(born="born", note="note")), frame)
+    assert times.columns == {"_position", "attributes.born"} and times.sent == [(0, 631_152_000)]
+
+
+def test_a_warning_is_noted_and_logged_once_and_a_notice_only_noted(
+    sandbox: Sandbox, quiet_log: list[structlog.typing.EventDict]
+) -> None:
+    versions(people=2, rows=6)
+    written = job(sandbox, PERSON)
+    store = open_store(written.state)
+    record = begin_or_resume(store, written, Options())
+    (first,) = store.steps(record.run_id)
+    found = (Finding("late", "warning", None, 7, "7 rows are late", ("f:1",)), Finding("x", "notice", None, 1, "so"))
+    note_findings(store, record.run_id, first, found)
+    assert store.steps(record.run_id)[0].findings == found
+    logged = [event for event in quiet_log if event["event"] == "finding_noted"]
+    assert logged == [
+        {"event": "finding_noted", "log_level": "warning", "step": "s", "code": "late", "rows": 7}
+        | {"found": "7 rows are late"}
+    ]
 
 
 def test_an_order_that_does_not_sort_stops_the_run_before_anything_is_sent(sandbox: Sandbox) -> None:

@@ -5,7 +5,7 @@ the mapping made of the rows, so it costs no second reading. `validate` runs all
 its first request.
 
 To add one: a file of this room with a class that has `see` and `findings`, its codes in FINDINGS, and a line in
-`audits`.
+`audits`, or in `warnings` if a run is to ask it, too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def audits(
 
 
 def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
-    """Those of them that a run asks before its first request. They are shown who, the item's time, and dates only."""
+    """Those of them that a run asks before its first request. There they are shown the item's time and dates only."""
     return []
 
 
