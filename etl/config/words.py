@@ -111,6 +111,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
         "event_key": (
             "the columns that make an event this event, as `[order_id]`; its id is made from them. Of events only"
         ),
+        "order_by": (
+            "the columns that tell which of a person's rows is the newest, as `updated_at` or "
+            "`[updated_at, version]`; see Rows of one key. Of `identify` and `identify_object`"
+        ),
         "attributes": "names and values",
         "nulls": (
             "what becomes of a null: `omit` leaves the attribute at Customer.io as it is, `clear` sends null, which "
