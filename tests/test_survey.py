@@ -13,7 +13,7 @@ import pytest
 import structlog
 from held_rows import compiled, held, step
 from mapped_rows import attributes, column, mapping, rows
-from running import API_KEY, SITE_ID
+from running import API_KEY, SITE_ID, start, until
 from test_run import job_for, newest, run, unfinished
 
 from etl.audit.found import Found, sent
@@ -99,6 +99,28 @@ def test_a_run_that_goes_on_leaves_out_the_same_rows(sandbox: Sandbox) -> None:
         person = sandbox.people.find("id", who)
         assert person is not None and set(person.trace) == {row}
     assert [finding.rows for finding in report.steps[0].findings] == [480]
+
+
+@pytest.mark.fault("S20", "P1")
+def test_a_run_that_was_killed_leaves_out_the_same_rows_when_it_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    pl.DataFrame(
+        {
+            "id": ["p"] * 1_200,
+            "key": [f"k{n % 900}" for n in range(1_200)],  # 300 come again: half of them say the same
+            "n": [n % 900 + (n >= 900) * (n % 2) for n in range(1_200)],
+            "note": ["x" * 600] * 1_200,
+        }
+    ).write_parquet("people.parquet")
+    events = EVENT | {"attributes": {"n": "n", "note": "note"}}
+    written = job(sandbox, events, max_rejects=150, destination={"requests_per_second": 20})
+    process = start("run", "job.yaml", folder=tmp_path)
+    until(lambda: sandbox.stats()["requests"] >= 5)
+    process.kill()
+    process.communicate()
+    report = run(written)
+    assert report.run_id == newest(written)["run_id"]
+    assert counts(report) == (1_200, 900, 150, 150)
+    assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == list(range(900))
 
 
 def test_with_a_limit_only_its_rows_are_compared(sandbox: Sandbox) -> None:
