@@ -108,7 +108,7 @@ def test_the_version_is_told(capsys: Captured) -> None:
         (["run"], "Missing argument 'JOB'"),
         (["run", "job.yaml", "--limit", "0"], "--limit"),
         (["run", "job.yaml", "--step", "nobody"], "job.yaml has no step 'nobody'; it has people"),
-        (["rejects", "no-such-run", "-o", "out.csv"], "no run no-such-run"),
+        (["rejects", "no-such-run", "-o", "out.csv"], ".etl holds no state; name the folder with --state"),
         (["sandbox", "--host", "0.0.0.0"], "a loopback address only"),
     ],
 )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydantic import SecretStr
 
@@ -45,12 +46,14 @@ class Commits:
     def __init__(self) -> None:
         self.marks: dict[int, list[LaneMark]] = defaultdict(list)
         self.rejects: list[Reject] = []
+        self.accepted: list[int] = []
         self._lock = threading.Lock()
 
-    def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+    def __call__(self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
         with self._lock:
             self.marks[mark.lane].append(mark)
             self.rejects += rejects
+            self.accepted += accepted.tolist()
 
 
 def lanes_to(sandbox: Sandbox, commits: Commits, marks: Sequence[LaneMark], grace_s: float = 5.0) -> Lanes:
@@ -153,7 +156,7 @@ def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
 @pytest.mark.fault("P5")
 def test_a_lane_that_cannot_commit_stops_all(sandbox: Sandbox) -> None:
     class Full(Commits):
-        def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+        def __call__(self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
             raise StateError(place="state.db", what="the disk is full")
 
     with pytest.raises(StateError, match="the disk is full"), lanes_to(sandbox, Full(), fresh(2)) as lanes:

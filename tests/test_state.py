@@ -96,6 +96,8 @@ def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) 
         "reason": ["refused_invalid", "row_ragged"],
         "field": ["attributes.x", None],
         "message": ["no", ""],
+        "reject_id": [2, 1],
+        "closed_by": [None, None],
     }
     assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
 
@@ -363,6 +365,8 @@ def test_rejects_come_as_a_frame_even_when_there_are_none(store: Store) -> None:
         "reason": pl.String,
         "field": pl.String,
         "message": pl.String,
+        "reject_id": pl.Int64,
+        "closed_by": pl.String,
     }
 
 
