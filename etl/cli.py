@@ -272,11 +272,22 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
 @cli.command()
 @click.argument("what", metavar="RUN|FILE")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
+@click.option("--unknown", is_flag=True, help="Also rows of which the answer was lost, and that may be done already.")
+@click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
 @SANDBOX
 @GRACE
 @STATE
 @JSON
-def replay(what: str, limit: int | None, sandbox: bool, grace: float, state: Path | None, as_json: bool) -> None:
+def replay(
+    what: str,
+    limit: int | None,
+    unknown: bool,
+    restart: bool,
+    sandbox: bool,
+    grace: float,
+    state: Path | None,
+    as_json: bool,
+) -> None:
     """Send rejected rows again: those of a mended FILE, or all of RUN; those that are accepted are closed."""
     from etl.record import run_folder
     from etl.replay import ENDINGS, of_file, of_run
@@ -288,7 +299,7 @@ def replay(what: str, limit: int | None, sandbox: bool, grace: float, state: Pat
     folder = _state_folder(state)
     with _store(folder) as store:
         asked = of_file(store, Path(what)) if what.endswith(ENDINGS) or Path(what).is_file() else of_run(store, what)
-    newest = asked.runs[-1]
+    asked, newest = replace(asked, unknown=unknown), asked.runs[-1]
     rehearsed = asked.job.removesuffix(".sandbox")
     if rehearsed != asked.job and not sandbox:
         raise click.UsageError(f"{newest.run_id} was a rehearsal, and its rows are sent nowhere else; add --sandbox")
@@ -302,12 +313,13 @@ def replay(what: str, limit: int | None, sandbox: bool, grace: float, state: Pat
         said = f"is now the job {loaded.name}, and {newest.run_id} was a run of {rehearsed}; give it its old name back"
         raise ConfigError([Problem(newest.job_file, None, "name", said)])
     where = [f"--state={folder}"] if folder != Path(".etl") else []
-    command = _command("replay", what, *([f"--limit={limit}"] if limit else []), *where)
+    flags = ([f"--limit={limit}"] if limit else []) + (["--unknown"] if unknown else [])
+    command = _command("replay", what, *flags, *where)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
     with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
         try:
-            report = send_again(asked, target, Options(limit, grace_s=grace), command, signals, progress)
+            report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress)
         except EtlError as error:
             if error.resumable:
                 error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"

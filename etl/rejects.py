@@ -27,7 +27,7 @@ from etl.record import rejects_folder, stage_folder
 from etl.sources import DeltaSource, IcebergSource, SqlSource, Staging
 from etl.state import RunRecord, StepRecord, Store
 from etl.transform.checks import REASONS
-from etl.transform.encode import as_dtype
+from etl.transform.structs import as_dtype
 
 KEY = "_reject"
 HEAD = ("step", "file", "line", "reason", "field", "hint", KEY)  # the columns that are ours

@@ -25,10 +25,11 @@ import polars.selectors as cs
 
 from etl import state
 from etl.cells import as_text, from_text, unguarded
-from etl.errors import EtlError, SourceError
+from etl.errors import ChangedSinceStart, EtlError, SourceError
 from etl.extract import is_copied, open_source
 from etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
 from etl.kept import PLACE_FILE, PLACE_LINE, Columns, forget
+from etl.load import endpoint
 from etl.model import (
     CLOSED,
     FAULT,
@@ -57,6 +58,7 @@ from etl.transform import columns_of, gather, with_json
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")
 OF_ROWS = frozenset({"row_ragged", "row_nul", "row_unreadable"})  # faults of a whole row, whose columns are all null
 OTHER_TYPE = "value_of_other_type"
+UNKNOWN = "outcome_unknown"  # it may have been done, and cannot be undone: sent again only when a person says so
 
 _RUN, _STEP, _AT = (
     "_cio_etl_run",
@@ -73,10 +75,16 @@ class Asked:
     digest: str
     runs: tuple[RunRecord, ...]  # the oldest first; all of one job
     rows: pl.DataFrame | None = None  # of a file: its columns, and what KEY, FILE and LINE say
+    unknown: bool = False  # rows whose outcome is unknown are sent, too
 
     @property
     def job(self) -> str:
         return self.runs[-1].job
+
+    @property
+    def key(self) -> str:
+        """By what an unfinished replay of just this is known."""
+        return f"{self.digest}+unknown" if self.unknown else self.digest
 
 
 def of_run(store: Store, run_id: str) -> Asked:
@@ -198,6 +206,7 @@ class Part:
     rows: pl.DataFrame
     json: frozenset[str]
     answers: Answers
+    left_out: int = 0  # since their outcome is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +218,7 @@ class _Of:
     record: StepRecord
     step: Step
     rejects: pl.DataFrame  # ORIGIN_POSITION, REJECT_ID, CLOSED, and the reason as _REASON
+    unknown: bool
 
     def columns(self) -> Columns | None:
         """What was noted of the source's columns, or what they are now if the source is unchanged."""
@@ -224,14 +234,14 @@ class _Of:
 _REASON = "_cio_etl_reason"
 
 
-def _of(store: Store, job: Job, run: RunRecord, record: StepRecord) -> _Of:
+def _of(store: Store, job: Job, run: RunRecord, record: StepRecord, unknown: bool) -> _Of:
     rejects = store.rejects(run.run_id, record.number).select(
         pl.col("position").alias(ORIGIN_POSITION),
         pl.col("reject_id").alias(REJECT_ID),
         pl.col("closed_by").is_not_null().alias(CLOSED),
         pl.col("reason").alias(_REASON),
     )
-    return _Of(job, run, record, step_of(job, record.name), rejects)
+    return _Of(job, run, record, step_of(job, record.name), rejects, unknown)
 
 
 def _part_of_run(of: _Of) -> Part:
@@ -293,14 +303,16 @@ def _typed(rows: pl.DataFrame, of: _Of, columns: Columns | None) -> pl.DataFrame
 
 def _part(of: _Of, rows: pl.DataFrame, columns: Columns | None) -> Part:
     """The part, with what the functions of the mapping are told of all rows of the source."""
-    if (said := of.rejects).height:
-        rows = rows.join(said, on=ORIGIN_POSITION, maintain_order="left")
+    rows = rows.join(of.rejects, on=ORIGIN_POSITION, maintain_order="left")
+    unknown = (pl.col(_REASON) == UNKNOWN) & ~pl.col(CLOSED)
+    left_out = 0 if of.unknown or of.step.mapping.retry_unknown else rows.filter(unknown).height
+    rows = rows.filter(~unknown) if left_out else rows
     rows = rows.with_columns(pl.lit(of.record.fingerprint, dtype=pl.String).alias(ORIGIN_FINGERPRINT))
     mapped = [name for name in columns_of(of.step.mapping) if name in rows.columns]
     rows = rows.select(*map(cs.by_name, mapped), *_OWN)
     if columns is None:
-        return Part(rows, frozenset(), {})
-    return Part(rows, columns.json, _answers(of, columns))
+        return Part(rows, frozenset(), {}, left_out)
+    return Part(rows, columns.json, _answers(of, columns), left_out)
 
 
 _OWN = (ORIGIN_FINGERPRINT, ORIGIN_POSITION, CLOSED, ROW_FAULT, REJECT_ID, FILE, LINE)
@@ -338,9 +350,13 @@ def replay(
         try:
             steps = tuple(_steps(store, asked, job))
             target = replace(job, name=f"{job.name}.replay", steps=steps, max_rejects=MaxRejects(share=1.0))
-            options = replace(options, since=asked.digest, accept_drift=True)
-            if not (goes_on := _goes_on(store, target, options)) and not any(_has_open(step) for step in steps):
-                return None
+            options = replace(options, since=asked.key, accept_drift=True)
+            goes_on = not options.restart and _goes_on(store, target, options)
+            if not goes_on:
+                if not any(_has_open(step) for step in steps):
+                    return None
+                if not options.restart:
+                    _check_given_up(store, target)
         finally:
             store.close()
         try:
@@ -362,12 +378,15 @@ def _steps(store: Store, asked: Asked, job: Job) -> Iterator[Step]:
             here = None if rows is None else rows.filter(pl.col(_STEP) == record.number)
             if store.rejects(run.run_id, record.number).is_empty() if here is None else here.is_empty():
                 continue
-            of = _of(store, job, run, record)
+            of = _of(store, job, run, record, asked.unknown)
             parts.setdefault(record.name, []).append(_part_of_run(of) if here is None else _part_of_file(of, here))
+    if left_out := sum(part.left_out for of_step in parts.values() for part in of_step):
+        what = "the answer was lost; look in Customer.io whether it was done, then add --unknown, or leave them"
+        say(f"{left_out:,} rows are left out: {what}", err=True)
     closes = job.name == asked.job
     for step in job.steps:
         if step.name in parts:
-            yield replace(step, source=_joined(parts[step.name], step, asked.digest, closes))
+            yield replace(step, source=_joined(parts[step.name], step, asked.key, closes))
 
 
 def _joined(parts: Sequence[Part], step: Step, digest: str, closes: bool) -> ReplaySource:
@@ -406,6 +425,22 @@ def _goes_on(store: Store, target: Job, options: Options) -> bool:
         if record.status == "running" and not is_copied(step.source, how):
             return False
     return True
+
+
+def _check_given_up(store: Store, target: Job) -> None:
+    """Raises ChangedSinceStart when rows of the replay that is given up may be done, and must not be done twice."""
+    unfinished = store.unfinished(target.name)
+    if unfinished is None:
+        return
+    once = {step.name for step in target.steps if not endpoint(target.destination.api, step.mapping).repeatable}
+    for record in store.steps(unfinished.run_id):
+        marks = store.lane_marks(unfinished.run_id, record.number)
+        if record.name in once and any(mark.sending_through > mark.acked_through for mark in marks):
+            raise ChangedSinceStart(
+                "replay again what it was given; or look in Customer.io whether they are done, then add --restart",
+                run_id=unfinished.run_id,
+                changes=f"other rows or another mapping are given now, and step {record.name} had rows under way",
+            )
 
 
 def _forget_closed(folder: Path, runs: Sequence[RunRecord]) -> None:
