@@ -270,7 +270,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
 
 
 @cli.command()
-@click.argument("what", metavar="RUN|FILE")
+@click.argument("what", metavar="RUN_OR_FILE")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
 @click.option("--unknown", is_flag=True, help="Also rows of which the answer was lost, and that may be done already.")
 @click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")

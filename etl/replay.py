@@ -349,6 +349,7 @@ def replay(
         store = state.open_store(job.state)
         try:
             steps = tuple(_steps(store, asked, job))
+            _tell_of_newer(store, asked)
             target = replace(job, name=f"{job.name}.replay", steps=steps, max_rejects=MaxRejects(share=1.0))
             options = replace(options, since=asked.key, accept_drift=True)
             goes_on = not options.restart and _goes_on(store, target, options)
@@ -403,6 +404,13 @@ def _joined(parts: Sequence[Part], step: Step, digest: str, closes: bool) -> Rep
     }
     rows = pl.concat([part.rows.sort(ORIGIN_POSITION) for part in parts], how="vertical_relaxed")
     return ReplaySource(rows, digest, frozenset().union(*(part.json for part in parts)), answers, closes)
+
+
+def _tell_of_newer(store: Store, asked: Asked) -> None:
+    newest = store.runs(asked.job, limit=1)[0]
+    if newest.run_id != asked.runs[-1].run_id and store.has_sent(newest.run_id):
+        what = f"{newest.run_id} has sent rows since; of the same people, what is replayed overwrites what it sent"
+        say(what, err=True)
 
 
 def _has_open(step: Step) -> bool:
