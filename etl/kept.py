@@ -70,7 +70,8 @@ def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
         if found and position - last > AGAIN_ROWS:
             frames = snapshot.read(None, position)
         for frame in frames:
-            found.append(frame.filter(pl.col(POSITION).is_in(wanted.implode())))
+            here = wanted.filter(wanted.is_between(int(frame[POSITION][0]), int(frame[POSITION][-1])))
+            found.append(frame.filter(pl.col(POSITION).is_in(here.implode())))
             last = int(frame[POSITION][-1])
             if last >= position:
                 break

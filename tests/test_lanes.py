@@ -84,6 +84,7 @@ def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
         assert person is not None and person.trace == list(range(60))
     assert [mark.accepted for mark in lanes.marks] == [60] * 4
     assert [mark.acked_through for mark in lanes.marks] == [59] * 4
+    assert sorted(commits.accepted) == sorted(4 * list(range(60)))
 
 
 def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_ones_announcement(
@@ -121,6 +122,7 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
     mark = lanes.marks[0]
     assert (mark.acked_through, mark.rejected, mark.skipped, mark.requests, mark.batches) == (3, 1, 3, 0, 0)
     assert commits.rejects == [Reject(2, "row_ragged")]
+    assert commits.accepted == []
     assert sandbox.stats()["requests"] == 0
 
 

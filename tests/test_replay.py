@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -562,6 +563,31 @@ def test_rejects_of_several_runs_go_together_the_oldest_first(sandbox: Sandbox, 
     found = sandbox.people.find("id", "2")
     assert found is not None and found.attributes["row"] == "2nd"
     assert rows("SELECT count(*) FROM reject WHERE closed_by IS NULL") == [(0,)]
+
+
+def test_a_workbook_into_which_a_spreadsheet_made_the_file_is_read_too(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    run_id = run()
+    exported(run_id)
+    cells = pl.read_csv("rejects.csv", infer_schema=False).with_columns(**GOOD, n=pl.col("n").cast(pl.Int64))
+    with xlsxwriter.Workbook("mended.xlsx") as book:
+        sheet = book.add_worksheet()
+        for number, values in enumerate([cells.columns, *cells.rows()]):
+            sheet.write_row(number, 0, ["" if value is None else value for value in values])
+    assert counts(capsys, "mended.xlsx") == (0, 3, 0, 0)
+    found = sandbox.people.find("id", "2")
+    assert found is not None and found.attributes["row"] == "11"  # text again
+
+
+def test_that_the_job_has_run_since_is_told(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    first = run()
+    second = run()
+    main(["replay", first])
+    told = f"{second} has sent rows since; of the same people, what is replayed overwrites what it sent"
+    assert told in capsys.readouterr().err
+    main(["replay", second])
+    assert "has sent rows since" not in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- what is kept
