@@ -152,7 +152,7 @@ def _beside(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord, re
         pl.col(PLACE_LINE).fill_null(pl.col("position") + 1).alias("line"),
         "reason",
         "field",
-        pl.coalesce(pl.col("message").replace("", None), pl.col("reason").replace_strict(REASONS, default=None)).alias(
+        pl.coalesce(pl.col("reason").replace_strict(REASONS, default=None), pl.col("message").replace("", None)).alias(
             "hint"
         ),
         pl.format(f"{run.run_id}/{record.number}/{{}}", "position").alias(KEY),

@@ -389,7 +389,37 @@ def test_a_changed_question_about_a_whole_column_is_refused_where_only_some_rows
         "timestamp: tells from the whole column how to read it, and only some rows are here" in capsys.readouterr().err
     )
     Path("gone.parquet").rename("events.parquet")  # now it can be asked
-    assert counts(capsys, name) == (0, 2, 0, 0)
+    assert counts(capsys, name, "--limit", "1") == (0, 1, 0, 0)
+    Path("events.parquet").unlink()
+    said = {"column": "at", "apply": ["trim", {"timestamp": {"unit": "ms"}}]}
+    Path("events.yaml").write_text(json.dumps(EVENTS | {"timestamp": said}))
+    assert counts(capsys, name) == (0, 1, 0, 1)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "ndjson"])
+def test_json_stays_json_on_its_way_through_a_file(sandbox: Sandbox, ending: str, capsys: Captured) -> None:
+    people(sandbox)
+    tree = {"a": [1, {"b": None}], "é": 12345678901234567890}
+    Path("people.ndjson").write_text(json.dumps({"id": "7", "e_mail": "a@@b.co", "tree": tree}))
+    Path("people.yaml").write_text(json.dumps(PEOPLE | {"attributes": {"email": "e_mail", "tree": "tree"}}))
+    write_job(Path("job.yaml"), sandbox.url, {"people": ({"ndjson": "people.ndjson"}, "people.yaml")}, max_rejects=9)
+    name = mended(run(), f"m.{ending}", e_mail=pl.lit("a@b.co"))
+    assert counts(capsys, name) == (0, 1, 0, 0)
+    found = sandbox.people.find("id", "7")
+    assert found is not None and found.attributes["tree"] == tree
+
+
+def test_of_a_key_that_several_mended_rows_have_one_is_sent_and_all_are_closed(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    people(sandbox)
+    Path("people.yaml").write_text(json.dumps(PEOPLE | {"order_by": "n"}))
+    write_people("1,a@@b.co,2001-02-03,3", "2,b@@b.co,2001-02-03,1", "3,c@@b.co,2001-02-03,2")
+    run_id = run()
+    name = mended(run_id, id=pl.lit("1"), e_mail=pl.lit("a@b.co"))
+    assert counts(capsys, name) == (0, 1, 0, 2)
+    found = sandbox.people.find("id", "1")
+    assert found is not None and found.attributes["row"] == "3" and still_open(run_id) == {}
 
 
 # ---------------------------------------------------------------- what people do to files

@@ -17,6 +17,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "`true`: rows that were staged stay in the state folder when the run has finished, so that `rejects` can "
             "show them"
         ),
+        "rejects": (
+            "what is kept of a rejected row: `keys`, where it is and why; or `rows`, its source's columns too, so that "
+            "it can be mended when the source has changed. See Mend and replay"
+        ),
     },
     "DestinationYaml": {
         "api": (

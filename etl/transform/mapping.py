@@ -252,14 +252,19 @@ class Question:
     def digest(self) -> str:
         """What is asked, whatever it is asked for."""
         asked = {name: str(query) for name, query in sorted(self.queries.items())}
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        after = repr(self.chain.calls[: self.place])
+        return hashlib.sha256(json.dumps([asked, after]).encode()).hexdigest()
 
     def answered(self, file: str, of_all: Answers) -> Sequence[MappingOf[str, Any]]:
         """What all rows of the source have answered. Raises SourceError when it is not known."""
-        if self.digest not in of_all:
-            what = "tells from the whole column how to read it, and only some rows are here; write it, as `unit:`"
-            raise _unfit(file, self.chain, ValueError(f"{self.chain.calls[self.place].name}: {what}"))
-        return of_all[self.digest]
+        if self.digest in of_all:
+            return of_all[self.digest]
+        call = self.chain.calls[self.place]
+        gathering = FUNCTIONS[call.name].evidence
+        if gathering is None or any(call.arguments.get(name, "auto") != "auto" for name in gathering.said_by):
+            return ()
+        what = "tells from the whole column how to read it, and only some rows are here; write it, as `unit:`"
+        raise _unfit(file, self.chain, ValueError(f"{call.name}: {what}"))
 
     def answer(self, file: str, rows: list[MappingOf[str, Any]]) -> Any:
         call = self.chain.calls[self.place]
