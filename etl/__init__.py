@@ -30,6 +30,7 @@ What the straight line uses of its own:
     since.py        where a step's source begins in this run, and whether its columns are what they were
     survey.py       what must be known of all rows before the first is sent: repeated keys, and what warns
     record.py       what is written down of a run and its steps, however they end
+    kept.py         what is kept of a step, so that its rejected rows can be mended later
 
 Beside the straight line, and the door:
 
@@ -38,6 +39,8 @@ Beside the straight line, and the door:
     propose/        what a source seems to hold: `init` writes a job and a mapping for it
     doctor/         what of all that a run needs works and what does not: `doctor`
     rejects.py      rejected rows with their reasons, written to a file
+    replay.py       rejected rows sent again, mended or not: `replay`
+    cells.py        values of any type as cells of text, and back
     status.py       where runs stand, and what the next `run` would do
     demo.py         the files that `make demo` loads
     cli.py          commands, options, exit codes

@@ -27,6 +27,7 @@ from etl.model import Job, Report
 from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
 
 if TYPE_CHECKING:
+    from etl.state import Store
     from etl.transform.timestamps import Serial, Unit
 
 EXIT_CODES = """\b
@@ -59,6 +60,11 @@ QUERY_FILE = click.option(
 )
 SHEET = click.option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")
 UNITS = ("s", "ms", "us", "ns", "excel", "excel1904")
+SANDBOX = click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
+GRACE = click.option(
+    "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
+)
+STATE = click.option("--state", type=click.Path(path_type=Path), help="The state folder. [default: .etl]")
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,13 +81,11 @@ def cli(log_format: str, debug: bool) -> None:
 @STEP
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
 @click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
-@click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
+@SANDBOX
 @FULL_REFRESH
 @WATERMARK
 @click.option("--accept-drift", is_flag=True, help="Take columns whose kind has changed since the last run.")
-@click.option(
-    "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
-)
+@GRACE
 @JSON
 def run(
     job: Path,
@@ -218,36 +222,118 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
         loaded = load_job(job, secrets=False, sources=False)
         job_status(loaded, _command("run", job), as_json)
     else:
-        runs_status(state or Path(os.environ.get("ETL_STATE", ".etl")), as_json)
+        runs_status(_state_folder(state), as_json)
 
 
 @cli.command()
 @click.argument("run_id", metavar="RUN")
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="A .csv, .parquet or .ndjson file.")
-@click.option("--state", type=click.Path(path_type=Path), help="The state folder. [default: .etl]")
-def rejects(run_id: str, out: Path, state: Path | None) -> None:
-    """Write the rejected rows of RUN, with reasons and their source's columns."""
+@click.option("-o", "out", type=click.Path(path_type=Path), help="A .csv, .parquet or .ndjson file.")
+@click.option("--all", "closed", is_flag=True, help="Also those that a replay has closed.")
+@click.option("--forget", is_flag=True, help="Remove the rows that `rejects: rows` has kept of this run.")
+@STATE
+def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
+    """Write the rejected rows of RUN, with reasons, to be mended and sent by `replay`."""
     from etl.config import load_job
+    from etl.kept import forget as forget_rows
+    from etl.record import rejects_folder
     from etl.rejects import export, rejected_rows
-    from etl.state import open_store
 
-    store = open_store(state or Path(os.environ.get("ETL_STATE", ".etl")))
-    found = store.run(run_id)
-    if found is None:
-        raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
-    loaded = None
-    with contextlib.suppress(ConfigError):
-        loaded = load_job(Path(found.job_file), secrets=False, sources=False)
-    rows, notes = rejected_rows(store, found, loaded)
-    try:
-        export(rows, out)
-    except FileExistsError:
-        raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
-    except (ValueError, OSError) as error:
-        raise click.UsageError(error.strerror or str(error) if isinstance(error, OSError) else str(error)) from None
-    for note in notes:
-        say(note, err=True)
-    say(f"{rows.height} rejected rows in {out}")
+    folder = _state_folder(state)
+    with _store(folder) as store:
+        found = store.run(run_id)
+        if found is None:
+            raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
+        if found.job.endswith(".replay"):
+            raise click.UsageError(f"{run_id} is a replay; what it did not mend is still rejected in the run before it")
+        if out is None and not forget:
+            raise click.UsageError("name the file to write with -o, as rejects.csv")
+        if out is not None:
+            loaded = None
+            with contextlib.suppress(ConfigError):
+                loaded = load_job(Path(found.job_file), secrets=False, sources=False)
+            rows, notes = rejected_rows(store, folder, found, loaded, closed=closed)
+            try:
+                inexact = export(rows, out)
+            except FileExistsError:
+                raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
+            except (ValueError, OSError) as error:
+                said = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                raise click.UsageError(said) from None
+            for note in notes:
+                say(note, err=True)
+            for name in inexact:
+                say(f"column {name}: {out.suffix} cannot say all that is in it; .parquet can", err=True)
+            say(f"{rows.height:,} rejected rows in {out}")
+    if forget:
+        there = forget_rows(rejects_folder(folder, run_id))
+        say(f"the rows kept of {run_id} are removed" if there else f"no rows are kept of {run_id}")
+
+
+@cli.command()
+@click.argument("what", metavar="RUN_OR_FILE")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
+@click.option("--unknown", is_flag=True, help="Also rows of which the answer was lost, and that may be done already.")
+@click.option("--restart", is_flag=True, help="Give the unfinished run up and start anew.")
+@SANDBOX
+@GRACE
+@STATE
+@JSON
+def replay(
+    what: str,
+    limit: int | None,
+    unknown: bool,
+    restart: bool,
+    sandbox: bool,
+    grace: float,
+    state: Path | None,
+    as_json: bool,
+) -> None:
+    """Send rejected rows again: those of a mended FILE, or all of RUN; those that are accepted are closed."""
+    from etl.record import run_folder
+    from etl.replay import ENDINGS, of_file, of_run
+    from etl.replay import replay as send_again
+    from etl.report import Progress
+    from etl.resume import Options
+    from etl.signals import Signals
+
+    folder = _state_folder(state)
+    with _store(folder) as store:
+        asked = of_file(store, Path(what)) if what.endswith(ENDINGS) or Path(what).is_file() else of_run(store, what)
+    asked, newest = replace(asked, unknown=unknown), asked.runs[-1]
+    rehearsed = asked.job.removesuffix(".sandbox")
+    if rehearsed != asked.job and not sandbox:
+        raise click.UsageError(f"{newest.run_id} was a rehearsal, and its rows are sent nowhere else; add --sandbox")
+    if not Path(newest.job_file).exists():
+        said = (
+            f"the job file of {newest.run_id} is not there; put it back, or go to the folder where that run was started"
+        )
+        raise ConfigError([Problem(newest.job_file, None, "", said)])
+    loaded = replace(_loaded(Path(newest.job_file), (), secrets=not sandbox), state=folder)
+    if loaded.name != rehearsed:
+        said = f"is now the job {loaded.name}, and {newest.run_id} was a run of {rehearsed}; give it its old name back"
+        raise ConfigError([Problem(newest.job_file, None, "name", said)])
+    where = [f"--state={folder}"] if folder != Path(".etl") else []
+    flags = ([f"--limit={limit}"] if limit else []) + (["--unknown"] if unknown else [])
+    command = _command("replay", what, *flags, *where)
+    console = Console(stderr=True)
+    progress = Progress(console, live=console.is_terminal and not as_json)
+    with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
+        try:
+            report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress)
+        except EtlError as error:
+            if error.resumable:
+                error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+            raise
+    if report is None:
+        say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
+        raise SystemExit(0)
+    next_steps = {"report": str(run_folder(target, report.run_id) / "report.json")}
+    if target.name != asked.job:
+        next_steps["rehearsed"] = "the rejects are open as before; without --sandbox they are sent"
+    elif any(step.rejected for step in report.steps):
+        next_steps["rejects"] = _command("rejects", newest.run_id, "-o", "rejects.csv", *where)
+    _show(report, as_json, next_steps)
+    raise SystemExit(report.exit_code)
 
 
 @cli.command()
@@ -393,6 +479,24 @@ def _section_of(source: str, table: str | None, query_file: str | None, sheet: s
     return section
 
 
+def _state_folder(state: Path | None) -> Path:
+    return state or Path(os.environ.get("ETL_STATE", ".etl"))
+
+
+@contextlib.contextmanager
+def _store(folder: Path) -> Iterator[Store]:
+    """The state in a folder, which must be there: asking makes none."""
+    from etl.state import open_store
+
+    if not (folder / "state.db").exists():
+        raise click.UsageError(f"{folder} holds no state; name the folder with --state")
+    store = open_store(folder)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def _since(full_refresh: bool, watermark: str | None) -> str | None:
     from etl.resume import FULL_REFRESH as FULL
 
@@ -448,6 +552,9 @@ def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path
         if state is not None and any(step.rejected for step in report.steps):
             where = [f"--state={state}"] if state != Path(".etl") else []
             next_steps["rejects"] = _command("rejects", report.run_id, "-o", "rejects.csv", *where)
+            rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
+            mended = _command("replay", "rejects.csv", *rehearsed, *where)
+            next_steps["replay"] = f"{mended}   (when they are mended there)"
         show(report, Screen(), REASONS, next_steps)
 
 

@@ -200,12 +200,24 @@ class Job:
     max_rejects: MaxRejects = MaxRejects(share=0.01)
     schedule: str | None = None
     keep_snapshots: bool = False  # staged rows stay when the run has finished
+    rejects: Literal["keys", "rows"] = (
+        "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
+    )
 
 
 # ---------------------------------------------------------------- rows in: made by extract/
 
 POSITION = "_position"  # Int64: the row's 0-based place in the snapshot; gapless
 FAULT = "_fault"  # String: a reason of REASONS when the row itself could not be read, else null
+
+# Frames of rows that are sent again tell besides what each was at first, which is what an event's id may be made of,
+# and whether it is settled since.
+ORIGIN_FINGERPRINT = "_cio_etl_fingerprint"  # String: of the snapshot in which it was rejected
+ORIGIN_POSITION = "_cio_etl_position"  # Int64: its place there
+CLOSED = "_cio_etl_closed"  # Boolean: accepted by a replay before this one
+
+# What functions asked of whole columns, and the answers for each frame: JSON types, by a digest of the question.
+Answers = MappingOf[str, Sequence[MappingOf[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +228,15 @@ class SourceFile:
     bytes: int
     sha256: str
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What is known of rows that are sent again: the rejects that they are, and what was asked of all rows."""
+
+    reject_ids: npt.NDArray[np.int64]  # by position, as the state numbers them
+    answers: Answers
+    closes: bool = True  # False: a rehearsal, after which the rejects are as they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +258,7 @@ class Snapshot:
     loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
     mark: Mark | None = None  # of an incremental source: where the next run begins, once these rows are settled
+    replayed: Replayed | None = None  # its rows are rejects that are sent again
 
 
 # ---------------------------------------------------------------- rows mapped: made by transform/

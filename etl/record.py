@@ -9,20 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 import structlog
 
 from etl import state
 from etl.errors import EtlError, TooManyRejects
+from etl.kept import keep, rows_at
 from etl.load import Pace
 from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
 from etl.report import Progress, write_report
 from etl.resume import Options
 from etl.signals import Signals
-from etl.state import Left, RunRecord, StepRecord, Store
+from etl.state import Again, Left, RunRecord, StepRecord, Store
 
 log = structlog.get_logger()
 
-Commit = Callable[[LaneMark, Sequence[Reject]], None]
+Positions = npt.NDArray[np.int64]
+Commit = Callable[[LaneMark, Sequence[Reject], Positions], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,11 @@ def stage_folder(job: Job, run_id: str) -> Path:
     return run_folder(job, run_id) / "stage"
 
 
+def rejects_folder(state: Path, run_id: str) -> Path:
+    """Where a run's rejected rows are kept, if they are."""
+    return state / "runs" / run_id / "rejects"
+
+
 def remove_old_copies(job: Job, store: Store, current: str) -> None:
     """Removes what runs that are over have left in their stages: given up, or killed right after they had finished.
 
@@ -76,10 +86,11 @@ def report_of(store: Store, run_id: str, command: str) -> Report:
     return state.account(store, run, command)
 
 
-def bounded(line: Line, number: int, marks: Sequence[LaneMark], rows: int) -> Commit:
+def bounded(line: Line, number: int, marks: Sequence[LaneMark], snapshot: Snapshot) -> Commit:
     """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there."""
-    store, run_id, max_rejects = line.store, line.run.run_id, line.job.max_rejects
-    commit, rejected = store.marks(run_id, number).commit, {mark.lane: mark.rejected for mark in marks}
+    store, run_id, max_rejects, rows = line.store, line.run.run_id, line.job.max_rejects, snapshot.rows
+    commit = store.marks(run_id, number, _again(snapshot)).commit
+    rejected = {mark.lane: mark.rejected for mark in marks}
 
     def check() -> None:
         if (total := sum(rejected.values())) > max_rejects.limit(rows):
@@ -89,14 +100,22 @@ def bounded(line: Line, number: int, marks: Sequence[LaneMark], rows: int) -> Co
                 "raise max_rejects, or mend the rows and add --restart", rejected=f"{total:,}", limit=said, most=most
             )
 
-    def commit_and_check(mark: LaneMark, rejects: Sequence[Reject]) -> None:
-        commit(mark, rejects)
+    def commit_and_check(mark: LaneMark, rejects: Sequence[Reject], accepted: Positions) -> None:
+        commit(mark, rejects, accepted)
         rejected[mark.lane] = mark.rejected
         if rejects:
             check()
 
     check()
     return commit_and_check
+
+
+def _again(snapshot: Snapshot) -> Again | None:
+    """What the snapshot's rows are to the state; None: no rejects that are sent again."""
+    again = snapshot.replayed
+    if again is None:
+        return None
+    return Again(again.reject_ids[: snapshot.rows], again.closes)
 
 
 @contextmanager
@@ -117,6 +136,11 @@ def left(line: Line, record: StepRecord, snapshot: Snapshot, leaves: Left) -> It
         finished = True
     finally:
         rejects = _located(line.store, line.run.run_id, record.number, snapshot)
+        again = _again(snapshot)
+        if again is not None and finished:
+            line.store.close_left_out(line.run.run_id, record.number, again)
+        elif again is None and rejects and line.job.rejects == "rows":
+            _keep_rejects(line, record, snapshot)
         line.store.leave_step(
             line.run.run_id,
             record.number,
@@ -134,6 +158,16 @@ def note_findings(store: Store, run_id: str, record: StepRecord, findings: Seque
     for finding in findings:
         if finding.severity == "warning":
             log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)
+
+
+def _keep_rejects(line: Line, record: StepRecord, snapshot: Snapshot) -> None:
+    """Keeps the step's rejected rows; when that fails the run is as it is, and they may be read again later."""
+    positions = line.store.rejects(line.run.run_id, record.number)["position"].to_list()
+    try:
+        rows = rows_at(snapshot, positions)
+        keep(rejects_folder(line.job.state, line.run.run_id), record.number, rows)
+    except (EtlError, OSError, pl.exceptions.PolarsError) as error:
+        log.warning("rejected_rows_not_kept", step=record.name, reason=type(error).__name__)
 
 
 def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list[RejectCount]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,8 +23,9 @@ from etl.audit import warnings
 from etl.config import require_secrets
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
+from etl.kept import Columns
 from etl.load import Lanes, Pace, Packer, endpoint, resolve
-from etl.model import Api, Job, Report, Snapshot, Step
+from etl.model import CLOSED, Api, Job, Report, Snapshot, Step
 from etl.record import Line, accounted, bounded, left, note_findings, remove_old_copies, report_of
 from etl.report import Progress
 from etl.resume import REMEDY, Options, begin_or_resume, source_changes
@@ -41,24 +43,29 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 
     Raises EtlError; how far the run came is then in its report.json, and kept for the next call.
     """
-    gc.freeze()  # the modules and the job live as long as the run: collecting garbage need not look at them each time
-    require_secrets(job)
     with state.hold(job.state, job.name):
-        destination = resolve(job.destination)
-        job = replace(job, destination=destination)
-        store = state.open_store(job.state)
-        try:
-            run = begin_or_resume(store, job, options)
-            remove_old_copies(job, store, run.run_id)
-            pace = Pace(destination.requests_per_second, time.monotonic)
-            line = Line(job, run, store, destination, pace, signals, progress, options)
-            with accounted(line, command):
-                for step, record in zip(job.steps, store.steps(run.run_id), strict=True):
-                    if record.status != "finished":
-                        _run_step(line, step, record)
-            return report_of(store, run.run_id, command)
-        finally:
-            store.close()
+        return run_held(job, options, command, signals, progress)
+
+
+def run_held(job: Job, options: Options, command: str, signals: Signals, progress: Progress) -> Report:
+    """What `run_job` does, where the lock is held already."""
+    require_secrets(job)
+    gc.freeze()  # the modules and the job live as long as the run: collecting garbage need not look at them each time
+    destination = resolve(job.destination)
+    job = replace(job, destination=destination)
+    store = state.open_store(job.state)
+    try:
+        run = begin_or_resume(store, job, options)
+        remove_old_copies(job, store, run.run_id)
+        pace = Pace(destination.requests_per_second, time.monotonic)
+        line = Line(job, run, store, destination, pace, signals, progress, options)
+        with accounted(line, command):
+            for step, record in zip(job.steps, store.steps(run.run_id), strict=True):
+                if record.status != "finished":
+                    _run_step(line, step, record)
+        return report_of(store, run.run_id, command)
+    finally:
+        store.close()
 
 
 def _run_step(line: Line, step: Step, record: StepRecord) -> None:
@@ -76,11 +83,13 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
     leaves = left_after(snapshot, before, here, moves=not limit)
+    noted: dict[str, list[Mapping[str, Any]]] = {}
     with forgotten_unless_fit(snapshot, begun):
-        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api, run_id)
+        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api, run_id, noted)
         if not (begun or line.options.accept_drift):
             check_drift(step, before.columns, leaves.columns, compiled.columns)
     if not begun:
+        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
         asking = warnings(step, compiled, line.destination, time.time())
         note_findings(store, run_id, record, survey(step, snapshot, compiled, asking))
     marks = store.lane_marks(run_id, number)
@@ -89,7 +98,7 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
         np.array([getattr(mark, name) for mark in marks]) for name in ("acked_through", "sending_through")
     )
     packer = Packer(line.destination.max_batch_bytes, acked, to.envelope, None if to.repeatable else announced)
-    commit = bounded(line, number, marks, snapshot.rows)
+    commit = bounded(line, number, marks, snapshot)
     lanes = Lanes(line.destination, line.pace, marks, commit, packer.too_large, line.options.grace_s, to)
     rows_read = start = min(mark.acked_through for mark in marks) + 1
     with left(line, record, snapshot, leaves) as note:
@@ -111,11 +120,23 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
             raise CountsDisagree(step=step.name, rows_read=rows_read, counted=counted)
 
 
-def prepare(step: Step, snapshot: Snapshot, lanes: int, api: Api, run_id: str = "") -> Compiled:
-    """The step's mapping, ready for the snapshot's frames."""
-    mapping = with_json(step.mapping, snapshot.json)
-    known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0))
-    compiled = compile_mapping(mapping, snapshot.schema, known, snapshot.fingerprint, lanes, api, run_id)
+def prepare(
+    step: Step,
+    snapshot: Snapshot,
+    lanes: int,
+    api: Api,
+    run_id: str = "",
+    noted: dict[str, list[Mapping[str, Any]]] | None = None,
+) -> Compiled:
+    """The step's mapping, ready for the snapshot's frames. What it asked of whole columns is written into `noted`."""
+    mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
+    of_all = None if again is None else again.answers
+    known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
+    fingerprint = snapshot.fingerprint if again is None else None
+    compiled = compile_mapping(mapping, snapshot.schema, known, fingerprint, lanes, api, run_id)
+    if again is not None:
+        still_open = pl.col(CLOSED).not_()
+        compiled = replace(compiled, when=still_open if compiled.when is None else still_open & compiled.when)
     return with_repeats(mapping, snapshot, compiled)
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import SecretStr
 
 PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")  # `:name` in a query, as SQLAlchemy finds it
@@ -148,7 +149,22 @@ class SqlSource:
     place: str = ""  # for messages: "table orders", or the file of the query
 
 
-Source = CsvSource | ParquetSource | NdjsonSource | ExcelSource | AvroSource | DeltaSource | IcebergSource | SqlSource
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplaySource:
+    """Rejected rows that are sent again, mended or not: no job file says so, `replay` makes it.
+
+    `rows` has the columns that the mapping reads, and those that extract/replayed.py names.
+    """
+
+    rows: pl.DataFrame
+    digest: str  # of what `replay` was given: a copy of other rows is not gone on with
+    json: frozenset[str]
+    answers: MappingOf[str, Any]  # see model.Answers
+    closes: bool
+
+
+FileSource = CsvSource | ParquetSource | NdjsonSource | ExcelSource | AvroSource
+Source = FileSource | DeltaSource | IcebergSource | SqlSource | ReplaySource
 
 
 @dataclass(frozen=True, slots=True)

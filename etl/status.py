@@ -50,10 +50,12 @@ def job_status(job: Job, command: str, as_json: bool) -> None:
         return
     held = state.running(job.state, job.name)
     report = state.account(store, newest, command)
+    still_open = store.open_rejects(newest.run_id)
     if as_json:
-        say(json.dumps({**content(report), "held": held}, ensure_ascii=False))
+        say(json.dumps({**content(report), "held": held, "open_rejects": still_open}, ensure_ascii=False))
         return
-    show(report, Screen(), REASONS, {"next": next_step(store, job, newest, held, command)})
+    to_mend = {"rejects": f"{still_open:,} of its rejects are open, to be mended and replayed"} if still_open else {}
+    show(report, Screen(), REASONS, {**to_mend, "next": next_step(store, job, newest, held, command)})
 
 
 def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:

@@ -108,7 +108,7 @@ def test_the_version_is_told(capsys: Captured) -> None:
         (["run"], "Missing argument 'JOB'"),
         (["run", "job.yaml", "--limit", "0"], "--limit"),
         (["run", "job.yaml", "--step", "nobody"], "job.yaml has no step 'nobody'; it has people"),
-        (["rejects", "no-such-run", "-o", "out.csv"], "no run no-such-run"),
+        (["rejects", "no-such-run", "-o", "out.csv"], ".etl holds no state; name the folder with --state"),
         (["sandbox", "--host", "0.0.0.0"], "a loopback address only"),
     ],
 )
@@ -326,7 +326,7 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     main(["run", job, "--json"])
     ran = json.loads(capsys.readouterr().out)
     assert main(["status", job, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == ran | {"held": False}
+    assert json.loads(capsys.readouterr().out) == ran | {"held": False, "open_rejects": 1}
     assert main(["status", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["run_id"] == ran["run_id"]

@@ -20,12 +20,12 @@ FLOORS = [
     {"transform"},
     {"audit"},
     {"config", "extract", "load", "state", "report", "sandbox"},
-    {"ahead", "signals", "resume"},
+    {"ahead", "signals", "resume", "cells", "kept"},
     {"record", "since"},
     {"survey"},
     {"run"},
     {"rehearse", "rejects", "status", "propose"},
-    {"check", "doctor"},
+    {"check", "doctor", "replay"},
     {"cli", "demo"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydantic import SecretStr
 
@@ -45,12 +46,14 @@ class Commits:
     def __init__(self) -> None:
         self.marks: dict[int, list[LaneMark]] = defaultdict(list)
         self.rejects: list[Reject] = []
+        self.accepted: list[int] = []
         self._lock = threading.Lock()
 
-    def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+    def __call__(self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
         with self._lock:
             self.marks[mark.lane].append(mark)
             self.rejects += rejects
+            self.accepted += accepted.tolist()
 
 
 def lanes_to(sandbox: Sandbox, commits: Commits, marks: Sequence[LaneMark], grace_s: float = 5.0) -> Lanes:
@@ -81,6 +84,7 @@ def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
         assert person is not None and person.trace == list(range(60))
     assert [mark.accepted for mark in lanes.marks] == [60] * 4
     assert [mark.acked_through for mark in lanes.marks] == [59] * 4
+    assert sorted(commits.accepted) == sorted(4 * list(range(60)))
 
 
 def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_ones_announcement(
@@ -118,6 +122,7 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
     mark = lanes.marks[0]
     assert (mark.acked_through, mark.rejected, mark.skipped, mark.requests, mark.batches) == (3, 1, 3, 0, 0)
     assert commits.rejects == [Reject(2, "row_ragged")]
+    assert commits.accepted == []
     assert sandbox.stats()["requests"] == 0
 
 
@@ -153,7 +158,7 @@ def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
 @pytest.mark.fault("P5")
 def test_a_lane_that_cannot_commit_stops_all(sandbox: Sandbox) -> None:
     class Full(Commits):
-        def __call__(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+        def __call__(self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
             raise StateError(place="state.db", what="the disk is full")
 
     with pytest.raises(StateError, match="the disk is full"), lanes_to(sandbox, Full(), fresh(2)) as lanes:

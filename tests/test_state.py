@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -23,7 +24,7 @@ from etl import state
 from etl.errors import JobLocked, StateError
 from etl.model import Finding, LaneMark, Reject, RejectCount, SourceFile
 from etl.sources import Mark, MarkValue
-from etl.state import Left, RunRecord, Store
+from etl.state import Again, Left, RunRecord, Store
 from etl.state.marks import Marks
 from etl.state.whereabouts import file_system
 
@@ -96,6 +97,8 @@ def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) 
         "reason": ["refused_invalid", "row_ragged"],
         "field": ["attributes.x", None],
         "message": ["no", ""],
+        "reject_id": [2, 1],
+        "closed_by": [None, None],
     }
     assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
 
@@ -107,6 +110,41 @@ def test_what_cannot_be_committed_whole_is_not_committed_at_all(store: Store) ->
         marks.commit(LaneMark(1, 40, 80, accepted=3), [Reject(1, None)])  # type: ignore[arg-type]
     assert store.lane_marks(RUN.run_id, 0)[1] == LaneMark(1)
     assert store.rejects(RUN.run_id, 0).is_empty()
+
+
+def test_rejects_that_are_sent_again_are_closed_with_the_mark_that_acknowledges_them(store: Store) -> None:
+    begun(store).commit(LaneMark(0, 3), [Reject(position, "row_ragged") for position in range(4)])
+    ids = store.rejects(RUN.run_id, 0)["reject_id"].to_numpy()
+    store.begin(replace(RUN, run_id="replay-1", job="nightly.replay"), [("people", "{}")])
+    store.begin_step("replay-1", 0, "print", FILES, 3, 1)
+    again = Again(ids[[3, 0, 1, 2]])  # by the replay's positions: row 0 of it was row 3
+    marks = store.marks("replay-1", 0, again)
+    marks.commit(LaneMark(0, 1), [Reject(1, "email_malformed", "attributes.email")], np.array([0]))
+    rejects = store.rejects(RUN.run_id, 0)
+    assert rejects["closed_by"].to_list() == [None, None, None, "replay-1"]
+    assert rejects["reason"].to_list() == ["email_malformed", "row_ragged", "row_ragged", "row_ragged"]
+    assert (store.open_rejects(RUN.run_id), store.open_rejects("replay-1")) == (3, 0)
+    store.close_left_out("replay-1", 0, again)  # all but the one that is still wrong
+    assert store.rejects(RUN.run_id, 0)["closed_by"].to_list() == [None, "replay-1", "replay-1", "replay-1"]
+
+
+def test_no_reject_is_closed_when_its_mark_cannot_be_committed(store: Store) -> None:
+    begun(store).commit(LaneMark(0, 3), [Reject(0, "row_ragged")])
+    again = Again(store.rejects(RUN.run_id, 0)["reject_id"].to_numpy())
+    with pytest.raises(StateError):
+        store.marks(RUN.run_id, 1, again).commit(LaneMark(0, 1), [Reject(0, None)], np.array([0]))  # type: ignore[arg-type]
+    assert store.open_rejects(RUN.run_id) == 1
+
+
+def test_a_rehearsal_of_rejects_changes_none_of_them(store: Store) -> None:
+    begun(store).commit(LaneMark(0, 3), [Reject(0, "row_ragged"), Reject(1, "row_ragged")])
+    before = store.rejects(RUN.run_id, 0)
+    again = Again(before["reject_id"].to_numpy(), closes=False)
+    store.begin(replace(RUN, run_id="replay-1"), [("people", "{}")])
+    store.begin_step("replay-1", 0, "print", FILES, 3, 1)
+    store.marks("replay-1", 0, again).commit(LaneMark(0, 1), [Reject(1, "x")], np.array([0]))
+    store.close_left_out("replay-1", 0, again)
+    assert store.rejects(RUN.run_id, 0).equals(before)
 
 
 @pytest.mark.fault("P4")
@@ -363,6 +401,8 @@ def test_rejects_come_as_a_frame_even_when_there_are_none(store: Store) -> None:
         "reason": pl.String,
         "field": pl.String,
         "message": pl.String,
+        "reject_id": pl.Int64,
+        "closed_by": pl.String,
     }
 
 

@@ -125,6 +125,7 @@ class JobYaml(Section):
     state: Annotated[str, AfterValidator(_folder)] = ".etl"
     schedule: Annotated[str, Field(min_length=1)] = OMITTED
     keep_snapshots: Flag = False
+    rejects: Literal["keys", "rows"] = "keys"
 
     def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]
@@ -139,4 +140,5 @@ class JobYaml(Section):
             max_rejects=self.max_rejects,
             schedule=self.schedule,
             keep_snapshots=self.keep_snapshots,
+            rejects=self.rejects,
         )

@@ -17,6 +17,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "`true`: rows that were staged stay in the state folder when the run has finished, so that `rejects` can "
             "show them"
         ),
+        "rejects": (
+            "what is kept of a rejected row: `keys`, where it is and why; or `rows`, its source's columns too, so that "
+            "it can be mended when the source has changed. See Mend and replay"
+        ),
     },
     "DestinationYaml": {
         "api": (
@@ -98,10 +102,6 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
         "identifiers": (
             "who: exactly one of `id`, `email`, `phone`, `cio_id`; of an event also `anonymous_id`. The kind is "
             "written, never guessed from the value. Text, unless the last function is `{cast: integer}`"
-        ),
-        "order_by": (
-            "the columns that tell which of a person's rows is the newest, as `updated_at` or `[updated_at, version]`; "
-            "see Rows of one key. Of `identify` and `identify_object`"
         ),
         "event": ("an event's name: `{value: order_placed}`, or a column. Of a page or screen view, its name"),
         "timestamp": (

@@ -4,7 +4,8 @@ source ── CSV, NDJSON ─────▶ text/ ─────────�
        ├─ Parquet ─────────▶ parquet_files ──────────────────────────────────────┤
        ├─ Excel, Avro ─────▶ excel_files, avro_files ─┐                          ├─▶ Snapshot
        ├─ Delta, Iceberg ──▶ lake/ ───────────────────┼─▶ stage: a Parquet copy ─┘
-       └─ a database ──────▶ sql/ ─▶ incremental ─────┘
+       ├─ a database ──────▶ sql/ ─▶ incremental ─────┤
+       └─ rejected rows ───▶ replayed ────────────────┘
 files of an object store or the web ─▶ remote/, a pipe ─▶ standard_input: a copy, then as files here
 folders named key=value ─▶ hive: columns of the snapshot
 """
@@ -21,6 +22,7 @@ from etl.extract.lake.tables import lake_reader
 from etl.extract.parquet_files import open_parquet
 from etl.extract.remote.fetch import open_remote
 from etl.extract.remote.storage import is_remote
+from etl.extract.replayed import is_copied, open_replayed
 from etl.extract.sql import reader_of
 from etl.extract.stage import open_staged, staged
 from etl.extract.standard_input import STANDARD_INPUT, open_standard_input
@@ -32,17 +34,17 @@ from etl.sources import (
     CsvSource,
     DeltaSource,
     ExcelSource,
+    FileSource,
     IcebergSource,
     NdjsonSource,
     ParquetSource,
+    ReplaySource,
     Source,
     SqlSource,
     Staging,
 )
 
-__all__ = ["forget_copy", "open_source", "open_staged"]
-
-FileSource = CsvSource | ParquetSource | NdjsonSource | ExcelSource | AvroSource
+__all__ = ["forget_copy", "is_copied", "open_source", "open_staged"]
 
 
 def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
@@ -56,6 +58,8 @@ def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -
             return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
         case DeltaSource() | IcebergSource():
             return staged(lake_reader(source, staging), staging, chunk_rows)
+        case ReplaySource():
+            return open_replayed(source, staging, chunk_rows)
         case CsvSource() | ParquetSource() | NdjsonSource():
             snapshot = _of_files(source, staging, chunk_rows)
             return with_partitions(snapshot) if source.hive else snapshot

@@ -59,7 +59,7 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
 
     Raises SourceError, also when there is no copy and none may be made; StateError when there is no room for one.
     """
-    folder = staging.folder / _name(reader, staging, incremental)
+    folder = copy_folder(reader, staging, incremental)
     if copies.manifest_of(folder) is None:
         if not staging.may_read:
             raise copies.nothing_left(reader.place)
@@ -67,11 +67,11 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
     return open_staged(folder, chunk_rows)
 
 
-def _name(reader: Reader, staging: Staging, incremental: Incremental | None) -> str:
+def copy_folder(reader: Reader, staging: Staging, incremental: Incremental | None = None) -> Path:
     """One folder for one question: steps that ask the same share a copy, and a changed query has another."""
     mark = None if staging.mark is None else staging.mark.to_text()
     asked = [reader.settings, staging.columns, mark, staging.since, staging.rows, repr(incremental)]
-    return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
+    return staging.folder / hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
 
 
 def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Incremental | None) -> None:

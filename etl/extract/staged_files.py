@@ -16,9 +16,10 @@ from etl.model import FAULT, POSITION, Snapshot
 _FILE, _ROW = "_staged_file", "_staged_row"
 
 
-def placed(frame: pl.DataFrame, path: str, rows: pl.Series) -> pl.DataFrame:
-    """The frame of some file, with the 1-based row of it that each row was."""
-    return frame.with_columns(pl.lit(path).alias(_FILE), rows.cast(pl.Int64).alias(_ROW))
+def placed(frame: pl.DataFrame, path: str | pl.Series, rows: pl.Series) -> pl.DataFrame:
+    """The frame of some file, or of the file that each row names, with the 1-based row of it that each row was."""
+    file = pl.lit(path) if isinstance(path, str) else path
+    return frame.with_columns(file.alias(_FILE), rows.cast(pl.Int64).alias(_ROW))
 
 
 def with_places(snapshot: Snapshot) -> Snapshot:

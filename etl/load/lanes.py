@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from etl.errors import Interrupted
@@ -33,7 +34,11 @@ NEXT_BATCH_S = 0.25  # an acknowledgement waits so long for the next announcemen
 ABANDONED_S = 0.5  # after a second signal: long enough for acknowledgements that are in to be committed
 WORTH_A_WARNING_S = 10.0  # shorter waits are the weather; the report counts them
 
-Commit = Callable[[LaneMark, Sequence[Reject]], None]  # returns when it is on the disk; raises StateError
+Positions = npt.NDArray[np.int64]
+Settled = tuple[LaneMark, Sequence[Reject], Positions]  # the mark after a batch, its rejects, and what was accepted
+Commit = Callable[[LaneMark, Sequence[Reject], Positions], None]  # returns when it is on the disk; raises StateError
+
+_NONE: Positions = np.empty(0, dtype=np.int64)
 
 
 class Drained(Exception):
@@ -145,7 +150,7 @@ class Lanes:
             wire.close()
 
     def _send_all(self, lane: Lane, wire: Wire) -> None:
-        settled: tuple[LaneMark, Sequence[Reject]] | None = None
+        settled: Settled | None = None
         while (batches := self._next(lane, settled is not None)) is not None:
             if not batches and settled is not None:
                 self._save(lane, *settled)
@@ -153,8 +158,9 @@ class Lanes:
             for batch in batches:
                 if self._draining.is_set():
                     break
-                mark, rejects = settled or (lane.mark, ())
-                self._save(lane, replace(mark, sending_through=max(batch.through, mark.sending_through)), rejects)
+                mark, rejects, accepted = settled or (lane.mark, (), _NONE)
+                announced = replace(mark, sending_through=max(batch.through, mark.sending_through))
+                self._save(lane, announced, rejects, accepted)
                 settled = self._settle(lane, batch, wire, mark.sending_through)
         if settled is not None:
             self._save(lane, *settled)
@@ -169,12 +175,12 @@ class Lanes:
                     return []
         return None
 
-    def _save(self, lane: Lane, mark: LaneMark, rejects: Sequence[Reject]) -> None:
-        self._commit(mark, rejects)
+    def _save(self, lane: Lane, mark: LaneMark, rejects: Sequence[Reject] = (), accepted: Positions = _NONE) -> None:
+        self._commit(mark, rejects, accepted)
         lane.mark = mark
 
-    def _settle(self, lane: Lane, batch: Batch, wire: Wire, sending_before: int) -> tuple[LaneMark, Sequence[Reject]]:
-        """The lane's mark when `batch` is acknowledged, and its rejects.
+    def _settle(self, lane: Lane, batch: Batch, wire: Wire, sending_before: int) -> Settled:
+        """The lane's mark when `batch` is acknowledged, its rejects, and which of its rows were accepted.
 
         A batch that was announced and has not been sent when the lane must stop is taken back: it cannot arrive twice.
         """
@@ -202,9 +208,9 @@ class Lanes:
             delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)
         except Drained:
             if not sent:
-                self._save(lane, replace(lane.mark, sending_through=sending_before), ())
+                self._save(lane, replace(lane.mark, sending_through=sending_before))
             raise
-        return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects)
+        return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects), _accepted(batch, delivery)
 
     def _before_sleep(self, lane: Lane, verdict: Retry, wait_s: float, again: Callable[[Retry, float], None]) -> None:
         if verdict.throttled:
@@ -216,6 +222,11 @@ class Lanes:
     def _sleep(self, seconds: float) -> None:
         if self._draining.wait(seconds):
             raise Drained
+
+
+def _accepted(batch: Batch, delivery: Delivery) -> Positions:
+    refused = [reject.position for reject in delivery.rejects]
+    return batch.positions[np.isin(batch.positions, refused, invert=True)] if refused else batch.positions
 
 
 def _after(lane: Lane, batch: Batch, delivery: Delivery) -> LaneMark:

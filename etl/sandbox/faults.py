@@ -141,8 +141,8 @@ def name_of(item: Mapping[str, Any]) -> str:
     """
     if "id" in item:
         return f"event {item['id']}"
-    identifiers = item["secondary"] if item["action"] == "merge" else item["identifiers"]
-    if item["type"] == "object":
+    identifiers = item["secondary"] if item.get("action") == "merge" else item["identifiers"]
+    if item.get("type") == "object":
         return name_of_object(identifiers)
     return " ".join(identifier_of(identifiers))
 

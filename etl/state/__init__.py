@@ -10,11 +10,13 @@ whereabouts.py  whether the folder can hold a state, and the database is still t
 
 from etl.state.account import account
 from etl.state.lock import hold, running
+from etl.state.marks import Again
 from etl.state.store import RESUMABLE, Left, RunRecord, StepRecord, Store, open_store
 from etl.state.whereabouts import mount_table, require_local
 
 __all__ = [
     "RESUMABLE",
+    "Again",
     "Left",
     "RunRecord",
     "StepRecord",

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, bindparam, insert, update
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, bindparam, insert, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from etl.errors import StateError
@@ -20,6 +22,7 @@ from etl.model import LaneMark, Reject
 from etl.state import tables
 from etl.state.whereabouts import identity, require_same
 
+NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 GATHER_S = 0.002  # most lanes come within it, since a frame's batches are handed over together
 
 _UPDATE = (
@@ -33,31 +36,62 @@ _UPDATE = (
 )
 
 
+_CLOSE = (
+    update(tables.reject)
+    .where(tables.reject.c.reject_id == bindparam("of_reject"), tables.reject.c.closed_by.is_(None))
+    .values(closed_by=bindparam("by"))
+)
+_STILL_WRONG = (
+    update(tables.reject)
+    .where(tables.reject.c.reject_id == bindparam("of_reject"), tables.reject.c.closed_by.is_(None))
+    .values({name: bindparam(f"new_{name}") for name in ("reason", "field", "message")})
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A step's rows are rejects that are sent again: which ones, by position, as the state numbers them."""
+
+    reject_ids: npt.NDArray[np.int64]
+    closes: bool = True  # False: they stay as they are, whatever comes
+
+
 @dataclass(slots=True)
 class Ticket:
     """A lane's wish to have its mark committed."""
 
     mark: LaneMark
     rejects: Sequence[Reject]
+    accepted: npt.NDArray[np.int64]
     done: bool = False
 
 
 class Marks:
-    """Commits the marks of one step's lanes. `commit` may be called from any thread."""
+    """Commits the marks of one step's lanes. `commit` may be called from any thread.
 
-    def __init__(self, engine: Engine, path: Path, run_id: str, step: int) -> None:
+    Of rejects that are sent again, those that are accepted are closed in the transaction that acknowledges them, and
+    the others get their new reason in it.
+    """
+
+    def __init__(self, engine: Engine, path: Path, run_id: str, step: int, again: Again | None = None) -> None:
         self._engine = engine
         self._path = path
         self._file = identity(path)
         self._key = {"run_id": run_id, "step": step}
+        self._again = again
         self._arriving = threading.Lock()
         self._committing = threading.Lock()
         self._waiting: list[Ticket] = []
         self._failed: StateError | None = None
 
-    def commit(self, mark: LaneMark, rejects: Sequence[Reject]) -> None:
-        """Returns when the mark and the rejects are on the disk. Raises StateError when they cannot get there."""
-        ticket = Ticket(mark, rejects)
+    def commit(
+        self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+    ) -> None:
+        """Returns when the mark and the rejects are on the disk. Raises StateError when they cannot get there.
+
+        `accepted` are the positions that Customer.io took since the last commit of this lane.
+        """
+        ticket = Ticket(mark, rejects, accepted)
         with self._arriving:
             self._waiting.append(ticket)
         with self._committing:
@@ -79,7 +113,11 @@ class Marks:
     def _write(self, tickets: Sequence[Ticket]) -> None:
         require_same(self._path, self._file)
         run, step = self._key["run_id"], self._key["step"]
-        rejects = [{**self._key, **_values(reject)} for ticket in tickets for reject in ticket.rejects]
+        rejects = [
+            {**self._key, **_values(reject), "closed_by": None if self._again is None else run}
+            for ticket in tickets
+            for reject in ticket.rejects
+        ]
         marks = []
         for ticket in tickets:
             values = _values(ticket.mark)
@@ -89,8 +127,34 @@ class Marks:
                 connection.execute(_UPDATE, marks)
                 if rejects:
                     connection.execute(insert(tables.reject), rejects)
+                if self._again is not None and self._again.closes:
+                    self._settle(connection, self._again, tickets)
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from None
+
+    def _settle(self, connection: Connection, again: Again, tickets: Sequence[Ticket]) -> None:
+        """What became of the rejects that were sent again."""
+        close(
+            connection,
+            str(self._key["run_id"]),
+            [row for ticket in tickets for row in again.reject_ids[ticket.accepted].tolist()],
+        )
+        still_wrong = [
+            {
+                "of_reject": int(again.reject_ids[reject.position]),
+                **{f"new_{name}": getattr(reject, name) for name in ("reason", "field", "message")},
+            }
+            for ticket in tickets
+            for reject in ticket.rejects
+        ]
+        if still_wrong:
+            connection.execute(_STILL_WRONG, still_wrong)
+
+
+def close(connection: Connection, run_id: str, reject_ids: Sequence[int]) -> None:
+    """Closes rejects that are open: the run has settled their rows."""
+    if reject_ids:
+        connection.execute(_CLOSE, [{"of_reject": row, "by": run_id} for row in reject_ids])
 
 
 def _values(record: LaneMark | Reject) -> dict[str, object]:

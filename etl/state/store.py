@@ -20,7 +20,7 @@ from etl.errors import StateError
 from etl.model import Finding, LaneMark, RejectCount, SourceFile
 from etl.sources import Mark
 from etl.state import tables
-from etl.state.marks import Marks, place, unusable
+from etl.state.marks import Again, Marks, close, place, unusable
 from etl.state.whereabouts import mount_table, require_local
 
 RESUMABLE = ("running", "stopped", "failed")
@@ -60,6 +60,7 @@ class StepRecord:
     seconds: float
     rejects: tuple[RejectCount, ...]  # as of the last time a process left the step
     findings: tuple[Finding, ...] = ()
+    columns: str | None = None  # what was noted of the source's columns before the first row was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,23 @@ class Store:
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(findings=noted))
 
-    def marks(self, run_id: str, number: int) -> Marks:
-        """What commits the lanes of a step."""
-        return Marks(self._engine, self._path, run_id, number)
+    def note_columns(self, run_id: str, number: int, columns: str) -> None:
+        """Notes what a later replay must know of the source's columns."""
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(columns=columns))
+
+    def marks(self, run_id: str, number: int, again: Again | None = None) -> Marks:
+        """What commits the lanes of a step; `again`: its rows are rejects that are sent again."""
+        return Marks(self._engine, self._path, run_id, number, again)
+
+    def close_left_out(self, run_id: str, number: int, again: Again) -> None:
+        """Closes the rejects of a replay's step that is through, but for those that are rejected once more."""
+        if not again.closes:
+            return
+        rejected = set(self.rejects(run_id, number)["position"])
+        closed = [row for position, row in enumerate(again.reject_ids.tolist()) if position not in rejected]
+        with self._transaction() as connection:
+            close(connection, run_id, closed)
 
     def leave_step(
         self,
@@ -268,16 +283,24 @@ class Store:
             ]
 
     def rejects(self, run_id: str, number: int) -> pl.DataFrame:
-        """Every reject of a step: position Int64, reason, field and message String; in order of position."""
+        """Every reject of a step: position and reject_id Int64, reason, field, message and closed_by String; in order
+        of position."""
         table = tables.reject
+        columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
+        columns |= {"reject_id": pl.Int64, "closed_by": pl.String}
         query = (
-            select(table.c.position, table.c.reason, table.c.field, table.c.message)
+            select(*(table.c[name] for name in columns))
             .where(table.c.run_id == run_id, table.c.step == number)
             .order_by(table.c.position)
         )
-        schema = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
         with self._transaction() as connection:
-            return pl.DataFrame(connection.execute(query).all(), schema=schema, orient="row")
+            return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
+
+    def open_rejects(self, run_id: str) -> int:
+        """How many rejects of a run are still to be mended."""
+        query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -360,6 +383,7 @@ _CHANGES: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE step ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
         "ALTER TABLE reject ADD COLUMN closed_by VARCHAR(120)",
     ),
+    ("ALTER TABLE step ADD COLUMN columns TEXT",),
 )
 
 

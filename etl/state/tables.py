@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKeyConstraint, Index, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 3  # kept in SQLite's user_version; raised with every change, which brings its migration
+SCHEMA_VERSION = 4  # kept in SQLite's user_version; raised with every change, which brings its migration
 
 metadata = MetaData()
 
@@ -23,7 +23,7 @@ run = Table(
     Column("lane_hash", String(20), nullable=False),
     Column("row_limit", BigInteger),
     Column("destination", String(200), nullable=False),
-    Column("since", String(200)),  # what --full-refresh or --watermark said; null: neither was given
+    Column("since", String(200)),  # what --full-refresh or --watermark said, or what a replay was given; null: nothing
 )
 
 step = Table(
@@ -41,6 +41,7 @@ step = Table(
     Column("seconds", Float, nullable=False, default=0.0),
     Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
+    Column("columns", Text),  # JSON: types of the source's columns, and what functions asked of them as a whole
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
@@ -68,7 +69,9 @@ reject = Table(
     Column("reason", String(80), nullable=False),
     Column("field", String(200)),
     Column("message", Text, nullable=False),  # what Customer.io said of it; "" when it was never sent
-    Column("closed_by", String(120)),  # the run that accepted the row, mended or not; null: still to be mended
+    # The run that accepted the row, mended or not, or left it out; null: still to be mended. A replay's own rejects are
+    # closed by itself: what it did not mend stays open where it was.
+    Column("closed_by", String(120)),
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
 )

@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "row_ragged": "the row has more or fewer fields than the header; mend the file",
     "row_nul": "the row holds a NUL byte; mend the file",
     "row_unreadable": "the line is not one JSON object; mend the file",
+    "value_of_other_type": "in the mended file a value is none of its column's type; mend it, or export as .parquet",
     "identifier_missing": "no identifier in this row; fill the column, or leave such rows out with `when`",
     "identifier_too_long": f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes",
     "merge_of_one": "both sides of the merge are the same person",

@@ -42,11 +42,13 @@ class Gathering:
 
     `queries(value, dtype, call)` are aggregations, each one value for a frame; none when nothing must be known.
     `combine(rows, dtype, call)` makes the evidence of one dict of their values for each frame; raises ValueError when
-    the column cannot be read without more words in the YAML.
+    the column cannot be read without more words in the YAML. `said_by` are the arguments that leave nothing to be told
+    by rows that are not at hand.
     """
 
     queries: Callable[[pl.Expr, pl.DataType, Call], dict[str, pl.Expr]]
     combine: Callable[[Sequence[Mapping[str, Any]], pl.DataType, Call], Any]
+    said_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

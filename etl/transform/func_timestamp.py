@@ -128,7 +128,7 @@ def _check(
     takes=("text", "a number", "a date"),
     reason="timestamp_unreadable",
     check=_check,
-    evidence=Gathering(_queries, _combine),
+    evidence=Gathering(_queries, _combine, said_by=("unit",)),
 )
 def timestamp(
     value: pl.Expr,

@@ -7,6 +7,8 @@ a frame that has one pays for finding out which.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
@@ -16,7 +18,18 @@ import polars as pl
 import polars.selectors as cs
 
 from etl.errors import SourceError
-from etl.model import FAULT, POSITION, Api, Call, Column, Constant, Mapping
+from etl.model import (
+    FAULT,
+    ORIGIN_FINGERPRINT,
+    ORIGIN_POSITION,
+    POSITION,
+    Answers,
+    Api,
+    Call,
+    Column,
+    Constant,
+    Mapping,
+)
 from etl.transform import checks, encode, ids, shapes
 from etl.transform.checks import Check
 from etl.transform.functions import FUNCTIONS, RAW_JSON, apply, meant_null
@@ -27,6 +40,7 @@ Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole
 Read = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 
 _DIGEST = "_digest"
+_ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +206,18 @@ class Rejects:
 # ---------------------------------------------------------------- before the first row
 
 
-def gather(mapping: Mapping, schema: pl.Schema, read: Read) -> Gathered:
+def gather(
+    mapping: Mapping,
+    schema: pl.Schema,
+    read: Read,
+    noted: dict[str, list[MappingOf[str, Any]]] | None = None,
+    of_all: Answers | None = None,
+) -> Gathered:
     """What the mapping's functions must know of their whole columns before any row is mapped, such as an epoch's unit.
 
-    `read` gives the source's frames with the columns asked for; it is not called when nothing must be known. Raises
-    SourceError when a column is missing, or cannot be read without more words in the YAML.
+    `read` gives the source's frames with the columns asked for; it is not called when nothing must be known. The
+    answers are written into `noted`. `of_all` are those of the source's rows when `read` gives only some of these: both
+    count. Raises SourceError when a column is missing, or cannot be read without more words in the YAML.
     """
     require_columns(mapping, schema)
     known: dict[tuple[str, int], Any] = {}
@@ -207,7 +228,13 @@ def gather(mapping: Mapping, schema: pl.Schema, read: Read) -> Gathered:
         columns = list(dict.fromkeys(name for question in questions for name in question.chain.sources))
         answers = [frame.select(**asked).row(0, named=True) for frame in read(columns)] if asked else []
         for n, question in enumerate(questions):
-            rows = [{name: answer[f"{n}.{name}"] for name in question.queries} for answer in answers]
+            rows: list[MappingOf[str, Any]] = [
+                {name: answer[f"{n}.{name}"] for name in question.queries} for answer in answers
+            ]
+            if noted is not None and question.queries:
+                noted[question.digest] = rows
+            if of_all is not None and question.queries:
+                rows = [*question.answered(mapping.file, of_all), *rows]
             known[question.chain.target, question.place] = question.answer(mapping.file, rows)
     return known
 
@@ -221,7 +248,25 @@ class Question:
     dtype: pl.DataType
     queries: MappingOf[str, pl.Expr]
 
-    def answer(self, file: str, rows: list[dict[str, Any]]) -> Any:
+    @property
+    def digest(self) -> str:
+        """What is asked, whatever it is asked for."""
+        asked = {name: str(query) for name, query in sorted(self.queries.items())}
+        after = repr(self.chain.calls[: self.place])
+        return hashlib.sha256(json.dumps([asked, after]).encode()).hexdigest()
+
+    def answered(self, file: str, of_all: Answers) -> Sequence[MappingOf[str, Any]]:
+        """What all rows of the source have answered. Raises SourceError when it is not known."""
+        if self.digest in of_all:
+            return of_all[self.digest]
+        call = self.chain.calls[self.place]
+        gathering = FUNCTIONS[call.name].evidence
+        if gathering is None or any(call.arguments.get(name, "auto") != "auto" for name in gathering.said_by):
+            return ()
+        what = "tells from the whole column how to read it, and only some rows are here; write it, as `unit:`"
+        raise _unfit(file, self.chain, ValueError(f"{call.name}: {what}"))
+
+    def answer(self, file: str, rows: list[MappingOf[str, Any]]) -> Any:
         call = self.chain.calls[self.place]
         gathering = FUNCTIONS[call.name].evidence
         assert gathering is not None
@@ -247,15 +292,16 @@ def compile_mapping(
     mapping: Mapping,
     schema: pl.Schema,
     known: Gathered,
-    fingerprint: str,
+    fingerprint: str | None,
     lanes: int,
     api: Api = "track",
     run_id: str = "",
 ) -> Compiled:
     """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
 
-    `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. Raises
-    SourceError when the columns don't fit the mapping: before anything is sent.
+    `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. None:
+    each row says of itself whence it was. Raises SourceError when the columns don't fit the mapping: before anything is
+    sent.
     """
     require_columns(mapping, schema)
     operation = OPERATIONS[mapping.operation]
@@ -290,7 +336,7 @@ def compile_mapping(
         file=mapping.file,
         columns=checks.columns_of(mapping),
         when=None if mapping.when is None else _condition(mapping.file, mapping.when, schema),
-        first=tuple(_first(mapping, made, schema)),
+        first=(*_first(mapping, made, schema), *(_ORIGIN if fingerprint is None else ())),
         stages=tuple(stages),
         checks=tuple(rules),
         checks_of_items=tuple(checks.of_items(pl.col("item"))),
@@ -447,22 +493,31 @@ def is_date(chain: Chain, schema: pl.Schema) -> bool:
     return typed or chain.target in _TIMES or any(call.name == "timestamp" for call in chain.calls)
 
 
-def _digest(mapping: Mapping, fingerprint: str) -> pl.Expr:
+def _digest(mapping: Mapping, fingerprint: str | None) -> pl.Expr:
     """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
     name: pl.Expr | str = pl.col("event")
     if isinstance(mapping.event, Constant) and isinstance(mapping.event.value, str):
         name = mapping.event.value
     if mapping.event_key:
         return ids.key_digest(name, [pl.col(f"_key.{place}") for place in range(len(mapping.event_key))])
-    return ids.key_digest(name, [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)])
+    return ids.key_digest(name, _place(fingerprint))
 
 
-def _names_of_items(mapping: Mapping, fingerprint: str, has_event: bool, api: Api, run_id: str) -> Iterator[pl.Expr]:
+def _place(fingerprint: str | None) -> list[pl.Expr]:
+    """The snapshot and the row's place in it; None: those in which the row was at first."""
+    if fingerprint is None:
+        return [pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION).cast(pl.String)]
+    return [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
+
+
+def _names_of_items(
+    mapping: Mapping, fingerprint: str | None, has_event: bool, api: Api, run_id: str
+) -> Iterator[pl.Expr]:
     """What an event's id, a message's id and a time of the Pipelines API are made of or are."""
     if has_event:
         yield _digest(mapping, fingerprint).alias(_DIGEST)
     elif api == "pipelines":  # what a run sends twice has one id; the next run must not be taken for a repetition
-        place = [pl.lit(run_id), pl.lit(mapping.digest), pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
+        place = [pl.lit(run_id), pl.lit(mapping.digest), *_place(fingerprint)]
         yield ids.key_digest(mapping.operation, place).alias(shapes.MESSAGE_ID)
     if api == "pipelines" and mapping.timestamp is not None:
         seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))

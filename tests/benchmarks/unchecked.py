@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from etl.cli import main
 from etl.model import LaneMark, Reject
-from etl.state.marks import Marks
+from etl.state.marks import NOTHING_ACCEPTED, Marks
 
 
-def forget(self: Marks, mark: LaneMark, rejects: Sequence[Reject]) -> None:
+def forget(
+    self: Marks, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+) -> None:
     """Commits nothing."""
 
 

@@ -1,0 +1,138 @@
+"""How is a value of any type written into a cell of text, and read back just as it was?
+
+Twice a cell is more than its text. A spreadsheet runs what begins with a formula's sign, so such a cell gets an
+apostrophe before it. And it makes nothing of "" and of null alike, so null is the empty cell, and the empty text an
+apostrophe alone. Cells that begin like that by themselves get one more: to read is to take one off, and no other cell
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+_FORMULA = "=+@＝＋－＠\t\r\n-"  # what a spreadsheet would run (OWASP: CSV injection); some are full-width
+_TO_GUARD = rf"^'*([{_FORMULA}]|\z)"  # \z: the text's end, where `$` may be a line's
+_GUARDED = rf"^'+([{_FORMULA}]|\z)"
+
+_TIME = r"(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?"
+_MOMENT = rf"^(\d{{4}}-\d\d-\d\d)(?:[ T]{_TIME})?\s?(Z|UTC|[+-]\d\d:?\d\d)?$"
+_WHOLE = r"^[+-]?\d+(\.0*)?$"
+_DECIMAL = r"^[+-]?\d+(\.\d*)?$"
+
+
+def guarded(cells: pl.Series) -> pl.Series:
+    """Texts, safe to be opened in a spreadsheet."""
+    return _changed(cells, _TO_GUARD, pl.lit("'") + pl.col("cell"))
+
+
+def unguarded(cells: pl.Series) -> pl.Series:
+    """The texts that `guarded` made safe."""
+    return _changed(cells, _GUARDED, pl.col("cell").str.strip_prefix("'"))
+
+
+def _changed(cells: pl.Series, where: str, to: pl.Expr) -> pl.Series:
+    cell = pl.col("cell")
+    changed = pl.when(cell.str.contains(where)).then(to).otherwise(cell)
+    return cells.alias("cell").to_frame().select(changed.alias(cells.name)).to_series()
+
+
+def as_text(column: pl.Series) -> pl.Series:
+    """The column as text: digits, ISO 8601, true and false, JSON of what is nested, hexadecimal digits of bytes."""
+    dtype = column.dtype
+    if dtype == pl.String:
+        return column
+    if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
+        return column.dt.to_string("iso")
+    if isinstance(dtype, pl.Duration):
+        return column.to_physical().cast(pl.String)  # in the column's own unit
+    if dtype == pl.Binary:
+        return column.bin.encode("hex")
+    if dtype.is_nested():
+        value = pl.col("v")
+        encoded = pl.struct(value).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+        json = pl.when(value.is_not_null()).then(encoded).alias(column.name)
+        return column.alias("v").to_frame().select(json).to_series()
+    return column.cast(pl.String)
+
+
+def from_text(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The texts as values of the type; null where a text is no such value, or one that would lose something.
+
+    What people write is taken as well: `TRUE`, `42.0` for a whole number, a time without seconds.
+    """
+    if dtype in (pl.String, pl.Null):  # a column of nulls had no type yet
+        return column
+    if dtype.is_nested():
+        return _nested(column, dtype)
+    cell = pl.col("cell")
+    frame = column.alias("cell").to_frame().select(cell.str.strip_chars())
+    return frame.select(_parsed(cell, dtype).alias(column.name)).to_series()
+
+
+def _parsed(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if dtype.is_integer():
+        digits = cell.str.replace(r"\.0*$", "").str.strip_prefix("+")
+        return pl.when(cell.str.contains(_WHOLE)).then(digits).cast(dtype, strict=False)
+    if isinstance(dtype, pl.Decimal):
+        places = cell.str.extract(r"\.(\d*?)0*$").str.len_bytes().fill_null(0)
+        return (
+            pl.when(cell.str.contains(_DECIMAL) & (places <= dtype.scale))
+            .then(cell.str.strip_prefix("+"))
+            .cast(dtype, strict=False)
+        )
+    if dtype.is_float():
+        return cell.cast(dtype, strict=False)
+    if dtype == pl.Boolean:
+        said = cell.str.to_lowercase()
+        return pl.when(said == "true").then(True).when(said == "false").then(False)
+    if dtype == pl.Date:
+        midnight = cell.str.replace(r"[ T]00:00(:00(\.0+)?)?$", "")
+        return midnight.str.to_date("%Y-%m-%d", strict=False)
+    if isinstance(dtype, pl.Datetime):
+        return _moment(cell, dtype)
+    if dtype == pl.Time:
+        full = pl.format("{}{}", cell.str.extract(f"^{_TIME}$", 1), cell.str.extract(f"^{_TIME}$", 2).fill_null(":00"))
+        return full.str.to_time("%H:%M:%S%.f", strict=False)
+    if isinstance(dtype, pl.Duration):
+        return cell.cast(pl.Int64, strict=False).cast(dtype)
+    if dtype == pl.Binary:
+        return cell.str.decode("hex", strict=False)
+    return cell.cast(dtype, strict=False)
+
+
+def _moment(cell: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
+    """A time with an offset where the type has a zone, and without one where it has none: nothing is guessed."""
+    day, clock, seconds, offset = (cell.str.extract(_MOMENT, group) for group in (1, 2, 3, 4))
+    text = pl.format("{} {}{}", day, clock.fill_null("00:00"), seconds.fill_null(":00"))
+    unit = dtype.time_unit
+    lost = {"ms": 3, "us": 6, "ns": 9}[unit]
+    exact = (seconds.str.extract(r"\.(\d*?)0*$").str.len_bytes().fill_null(0) <= lost) & day.is_not_null()
+    if dtype.time_zone is None:
+        read = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit=unit, strict=False)
+        return pl.when(exact & offset.is_null()).then(read)
+    in_utc = pl.format("{}{}", text, offset.replace(["Z", "UTC"], "+00:00"))
+    read = in_utc.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%:z", time_unit=unit, time_zone="UTC", strict=False)
+    return pl.when(exact).then(read).dt.convert_time_zone(dtype.time_zone)
+
+
+def _nested(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """JSON texts as values of a nested type. One that is no JSON fails them all, so each is then tried by itself."""
+    try:
+        return _decoded(column, dtype)
+    except pl.exceptions.PolarsError:
+        return pl.concat(_one_by_one(column, dtype)).alias(column.name) if len(column) else column.cast(dtype)
+
+
+def _one_by_one(column: pl.Series, dtype: pl.DataType) -> Iterator[pl.Series]:
+    for place in range(len(column)):
+        try:
+            yield _decoded(column[place : place + 1], dtype)
+        except pl.exceptions.PolarsError:
+            yield pl.Series([None], dtype=dtype)
+
+
+def _decoded(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    inner = pl.List(dtype.inner) if isinstance(dtype, pl.Array) else dtype
+    return column.str.json_decode(inner).cast(dtype)
