@@ -432,6 +432,11 @@ def test_a_visitors_relationship_is_the_persons_once_they_are_known(
     assert len(found(sandbox).relationships) == 2
 
 
+def test_an_object_that_is_deleted_waits_for_no_visitor(client: httpx.Client, sandbox: Sandbox) -> None:
+    send(client, sandbox, thing("identify_anonymous", anonymous_id="v1"), thing("delete"), identify(anonymous_id="v1"))
+    assert (found(sandbox).relationships, sandbox.objects.relationships) == ({}, 0)
+
+
 def test_a_delivery_is_noted(client: httpx.Client, sandbox: Sandbox) -> None:
     opened = {"type": "delivery", "action": "event", "identifiers": {"id": "d"}, "name": "opened"}
     assert send(client, sandbox, opened | {"attributes": {"device_token": "t"}}).status_code == 200

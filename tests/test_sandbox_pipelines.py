@@ -110,7 +110,8 @@ def test_a_wrong_write_key_is_refused_in_strict_mode_only(sandbox: Sandbox, auth
     with httpx.Client(auth=auth) as stranger:
         assert send(stranger, sandbox, call("identify")).status_code == 200
         assert reasons(sandbox) == [("dropped_request", "a request to Pipelines", "the write key is wrong")]
-        assert stranger.post(f"{sandbox.url}/v1/track", json=track("x"), headers=STRICT).status_code == 401
+        refused = stranger.post(f"{sandbox.url}/v1/track", json=track("x"), headers=STRICT)
+        assert (refused.status_code, refused.json()) == (401, {"meta": {"error": "Unauthorized request"}})
     assert len(sandbox.people) == 0
 
 
@@ -259,7 +260,8 @@ def test_each_call_has_an_endpoint_of_its_own(strict: httpx.Client, sandbox: San
     }
     for kind, body in bare.items():
         assert strict.post(f"{sandbox.url}/v1/{kind}", json=body).text == "{}\n"
-        refused = strict.post(f"{sandbox.url}/v1/{kind}", json=body | {"type": "other"})
+        other = "page" if kind == "track" else "track"
+        refused = strict.post(f"{sandbox.url}/v1/{kind}", json={"event": "x"} | body | {"type": other})
         assert refused.json() == {"meta": {"errors": [f"type: must be {kind}"]}}
     assert sandbox.people.counts["events"] == 3
     assert (len(sandbox.people), len(sandbox.objects)) == (1, 1)
@@ -274,7 +276,17 @@ def test_a_time_that_is_not_in_iso_8601_becomes_now(strict: httpx.Client, sandbo
     assert reasons(sandbox) == [("timestamp_replaced", "message m", "the timestamp is not in ISO 8601, and became now")]
 
 
-def test_iso_8601_is_read_with_its_zone_and_fraction() -> None:
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own time is not UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_iso_8601_is_read_with_its_zone_and_fraction_and_is_utc_without(far_east: None) -> None:
     given = ("1970-01-02", "1970-01-01T00:00:00.250Z", "1970-01-01T01:00:00+01:00", "1970-01-01 00:00:07", "1712345678")
     assert [seconds_of(each) for each in given] == [86_400, 0.25, 0, 7, None]
 

@@ -122,7 +122,7 @@ class Identities:
         """This identifier, and all that the person has: they are freed together."""
         names = {kind: value}
         if person is not None:
-            names |= {each: held for each in KINDS if (held := getattr(person, each)) is not None}
+            names = {each: held for each in KINDS if (held := getattr(person, each)) is not None}
         group = frozenset((each, _key(each, name)) for each, name in names.items())
         self.suppressed |= dict.fromkeys(group, group)
 

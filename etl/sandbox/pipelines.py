@@ -49,7 +49,7 @@ def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
 
 
 def _missing_of_identify(call: Call) -> Iterable[str]:
-    # "You can pass an empty userId or anonymousId, and identify people by their email trait."
+    # The one call that needs neither id: its address is enough, and an empty userId counts as none.
     if not _has_identity(call) and not call.get("traits", {}).get("email"):
         yield _NO_IDENTITY
 
