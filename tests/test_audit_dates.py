@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,16 @@ def test_times_of_the_future_close_the_door_behind_them_and_old_ones_find_it_clo
         (DROPS, "warning", "timestamp", 1, future, (0,)),
         (DROPS, "notice", "timestamp", 2, old, (1, 3)),
     ]
+
+
+def test_where_it_is_not_shown_who_a_row_is_of_it_looks_at_times_alone() -> None:
+    frame = rows({"id": ["a", "a"], "t": [NOW - 1, NOW - 2 * DAY]})
+    schema = frame.drop(POSITION, FAULT).schema
+    known = gather(CHANGE, schema, lambda columns: [frame])
+    mapped = compile_mapping(CHANGE, schema, known, "f" * 64, 4, "track").mapped(frame)
+    (audit,) = dates(CHANGE, NOW)
+    audit.see(replace(mapped, values=mapped.values.drop("identifiers.id")))
+    assert [(one.severity, one.rows, one.first) for one in audit.findings()] == [("notice", 1, (1,))]
 
 
 @pytest.mark.parametrize("how", [mapping(), mapping("delete")])

@@ -421,7 +421,10 @@ def test_the_terminal_names_rows_and_shows_their_values_only_when_asked(capsys: 
     assert lines[0] == "orders.csv: 5 rows, 2 of 3 columns hold dates"
     assert "order 1 can only be day first, the first at orders.csv:6" in lines
     assert "rows 3 unreadable, and would be rejected (60.0% of the filled), at orders.csv:3,4,5" in lines
-    assert "rows 1 at an hour that the clocks left out, at orders.csv:6" in lines
+    assert (
+        "rows 1 at an hour that the clocks left out, at orders.csv:6; `nonexistent: shift_forward` would read them"
+        in lines
+    )
     call = '{column: placed_at, apply: [{timestamp: {format: "%d/%m/%Y %H:%M", timezone: Europe/Paris}}]}'
     assert f"proposal {call}" in lines
     assert "TO DECIDE day first or month first? say it with --day-first or --month-first" in lines

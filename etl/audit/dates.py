@@ -106,12 +106,13 @@ class ChangeTimes:
         """Looks at the changes that would be sent."""
         if self._constant:
             return
-        rows = sent(mapped, [*self._who, _TIME])
+        who = [target for target in self._who if target in mapped.values.columns]  # a run's survey shows times only
+        rows = sent(mapped, [*who, _TIME])
         times, positions = rows[_TIME], rows[POSITION]
         self._old.add(positions, times < self._now_s - DAY_S)
         self._future.add(positions, times > self._now_s + AHEAD_S)
-        for who in self._who[:1]:
-            self._people.add(rows[who].hash(), times, positions)
+        for target in who[:1]:
+            self._people.add(rows[target].hash(), times, positions)
 
     def findings(self) -> Iterable[Found]:
         """What there is to say."""
