@@ -370,12 +370,14 @@ def test_a_day_that_may_be_somebodys_is_told_and_kept() -> None:
 
 
 def test_dates_with_a_type_that_stand_for_none_are_left_out_too() -> None:
+    zoned = pl.Series([datetime(9999, 12, 31), datetime(2024, 3, 10)]).dt.replace_time_zone("UTC")
     frame = pl.DataFrame({"until": [date(9999, 12, 31), date(2024, 3, 10)], "at": [datetime(9999, 12, 31, 5)] * 2})
-    frame.write_parquet("x.parquet")
+    frame.with_columns(zoned.alias("utc"), zoned[1:].new_from_index(0, 2).alias("plain")).write_parquet("x.parquet")
     inspection = inspect(open_parquet(ParquetSource(("x.parquet",)), 10), NOW, Told(timezone="UTC"))
-    calls = ['{null_if: "9999-12-31"}, timestamp', '{null_if: "9999-12-31"}, {timestamp: {timezone: UTC}}']
-    assert [call for one in inspection.dates for call in yaml(one)] == [calls[1], calls[1]]
-    assert [one.measures[0].read for one in inspection.dates] == [1, 0]
+    call = '{null_if: "9999-12-31"}'
+    in_utc = f"{call}, {{timestamp: {{timezone: UTC}}}}"
+    assert [yaml(one) for one in inspection.dates] == [[in_utc], [in_utc], [f"{call}, timestamp"], ["c"]]
+    assert [one.measures[0].read for one in inspection.dates] == [1, 0, 1, 2]
 
 
 # ---------------------------------------------------------------- when

@@ -304,7 +304,7 @@ def _typed(seen: Evidence, told: Told) -> Decision:
         seen=seen,
         forms=((what, seen.filled),) if seen.filled else (),
         read=seen.filled,
-        options=(Option("", apply if timezone else tuple(call for call in apply if call != "timestamp")),),
+        options=(Option("", () if apply == ("timestamp",) else apply),),
         asks=_zone_asked(what == "times without a zone", told),
         phrases=(words,),
         notes=tuple(_notes(seen)),
