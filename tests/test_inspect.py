@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mapped_rows import column, mapped, mapping
 
 from etl.cli import main
 from etl.extract.parquet_files import open_parquet
@@ -528,3 +529,34 @@ def test_the_readme_shows_what_is_printed(capsys: Captured) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     shown = readme.split("### Dates: inspect")[1].split("```text\n")[1].split("```")[0]
     assert (code, out) == (3, shown)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_said_of_the_rows_is_what_a_run_does_with_the_proposal(data: st.DataObject) -> None:
+    pool = ["2024-03-10 09:00", "2024-03-31 02:30", "2024-10-27T02:30", "25/04/2024", "4/5/2024", "0000-00-00", "NULL"]
+    pool += [
+        "1710057600",
+        "1710057600123",
+        " 2024-03-10T09:00+02:00",
+        "9999-12-31",
+        "1850-01-01",
+        "x",
+        " ",
+        "45361.5",
+        "5",
+    ]
+    some = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4))
+    texts = data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=20))
+    texts += data.draw(st.sampled_from([[], ["2024-03-10"] * 2_000, ["2024-03-10T09:00:00Z"] * 2_000]))
+    told = data.draw(st.sampled_from([Told(), Told("day first", "Europe/Paris"), Told(timezone="UTC")]))
+    snapshot = of_csv({"id": ["k"] * len(texts), "at": texts})
+    for one in inspect(snapshot, NOW, told).dates:
+        for option, measure in zip(one.decision.options, one.measures, strict=True):
+            value = column("at", *option.apply)
+            items = mapped(mapping(attributes={"at": value}), *snapshot.read(None, 0))
+            reasons = items["reason"].to_list()
+            lost = sum(measure.count(kind) for kind in ("unreadable", "gap", "fold", "late"))
+            assert reasons.count("timestamp_unreadable") == lost
+            assert reasons.count("timestamp_out_of_range") == measure.count("out_of_range")
+            assert set(reasons) <= {None, "timestamp_unreadable", "timestamp_out_of_range"}
