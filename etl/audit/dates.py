@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from etl.audit.found import FIRST, Audit, Found, firsts, sent
@@ -24,6 +25,8 @@ YOUNG_S = 72 * 3_600
 AHEAD_S = 60  # that clocks may differ by
 DAY_S = 86_400
 ENOUGH = 100  # rows of which it is no chance that all say the same
+
+_TIME_BITS, _TIME_OFFSET = 39, 1 << 36  # seconds of the years 1 to 9999 as numbers from 0 on
 
 _TIME, _CREATED = "timestamp", "attributes.created_at"
 
@@ -148,14 +151,18 @@ class People:
 
     def overtaken(self) -> Some:
         """The rows that are older than one of the same person before them."""
-        if not self._held:
+        rows = pl.concat(self._held).drop_nulls() if self._held else pl.DataFrame()
+        if rows.is_empty():
             return Some()
-        rows = pl.concat(self._held)
-        if rows["who"].n_unique() == rows.height:
-            return Some()
-        newest = pl.col("time").cum_max().shift(1).over("who")
-        late = rows.filter(pl.col("time") < newest)["position"]
-        return Some(len(late) * self.every, tuple(late.head(FIRST)))
+        who, times, positions = (rows[name].to_numpy() for name in ("who", "time", "position"))
+        by_person = np.argsort(who, kind="stable")
+        who, times = who[by_person], times[by_person]
+        person = np.cumsum(np.concatenate([[False], who[1:] != who[:-1]]))
+        # One number that grows with the person, then with the time: the greatest so far never is of another person.
+        key = (person << _TIME_BITS) + (times + _TIME_OFFSET)
+        late = key[1:] < np.maximum.accumulate(key)[:-1]
+        found = np.sort(positions[by_person][1:][late])
+        return Some(len(found) * self.every, tuple(int(position) for position in found[:FIRST]))
 
 
 class CreatedAt:
