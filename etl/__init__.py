@@ -36,7 +36,7 @@ Beside the straight line, and the door:
 
     rehearse.py     what a run would do: `validate`, `preview`, the examples of `check`
     check.py        all that is wrong in a job and its mappings, or in a mapping alone: `check`
-    propose/        what a source seems to hold: `init` writes a job and a mapping for it
+    propose/        what a source seems to hold: `init` writes a job and a mapping for it, `inspect` tells of its dates
     doctor/         what of all that a run needs works and what does not: `doctor`
     rejects.py      rejected rows with their reasons, written to a file
     replay.py       rejected rows sent again, mended or not: `replay`

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mapped_rows import column, mapped, mapping
 
 from etl.cli import main
 from etl.extract.parquet_files import open_parquet
@@ -370,12 +371,14 @@ def test_a_day_that_may_be_somebodys_is_told_and_kept() -> None:
 
 
 def test_dates_with_a_type_that_stand_for_none_are_left_out_too() -> None:
+    zoned = pl.Series([datetime(9999, 12, 31), datetime(2024, 3, 10)]).dt.replace_time_zone("UTC")
     frame = pl.DataFrame({"until": [date(9999, 12, 31), date(2024, 3, 10)], "at": [datetime(9999, 12, 31, 5)] * 2})
-    frame.write_parquet("x.parquet")
+    frame.with_columns(zoned.alias("utc"), zoned[1:].new_from_index(0, 2).alias("plain")).write_parquet("x.parquet")
     inspection = inspect(open_parquet(ParquetSource(("x.parquet",)), 10), NOW, Told(timezone="UTC"))
-    calls = ['{null_if: "9999-12-31"}, timestamp', '{null_if: "9999-12-31"}, {timestamp: {timezone: UTC}}']
-    assert [call for one in inspection.dates for call in yaml(one)] == [calls[1], calls[1]]
-    assert [one.measures[0].read for one in inspection.dates] == [1, 0]
+    call = '{null_if: "9999-12-31"}'
+    in_utc = f"{call}, {{timestamp: {{timezone: UTC}}}}"
+    assert [yaml(one) for one in inspection.dates] == [[in_utc], [in_utc], [f"{call}, timestamp"], ["c"]]
+    assert [one.measures[0].read for one in inspection.dates] == [1, 0, 1, 2]
 
 
 # ---------------------------------------------------------------- when
@@ -421,7 +424,10 @@ def test_the_terminal_names_rows_and_shows_their_values_only_when_asked(capsys: 
     assert lines[0] == "orders.csv: 5 rows, 2 of 3 columns hold dates"
     assert "order 1 can only be day first, the first at orders.csv:6" in lines
     assert "rows 3 unreadable, and would be rejected (60.0% of the filled), at orders.csv:3,4,5" in lines
-    assert "rows 1 at an hour that the clocks left out, at orders.csv:6" in lines
+    assert (
+        "rows 1 at an hour that the clocks left out, at orders.csv:6; `nonexistent: shift_forward` would read them"
+        in lines
+    )
     call = '{column: placed_at, apply: [{timestamp: {format: "%d/%m/%Y %H:%M", timezone: Europe/Paris}}]}'
     assert f"proposal {call}" in lines
     assert "TO DECIDE day first or month first? say it with --day-first or --month-first" in lines
@@ -523,3 +529,34 @@ def test_the_readme_shows_what_is_printed(capsys: Captured) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     shown = readme.split("### Dates: inspect")[1].split("```text\n")[1].split("```")[0]
     assert (code, out) == (3, shown)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_said_of_the_rows_is_what_a_run_does_with_the_proposal(data: st.DataObject) -> None:
+    pool = ["2024-03-10 09:00", "2024-03-31 02:30", "2024-10-27T02:30", "25/04/2024", "4/5/2024", "0000-00-00", "NULL"]
+    pool += [
+        "1710057600",
+        "1710057600123",
+        " 2024-03-10T09:00+02:00",
+        "9999-12-31",
+        "1850-01-01",
+        "x",
+        " ",
+        "45361.5",
+        "5",
+    ]
+    some = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4))
+    texts = data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=20))
+    texts += data.draw(st.sampled_from([[], ["2024-03-10"] * 2_000, ["2024-03-10T09:00:00Z"] * 2_000]))
+    told = data.draw(st.sampled_from([Told(), Told("day first", "Europe/Paris"), Told(timezone="UTC")]))
+    snapshot = of_csv({"id": ["k"] * len(texts), "at": texts})
+    for one in inspect(snapshot, NOW, told).dates:
+        for option, measure in zip(one.decision.options, one.measures, strict=True):
+            value = column("at", *option.apply)
+            items = mapped(mapping(attributes={"at": value}), *snapshot.read(None, 0))
+            reasons = items["reason"].to_list()
+            lost = sum(measure.count(kind) for kind in ("unreadable", "gap", "fold", "late"))
+            assert reasons.count("timestamp_unreadable") == lost
+            assert reasons.count("timestamp_out_of_range") == measure.count("out_of_range")
+            assert set(reasons) <= {None, "timestamp_unreadable", "timestamp_out_of_range"}

@@ -139,7 +139,11 @@ def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_ski
         *("event_key_repeated", "event_key"),
         ("people.parquet:4",),
     )
-    (finding,) = report.steps[0].findings
+    undated, finding = report.steps[0].findings
+    assert (undated.code, undated.words) == (
+        "event_may_start_campaigns",
+        "3 of 3 events have no time, so they are dated now, and can start campaigns",
+    )
     assert finding == Finding(
         *("event_repeated", "notice", None, 1),
         "1 rows say once more what another row says, and are skipped",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from etl.audit.dates import dates
 from etl.audit.found import FIRST, Audit, Beside, Found
 from etl.audit.identity import Identity
 from etl.audit.kinds import Kinds, Subscriptions
@@ -49,6 +50,11 @@ FINDINGS: dict[str, str] = {
     "column_changed": "mend the source, or run with --accept-drift to take it as it is now",
     "columns_appeared": "nothing, unless the mapping should read them",
     "unsubscribed_unclear": "write `map`, to make true and false of them: such people would get mail",
+    "event_may_start_campaigns": "stop the campaigns, or leave these rows out with `when`, if nobody is to be mailed",
+    "event_in_the_future": "mend the times, or the unit or zone that the mapping reads them by",
+    "identify_timestamp_drops_updates": "leave `timestamp` out, if every row is to count; or sort the rows by it",
+    "created_at_moves": "take the column that says when a person signed up: a new date starts campaigns again",
+    "created_at_in_the_future": "mend the times: such people enter campaigns only then",
 }
 
 
@@ -71,8 +77,8 @@ def audits(
 
 
 def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
-    """Those of them that a run asks before its first request. There they are shown the item's time and dates only."""
-    return []
+    """Those of them that a run asks before its first request. They are shown who, the item's time, and dates only."""
+    return list(dates(step.mapping, now_s))
 
 
 def found(audits: Sequence[Audit], places: Callable[[Sequence[int]], Mapping[int, str]]) -> tuple[Finding, ...]:

@@ -136,8 +136,9 @@ def _iso(seen: Evidence, told: Told) -> Decision:
     naive = seen.iso - seen.with_offset
     clocks = naive - seen.days  # show a time, and no offset
     numbers = max(PER_SECOND, key=lambda unit: seen.units.get(unit, 0))
-    by_size = numbers if seen.units.get(numbers, 0) >= _A_FEW * seen.dated else None
-    unit = told.unit if told.unit and seen.numbers else by_size
+    unit = (told.unit or (numbers if seen.units.get(numbers) else None)) if seen.numbers else None
+    # Numbers that say no unit would have `timestamp` ask for one; its formats read no numbers.
+    iso = sorted(set(_iso_formats(seen.shapes))) if seen.numbers and unit is None else None
     read = seen.iso + (seen.units.get(unit, 0) if unit else 0)
     phrases = [f"ISO 8601: {of(seen.iso, seen.filled)}"]
     if not naive:
@@ -153,7 +154,7 @@ def _iso(seen: Evidence, told: Told) -> Decision:
         seen=seen,
         forms=(*_iso_forms(seen), *_number_forms(seen, unit)),
         read=read,
-        options=(Option("", _apply(seen, unit=unit, timezone=timezone)),),
+        options=(Option("", _apply(seen, unit=unit, format=iso, timezone=timezone)),),
         asks=asks,
         phrases=tuple(phrases),
         notes=(*notes, *_notes(seen)),
@@ -304,7 +305,7 @@ def _typed(seen: Evidence, told: Told) -> Decision:
         seen=seen,
         forms=((what, seen.filled),) if seen.filled else (),
         read=seen.filled,
-        options=(Option("", apply if timezone else tuple(call for call in apply if call != "timestamp")),),
+        options=(Option("", () if apply == ("timestamp",) else apply),),
         asks=_zone_asked(what == "times without a zone", told),
         phrases=(words,),
         notes=tuple(_notes(seen)),

@@ -15,6 +15,10 @@ from etl.propose.yaml_text import flow, printable, scalar, shown
 from etl.report.streams import Screen, say
 
 _WIDTH = 12  # of the names of lines
+_REMEDIES = {
+    "gap": "`nonexistent: shift_forward` would read them",
+    "fold": "`ambiguous: earliest` or `latest` would",
+}
 _HARMFUL = ("unreadable", "gap", "fold", "late", "out_of_range")
 
 
@@ -131,7 +135,8 @@ def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> It
         if rows := measure.rows[kind].count and measure.rows[kind]:
             style = "red" if kind in _HARMFUL else "yellow"
             share = f" ({rows.count / one.decision.seen.filled:.1%} of the filled)" if kind == "unreadable" else ""
-            yield "rows", f"{rows.count:>12,}  {prefix}{words}{share}, at {_places(one, rows)}", style
+            remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
+            yield "rows", f"{rows.count:>12,}  {prefix}{words}{share}, at {_places(one, rows)}{remedy}", style
             if reveal:
                 examples = ", ".join(f'"{printable(one.examples[place])}"' for place in rows.first)
                 yield "", f"{'':>12}  {examples}", ""
