@@ -77,7 +77,7 @@ def audits(
 
 
 def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
-    """Those of them that a run asks before its first request. They are shown who, the item's time, and dates only."""
+    """Those of them that a run asks before its first request. There they are shown the item's time and dates only."""
     return list(dates(step.mapping, now_s))
 
 
