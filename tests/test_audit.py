@@ -157,8 +157,8 @@ def test_people_and_objects_with_several_rows_are_counted_unless_the_newest_is_c
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=40), st.integers(1, 7))
 @settings(deadline=None)
-def test_keys_are_counted_whether_they_were_compacted_or_not(pairs: list[tuple[int, int]], at_once: int) -> None:
-    keys = Keys(most=30)
+def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tuple[int, int]], at_once: int) -> None:
+    keys = Keys(most=10)
     for start in range(0, len(pairs), at_once):
         some = pairs[start : start + at_once]
         key, of = (pl.Series(list(numbers), dtype=pl.UInt64) for numbers in zip(*some, strict=True))

@@ -1,7 +1,8 @@
 """Which keys do rows have, and how many of each? Hashes stand for them, in bounded memory.
 
-Past `most` entries every other key is left out, and again, and again; counts are then reckoned from those that are
-left. All rows of a key are kept or left out together, so what is said of a key is true of it.
+Rows that say the same are put together from time to time. Past `most` of them every other key is left out, and again,
+and again; counts are then reckoned from those that are left. All rows of a key are kept or left out together, so what
+is said of a key is true of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import polars as pl
 
 from etl.audit.found import FIRST
 
-MOST = 4_000_000  # rows or keys that are held at once: 112 MB
+MOST = 4_000_000  # keys, with what their rows say: 112 MB
+_AT_ONCE = 1_000_000  # rows that are gathered before those that say the same are put together
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -23,8 +25,8 @@ class Keys:
     def __init__(self, most: int = MOST) -> None:
         self.every = 1  # of so many keys one is held
         self._most = most
-        self._held: list[pl.DataFrame] = []
-        self._height = 0
+        self._held: list[pl.DataFrame] = []  # the first of them put together
+        self._together = self._height = 0  # rows of the first, and of all of them
 
     def add(self, positions: pl.Series, key: pl.Series, of: pl.Series | None = None) -> None:
         """The next rows: the hash of each one's key, and of what is to be told apart among rows of one key."""
@@ -35,8 +37,8 @@ class Keys:
             rows = rows.filter(pl.col("key") % self.every == 0)
         self._held.append(rows)
         self._height += rows.height
-        if self._height > self._most:
-            self._make_room()
+        if self._height - self._together >= max(self._together, min(_AT_ONCE, self._most)):
+            self._put_together()
 
     def distinct(self) -> int:
         """How many keys there are."""
@@ -49,7 +51,7 @@ class Keys:
     def groups(self) -> pl.DataFrame:
         """All keys: key, rows, ofs (how many things the rows say) and firsts, some of the rows; the first key first."""
         rows = pl.concat(self._held) if self._held else pl.DataFrame(schema=_SCHEMA)
-        by_key = rows.group_by("key", maintain_order=True)
+        by_key = rows.sort("first").group_by("key", maintain_order=True)
         some = pl.col("first").head(FIRST).alias("firsts")
         return by_key.agg(pl.col("rows").sum(), pl.col("of").n_unique().alias("ofs"), some)
 
@@ -61,18 +63,28 @@ class Keys:
 
     def disagreeing(self) -> pl.DataFrame:
         """As `groups`, of the keys whose rows say more than one thing."""
-        pairs = self._hashes("key") * np.uint64(0x9E3779B97F4A7C15) ^ self._hashes("of")
-        if _distinct(pairs) == _distinct(self._hashes("key")):
+        if _distinct(self._pairs()) == _distinct(self._hashes("key")):
             return _NO_GROUPS
         return self.groups().filter(pl.col("ofs") > 1)
 
-    def _make_room(self) -> None:
-        by_pair = pl.concat(self._held).group_by("key", "of", maintain_order=True)
-        pairs = by_pair.agg(pl.col("first").first(), pl.col("rows").sum())
-        while pairs.height > self._most // 2:
+    def _put_together(self) -> None:
+        rows = pl.concat(self._held)
+        pairs = self._pairs()
+        order = np.argsort(pairs)
+        pairs = pairs[order]
+        begins = np.flatnonzero(np.concatenate(([True], pairs[1:] != pairs[:-1])))
+        together = rows[order[begins]].with_columns(
+            pl.Series("first", np.minimum.reduceat(rows["first"].to_numpy()[order], begins)),
+            pl.Series("rows", np.add.reduceat(rows["rows"].to_numpy()[order], begins, dtype=np.uint32)),
+        )
+        while together.height > self._most:
             self.every *= 2
-            pairs = pairs.filter(pl.col("key") % self.every == 0)
-        self._held, self._height = [pairs], pairs.height
+            together = together.filter(pl.col("key") % self.every == 0)
+        self._held, self._together, self._height = [together], together.height, together.height
+
+    def _pairs(self) -> Hashes:
+        """A hash of each row's key and what it says."""
+        return self._hashes("key") * np.uint64(0x9E3779B97F4A7C15) ^ self._hashes("of")
 
     def _hashes(self, column: str) -> Hashes:
         held = [frame[column].to_numpy() for frame in self._held]
