@@ -148,7 +148,9 @@ def counts(capsys: Captured, *arguments: str) -> tuple[int, int, int, int]:
     """A replay's exit code, and how many rows were accepted, rejected and skipped."""
     capsys.readouterr()
     code = main(["replay", *arguments, "--json"])
-    steps = json.loads(capsys.readouterr().out)["steps"]
+    out, err = capsys.readouterr()
+    assert out, err
+    steps = json.loads(out)["steps"]
     accepted, rejected, skipped = (sum(step[name] for step in steps) for name in ("accepted", "rejected", "skipped"))
     assert accepted + rejected + skipped == sum(step["rows_read"] for step in steps)
     return code, accepted, rejected, skipped
@@ -646,6 +648,27 @@ def test_that_the_job_has_run_since_is_told(sandbox: Sandbox, capsys: Captured) 
     assert told in capsys.readouterr().err
     main(["replay", second])
     assert "has sent rows since" not in capsys.readouterr().err
+
+
+def test_what_is_closed_needs_no_source_any_more(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    events(sandbox)
+    both = {"people": ({"csv": "people.csv"}, "people.yaml"), "events": ({"parquet": "events.parquet"}, "events.yaml")}
+    write_job(Path("job.yaml"), sandbox.url, both, max_rejects=100)
+    run_id = run()
+    mended(run_id, "mended.parquet", values=GOOD)
+    frame = pl.read_parquet("mended.parquet")
+    frame.filter(pl.col("step") == "people").write_parquet("mended.parquet")
+    assert counts(capsys, "mended.parquet") == (0, 3, 0, 0)
+    Path("people.csv").unlink()
+    assert counts(capsys, run_id) == (3, 0, 2, 0)
+    write_job(Path("job.yaml"), sandbox.url, {"events": both["events"]}, max_rejects=100)
+    assert counts(capsys, run_id) == (3, 0, 2, 0)
+    frame.filter(pl.col("step") == "events").write_parquet("mended.parquet")
+    assert counts(capsys, "mended.parquet") == (0, 2, 0, 0)
+    Path("events.parquet").unlink()
+    assert main(["replay", run_id]) == 0
+    assert f"{run_id}: nothing to send, all of its rejects are closed" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- what is kept
