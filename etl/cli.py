@@ -347,6 +347,7 @@ def replay(
         )
         raise ConfigError([Problem(newest.job_file, None, "", said)])
     loaded = replace(_loaded(Path(newest.job_file), (), secrets=not sandbox), state=folder)
+    _say_stand_ins(loaded)
     if loaded.name != rehearsed:
         said = f"is now the job {loaded.name}, and {newest.run_id} was a run of {rehearsed}; give it its old name back"
         raise ConfigError([Problem(newest.job_file, None, "name", said)])

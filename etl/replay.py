@@ -245,7 +245,9 @@ def _of(store: Store, job: Job, run: RunRecord, record: StepRecord, unknown: boo
 
 
 def _part_of_run(of: _Of) -> Part:
-    """The rows as they were rejected. Raises SourceError when they can be had no more."""
+    """The rows as they were rejected; none when all are closed. Raises SourceError when they can be had no more."""
+    if of.rejects[CLOSED].all():
+        return _nothing(of)
     found = rows_of(of.job.state, of.run, of.record, of.job, of.rejects[ORIGIN_POSITION].to_list())
     if found.missing or found.rows is None:
         raise SourceError(
@@ -255,6 +257,16 @@ def _part_of_run(of: _Of) -> Part:
         )
     own = {PLACE_FILE: FILE, PLACE_LINE: LINE, FAULT: ROW_FAULT, POSITION: ORIGIN_POSITION}
     return _part(of, found.rows.rename(own), of.columns())
+
+
+def _nothing(of: _Of) -> Part:
+    """No rows: there is nothing to read that may have gone. A replay that was killed still finds its step."""
+    columns = of.columns()
+    types = {} if columns is None else columns.schema
+    mapped = {name: types.get(name, pl.String()) for name in columns_of(of.step.mapping)}
+    own = {name: pl.String() for name in _OWN} | {ORIGIN_POSITION: pl.Int64(), REJECT_ID: pl.Int64()}
+    rows = pl.DataFrame(schema={**mapped, **own, CLOSED: pl.Boolean(), LINE: pl.Int64()})
+    return Part(rows, frozenset() if columns is None else columns.json, {} if columns is None else columns.answers)
 
 
 def _part_of_file(of: _Of, rows: pl.DataFrame) -> Part:
@@ -379,6 +391,8 @@ def _steps(store: Store, asked: Asked, job: Job) -> Iterator[Step]:
             here = None if rows is None else rows.filter(pl.col(_STEP) == record.number)
             if store.rejects(run.run_id, record.number).is_empty() if here is None else here.is_empty():
                 continue
+            if here is None and _is_over(store, job, run, record):
+                continue
             of = _of(store, job, run, record, asked.unknown)
             parts.setdefault(record.name, []).append(_part_of_run(of) if here is None else _part_of_file(of, here))
     if left_out := sum(part.left_out for of_step in parts.values() for part in of_step):
@@ -388,6 +402,12 @@ def _steps(store: Store, asked: Asked, job: Job) -> Iterator[Step]:
     for step in job.steps:
         if step.name in parts:
             yield replace(step, source=_joined(parts[step.name], step, asked.key, closes))
+
+
+def _is_over(store: Store, job: Job, run: RunRecord, record: StepRecord) -> bool:
+    """Whether the step is no more in the job, and none of its rejects is open: then that is no fault."""
+    closed = store.rejects(run.run_id, record.number)["closed_by"].is_not_null().all()
+    return closed and record.name not in {step.name for step in job.steps}
 
 
 def _joined(parts: Sequence[Part], step: Step, digest: str, closes: bool) -> ReplaySource:

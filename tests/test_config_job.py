@@ -146,6 +146,12 @@ def test_true_false_and_any_number_may_come_from_the_environment(read: Read) -> 
     assert said(read, WORKING + "keep_snapshots: ${NO:-no}\n") == ["j.yaml:6: keep_snapshots: must be true or false"]
 
 
+def test_rejects_keeps_keys_unless_told_to_keep_rows(read: Read) -> None:
+    assert read(WORKING).rejects == "keys"
+    assert read(f"{WORKING}rejects: rows\n").rejects == "rows"
+    assert said(read, f"{WORKING}rejects: row\n") == ["j.yaml:6: rejects: must be 'keys' or 'rows'"]
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

@@ -27,8 +27,11 @@ from running import API_KEY, SITE_ID, start, until, write_job
 from etl import state
 from etl.cells import unguarded
 from etl.cli import main
+from etl.config import load_mapping
+from etl.model import FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, Api
 from etl.rejects import HEAD, KEY, export, exported_name, source_name
 from etl.sandbox import Faults, Sandbox
+from etl.transform import compile_mapping, gather
 from etl.transform.checks import REASONS
 
 Captured = pytest.CaptureFixture[str]
@@ -145,7 +148,9 @@ def counts(capsys: Captured, *arguments: str) -> tuple[int, int, int, int]:
     """A replay's exit code, and how many rows were accepted, rejected and skipped."""
     capsys.readouterr()
     code = main(["replay", *arguments, "--json"])
-    steps = json.loads(capsys.readouterr().out)["steps"]
+    out, err = capsys.readouterr()
+    assert out, err
+    steps = json.loads(out)["steps"]
     accepted, rejected, skipped = (sum(step[name] for step in steps) for name in ("accepted", "rejected", "skipped"))
     assert accepted + rejected + skipped == sum(step["rows_read"] for step in steps)
     return code, accepted, rejected, skipped
@@ -249,6 +254,31 @@ def test_two_steps_that_have_a_column_of_two_types_are_exported_and_replayed_in_
     assert person is not None and person.attributes["row"] == "12"
     bought = sorted(event.attributes["n"] for event in sandbox.people.events.values())
     assert bought == [0, 1, 2, 3, 4]  # numbers, as before
+
+
+# ---------------------------------------------------------------- names of items
+
+
+@pytest.mark.parametrize("api", ["track", "pipelines"])
+@pytest.mark.parametrize("operation", ["track", "identify"])
+def test_a_row_that_says_whence_it_was_makes_the_item_that_it_made_there(operation: str, api: Api) -> None:
+    made = Path("m.yaml")
+    keys = {"event", "timestamp"} if operation == "identify" else set()
+    made.write_text(
+        json.dumps({key: value for key, value in EVENTS.items() if key not in keys} | {"operation": operation})
+    )
+    mapping = load_mapping(made)
+    frame = pl.DataFrame({"id": ["1", "2"], "at": [1_710_057_600] * 2, "n": [1, 2], "price": [1.5, None]})
+    row = [pl.lit(None, dtype=pl.String).alias(FAULT)]
+    first = frame.with_columns(pl.Series(POSITION, [40, 41]), *row)
+    known = gather(mapping, frame.schema, lambda columns: [first])
+    items = compile_mapping(mapping, frame.schema, known, "print", 4, api).items(first)
+    again = first.reverse().with_columns(
+        pl.Series(POSITION, [0, 1]), pl.lit("print").alias(ORIGIN_FINGERPRINT), pl.Series(ORIGIN_POSITION, [41, 40])
+    )
+    sent_again = compile_mapping(mapping, frame.schema, known, None, 4, api).items(again)
+    assert items["item"].null_count() == 0
+    assert sent_again["item"].to_list() == items["item"].to_list()[::-1]
 
 
 # ---------------------------------------------------------------- mend and replay
@@ -618,6 +648,27 @@ def test_that_the_job_has_run_since_is_told(sandbox: Sandbox, capsys: Captured) 
     assert told in capsys.readouterr().err
     main(["replay", second])
     assert "has sent rows since" not in capsys.readouterr().err
+
+
+def test_what_is_closed_needs_no_source_any_more(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    events(sandbox)
+    both = {"people": ({"csv": "people.csv"}, "people.yaml"), "events": ({"parquet": "events.parquet"}, "events.yaml")}
+    write_job(Path("job.yaml"), sandbox.url, both, max_rejects=100)
+    run_id = run()
+    mended(run_id, "mended.parquet", values=GOOD)
+    frame = pl.read_parquet("mended.parquet")
+    frame.filter(pl.col("step") == "people").write_parquet("mended.parquet")
+    assert counts(capsys, "mended.parquet") == (0, 3, 0, 0)
+    Path("people.csv").unlink()
+    assert counts(capsys, run_id) == (3, 0, 2, 0)
+    write_job(Path("job.yaml"), sandbox.url, {"events": both["events"]}, max_rejects=100)
+    assert counts(capsys, run_id) == (3, 0, 2, 0)
+    frame.filter(pl.col("step") == "events").write_parquet("mended.parquet")
+    assert counts(capsys, "mended.parquet") == (0, 2, 0, 0)
+    Path("events.parquet").unlink()
+    assert main(["replay", run_id]) == 0
+    assert f"{run_id}: nothing to send, all of its rejects are closed" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- what is kept

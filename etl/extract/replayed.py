@@ -42,7 +42,8 @@ class _Rows:
         return ["replay 1", self.source.digest]
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        for frame in self.source.rows.iter_slices(_FRAME_ROWS):
+        rows = self.source.rows
+        for frame in rows.iter_slices(_FRAME_ROWS) if rows.height else (rows,):
             yield placed(frame.drop(FILE, LINE), frame[FILE], frame[LINE])
 
     def cancel(self) -> None:
