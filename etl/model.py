@@ -443,6 +443,66 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """What a source's column holds, over all rows. A column that the mapping does not read has a name and a type.
+
+    `low` and `high` are of numbers and times, rounded unless values are revealed; where the column is text, of what the
+    mapping makes of it.
+    """
+
+    name: str
+    type: str  # in words
+    targets: tuple[str, ...] = ()  # what of the mapping reads it: attributes.plan, event_key, when
+    nulls: int | None = None
+    distinct: int | None = None  # values other than null
+    distinct_is_exact: bool = True
+    shortest: int | None = None  # bytes of the texts
+    longest: int | None = None
+    low: str | None = None
+    high: str | None = None
+    example: str | None = None  # the first value, masked unless values are revealed
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart."""
+
+    label: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRow:
+    """A row of a problem: where it is, and the columns that matter, masked unless values are revealed. None is null."""
+
+    code: str  # a reason, or a finding's code
+    field: str | None
+    place: str
+    cells: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What would be sent of a row, for people to read."""
+
+    place: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a step's rows look like. It holds no values, unless they were asked for."""
+
+    columns: tuple[ColumnProfile, ...]
+    sizes: tuple[Bar, ...]  # of items, in bytes
+    dates: tuple[Bar, ...]  # of what `dated` names
+    dated: str | None  # a target of the mapping: timestamp, attributes.created_at
+    rows: tuple[ShownRow, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    revealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """What became of a step's rows: rows_read = accepted + rejected + skipped, or the step is not finished."""
 
@@ -461,6 +521,7 @@ class StepReport:
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
     forecast: Forecast | None = None  # of validate; a run has no need of one
+    profile: Profile | None = None  # of a validation
 
     @property
     def rows_per_second(self) -> float:
@@ -471,9 +532,12 @@ class StepReport:
         return self.accepted + self.rejected + self.skipped
 
 
+VALIDATION = "validation"  # in place of a run's id
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did: report.json, and what the terminal shows."""
+    """What a run did, or would do: report.json, report.html, and what the terminal shows."""
 
     run_id: str
     job: str
@@ -485,3 +549,14 @@ class Report:
     reason: str | None = None
     resumable: bool = False
     resume_command: str | None = None
+    row_limit: int | None = None  # of each step: only the first rows, by --limit
+
+    @property
+    def is_validation(self) -> bool:
+        """Whether it says what a run would do."""
+        return self.run_id == VALIDATION
+
+    @property
+    def rejected(self) -> int:
+        """Rejected rows of all steps."""
+        return sum(step.rejected for step in self.steps)

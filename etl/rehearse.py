@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ import polars as pl
 
 from etl.ahead import ahead
 from etl.audit import Beside, audits, forecast, found
+from etl.audit.profile import Part, Profiler
+from etl.audit.rows import shown_rows
 from etl.config.yaml_file import dotted
 from etl.errors import ConfigError, EtlError, Problem
 from etl.extract import open_source
@@ -24,6 +26,7 @@ from etl.load import Packer, endpoint
 from etl.model import (
     FAULT,
     POSITION,
+    VALIDATION,
     Api,
     Batch,
     Example,
@@ -31,7 +34,6 @@ from etl.model import (
     Mapping,
     RejectCount,
     Report,
-    Snapshot,
     Step,
     StepReport,
 )
@@ -39,26 +41,32 @@ from etl.record import places_of
 from etl.run import limited, prepare
 from etl.since import kinds, staging
 from etl.state import Left
-from etl.transform import columns_of, compile_mapping, gather, unsayable
+from etl.transform import Mapped, columns_of, compile_mapping, gather, unsayable
 from etl.transform.operations import OPERATIONS
 
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
 
 def validate(
-    job: Job, steps: Sequence[Step], limit: int | None, left: MappingOf[str, Left], since: str | None = None
+    job: Job,
+    steps: Sequence[Step],
+    limit: int | None,
+    left: MappingOf[str, Left],
+    since: str | None = None,
+    *,
+    reveal: bool = False,
 ) -> Report:
     """The report that a run over these steps would begin with: what is rejected, how many requests and bytes go out.
 
-    `left` is what the last finished run left of each step, by name.
+    `left` is what the last finished run left of each step, by name. With `reveal` the report holds values of rows.
 
     Customer.io may reject rows of its own accord; that only a run can tell. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    reports = tuple(_validate_step(job, step, limit, left.get(step.name, Left()), since) for step in steps)
+    reports = tuple(_validate_step(job, step, limit, left.get(step.name, Left()), since, reveal) for step in steps)
     too_many = [step for step in reports if step.rejected > job.max_rejects.limit(step.rows_read)]
     return Report(
-        run_id="validation",
+        run_id=VALIDATION,
         job=job.name,
         status="finished",
         started_at=started,
@@ -66,10 +74,11 @@ def validate(
         steps=reports,
         exit_code=4 if too_many else 3 if any(step.rejected for step in reports) else 0,
         reason=f"a run would stop in step {too_many[0].name}: more than max_rejects allows" if too_many else None,
+        row_limit=limit,
     )
 
 
-def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: str | None) -> StepReport:
+def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: str | None, reveal: bool) -> StepReport:
     began = time.monotonic()
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
@@ -82,7 +91,14 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         rejects: list[pl.DataFrame] = []
         beside = Beside(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
         looking = audits(step, compiled, job.destination, time.time(), beside)
-        for mapped in ahead(compiled.mapped, snapshot.read(compiled.columns, 0)):
+        profiler = Profiler(step.mapping, snapshot.schema, reveal)
+
+        def look(frame: pl.DataFrame) -> tuple[Mapped, Part]:
+            mapped = compiled.mapped(frame)
+            return mapped, profiler.look(mapped)
+
+        for mapped, part in ahead(look, snapshot.read(compiled.columns, 0)):
+            profiler.add(part)
             for audit in looking:
                 audit.see(mapped)
             items = mapped.items
@@ -91,8 +107,17 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
             rejects.append(_counted(items))
             sent += _packed(packer.add(items), requests)
         sent += _packed(packer.finish(), requests)
-        counts = _located(pl.concat(rejects) if rejects else None, snapshot)
-        findings = found(looking, lambda positions: places_of(snapshot, positions))
+        position_of: dict[str, int] = {}
+
+        def places(positions: Sequence[int]) -> dict[int, str]:
+            where = places_of(snapshot, positions)
+            position_of.update({place: position for position, place in where.items()})
+            return where
+
+        counts = _located(pl.concat(rejects) if rejects else None, places)
+        findings = found(looking, places)
+        rows = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
+        profile = profiler.made(places, tuple(rows))
     rejected = sum(count.rows for count in counts)
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
     return StepReport(
@@ -111,6 +136,7 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         rejects=tuple(counts),
         findings=findings,
         forecast=forecast(looking, events, requests, sent, job.destination),
+        profile=profile,
     )
 
 
@@ -128,7 +154,7 @@ def _counted(items: pl.DataFrame) -> pl.DataFrame:
     return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), first)
 
 
-def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCount]:
+def _located(counted: pl.DataFrame | None, places: Callable[[Sequence[int]], dict[int, str]]) -> list[RejectCount]:
     if counted is None or counted.is_empty():
         return []
     total = (
@@ -137,9 +163,9 @@ def _located(counted: pl.DataFrame | None, snapshot: Snapshot) -> list[RejectCou
         .sort("rows", "reason", "field", descending=[True, False, False])
     )
     positions = sorted({position for first in total["first"].to_list() for position in first})
-    places = places_of(snapshot, positions)
+    where = places(positions)
     return [
-        RejectCount(reason, field, rows, tuple(places[position] for position in first))
+        RejectCount(reason, field, rows, tuple(where[position] for position in first))
         for reason, field, rows, first in total.iter_rows()
     ]
 

@@ -20,6 +20,7 @@ def account(store: Store, run: RunRecord, resume_command: str) -> Report:
         reason=run.reason,
         resumable=resumable,
         resume_command=resume_command if resumable else None,
+        row_limit=run.row_limit,
     )
 
 

@@ -1,0 +1,87 @@
+"""How is a value shown to somebody who should see its form, and not what it says?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+KEPT = 4  # last signs of a long identifier, to find its row by
+LONG = 8  # letters and digits in a row that make an identifier long
+LONGEST = 60  # signs of a masked value that are shown
+LONGEST_REVEALED = 500
+
+_WORD = re.compile(r"[^\W_]+")
+_LAST_LABEL = re.compile(r"\.([A-Za-z]{2,6})\s*$")
+_PLAIN = ("type", "action", "name", "event")  # of a payload: what kind of call it is, no data of a person's
+
+
+def shown(text: str, reveal: bool) -> str:
+    """The value as a report has it: masked, unless it is to be revealed; neither is endless."""
+    longest = LONGEST_REVEALED if reveal else LONGEST
+    made = text if reveal else mask(text)
+    return made if len(made) <= longest else f"{made[:longest]}… ({len(text):,} characters)"
+
+
+def mask(text: str) -> str:
+    """The text's form: an e-mail's first letters, of a long identifier the last signs, else its kinds of signs.
+
+    Letters become x and X, digits #; all other signs stay, since they are what is often wrong.
+
+    >>> [mask(text) for text in ("anna@@example.com", "+33612345678", "2024-02-31 10:00", "Crêpe Pan")]
+    ['a***@@e***.com', '+#######5678', '####-##-## ##:##', 'Xxxxx Xxx']
+    """
+    if "@" in text:
+        last = _LAST_LABEL.search(text)
+        end = last.start() if last else len(text)
+        return re.sub(r"[^\W_][\w'+-]*", lambda word: f"{word[0][0]}***", text[:end]) + text[end:]
+    kept = KEPT if any(len(word) >= LONG and _has_digit(word) for word in _WORD.findall(text)) else 0
+    cut = len(text) - kept
+    return "".join(map(_kind, text[:cut])) + text[cut:]
+
+
+def _has_digit(word: str) -> bool:
+    return any(sign.isdigit() for sign in word)
+
+
+def _kind(sign: str) -> str:
+    if sign.isdigit() or sign.isnumeric():
+        return "#"
+    return ("X" if sign.isupper() else "x") if sign.isalpha() else sign
+
+
+class _Number(str):
+    """A number as the JSON text writes it, to the last digit."""
+
+
+def payload_shown(text: str, reveal: bool) -> str:
+    """A payload, a name or value a line, with its values masked unless they are to be revealed: then it is JSON."""
+    content = json.loads(text, parse_int=_Number, parse_float=_Number)
+    lines = "\n".join(_lines(content, "", "", reveal, _PLAIN))
+    return lines.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which JSON may escape
+
+
+def _lines(value: Any, indent: str, comma: str, reveal: bool, plain: tuple[str, ...] = ()) -> Iterator[str]:
+    """The value's lines; the first one goes behind its name, where it has one."""
+    if isinstance(value, dict) and value:
+        yield "{"
+        for place, (name, inner) in enumerate(value.items(), 1):
+            shows = reveal or (name in plain and not isinstance(inner, dict | list))
+            first, *rest = _lines(inner, f"{indent}  ", "," if place < len(value) else "", shows)
+            yield f"{indent}  {json.dumps(name, ensure_ascii=False)}: {first}"
+            yield from rest
+        yield f"{indent}}}{comma}"
+    elif isinstance(value, list) and value:
+        yield "["
+        for place, inner in enumerate(value, 1):
+            first, *rest = _lines(inner, f"{indent}  ", "," if place < len(value) else "", reveal)
+            yield f"{indent}  {first}"
+            yield from rest
+        yield f"{indent}]{comma}"
+    elif isinstance(value, _Number):
+        yield f"{value if reveal else re.sub('[0-9]', '#', value)}{comma}"
+    elif isinstance(value, str):
+        yield f"{json.dumps(shown(value, reveal), ensure_ascii=False)}{comma}"
+    else:
+        yield f"{json.dumps(value)}{comma}"
