@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint schemas kill-test bench bench-extract lock clean
+.PHONY: help demo test lint schemas kill-test bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: .venv/done .venv-bench/done ## the whole command beside what else a user 
 
 bench-extract: .venv/done .venv-bench/done ## how fast databases are read, beside what else one could take, in ratios
 	$(BIN)/python -m tests.benchmarks.extract
+
+bench-validate: .venv/done ## how much longer validate takes than mapping and packing alone
+	$(BIN)/python -m tests.benchmarks.validate
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel

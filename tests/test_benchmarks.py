@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from benchmarks import contenders, data, extract, measure, ratios, run, sink, tables
+from benchmarks import contenders, data, extract, measure, ratios, run, sink, tables, validate
 from polars.testing import assert_frame_equal
 from sqlalchemy import URL
 
@@ -300,3 +301,28 @@ def test_the_quick_form_reads_a_real_database(database: str, request: pytest.Fix
     assert figures[f"{database}-ours"]["rows"] == 50_000
     assert f"MB of memory: {database}" in told.stdout
     assert list((tmp_path / "data").iterdir()) == []  # neither its tables nor the rows are left
+
+
+def test_validate_is_measured_beside_mapping_and_packing_alone(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.benchmarks.validate", "--rows=20000", "--rounds=1"),
+            f"--folder={tmp_path}",
+        ],
+        cwd=Path(run.__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert told.stderr == "" and told.returncode in (0, 1)  # whichever ratio a small file and a busy machine give
+    assert re.search(r"mapped and packed +[\d.]+ s.*\ncio-etl validate +[\d.]+ s", told.stdout)
+    assert re.search(r"validate / mapped and packed: [\d.]+, wanted at most 1\.5", told.stdout)
+
+
+def test_a_command_that_goes_through_fewer_rows_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(run.__file__).parents[2])
+    made = [sys.executable, "-m", "tests.benchmarks.data", str(tmp_path), "--rows=3", "--format=csv"]
+    subprocess.run(made, check=True, capture_output=True)
+    with pytest.raises(RuntimeError, match=r"^mapped and packed went through 3 of 4 rows$"):
+        validate.measured(tmp_path, tmp_path / "orders-3.csv", 4, rounds=1)
