@@ -19,7 +19,7 @@ The edges. They do not import each other:
     extract/        files, databases, object stores: rows as one unchanging, row-numbered snapshot
     load/           items to bodies to answers: packing, lanes, pace, retries, verdicts
     state/          what survives a kill: runs, lane marks, rejects; one run of a job at a time
-    report/         what people read: the terminal, report.json, progress
+    report/         what people read: the terminal, report.html, report.json, progress
     sandbox/        a local Customer.io, with faults on demand
 
 What the straight line uses of its own:
@@ -36,6 +36,7 @@ Beside the straight line, and the door:
 
     rehearse.py     what a run would do: `validate`, `preview`, the examples of `check`
     check.py        all that is wrong in a job and its mappings, or in a mapping alone: `check`
+    gate.py         what makes a validation fail: `--fail-on`
     propose/        what a source seems to hold: `init` writes a job and a mapping for it, `inspect` tells of its dates
     doctor/         what of all that a run needs works and what does not: `doctor`
     rejects.py      rejected rows with their reasons, written to a file

@@ -22,6 +22,7 @@ import structlog
 from pydantic import SecretStr
 from rich.console import Console
 
+from etl.errors import EXIT_CODES as EXIT_WORDS
 from etl.errors import ConfigError, CredentialsRefused, EtlError, Problem
 from etl.model import Job, Report
 from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
@@ -30,18 +31,18 @@ if TYPE_CHECKING:
     from etl.state import Store
     from etl.transform.timestamps import Serial, Unit
 
-EXIT_CODES = """\b
-Exit codes:
-  0  every row accepted               65  source unreadable, out of reach, damaged or changed
-  1  a bug of ours; state intact      69  Customer.io out of reach; run again to go on
-  2  wrong command line               74  state or disk failed; mend it and run again
-  3  done, some rows rejected         75  another run holds this job
-  4  too many rejects; stopped        77  credentials refused
-  130, 143  stopped by a signal       78  job file wrong, or changed since the run began
-"""
-
 log = structlog.get_logger()
 
+
+def _exit_codes() -> str:
+    """The exit codes as the help shows them, in two columns."""
+    said = [f"{code}  {words}" for code, words in EXIT_WORDS.items() if code not in (130, 143)]
+    said.insert(5, f"130, 143  {EXIT_WORDS[130]}")
+    rows = (f"  {left:<36}{right}" for left, right in zip(said[:6], said[6:], strict=True))
+    return "\n".join(["\b", "Exit codes:", *rows])
+
+
+EXIT_CODES = _exit_codes()
 PROPOSAL_ROWS = 200_000  # that `init` takes from a source which has to be copied
 
 JOB = click.argument("job", type=click.Path(path_type=Path))
@@ -110,9 +111,7 @@ def run(
     loaded = _loaded(job, steps, secrets=not sandbox)
     _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
-    flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
-    flags += ["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else []
-    flags += ["--accept-drift"] if accept_drift else []
+    flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
     command = _command("run", job, *flags)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
@@ -133,7 +132,9 @@ def run(
             if error.resumable:
                 error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
             raise
-        _show(report, as_json, {"report": str(run_folder(target, report.run_id) / "report.json")}, target.state)
+        page = run_folder(target, report.run_id) / "report.html"
+        shown = page if page.exists() else page.with_suffix(".json")
+        _show(report, as_json, {"report": str(shown)}, target.state)
     raise SystemExit(report.exit_code)
 
 
@@ -143,18 +144,55 @@ def run(
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each step.")
 @FULL_REFRESH
 @WATERMARK
+@click.option(
+    "-o", "--report", "folder", type=click.Path(path_type=Path), metavar="FOLDER", help="Where the report is written."
+)
+@click.option("--reveal", is_flag=True, help="Show values of rows in the report.")
+@click.option(
+    "--fail-on",
+    "gates",
+    multiple=True,
+    metavar="WHAT",
+    help="Exit with 4 when there is this: a reason, a finding, `warning`, or more rejects than 1% or 100. Repeatable.",
+)
 @JSON
 def validate(
-    job: Path, steps: tuple[str, ...], limit: int | None, full_refresh: bool, watermark: str | None, as_json: bool
+    job: Path,
+    steps: tuple[str, ...],
+    limit: int | None,
+    full_refresh: bool,
+    watermark: str | None,
+    folder: Path | None,
+    reveal: bool,
+    gates: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Dry run: read, map, check and pack every row of JOB; send nothing."""
+    from etl.gate import gate, gated
+    from etl.record import validation_folder, written
     from etl.rehearse import validate as rehearse
     from etl.since import left_by
 
+    try:
+        failing = [gate(text) for text in gates]
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except ValueError as error:
+        raise click.UsageError(f"--fail-on: {error}") from None
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot hold the report: {error.strerror}") from None
     loaded = _loaded(job, steps, secrets=False)
     _say_stand_ins(loaded)
-    report = rehearse(loaded, loaded.steps, limit, left_by(loaded), _since(full_refresh, watermark))
-    _show(report, as_json, {})
+    rehearsed = rehearse(loaded, loaded.steps, limit, left_by(loaded), _since(full_refresh, watermark), reveal=reveal)
+    report = gated(rehearsed, failing)
+    flags = _flags(steps, limit, full_refresh, watermark)
+    next_steps = {"run": _command("run", job, *flags)}
+    if report.exit_code == 4:
+        next_steps = {"again": _command("validate", job, *flags, *(f"--fail-on={text}" for text in gates))}
+    if not reveal and report.rejected:
+        next_steps["values"] = _command("validate", job, *flags, "--reveal")
+    page = written(report, folder or validation_folder(loaded), next_steps)
+    _show(report, as_json, {"report": str(page)} if page is not None else {})
     raise SystemExit(report.exit_code)
 
 
@@ -505,6 +543,12 @@ def _since(full_refresh: bool, watermark: str | None) -> str | None:
     return FULL if full_refresh else watermark
 
 
+def _flags(steps: Sequence[str], limit: int | None, full_refresh: bool, watermark: str | None) -> list[str]:
+    """What `run` and `validate` were asked for, as they are asked for it again."""
+    flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
+    return flags + (["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else [])
+
+
 def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
     from etl.config import load_job
     from etl.run import chosen
@@ -542,19 +586,14 @@ def _rehearsal(job: Job) -> Iterator[Job]:
 
 
 def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:
-    from etl.report import show
+    from etl.report import mending, show
     from etl.report.files import as_json as content
     from etl.transform.checks import REASONS
 
     if as_json:
         say(json.dumps(content(report), ensure_ascii=False))
     else:
-        if state is not None and any(step.rejected for step in report.steps):
-            where = [f"--state={state}"] if state != Path(".etl") else []
-            next_steps["rejects"] = _command("rejects", report.run_id, "-o", "rejects.csv", *where)
-            rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
-            mended = _command("replay", "rejects.csv", *rehearsed, *where)
-            next_steps["replay"] = f"{mended}   (when they are mended there)"
+        next_steps |= mending(report, state) if state is not None else {}
         show(report, Screen(), REASONS, next_steps)
 
 

@@ -26,6 +26,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+# What each exit code means.
+EXIT_CODES: dict[int, str] = {
+    0: "every row accepted",
+    1: "a bug of ours; state intact",
+    2: "wrong command line",
+    3: "done, some rows rejected",
+    4: "too many rejects, or --fail-on",
+    65: "source unreadable, out of reach, damaged or changed",
+    69: "Customer.io out of reach; run again to go on",
+    74: "state or disk failed; mend it and run again",
+    75: "another run holds this job",
+    77: "credentials refused",
+    78: "job file wrong, or changed since the run began",
+    130: "stopped by a signal",
+    143: "stopped by a signal",
+}
+
 
 class EtlError(Exception):
     """{what}"""

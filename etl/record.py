@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from etl.errors import EtlError, TooManyRejects
 from etl.kept import keep, rows_at
 from etl.load import Pace
 from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
-from etl.report import Progress, write_report
+from etl.report import Progress, mending, write_report
 from etl.resume import Options
 from etl.signals import Signals
 from etl.state import Again, Left, RunRecord, StepRecord, Store
@@ -56,6 +56,11 @@ class Line:
 def run_folder(job: Job, run_id: str) -> Path:
     """Where a run's report and its staged files lie."""
     return job.state / "runs" / run_id
+
+
+def validation_folder(job: Job) -> Path:
+    """Where the report of the job's last validation lies; the next one takes its place."""
+    return job.state / "validations" / job.name
 
 
 def stage_folder(job: Job, run_id: str) -> Path:
@@ -187,6 +192,25 @@ def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
     return {position: f"{file}:{line}" for position, (file, line) in located}
 
 
+def written(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path | None:
+    """Writes the report for programs and for people; the page's path. What cannot be written costs a warning only.
+
+    `next_steps` are commands by what they are for.
+    """
+    try:
+        write_report(report, folder)
+    except OSError as error:  # a run is as it is; `status` tells the same from the state
+        log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
+        return None
+    try:
+        from etl.report.page import write_page  # here: the template engine is needed at the end only
+
+        return write_page(report, folder, next_steps)
+    except Exception as error:  # a page that fails must not fail the run that it is about
+        log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
+        return None
+
+
 @contextmanager
 def accounted(line: Line, command: str) -> Iterator[None]:
     """Notes how the run ends, whichever way, and writes its report."""
@@ -205,8 +229,5 @@ def accounted(line: Line, command: str) -> Iterator[None]:
         raise
     finally:
         report = report_of(store, run_id, command)
-        try:
-            write_report(report, line.folder)
-        except OSError as error:  # the run is as it is; `status` tells the same from the state
-            log.warning("report_not_written", run_id=run_id, reason=error.strerror)
+        written(report, line.folder, mending(report, line.job.state))
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

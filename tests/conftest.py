@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import browser
 import databases
 import httpx
 import pytest
@@ -55,6 +56,12 @@ def postgresql_server() -> Iterator[URL]:
 def mariadb_server() -> Iterator[URL]:
     with databases.mariadb() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[browser.Browser]:
+    with browser.chromium() as running:
+        yield running
 
 
 @pytest.fixture

@@ -275,7 +275,97 @@ def test_validate_says_what_a_run_would_reject_and_sends_nothing(job: str, sandb
     assert (step["rows_read"], step["accepted"], step["rejected"]) == (3, 2, 1)
     assert main(["validate", job]) == 3
     assert "email_malformed" in capsys.readouterr().out
-    assert sandbox.stats()["requests"] == 0 and not Path(".etl").exists()
+    assert sandbox.stats()["requests"] == 0 and not Path(".etl/state.db").exists()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_validate_leaves_a_page_beside_its_json_for_its_user_only(job: str, capsys: Captured) -> None:
+    assert main(["validate", job]) == 3
+    folder = Path(".etl/validations/job")
+    assert f"report     {folder}/report.html" in capsys.readouterr().out
+    assert {path.name: mode(path) for path in folder.iterdir()} == dict.fromkeys(
+        ("report.html", "report.json", "status.json"), 0o600
+    )
+    assert mode(folder) == 0o700
+    page = (folder / "report.html").read_text()
+    assert "A run would send 2 of 3 rows, reject 1." in page.replace(" and reject", ", reject")
+    assert "cio-etl run job.yaml" in page and "cio-etl validate job.yaml --reveal" in page
+    assert "b@@b.co" not in page and "b***@@b***.co" in page
+    assert main(["validate", job, "--limit", "1"]) == 0  # the next one takes its place
+    assert "the first 1 row of each step" in (folder / "report.html").read_text()
+
+
+def test_the_report_of_validate_may_show_values_and_lie_elsewhere(job: str, capsys: Captured) -> None:
+    assert main(["validate", job, "--reveal", "--report", "out/here", "--json"]) == 3
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path("out/here/report.json").read_text())
+    (row,) = report["steps"][0]["profile"]["rows"]
+    assert row == {
+        "code": "email_malformed",
+        "field": "attributes.email",
+        "place": "people.csv:3",
+        "cells": [["id", "2"], ["e_mail", "b@@b.co"]],
+    }
+    page = Path("out/here/report.html").read_text()
+    assert "b@@b.co" in page and "This report shows values of rows." in page
+    assert not Path(".etl").exists()
+
+
+def test_a_folder_that_cannot_hold_the_report_is_told_before_a_row_is_read(job: str, capsys: Captured) -> None:
+    Path("people.csv").unlink()
+    assert main(["validate", job, "-o", "people.yaml/out"]) == 2
+    assert "people.yaml/out cannot hold the report: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gates", "exit_code", "reason"),
+    [
+        (["email_malformed"], 4, "--fail-on email_malformed: 1 row of step people"),
+        (["33%", "row_ragged"], 4, "--fail-on 33%: 1 of 3 rows of step people rejected"),
+        (["34%", "row_ragged", "1", "warning"], 3, None),
+    ],
+)
+def test_what_fail_on_names_ends_with_4(
+    job: str, capsys: Captured, gates: list[str], exit_code: int, reason: str | None
+) -> None:
+    assert main(["validate", job, "--json", *(f"--fail-on={each}" for each in gates)]) == exit_code
+    report = json.loads(capsys.readouterr().out)
+    assert (report["exit_code"], report["reason"]) == (exit_code, reason)
+    page = Path(".etl/validations/job/report.html").read_text()
+    again = f"cio-etl validate job.yaml {' '.join(f'--fail-on={each}' for each in gates)}"
+    assert (again in page) == (exit_code == 4) and ("cio-etl run job.yaml" in page) == (exit_code == 3)
+
+
+def test_a_gate_that_means_nothing_is_told_with_what_is_near(job: str, capsys: Captured) -> None:
+    assert main(["validate", job, "--fail-on", "email_malfromed"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "--fail-on: no reason or finding 'email_malfromed'; did you mean 'email_malformed'?" in err
+
+
+@pytest.mark.parametrize(("rows", "exit_code"), [(["1,a@b.co,Zoë"], 0), (ROWS, 3), ([*ROWS, *ROWS, *ROWS], 4)])
+def test_a_run_leaves_a_page_however_it_ends(job: str, rows: list[str], exit_code: int, capsys: Captured) -> None:
+    write_rows(*rows)
+    assert main(["run", job]) == exit_code
+    (folder,) = Path(".etl/runs").iterdir()
+    page = (folder / "report.html").read_text()
+    assert mode(folder / "report.html") == 0o600
+    assert f"Exit code {exit_code}:" in page and "b@@b.co" not in page
+    assert (f"cio-etl rejects {folder.name} -o rejects.csv" in page) == (exit_code > 0)
+    assert ("cio-etl run job.yaml" in page) == (exit_code == 4)
+
+
+def test_a_page_that_fails_does_not_change_how_the_run_ends(
+    job: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etl.report.page.verdict", lambda report: 1 // 0)  # no way is known to make it fail otherwise
+    assert main(["run", job]) == 3
+    (folder,) = Path(".etl/runs").iterdir()
+    assert (folder / "report.json").exists() and not (folder / "report.html").exists()
+    out, err = capsys.readouterr()
+    assert "page_not_written" in err and f"report     {folder}/report.json" in out
 
 
 def test_validate_ends_with_4_where_a_run_would_stop(job: str, capsys: Captured) -> None:

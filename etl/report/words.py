@@ -1,0 +1,39 @@
+"""How are counts, shares, sizes and times said to people?"""
+
+from __future__ import annotations
+
+import math
+
+_UNITS = ("bytes", "kB", "MB", "GB")
+
+
+def number(value: float) -> str:
+    """12,345 or 0.5."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share that never says 0 % of something, nor 100 % of less than all."""
+    if not part or not whole:
+        return "0\u00a0%"
+    share = 100 * part / whole
+    if part < whole and share > 99.9:
+        return "> 99.9\u00a0%"
+    return "< 0.1\u00a0%" if share < 0.1 else f"{share:.1f}".removesuffix(".0") + "\u00a0%"
+
+
+def size(count: float) -> str:
+    """Bytes in a unit that leaves a readable number."""
+    if count < 1000:
+        return f"{count:,.0f} bytes"
+    power = min(int(math.log10(count)) // 3, 3)
+    shown = count / 1000**power
+    return f"{shown:,.0f} {_UNITS[power]}" if shown >= 100 else f"{shown:,.1f} {_UNITS[power]}"
+
+
+def duration(seconds: float) -> str:
+    """A time in a unit that leaves a readable number."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
