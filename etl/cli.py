@@ -587,19 +587,14 @@ def _rehearsal(job: Job) -> Iterator[Job]:
 
 
 def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:
-    from etl.report import rejects_command, show
+    from etl.report import mending, show
     from etl.report.files import as_json as content
     from etl.transform.checks import REASONS
 
     if as_json:
         say(json.dumps(content(report), ensure_ascii=False))
     else:
-        if state is not None and report.rejected:
-            next_steps["rejects"] = rejects_command(report, state)
-            where = [f"--state={state}"] if state != Path(".etl") else []
-            rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
-            mended = _command("replay", "rejects.csv", *rehearsed, *where)
-            next_steps["replay"] = f"{mended}   (when they are mended there)"
+        next_steps |= mending(report, state) if state is not None else {}
         show(report, Screen(), REASONS, next_steps)
 
 

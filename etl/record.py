@@ -19,7 +19,7 @@ from etl.errors import EtlError, TooManyRejects
 from etl.kept import keep, rows_at
 from etl.load import Pace
 from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
-from etl.report import Progress, rejects_command, write_report
+from etl.report import Progress, mending, write_report
 from etl.resume import Options
 from etl.signals import Signals
 from etl.state import Again, Left, RunRecord, StepRecord, Store
@@ -229,5 +229,5 @@ def accounted(line: Line, command: str) -> Iterator[None]:
         raise
     finally:
         report = report_of(store, run_id, command)
-        written(report, line.folder, {"rejects": rejects_command(report, line.job.state)} if report.rejected else {})
+        written(report, line.folder, mending(report, line.job.state))
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

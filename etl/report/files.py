@@ -24,10 +24,17 @@ def as_json(report: Report) -> dict[str, Any]:
     return content
 
 
-def rejects_command(report: Report, state: Path) -> str:
-    """The command that writes a run's rejected rows to a file."""
+def mending(report: Report, state: Path) -> dict[str, str]:
+    """What is done about a run's rejected rows, as commands; nothing when there are none."""
+    if not report.rejected:
+        return {}
     where = [f"--state={state}"] if state != Path(".etl") else []
-    return shlex.join(["cio-etl", "rejects", report.run_id, "-o", "rejects.csv", *where])
+    rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
+    replay = shlex.join(["cio-etl", "replay", "rejects.csv", *rehearsed, *where])
+    return {
+        "rejects": shlex.join(["cio-etl", "rejects", report.run_id, "-o", "rejects.csv", *where]),
+        "replay": f"{replay}   (when they are mended there)",
+    }
 
 
 def write_report(report: Report, folder: Path) -> Path:

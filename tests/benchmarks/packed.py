@@ -1,4 +1,4 @@
-"""What does it take to read, map and pack a file's rows, and nothing more? What `validate` does without its report.
+"""What does it take to read, map and pack a file's rows, and nothing more? Not even repeated keys are looked for.
 
     python -m tests.benchmarks.packed FILE MAPPING
 
@@ -17,20 +17,20 @@ from etl.ahead import ahead
 from etl.config.mapping import load_mapping
 from etl.extract import open_source
 from etl.load import Packer, endpoint
-from etl.model import Step
-from etl.run import prepare
 from etl.sources import CsvSource, ParquetSource, Staging
+from etl.transform import compile_mapping, gather
 
 LANES, BODY_BYTES = 16, 500_000
 
 
 def rows_packed(data: Path, mapping: Path) -> int:
     source = (CsvSource if data.suffix == ".csv" else ParquetSource)((str(data),))
-    step = Step("orders", source, load_mapping(mapping))
+    how = load_mapping(mapping)
     with tempfile.TemporaryDirectory() as stage:
         snapshot = open_source(source, Staging(Path(stage)))
-        compiled = prepare(step, snapshot, LANES, "track")
-        packer = Packer(BODY_BYTES, np.full(LANES, -1), endpoint("track", step.mapping).envelope)
+        known = gather(how, snapshot.schema, lambda columns: snapshot.read(columns, 0))
+        compiled = compile_mapping(how, snapshot.schema, known, snapshot.fingerprint, LANES)
+        packer = Packer(BODY_BYTES, np.full(LANES, -1), endpoint("track", how).envelope)
         rows = 0
         for items in ahead(compiled.items, snapshot.read(compiled.columns, 0)):
             rows += items.height

@@ -82,8 +82,11 @@ def main(asked: argparse.Namespace) -> int:
         seconds, cpu_s, peak = (median(getattr(cost, of) for cost in costs) for of in ("seconds", "cpu_s", "peak_mb"))
         print(f"{name:<18} {seconds:6.2f} s  {cpu_s:6.2f} CPU s  {peak:5.0f} MB")
     alone, whole = found.values()
-    ratio = median(cost.seconds for cost in whole) / median(cost.seconds for cost in alone)
-    print(f"validate / mapped and packed: {ratio:.2f}, wanted at most {AT_MOST}")
+    ratio, of_cpu = (
+        median(getattr(cost, of) for cost in whole) / median(getattr(cost, of) for cost in alone)
+        for of in ("seconds", "cpu_s")
+    )
+    print(f"validate / mapped and packed: {ratio:.2f}, wanted at most {AT_MOST}; by CPU time {of_cpu:.2f}")
     return 0 if ratio <= AT_MOST else 1
 
 
