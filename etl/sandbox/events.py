@@ -43,10 +43,11 @@ class Events:
     def record(self, item: Mapping[str, Any], now: float, event_id: str | None = None) -> None:
         """A person's event. `event_id` is what it is kept by, and told from a repeat; by default its ULID."""
         event_id = event_id or self._id_of(item)
-        if self._is_repeat(event_id):
+        if event_id in self.by_id:
+            self._repeat(event_id)
             return
         kind, value = identifier_of(item["identifiers"])
-        person = self._who.met("events", kind, value, now)
+        person = self._who.find(kind, value) or self._who.met("events", kind, value, now)
         if person is None:
             return
         self._log.counts["events"] += 1
@@ -56,7 +57,8 @@ class Events:
     def record_anonymous(self, item: Mapping[str, Any], now: float, event_id: str | None = None) -> None:
         """A visitor's event: of the person they turned out to be just now, or it waits for that."""
         event_id = event_id or self._id_of(item)
-        if self._is_repeat(event_id):
+        if event_id in self.by_id:
+            self._repeat(event_id)
             return
         self._log.counts["anonymous_events"] += 1
         anonymous_id = item.get("anonymous_id")
@@ -74,13 +76,9 @@ class Events:
         given: str | None = item.get("id")
         return given.upper() if given else f"unnamed {len(self.by_id)}"
 
-    def _is_repeat(self, event_id: str) -> bool:
-        known = self.by_id.get(event_id)
-        if known is None:
-            return False
-        known.received += 1
+    def _repeat(self, event_id: str) -> None:
+        self.by_id[event_id].received += 1
         self._log.counts["duplicate_events"] += 1
-        return True
 
     def _keep(
         self, event_id: str, item: Mapping[str, Any], now: float, cio_id: str | None, anonymous_id: str | None = None

@@ -20,7 +20,8 @@ from etl.sandbox.rules import MAX_ATTRIBUTES, PREFERENCES
 __all__ = ["Event", "IdentifierKind", "Merge", "People", "Person"]
 
 # Attributes that are more than kept; `cio_subscription_preferences.…` is another.
-_SPECIAL: Final = frozenset({"id", "email", "phone", "cio_id", "anonymous_id", "_update"})
+_CHANGEABLE: Final = frozenset({"id", "email", "phone"})  # identifiers that an identify can carry
+_HEEDED: Final = frozenset({"cio_id", "anonymous_id", "_update"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +147,11 @@ class People:
         person.edited_at = at
         kept, set_at = person.attributes, person.set_at
         for name, value in attributes.items():
-            if name in _SPECIAL:
-                self._heed(person, name, value, item, now)
-            elif name.startswith(PREFERENCES) and name != PREFERENCES:
+            if name in _CHANGEABLE:
+                self._change_identifier(person, name, value, item["identifiers"], now)
+            elif name in _HEEDED:
+                self._heed(person, name, value, now)
+            elif len(name) > len(PREFERENCES) and name.startswith(PREFERENCES):
                 kept[PREFERENCES] = _with_preference(kept.get(PREFERENCES), name, value)
                 set_at[PREFERENCES] = at
             elif value is None or value == "":
@@ -183,13 +186,10 @@ class People:
             return known
         return self.identities.make(kind, value)
 
-    def _heed(self, person: Person, name: str, value: Any, item: Mapping[str, Any], now: float) -> None:
-        """An attribute that means something to Customer.io."""
-        if name == "anonymous_id":
-            if value not in (None, ""):
-                self._claim(str(value), person, now)
-        elif name in ("id", "email", "phone"):
-            self._change_identifier(person, name, value, item["identifiers"], now)
+    def _heed(self, person: Person, name: str, value: Any, now: float) -> None:
+        """An attribute that means something to Customer.io. `_update` was heeded before."""
+        if name == "anonymous_id" and value not in (None, ""):
+            self._claim(str(value), person, now)
         elif name == "cio_id" and value != person.cio_id:
             self._refuse_attribute(person, "cio_id: cannot be changed", now)
 

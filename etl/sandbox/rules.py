@@ -174,8 +174,10 @@ def _profile(item: Mapping[str, Any], found: list[Violation]) -> None:
         return
     if not isinstance(attributes.get("_update", False), bool):
         found.append(Violation("invalid", "attributes._update", "_update must be true or false"))
-    for name in _preferences_among(attributes):
-        if complaint := _preferences_complaint(name, attributes[name]):
+    if PREFERENCES not in attributes and max(map(len, attributes), default=0) <= len(PREFERENCES):
+        return  # no name can begin with it: that settles nearly everything
+    for name, value in attributes.items():
+        if name.startswith(PREFERENCES) and (complaint := _preferences_complaint(name, value)):
             found.append(Violation("invalid", f"attributes.{name}", complaint))
 
 
@@ -202,10 +204,6 @@ def _check_attributes(path: str, attributes: Any, found: list[Violation]) -> boo
             message = f"a value cannot be longer than {MAX_VALUE_BYTES} bytes"
             found.append(Violation("invalid", f"{path}.{name[:50]}", message))
     return True
-
-
-def _preferences_among(attributes: Mapping[str, Any]) -> list[str]:
-    return [name for name in attributes if name[:4] == "cio_" and name.startswith(PREFERENCES)]
 
 
 def _preferences_complaint(name: str, value: Any) -> str | None:
@@ -352,14 +350,14 @@ def visitor_violations(item: Mapping[str, Any]) -> list[Violation]:
 
 def _checks_of(item: Mapping[str, Any]) -> tuple[Check, ...] | Violation:
     kind, action = item.get("type"), item.get("action")
+    if isinstance(kind, str) and isinstance(action, str) and (checks := OPERATIONS.get((kind, action))):
+        return checks
     for field, value in (("type", kind), ("action", action)):
         if value is None:
             return Violation("required", field, f"{field} is missing")
     if not isinstance(kind, str) or kind not in _TYPES:
         return Violation("invalid", "type", "type is none of the known ones")
-    checks = OPERATIONS.get((kind, action)) if isinstance(action, str) else None
-    article = "an" if kind == "object" else "a"
-    return checks or Violation("invalid", "action", f"{article} {kind} has no such action")
+    return Violation("invalid", "action", f"{'an' if kind == 'object' else 'a'} {kind} has no such action")
 
 
 # ---------------------------------------------------------------- sizes and shapes
