@@ -353,6 +353,7 @@ def replay(
         raise ConfigError([Problem(newest.job_file, None, "name", said)])
     where = [f"--state={folder}"] if folder != Path(".etl") else []
     flags = ([f"--limit={limit}"] if limit else []) + (["--unknown"] if unknown else [])
+    flags += ["--sandbox"] if sandbox else []
     command = _command("replay", what, *flags, *where)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)

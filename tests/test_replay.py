@@ -773,7 +773,11 @@ def test_a_rehearsal_closes_nothing_and_a_rehearsal_s_rejects_are_rehearsed_only
     assert "replay     cio-etl replay rejects.csv --sandbox" in capsys.readouterr().out
     assert main(["replay", rehearsed]) == 2
     assert "was a rehearsal, and its rows are sent nowhere else; add --sandbox" in capsys.readouterr().err
-    assert counts(capsys, mended(rehearsed, "r.csv", values=GOOD), "--sandbox") == (0, 3, 0, 0)
+    mended(rehearsed, "r.csv", values=GOOD)
+    read("r.csv").drop("e_mail").write_csv("x.csv")
+    assert main(["replay", "x.csv", "--sandbox"]) == 65
+    assert "or mend the mapping; then: cio-etl replay x.csv --sandbox\n" in capsys.readouterr().err
+    assert counts(capsys, "r.csv", "--sandbox") == (0, 3, 0, 0)
     assert still_open(rehearsed) == {} and len(still_open(run_id)) == 3
     assert counts(capsys, name) == (0, 3, 0, 0)
 
