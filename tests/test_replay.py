@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
@@ -873,9 +874,9 @@ def test_a_replay_that_is_killed_again_and_again_loses_no_row_and_closes_each_on
     ((accepted, twice),) = rows(
         "SELECT sum(accepted), sum(possibly_sent_twice) FROM lane JOIN run USING (run_id) WHERE job = 'job.replay'"
     )
-    trace = sorted(row for person in sandbox.people.everybody() for row in person.trace)
-    assert accepted == 1_200 and sorted(set(trace)) == list(range(1_200))
-    assert len(trace) - 1_200 <= twice
+    came = Counter(row for person in sandbox.people.everybody() for row in person.trace)
+    assert accepted == 1_200 and sorted(came) == list(range(1_200))
+    assert sum(count > 1 for count in came.values()) <= twice  # a row may be under way at several kills
     for person in sandbox.people.everybody():
         assert person.attributes["row"] == max(person.trace)
 
