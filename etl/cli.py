@@ -132,9 +132,7 @@ def run(
             if error.resumable:
                 error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
             raise
-        page = run_folder(target, report.run_id) / "report.html"
-        shown = page if page.exists() else page.with_suffix(".json")
-        _show(report, as_json, {"report": str(shown)}, target.state)
+        _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
     raise SystemExit(report.exit_code)
 
 
@@ -367,7 +365,7 @@ def replay(
     if report is None:
         say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
         raise SystemExit(0)
-    next_steps = {"report": str(run_folder(target, report.run_id) / "report.json")}
+    next_steps = {"report": _page_of(run_folder(target, report.run_id))}
     if target.name != asked.job:
         next_steps["rehearsed"] = "the rejects are open as before; without --sandbox they are sent"
     elif any(step.rejected for step in report.steps):
@@ -585,6 +583,12 @@ def _rehearsal(job: Job) -> Iterator[Job]:
         yield replace(job, name=f"{job.name}.sandbox", destination=target)
         stats: dict[str, Any] = sandbox.stats()
         say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
+
+
+def _page_of(folder: Path) -> str:
+    """The report to read of a run, or the one for programs if that is all there is."""
+    page = folder / "report.html"
+    return str(page if page.exists() else page.with_suffix(".json"))
 
 
 def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:

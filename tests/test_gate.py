@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from etl.audit import FINDINGS
 from etl.gate import gate, gated
 from etl.model import Finding, RejectCount, Report, StepReport
+from etl.transform.checks import REASONS
 
 
 def report(
@@ -83,3 +85,14 @@ def test_a_name_that_means_nothing_is_refused_with_what_is_near(text: str, said:
     with pytest.raises(ValueError) as error:
         gate(text)
     assert str(error.value) == said
+
+
+@pytest.mark.parametrize("code", ["email_shared", "warning"])
+def test_a_finding_closes_its_gate(code: str) -> None:
+    found = report(findings=(Finding("email_shared", "warning", "attributes.email", 1, "words"),))
+    assert ends([code], found) == (4, f"--fail-on {code}: 1 row of step one; --fail-on {code}: 1 row of step two")
+    assert ends(["id_zero_twins"], found) == (0, None)
+
+
+def test_every_reason_and_every_finding_can_be_a_gate() -> None:
+    assert [gate(name).text for name in (*REASONS, *FINDINGS)] == [*REASONS, *FINDINGS]

@@ -17,6 +17,7 @@ import pytest
 from reports import HOSTILE, NOTHING, RUN, STEP, VALIDATION, WIDE, hostile
 
 from etl.model import Report
+from etl.report import mending
 from etl.report.page import page, tone, verdict, visible, write_page
 
 
@@ -187,3 +188,28 @@ def test_the_page_is_written_for_its_user_only_whatever_names_hold(tmp_path: Pat
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.name == "report.html"
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("job", "state", "commands"),
+    [
+        ("shop", ".etl", ["cio-etl rejects r -o rejects.csv", "cio-etl replay rejects.csv"]),
+        (
+            "shop.sandbox",
+            "my state",
+            [
+                "cio-etl rejects r -o rejects.csv '--state=my state'",
+                "cio-etl replay rejects.csv --sandbox '--state=my state'",
+            ],
+        ),
+        ("shop.replay", ".etl", []),  # its rejects are those of the run before
+    ],
+)
+def test_rejected_rows_are_mended_by_commands_that_can_be_run_as_they_are(
+    job: str, state: str, commands: list[str]
+) -> None:
+    report = replace(VALIDATION, run_id="r", job=job)
+    assert [what.removesuffix("   (when they are mended there)") for what in mending(report, Path(state)).values()] == (
+        commands
+    )
+    assert mending(replace(report, steps=NOTHING.steps), Path(state)) == {}

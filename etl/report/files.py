@@ -25,8 +25,11 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def mending(report: Report, state: Path) -> dict[str, str]:
-    """What is done about a run's rejected rows, as commands; nothing when there are none."""
-    if not report.rejected:
+    """What is done about a run's rejected rows, as commands; nothing when there are none.
+
+    Those of a replay are rejects of the run before, which stay open there.
+    """
+    if not report.rejected or report.job.endswith(".replay"):
         return {}
     where = [f"--state={state}"] if state != Path(".etl") else []
     rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
