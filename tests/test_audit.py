@@ -77,7 +77,7 @@ def test_an_address_of_several_ids_is_found_whatever_its_capitals() -> None:
 
 def test_rows_that_are_not_sent_say_nothing_of_who_they_are_of() -> None:
     how = mapping(attributes=attributes(email="mail", plan="plan"), when="plan <> 'no'")
-    data = {"id": ["1", "2", "A "], "mail": ["a@b.co", "a@b.co", "nope"], "plan": ["yes", "no", "yes"]}
+    data = {"id": ["1", "2", " 1"], "mail": ["a@b.co", "a@b.co", "nope"], "plan": ["yes", "no", "yes"]}
     assert findings(how, rows(data)) == []
 
 
@@ -168,6 +168,8 @@ def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tupl
         by_key.setdefault(key_, []).append(of_)
     held_of = {key: ofs for key, ofs in by_key.items() if key % keys.every == 0}
     assert keys.distinct() == len(held_of) * keys.every
+    first = {key: min(at for at, (other, _) in enumerate(pairs) if other == key) for key in held_of}
+    assert {key: firsts[0] for key, firsts in keys.groups().select("key", "firsts").iter_rows()} == first
     assert dict(keys.several().select("key", "rows").iter_rows()) == {
         key: len(ofs) for key, ofs in held_of.items() if len(ofs) > 1
     }

@@ -100,7 +100,8 @@ class Limits:
 
 
 def _note(near: Near, positions: pl.Series, sizes: pl.Series) -> None:
-    those = positions.filter((sizes > near.limit * NEAR) & (sizes <= near.limit))
+    """Notes those that are near their limit; the sizes are of what would be sent, so none is over it."""
+    those = positions.filter(sizes > near.limit * NEAR)
     near.rows += len(those)
     if len(near.first) < FIRST:
         near.first = firsts(near.first, those)

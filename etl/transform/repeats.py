@@ -42,9 +42,7 @@ class Repeats:
         if not here.any():
             return items
         code = pl.lit(pl.Series(here))
-        sent = pl.col("item").is_not_null()
-        refused, skipped = (code == CONFLICTING) & sent, code.is_in([SUPERSEDED, REPEATED])
-        keep = (refused | skipped).not_()
+        keep, refused = code == KEPT, code == CONFLICTING
         return items.with_columns(
             pl.when(keep).then("item").alias("item"),
             pl.when(keep).then("reason").when(refused).then(pl.lit("event_key_repeated")).alias("reason"),
