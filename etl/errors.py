@@ -124,7 +124,7 @@ class CredentialsRefused(EtlError):
 
 
 class WrongDestination(EtlError):
-    """{host} is not the Track API: {what}"""
+    """{host} is not this API of Customer.io: {what}"""
 
     exit_code = 78
     resumable = True

@@ -624,7 +624,7 @@ def test_an_answer_that_fits_no_row_is_no_acknowledgement(sandbox: Sandbox) -> N
 def test_what_is_not_the_track_api_gets_one_request(sandbox: Sandbox, status: int, said: str) -> None:
     shop()
     sandbox.set_faults(Faults(rates={str(status): 1.0}, location="https://eu.x/api/v2/batch"))
-    with pytest.raises(WrongDestination, match=f"is not the Track API: .*{said}") as refused:
+    with pytest.raises(WrongDestination, match=f"is not this API of Customer.io: .*{said}") as refused:
         run(job_for(sandbox, destination={"lanes": 1}))
     assert refused.value.exit_code == 78
     assert sandbox.stats()["requests"] == 1

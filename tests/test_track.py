@@ -102,7 +102,7 @@ def test_a_redirect_stops_the_run_and_says_where_it_leads(status: int) -> None:
     verdict = answer(status, location="https://track-eu.customer.io/api?key=secret")
     assert isinstance(verdict, Stop) and isinstance(verdict.error, WrongDestination)
     assert str(verdict.error) == (
-        f"{HOST} is not the Track API: it redirects to track-eu.customer.io; the region may be the other one"
+        f"{HOST} is not this API of Customer.io: it redirects to track-eu.customer.io; the region may be the other one"
     )
 
 
