@@ -19,8 +19,10 @@ from etl.audit.repeated import Repeated
 from etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from etl.record import places_of
 from etl.transform import Compiled, order, repeats
+from etl.transform.chains import chains
+from etl.transform.compiled import Stage
 from etl.transform.encode import Leaf, Members
-from etl.transform.mapping import Stage, chains, is_date
+from etl.transform.mapping import is_date
 from etl.transform.repeats import Deciding, FirstWins, Hashes, LastWins, Repeats
 
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part

@@ -164,7 +164,12 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
         ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
         ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),
         ("key", 77, r"127\.0\.0\.1:\d+ refused the credentials \(HTTP 401\)", "to go on: cio-etl run job.yaml"),
-        ("address", 78, r"127\.0\.0\.1:\d+ is not this API of Customer.io: it answers with HTTP 404", "cio-etl run job.yaml"),
+        (
+            "address",
+            78,
+            r"127\.0\.0\.1:\d+ is not this API of Customer.io: it answers with HTTP 404",
+            "cio-etl run job.yaml",
+        ),
         ("mapping", 78, r"people\.yaml:2: nuls: unknown key; did you mean 'nulls'", "people.yaml:3: wen: unknown"),
     ],
 )

@@ -167,7 +167,7 @@ def test_a_key_that_is_not_there_is_told_with_its_place() -> None:
     with pytest.raises(ConfigError) as error:
         job({})
     assert [str(problem) for problem in error.value.problems] == [
-        "m.yaml: attributes.token.apply[0]: hmac: the environment variable SHOP_KEY is not set; set it"
+        "m.yaml:3: attributes.token.apply[0]: hmac: the environment variable SHOP_KEY is not set; set it"
     ]
 
 

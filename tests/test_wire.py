@@ -301,7 +301,7 @@ def test_an_address_that_is_not_customer_ios_is_found_before_anything_is_sent() 
 
     with (
         listening(say_404) as url,
-        pytest.raises(WrongDestination, match="is not this API of Customer.io: it answers with HTTP 404"),
+        pytest.raises(WrongDestination, match=r"is not this API of Customer\.io: it answers with HTTP 404"),
     ):
         resolve(at(url))
 

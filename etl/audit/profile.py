@@ -23,8 +23,8 @@ from etl.audit.mask import payload_shown, shown
 from etl.model import Bar, ColumnProfile, Profile, Sample, ShownRow
 from etl.model import Mapping as StepMapping
 from etl.transform import Mapped, columns_of
+from etl.transform.chains import Chain, chains
 from etl.transform.checks import MAX_ITEM_BYTES
-from etl.transform.mapping import Chain, chains
 
 SAMPLES = 3
 HASHES = 4_096  # kept of a column: two estimates of three are then within 1.6 %

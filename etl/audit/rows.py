@@ -10,7 +10,7 @@ from etl.audit.mask import shown
 from etl.audit.profile import texts
 from etl.model import FAULT, POSITION, Finding, RejectCount, ShownRow, Snapshot
 from etl.model import Mapping as StepMapping
-from etl.transform.mapping import chains
+from etl.transform.chains import chains
 
 WHO = ("identifiers.", "primary.", "secondary.", "object.")
 MOST = 60  # rows that are read again for a step: those of the most frequent problems

@@ -1,6 +1,9 @@
 """Rows to items: pure polars expressions, no effects. A row never becomes a Python object.
 
-mapping.py      a mapping, compiled; frame in, items frame out
+mapping.py      a mapping against a source's columns: compiled once
+chains.py       a value on its way from its columns, through its functions
+gather.py       what must be known of whole columns first
+compiled.py     frame in, items frame out
 functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py, row_sql.py)
 distinct.py     a Python function over a column, once for each distinct value
 checks.py       what must hold of a row before it is sent
@@ -11,8 +14,11 @@ operations.py   what Customer.io can be asked to do: a table
 shapes.py       how each operation is said to an API: tables, and the tree of an item
 """
 
+from etl.transform.chains import Gathered
 from etl.transform.checks import columns_of
-from etl.transform.mapping import Compiled, Gathered, Mapped, compile_mapping, gather, with_json
+from etl.transform.compiled import Compiled, Mapped
+from etl.transform.gather import gather
+from etl.transform.mapping import compile_mapping, with_json
 from etl.transform.shapes import endpoint_of, is_repeatable
 from etl.transform.shapes import problems as unsayable
 
