@@ -16,6 +16,7 @@ FEW = 3  # answers: of less, most being failures says nothing
 
 
 def took_too_long(seconds: float) -> bool:
+    """Whether an exchange took so long that it was cut, or nearly."""
     return seconds >= SLOW_S
 
 
