@@ -43,6 +43,7 @@ kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 min
 
 bench: .venv/done .venv-bench/done ## the whole command beside what else a user could take, in ratios
 	$(BIN)/python -m tests.benchmarks.run
+	$(BIN)/python -m tests.benchmarks.lanes
 
 bench-extract: .venv/done .venv-bench/done ## how fast databases are read, beside what else one could take, in ratios
 	$(BIN)/python -m tests.benchmarks.extract

@@ -104,7 +104,7 @@ def _run_step(line: Line, step: Step, record: StepRecord) -> None:
     with left(line, record, snapshot, leaves) as note:
         with (
             line.signals.draining(lanes.drain),
-            line.progress.step(step.name, snapshot.rows, lambda: lanes.marks),
+            line.progress.step(step.name, snapshot.rows, lambda: lanes.marks, lambda: line.pace.waited_s),
             lanes,
         ):
             for items in ahead(compiled.items, snapshot.read(compiled.columns, start)):

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from benchmarks import contenders, data, extract, measure, ratios, run, sink, tables, validate
+from benchmarks import contenders, data, extract, lanes, measure, ratios, run, sink, tables, validate
 from polars.testing import assert_frame_equal
 from sqlalchemy import URL
 
@@ -209,6 +209,20 @@ def test_our_command_is_given_a_job_that_it_reads(tmp_path: Path, format: str, s
     assert job.destination.requests_per_second is None
     assert (job.destination.base_url, job.destination.ca_file) == (url, str(ca) if ca else None)
     assert job.state == tmp_path / "state"
+
+
+def test_lanes_are_held_against_what_lanes_and_latency_allow() -> None:
+    of = lanes.Figure(lanes=64, requests=9_600, seconds=20.0, peak_mb=400.0)
+    assert of.per_second == 480.0
+    assert of.share(latency_s=0.1, machine_per_second=1_000.0) == pytest.approx(480 / 640)
+    assert of.share(latency_s=0.1, machine_per_second=500.0) == pytest.approx(480 / 500)
+
+
+def test_lanes_and_body_size_are_in_the_job(tmp_path: Path) -> None:
+    task = contenders.Task(tmp_path / "orders.parquet", 1, "http://127.0.0.1:1", None, tmp_path, Path("a"), Path("b"))
+    command = contenders.ours(task, 256, 50_000)
+    to = load_job(Path(command[2]), {"BENCH_SITE_ID": "site-id", "BENCH_API_KEY": "api-key"}).destination
+    assert (to.lanes, to.max_batch_bytes) == (256, 50_000)
 
 
 # ---------------------------------------------------------------- reading databases

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from etl.errors import CredentialsRefused, StateError
 from etl.load import Lanes, Pace
 from etl.load.destinations import track
-from etl.model import Batch, Destination, LaneMark, Reject
+from etl.load.lanes import Room
+from etl.model import Batch, Destination, LaneMark, Reject, Retry
 from etl.sandbox import Credentials, Faults, Sandbox
 
 
@@ -56,10 +58,13 @@ class Commits:
             self.accepted += accepted.tolist()
 
 
-def lanes_to(sandbox: Sandbox, commits: Commits, marks: Sequence[LaneMark], grace_s: float = 5.0) -> Lanes:
+def lanes_to(
+    sandbox: Sandbox, commits: Commits, marks: Sequence[LaneMark], grace_s: float = 5.0, waiting_bytes: int = 10**6
+) -> Lanes:
     secret = SecretStr("sandbox")
     destination = Destination("track", sandbox.url, secret, secret, attempt_deadline_s=2.0, batch_budget_s=20.0)
-    return Lanes(destination, Pace(None, time.monotonic), marks, commits, lambda size: None, grace_s)
+    pace = Pace(None, time.monotonic)
+    return Lanes(destination, pace, marks, commits, lambda size: None, grace_s, waiting_bytes=waiting_bytes)
 
 
 def fresh(lanes: int) -> list[LaneMark]:
@@ -203,7 +208,7 @@ def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox)
     secret = SecretStr("sandbox")
     destination = Destination("track", sandbox.url, secret, secret)
     pace = Pace(None, time.monotonic)
-    pace.slow_down(60.0)
+    pace.answered(time.monotonic(), Retry("HTTP 429", after_s=60.0, throttled=True))
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0) as lanes:
         lanes.put({0: [batch(0, 0, 5)]})
         while not commits.marks[0]:
@@ -212,6 +217,72 @@ def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox)
         lanes.finish()
     assert [(mark.acked_through, mark.sending_through) for mark in commits.marks[0]] == [(-1, 4), (-1, -1)]
     assert sandbox.stats()["requests"] == 0
+
+
+def test_what_waits_for_all_lanes_is_bounded_and_a_lane_that_is_behind_locks_nobody_out() -> None:
+    room = Room(100)
+    assert room.enter(250, 0.0)  # more than there is room for, but nothing waits
+    assert not room.enter(1, 0.0)
+    room.leave(250)
+    assert room.enter(60, 0.0) and room.enter(40, 0.0)
+    assert not room.enter(1, 0.0)
+    room.leave(40)
+    assert room.enter(30, 0.0)
+
+
+def test_who_waits_for_room_goes_on_when_a_lane_takes_what_waits_for_it() -> None:
+    room, entered = Room(100), threading.Event()
+    assert room.enter(100, 0.0)
+
+    def enter() -> None:
+        if room.enter(10, 10.0):
+            entered.set()
+
+    waiting = threading.Thread(target=enter)
+    waiting.start()
+    room.leave(100)
+    assert entered.wait(5.0)
+    waiting.join()
+
+
+def test_batches_too_large_to_wait_together_all_arrive(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"503": 0.2}, seed=5))
+    commits = Commits()
+    with lanes_to(sandbox, commits, fresh(4), waiting_bytes=1_000) as lanes:  # a list of two batches has some 1,800
+        for number in range(8):
+            first = 20 * number
+            both = {lane: [batch(lane, first, 10), batch(lane, first + 10, 10)] for lane in range(4)}
+            assert lanes.put(both if number % 2 else {0: both[0]})
+        lanes.finish()
+    assert [mark.accepted for mark in lanes.marks] == [160, 80, 80, 80]
+    assert sandbox.people.find("id", "p0").trace == list(range(160))  # type: ignore[union-attr]
+
+
+@pytest.mark.fault("N5")
+def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how_long(sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"503": 1.0}))
+    a_minute_ago = iter([time.monotonic() - 60.0])
+    pace = Pace(None, lambda: next(a_minute_ago, time.monotonic()))
+    for _ in range(24):  # time-outs of requests that were sent long ago: two failures more, and it is an outage
+        pace.answered(0.0, Retry("no answer"))
+    secret = SecretStr("sandbox")
+    destination = Destination("track", sandbox.url, secret, secret)
+    with (
+        capture_logs() as told,
+        Lanes(destination, pace, fresh(3), Commits(), lambda size: None, 5.0) as lanes,
+    ):
+        lanes.put({lane: [batch(lane, 0, 5)] for lane in range(3)})
+        while pace.waited_s is None:
+            threading.Event().wait(0.01)
+        sandbox.set_faults(Faults())
+        lanes.finish()
+    assert [mark.accepted for mark in lanes.marks] == [5, 5, 5]
+    changes = [each for each in told if each["event"].startswith("destination_")]
+    assert [(each["event"], each.get("reason")) for each in changes] == [
+        ("destination_unavailable", "HTTP 503"),
+        ("destination_available", None),
+    ]
+    assert pace.waited_s is None
 
 
 def test_a_stray_failure_slows_nobody_else_down(sandbox: Sandbox) -> None:

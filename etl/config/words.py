@@ -33,8 +33,7 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
         "write_key": "of the Pipelines API, a reference, as `${CUSTOMERIO_WRITE_KEY}`",
         "requests_per_second": (
             "a ceiling over all lanes, above 0 and up to 1000; `unlimited` with a `base_url` on this machine only. "
-            "When Customer.io asks for less (a 429, a `Retry-After`) the pace is halved, and recovers in half a "
-            "minute"
+            "Below it the pace finds what Customer.io takes; see Decisions"
         ),
         "lanes": (
             "1 to 256: batches under way at once, at most. More lanes send more at once, and more rows may be sent "

@@ -4,7 +4,8 @@ pack.py     items -> batches (bytes, filled to the API's limit)
 lanes.py    batches -> threads, one a lane; what is settled goes to the state
 deliver.py  one batch -> what became of it: retries, splits, rejects
 retry.py    how long to wait, and when to give up
-pace.py     when the next request may start
+pace.py     when the next request may start: below a ceiling (slots.py), at the speed that the destination takes
+            (speed.py), and hardly ever while it is down (circuit.py)
 wire.py     one connection: bytes out, an answer back, a deadline on both
 destinations/  what the API is asked and what its answers mean: pure functions
 """

@@ -20,16 +20,18 @@ import structlog
 
 from etl.errors import Interrupted
 from etl.load import retry
+from etl.load.circuit import PROBE_S
 from etl.load.deliver import Delivery, deliver
 from etl.load.destinations import track
 from etl.load.destinations.endpoints import Endpoint
-from etl.load.pace import Pace
+from etl.load.pace import Change, Pace
 from etl.load.wire import Deadlines, Wire
 from etl.model import Batch, Destination, LaneMark, Reject, Retry, Unknown, Verdict
 
 log = structlog.get_logger()
 
-FRAMES_AHEAD = 2  # lists of batches that may wait for a lane
+FRAMES_AHEAD = 2  # lists of batches that may wait for a lane ...
+WAITING_BYTES = 64_000_000  # ... and bytes of them that may wait for all lanes together
 NEXT_BATCH_S = 0.25  # an acknowledgement waits so long for the next announcement, to share its commit
 ABANDONED_S = 0.5  # after a second signal: long enough for acknowledgements that are in to be committed
 WORTH_A_WARNING_S = 10.0  # shorter waits are the weather; the report counts them
@@ -43,6 +45,30 @@ _NONE: Positions = np.empty(0, dtype=np.int64)
 
 class Drained(Exception):
     """The lane was asked to stop before an attempt; its batch stays unacknowledged."""
+
+
+class Room:
+    """Bytes that may wait for lanes. Any number is let in when nothing waits: it may be more than there is room for."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._waiting_bytes = 0
+        self._changed = threading.Condition()
+
+    def enter(self, size: int, patience_s: float) -> bool:
+        """Takes room for `size` bytes; False when there is none for so long."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: self._fits(size), patience_s)
+            self._waiting_bytes += size if found else 0
+            return found
+
+    def leave(self, size: int) -> None:
+        with self._changed:
+            self._waiting_bytes -= size
+            self._changed.notify()
+
+    def _fits(self, size: int) -> bool:
+        return self._waiting_bytes == 0 or self._waiting_bytes + size <= self._most_bytes
 
 
 @dataclass(slots=True)
@@ -71,6 +97,7 @@ class Lanes:
         too_large: Callable[[int], None],
         grace_s: float,
         endpoint: Endpoint = track.BATCH,
+        waiting_bytes: int = WAITING_BYTES,
     ) -> None:
         self._destination = destination
         self._endpoint = endpoint
@@ -78,6 +105,7 @@ class Lanes:
         self._commit = commit
         self._too_large = too_large
         self._grace_s = grace_s
+        self._room = Room(waiting_bytes)
         self._draining = threading.Event()
         self._error: BaseException | None = None
         self._deadlines = Deadlines()
@@ -109,10 +137,14 @@ class Lanes:
         )
 
     def _put(self, lane: Lane, own: list[Batch] | None) -> bool:
+        """A lane takes what waits for it whatever the others do, so there will be room, and a place in its queue."""
+        entered = False
         while not self._draining.is_set():
+            entered = entered or self._room.enter(_size(own), 0.1)
             with contextlib.suppress(queue.Full):
-                lane.waiting.put(own, timeout=0.1)
-                return True
+                if entered:
+                    lane.waiting.put(own, timeout=0.1)
+                    return True
         return False
 
     def drain(self) -> None:
@@ -169,7 +201,9 @@ class Lanes:
         """The lane's next batches; None at the end; [] when there are none yet and an acknowledgement waits."""
         while not self._draining.is_set():
             try:
-                return lane.waiting.get(timeout=NEXT_BATCH_S if hurry else 0.1)
+                own = lane.waiting.get(timeout=NEXT_BATCH_S if hurry else 0.1)
+                self._room.leave(_size(own))
+                return own
             except queue.Empty:
                 if hurry:
                     return []
@@ -197,9 +231,10 @@ class Lanes:
 
         def post(body: bytes, items: int) -> Verdict:
             nonlocal sent
-            self._pace.turn(self._sleep)
+            started = self._pace.turn(self._sleep)
             sent = True
             verdict = wire.post(body, items)
+            self._tell(self._pace.answered(started, verdict), wire.host, verdict)
             if isinstance(verdict, Retry) and verdict.ambiguous and not self._endpoint.repeatable:
                 return Unknown(verdict.reason)
             return verdict
@@ -213,11 +248,15 @@ class Lanes:
         return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects), _accepted(batch, delivery)
 
     def _before_sleep(self, lane: Lane, verdict: Retry, wait_s: float, again: Callable[[Retry, float], None]) -> None:
-        if verdict.throttled:
-            self._pace.slow_down(verdict.after_s)
         tell = log.warning if wait_s >= WORTH_A_WARNING_S else log.debug
         tell("batch_delayed", lane=lane.mark.lane, reason=verdict.reason, wait_s=round(wait_s, 2))
         again(verdict, wait_s)
+
+    def _tell(self, change: Change | None, host: str, verdict: Verdict) -> None:
+        if change == "waiting" and isinstance(verdict, Retry | Unknown):
+            log.warning("destination_unavailable", host=host, reason=verdict.reason, asking_every_s=PROBE_S)
+        elif change == "resumed":
+            log.warning("destination_available", host=host)
 
     def _sleep(self, seconds: float) -> None:
         if self._draining.wait(seconds):
@@ -227,6 +266,10 @@ class Lanes:
 def _accepted(batch: Batch, delivery: Delivery) -> Positions:
     refused = [reject.position for reject in delivery.rejects]
     return batch.positions[np.isin(batch.positions, refused, invert=True)] if refused else batch.positions
+
+
+def _size(batches: list[Batch] | None) -> int:
+    return sum(len(batch.body) for batch in batches or ())
 
 
 def _after(lane: Lane, batch: Batch, delivery: Delivery) -> LaneMark:

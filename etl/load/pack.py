@@ -111,14 +111,17 @@ class Packer:
         first, last = int(frame.bounds[lane]), int(frame.bounds[lane + 1])
         while first < last:
             room = max(self._max_batch_bytes - self._around - self._open[lane].bytes, 0)
-            fits = np.searchsorted(frame.offsets[first + 1 : last + 1], frame.offsets[first] + room, side="right")
+            if frame.offsets[last] - frame.offsets[first] <= room:  # nearly always, where there are many lanes
+                fits = last - first
+            else:
+                fits = int(frame.offsets[first + 1 : last + 1].searchsorted(frame.offsets[first] + room, side="right"))
             if self._envelope.max_items is not None:
                 places = self._envelope.max_items - sum(map(len, self._open[lane].positions))
-                counted = np.cumsum(frame.is_item[first : first + int(fits)])
-                fits = np.searchsorted(counted, places, side="right")
+                counted = np.cumsum(frame.is_item[first : first + fits])
+                fits = int(counted.searchsorted(places, side="right"))
             if fits:
-                self._take(lane, frame, first, first + int(fits))
-            first += int(fits)
+                self._take(lane, frame, first, first + fits)
+            first += fits
             if first < last:
                 yield self._close(lane)
         rest = self._open[lane]
@@ -132,12 +135,13 @@ class Packer:
         start, end = int(frame.offsets[first]), int(frame.offsets[last])
         if end > start:
             rest.pieces.append(frame.text[start:end])
-            rest.ends.append((frame.offsets[first + 1 : last + 1] - start + (rest.bytes - 1))[is_item])
+            rest.ends.append((frame.offsets[first + 1 : last + 1] + (rest.bytes - 1 - start))[is_item])
             rest.positions.append(frame.positions[first:last][is_item])
             rest.bytes += end - start
-        low, high = np.searchsorted(frame.reject_rows, (first, last))
-        rest.rejects += frame.rejects[low:high]
-        rest.skipped += int((last - first) - is_item.sum() - (high - low))
+        if others := (last - first) - int(np.count_nonzero(is_item)):
+            low, high = frame.reject_rows.searchsorted((first, last))
+            rest.rejects += frame.rejects[low:high]
+            rest.skipped += others - int(high - low)
         rest.through = int(frame.positions[last - 1])
 
     def _close(self, lane: int) -> Batch:

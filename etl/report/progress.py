@@ -17,8 +17,10 @@ from etl.model import LaneMark
 log = structlog.get_logger()
 
 BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
+WORTH_SAYING_S = 1.0  # a shorter wait would only flicker
 
 Marks = Callable[[], Sequence[LaneMark]]
+Waited = Callable[[], float | None]  # seconds for which all lanes have been waiting; None: they are not
 
 
 class Progress:
@@ -29,12 +31,14 @@ class Progress:
         self._live = live
 
     @contextmanager
-    def step(self, name: str, rows: int, marks: Marks) -> Iterator[None]:
-        """Follows `marks` through a step of `rows` rows until the block ends."""
+    def step(self, name: str, rows: int, marks: Marks, waited: Waited = lambda: None) -> Iterator[None]:
+        """Follows `marks` through a step of `rows` rows until the block ends; says so while the destination is down."""
         began = time.monotonic()
         ended = threading.Event()
         follow = self._draw if self._live else self._tell
-        thread = threading.Thread(target=follow, args=(name, rows, marks, began, ended), name="progress", daemon=True)
+        thread = threading.Thread(
+            target=follow, args=(name, rows, marks, waited, began, ended), name="progress", daemon=True
+        )
         thread.start()
         try:
             yield
@@ -68,7 +72,7 @@ class Progress:
         if told:
             log.info("step_staged", step=name, rows=told, seconds=round(time.monotonic() - began, 1))
 
-    def _draw(self, name: str, rows: int, marks: Marks, began: float, ended: threading.Event) -> None:
+    def _draw(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -85,14 +89,16 @@ class Progress:
                 now = marks()
                 rate = (settled(now) - before) / max(time.monotonic() - began, 1e-9)
                 note = f"{rate:,.0f} rows/s · {sum(mark.rejected for mark in now):,} rejected"
+                if (seconds := waited()) is not None and seconds >= WORTH_SAYING_S:
+                    note = f"waiting since {since(seconds)}"
                 bar.update(task, completed=settled(now), note=note, refresh=True)
                 if over:
                     return
 
-    def _tell(self, name: str, rows: int, marks: Marks, began: float, ended: threading.Event) -> None:
+    def _tell(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
         before = settled(marks())
         while not ended.wait(LINE_EVERY_S):
-            now = marks()
+            now, seconds = marks(), waited()
             log.info(
                 "step_progressed",
                 step=name,
@@ -101,7 +107,13 @@ class Progress:
                 rejected=sum(mark.rejected for mark in now),
                 retries=sum(mark.retries for mark in now),
                 rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
+                **({} if seconds is None else {"waiting_since": since(seconds)}),
             )
+
+
+def since(seconds: float) -> str:
+    """The time of day so many seconds ago, UTC as in the log."""
+    return time.strftime("%H:%M:%SZ", time.gmtime(time.time() - seconds))
 
 
 def settled(marks: Sequence[LaneMark]) -> int:

@@ -45,7 +45,7 @@ class Contender:
         return max(100, round(asked * (self.share_delayed if latency_s else self.share)))
 
 
-def ours(task: Task) -> list[str]:
+def ours(task: Task, lanes: int = 16, body_bytes: int = 500_000) -> list[str]:
     """`cio-etl run`, with a job file of its own and a state folder in which nothing has happened yet."""
     job = Template((HERE / "job.yaml").read_text()).safe_substitute(
         base_url=task.url,
@@ -54,6 +54,8 @@ def ours(task: Task) -> list[str]:
         data=_yaml(task.data),
         mapping=_yaml(HERE / "orders.yaml"),
         state=_yaml(task.scratch / "state"),
+        lanes=lanes,
+        body_bytes=body_bytes,
     )
     path = task.scratch / "job.yaml"
     path.write_text(job)
