@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +26,8 @@ from rich.console import Console
 from etl.errors import EXIT_CODES as EXIT_WORDS
 from etl.errors import ConfigError, CredentialsRefused, EtlError, Problem
 from etl.model import Job, Report
-from etl.report.streams import LogLines, Screen, let_go, say, take_any_text
+from etl.report.logs import FileLines, KeptLines, LogLines
+from etl.report.streams import Screen, let_go, say, take_any_text
 
 if TYPE_CHECKING:
     from etl.state import Store
@@ -45,6 +47,22 @@ def _exit_codes() -> str:
 EXIT_CODES = _exit_codes()
 PROPOSAL_ROWS = 200_000  # that `init` takes from a source which has to be copied
 
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A duration, as `30m` or `2 hours`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        from etl.config.durations import duration
+
+        try:
+            return duration(str(value)).total_seconds()
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, context)
+
+
+DURATION = Duration()
 JOB = click.argument("job", type=click.Path(path_type=Path))
 STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
 FULL_REFRESH = click.option("--full-refresh", is_flag=True, help="Read everything that is newer than `start`, again.")
@@ -71,10 +89,14 @@ STATE = click.option("--state", type=click.Path(path_type=Path), help="The state
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cio-etl", prog_name="cio-etl")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look on stderr.")
+@click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Log lines go there, not to stderr.")
 @click.option("--debug", is_flag=True, help="Log more: every retry.")
-def cli(log_format: str, debug: bool) -> None:
+def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
     """Loads files into Customer.io: mapped, checked, in order, resumable."""
-    _log_to_stderr(log_format, debug)
+    try:
+        _log(LogLines() if log_file is None else FileLines(log_file), log_format, debug)
+    except OSError as error:
+        raise click.UsageError(f"--log-file: {log_file} cannot be written: {error.strerror}") from None
 
 
 @cli.command()
@@ -87,6 +109,8 @@ def cli(log_format: str, debug: bool) -> None:
 @WATERMARK
 @click.option("--accept-drift", is_flag=True, help="Take columns whose kind has changed since the last run.")
 @GRACE
+@click.option("--wait", "wait_s", type=DURATION, default="0s", help="So long for another run of JOB to end, as 30m.")
+@click.option("--quiet", is_flag=True, help="Print nothing at all when every row was accepted; for cron.")
 @JSON
 def run(
     job: Path,
@@ -98,6 +122,8 @@ def run(
     watermark: str | None,
     accept_drift: bool,
     grace: float,
+    wait_s: float,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Run JOB, or go on with its unfinished run."""
@@ -114,26 +140,28 @@ def run(
     flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
     command = _command("run", job, *flags)
     console = Console(stderr=True)
-    progress = Progress(console, live=console.is_terminal and not as_json)
-    with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
-        if sandbox and since is None:
-            since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
-        options = Options(limit, restart or sandbox, grace, since, accept_drift)
-        try:
+    progress = Progress(console, live=console.is_terminal and not as_json and not quiet)
+    with _kept_back() if quiet else contextlib.nullcontext():
+        with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
+            if sandbox and since is None:
+                since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
+            options = Options(limit, restart or sandbox, grace, since, accept_drift, wait_s)
             try:
-                report = run_job(target, options, command, signals, progress)
-            except CredentialsRefused:
-                renewed = loaded if sandbox else _loaded(job, steps, secrets=True)
-                if renewed.destination == loaded.destination:
-                    raise
-                log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
-                report = run_job(renewed, replace(options, restart=False), command, signals, progress)
-        except EtlError as error:
-            if error.resumable:
-                error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
-            raise
-        _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
-    raise SystemExit(report.exit_code)
+                try:
+                    report = run_job(target, options, command, signals, progress)
+                except CredentialsRefused:
+                    renewed = loaded if sandbox else _loaded(job, steps, secrets=True)
+                    if renewed.destination == loaded.destination:
+                        raise
+                    log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
+                    report = run_job(renewed, replace(options, restart=False), command, signals, progress)
+            except EtlError as error:
+                if error.resumable:
+                    error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+                raise
+            if report.exit_code or as_json or not quiet:
+                _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
+        raise SystemExit(report.exit_code)
 
 
 @cli.command()
@@ -256,7 +284,7 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
 
     if job is not None:
         loaded = load_job(job, secrets=False, sources=False)
-        job_status(loaded, _command("run", job), as_json)
+        raise SystemExit(job_status(loaded, _command("run", job), as_json, datetime.now(UTC)))
     else:
         runs_status(_state_folder(state), as_json)
 
@@ -580,7 +608,7 @@ def _rehearsal(job: Job) -> Iterator[Job]:
         target = replace(
             job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret, write_key=secret
         )
-        yield replace(job, name=f"{job.name}.sandbox", destination=target)
+        yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
         stats: dict[str, Any] = sandbox.stats()
         say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
 
@@ -607,7 +635,24 @@ def _command(*words: object) -> str:
     return shlex.join(["cio-etl", *(str(word) for word in words)])
 
 
-def _log_to_stderr(log_format: str, debug: bool) -> None:
+@contextlib.contextmanager
+def _kept_back() -> Iterator[None]:
+    """Log lines are kept back while the block lasts, and printed when it is left otherwise than with exit code 0."""
+    before = structlog.get_config()["logger_factory"]
+    kept = KeptLines()
+    if isinstance(before(), LogLines):  # lines that go to a file go on to do so
+        structlog.configure(logger_factory=lambda *_: kept)
+    try:
+        yield
+    except BaseException as error:
+        if not (isinstance(error, SystemExit) and error.code == 0):
+            kept.tell()
+        raise
+    finally:
+        structlog.configure(logger_factory=before)
+
+
+def _log(lines: LogLines | FileLines, log_format: str, debug: bool) -> None:
     render: Any = (
         structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
@@ -618,7 +663,7 @@ def _log_to_stderr(log_format: str, debug: bool) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=LogLines,
+        logger_factory=lambda *_: lines,
     )
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # at debug they write headers, and so the key

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from datetime import timedelta
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
@@ -203,6 +204,8 @@ class Job:
     rejects: Literal["keys", "rows"] = (
         "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
     )
+    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
+    expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
 
 
 # ---------------------------------------------------------------- rows in: made by extract/

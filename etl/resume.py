@@ -31,6 +31,7 @@ class Options:
     grace_s: float = 20.0  # for what is under way when a signal comes
     since: str | None = None  # FULL_REFRESH, or the watermark to begin at; None: where the last finished run left off
     accept_drift: bool = False  # columns may be of other kinds than they were in the last run
+    wait_s: float = 0.0  # for another run of the job to end
 
 
 def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:

@@ -24,7 +24,7 @@ from etl.config import require_secrets
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
 from etl.kept import Columns
-from etl.load import Lanes, Pace, Packer, endpoint, resolve
+from etl.load import Lanes, Pace, Packer, endpoint, resolve, told
 from etl.model import CLOSED, Api, Job, Report, Snapshot, Step
 from etl.record import Line, accounted, bounded, left, note_findings, remove_old_copies, report_of
 from etl.report import Progress
@@ -43,7 +43,7 @@ def run_job(job: Job, options: Options, command: str, signals: Signals, progress
 
     Raises EtlError; how far the run came is then in its report.json, and kept for the next call.
     """
-    with state.hold(job.state, job.name):
+    with state.hold(job.state, job.name, options.wait_s), told(job.ping):
         return run_held(job, options, command, signals, progress)
 
 

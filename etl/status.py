@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -41,21 +43,58 @@ def runs_status(folder: Path, as_json: bool) -> None:
     console.print(table)
 
 
-def job_status(job: Job, command: str, as_json: bool) -> None:
-    """Prints the job's newest run, and what `command` would do."""
+def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
+    """Prints the job's newest run, and what `command` would do; 3 when no run has finished for too long, else 0."""
     store = state.open_store(job.state) if (job.state / "state.db").exists() else None  # asking makes no state
-    newest = None if store is None else next(iter(store.runs(job.name, limit=1)), None)
-    if store is None or newest is None:
-        say("null" if as_json else f"{job.name} has never run; `{command}` starts it")
-        return
+    runs = [] if store is None else store.runs(job.name, limit=100)
+    stale = staleness(job, runs, now)
+    code = STALE if stale else 0
+    if store is None or not runs:
+        say(json.dumps(None if stale is None else {"stale": stale}) if as_json else _never(job, command, stale))
+        return code
+    newest = runs[0]
     held = state.running(job.state, job.name)
     report = state.account(store, newest, command)
     still_open = store.open_rejects(newest.run_id)
     if as_json:
-        say(json.dumps({**content(report), "held": held, "open_rejects": still_open}, ensure_ascii=False))
-        return
-    to_mend = {"rejects": f"{still_open:,} of its rejects are open, to be mended and replayed"} if still_open else {}
-    show(report, Screen(), REASONS, {**to_mend, "next": next_step(store, job, newest, held, command)})
+        more = {"held": held, "open_rejects": still_open, "stale": stale}
+        say(json.dumps({**content(report), **more}, ensure_ascii=False))
+        return code
+    lines = {"rejects": f"{still_open:,} of its rejects are open, to be mended and replayed"} if still_open else {}
+    lines |= {"stale": stale} if stale else {}
+    show(report, Screen(), REASONS, {**lines, "next": next_step(store, job, newest, held, command)})
+    return code
+
+
+STALE = 3  # exit code: nothing is wrong with the job file or the state, but a person should look
+
+
+def _never(job: Job, command: str, stale: str | None) -> str:
+    return f"{job.name} has never run; `{command}` starts it" + (f"\nstale      {stale}" if stale else "")
+
+
+def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
+    """In which way the job's last finished run is older than `expect_every` says; None when it is not, or nothing says.
+
+    `runs` are the job's, the newest first.
+    """
+    if job.expect_every is None:
+        return None
+    expected = f"one is expected every {_rounded(job.expect_every)}"
+    ends = [run.finished_at for run in runs if run.status == "finished" and run.finished_at is not None]
+    if not ends:
+        return f"no run has finished yet, and {expected}"
+    age = now - datetime.fromisoformat(ends[0])
+    return f"the last finished run is {_rounded(age)} old, and {expected}" if age > job.expect_every else None
+
+
+def _rounded(time: timedelta) -> str:
+    """A duration in its largest unit that fits twice."""
+    seconds = int(time.total_seconds())
+    for name, unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} seconds"
 
 
 def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:

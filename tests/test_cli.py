@@ -421,7 +421,7 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     main(["run", job, "--json"])
     ran = json.loads(capsys.readouterr().out)
     assert main(["status", job, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == ran | {"held": False, "open_rejects": 1}
+    assert json.loads(capsys.readouterr().out) == ran | {"held": False, "open_rejects": 1, "stale": None}
     assert main(["status", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["run_id"] == ran["run_id"]

@@ -20,7 +20,7 @@ from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
 from etl.model import Api, Job, Mapping
 
-SECRETS = (("destination", "site_id"), ("destination", "api_key"), ("destination", "write_key"))
+SECRETS = (("destination", "site_id"), ("destination", "api_key"), ("destination", "write_key"), ("ping",))
 KEYS_OF: dict[Api, tuple[str, ...]] = {"track": ("site_id", "api_key"), "pipelines": ("write_key",)}
 
 
@@ -79,7 +79,7 @@ def _resolved(
     """The data with references replaced, None where that failed, and why."""
     faults: Faults = []
     destination = data.get("destination")
-    asked = KEYS_OF[_api(destination)] if isinstance(destination, dict) else ()
+    asked = (*KEYS_OF[_api(destination)], "ping") if isinstance(destination, dict) else ("ping",)
 
     def walk(raw: Any, loc: Loc) -> Any:
         if isinstance(raw, dict) and loc not in SECRETS:

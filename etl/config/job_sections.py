@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 from etl.config import address
+from etl.config.address import is_loopback
+from etl.config.durations import duration
 from etl.config.sections import OMITTED, Section, wrong
 from etl.config.source_sections import Flag, LocalPath, LocalPaths, SourceYaml, from_reference
 from etl.config.yaml_file import Document
@@ -59,6 +62,21 @@ def _max_rejects(raw: object) -> MaxRejects:
     elif isinstance(rows := from_reference(raw), int) and not isinstance(rows, bool) and rows >= 0:
         return MaxRejects(rows=rows)
     raise wrong("must be a share, as 1%, or a whole number of rows")
+
+
+def _ping(url: SecretStr) -> SecretStr:
+    """The address of a monitor; "" where secrets are not looked up."""
+    address = url.get_secret_value()
+    if address and not (address.startswith("https://") or is_loopback("/".join(address.split("/")[:3]))):
+        raise wrong("must be an https:// address, or one on this machine")
+    return url
+
+
+def _duration(raw: object) -> timedelta:
+    try:
+        return duration(str(raw))
+    except ValueError as error:
+        raise wrong(str(error)) from None
 
 
 Whole = Annotated[int, BeforeValidator(from_reference)]
@@ -126,6 +144,8 @@ class JobYaml(Section):
     schedule: Annotated[str, Field(min_length=1)] = OMITTED
     keep_snapshots: Flag = False
     rejects: Literal["keys", "rows"] = "keys"
+    ping: Annotated[SecretStr, AfterValidator(_ping)] = OMITTED
+    expect_every: Annotated[timedelta, PlainValidator(_duration)] = OMITTED
 
     def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]
@@ -141,4 +161,6 @@ class JobYaml(Section):
             schedule=self.schedule,
             keep_snapshots=self.keep_snapshots,
             rejects=self.rejects,
+            ping=self.ping,
+            expect_every=self.expect_every,
         )

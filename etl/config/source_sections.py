@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
+from etl.config.durations import duration
 from etl.config.sections import OMITTED, Section, did_you_mean, wrong
 from etl.sources import (
     CSV_DIALECTS,
@@ -47,8 +48,6 @@ _KEYS_OF_KINDS = sorted(frozenset().union(*KINDS.values()))
 OF_INCREMENTAL = frozenset({"key", "lag", "start"})
 
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
-_LAG = re.compile(r"(\d{1,6}) ?(s|seconds?|m|min|minutes?|h|hours?|d|days?)", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def _path(text: str) -> str:
@@ -120,9 +119,10 @@ def _lag(raw: object) -> timedelta | int:
     raw = from_reference(raw)
     if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
         return raw
-    if isinstance(raw, str) and (found := _LAG.fullmatch(raw.strip())):
-        return timedelta(seconds=int(found[1]) * _SECONDS[found[2][0]])
-    raise wrong("must be a duration, as 15 minutes, 2h or 1 day; for a watermark of numbers, a whole number")
+    try:
+        return duration(str(raw))
+    except ValueError as error:
+        raise wrong(f"{error}; for a watermark of numbers, a whole number") from None
 
 
 def _start(raw: object) -> MarkValue:

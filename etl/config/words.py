@@ -21,6 +21,14 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "what is kept of a rejected row: `keys`, where it is and why; or `rows`, its source's columns too, so that "
             "it can be mended when the source has changed. See Mend and replay"
         ),
+        "ping": (
+            "a reference, as `${HEALTHCHECK_URL}`: a monitor's address, which is told when a run begins and how it "
+            "ends. See Nightly"
+        ),
+        "expect_every": (
+            "how often a run should finish, as `1 day` or `26 hours`; `status` says when the last one is older, and "
+            "exits with 3"
+        ),
     },
     "DestinationYaml": {
         "api": (

@@ -19,15 +19,6 @@ class Screen(Console):
         let_go(sys.stdout)
 
 
-class LogLines:
-    """What structlog writes lines with: to stderr, whatever has become of it."""
-
-    def msg(self, line: str) -> None:
-        say(line, err=True)
-
-    log = debug = info = warning = error = critical = exception = msg
-
-
 def say(line: str, *, err: bool = False) -> None:
     """Prints a line to stdout, or to stderr, at once. Nobody listens: it is lost. A log's full disk: likewise."""
     stream: TextIO | None = sys.stderr if err else sys.stdout

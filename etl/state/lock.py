@@ -12,12 +12,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from etl.errors import JobLocked, StateError
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.5
 
 
 @contextlib.contextmanager
-def hold(folder: Path, job: str) -> Iterator[None]:
-    """Holds the job's lock; raises JobLocked, naming the holder, at once when another process has it."""
+def hold(folder: Path, job: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Holds the job's lock; raises JobLocked, naming the holder, when another process keeps it for `wait_s`."""
     path = folder / f"{job}.lock"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -25,10 +31,7 @@ def hold(folder: Path, job: str) -> Iterator[None]:
     except OSError as error:
         raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
     try:
-        try:
-            _take(file)
-        except BlockingIOError:
-            raise JobLocked("wait until it has finished, or end that process", job=job, **_holder(path)) from None
+        _wait_for(file, job, path, wait_s)
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -40,6 +43,21 @@ def hold(folder: Path, job: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _wait_for(file: int, job: str, path: Path, wait_s: float) -> None:
+    deadline, told = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return _take(file)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                remedy = "wait until it has finished, or end that process"
+                raise JobLocked(remedy, job=job, **_holder(path)) from None
+        if not told:
+            log.info("lock_awaited", job=job, **_holder(path))
+            told = True
+        time.sleep(min(LOOK_EVERY_S, max(deadline - time.monotonic(), 0.0)))
 
 
 def _take(file: int) -> None:

@@ -1,0 +1,299 @@
+"""Runs that nobody watches: quiet when all is well, heard when not, in turn, and missed when they don't come."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from running import API_KEY, SITE_ID, environment, start, until, write_job
+
+from etl import state
+from etl.cli import main
+from etl.errors import CredentialsRefused, JobLocked
+from etl.load import told
+from etl.report.logs import FileLines, KeptLines
+from etl.sandbox import Faults, Sandbox
+
+ROOT = Path(__file__).parent.parent
+MAPPING = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "e_mail"}}
+CANARY = "canary5ecret"
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(SITE_ID, "sandbox")
+    monkeypatch.setenv(API_KEY, "sandbox")
+    Path("people.yaml").write_text(json.dumps(MAPPING))
+    Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,b@b.co\n")
+    return write_job(
+        Path("job.yaml"), sandbox.url, {"people": ({"csv": "people.csv"}, "people.yaml")}, max_rejects="100%"
+    )
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def command(*arguments: object) -> tuple[int, str, str]:
+    process = start(*arguments, folder=Path.cwd())
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_quiet_run_that_went_well_prints_nothing(job: Path) -> None:
+    assert command("run", job, "--quiet") == (0, "", "")
+
+
+def test_a_quiet_run_prints_one_line_of_json_when_asked(job: Path) -> None:
+    code, out, err = command("run", job, "--quiet", "--json")
+    assert (code, err) == (0, "") and out.count("\n") == 1
+    assert json.loads(out)["steps"][0]["accepted"] == 2
+
+
+def test_a_quiet_run_with_rejects_prints_its_report_and_its_log(job: Path) -> None:
+    Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,no\n")
+    code, out, err = command("run", job, "--quiet")
+    assert code == 3 and "email_malformed" in out
+    assert "run_started" in err and "run_finished" in err
+
+
+def test_a_quiet_run_that_fails_says_what_happened_and_what_continues_it(job: Path, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"401": 1.0}))
+    code, out, err = command("run", job, "--quiet")
+    assert (code, out) == (77, "")
+    *_, what, remedy = err.strip().split("\n")
+    assert "refused the credentials" in what and remedy == "to go on: cio-etl run job.yaml"
+
+
+def test_a_log_file_takes_the_log_and_leaves_stderr_empty(job: Path) -> None:
+    code, _, err = command("--log-file", "shop.log", "--log-format", "json", "run", job)
+    assert (code, err) == (0, "")
+    events = [json.loads(line)["event"] for line in Path("shop.log").read_text().splitlines()]
+    assert events[0] == "run_started" and events[-1] == "run_finished"
+    assert stat.S_IMODE(Path("shop.log").stat().st_mode) == 0o600
+
+
+def test_a_log_file_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -> None:
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.rename("shop.log", "shop.log.1")
+    lines.info("two")
+    Path("shop.log").unlink()
+    lines.info("three")
+    assert (Path("shop.log.1").read_text(), Path("shop.log").read_text()) == ("one\n", "three\n")
+
+
+def test_a_log_file_that_was_copied_and_cut_goes_on_at_its_new_end() -> None:
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.truncate("shop.log", 0)
+    lines.info("two")
+    assert Path("shop.log").read_text() == "two\n"
+
+
+def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("precious").write_text("x")
+    Path("shop.log").symlink_to("precious")
+    assert main(["--log-file", "shop.log", "run", str(job)]) == 2
+    assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
+    assert Path("precious").read_text() == "x"
+
+
+@pytest.mark.fault("P5")
+def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
+    lines = FileLines(Path("shop.log"))
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, lines._file)
+    lines.info("one")
+    os.close(full)
+
+
+def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = KeptLines()
+    for line in ("one", "two"):
+        lines.warning(line)
+    assert capsys.readouterr().err == ""
+    lines.tell()
+    lines.tell()
+    assert capsys.readouterr().err == "one\ntwo\n"
+
+
+# ---------------------------------------------------------------- one after the other
+
+
+def test_a_run_that_may_wait_goes_on_when_the_other_has_ended(quiet_log: list[dict[str, Any]]) -> None:
+    folder, entered = Path("state"), threading.Event()
+    with state.hold(folder, "shop"):
+        other = threading.Thread(target=lambda: _held_for(folder, entered), daemon=True)
+        other.start()
+        until(lambda: any(event["event"] == "lock_awaited" for event in quiet_log))
+        assert not entered.is_set()
+    other.join(30)
+    assert entered.is_set()
+    (awaited,) = [event for event in quiet_log if event["event"] == "lock_awaited"]
+    assert awaited["job"] == "shop" and awaited["pid"] == os.getpid()
+
+
+def _held_for(folder: Path, entered: threading.Event) -> None:
+    with state.hold(folder, "shop", wait_s=60.0):
+        entered.set()
+
+
+def test_a_run_that_has_waited_long_enough_says_who_holds_the_job() -> None:
+    with state.hold(Path("state"), "shop"), pytest.raises(JobLocked, match=f"process {os.getpid()}"):  # noqa: SIM117
+        with state.hold(Path("state"), "shop", wait_s=0.05):
+            raise AssertionError("two at once")
+
+
+@pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
+def test_wait_is_a_duration(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with state.hold(Path(".etl"), "job"):
+        assert main(["run", str(job), "--wait", text]) == code
+    said = capfd.readouterr().err
+    assert "another run holds the job" in said if code == 75 else "must be a duration, as 15 minutes" in said
+
+
+# ---------------------------------------------------------------- missed when it does not come
+
+
+@contextmanager
+def monitor(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """A monitor's address, and what it was asked."""
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/{CANARY}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "end"), [(None, ""), (CredentialsRefused(host="x", status=401), "/77"), (ValueError(), "/1")]
+)
+def test_a_monitor_is_told_of_the_beginning_and_the_end(error: Exception | None, end: str) -> None:
+    with monitor() as (url, asked):
+        with pytest.raises(type(error)) if error else contextmanager(lambda: iter([None]))(), told(SecretStr(url)):
+            if error is not None:
+                raise error
+        assert asked == [f"/{CANARY}/start", f"/{CANARY}{end}"]
+
+
+def test_a_monitor_that_fails_is_asked_twice_and_stops_nobody(quiet_log: list[dict[str, Any]]) -> None:
+    with monitor(500) as (url, asked):
+        with told(SecretStr(url)):
+            pass
+        assert len(asked) == 4
+    with told(SecretStr(url)):  # nobody listens there any more
+        pass
+    reasons = [event["reason"] for event in quiet_log if event["event"] == "ping_failed"]
+    assert reasons == ["HTTP 500", "HTTP 500", "ConnectError", "ConnectError"]
+    assert CANARY not in str(quiet_log)
+
+
+def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monitor() as (url, asked):
+        monkeypatch.setenv("PING", url)
+        job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
+        assert main(["run", str(job)]) == 0
+        assert asked == [f"/{CANARY}/start", f"/{CANARY}"]
+        assert main(["run", str(job), "--sandbox"]) == 0
+        assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("ping", "said"),
+    [
+        ("https://hc.example/secret", "ping: secrets are references only: write ${NAME} or ${file:/run/secrets/key}"),
+        ("${PING}", "ping: must be an https:// address, or one on this machine"),
+    ],
+)
+def test_a_ping_is_a_reference_to_an_https_address(
+    ping: str, said: str, job: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PING", f"http://hc.example/{CANARY}")
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": ping}, indent=1))
+    assert main(["run", str(job)]) == 78
+    told_err = capfd.readouterr().err
+    assert said in told_err and CANARY not in told_err
+
+
+def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
+    assert main(["status", str(job)]) == 3
+    assert "no run has finished yet, and one is expected every 26 hours" in capfd.readouterr().out
+    assert main(["run", str(job)]) == 0
+    capfd.readouterr()
+    assert main(["status", str(job), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["stale"] is None
+    _age(Path(".etl/state.db"), timedelta(days=3, hours=1))
+    assert main(["status", str(job)]) == 3
+    assert "the last finished run is 3 days old, and one is expected every 26 hours" in capfd.readouterr().out
+    assert main(["status", str(job), "--json"]) == 3
+    assert json.loads(capfd.readouterr().out)["stale"].startswith("the last finished run is 3 days old")
+
+
+def _age(database: Path, by: timedelta) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE run SET finished_at = ?", ((datetime.now(UTC) - by).isoformat(),))
+    connection.close()
+
+
+# ---------------------------------------------------------------- what is shipped
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="no systemd-analyze: Debian's package systemd has it"
+)
+def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
+    for unit in (ROOT / "jobs" / "systemd").iterdir():
+        here = unit.read_text().replace("/srv/shop/.venv/bin/cio-etl", "/bin/true")
+        (tmp_path / unit.name.replace("@", "@shop", 1)).write_text(here)
+    units = sorted(str(path) for path in tmp_path.glob("cio-etl*"))
+    assert len(units) == 3
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
+    ours = [line for line in verified.stderr.splitlines() if "cio-etl" in line and "etl.target" not in line]
+    assert (ours, verified.returncode) == ([], 0)
+
+
+def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:
+    unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
+    crontab = re.search(r"(?m)^0 3 \* \* \* +cd \S+ && (.*)$", (ROOT / "README.md").read_text())
+    assert crontab is not None
+    for line in (re.search(r"(?m)^ExecStart=(.*)$", unit)[1], crontab[1]):  # type: ignore[index]
+        options = [word for word in line.split() if word.startswith("--")]
+        known = subprocess.run(
+            [sys.executable, "-m", "etl.cli", "run", "--help"], capture_output=True, text=True, env=environment()
+        ).stdout
+        known += subprocess.run(
+            [sys.executable, "-m", "etl.cli", "--help"], capture_output=True, text=True, env=environment()
+        ).stdout
+        assert options and [option for option in options if option not in known] == []
