@@ -24,7 +24,7 @@ from etl.config import require_secrets
 from etl.errors import ChangedSinceStart, CountsDisagree, Interrupted
 from etl.extract import open_source
 from etl.kept import Columns
-from etl.load import Lanes, Pace, Packer, endpoint, resolve, told
+from etl.load import Lanes, Pace, Packer, endpoint, resolve, slots_of, told
 from etl.model import CLOSED, Api, Job, Report, Snapshot, Step
 from etl.record import Line, accounted, bounded, left, note_findings, remove_old_copies, report_of
 from etl.report import Progress
@@ -57,12 +57,13 @@ def run_held(job: Job, options: Options, command: str, signals: Signals, progres
     try:
         run = begin_or_resume(store, job, options)
         remove_old_copies(job, store, run.run_id)
-        pace = Pace(destination.requests_per_second, time.monotonic)
-        line = Line(job, run, store, destination, pace, signals, progress, options)
-        with accounted(line, command):
-            for step, record in zip(job.steps, store.steps(run.run_id), strict=True):
-                if record.status != "finished":
-                    _run_step(line, step, record)
+        with slots_of(destination, job.state) as slots:
+            pace = Pace(slots, time.monotonic)
+            line = Line(job, run, store, destination, pace, signals, progress, options)
+            with accounted(line, command):
+                for step, record in zip(job.steps, store.steps(run.run_id), strict=True):
+                    if record.status != "finished":
+                        _run_step(line, step, record)
         return report_of(store, run.run_id, command)
     finally:
         store.close()

@@ -40,7 +40,8 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
         "api_key": "of the Track API, a reference, as `${CUSTOMERIO_API_KEY}`",
         "write_key": "of the Pipelines API, a reference, as `${CUSTOMERIO_WRITE_KEY}`",
         "requests_per_second": (
-            "a ceiling over all lanes, above 0 and up to 1000; `unlimited` with a `base_url` on this machine only. "
+            "a ceiling over all lanes, and over all runs of this machine that share the state folder, above 0 and up "
+            "to 1000; `unlimited` with a `base_url` on this machine only. "
             "Below it the pace finds what Customer.io takes; see Decisions"
         ),
         "lanes": (

@@ -7,10 +7,12 @@ retry.py    how long to wait, and when to give up
 pace.py     when the next request may start: below a ceiling (slots.py), at the speed that the destination takes
             (speed.py), and hardly ever while it is down (circuit.py)
 wire.py     one connection: bytes out, an answer back, a deadline on both
-ping.py      a monitor is told that a run has begun, and how it has ended
+budget.py   a ceiling that all processes of this machine keep to together
+ping.py     a monitor is told that a run has begun, and how it has ended
 destinations/  what the API is asked and what its answers mean: pure functions
 """
 
+from etl.load.budget import slots_of
 from etl.load.destinations import endpoint
 from etl.load.lanes import Lanes
 from etl.load.pace import Pace
@@ -18,4 +20,4 @@ from etl.load.pack import Packer
 from etl.load.ping import told
 from etl.load.wire import resolve
 
-__all__ = ["Lanes", "Pace", "Packer", "endpoint", "resolve", "told"]
+__all__ = ["Lanes", "Pace", "Packer", "endpoint", "resolve", "slots_of", "told"]
