@@ -129,7 +129,9 @@ def _planned(path: Path) -> Planned | None:
     if not isinstance(name, str) or "${" in name:
         return Planned(path, path.stem, fault="its name must be written out, for Airflow to know the DAG by it")
     if isinstance(schedule, dict) and schedule.keys() == {"assets"} and isinstance(schedule["assets"], list):
-        return Planned(path, name, [Asset(str(uri)) for uri in schedule["assets"]])
+        uris = schedule["assets"]
+        if uris and all(isinstance(uri, str) and "${" not in uri for uri in uris):
+            return Planned(path, name, [Asset(uri) for uri in uris])
     if isinstance(schedule, str) and "${" not in schedule:
         return Planned(path, name, schedule)
     return Planned(path, name, fault="its schedule must be a cron line, written out, or {assets: […]}")

@@ -49,6 +49,7 @@ def test_validation_can_come_first(shop: Shop) -> None:
         ("a: b\nschedule: [", "it is not YAML in line 2; `cio-etl check` tells more"),
         ("schedule: '@daily'\nname: ${NAME}\n", "its name must be written out, for Airflow to know the DAG by it"),
         ("schedule: ${CRON}\n", "its schedule must be a cron line, written out, or {assets: […]}"),
+        ("schedule: {assets: ['s3://${B}']}\n", "its schedule must be a cron line, written out, or {assets: […]}"),
         ("schedule: 3\n", "its schedule must be a cron line, written out, or {assets: […]}"),
         ("schedule: '@daily'\nname: people\n", "its name is that of {jobs}/people.yaml; give it another one"),
         (b"\xff\xfe\x00", "it is not YAML; `cio-etl check` tells more"),
@@ -85,7 +86,8 @@ def test_reading_dags_loads_no_polars_and_the_shipped_file_has_the_shipped_jobs(
 import runpy, sys
 names = runpy.run_path("airflow_dags/etl_jobs.py")
 import etl.airflow.hook
-print([name for name in names if name.startswith("customerio__")], [name for name in ("polars", "pyarrow") if name in sys.modules])
+loaded = [name for name in ("polars", "pyarrow") if name in sys.modules]
+print([name for name in names if name.startswith("customerio__")], loaded)
 """
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1] == "['customerio__nightly', 'customerio__warehouse'] []"
