@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SETTINGS = {
 }
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "CUSTOMERIO_", "ETL_"))]:
     del os.environ[name]
+sys.dont_write_bytecode = True  # of two DAG files within a second, of one size, it would hold the first
 os.environ |= SETTINGS  # Airflow reads them once, when it is first imported
 (HOME / "dags").mkdir()
 

@@ -90,6 +90,9 @@ class Api:
         self._client.headers["authorization"] = f"Bearer {token}"
         self.until(lambda: self._client.get(f"/api/v2/dags/{DAG}").status_code == 200)
 
+    def close(self) -> None:
+        self._client.close()
+
     def until(self, true: Callable[[], bool], deadline_s: float = 70) -> None:
         deadline = time.monotonic() + deadline_s
         while not true():
@@ -168,7 +171,9 @@ def airflow(home: Path) -> Iterator[Api]:
                         start_new_session=True,
                     )
                 )
-        yield Api(url, lambda: all(process.poll() is None for process in processes))
+        api = Api(url, lambda: all(process.poll() is None for process in processes))
+        yield api
+        api.close()
     finally:
         for process in processes:
             with suppress(ProcessLookupError):
