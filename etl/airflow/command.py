@@ -76,9 +76,13 @@ class Command:
             except OSError as error:
                 raise failure(2, f"{self._executable[0]} cannot be started: {error.strerror}") from None
             with self._process as process:
-                for line in process.stderr or ():
-                    log.info("%s", line.rstrip())
-                    last.append(line.strip())
+                try:
+                    for line in process.stderr or ():
+                        log.info("%s", line.rstrip())
+                        last.append(line.strip())
+                except BaseException:  # as an execution_timeout: the block waits for its end
+                    self.stop()
+                    raise
             stdout.seek(0)
             report: dict[str, Any] | None = json.loads(stdout.read() or "null")
         if process.returncode not in DONE:

@@ -81,17 +81,21 @@ class Shop:
 
     def dag(self, **arguments: Any) -> Any:
         """The job's DAG, as Airflow reads it from a file of its DAGs folder."""
+        named = "".join(f", {name}={value!r}" for name, value in arguments.items())
+        return self.dag_of(
+            f"from etl.airflow.dags import build_dags\nglobals().update(build_dags({str(self.jobs)!r}{named}))\n",
+            "customerio__people",
+        )
+
+    def dag_of(self, program: str, dag_id: str) -> Any:
+        """A DAG of a file with this program, likewise."""
         from airflow.dag_processing.dagbag import DagBag
 
-        named = "".join(f", {name}={value!r}" for name, value in arguments.items())
         file = HOME / "dags" / "etl_jobs.py"
-        file.write_text(
-            f'"""The DAGs of a test of airflow."""\nfrom etl.airflow.dags import build_dags\n'
-            f"globals().update(build_dags({str(self.jobs)!r}{named}))\n"
-        )
+        file.write_text(f'"""The DAGs of a test of airflow."""\n{program}')
         bag = DagBag(str(file))
         assert bag.import_errors == {}
-        return bag.dags["customerio__people"]
+        return bag.dags[dag_id]
 
     def run(self, dag: Any, **params: Any) -> Any:
         """Runs the DAG here, tries and all, without waiting between them; the DAG's run."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,23 @@ def test_keys_that_are_renewed_meanwhile_are_taken(shop: Shop, monkeypatch: pyte
     with once(lambda: shop.sandbox.stats()["requests"] >= 1, lambda: connect(monkeypatch, "the-new-key")):
         run = shop.run(dag)
     assert (run.state, *tries(run), shop.people) == ("success", "success", 1, 2_000)
+
+
+@WAYS
+@pytest.mark.parametrize("faults", [Faults(latency_s=0.5)])
+def test_a_task_that_takes_too_long_ends_and_can_go_on(shop: Shop, executable: list[str] | None) -> None:
+    shop.write(rows=6_000)
+    dag = shop.dag(executable=executable)
+    task = dag.task_dict["run"]
+    task.retries, task.execution_timeout = 0, timedelta(seconds=3)
+    began = time.monotonic()
+    assert shop.run(dag).state == "failed"
+    assert time.monotonic() - began < 12  # where all rows would need as much, and more
+    sent = shop.people
+    assert 0 < sent < 6_000
+    task.execution_timeout = None
+    assert (shop.run(dag).state, shop.people) == ("success", 6_000)
+    assert shop.sandbox.stats()["items"] <= 6_000 + 2 * 300  # a batch of each lane, at most
 
 
 @pytest.mark.parametrize(
@@ -195,7 +213,7 @@ def test_a_command_that_is_not_there_is_told(shop: Shop, capfd: Capture) -> None
 
 
 @WAYS
-def test_a_group_validates_and_runs_only_what_is_fit(shop: Shop, executable: list[str] | None) -> None:
+def test_a_validation_lets_only_pass_what_is_fit(shop: Shop, executable: list[str] | None) -> None:
     dag = shop.dag(executable=executable, validate=True, fail_on=["email_malformed"])
     run = shop.run(dag)
     assert (run.state, summary(run, "validate")["rows_read"], shop.people) == ("success", 400, 400)
@@ -204,6 +222,26 @@ def test_a_group_validates_and_runs_only_what_is_fit(shop: Shop, executable: lis
     run = shop.run(dag)
     assert tries(run, "validate") == ("failed", 1)
     assert (run.state, tries(run)[0]) == ("failed", "upstream_failed")
+
+
+def test_a_group_goes_into_a_dag_of_ones_own(shop: Shop) -> None:
+    program = f"""
+from airflow.sdk import DAG, task
+from etl.airflow.operators import CustomerIOTaskGroup
+with DAG("own") as dag:
+    @task
+    def dbt(): pass
+    @task
+    def tell(summary): assert summary["accepted"] == 9
+    load = CustomerIOTaskGroup(job="jobs/people.yaml", folder={str(shop.folder)!r}, limit=9, lanes=1, outlets=[])
+    dbt() >> load
+    tell(load.tasks[1].output)
+"""
+    dag = shop.dag_of(program, "own")
+    assert dag.task_dict["people.validate"].upstream_task_ids == {"dbt"}
+    assert dag.task_dict["people.run"].upstream_task_ids == {"people.validate"}
+    run = shop.run(dag)
+    assert (run.state, tries(run, "tell"), shop.people) == ("success", ("success", 1), 9)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
         shop.sandbox.set_faults(Faults(latency_s=1.0))  # some 12 s: Airflow tells a task at its next heartbeat
         second = api.trigger(DAG)
         api.until(lambda: shop.sandbox.stats()["items"] > before + 1_000)
+        assert [pid for pid in api.processes() if has_polars(pid)] == [holder(shop)]  # nothing that forks has it
         api.patch(f"dags/{DAG}/dagRuns/{second}", {"state": "failed"})
         api.until(lambda: newest(shop)[0] == "stopped")
         sent = shop.sandbox.stats()["items"]
@@ -79,16 +80,33 @@ def newest(shop: Shop) -> tuple[str, int, int]:
         return (status, *state.execute(lanes, [run_id]).fetchone())
 
 
+def has_polars(pid: int) -> bool:
+    with suppress(OSError):
+        return "polars" in Path(f"/proc/{pid}/maps").read_text()
+    return False
+
+
 class Api:
     """Airflow, as its users speak to it."""
 
-    def __init__(self, url: str, alive: Callable[[], bool]) -> None:
+    def __init__(self, url: str, sessions: list[int], alive: Callable[[], bool]) -> None:
+        self._sessions = sessions
         self._alive = alive
         self._client = httpx.Client(base_url=url, timeout=20, trust_env=False)
         self.until(self._is_up)
         token = self._client.get("/auth/token").json()["access_token"]
         self._client.headers["authorization"] = f"Bearer {token}"
         self.until(lambda: self._client.get(f"/api/v2/dags/{DAG}").status_code == 200)
+
+    def processes(self) -> list[int]:
+        """All of Airflow's: server, scheduler, its worker, the worker's task."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(ProcessLookupError):
+                if os.getsid(int(folder.name)) in self._sessions:
+                    found.append(int(folder.name))
+        assert len(found) >= 4
+        return found
 
     def close(self) -> None:
         self._client.close()
@@ -158,11 +176,11 @@ def airflow(home: Path) -> Iterator[Api]:
     command = [sys.executable, "-m", "airflow"]
     for words in (["db", "migrate"], ["dags", "reserialize"]):
         subprocess.run([*command, *words], env=inherited | settings, check=True, capture_output=True)
-    processes = []
+    started = []
     try:
         for name in ("api-server", "scheduler"):
             with (home / f"{name}.log").open("w") as log:
-                processes.append(
+                started.append(
                     subprocess.Popen(
                         [*command, name],
                         env=inherited | settings,
@@ -171,14 +189,14 @@ def airflow(home: Path) -> Iterator[Api]:
                         start_new_session=True,
                     )
                 )
-        api = Api(url, lambda: all(process.poll() is None for process in processes))
+        api = Api(url, [process.pid for process in started], lambda: all(process.poll() is None for process in started))
         yield api
         api.close()
     finally:
-        for process in processes:
+        for process in started:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        for process in processes:
+        for process in started:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             with suppress(ProcessLookupError):
