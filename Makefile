@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint schemas kill-test bench bench-extract bench-validate lock clean
+.PHONY: help demo test lint with-airflow schemas kill-test bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -26,8 +26,18 @@ lint: .venv/done ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## ruff, mypy and every test
+test: lint with-airflow ## ruff, mypy and every test
 	$(BIN)/pytest
+
+.venv-airflow/done: tests/with_airflow/constraints.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-airflow
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r tests/with_airflow/constraints.txt
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+with-airflow: ## build .venv-airflow, in which the tests with Airflow run; where that fails they are skipped
+	@$(MAKE) --no-print-directory .venv-airflow/done || echo "no .venv-airflow: the tests with Airflow are skipped"
 
 schemas: .venv/done ## write anew what editors read of jobs and mappings
 	$(BIN)/cio-etl schema job > jobs/.schema.json
@@ -57,6 +67,8 @@ TESTED := postgres mysql duckdb storage aws delta iceberg excel
 lock: ## pin every dependency anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		$(TESTED:%=--extra %) pyproject.toml -o constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra airflow pyproject.toml tests/with_airflow/requirements.in -o tests/with_airflow/constraints.txt
 
 clean: ## remove what was built
-	rm -rf .venv .venv-bench .etl .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-airflow .etl .pytest_cache .mypy_cache .ruff_cache

@@ -45,6 +45,7 @@ Beside the straight line, and the door:
     status.py       where runs stand, and what the next `run` would do
     demo.py         the files that `make demo` loads
     cli.py          commands, options, exit codes
+    airflow/        the other door: connection, tasks and DAGs for Airflow
 
 Imports run one way only, from the door through the line and the edges to the words; tests/test_floors.py reads them.
 From Python, begin with `etl.config.load_job` and `etl.run.run_job`. Importing `etl` itself loads nothing.

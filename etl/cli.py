@@ -107,6 +107,7 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
 @SANDBOX
 @FULL_REFRESH
 @WATERMARK
+@click.option("--lanes", type=click.IntRange(1, 256), help="Batches under way at once, instead of the job's `lanes`.")
 @click.option("--accept-drift", is_flag=True, help="Take columns whose kind has changed since the last run.")
 @GRACE
 @click.option("--wait", "wait_s", type=DURATION, default="0s", help="So long for another run of JOB to end, as 30m.")
@@ -120,6 +121,7 @@ def run(
     sandbox: bool,
     full_refresh: bool,
     watermark: str | None,
+    lanes: int | None,
     accept_drift: bool,
     grace: float,
     wait_s: float,
@@ -134,7 +136,7 @@ def run(
     from etl.run import run_job
     from etl.signals import Signals
 
-    loaded = _loaded(job, steps, secrets=not sandbox)
+    loaded = _laned(_loaded(job, steps, secrets=not sandbox), lanes)
     _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
     flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
@@ -150,7 +152,7 @@ def run(
                 try:
                     report = run_job(target, options, command, signals, progress)
                 except CredentialsRefused:
-                    renewed = loaded if sandbox else _loaded(job, steps, secrets=True)
+                    renewed = loaded if sandbox else _laned(_loaded(job, steps, secrets=True), lanes)
                     if renewed.destination == loaded.destination:
                         raise
                     log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
@@ -588,6 +590,10 @@ def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
             f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}"
         )
     return replace(job, steps=chosen(job, steps))
+
+
+def _laned(job: Job, lanes: int | None) -> Job:
+    return job if lanes is None else replace(job, destination=replace(job.destination, lanes=lanes))
 
 
 def _say_stand_ins(job: Job) -> None:

@@ -199,7 +199,7 @@ class Job:
     steps: tuple[Step, ...]
     state: Path
     max_rejects: MaxRejects = MaxRejects(share=0.01)
-    schedule: str | None = None
+    schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
     keep_snapshots: bool = False  # staged rows stay when the run has finished
     rejects: Literal["keys", "rows"] = (
         "keys"  # what is kept of a rejected row: where it is and why, or its columns, too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
@@ -20,13 +21,20 @@ class Signals:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        here = threading.current_thread() is threading.main_thread()  # elsewhere none can be heard, only `ask`
+        for number in (signal.SIGINT, signal.SIGTERM) if here else ():
             self._before[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]
+
+    def ask(self, name: str) -> None:
+        """As if this signal had come first, where something else hears it and tells; it never stops what drains."""
+        self.received = self.received or name
+        if self._drain is not None:
+            self._drain()
 
     @contextlib.contextmanager
     def draining(self, drain: Callable[[], None]) -> Iterator[None]:

@@ -16,6 +16,8 @@ from sqlalchemy import URL
 
 from etl.sandbox import Sandbox
 
+collect_ignore = ["with_airflow"]  # it has an environment of its own: test_airflow.py
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

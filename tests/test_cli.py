@@ -607,6 +607,13 @@ def test_a_full_refresh_and_a_watermark_exclude_each_other(command: str, job: st
     assert "give one of the two" in capsys.readouterr().err
 
 
+def test_a_run_may_have_another_number_of_lanes_than_the_job(job: str) -> None:
+    assert main(["run", job, "--lanes", "3"]) == 3
+    with sqlite3.connect(".etl/state.db") as written:
+        assert written.execute("select lanes from run").fetchall() == [(3,)]
+        assert written.execute("select count(*) from lane").fetchall() == [(3,)]
+
+
 # ---------------------------------------------------------------- keys of functions
 
 

@@ -100,6 +100,18 @@ schedule: "0 3 * * *"
     assert [step.mapping.file for step in job.steps] == ["m.yaml", "m.yaml", "n.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("written", "schedule"),
+    [
+        ("'*/15 3-5 * * mon'", "*/15 3-5 * * mon"),
+        ("'@daily'", "@daily"),
+        ("{assets: ['s3://lake/orders', x]}", ("s3://lake/orders", "x")),
+    ],
+)
+def test_a_schedule_is_a_cron_line_or_assets(read: Read, written: str, schedule: object) -> None:
+    assert read(WORKING + f"schedule: {written}\n").schedule == schedule
+
+
 def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
     job = read(WORKING)
     assert (job.name, job.state, job.schedule, job.max_rejects) == ("j", Path(".etl"), None, MaxRejects(share=0.01))
@@ -327,6 +339,9 @@ def test_a_wrong_source_is_told(read: Read, source: str, problem: str) -> None:
     assert said(read, WORKING.replace("csv: a.csv", source)) == [f"j.yaml:4: steps[0].{problem}"]
 
 
+SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}'
+
+
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
@@ -358,7 +373,10 @@ def test_a_wrong_source_is_told(read: Read, source: str, problem: str) -> None:
             ["j.yaml:6: state: a database is not offered for the state yet; give a folder, as .etl"],
         ),
         (WORKING + "state: ''\n", ["j.yaml:6: state: must name a folder"]),
-        (WORKING + "schedule: 3\n", ["j.yaml:6: schedule: must be text; put it in quotes"]),
+        *(
+            (WORKING + f"schedule: {raw}\n", [f"j.yaml:6: schedule: {SCHEDULE}"])
+            for raw in ("3", "nightly", "'0 3 * *'", "{assets: []}", "{assets: [3]}", "{assets: [a], cron: b}", "[a]")
+        ),
         (
             WORKING + "state: ${ETL_STATE\n",
             ["j.yaml:6: state: `${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"],

@@ -79,6 +79,16 @@ def _duration(raw: object) -> timedelta:
         raise wrong(str(error)) from None
 
 
+def _schedule(raw: object) -> str | tuple[str, ...]:
+    if isinstance(raw, str) and (len(raw.split()) == 5 or re.fullmatch("@[a-z]+", raw)):
+        return raw
+    if isinstance(raw, dict) and raw.keys() == {"assets"}:
+        uris = raw["assets"]
+        if isinstance(uris, list) and uris and all(isinstance(uri, str) and uri.strip() for uri in uris):
+            return tuple(uris)
+    raise wrong('must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}')
+
+
 Whole = Annotated[int, BeforeValidator(from_reference)]
 
 
@@ -141,7 +151,7 @@ class JobYaml(Section):
     steps: Annotated[list[StepYaml], Field(min_length=1)]
     max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects)] = MaxRejects(share=0.01)
     state: Annotated[str, AfterValidator(_folder)] = ".etl"
-    schedule: Annotated[str, Field(min_length=1)] = OMITTED
+    schedule: Annotated[str | tuple[str, ...] | None, PlainValidator(_schedule)] = None
     keep_snapshots: Flag = False
     rejects: Literal["keys", "rows"] = "keys"
     ping: Annotated[SecretStr, AfterValidator(_ping)] = OMITTED

@@ -57,6 +57,17 @@ _WHOLE: JsonSchemaValue = {"type": "integer", "minimum": 0}
 _BEYOND_TYPES: dict[type[Section], dict[str, JsonSchemaValue]] = {
     JobYaml: {
         "name": _NAME,
+        "schedule": {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(@[a-z]+|\s*\S+(\s+\S+){4}\s*)$"},
+                {
+                    "type": "object",
+                    "properties": {"assets": {"type": "array", "items": _TEXT, "minItems": 1}},
+                    "required": ["assets"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
         "max_rejects": {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,9})? ?%$"}]},
     },
     DestinationYaml: {

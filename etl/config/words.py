@@ -12,7 +12,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "with exit code 4"
         ),
         "state": "a folder on a local disk, which several jobs may share",
-        "schedule": "text for a scheduler; nothing reads it yet",
+        "schedule": (
+            'when Airflow runs it: a cron line, as `"0 3 * * *"`, `@daily` and the like, or `{assets: [a URI, …]}`, '
+            "after each update of these assets. Nothing else reads it. See Airflow"
+        ),
         "keep_snapshots": (
             "`true`: rows that were staged stay in the state folder when the run has finished, so that `rejects` can "
             "show them"

@@ -1,0 +1,7 @@
+"""One DAG for each job file in `jobs` that has a schedule: for Airflow, in its DAGs folder or read from there."""
+
+from pathlib import Path
+
+from etl.airflow.dags import build_dags
+
+globals().update(build_dags(Path(__file__).parents[1] / "jobs"))

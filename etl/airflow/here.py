@@ -1,0 +1,142 @@
+"""How is a task's work done in the task's own process? As the command does it; here polars comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from airflow.sdk.exceptions import AirflowException
+from rich.console import Console
+
+from etl import state
+from etl.airflow.asked import Asked, Environment, Summary, failure, summary_of
+from etl.airflow.lineage import Flow, flows_of
+from etl.config import load_job
+from etl.errors import ConfigError, CredentialsRefused, EtlError, Problem, TooManyRejects
+from etl.gate import gate, gated
+from etl.model import Job, Report
+from etl.record import run_folder, validation_folder, written
+from etl.rehearse import validate
+from etl.report import Progress
+from etl.report.files import as_json
+from etl.resume import FULL_REFRESH, Options
+from etl.run import chosen, run_job
+from etl.signals import Signals
+from etl.since import left_by
+
+log = structlog.get_logger()
+
+
+class Here:
+    """Work in this process."""
+
+    def __init__(self) -> None:
+        self._signals = Signals()
+
+    def run(self, asked: Asked, environment: Environment) -> Summary:
+        """See Work."""
+        return _told(asked, lambda: self._run(asked, environment))
+
+    def validate(self, asked: Asked, environment: Environment) -> Summary:
+        """See Work."""
+        return _told(asked, lambda: self._validate(asked, environment))
+
+    def stop(self) -> None:
+        """See Work."""
+        self._signals.ask("SIGTERM")
+
+    def _run(self, asked: Asked, environment: Environment) -> Summary:
+        job = self._loaded(asked, environment, secrets=True)
+        restart = asked.restart and _is_old(job, asked.began)
+        options = Options(asked.limit, restart, asked.grace_s, _since(asked), asked.accept_drift)
+        command, progress = f"cio-etl run {asked.job}", Progress(Console(stderr=True), live=False)
+        with self._signals as signals:
+            try:
+                report = run_job(job, options, command, signals, progress)
+            except CredentialsRefused:
+                renewed = self._loaded(asked, environment, secrets=True)
+                if renewed.destination == job.destination:
+                    raise
+                log.warning("credentials_renewed")  # in the connection, meanwhile: one more try, from where it stopped
+                report = run_job(renewed, replace(options, restart=False), command, signals, progress)
+        return _summary(report, run_folder(job, report.run_id))
+
+    def _validate(self, asked: Asked, environment: Environment) -> Summary:
+        job = self._loaded(asked, environment, secrets=False)
+        try:
+            failing = [gate(text) for text in asked.fail_on]
+        except ValueError as error:
+            raise failure(2, f"fail_on: {error}") from None
+        report = gated(validate(job, job.steps, asked.limit, left_by(job), _since(asked)), failing)
+        written(report, validation_folder(job), {"run": f"cio-etl run {asked.job}"})
+        summary = _summary(report, validation_folder(job))
+        if report.exit_code == TooManyRejects.exit_code:
+            raise failure(TooManyRejects.exit_code, f"the rows are not fit to be sent: {summary['report']}")
+        return summary
+
+    def _loaded(self, asked: Asked, environment: Environment, *, secrets: bool) -> Job:
+        job = load_job(Path(asked.job), os.environ | environment(), secrets=secrets)
+        known = {name for step in job.steps for name in (step.name, step.name.split("/")[0])}
+        if unknown := [name for name in asked.steps if name not in known]:
+            has = ", ".join(step.name for step in job.steps)
+            raise ConfigError([Problem(asked.job, None, "", f"no step {unknown[0]!r}; it has {has}")])
+        job = replace(job, steps=chosen(job, asked.steps))
+        if asked.lanes is not None:
+            job = replace(job, destination=replace(job.destination, lanes=asked.lanes))
+        return job
+
+
+def flows(asked: Asked, environment: Environment) -> list[Flow]:
+    """Whence and whither the job's rows go; nothing when that cannot be told: it is no reason to fail."""
+    try:
+        with contextlib.chdir(asked.folder or "."):
+            job = load_job(Path(asked.job), os.environ | environment(), secrets=False)
+            return flows_of(replace(job, steps=chosen(job, asked.steps)))
+    except (EtlError, OSError, ValueError):
+        return []
+
+
+def _told(asked: Asked, work: Callable[[], Summary]) -> Summary:
+    """Works in the job's folder; what fails becomes Airflow's kind of failure, in words without values."""
+    umask = os.umask(0o077)  # what is written here tells of people: state, reports, rejects
+    try:
+        with contextlib.chdir(asked.folder or "."):
+            return work()
+    except EtlError as error:
+        remedy = f"; {error.remedy}" if error.remedy else ""
+        raise failure(error.exit_code, f"{error}{remedy}") from None
+    except AirflowException:
+        raise
+    except Exception as error:
+        # frames only: the error's own words may hold values
+        frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        raise failure(1, f"unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact") from None
+    finally:
+        os.umask(umask)
+
+
+def _is_old(job: Job, began: str) -> bool:
+    """Whether the job's unfinished run is of another day, and no earlier try of this one."""
+    if not (job.state / "state.db").exists():
+        return False
+    store = state.open_store(job.state)
+    try:
+        unfinished = store.unfinished(job.name)
+        return unfinished is not None and unfinished.started_at < began
+    finally:
+        store.close()
+
+
+def _since(asked: Asked) -> str | None:
+    return FULL_REFRESH if asked.full_refresh else asked.watermark
+
+
+def _summary(report: Report, folder: Path) -> Summary:
+    content: dict[str, Any] = as_json(report)
+    return summary_of(content) | {"report": str(folder.absolute() / "report.html")}

@@ -1,0 +1,154 @@
+"""What every test with Airflow has: an Airflow of its own in a folder, and a shop whose job goes to a local sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+HOME = Path(tempfile.mkdtemp(prefix="cio-etl-airflow-"))
+SETTINGS = {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+}
+for name in [name for name in os.environ if name.startswith(("AIRFLOW", "CUSTOMERIO_", "ETL_"))]:
+    del os.environ[name]
+sys.dont_write_bytecode = True  # of two DAG files within a second, of one size, it would hold the first
+os.environ |= SETTINGS  # Airflow reads them once, when it is first imported
+(HOME / "dags").mkdir()
+
+import pytest  # noqa: E402
+
+from etl.sandbox import Credentials, Faults, Sandbox  # noqa: E402
+
+SITE_ID, API_KEY = "site-of-the-tests", "key-of-the-tests"
+CONNECTION = "AIRFLOW_CONN_CUSTOMERIO_DEFAULT"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A folder with a job of some rows, and where they go."""
+
+    folder: Path
+    sandbox: Sandbox
+
+    @property
+    def jobs(self) -> Path:
+        return self.folder / "jobs"
+
+    @property
+    def job(self) -> Path:
+        return self.jobs / "people.yaml"
+
+    def write(self, rows: int = 400, **settings: Any) -> None:
+        """Writes rows, mapping and job; `settings` are keys of the job."""
+        lines = (f"{number},p{number}@shop.example,pro" for number in range(rows))
+        (self.folder / "people.csv").write_text("\n".join(["id,e_mail,plan", *lines, ""]))
+        mapping = {
+            "operation": "identify",
+            "identifiers": {"id": "id"},
+            "attributes": {"email": "e_mail", "plan": "plan"},
+        }
+        (self.folder / "people.yaml").write_text(json.dumps(mapping))
+        self.write_job(**settings)
+
+    def write_job(self, **settings: Any) -> None:
+        """Writes the job alone."""
+        job = {
+            "destination": {
+                "base_url": self.sandbox.url,
+                "site_id": "${CUSTOMERIO_SITE_ID}",
+                "api_key": "${CUSTOMERIO_API_KEY}",
+                "lanes": 2,
+                "max_batch_bytes": 32_100,
+                "requests_per_second": "unlimited",
+                **settings.pop("destination", {}),
+            },
+            "steps": [{"name": "people", "source": {"csv": "people.csv"}, "mapping": "people.yaml"}],
+            "schedule": "0 3 * * *",
+            **settings,
+        }
+        self.job.write_text(json.dumps(job))
+
+    def dag(self, **arguments: Any) -> Any:
+        """The job's DAG, as Airflow reads it from a file of its DAGs folder."""
+        named = "".join(f", {name}={value!r}" for name, value in arguments.items())
+        return self.dag_of(
+            f"from etl.airflow.dags import build_dags\nglobals().update(build_dags({str(self.jobs)!r}{named}))\n",
+            "customerio__people",
+        )
+
+    def dag_of(self, program: str, dag_id: str) -> Any:
+        """A DAG of a file with this program, likewise."""
+        from airflow.dag_processing.dagbag import DagBag
+
+        file = HOME / "dags" / "etl_jobs.py"
+        file.write_text(f'"""The DAGs of a test of airflow."""\n{program}')
+        bag = DagBag(str(file))
+        assert bag.import_errors == {}
+        return bag.dags[dag_id]
+
+    def run(self, dag: Any, **params: Any) -> Any:
+        """Runs the DAG here, tries and all, without waiting between them; the DAG's run."""
+        for task in dag.tasks:
+            task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+        return dag.test(run_conf=params)
+
+    @property
+    def people(self) -> int:
+        return int(self.sandbox.stats()["people"])
+
+
+def tries(run: Any, task_id: str = "run") -> tuple[str, int]:
+    """The state of a task, and the number of its tries."""
+    (found,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
+    return str(found.state), found.try_number
+
+
+def summary(run: Any, task_id: str = "run") -> Any:
+    """What a task has left for others."""
+    (found,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
+    return found.xcom_pull(task_ids=task_id)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database() -> None:
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def faults() -> Faults | None:
+    """What the sandbox does wrong: parametrize it."""
+    return None
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: Faults | None) -> Iterator[Shop]:
+    connect(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(faults, credentials=Credentials(SITE_ID, API_KEY)) as sandbox:
+        folder = tmp_path / "shop"
+        (folder / "jobs").mkdir(parents=True)
+        made = Shop(folder, sandbox)
+        made.write()
+        yield made
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, api_key: str = API_KEY, **more: Any) -> None:
+    """Makes the connection that tasks take."""
+    monkeypatch.setenv(CONNECTION, json.dumps(connection(api_key, **more)))
+
+
+def connection(api_key: str = API_KEY, **more: Any) -> Mapping[str, Any]:
+    return {"conn_type": "customerio", "login": SITE_ID, "password": api_key, **more}

@@ -1,0 +1,62 @@
+"""Is what the README says of Airflow true? Its tables equal the code, its lines make DAGs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Shop
+
+from etl.airflow import get_provider_info
+from etl.airflow.asked import DONE, HOPELESS, PARAMS
+from etl.airflow.dags import build_dags
+from etl.errors import EXIT_CODES
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## Airflow\n")[1].split("\n## ")[0]
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the table with this first column, without its heading."""
+    lines = SECTION.split(f"\n| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_params_are_those_of_the_code() -> None:
+    assert table("param") == [[f"`{name}`", words] for name, (_, words, _) in PARAMS.items()]
+
+
+def test_the_arguments_are_those_of_the_code() -> None:
+    named = [name.strip("`") for row in table("argument of `build_dags`") for name in row[0].split(", ")]
+    arguments = inspect.signature(build_dags).parameters
+    assert named == [*([*arguments][1:-1]), "others"]
+    for name, _, default in (row for row in table("argument of `build_dags`") if len(row) == 3):
+        if isinstance(value := arguments[name.strip("`").split("`")[0]].default, str | bool):
+            assert default == f"`{value}`"
+
+
+def test_every_exit_code_is_in_the_table_once() -> None:
+    rows = {row[0]: row[1] for row in table("exit code")}
+    codes = {int(code): words for cell, words in rows.items() for code in cell.split(", ")}
+    assert codes.keys() == EXIT_CODES.keys() - {130}  # of Ctrl-C, which nobody presses there
+    assert {code for code, words in codes.items() if words.startswith("succeeds")} == DONE
+    assert {code for code, words in codes.items() if words.startswith("fails, and is not tried")} == HOPELESS
+
+
+def test_the_fields_are_those_of_the_connection_type() -> None:
+    (kind,) = get_provider_info()["connection-types"]
+    labels = [*kind["ui-field-behaviour"]["relabeling"].values()]
+    labels += [field["label"] for field in kind["conn-fields"].values()]
+    assert sorted(labels) == sorted(row[0] for row in table("field")[:-1])
+
+
+def test_the_lines_of_the_readme_make_dags(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.folder)
+    (lines,) = re.findall(r"(?ms)^```python\n(.*?)^```$", SECTION)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    assert [name for name in names if name.startswith("customerio__")] == ["customerio__people"]
+    assert "dag" in lines.lower() and "airflow" in lines.lower()  # by these words Airflow knows a file of DAGs

@@ -1,0 +1,264 @@
+"""What becomes of a job in a task? Real task runs, `dag.test()`, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import API_KEY, SITE_ID, Shop, connect, summary, tries
+
+from etl.sandbox import Credentials, Faults, Sandbox
+
+Capture = pytest.CaptureFixture[str]
+COMMAND = [sys.executable, "-m", "etl.cli"]
+WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
+
+
+@WAYS
+def test_a_run_sends_every_row_and_leaves_a_summary(shop: Shop, executable: list[str] | None, capfd: Capture) -> None:
+    run = shop.run(shop.dag(executable=executable))
+    assert (run.state, *tries(run), shop.people) == ("success", "success", 1, 400)
+    left = summary(run)
+    assert (left["job"], left["status"], left["exit_code"], left["accepted"]) == ("people", "finished", 0, 400)
+    assert left["steps"]["people"]["rows_read"] == 400
+    assert left["run_id"].startswith("people-") and (shop.folder / ".etl" / "runs" / left["run_id"]).is_dir()
+    assert API_KEY not in "".join(capfd.readouterr())
+
+
+def test_consumers_of_the_asset_are_told_how_many_rows_there_were(shop: Shop) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    run = shop.run(shop.dag())
+    with create_session() as session:
+        event = session.query(AssetEvent).filter_by(source_run_id=run.run_id).one()
+        assert (event.uri, event.extra["accepted"], event.extra["status"]) == ("customerio://people/", 400, "finished")
+
+
+@WAYS
+@pytest.mark.parametrize("faults", [Faults(latency_s=0.2)])
+def test_a_task_that_is_killed_drains_and_its_next_try_goes_on(
+    shop: Shop, executable: list[str] | None, capfd: Capture
+) -> None:
+    shop.write(rows=3_000, destination={"lanes": 2, "max_batch_bytes": 32_100})
+    dag = shop.dag(executable=executable)
+    with once(lambda: shop.people > 400, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        run = shop.run(dag)
+    assert (run.state, *tries(run)) == ("success", "success", 2)
+    left = summary(run)
+    assert (left["accepted"], left["possibly_sent_twice"], shop.people) == (3_000, 0, 3_000)  # of both tries
+    assert shop.sandbox.stats()["items"] == 3_000  # each once
+    assert "stopped by SIGTERM" in "".join(capfd.readouterr())
+
+
+def test_an_outage_is_waited_for(shop: Shop) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shop.write(destination={"base_url": f"http://127.0.0.1:{port}"})
+    dag = shop.dag()
+    started: list[Sandbox] = []
+
+    def mend(_context: Any) -> None:
+        started.append(Sandbox(port=port, credentials=Credentials(SITE_ID, API_KEY)))
+        started[0].__enter__()
+
+    dag.task_dict["run"].on_retry_callback = [mend]
+    run = shop.run(dag)
+    (sandbox,) = started
+    sandbox.__exit__(None, None, None)
+    assert (run.state, *tries(run), sandbox.stats()["people"]) == ("success", "success", 2, 400)
+
+
+@WAYS
+def test_keys_that_are_refused_are_not_tried_again(
+    shop: Shop, executable: list[str] | None, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    connect(monkeypatch, "another-key")
+    run = shop.run(shop.dag(executable=executable))
+    assert (run.state, *tries(run), shop.people) == ("failed", "failed", 1, 0)
+    said = "".join(capfd.readouterr())
+    assert "refused the credentials (HTTP 401)" in said and "(exit code 77)" in said
+    assert "another-key" not in said
+
+
+@pytest.mark.parametrize("faults", [Faults(key_revoked_after=3, new_api_key="the-new-key")])
+def test_keys_that_are_renewed_meanwhile_are_taken(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.write(rows=2_000)
+    dag = shop.dag()
+    with once(lambda: shop.sandbox.stats()["requests"] >= 1, lambda: connect(monkeypatch, "the-new-key")):
+        run = shop.run(dag)
+    assert (run.state, *tries(run), shop.people) == ("success", "success", 1, 2_000)
+
+
+@WAYS
+@pytest.mark.parametrize("faults", [Faults(latency_s=0.5)])
+def test_a_task_that_takes_too_long_ends_and_can_go_on(shop: Shop, executable: list[str] | None) -> None:
+    shop.write(rows=6_000)
+    dag = shop.dag(executable=executable)
+    task = dag.task_dict["run"]
+    task.retries, task.execution_timeout = 0, timedelta(seconds=3)
+    began = time.monotonic()
+    assert shop.run(dag).state == "failed"
+    assert time.monotonic() - began < 12  # where all rows would need as much, and more
+    sent = shop.people
+    assert 0 < sent < 6_000
+    task.execution_timeout = None
+    assert (shop.run(dag).state, shop.people) == ("success", 6_000)
+    assert shop.sandbox.stats()["items"] <= 6_000 + 2 * 300  # a batch of each lane, at most
+
+
+@pytest.mark.parametrize(
+    ("job", "said", "code"),
+    [
+        ({"unknown": 1}, "unknown: unknown key", 78),
+        ({"destination": {"region": "fr"}}, "destination.region: must be 'us', 'eu' or 'auto'", 78),
+    ],
+)
+@WAYS
+def test_a_job_file_that_is_wrong_is_not_tried_again(
+    shop: Shop, executable: list[str] | None, job: dict[str, Any], said: str, code: int, capfd: Capture
+) -> None:
+    shop.write(**job)
+    run = shop.run(shop.dag(executable=executable))
+    assert (run.state, *tries(run)) == ("failed", "failed", 1)
+    told = "".join(capfd.readouterr())
+    assert said in told and f"(exit code {code})" in told
+
+
+@WAYS
+def test_rejected_rows_are_a_warning_unless_they_are_to_fail(
+    shop: Shop, executable: list[str] | None, capfd: Capture
+) -> None:
+    with (shop.folder / "people.csv").open("a") as file:
+        file.write("400,nobody@@shop.example,pro\n")
+    dag = shop.dag(executable=executable)
+    run = shop.run(dag)
+    assert (run.state, summary(run)["rejected"], summary(run)["exit_code"]) == ("success", 1, 3)
+    assert "1 rows were rejected" in "".join(capfd.readouterr())
+    run = shop.run(dag, fail_on_rejects=True)
+    assert (run.state, *tries(run)) == ("failed", "failed", 1)
+
+
+@WAYS
+def test_too_many_rejects_are_not_tried_again(shop: Shop, executable: list[str] | None, capfd: Capture) -> None:
+    (shop.folder / "people.csv").write_text("id,e_mail,plan\n1,a@@b,pro\n2,b@b.co,pro\n")
+    shop.write_job(max_rejects=0)
+    run = shop.run(shop.dag(executable=executable))
+    assert (run.state, *tries(run)) == ("failed", "failed", 1)
+    assert "more than max_rejects allows" in "".join(capfd.readouterr())
+
+
+@WAYS
+def test_params_choose_rows_and_lanes(shop: Shop, executable: list[str] | None) -> None:
+    dag = shop.dag(executable=executable)
+    run = shop.run(dag, limit=7, lanes=1)
+    assert (run.state, summary(run)["accepted"], shop.people) == ("success", 7, 7)
+    assert shop.sandbox.stats()["requests"] == 1
+    run = shop.run(dag, full_refresh=True, watermark="2024-01-01")
+    assert (run.state, *tries(run)) == ("failed", "failed", 1)
+
+
+@WAYS
+@pytest.mark.parametrize("faults", [Faults(latency_s=0.2)])
+def test_restart_gives_up_what_was_there_before_and_not_its_own_first_try(
+    shop: Shop, executable: list[str] | None
+) -> None:
+    shop.write(rows=3_000)
+    dag = shop.dag(executable=executable)
+    dag.task_dict["run"].retries = 0
+    with once(lambda: shop.people > 400, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        assert shop.run(dag).state == "failed"
+    time.sleep(1.1)  # a run's begin is known to the second
+    dag = shop.dag(executable=executable)
+    before = shop.sandbox.stats()["items"]
+    with once(lambda: shop.sandbox.stats()["items"] > before + 400, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        run = shop.run(dag, restart=True)
+    assert (run.state, *tries(run), summary(run)["accepted"]) == ("success", "success", 2, 3_000)
+    assert shop.sandbox.stats()["items"] == before + 3_000
+
+
+def test_the_command_is_told_the_keys_by_its_environment_alone(shop: Shop, tmp_path: Path) -> None:
+    spy = tmp_path / "cio-etl"
+    spy.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps([sys.argv, dict(os.environ)]))\n"
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'etl.cli', *sys.argv[1:]])\n"
+    )
+    spy.chmod(0o700)
+    assert shop.run(shop.dag(executable=str(spy))).state == "success"
+    words, environment = json.loads((tmp_path / "seen.json").read_text())
+    assert words[1:] == ["run", str(shop.job), "--json", "--grace=4.0"]
+    assert environment["CUSTOMERIO_API_KEY"] == API_KEY
+    assert [name for name in environment if name.lstrip("_").startswith("AIRFLOW")] == []
+    written = [path for path in shop.folder.rglob("*") if path.is_file() and API_KEY.encode() in path.read_bytes()]
+    assert written == []
+
+
+def test_a_command_that_is_not_there_is_told(shop: Shop, capfd: Capture) -> None:
+    run = shop.run(shop.dag(executable="/nowhere/cio-etl"))
+    assert (run.state, *tries(run)) == ("failed", "failed", 1)
+    assert "/nowhere/cio-etl cannot be started: No such file or directory" in "".join(capfd.readouterr())
+
+
+@WAYS
+def test_a_validation_lets_only_pass_what_is_fit(shop: Shop, executable: list[str] | None) -> None:
+    dag = shop.dag(executable=executable, validate=True, fail_on=["email_malformed"])
+    run = shop.run(dag)
+    assert (run.state, summary(run, "validate")["rows_read"], shop.people) == ("success", 400, 400)
+    with (shop.folder / "people.csv").open("a") as file:
+        file.write("401,nobody@@shop.example,pro\n")
+    run = shop.run(dag)
+    assert tries(run, "validate") == ("failed", 1)
+    assert (run.state, tries(run)[0]) == ("failed", "upstream_failed")
+
+
+def test_a_group_goes_into_a_dag_of_ones_own(shop: Shop) -> None:
+    program = f"""
+from airflow.sdk import DAG, task
+from etl.airflow.operators import CustomerIOTaskGroup
+with DAG("own") as dag:
+    @task
+    def dbt(): pass
+    @task
+    def tell(summary): assert summary["accepted"] == 9
+    load = CustomerIOTaskGroup(job="jobs/people.yaml", folder={str(shop.folder)!r}, limit=9, lanes=1, outlets=[])
+    dbt() >> load
+    tell(load.tasks[1].output)
+"""
+    dag = shop.dag_of(program, "own")
+    assert dag.task_dict["people.validate"].upstream_task_ids == {"dbt"}
+    assert dag.task_dict["people.run"].upstream_task_ids == {"people.validate"}
+    run = shop.run(dag)
+    assert (run.state, tries(run, "tell"), shop.people) == ("success", ("success", 1), 9)
+
+
+@contextmanager
+def once(true: Callable[[], bool], then: Callable[[], Any]) -> Iterator[None]:
+    """While the block runs: does `then`, once, as soon as `true()` is."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.005):
+            if true():
+                then()
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
