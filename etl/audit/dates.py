@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from etl.audit.found import FIRST, Audit, Found, firsts, sent
+from etl.audit.found import FIRST, Audit, Found, Tally, firsts, sent
 from etl.model import POSITION, Column, Columns, Constant, Mapping, Value
 from etl.transform import Mapped
 from etl.transform.operations import OPERATIONS
@@ -45,21 +44,6 @@ def dates(mapping: Mapping, now_s: float) -> Iterator[Audit]:
         yield CreatedAt(mapping, int(now_s))
 
 
-@dataclass(slots=True)
-class Some:
-    """Rows: how many, and the first few."""
-
-    rows: int = 0
-    first: tuple[int, ...] = ()
-
-    def add(self, positions: pl.Series, holds: pl.Series) -> None:
-        """Counts the rows for which it holds."""
-        count = int(holds.sum() or 0)
-        self.rows += count
-        if count and len(self.first) < FIRST:
-            self.first = firsts(self.first, positions.filter(holds))
-
-
 class EventTimes:
     """Counts events that can start campaigns, and those of the future."""
 
@@ -68,7 +52,7 @@ class EventTimes:
         self._undated = mapping.timestamp is None
         self._now_s = now_s
         self._events = 0
-        self._young, self._future = Some(), Some()
+        self._young, self._future = Tally(), Tally()
 
     def see(self, mapped: Mapped) -> None:
         """Looks at the events that would be sent."""
@@ -102,7 +86,7 @@ class ChangeTimes:
         ]
         self._constant = isinstance(mapping.timestamp, Constant)
         self._now_s = now_s
-        self._old, self._future = Some(), Some()
+        self._old, self._future = Tally(), Tally()
         self._people = People(most)
 
     def see(self, mapped: Mapped) -> None:
@@ -149,11 +133,11 @@ class People:
             self.every *= 2
             self._held = [pl.concat(self._held).filter(pl.col("who") % self.every == 0)]
 
-    def overtaken(self) -> Some:
+    def overtaken(self) -> Tally:
         """The rows that are older than one of the same person before them."""
         rows = pl.concat(self._held).drop_nulls() if self._held else pl.DataFrame()
         if rows.is_empty():
-            return Some()
+            return Tally()
         who, times, positions = (rows[name].to_numpy() for name in ("who", "time", "position"))
         by_person = np.argsort(who, kind="stable")
         who, times = who[by_person], times[by_person]
@@ -162,7 +146,7 @@ class People:
         key = (person << _TIME_BITS) + (times + _TIME_OFFSET)
         late = key[1:] < np.maximum.accumulate(key)[:-1]
         found = np.sort(positions[by_person][1:][late])
-        return Some(len(found) * self.every, tuple(int(position) for position in found[:FIRST]))
+        return Tally(len(found) * self.every, tuple(int(position) for position in found[:FIRST]))
 
 
 class CreatedAt:
@@ -181,7 +165,7 @@ class CreatedAt:
         self._oldest_s: int | None = None
         self._newest_s: int | None = None
         self._first: tuple[int, ...] = ()
-        self._future = Some()
+        self._future = Tally()
 
     def see(self, mapped: Mapped) -> None:
         """Looks at the people that would be sent."""

@@ -58,3 +58,18 @@ def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
 def firsts(before: Sequence[int], positions: pl.Series) -> tuple[int, ...]:
     """The first few positions that have come up, these after those."""
     return (*before, *positions.head(FIRST - len(before)).to_list())
+
+
+@dataclass(slots=True)
+class Tally:
+    """Rows: how many, and the first few."""
+
+    rows: int = 0
+    first: tuple[int, ...] = ()
+
+    def add(self, positions: pl.Series, holds: pl.Series) -> None:
+        """Counts the rows for which it holds."""
+        count = int(holds.sum() or 0)
+        self.rows += count
+        if count and len(self.first) < FIRST:
+            self.first = firsts(self.first, positions.filter(holds))

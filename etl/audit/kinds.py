@@ -6,11 +6,10 @@ To Customer.io 7 and "7" are different values: a segment of one does not find th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
-from etl.audit.found import FIRST, Beside, Found, firsts, sent
+from etl.audit.found import Beside, Found, Tally, sent
 from etl.model import POSITION, Constant, Mapping
 from etl.transform import Compiled, Mapped, columns_of, encode
 
@@ -25,20 +24,6 @@ _JSON = {  # by how its text begins
 }
 
 
-@dataclass(slots=True)
-class Seen:
-    """Values of one kind: how many, and the first few."""
-
-    rows: int = 0
-    first: tuple[int, ...] = ()
-
-    def add(self, positions: pl.Series, holds: pl.Series) -> None:
-        count = int(holds.sum() or 0)
-        self.rows += count
-        if count and len(self.first) < FIRST:
-            self.first = firsts(self.first, positions.filter(holds))
-
-
 class Kinds:
     """Counts the kinds of value in attributes that are JSON text, and numbers among those that are text."""
 
@@ -48,8 +33,8 @@ class Kinds:
             f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
         ]
         verbatim = set(encode.verbatim(compiled.tree))
-        self._json = {target: {kind: Seen() for kind in _JSON} for target in columns if target in verbatim}
-        self._text = {target: (Seen(), Seen()) for target in columns if target not in self._json}  # numbers, others
+        self._json = {target: {kind: Tally() for kind in _JSON} for target in columns if target in verbatim}
+        self._text = {target: (Tally(), Tally()) for target in columns if target not in self._json}  # numbers, others
 
     def see(self, mapped: Mapped) -> None:
         texts = [target for target in self._text if mapped.values[target].dtype == pl.String]
@@ -98,7 +83,7 @@ class Subscriptions:
     TARGET = "attributes.unsubscribed"
 
     def __init__(self) -> None:
-        self._unclear = Seen()
+        self._unclear = Tally()
 
     def see(self, mapped: Mapped) -> None:
         rows = sent(mapped, [self.TARGET])
