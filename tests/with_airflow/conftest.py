@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = Path(tempfile.mkdtemp(prefix="cio-etl-airflow-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 SETTINGS = {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
