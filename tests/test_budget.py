@@ -22,7 +22,7 @@ from etl.load import slots_of
 from etl.load.budget import FAR_S, SharedCeiling
 from etl.model import Destination
 
-# Takes slots as a run does, and writes down their times: `share` of a lane's time is spent waiting for answers.
+# Takes slots as a run does, up to a tenth of a second ahead, and writes down their times. It pauses after each one.
 TAKER = """
 import sys, time
 from pathlib import Path
@@ -32,7 +32,7 @@ slots, out = SharedCeiling(Path(path), per_second), open(sys.argv[5], "a", buffe
 while (now := time.monotonic()) < until:
     slot = slots.reserve(now)
     out.write(f"{slot!r}\\n")
-    time.sleep(max(slot - time.monotonic(), 0.0) + pause)
+    time.sleep(max(slot - time.monotonic() - 0.1, 0.0) + pause)
 """
 
 
@@ -51,8 +51,9 @@ def taken() -> list[float]:
     return sorted(float(line) for path in Path().glob("*.times") for line in path.read_text().splitlines())
 
 
-def most_in_a_second(times: list[float]) -> int:
-    return max(bisect_left(times, start + 1.0) - place for place, start in enumerate(times))
+def most_in(seconds: float, times: list[float]) -> int:
+    """Slots in the fullest time of this length: at the others somebody may have started, ended, or been kept waiting."""
+    return max(bisect_left(times, start + seconds) - place for place, start in enumerate(times))
 
 
 @pytest.mark.parametrize("pauses", [[0.0] * 4, [0.0, 0.0, 0.05, 0.3]], ids=["even", "uneven"])
@@ -60,9 +61,8 @@ def test_four_processes_keep_to_one_ceiling_and_use_it(pauses: list[float]) -> N
     for process in takers(pauses, seconds=3.0):
         assert process.wait(30) == 0
     times = taken()
-    assert most_in_a_second(times) <= 100
-    busy = [slot for slot in times if times[-1] - 2.0 <= slot]  # all of them are at work
-    assert len(busy) >= 190  # of 200
+    assert most_in(1.0, times) <= 100
+    assert most_in(2.0, times) >= 190
 
 
 def test_a_process_that_is_killed_or_stopped_takes_no_slots_with_it() -> None:
@@ -77,8 +77,8 @@ def test_a_process_that_is_killed_or_stopped_takes_no_slots_with_it() -> None:
     for process in (killed, stopped):
         process.wait(30)
     times = taken()
-    busy = [slot for slot in times if times[-1] - 1.5 <= slot]
-    assert most_in_a_second(times) <= 100 and len(busy) >= 0.95 * 150
+    afterwards = [slot for slot in times if slot > times[100] + 0.5]
+    assert most_in(1.0, times) <= 100 and most_in(1.5, afterwards) >= 142
 
 
 def test_slots_of_two_processes_alternate_and_an_idle_time_is_not_made_up_for() -> None:
