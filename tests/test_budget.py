@@ -52,7 +52,7 @@ def taken() -> list[float]:
 
 
 def most_in(seconds: float, times: list[float]) -> int:
-    """Slots in the fullest time of this length: at the others somebody may have started, ended, or been kept waiting."""
+    """Slots in the fullest time of this length: at others somebody may have started, ended, or been kept waiting."""
     return max(bisect_left(times, start + seconds) - place for place, start in enumerate(times))
 
 
