@@ -140,7 +140,7 @@ def run(
     _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
     flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
-    command = _command("run", job, *flags)
+    command = _command("run", job, *flags, *["--sandbox"] * sandbox)  # a rehearsal's remedy must not send for real
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json and not quiet)
     with _kept_back() if quiet else contextlib.nullcontext():
@@ -160,6 +160,8 @@ def run(
             except EtlError as error:
                 if error.resumable:
                     error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+                if as_json:
+                    say(json.dumps(_stopped(target, error), ensure_ascii=False))
                 raise
             if report.exit_code or as_json or not quiet:
                 _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
@@ -398,7 +400,9 @@ def replay(
     next_steps = {"report": _page_of(run_folder(target, report.run_id))}
     if target.name != asked.job:
         next_steps["rehearsed"] = "the rejects are open as before; without --sandbox they are sent"
-    elif any(step.rejected for step in report.steps):
+    elif report.rejected and Path(what).is_file():  # an export would hold the source's values, and not what was mended
+        next_steps["rest"] = f"what is still wrong is open: mend it in {what}, and replay that again"
+    elif report.rejected:
         next_steps["rejects"] = _command("rejects", newest.run_id, "-o", "rejects.csv", *where)
     _show(report, as_json, next_steps)
     raise SystemExit(report.exit_code)
@@ -623,6 +627,18 @@ def _page_of(folder: Path) -> str:
     """The report to read of a run, or the one for programs if that is all there is."""
     page = folder / "report.html"
     return str(page if page.exists() else page.with_suffix(".json"))
+
+
+def _stopped(job: Job, error: EtlError) -> dict[str, Any]:
+    """What `--json` prints of a run that did not come to its end."""
+    return {
+        "job": job.name,
+        "status": "stopped" if error.resumable else "failed",
+        "exit_code": error.exit_code,
+        "reason": str(error),
+        "resumable": error.resumable,
+        "remedy": error.remedy,
+    }
 
 
 def _show(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:

@@ -101,9 +101,8 @@ def bounded(line: Line, number: int, marks: Sequence[LaneMark], snapshot: Snapsh
         if (total := sum(rejected.values())) > max_rejects.limit(rows):
             said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
             most = store.reject_counts(run_id, number)[0].reason
-            raise TooManyRejects(
-                "raise max_rejects, or mend the rows and add --restart", rejected=f"{total:,}", limit=said, most=most
-            )
+            remedy = "raise max_rejects, or mend the mapping or the rows and add --restart"
+            raise TooManyRejects(remedy, rejected=f"{total:,}", limit=said, most=most)
 
     def commit_and_check(mark: LaneMark, rejects: Sequence[Reject], accepted: Positions) -> None:
         commit(mark, rejects, accepted)

@@ -79,6 +79,22 @@ def test_a_quiet_run_that_fails_says_what_happened_and_what_continues_it(job: Pa
     assert "refused the credentials" in what and remedy == "to go on: cio-etl run job.yaml"
 
 
+@pytest.mark.parametrize("more", [[], ["--quiet"]], ids=["loud", "quiet"])
+def test_json_is_one_line_also_of_a_run_that_stopped(more: list[str], job: Path, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"401": 1.0}))
+    code, out, _ = command("run", job, "--json", *more)
+    said = json.loads(out)
+    assert out.count("\n") == 1 and (code, said["exit_code"], said["status"]) == (77, 77, "stopped")
+    assert said["resumable"] is True and said["remedy"] == "to go on: cio-etl run job.yaml"
+
+
+def test_the_remedy_of_a_rehearsal_is_a_rehearsal(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text("id,e_mail\n1,no\n2,no\n")
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"max_rejects": 1}))
+    assert main(["run", str(job), "--sandbox"]) == 4
+    assert capfd.readouterr().err.strip().endswith("then: cio-etl run job.yaml --sandbox")
+
+
 def test_a_log_file_takes_the_log_and_leaves_stderr_empty(job: Path) -> None:
     code, _, err = command("--log-file", "shop.log", "--log-format", "json", "run", job)
     assert (code, err) == (0, "")

@@ -496,6 +496,18 @@ def test_a_row_that_was_ragged_is_no_row_until_it_is_filled_in(sandbox: Sandbox,
     assert counts(capsys, mended(run_id, id=pl.lit("2"), n=pl.lit("11"))) == (0, 1, 0, 0)
 
 
+def test_a_ragged_row_that_is_closed_is_left_out_of_the_run_s_own_replay(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    write_people("1,a@b.co,2001-02-03,10", "2,b@b.co", "3,c@@b.co,2001-02-03,12")
+    run_id = run()
+    filled = (
+        exported(run_id).filter(pl.col("reason") == "row_ragged").with_columns(id=pl.lit("2"), e_mail=pl.lit("b@b.co"))
+    )
+    filled.with_columns(born=pl.lit("2001-02-03"), n=pl.lit("11")).write_csv("filled.csv")
+    assert counts(capsys, "filled.csv")[:2] == (0, 1)
+    assert counts(capsys, run_id) == (3, 0, 1, 1) and set(still_open(run_id)) == {2}
+
+
 def test_rows_that_are_taken_out_stay_open_and_columns_of_ours_may_be_anything(
     sandbox: Sandbox, capsys: Captured
 ) -> None:
@@ -747,6 +759,10 @@ def test_status_and_the_report_say_what_is_open_and_how_to_mend_it(sandbox: Sand
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in said
     assert "replay     cio-etl replay rejects.csv" in said
     main(["replay", mended(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
+    said = capsys.readouterr().out  # an export would hold the source's values, and not what was mended
+    assert "what is still wrong is open: mend it in mended.csv, and replay that again" in said
+    assert "cio-etl rejects" not in said
+    main(["replay", run_id])
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in capsys.readouterr().out
     main(["status", "job.yaml"])
     assert "2 of its rejects are open, to be mended and replayed" in capsys.readouterr().out

@@ -177,7 +177,8 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "zeros": _like(r"^[+-]?0[0-9]"),
     "digit": _like("^[01]$"),
-    "thousands": _like(r"[0-9][. ][0-9]{3}\b.*,"),
+    "thousands": _like(r"[0-9]\.[0-9]{3}\b.*,"),
+    "spaced": _like(r"[0-9] [0-9]{3}\b.*,"),
     "long": lambda text: text.str.len_bytes() > (OPERATIONS["identify"].max_value_bytes or 0),
     "long_key": lambda text: text.str.len_bytes() > MAX_IDENTIFIER_BYTES,
 }

@@ -214,9 +214,9 @@ def _other_text(look: Look, dates: Decision | None) -> Reading:
     if look.count("json") == look.filled:
         return Reading(look, "json", ("json",), (f"JSON: {of(look.filled, look.filled)}",))
     if look.share("comma") >= SURE:
-        dots = '{replace: {old: ".", new: ""}}, ' if look.count("thousands") else ""
+        thousands = "point" if look.count("thousands") else "space" if look.count("spaced") else "none"
         said = f"decimal commas: {of(look.count('comma'), look.filled)}; text, or numbers by"
-        return Reading(look, "text", (), (f'{said} [{dots}{{replace: {{old: ",", new: "."}}}}, {{cast: number}}]',))
+        return Reading(look, "text", (), (f"{said} [{{number: {{decimal: comma, thousands: {thousands}}}}}]",))
     if dates is not None:
         said = "dates in forms that no single list of formats reads"
         return Reading(look, "text", (), (said,), decide="dates in several forms")
