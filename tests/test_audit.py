@@ -61,6 +61,13 @@ PERSON = mapping(attributes=attributes(email="mail"))
 # ---------------------------------------------------------------- who
 
 
+def test_a_phone_number_of_several_ids_is_told_where_it_may_matter() -> None:
+    phones = mapping(attributes=attributes(phone="phone"))
+    found = one(phones, {"id": ["1", "2", "3"], "phone": ["+33612345678", "+33612345678", None]}, "phone_shared")
+    assert said(found)[:3] == ("notice", "attributes.phone", 2)
+    assert one(phones, {"id": ["1", "1"], "phone": ["+33612345678"] * 2}, "phone_shared") is None
+
+
 def test_an_address_of_several_ids_is_found_whatever_its_capitals() -> None:
     data = {"id": ["1", "2", "3", "1", "4"], "mail": ["a@b.co", "c@d.co", "A@B.co", "a@b.co", None]}
     assert said(one(PERSON, data, "email_shared")) == (

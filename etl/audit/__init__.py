@@ -29,6 +29,7 @@ __all__ = ["FINDINGS", "FIRST", "Audit", "Beside", "Found", "audits", "forecast"
 # Every code, and what to do about it.
 FINDINGS: dict[str, str] = {
     "email_shared": "mend the addresses, or merge the people; Customer.io drops such changes, and only its log says so",
+    "phone_shared": "nothing, unless numbers identify people in your workspace; then mend them, or merge the people",
     "email_case_twins": "nothing; `lower` makes them alike",
     "id_case_twins": "let functions make them alike, as `trim` and `lower`, if they are one person",
     "id_zero_twins": "find out where zeros were lost, if they are one person: a spreadsheet, or a column of numbers",

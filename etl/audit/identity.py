@@ -14,10 +14,22 @@ from etl.model import POSITION, Constant, Mapping
 from etl.transform import Mapped
 from etl.transform.operations import OPERATIONS
 
-_ID, _EMAIL, _ADDRESS = "identifiers.id", "identifiers.email", "attributes.email"
+_ID, _EMAIL = "identifiers.id", "identifiers.email"
 _IS_EMAIL, _IS_CIO_ID = pl.col(_ID).str.contains("@", literal=True), pl.col(_ID).str.starts_with("cio_")
 _FOLDS = pl.col(_ID).str.contains(r"[A-Z\s]|[^\x00-\x7F]")  # what capitals or white space there may be in
 _BEGINS_WITH_ZERO = pl.col(_ID).str.starts_with("0")
+
+
+# What identifies a person beside the id. A number does so only in workspaces that have it switched on.
+_SHARED: dict[str, tuple[str, Literal["warning", "notice"], str, str]] = {
+    "attributes.email": ("email_shared", "warning", "addresses", "Customer.io gives an address"),
+    "attributes.phone": (
+        "phone_shared",
+        "notice",
+        "phone numbers",
+        "a workspace in which numbers identify people gives a number",
+    ),
+}
 
 
 class Identity:
@@ -31,14 +43,16 @@ class Identity:
         self._identifies = OPERATIONS[mapping.operation].allows("order_by")
         self._are = "objects" if mapping.object else "people"
         self._ordered = bool(mapping.order_by)
-        addressed = self._identifies and self._by_id and "email" in mapping.attributes
-        fixed = isinstance(mapping.attributes.get("email"), Constant)
-        self._address = [_ADDRESS] if addressed and not fixed else []
-        self.people, self._addresses, self._cases, self._zeros = (Keys(most) for _ in range(4))
+        varying = {
+            f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
+        }
+        looked_at = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
+        self._addresses = {target: Keys(most) for target in looked_at}
+        self.people, self._cases, self._zeros = (Keys(most) for _ in range(3))
         self._emails, self._cio_ids = Looks(_IS_EMAIL), Looks(_IS_CIO_ID)
 
     def see(self, mapped: Mapped) -> None:
-        rows = sent(mapped, [*self._who, *self._address])
+        rows = sent(mapped, [*self._who, *self._addresses])
         who = written = _hashed(rows, self._who)
         if self._by_email:
             who = _hashed(rows.select(pl.col(_EMAIL).str.to_lowercase()), self._who)
@@ -46,10 +60,11 @@ class Identity:
         self.people.add(rows[POSITION], who)
         if self._by_id and rows[_ID].dtype == pl.String:
             self._look_at_ids(rows)
-        if self._address and rows[_ADDRESS].dtype == pl.String:
-            known = rows[_ADDRESS].is_not_null()
-            address = rows[_ADDRESS].filter(known).str.to_lowercase()
-            self._addresses.add(rows[POSITION].filter(known), address.hash(), who.filter(known))
+        for target, keys in self._addresses.items():
+            if rows[target].dtype == pl.String:
+                known = rows[target].is_not_null()
+                address = rows[target].filter(known).str.to_lowercase()
+                keys.add(rows[POSITION].filter(known), address.hash(), who.filter(known))
 
     def _look_at_ids(self, rows: pl.DataFrame) -> None:
         asked = (_IS_EMAIL, _IS_CIO_ID, _FOLDS, _BEGINS_WITH_ZERO)
@@ -86,10 +101,12 @@ class Identity:
             yield from _grouped("person_repeated", "notice", None, groups, self.people.every, words)
 
     def _of_several_ids(self) -> Iterator[Found]:
-        groups = self._addresses.disagreeing()
-        ids = _about(int(groups["ofs"].sum()), self._addresses.every)
-        words = f"addresses are those of several ids each, {ids} ids; Customer.io gives an address to one person only"
-        yield from _grouped("email_shared", "warning", _ADDRESS, groups, self._addresses.every, words)
+        for target, keys in self._addresses.items():
+            code, severity, are, gives = _SHARED[target]
+            groups = keys.disagreeing()
+            ids = _about(int(groups["ofs"].sum()), keys.every)
+            words = f"{are} are those of several ids each, {ids} ids; {gives} to one person only"
+            yield from _grouped(code, severity, target, groups, keys.every, words)
 
     def _of_twins(self, code: str, twins: Keys, words: str) -> Iterator[Found]:
         """Ids that are another one that is there, or one another, when they are folded."""
