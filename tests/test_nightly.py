@@ -131,11 +131,51 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest
 
 @pytest.mark.fault("P5")
 def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
-    lines = FileLines(Path("shop.log"))
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, lines._file)
+    lines = FileLines(Path("/dev/full"))
     lines.info("one")
-    os.close(full)
+    with pytest.raises(OSError, match="No space left"):
+        os.write(lines._file, b"it was this device that took nothing")
+
+
+@pytest.mark.fault("P5")
+def test_a_run_whose_log_finds_no_room_sends_every_row(job: Path) -> None:
+    assert command("--log-file", "/dev/full", "run", job, "--quiet") == (0, "", "")
+
+
+def test_a_log_file_that_cannot_be_made_anew_goes_on_in_the_old_one_and_touches_no_other() -> None:
+    Path("precious").write_text("x")
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.rename("shop.log", "shop.log.1")
+    Path("shop.log").symlink_to("precious")
+    lines.info("two")
+    other = os.open("other", os.O_RDWR | os.O_CREAT)  # would be given the number, if the log had let go of it
+    lines.info("three")
+    assert os.fstat(other).st_size == 0  # it is still open, and empty
+    os.close(other)
+    assert (Path("shop.log.1").read_text(), Path("precious").read_text()) == ("one\ntwo\nthree\n", "x")
+
+
+def test_threads_that_log_while_the_file_is_moved_away_lose_no_line_and_leave_no_file_open() -> None:
+    lines = FileLines(Path("shop.log"))
+    threads = [threading.Thread(target=lambda: [lines.info("x") for _ in range(2_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(50):
+        until(lambda: Path("shop.log").exists() or not any(thread.is_alive() for thread in threads))
+        if Path("shop.log").exists():
+            os.rename("shop.log", f"shop.log.{number}")
+    for thread in threads:
+        thread.join()
+    assert sum(path.read_text().count("x\n") for path in Path().glob("shop.log*")) == 8_000
+    held = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert len([path for path in held if path.startswith(f"{Path.cwd()}/shop.log")]) == 1
+
+
+def test_a_pipe_that_nobody_reads_is_no_log_file(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("shop.log")
+    assert main(["--log-file", "shop.log", "run", str(job)]) == 2
+    assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
 
 
 def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
