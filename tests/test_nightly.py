@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -273,6 +275,60 @@ def test_a_monitor_that_fails_is_asked_twice_and_stops_nobody(quiet_log: list[di
     reasons = [event["reason"] for event in quiet_log if event["event"] == "ping_failed"]
     assert reasons == ["HTTP 500", "HTTP 500", "ConnectError", "ConnectError"]
     assert CANARY not in str(quiet_log)
+
+
+@contextmanager
+def dripping(right_away: bytes) -> Iterator[str]:
+    """The address of a monitor that answers this at once, and then a byte now and then for as long as anybody reads."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(right_away)
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/{CANARY}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("right_away", "reasons"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", ["no answer"] * 2), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", [])],
+    ids=["before its status", "after it"],
+)
+def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
+    right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
+) -> None:
+    with dripping(right_away) as url, told(SecretStr(url), patience_s=0.5):
+        pass
+    assert [event["reason"] for event in quiet_log if event["event"] == "ping_failed"] == reasons
+
+
+@pytest.mark.parametrize("address", [f"https://{CANARY}..b/", f"https://{'a' * 300}.example/{CANARY}"])
+def test_an_address_that_cannot_be_one_stops_nobody(address: str, quiet_log: list[dict[str, Any]]) -> None:
+    with told(SecretStr(address)):
+        pass
+    assert [event["event"] for event in quiet_log] == ["ping_failed"] * 2
+    assert CANARY not in str(quiet_log)
+
+
+def test_what_is_told_comes_before_the_query_of_an_address() -> None:
+    with monitor() as (url, asked):
+        with told(SecretStr(f"{url}/?rid=1")):
+            pass
+        assert asked == [f"/{CANARY}/start?rid=1", f"/{CANARY}?rid=1"]
 
 
 def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
