@@ -26,6 +26,8 @@ from running import API_KEY, SITE_ID, environment, start, until, write_job
 
 from etl import state
 from etl.cli import main
+from etl.config import load_job
+from etl.config.durations import duration
 from etl.errors import CredentialsRefused, JobLocked
 from etl.load import told
 from etl.report.logs import FileLines, KeptLines
@@ -64,6 +66,13 @@ def test_a_quiet_run_prints_one_line_of_json_when_asked(job: Path) -> None:
     code, out, err = command("run", job, "--quiet", "--json")
     assert (code, err) == (0, "") and out.count("\n") == 1
     assert json.loads(out)["steps"][0]["accepted"] == 2
+
+
+def test_a_quiet_rehearsal_that_went_well_prints_nothing(job: Path) -> None:
+    hashed = {"attributes": {"key": {"column": "e_mail", "apply": [{"hmac": {"key": "${SALT}"}}]}}}
+    Path("people.yaml").write_text(json.dumps(MAPPING | hashed))
+    assert command("run", job, "--sandbox", "--quiet") == (0, "", "")
+    assert "hmac: ${SALT} is not looked up" in command("run", job, "--sandbox")[2]
 
 
 def test_a_quiet_run_with_rejects_prints_its_report_and_its_log(job: Path) -> None:
@@ -215,6 +224,17 @@ def test_a_run_that_has_waited_long_enough_says_who_holds_the_job() -> None:
     with state.hold(Path("state"), "shop"), pytest.raises(JobLocked, match=f"process {os.getpid()}"):  # noqa: SIM117
         with state.hold(Path("state"), "shop", wait_s=0.05):
             raise AssertionError("two at once")
+
+
+def test_a_signal_ends_the_wait_for_another_run(job: Path) -> None:
+    with state.hold(Path(".etl"), "job"):
+        process = start("run", job, "--wait", "10m", folder=Path.cwd())
+        assert process.stderr is not None
+        waits = process.stderr.readline()
+        assert "lock_awaited" in waits and f"pid={os.getpid()}" in waits
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "stopped by SIGTERM\nto go on: cio-etl run job.yaml\n")
 
 
 @pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
@@ -373,6 +393,13 @@ def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: py
     assert json.loads(capfd.readouterr().out)["stale"].startswith("the last finished run is 3 days old")
 
 
+def test_a_run_of_a_few_rows_is_not_the_run_that_is_expected(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
+    assert main(["run", str(job), "--limit", "1"]) == 0
+    assert main(["status", str(job)]) == 3
+    assert "no run has finished yet" in capfd.readouterr().out
+
+
 def _age(database: Path, by: timedelta) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE run SET finished_at = ?", ((datetime.now(UTC) - by).isoformat(),))
@@ -394,6 +421,18 @@ def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
     ours = [line for line in verified.stderr.splitlines() if "cio-etl" in line and "etl.target" not in line]
     assert (ours, verified.returncode) == ([], 0)
+
+
+def test_a_service_that_never_gets_through_has_failed_at_some_time(job: Path) -> None:
+    unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
+    said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    outage_s = load_job(job).destination.batch_budget_s
+    start_s = _seconds(said["ExecStart"].split("--wait ")[1]) + outage_s + _seconds(said["RestartSec"])
+    assert int(said["StartLimitBurst"]) * start_s < _seconds(said["StartLimitIntervalSec"])
+
+
+def _seconds(text: str) -> float:
+    return duration(text).total_seconds()
 
 
 def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:
