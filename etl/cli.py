@@ -137,14 +137,15 @@ def run(
     from etl.signals import Signals
 
     loaded = _laned(_loaded(job, steps, secrets=not sandbox), lanes)
-    _say_stand_ins(loaded)
+    if not quiet:
+        _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
     flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
     command = _command("run", job, *flags, *["--sandbox"] * sandbox)  # a rehearsal's remedy must not send for real
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json and not quiet)
     with _kept_back() if quiet else contextlib.nullcontext():
-        with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
+        with Signals() as signals, _rehearsal(loaded, quiet) if sandbox else contextlib.nullcontext(loaded) as target:
             if sandbox and since is None:
                 since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
             options = Options(limit, restart or sandbox, grace, since, accept_drift, wait_s)
@@ -609,7 +610,7 @@ def _say_stand_ins(job: Job) -> None:
 
 
 @contextlib.contextmanager
-def _rehearsal(job: Job) -> Iterator[Job]:
+def _rehearsal(job: Job, quiet: bool = False) -> Iterator[Job]:
     """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
     from etl.sandbox import Sandbox
 
@@ -619,6 +620,8 @@ def _rehearsal(job: Job) -> Iterator[Job]:
             job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret, write_key=secret
         )
         yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
+        if quiet:
+            return
         stats: dict[str, Any] = sandbox.stats()
         say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
 

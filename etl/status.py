@@ -76,12 +76,13 @@ def _never(job: Job, command: str, stale: str | None) -> str:
 def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
     """In which way the job's last finished run is older than `expect_every` says; None when it is not, or nothing says.
 
-    `runs` are the job's, the newest first.
+    `runs` are the job's, the newest first. Those of `--limit` do not count: they were to try something.
     """
     if job.expect_every is None:
         return None
     expected = f"one is expected every {_rounded(job.expect_every)}"
-    ends = [run.finished_at for run in runs if run.status == "finished" and run.finished_at is not None]
+    whole = [run for run in runs if run.status == "finished" and run.row_limit is None]
+    ends = [run.finished_at for run in whole if run.finished_at is not None]
     if not ends:
         return f"no run has finished yet, and {expected}"
     age = now - datetime.fromisoformat(ends[0])

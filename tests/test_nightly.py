@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -24,6 +26,8 @@ from running import API_KEY, SITE_ID, environment, start, until, write_job
 
 from etl import state
 from etl.cli import main
+from etl.config import load_job
+from etl.config.durations import duration
 from etl.errors import CredentialsRefused, JobLocked
 from etl.load import told
 from etl.report.logs import FileLines, KeptLines
@@ -62,6 +66,13 @@ def test_a_quiet_run_prints_one_line_of_json_when_asked(job: Path) -> None:
     code, out, err = command("run", job, "--quiet", "--json")
     assert (code, err) == (0, "") and out.count("\n") == 1
     assert json.loads(out)["steps"][0]["accepted"] == 2
+
+
+def test_a_quiet_rehearsal_that_went_well_prints_nothing(job: Path) -> None:
+    hashed = {"attributes": {"key": {"column": "e_mail", "apply": [{"hmac": {"key": "${SALT}"}}]}}}
+    Path("people.yaml").write_text(json.dumps(MAPPING | hashed))
+    assert command("run", job, "--sandbox", "--quiet") == (0, "", "")
+    assert "hmac: ${SALT} is not looked up" in command("run", job, "--sandbox")[2]
 
 
 def test_a_quiet_run_with_rejects_prints_its_report_and_its_log(job: Path) -> None:
@@ -131,11 +142,51 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest
 
 @pytest.mark.fault("P5")
 def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
-    lines = FileLines(Path("shop.log"))
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, lines._file)
+    lines = FileLines(Path("/dev/full"))
     lines.info("one")
-    os.close(full)
+    with pytest.raises(OSError, match="No space left"):
+        os.write(lines._file, b"it was this device that took nothing")
+
+
+@pytest.mark.fault("P5")
+def test_a_run_whose_log_finds_no_room_sends_every_row(job: Path) -> None:
+    assert command("--log-file", "/dev/full", "run", job, "--quiet") == (0, "", "")
+
+
+def test_a_log_file_that_cannot_be_made_anew_goes_on_in_the_old_one_and_touches_no_other() -> None:
+    Path("precious").write_text("x")
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.rename("shop.log", "shop.log.1")
+    Path("shop.log").symlink_to("precious")
+    lines.info("two")
+    other = os.open("other", os.O_RDWR | os.O_CREAT)  # would be given the number, if the log had let go of it
+    lines.info("three")
+    assert os.fstat(other).st_size == 0  # it is still open, and empty
+    os.close(other)
+    assert (Path("shop.log.1").read_text(), Path("precious").read_text()) == ("one\ntwo\nthree\n", "x")
+
+
+def test_threads_that_log_while_the_file_is_moved_away_lose_no_line_and_leave_no_file_open() -> None:
+    lines = FileLines(Path("shop.log"))
+    threads = [threading.Thread(target=lambda: [lines.info("x") for _ in range(2_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(50):
+        until(lambda: Path("shop.log").exists() or not any(thread.is_alive() for thread in threads))
+        if Path("shop.log").exists():
+            os.rename("shop.log", f"shop.log.{number}")
+    for thread in threads:
+        thread.join()
+    assert sum(path.read_text().count("x\n") for path in Path().glob("shop.log*")) == 8_000
+    held = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert len([path for path in held if path.startswith(f"{Path.cwd()}/shop.log")]) == 1
+
+
+def test_a_pipe_that_nobody_reads_is_no_log_file(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("shop.log")
+    assert main(["--log-file", "shop.log", "run", str(job)]) == 2
+    assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
 
 
 def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +224,17 @@ def test_a_run_that_has_waited_long_enough_says_who_holds_the_job() -> None:
     with state.hold(Path("state"), "shop"), pytest.raises(JobLocked, match=f"process {os.getpid()}"):  # noqa: SIM117
         with state.hold(Path("state"), "shop", wait_s=0.05):
             raise AssertionError("two at once")
+
+
+def test_a_signal_ends_the_wait_for_another_run(job: Path) -> None:
+    with state.hold(Path(".etl"), "job"):
+        process = start("run", job, "--wait", "10m", folder=Path.cwd())
+        assert process.stderr is not None
+        waits = process.stderr.readline()
+        assert "lock_awaited" in waits and f"pid={os.getpid()}" in waits
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "stopped by SIGTERM\nto go on: cio-etl run job.yaml\n")
 
 
 @pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
@@ -235,6 +297,60 @@ def test_a_monitor_that_fails_is_asked_twice_and_stops_nobody(quiet_log: list[di
     assert CANARY not in str(quiet_log)
 
 
+@contextmanager
+def dripping(right_away: bytes) -> Iterator[str]:
+    """The address of a monitor that answers this at once, and then a byte now and then for as long as anybody reads."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(right_away)
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/{CANARY}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("right_away", "reasons"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", ["no answer"] * 2), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", [])],
+    ids=["before its status", "after it"],
+)
+def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
+    right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
+) -> None:
+    with dripping(right_away) as url, told(SecretStr(url), patience_s=0.5):
+        pass
+    assert [event["reason"] for event in quiet_log if event["event"] == "ping_failed"] == reasons
+
+
+@pytest.mark.parametrize("address", [f"https://{CANARY}..b/", f"https://{'a' * 300}.example/{CANARY}"])
+def test_an_address_that_cannot_be_one_stops_nobody(address: str, quiet_log: list[dict[str, Any]]) -> None:
+    with told(SecretStr(address)):
+        pass
+    assert [event["event"] for event in quiet_log] == ["ping_failed"] * 2
+    assert CANARY not in str(quiet_log)
+
+
+def test_what_is_told_comes_before_the_query_of_an_address() -> None:
+    with monitor() as (url, asked):
+        with told(SecretStr(f"{url}/?rid=1")):
+            pass
+        assert asked == [f"/{CANARY}/start?rid=1", f"/{CANARY}?rid=1"]
+
+
 def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monitor() as (url, asked):
         monkeypatch.setenv("PING", url)
@@ -277,6 +393,13 @@ def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: py
     assert json.loads(capfd.readouterr().out)["stale"].startswith("the last finished run is 3 days old")
 
 
+def test_a_run_of_a_few_rows_is_not_the_run_that_is_expected(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
+    assert main(["run", str(job), "--limit", "1"]) == 0
+    assert main(["status", str(job)]) == 3
+    assert "no run has finished yet" in capfd.readouterr().out
+
+
 def _age(database: Path, by: timedelta) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE run SET finished_at = ?", ((datetime.now(UTC) - by).isoformat(),))
@@ -298,6 +421,18 @@ def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
     ours = [line for line in verified.stderr.splitlines() if "cio-etl" in line and "etl.target" not in line]
     assert (ours, verified.returncode) == ([], 0)
+
+
+def test_a_service_that_never_gets_through_has_failed_at_some_time(job: Path) -> None:
+    unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
+    said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    outage_s = load_job(job).destination.batch_budget_s
+    start_s = _seconds(said["ExecStart"].split("--wait ")[1]) + outage_s + _seconds(said["RestartSec"])
+    assert int(said["StartLimitBurst"]) * start_s < _seconds(said["StartLimitIntervalSec"])
+
+
+def _seconds(text: str) -> float:
+    return duration(text).total_seconds()
 
 
 def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:

@@ -6,6 +6,8 @@ The addresses are those of healthchecks.io, and of others that speak alike: `URL
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,12 +25,15 @@ FINE = (0, 3)  # rejects within max_rejects are no reason to wake somebody
 
 
 @contextmanager
-def told(url: SecretStr | None) -> Iterator[None]:
-    """Tells the monitor at `url` that a run begins, and how it ends: by an EtlError's exit code, else 0 or 1."""
+def told(url: SecretStr | None, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Tells the monitor at `url` that a run begins, and how it ends: by an EtlError's exit code, else 0 or 1.
+
+    Each is tried twice, for `patience_s` at most.
+    """
     if url is None:
         yield
         return
-    _ping(url, "/start")
+    _ping(url, "/start", patience_s)
     code = 1
     try:
         yield
@@ -37,20 +42,30 @@ def told(url: SecretStr | None) -> Iterator[None]:
         code = error.exit_code
         raise
     finally:
-        _ping(url, "" if code in FINE else f"/{code}")
+        _ping(url, "" if code in FINE else f"/{code}", patience_s)
 
 
-def _ping(url: SecretStr, what: str) -> None:
-    address = url.get_secret_value().rstrip("/") + what
+def _ping(url: SecretStr, what: str, patience_s: float) -> None:
+    path, mark, query = url.get_secret_value().partition("?")
+    address = f"{path.rstrip('/')}{what}{mark}{query}"
     failed = ""
     for _ in range(TRIES):
+        answered: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # Of a thread's own, since no time-out of httpx holds for a name that is looked up, or an answer that drips.
+        threading.Thread(target=lambda to=answered: to.put(_asked(address, patience_s)), daemon=True).start()
         try:
-            with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
-                answer = client.get(address)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:  # their words hold the address, and so its secret
-            failed = type(error).__name__
-            continue
-        if answer.status_code < 400:
+            failed = answered.get(timeout=patience_s)
+        except queue.Empty:
+            failed = "no answer"
+        if not failed:
             return
-        failed = f"HTTP {answer.status_code}"
     log.warning("ping_failed", reason=failed)
+
+
+def _asked(address: str, patience_s: float) -> str:
+    """What was wrong with the answer, or the address; "": nothing."""
+    try:
+        with httpx.Client(timeout=patience_s, trust_env=False) as client, client.stream("GET", address) as answer:
+            return f"HTTP {answer.status_code}" if answer.status_code >= 400 else ""
+    except Exception as error:  # whatever it is: its words hold the address, and so its secret
+        return type(error).__name__

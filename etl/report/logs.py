@@ -46,8 +46,9 @@ class KeptLines(_Lines):
 class FileLines(_Lines):
     """Lines to a file for its owner only, made anew when it was moved away, as logrotate does.
 
-    A link in its place is refused with OSError when it is opened. A disk that is full later costs the lines and never
-    the run.
+    A link in its place is refused with OSError when it is opened, and so is a pipe that nobody reads. What goes wrong
+    later costs lines and never the run: of a full disk those that have no room, and where no new file can be made they
+    go on into the old one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,15 +56,26 @@ class FileLines(_Lines):
         self._file = self._opened()
 
     def _opened(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(self._path, flags, 0o600)
 
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError):
-            if self._was_moved():
-                os.close(self._file)
-                self._file = self._opened()
+            self._follow()
+        with contextlib.suppress(OSError):
             os.write(self._file, f"{line}\n".encode(errors="backslashreplace"))
+
+    def _follow(self) -> None:
+        """Opens the file that has the path now, under the number of the old one.
+
+        The number stays ours whatever fails and whichever thread comes first: a freed one is soon another file's.
+        """
+        if self._was_moved():
+            anew = self._opened()
+            try:
+                os.dup2(anew, self._file, inheritable=False)
+            finally:
+                os.close(anew)
 
     def _was_moved(self) -> bool:
         try:
