@@ -365,6 +365,7 @@ class Split:
     reason: str
     message: str = ""
     too_large: bool = False  # 413: the bodies to come are made smaller, too
+    ambiguous: bool = False  # it may have been taken all the same: the answer does not tell of which items
 
 
 @dataclass(frozen=True, slots=True)

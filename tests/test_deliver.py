@@ -76,6 +76,16 @@ def test_a_400_that_names_items_sends_the_others_again() -> None:
     ]
 
 
+@pytest.mark.fault("N7")
+def test_items_that_are_sent_again_since_an_answer_did_not_tell_of_them_count_once_as_possibly_sent_twice() -> None:
+    def post(body: bytes, items: int) -> Verdict:
+        return Split("answer_unreadable", ambiguous=True) if items > 2 else Accepted()
+
+    done = delivered(batch(8), post)
+    assert (done.ambiguous, done.rejects) == (8, [])
+    assert delivered(batch(8), lambda body, items: Split("http_400") if items > 2 else Accepted()).ambiguous == 0
+
+
 @pytest.mark.fault("N8")
 @given(items=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=6))
 def test_bad_items_are_found_by_halving_and_the_good_ones_taken_in_order(items: int, bad: set[int]) -> None:

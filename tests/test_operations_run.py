@@ -19,7 +19,7 @@ from etl.model import Api, Report
 from etl.report import Progress
 from etl.resume import Options
 from etl.run import run_job
-from etl.sandbox import Faults, Sandbox
+from etl.sandbox import Answer, Faults, Sandbox
 from etl.signals import Signals
 from etl.transform import unsayable
 
@@ -165,6 +165,19 @@ def test_a_deletion_whose_answer_is_lost_is_sent_again_only_when_the_mapping_say
         (reject,) = step.rejects
         assert (reject.reason, reject.rows) == ("outcome_unknown", step.rejected)
         assert step.rejected > 0 and step.requests == step.batches
+
+
+@pytest.mark.fault("N7")
+@pytest.mark.parametrize("api", APIS)
+def test_a_deletion_whose_answer_does_not_tell_what_was_taken_is_not_sent_again(api: Api, sandbox: Sandbox) -> None:
+    untold = Answer(207, b'{"errors": []}', applied=True)
+    sandbox.set_faults(Faults(script=(untold,) if api == "track" else ("ok", untold)))
+    rows = [{"user_id": str(n), "status": "confirmed"} for n in range(40)]
+    (step,) = run(sandbox, api, ("delete", rows)).steps
+    (reject,) = step.rejects
+    assert (reject.reason, reject.rows) == ("outcome_unknown", step.rejected)
+    assert step.accepted + step.rejected == 40 == sandbox.stats()["effects"]["deletes"]
+    assert step.requests == step.batches and step.possibly_sent_twice == 0
 
 
 def test_what_is_sent_twice_in_a_run_has_one_message_id_and_the_next_run_is_no_repetition(sandbox: Sandbox) -> None:

@@ -24,7 +24,7 @@ class Delivery:
     requests: int = 0
     retries: int = 0
     bytes_sent: int = 0
-    ambiguous: int = 0  # items that may have been taken twice: their first answer was lost
+    ambiguous: int = 0  # items that may have been taken twice: their first answer was lost, or did not tell of them
 
 
 def deliver(
@@ -41,11 +41,14 @@ def deliver(
     DestinationUnavailable when the budget is spent, TooManyRejects when nothing but refusals comes.
     """
     done = Delivery(rejects=[])
+    in_doubt = np.zeros(len(batch.positions), dtype=np.bool_)
     parts: list[Indexes] = [np.arange(len(batch.positions))] if len(batch.positions) else []
     refused_alone = accepted = 0
     while parts:
         part = parts.pop()
-        verdict = _send(batch, part, post, persist, done)
+        verdict, ambiguous = _send(batch, part, post, persist, done)
+        if ambiguous or (isinstance(verdict, Split) and verdict.ambiguous and len(part) > 1):
+            in_doubt[part] = True
         match verdict:
             case Accepted(errors):
                 accepted += len(part) - len(errors)
@@ -73,6 +76,7 @@ def deliver(
                 raise DestinationUnavailable(
                     host=host, reason=f"{reason}, and no batch was taken within {budget_s:g} s"
                 )
+    done.ambiguous = int(np.count_nonzero(in_doubt))
     return done
 
 
@@ -82,7 +86,8 @@ def _send(
     post: Callable[[bytes, int], Verdict],
     persist: Callable[[Callable[[], Verdict], Callable[[Retry, float], None]], Verdict],
     done: Delivery,
-) -> Verdict:
+) -> tuple[Verdict, bool]:
+    """What came of it, and whether it was sent again after an answer that was lost."""
     body = _body(batch, part)
     ambiguous = False
 
@@ -96,9 +101,7 @@ def _send(
         done.retries += 1
         ambiguous = ambiguous or verdict.ambiguous
 
-    verdict = persist(attempt, again)
-    done.ambiguous += len(part) if ambiguous else 0
-    return verdict
+    return persist(attempt, again), ambiguous
 
 
 def _halves(part: Indexes) -> list[Indexes]:

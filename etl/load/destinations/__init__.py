@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Headers
 from dataclasses import replace
 
 from etl.load.destinations import pipelines, track
-from etl.load.destinations.endpoints import Endpoint
-from etl.model import Api, Mapping
+from etl.load.destinations.endpoints import Endpoint, Judge
+from etl.model import Api, Mapping, Split, Unknown, Verdict
 from etl.transform import endpoint_of, is_repeatable
 
 
@@ -22,4 +23,18 @@ def endpoint(api: Api, mapping: Mapping) -> Endpoint:
                 found = track.ANONYMOUS_EVENT
             case "segment":
                 found = track.segment(mapping)
-    return replace(found, repeatable=is_repeatable(mapping))
+    if is_repeatable(mapping):
+        return found
+    return replace(found, judge=_once(found.judge), repeatable=False)
+
+
+def _once(judge: Judge) -> Judge:
+    """The judge of what must not be sent again, in halves either, while it may have been taken."""
+
+    def judged(status: int, headers: Headers[str, str], body: bytes, items: int, host: str) -> Verdict:
+        verdict = judge(status, headers, body, items, host)
+        if isinstance(verdict, Split) and verdict.ambiguous:
+            return Unknown(verdict.reason)
+        return verdict
+
+    return judged

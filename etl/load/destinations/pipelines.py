@@ -26,7 +26,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
     if status == 400:
         return Split("http_400", meta_errors(content))
     if status == 207 or "errors" in content or "meta" in content:  # neither is documented: what was taken is unknown
-        return Split("answer_unreadable", meta_errors(content))
+        return Split("answer_unreadable", meta_errors(content), ambiguous=True)
     return Accepted()
 
 

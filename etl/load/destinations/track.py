@@ -38,7 +38,7 @@ def judge_v1(status: int, headers: Mapping[str, str], body: bytes, items: int, h
     said = meta_errors(content)
     if status == 400:
         return Split("http_400", said)
-    return Split("answer_unreadable", said) if status == 207 or said else Accepted()
+    return Split("answer_unreadable", said, ambiguous=True) if status == 207 or said else Accepted()
 
 
 BATCH = Endpoint("/api/v2/batch", judge)
@@ -64,16 +64,16 @@ def _judge_content(status: int, body: bytes, items: int) -> Verdict:
         return unreadable(status)
     errors = content.get("errors", [])
     if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
-        return Split("answer_unreadable")
+        return Split("answer_unreadable", ambiguous=status != 400)
     if status == 400:
         if errors and all("batch_index" in error for error in errors):
             found = _item_errors(errors, items)
             return Split("answer_unreadable") if found is None else Refused(found)
         return Split(_reason(errors[0]) if errors else "http_400", _message(errors[0]) if errors else "")
     if status == 207 and not errors:
-        return Split("answer_unreadable")
+        return Split("answer_unreadable", ambiguous=True)
     found = _item_errors(errors, items)
-    return Split("answer_unreadable") if found is None else Accepted(found)
+    return Split("answer_unreadable", ambiguous=True) if found is None else Accepted(found)
 
 
 def _item_errors(errors: list[dict[str, Any]], items: int) -> tuple[ItemError, ...] | None:
