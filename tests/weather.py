@@ -198,9 +198,7 @@ def outage(start: float, stop: float, server: Server, answer: Answer = (0.02, UN
     return lambda at, chance: answer if start <= at < stop else server(at, chance)
 
 
-def sliding(
-    requests: int, window_s: float, server: Server, refuse: Retry = TOO_MANY, *, counts: bool = False
-) -> Server:
+def sliding(requests: int, window_s: float, server: Server, *, counts: bool = False) -> Server:
     """Takes so many in any second; with `counts`, the refused ones count, too."""
     recent: deque[float] = deque()
 
