@@ -19,6 +19,7 @@ from weather import (
     outage,
     queue,
     simulate,
+    sliding,
     steady,
     window,
 )
@@ -105,6 +106,8 @@ def test_slots_may_come_from_elsewhere() -> None:
         pytest.param(100, 16, 60, bucket(60, 60, steady()), id="a bucket of a second"),
         pytest.param(100, 256, 60, bucket(60, 10, steady(1.0)), id="answers after a second"),
         pytest.param(100, 16, 60, window(60, 1.0, steady()), id="so many each second"),
+        pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05)), id="so many in any second"),
+        pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05), counts=True), id="... counting what it refuses"),
         pytest.param(100, 16, 60, window(3_600, 60.0, steady()), id="so many each minute"),
         pytest.param(100, 16, 60, bucket(60, 60, steady(), Retry("", 1.0, throttled=True)), id="it names a time"),
         pytest.param(100, 16, 30, bucket(30, 10, steady()), id="a third"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -196,3 +196,18 @@ def failing(share: float, server: Server, answer: Answer = (0.02, UNAVAILABLE)) 
 def outage(start: float, stop: float, server: Server, answer: Answer = (0.02, UNAVAILABLE)) -> Server:
     """Is down from then to then."""
     return lambda at, chance: answer if start <= at < stop else server(at, chance)
+
+
+def sliding(requests: int, window_s: float, server: Server, *, counts: bool = False) -> Server:
+    """Takes so many in any second; with `counts`, the refused ones count, too."""
+    recent: deque[float] = deque()
+
+    def take(at: float, chance: random.Random) -> Answer:
+        while recent and recent[0] <= at - window_s:
+            recent.popleft()
+        full = len(recent) >= requests
+        if counts or not full:
+            recent.append(at)
+        return (0.02, TOO_MANY) if full else server(at, chance)
+
+    return take

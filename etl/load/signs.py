@@ -6,7 +6,7 @@ from math import inf
 
 from etl.model import Retry, Unknown, Verdict
 
-AGAIN_S = 1.0  # from one slow-down to the next, at least: what the first one does must be seen before
+AGAIN_S = 1.5  # from one slow-down to the next: a server that counts a second, refused requests too, has forgotten
 SLOW_S = 10.0  # an exchange that takes longer, a third of its deadline, is as bad as none: it may yet be cut
 QUEUED = 3.0  # ... when the quickest was so many times quicker: else it is just slow
 USUAL = 1.0 / 32.0  # what the newest answer counts in the usual time
