@@ -496,6 +496,20 @@ def test_a_row_that_was_ragged_is_no_row_until_it_is_filled_in(sandbox: Sandbox,
     assert counts(capsys, mended(run_id, id=pl.lit("2"), n=pl.lit("11"))) == (0, 1, 0, 0)
 
 
+def test_a_row_that_was_ragged_and_is_closed_is_skipped_by_the_next_replay(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    write_people("1,a@b.co", "2,b@@b.co,2001-02-03,11")
+    run_id = run()
+    first = pl.col("line") == "2"
+    whole = {name: pl.when(first).then(pl.lit(text)).otherwise(name).alias(name) for name, text in _WHOLE.items()}
+    assert counts(capsys, mended(run_id, values=whole)) == (3, 1, 1, 0)
+    assert counts(capsys, run_id) == (3, 0, 1, 1)
+    assert still_open(run_id) == {1: "email_malformed"}
+
+
+_WHOLE = {"id": "1", "e_mail": "a@b.co", "born": "2001-02-03", "n": "10"}
+
+
 def test_rows_that_are_taken_out_stay_open_and_columns_of_ours_may_be_anything(
     sandbox: Sandbox, capsys: Captured
 ) -> None:

@@ -57,7 +57,8 @@ def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Sn
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         for frame in copy.read([*(own if columns is None else columns), *_OWN], start):
-            yield frame.with_columns(pl.col(ROW_FAULT).alias(FAULT)).drop(ROW_FAULT)
+            fault = pl.when(pl.col(CLOSED).not_()).then(ROW_FAULT).alias(FAULT)  # what is closed is skipped, as others
+            yield frame.with_columns(fault).drop(ROW_FAULT)
 
     ids = [frame[REJECT_ID].to_numpy() for frame in copy.read([REJECT_ID], 0)]
     return replace(
