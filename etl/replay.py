@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
@@ -25,6 +26,7 @@ import polars.selectors as cs
 
 from etl import state
 from etl.cells import as_text, from_text, unguarded
+from etl.config import canonical
 from etl.errors import ChangedSinceStart, EtlError, SourceError
 from etl.extract import is_copied, open_source
 from etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
@@ -37,11 +39,13 @@ from etl.model import (
     ORIGIN_POSITION,
     POSITION,
     Answers,
+    Column,
     Job,
     MaxRejects,
     Report,
     Step,
 )
+from etl.model import Columns as ValuesOf
 from etl.propose import csv_settings
 from etl.record import rejects_folder, stage_folder
 from etl.rejects import HEAD, KEY, rows_of, source_name, source_of, step_of
@@ -58,6 +62,7 @@ from etl.transform import columns_of, gather, with_json
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")
 OF_ROWS = frozenset({"row_ragged", "row_nul", "row_unreadable"})  # faults of a whole row, whose columns are all null
 OTHER_TYPE = "value_of_other_type"
+REPEATED = "event_key_repeated"  # Customer.io would ignore the row as long as it has that key
 UNKNOWN = "outcome_unknown"  # it may have been done, and cannot be undone: sent again only when a person says so
 
 _RUN, _STEP, _AT = (
@@ -256,7 +261,52 @@ def _part_of_run(of: _Of) -> Part:
             what=f"the rejected rows of step {of.step.name} are not to be had again: {found.missing}",
         )
     own = {PLACE_FILE: FILE, PLACE_LINE: LINE, FAULT: ROW_FAULT, POSITION: ORIGIN_POSITION}
-    return _part(of, found.rows.rename(own), of.columns())
+    rows = found.rows.rename(own)
+    if _has_its_key(of):
+        rows = _stay_rejected(rows, rows.join(_repeated(of), on=ORIGIN_POSITION, how="semi")[ORIGIN_POSITION])
+    return _part(of, rows, of.columns())
+
+
+def _repeated(of: _Of) -> pl.DataFrame:
+    """The open rejects of which another row had the event's key."""
+    return of.rejects.filter((pl.col(_REASON) == REPEATED) & ~pl.col(CLOSED))
+
+
+def _has_its_key(of: _Of) -> bool:
+    """Whether the mapping makes an event's key of a row as it did in the run."""
+    before, now = json.loads(of.record.mapping), json.loads(canonical(of.step.mapping))
+    return all(before[part] == now[part] for part in ("event", "event_key"))
+
+
+def _stay_rejected(rows: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:
+    """The rows, of which these say once more that another has their key: nothing tells it to a replay."""
+    still = pl.col(ORIGIN_POSITION).is_in(positions.implode())
+    return rows.with_columns(pl.when(still).then(pl.lit(REPEATED)).otherwise(ROW_FAULT).alias(ROW_FAULT))
+
+
+def _with_their_key(of: _Of, rows: pl.DataFrame) -> pl.Series:
+    """Where those of a file's rows of which another row had the key were, that have it still."""
+    those = rows.join(_repeated(of), on=ORIGIN_POSITION, how="semi", maintain_order="left").sort(ORIGIN_POSITION)
+    if those.is_empty() or not _has_its_key(of):
+        return those[ORIGIN_POSITION].clear()
+    found = rows_of(of.job.state, of.run, of.record, of.job, those[ORIGIN_POSITION].to_list())
+    if found.missing or found.rows is None:
+        what = f"the rows of {REPEATED} are not to be had again ({found.missing})"
+        say(f"{rows[FILE][0]}: {what}; Customer.io ignores those whose key is not mended", err=True)
+    if found.rows is None:
+        return those[ORIGIN_POSITION].clear()
+    at = those.select(ORIGIN_POSITION).join(
+        found.rows.select(pl.col(POSITION).alias(ORIGIN_POSITION)).with_row_index("_at"),
+        on=ORIGIN_POSITION,
+        how="left",
+        maintain_order="left",
+    )["_at"]
+    event = of.step.mapping.event
+    of_event = (event.name,) if isinstance(event, Column) else event.names if isinstance(event, ValuesOf) else ()
+    same = at.is_not_null()
+    for name in (*of_event, *of.step.mapping.event_key):
+        same &= as_text(those[name]).eq_missing(as_text(found.rows[name].gather(at)))
+    return those[ORIGIN_POSITION].filter(same)
 
 
 def _nothing(of: _Of) -> Part:
@@ -292,6 +342,7 @@ def _part_of_file(of: _Of, rows: pl.DataFrame) -> Part:
         .alias(ROW_FAULT)
     )
     typed = _typed(rows, of, columns)
+    typed = _stay_rejected(typed, _with_their_key(of, typed))
     return _part(of, typed.drop(_REASON), columns)
 
 

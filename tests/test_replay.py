@@ -456,6 +456,47 @@ def test_of_a_key_that_several_mended_rows_have_one_is_sent_and_all_are_closed(
 # ---------------------------------------------------------------- what people do to files
 
 
+def keyed_events(sandbox: Sandbox, *event_key: str) -> None:
+    """A job of one step of three events, the second of which has the first one's key and says something else."""
+    frame = {"id": ["1", "1", "2"], "order": ["a", "a", "b"], "line": [1, 2, 1], "price": [10, 20, 30]}
+    pl.DataFrame(frame).write_parquet("orders.parquet")
+    mapping = EVENTS | {"event_key": event_key, "attributes": {"price": "price"}, "timestamp": {"value": 1_700_000_000}}
+    Path("orders.yaml").write_text(json.dumps(mapping))
+    write_job(Path("job.yaml"), sandbox.url, {"orders": ({"parquet": "orders.parquet"}, "orders.yaml")}, max_rejects=9)
+
+
+def test_an_event_whose_key_another_row_had_stays_rejected_as_long_as_it_has_that_key(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    keyed_events(sandbox, "order")
+    run_id = run()
+    assert counts(capsys, run_id) == (3, 0, 1, 0)  # Customer.io would answer 200, and ignore it
+    assert counts(capsys, mended(run_id, price=pl.lit("21"))) == (3, 0, 1, 0)
+    assert still_open(run_id) == {1: "event_key_repeated"} and len(sandbox.people.events) == 2
+    assert counts(capsys, mended(run_id, order=pl.lit("c"))) == (0, 1, 0, 0)
+    assert not still_open(run_id) and len(sandbox.people.events) == 3
+    assert "duplicate_events" not in {name for name, count in sandbox.stats()["effects"].items() if count}
+
+
+def test_an_event_whose_key_another_row_had_is_sent_when_the_mapping_s_key_is_mended(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    keyed_events(sandbox, "order")
+    run_id = run()
+    keyed_events(sandbox, "order", "line")
+    assert counts(capsys, run_id) == (0, 1, 0, 0)
+    assert not still_open(run_id) and len(sandbox.people.events) == 3
+
+
+def test_that_nobody_can_tell_whether_a_key_is_mended_is_said(sandbox: Sandbox, capsys: Captured) -> None:
+    keyed_events(sandbox, "order")
+    run_id = run()
+    file = mended(run_id, order=pl.lit("c"))
+    Path("orders.parquet").unlink()
+    assert main(["replay", file]) == 0
+    assert "Customer.io ignores those whose key is not mended" in capsys.readouterr().err
+
+
 def test_a_spreadsheet_s_separator_encoding_and_quoting_are_understood(sandbox: Sandbox, capsys: Captured) -> None:
     people(sandbox)
     write_people("1,á@@b.co,2001-02-03,10")
@@ -496,16 +537,18 @@ def test_a_row_that_was_ragged_is_no_row_until_it_is_filled_in(sandbox: Sandbox,
     assert counts(capsys, mended(run_id, id=pl.lit("2"), n=pl.lit("11"))) == (0, 1, 0, 0)
 
 
-def test_a_ragged_row_that_is_closed_is_left_out_of_the_run_s_own_replay(sandbox: Sandbox, capsys: Captured) -> None:
+def test_a_row_that_was_ragged_and_is_closed_is_skipped_by_the_next_replay(sandbox: Sandbox, capsys: Captured) -> None:
     people(sandbox)
-    write_people("1,a@b.co,2001-02-03,10", "2,b@b.co", "3,c@@b.co,2001-02-03,12")
+    write_people("1,a@b.co", "2,b@@b.co,2001-02-03,11")
     run_id = run()
-    filled = (
-        exported(run_id).filter(pl.col("reason") == "row_ragged").with_columns(id=pl.lit("2"), e_mail=pl.lit("b@b.co"))
-    )
-    filled.with_columns(born=pl.lit("2001-02-03"), n=pl.lit("11")).write_csv("filled.csv")
-    assert counts(capsys, "filled.csv")[:2] == (0, 1)
-    assert counts(capsys, run_id) == (3, 0, 1, 1) and set(still_open(run_id)) == {2}
+    first = pl.col("line") == "2"
+    whole = {name: pl.when(first).then(pl.lit(text)).otherwise(name).alias(name) for name, text in _WHOLE.items()}
+    assert counts(capsys, mended(run_id, values=whole)) == (3, 1, 1, 0)
+    assert counts(capsys, run_id) == (3, 0, 1, 1)
+    assert still_open(run_id) == {1: "email_malformed"}
+
+
+_WHOLE = {"id": "1", "e_mail": "a@b.co", "born": "2001-02-03", "n": "10"}
 
 
 def test_rows_that_are_taken_out_stay_open_and_columns_of_ours_may_be_anything(
