@@ -5,6 +5,7 @@ chains.py       a value on its way from its columns, through its functions
 gather.py       what must be known of whole columns first
 compiled.py     frame in, items frame out
 functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py, row_sql.py)
+e164.py         the number that a text says
 distinct.py     a Python function over a column, once for each distinct value
 checks.py       what must hold of a row before it is sent
 encode.py       JSON text, exactly

@@ -12,9 +12,7 @@ from importlib.resources import files
 from typing import Literal
 
 import idna
-import phonenumbers
 import polars as pl
-from phonenumbers import NumberParseException, PhoneNumberFormat
 from tzlocal.windows_tz import win_tz
 
 from etl.transform.distinct import REMEMBERED, by_distinct
@@ -25,7 +23,9 @@ from etl.transform.structs import fields
 
 
 def _check_phone(*, region: str | None = None, **_: object) -> None:
-    if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
+    from etl.transform.e164 import is_region  # here: its library is slow to load, and few mappings need it
+
+    if region is not None and not is_region(region):
         raise ValueError("'region' must be a country's two capitals in ISO 3166, as FR or US")
 
 
@@ -59,12 +59,16 @@ def phone(
     >>> "0612345678" | phone -> rejected
     >>> "12345" | {phone: FR} -> rejected
     """
+    from etl.transform.e164 import e164
+
     if isinstance(dtype, pl.Struct):
         return _of_two(value, dtype, region, check == "valid")
-    return by_distinct(_number_text(value, dtype), lambda text: _e164(text, region, check == "valid"), pl.String())
+    return by_distinct(_number_text(value, dtype), lambda text: e164(text, region, check == "valid"), pl.String())
 
 
 def _of_two(value: pl.Expr, dtype: pl.Struct, region: str | None, valid: bool) -> pl.Expr:
+    from etl.transform.e164 import e164, is_region
+
     if len(dtype.fields) != 2:
         raise ValueError(f"phone: it takes the number and its region, and {len(dtype.fields)} columns are given")
     (_, number, kind), (_, country, country_kind) = fields(value, dtype)
@@ -77,7 +81,7 @@ def _of_two(value: pl.Expr, dtype: pl.Struct, region: str | None, valid: bool) -
     def made(text: str) -> str | None:
         named, _, number = text.partition("\0")
         named = named.strip().upper()
-        return _e164(number, named if named in phonenumbers.SUPPORTED_REGIONS else region, valid)
+        return e164(number, named if is_region(named) else region, valid)
 
     return by_distinct(pair, made, pl.String())
 
@@ -88,25 +92,6 @@ def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     raise ValueError(
         f"phone: the column is {dtype}, and a phone number is text or whole: put `cast: integer` before it"
     )
-
-
-@lru_cache(REMEMBERED)
-def _e164(text: str, region: str | None, valid: bool) -> str | None:
-    if len(text) > 250:
-        return None
-    try:
-        number = phonenumbers.parse(text, region)
-    except NumberParseException:
-        return None
-    right = phonenumbers.is_valid_number if valid else phonenumbers.is_possible_number
-    if not right(number) or number.extension or not _said_last(text, number.national_number):
-        return None
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
-
-
-def _said_last(text: str, national: int | None) -> bool:
-    """Whether the text ends with the number that was read: the library leaves out what it takes for a second one."""
-    return phonenumbers.normalize_digits_only(text).endswith(str(national)[-6:])
 
 
 # ---------------------------------------------------------------- e-mail addresses
