@@ -149,7 +149,7 @@ def run(
             if sandbox and since is None:
                 since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
             options = Options(limit, restart or sandbox, grace, since, accept_drift, wait_s)
-            try:
+            with _continued_by(command, target if as_json else None):
                 try:
                     report = run_job(target, options, command, signals, progress)
                 except CredentialsRefused:
@@ -158,12 +158,6 @@ def run(
                         raise
                     log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
                     report = run_job(renewed, replace(options, restart=False), command, signals, progress)
-            except EtlError as error:
-                if error.resumable:
-                    error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
-                if as_json:
-                    say(json.dumps(_stopped(target, error), ensure_ascii=False))
-                raise
             if report.exit_code or as_json or not quiet:
                 _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
         raise SystemExit(report.exit_code)
@@ -388,13 +382,12 @@ def replay(
     command = _command("replay", what, *flags, *where)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
-    with Signals() as signals, _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target:
-        try:
-            report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress)
-        except EtlError as error:
-            if error.resumable:
-                error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
-            raise
+    with (
+        Signals() as signals,
+        _rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target,
+        _continued_by(command),
+    ):
+        report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress)
     if report is None:
         say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
         raise SystemExit(0)
@@ -630,6 +623,19 @@ def _page_of(folder: Path) -> str:
     """The report to read of a run, or the one for programs if that is all there is."""
     page = folder / "report.html"
     return str(page if page.exists() else page.with_suffix(".json"))
+
+
+@contextlib.contextmanager
+def _continued_by(command: str, told_as_json: Job | None = None) -> Iterator[None]:
+    """An error that leaves the block says the command that goes on, and with a job is printed as JSON, too."""
+    try:
+        yield
+    except EtlError as error:
+        if error.resumable:
+            error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+        if told_as_json is not None:
+            say(json.dumps(_stopped(told_as_json, error), ensure_ascii=False))
+        raise
 
 
 def _stopped(job: Job, error: EtlError) -> dict[str, Any]:
