@@ -16,7 +16,6 @@ MAX_CALL_BYTES: Final = 32_000  # "32KB", read as the smaller of its meanings
 
 CALLS: Final = ("identify", "track", "page", "screen", "group", "alias")
 DEFAULT_OBJECT_TYPE: Final = "1"
-_FOR_OTHERS: Final = ("Report Delivery Event", "Report Content Event")
 
 Call = Mapping[str, Any]
 Item = dict[str, Any]
