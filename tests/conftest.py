@@ -12,6 +12,7 @@ import httpx
 import pytest
 import structlog
 from calling import AUTH
+from running import API_KEY, SITE_ID
 from sqlalchemy import URL
 
 from etl.sandbox import Sandbox
@@ -33,6 +34,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def quiet_log() -> Iterator[list[structlog.typing.EventDict]]:
     with structlog.testing.capture_logs() as events:
         yield events
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox's keys, in the variables that jobs of the tests name."""
+    for name in (SITE_ID, API_KEY):
+        monkeypatch.setenv(name, "sandbox")
 
 
 @pytest.fixture

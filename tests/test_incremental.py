@@ -21,7 +21,7 @@ from databases import Database, own_database
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from running import API_KEY, SITE_ID, environment, start, until, write_job
+from running import environment, start, until, write_job
 from sqlalchemy import URL
 
 from etl.cli import main
@@ -40,10 +40,7 @@ from etl.state import open_store
 MAPPING = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"version": "version", "mail": "mail"}}
 
 
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SITE_ID, API_KEY):
-        monkeypatch.setenv(name, "sandbox")
+pytestmark = pytest.mark.usefixtures("keys")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from running import API_KEY, SITE_ID, environment, start, until, write_job
+from running import environment, start, until, write_job
 
 from etl import state
 from etl.cli import main
@@ -39,9 +39,7 @@ CANARY = "canary5ecret"
 
 
 @pytest.fixture
-def job(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(SITE_ID, "sandbox")
-    monkeypatch.setenv(API_KEY, "sandbox")
+def job(sandbox: Sandbox, keys: None) -> Path:
     Path("people.yaml").write_text(json.dumps(MAPPING))
     Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,b@b.co\n")
     return write_job(

@@ -23,7 +23,7 @@ import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from running import API_KEY, SITE_ID, start, until, write_job
+from running import start, until, write_job
 
 from etl import state
 from etl.cells import unguarded
@@ -56,10 +56,7 @@ EVENTS = {
 ROWS = ["1,a@b.co,2001-02-03,10", "2,b@@b.co,2001-02-03,11", ",c@b.co,2001-02-03,12", "4,d@@b.co,2001-02-03,13"]
 
 
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SITE_ID, API_KEY):
-        monkeypatch.setenv(name, "sandbox")
+pytestmark = pytest.mark.usefixtures("keys")
 
 
 @pytest.fixture

@@ -170,10 +170,7 @@ def seconds(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SITE_ID, API_KEY):
-        monkeypatch.setenv(name, "sandbox")
+pytestmark = pytest.mark.usefixtures("keys")
 
 
 @pytest.fixture

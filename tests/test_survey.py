@@ -13,7 +13,7 @@ import pytest
 import structlog
 from held_rows import compiled, held, step
 from mapped_rows import attributes, column, mapping, rows
-from running import API_KEY, SITE_ID, start, until
+from running import start, until
 from test_run import job_for, newest, run, unfinished
 
 from etl.audit.found import Found, sent
@@ -38,10 +38,7 @@ EVENT = {
 }
 
 
-@pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (SITE_ID, API_KEY):
-        monkeypatch.setenv(name, "sandbox")
+pytestmark = pytest.mark.usefixtures("keys")
 
 
 @pytest.fixture
