@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint with-airflow schemas kill-test bench bench-extract bench-validate lock clean
+.PHONY: help demo test lint with-airflow schemas kill-test workers-test bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ schemas: .venv/done ## write anew what editors read of jobs and mappings
 
 kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 minutes)
 	$(BIN)/python -m tests.killing --kills 200
+
+workers-test: .venv/done ## four workers on one state database, killed, stopped and doubled at random (10 minutes)
+	$(BIN)/python -m tests.workers --minutes 10
 
 .venv-bench/done: tests/benchmarks/constraints.txt
 	$(PYTHON) -m venv --clear .venv-bench

@@ -7,13 +7,14 @@ import glob
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,7 @@ from etl.report.logs import FileLines, KeptLines, LogLines
 from etl.report.streams import Screen, let_go, say, take_any_text
 
 if TYPE_CHECKING:
+    from etl.resume import Share
     from etl.state import Store
     from etl.transform.timestamps import Serial, Unit
 
@@ -62,6 +64,31 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r}: {error}", param, context)
 
 
+class Lanes(click.ParamType):  # type: ignore[type-arg]
+    """How many lanes, as `32`, or which of how many, as `0-7/16` or `0,4,8/16`; 1 to 256 in all."""
+
+    name = "lanes"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int | Share:
+        from etl.resume import share
+
+        try:
+            return share(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, context)
+
+
+class RunName(click.ParamType):  # type: ignore[type-arg]
+    """A run's own name: it names a folder."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(value)):
+            self.fail("up to 100 letters, digits, - and _, beginning with a letter or digit", param, context)
+        return str(value)
+
+
 DURATION = Duration()
 JOB = click.argument("job", type=click.Path(path_type=Path))
 STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
@@ -83,7 +110,11 @@ SANDBOX = click.option("--sandbox", is_flag=True, help="Against the embedded san
 GRACE = click.option(
     "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
 )
-STATE = click.option("--state", type=click.Path(path_type=Path), help="The state folder. [default: .etl]")
+STATE = click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="The state folder, or a job file that says where it is. [default: .etl]",
+)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +138,10 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
 @SANDBOX
 @FULL_REFRESH
 @WATERMARK
-@click.option("--lanes", type=click.IntRange(1, 256), help="Batches under way at once, instead of the job's `lanes`.")
+@click.option(
+    "--lanes", type=Lanes(), metavar="N", help="So many, instead of the job's; or a worker's share of them, as 0-7/16."
+)
+@click.option("--run-id", type=RunName(), metavar="NAME", help="The run's own name, that it has only once.")
 @click.option("--accept-drift", is_flag=True, help="Take columns whose kind has changed since the last run.")
 @GRACE
 @click.option("--wait", "wait_s", type=DURATION, default="0s", help="So long for another run of JOB to end, as 30m.")
@@ -121,7 +155,8 @@ def run(
     sandbox: bool,
     full_refresh: bool,
     watermark: str | None,
-    lanes: int | None,
+    lanes: int | Share | None,
+    run_id: str | None,
     accept_drift: bool,
     grace: float,
     wait_s: float,
@@ -132,15 +167,20 @@ def run(
     from etl.record import run_folder
     from etl.report import Progress
     from etl.resume import FULL_REFRESH as FULL
-    from etl.resume import Options
+    from etl.resume import Options, Share
     from etl.run import run_job
     from etl.signals import Signals
 
     loaded = _laned(_loaded(job, steps, secrets=not sandbox), lanes)
+    own_share = lanes if isinstance(lanes, Share) else None
+    if own_share is not None:
+        _require_shared(loaded, run_id, sandbox)
     if not quiet:
         _say_stand_ins(loaded)
     since = _since(full_refresh, watermark)
     flags = _flags(steps, limit, full_refresh, watermark) + ["--accept-drift"] * accept_drift
+    flags += [f"--lanes={own_share}"] if own_share is not None else []
+    flags += [f"--run-id={run_id}"] if run_id is not None else []
     command = _command("run", job, *flags, *["--sandbox"] * sandbox)  # a rehearsal's remedy must not send for real
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json and not quiet)
@@ -148,7 +188,7 @@ def run(
         with Signals() as signals, _rehearsal(loaded, quiet) if sandbox else contextlib.nullcontext(loaded) as target:
             if sandbox and since is None:
                 since = FULL  # a rehearsal begins where a first run would: its sandbox holds nothing yet
-            options = Options(limit, restart or sandbox, grace, since, accept_drift, wait_s)
+            options = Options(limit, restart or sandbox, grace, since, accept_drift, wait_s, own_share, run_id)
             with _continued_by(command, target if as_json else None):
                 try:
                     report = run_job(target, options, command, signals, progress)
@@ -159,7 +199,7 @@ def run(
                     log.warning("credentials_renewed")  # in their file, meanwhile: one more try, from where it stopped
                     report = run_job(renewed, replace(options, restart=False), command, signals, progress)
             if report.exit_code or as_json or not quiet:
-                _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.state)
+                _show(report, as_json, {"report": _page_of(run_folder(target, report.run_id))}, target.named_by)
         raise SystemExit(report.exit_code)
 
 
@@ -285,7 +325,7 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
         loaded = load_job(job, secrets=False, sources=False)
         raise SystemExit(job_status(loaded, _command("run", job), as_json, datetime.now(UTC)))
     else:
-        runs_status(_state_folder(state), as_json)
+        runs_status(_kept(state).where, as_json)
 
 
 @cli.command()
@@ -301,8 +341,8 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
     from etl.record import rejects_folder
     from etl.rejects import export, rejected_rows
 
-    folder = _state_folder(state)
-    with _store(folder) as store:
+    kept = _kept(state)
+    with _store(kept) as store:
         found = store.run(run_id)
         if found is None:
             raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
@@ -314,7 +354,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
             loaded = None
             with contextlib.suppress(ConfigError):
                 loaded = load_job(Path(found.job_file), secrets=False, sources=False)
-            rows, notes = rejected_rows(store, folder, found, loaded, closed=closed)
+            rows, notes = rejected_rows(store, kept.folder, found, loaded, closed=closed)
             try:
                 inexact = export(rows, out)
             except FileExistsError:
@@ -328,7 +368,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
                 say(f"column {name}: {out.suffix} cannot say all that is in it; .parquet can", err=True)
             say(f"{rows.height:,} rejected rows in {out}")
     if forget:
-        there = forget_rows(rejects_folder(folder, run_id))
+        there = forget_rows(rejects_folder(kept.folder, run_id))
         say(f"the rows kept of {run_id} are removed" if there else f"no rows are kept of {run_id}")
 
 
@@ -359,8 +399,8 @@ def replay(
     from etl.resume import Options
     from etl.signals import Signals
 
-    folder = _state_folder(state)
-    with _store(folder) as store:
+    kept = _kept(state)
+    with _store(kept) as store:
         asked = of_file(store, Path(what)) if what.endswith(ENDINGS) or Path(what).is_file() else of_run(store, what)
     asked, newest = replace(asked, unknown=unknown), asked.runs[-1]
     rehearsed = asked.job.removesuffix(".sandbox")
@@ -371,12 +411,12 @@ def replay(
             f"the job file of {newest.run_id} is not there; put it back, or go to the folder where that run was started"
         )
         raise ConfigError([Problem(newest.job_file, None, "", said)])
-    loaded = replace(_loaded(Path(newest.job_file), (), secrets=not sandbox), state=folder)
+    loaded = replace(_loaded(Path(newest.job_file), (), secrets=not sandbox), state=kept.folder, database=kept.database)
     _say_stand_ins(loaded)
     if loaded.name != rehearsed:
         said = f"is now the job {loaded.name}, and {newest.run_id} was a run of {rehearsed}; give it its old name back"
         raise ConfigError([Problem(newest.job_file, None, "name", said)])
-    where = [f"--state={folder}"] if folder != Path(".etl") else []
+    where = [f"--state={kept.named_by}"] if kept.named_by != Path(".etl") else []
     flags = ([f"--limit={limit}"] if limit else []) + (["--unknown"] if unknown else [])
     flags += ["--sandbox"] if sandbox else []
     command = _command("replay", what, *flags, *where)
@@ -545,18 +585,40 @@ def _section_of(source: str, table: str | None, query_file: str | None, sheet: s
     return section
 
 
-def _state_folder(state: Path | None) -> Path:
-    return state or Path(os.environ.get("ETL_STATE", ".etl"))
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a state is: the folder of its files, the database if one holds it, and what names it for a command."""
+
+    folder: Path
+    database: SecretStr | None
+    named_by: Path
+
+    @property
+    def where(self) -> Path | SecretStr:
+        return self.folder if self.database is None else self.database
+
+
+def _kept(state: Path | None) -> Kept:
+    """The state that --state names, or ETL_STATE, which may be a database's address."""
+    named = str(state or os.environ.get("ETL_STATE", ".etl"))
+    if named.endswith((".yaml", ".yml")):
+        from etl.config import load_job
+
+        job = load_job(Path(named), secrets=False, sources=False)
+        return Kept(job.state, job.database, job.named_by)
+    if state is None and "://" in named:
+        return Kept(Path(".etl"), SecretStr(named), Path(".etl"))
+    return Kept(Path(named), None, Path(named))
 
 
 @contextlib.contextmanager
-def _store(folder: Path) -> Iterator[Store]:
-    """The state in a folder, which must be there: asking makes none."""
-    from etl.state import open_store
+def _store(kept: Kept) -> Iterator[Store]:
+    """The state, which must be there: asking makes none."""
+    from etl.state import exists, open_store
 
-    if not (folder / "state.db").exists():
-        raise click.UsageError(f"{folder} holds no state; name the folder with --state")
-    store = open_store(folder)
+    if not exists(kept.where):
+        raise click.UsageError(f"{kept.named_by} holds no state; name the folder with --state, or a job file")
+    store = open_store(kept.where)
     try:
         yield store
     finally:
@@ -590,8 +652,18 @@ def _loaded(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
     return replace(job, steps=chosen(job, steps))
 
 
-def _laned(job: Job, lanes: int | None) -> Job:
-    return job if lanes is None else replace(job, destination=replace(job.destination, lanes=lanes))
+def _laned(job: Job, lanes: int | Share | None) -> Job:
+    return job if not isinstance(lanes, int) else replace(job, destination=replace(job.destination, lanes=lanes))
+
+
+def _require_shared(job: Job, run_id: str | None, sandbox: bool) -> None:
+    """What a worker needs to find the others."""
+    if sandbox:
+        raise click.UsageError("--sandbox is this process's own; a rehearsal is done by one, without a share of lanes")
+    if job.database is None:
+        raise click.UsageError("workers share a state database: write state: {database: …} in the job file")
+    if run_id is None:
+        raise click.UsageError("workers find each other by the run's name: give all of them the same --run-id NAME")
 
 
 def _say_stand_ins(job: Job) -> None:

@@ -12,6 +12,8 @@
     ├── DestinationUnavailable  Customer.io, network 69
     ├── StateError           this machine            74
     ├── JobLocked            this machine            75
+    ├── LanesTaken           this machine            75
+    ├── EndedElsewhere       as the one that ended it
     ├── Interrupted          this machine       130/143
     └── CountsDisagree       us: a bug                1
 
@@ -36,7 +38,7 @@ EXIT_CODES: dict[int, str] = {
     65: "source unreadable, out of reach, damaged or changed",
     69: "Customer.io out of reach; run again to go on",
     74: "state or disk failed; mend it and run again",
-    75: "another run holds this job",
+    75: "another run holds this job, or its lanes",
     77: "credentials refused",
     78: "job file wrong, or changed since the run began",
     130: "stopped by a signal",
@@ -148,6 +150,24 @@ class JobLocked(EtlError):
     """another run holds the job {job}: process {pid} on {host}, since {since}"""
 
     exit_code = 75
+
+
+class LanesTaken(EtlError):
+    """process {pid} on {host} has taken lanes {lanes} over"""
+
+    exit_code = 75
+    resumable = True
+    remedy = "this process was stopped, or cut off from the state database, for longer than a lease lasts"
+
+
+class EndedElsewhere(EtlError):
+    """another worker has ended the run: {reason}"""
+
+    resumable = True
+
+    def __init__(self, remedy: str = "", *, exit_code: int, reason: str) -> None:
+        self.exit_code = exit_code  # type: ignore[misc]
+        super().__init__(remedy, reason=reason)
 
 
 class Interrupted(EtlError):

@@ -197,7 +197,7 @@ class Job:
     name: str
     destination: Destination
     steps: tuple[Step, ...]
-    state: Path
+    state: Path  # the folder of reports, copies and kept rows; and of the state, unless a database holds it
     max_rejects: MaxRejects = MaxRejects(share=0.01)
     schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
     keep_snapshots: bool = False  # staged rows stay when the run has finished
@@ -206,6 +206,18 @@ class Job:
     )
     ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
     expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
+    database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
+    lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
+
+    @property
+    def kept_in(self) -> Path | SecretStr:
+        """What holds the state: the folder, or a database by its address."""
+        return self.state if self.database is None else self.database
+
+    @property
+    def named_by(self) -> Path:
+        """What names the state on a command line: the folder, or this job file, since an address holds a password."""
+        return self.state if self.database is None else Path(self.file)
 
 
 # ---------------------------------------------------------------- rows in: made by extract/

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +15,27 @@ import polars as pl
 import structlog
 
 from etl import state
-from etl.errors import EtlError, TooManyRejects
+from etl.errors import (
+    CredentialsRefused,
+    EndedElsewhere,
+    EtlError,
+    Interrupted,
+    LanesTaken,
+    StateError,
+    TooManyRejects,
+    WrongDestination,
+)
 from etl.kept import keep, rows_at
 from etl.load import Pace
 from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
 from etl.report import Progress, mending, write_report
 from etl.resume import Options
 from etl.signals import Signals
-from etl.state import Again, Left, RunRecord, StepRecord, Store
+from etl.state import Again, Leases, Left, RunRecord, StepRecord, Store
 
 log = structlog.get_logger()
+
+FOR_ALL = (TooManyRejects, CredentialsRefused, WrongDestination)  # what ends a run for all of its workers
 
 Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneMark, Sequence[Reject], Positions], None]
@@ -42,6 +53,27 @@ class Line:
     signals: Signals
     progress: Progress
     options: Options
+    owner: str = ""  # this process, as the lanes that it takes say
+
+    @property
+    def lanes(self) -> Collection[int]:
+        """The lanes to begin with: all, or the worker's share."""
+        return range(self.run.lanes) if self.options.share is None else self.options.share.lanes
+
+    @property
+    def ended(self) -> RunRecord | None:
+        """The run, when another of its workers has ended it; None while it goes on."""
+        if not self.store.is_shared:
+            return None
+        run = self.store.run(self.run.run_id)
+        return None if run is None or run.status == "running" else run
+
+    def require_going_on(self) -> None:
+        """Raises Interrupted after a signal, and EndedElsewhere when another worker has ended the run."""
+        if self.signals.received:
+            raise Interrupted(self.signals.received)
+        if (run := self.ended) is not None:
+            raise EndedElsewhere(exit_code=run.exit_code or 1, reason=run.reason or run.status)
 
     @property
     def folder(self) -> Path:
@@ -91,14 +123,18 @@ def report_of(store: Store, run_id: str, command: str) -> Report:
     return state.account(store, run, command)
 
 
-def bounded(line: Line, number: int, marks: Sequence[LaneMark], snapshot: Snapshot) -> Commit:
-    """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there."""
+def bounded(line: Line, number: int, marks: Sequence[LaneMark], snapshot: Snapshot, leases: Leases) -> Commit:
+    """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there.
+
+    Raises what Marks.commit does, too.
+    """
     store, run_id, max_rejects, rows = line.store, line.run.run_id, line.job.max_rejects, snapshot.rows
-    commit = store.marks(run_id, number, _again(snapshot)).commit
+    commit = store.marks(leases, _again(snapshot)).commit
     rejected = {mark.lane: mark.rejected for mark in marks}
 
     def check() -> None:
-        if (total := sum(rejected.values())) > max_rejects.limit(rows):
+        total = sum(rejected.values()) if line.options.share is None else store.rejected(run_id, number)
+        if total > max_rejects.limit(rows):
             said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
             most = store.reject_counts(run_id, number)[0].reason
             remedy = "raise max_rejects, or mend the mapping or the rows and add --restart"
@@ -120,6 +156,16 @@ def _again(snapshot: Snapshot) -> Again | None:
     if again is None:
         return None
     return Again(again.reject_ids[: snapshot.rows], again.closes)
+
+
+@contextmanager
+def held(leases: Leases) -> Iterator[None]:
+    """Gives back, however the block is left, what lanes are held: whoever goes on need not wait for their end."""
+    try:
+        yield
+    finally:
+        with suppress(StateError):  # out of reach: they end by themselves
+            leases.release()
 
 
 @contextmanager
@@ -220,13 +266,16 @@ def accounted(line: Line, command: str) -> Iterator[None]:
         store.end(run_id, "finished", 3 if rejected else 0, None)
         if not line.job.keep_snapshots:
             shutil.rmtree(line.stage, ignore_errors=True)
+    except (EndedElsewhere, LanesTaken):
+        raise  # others have the run, or had it last
     except EtlError as error:
-        store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
+        if isinstance(error, FOR_ALL) or line.options.share is None or not store.is_worked_on(run_id):
+            store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
         raise
     except BaseException as error:
         store.end(run_id, "failed", 1, f"unexpected {type(error).__name__}")
         raise
     finally:
         report = report_of(store, run_id, command)
-        written(report, line.folder, mending(report, line.job.state))
+        written(report, line.folder, mending(report, line.job.named_by))
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

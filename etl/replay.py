@@ -408,8 +408,8 @@ def replay(
 
     When the rejects are not of this job but of the one that it rehearses, they are left as they are.
     """
-    with state.hold(job.state, job.name):
-        store = state.open_store(job.state)
+    with state.hold(job.kept_in, job.name):
+        store = state.open_store(job.kept_in)
         try:
             steps = tuple(_steps(store, asked, job))
             _tell_of_newer(store, asked)
@@ -427,7 +427,7 @@ def replay(
             return run_held(target, replace(options, restart=not goes_on), command, signals, progress)
         finally:
             with contextlib.suppress(EtlError):
-                _forget_closed(job.state, asked.runs)
+                _forget_closed(job, asked.runs)
 
 
 def _steps(store: Store, asked: Asked, job: Job) -> Iterator[Step]:
@@ -522,12 +522,12 @@ def _check_given_up(store: Store, target: Job) -> None:
             )
 
 
-def _forget_closed(folder: Path, runs: Sequence[RunRecord]) -> None:
+def _forget_closed(job: Job, runs: Sequence[RunRecord]) -> None:
     """Rows that were kept to be mended are kept no longer once all of their run are."""
-    store = state.open_store(folder)
+    store = state.open_store(job.kept_in)
     try:
         for run in runs:
             if not store.open_rejects(run.run_id):
-                forget(rejects_folder(folder, run.run_id))
+                forget(rejects_folder(job.state, run.run_id))
     finally:
         store.close()

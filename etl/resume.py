@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +24,48 @@ FULL_REFRESH = "full refresh"
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """The lanes of a run that one of its workers begins with: `0-7/16` is the first half of sixteen."""
+
+    lanes: frozenset[int]
+    of: int
+
+    def __str__(self) -> str:
+        return f"{','.join(_ranges(sorted(self.lanes)))}/{self.of}"
+
+
+MOST_LANES = 256
+
+
+def share(text: str) -> int | Share:
+    """A number of lanes, as `32`, or which of how many, as `0-7/16` or `0,4,8-11/16`. Raises ValueError."""
+    if (found := re.fullmatch(r"(?:([\d,-]+)/)?(\d{1,3})", text, re.ASCII)) is None:
+        raise ValueError("write a number, as 32, or lanes of all, as 0-7/16")
+    of = int(found[2])
+    if not 1 <= of <= MOST_LANES:
+        raise ValueError(f"there are 1 to {MOST_LANES} lanes")
+    if found[1] is None:
+        return of
+    lanes: set[int] = set()
+    for part in found[1].split(","):
+        if (ends := re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part, re.ASCII)) is None:
+            raise ValueError("write lanes as 0-7 or 0,4,8")
+        lanes |= set(range(int(ends[1]), int(ends[2] or ends[1]) + 1))
+    if not lanes or max(lanes) >= of:
+        raise ValueError(f"lanes of {of} are 0 to {of - 1}")
+    return Share(frozenset(lanes), of)
+
+
+def _ranges(lanes: Sequence[int]) -> Iterator[str]:
+    """Lanes in order, as `0-7` and `9`."""
+    first = 0
+    for place in range(1, len(lanes) + 1):
+        if place == len(lanes) or lanes[place] != lanes[place - 1] + 1:
+            yield f"{lanes[first]}" if place - 1 == first else f"{lanes[first]}-{lanes[place - 1]}"
+            first = place
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What the command line says of one run."""
 
@@ -32,20 +75,32 @@ class Options:
     since: str | None = None  # FULL_REFRESH, or the watermark to begin at; None: where the last finished run left off
     accept_drift: bool = False  # columns may be of other kinds than they were in the last run
     wait_s: float = 0.0  # for another run of the job to end
+    share: Share | None = None  # of a run that several workers do together; None: one process does it all
+    run_id: str | None = None  # the run's own name, by which workers find each other, and which is done once
 
 
 def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
-    """The run to work on, noted as running. Raises ChangedSinceStart when the unfinished one no longer fits."""
+    """The run to work on, noted as running. Raises ChangedSinceStart when the unfinished one no longer fits.
+
+    A run that was named and has finished comes back as it is: there is nothing left to do of it.
+    """
+    named = None if options.run_id is None else _named(store, run_name(job, options.run_id))
+    if named is not None and named.status == "finished":
+        return named
     unfinished = store.unfinished(job.name)
-    if unfinished is not None and options.restart:
+    is_own = unfinished is not None and named is not None and unfinished.run_id == named.run_id
+    if unfinished is not None and options.restart and not is_own:
         store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "given up by --restart")
         log.info("run_abandoned", run_id=unfinished.run_id)
         unfinished = None
     if unfinished is None:
         return _begun(store, job, options)
     sent = store.has_sent(unfinished.run_id)
+    worked_on = options.share is not None and (sent or store.is_worked_on(unfinished.run_id))
     changes = changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since)
-    if changes and sent:
+    if options.share is not None and options.share.of != unfinished.lanes:
+        changes.append(f"it has {unfinished.lanes} lanes, and now would have {options.share.of}")
+    if changes and (sent or worked_on):
         raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
     unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
     if changes or (unread and options.since is None):
@@ -53,14 +108,32 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
         store.end(unfinished.run_id, "abandoned", unfinished.exit_code, why)
         return _begun(store, job, options)
     store.end(unfinished.run_id, "running", None, None)
-    log.info("run_resumed", run_id=unfinished.run_id)
+    log.info("run_joined" if worked_on else "run_resumed", run_id=unfinished.run_id)
     return unfinished
+
+
+def run_name(job: Job, name: str) -> str:
+    """How the job's run of this name is called, and its folder."""
+    return f"{job.name}-{name}"
+
+
+def is_named(run_id: str, job: Job, name: str) -> bool:
+    """Whether a run is the job's run of this name, or took the place of one that was given up."""
+    return re.fullmatch(rf"{re.escape(run_name(job, name))}(\.\d+)?", run_id) is not None
+
+
+def _named(store: Store, name: str) -> RunRecord | None:
+    """The run of this name; of those that took the place of one that was given up, the last."""
+    found, number = store.run(name), 2
+    while (later := store.run(f"{name}.{number}")) is not None:
+        found, number = later, number + 1
+    return found
 
 
 def _begun(store: Store, job: Job, options: Options) -> RunRecord:
     now = datetime.now(UTC)
     run = RunRecord(
-        run_id=_unused(store, f"{job.name}-{now:%Y%m%dT%H%M%SZ}"),
+        run_id=_unused(store, job, options, now),
         job=job.name,
         job_file=job.file,
         status="running",
@@ -68,7 +141,7 @@ def _begun(store: Store, job: Job, options: Options) -> RunRecord:
         finished_at=None,
         exit_code=None,
         reason=None,
-        lanes=job.destination.lanes,
+        lanes=job.destination.lanes if options.share is None else options.share.of,
         lane_hash=LANE_HASH,
         row_limit=options.limit,
         destination=job.destination.base_url,
@@ -79,11 +152,11 @@ def _begun(store: Store, job: Job, options: Options) -> RunRecord:
     return run
 
 
-def _unused(store: Store, run_id: str) -> str:
-    number, found = 1, run_id
+def _unused(store: Store, job: Job, options: Options, now: datetime) -> str:
+    name, sign = (f"{now:%Y%m%dT%H%M%SZ}", "-") if options.run_id is None else (options.run_id, ".")
+    found, number = run_name(job, name), 2
     while store.run(found) is not None:
-        number += 1
-        found = f"{run_id}-{number}"
+        found, number = f"{run_name(job, name)}{sign}{number}", number + 1
     return found
 
 

@@ -39,11 +39,11 @@ class Signals:
     @contextlib.contextmanager
     def draining(self, drain: Callable[[], None]) -> Iterator[None]:
         """While the block lasts the first signal calls `drain` instead of raising."""
-        self._drain = drain
+        before, self._drain = self._drain, drain
         try:
             yield
         finally:
-            self._drain = None
+            self._drain = before
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name

@@ -17,7 +17,7 @@ from etl.extract.sql.dialects import address, shown
 from etl.model import Destination, Job, Snapshot, Step
 from etl.resume import FULL_REFRESH
 from etl.sources import SqlSource, Staging, mark_value
-from etl.state import Left, open_store
+from etl.state import Left, exists, open_store
 from etl.transform import columns_of
 
 log = structlog.get_logger()
@@ -68,9 +68,9 @@ def check_origin(step: Step, left: Left, now: str, since: str | None) -> None:
 
 def left_by(job: Job) -> dict[str, Left]:
     """What the last finished run left of each of the job's steps; asking makes no state."""
-    if not (job.state / "state.db").exists():
+    if not exists(job.kept_in):
         return {}
-    store = open_store(job.state)
+    store = open_store(job.kept_in)
     try:
         return {step.name: store.left(job.name, step.name) for step in job.steps}
     finally:

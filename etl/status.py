@@ -20,11 +20,12 @@ from etl.state import RunRecord, Store
 from etl.transform.checks import REASONS
 
 
-def runs_status(folder: Path, as_json: bool) -> None:
-    """Prints the newest runs of every job in a state folder."""
-    if not (folder / "state.db").exists():
-        raise click.UsageError(f"{folder} holds no state; name the job, or the folder with --state")
-    store = state.open_store(folder)
+def runs_status(where: state.Where, as_json: bool) -> None:
+    """Prints the newest runs of every job in a state."""
+    if not state.exists(where):
+        name = where if isinstance(where, Path) else "the database"
+        raise click.UsageError(f"{name} holds no state; name the job, or the folder with --state")
+    store = state.open_store(where)
     runs = store.runs()
     if as_json:
         say(json.dumps([content(_report(store, run)) for run in runs], ensure_ascii=False))
@@ -45,7 +46,7 @@ def runs_status(folder: Path, as_json: bool) -> None:
 
 def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
     """Prints the job's newest run, and what `command` would do; 3 when no run has finished for too long, else 0."""
-    store = state.open_store(job.state) if (job.state / "state.db").exists() else None  # asking makes no state
+    store = state.open_store(job.kept_in) if state.exists(job.kept_in) else None  # asking makes no state
     runs = [] if store is None else store.runs(job.name, limit=100)
     stale = staleness(job, runs, now)
     code = STALE if stale else 0
@@ -53,7 +54,7 @@ def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
         say(json.dumps(None if stale is None else {"stale": stale}) if as_json else _never(job, command, stale))
         return code
     newest = runs[0]
-    held = state.running(job.state, job.name)
+    held = state.running(job.kept_in, job.name)
     report = state.account(store, newest, command)
     still_open = store.open_rejects(newest.run_id)
     if as_json:

@@ -236,18 +236,18 @@ def _audit(
     done.sent_twice = sum(count - 1 for counts in came.values() for count in counts.values())
     yield from misplaced_people(sandbox.people, expected[PEOPLE])
     yield from misplaced_events(sandbox.people, expected[EVENTS])
-    yield from _wrong_rejects(state, expected)
+    with closing(sqlite3.connect(state / "state.db")) as db:
+        query = "SELECT step.name, position, reason FROM reject JOIN step ON step.number = reject.step"
+        yield from wrong_rejects(Counter(db.execute(query)), expected)
     for step in STEPS:
-        yield from _wrong_counts(steps[step], expected[step], came[step])
+        yield from wrong_counts(steps[step], expected[step], came[step])
     unexplained = sum(max(0, count - 1 - at_risk[step][row]) for step in STEPS for row, count in came[step].items())
     if unexplained > (most := done.faults["lost_after"] * done.setting.rows_a_batch):
         yield f"{unexplained} rows sent again that no kill explains; the lost answers explain {most} at most"
 
 
-def _wrong_rejects(state: Path, expected: Mapping[str, Expected]) -> Iterator[str]:
-    with closing(sqlite3.connect(state / "state.db")) as db:
-        query = "SELECT step.name, position, reason FROM reject JOIN step ON step.number = reject.step"
-        found = Counter(db.execute(query))
+def wrong_rejects(found: Counter[tuple[str, int, str]], expected: Mapping[str, Expected]) -> Iterator[str]:
+    """What differs in the rejects of a state, by step, position and reason."""
     wanted = Counter((step, *reject) for step in STEPS for reject in expected[step].rejects.items())
     for (step, position, reason), count in (found - wanted).items():
         yield f"{step}: row {position} was rejected {count} time(s) too often, as {reason}"
@@ -255,7 +255,8 @@ def _wrong_rejects(state: Path, expected: Mapping[str, Expected]) -> Iterator[st
         yield f"{step}: row {position} was not rejected as {reason}"
 
 
-def _wrong_counts(told: Mapping[str, Any], expected: Expected, came: Counter[int]) -> Iterator[str]:
+def wrong_counts(told: Mapping[str, Any], expected: Expected, came: Counter[int]) -> Iterator[str]:
+    """What differs in a step's part of the report."""
     name = told["name"]
     if told["rows_read"] != told["accepted"] + told["rejected"] + told["skipped"]:
         yield f"{name}: the report's counts do not add up"

@@ -119,7 +119,7 @@ def test_a_budget_is_of_a_workspace_and_its_file_tells_no_secret() -> None:
     here = Destination("track", "https://track.customer.io", secret, secret)
     elsewhere = Destination("track", "https://track-eu.customer.io", secret, secret)
     for destination in (here, here, elsewhere):
-        with slots_of(destination, Path()) as slots:
+        with slots_of(destination, Path(), None) as slots:
             slots.reserve(1.0)
     files = sorted(Path().glob("budget-*"))
     assert len(files) == 2 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
@@ -129,6 +129,6 @@ def test_a_budget_is_of_a_workspace_and_its_file_tells_no_secret() -> None:
 def test_an_unlimited_rate_has_no_budget() -> None:
     secret = SecretStr("x")
     here = Destination("track", "http://127.0.0.1:1", secret, secret, requests_per_second=None)
-    with slots_of(here, Path()) as slots:
+    with slots_of(here, Path(), None) as slots:
         assert [slots.reserve(5.0), slots.reserve(5.0)] == [5.0, 5.0]
     assert list(Path().glob("budget-*")) == []

@@ -370,9 +370,12 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
         (WORKING + "max_rejects:\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
         (
             WORKING + f"state: postgresql://u:{CANARY}@db/x\n",
-            ["j.yaml:6: state: a database is not offered for the state yet; give a folder, as .etl"],
+            [
+                "j.yaml:6: state: a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+                "postgresql://me:${PASSWORD}@host/db, and renew it"
+            ],
         ),
-        (WORKING + "state: ''\n", ["j.yaml:6: state: must name a folder"]),
+        (WORKING + "state: ''\n", ["j.yaml:6: state.folder: must name a folder"]),
         *(
             (WORKING + f"schedule: {raw}\n", [f"j.yaml:6: schedule: {SCHEDULE}"])
             for raw in ("3", "nightly", "'0 3 * *'", "{assets: []}", "{assets: [3]}", "{assets: [a], cron: b}", "[a]")

@@ -25,9 +25,10 @@ from etl import demo
 from etl.audit import FINDINGS
 from etl.cli import EXIT_CODES, cli, main
 from etl.config import load_job, load_mapping, load_source
-from etl.config.job_sections import DestinationYaml, JobYaml, StepYaml
+from etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
 from etl.config.mapping import MappingYaml
-from etl.config.sections import Section
+from etl.config.references import resolve_address
+from etl.config.sections import Section, validated
 from etl.config.source_sections import SourceYaml
 from etl.config.words import WORDS
 from etl.config.yaml_file import read_yaml
@@ -219,6 +220,7 @@ def test_the_table_of_operations_is_the_one_of_the_code() -> None:
     [
         ("**The job**", JobYaml),
         ("**destination**", DestinationYaml),
+        ("**state**", StateYaml),
         ("**A step**", StepYaml),
         ("**source**", SourceYaml),
         ("\n## Mappings", MappingYaml),
@@ -294,7 +296,13 @@ def test_every_yaml_example_is_in_order_and_its_own_examples_come_out() -> None:
     Path("jobs").mkdir()
     blocks = re.findall(r"(?ms)^```yaml\n# ((?:jobs|mappings)/\w+\.yaml)\n(.*?)^```$", README)
     sources = re.findall(r"(?ms)^```yaml\n(source:\n.*?)^```$", README)
-    assert len(blocks) + len(sources) == README.count("\n```yaml\n") > 1
+    states = re.findall(r"(?ms)^```yaml\n(state:\n.*?)^```$", README)
+    assert len(blocks) + len(sources) + len(states) == README.count("\n```yaml\n") > 1
+    for text in states:
+        Path("state.yaml").write_text(text, encoding="utf-8")
+        written = (read_yaml(Path("state.yaml")).data or {})["state"]
+        written["database"] = resolve_address(written["database"], {"ETL_STATE_URL": "postgresql://db/etl"})
+        assert validated(StateYaml, written)[1] == []
     for number, text in enumerate(sources):
         Path(f"{number}.yaml").write_text(text, encoding="utf-8")
         load_source((read_yaml(Path(f"{number}.yaml")).data or {})["source"], {"WAREHOUSE_URL": "sqlite:///shop.db"})

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import Setting, Standing, campaigns, standing, summary
+from killing import Setting, Standing, campaigns, standing, summary, wrong_counts
 from killing import _impossible as impossible
-from killing import _wrong_counts as wrong_counts
 from killing_rows import EVENTS, PEOPLE, Expected, misplaced_events, misplaced_people, overtaken, write
 
 from etl.sandbox import Faults, People

@@ -655,7 +655,7 @@ def test_a_damaged_state_is_told_of_and_kept(sandbox: Sandbox, place: str) -> No
     if place == "header":
         damaged[:16] = bytes(16)
     else:
-        damaged[4096 : 4096 * 5] = os.urandom(4096 * 4)
+        damaged[4096:] = os.urandom(len(damaged) - 4096)
     path.write_bytes(damaged)
     requests = sandbox.stats()["requests"]
     with pytest.raises(StateError, match=r"state\.db: the state database is damaged") as refused:

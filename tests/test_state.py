@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import SecretStr
 
 from etl import state
 from etl.errors import JobLocked, StateError
@@ -47,16 +48,33 @@ FILES = (SourceFile("a.csv", 10, "0" * 64, 3),)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = state.open_store(tmp_path / "state")
-    yield opened
-    opened.close()
+def in_folder(tmp_path: Path) -> Iterator[Store]:
+    with contextlib.closing(state.open_store(tmp_path / "state")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["folder", "server"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The state in each kind of database: what holds of one holds of the other."""
+    if request.param == "folder":
+        yield request.getfixturevalue("in_folder")
+        return
+    address = SecretStr(request.getfixturevalue("postgres").address)
+    with contextlib.closing(state.open_store(address)) as opened:
+        yield opened
 
 
 def begun(store: Store, lanes: int = 4) -> Marks:
     store.begin(RUN, [("people", "{}"), ("events", "{}")])
     store.begin_step(RUN.run_id, 0, "print", FILES, 3, lanes)
-    return store.marks(RUN.run_id, 0)
+    return marks_of(store, RUN.run_id, 0)
+
+
+def marks_of(store: Store, run_id: str, step: int, again: Again | None = None) -> Marks:
+    """What commits the lanes of a step, all of which are taken."""
+    leases = store.leases(run_id, step, "here:1:0")
+    leases.claim(range(256), "print")
+    return store.marks(leases, again)
 
 
 def test_a_run_and_its_steps_come_back_as_they_were(store: Store) -> None:
@@ -118,7 +136,7 @@ def test_rejects_that_are_sent_again_are_closed_with_the_mark_that_acknowledges_
     store.begin(replace(RUN, run_id="replay-1", job="nightly.replay"), [("people", "{}")])
     store.begin_step("replay-1", 0, "print", FILES, 3, 1)
     again = Again(ids[[3, 0, 1, 2]])  # by the replay's positions: row 0 of it was row 3
-    marks = store.marks("replay-1", 0, again)
+    marks = marks_of(store, "replay-1", 0, again)
     marks.commit(LaneMark(0, 1), [Reject(1, "email_malformed", "attributes.email")], np.array([0]))
     rejects = store.rejects(RUN.run_id, 0)
     assert rejects["closed_by"].to_list() == [None, None, None, "replay-1"]
@@ -132,7 +150,7 @@ def test_no_reject_is_closed_when_its_mark_cannot_be_committed(store: Store) -> 
     begun(store).commit(LaneMark(0, 3), [Reject(0, "row_ragged")])
     again = Again(store.rejects(RUN.run_id, 0)["reject_id"].to_numpy())
     with pytest.raises(StateError):
-        store.marks(RUN.run_id, 1, again).commit(LaneMark(0, 1), [Reject(0, None)], np.array([0]))  # type: ignore[arg-type]
+        marks_of(store, RUN.run_id, 1, again).commit(LaneMark(0, 1), [Reject(0, None)], np.array([0]))  # type: ignore[arg-type]
     assert store.open_rejects(RUN.run_id) == 1
 
 
@@ -142,7 +160,7 @@ def test_a_rehearsal_of_rejects_changes_none_of_them(store: Store) -> None:
     again = Again(before["reject_id"].to_numpy(), closes=False)
     store.begin(replace(RUN, run_id="replay-1"), [("people", "{}")])
     store.begin_step("replay-1", 0, "print", FILES, 3, 1)
-    store.marks("replay-1", 0, again).commit(LaneMark(0, 1), [Reject(1, "x")], np.array([0]))
+    marks_of(store, "replay-1", 0, again).commit(LaneMark(0, 1), [Reject(1, "x")], np.array([0]))
     store.close_left_out("replay-1", 0, again)
     assert store.rejects(RUN.run_id, 0).equals(before)
 
@@ -158,8 +176,8 @@ def test_after_a_failed_commit_nobody_commits_on_that_handle_again(store: Store)
     assert store.lane_marks(RUN.run_id, 0)[2] == LaneMark(2)
 
 
-def test_lanes_that_commit_at_once_are_all_on_the_disk_when_they_return(store: Store, tmp_path: Path) -> None:
-    marks = begun(store, lanes=16)
+def test_lanes_that_commit_at_once_are_all_on_the_disk_when_they_return(in_folder: Store, tmp_path: Path) -> None:
+    marks = begun(in_folder, lanes=16)
     wrong: list[int] = []
 
     def work(lane: int) -> None:
@@ -177,7 +195,7 @@ def test_lanes_that_commit_at_once_are_all_on_the_disk_when_they_return(store: S
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert store.rejects(RUN.run_id, 0).height == 16 * 30
+    assert in_folder.rejects(RUN.run_id, 0).height == 16 * 30
 
 
 def test_every_failed_lane_hears_of_it(store: Store) -> None:
@@ -254,16 +272,16 @@ def test_the_account_adds_up_over_lanes_and_processes(store: Store) -> None:
     assert (step.seconds, step.rejects) == (3.5, tuple(counts))
 
 
-def test_the_state_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
-    begun(store)
+def test_the_state_is_for_its_owner_alone(in_folder: Store, tmp_path: Path) -> None:
+    begun(in_folder)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
     assert modes["state.db"] == 0o600 and modes["state.db-wal"] == 0o600
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
 @pytest.mark.fault("P3")
-def test_sqlite_writes_ahead_and_waits_for_the_disk(store: Store) -> None:
-    with store._engine.connect() as connection:
+def test_sqlite_writes_ahead_and_waits_for_the_disk(in_folder: Store) -> None:
+    with in_folder._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
 
@@ -307,8 +325,8 @@ def test_what_a_finished_step_leaves_is_there_for_the_next_run(store: Store) -> 
     assert store.left("nightly", "people") == Left()
     leave(finished=True, left=Left(mark, {"a": "text"}))
     assert store.left("nightly", "people") == Left(mark, {"a": "text"})
-    leave(finished=True, left=Left(None, {"a": "numbers"}))
-    assert store.left("nightly", "people") == Left(None, {"a": "numbers"})
+    leave(finished=True, left=Left(None, {"a": "numbers"}))  # it is over, and stays as it was
+    assert store.left("nightly", "people") == Left(mark, {"a": "text"})
     assert store.left("nightly", "events") == store.left("weekly", "people") == Left()
 
 
@@ -435,22 +453,24 @@ def test_a_state_on_a_network_file_system_is_refused(tmp_path: Path, kind: str) 
 
 
 @pytest.mark.fault("P16")
-def test_a_state_that_vanishes_or_is_replaced_while_it_is_in_use_stops_the_run(store: Store, tmp_path: Path) -> None:
-    marks, path = begun(store), tmp_path / "state" / "state.db"
+def test_a_state_that_vanishes_or_is_replaced_while_it_is_in_use_stops_the_run(
+    in_folder: Store, tmp_path: Path
+) -> None:
+    marks, path = begun(in_folder), tmp_path / "state" / "state.db"
     marks.commit(LaneMark(0, 1, 2), ())
     path.rename(path.with_suffix(".away"))
     with pytest.raises(StateError, match="the state database has vanished while it was in use"):
         marks.commit(LaneMark(0, 2, 3), ())
     path.write_bytes(b"")
     with pytest.raises(StateError, match="was replaced by another file while it was in use"):
-        store_marks(store, path)
+        store_marks(in_folder, path)
 
 
 def store_marks(store: Store, path: Path) -> None:
     """A commit on marks that were made before the file was replaced."""
     path.unlink()
     path.with_suffix(".away").rename(path)
-    marks = store.marks(RUN.run_id, 0)
+    marks = marks_of(store, RUN.run_id, 0)
     path.rename(path.with_suffix(".away"))
     path.write_bytes(b"")
     marks.commit(LaneMark(0, 3, 4), ())

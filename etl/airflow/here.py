@@ -123,9 +123,9 @@ def _told(asked: Asked, work: Callable[[], Summary]) -> Summary:
 
 def _is_old(job: Job, began: str) -> bool:
     """Whether the job's unfinished run is of another day, and no earlier try of this one."""
-    if not (job.state / "state.db").exists():
+    if not state.exists(job.kept_in):
         return False
-    store = state.open_store(job.state)
+    store = state.open_store(job.kept_in)
     try:
         unfinished = store.unfinished(job.name)
         return unfinished is not None and unfinished.started_at < began

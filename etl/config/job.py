@@ -93,6 +93,8 @@ def _resolved(
                 return SecretStr(resolve_secret(raw, environ if sources else None))
             if isinstance(raw, str) and _in_source(loc, "sql"):
                 return resolve_address(raw, environ if sources else None)
+            if isinstance(raw, str) and loc in (("state",), ("state", "database")):
+                return resolve_address(raw, environ)
             if isinstance(raw, str) and "${" in raw and _in_source(loc, "query"):
                 raise ValueError("a reference inside a query would be read as SQL; give it under parameters: instead")
             return resolve(raw, environ) if isinstance(raw, str) else raw

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
 from etl.config import address
 from etl.config.address import is_loopback
@@ -51,8 +51,21 @@ def _folder(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise wrong("must name a folder")
     if "://" in text:
-        raise wrong("a database is not offered for the state yet; give a folder, as .etl")
+        raise wrong("is an address; a database's is written under state: database:")
     return text
+
+
+def _database(raw: object) -> SecretStr:
+    if isinstance(raw, str) and re.match(r"postgres(ql)?(\+\w+)?://", raw):
+        return SecretStr(raw)
+    raise wrong("must be the address of a PostgreSQL database, as ${ETL_STATE_URL}")
+
+
+def _lease(raw: object) -> timedelta:
+    lease = _duration(raw)
+    if not timedelta(seconds=2) <= lease <= timedelta(hours=1):
+        raise wrong("must be from 2s to 1h")
+    return lease
 
 
 def _max_rejects(raw: object) -> MaxRejects:
@@ -143,6 +156,24 @@ class StepYaml(Section):
             yield Step(name, self.source.to_source(), mappings[path])
 
 
+class StateYaml(Section):
+    """Where it is written down how far runs are."""
+
+    goes_with: ClassVar = {"lease": ("database",)}
+    short_form = "a folder, or the address of a PostgreSQL database"
+
+    database: Annotated[SecretStr, PlainValidator(_database)] = OMITTED
+    folder: Annotated[str, AfterValidator(_folder)] = ".etl"
+    lease: Annotated[timedelta, PlainValidator(_lease)] = timedelta(seconds=30)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, raw: object) -> object:
+        if isinstance(raw, str):
+            return {"database" if "://" in raw else "folder": raw}
+        return raw
+
+
 class JobYaml(Section):
     """A job file."""
 
@@ -150,7 +181,7 @@ class JobYaml(Section):
     destination: DestinationYaml
     steps: Annotated[list[StepYaml], Field(min_length=1)]
     max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects)] = MaxRejects(share=0.01)
-    state: Annotated[str, AfterValidator(_folder)] = ".etl"
+    state: StateYaml = StateYaml()
     schedule: Annotated[str | tuple[str, ...] | None, PlainValidator(_schedule)] = None
     keep_snapshots: Flag = False
     rejects: Literal["keys", "rows"] = "keys"
@@ -166,7 +197,9 @@ class JobYaml(Section):
             steps=tuple(
                 one for step, many in zip(self.steps, listed, strict=True) for one in step.to_steps(many, mappings)
             ),
-            state=Path(self.state),
+            state=Path(self.state.folder),
+            database=self.state.database,
+            lease_s=self.state.lease.total_seconds(),
             max_rejects=self.max_rejects,
             schedule=self.schedule,
             keep_snapshots=self.keep_snapshots,

@@ -11,7 +11,10 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "of each step: a share of its rows, as `1%` (rounded up), or a number of rows. One more and the run stops "
             "with exit code 4"
         ),
-        "state": "a folder on a local disk, which several jobs may share",
+        "state": (
+            "a folder on a local disk, which several jobs may share; or where several machines keep it, as "
+            "`{database: ${ETL_STATE_URL}, folder: /mnt/etl}`. See Several machines"
+        ),
         "schedule": (
             'when Airflow runs it: a cron line, as `"0 3 * * *"`, `@daily` and the like, or `{assets: [a URI, …]}`, '
             "after each update of these assets. Nothing else reads it. See Airflow"
@@ -33,6 +36,15 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
             "exits with 3"
         ),
     },
+    "StateYaml": {
+        "database": (
+            "the address of a PostgreSQL database, which all machines reach: a reference, as `${ETL_STATE_URL}`"
+        ),
+        "folder": (
+            "of reports, of copies of what is no file, and of kept rows; with a `database`, one that all machines see"
+        ),
+        "lease": "how long a worker may be silent before others take its lanes over: from `2s` to `1h`",
+    },
     "DestinationYaml": {
         "api": (
             "`track`: the Track API v2, `/batch`; `pipelines`: the Pipelines API, `/v1/batch`, in strict mode; see "
@@ -43,9 +55,8 @@ WORDS: dict[str, dict[str, str]] = {  # of a section, by the name of its model; 
         "api_key": "of the Track API, a reference, as `${CUSTOMERIO_API_KEY}`",
         "write_key": "of the Pipelines API, a reference, as `${CUSTOMERIO_WRITE_KEY}`",
         "requests_per_second": (
-            "a ceiling over all lanes, and over all runs of this machine that share the state folder, above 0 and up "
-            "to 1000; `unlimited` with a `base_url` on this machine only. "
-            "Below it the pace finds what Customer.io takes; see Decisions"
+            "a ceiling over all lanes, and over all runs that share the state, above 0 and up to 1000; `unlimited` "
+            "with a `base_url` on this machine only. Below it the pace finds what Customer.io takes; see Decisions"
         ),
         "lanes": (
             "1 to 256: batches under way at once, at most. More lanes send more at once, and more rows may be sent "

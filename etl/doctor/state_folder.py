@@ -30,10 +30,11 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Finding]:
             file.write(bytes(4_096))
     except OSError as error:
         raise StateError(place=job.state, what=error.strerror or "cannot be written") from None
-    try:
-        state.require_local(folder, machine.mounts())
-    except StateError as error:
-        yield Finding("state", "wrong", str(error), error.remedy, error.exit_code)
+    if job.database is None:
+        try:
+            state.require_local(folder, machine.mounts())
+        except StateError as error:
+            yield Finding("state", "wrong", str(error), error.remedy, error.exit_code)
     free = machine.free_bytes(folder)
     there = "can be written" if job.state.exists() else "is not there yet, and can be made"
     remedy = "make room there: databases and packed files are copied to it before they are sent"
@@ -41,28 +42,35 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Finding]:
     yield Finding(
         "state", level, f"{job.state} {there}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else ""
     )
+    there_is = state.exists(job.kept_in)
+    if job.database is not None:
+        known = "holds the state" if there_is else "can be reached, and will hold the state"
+        yield Finding("state", "ok", f"the database {known}")
     held = _holder(job)
     if held is not None:
         yield Finding("state", "warning", str(held), held.remedy)
-    if (job.state / "state.db").exists():
+    if there_is:
         yield from _runs(job, command, held is not None)
 
 
 def _holder(job: Job) -> JobLocked | None:
     """Who is at work on the job; asking makes no lock."""
-    if (job.state / f"{job.name}.lock").exists():
-        try:
-            with state.hold(job.state, job.name):
-                pass
-        except JobLocked as error:
-            return error
+    if job.database is None and not (job.state / f"{job.name}.lock").exists():
+        return None
+    if job.database is not None and not state.exists(job.database):
+        return None
+    try:
+        state.require_free(job.kept_in, job.name)
+    except JobLocked as error:
+        return error
     return None
 
 
 def _runs(job: Job, command: str, held: bool) -> Iterator[Finding]:
     """Whether the state database is whole, and what `run` would go on with."""
-    _check_whole(job.state / "state.db")
-    store = state.open_store(job.state)
+    if job.database is None:
+        _check_whole(job.state / "state.db")
+    store = state.open_store(job.kept_in)
     try:
         newest = next(iter(store.runs(job.name, limit=1)), None)
         if newest is None:

@@ -97,6 +97,7 @@ class Lanes:
         too_large: Callable[[int], None],
         grace_s: float,
         endpoint: Endpoint = track.BATCH,
+        check: Callable[[], None] = lambda: None,
         waiting_bytes: int = WAITING_BYTES,
     ) -> None:
         self._destination = destination
@@ -104,15 +105,16 @@ class Lanes:
         self._pace = pace
         self._commit = commit
         self._too_large = too_large
+        self._check = check  # raises when nothing may be sent any more
         self._grace_s = grace_s
         self._room = Room(waiting_bytes)
         self._draining = threading.Event()
         self._error: BaseException | None = None
         self._deadlines = Deadlines()
-        self._lanes = [Lane(mark, mark.sending_through, queue.Queue(FRAMES_AHEAD)) for mark in marks]
+        self._lanes = {mark.lane: Lane(mark, mark.sending_through, queue.Queue(FRAMES_AHEAD)) for mark in marks}
         self._threads = [
             threading.Thread(target=self._work, args=(lane,), name=f"lane-{lane.mark.lane}", daemon=True)
-            for lane in self._lanes
+            for lane in self._lanes.values()
         ]
 
     def __enter__(self) -> Lanes:
@@ -128,7 +130,7 @@ class Lanes:
 
     @property
     def marks(self) -> list[LaneMark]:
-        return [lane.mark for lane in self._lanes]
+        return [lane.mark for lane in self._lanes.values()]
 
     def put(self, batches: Mapping[int, list[Batch]]) -> bool:
         """Hands every lane its batches; waits while a lane is behind. False when the lanes have stopped."""
@@ -147,13 +149,18 @@ class Lanes:
                     return True
         return False
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the lanes were asked to stop, so that there may be batches left."""
+        return self._draining.is_set()
+
     def drain(self) -> None:
         """Asks every lane to stop; returns at once."""
         self._draining.set()
 
     def finish(self) -> None:
         """Waits until every batch is settled or, once asked to stop, for the grace. Raises a lane's first error."""
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             self._put(lane, None)
         while any(thread.is_alive() for thread in self._threads) and not self._draining.wait(0.02):
             pass
@@ -170,7 +177,7 @@ class Lanes:
     # ---- what runs in a lane's thread
 
     def _work(self, lane: Lane) -> None:
-        wire = Wire(self._destination, self._deadlines, self._endpoint)
+        wire = Wire(self._destination, self._deadlines, self._endpoint, self._check)
         try:
             self._send_all(lane, wire)
         except Drained:

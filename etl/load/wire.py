@@ -70,7 +70,15 @@ class Wire:
     environment for a proxy, and an exchange costs two thirds.
     """
 
-    def __init__(self, destination: Destination, deadlines: Deadlines, endpoint: Endpoint = track.BATCH) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        deadlines: Deadlines,
+        endpoint: Endpoint = track.BATCH,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check` is asked at the last moment before a body leaves, and raises when it must not."""
+        self._check = check
         address = httpx.URL(destination.base_url)
         self.host = address.netloc.decode("ascii")
         self._endpoint = endpoint
@@ -165,6 +173,8 @@ class Wire:
     def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
+        elif event == "http11.send_request_body.started":
+            self._check()
 
 
 def _spoken(error: Exception) -> str:

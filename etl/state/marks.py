@@ -9,32 +9,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, bindparam, insert, update
+import structlog
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from etl.errors import StateError
+from etl.errors import LanesTaken, StateError
 from etl.model import LaneMark, Reject
 from etl.state import tables
-from etl.state.whereabouts import identity, require_same
+from etl.state.faults import is_cut_off, unusable
+from etl.state.leases import CLOCK, Leases
+from etl.state.opening import guard
+
+log = structlog.get_logger()
 
 NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 GATHER_S = 0.002  # most lanes come within it, since a frame's batches are handed over together
+CUT_OFF_S = 60.0  # a database that is out of reach is asked again for so long: servers are started anew, or replaced
 
+_OF_LANE = [tables.lane.c[each.name] for each in fields(LaneMark)]
 _UPDATE = (
     update(tables.lane)
     .where(
         tables.lane.c.run_id == bindparam("of_run"),
         tables.lane.c.step == bindparam("of_step"),
         tables.lane.c.lane == bindparam("of_lane"),
+        tables.lane.c.epoch == bindparam("of_epoch"),
     )
     .values({name: bindparam(name) for name in LaneMark.__slots__ if name != "lane"})
 )
-
 
 _CLOSE = (
     update(tables.reject)
@@ -67,34 +73,35 @@ class Ticket:
 
 
 class Marks:
-    """Commits the marks of one step's lanes. `commit` may be called from any thread.
+    """Commits the marks of those lanes of a step that this process holds. `commit` may be called from any thread.
 
     Of rejects that are sent again, those that are accepted are closed in the transaction that acknowledges them, and
     the others get their new reason in it.
     """
 
-    def __init__(self, engine: Engine, path: Path, run_id: str, step: int, again: Again | None = None) -> None:
-        self._engine = engine
-        self._path = path
-        self._file = identity(path)
-        self._key = {"run_id": run_id, "step": step}
+    def __init__(self, leases: Leases, again: Again | None = None) -> None:
+        self._leases = leases
+        self._engine = leases.engine
+        self._require_same = guard(leases.engine)
+        self._update = _UPDATE if leases.seconds is None else _UPDATE.values(until=leases.until)
+        self._key = {"run_id": leases.run_id, "step": leases.step}
         self._again = again
         self._arriving = threading.Lock()
-        self._committing = threading.Lock()
         self._waiting: list[Ticket] = []
-        self._failed: StateError | None = None
+        self._failed: StateError | LanesTaken | None = None
 
     def commit(
         self, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
     ) -> None:
-        """Returns when the mark and the rejects are on the disk. Raises StateError when they cannot get there.
+        """Returns when the mark and the rejects are on the disk. Raises StateError when they cannot get there, and
+        LanesTaken when the lane is another process's by now.
 
         `accepted` are the positions that Customer.io took since the last commit of this lane.
         """
         ticket = Ticket(mark, rejects, accepted)
         with self._arriving:
             self._waiting.append(ticket)
-        with self._committing:
+        with self._leases.writing:
             if ticket.done:
                 return
             if self._failed is not None:  # never again on a handle that failed once: an fsync's error is told only once
@@ -103,34 +110,68 @@ class Marks:
             with self._arriving:
                 together, self._waiting = self._waiting, []
             try:
-                self._write(together)
-            except StateError as error:
+                self._write(sorted(together, key=lambda each: each.mark.lane))
+            except (StateError, LanesTaken) as error:
                 self._failed = error
                 raise
             for each in together:
                 each.done = True
 
     def _write(self, tickets: Sequence[Ticket]) -> None:
-        require_same(self._path, self._file)
+        """Writes them all. After a connection broke nobody knows whether it did, so it looks before it writes again."""
+        self._require_same()
+        deadline = time.monotonic() + CUT_OFF_S
+        in_doubt = False
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    if in_doubt and self._are_there(connection, tickets):
+                        return
+                    self._write_in(connection, tickets)
+                return
+            except SQLAlchemyError as error:
+                if not is_cut_off(self._engine, error) or time.monotonic() > deadline:
+                    raise unusable(self._engine, error) from None
+                if not in_doubt:
+                    log.warning("state_out_of_reach", asking_again_for_s=CUT_OFF_S)
+                in_doubt = True
+            time.sleep(1.0)
+
+    def _are_there(self, connection: Connection, tickets: Sequence[Ticket]) -> bool:
+        """Whether the transaction that ended in doubt had taken effect: all of it has, or nothing."""
+        first = tickets[0].mark
+        lane = tables.lane.c
+        here = (lane.run_id == self._key["run_id"], lane.step == self._key["step"], lane.lane == first.lane)
+        found = connection.execute(select(*_OF_LANE).where(*here, lane.epoch == self._epoch(first.lane))).one_or_none()
+        return found is not None and LaneMark(*found) == first
+
+    def _write_in(self, connection: Connection, tickets: Sequence[Ticket]) -> None:
         run, step = self._key["run_id"], self._key["step"]
+        marks = []
+        for ticket in tickets:
+            values = _values(ticket.mark)
+            lane = values.pop("lane")
+            marks.append(
+                {"of_run": run, "of_step": step, "of_lane": lane, "of_epoch": self._epoch(ticket.mark.lane), **values}
+            )
+        asked = time.clock_gettime(CLOCK)
+        moved = connection.execute(self._update, marks).rowcount
+        if moved != len(marks):
+            self._leases.require_held(connection, [ticket.mark.lane for ticket in tickets])
+            raise StateError(place="the state database", what=f"{len(marks)} lanes were to be moved, {moved} were")
         rejects = [
             {**self._key, **_values(reject), "closed_by": None if self._again is None else run}
             for ticket in tickets
             for reject in ticket.rejects
         ]
-        marks = []
-        for ticket in tickets:
-            values = _values(ticket.mark)
-            marks.append({"of_run": run, "of_step": step, "of_lane": values.pop("lane"), **values})
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(_UPDATE, marks)
-                if rejects:
-                    connection.execute(insert(tables.reject), rejects)
-                if self._again is not None and self._again.closes:
-                    self._settle(connection, self._again, tickets)
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
+        if rejects:
+            connection.execute(insert(tables.reject), rejects)
+        if self._again is not None and self._again.closes:
+            self._settle(connection, self._again, tickets)
+        self._leases.renewed_by_commit(asked, len(tickets))
+
+    def _epoch(self, lane: int) -> int:
+        return self._leases.epochs.get(lane, -1)
 
     def _settle(self, connection: Connection, again: Again, tickets: Sequence[Ticket]) -> None:
         """What became of the rejects that were sent again."""
@@ -159,28 +200,3 @@ def close(connection: Connection, run_id: str, reject_ids: Sequence[int]) -> Non
 
 def _values(record: LaneMark | Reject) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__slots__}
-
-
-def unusable(engine: Engine, error: SQLAlchemyError) -> StateError:
-    """A database's error in our words: its own may quote the values."""
-    said = str(getattr(error, "orig", "") or "").lower()
-    if "full" in said:
-        return StateError(
-            "free some space and run the same command again", place=place(engine), what="the disk is full"
-        )
-    if "i/o" in said:  # a quota reads like this, too; whether the file is whole is looked at before the next run
-        remedy = "make room or mend the disk, and run the same command again"
-        return StateError(remedy, place=place(engine), what="the disk failed, or a quota is used up")
-    if "malformed" in said or "not a database" in said:
-        remedy = "keep the file, move it away, and start anew with --restart"
-        return StateError(remedy, place=place(engine), what="the state database is damaged")
-    if "locked" in said:
-        return StateError(place=place(engine), what="another process keeps the state database locked")
-    if "readonly" in said or "read-only" in said or "unable to open" in said:
-        return StateError(place=place(engine), what="the state database cannot be written")
-    return StateError(place=place(engine), what=f"the state database failed ({type(error).__name__})")
-
-
-def place(engine: Engine) -> str:
-    """Where the state lies, for a message."""
-    return engine.url.database or "the state database"

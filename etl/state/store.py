@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from itertools import chain
-from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from etl.errors import StateError
 from etl.model import Finding, LaneMark, RejectCount, SourceFile
 from etl.sources import Mark
 from etl.state import tables
-from etl.state.marks import Again, Marks, close, place, unusable
-from etl.state.whereabouts import mount_table, require_local
+from etl.state.faults import unusable
+from etl.state.leases import Leases, database_now
+from etl.state.lock_server import ServerLock
+from etl.state.marks import Again, Marks, close
+from etl.state.opening import Where, open_engine
 
 RESUMABLE = ("running", "stopped", "failed")
+LOOK_EVERY_S = 0.2  # who waits to be alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +84,37 @@ class Left:
 
 
 class Store:
-    """The state of all runs in one folder."""
+    """The state of all runs in one folder, or in one database of a server."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._path = path
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers on several machines may have it open."""
+        return self._engine.dialect.name != "sqlite"
+
+    @contextmanager
+    def alone(self, job: str) -> Iterator[None]:
+        """What a job's workers do one at a time: to begin a run, and to begin a step. In a folder there is one only."""
+        if not self.is_shared:
+            yield
+            return
+        with closing(ServerLock(self._engine, f"{job}: beginning")) as lock:
+            while not lock.take():
+                time.sleep(LOOK_EVERY_S)
+            yield
 
     # ---- writing
 
     def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
         """Adds a run and its steps, each (name, canonical mapping); their lanes come when a step begins."""
         with self._transaction() as connection:
-            connection.execute(insert(tables.run), _values(run))
+            last = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
+            connection.execute(insert(tables.run).values(**_values(run), sequence=last))
             rows = [
                 {"run_id": run.run_id, "number": number, "name": name, "status": "waiting", "mapping": mapping}
                 for number, (name, mapping) in enumerate(steps)
@@ -105,11 +122,22 @@ class Store:
             connection.execute(insert(tables.step), rows)
 
     def begin_step(
-        self, run_id: str, number: int, fingerprint: str, files: Sequence[SourceFile], rows: int, lanes: int
+        self,
+        run_id: str,
+        number: int,
+        fingerprint: str,
+        files: Sequence[SourceFile],
+        rows: int,
+        lanes: int,
+        lease_s: float | None = None,
     ) -> None:
-        """Marks a step as running over a snapshot, with its lanes at their start."""
+        """Marks a step as running over a snapshot, with its lanes at their start.
+
+        `lease_s`: for so long only those may take the lanes to whom they were given.
+        """
         with self._transaction() as connection:
             here = (tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+            epoch = connection.scalar(select(func.max(tables.lane.c.epoch)).where(*here))
             connection.execute(delete(tables.lane).where(*here))
             connection.execute(
                 _step(run_id, number).values(
@@ -119,8 +147,12 @@ class Store:
                     rows=rows,
                 )
             )
-            marks = [{"run_id": run_id, "step": number, **_values(LaneMark(lane))} for lane in range(lanes)]
-            connection.execute(insert(tables.lane), marks)
+            # an epoch is never used again: whoever held the lanes before must not take them for its own
+            of = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
+            connection.execute(insert(tables.lane), [{**of, **_values(LaneMark(lane))} for lane in range(lanes)])
+            if lease_s is not None:
+                until = database_now(self._engine) + lease_s
+                connection.execute(update(tables.lane).where(*here).values(until=until))
 
     def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
         """Notes what was found out about a step's rows before the first was sent."""
@@ -133,9 +165,13 @@ class Store:
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(columns=columns))
 
-    def marks(self, run_id: str, number: int, again: Again | None = None) -> Marks:
-        """What commits the lanes of a step; `again`: its rows are rejects that are sent again."""
-        return Marks(self._engine, self._path, run_id, number, again)
+    def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
+        """What takes lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
+        return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
+
+    def marks(self, leases: Leases, again: Again | None = None) -> Marks:
+        """What commits the lanes that are held; `again`: the step's rows are rejects that are sent again."""
+        return Marks(leases, again)
 
     def close_left_out(self, run_id: str, number: int, again: Again) -> None:
         """Closes the rejects of a replay's step that is through, but for those that are rejected once more."""
@@ -160,18 +196,21 @@ class Store:
         """Notes what a step has come to; `seconds` add up over the processes that worked on it.
 
         What a finished step leaves for the next run is noted in the same transaction: a mark moves with its last row.
+        A step that is finished already is as whoever finished it has said.
         """
         with self._transaction() as connection:
-            if finished and left is not None:
-                self._leave(connection, run_id, number, left)
-            connection.execute(
-                _step(run_id, number).values(
+            noted = connection.execute(
+                _step(run_id, number)
+                .where(tables.step.c.status != "finished")
+                .values(
                     status="finished" if finished else "running",
                     rows_read=rows_read,
                     seconds=tables.step.c.seconds + seconds,
                     rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
                 )
             )
+            if finished and left is not None and noted.rowcount:
+                self._leave(connection, run_id, number, left)
 
     def _leave(self, connection: Connection, run_id: str, number: int, left: Left) -> None:
         of = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
@@ -186,9 +225,9 @@ class Store:
         )
 
     def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
-        """Notes how a run ended; status running takes a stopped one up again."""
+        """Notes how a run ended, unless it has finished; status running takes a stopped one up again."""
         finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
-        change = update(tables.run).where(tables.run.c.run_id == run_id)
+        change = update(tables.run).where(tables.run.c.run_id == run_id, tables.run.c.status != "finished")
         with self._transaction() as connection:
             connection.execute(
                 change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at)
@@ -206,6 +245,30 @@ class Store:
             return Left()
         return Left(None if row.mark is None else Mark.of_text(row.mark), json.loads(row.columns), row.origin)
 
+    def has_begun(self, run_id: str, number: int, *, by_others: bool) -> bool:
+        """Whether a row of the step has been announced; with `by_others`, or somebody holds one of its lanes."""
+        lane = tables.lane.c
+        begun = lane.done | (lane.sending_through >= 0)
+        if by_others:
+            begun |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
+        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, begun)
+        with self._transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def is_worked_on(self, run_id: str) -> bool:
+        """Whether somebody holds a lane of the run now."""
+        lane = tables.lane.c
+        held = (lane.run_id == run_id, lane.owner.is_not(None), lane.until > database_now(self._engine))
+        with self._transaction() as connection:
+            return connection.execute(select(lane.lane).where(*held).limit(1)).first() is not None
+
+    def rejected(self, run_id: str, number: int) -> int:
+        """How many rows of a step are rejected so far, by all who work on it."""
+        lane = tables.lane.c
+        query = select(func.sum(lane.rejected)).where(lane.run_id == run_id, lane.step == number)
+        with self._transaction() as connection:
+            return int(connection.scalar(query) or 0)
+
     def has_sent(self, run_id: str) -> bool:
         """Whether a lane of the run has ever announced a row."""
         announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
@@ -219,7 +282,7 @@ class Store:
 
     def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
         """The newest runs first."""
-        query = select(tables.run).order_by(text("rowid DESC")).limit(limit)
+        query = select(*_OF_RUN).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(limit)
         if job is not None:
             query = query.where(tables.run.c.job == job)
         with self._transaction() as connection:
@@ -227,7 +290,7 @@ class Store:
 
     def run(self, run_id: str) -> RunRecord | None:
         with self._transaction() as connection:
-            row = connection.execute(select(tables.run).where(tables.run.c.run_id == run_id)).one_or_none()
+            row = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id == run_id)).one_or_none()
         return None if row is None else RunRecord(**row._mapping)
 
     def steps(self, run_id: str) -> list[StepRecord]:
@@ -311,95 +374,17 @@ class Store:
             raise unusable(self._engine, error) from None
 
 
-def open_store(folder: Path, mounts: str | None = None) -> Store:
-    """The state in `folder`, made if need be (0700, its file 0600), checked when its last run did not end.
+_OF_RUN = [tables.run.c[each.name] for each in fields(RunRecord)]
 
-    Raises StateError when it is damaged, newer than this program, another user's, or on a network file system, as
-    `mounts` tells (None: as it is).
+
+def open_store(where: Where, mounts: str | None = None) -> Store:
+    """The state in a folder, made if need be (0700, its file 0600), or in the database at an address.
+
+    A file is checked when its last run did not end. Raises StateError when it is damaged, newer than this program,
+    another user's, or on a network file system, as `mounts` tells (None: as it is); or when a server is out of reach,
+    refuses the user, or is no PostgreSQL.
     """
-    require_local(folder, mount_table() if mounts is None else mounts)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / "state.db"
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        if path.stat().st_uid != os.geteuid():
-            raise StateError(place=path, what="it belongs to another user")
-    except OSError as error:
-        raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"check_same_thread": False, "timeout": 30},
-        hide_parameters=True,
-    )
-    event.listen(engine, "connect", _prepare)
-    try:
-        _migrate(engine)
-    except SQLAlchemyError as error:
-        raise unusable(engine, error) from None
-    return Store(engine, path)
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _migrate(engine: Engine) -> None:
-    with engine.begin() as connection:
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
-        if version > tables.SCHEMA_VERSION:
-            what = f"written by a newer version of this program (schema {version})"
-            raise StateError("upgrade cio-etl on this machine", place=place(engine), what=what)
-        if version and _was_left_running(connection):
-            found = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
-            if found != "ok":
-                raise StateError(
-                    "keep the file, move it away, and start anew with --restart",
-                    place=place(engine),
-                    what=f"the state database is damaged ({found.splitlines()[0][:80]})",
-                )
-    if version < tables.SCHEMA_VERSION:
-        _raise_version(engine)
-
-
-def _raise_version(engine: Engine) -> None:
-    """Makes the schema, or brings an older one up to date, in one transaction; the older one is kept beside it."""
-    with engine.begin() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process makes it, the others find it made
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
-        if 0 < version < tables.SCHEMA_VERSION:
-            _back_up(engine, version)
-        for change in chain.from_iterable(_CHANGES[version:] if version else ()):
-            connection.execute(text(change))
-        tables.metadata.create_all(connection)
-        connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
-
-
-# What leads from each version to the next, where it is more than a new table; nothing leads to the first.
-_CHANGES: tuple[tuple[str, ...], ...] = (
-    (),
-    ("ALTER TABLE run ADD COLUMN since VARCHAR(200)",),
-    (
-        "ALTER TABLE step ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
-        "ALTER TABLE reject ADD COLUMN closed_by VARCHAR(120)",
-    ),
-    ("ALTER TABLE step ADD COLUMN columns TEXT",),
-)
-
-
-def _back_up(engine: Engine, version: int) -> None:
-    """A copy of the database as it was, beside it: state.v1.db."""
-    copy = Path(place(engine)).with_suffix(f".v{version}.db")
-    copy.unlink(missing_ok=True)
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # empty, it is written into
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
-
-
-def _was_left_running(connection: Connection) -> bool:
-    """Whether a process died over a run: only then is it worth reading the whole file."""
-    running = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)
-    return connection.execute(running).first() is not None
+    return Store(open_engine(where, mounts))
 
 
 def _step(run_id: str, number: int) -> Any:

@@ -61,6 +61,7 @@ class Compiled:
     checks_of_items: tuple[Check, ...]
     tree: encode.Node
     lane: pl.Expr
+    only: frozenset[int] | None = None  # lanes: other rows are left out as soon as their lane is known
     repeats: Repeats | None = None  # rows that repeat another one's key: found by survey.py, when the mapping asks
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -74,7 +75,7 @@ class Compiled:
         """The items of a frame, beside the values that they were made of. Raises as `items` does."""
         kept = frame if self.when is None else self._chosen(frame, self.when)
         values, items = self._mapped(kept)
-        if kept.height < frame.height:
+        if kept.height < frame.height and (self.only is None or 0 in self.only):  # lane 0 counts who is skipped
             skipped = frame.join(kept, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
             all_rows = pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0))
             items = all_rows.sort("position")
@@ -110,6 +111,10 @@ class Compiled:
                         lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
                     rejects.note(pl.lit(reason), target, lost, frame)
             values = after
+        if self.only is not None:
+            mine = values.select(self.lane.is_in(sorted(self.only))).to_series()
+            values = values.filter(mine)
+            rejects.keep(mine)
         if DIGEST in values.columns:
             values = values.hstack([ids.ulids(_seconds(values), values[DIGEST]).alias(shapes.ULID)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
@@ -146,6 +151,11 @@ class Rejects:
             first = self._reason.is_null()
             self._field = here["field"].zip_with(first, self._field)
             self._reason = here["reason"].zip_with(first, self._reason)
+
+    def keep(self, rows: pl.Series) -> None:
+        """Goes on with some of the frame's rows (Boolean)."""
+        if self._reason is not None and self._field is not None:
+            self._reason, self._field = self._reason.filter(rows), self._field.filter(rows)
 
     def taken_out_of(self, items: pl.DataFrame) -> pl.DataFrame:
         """The items frame: rejected rows lose their item and get reason and field."""
