@@ -46,10 +46,10 @@ class Database:
     def connect(self) -> Any:
         """A connection by the DB API, each statement of which stands at once."""
         if self.url.get_backend_name() == "postgresql":
-            import adbc_driver_postgresql.dbapi as adbc
+            import psycopg
 
             uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            return adbc.connect(uri, autocommit=True)
+            return psycopg.connect(uri, autocommit=True)
         of = self.url
         return import_module("pymysql").connect(
             host=of.host or "127.0.0.1",
@@ -89,7 +89,7 @@ def postgresql() -> Iterator[URL]:
     if named := os.environ.get("PG_URL"):
         yield make_url(named)
         return
-    pytest.importorskip("adbc_driver_postgresql", reason="the extra cio-etl[postgres] is not installed")
+    pytest.importorskip("psycopg", reason="the extra cio-etl[postgres] is not installed")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
     binaries = found[-1].parent if found else _beside("initdb")
     if binaries is None:
@@ -107,7 +107,7 @@ def postgresql() -> Iterator[URL]:
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
-            "max_connections": 50,
+            "max_connections": 100,
         }
         asked = [f"--{name}={value}" for name, value in settings.items()]
         with _serving([binaries / "postgres", "-D", folder / "data", *asked], user, folder, "ready to accept"):

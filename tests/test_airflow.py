@@ -18,7 +18,7 @@ def test_jobs_run_in_a_real_airflow() -> None:
     if not (PYTHON.parents[1] / "done").exists():
         pytest.skip("there is no .venv-airflow; `make with-airflow` builds it")
     tests = [str(PYTHON), "-m", "pytest", "-c", f"{TESTS}/pytest.ini", "--rootdir", TESTS, "--confcutdir", TESTS, TESTS]
-    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "PG_URL")}
     told = subprocess.run(
         tests,
         cwd=ROOT,

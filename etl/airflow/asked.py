@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 from airflow.sdk import Param
@@ -29,7 +31,8 @@ class Asked:
     limit: int | None = None
     full_refresh: bool = False
     watermark: str | None = None
-    lanes: int | None = None
+    lanes: int | str | None = None  # how many; or a worker's share of them, as `0-7/16`
+    run_id: str | None = None  # the run's own name, which workers need to find each other
     restart: bool = False
     began: str = ""  # ISO 8601, UTC: a run begun since then is this one, on an earlier try, and is not given up
     accept_drift: bool = False
@@ -64,6 +67,22 @@ PARAMS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "accept_drift": (False, "Take columns whose kind has changed since the last run.", {"type": "boolean"}),
     "fail_on_rejects": (False, "Fail when there are rejected rows, however few.", {"type": "boolean"}),
 }
+
+
+def shares(lanes: int, workers: int) -> list[str]:
+    """The lanes shared out among so many workers, as `run --lanes` has it: `["0-7/16", "8-15/16"]`.
+
+    Raises ValueError when there are fewer lanes than workers.
+    """
+    if not 1 <= workers <= lanes:
+        raise ValueError(f"{lanes} lanes are too few for {workers} workers")
+    ends = [worker * lanes // workers for worker in range(workers + 1)]
+    return [f"{first}-{end - 1}/{lanes}" for first, end in pairwise(ends)]
+
+
+def plain_name(run_id: str) -> str:
+    """A DAG run's id as a run may be called."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).lstrip("-_")[:100]
 
 
 def run_params() -> dict[str, Param]:

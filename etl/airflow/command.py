@@ -31,7 +31,7 @@ class Command:
     def run(self, asked: Asked, environment: Environment) -> Summary:
         """See Work."""
         flags = {"--restart": asked.restart and self._is_old(asked, environment), "--accept-drift": asked.accept_drift}
-        valued = {"--grace": asked.grace_s, "--lanes": asked.lanes}
+        valued = {"--grace": asked.grace_s, "--lanes": asked.lanes, "--run-id": asked.run_id}
         words = [flag for flag, is_asked in flags.items() if is_asked]
         words += [f"{option}={value}" for option, value in valued.items() if value is not None]
         return self._report("run", asked, [*_options(asked), *words], environment)

@@ -18,7 +18,7 @@ from airflow.sdk import DAG, Asset, get_parsing_context
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from etl.airflow.asked import run_params
+from etl.airflow.asked import run_params, shares
 from etl.airflow.hook import CustomerIOHook
 from etl.airflow.operators import CustomerIORunOperator, CustomerIOValidateOperator
 
@@ -47,6 +47,8 @@ def build_dags(
     executable: str | Sequence[str] | None = None,
     validate: bool = False,
     fail_on: Sequence[str] = (),
+    workers: int | None = None,
+    lanes: int = 16,
     prefix: str = "customerio__",
     default_args: Mapping[str, Any] | None = None,
     **dag_arguments: Any,
@@ -55,7 +57,8 @@ def build_dags(
 
     Relative paths of the jobs begin at `folder`, which is the one that holds `jobs` unless it is named. A cron line is
     read in `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. `default_args`
-    and `dag_arguments` are Airflow's. Each run updates the asset `customerio://` with the job's name.
+    and `dag_arguments` are Airflow's. With `workers`, so many mapped tasks share the run's `lanes` out, over a state
+    database, and a task `report` ends it. Each run updates the asset `customerio://` with the job's name.
 
     A file that cannot be read makes a DAG, too: without a schedule, tagged "broken", with the fault in its notes.
     """
@@ -90,11 +93,16 @@ def build_dags(
                 "executable": executable,
                 "from_params": True,
             }
-            run = CustomerIORunOperator(
-                task_id="run", outlets=[Asset(name=dag_id, uri=f"customerio://{planned.name}")], **shared
-            )
+            outlets = [Asset(name=dag_id, uri=f"customerio://{planned.name}")]
+            if workers is None:
+                first: Any = CustomerIORunOperator(task_id="run", outlets=outlets, **shared)
+            else:
+                template = "{{ task.lanes }}"
+                mapped = CustomerIORunOperator.partial(task_id="run", map_index_template=template, **shared)
+                first = mapped.expand(lanes=(own := shares(lanes, workers)))
+                first >> CustomerIORunOperator(task_id="report", lanes=own[0], outlets=outlets, **shared)
             if validate:
-                CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared) >> run
+                CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared) >> first
         dags[dag_id] = dag
     return dags
 

@@ -25,7 +25,7 @@ from etl.record import run_folder, validation_folder, written
 from etl.rehearse import validate
 from etl.report import Progress
 from etl.report.files import as_json
-from etl.resume import FULL_REFRESH, Options
+from etl.resume import FULL_REFRESH, Options, Share, share
 from etl.run import chosen, run_job
 from etl.signals import Signals
 from etl.since import left_by
@@ -54,7 +54,18 @@ class Here:
     def _run(self, asked: Asked, environment: Environment) -> Summary:
         job = self._loaded(asked, environment, secrets=True)
         restart = asked.restart and _is_old(job, asked.began)
-        options = Options(asked.limit, restart, asked.grace_s, _since(asked), asked.accept_drift)
+        own_share = share(asked.lanes) if isinstance(asked.lanes, str) else None
+        if isinstance(own_share, Share) and job.database is None:
+            raise failure(2, "workers share a state database: write state: {database: …} in the job file")
+        options = Options(
+            asked.limit,
+            restart,
+            asked.grace_s,
+            _since(asked),
+            asked.accept_drift,
+            share=own_share if isinstance(own_share, Share) else None,
+            run_id=asked.run_id,
+        )
         command, progress = f"cio-etl run {asked.job}", Progress(Console(stderr=True), live=False)
         with self._signals as signals:
             try:
@@ -87,7 +98,7 @@ class Here:
             has = ", ".join(step.name for step in job.steps)
             raise ConfigError([Problem(asked.job, None, "", f"no step {unknown[0]!r}; it has {has}")])
         job = replace(job, steps=chosen(job, asked.steps))
-        if asked.lanes is not None:
+        if isinstance(asked.lanes, int):
             job = replace(job, destination=replace(job.destination, lanes=asked.lanes))
         return job
 

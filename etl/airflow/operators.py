@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator, TaskGroup
 from airflow.sdk.log import mask_secret
 
-from etl.airflow.asked import GRACE_S, Asked, Summary, Work, failure
+from etl.airflow.asked import GRACE_S, Asked, Summary, Work, failure, plain_name
 from etl.airflow.hook import CustomerIOHook
 
 if TYPE_CHECKING:
@@ -114,12 +114,19 @@ class CustomerIORunOperator(_JobOperator):
 
     Rejected rows are a warning, more than `max_rejects` a failure. A failure that is not of the file, the rows or the
     keys is tried again, and a try goes on where the last one stopped. See _JobOperator for the other arguments.
+
+    `lanes` is how many; or a share of them, as "0-7/16": then the task is one of several workers that do one run over a
+    state database, found by its `run_id`, which is the DAG run's unless it is given. Map the operator over
+    `shares(16, 4)`; a task after them with any share has the whole run's summary, and nothing left to do.
     """
+
+    template_fields: Sequence[str] = (*_JobOperator.template_fields, "run_id")
 
     def __init__(
         self,
         *,
-        lanes: int | None = None,
+        lanes: int | str | None = None,
+        run_id: str | None = None,
         restart: bool = False,
         accept_drift: bool = False,
         grace: float = GRACE_S,
@@ -127,6 +134,7 @@ class CustomerIORunOperator(_JobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.lanes = lanes
+        self.run_id = run_id
         self.restart = restart
         self.accept_drift = accept_drift
         self.grace = grace
@@ -135,9 +143,13 @@ class CustomerIORunOperator(_JobOperator):
         """Runs the job."""
         params = context["params"] if self.from_params else {}
         chosen = {name: params.get(name, getattr(self, name)) for name in ("lanes", "restart", "accept_drift")}
+        run_id = self.run_id
+        if isinstance(self.lanes, str):  # a worker's share is no matter of taste
+            chosen["lanes"] = self.lanes
+            run_id = run_id or plain_name(context["dag_run"].run_id)
         began = context["dag_run"].start_date or datetime.now(UTC)
         stamp = began.astimezone(UTC).isoformat(timespec="seconds")
-        asked = replace(self._asked(params), grace_s=self.grace, began=stamp, **chosen)
+        asked = replace(self._asked(params), grace_s=self.grace, began=stamp, run_id=run_id, **chosen)
         summary = self._work().run(asked, self._environment)
         self._flows = self._flows_of(asked)
         self._counts = summary["steps"]
@@ -192,7 +204,8 @@ class CustomerIOTaskGroup(TaskGroup):
         **kwargs: Any,
     ) -> None:
         super().__init__(group_id=group_id or Path(job).stem)
-        only_run = {name: kwargs.pop(name) for name in ("lanes", "restart", "accept_drift", "grace") if name in kwargs}
+        of_run = ("lanes", "run_id", "restart", "accept_drift", "grace")
+        only_run = {name: kwargs.pop(name) for name in of_run if name in kwargs}
         shared = {"job": job, "from_params": from_params, "task_group": self, **kwargs}
         validate = CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared)
         run = CustomerIORunOperator(task_id="run", outlets=[*outlets], **shared, **only_run)

@@ -29,12 +29,17 @@ sys.dont_write_bytecode = True  # of two DAG files within a second, of one size,
 os.environ |= SETTINGS  # Airflow reads them once, when it is first imported
 (HOME / "dags").mkdir()
 
+sys.path.append(str(Path(__file__).parents[1]))  # what the other tests have in common
+
+import databases  # noqa: E402
 import pytest  # noqa: E402
+from sqlalchemy import URL  # noqa: E402
 
 from etl.sandbox import Credentials, Faults, Sandbox  # noqa: E402
 
 SITE_ID, API_KEY = "site-of-the-tests", "key-of-the-tests"
 CONNECTION = "AIRFLOW_CONN_CUSTOMERIO_DEFAULT"
+STATE_URL = "SHOP_STATE_URL"
 
 
 @dataclass(frozen=True)
@@ -155,3 +160,17 @@ def connect(monkeypatch: pytest.MonkeyPatch, api_key: str = API_KEY, **more: Any
 
 def connection(api_key: str = API_KEY, **more: Any) -> Mapping[str, Any]:
     return {"conn_type": "customerio", "login": SITE_ID, "password": api_key, **more}
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[URL]:
+    with databases.postgresql() as url:
+        yield url
+
+
+@pytest.fixture
+def state_in_postgres(postgresql_server: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The `state:` of a job that several machines share; its address is in the environment."""
+    with databases.own_database(postgresql_server) as database:
+        monkeypatch.setenv(STATE_URL, database.address)
+        yield {"database": f"${{{STATE_URL}}}", "lease": "2s"}

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import API_KEY, SITE_ID, Shop, connect, summary, tries
 
+from etl.airflow.asked import plain_name, shares
 from etl.sandbox import Credentials, Faults, Sandbox
 
 Capture = pytest.CaptureFixture[str]
@@ -60,6 +61,44 @@ def test_a_task_that_is_killed_drains_and_its_next_try_goes_on(
     assert (left["accepted"], left["possibly_sent_twice"], shop.people) == (3_000, 0, 3_000)  # of both tries
     assert shop.sandbox.stats()["items"] == 3_000  # each once
     assert "stopped by SIGTERM" in "".join(capfd.readouterr())
+
+
+@WAYS
+def test_mapped_tasks_do_one_run_and_the_last_task_reports_it(
+    shop: Shop, state_in_postgres: dict[str, str], executable: list[str] | None
+) -> None:
+    shop.write(rows=2_000, state=state_in_postgres)
+    dag = shop.dag(executable=executable, workers=3, lanes=8)
+    run = shop.run(dag)
+    assert run.state == "success"
+    mapped = [ti for ti in run.get_task_instances() if ti.task_id == "run"]
+    assert sorted(ti.rendered_map_index for ti in mapped) == ["0-1/8", "2-4/8", "5-7/8"]
+    left = summary(run, "report")
+    assert (left["accepted"], left["status"], shop.people) == (2_000, "finished", 2_000)
+    assert shop.sandbox.stats()["items"] == 2_000  # each once
+    assert [ti.xcom_pull(task_ids="run", map_indexes=ti.map_index)["run_id"] for ti in mapped] == [left["run_id"]] * 3
+    assert run.run_id.split("_")[0] in left["run_id"]
+
+
+@WAYS
+def test_mapped_tasks_need_a_state_database(shop: Shop, executable: list[str] | None, capfd: Capture) -> None:
+    run = shop.run(shop.dag(executable=executable, workers=2))
+    assert run.state == "failed" and {ti.try_number for ti in run.get_task_instances() if ti.task_id == "run"} == {1}
+    assert "workers share a state database" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("lanes", "workers", "meant"),
+    [(16, 2, ["0-7/16", "8-15/16"]), (4, 4, ["0-0/4", "1-1/4", "2-2/4", "3-3/4"]), (5, 2, ["0-1/5", "2-4/5"])],
+)
+def test_lanes_are_shared_out_whole(lanes: int, workers: int, meant: list[str]) -> None:
+    assert shares(lanes, workers) == meant
+    with pytest.raises(ValueError, match="4 lanes are too few for 5 workers"):
+        shares(4, 5)
+
+
+def test_a_dag_runs_id_becomes_a_plain_name() -> None:
+    assert plain_name("scheduled__2026-11-25T03:00:00+00:00") == "scheduled__2026-11-25T03-00-00-00-00"
 
 
 def test_an_outage_is_waited_for(shop: Shop) -> None:

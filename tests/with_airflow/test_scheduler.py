@@ -11,14 +11,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-from conftest import CONNECTION, Shop, connection
+from conftest import CONNECTION, STATE_URL, Shop, connection
 
 from etl.sandbox import Faults
 
@@ -67,6 +68,55 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
         assert [path for path in home.rglob("*.log") if "key-of-the-tests" in path.read_text(errors="replace")] == []
 
 
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("faults", [Faults(latency_s=0.4)])
+def test_workers_outlive_a_task_and_a_scheduler_that_are_killed(
+    shop: Shop, tmp_path: Path, state_in_postgres: dict[str, str]
+) -> None:
+    """One of three mapped tasks is killed; then the scheduler is, and its orphans work on beside their next tries."""
+    rows = 12_000
+    shop.write(rows=rows, schedule={"assets": ["s3://lake/never"]}, state=state_in_postgres)
+    home = tmp_path / "airflow"
+    (home / "dags").mkdir(parents=True)
+    (home / "dags" / "etl_jobs.py").write_text(
+        '"""The DAGs of a test of airflow."""\nfrom datetime import timedelta\n'
+        "from etl.airflow.dags import build_dags\n"
+        f"globals().update(build_dags({str(shop.jobs)!r}, workers=3, lanes=6, default_args="
+        '{"retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}))\n'
+    )
+    address = os.environ[STATE_URL]
+    settings = {
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # then its tasks are taken for orphans
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+        STATE_URL: address,
+    }
+    with airflow(home, settings) as api:
+        run = api.trigger(DAG)
+        api.until(lambda: shop.people > 600 and len(owners(address)) == 3)
+        killed, orphan, _ = owners(address)
+        os.kill(killed, signal.SIGKILL)
+        api.until(lambda: shop.people > 3_000)
+        api.restart_scheduler()
+        assert has_polars(orphan), "the tasks went with their scheduler: this proves nothing"
+        assert api.ended(run, deadline_s=120) == "success"
+        tasks = {(task["task_id"], task["map_index"]): task for task in api.tasks(run)}
+        assert sorted(tasks) == [("report", -1), ("run", 0), ("run", 1), ("run", 2)]
+        assert sum(task["try_number"] for task in tasks.values()) > len(tasks)
+        summary = api.get(f"dags/{DAG}/dagRuns/{run}/taskInstances/report/xcomEntries/return_value")["value"]
+        summary = json.loads(summary) if isinstance(summary, str) else summary
+        assert (summary["accepted"], summary["status"], shop.people) == (rows, "finished", rows)
+        twice = shop.sandbox.stats()["items"] - rows
+        assert twice <= summary["possibly_sent_twice"] <= 6 * 300 * 2
+
+
+def owners(address: str) -> list[int]:
+    """The processes that hold lanes."""
+    with psycopg.connect(address) as db:
+        found = db.execute("SELECT DISTINCT owner FROM cio_etl.lane WHERE owner IS NOT NULL AND NOT done").fetchall()
+    return sorted(int(owner.split(":")[1]) for (owner,) in found)
+
+
 def holder(shop: Shop) -> int:
     """The process that is at work on the job."""
     return int(json.loads((shop.folder / ".etl" / "people.lock").read_text())["pid"])
@@ -89,9 +139,9 @@ def has_polars(pid: int) -> bool:
 class Api:
     """Airflow, as its users speak to it."""
 
-    def __init__(self, url: str, sessions: list[int], alive: Callable[[], bool]) -> None:
-        self._sessions = sessions
-        self._alive = alive
+    def __init__(self, url: str, processes: dict[str, subprocess.Popen[bytes]], start: Callable[[str], None]) -> None:
+        self._processes = processes
+        self._start = start
         self._client = httpx.Client(base_url=url, timeout=20, trust_env=False)
         self.until(self._is_up)
         token = self._client.get("/auth/token").json()["access_token"]
@@ -103,7 +153,7 @@ class Api:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(ProcessLookupError):
-                if os.getsid(int(folder.name)) in self._sessions:
+                if os.getsid(int(folder.name)) in [process.pid for process in self._processes.values()]:
                     found.append(int(folder.name))
         assert len(found) >= 4
         return found
@@ -114,7 +164,7 @@ class Api:
     def until(self, true: Callable[[], bool], deadline_s: float = 70) -> None:
         deadline = time.monotonic() + deadline_s
         while not true():
-            assert self._alive(), "Airflow has ended"
+            assert all(process.poll() is None for process in self._processes.values()), "Airflow has ended"
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.1)
 
@@ -123,14 +173,21 @@ class Api:
         answer = self._client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": {}})
         return str(answer.raise_for_status().json()["dag_run_id"])
 
-    def ended(self, run: str) -> str:
+    def restart_scheduler(self) -> None:
+        """Kills the scheduler with its process group, and starts another."""
+        scheduler = self._processes["scheduler"]
+        os.killpg(scheduler.pid, signal.SIGKILL)
+        scheduler.wait()
+        self._start("scheduler")
+
+    def ended(self, run: str, deadline_s: float = 70) -> str:
         states: list[str] = []
 
         def is_over() -> bool:
             states.append(self.get(f"dags/{DAG}/dagRuns/{run}")["state"])
             return states[-1] in ("success", "failed")
 
-        self.until(is_over)
+        self.until(is_over, deadline_s)
         return states[-1]
 
     def tasks(self, run: str) -> Any:
@@ -149,7 +206,7 @@ class Api:
 
 
 @contextmanager
-def airflow(home: Path) -> Iterator[Api]:
+def airflow(home: Path, more: Mapping[str, str] | None = None) -> Iterator[Api]:
     """A whole Airflow, until the block ends: its database migrated, its DAGs read, its two processes up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -171,32 +228,35 @@ def airflow(home: Path) -> Iterator[Api]:
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
         CONNECTION: json.dumps(connection()),
+        **(more or {}),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     command = [sys.executable, "-m", "airflow"]
     for words in (["db", "migrate"], ["dags", "reserialize"]):
         subprocess.run([*command, *words], env=inherited | settings, check=True, capture_output=True)
-    started = []
+    started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str) -> None:
+        with (home / f"{name}.log").open("a") as log:
+            started[name] = subprocess.Popen(
+                [*command, name],
+                env=inherited | settings,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     try:
         for name in ("api-server", "scheduler"):
-            with (home / f"{name}.log").open("w") as log:
-                started.append(
-                    subprocess.Popen(
-                        [*command, name],
-                        env=inherited | settings,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
-                    )
-                )
-        api = Api(url, [process.pid for process in started], lambda: all(process.poll() is None for process in started))
+            start(name)
+        api = Api(url, started, start)
         yield api
         api.close()
     finally:
-        for process in started:
+        for process in started.values():
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        for process in started:
+        for process in started.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             with suppress(ProcessLookupError):
