@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -657,3 +659,54 @@ def test_a_job_is_checked_without_its_databases_addresses(tmp_path: Path) -> Non
     load_job(path, {}, secrets=False, sources=False)
     with pytest.raises(ConfigError, match="the environment variable NOWHERE is not set"):
         load_job(path, {}, secrets=False)
+
+
+BUYER = {
+    "operation": "track",
+    "event": {"value": "order"},
+    "identifiers": {"id": "buyer"},
+    "timestamp": {"column": "at", "apply": ["timestamp"]},
+    "event_key": "order_id",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        ({}, {"identifiers": {"id": "seller"}}, True),
+        ({"event_key": []}, {"event_key": [], "identifiers": {"id": "seller"}}, True),
+        ({}, {"operation": "page", "identifiers": {"id": "seller"}}, True),
+        ({"when": "a = 1"}, {"identifiers": {"id": "seller"}}, True),
+        ({"when": "a = 1"}, {"when": "a = 1", "identifiers": {"id": "seller"}}, True),
+        ({"when": "a = 1"}, {"when": "a = 2", "identifiers": {"id": "seller"}}, False),
+        ({}, {"identifiers": {"id": "seller"}, "event": {"value": "sale"}}, False),
+        ({}, {"identifiers": {"id": "seller"}, "event_key": ["order_id", "seller"]}, False),
+        ({}, {"identifiers": {"id": "seller"}, "timestamp": {"column": "paid", "apply": ["timestamp"]}}, False),
+        ({}, {}, False),  # the same event of the same person, twice
+        ({}, {"operation": "identify", "event": None, "timestamp": None, "event_key": None}, False),
+    ],
+)
+@pytest.mark.parametrize("listed", [True, False], ids=["one-step", "two-steps"])
+def test_mappings_that_give_two_peoples_events_one_id_are_refused(
+    read: Read, first: dict[str, Any], second: dict[str, Any], is_refused: bool, listed: bool
+) -> None:
+    for name, more in (("buyer", first), ("seller", second)):
+        written = {key: value for key, value in (BUYER | more).items() if value is not None}
+        Path(f"{name}.yaml").write_text(json.dumps(written), encoding="utf-8")
+    steps = (
+        ["{name: a, source: {csv: o.csv}, mapping: [buyer.yaml, seller.yaml]}"]
+        if listed
+        else [
+            "{name: a, source: {csv: o.csv}, mapping: buyer.yaml}",
+            "{name: b, source: {csv: o.csv}, mapping: seller.yaml}",
+        ]
+    )
+    text = DESTINATION + "steps:\n" + "".join(f"- {step}\n" for step in steps)
+    if not is_refused:
+        assert read(text).steps[1].mapping.file == "seller.yaml"
+        return
+    (problem,) = said(read, text)
+    place = "3: steps[0].mapping[1]" if listed else "4: steps[1].mapping"
+    assert problem.startswith(f"j.yaml:{place}: its events get the ids of buyer.yaml's: event, timestamp and event_key")
+    if not listed:
+        assert len(read(text.replace("o.csv}, mapping: seller", "p.csv}, mapping: seller")).steps) == 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from etl.config import address
 from etl.config.calls import with_secrets
 from etl.config.job_sections import PLAIN_NAME, JobYaml
 from etl.config.mapping import MappingYaml, read_mapping
+from etl.config.meaning import canonical
 from etl.config.references import read_text, resolve, resolve_address, resolve_secret
 from etl.config.sections import in_order, is_rather, unless_told, validated
 from etl.config.yaml_file import Loc, read_yaml
 from etl.errors import ConfigError, Problem
-from etl.model import Api, Job, Mapping
+from etl.model import Api, Job, Mapping, Step
 
 SECRETS = (("destination", "site_id"), ("destination", "api_key"), ("destination", "write_key"), ("ping",))
 KEYS_OF: dict[Api, tuple[str, ...]] = {"track": ("site_id", "api_key"), "pipelines": ("write_key",)}
@@ -67,7 +69,33 @@ def read_job(
         problems += [problem for _, of_mapping in looked_up.values() for problem in of_mapping]
         read = {name: mapping for name, (mapping, _) in looked_up.items()}
     job = None if parsed is None or problems else parsed.to_job(document, path, read)
+    if job is not None and (shared := list(_shared_ids(job, [loc for loc, _ in _named_mappings(document.data)]))):
+        return None, in_order(document.problem(loc, text) for loc, text in shared), list(read.values())
     return job, problems, list(read.values())
+
+
+def _shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[tuple[Loc, str]]:
+    """Mappings whose events get the ids of another one's, over the same rows and of other people: one would be lost."""
+    before: list[tuple[Step, dict[str, Any]]] = []
+    for step, loc in zip(job.steps, places, strict=True):
+        if step.mapping.event is None:
+            continue
+        means = json.loads(canonical(step.mapping))
+        for other, meant in before:
+            same = step.source == other.source and all(means[key] == meant[key] for key in _OF_ID)
+            apart = None not in (means["when"], meant["when"]) and means["when"] != meant["when"]
+            if same and not apart and means["identifiers"] != meant["identifiers"]:
+                yield (
+                    loc,
+                    f"its events get the ids of {other.mapping.file}'s: event, timestamp and event_key are the same, "
+                    "and the person is no part of an id, so Customer.io would keep one of the two without a word; give "
+                    "its event another name, or add the person's column to event_key",
+                )
+                break
+        before.append((step, means))
+
+
+_OF_ID = ("event", "timestamp", "event_key")
 
 
 Faults = list[tuple[Loc, str]]
