@@ -14,7 +14,7 @@ from rich.console import Console
 from running import API_KEY, SITE_ID, write_job
 
 from etl.config import load_job, load_mapping
-from etl.errors import ConfigError
+from etl.errors import ConfigError, CredentialsRefused
 from etl.model import Api, Report
 from etl.report import Progress
 from etl.resume import Options
@@ -178,6 +178,21 @@ def test_a_deletion_whose_answer_does_not_tell_what_was_taken_is_not_sent_again(
     assert (reject.reason, reject.rows) == ("outcome_unknown", step.rejected)
     assert step.accepted + step.rejected == 40 == sandbox.stats()["effects"]["deletes"]
     assert step.requests == step.batches and step.possibly_sent_twice == 0
+
+
+@pytest.mark.fault("N10")
+@pytest.mark.parametrize("script", [("ok", "401"), ("ok", "429", "401"), ("ok", "ok", "403")])
+def test_deletions_that_were_refused_for_their_keys_are_made_once_the_keys_are_right(
+    script: tuple[str, ...], sandbox: Sandbox
+) -> None:
+    sandbox.set_faults(Faults(script=script + ("401",) * 20))
+    rows = [{"user_id": str(n), "status": "confirmed"} for n in range(40)]
+    with pytest.raises(CredentialsRefused):
+        run(sandbox, "track", ("delete", rows))
+    sandbox.set_faults(Faults())
+    (step,) = run(sandbox, "track", ("delete", rows)).steps
+    assert (step.accepted, step.rejected, step.possibly_sent_twice) == (40, 0, 0)
+    assert sandbox.stats()["effects"]["deletes"] == 40
 
 
 def test_what_is_sent_twice_in_a_run_has_one_message_id_and_the_next_run_is_no_repetition(sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from etl.errors import Interrupted
+from etl.errors import CredentialsRefused, DestinationUnavailable, Interrupted, WrongDestination
 from etl.load import retry
 from etl.load.circuit import PROBE_S
 from etl.load.deliver import Delivery, deliver
@@ -26,7 +26,7 @@ from etl.load.destinations import track
 from etl.load.destinations.endpoints import Endpoint
 from etl.load.pace import Change, Pace
 from etl.load.wire import Deadlines, Wire
-from etl.model import Batch, Destination, LaneMark, Reject, Retry, Unknown, Verdict
+from etl.model import Batch, Destination, LaneMark, Reject, Retry, Stop, Unknown, Verdict
 
 log = structlog.get_logger()
 
@@ -35,6 +35,8 @@ WAITING_BYTES = 64_000_000  # ... and bytes of them that may wait for all lanes 
 NEXT_BATCH_S = 0.25  # an acknowledgement waits so long for the next announcement, to share its commit
 ABANDONED_S = 0.5  # after a second signal: long enough for acknowledgements that are in to be committed
 WORTH_A_WARNING_S = 10.0  # shorter waits are the weather; the report counts them
+
+ENDS = (CredentialsRefused, WrongDestination, DestinationUnavailable)  # what an answer, or none, can end a run with
 
 Positions = npt.NDArray[np.int64]
 Settled = tuple[LaneMark, Sequence[Reject], Positions]  # the mark after a batch, its rejects, and what was accepted
@@ -223,9 +225,10 @@ class Lanes:
     def _settle(self, lane: Lane, batch: Batch, wire: Wire, sending_before: int) -> Settled:
         """The lane's mark when `batch` is acknowledged, its rejects, and which of its rows were accepted.
 
-        A batch that was announced and has not been sent when the lane must stop is taken back: it cannot arrive twice.
+        A batch that was announced, and of which nothing can have been done when the lane must stop, is taken back: it
+        was not sent, or refused as a whole.
         """
-        sent = False
+        touched = False
 
         def persist(attempt: Callable[[], Verdict], again: Callable[[Retry, float], None]) -> Verdict:
             return retry.persist(
@@ -237,10 +240,12 @@ class Lanes:
             )
 
         def post(body: bytes, items: int) -> Verdict:
-            nonlocal sent
+            nonlocal touched
             started = self._pace.turn(self._sleep)
-            sent = True
+            before, touched = touched, True
             verdict = wire.post(body, items)
+            if isinstance(verdict, Stop) or (isinstance(verdict, Retry) and not verdict.ambiguous):
+                touched = before
             self._tell(self._pace.answered(started, verdict), wire.host, verdict)
             if isinstance(verdict, Retry) and verdict.ambiguous and not self._endpoint.repeatable:
                 return Unknown(verdict.reason)
@@ -248,8 +253,8 @@ class Lanes:
 
         try:
             delivery = deliver(batch, post, persist, self._too_large, wire.host, self._destination.batch_budget_s)
-        except Drained:
-            if not sent:
+        except (Drained, *ENDS):
+            if not touched:
                 self._save(lane, replace(lane.mark, sending_through=sending_before))
             raise
         return _after(lane, batch, delivery), (*batch.rejects, *delivery.rejects), _accepted(batch, delivery)
