@@ -520,7 +520,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What became of a step's rows: rows_read = accepted + rejected + skipped, or the step is not finished."""
+    """What became of a step's rows: rows_read = accepted + rejected + skipped. `rows` is how many there are."""
 
     name: str
     status: Literal["waiting", "running", "finished"]
@@ -536,6 +536,7 @@ class StepReport:
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
+    rows: int | None = None  # of the source; None before the step has begun
     forecast: Forecast | None = None  # of validate; a run has no need of one
     profile: Profile | None = None  # of a validation
 

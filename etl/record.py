@@ -28,7 +28,7 @@ from etl.errors import (
 from etl.kept import keep, rows_at
 from etl.load import Pace
 from etl.model import Destination, Finding, Job, LaneMark, Reject, RejectCount, Report, Snapshot
-from etl.report import Progress, mending, write_report
+from etl.report import Progress, mending, write_report, write_status
 from etl.resume import Options
 from etl.signals import Signals
 from etl.state import Again, Leases, Left, RunRecord, StepRecord, Store
@@ -260,6 +260,8 @@ def written(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path
 def accounted(line: Line, command: str) -> Iterator[None]:
     """Notes how the run ends, whichever way, and writes its report."""
     store, run_id = line.store, line.run.run_id
+    with suppress(OSError):  # it will be told of when the run ends
+        write_status(report_of(store, run_id, command), line.folder)
     try:
         yield
         rejected = any(mark.rejected for step in store.steps(run_id) for mark in store.lane_marks(run_id, step.number))

@@ -124,6 +124,7 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         name=step.name,
         status="finished",
         rows_read=rows_read,
+        rows=rows_read,
         accepted=accepted,
         rejected=rejected,
         skipped=rows_read - accepted - rejected,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from etl.report import show
 from etl.report.files import as_json as content
 from etl.report.streams import Screen, say
 from etl.resume import changes_since
-from etl.state import RunRecord, Store
+from etl.state import RunRecord, StepRecord, Store
 from etl.transform.checks import REASONS
 
 
@@ -55,7 +57,10 @@ def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
         return code
     newest = runs[0]
     held = state.running(job.kept_in, job.name)
+    job, command = as_begun(job, newest, store.steps(newest.run_id), command)
     report = state.account(store, newest, command)
+    if newest.status == "running" and not held:
+        report = replace(report, status="stopped", reason=KILLED)
     still_open = store.open_rejects(newest.run_id)
     if as_json:
         more = {"held": held, "open_rejects": still_open, "stale": stale}
@@ -65,6 +70,21 @@ def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
     lines |= {"stale": stale} if stale else {}
     show(report, Screen(), REASONS, {**lines, "next": next_step(store, job, newest, held, command)})
     return code
+
+
+KILLED = "its process is gone: it was killed, or the machine went down"
+
+
+def as_begun(job: Job, run: RunRecord, steps: Sequence[StepRecord], command: str) -> tuple[Job, str]:
+    """The job with those steps that the run has, and the command that goes on with it, with its options."""
+    if run.status not in state.RESUMABLE:
+        return job, command
+    names = {step.name for step in steps}
+    of_run = tuple(step for step in job.steps if step.name in names)
+    options = [f"--limit={run.row_limit}"] if run.row_limit else []
+    if of_run and len(of_run) == len(names) < len(job.steps):
+        job, options = replace(job, steps=of_run), [*(f"--step={step.name}" for step in of_run), *options]
+    return job, " ".join([command, *map(shlex.quote, options)])
 
 
 STALE = 3  # exit code: nothing is wrong with the job file or the state, but a person should look

@@ -76,6 +76,7 @@ def _runs(job: Job, command: str, held: bool) -> Iterator[Finding]:
         if newest is None:
             yield Finding("state", "ok", f"{job.name} has never run; `{command}` starts it")
             return
+        job, command = status.as_begun(job, newest, store.steps(newest.run_id), command)
         unfinished = newest.status in state.RESUMABLE and not held
         stuck = unfinished and store.has_sent(newest.run_id)
         stuck = stuck and bool(changes_since(newest, store.steps(newest.run_id), job, newest.row_limit))

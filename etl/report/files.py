@@ -42,9 +42,14 @@ def mending(report: Report, state: Path) -> dict[str, str]:
 
 def write_report(report: Report, folder: Path) -> Path:
     """Writes report.json and status.json into `folder` (0600, each whole or not at all); the report's path."""
+    write_status(report, folder)
+    return _write(folder / "report.json", as_json(report))
+
+
+def write_status(report: Report, folder: Path) -> None:
+    """Writes status.json alone: what is known when a run begins."""
     content = as_json(report)
     _write(folder / "status.json", {key: content[key] for key in _STATUS})
-    return _write(folder / "report.json", content)
 
 
 def _write(path: Path, content: dict[str, Any]) -> Path:

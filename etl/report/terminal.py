@@ -57,11 +57,17 @@ def _steps(steps: Sequence[StepReport]) -> Table:
     for name in (*_COUNTS, "MB", "seconds", "rows/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for step in steps:
-        name = step.name if step.status == "finished" else f"{step.name} ({step.status})"
+        name = step.name if step.status == "finished" else f"{step.name} ({_unfinished(step)})"
         counts = [f"{getattr(step, attribute):,}" for attribute in _COUNTS.values()]
-        times = [f"{step.bytes_sent / 1e6:,.1f}", f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
+        times = [f"{step.bytes_sent / 1e6:,.1f}"]
+        if step.seconds or not step.settled:  # nobody took the time of a process that was killed
+            times += [f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
         table.add_row(Text(name), *counts, *times)
     return table
+
+
+def _unfinished(step: StepReport) -> str:
+    return step.status if step.rows is None else f"{step.status}, of {step.rows:,} rows"
 
 
 def _forecast(step: StepReport) -> list[Text]:
