@@ -108,6 +108,10 @@ def test_slots_may_come_from_elsewhere() -> None:
         pytest.param(100, 16, 60, window(60, 1.0, steady()), id="so many each second"),
         pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05)), id="so many in any second"),
         pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05), counts=True), id="... counting what it refuses"),
+        pytest.param(
+            100, 16, 60, sliding(60, 1.0, steady(0.05), counts=True, refuses_s=0.05), id="... as slowly as it takes"
+        ),
+        pytest.param(100, 64, 60, sliding(60, 1.0, steady(0.2), counts=True, refuses_s=0.2), id="... and far away"),
         pytest.param(100, 16, 60, window(3_600, 60.0, steady()), id="so many each minute"),
         pytest.param(100, 16, 60, bucket(60, 60, steady(), Retry("", 1.0, throttled=True)), id="it names a time"),
         pytest.param(100, 16, 30, bucket(30, 10, steady()), id="a third"),

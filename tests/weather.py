@@ -198,8 +198,10 @@ def outage(start: float, stop: float, server: Server, answer: Answer = (0.02, UN
     return lambda at, chance: answer if start <= at < stop else server(at, chance)
 
 
-def sliding(requests: int, window_s: float, server: Server, *, counts: bool = False) -> Server:
-    """Takes so many in any second; with `counts`, the refused ones count, too."""
+def sliding(
+    requests: int, window_s: float, server: Server, *, counts: bool = False, refuses_s: float = 0.02
+) -> Server:
+    """Takes so many in any second; with `counts`, the refused ones count, too. To refuse takes it `refuses_s`."""
     recent: deque[float] = deque()
 
     def take(at: float, chance: random.Random) -> Answer:
@@ -208,6 +210,6 @@ def sliding(requests: int, window_s: float, server: Server, *, counts: bool = Fa
         full = len(recent) >= requests
         if counts or not full:
             recent.append(at)
-        return (0.02, TOO_MANY) if full else server(at, chance)
+        return (refuses_s, TOO_MANY) if full else server(at, chance)
 
     return take

@@ -6,7 +6,8 @@ from math import inf
 
 from etl.model import Retry, Unknown, Verdict
 
-AGAIN_S = 1.5  # from one slow-down to the next: a server that counts a second, refused requests too, has forgotten
+REMEMBERED_S = 1.1  # a server that counts a second, refused requests too, refuses what comes in it at any rate
+AGAIN_S = 1.5  # from one slow-down to the next
 SLOW_S = 10.0  # an exchange that takes longer, a third of its deadline, is as bad as none: it may yet be cut
 QUEUED = 3.0  # ... when the quickest was so many times quicker: else it is just slow
 USUAL = 1.0 / 32.0  # what the newest answer counts in the usual time
@@ -44,8 +45,11 @@ class Signs:
             self._usual_s += (now - started - self._usual_s) * USUAL
             self._answers += 1
             self._failures += failed
-        if isinstance(verdict, Retry) and verdict.throttled:  # who names a time is not asked a second time
-            self._patience -= 1.0 if verdict.after_s is None else self._most_patience
+        if isinstance(verdict, Retry) and verdict.throttled:
+            if verdict.after_s is not None:  # who names a time is not asked a second time
+                self._patience -= self._most_patience
+            elif started >= self._since + REMEMBERED_S:
+                self._patience -= 1.0
         elif not failed:
             self._patience = min(self._most_patience, self._patience + REFUSED / (1.0 - REFUSED))
 
