@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,13 +87,12 @@ def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
 def keep(folder: Path, number: int, rows: pl.DataFrame) -> None:
     """Keeps a step's rejected rows: the user's only, whole or not at all. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{number}.new"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{number}.")  # 0600, and no other worker's
+    with os.fdopen(descriptor, "wb") as file:
         rows.write_parquet(file)
         file.flush()
         os.fsync(file.fileno())
-    path.rename(folder / f"{number}.parquet")
+    os.replace(name, folder / f"{number}.parquet")
 
 
 def kept_rows(folder: Path, number: int) -> pl.DataFrame | None:

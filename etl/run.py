@@ -22,7 +22,7 @@ from etl import state
 from etl.ahead import ahead
 from etl.audit import warnings
 from etl.config import require_secrets
-from etl.errors import ChangedSinceStart, CountsDisagree, SourceError
+from etl.errors import ChangedSinceStart, CountsDisagree, EndedElsewhere, JobLocked, SourceError
 from etl.extract import open_source
 from etl.kept import Columns
 from etl.load import Lanes, Pace, Packer, endpoint, resolve, slots_of, told
@@ -207,8 +207,9 @@ def _send(
         lanes.finish()
     if lanes.is_drained:
         line.require_going_on()
-        leases.renew()  # raises, since nothing else than lost lanes makes the others stop
-    if lanes.is_drained or rows_read != snapshot.rows:
+        leases.renew()  # raises when it was for lanes that are lost; else the run was ended, and is begun again by now
+        raise EndedElsewhere(exit_code=JobLocked.exit_code, reason="it has gone on since")
+    if rows_read != snapshot.rows:
         raise CountsDisagree(step=step.name, rows_read=rows_read, counted=snapshot.rows)
     leases.finish(taken)
 

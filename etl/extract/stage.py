@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
+import secrets
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -163,6 +164,7 @@ class _Parts:
         self.paths: list[Path] = []
         self.decimals: dict[str, Decimals] = {}  # of columns that came as text
         self._folder, self._place, self._wanted = folder, place, wanted
+        self._token = secrets.token_hex(4)  # a manifest never names the files of a process that was taken for dead
         self._held: list[pl.DataFrame] = []
         self._schema: pl.Schema | None = None
 
@@ -192,7 +194,7 @@ class _Parts:
         held = [self._in_common_types(frame) for frame in self._held]
         frame = pl.concat(held) if held else pl.DataFrame(schema=self._schema)
         self._held = []
-        path = self._folder / f"part-{len(self.paths):05}.parquet"
+        path = self._folder / f"part-{self._token}-{len(self.paths):05}.parquet"
         self._create(path, frame)
         self.paths.append(path)
 
