@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,6 +58,9 @@ def _is_json(rows: Any) -> bool:
     return False
 
 
+LEFT_S = 3_600  # no file takes so long to be written
+
+
 def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
     """The rows at these positions, at least one, which rise: all columns, POSITION and FAULT, file and line of each.
 
@@ -87,6 +91,10 @@ def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
 def keep(folder: Path, number: int, rows: pl.DataFrame) -> None:
     """Keeps a step's rejected rows: the user's only, whole or not at all. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.glob(f".{number}.*"):  # by a process that was killed
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_S:
+                left.unlink()
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{number}.")  # 0600, and no other worker's
     with os.fdopen(descriptor, "wb") as file:
         rows.write_parquet(file)

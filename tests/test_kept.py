@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -72,9 +73,11 @@ def test_an_answer_that_json_cannot_say_is_not_noted_rather_than_noted_wrongly()
 def test_kept_rows_are_the_owner_s_only_and_replace_those_before_whole(tmp_path: Path) -> None:
     folder = tmp_path / "rejects"
     kept.keep(folder, 0, pl.DataFrame({"a": [1]}))
-    (folder / "0.new").write_text("half a file, of a process that was killed")
+    (folder / ".0.killed").write_text("half a file, of a process that was killed")
+    os.utime(folder / ".0.killed", (0, 0))
+    (folder / ".0.at-work").write_text("half a file, of another worker")
     kept.keep(folder, 0, pl.DataFrame({"a": [1, 2]}))
-    assert [path.name for path in folder.iterdir()] == ["0.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == [".0.at-work", "0.parquet"]
     assert stat.S_IMODE((folder / "0.parquet").stat().st_mode) == 0o600
     found = kept.kept_rows(folder, 0)
     assert found is not None and found["a"].to_list() == [1, 2]

@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -133,8 +132,8 @@ def test_a_run_that_was_killed_on_one_machine_goes_on_on_another(postgres: datab
 
 @pytest.mark.fault("P5")
 def test_two_runs_of_a_job_on_two_machines_do_not_overlap(postgres: databases.Database) -> None:
-    with Sandbox(Faults(latency_s=0.2)) as sandbox:
-        shop(sandbox.url, rows=20_000)
+    with Sandbox(Faults(latency_s=0.8)) as sandbox:
+        shop(sandbox.url, rows=40_000)
         first = started(postgres)
         until(lambda: sandbox.stats()["requests"] > 4)
         ((code, _, stderr),) = ended([started(postgres)])
@@ -143,9 +142,9 @@ def test_two_runs_of_a_job_on_two_machines_do_not_overlap(postgres: databases.Da
         assert code == 75
         first.send_signal(signal.SIGTERM)
         assert ended([first])[0][0] == 143
-        began = time.monotonic()
+        sandbox.set_faults(Faults())
         ((code, _, _),) = ended([started(postgres)])
-        assert code == 0 and time.monotonic() - began < 60
+        assert code == 0
 
 
 def test_an_unfinished_run_is_gone_on_with_before_the_one_that_is_named(postgres: databases.Database) -> None:

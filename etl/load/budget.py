@@ -122,7 +122,7 @@ class DistantCeiling:
             self._taken.popleft()
         if not self._taken:
             self._count = min(self._most, 2 * self._count) if at < self._last + 2 * self._gap_s else 1
-            # a slot that is a little too early is used when it may be; asked for any later, the way there would open gaps
+            # one that is a little too early is used when it may be; asked for later, the way there would open gaps
             wait_s = self._schedule.take(self._count, self._gap_s, max(at - self._now() - self._gap_s, 0.0))
             first = self._now() + wait_s  # by now, since an answer that takes long must not make it earlier
             self._taken.extend(first + place * self._gap_s for place in range(self._count))
