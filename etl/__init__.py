@@ -29,6 +29,7 @@ What the straight line uses of its own:
     resume.py       which run to go on with, or what has changed since it began
     since.py        where a step's source begins in this run, and whether its columns are what they were
     survey.py       what must be known of all rows before the first is sent: repeated keys, and what warns
+    work.py         a step's rows and mapping, ready to be sent: opened, compiled, looked over
     record.py       what is written down of a run and its steps, however they end
     kept.py         what is kept of a step, so that its rejected rows can be mended later
 

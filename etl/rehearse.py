@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from etl.ahead import ahead
-from etl.audit import Beside, audits, forecast, found
+from etl.audit import Beside, Empty, audits, forecast, found
 from etl.audit.profile import Part, Profiler
 from etl.audit.rows import shown_rows
 from etl.config.yaml_file import dotted
@@ -38,11 +38,11 @@ from etl.model import (
     StepReport,
 )
 from etl.record import places_of
-from etl.run import limited, prepare
 from etl.since import kinds, staging
 from etl.state import Left
 from etl.transform import Mapped, columns_of, compile_mapping, gather, unsayable
 from etl.transform.operations import OPERATIONS
+from etl.work import limited, prepare
 
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
@@ -90,7 +90,7 @@ def _validate_step(job: Job, step: Step, limit: int | None, left: Left, since: s
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
         beside = Beside(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
-        looking = audits(step, compiled, job.destination, time.time(), beside)
+        looking = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), beside)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
         def look(frame: pl.DataFrame) -> tuple[Mapped, Part]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,30 +19,24 @@ import structlog
 
 from etl import state
 from etl.ahead import ahead
-from etl.audit import warnings
 from etl.config import require_secrets
-from etl.errors import ChangedSinceStart, CountsDisagree, EndedElsewhere, JobLocked, SourceError
-from etl.extract import open_source
-from etl.kept import Columns
+from etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from etl.load import Lanes, Pace, Packer, endpoint, resolve, slots_of, told
-from etl.model import CLOSED, Api, Job, Report, Snapshot, Step
+from etl.model import Job, Report, Step
 from etl.record import (
     Line,
     accounted,
     bounded,
     held,
     left,
-    note_findings,
     remove_old_copies,
     report_of,
 )
 from etl.report import Progress
-from etl.resume import REMEDY, Options, begin_or_resume, is_named, source_changes
+from etl.resume import Options, begin_or_resume, is_named
 from etl.signals import Signals
-from etl.since import check_drift, check_origin, forgotten_unless_fit, left_after, origin, staging
-from etl.state import Leases, Left, StepRecord, kept
-from etl.survey import survey, with_repeats
-from etl.transform import Compiled, compile_mapping, gather, with_json
+from etl.state import Leases, StepRecord, kept
+from etl.work import Files, Work, joined, open_files, opened
 
 log = structlog.get_logger()
 
@@ -82,15 +75,16 @@ def run_held(job: Job, options: Options, command: str, signals: Signals, progres
             line = Line(job, run, store, destination, pace, signals, progress, options, state.new_owner())
             if run.status != "finished":
                 with accounted(line, command):
+                    ahead_of_time = open_files(line)
                     for number, step in enumerate(job.steps):
-                        _run_step(line, step, number)
+                        _run_step(line, step, number, ahead_of_time.pop(number, None))
         return report_of(store, run.run_id, command)
     finally:
         store.close()
 
 
-def _run_step(line: Line, step: Step, number: int) -> None:
-    """Sends what nobody else does of a step; returns when the step is over, whoever did it."""
+def _run_step(line: Line, step: Step, number: int, files: Files | None) -> None:
+    """Sends what nobody else does of a step; returns when the step is over, whoever did it. `files`: opened already."""
     store, run_id = line.store, line.run.run_id
     leases = store.leases(run_id, number, line.owner, line.job.lease_s)
     with store.alone(line.job.name):
@@ -98,11 +92,11 @@ def _run_step(line: Line, step: Step, number: int) -> None:
         if record.status == "finished":
             return
         begun = store.has_begun(run_id, number, by_others=line.options.share is not None)
-        work = None if begun else _opened(line, step, record, begun=False)
+        work = None if begun else opened(line, step, record, files, begun=False)
         if work is not None:
             leases.claim(line.lanes, work.snapshot.fingerprint)
     if work is None:
-        work = _joined(line, step, record)
+        work = joined(line, step, record, files)
     if work is None:
         return
     with left(line, record, work.snapshot, work.leaves) as note, held(leases), line.signals.draining(lambda: None):
@@ -121,54 +115,6 @@ def _run_step(line: Line, step: Step, number: int) -> None:
         counted = sum(mark.accepted + mark.rejected + mark.skipped for mark in store.lane_marks(run_id, number))
         if counted != work.snapshot.rows:
             raise CountsDisagree(step=step.name, rows_read=work.snapshot.rows, counted=counted)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A step's rows and its mapping, ready to be sent; `leaves` is for the next run."""
-
-    snapshot: Snapshot
-    compiled: Compiled
-    leaves: Left
-
-
-def _joined(line: Line, step: Step, record: StepRecord) -> Work | None:
-    """The work of a step that is under way; None when the others have finished it meanwhile."""
-    try:
-        return _opened(line, step, record, begun=True)
-    except SourceError:
-        if line.store.steps(line.run.run_id)[record.number].status == "finished":
-            return None
-        raise
-
-
-def _opened(line: Line, step: Step, record: StepRecord, *, begun: bool) -> Work:
-    """Opens the source and compiles the mapping. Unless rows have been under way, the step begins with what is found;
-    else that must be what it began with."""
-    store, run_id, number = line.store, line.run.run_id, record.number
-    before, here = store.left(line.job.name, step.name), origin(line.destination, step)
-    if not begun:
-        check_origin(step, before, here, line.run.since)
-    with line.progress.staging(step.name) as told:
-        limit = line.run.row_limit
-        how = staging(line.stage, step, before, line.run.since, rows=limit, told=told, may_read=not begun)
-        snapshot = limited(open_source(step.source, how), limit)
-    if not begun:
-        lease_s = line.job.lease_s if store.is_shared else None
-        store.begin_step(run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, line.run.lanes, lease_s)
-    elif changed := source_changes(record, snapshot):
-        raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
-    leaves = left_after(snapshot, before, here, moves=not limit)
-    noted: dict[str, list[Mapping[str, Any]]] = {}
-    with forgotten_unless_fit(snapshot, begun):
-        compiled = prepare(step, snapshot, line.run.lanes, line.destination.api, run_id, noted)
-        if not (begun or line.options.accept_drift):
-            check_drift(step, before.columns, leaves.columns, compiled.columns)
-    if not begun:
-        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
-        asking = warnings(step, compiled, line.destination, time.time())
-        note_findings(store, run_id, record, survey(step, snapshot, compiled, asking))
-    return Work(snapshot, compiled, leaves)
 
 
 def _send(
@@ -214,45 +160,8 @@ def _send(
     leases.finish(taken)
 
 
-def prepare(
-    step: Step,
-    snapshot: Snapshot,
-    lanes: int,
-    api: Api,
-    run_id: str = "",
-    noted: dict[str, list[Mapping[str, Any]]] | None = None,
-) -> Compiled:
-    """The step's mapping, ready for the snapshot's frames. What it asked of whole columns is written into `noted`."""
-    mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
-    of_all = None if again is None else again.answers
-    known = gather(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
-    fingerprint = snapshot.fingerprint if again is None else None
-    compiled = compile_mapping(mapping, snapshot.schema, known, fingerprint, lanes, api, run_id)
-    if again is not None:
-        still_open = pl.col(CLOSED).not_()
-        compiled = replace(compiled, when=still_open if compiled.when is None else still_open & compiled.when)
-    return with_repeats(mapping, snapshot, compiled)
-
-
 def chosen(job: Job, names: Sequence[str]) -> tuple[Step, ...]:
     """The job's steps of these names, in the job's order: all when there are none."""
     if not names:
         return job.steps
     return tuple(step for step in job.steps if step.name in names or step.name.split("/")[0] in names)
-
-
-def limited(snapshot: Snapshot, rows: int | None) -> Snapshot:
-    """The first `rows` rows of a snapshot; None: all."""
-    if rows is None or rows >= snapshot.rows:
-        return snapshot
-
-    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
-        left = rows - start
-        for frame in snapshot.read(columns, start):
-            if left > 0:
-                yield frame.head(left)
-            left -= frame.height
-            if left <= 0:
-                return
-
-    return replace(snapshot, rows=rows, read=read)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from etl.ahead import ahead
-from etl.audit import Audit, found
+from etl.audit import Audit, Empty, found
 from etl.audit.repeated import Repeated
 from etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from etl.record import places_of
@@ -39,7 +39,9 @@ def survey(step: Step, snapshot: Snapshot, compiled: Compiled, asking: Sequence[
         for mapped in ahead(narrow.mapped, snapshot.read(narrow.columns, 0)):
             for audit in asking:
                 audit.see(mapped)
-    return found([Repeated(compiled.repeats), *asking], lambda positions: places_of(snapshot, positions))
+    return found(
+        [Empty(snapshot), Repeated(compiled.repeats), *asking], lambda positions: places_of(snapshot, positions)
+    )
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from etl.model import FAULT, POSITION, Mapping, Snapshot, Step
-from etl.run import prepare
 from etl.sources import CsvSource
 from etl.transform import Compiled
+from etl.work import prepare
 
 
 def held(rows: pl.DataFrame, frame_rows: int = 1_000) -> Snapshot:

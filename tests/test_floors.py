@@ -25,6 +25,7 @@ FLOORS = [
     {"ahead", "signals", "resume", "cells", "kept"},
     {"record", "since"},
     {"survey"},
+    {"work"},
     {"run"},
     {"rehearse", "rejects", "status", "propose", "gate"},
     {"check", "doctor", "replay"},

@@ -28,9 +28,9 @@ from etl.model import (
     Step,
 )
 from etl.rehearse import check_examples, preview, validate
-from etl.run import prepare
 from etl.sources import CsvSource, ParquetSource, Source, Staging
 from etl.state import Left
+from etl.work import prepare
 
 PEOPLE = """\
 id,e_mail,plan

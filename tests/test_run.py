@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -746,3 +747,42 @@ def test_counts_that_do_not_add_up_are_said_to_be_a_bug(sandbox: Sandbox) -> Non
     assert main(["run", "job.yaml"]) == 1
     report = newest(job)
     assert report["status"] == "failed" and "240 rows read, but 241" in report["reason"]
+
+
+@pytest.mark.parametrize("missing", ["column", "file"])
+def test_what_a_later_step_lacks_is_told_before_anything_is_sent(sandbox: Sandbox, missing: str) -> None:
+    shop()
+    whole = pl.read_parquet("orders.parquet")
+    whole.drop("cents").write_parquet("orders.parquet")
+    if missing == "file":
+        Path("orders.parquet").unlink()
+    with pytest.raises(SourceError, match=r"the source has no column 'cents'|No such file"):
+        run(job_for(sandbox))
+    assert sandbox.stats()["items"] == 0
+    whole.write_parquet("orders.parquet")
+    assert run(job_for(sandbox)).status == "finished"
+
+
+def test_a_file_that_is_exported_anew_before_its_step_comes_is_read_as_it_is_then() -> None:
+    with Sandbox(Faults(latency_s=0.2)) as sandbox:
+        shop()
+        whole = pl.read_parquet("orders.parquet")
+
+        def export_again() -> None:
+            until(lambda: sandbox.stats()["items"] > 0)
+            whole.head(7).write_parquet("orders.new")
+            os.replace("orders.new", "orders.parquet")
+
+        exporter = threading.Thread(target=export_again)
+        exporter.start()
+        people, orders = run(job_for(sandbox)).steps
+        exporter.join()
+        assert (people.accepted, orders.rows, orders.accepted) == (240, 7, 7)
+
+
+def test_a_source_without_rows_is_a_warning(sandbox: Sandbox) -> None:
+    shop()
+    pl.read_parquet("orders.parquet").clear().write_parquet("orders.parquet")
+    report = run(job_for(sandbox))
+    assert report.exit_code == 0
+    assert [(finding.code, finding.severity) for finding in report.steps[1].findings] == [("source_empty", "warning")]

@@ -23,8 +23,8 @@ from etl.extract.sql.dialects import DATABASES, address
 from etl.extract.sql.postgresql import Rows
 from etl.model import FAULT, POSITION, Constant, Snapshot, Step
 from etl.rehearse import preview
-from etl.run import prepare
 from etl.sources import Incremental, SqlSource, Staging
+from etl.work import prepare
 
 CANARY = "canary-of-the-rows"
 

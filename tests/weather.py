@@ -198,9 +198,7 @@ def outage(start: float, stop: float, server: Server, answer: Answer = (0.02, UN
     return lambda at, chance: answer if start <= at < stop else server(at, chance)
 
 
-def sliding(
-    requests: int, window_s: float, server: Server, *, counts: bool = False, refuses_s: float = 0.02
-) -> Server:
+def sliding(requests: int, window_s: float, server: Server, *, counts: bool = False, refuses_s: float = 0.02) -> Server:
     """Takes so many in any second; with `counts`, the refused ones count, too. To refuse takes it `refuses_s`."""
     recent: deque[float] = deque()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from etl.audit.dates import dates
+from etl.audit.empty import Empty
 from etl.audit.found import FIRST, Audit, Beside, Found
 from etl.audit.identity import Identity
 from etl.audit.kinds import Kinds, Subscriptions
@@ -24,10 +25,11 @@ from etl.model import Column, Columns, Destination, Finding, Step
 from etl.transform import Compiled
 from etl.transform.operations import OPERATIONS
 
-__all__ = ["FINDINGS", "FIRST", "Audit", "Beside", "Found", "audits", "forecast", "found", "warnings"]
+__all__ = ["FINDINGS", "FIRST", "Audit", "Beside", "Empty", "Found", "audits", "forecast", "found", "warnings"]
 
 # Every code, and what to do about it.
 FINDINGS: dict[str, str] = {
+    "source_empty": "look whether the export came out whole",
     "email_shared": "mend the addresses, or merge the people; Customer.io drops such changes, and only its log says so",
     "phone_shared": "nothing, unless numbers identify people in your workspace; then mend them, or merge the people",
     "email_case_twins": "nothing; `lower` makes them alike",

@@ -21,12 +21,12 @@ from etl.extract import open_source
 from etl.extract.incremental import first_wanted
 from etl.extract.sql.estimate import estimate
 from etl.model import Job, Snapshot, Step
-from etl.run import limited, prepare
 from etl.since import check_drift, kinds, staging
 from etl.sources import MarkValue, Source, SqlSource, Staging
 from etl.state import Left
 from etl.transform import columns_of
 from etl.transform.checks import REASONS
+from etl.work import limited, prepare
 
 SAMPLE_ROWS = 1_000  # of each step that are mapped
 

@@ -44,7 +44,7 @@ from etl.sources import (
     Staging,
 )
 
-__all__ = ["forget_copy", "is_copied", "open_source", "open_staged"]
+__all__ = ["forget_copy", "is_copied", "is_in_place", "open_source", "open_staged"]
 
 
 def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
@@ -65,6 +65,13 @@ def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -
             return with_partitions(snapshot) if source.hive else snapshot
         case ExcelSource() | AvroSource():
             return _of_files(source, staging, chunk_rows)
+
+
+def is_in_place(source: Source) -> bool:
+    """Whether the source's rows are read from files of this machine, as they lie there."""
+    if not isinstance(source, CsvSource | ParquetSource | NdjsonSource):
+        return False
+    return source.paths != (STANDARD_INPUT,) and not any(is_remote(path) for path in source.paths)
 
 
 def forget_copy(snapshot: Snapshot) -> None:

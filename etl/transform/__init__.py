@@ -15,7 +15,7 @@ operations.py   what Customer.io can be asked to do: a table
 shapes.py       how each operation is said to an API: tables, and the tree of an item
 """
 
-from etl.transform.chains import Gathered
+from etl.transform.chains import Gathered, require_columns
 from etl.transform.checks import columns_of
 from etl.transform.compiled import Compiled, Mapped
 from etl.transform.gather import gather
@@ -32,6 +32,7 @@ __all__ = [
     "endpoint_of",
     "gather",
     "is_repeatable",
+    "require_columns",
     "unsayable",
     "with_json",
 ]
