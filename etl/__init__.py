@@ -45,7 +45,7 @@ Beside the straight line, and the door:
     cells.py        values of any type as cells of text, and back
     status.py       where runs stand, and what the next `run` would do
     demo.py         the files that `make demo` loads
-    cli.py          commands, options, exit codes
+    cli/            commands, options, exit codes
     airflow/        the other door: connection, tasks and DAGs for Airflow
 
 Imports run one way only, from the door through the line and the edges to the words; tests/test_floors.py reads them.
