@@ -14,6 +14,7 @@ from etl.config.yaml_file import read_yaml
 from etl.errors import Problem
 from etl.model import Mapping
 from etl.rehearse import check_examples
+from etl.report.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ def check_file(path: Path) -> Checked:
         mapping, problems = read_mapping(path)
         return _checked("a mapping", [] if mapping is None else [mapping], problems)
     job, problems, mappings = read_job(path, secrets=False, sources=False)
-    return _checked(f"{0 if job is None else len(job.steps)} steps, {len(mappings)} mappings", mappings, problems)
+    steps = counted(0 if job is None else len(job.steps), "step")
+    return _checked(f"{steps}, {counted(len(mappings), 'mapping')}", mappings, problems)
 
 
 def _checked(holds: str, mappings: Sequence[Mapping], problems: Sequence[Problem]) -> Checked:
@@ -39,7 +41,7 @@ def _checked(holds: str, mappings: Sequence[Mapping], problems: Sequence[Problem
     found = [*problems, *_of_examples(mappings, problems)]
     files = list(dict.fromkeys(problem.file for problem in found))
     found.sort(key=lambda problem: (files.index(problem.file), problem.line or 0))
-    return Checked(f"{holds}, {examples} examples", tuple(found))
+    return Checked(f"{holds}, {counted(examples, 'example')}", tuple(found))
 
 
 def _of_examples(mappings: Iterable[Mapping], told: Sequence[Problem]) -> Iterator[Problem]:

@@ -58,7 +58,7 @@ def found(name: str, **files: str) -> list[str]:
 
 def test_a_job_in_order_has_no_problems_and_says_what_it_holds() -> None:
     assert found("j") == []
-    assert check_file(Path("j.yaml")).holds == "1 steps, 1 mappings, 2 examples"
+    assert check_file(Path("j.yaml")).holds == "1 step, 1 mapping, 2 examples"
 
 
 def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:

@@ -263,7 +263,7 @@ def test_check_names_every_problem_with_its_line_and_reads_no_data(job: str, cap
     assert main(["check", job, job, "people.yaml"]) == 0
     out, err = capsys.readouterr()
     assert (out, err) == (
-        "job.yaml: 1 steps, 1 mappings, 1 examples\n" * 2 + "people.yaml: a mapping, 1 examples\n",
+        "job.yaml: 1 step, 1 mapping, 1 example\n" * 2 + "people.yaml: a mapping, 1 example\n",
         "",
     )
 

@@ -15,12 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from etl.doctor.customer_io import customer_io
-from etl.doctor.finding import Finding, Level, Machine, counted, tried
+from etl.doctor.finding import Finding, Level, Machine, tried
 from etl.doctor.job_file import job_file, loaded
 from etl.doctor.sources import step_source
 from etl.doctor.state_folder import state_folder
 from etl.errors import StateError
 from etl.report.streams import Screen, say
+from etl.report.words import counted
 from etl.since import left_by
 from etl.state import Left
 

@@ -19,6 +19,7 @@ from etl.errors import (
     StateError,
     WrongDestination,
 )
+from etl.report.words import counted
 
 Level = Literal["ok", "warning", "wrong"]
 
@@ -75,11 +76,6 @@ def of_error(subject: str, error: EtlError) -> Finding:
     """The error as a finding, with what to do in every case."""
     remedy = error.remedy or _REMEDIES.get(type(error), "mend the source, or what the job file says of it")
     return Finding(subject, "wrong", str(error), remedy, error.exit_code)
-
-
-def counted(number: int, word: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def lasting(seconds: float) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from etl.config import load_job
-from etl.doctor.finding import Finding, counted
+from etl.doctor.finding import Finding
 from etl.errors import (
     ConfigError,
     Problem,
 )
 from etl.model import Job
 from etl.rehearse import check_examples
+from etl.report.words import counted
 
 
 def loaded(path: Path) -> tuple[Job | None, list[Finding]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from etl.doctor.finding import Finding, Machine, counted, lasting, of_error, tried
+from etl.doctor.finding import Finding, Machine, lasting, of_error, tried
 from etl.errors import (
     EtlError,
     SourceError,
@@ -21,6 +21,7 @@ from etl.extract import open_source
 from etl.extract.incremental import first_wanted
 from etl.extract.sql.estimate import estimate
 from etl.model import Job, Snapshot, Step
+from etl.report.words import counted
 from etl.since import check_drift, kinds, staging
 from etl.sources import MarkValue, Source, SqlSource, Staging
 from etl.state import Left

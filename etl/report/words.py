@@ -7,6 +7,11 @@ import math
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
+def counted(number: int, word: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def number(value: float) -> str:
     """12,345 or 0.5."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}"

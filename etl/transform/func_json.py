@@ -71,10 +71,10 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
     means_null=_missing_is_no_failure,
 )
 def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
-    """What stands at a path in JSON text, or in a nested column: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`.
+    """What stands at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; as text out of JSON text.
 
-    Out of JSON text comes text: a number as `5`, a list or an object as JSON, for `cast`, `number` or `json` to go on
-    with; `[*]` makes a list of text. Out of a nested column comes what it holds. What isn't there is null, as JSON's
+    Out of JSON text a number comes as the text `5`, a list or an object as JSON, for `cast`, `number` or `json` to go
+    on with; `[*]` makes a list of text. Out of a nested column comes what it holds. What isn't there is null, as JSON's
     null is, and rejects nothing; text that isn't JSON does. Numbers of more than 64 bits lose digits.
 
     >>> "{\\"user\\": {\\"mail\\": \\"a@b.co\\"}}" | {pick: user.mail} -> "a@b.co"
