@@ -562,3 +562,25 @@ def test_separator_and_encoding_are_told_from_the_file(form: str) -> None:
 def test_the_separator_of_a_gzip_file_is_told(tmp_path: Path) -> None:
     path = csv_file(gzip.compress(TEXT.format(";").encode("cp1252")))
     assert csv_settings(path) == {"separator": ";", "encoding": "cp1252"}
+
+
+@pytest.mark.parametrize("command", ["init", "inspect"])
+@pytest.mark.parametrize(
+    "first", ["7,ana@shop.example,pro", "7,Ana,2024-03-01", "7,Ana,3.5", "7,Ana,+34 600 123 456", "7,Ana,01.02.2024"]
+)
+def test_a_file_whose_first_line_is_a_row_is_refused_without_showing_it(
+    command: str, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("people.csv").write_text(f"{first}\n8,x,y\n", encoding="utf-8")
+    assert main([command, "people.csv"]) == 65
+    said = capsys.readouterr().err
+    assert "the first line seems to be a row, not the header" in said and "`columns:`" in said
+    assert not any(value in said for value in first.split(",")[1:])
+    assert not Path("jobs").exists()
+
+
+def test_odd_names_are_names_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text(
+        "id,email,2024,Q1 2024,@handle,a.b,1,2.0 plan\n7,a@b.co,1,2,3,4,5,6\n", encoding="utf-8"
+    )
+    assert main(["init", "people.csv"]) == 0

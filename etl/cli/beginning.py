@@ -51,6 +51,7 @@ def inspect(
     from etl.propose.dates.decide import Told
     from etl.propose.dates.inspection import inspect as look
     from etl.propose.dates.show import show
+    from etl.propose.header import require_names
     from etl.sources import Staging
     from etl.transform.timestamps import is_zone
 
@@ -62,6 +63,8 @@ def inspect(
     section = _section_of(source, table, query_file, sheet)
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000)
+        if "csv" in section:
+            require_names(source, snapshot.schema.names())
         if unknown := [name for name in columns if name not in snapshot.schema]:
             has = ", ".join(repr(name) for name in snapshot.schema)
             raise click.UsageError(f"{source} has no column {unknown[0]!r}; it has {has}")

@@ -3,6 +3,7 @@
 columns.py       what each column looks like: counts of signs, over the first rows
 dates/           which columns hold dates, how they are written, and how they are to be read: `inspect`, too
 names.py         what a column's name says
+header.py        whether the first line of a file is its header
 readings.py      what a column is, and which functions it needs
 plan.py          people or events, who, when, and which attributes
 yaml_text.py     the plan as commented YAML
@@ -28,6 +29,7 @@ from etl.propose.columns import NULL_WORDS, Looks, look_at
 from etl.propose.csv_settings import csv_settings
 from etl.propose.dates.decide import Told, decide
 from etl.propose.dates.evidence import gather
+from etl.propose.header import require_names
 from etl.propose.plan import Plan, plan
 from etl.propose.readings import read_column
 from etl.propose.yaml_text import job_text, mapping_text, printable, shown
@@ -65,6 +67,8 @@ def propose(snapshot: Snapshot, source: Mapping[str, Any], name: str, folder: Pa
         raise ConfigError([Problem(printable(name), None, "", what)])
     if not snapshot.schema:
         raise SourceError("name a source with columns", place=name, what="it has no columns")
+    if "csv" in source:
+        require_names(name, snapshot.schema.names())
     words_for_null = "csv" in source and "null_values" not in source
     looks = look_at(snapshot, words_for_null)
     proposed = _planned(snapshot, looks, name, words_for_null)
