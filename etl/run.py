@@ -85,6 +85,7 @@ def run_held(job: Job, options: Options, command: str, signals: Signals, progres
 
 def _run_step(line: Line, step: Step, number: int, files: Files | None) -> None:
     """Sends what nobody else does of a step; returns when the step is over, whoever did it. `files`: opened already."""
+    line.require_going_on()
     store, run_id = line.store, line.run.run_id
     leases = store.leases(run_id, number, line.owner, line.job.lease_s)
     with store.alone(line.job.name):

@@ -38,9 +38,11 @@ class Signals:
 
     @contextlib.contextmanager
     def draining(self, drain: Callable[[], None]) -> Iterator[None]:
-        """While the block lasts the first signal calls `drain` instead of raising."""
+        """While the block lasts the first signal calls `drain` instead of raising; one that has come, at once."""
         before, self._drain = self._drain, drain
         try:
+            if self.received is not None:
+                drain()
             yield
         finally:
             self._drain = before

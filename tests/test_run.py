@@ -34,6 +34,7 @@ from etl.errors import (
     ChangedSinceStart,
     CredentialsRefused,
     DestinationUnavailable,
+    Interrupted,
     JobLocked,
     SourceError,
     StateError,
@@ -786,3 +787,13 @@ def test_a_source_without_rows_is_a_warning(sandbox: Sandbox) -> None:
     report = run(job_for(sandbox))
     assert report.exit_code == 0
     assert [(finding.code, finding.severity) for finding in report.steps[1].findings] == [("source_empty", "warning")]
+
+
+def test_a_signal_that_came_before_a_step_stops_the_run_there(sandbox: Sandbox) -> None:
+    shop()
+    with Signals() as signals:
+        signals.ask("SIGTERM")
+        with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+            run_job(job_for(sandbox), Options(), COMMAND, signals, Progress(Console(quiet=True), live=False))
+    assert sandbox.stats()["items"] == 0
+    assert run(job_for(sandbox)).status == "finished"

@@ -44,3 +44,16 @@ def test_in_a_thread_of_its_own_nothing_is_heard_but_what_is_asked() -> None:
     thread.start()
     thread.join()
     assert seen == [before, "SIGTERM"]
+
+
+def test_a_signal_that_came_before_is_not_forgotten() -> None:
+    drained: list[str] = []
+    with Signals() as signals:
+        with signals.draining(lambda: drained.append("outer")):
+            signals.ask("SIGTERM")
+            with signals.draining(lambda: drained.append("inner")):
+                assert drained == ["outer", "inner"]
+            signals.ask("SIGTERM")
+        assert drained == ["outer", "inner", "outer"]
+        with signals.draining(lambda: drained.append("next")):
+            assert drained[-1] == "next"

@@ -154,6 +154,16 @@ def test_a_step_that_is_begun_anew_is_not_sent_by_who_knew_the_one_before(store:
         Marks(before).commit(LaneMark(0, 1, 2), ())
 
 
+def test_nothing_is_sent_of_lanes_that_were_given_back(store: Store) -> None:
+    begun(store)
+    leases = worker(store, "one", 60.0)
+    leases.claim([0, 1], "print")
+    leases.check()
+    leases.release()
+    with pytest.raises(LanesTaken):
+        leases.check()
+
+
 # ---------------------------------------------------------------- a server that goes away
 
 

@@ -133,7 +133,11 @@ class Leases:
 
     def check(self) -> None:
         """Raises LanesTaken when the lanes may be somebody else's by now: nothing may be sent of them."""
-        if self.seconds is not None and time.clock_gettime(CLOCK) > self._good_until:
+        if self.seconds is None:
+            return
+        if not self.epochs:  # given back, while somebody was still about to send
+            raise lanes_taken([], None)
+        if time.clock_gettime(CLOCK) > self._good_until:
             self.renew()
 
     def finish(self, lanes: Sequence[int]) -> None:
@@ -240,5 +244,5 @@ def kept(leases: Leases, stop: Callable[[], None], may_go_on: Callable[[], bool]
 def lanes_taken(lanes: Sequence[int], owner: str | None) -> LanesTaken:
     """What to raise when lanes are somebody else's."""
     host, _, rest = (owner or "?:?").rpartition(":")[0].rpartition(":")
-    listed = ", ".join(map(str, lanes[:8])) + (" …" if len(lanes) > 8 else "")
+    listed = ", ".join(map(str, lanes[:8])) + (" …" if len(lanes) > 8 else "") or "?"
     return LanesTaken(lanes=listed, pid=rest or "?", host=host or "?")
