@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import beside
 import browser
 import databases
 import httpx
@@ -18,6 +19,23 @@ from sqlalchemy import URL
 from etl.sandbox import Sandbox
 
 collect_ignore = ["with_airflow"]  # it has an environment of its own: test_airflow.py
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that waits for those with Airflow comes last."""
+    items.sort(key=lambda item: item.path.name == "test_airflow.py")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The tests with Airflow begin, if they are asked for."""
+    if session.items and session.items[-1].path.name == "test_airflow.py" and not session.config.option.collectonly:
+        session.config.stash[beside.AIRFLOW] = beside.started()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Nothing goes on after the last test."""
+    if (running := session.config.stash.get(beside.AIRFLOW, None)) is not None:
+        running.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,31 +1,19 @@
-"""Does it work with Airflow? Its own tests, in its own environment: the package's dependencies stay free of it."""
+"""Does it work with Airflow? Its own tests, in its own environment: the package's dependencies stay free of it.
+
+They wait more than they work, so conftest.py starts them before all other tests, and this one comes last.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[1]
-PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
-TESTS = "tests/with_airflow"
+from beside import AIRFLOW
 
 
-@pytest.mark.timeout(300)
-def test_jobs_run_in_a_real_airflow() -> None:
-    if not (PYTHON.parents[1] / "done").exists():
+@pytest.mark.timeout(600)
+def test_jobs_run_in_a_real_airflow(pytestconfig: pytest.Config) -> None:
+    running = pytestconfig.stash[AIRFLOW]
+    if running is None:
         pytest.skip("there is no .venv-airflow; `make with-airflow` builds it")
-    tests = [str(PYTHON), "-m", "pytest", "-c", f"{TESTS}/pytest.ini", "--rootdir", TESTS, "--confcutdir", TESTS, TESTS]
-    clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "PG_URL")}
-    told = subprocess.run(
-        tests,
-        cwd=ROOT,
-        env=clean | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert told.returncode == 0, told.stdout[-20_000:]
-    assert "skipped" not in told.stdout.splitlines()[-1]
+    code, told = running.ended()
+    assert code == 0, told[-20_000:]
+    assert "skipped" not in told.splitlines()[-1]
