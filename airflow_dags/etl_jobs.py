@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from etl.airflow.dags import build_dags
+from cio_etl.airflow.dags import build_dags
 
 globals().update(build_dags(Path(__file__).parents[1] / "jobs"))

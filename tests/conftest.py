@@ -6,17 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import beside
-import browser
-import databases
 import httpx
 import pytest
 import structlog
-from calling import AUTH
-from running import API_KEY, SITE_ID
 from sqlalchemy import URL
 
-from etl.sandbox import Sandbox
+from cio_etl.sandbox import Sandbox
+from tests import airflow_session, browser, databases
+from tests.running import API_KEY, SITE_ID
+from tests.sandbox_client import AUTH
 
 collect_ignore = ["with_airflow"]  # it has an environment of its own: test_airflow.py
 
@@ -29,12 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The tests with Airflow begin, if they are asked for."""
     if session.items and session.items[-1].path.name == "test_airflow.py" and not session.config.option.collectonly:
-        session.config.stash[beside.AIRFLOW] = beside.started()
+        session.config.stash[airflow_session.AIRFLOW] = airflow_session.started()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Nothing goes on after the last test."""
-    if (running := session.config.stash.get(beside.AIRFLOW, None)) is not None:
+    if (running := session.config.stash.get(airflow_session.AIRFLOW, None)) is not None:
         running.close()
 
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import until
 from sqlalchemy import URL, make_url
+
+from tests.running import until
 
 PASSWORD = "canary-p4ss/w:rd@%25"  # of every server made here: one that an address must escape
 

@@ -30,13 +30,10 @@ from typing import Any
 
 import polars as pl
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests is no package: pytest finds its files this way, too
-
-from killing_rows import EVENTS, PEOPLE, TRACE, Expected, misplaced_events, misplaced_people, receipts, write
-from running import start, write_job
-
-from etl.sandbox import Faults, Sandbox
-from etl.transform.ids import lane
+from cio_etl.sandbox import Faults, Sandbox
+from cio_etl.transform.ids import lane
+from tests.killing_rows import EVENTS, PEOPLE, TRACE, Expected, misplaced_events, misplaced_people, receipts, write
+from tests.running import start, write_job
 
 LONGEST_S = 4.0  # a process is killed at a moment between its start and this; loading begins after some 1.2 s
 STEPS = (PEOPLE, EVENTS)

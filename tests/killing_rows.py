@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 from ulid import ULID
 
-from etl.sandbox import Faults, People
+from cio_etl.sandbox import Faults, People
 
 TRACE = "row"  # the attribute that holds a row's position
 PEOPLE, EVENTS = "people", "events"  # the steps

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from etl.model import FAULT, POSITION, Api, Column, Constant, Mapping, Value
-from etl.transform import compile_mapping, gather
-from etl.transform.functions import parse_call
+from cio_etl.model import FAULT, POSITION, Api, Column, Constant, Mapping, Value
+from cio_etl.transform import collect_facts, compile_mapping
+from cio_etl.transform.functions import parse_call
 
 # What became of a row: its payload, (reason, field) of its reject, or "skipped".
 Outcome = dict[str, Any] | tuple[str, str | None] | str
@@ -55,7 +55,7 @@ def mapped(
 ) -> pl.DataFrame:
     """The items of frames that are one source, as a run would make them."""
     schema = frames[0].drop(POSITION, FAULT).schema
-    known = gather(mapping, schema, lambda columns: frames) if known is None else known
+    known = collect_facts(mapping, schema, lambda columns: frames) if known is None else known
     compiled = compile_mapping(mapping, schema, known, fingerprint, lanes, api)
     return pl.concat([compiled.items(frame) for frame in frames])
 

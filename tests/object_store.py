@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from etl.sources import Storage
+from cio_etl.model import Storage
 
 KEY_ID, SECRET = "KEYID0OF0THE0TESTS00", "SECRET0OF0THE0TESTS00SECRET0OF0THE0TESTS"
 _SIGNED = {

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mapped_rows import attributes
-from mapped_rows import mapping as mapping_of
 from pydantic import SecretStr
 
-from etl.extract import open_source
-from etl.extract.sql.dialects import DATABASES, Database, address
-from etl.extract.stage import Reader, staged
-from etl.model import FAULT, POSITION, Constant, Snapshot, Step
-from etl.rehearse import preview
-from etl.sources import Incremental, Mark, SqlSource, Staging
+from cio_etl.extract import open_source
+from cio_etl.extract.sql.dialects import DATABASES, Database, address
+from cio_etl.extract.stage import Reader, staged
+from cio_etl.model import FAULT, POSITION, Constant, Incremental, Snapshot, SqlSource, Staging, Step, Watermark
+from cio_etl.validate.preview import preview
+from tests.mapped_rows import attributes
+from tests.mapped_rows import mapping as mapping_of
 
 
 def asking(url: str, query: str | None = None, table: str | tuple[str, ...] = "", **settings: Any) -> SqlSource:
@@ -63,13 +62,13 @@ def read(kind: Callable[..., Reader], source: SqlSource, database: Database, *co
 
 def nights(source: SqlSource, *between: Callable[[], None]) -> list[list[Any]]:
     """The ids that each of as many nights and one more reads, each going on where the last one ended."""
-    mark: Mark | None = None
+    mark: Watermark | None = None
     read: list[list[Any]] = []
     for number, change in enumerate((lambda: None, *between)):
         change()
         snapshot = open_source(source, Staging(Path(f"night{number}"), ("id",), mark))
         read.append(sorted(row["id"] for row in rows_of(snapshot, "id")))
-        mark = None if snapshot.mark is None else Mark.of_text(snapshot.mark.to_text())
+        mark = None if snapshot.mark is None else Watermark.of_text(snapshot.mark.to_text())
     return read
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from etl.model import (
+from cio_etl.model import (
     Bar,
     ColumnProfile,
     Finding,

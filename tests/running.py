@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import etl
+import cio_etl
 
 SITE_ID, API_KEY = "SITE_ID_OF_THE_TESTS", "API_KEY_OF_THE_TESTS"  # the variables that hold them
 
@@ -36,7 +36,7 @@ def environment(site_id: str = "sandbox", api_key: str = "sandbox") -> dict[str,
     """What a process of the command needs, and nothing else."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(etl.__file__).parents[1]),
+        "PYTHONPATH": str(Path(cio_etl.__file__).parents[1]),
         SITE_ID: site_id,
         API_KEY: api_key,
     }
@@ -51,7 +51,9 @@ def start(*arguments: object, folder: Path, **popen: Any) -> subprocess.Popen[st
         "start_new_session": True,
         "text": True,
     }
-    return subprocess.Popen([sys.executable, "-m", "etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen))
+    return subprocess.Popen(
+        [sys.executable, "-m", "cio_etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen)
+    )
 
 
 def until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:

@@ -18,29 +18,27 @@ from typing import Any
 import click
 import pytest
 from pydantic_core import PydanticUndefined
-from running import environment
 
-import etl
-from etl import demo
-from etl.audit import FINDINGS
-from etl.cli import EXIT_CODES, cli, main
-from etl.config import load_job, load_mapping, load_source
-from etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
-from etl.config.mapping import MappingYaml
-from etl.config.references import resolve_address
-from etl.config.sections import Section, validated
-from etl.config.source_sections import SourceYaml
-from etl.config.words import WORDS
-from etl.config.yaml_file import read_yaml
-from etl.extract.sql.dialects import DATABASES, Database
-from etl.load.destinations.track import judge
-from etl.model import Refused, Split
-from etl.rehearse import check_examples
-from etl.sources import CSV_DIALECTS
-from etl.transform.checks import REASONS
-from etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
-from etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
-from etl.transform.shapes import SHAPES, Shape
+import cio_etl
+from cio_etl.audit import FINDINGS
+from cio_etl.cli import EXIT_CODES, cli, demo, main
+from cio_etl.config import load_job, load_mapping, load_source
+from cio_etl.config.examples import check_examples
+from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
+from cio_etl.config.mapping import MappingYaml
+from cio_etl.config.references import resolve_address
+from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.validation import Section, validated
+from cio_etl.config.words import WORDS
+from cio_etl.config.yaml_file import read_yaml
+from cio_etl.extract.sql.dialects import DATABASES, Database
+from cio_etl.load.destinations.track import judge
+from cio_etl.model import CSV_DIALECTS, Refused, Split
+from cio_etl.transform.checks import REASONS
+from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
+from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from cio_etl.transform.payloads import SHAPES, Shape
+from tests.running import environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -232,7 +230,9 @@ def test_every_key_of_the_yaml_is_explained_with_its_range_and_its_default(marke
     for key, field in model.model_fields.items():
         words, default = rows[key]
         plain = re.sub(r"\[([^\]]+)\]\(#[^)]*\)", r"\1", words)
-        assert WORDS[model.__name__].get(key) == plain, f"etl/config/words.py, {model.__name__}, {key!r}:\n{plain!r}"
+        assert WORDS[model.__name__].get(key) == plain, (
+            f"etl/cio_etl/config/words.py, {model.__name__}, {key!r}:\n{plain!r}"
+        )
         bounds = [getattr(bound, name, None) for bound in field.metadata for name in ("ge", "le")]
         assert [bound for bound in bounds if isinstance(bound, int) and f"{bound:,}" not in words] == [], key
         assert default == shown_default(field.default) or (shown_default(field.default) is None and default), key
@@ -378,18 +378,18 @@ def test_every_path_and_make_target_exists() -> None:
 
 
 def rooms() -> set[str]:
-    house = Path(etl.__file__).parent
+    house = Path(cio_etl.__file__).parent
     files = {path.name for path in house.glob("*.py") if path.name != "__init__.py"}
     return files | {f"{path.parent.name}/" for path in house.glob("*/__init__.py")}
 
 
 def test_the_map_of_the_package_names_every_room_and_no_other() -> None:
-    assert etl.__doc__ is not None
-    assert sorted(re.findall(r"(?m)^    (\w+(?:\.py|/)) ", etl.__doc__)) == sorted(rooms())
+    assert cio_etl.__doc__ is not None
+    assert sorted(re.findall(r"(?m)^    (\w+(?:\.py|/)) ", cio_etl.__doc__)) == sorted(rooms())
 
 
 def test_importing_the_package_alone_loads_nothing() -> None:
-    tree = ast.parse(Path(etl.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(cio_etl.__file__).read_text(encoding="utf-8"))
     assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree))
 
 
@@ -398,7 +398,7 @@ def test_importing_the_package_alone_loads_nothing() -> None:
 
 def undocumented() -> Iterator[str]:
     """Modules, and their public functions and classes, that say nothing of themselves; an entry point has its help."""
-    for path in sorted(Path(etl.__file__).parent.rglob("*.py")):
+    for path in sorted(Path(cio_etl.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         public = (
             node

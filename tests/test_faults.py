@@ -30,7 +30,7 @@ def marked(path: Path) -> Iterator[str]:
 
 
 def test_every_fault_of_the_catalogue_has_a_test_or_a_reason_why_not() -> None:
-    found = {fault for path in TESTS.glob("test_*.py") for fault in marked(path)}
+    found = {fault for path in TESTS.rglob("test_*.py") for fault in marked(path)}
     assert found - CATALOGUE == set(), "marks that name no fault"
     assert found & NOT_YET.keys() == set(), "these have a test by now"
     assert CATALOGUE - found - NOT_YET.keys() == set(), "these have neither a test nor a reason"

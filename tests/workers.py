@@ -26,14 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests is no package: pytest finds its files this way, too
-
-import databases
-from killing import STEPS, Setting, drawn, wrong_counts, wrong_rejects
-from killing_rows import EVENTS, PEOPLE, TRACE, Expected, misplaced_events, misplaced_people, receipts, write
-from running import environment, start, write_job
-
-from etl.sandbox import Sandbox
+from cio_etl.sandbox import Sandbox
+from tests import databases
+from tests.killing import STEPS, Setting, drawn, wrong_counts, wrong_rejects
+from tests.killing_rows import EVENTS, PEOPLE, TRACE, Expected, misplaced_events, misplaced_people, receipts, write
+from tests.running import environment, start, write_job
 
 WORKERS, LANES = 4, 16
 LEASE_S = 2.0

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from etl.ahead import ahead
-from etl.config.mapping import load_mapping
-from etl.extract import open_source
-from etl.load import Packer, endpoint
-from etl.sources import CsvSource, ParquetSource, Staging
-from etl.transform import compile_mapping, gather
+from cio_etl.config.mapping import load_mapping
+from cio_etl.extract import open_source
+from cio_etl.load import Packer, endpoint
+from cio_etl.model import CsvSource, ParquetSource, Staging
+from cio_etl.run.prefetch import prefetch
+from cio_etl.transform import collect_facts, compile_mapping
 
 LANES, BODY_BYTES = 16, 500_000
 
@@ -28,11 +28,11 @@ def rows_packed(data: Path, mapping: Path) -> int:
     how = load_mapping(mapping)
     with tempfile.TemporaryDirectory() as stage:
         snapshot = open_source(source, Staging(Path(stage)))
-        known = gather(how, snapshot.schema, lambda columns: snapshot.read(columns, 0))
+        known = collect_facts(how, snapshot.schema, lambda columns: snapshot.read(columns, 0))
         compiled = compile_mapping(how, snapshot.schema, known, snapshot.fingerprint, LANES)
         packer = Packer(BODY_BYTES, np.full(LANES, -1), endpoint("track", how).envelope)
         rows = 0
-        for items in ahead(compiled.items, snapshot.read(compiled.columns, 0)):
+        for items in prefetch(compiled.items, snapshot.read(compiled.columns, 0)):
             rows += items.height
             packer.add(items)
         packer.finish()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from etl.extract import open_source
-from etl.sources import SqlSource, Staging
+from cio_etl.extract import open_source
+from cio_etl.model import SqlSource, Staging
 
 
 def rows_staged(url: str, table: str, folder: Path) -> int:

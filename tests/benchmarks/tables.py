@@ -20,9 +20,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # tests is no package: pytest finds its files this way, too
-
-import databases
+from tests import databases
 
 FEW = 20_000  # rows of the table `few`, in which is counted who reads all of them
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from etl.cli import main
-from etl.model import LaneMark, Reject
-from etl.state.marks import NOTHING_ACCEPTED, Marks
+from cio_etl.cli import main
+from cio_etl.model import LaneProgress, Reject
+from cio_etl.state.marks import NOTHING_ACCEPTED, Marks
 
 
 def forget(
-    self: Marks, mark: LaneMark, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+    self: Marks, mark: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
 ) -> None:
     """Commits nothing."""
 

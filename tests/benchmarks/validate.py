@@ -40,7 +40,7 @@ def commands(folder: Path, data: Path) -> dict[str, list[str]]:
     python = sys.executable
     return {
         "mapped and packed": [python, "-m", "tests.benchmarks.packed", str(data), str(MAPPING)],
-        "cio-etl validate": [python, "-m", "etl.cli", "validate", "--json", str(job(folder, data))],
+        "cio-etl validate": [python, "-m", "cio_etl.cli", "validate", "--json", str(job(folder, data))],
     }
 
 

@@ -29,13 +29,13 @@ sys.dont_write_bytecode = True  # of two DAG files within a second, of one size,
 os.environ |= SETTINGS  # Airflow reads them once, when it is first imported
 (HOME / "dags").mkdir()
 
-sys.path.append(str(Path(__file__).parents[1]))  # what the other tests have in common
+sys.path.append(str(Path(__file__).parents[2]))  # what the other tests have in common
 
-import databases  # noqa: E402
 import pytest  # noqa: E402
 from sqlalchemy import URL  # noqa: E402
 
-from etl.sandbox import Credentials, Faults, Sandbox  # noqa: E402
+from cio_etl.sandbox import Credentials, Faults, Sandbox  # noqa: E402
+from tests import databases  # noqa: E402
 
 SITE_ID, API_KEY = "site-of-the-tests", "key-of-the-tests"
 CONNECTION = "AIRFLOW_CONN_CUSTOMERIO_DEFAULT"
@@ -91,7 +91,7 @@ class Shop:
         """The job's DAG, as Airflow reads it from a file of its DAGs folder."""
         named = "".join(f", {name}={value!r}" for name, value in arguments.items())
         return self.dag_of(
-            f"from etl.airflow.dags import build_dags\nglobals().update(build_dags({str(self.jobs)!r}{named}))\n",
+            f"from cio_etl.airflow.dags import build_dags\nglobals().update(build_dags({str(self.jobs)!r}{named}))\n",
             "customerio__people",
         )
 

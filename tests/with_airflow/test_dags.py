@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import Shop
 
-from etl.airflow import get_provider_info
-from etl.airflow.asked import run_params
-from etl.airflow.dags import build_dags, plans
+from cio_etl.airflow import get_provider_info
+from cio_etl.airflow.dags import build_dags, plans
+from cio_etl.airflow.request import run_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,7 +85,7 @@ def test_reading_dags_loads_no_polars_and_the_shipped_file_has_the_shipped_jobs(
     program = """
 import runpy, sys
 names = runpy.run_path("airflow_dags/etl_jobs.py")
-import etl.airflow.hook
+import cio_etl.airflow.hook
 loaded = [name for name in ("polars", "pyarrow") if name in sys.modules]
 print([name for name in names if name.startswith("customerio__")], loaded)
 """

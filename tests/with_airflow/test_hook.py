@@ -8,8 +8,8 @@ import re
 import pytest
 from conftest import API_KEY, SITE_ID, Shop, connect
 
-from etl.airflow.hook import CustomerIOHook
-from etl.airflow.operators import CustomerIORunOperator
+from cio_etl.airflow.hook import CustomerIOHook
+from cio_etl.airflow.operators import CustomerIORunOperator
 
 
 def test_a_connection_is_variables_for_job_files(monkeypatch: pytest.MonkeyPatch) -> None:

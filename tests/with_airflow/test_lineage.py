@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from conftest import Shop
 
-from etl.airflow.lineage import Flow, operator_lineage
-from etl.airflow.operators import CustomerIORunOperator
+from cio_etl.airflow.lineage import Flow, operator_lineage
+from cio_etl.airflow.operators import CustomerIORunOperator
 
 pytest.importorskip("airflow.providers.openlineage")
 
@@ -53,8 +53,8 @@ def test_a_run_tells_its_sources_and_column_by_column_what_they_became(shop: Sho
 def test_sources_are_named_as_others_name_them(tmp_path: Path) -> None:
     from pydantic import SecretStr
 
-    from etl.airflow.lineage import _datasets
-    from etl.sources import DeltaSource, ParquetSource, SqlSource
+    from cio_etl.airflow.lineage import _datasets
+    from cio_etl.model import DeltaSource, ParquetSource, SqlSource
 
     url = SecretStr("postgresql+psycopg://me:secret@db.example:5433/shop")
     assert _datasets(SqlSource(url, table=("sales", "orders"))) == [("postgres://db.example:5433", "shop.sales.orders")]

@@ -9,10 +9,10 @@ from typing import Any
 
 from conftest import Shop
 
-from etl.airflow import get_provider_info
-from etl.airflow.asked import DONE, HOPELESS, PARAMS
-from etl.airflow.dags import build_dags
-from etl.errors import EXIT_CODES
+from cio_etl.airflow import get_provider_info
+from cio_etl.airflow.dags import build_dags
+from cio_etl.airflow.request import DONE, HOPELESS, PARAMS
+from cio_etl.errors import EXIT_CODES
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("\n## Airflow\n")[1].split("\n## ")[0]

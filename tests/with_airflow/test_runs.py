@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from conftest import API_KEY, SITE_ID, Shop, connect, summary, tries
 
-from etl.airflow.asked import plain_name, shares
-from etl.sandbox import Credentials, Faults, Sandbox
+from cio_etl.airflow.request import plain_name, shares
+from cio_etl.sandbox import Credentials, Faults, Sandbox
 
 Capture = pytest.CaptureFixture[str]
-COMMAND = [sys.executable, "-m", "etl.cli"]
+COMMAND = [sys.executable, "-m", "cio_etl.cli"]
 WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
 
 
@@ -233,7 +233,7 @@ def test_the_command_is_told_the_keys_by_its_environment_alone(shop: Shop, tmp_p
     spy.write_text(
         f"#!{sys.executable}\nimport json, os, sys\n"
         f"open({str(tmp_path / 'seen.json')!r}, 'w').write(json.dumps([sys.argv, dict(os.environ)]))\n"
-        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'etl.cli', *sys.argv[1:]])\n"
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'cio_etl.cli', *sys.argv[1:]])\n"
     )
     spy.chmod(0o700)
     assert shop.run(shop.dag(executable=str(spy))).state == "success"
@@ -266,7 +266,7 @@ def test_a_validation_lets_only_pass_what_is_fit(shop: Shop, executable: list[st
 def test_a_group_goes_into_a_dag_of_ones_own(shop: Shop) -> None:
     program = f"""
 from airflow.sdk import DAG, task
-from etl.airflow.operators import CustomerIOTaskGroup
+from cio_etl.airflow.operators import CustomerIOTaskGroup
 with DAG("own") as dag:
     @task
     def dbt(): pass

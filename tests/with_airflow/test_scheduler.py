@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from conftest import CONNECTION, STATE_URL, Shop, connection
 
-from etl.sandbox import Faults
+from cio_etl.sandbox import Faults
 
 ROWS = 6_000
 DAG = "customerio__people"
@@ -35,7 +35,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
     (home / "dags").mkdir(parents=True)
     (home / "dags" / "etl_jobs.py").write_text(
         '"""The DAGs of a test of airflow."""\nfrom datetime import timedelta\n'
-        "from etl.airflow.dags import build_dags\n"
+        "from cio_etl.airflow.dags import build_dags\n"
         f"globals().update(build_dags({str(shop.jobs)!r}, default_args="
         '{"retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}))\n'
     )
@@ -80,7 +80,7 @@ def test_workers_outlive_a_task_and_a_scheduler_that_are_killed(
     (home / "dags").mkdir(parents=True)
     (home / "dags" / "etl_jobs.py").write_text(
         '"""The DAGs of a test of airflow."""\nfrom datetime import timedelta\n'
-        "from etl.airflow.dags import build_dags\n"
+        "from cio_etl.airflow.dags import build_dags\n"
         f"globals().update(build_dags({str(shop.jobs)!r}, workers=3, lanes=6, default_args="
         '{"retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}))\n'
     )

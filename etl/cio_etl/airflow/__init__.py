@@ -1,0 +1,54 @@
+"""The room for Airflow: a provider of the connection type `customerio`, and DAGs made from job files.
+
+hook.py       the connection: credentials as variables for a job, and whether they are taken
+operators.py  tasks: a run, a validation, or both as a group
+dags.py       one DAG for each job of a folder that has a schedule
+asked.py      what a task is asked to do, and what it tells in the end
+here.py       the task's work in its own process
+command.py    the task's work by the command, in an environment of its own
+lineage.py    which columns became what, for OpenLineage
+
+Airflow reads DAG files all day, and starts tasks by forking. So polars, which does not survive a fork, is imported only
+within a task that is at work; tests/with_airflow asserts it. Importing this module loads nothing.
+"""
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """What Airflow wants to know of a provider, by its entry point `apache_airflow_provider`."""
+    text = {"type": ["string", "null"]}
+    password = text | {"format": "password"}
+    return {
+        "package-name": "cio-etl",
+        "name": "Customer.io",
+        "description": "Loads files, tables and queries into Customer.io: mapped, checked, in order, resumable.",
+        "integrations": [
+            {
+                "integration-name": "Customer.io",
+                "external-doc-url": "https://docs.customer.io/api/track/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": "Customer.io", "python-modules": ["cio_etl.airflow.hook"]}],
+        "operators": [{"integration-name": "Customer.io", "python-modules": ["cio_etl.airflow.operators"]}],
+        "connection-types": [
+            {
+                "connection-type": "customerio",
+                "hook-class-name": "cio_etl.airflow.hook.CustomerIOHook",
+                "hook-name": "Customer.io",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["port", "schema"],
+                    "relabeling": {"host": "Region", "login": "Site ID", "password": "API key"},
+                    "placeholders": {"host": "us, eu or auto", "extra": '{"WAREHOUSE_URL": "…"}'},
+                },
+                "conn-fields": {
+                    "write_key": {
+                        "label": "Write key",
+                        "description": "Of the Pipelines API, in place of site ID and API key",
+                        "schema": password,
+                    },
+                },
+            }
+        ],
+    }

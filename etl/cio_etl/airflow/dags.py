@@ -1,0 +1,145 @@
+"""Which DAGs do job files make? One for each job of a folder that has a `schedule`.
+
+Airflow runs this all day, so of a job file only `name` and `schedule` are read here. The rest is checked when its task
+is at work, or before by `cio-etl check`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import DAG, Asset, get_parsing_context
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cio_etl.airflow.hook import CustomerIOHook
+from cio_etl.airflow.operators import CustomerIORunOperator, CustomerIOValidateOperator
+from cio_etl.airflow.request import run_params, shares
+
+log = logging.getLogger(__name__)
+
+RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a DAG needs to know of a job file. `fault` is what keeps it from being read."""
+
+    path: Path
+    name: str
+    schedule: str | list[Asset] | None = None
+    fault: str = ""
+
+
+def build_dags(
+    jobs: str | Path,
+    *,
+    folder: str | Path | None = None,
+    timezone: str = "UTC",
+    customerio_conn_id: str = CustomerIOHook.default_conn_name,
+    connections: Mapping[str, str] | None = None,
+    executable: str | Sequence[str] | None = None,
+    validate: bool = False,
+    fail_on: Sequence[str] = (),
+    workers: int | None = None,
+    lanes: int = 16,
+    prefix: str = "customerio__",
+    default_args: Mapping[str, Any] | None = None,
+    **dag_arguments: Any,
+) -> dict[str, DAG]:
+    """A DAG for each job file in the folder `jobs` that has a `schedule`, by name: `globals().update(build_dags(…))`.
+
+    Relative paths of the jobs begin at `folder`, which is the one that holds `jobs` unless it is named. A cron line is
+    read in `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. `default_args`
+    and `dag_arguments` are Airflow's. With `workers`, so many mapped tasks share the run's `lanes` out, over a state
+    database, and a task `report` ends it. Each run updates the asset `customerio://` with the job's name.
+
+    A file that cannot be read makes a DAG, too: without a schedule, tagged "broken", with the fault in its notes.
+    """
+    jobs = Path(jobs).absolute()
+    wanted = get_parsing_context().dag_id  # a task that starts needs its own DAG only
+    dags: dict[str, DAG] = {}
+    for planned in plans(jobs):
+        dag_id = prefix + planned.name
+        if wanted is not None and dag_id != wanted:
+            continue
+        if planned.fault:
+            log.error("%s: %s", planned.path, planned.fault)
+        with DAG(
+            dag_id,
+            schedule=planned.schedule,
+            **{
+                "start_date": datetime(2024, 1, 1, tzinfo=ZoneInfo(timezone)),
+                "catchup": False,
+                "max_active_runs": 1,  # a job has one run at a time anyway
+                "params": run_params(),
+                "tags": ["customerio", *(["broken"] if planned.fault else [])],
+                "doc_md": f"`{planned.path}`\n\n{planned.fault}",
+                **dag_arguments,
+            },
+            default_args={**RETRIES, **(default_args or {})},
+        ) as dag:
+            shared: dict[str, Any] = {
+                "job": str(planned.path),
+                "folder": str(folder or jobs.parent),
+                "customerio_conn_id": customerio_conn_id,
+                "connections": connections,
+                "executable": executable,
+                "from_params": True,
+            }
+            outlets = [Asset(name=dag_id, uri=f"customerio://{planned.name}")]
+            if workers is None:
+                first: Any = CustomerIORunOperator(task_id="run", outlets=outlets, **shared)
+            else:
+                template = "{{ task.lanes }}"
+                mapped = CustomerIORunOperator.partial(task_id="run", map_index_template=template, **shared)
+                first = mapped.expand(lanes=(own := shares(lanes, workers)))
+                first >> CustomerIORunOperator(task_id="report", lanes=own[0], outlets=outlets, **shared)
+            if validate:
+                CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared) >> first
+        dags[dag_id] = dag
+    return dags
+
+
+def plans(jobs: Path) -> list[Planned]:
+    """The job files of a folder that have a schedule, or that cannot be read; of two of one name the second cannot."""
+    found: dict[str, Planned] = {}
+    for path in sorted([*jobs.glob("*.yaml"), *jobs.glob("*.yml")]):
+        if path.name.startswith("."):
+            continue
+        planned = _planned(path)
+        if planned is not None and planned.name in found:
+            fault = f"its name is that of {found[planned.name].path}; give it another one"
+            planned = Planned(path, f"{planned.name}.{path.name}", fault=fault)
+        if planned is not None:
+            found[planned.name] = planned
+    return list(found.values())
+
+
+def _planned(path: Path) -> Planned | None:
+    try:
+        job = YAML(typ="safe", pure=True).load(path)
+    except (OSError, UnicodeDecodeError):
+        return Planned(path, path.stem, fault="it cannot be read")
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f" in line {mark.line + 1}"
+        return Planned(path, path.stem, fault=f"it is not YAML{line}; `cio-etl check` tells more")
+    if not isinstance(job, dict) or "schedule" not in job:
+        return None
+    name, schedule = job.get("name", path.stem), job["schedule"]
+    if not isinstance(name, str) or "${" in name:
+        return Planned(path, path.stem, fault="its name must be written out, for Airflow to know the DAG by it")
+    if isinstance(schedule, dict) and schedule.keys() == {"assets"} and isinstance(schedule["assets"], list):
+        uris = schedule["assets"]
+        if uris and all(isinstance(uri, str) and "${" not in uri for uri in uris):
+            return Planned(path, name, [Asset(uri) for uri in uris])
+    if isinstance(schedule, str) and "${" not in schedule:
+        return Planned(path, name, schedule)
+    return Planned(path, name, fault="its schedule must be a cron line, written out, or {assets: […]}")

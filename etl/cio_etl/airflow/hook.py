@@ -1,0 +1,79 @@
+"""What does a connection of the type `customerio` hold, and does Customer.io take it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+REGIONS = ("us", "eu", "auto")
+PATIENCE_S = 5.0  # of somebody who has pressed "Test"
+
+
+class CustomerIOHook(BaseHook):
+    """A connection to Customer.io: login is the site ID, password the API key, host the region.
+
+    Its extra may have `write_key`, of the Pipelines API, and variables for job files under names in capitals, as
+    WAREHOUSE_URL.
+    """
+
+    conn_name_attr = "customerio_conn_id"
+    default_conn_name = "customerio_default"
+    conn_type = "customerio"
+    hook_name = "Customer.io"
+
+    def __init__(self, customerio_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.customerio_conn_id = customerio_conn_id
+
+    def environment(self) -> dict[str, str]:
+        """What the connection holds, by the names under which job files refer to it. Logs show none of it."""
+        connection = self.get_connection(self.customerio_conn_id)
+        extra: Mapping[str, object] = connection.extra_dejson
+        region = connection.host if connection.host in REGIONS else None
+        held: dict[str, object] = {name: value for name, value in extra.items() if name.isupper()}
+        held |= {
+            "CUSTOMERIO_SITE_ID": connection.login,
+            "CUSTOMERIO_API_KEY": connection.password,
+            "CUSTOMERIO_WRITE_KEY": extra.get("write_key"),
+            "CUSTOMERIO_APP_API_KEY": extra.get("app_api_key"),
+        }
+        secrets = {name: str(value) for name, value in held.items() if value not in (None, "")}
+        for value in secrets.values():
+            mask_secret(value)
+        return secrets | ({"CUSTOMERIO_REGION": region} if region else {})
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Asks Customer.io which region the credentials belong to: whether they are taken, in words."""
+        from pydantic import SecretStr
+
+        from cio_etl.config.address import OF_REGION, allowed
+        from cio_etl.errors import EtlError
+        from cio_etl.load.connection import check_credentials, of_region
+        from cio_etl.model import Api, Destination
+
+        host = self.get_connection(self.customerio_conn_id).host or "us"
+        held = self.environment()
+        api: Api = "track" if "CUSTOMERIO_API_KEY" in held else "pipelines"
+        if not held.keys() & {"CUSTOMERIO_API_KEY", "CUSTOMERIO_WRITE_KEY"}:
+            return False, "there is neither an API key nor a write key"
+        try:
+            address = OF_REGION[api].get(host, "") if host in REGIONS else allowed(host)
+            request = Destination(
+                api=api,
+                base_url=address,
+                site_id=SecretStr(held.get("CUSTOMERIO_SITE_ID", "")),
+                api_key=SecretStr(held.get("CUSTOMERIO_API_KEY", "")),
+                write_key=SecretStr(held.get("CUSTOMERIO_WRITE_KEY", "")),
+                region="eu" if host == "eu" else "auto" if host == "auto" else "us",
+                attempt_deadline_s=PATIENCE_S,
+            )
+            greeting = check_credentials(request, PATIENCE_S, persistent=True)
+            of_region(request, greeting)
+        except EtlError as error:
+            return False, f"{error}; {error.remedy}" if error.remedy else str(error)
+        except ValueError as error:
+            return False, f"the region is us, eu or auto; as an address: {error}"
+        belongs = f", which belong to the region {greeting.region}" if greeting.region else ""
+        return True, f"{greeting.host} takes the credentials{belongs}"

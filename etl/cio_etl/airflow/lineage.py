@@ -1,0 +1,113 @@
+"""Which columns of which sources became what at Customer.io? Read from the mappings, told as OpenLineage wants it.
+
+Airflow's listener forks before it asks, so what needs polars is done in the task (`flows_of`), and the rest is plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from cio_etl.model import Job, Source
+
+Dataset = tuple[str, str]  # namespace and name, as OpenLineage's naming rules have them
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One step: from where, to where, and by target of the mapping the columns that it is made of."""
+
+    step: str
+    inputs: tuple[Dataset, ...]
+    output: Dataset
+    columns: Mapping[str, tuple[str, ...]]
+
+
+def flows_of(job: Job) -> list[Flow]:
+    """The job's steps."""
+    from cio_etl.transform.chains import chains
+
+    host = (job.destination.base_url or "https://track.customer.io").partition("://")[2]
+    return [
+        Flow(
+            step.name,
+            tuple(_datasets(step.source)),
+            (f"customerio://{host}", _subject(step.mapping.operation)),
+            {chain.target: tuple(chain.sources) for chain in chains(step.mapping)},
+        )
+        for step in job.steps
+    ]
+
+
+def operator_lineage(flows: Sequence[Flow], steps: Mapping[str, Mapping[str, int]]) -> Any:
+    """OpenLineage's record of a finished task; `steps` are the counts of its summary."""
+    from airflow.providers.common.compat.openlineage.facet import (
+        ColumnLineageDatasetFacet,
+        Fields,
+        InputDataset,
+        InputField,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    outputs = []
+    for output in dict.fromkeys(flow.output for flow in flows):  # several steps may go to one
+        into = [flow for flow in flows if flow.output == output]
+        fields: dict[str, list[Any]] = {}
+        for flow in into:
+            for target, columns in flow.columns.items():
+                read = [InputField(*dataset, column) for dataset in flow.inputs for column in columns]
+                fields[target] = fields.get(target, []) + read
+        accepted = sum(steps[flow.step]["accepted"] for flow in into if flow.step in steps)
+        outputs.append(
+            OutputDataset(
+                *output,
+                facets={
+                    "columnLineage": ColumnLineageDatasetFacet(
+                        fields={target: Fields(inputFields=read) for target, read in fields.items()}
+                    )
+                },
+                outputFacets={"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=accepted)},
+            )
+        )
+    inputs = dict.fromkeys(dataset for flow in flows for dataset in flow.inputs)
+    return OperatorLineage(inputs=[InputDataset(*dataset) for dataset in inputs], outputs=outputs)
+
+
+def _datasets(source: Source) -> list[Dataset]:
+    from cio_etl.model import DeltaSource, IcebergSource, ReplaySource, SqlSource
+
+    if isinstance(source, SqlSource):
+        url = urlsplit(source.url.get_secret_value())
+        backend = url.scheme.partition("+")[0].replace("postgresql", "postgres")
+        at = f"{url.hostname}:{port}" if (port := url.port) else url.hostname
+        database = url.path.strip("/") if at else Path(url.path).stem
+        table = ".".join(source.table) if source.table else source.place
+        return [(f"{backend}://{at}" if at else backend, f"{database}.{table}")]
+    if isinstance(source, ReplaySource):
+        return []
+    paths = (source.table,) if isinstance(source, DeltaSource | IcebergSource) else source.paths
+    return [_of_path(path) for path in paths]
+
+
+def _of_path(path: str) -> Dataset:
+    scheme, found, rest = path.partition("://")
+    if found:
+        host, _, key = rest.partition("?")[0].partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}", key
+    return "file", str(Path(path).absolute())
+
+
+def _subject(operation: str) -> str:
+    """What of a workspace an operation changes."""
+    if operation in ("track", "page", "screen"):
+        return "events"
+    for word in ("object", "device", "segment"):
+        if word in operation:
+            return f"{word}s"
+    return "people"

@@ -1,0 +1,364 @@
+"""What do a step's rows look like? Their columns, the sizes of their items, their dates: counted frame by frame.
+
+Memory does not grow with the rows: of every column a few counts and the few thousand smallest hashes of its values are
+kept, by which the number of different ones is estimated.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import polars.selectors as cs
+
+from cio_etl.audit.mask import payload_shown, shown
+from cio_etl.model import Bar, ColumnProfile, Profile, Sample, ShownRow
+from cio_etl.model import Mapping as StepMapping
+from cio_etl.transform import Mapped, columns_of
+from cio_etl.transform.chains import Chain, chains
+from cio_etl.transform.checks import MAX_ITEM_BYTES
+
+SAMPLES = 3
+HASHES = 4_096  # kept of a column: two estimates of three are then within 1.6 %
+BARS = 48  # of a chart, at most
+DAY_S = 86_400
+FIRST_DAY, LAST_DAY = -25_567, 84_006  # 1900 and 2200: dates beyond are rejected
+DATED = ("timestamp", "attributes.created_at")  # what a time line is drawn of: the first that the mapping has
+_ALL = 2**64 - 1
+
+Numbers = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one frame tells."""
+
+    facts: Mapping[str, Any]  # by the column's number and the fact's name: 3.nulls
+    ranges: Mapping[int, tuple[Any, Any]]  # of what the mapping makes of a column, by the column's number
+    hashes: Mapping[int, Hashes]
+    examples: Mapping[int, str]
+    sizes: Numbers  # rows by bytes of their item
+    days: Numbers  # rows by days since FIRST_DAY
+    items: tuple[tuple[int, str], ...]  # the first ones: position and text
+
+
+@dataclass(slots=True)
+class Seen:
+    """What all frames so far have told of a column."""
+
+    name: str
+    dtype: pl.DataType
+    nulls: int = 0
+    shortest: int | None = None
+    longest: int | None = None
+    low: Any = None
+    high: Any = None
+    example: str | None = None
+    hashes: list[Hashes] = field(default_factory=list)  # of values: the smallest ones, and those that came since
+    below: int = _ALL  # larger ones need not be looked at
+    full: bool = False  # there were more than are kept
+
+    def add(self, facts: Mapping[str, Any], made: tuple[Any, Any] | None) -> None:
+        self.nulls += facts["nulls"]
+        self.shortest = _least(self.shortest, facts.get("shortest"))
+        self.longest = _most(self.longest, facts.get("longest"))
+        low, high = made or (facts.get("low"), facts.get("high"))
+        self.low, self.high = _least(self.low, low), _most(self.high, high)
+
+    def add_hashes(self, hashes: Hashes) -> None:
+        """Keeps the smallest: of a fair hash they tell how many there are in all."""
+        self.hashes.append(hashes)
+        if sum(map(len, self.hashes)) > 2 * HASHES:  # not each time: sorting a few new ones among them costs the most
+            self.merge()
+
+    def merge(self) -> None:
+        """Makes one of the hashes that came since; of the values only, null has a hash, too."""
+        merged = np.unique(np.concatenate(self.hashes)) if self.hashes else np.empty(0, dtype=np.uint64)
+        merged = merged[merged != pl.Series([None], dtype=self.dtype).hash()[0]]
+        if len(merged) > HASHES:
+            merged, self.full = merged[:HASHES], True
+            self.below = int(merged[-1])
+        self.hashes = [merged]
+
+    def distinct(self) -> int:
+        """How many different values there are, or about how many when there are more than are kept."""
+        self.merge()
+        return round((HASHES - 1) / (self.below / 2**64)) if self.full else len(self.hashes[0])
+
+
+class Profiler:
+    """Looks at every frame of a step, and says at the end what it saw.
+
+    `look` may run in several threads at once; what it tells is then added one part after the other.
+    """
+
+    def __init__(self, mapping: StepMapping, schema: pl.Schema, reveal: bool = False) -> None:
+        self._schema, self._reveal = schema, reveal
+        self._targets = _targets(mapping)
+        self._seen = {n: Seen(name, schema[name]) for n, name in enumerate(columns_of(mapping))}
+        self._facts = [query for n, seen in self._seen.items() for query in _facts(n, seen)]
+        self._hashed = {n: seen for n, seen in self._seen.items() if _can_be_hashed(seen.dtype)}
+        self._hashes = [_column(seen.name).hash().alias(str(n)) for n, seen in self._hashed.items()]
+        self._made = dict(_made(self._seen, chains(mapping)))
+        self._times = {n for n, chain in self._made.items() if _is_time(chain, schema[chain.sources[0]])}
+        known = {chain.target for chain in chains(mapping)}
+        self._dated = next((target for target in DATED if target in known), None)
+        self._sizes = np.zeros(MAX_ITEM_BYTES + 1, dtype=np.int64)
+        self._days = np.zeros(LAST_DAY - FIRST_DAY + 1, dtype=np.int64)
+        self._items: list[tuple[int, str]] = []
+
+    def look(self, mapped: Mapped) -> Part:
+        """What a frame tells; nothing is remembered of it."""
+        facts = mapped.rows.select_seq(self._facts).row(0, named=True) if self._facts else {}
+        hashes = mapped.rows.select_seq(self._hashes)
+        sent = mapped.items.filter(pl.col("item").is_not_null())
+        sizes = np.minimum(sent["item"].str.len_bytes().to_numpy(), MAX_ITEM_BYTES + 1)
+        missing = max(SAMPLES - len(self._items), 0)
+        return Part(
+            facts,
+            {n: _range(mapped.values, chain.target) for n, chain in self._made.items()},
+            {n: _smallest(hashes[str(n)], seen) for n, seen in self._hashed.items()},
+            dict(self._first_values(mapped.rows, facts)),
+            np.bincount(sizes)[1:],  # the comma behind an item is not part of it
+            self._days_of(mapped.values, sent),
+            tuple(sent.head(missing).select("position", "item").iter_rows()),
+        )
+
+    def add(self, part: Part) -> None:
+        """Remembers a part; parts come in order of position."""
+        for n, seen in self._seen.items():
+            facts = {name: part.facts[f"{n}.{name}"] for name in FACTS if f"{n}.{name}" in part.facts}
+            seen.add(facts, part.ranges.get(n))
+            if n in part.hashes:
+                seen.add_hashes(part.hashes[n])
+            if seen.example is None:
+                seen.example = part.examples.get(n)
+        self._sizes[: len(part.sizes)] += part.sizes
+        self._days[: len(part.days)] += part.days
+        self._items += part.items[: SAMPLES - len(self._items)]
+
+    def made(self, places: Callable[[Sequence[int]], Mapping[int, str]], rows: Sequence[ShownRow] = ()) -> Profile:
+        """What was seen, when all parts have been added; `rows` are those of the problems."""
+        where = places([position for position, _ in self._items])
+        samples = (Sample(where[position], payload_shown(item[:-1], self._reveal)) for position, item in self._items)
+        return Profile(
+            columns=tuple(self._columns()),
+            sizes=tuple(_size_bars(self._sizes)),
+            dates=tuple(_date_bars(self._days)),
+            dated=self._dated,
+            rows=tuple(rows),
+            samples=tuple(samples),
+            revealed=self._reveal,
+        )
+
+    def _first_values(self, rows: pl.DataFrame, facts: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+        for n, seen in self._seen.items():
+            if seen.example is None and facts[f"{n}.nulls"] < rows.height:
+                (first,) = texts(rows.get_column(seen.name).alias("v").drop_nulls().head(1))
+                yield n, shown(first or "", self._reveal)
+
+    def _days_of(self, values: pl.DataFrame, sent: pl.DataFrame) -> Numbers:
+        if self._dated is None:
+            return np.empty(0, dtype=np.int64)
+        if sent.height < values.height:
+            values = values.join(sent, left_on=values.columns[0], right_on="position", how="semi")
+        days = values[self._dated].drop_nulls().to_numpy() // DAY_S
+        return np.bincount(np.clip(days, FIRST_DAY, LAST_DAY) - FIRST_DAY)
+
+    def _columns(self) -> Iterator[ColumnProfile]:
+        """Those that the mapping reads, in its order, then the others."""
+        for n, seen in self._seen.items():
+            low, high = (self._said(n, value) for value in (seen.low, seen.high))
+            yield ColumnProfile(
+                name=seen.name,
+                type=in_words(seen.dtype),
+                targets=tuple(self._targets[seen.name]),
+                nulls=seen.nulls,
+                distinct=seen.distinct() if n in self._hashed else None,
+                distinct_is_exact=not seen.full,
+                shortest=seen.shortest,
+                longest=seen.longest,
+                low=low,
+                high=high,
+                example=seen.example,
+            )
+        read = {seen.name for seen in self._seen.values()}
+        yield from (ColumnProfile(name, in_words(dtype)) for name, dtype in self._schema.items() if name not in read)
+
+    def _said(self, n: int, value: Any) -> str | None:
+        if value is not None and n in self._times:
+            value = datetime.fromtimestamp(0, UTC) + timedelta(seconds=min(max(value, FIRST_DAY * DAY_S), _LATEST_S))
+        return None if value is None else said(value, self._reveal)
+
+
+FACTS = ("nulls", "shortest", "longest", "low", "high")
+_LATEST_S = 253_402_300_799  # the end of the year 9999
+
+
+def _facts(n: int, seen: Seen) -> Iterator[pl.Expr]:
+    column, dtype = _column(seen.name), seen.dtype
+    yield column.null_count().alias(f"{n}.nulls")
+    if dtype == pl.String:
+        yield column.str.len_bytes().min().alias(f"{n}.shortest")
+        yield column.str.len_bytes().max().alias(f"{n}.longest")
+    elif dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime):
+        yield column.min().alias(f"{n}.low")
+        yield column.max().alias(f"{n}.high")
+
+
+def _smallest(hashes: pl.Series, seen: Seen) -> Hashes:
+    """The hashes of a frame's column that may be among the smallest, each once as long as all are."""
+    array = hashes.to_numpy()
+    return array[array <= np.uint64(seen.below)] if seen.full else hashes.unique().to_numpy()
+
+
+def _column(name: str) -> pl.Expr:
+    """The column of just this name, where pl.col takes `*` and `^…$` for patterns."""
+    return cs.by_name(name).as_expr()
+
+
+def _can_be_hashed(dtype: pl.DataType) -> bool:
+    return not (dtype.is_nested() or dtype in (pl.Null, pl.Object))
+
+
+def _made(seen: Mapping[int, Seen], made: Sequence[Chain]) -> Iterator[tuple[int, Chain]]:
+    """Of which target a column's range is told: of its time, if it has one; for a text, of whatever is made of it."""
+    for n, column in seen.items():
+        of = [chain for chain in made if chain.sources == (column.name,)]
+        times = [chain for chain in of if _is_time(chain, column.dtype)]
+        if found := times or (of if column.dtype == pl.String else []):
+            yield n, found[0]
+
+
+def _is_time(chain: Chain, dtype: pl.DataType) -> bool:
+    """Whether the chain's value is Unix seconds: by its function, its type, or its name."""
+    typed = isinstance(dtype, pl.Date | pl.Datetime) and not chain.calls
+    return typed or chain.target in DATED or any(call.name == "timestamp" for call in chain.calls)
+
+
+def _range(values: pl.DataFrame, target: str) -> tuple[Any, Any]:
+    column = values.get_column(target)
+    return (column.min(), column.max()) if column.dtype.is_numeric() else (None, None)
+
+
+def _targets(mapping: StepMapping) -> Mapping[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for chain in chains(mapping):
+        for name in chain.sources:
+            found[name].append(chain.target)
+    for name in mapping.event_key:
+        found[name].append("event_key")
+    for name in mapping.order_by:
+        found[name].append("order_by")
+    for name in dict.fromkeys(pl.sql_expr(mapping.when).meta.root_names()) if mapping.when is not None else ():
+        found[name].append("when")
+    return found
+
+
+def _least(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else min(one, other)
+
+
+def _most(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else max(one, other)
+
+
+# ---------------------------------------------------------------- in words
+
+
+def texts(values: pl.Series) -> list[str | None]:
+    """Values as a person reads them."""
+    values = values.alias(
+        "v"
+    )  # Series of names such as ^x.*$ are not safe to work with: polars takes them for patterns
+    if values.dtype.is_nested():
+        values = values.to_frame().select(pl.struct("v").struct.json_encode().str.slice(5).str.head(-1))["v"]
+    elif values.dtype == pl.Binary:
+        values = values.bin.encode("hex")
+    elif values.dtype == pl.Object:
+        return ["" for _ in values]
+    return values.cast(pl.String).to_list()
+
+
+def said(value: Any, reveal: bool) -> str:
+    """A number or a time of a column: to two digits, or to the month, unless values are revealed."""
+    if isinstance(value, date):  # a datetime is one, too
+        return (
+            value.isoformat(*([" ", "seconds"] if isinstance(value, datetime) else [])) if reveal else f"{value:%Y-%m}"
+        )
+    if isinstance(value, int | Decimal) and reveal:
+        return f"{value:,}"
+    rounded = float(f"{float(value):.2g}") if not reveal else float(value)
+    return f"{rounded:,.0f}" if abs(rounded) >= 10 and rounded.is_integer() else f"{rounded:,g}"
+
+
+def in_words(dtype: pl.DataType) -> str:
+    """A column's type, in a word or two."""
+    if isinstance(dtype, pl.Datetime):
+        return "time" if dtype.time_zone is None else f"time, {dtype.time_zone}"
+    if dtype.is_integer():
+        return "whole number"
+    if dtype.is_float():
+        return "number"
+    named = {"String": "text", "Categorical": "text", "Enum": "text", "Boolean": "true or false", "Struct": "record"}
+    named |= {"Binary": "bytes", "Null": "no value"}
+    name = str(dtype.base_type())
+    return named.get(name, name.lower())
+
+
+# ---------------------------------------------------------------- charts
+
+
+def _size_bars(rows: Numbers) -> Iterator[Bar]:
+    """Rows by the bytes of their items, in some twenty equal steps between the smallest and the largest."""
+    there = np.flatnonzero(rows)
+    if not len(there):
+        return
+    first, last = int(there[0]), int(there[-1])
+    step = next(
+        step
+        for power in range(6)
+        for step in (10**power, 2 * 10**power, 5 * 10**power)
+        if (last - first) / step < BARS / 2
+    )
+    for low in range(first // step * step, last + 1, step):
+        label = f"{low:,}" if step == 1 else f"{low:,}–{low + step - 1:,}"
+        yield Bar(label, int(rows[low : low + step].sum()))
+
+
+def _date_bars(rows: Numbers) -> Iterator[Bar]:
+    """Rows by day, week, month or year, whichever gives a readable number of bars; gaps are bars of nothing."""
+    there = np.flatnonzero(rows)
+    if not len(there):
+        return
+    first, last = (date(1970, 1, 1) + timedelta(days=int(there[end]) + FIRST_DAY) for end in (0, -1))
+    begins = _beginnings(first, last)
+    edges = [(day - date(1970, 1, 1)).days - FIRST_DAY for day, _ in begins] + [len(rows)]
+    for (_, label), (low, high) in zip(begins, pairwise(edges), strict=True):
+        yield Bar(label, int(rows[max(low, 0) : high].sum()))
+
+
+def _beginnings(first: date, last: date) -> list[tuple[date, str]]:
+    """The first day of each bar from the one of `first` to the one of `last`, with its label."""
+    days, months = (last - first).days + 1, (last.year - first.year) * 12 + last.month - first.month + 1
+    if days <= BARS:
+        return [(day, day.isoformat()) for day in (first + timedelta(days=n) for n in range(days))]
+    if days <= (BARS - 1) * 7:
+        monday = first - timedelta(days=first.weekday())
+        weeks = (monday + timedelta(days=7 * n) for n in range((last - monday).days // 7 + 1))
+        return [(day, f"week of {day.isoformat()}") for day in weeks]
+    if months <= BARS:
+        firsts = (divmod(first.year * 12 + first.month - 1 + n, 12) for n in range(months))
+        return [(date(year, month + 1, 1), f"{year}-{month + 1:02d}") for year, month in firsts]
+    step = next(step for step in (1, 2, 5, 10) if (last.year - first.year) / step < BARS)
+    years = range(first.year // step * step, last.year + 1, step)
+    return [(date(year, 1, 1), str(year) if step == 1 else f"{year}–{year + step - 1}") for year in years]

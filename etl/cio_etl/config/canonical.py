@@ -1,0 +1,92 @@
+"""What does a mapping mean, whatever its file looks like, and what changed between two of them?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from cio_etl.config.function_arguments import meaning_of
+from cio_etl.config.yaml_file import Loc, dotted
+from cio_etl.model import Column, Columns, Mapping, Value
+
+
+def canonical(mapping: Mapping) -> str:
+    """The mapping's meaning as JSON text: equal for two mappings that make the same of every row.
+
+    Comments, spaces, the order of keys, short and long forms and examples make no difference. Kept with a run, so its
+    form is part of the state's format.
+    """
+    meaning = {
+        "operation": mapping.operation,
+        "identifiers": {kind: _value(value) for kind, value in mapping.identifiers.items()},
+        "event": _value(mapping.event),
+        "timestamp": _value(mapping.timestamp),
+        "event_key": list(mapping.event_key),
+        "attributes": {name: _value(value) for name, value in mapping.attributes.items()},
+        "nulls": mapping.nulls,
+        "when": mapping.when,
+        "allow_reserved": sorted(set(mapping.allow_reserved)),
+    }
+    parts = {target.partition(".")[0] for target in mapping.values()} - meaning.keys()
+    if parts:  # what came later stands there only when it is used: the text of older mappings stays as it was
+        more = {target: _value(value) for target, value in mapping.values().items()}
+        meaning["more"] = {target: value for target, value in more.items() if target.partition(".")[0] in parts}
+    meaning |= {name: said for name in _SETTINGS if (said := getattr(mapping, name))}
+    return _text(meaning)
+
+
+_SETTINGS = ("order_by", "segment", "existing_only", "retry_unknown")
+
+
+def digest(mapping: Mapping) -> str:
+    """SHA-256, in hex, of the canonical text."""
+    return hashlib.sha256(canonical(mapping).encode()).hexdigest()
+
+
+def describe_change(old: str, new: str) -> str:
+    """What is different between two canonical texts, by path and without values; "" when nothing is.
+
+    Example: "attributes.plan added; timestamp.apply changed".
+    """
+    return "; ".join(_changes(_targets(json.loads(old)), _targets(json.loads(new))))
+
+
+Targets = dict[Loc, dict[str, str]]  # of each place its parts, as JSON: 1, 1.0 and true are equal in Python only
+
+
+def _changes(before: Targets, after: Targets) -> Iterator[str]:
+    for loc in sorted(before.keys() | after.keys(), key=dotted):
+        if loc not in before or loc not in after:
+            yield f"{dotted(loc)} {'added' if loc in after else 'removed'}"
+        elif before[loc].keys() != after[loc].keys():  # a column became a constant, or a constant a column
+            yield f"{dotted(loc)} changed"
+        else:
+            yield from (
+                f"{dotted(loc)}{part} changed" for part, text in before[loc].items() if text != after[loc][part]
+            )
+
+
+def _targets(meaning: dict[str, Any]) -> Targets:
+    """What a canonical text says, by place; what a mapping leaves out is left out."""
+    values: dict[Loc, Any] = {(name,): meaning.pop(name) for name in ("event", "timestamp")}
+    for section in ("identifiers", "attributes"):
+        values |= {(section, name): value for name, value in meaning.pop(section).items()}
+    values |= {(target,): value for target, value in meaning.pop("more", {}).items()}
+    targets = {loc: {f".{part}": _text(said) for part, said in value.items()} for loc, value in values.items() if value}
+    return targets | {(name,): {"": _text(said)} for name, said in meaning.items() if said}
+
+
+def _value(value: Value | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, Column):
+        return {"column": value.name, "apply": [meaning_of(call) for call in value.apply]}
+    if isinstance(value, Columns):
+        return {"columns": list(value.names), "apply": [meaning_of(call) for call in value.apply]}
+    return {"value": value.value}
+
+
+def _text(meaning: Any) -> str:
+    return json.dumps(meaning, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,55 @@
+"""Checks a job file with its mappings, or a mapping alone, and tries their examples; reads no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cio_etl.config import read_job, read_mapping
+from cio_etl.config.examples import check_examples
+from cio_etl.config.job_sections import JobYaml
+from cio_etl.config.mapping import MappingYaml
+from cio_etl.config.validation import is_rather
+from cio_etl.config.yaml_file import read_yaml
+from cio_etl.errors import Problem
+from cio_etl.model import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a file holds, and all that is wrong in it and in the files that it names.
+
+    `steps` is None where the file is a mapping. Counts are of what could be read.
+    """
+
+    steps: int | None
+    mappings: int
+    examples: int
+    problems: tuple[Problem, ...]  # by file, in the order in which the files are read, then by line
+
+
+def check_file(path: Path) -> Checked:
+    """Checks a job or a mapping without data, keys or addresses of databases. Raises nothing: every fault is listed."""
+    data = read_yaml(path).data
+    if data is not None and is_rather(data, MappingYaml, than=JobYaml):
+        mapping, problems = read_mapping(path)
+        return _checked(None, [] if mapping is None else [mapping], problems)
+    job, problems, mappings = read_job(path, secrets=False, sources=False)
+    return _checked(0 if job is None else len(job.steps), mappings, problems)
+
+
+def _checked(steps: int | None, mappings: Sequence[Mapping], problems: Sequence[Problem]) -> Checked:
+    found = [*problems, *_problems_of_examples(mappings, problems)]
+    files = list(dict.fromkeys(problem.file for problem in found))
+    found.sort(key=lambda problem: (files.index(problem.file), problem.line or 0))
+    return Checked(steps, len(mappings), sum(len(mapping.examples) for mapping in mappings), tuple(found))
+
+
+def _problems_of_examples(mappings: Iterable[Mapping], known: Sequence[Problem]) -> Iterator[Problem]:
+    """Examples with another outcome than they state. An example that is itself malformed is reported once."""
+    places = {(problem.file, problem.path.partition(".")[0]) for problem in known}
+    for mapping in mappings:
+        for problem in check_examples(mapping):
+            if (problem.file, problem.path.partition(".")[0]) not in places:
+                yield problem

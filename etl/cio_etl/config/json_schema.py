@@ -1,0 +1,331 @@
+"""What may stand in a job or a mapping, as JSON Schema, so that editors complete, explain and check as one types?
+
+Made of the models, the tables of functions and operations, and WORDS: a new key or function is in it by itself. What
+the schema refuses, `check` refuses; `check` sees more, such as rules across keys and what a text must look like.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from cio_etl.config.job import KEYS_OF
+from cio_etl.config.job_sections import MAX_REQUESTS_PER_SECOND, PLAIN_NAME, DestinationYaml, JobYaml, StepYaml
+from cio_etl.config.mapping import ExampleYaml, MappingYaml, ObjectYaml
+from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.validation import Section
+from cio_etl.config.words import WORDS
+from cio_etl.model import CSV_DIALECTS, Api, Call
+from cio_etl.transform.checks import REASONS
+from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
+from cio_etl.transform.operations import OPERATIONS, PARTS
+
+Kind = Literal["job", "mapping"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FILE = ".schema.json"  # beside the jobs, and beside the mappings
+MODELINE = f"# yaml-language-server: $schema={FILE}"  # by which editors find it; relative to the file that says so
+
+_REFERENCE = r"\$\{[^{}]+\}"
+_REFERENCES: dict[str, JsonSchemaValue] = {
+    "reference": {
+        "description": "${NAME}, ${NAME:-default} or ${file:/run/secrets/key}, perhaps within other text",
+        "type": "string",
+        "pattern": _REFERENCE,
+    },
+    "secret": {
+        "description": "a reference and nothing else: ${NAME} or ${file:/run/secrets/key}",
+        "type": "string",
+        "pattern": f"^{_REFERENCE}$",
+    },
+}
+_TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
+_SIGN: JsonSchemaValue = {"type": "string", "minLength": 1, "maxLength": 1}
+_NAME: JsonSchemaValue = {"type": "string", "pattern": f"^{PLAIN_NAME.pattern}$"}
+_A_CALL: JsonSchemaValue = {"$comment": "a call"}  # stands for a reference, of which pydantic would not know the end
+_WHOLE: JsonSchemaValue = {"type": "integer", "minimum": 0}
+
+# What validators know of a key, and its type does not say.
+_BEYOND_TYPES: dict[type[Section], dict[str, JsonSchemaValue]] = {
+    JobYaml: {
+        "name": _NAME,
+        "schedule": {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(@[a-z]+|\s*\S+(\s+\S+){4}\s*)$"},
+                {
+                    "type": "object",
+                    "properties": {"assets": {"type": "array", "items": _TEXT, "minItems": 1}},
+                    "required": ["assets"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+        "max_rejects": {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,9})? ?%$"}]},
+    },
+    DestinationYaml: {
+        "requests_per_second": {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_REQUESTS_PER_SECOND},
+                {"const": "unlimited"},
+            ]
+        },
+    },
+    StepYaml: {"name": _NAME},
+    SourceYaml: {
+        "sql": _TEXT,
+        "dialect": {"enum": [*CSV_DIALECTS]},
+        "separator": _SIGN,
+        "quote": {"anyOf": [_SIGN, {"type": "null"}]},
+        "escape": _SIGN,
+        "table": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 3}]},
+        "parameters": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+        "lag": {"anyOf": [_WHOLE, _TEXT]},
+        "start": {"anyOf": [{"type": "integer"}, _TEXT]},
+    },
+    MappingYaml: {
+        "operation": {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]},
+        "segment": {"type": "integer", "minimum": 1},
+    },
+    ExampleYaml: {"rejected": {"enum": [*REASONS]}, "skipped": {"const": True}},
+}
+_BESIDE_TYPES: dict[type[Section], dict[str, JsonSchemaValue]] = {ObjectYaml: {"type": {"type": "integer"}}}
+
+
+def text(kind: Kind) -> str:
+    """The schema as it is printed and shipped."""
+    return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
+
+
+def is_ours(content: str) -> bool:
+    """Whether a file was made by `cio-etl schema`, of whatever version, and so may be made anew."""
+    return '"$comment": "Made by `cio-etl schema ' in content[:200]
+
+
+def schema(kind: Kind) -> dict[str, Any]:
+    """The schema of a job or a mapping, draft 2020-12."""
+    model = JobYaml if kind == "job" else MappingYaml
+    made = model.model_json_schema(by_alias=False, schema_generator=_AsWritten)
+    definitions = {_short(name): inner for name, inner in made.pop("$defs", {}).items()}
+    if kind == "mapping":
+        definitions["call"] = _call()
+    else:
+        definitions |= _REFERENCES
+    whole = {
+        "$schema": DRAFT,
+        "$comment": f"Made by `cio-etl schema {kind}`; changes here are lost.",
+        "title": f"cio-etl {kind}",
+        **made,
+        "$defs": dict(sorted(definitions.items())),
+    }
+    return _or_reference(_renamed(whole)) if kind == "job" else _renamed(whole)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- the sections
+
+
+class _AsWritten(GenerateJsonSchema):
+    """The models' schema as their files are written: what goes into the validators, not what comes out."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
+        annotated: Any = schema.get("serialization", {}).get("schema")  # the type that the validator stands for
+        return self.generate_inner(annotated) if annotated is not None else {}
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        inner = self.generate_inner(schema["schema"])
+        if schema["schema"]["type"] == "list":  # one may stand for a list of one
+            return {"anyOf": [inner["items"], inner]}
+        return inner
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return _A_CALL if schema["cls"] is Call else {}
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        inner, default = self.generate_inner(schema["schema"]), schema.get("default")
+        if isinstance(default, float) and default.is_integer():
+            default = int(default)
+        # None is the default of what may be left out, and must not be written
+        return {**inner, "default": default} if isinstance(default, str | int | float) else inner
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made, section = super().model_schema(schema), schema["cls"]
+        assert issubclass(section, Section)
+        made.pop("title", None)
+        for key, inner in made["properties"].items():
+            beyond = _BEYOND_TYPES.get(section, {}).get(key, inner)
+            if beside := _BESIDE_TYPES.get(section, {}).get(key):
+                beyond = {"anyOf": [beyond, beside]}
+            default = {"default": inner["default"]} if "default" in inner else {}
+            words = WORDS.get(section.__name__, {}).get(key)
+            made["properties"][key] = {**({"description": words} if words else {}), **beyond, **default}
+            for ours, theirs in (("ge", "minimum"), ("le", "maximum")):  # which pydantic leaves as they are
+                if ours in made["properties"][key]:
+                    made["properties"][key][theirs] = made["properties"][key].pop(ours)
+        made |= _of_keys(section)
+        if section is MappingYaml:
+            made["allOf"] = [_of_operation(name) for name in OPERATIONS]
+        if section is DestinationYaml:
+            made["allOf"] = [_of_api(api) for api in KEYS_OF]
+        if section.short_form:
+            return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
+        return made
+
+
+def _of_keys(section: type[Section]) -> JsonSchemaValue:
+    """Which keys exclude or need each other."""
+    rules: JsonSchemaValue = {}
+    if section.one_of:
+        rules["oneOf"] = [_written(keys) for keys in section.one_of]
+    needs = sorted(section.goes_with.items())
+    if alone := {key: [*others] for key, others in needs if len(others) == 1}:
+        rules["dependentRequired"] = alone
+    if several := {key: others for key, others in needs if len(others) > 1}:
+        rules["dependentSchemas"] = {key: _written(others) for key, others in several.items()}
+    return rules
+
+
+def _written(keys: str | tuple[str, ...]) -> JsonSchemaValue:
+    """That a key, or one at least of several, is there."""
+    return {"required": [keys]} if isinstance(keys, str) else {"anyOf": [{"required": [key]} for key in keys]}
+
+
+def _of_operation(name: str) -> JsonSchemaValue:
+    """The parts that an operation needs, those that it cannot have, and its kinds of identifiers and ties."""
+    operation = OPERATIONS[name]
+    parts: dict[str, Any] = {part: False for part in PARTS if not operation.allows(part)}
+    for part in ("identifiers", "primary", "secondary"):
+        if operation.allows(part):
+            parts[part] = {"propertyNames": {"enum": [*operation.kinds]}}
+    if operation.ties:
+        parts["relationships"] = {"items": {"required": [operation.ties[0]]}}
+    asked = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
+    return {"if": asked, "then": {"required": [*operation.needs], "properties": parts}}
+
+
+def _of_api(api: Api) -> JsonSchemaValue:
+    """The keys that an API asks for; one that comes from a reference is not known."""
+    asked: JsonSchemaValue = {"properties": {"api": {"const": api}}}
+    if api != DestinationYaml.model_fields["api"].default:
+        asked["required"] = ["api"]
+    return {"if": asked, "then": {"required": [*KEYS_OF[api]]}}
+
+
+def _short(name: str) -> str:
+    return name.removesuffix("Yaml").lower()
+
+
+def _renamed(made: Any) -> Any:
+    """With the definitions' references by their short names, and secrets as what they are: references."""
+    if isinstance(made, dict):
+        if made == _A_CALL:
+            return {"$ref": "#/$defs/call"}
+        if made.get("writeOnly"):
+            words = {"description": made["description"]} if "description" in made else {}
+            return words | {"$ref": "#/$defs/secret"}
+        if "$ref" in made:
+            return made | {"$ref": f"#/$defs/{_short(made['$ref'].rpartition('/')[2])}"}
+        return {key: _renamed(inner) for key, inner in made.items()}
+    return [_renamed(inner) for inner in made] if isinstance(made, list) else made
+
+
+def _or_reference(made: Any) -> Any:
+    """With a reference as another choice wherever not every text may stand."""
+    if isinstance(made, list):
+        return [_or_reference(inner) for inner in made]
+    if not isinstance(made, dict):
+        return made
+    made = {
+        key: {name: inner if name in _REFERENCES else _or_reference(inner) for name, inner in value.items()}
+        if key in ("properties", "$defs")
+        else _or_reference(value)
+        if key in ("items", "additionalProperties")
+        else value
+        for key, value in made.items()
+    }
+    choices = made.get("anyOf", [made])
+    if any(choice.get("type") == "string" and not _BOUNDS & choice.keys() for choice in choices):
+        return made  # any text, so a reference, too
+    if not any(choice.get("type") in ("integer", "number", "boolean") or _BOUNDS & choice.keys() for choice in choices):
+        return made
+    about = {key: made[key] for key in ("description", "default") if key in made}
+    bare = [{key: value for key, value in choice.items() if key not in about} for choice in choices]
+    return about | {"anyOf": [*bare, {"$ref": "#/$defs/reference"}]}
+
+
+_BOUNDS = {"enum", "const", "pattern", "maxLength"}  # of a text that cannot be any text
+
+
+# ---------------------------------------------------------------- the functions
+
+
+def _call() -> JsonSchemaValue:
+    """An entry of an `apply` list: a name, or a name with what it takes."""
+    functions = [FUNCTIONS[name] for name in sorted(FUNCTIONS)]  # their own order is that of imports
+    alone = [
+        {"const": function.name, "description": _said(function)}
+        for function in functions
+        if not any(parameter.required for parameter in function.parameters.values())
+    ]
+    return {
+        "description": "a function: its name, or {name: argument}, or {name: {argument: value, …}}",
+        "anyOf": [
+            {"oneOf": alone},
+            {
+                "type": "object",
+                "properties": {function.name: _taken(function) for function in functions},
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": False,
+            },
+        ],
+    }
+
+
+def _taken(function: Function) -> JsonSchemaValue:
+    """What may follow a function's name."""
+    parameters = function.parameters
+    named = {
+        "type": "object",
+        "properties": {name: _argument(function, parameter) for name, parameter in parameters.items()},
+        "required": [name for name, parameter in parameters.items() if parameter.required],
+        "additionalProperties": False,
+    }
+    # named arguments first: where nothing fits, editors tell what is wrong by the first
+    return {"description": _said(function), "anyOf": [named, *_bare(function)]}
+
+
+def _bare(function: Function) -> Iterator[JsonSchemaValue]:
+    """What may follow without an argument's name."""
+    if function.shorthand is not None:
+        bare = _type_of(function.parameters[function.shorthand])
+        others = sorted(function.parameters.keys() - {function.shorthand})
+        if bare.get("type") == "object" and others:  # {map: {p: pro}}, which must not hold other arguments as well
+            bare["propertyNames"] = {"not": {"enum": others}}
+        yield bare
+    if not any(parameter.required for parameter in function.parameters.values()):
+        yield {"type": "null"}
+
+
+def _argument(function: Function, parameter: Parameter) -> JsonSchemaValue:
+    default = inspect.signature(function.build).parameters[parameter.name].default
+    return _type_of(parameter) | ({} if parameter.required or default is None else {"default": default})
+
+
+def _type_of(parameter: Parameter) -> JsonSchemaValue:
+    return TypeAdapter(parameter.annotation).json_schema()
+
+
+def _said(function: Function) -> str:
+    """A function's words and its first example."""
+    said, _, examples = function.doc.partition(">>> ")
+    example = examples.splitlines()[:1]
+    return said.strip() + "".join(f"\n\nExample: `{line.strip()}`" for line in example)

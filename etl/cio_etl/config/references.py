@@ -1,0 +1,133 @@
+"""What does a reference in a job stand for?
+
+`${NAME}` is an environment variable, `${NAME:-default}` one that may be unset or empty, `${file:/run/secrets/key}` the
+content of a file without its last line break. No message holds what a reference stands for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from cio_etl.model import SECRET_OPTIONS
+
+MAX_FILE_BYTES = 65_536
+
+_REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+
+def resolve(text: str, environ: Mapping[str, str]) -> str:
+    """The text with its references replaced, once: what comes out is not looked at again.
+
+    Raises ValueError with what to do; it names variables and files, never their content.
+    """
+    if "${" in _REFERENCE.sub("", text):
+        raise ValueError("`${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
+    return _REFERENCE.sub(lambda found: _meaning(found[1], environ), text)
+
+
+def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
+    """A database's address; `environ` None: it is not looked up, and "unread://" stands for it.
+
+    A reference that is user or password in it is put in percent-encoded. Raises ValueError with what to do, and for a
+    password in plain sight.
+    """
+    bare = _REFERENCE.sub("", raw)
+    if re.search(r"://[^/@]*:[^/@]+@", bare) or _SECRET_OPTION.search(bare):
+        raise ValueError(
+            "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+            "postgresql://me:${PASSWORD}@host/db, and renew it"
+        )
+    if environ is None:
+        return raw if bare == raw else "unread://"
+    who, at, rest = raw.rpartition("@")
+    if "://" not in who:  # nobody is named, or the whole address is one reference
+        return resolve(raw, environ)
+    scheme, _, user = who.partition("://")
+    named = _REFERENCE.sub(lambda found: quote(_meaning(found[1], environ), safe=""), user)
+    return f"{resolve(scheme, environ)}://{named}{at}{resolve(rest, environ)}"
+
+
+_SECRET_OPTION = re.compile(rf"[?&]({'|'.join(sorted(SECRET_OPTIONS))})=[^&]+", re.IGNORECASE)
+
+
+def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
+    """A secret, which is written as one reference and nothing else. `environ` None: the writing is checked only.
+
+    Raises ValueError with what to do.
+    """
+    reference = _REFERENCE.fullmatch(raw) if isinstance(raw, str) else None
+    if reference is None:
+        raise ValueError(
+            "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+        )
+    if ":-" in reference[1] and not reference[1].startswith("file:"):
+        raise ValueError("secrets are references only: a default would be one in plain sight; leave it out")
+    if environ is None:
+        _well_formed(reference[1])
+        return ""
+    try:
+        value = _meaning(reference[1], environ)
+    except ValueError as error:  # a secret has no default
+        raise ValueError(str(error).partition(", or give it a default")[0]) from None
+    if not value:
+        raise ValueError(f"{_subject(reference[1])} is empty")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{_subject(reference[1])} holds white space or signs that no key has; copy it anew")
+    return value
+
+
+def _well_formed(inside: str) -> re.Match[str] | None:
+    """The parts of a variable reference; None for a file. Raises ValueError for anything else."""
+    if inside.startswith("file:") and len(inside) > len("file:"):
+        return None
+    if (found := _VARIABLE.fullmatch(inside)) is None:
+        raise ValueError("not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
+    return found
+
+
+def _meaning(inside: str, environ: Mapping[str, str]) -> str:
+    variable = _well_formed(inside)
+    if variable is None:
+        return _content(Path(inside.removeprefix("file:")))
+    name, default = variable[1], variable[2]
+    if value := environ.get(name, ""):
+        return value
+    if default is not None:
+        return default
+    if name in environ:
+        return ""
+    raise ValueError(
+        f"the environment variable {name} is not set; set it, or give it a default, ${{{name}:-…}}, if it is no secret"
+    )
+
+
+def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
+    """The text of a small file. Raises ValueError, saying why, without its content."""
+    if not os.path.isfile(path):
+        raise ValueError(f"no file {str(path)!r}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"the file {str(path)!r} cannot be read: {error.strerror}") from None
+    if len(content) > max_bytes:
+        raise ValueError(f"the file {str(path)!r} is larger than {max_bytes:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {str(path)!r} is not UTF-8") from None
+
+
+def _content(path: Path) -> str:
+    return read_text(path).removesuffix("\n").removesuffix("\r")
+
+
+def _subject(inside: str) -> str:
+    if inside.startswith("file:"):
+        return f"the file {inside.removeprefix('file:')!r}"
+    return f"the environment variable {inside}"

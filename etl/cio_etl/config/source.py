@@ -1,0 +1,66 @@
+"""How does a source that is named on the command line become a Source? As it would in a job's `source:`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cio_etl.config.references import read_text, resolve, resolve_address
+from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.validation import validated
+from cio_etl.config.yaml_file import dotted
+from cio_etl.errors import ConfigError, Problem
+from cio_etl.model import Source
+
+# What the end of a file's name says of its kind; .gz and .zst are taken off first
+ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".avro": "avro",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
+}
+
+_DATABASE = re.compile(r"(?!(s3a?|gs|gcs|az|azure|abfss?|https?|file|ftp|hdfs)://)[a-z][a-z0-9+_]*://", re.IGNORECASE)
+
+
+def source_section(
+    named: str, *, table: str | None = None, query_file: str | None = None, sheet: str | None = None
+) -> dict[str, Any]:
+    """The `source:` section for a file, pattern or URL, or for a table or query of the database that `named` is."""
+    if table is not None or query_file is not None:
+        asked = {"table": table, "query_file": query_file}
+        return {"sql": named, **{key: value for key, value in asked.items() if value is not None}}
+    if "${" in named or _DATABASE.match(named):
+        problem = "names a database; say what of it with --table or --query-file"
+        raise ConfigError([Problem("the source", None, "", problem)])
+    plain = named.partition("?")[0].removesuffix(".gz").removesuffix(".zst")
+    kind = ENDINGS.get(Path(plain).suffix.lower(), "csv")
+    return {kind: named} | ({"sheet": sheet} if sheet is not None else {})
+
+
+def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Source:
+    """The source that a section describes. Raises ConfigError with what is wrong in it."""
+    try:
+        data = {key: _resolved(key, value, environ) for key, value in section.items()}
+        if "query_file" in data:
+            data["query"] = read_text(Path(data["query_file"]))
+    except ValueError as error:
+        raise ConfigError([Problem("the source", None, "", str(error))]) from None
+    parsed, faults = validated(SourceYaml, data)
+    if parsed is None:
+        raise ConfigError(Problem("the source", None, dotted(loc), message) for loc, message in faults)
+    return parsed.to_source()
+
+
+def _resolved(key: str, value: Any, environ: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    return resolve_address(value, environ) if key == "sql" else resolve(value, environ)

@@ -1,0 +1,275 @@
+"""What does a YAML file say, and on which line does it say it?
+
+Only plain data comes out: YAML 1.2's core schema, where `NO` is text and 2024-03-10 is text. Whatever could run code,
+grow beyond its size or mean something other than what is seen is refused: tags, anchors, aliases, merge keys, a key
+written twice, numbers that would lose a zero. The file is read as a stream of events, so a bomb ends where it begins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from cio_etl.errors import Problem
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_VALUES = 20_000  # keys and values: a 1 MB file of one-letter items would take a quarter of a minute to read
+
+Loc = tuple[str | int, ...]  # ("attributes", "plan", "apply", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's data, the 1-based line of each key and list item, and what was wrong. `data` None: not to be read.
+
+    `refused` are the places whose values were refused, and are None in the data.
+    """
+
+    file: str
+    data: dict[str, Any] | None
+    lines: Mapping[Loc, int]
+    problems: tuple[Problem, ...] = ()
+    refused: frozenset[Loc] = frozenset()
+
+    def line(self, loc: Loc) -> int | None:
+        """The line of a key or item; of the nearest one around it when it isn't there."""
+        return next((self.lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in self.lines), None)
+
+    def problem(self, loc: Loc, message: str) -> Problem:
+        return Problem(self.file, self.line(loc), dotted(loc), message)
+
+
+def dotted(loc: Loc) -> str:
+    """A place as people write it: `attributes.plan.apply[0]`; names that need it in quotes, long ones cut."""
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            name = part if len(part) <= 60 else part[:60] + "…"
+            path += f".{name}" if re.fullmatch(r"[\w-]+…?", name) else f"[{name!r}]"
+    return path.removeprefix(".")
+
+
+def read_yaml(path: Path) -> Document:
+    """The plain data of one YAML file. Never raises: a file that cannot be read is a Document with a problem."""
+    reading = _Reading(str(path))
+    try:
+        data = reading.document(_text(path))
+    except _Unreadable as error:
+        reading.problems.append(Problem(str(path), error.line, "", error.message))
+        data = None
+    return Document(str(path), data, reading.lines, tuple(reading.problems), frozenset(reading.refused))
+
+
+class _Unreadable(Exception):
+    def __init__(self, message: str, line: int | None = None) -> None:
+        self.message, self.line = message, line
+        super().__init__(message)
+
+
+def _text(path: Path) -> str:
+    if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
+        found = "not a file" if os.path.exists(path) else "no such file"
+        raise _Unreadable(f"{found}; relative paths start at the folder in which the command runs")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _Unreadable(f"cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise _Unreadable(f"larger than {MAX_BYTES:,} bytes; a job or a mapping is a few kilobytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unreadable("not UTF-8; save the file as UTF-8", content[: error.start].count(b"\n") + 1) from None
+
+
+class _Reading:
+    """One pass over the events of a file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[Loc, int] = {}
+        self.problems: list[Problem] = []
+        self.refused: set[Loc] = set()
+        self.values = 0
+
+    def document(self, text: str) -> dict[str, Any] | None:
+        events = _events(text)
+        next(events)  # the stream's start
+        start = next(events)
+        if not isinstance(start, DocumentStartEvent):
+            raise _Unreadable("empty")
+        if start.tags or start.version not in (None, (1, 2)):
+            raise _Unreadable("a % line at the top; leave it out, the file is read as YAML 1.2", 1)
+        root = next(events)
+        data = self.node(root, events, ())
+        next(events)  # the document's end
+        if not isinstance(extra := next(events), StreamEndEvent):
+            raise _Unreadable("a second document begins here; one file holds one", _line(extra))
+        if self.problems or isinstance(data, dict):
+            return data if isinstance(data, dict) else None
+        raise _Unreadable("must be keys with values, each on its line as `key: value`", _line(root))
+
+    def node(self, event: Any, events: Iterator[Any], loc: Loc) -> Any:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise _Unreadable(f"more than {MAX_VALUES:,} values", _line(event))
+        if len(loc) >= MAX_DEPTH:
+            raise _Unreadable(f"nested deeper than {MAX_DEPTH} levels", _line(event))
+        if isinstance(event, AliasEvent):
+            self.refused.add(loc)
+            return self.refuse(event, loc, "an alias (*); write the value out")
+        if event.anchor is not None:
+            self.refuse(event, loc, "an anchor (&); leave it out and write values out where they are needed")
+        if event.tag is not None:
+            self.refuse(event, loc, "a tag (!); leave it out, or put the text in quotes")
+        if isinstance(event, MappingStartEvent):
+            return self.mapping(events, loc)
+        if isinstance(event, SequenceStartEvent):
+            return self.sequence(events, loc)
+        return self.scalar(event, loc)
+
+    def mapping(self, events: Iterator[Any], loc: Loc) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        while not isinstance(event := next(events), MappingEndEvent):
+            key = self.key(event, loc)
+            place = (*loc, key)
+            if key in data:
+                self.refuse(event, place, f"written twice, first on line {self.lines[place]}; keep one")
+            self.lines.setdefault(place, _line(event))
+            value = self.node(next(events), events, place)
+            data.setdefault(key, value)
+        return data
+
+    def key(self, event: Any, loc: Loc) -> str:
+        self.lines.setdefault(loc, _line(event))
+        if not isinstance(event, ScalarEvent):
+            raise _Unreadable("a key that is no text; write `key: value`", _line(event))
+        if event.tag is not None or event.anchor is not None:
+            self.refuse(event, loc, "a tag (!) or an anchor (&) at a key; leave it out")
+        elif event.value == "<<" and event.style is None:
+            self.refuse(event, loc, "a merge key (<<); write the keys out")
+        return self.checked(event, loc)
+
+    def sequence(self, events: Iterator[Any], loc: Loc) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(events), SequenceEndEvent):
+            place = (*loc, len(items))
+            self.lines[place] = _line(event)
+            items.append(self.node(event, events, place))
+        return items
+
+    def scalar(self, event: Any, loc: Loc) -> Any:
+        text = self.checked(event, loc)
+        if event.style is not None or event.tag is not None:
+            return text
+        try:
+            return _plain(text)
+        except ValueError as error:
+            self.refused.add(loc)
+            return self.refuse(event, loc, str(error))
+
+    def checked(self, event: Any, loc: Loc) -> str:
+        text: str = event.value
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.refuse(event, loc, r"half a character (\uD800 to \uDFFF); write the character itself")
+            return ""
+        if "\0" in text:
+            self.refuse(event, loc, r"a NUL character (\0); leave it out")
+        return text
+
+    def refuse(self, event: Any, loc: Loc, message: str) -> None:
+        self.problems.append(Problem(self.file, _line(event), dotted(loc), message))
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+# YAML 1.2, section 10.3.2 (core schema); `010` and `+33…` are whole numbers there, which is never meant in a row
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_WHOLE = re.compile(r"-?[0-9]+")
+_LOSSY = re.compile(r"\+[0-9]+|-?0[0-9]+")
+_BASED = re.compile(r"0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
+_DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def _plain(text: str) -> Any:
+    """What text without quotes stands for; ValueError says what to do about one that would change on the way."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _LOSSY.fullmatch(text):
+        raise ValueError("a number that would lose its leading zero or plus; put it in quotes")
+    if _WHOLE.fullmatch(text):
+        if len(text) > 20 or not -(2**63) <= int(text) < 2**64:
+            raise ValueError("a number of more than 64 bits; put it in quotes")
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _DECIMAL.fullmatch(text):
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            raise ValueError("a number too large for JSON; put it in quotes")
+        return number
+    return text
+
+
+def _events(text: str) -> Iterator[Any]:
+    """The parser's events; its errors, which quote the file, in our words."""
+    try:
+        yield from YAML(typ="safe", pure=True).parse(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        said = f"{error.context or ''} {error.problem or ''}"
+        raise _Unreadable(f"column {place[1]}: {_in_our_words(said)}", place[0]) from None
+    except Exception:  # a damaged file finds many ways to fail inside the parser (ValueError, IndexError, ReaderError)
+        raise _Unreadable("not YAML: a character or an escape that cannot stand in it; save the file anew") from None
+
+
+_SAID = (  # (what the parser says, what to do); the first that fits
+    ("mapping values are not allowed", "a `: ` where no key can be; put the text in quotes, or mend the indentation"),
+    ("'\\t'", "a tab; indent with spaces"),
+    ("quoted scalar", "a quote that is not closed"),
+    ("flow sequence", "a `[` that is not closed, or a comma that is missing"),
+    ("flow mapping", "a `{` that is not closed, or a comma that is missing"),
+    ("flow node", "a `[` or `{` that is not closed"),
+    ("could not find expected ':'", "a line that is no `key: value`"),
+    ("simple key", "a line that is no `key: value`"),
+    ("block mapping", "the indentation does not fit the lines above"),
+    ("block collection", "the indentation does not fit the lines above"),
+    ("cannot start any token", "a character that cannot start a value; put the text in quotes"),
+)
+
+
+def _in_our_words(said: str) -> str:
+    return next((ours for theirs, ours in _SAID if theirs in said), "not YAML")

@@ -1,0 +1,240 @@
+"""Which rows are new since the last finished run, and where does the next one begin?
+
+The mark is the highest watermark that was read, but never later than the clock: a row dated 2099 must not hide all that
+come before it. A run asks for rows from a little before the mark on (one step of its type, and `lag`), so rows that
+share the mark's moment cannot be missed; those of them that were read before are known by their digests, and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import ceil
+
+import polars as pl
+import polars.selectors as cs
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.text_columns import DECIMAL_TEXT, as_decimals
+from cio_etl.model import Incremental, MarkValue, Staging, Watermark
+from cio_etl.transform.ids import key_digest
+
+DIGEST = "_digest"  # of a row's key and watermark
+_DIGITS = 32  # 128 bits of SHA-256
+
+
+def first_wanted(incremental: Incremental, staging: Staging) -> MarkValue | None:
+    """What `:watermark` stands for in this run; None: every row is wanted."""
+    if staging.since is not None:
+        return staging.since
+    return incremental.start if staging.mark is None else _before(staging.mark.value, incremental.lag)
+
+
+def _before(value: MarkValue, lag: timedelta | int | None) -> MarkValue:
+    """A little before the mark: by its lag, and by one step of its type, so that `>` finds what `>=` would.
+
+    Texts and decimals have no such step; for them the statement must say `>=`.
+    """
+    if isinstance(value, datetime):
+        return value - _duration(lag) - timedelta(microseconds=1)
+    if isinstance(value, date):
+        return value - timedelta(days=ceil(_duration(lag) / timedelta(days=1)) + 1)
+    if isinstance(value, str):
+        return value
+    number = lag if isinstance(lag, int) else 0
+    return value - number - 1 if isinstance(value, int) else value - number
+
+
+def has_step(value: MarkValue) -> bool:
+    """Whether `_before` ends before the value itself, so that rows of the value are found by `>` too."""
+    return not isinstance(value, (str, Decimal))
+
+
+def _duration(lag: timedelta | int | None) -> timedelta:
+    return lag if isinstance(lag, timedelta) else timedelta()
+
+
+@dataclass(slots=True)
+class NewRows:
+    """Leaves out what the last run had already, and finds the mark that this one leaves."""
+
+    place: str
+    incremental: Incremental
+    staging: Staging
+    clock: datetime = field(default_factory=lambda: datetime.now(UTC))
+    left_out: int = 0
+    _highest: MarkValue | None = None
+    _clock_as: MarkValue | None = None  # of the watermark's type, once there was a row that has one
+    _kept: list[pl.DataFrame] = field(default_factory=list)  # watermark and digest of the rows that were left out
+
+    def of(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame's new rows."""
+        value = self._watermark(frame)
+        if value.dtype == pl.Null:
+            return frame
+        if value.dtype.is_temporal() and len(value) > value.null_count():
+            self._clock_as = _python(_comparable(self.clock, value.dtype))
+        latest = value.filter(value <= _comparable(self.clock, value.dtype)) if value.dtype.is_temporal() else value
+        highest = _python(latest.max())
+        if (
+            self._highest is not None
+            and highest is not None
+            and isinstance(highest, str) != isinstance(self._highest, str)
+        ):
+            raise SourceError(
+                "cast it to one type in the query",
+                place=self.place,
+                what=f"the watermark {self.incremental.watermark!r} is text in some rows and a number in others",
+            )
+        self._highest = _higher(self._highest, highest)
+        known = self.staging.mark.seen if self.staging.mark is not None and self.staging.since is None else frozenset()
+        if not known:
+            return frame
+        digests = self._digests(frame)
+        new = ~digests[DIGEST].is_in(list(known))
+        if new.all():
+            return frame
+        self._kept.append(digests.filter(~new))
+        self.left_out += frame.height - int(new.sum())
+        return frame.filter(new)
+
+    @property
+    def columns(self) -> list[str] | None:
+        """What `mark` needs of the rows; None: all columns."""
+        return [*dict.fromkeys((*self.incremental.key, self.incremental.watermark))] if self.incremental.key else None
+
+    def mark(self, frames: Iterable[pl.DataFrame]) -> Watermark | None:
+        """Where the next run begins, once these rows are settled. `frames` are all the rows that were kept.
+
+        None when no row had a watermark, and there was no mark before.
+        """
+        before = self.staging.mark
+        highest = _higher(self._highest, before.value if before is not None else None)
+        highest = self._clock_as if highest is None else highest  # all rows are dated in the future
+        if highest is None:
+            return None
+        window = _before(highest, self.incremental.lag)
+        seen = set(before.seen) if before is not None and self.staging.since is not None else set()
+        for frame in self._kept:
+            value = self._values(frame)
+            seen.update(frame.filter(value >= _comparable(window, value.dtype))[DIGEST])
+        for frame in frames:
+            value = self._values(frame)
+            if value.dtype != pl.Null:
+                seen.update(self._digests(frame.filter(value >= _comparable(window, value.dtype)))[DIGEST])
+        return Watermark(highest, frozenset(seen))
+
+    def _watermark(self, frame: pl.DataFrame) -> pl.Series:
+        name = self.incremental.watermark
+        if missing := [column for column in (name, *self.incremental.key) if column not in frame.columns]:
+            raise SourceError(
+                "let the query select it",
+                place=self.place,
+                what=f"the rows have no column {', '.join(map(repr, missing))}, which is the watermark or its key",
+            )
+        value = self._values(frame)
+        if value.dtype == pl.Null:  # no row of this frame has one
+            return value
+        if not (
+            value.dtype.is_integer() or value.dtype.is_decimal() or value.dtype in (pl.Date, pl.Datetime, pl.String)
+        ):
+            raise SourceError(
+                "name a column of times, dates, whole numbers or text",
+                place=self.place,
+                what=f"the watermark {name!r} is {value.dtype}, which has no exact order to go on from",
+            )
+        self._check_settings(value.dtype)
+        return value
+
+    def _check_settings(self, dtype: pl.DataType) -> None:
+        """Raises SourceError when what the rows are asked by is not of the watermark's kind: it would hide rows."""
+        said = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
+        before, since, lag = self.staging.mark, self.staging.since, self.incremental.lag
+        if before is not None and since is None and not _fits(before.value, dtype):
+            raise SourceError(
+                "make it what it was, or read everything once more with --full-refresh --accept-drift",
+                place=self.place,
+                what=f"{said} now, and was of another kind in the last run",
+            )
+        begin = since if since is not None else self.incremental.start if before is None else None
+        if begin is not None and not _can_begin(begin, dtype):
+            word = "--watermark" if since is not None else "start"
+            raise SourceError(
+                f"write {word} as {_WRITTEN[_kind(dtype)]}", place=self.place, what=f"{said}, and {word} is none"
+            )
+        if lag is not None and isinstance(lag, timedelta) != dtype.is_temporal():
+            fitting = "a duration, as 15 minutes" if dtype.is_temporal() else "a whole number, or leave it out"
+            raise SourceError(f"write {fitting}", place=self.place, what=f"{said}, and lag does not go with that")
+
+    def _values(self, frame: pl.DataFrame) -> pl.Series:
+        """The watermarks, as what they can be compared with."""
+        value = frame[self.incremental.watermark]
+        return as_decimals(value, self.place) if value.dtype == DECIMAL_TEXT else value
+
+    def _digests(self, frame: pl.DataFrame) -> pl.DataFrame:
+        name = self.incremental.watermark
+        row = pl.struct(map(cs.by_name, self.columns or frame.columns)).struct.json_encode()
+        return frame.select(cs.by_name(name), key_digest("seen", [row]).str.head(_DIGITS).alias(DIGEST))
+
+
+_WRITTEN = {
+    "a time with a zone": "2024-05-20T00:00:00Z",
+    "a time without a zone": "2024-05-20T00:00:00",
+    "a date": "2024-05-20",
+    "a number": "a whole number",
+    "text": "a text",
+}
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if isinstance(dtype, pl.Datetime):
+        return "a time with a zone" if dtype.time_zone is not None else "a time without a zone"
+    return "a date" if dtype == pl.Date else "text" if dtype == pl.String else "a number"
+
+
+def _can_begin(value: MarkValue, dtype: pl.DataType) -> bool:
+    """Whether rows of this type can be asked for from a value on that a person has written."""
+    if isinstance(value, date):
+        return dtype.is_temporal() or dtype == pl.String
+    if isinstance(value, str):
+        return dtype == pl.String
+    return dtype.is_numeric()
+
+
+def _higher(one: MarkValue | None, other: MarkValue | None) -> MarkValue | None:
+    if one is None or other is None:
+        return one if other is None else other
+    if (isinstance(one, str), isinstance(one, datetime)) != (isinstance(other, str), isinstance(other, datetime)):
+        return one  # the column was of another kind before: what is read now counts
+    return max(one, other)
+
+
+def _fits(value: MarkValue, dtype: pl.DataType) -> bool:
+    """Whether a column of this type goes on where the mark ends."""
+    if isinstance(value, datetime):
+        return isinstance(dtype, pl.Datetime) and (dtype.time_zone is None) == (value.tzinfo is None)
+    if isinstance(value, date):
+        return dtype == pl.Date
+    if isinstance(value, str):
+        return dtype == pl.String
+    return dtype.is_integer() or dtype.is_decimal()
+
+
+def _python(value: object) -> MarkValue | None:
+    """A column's highest value as a mark; a time with a zone in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    return value  # type: ignore[return-value]
+
+
+def _comparable(value: MarkValue, dtype: pl.DataType) -> pl.Expr | MarkValue:
+    """The value as a column of this type can be compared with it."""
+    if isinstance(value, datetime):
+        if dtype == pl.Date:
+            return value.date()
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        zone = getattr(dtype, "time_zone", None)
+        return aware if zone is not None else aware.astimezone(UTC).replace(tzinfo=None)
+    return value

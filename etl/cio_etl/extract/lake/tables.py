@@ -1,0 +1,262 @@
+"""How do the rows of a Delta or Iceberg table come here? File after file of one version of it, in bounded memory.
+
+The version is pinned when a step begins. Its files are fetched whole, one at a time, and streamed page by page: polars
+would hold whole row groups, which such tables' writers make a million rows long. Measured, 3 M rows × 10 columns in two
+such groups: 241 MB in place of 561 MB, and no slower.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from cio_etl.errors import EtlError, SourceError
+from cio_etl.extract import copies
+from cio_etl.extract.frames import check_names, chosen_columns
+from cio_etl.extract.remote.fetch import blocks
+from cio_etl.extract.remote.storage import Address, Patience, address, is_remote, needed, opened, shown
+from cio_etl.model import DeltaSource, IcebergSource, Staging, Storage
+
+log = structlog.get_logger()
+
+RULES = "lake 1"  # part of a copy's name: raise it when the same version would give other rows
+
+FRAME_ROWS = 25_000
+_PAGE_BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One Parquet file of a table's version."""
+
+    where: str  # its address, or its path here
+    rows: int | None  # with those that are deleted; None: the table doesn't say
+    constants: Mapping[str, pa.Scalar] = field(default_factory=dict)  # columns that the file itself does not hold
+    deleted: npt.NDArray[np.int64] | None = None  # rows that don't count, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One version of a table. `columns_of` says by which names a file has the table's columns; those it lacks are null.
+
+    It raises SourceError for a file that cannot be read as the table's.
+    """
+
+    version: int | None  # of Delta, or the snapshot of Iceberg; None: it has none yet
+    schema: pa.Schema
+    files: Sequence[DataFile]
+    columns_of: Callable[[str, pa.Schema], Mapping[str, str]]
+
+
+def lake_reader(
+    source: DeltaSource | IcebergSource,
+    staging: Staging,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> LakeReader:
+    """What reads the table, for `staged`."""
+    return LakeReader(source, staging, patience)
+
+
+class LakeReader:
+    """Reads one version of a table, from its first file to its last. See stage.Reader."""
+
+    def __init__(self, source: DeltaSource | IcebergSource, staging: Staging, patience: Patience) -> None:
+        self.place = shown(source.table)
+        self._source = source
+        self._staging = staging
+        self._patience = patience
+        self._stopped = threading.Event()
+
+    @property
+    def settings(self) -> object:
+        """Without the version that is the newest now: a run that goes on has copied another one, and keeps to it."""
+        where = self._source.storage or Storage()
+        asked = self._source.version if isinstance(self._source, DeltaSource) else self._source.snapshot
+        return [RULES, type(self._source).__name__, self._source.table, asked, where.endpoint, where.region]
+
+    def cancel(self) -> None:
+        self._stopped.set()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The table's rows as they are in the version that is the newest now, or the named one."""
+        table = self._pinned()
+        log.info("table_pinned", table=self.place, version=table.version, files=len(table.files))
+        wanted = self._wanted(table.schema)
+        yield _frame(self.place, _no_rows(wanted))
+        folder = self._staging.folder / f"files-{hashlib.sha256(json.dumps(self.settings).encode()).hexdigest()[:16]}"
+        try:
+            for file in table.files:
+                with self._here(file, folder) as path:
+                    yield from _rows(path, file, table, wanted)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _pinned(self) -> Table:
+        if isinstance(self._source, DeltaSource):
+            needed("deltalake", "delta", self.place)
+            from cio_etl.extract.lake.delta import pinned as delta
+
+            return delta(self._source, self.place, self._patience)
+        needed("pyiceberg", "iceberg", self.place)
+        from cio_etl.extract.lake.iceberg import pinned as iceberg
+
+        return iceberg(self._source, self.place, self._patience)
+
+    def _wanted(self, schema: pa.Schema) -> pa.Schema:
+        """The asked columns; without any, the first one stands for the number of rows."""
+        held = pa.schema((each.name, getattr(each.type, "storage_type", each.type)) for each in schema)
+        check_names(self.place, held.names)
+        known = pl.DataFrame(held.empty_table()).schema
+        names = chosen_columns(self.place, known, self._staging.columns) or held.names[:1]
+        if not names:
+            raise SourceError("name another table", place=self.place, what="the table has no columns")
+        return pa.schema(held.field(name) for name in names)
+
+    @contextmanager
+    def _here(self, file: DataFile, folder: Path) -> Iterator[Path]:
+        """The file on this machine, while the block lasts."""
+        if not is_remote(file.where):
+            yield Path(file.where)
+            return
+        copies.begin(folder)
+        path = folder / "data.parquet"
+        with copies.on_disk(folder), copies.created(path) as out:
+            for block in self._blocks(file.where):
+                if self._stopped.is_set():
+                    return
+                out.write(block)
+        yield path
+
+    def _blocks(self, where: str) -> Iterator[bytes]:
+        """A file of a table never changes: there is one of its name, or none any more."""
+        at = address(where)
+        try:
+            yield from blocks(opened(at, self._source.storage, self._patience), at.key, where, None)
+        except SourceError as error:
+            raise error if error.facts.get("what") != _GONE else _vacuumed(where) from None
+
+
+_GONE = "there is no object of this name"
+
+
+def _vacuumed(where: str) -> SourceError:
+    return SourceError(
+        "name a newer version, or leave it out", place=shown(where), what="a file of this version of the table is gone"
+    )
+
+
+# ---------------------------------------------------------------- rows of one file
+
+
+def _rows(path: Path, file: DataFile, table: Table, wanted: pa.Schema) -> Iterator[pl.DataFrame]:
+    """The file's rows that count, with the table's types."""
+    place = shown(file.where)
+    read = 0
+    with _reworded(place), pa.OSFile(str(path)) as stream:
+        parquet = pq.ParquetFile(
+            stream, pre_buffer=False, buffer_size=_PAGE_BUFFER_BYTES, coerce_int96_timestamp_unit="us"
+        )
+        names = table.columns_of(place, parquet.schema_arrow)
+        there = {name: names[name] for name in wanted.names if name in names}
+        # Without any, the first one stands for the number of rows.
+        columns = list(there.values()) or parquet.schema_arrow.names[:1]
+        for batch in parquet.iter_batches(FRAME_ROWS, columns=columns, use_threads=False):
+            batch.validate(full=True)  # pyarrow does not look into text by itself
+            kept = _kept(file.deleted, read, batch.num_rows)
+            read += batch.num_rows
+            if kept is not None:
+                batch = batch.filter(pa.array(kept))
+            if batch.num_rows:
+                yield _frame(place, _typed(place, batch, there, file.constants, wanted))
+    if file.rows is not None and read != file.rows:
+        raise _damaged(place)
+
+
+def _kept(deleted: npt.NDArray[np.int64] | None, first: int, rows: int) -> npt.NDArray[np.bool_] | None:
+    """Which of the rows from `first` on count; None: all."""
+    if deleted is None:
+        return None
+    begin, end = np.searchsorted(deleted, [first, first + rows])
+    if begin == end:
+        return None
+    kept = np.ones(rows, np.bool_)
+    kept[deleted[begin:end] - first] = False
+    return kept
+
+
+def _typed(
+    place: str,
+    batch: pa.RecordBatch,
+    there: Mapping[str, str],
+    constants: Mapping[str, pa.Scalar],
+    wanted: pa.Schema,
+) -> pa.RecordBatch:
+    """The batch as the table has it: older files lack newer columns, and hold narrower types."""
+    columns = []
+    for each in wanted:
+        if each.name in there:
+            column = batch.column(there[each.name])
+            column = getattr(column, "storage", column)
+            if column.type != each.type:
+                try:
+                    column = column.cast(each.type)
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+                    raise SourceError(
+                        "rewrite the table's files with its present columns (OPTIMIZE, rewrite_data_files)",
+                        place=place,
+                        what=f"column {each.name!r} is of another type here than in the table",
+                    ) from None
+        else:
+            value = constants.get(each.name, pa.scalar(None, each.type))
+            column = pa.repeat(value.cast(each.type), batch.num_rows)
+        columns.append(column)
+    return pa.record_batch(columns, schema=wanted)
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.record_batch([pa.array([], each.type) for each in schema], schema=schema)
+
+
+def _frame(place: str, batch: pa.RecordBatch) -> pl.DataFrame:
+    with _reworded(place):
+        return pl.DataFrame(batch)
+
+
+@contextmanager
+def _reworded(place: str) -> Iterator[None]:
+    """Whatever a damaged file makes two libraries raise becomes a SourceError without their words."""
+    try:
+        yield
+    except (EtlError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except FileNotFoundError:
+        raise _vacuumed(place) from None
+    except (Exception, pl.exceptions.PanicException):
+        raise _damaged(place) from None
+
+
+def _damaged(place: str) -> SourceError:
+    return SourceError("restore the table, or name another version", place=place, what="is damaged, or no Parquet file")
+
+
+def located(folder: str, at: Address | None, name: str) -> str:
+    """The address or path of a file that a table's log names, relative to its folder or whole."""
+    if is_remote(name):
+        return name.removeprefix("file://") if name.startswith("file:") else name
+    if name.startswith("/"):
+        return name
+    root = folder.rstrip("/") if at is None else f"{at.root}/{at.key.rstrip('/')}".rstrip("/")
+    return f"{root}/{name}"

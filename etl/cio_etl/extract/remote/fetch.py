@@ -1,0 +1,352 @@
+"""How do objects of a store, or files of the web, become files of this machine, and their places stay their own?
+
+They are listed, then fetched with If-Match: one that is replaced in between is noticed, not half of each read. A run
+that goes on finds them fetched, and asks the store nothing. Readers get local paths; people see the remote names.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hashlib
+import itertools
+import json
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import polars as pl
+import structlog
+
+from cio_etl.errors import SourceError
+from cio_etl.extract import copies
+from cio_etl.extract.remote.storage import (
+    Address,
+    Patience,
+    address,
+    changed,
+    is_remote,
+    needed,
+    opened,
+    reworded,
+    shown,
+)
+from cio_etl.extract.remote.web import download
+from cio_etl.model import Snapshot, Staging, Storage
+
+if TYPE_CHECKING:
+    from cio_etl.extract.remote.storage import Store
+
+log = structlog.get_logger()
+
+RULES = "objects 1"  # part of a copy's name: raise it when a copy made before cannot be used
+
+_AT_ONCE = 6
+_BLOCK_BYTES = 1 << 20
+_ENDING = re.compile(r"(\.[A-Za-z0-9]{1,12}){1,2}\Z")
+# What a signature adds to an address; the rows are the same under another one.
+_SIGNATURE = re.compile(
+    r"(x-amz|x-goog)-.*|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid|sig|se|st|sp|sv|sr|spr|sk\w+",
+    re.IGNORECASE,
+)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Remote files as files of this machine, in the order of their remote names."""
+
+    paths: tuple[str, ...]
+    names: Mapping[str, str]  # of each path: what people know it as
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """One object, as it was listed."""
+
+    name: str  # for people
+    path: str  # in its bucket, or the whole address of a file of the web
+    bytes: int | None
+    etag: str | None
+    store: Store | None = None  # None: of the web
+
+
+def open_remote(
+    paths: Sequence[str],
+    storage: Storage | None,
+    staging: Staging,
+    open_local: Callable[[tuple[str, ...]], Snapshot],
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> Snapshot:
+    """The snapshot that `open_local` makes of the paths' copies, under their own names.
+
+    Raises SourceError, SourceRefused, SourceUnreachable; StateError when there is no room for the copies.
+    """
+    copy = fetched(paths, storage, staging, patience)
+    folder = Path(copy.paths[0]).parent
+    with in_their_names(copy.names):
+        try:
+            return replace(renamed(open_local(copy.paths), copy.names), copy=folder)
+        except SourceError:
+            if staging.may_read:  # the next run fetches what has been mended
+                copies.forget(folder)
+            raise
+
+
+def fetched(
+    paths: Sequence[str],
+    storage: Storage | None,
+    staging: Staging,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> Fetched:
+    """The files that addresses and patterns name, each once, fetched into the staging's folder unless they are there.
+
+    Whole files, whatever rows are wanted of them. Raises as `open_remote` does.
+    """
+    folder = staging.folder / _copy_name(paths, storage)
+    if (there := _whole(folder)) is not None:
+        return there
+    place = shown(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+    if not staging.may_read:
+        raise copies.nothing_left(place)
+    copies.begin(folder)
+    stopped = threading.Event()
+    objects = _apart(lambda: _fetch(paths, storage, folder, patience, stopped), stopped)
+    copies.end(folder, {"objects": objects})
+    log.info("objects_fetched", source=place, objects=len(objects), bytes=sum(each["bytes"] for each in objects))
+    whole = _whole(folder)
+    assert whole is not None
+    return whole
+
+
+def _copy_name(paths: Sequence[str], storage: Storage | None) -> str:
+    """One folder for the same files, whatever keys and signatures they are asked for with."""
+    where = storage or Storage()
+    asked = [RULES, sorted(map(_unsigned, paths)), where.endpoint, where.region]
+    return f"objects-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
+
+
+def _unsigned(path: str) -> str:
+    if not is_remote(path) or not path.lower().startswith("http"):
+        return path
+    query = parse_qsl(urlsplit(path).query, keep_blank_values=True)
+    return json.dumps([shown(path), [pair for pair in query if not _SIGNATURE.fullmatch(pair[0])]])
+
+
+def _whole(folder: Path) -> Fetched | None:
+    """The copy, if it is there with every file as long as it was."""
+    manifest = copies.manifest_of(folder)
+    if manifest is None:
+        return None
+    names: dict[str, str] = {}
+    with suppress(OSError):
+        for each in manifest["objects"]:
+            path = folder / each["file"]
+            if path.stat().st_size != each["bytes"]:
+                return None
+            names[str(path)] = each["name"]
+        return Fetched(tuple(names), names)
+    return None
+
+
+# ---------------------------------------------------------------- fetching: in threads, this one can be interrupted
+
+
+def _apart(work: Callable[[], _T], stopped: threading.Event) -> _T:
+    """What the work gives, done in a thread that does not hold the exit: a signal ends the waiting at once."""
+    given: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            given.set_result(work())
+        except BaseException as error:  # whatever it is, it is raised where the work is waited for
+            given.set_exception(error)
+
+    thread = threading.Thread(target=run, name="fetcher", daemon=True)
+    thread.start()
+    try:
+        return given.result()
+    finally:
+        stopped.set()
+        thread.join(1.0)
+
+
+def _fetch(
+    paths: Sequence[str], storage: Storage | None, folder: Path, patience: Patience, stopped: threading.Event
+) -> list[dict[str, Any]]:
+    """Fetches everything, and says what came: of each its name, file, size and etag."""
+    objects = _objects(paths, storage, patience)
+    copy = secrets.token_hex(4)  # in the files' names: what a reader keeps of one copy is not taken for another's
+    done: list[dict[str, Any]] = [{} for _ in objects]
+    numbers, errors = itertools.count(), list[BaseException]()
+
+    def run() -> None:
+        while not stopped.is_set() and (number := next(numbers)) < len(objects):
+            try:
+                done[number] = _fetch_one(objects[number], folder / f"{number:06}-{copy}", patience, stopped)
+            except BaseException as error:
+                errors.append(error)
+                stopped.set()
+
+    threads = [threading.Thread(target=run, name="fetcher", daemon=True) for _ in objects[:_AT_ONCE]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return done
+
+
+def _fetch_one(each: _Object, to: Path, patience: Patience, stopped: threading.Event) -> dict[str, Any]:
+    name = each.path.rpartition("/")[2] if each.store is not None else urlsplit(each.path).path
+    ending = _ENDING.search(name)
+    path = to.with_name(to.name + (ending[0] if ending else ""))
+    written, etag = 0, each.etag
+    with copies.on_disk(to.parent), copies.created(path) as file:
+        if each.store is None:
+            came = download(each.path, file, patience, stopped)
+            written, etag = came.bytes, came.etag
+        else:
+            for block in blocks(each.store, each.path, each.name, each.etag):
+                if stopped.is_set():
+                    break
+                file.write(block)
+                written += len(block)
+    if each.bytes is not None and written != each.bytes and not stopped.is_set():
+        raise changed(each.name)
+    log.debug("object_fetched", object=each.name, bytes=written, etag=etag)
+    return {"name": each.name, "file": path.name, "bytes": written, "etag": etag}
+
+
+def blocks(store: Store, path: str, name: str, etag: str | None) -> Iterator[bytes]:
+    """The object's bytes, if it is still the one of this etag. What the store complains of is an EtlError."""
+    options: Any = None if etag is None else {"if_match": etag}
+    with reworded(name):
+        yield from needed("obstore", "storage", name).get(store, path, options=options).stream(_BLOCK_BYTES)
+
+
+# ---------------------------------------------------------------- listing
+
+
+def _objects(paths: Sequence[str], storage: Storage | None, patience: Patience) -> list[_Object]:
+    """What the paths name, sorted by name, each once."""
+    found: dict[str, _Object] = {}
+    for path in paths:
+        if not is_remote(path):
+            raise SourceError("make them two steps", place=path, what="local and remote paths do not go together")
+        at = address(path)
+        if at.of_web:
+            found[path] = _Object(shown(path), path, None, None)
+        else:
+            found |= {each.name: each for each in _of_store(at, path, opened(at, storage, patience))}
+    return sorted(found.values(), key=lambda each: (each.name, each.path))
+
+
+def _of_store(at: Address, path: str, store: Store) -> list[_Object]:
+    place = shown(path)
+    if not at.key or at.key.endswith("/"):
+        raise SourceError(f"name its files, like {place.rstrip('/')}/*", place=place, what="is a folder, not a file")
+    with reworded(place):
+        metas: list[Any] = list(_matching(at.key, store)) if glob.has_magic(at.key) else [store.head(at.key)]
+    if not metas:
+        raise SourceError("look at the bucket's names; * stays in its folder", place=place, what="no object matches")
+    if any(not meta["e_tag"] for meta in metas):
+        raise SourceError(
+            "look at `storage: endpoint`; if it is right, copy the files here",
+            place=place,
+            what="the server gives no ETag, so a change could not be noticed",
+        )
+    return [
+        _Object(f"{at.root}/{meta['path']}", meta["path"], meta["size"], _strong(meta["e_tag"]), store)
+        for meta in metas
+    ]
+
+
+def _strong(etag: str) -> str:
+    """As a request names it: Azure lists them without their quotes."""
+    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
+
+
+def _matching(pattern: str, store: Store) -> Iterator[Any]:
+    """The objects that a pattern means; one whose own name it is, is meant literally."""
+    prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    wanted = [None if part == "**" else _translated(part) for part in pattern.split("/")]
+    matching = []
+    for page in store.list(prefix or None, chunk_size=1000):
+        for meta in page:
+            if meta["path"] == pattern:
+                return iter([meta])
+            if _fits(wanted, meta["path"].split("/")):
+                matching.append(meta)
+    return (meta for meta in matching if meta["size"] or _is_object(store, meta["path"]))
+
+
+def _translated(part: str) -> re.Pattern[str]:
+    """One name's pattern: as on this machine, only a dot means a dot at the beginning."""
+    return re.compile(("" if part.startswith(".") else r"(?!\.)") + fnmatch.translate(part))
+
+
+def _fits(wanted: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] is None:  # ** is any number of folders; at the end, anything in them
+        rest = range(len(parts) + 1) if len(wanted) > 1 else range(len(parts), len(parts) + 1)
+        return any(_fits(wanted[1:], parts[count:]) and _open(parts[:count]) for count in rest)
+    return bool(parts) and wanted[0].match(parts[0]) is not None and _fits(wanted[1:], parts[1:])
+
+
+def _open(parts: Sequence[str]) -> bool:
+    return not any(part.startswith(".") for part in parts)
+
+
+def _is_object(store: Store, path: str) -> bool:
+    """False for a folder's marker: it is listed without its slash, and there is nothing of that name."""
+    try:
+        store.head(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- names
+
+
+def renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapshot:
+    """The snapshot under other names of its files: in `files`, in what `locate` says, in errors while it is read."""
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        with in_their_names(names):
+            yield from snapshot.read(columns, start)
+
+    def locate(positions: Sequence[int]) -> list[tuple[str, int]]:
+        with in_their_names(names):
+            return [(names.get(path, path), line) for path, line in snapshot.locate(positions)]
+
+    files = tuple(replace(file, path=names.get(file.path, file.path)) for file in snapshot.files)
+    return replace(snapshot, files=files, read=read, locate=locate)
+
+
+@contextmanager
+def in_their_names(names: Mapping[str, str]) -> Iterator[None]:
+    """A SourceError of a file here becomes one of the file that people know."""
+
+    def put(text: object) -> object:
+        if isinstance(text, str):
+            for path, name in names.items():
+                text = text.replace(path, name)
+        return text
+
+    try:
+        yield
+    except SourceError as error:
+        facts = {key: put(value) for key, value in error.facts.items()}
+        raise SourceError(str(put(error.remedy)), **facts) from None

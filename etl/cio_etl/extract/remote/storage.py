@@ -1,0 +1,286 @@
+"""Where is an object store, by which keys is it reached, and what does it complain of, in our words?
+
+obstore speaks to all of them. Its own messages hold addresses with signatures, answers' bodies and settings, so none of
+them is ever shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
+from cio_etl.model import Storage
+
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    Store = S3Store | GCSStore | AzureStore
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
+_WEB = ("https", "http")
+
+LONGEST_DOWNLOAD = timedelta(days=2)  # without it obstore ends every request, its body included, after 30 s
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a store that does not answer, or answers that it cannot now, is asked again."""
+
+    retries: int = 8
+    retry_s: float = 180.0
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 10.0
+    connect_s: float = 10.0
+    read_s: float = 60.0  # without a single byte
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A remote path, taken apart."""
+
+    scheme: str
+    root: str = field(repr=False)  # scheme and bucket, or container; for az:// the account is in the settings
+    key: str = field(repr=False)  # of an object, or a pattern; "" for the bucket itself
+
+    @property
+    def of_web(self) -> bool:
+        return self.scheme in _WEB
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path is an address: scheme://…"""
+    return _URL.match(path) is not None
+
+
+def shown(path: str) -> str:
+    """The path as messages may show it: without user, password, query and fragment."""
+    found = _URL.fullmatch(path)
+    if found is None:
+        return path
+    scheme, authority, rest = found.groups()
+    if scheme.lower() in _WEB or re.search(r"\?.*[=&]", rest):  # in a bucket, ? and # may stand in a name
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host = authority if scheme.lower().startswith("abfs") else authority.rpartition("@")[2]
+    return f"{scheme}://{host}{rest}"
+
+
+def address(path: str) -> Address:
+    """The remote path, taken apart. Raises SourceError for one that cannot be read."""
+    found = _URL.fullmatch(path)
+    assert found is not None
+    scheme, authority, rest = found[1].lower(), found[2], found[3]
+    if scheme in _WEB:
+        if scheme == "http" and urlsplit(path).hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise SourceError("write https://", place=shown(path), what="http:// would show the rows on the way")
+        return Address(scheme, path, "")
+    if scheme not in _STORES:
+        raise SourceError(
+            "write s3://, gs://, az://, abfss:// or https://, or copy the file to this machine",
+            place=shown(path),
+            what=f"nothing here reads {scheme}://",
+        )
+    if not authority or ("@" in authority and not scheme.startswith("abfs")):
+        raise SourceError(
+            f"write {scheme}://bucket/name; keys belong into `storage:`",
+            place=shown(path),
+            what="names no bucket" if not authority else "has a user or password in its address",
+        )
+    key = rest.removeprefix("/")
+    if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/") if key):
+        raise SourceError("name its folders", place=shown(path), what="has //, /./ or /../ in its name")
+    return Address(scheme, f"{_STORES[scheme]}://{authority}", key)
+
+
+def needed(package: str, extra: str, place: str) -> ModuleType:
+    """The package's module, imported only where a source needs it. Raises SourceError when it is not installed."""
+    try:
+        return import_module(package)
+    except ImportError:
+        what = f"the package {package.split('.')[0]} is not installed"
+        raise SourceError(f"pip install 'cio-etl[{extra}]'", place=place, what=what) from None
+
+
+def opened(at: Address, storage: Storage | None, patience: Patience) -> Store:
+    """The bucket that the address is in. Raises SourceError for settings that cannot be."""
+    storage, place = storage or Storage(), shown(at.root)
+    stores = needed("obstore.store", "storage", place)
+    _check(storage, at, place)
+    settings, provider = _keys(storage, at, place)
+    if storage.endpoint is not None:
+        settings["endpoint"] = storage.endpoint
+    options: dict[str, Any] = {
+        "timeout": LONGEST_DOWNLOAD,
+        "connect_timeout": timedelta(seconds=patience.connect_s),
+        "read_timeout": timedelta(seconds=patience.read_s),
+        "allow_http": _may_be_plain(storage),
+    }
+    retries = {
+        "max_retries": patience.retries,
+        "retry_timeout": timedelta(seconds=patience.retry_s),
+        "backoff": {
+            "init_backoff": timedelta(seconds=patience.first_wait_s),
+            "max_backoff": timedelta(seconds=patience.longest_wait_s),
+            "base": 2,
+        },
+    }
+    given = {} if provider is None else {"credential_provider": provider}
+    with reworded(place):
+        store: Store = stores.from_url(at.root, config=settings, client_options=options, retry_config=retries, **given)
+    return store
+
+
+def table_options(at: Address, storage: Storage | None) -> dict[str, str]:
+    """The same settings for libraries that take obstore's names with `aws_` before them, and text only."""
+    storage, place = storage or Storage(), shown(at.root)
+    _check(storage, at, place)
+    settings, provider = _keys(storage, at, place)
+    prefix = {"s3": "aws_", "gs": "google_"}.get(at.scheme.removesuffix("a"), "azure_storage_")
+    if provider is not None:
+        lent = provider()  # of use for some minutes at least; only the table's log is read with it
+        region = getattr(provider, "config", {}).get("region")
+        settings |= {"access_key_id": lent["access_key_id"], "secret_access_key": lent["secret_access_key"]}
+        settings |= {"session_token": lent["token"]} if lent.get("token") else {}
+        settings |= {"region": region} if region and "region" not in settings else {}
+    options = {f"{prefix}{name}": str(value) for name, value in settings.items()}
+    if storage.anonymous:
+        options[f"{prefix}skip_signature"] = "true"
+    if storage.endpoint is not None:
+        options["aws_endpoint_url" if prefix == "aws_" else f"{prefix}endpoint"] = storage.endpoint
+    return options | {"allow_http": str(_may_be_plain(storage)).lower()}
+
+
+def _may_be_plain(storage: Storage) -> bool:
+    """Whether requests may go without TLS: to an endpoint of http://, which the environment may name as well."""
+    return not (storage.endpoint or "").startswith("https://")
+
+
+def _check(storage: Storage, at: Address, place: str) -> None:
+    if storage.endpoint is not None and not re.match(r"https?://[^/@\s]+", storage.endpoint):
+        raise SourceError("write it as https://host:port", place=place, what="storage: endpoint is not an address")
+    if (storage.access_key_id is None) != (storage.secret_access_key is None):
+        raise SourceError("write both", place=place, what="storage: access_key_id and secret_access_key go together")
+    of_aws = at.root.startswith("s3:")
+    only_s3 = [name for name in ("region", "profile") if getattr(storage, name) is not None]
+    if only_s3 and not of_aws:
+        raise SourceError("leave it out", place=place, what=f"storage: {only_s3[0]} goes with s3:// only")
+    if at.scheme == "gs" and (storage.access_key_id or storage.endpoint):
+        raise SourceError(
+            "set GOOGLE_APPLICATION_CREDENTIALS to the service account's file",
+            place=place,
+            what="storage: keys and endpoint do not go with gs://",
+        )
+
+
+def _keys(storage: Storage, at: Address, place: str) -> tuple[dict[str, Any], Any]:
+    """Settings with the keys, or what lends keys while they are needed. Neither: as obstore finds them."""
+    settings: dict[str, Any] = {} if storage.region is None else {"region": storage.region}
+    if storage.anonymous:
+        return settings | {"skip_signature": True}, None
+    if storage.access_key_id is not None and storage.secret_access_key is not None:
+        named = ("access_key_id", "secret_access_key") if at.root.startswith("s3:") else ("account_name", "account_key")
+        keys = (storage.access_key_id.get_secret_value(), storage.secret_access_key.get_secret_value())
+        return settings | dict(zip(named, keys, strict=True)), None
+    return settings, _lender(storage.profile, place) if at.root.startswith("s3:") else None
+
+
+def _lender(profile: str | None, place: str) -> Any:
+    """AWS's own chain of keys: environment, profiles, single sign-on, roles. None without boto3: obstore knows less."""
+    try:
+        boto3 = import_module("boto3")
+        lenders = import_module("obstore.auth.boto3")
+    except ImportError:
+        if profile is None:
+            return None
+        raise SourceError(
+            "pip install 'cio-etl[aws]'", place=place, what="storage: profile needs the package boto3"
+        ) from None
+    try:
+        return lenders.Boto3CredentialProvider(boto3.Session(profile_name=profile))
+    except Exception:  # botocore has many, and their words show files and values
+        if profile is None:
+            return None
+        what = f"the profile {profile!r} is not in ~/.aws, or holds no keys"
+        raise SourceError("mend it, or name another with storage: profile", place=place, what=what) from None
+
+
+# ---------------------------------------------------------------- complaints
+
+_STATUS = re.compile(r"status code[^<]{0,60}?\b(\d{3})\b")
+
+
+@contextmanager
+def reworded(place: str) -> Iterator[None]:
+    """What a store, or obstore itself, complains of becomes an EtlError that holds none of its words."""
+    try:
+        yield
+    except (EtlError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of obstore's is a BaseException
+        raise complaint(place, error) from None
+
+
+def complaint(place: str, error: BaseException) -> EtlError:
+    """The error for what happened while `place` was asked for."""
+    kind, words = type(error).__name__, str(error)
+    found = _STATUS.search(words)
+    status = int(found[1]) if found else 0
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
+        return SourceRefused(
+            "renew the keys in `storage:`, or grant them reading and listing of the bucket", place=place
+        )
+    if kind == "PreconditionError" or status == 412 or "precondition fail" in words:
+        return changed(place)
+    if isinstance(error, FileNotFoundError):
+        return SourceError(
+            "if it is a folder, name its files, like …/*.csv", place=place, what="there is no object of this name"
+        )
+    if status == 404:
+        return SourceError("look at its name, and at `storage: endpoint`", place=place, what="there is no such bucket")
+    if kind == "InvalidPathError":
+        return SourceError(
+            "name a folder that holds none", place=place, what="an object has an empty folder in its name, as in a//b"
+        )
+    if "redirect without LOCATION" in words:
+        return SourceError(
+            "write `storage: {region: …}`, or set AWS_REGION", place=place, what="the bucket is in another region"
+        )
+    return SourceUnreachable(
+        "look at `storage:` and the network, and run the same command again", place=place, what=_what(words, status)
+    )
+
+
+def changed(place: str) -> SourceError:
+    """The object is not the one that was listed any more."""
+    return SourceError(
+        "wait until its writer has finished, and run the same command again",
+        place=place,
+        what="changed while being read",
+    )
+
+
+def _what(words: str, status: int) -> str:
+    if status:
+        return f"it answers with HTTP {status}"
+    for sign, what in _SIGNS.items():
+        if sign in words:
+            return what
+    return "it does not answer as an object store does"
+
+
+_SIGNS = {
+    "169.254.": "no keys are given, and this machine has no role that would lend some",
+    "metadata.google": "no keys are given, and this machine has no role that would lend some",
+    "kind: Timeout": "no answer in time",
+    "kind: Connect": "no connection",
+    "error sending request": "no connection",
+    "error decoding response body": "the connection was cut",
+}

@@ -1,0 +1,75 @@
+"""How do rejected rows become a snapshot again? Copied, so that a replay that was killed goes on with just these.
+
+Each row tells what it was: the fingerprint and the position that may stand for an event's key, the number of its reject
+in the state, and whether that is closed by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cio_etl.extract import copies
+from cio_etl.extract.stage import copy_folder, staged
+from cio_etl.extract.staged_files import placed, with_places
+from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, Replayed, ReplaySource, Snapshot, Staging
+
+REJECT_ID = "_cio_etl_reject"  # Int64
+ROW_FAULT = "_cio_etl_fault"  # String: what becomes the row's FAULT
+FILE, LINE = "_cio_etl_file", "_cio_etl_line"  # where a person finds the row
+
+_OWN = (ORIGIN_FINGERPRINT, ORIGIN_POSITION, CLOSED, ROW_FAULT)
+_FRAME_ROWS = 25_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """See stage.Reader."""
+
+    source: ReplaySource
+
+    @property
+    def place(self) -> str:
+        return "the rejected rows"
+
+    @property
+    def settings(self) -> object:
+        return ["replay 1", self.source.digest]
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        rows = self.source.rows
+        for frame in rows.iter_slices(_FRAME_ROWS) if rows.height else (rows,):
+            yield placed(frame.drop(FILE, LINE), frame[FILE], frame[LINE])
+
+    def cancel(self) -> None:
+        """There is nothing to end."""
+
+
+def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Snapshot:
+    """The snapshot of rows that are sent again."""
+    copy = with_places(staged(_Rows(source), staging, chunk_rows))
+    own = [name for name in copy.schema if name not in (*_OWN, REJECT_ID)]
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        for frame in copy.read([*(own if columns is None else columns), *_OWN], start):
+            fault = pl.when(pl.col(CLOSED).not_()).then(ROW_FAULT)  # what is closed is left out, whatever it was
+            yield frame.with_columns(fault.alias(FAULT)).drop(ROW_FAULT)
+
+    ids = [frame[REJECT_ID].to_numpy() for frame in copy.read([REJECT_ID], 0)]
+    return replace(
+        copy,
+        schema=pl.Schema({name: copy.schema[name] for name in own}),
+        read=read,
+        json=source.json,
+        replayed=Replayed(np.concatenate([np.empty(0, np.int64), *ids]), source.answers, source.closes),
+    )
+
+
+def is_copied(source: ReplaySource, staging: Staging) -> bool:
+    """Whether the rows lie in the stage already, whole."""
+    folder: Path = copy_folder(_Rows(source), staging)
+    return copies.manifest_of(folder) is not None

@@ -1,0 +1,90 @@
+"""How are the rows of any other database read? By its SQLAlchemy dialect, with a server-side cursor where it has one.
+
+Each value is a Python object on its way, so this is slower than the readers of one database's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
+from importlib import import_module
+
+import polars as pl
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.sql.columns import check_columns
+from cio_etl.extract.sql.dialects import Database, not_installed, shown, who_and_where
+from cio_etl.extract.sql.faults import Complaint, reworded
+from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.values import Columns
+from cio_etl.model import SqlSource, Staging
+
+_ROWS = 10_000
+
+
+class Rows:
+    """The rows of one question to a database that SQLAlchemy has a dialect for."""
+
+    def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
+        self.place = source.place
+        self._url = with_driver(url, database)
+        self._shown = shown(url)
+        self._asked_of = who_and_where(url)
+        self._names = database.names
+        self._begins_with = database.begins_with
+        self._statement = statement(source, staging, database)
+        self._asked = asked_columns(source, staging)
+        self._connection: Connection | None = None
+        try:
+            self._url.get_dialect().import_dbapi()
+        except (ImportError, NoSuchModuleError):
+            raise not_installed(
+                source, database, self._url.get_driver_name() if "+" in url.drivername else ""
+            ) from None
+
+    @property
+    def settings(self) -> object:
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+
+    def cancel(self) -> None:
+        with suppress(Exception):  # most drivers have a cancel; none is sure to take it now
+            if self._connection is not None:
+                getattr(self._connection.connection.driver_connection, "cancel")()  # noqa: B009  # not of every type
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        with self._reworded(connected=False):
+            engine = create_engine(self._url, poolclass=NullPool, hide_parameters=True)
+            self._connection = engine.connect()
+        with self._reworded(), self._connection as connection:
+            for setting in self._begins_with:
+                connection.exec_driver_sql(setting)
+            result = connection.execute(self._statement.bound(), execution_options={"stream_results": True})
+            if not result.returns_rows:
+                raise SourceError("write a select", place=self.place, what="the query gives no rows")
+            names = self._names.come_back(list(result.keys()), self._asked or ())
+            check_columns(names, self.place)
+            yield from Columns(names, self.place, self._asked).frames(lambda: result.fetchmany(_ROWS))
+
+    def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
+        return reworded(self.place, self._shown, lambda error: _complaint(error, connected))
+
+
+def with_driver(url: URL, database: Database) -> URL:
+    """The address with the driver that goes with the database, unless it names one; its dialect is known then."""
+    with suppress(ImportError):
+        for name in database.needs:
+            import_module(name)  # some make their dialect known when they are imported
+    if "+" in url.drivername or not database.driver:
+        return url
+    return url.set(drivername=f"{url.drivername}+{database.driver}")
+
+
+def _complaint(error: Exception, connected: bool) -> Complaint:
+    """What a driver says: SQLSTATE where it has one, else its number."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    code = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
+    if not code and said.args and isinstance(said.args[0], int):
+        code = said.args[0]
+    return Complaint(str(code or ""), str(said), connected)

@@ -1,0 +1,170 @@
+"""How are DuckDB's rows read? By its own stream of Arrow batches, from a file that is opened for reading only.
+
+What Arrow, or a frame, has no type for is cast by DuckDB: to text, or to JSON where it is nested. A query cannot reach
+other files or the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import URL
+
+from cio_etl.errors import EtlError, SourceError
+from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
+from cio_etl.extract.sql.dialects import Database
+from cio_etl.extract.sql.faults import Complaint, complaint_to_error
+from cio_etl.extract.sql.names import Names
+from cio_etl.extract.sql.sqlite import database_file
+from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.model import SqlSource, Staging
+
+_ROWS = 10_000
+_THREADS = "1"  # each holds buffers of its own; the reading is quick enough
+_MEMORY = "200MB"  # beyond it, DuckDB sorts on the disk
+_JSON = pa.json_(pa.string())
+_NUMERIC = pa.opaque(pa.string(), "numeric", "DuckDB")
+_AS_TEXT = re.compile(r"INTERVAL|TIME\b|TIME_NS|BIT\b|BIGNUM|VARIANT|U?HUGEINT|ENUM")
+_NESTED = re.compile(r"\b(INTERVAL|TIME|TIME_NS|BIT|BIGNUM|VARIANT|U?HUGEINT|UNION|BLOB|MAP|JSON)\b")
+_INFINITE_DAYS = pa.array([2**31 - 1, 1 - 2**31], pa.int32())
+_INFINITE_US = pa.array([2**63 - 1, 1 - 2**63], pa.int64())
+
+
+class Rows:
+    """The rows of one question to a DuckDB file."""
+
+    def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
+        self.place = source.place
+        self._path = database_file(url, source.place)
+        self._spill = staging.folder / "spilt"
+        self._names = database.names
+        self._statement = statement(source, staging, database)
+        self._asked = asked_columns(source, staging)
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def settings(self) -> object:
+        return [f"duckdb {self._path}", self._statement.sql, dict(self._statement.values)]
+
+    def cancel(self) -> None:
+        with suppress(duckdb.Error):  # it may just have been closed
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "enable_external_access": "false",
+            "threads": _THREADS,
+            "memory_limit": _MEMORY,
+            "temp_directory": str(self._spill),
+        }
+        with self._reworded():
+            self._connection = duckdb.connect(str(self._path), read_only=True, config=config)
+            with closing(self._connection) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET lock_configuration = true")
+                asked, values = self._statement.with_question_marks()
+                relation = connection.sql(asked, params=values or None)
+                if relation is None:
+                    raise SourceError("write a select", place=self.place, what="the query gives no rows")
+                check_columns(relation.columns, self.place)
+                kinds = [str(kind) for kind in relation.types]
+                batches = connection.sql(_readable(asked, relation.columns, kinds, self._names), params=values or None)
+                with closing(batches.to_arrow_reader(_ROWS)) as stream:
+                    schema = _schema(stream.schema, kinds)
+                    yield from unquoted_frames(schema, self._checked(schema, stream), self.place, self._asked)
+
+    def _checked(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches, with columns marked by the schema. Raises SourceError for an infinite date that is asked for."""
+        for batch in batches:
+            columns = [
+                pa.ExtensionArray.from_storage(field.type, column)
+                if isinstance(field.type, pa.BaseExtensionType)
+                else self._finite(field.name, column)
+                for field, column in zip(schema, batch.columns, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _finite(self, name: str, column: pa.Array) -> pa.Array:
+        """The column as it is; one that nothing is made of is null where its date is infinite."""
+        if not has_one_of(column, _INFINITE_DAYS, _INFINITE_US):
+            return column
+        if self._asked is None or name in self._asked:
+            raise SourceError(
+                f"write nullif({name}, 'infinity') in the query",
+                place=self.place,
+                what=f"column {name!r} holds an infinite date, which is no moment",
+            )
+        return pa.nulls(len(column), column.type)
+
+    @contextmanager
+    def _reworded(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Exception) -> EtlError:
+        words = str(error)
+        if isinstance(error, (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException)):
+            said = words.partition("\n")[0].partition("Error: ")[2] or words
+            return complaint_to_error(Complaint("42", said), self.place, "")
+        for found, (remedy, what) in _TOLD.items():
+            if found in words:
+                return SourceError(remedy, place=str(self._path), what=what)
+        return SourceError("try the query in duckdb", place=self.place, what="DuckDB failed while it was read")
+
+
+_TOLD = {  # DuckDB's words: what to do, and what is wrong
+    "Could not set lock": (
+        "run again when it has ended; DuckDB lets one program write, or several read",
+        "another program has it open for writing",
+    ),
+    "not a valid DuckDB database": ("name a file that duckdb can read", "the file is no DuckDB database"),
+    "different configuration": ("close it there", "this process has it open already"),
+    "read-only mode": ("leave a query that only reads", "the query would write, and is run read-only"),
+    "disabled by configuration": (
+        "import it into the database first",
+        "the query asks for another file or the network, which it may not",
+    ),
+    "INTERRUPT": ("run the same command again", "the query was stopped"),
+    "Out of Memory": ("ask for less at a time", "DuckDB has not enough memory for the query"),
+    "encrypt": ("this program reads only plain ones", "the file is encrypted"),
+}
+
+
+def _readable(asked: str, columns: Sequence[str], kinds: Sequence[str], names: Names) -> str:
+    """The statement, around which columns are cast that Arrow or a frame has no type for.
+
+    The columns have numbers in between: DuckDB takes names for the same that differ in capitals.
+    """
+    read = [_read_as(f"c{number}", kind) for number, kind in enumerate(kinds)]
+    if not any("(" in each for each in read):
+        return asked
+    renamed = ", ".join(f"{each} AS {names.alias(name)}" for each, name in zip(read, columns, strict=True))
+    numbers = ", ".join(f"c{number}" for number in range(len(kinds)))
+    return f"SELECT {renamed} FROM (\n{asked}\n) AS asked({numbers})"
+
+
+def _read_as(column: str, kind: str) -> str:
+    """The column, as DuckDB is to give it."""
+    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
+        return f"to_json({column})" if kind.startswith("UNION") or _NESTED.search(kind) else column
+    return f"CAST({column} AS varchar)" if _AS_TEXT.match(kind) else column
+
+
+def _schema(schema: pa.Schema, kinds: Sequence[str]) -> pa.Schema:
+    """The stream's columns, of which those are marked that hold JSON or wide numbers as text."""
+    fields = zip(schema, kinds, strict=True)
+    return pa.schema([pa.field(field.name, _mark(kind) or field.type) for field, kind in fields])
+
+
+def _mark(kind: str) -> pa.DataType | None:
+    if kind in ("HUGEINT", "UHUGEINT"):
+        return _NUMERIC
+    return _JSON if kind == "JSON" or _read_as("", kind).startswith("to_json") else None

@@ -1,0 +1,107 @@
+"""How many rows would a database answer with? Its planner's guess, where counting would mean to read them all."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from cio_etl.errors import EtlError
+from cio_etl.extract.sql.dialects import DATABASES, address
+from cio_etl.extract.sql.statement import Statement, statement
+from cio_etl.model import SqlSource, Staging
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The rows of a question: counted, or as the planner guesses."""
+
+    rows: int
+    exact: bool
+
+
+def estimate(source: SqlSource, staging: Staging) -> Estimate | None:
+    """How many rows the next run would be answered with; None when the database does not say.
+
+    For a source that has just been read: what is wrong with it is not told of here.
+    """
+    try:
+        url = address(source)
+        ask = _ASKED.get(url.get_backend_name())
+        return None if ask is None else ask(url, statement(source, staging, DATABASES[url.get_backend_name()]))
+    except (EtlError, SQLAlchemyError, ImportError, OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _of_postgresql(url: URL, asked: Statement) -> Estimate | None:
+    import adbc_driver_manager
+    import adbc_driver_postgresql.dbapi as adbc
+
+    from cio_etl.extract.sql.postgresql import SETTINGS, libpq_address
+
+    try:
+        with closing(adbc.connect(libpq_address(url))) as connection, closing(connection.cursor()) as cursor:
+            for setting in SETTINGS:
+                cursor.execute(setting)
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no EXPLAIN
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {asked.with_literals()}")
+            (plan,) = cursor.fetchone()
+    except adbc_driver_manager.Error:
+        return None
+    return Estimate(int(json.loads(plan)[0]["Plan"]["Plan Rows"]), exact=False)
+
+
+def _of_mysql(url: URL, asked: Statement) -> Estimate | None:
+    driver = url.drivername if "+" in url.drivername else f"{url.drivername}+pymysql"
+    rows = _answered(url.set(drivername=driver), Statement(f"EXPLAIN {asked.sql}", asked.values))
+    selects: defaultdict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        if row["select_type"] in ("SIMPLE", "PRIMARY", "UNION"):  # the others are parts of these
+            selects[row["id"]].append(int(row["rows"]) * int(row.get("filtered") or 100) // 100)
+    return Estimate(sum(prod(tables) for tables in selects.values()), exact=False)
+
+
+def _of_sqlite(url: URL, asked: Statement) -> Estimate:
+    (row,) = _answered(url, _counting(asked))
+    return Estimate(int(row["rows"]), exact=True)
+
+
+def _of_duckdb(url: URL, asked: Statement) -> Estimate | None:
+    import duckdb
+
+    try:
+        with duckdb.connect(url.database or "", read_only=True) as connection:
+            counted = connection.execute(*_counting(asked).with_question_marks()).fetchone()
+    except duckdb.Error:
+        return None
+    return None if counted is None else Estimate(int(counted[0]), exact=True)
+
+
+def _counting(asked: Statement) -> Statement:
+    return Statement(f"SELECT count(*) AS rows FROM (\n{asked.sql}\n) AS asked", asked.values)
+
+
+def _answered(url: URL, asked: Statement) -> list[dict[str, Any]]:
+    """The rows of the answer, by column, from a connection that may only read."""
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    with engine.connect() as connection:
+        for begin in DATABASES[url.get_backend_name()].begins_with:
+            connection.exec_driver_sql(begin)
+        return [dict(row) for row in connection.execute(asked.bound()).mappings()]
+
+
+_ASKED: dict[str, Callable[[URL, Statement], Estimate | None]] = {
+    "postgresql": _of_postgresql,
+    "mysql": _of_mysql,
+    "mariadb": _of_mysql,
+    "sqlite": _of_sqlite,
+    "duckdb": _of_duckdb,
+}

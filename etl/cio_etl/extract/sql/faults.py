@@ -1,0 +1,128 @@
+"""What does a database complain of, in our words? Its own may show data, passwords and addresses.
+
+Only what names tables, columns and syntax is repeated: SQLSTATE class 42, and the like of other databases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a driver tells of an error; "" for what it doesn't tell."""
+
+    code: str = ""  # SQLSTATE, or the database's own number
+    words: str = ""  # of the server, may hold data
+    connected: bool = True
+
+
+@contextmanager
+def reworded(place: str, database: str, of: Callable[[Exception], Complaint]) -> Iterator[None]:
+    """Whatever a driver raises, which may be errors of its own and show data, as an error of ours."""
+    try:
+        yield
+    except EtlError:
+        raise
+    except Exception as error:
+        raise complaint_to_error(of(error), place, database) from None
+
+
+_PASSWORD = re.compile(
+    r"password authentication|authentication failed|no password supplied|access denied|login failed|incorrect username"
+    r"|invalid (user|credentials|token)|unauthorized|role \S+ does not exist|not permitted to log in",
+    re.IGNORECASE,
+)
+_GONE = re.compile(
+    r"terminating connection|connection.*(closed|lost|reset|refused|broken)|server closed|gone away|broken pipe"
+    r"|connection was killed|EOF|recovery mode|starting up|shutting down",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"statement timeout|max_statement_time|execution time|timed? ?out|idle.in.transaction", re.IGNORECASE
+)
+_NAMES = {"42P01": "table", "42703": "column", "42S02": "table", "42S22": "column", "1146": "table", "1054": "column"}
+_RIGHTS = {"42501", "1142", "1143", "1044", "1227"}
+_READ_ONLY = {"25006", "1792", "1290"}
+
+
+def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlError:
+    """The error for what a database complained of while `place` was read."""
+    code = complaint.code
+    words = complaint.words if not code or not complaint.connected else ""  # with a code they are not needed: data
+    if code.startswith("28") or code in ("1045", "1698") or _PASSWORD.search(words):
+        return SourceRefused("renew the user or password in the job's reference", place=database)
+    if not complaint.connected:
+        return SourceUnreachable(
+            "see whether it runs and can be reached from here", place=database, what=_reason(words)
+        )
+    if code in _RIGHTS:
+        return SourceError(
+            "grant select on it to the job's user", place=place, what="the database's user may not read it"
+        )
+    if code in _READ_ONLY:
+        return SourceError(
+            "leave a query that only reads", place=place, what="the query would write, and is run read-only"
+        )
+    if code in _NAMES or code.startswith(("42", "3F", "3D")) or code in ("1064", "1049"):
+        said = _one_line(complaint.words)
+        return SourceError(
+            "mend the query, or the table", place=place, what=f"the database does not understand it: {said}"
+        )
+    if code in ("57014", "25P03", "25P04", "1969", "3024") or _TIME.search(words):
+        return SourceError(
+            "raise its time-out, or ask for less at a time", place=place, what="the database stopped it: a time-out"
+        )
+    if code == "40001":  # of a standby: what the query read was cleared away under it
+        return SourceError(
+            "run it again; raise max_standby_streaming_delay if this returns",
+            place=place,
+            what="the database stopped it: its replication could not wait for the query",
+        )
+    if code.startswith(("08", "57P")) or code in ("2006", "2013", "1927") or _GONE.search(words):
+        return SourceUnreachable(place=database, what="the connection was lost while rows were read")
+    said = f" (code {code})" if re.fullmatch(r"[0-9A-Z]{1,10}", code) else ""
+    return SourceError(
+        "try the query in the database", place=place, what=f"the database failed while it was read{said}"
+    )
+
+
+def _reason(words: str) -> str:
+    """Why there is no connection."""
+    said = words.lower()
+    for found, reason in (
+        ("connection refused", "it refused the connection"),
+        ("pg_hba.conf", "it takes no such connection from this machine (pg_hba.conf); without TLS, perhaps"),
+        ("permission denied", "its user may not connect to it"),
+        ("translate host", "its host name has no address"),
+        ("name or service", "its host name has no address"),
+        ("getaddrinfo", "its host name has no address"),
+        ("unknown database", "it has no database of that name"),
+        ("timeout", "it did not answer in time"),
+        ("timed out", "it did not answer in time"),
+        ("ssl", "it and this program do not agree on TLS"),
+        ("certificate", "its certificate is not trusted"),
+        ("percent-encoded", "its address cannot be read; signs in a password are written as %40 for @, %2F for /"),
+        ("too many connections", "it has too many connections"),
+        ("too many clients", "it has too many connections"),
+        ("connection slots", "it has too many connections"),
+        ("starting up", "it is starting up, or recovering"),
+        ("shutting down", "it is shutting down"),
+    ):
+        if found in said:
+            return reason
+    if re.search(r"database .* does not exist", said):
+        return "it has no database of that name"
+    return "no connection"
+
+
+def _one_line(words: str) -> str:
+    """The first line of what the server says of names and syntax, without literals; at most 200 signs."""
+    line = next((line for line in words.splitlines() if line.strip()), "")
+    line = re.sub(r"near \"(?:[^\w\s]*'|\d).*", "near a value", line)  # near "'something"
+    return "".join(sign if sign.isprintable() else " " for sign in line).strip()[:200]

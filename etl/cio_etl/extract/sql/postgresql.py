@@ -1,0 +1,238 @@
+"""How are PostgreSQL's rows read? By ADBC: COPY's binary stream becomes Arrow, without a Python object for a value.
+
+The types that ADBC hands over as bytes of PostgreSQL's own (enums, domains over them, network addresses, intervals …)
+are cast to text by the server, arrays of these and composites to JSON. ADBC streams only statements without parameters,
+so the values stand in the text.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi as adbc
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import URL
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
+from cio_etl.extract.sql.dialects import Database, shown, who_and_where
+from cio_etl.extract.sql.faults import Complaint, complaint_to_error
+from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.model import SqlSource, Staging
+
+_BATCH_BYTES = 4_000_000
+SETTINGS = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL TIME ZONE 'UTC'",
+    "SET LOCAL standard_conforming_strings = on",  # what the literals in the statement are written for
+)
+_CONNECTING = {  # unless the address says otherwise: a server that is gone is found out in a minute, not in hours
+    "application_name": "cio-etl",
+    "connect_timeout": "20",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+_AS_TEXT = {"time", "bpchar"}  # JSON has no times of day; only as text does a char(n) end where its value does
+_AS_JSON = {"hstore", "record"}
+_UNNAMED = re.compile(r"unnamed<oid:(\d+)>")
+
+# PostgreSQL's ±infinity as ADBC gives it: the ends of its own range, moved from its epoch (2000) to ours, and wrapped.
+_INFINITE_DAYS = pa.array([-(2**31) + 10_956, -(2**31) + 10_957], pa.int32())
+_INFINITE_US = pa.array([-(2**63) + 946_684_799_999_999, -(2**63) + 946_684_800_000_000], pa.int64())
+
+
+class Rows:
+    """The rows of one question to PostgreSQL."""
+
+    def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
+        self.place = source.place
+        self._database = shown(url)
+        self._uri = libpq_address(url)
+        self._asked_of = who_and_where(url)
+        self._statement = statement(source, staging, database)
+        self._wanted = asked_columns(source, staging)
+        self._connection: adbc.Connection | None = None
+        self._closing = threading.Lock()  # while it is held, the connection neither ends nor is cancelled
+
+    @property
+    def settings(self) -> object:
+        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+
+    def cancel(self) -> None:
+        with self._closing, suppress(adbc_driver_manager.Error):  # it may have ended just now
+            if self._connection is not None:
+                self._connection.adbc_cancel()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        asked = self._statement.with_literals()
+        if "\0" in asked:  # the driver would take what stands before it for the whole statement
+            raise SourceError("leave it out", place=self.place, what="the query or a parameter has a NUL sign in it")
+        with self._connected() as connection, self._reworded(), closing(connection.cursor()) as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+            for setting in SETTINGS:
+                cursor.execute(setting)
+            columns, lists = self._columns(cursor, asked)
+            cursor.execute(_readable(asked, columns, lists))
+            with closing(_batches(cursor)) as batches:
+                schema = pa.schema(list(batches.schema)[: len(columns)])
+                checked = _checked(batches, schema, lists, self.place, self._wanted)
+                yield from unquoted_frames(schema, checked, self.place, self._wanted)
+
+    @contextmanager
+    def _connected(self) -> Iterator[adbc.Connection]:
+        with self._reworded(connected=False):
+            connection = adbc.connect(self._uri)
+        self._connection = connection
+        try:
+            yield connection
+        finally:
+            with self._closing, self._reworded():
+                self._connection = None
+                connection.close()
+
+    def _columns(self, cursor: Any, asked: str) -> tuple[dict[str, str], list[str]]:
+        """Each column as the server is to give it, and which of them are lists."""
+        schema = cursor.adbc_execute_schema(asked)
+        check_columns(schema.names, self.place)
+        types = {name: _server_type(field) for name, field in zip(schema.names, schema, strict=True)}
+        unnamed = {found[1] for kind in types.values() if (found := _UNNAMED.fullmatch(kind))}
+        categories = _categories(cursor, unnamed)
+        columns = {field.name: _read_as(field, types[field.name], categories) for field in schema}
+        lists = [field.name for field in schema if columns[field.name] == _quoted(field.name) and _is_list(field.type)]
+        return columns, lists
+
+    @contextmanager
+    def _reworded(self, connected: bool = True) -> Iterator[None]:
+        try:
+            yield
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            details = {_text(key): _text(value) for key, value in getattr(error, "details", None) or ()}
+            words = details.get("PG_DIAG_MESSAGE_PRIMARY") or str(error)
+            code = getattr(error, "sqlstate", None) or ""
+            raise complaint_to_error(Complaint(code, words, connected), self.place, self._database) from None
+
+
+def libpq_address(url: URL) -> str:
+    """The address as libpq reads it, for which a `+` is a plus."""
+    parts = url.username, None if url.password is None else str(url.password), url.database
+    user, password, database = (quote(part or "", safe="") for part in parts)
+    host = f"[{url.host}]" if url.host and ":" in url.host else quote(url.host or "", safe="")
+    who = f"{user}{':' if password else ''}{password}@" if user or password else ""
+    port = f":{url.port}" if url.port else ""
+    options = urlencode(list({**_CONNECTING, **url.query}.items()), doseq=True, quote_via=quote)
+    return f"postgresql://{who}{host}{port}/{database}?{options}"
+
+
+def _text(told: str | bytes) -> str:
+    return told.decode(errors="replace") if isinstance(told, bytes) else told
+
+
+def _server_type(field: pa.Field) -> str:
+    metadata: dict[bytes, bytes] = field.metadata or {}
+    return metadata.get(b"POSTGRESQL:type", b"").decode()
+
+
+def _categories(cursor: Any, oids: set[str]) -> dict[str, str]:
+    """The category of types that ADBC does not know: E enum, C composite, A array, R range, U of an extension."""
+    if not oids:
+        return {}
+    cursor.execute(f"SELECT oid::text, typcategory::text FROM pg_type WHERE oid IN ({', '.join(sorted(oids))})")
+    return dict(cursor.fetchall())
+
+
+def _read_as(field: pa.Field, kind: str, categories: dict[str, str]) -> str:
+    """The column, as the server is to give it."""
+    name = _quoted(field.name)
+    unnamed = _UNNAMED.fullmatch(kind)
+    if kind == "money":
+        return f"{name}::numeric AS {name}"  # ADBC gives its cents, and how many there are to one depends on the server
+    if kind == "inet":
+        return f"to_json({name}) #>> '{{}}' AS {name}"  # as text it would have a /32
+    if kind == "oid":
+        return f"{name}::bigint AS {name}"  # ADBC's 32 bits have a sign
+    if (
+        (unnamed and categories.get(unnamed[1]) in ("A", "C"))
+        or kind in _AS_JSON
+        or pa.types.is_struct(field.type)
+        or (_is_list(field.type) and not _is_plain(field.type.value_type))
+    ):
+        return f"to_json({name}) AS {name}"
+    if kind in _AS_TEXT or (not _is_list(field.type) and not _is_plain(field.type)):
+        return f"{name}::text AS {name}" if kind not in ("numeric", "json", "jsonb", "uuid") else name
+    return name
+
+
+def _is_list(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_list(dtype))
+
+
+def _is_plain(dtype: pa.DataType) -> bool:
+    """Whether ADBC's own form of it is understood: not an extension, an interval, a struct or a time of day."""
+    return not (
+        isinstance(dtype, pa.BaseExtensionType)
+        or any(is_(dtype) for is_ in (pa.types.is_interval, pa.types.is_nested, pa.types.is_time))
+    )
+
+
+def _readable(asked: str, columns: dict[str, str], lists: Sequence[str]) -> str:
+    """The statement with what ADBC cannot read cast around it. Behind its columns it says, for each list, whether
+    that is one of lists: ADBC gives the elements of them all in a row."""
+    if not lists and all(read == _quoted(name) for name, read in columns.items()):
+        return f"{asked}\n"  # it may end with a comment, and the driver puts a bracket behind it
+    nested = [
+        f"coalesce(array_ndims({_quoted(name)}) > 1, false) AS {_quoted(f'nested {place}')}"
+        for place, name in enumerate(lists)
+    ]
+    return f"SELECT {', '.join([*columns.values(), *nested])} FROM (\n{asked}\n) AS asked"
+
+
+def _batches(cursor: Any) -> Any:
+    """The cursor's reader whose errors have a code: the one that `fetch_record_batch` gives has lost it."""
+    results = getattr(cursor, "_results", None)
+    return getattr(results, "reader", None) or cursor.fetch_record_batch()
+
+
+def _checked(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    lists: Sequence[str],
+    place: str,
+    wanted: Collection[str] | None,
+) -> Iterator[pa.RecordBatch]:
+    """The batches with the columns of `schema`; infinite dates are null where nothing is made of them.
+
+    Raises SourceError for a wanted column with an infinite date or a list of lists.
+    """
+    for batch in batches:
+        columns = dict(zip(schema.names, batch.columns[: len(schema)], strict=True))
+        nested = dict(zip(lists, batch.columns[len(schema) :], strict=True))
+        for name, column in columns.items():
+            if name in nested and pc.any(nested[name]).as_py():
+                what, remedy = "lists of lists", f"write to_json({name}) in the query"
+            elif _has_infinity(column):
+                what, remedy = "an infinite date, which is no moment", f"write nullif({name}, 'infinity') in the query"
+            else:
+                continue
+            if wanted is None or name in wanted:
+                raise SourceError(remedy, place=place, what=f"column {name!r} holds {what}")
+            columns[name] = pa.nulls(len(column), column.type)
+        yield pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+
+
+def _has_infinity(column: pa.Array) -> bool:
+    """Whether a date or time, or one in a list, is PostgreSQL's infinity."""
+    values = column.flatten() if _is_list(column.type) else column
+    return has_one_of(values, _INFINITE_DAYS, _INFINITE_US)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

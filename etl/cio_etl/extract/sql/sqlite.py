@@ -1,0 +1,158 @@
+"""How are SQLite's rows read? By Python's own module, from a file that is opened for reading only.
+
+SQLite keeps a type for each value, not for each column, so a column takes the types of the values that come.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import polars as pl
+from sqlalchemy import URL
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.sql.columns import check_columns
+from cio_etl.extract.sql.dialects import Database
+from cio_etl.extract.sql.faults import Complaint, complaint_to_error
+from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.values import Columns
+from cio_etl.model import SqlSource, Staging
+
+_ROWS = 10_000
+_WAIT_S = 60.0  # for a writer that holds the file
+_OF_URI = ("cache", "immutable", "nolock", "vfs")  # https://www.sqlite.org/uri.html; mode is always ro
+
+
+class Rows:
+    """The rows of one question to an SQLite file."""
+
+    loose = True  # a column holds values of any type
+
+    def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
+        self.place = source.place
+        self._path = database_file(url, source.place)
+        self._uri = _uri(self._path, url, source.place)
+        self._wait_s = _seconds(url)
+        self._begins_with = database.begins_with
+        self._statement = statement(source, staging, database)
+        self._asked = asked_columns(source, staging)
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def settings(self) -> object:
+        return [f"sqlite {self._path}", self._statement.sql, dict(self._statement.values)]
+
+    def cancel(self) -> None:
+        with suppress(sqlite3.Error):  # it may just have been closed
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        with self._reworded():
+            self._connection = sqlite3.connect(
+                self._uri, uri=True, timeout=self._wait_s, isolation_level=None, check_same_thread=False
+            )
+            with closing(self._connection) as connection, closing(connection.cursor()) as cursor:
+                for setting in self._begins_with:
+                    cursor.execute(setting)
+                connection.set_authorizer(_allowed)
+                asked, values = self._statement.with_question_marks()
+                cursor.execute(asked, list(map(_bound, values)))
+                if cursor.description is None:
+                    raise SourceError("write a select", place=self.place, what="the query gives no rows")
+                names = [told[0] for told in cursor.description]
+                check_columns(names, self.place)
+                yield from Columns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
+
+    @contextmanager
+    def _reworded(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
+            words = str(error)
+            if isinstance(error, sqlite3.OperationalError) and words.startswith("no such"):
+                raise complaint_to_error(Complaint("42", words), self.place, "") from None
+            remedy, what = next(
+                (told for found, told in _TOLD.items() if found in words), ("try the query in sqlite3", _FAILED)
+            )
+            name = getattr(error, "sqlite_errorname", "")
+            place = self.place if what in (_FAILED, _SYNTAX) else str(self._path)
+            raise SourceError(
+                remedy, place=place, what=f"{what} ({name})" if what == _FAILED and name else what
+            ) from None
+
+
+def _allowed(action: int, *_: object) -> int:
+    """Refuses `attach`, which makes the file that it names."""
+    return sqlite3.SQLITE_DENY if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH) else sqlite3.SQLITE_OK
+
+
+def _bound(value: Any) -> Any:
+    """A parameter as SQLite can hold it: dates as ISO 8601 texts, decimals as floats."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    return value.isoformat() if isinstance(value, date) else float(value) if isinstance(value, Decimal) else value
+
+
+_FAILED = "SQLite failed while it was read"
+_SYNTAX = "SQLite does not understand the query"
+_TOLD = {  # SQLite's words: what to do, and what is wrong
+    "syntax error": ("mend the query", _SYNTAX),
+    "incomplete input": ("mend the query", _SYNTAX),
+    "not a database": ("name a file that sqlite3 can read", "the file is no SQLite database, or an encrypted one"),
+    "disk image is malformed": ("run `pragma integrity_check` in sqlite3", "the file is damaged"),
+    "unable to open": (
+        "let the job's user read the file and write to its folder, or add ?immutable=1 if nobody writes to it",
+        "the file cannot be opened",
+    ),
+    "locked": ("run again when it has ended", "another program has held the file for too long"),
+    "readonly": ("leave a query that only reads", "the query would write, and is run read-only"),
+    "not authorized": ("leave a query that only reads this file", "the query would open another file"),
+    "interrupted": ("run the same command again", "the query was stopped"),
+    "decode": ("mend the text, or select hex(…) of it", "a text in it is not UTF-8"),
+}
+
+
+def database_file(url: URL, place: str) -> Path:
+    """The file that the address names. Raises SourceError when there is none: it is never made."""
+    name = url.database or ""
+    if name.startswith("file:"):
+        name = unquote(name.removeprefix("file:").partition("?")[0])
+    scheme = url.get_backend_name()
+    if name in ("", ":memory:"):
+        raise SourceError(
+            f"write {scheme}:///shop.db, or {scheme}:////data/shop.db with a path from the root",
+            place=place,
+            what=f"the address {scheme}:// names no file",
+        )
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise SourceError("name a database that is there; none is made", place=str(path), what="no such file")
+    return path
+
+
+def _uri(path: Path, url: URL, place: str) -> str:
+    options = {name: str(value) for name, value in url.query.items()}
+    unknown = sorted(set(options) - {*_OF_URI, "mode", "uri", "timeout"})
+    if unknown:
+        raise SourceError(
+            f"there are {', '.join((*_OF_URI, 'timeout'))}",
+            place=place,
+            what=f"the address has an option {unknown[0]!r}, which SQLite has not",
+        )
+    asked = {name: options[name] for name in _OF_URI if name in options}
+    return f"file:{quote(str(path))}?{urlencode({'mode': 'ro', **asked})}"
+
+
+def _seconds(url: URL) -> float:
+    try:
+        return float(str(url.query.get("timeout", _WAIT_S)))
+    except ValueError:
+        return _WAIT_S

@@ -1,0 +1,133 @@
+"""Which column do the values of a driver make, that gives a Python object for each?
+
+A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are marked as such. What
+has a form in text only (times of day, durations, UUIDs) is that text, and so is a column that mixes kinds. A later
+frame may have another type than the first: the copy takes the common one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
+
+_BYTES = (bytes, bytearray, memoryview)
+_LONG = 2**63
+
+
+class Columns:
+    """The columns of one result, frame by frame."""
+
+    def __init__(self, names: Sequence[str], place: str, asked: Sequence[str] | None) -> None:
+        self._names, self._place, self._asked = names, place, asked
+        self._left_out: set[str] | None = None  # columns of bytes, as the first frame shows
+        self._json: set[str] = set()
+
+    def frames(self, fetch: Callable[[], Sequence[Sequence[Any]]]) -> Iterator[pl.DataFrame]:
+        """A frame of the rows of each fetch, until one gives none; one frame there is in any case."""
+        yield self.frame(fetch())
+        while rows := fetch():
+            yield self.frame(rows)
+
+    def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
+        """A frame of these rows; without any, its columns have no type yet."""
+        columns = list(zip(*rows, strict=True)) or [()] * len(self._names)
+        series = list(self._series(columns))
+        if not series:
+            raise SourceError("ask for some", place=self._place, what="no column that has a JSON form")
+        return pl.DataFrame(series)
+
+    def _series(self, columns: Sequence[Sequence[Any]]) -> Iterator[pl.Series]:
+        kinds = [set(map(type, values)) - {type(None)} for values in columns]
+        if self._left_out is None:
+            self._left_out = {name for name, kind in zip(self._names, kinds, strict=True) if _of_bytes(kind)}
+            if self._asked is not None:
+                self._refuse(self._left_out.intersection(self._asked))
+        for name, values, kind in zip(self._names, columns, kinds, strict=True):
+            if name in self._left_out:
+                continue
+            if _of_bytes(kind):
+                self._refuse({name} if self._asked is None or name in self._asked else ())
+                values = [None if isinstance(value, _BYTES) else value for value in values]
+                kind = {each for each in kind if not issubclass(each, _BYTES)}
+            if name in self._json or any(issubclass(each, (dict, list, tuple)) for each in kind):
+                self._json.add(name)
+                yield _marked(name, _mapped(_json_text, values), JSON_TEXT)
+            else:
+                yield series(name, values, kind)
+
+    def _refuse(self, names: Sequence[str] | set[str] | tuple[()]) -> None:
+        if names:
+            raise SourceError(
+                "leave it out of the mapping, or encode it in the query",
+                place=self._place,
+                what=f"column {min(names)!r} holds bytes, which have no JSON form",
+            )
+
+
+def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
+    """The values as a column; `kind` are their types, but for None."""
+    if not kind:
+        return pl.Series(name, values, pl.Null)
+    if kind <= {bool}:
+        return pl.Series(name, values, pl.Boolean)
+    if kind <= {int, bool} and all(value is None or -_LONG <= value < _LONG for value in values):
+        return pl.Series(name, values, pl.Int64)
+    if kind <= {float}:
+        return pl.Series(name, values, pl.Float64)
+    if kind <= {int, Decimal}:
+        return _marked(name, _mapped(_decimal_text, values), DECIMAL_TEXT)
+    if kind <= {int, float} and all(type(value) is not int or abs(value) <= 2**53 for value in values):
+        return pl.Series(name, _mapped(float, values), pl.Float64)
+    if all(issubclass(each, datetime) for each in kind):
+        return _times(name, values)
+    if kind <= {date}:
+        return pl.Series(name, values, pl.Date)
+    return pl.Series(name, _mapped(_text, values), pl.String)
+
+
+def _of_bytes(kind: set[type]) -> bool:
+    return any(issubclass(each, _BYTES) for each in kind)
+
+
+def _times(name: str, values: Sequence[datetime | None]) -> pl.Series:
+    zoned = {value.tzinfo is not None for value in values if value is not None}
+    if zoned == {True}:
+        in_utc = [None if value is None else value.astimezone(UTC) for value in values]
+        return pl.Series(name, in_utc, pl.Datetime("us", "UTC"))
+    if zoned == {False}:
+        return pl.Series(name, values, pl.Datetime("us"))
+    return pl.Series(name, _mapped(_text, values), pl.String)
+
+
+def _mapped(of: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    return [None if value is None else of(value) for value in values]
+
+
+def _marked(name: str, texts: list[str | None], mark: pl.Struct) -> pl.Series:
+    return pl.Series(mark.fields[0].name, texts, pl.String).to_frame().to_struct(name)
+
+
+def _decimal_text(value: int | Decimal) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, default=_text, ensure_ascii=False)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

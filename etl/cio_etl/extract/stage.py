@@ -1,0 +1,298 @@
+"""How do rows that may be other ones tomorrow become a snapshot? Copied once into Parquet files of this machine.
+
+A source that is a question (a query, a table of a lake) gives frames; a thread reads them while this one writes. A
+process that dies before the copy is whole leaves nothing to go on from, and the next one copies again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+import secrets
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+import polars.selectors as cs
+import structlog
+
+from cio_etl.errors import SourceError
+from cio_etl.extract import copies
+from cio_etl.extract.incremental import NewRows
+from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals
+from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
+
+log = structlog.get_logger()
+
+PART_ROWS, PART_BYTES = 50_000, 32 << 20  # of a file of the copy: what is held before it is written
+GROUP_ROWS = 25_000
+_EXACT = 1 << 53  # beyond it, a float skips whole numbers
+_AHEAD = 3  # frames that wait to be written
+
+
+class Reader(Protocol):
+    """What reads a source once, from its beginning to its end."""
+
+    @property
+    def place(self) -> str:
+        """What the source is called in messages."""
+
+    @property
+    def settings(self) -> object:
+        """What decides which rows come, as JSON can hold it; without secrets."""
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """At least one frame, which may be empty; all have the same columns. Raises EtlError."""
+
+    def cancel(self) -> None:
+        """Ends `frames` early; called from another thread."""
+
+
+def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incremental | None = None) -> Snapshot:
+    """The reader's rows as a snapshot: of the copy in the staging's folder, made now unless it is there and whole.
+
+    Raises SourceError, also when there is no copy and none may be made; StateError when there is no room for one.
+    """
+    folder = copy_folder(reader, staging, incremental)
+    if copies.manifest_of(folder) is None:
+        if not staging.may_read:
+            raise copies.nothing_left(reader.place)
+        _copy(reader, staging, folder, incremental)
+    return open_staged(folder, chunk_rows)
+
+
+def copy_folder(reader: Reader, staging: Staging, incremental: Incremental | None = None) -> Path:
+    """One folder for one question: steps that ask the same share a copy, and a changed query has another."""
+    mark = None if staging.mark is None else staging.mark.to_text()
+    asked = [reader.settings, staging.columns, mark, staging.since, staging.rows, repr(incremental)]
+    return staging.folder / hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
+
+
+def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Incremental | None) -> None:
+    copies.begin(folder)
+    new = None if incremental is None else NewRows(reader.place, incremental, staging)
+    parts = _Parts(folder, reader.place, _wanted(staging, incremental))
+    with closing(_read_ahead(reader)) as frames:
+        for frame in _limited(frames if new is None else map(new.of, frames), staging.rows):
+            parts.add(frame)
+            staging.told(parts.rows)
+    parts.end()
+    mark = None if new is None else new.mark(parts.read(new.columns))
+    manifest = {
+        "place": reader.place,
+        "rows": parts.rows,
+        "files": [path.name for path in parts.paths],
+        "scales": {name: needs.after for name, needs in parts.decimals.items() if needs.fits},
+        "mark": None if mark is None else mark.to_text(),
+        "loose": bool(getattr(reader, "loose", False)),
+    }
+    copies.end(folder, manifest)
+    if new is not None:
+        log.info("new_rows_copied", source=reader.place, rows=parts.rows, sent_before=new.left_out)
+
+
+def _wanted(staging: Staging, incremental: Incremental | None) -> frozenset[str] | None:
+    """The columns that something is made of; None: all."""
+    if staging.columns is None:
+        return None
+    return frozenset(staging.columns if incremental is None else (*staging.columns, incremental.watermark))
+
+
+def _limited(frames: Iterable[pl.DataFrame], rows: int | None) -> Iterator[pl.DataFrame]:
+    """The first `rows` rows."""
+    left = rows
+    for frame in frames:
+        yield frame if left is None else frame.head(left)
+        if left is not None:
+            left -= min(left, frame.height)
+            if not left:
+                return
+
+
+def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
+    """The reader's frames, read in a thread: this one can then be interrupted, and writes meanwhile.
+
+    To close the generator ends the reading.
+    """
+    frames: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: pl.DataFrame | BaseException | None) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                frames.put(item, timeout=0.2)
+                return
+
+    def read() -> None:
+        try:
+            for frame in reader.frames():
+                put(frame)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # whatever it is, it is raised where the frames are used
+            put(error)
+
+    thread = threading.Thread(target=read, name="reader", daemon=True)  # a driver that hangs must not hold the exit
+    thread.start()
+    try:
+        while (item := frames.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+        thread.join()
+    finally:
+        if thread.is_alive():
+            stopped.set()
+            with suppress(Exception):  # however that ends, what was raised before is what happened
+                reader.cancel()
+            thread.join(5.0)
+
+
+class _Parts:
+    """The copy's files, written as frames come."""
+
+    def __init__(self, folder: Path, place: str, wanted: frozenset[str] | None) -> None:
+        self.rows = 0
+        self.paths: list[Path] = []
+        self.decimals: dict[str, Decimals] = {}  # of columns that came as text
+        self._folder, self._place, self._wanted = folder, place, wanted
+        self._token = secrets.token_hex(4)  # a manifest never names the files of a process that was taken for dead
+        self._held: list[pl.DataFrame] = []
+        self._schema: pl.Schema | None = None
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Takes a frame, and writes a file when there is enough for one."""
+        self._schema = frame.schema if self._schema is None else _common(self._schema, frame.schema)
+        self._measure(frame)
+        self.rows += frame.height
+        if frame.height:
+            self._held.append(frame)
+        held = sum(each.height for each in self._held)
+        if held >= PART_ROWS or sum(each.estimated_size() for each in self._held) >= PART_BYTES:
+            self._write()
+
+    def end(self) -> None:
+        """Writes what is left; files whose columns turned out to be of wider types are written once more."""
+        if self._held or not self.paths:
+            self._write()
+        assert self._schema is not None
+        for path in self.paths:
+            if pl.scan_parquet(path, glob=False).collect_schema() != self._schema:
+                frame = self._in_common_types(pl.read_parquet(path, glob=False))
+                path.unlink()
+                self._create(path, frame)
+
+    def _write(self) -> None:
+        held = [self._in_common_types(frame) for frame in self._held]
+        frame = pl.concat(held) if held else pl.DataFrame(schema=self._schema)
+        self._held = []
+        path = self._folder / f"part-{self._token}-{len(self.paths):05}.parquet"
+        self._create(path, frame)
+        self.paths.append(path)
+
+    def _in_common_types(self, frame: pl.DataFrame) -> pl.DataFrame:
+        schema = self._schema or pl.Schema()
+        if frame.schema == schema:
+            return frame
+        for name, dtype in schema.items():
+            if dtype.is_float() and frame[name].dtype.is_integer() and (frame[name].abs() > _EXACT).any():
+                raise SourceError(
+                    "cast the column to text in the query",
+                    place=self._place,
+                    what=f"column {name!r} holds fractions, and whole numbers that would lose digits beside them",
+                )
+        try:  # by_name, since `cast` would take names such as `*` and `^…$` for patterns
+            return frame.select(cs.by_name(name).cast(dtype) for name, dtype in schema.items())
+        except pl.exceptions.PolarsError:
+            raise SourceError(
+                "cast the column to one type in the query", place=self._place, what="a column holds values of two types"
+            ) from None
+
+    def _create(self, path: Path, frame: pl.DataFrame) -> None:
+        with copies.on_disk(self._folder), copies.created(path) as file:
+            frame.write_parquet(
+                file, compression="zstd", compression_level=1, row_group_size=GROUP_ROWS, statistics=False
+            )
+
+    def read(self, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+        """What was written, a file at a time."""
+        for path in self.paths:
+            lines = pl.scan_parquet(path, glob=False)
+            yield (lines if columns is None else lines.select(map(cs.by_name, columns))).collect()
+
+    def _measure(self, frame: pl.DataFrame) -> None:
+        """What the decimals need that come as text. Where nothing is made of one that doesn't fit, it stays text."""
+        for name in (name for name, dtype in frame.schema.items() if dtype == DECIMAL_TEXT):
+            needs = self.decimals.setdefault(name, Decimals(self._place, name))
+            needs.add(frame[name])
+            if self._wanted is None or name in self._wanted:
+                needs.check()
+
+
+def _common(before: pl.Schema, now: pl.Schema) -> pl.Schema:
+    """The types that hold the rows of both; a source of loose types finds out as it goes."""
+    if before == now:
+        return before
+    empty = [pl.DataFrame(schema=schema) for schema in (before, now)]
+    try:
+        return pl.concat(empty, how="vertical_relaxed").schema
+    except pl.exceptions.PolarsError:
+        return before  # frames that do not fit are refused when they are written
+
+
+def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
+    """The snapshot of a copy that was made. Raises SourceError when it is not whole."""
+    manifest = copies.manifest_of(folder)
+    if manifest is None:
+        raise SourceError(place=str(folder), what="the staged rows are gone")
+    paths = tuple(str(folder / name) for name in manifest["files"])
+    parts = open_parquet(ParquetSource(paths), chunk_rows)
+    place, scales = manifest["place"], manifest["scales"]
+    if parts.rows != manifest["rows"]:
+        raise SourceError("start anew with --restart", place=str(folder), what="the staged rows are not all there")
+    mark = None if manifest["mark"] is None else Watermark.of_text(manifest["mark"])
+    json_texts = frozenset(name for name, dtype in parts.schema.items() if dtype == JSON_TEXT)
+    typed = {name: _meant(name, dtype, scales) for name, dtype in parts.schema.items()}
+    schema = pl.Schema((name, _plain(name, dtype, scales)) for name, dtype in parts.schema.items())
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        for frame in parts.read(columns, start):
+            yield frame.with_columns(typed[name] for name in frame.columns if typed.get(name) is not None)
+
+    def locate(positions: Sequence[int]) -> list[tuple[str, int]]:
+        return [(place, position + 1) for position in positions]
+
+    return replace(
+        parts,
+        schema=schema,
+        read=read,
+        locate=locate,
+        json=json_texts,
+        copy=folder,
+        mark=mark,
+        loose=manifest["loose"],
+    )
+
+
+def _plain(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.DataType:
+    """The column's type as it is meant. Decimals that fit no decimal, of which nothing is made, are text."""
+    if dtype == DECIMAL_TEXT and name in scales:
+        return pl.Decimal(DIGITS, scales[name])
+    return pl.String() if dtype in (JSON_TEXT, DECIMAL_TEXT) else dtype
+
+
+def _meant(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.Expr | None:
+    """The column as it is meant; None: as it is."""
+    if dtype == JSON_TEXT:
+        return cs.by_name(name).as_expr().struct.field("json_text").alias(name)
+    if dtype == DECIMAL_TEXT:
+        text = cs.by_name(name).as_expr().struct.field("decimal_text")
+        return text.cast(_plain(name, dtype, scales)).alias(name)
+    return None

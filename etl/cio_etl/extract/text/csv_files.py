@@ -1,0 +1,154 @@
+"""How do CSV files become a snapshot of text columns, without losing or inventing a row?
+
+Every field is text: `00123` stays `00123`. A field whose text is one of `null_values` is null, quoted or not; with
+`null_values: []`, and wherever "" is not in the list, an empty field is the empty text. Where the source has an
+`escape`, a field that is \\N is null, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.files import RegularFile, named_files
+from cio_etl.extract.frames import check_names
+from cio_etl.extract.text.chunks import Chunk, Limits, TextFile, TextRows, add, blocks, cut, text_snapshot
+from cio_etl.extract.text.csv_escapes import MARKS, marked, unmarked
+from cio_etl.extract.text.csv_header import check_declared, check_same, column_names
+from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
+from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
+from cio_etl.model import CsvSource, Snapshot
+
+__all__ = ["RULES", "Limits", "open_csv"]
+
+RULES = "csv 1"  # part of the fingerprint: raise it when the same bytes would give other rows
+
+# A polars reader takes a block that begins with a byte-order mark for plain text, whatever follows, and drops the mark.
+# Without it, a record may begin like a compressed stream or with a mark of its own.
+_PLAIN_TEXT = b"\xef\xbb\xbf"
+
+
+def open_csv(source: CsvSource, stage: Path, limits: Limits) -> Snapshot:
+    """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong."""
+    dialect = _dialect(source)
+    encoding = canonical_encoding("source", source.encoding)
+    copy = Copy(stage)
+    files: list[TextFile] = []
+    chunks: list[Chunk] = []
+    first_names: tuple[str, ...] = ()
+    for number, path in enumerate(named_files(source.paths)):
+        with RegularFile(path) as opened:
+            text = plain_text(opened, encoding, copy, limits.bomb)
+            rows_before = sum(file.rows for file in files)
+            file, names, new_chunks = _index(opened, number, rows_before, text, source, dialect, limits)
+            opened.check_unchanged()
+        first_names = first_names or names
+        check_same(path, names, files[0].path if files else path, first_names)
+        files.append(file)
+        chunks.extend(new_chunks)
+    form = _CsvFormat(source, dialect, first_names)
+    return text_snapshot(TextRows(files, chunks, form.schema, form), _settings(source, encoding))
+
+
+def _settings(source: CsvSource, encoding: str) -> list[object]:
+    """What decides how the bytes are read; what was not written leaves the fingerprint as it always was."""
+    settings: list[object] = [RULES, encoding, source.separator, source.quote, sorted(source.null_values)]
+    return settings + ([source.escape, source.columns] if source.escape or source.columns else [])
+
+
+def _dialect(source: CsvSource) -> Dialect:
+    """The bytes that shape the files. Raises SourceError for what a CSV file cannot be read with."""
+    signs = {"separator": source.separator, "quote": source.quote, "escape": source.escape}
+    for name, character in signs.items():
+        if character is not None and (len(character) != 1 or not character.isascii() or character in "\r\n\0"):
+            raise SourceError(
+                "write one ASCII character", place="source", what=f"the job's `{name}:` is not one character"
+            )
+    if source.quote == source.separator:
+        raise SourceError("write two characters", place="source", what="the job's `quote:` is also its `separator:`")
+    if source.escape in (source.quote, source.separator) and source.escape is not None:
+        raise SourceError(
+            "leave `escape:` out: doubled quotes are read without it",
+            place="source",
+            what="the job's `escape:` is also its `quote:` or `separator:`",
+        )
+    quote, escape = (None if sign is None else ord(sign) for sign in (source.quote, source.escape))
+    return Dialect(ord(source.separator), quote, escape)
+
+
+def _index(
+    opened: RegularFile, number: int, position: int, text: Text, source: CsvSource, dialect: Dialect, limits: Limits
+) -> tuple[TextFile, tuple[str, ...], list[Chunk]]:
+    """The file, its columns and its chunks; its first row has this position."""
+    path = opened.path
+    digest = hashlib.sha256(opened.read_at(0, text.start) if text.copy is None else b"")
+    names: tuple[str, ...] = ()
+    chunks: list[Chunk] = []
+    rows = 0
+    form = _CsvFormat(source, dialect, names)
+    for block in blocks(opened, text, form, limits, digest):
+        first = 0
+        if not names:
+            full = np.flatnonzero(~block.records.blank)
+            if not full.size:
+                continue
+            place = f"{path}:{block.line_of(int(block.records.starts[full[0]]))}"
+            if source.columns:
+                names = check_declared(place, source.columns, int(block.records.fields[full[0]]))
+            else:
+                first = int(full[0]) + 1
+                first_row = block.record(int(full[1])) if full.size > 1 else b""
+                names = column_names(place, block.record(int(full[0])), first_row, source)
+            check_names(place, names)
+            form = _CsvFormat(source, dialect, names)
+        unsound = np.any([block.records.blank, *form.faults(block.records, 0).values()], axis=0)
+        for chunk in cut(block, first, number, position + rows, unsound, limits.chunk_rows):
+            rows += chunk.rows
+            add(chunks, chunk, limits)
+    if not names:
+        remedy = "export it again" if source.columns else "export it again, with its header line"
+        raise SourceError(remedy, place=path, what="the file holds only blank lines")
+    return TextFile(path, opened.identity, text, text.sha256 or digest.hexdigest(), rows), names, chunks
+
+
+class _CsvFormat:
+    """See chunks.Format."""
+
+    name = "CSV"
+
+    def __init__(self, source: CsvSource, dialect: Dialect, names: tuple[str, ...]) -> None:
+        self.schema = pl.Schema(dict.fromkeys(names, pl.String()))
+        self._source = source
+        self._dialect = dialect
+
+    def scanned(self, data: bytes, *, final: bool) -> Records | Malformed:
+        if self._dialect.escape is not None and (found := MARKS.search(data)):
+            remedy = "export the file again; no text has this character"
+            return Malformed(found.start(), "holds one of the noncharacters U+FDD0 to U+FDEF", remedy)
+        return scan(data, self._dialect, final=final)
+
+    def faults(self, records: Records, position: int) -> Mapping[str, Mask]:
+        return {"row_nul": records.nul, "row_ragged": ~records.blank & (records.fields != len(self.schema))}
+
+    def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
+        names = list(self.schema)
+        escape = self._source.escape
+        frame = pl.read_csv(
+            _PLAIN_TEXT + (data if escape is None else marked(data, self._source)),
+            has_header=False,
+            schema=self.schema,
+            columns=[names.index(name) for name in columns],
+            separator=self._source.separator,
+            quote_char=self._source.quote,
+        )
+        nulls = [text for text in self._source.null_values if text]
+        if "" in self._source.null_values:
+            frame = frame.with_columns(pl.all().replace(["", *nulls], None))
+        else:
+            frame = frame.with_columns(pl.all().fill_null("").replace(nulls, None))
+        return frame if escape is None else unmarked(frame, self._source)

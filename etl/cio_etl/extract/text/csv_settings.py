@@ -1,0 +1,116 @@
+"""Which separator and encoding has a CSV file, by its own evidence?"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import zlib
+from pathlib import Path
+
+from cio_etl.extract.files import RegularFile
+
+_HEAD_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 20
+_SEPARATORS = (",", ";", "\t", "|")
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+_MARKS = (  # longer marks first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def csv_settings(path: Path) -> dict[str, str]:
+    """What a `source:` section needs beside `csv:`: `separator` and `encoding`, each left out where it is the default.
+
+    The separator is told from the first 64 kB: the one that divides the header line, and the lines after it into as
+    many fields. UTF-8 is tried on the whole file; what is no UTF-8 and has no byte-order mark is cp1252, or latin-1
+    where bytes have no meaning in cp1252. Of gzip the head alone is looked at, of zstd nothing. Raises SourceError when
+    the file cannot be read.
+    """
+    with RegularFile(str(path)) as file:
+        head = file.read_at(0, _HEAD_BYTES)
+        if head.startswith(_ZSTD):
+            return {}
+        packed = head.startswith(_GZIP)
+        head = _unpacked(head) if packed else head
+        encoding = _marked(head) or _without_mark(head)
+        if encoding == "utf-8":
+            encoding = _eight_bits(head) if packed else _of_whole(file)
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    text = decoder.decode(head).removeprefix("\ufeff")
+    settings = {"separator": _separator(text), "encoding": encoding}
+    defaults = {"separator": ",", "encoding": "utf-8"}
+    return {key: value for key, value in settings.items() if value != defaults[key]}
+
+
+def _unpacked(head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+    except zlib.error:
+        return b""  # opening the source will say what is wrong with it
+
+
+def _marked(head: bytes) -> str:
+    return next((name for mark, name in _MARKS if head.startswith(mark)), "")
+
+
+def _without_mark(head: bytes) -> str:
+    """UTF-16 by its NUL bytes, every second one of Latin text; else utf-8, to be tried."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if (even + odd) * 4 <= len(head):
+        return "utf-8"
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _of_whole(file: RegularFile) -> str:
+    """utf-8 if the whole file is, else what its bytes leave."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for offset in range(0, file.identity.bytes, _BLOCK_BYTES):
+            decoder.decode(block := file.read_at(offset, _BLOCK_BYTES))
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return _single_byte(block)
+    return "utf-8"
+
+
+def _eight_bits(head: bytes) -> str:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return _single_byte(head)
+    return "utf-8"
+
+
+def _single_byte(block: bytes) -> str:
+    try:
+        block.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
+
+
+def _separator(text: str) -> str:
+    """The separator by which the most lines have as many fields as the header, and by that the most fields."""
+    lines = text.splitlines(keepends=True)
+    lines = lines[:-1] if len(lines) > 2 and len(text) >= _HEAD_BYTES // 4 else lines  # the last one may be cut
+    scores = {separator: _score(lines, separator) for separator in _SEPARATORS}
+    best = max(_SEPARATORS, key=lambda separator: scores[separator])
+    return best if scores[best] > (0.0, 0) else ","
+
+
+def _score(lines: list[str], separator: str) -> tuple[float, int]:
+    """(share of records as wide as the header, its width); nothing for a header that is not divided."""
+    try:
+        records = [record for record in csv.reader(lines, delimiter=separator) if record]
+    except csv.Error:
+        return 0.0, 0
+    width = len(records[0]) if records else 0
+    if width < 2:
+        return 0.0, 0
+    agreeing = sum(len(record) == width for record in records)
+    return round(agreeing / len(records), 1), width

@@ -1,0 +1,280 @@
+"""How does any file of text become UTF-8 that can be read at any byte?
+
+Plain UTF-8 is read where it lies. What is compressed or in another encoding is written once, in bounded memory, to the
+source's copy: one file in the stage folder that has no name, so that it vanishes with the process and leaves no rows
+behind, not even after a kill.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from cio_etl.errors import SourceError, StateError
+from cio_etl.extract.files import RegularFile
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_HEAD_BYTES = 4096
+_BLOCK_BYTES = 1 << 20
+_UTF8_BOM = codecs.BOM_UTF8
+
+# The first bytes of formats that we unpack: name in pyarrow.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+# The first bytes of formats that are no text: what they are, what to do.
+_NOT_TEXT = {
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it; for a spreadsheet write `excel:` before its path"),
+    b"PK\x05\x06": ("an empty zip archive", "unpack it"),
+    b"PAR1\x15": ("a Parquet file", "write `parquet:` before its path"),
+    b"Obj\x01": ("an Avro file", "write `avro:` before its path"),
+    b"BZh9": ("compressed with bzip2", "unpack it, or compress it with gzip or zstd"),
+    b"\xfd7zXZ\x00": ("compressed with xz", "unpack it, or compress it with gzip or zstd"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"),
+    b"Rar!\x1a\x07": ("a rar archive", "unpack it"),
+    b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress it with gzip or zstd"),
+    b"\xd0\xcf\x11\xe0": ("an Office document", "for a spreadsheet write `excel:` before its path"),
+    b"%PDF-": ("a PDF document", "export the rows from where they came"),
+}
+_TAR_MAGIC_OFFSET = 257
+
+# Longer marks first: UTF-32's begins with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (_UTF8_BOM, "utf-8"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BombLimits:
+    """Unpacked text may pass one of the two: more bytes than `bytes`, more than `ratio` times its file's."""
+
+    bytes: int = 1 << 30
+    ratio: int = 1000
+
+
+class Copy:
+    """The nameless file in the stage folder that holds what had to be rewritten; removed when it is let go."""
+
+    def __init__(self, stage: Path) -> None:
+        self._stage = stage
+        self._bytes = 0
+        self._descriptor = -1
+
+    def begin(self) -> int:
+        """The offset at which the next text begins."""
+        if self._descriptor < 0:
+            try:
+                self._stage.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._descriptor, name = tempfile.mkstemp(prefix="csv-", dir=self._stage)  # 0600
+                weakref.finalize(self, os.close, self._descriptor)
+                os.unlink(name)
+            except OSError as error:
+                raise self._failed(error) from None
+        return self._bytes
+
+    def append(self, text: bytes) -> None:
+        """Raises StateError when the disk is full."""
+        rest = memoryview(text)
+        try:
+            while rest:
+                written = os.pwrite(self._descriptor, rest, self._bytes)
+                self._bytes += written
+                rest = rest[written:]
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        try:
+            return os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> StateError:
+        what = f"cannot hold the copy of a source file: {os.strerror(error.errno or 0)}"
+        return StateError("free space or name another `state:`, and run again", place=str(self._stage), what=what)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """UTF-8 text without its byte-order mark: bytes `start` to `end` of its file, or of the copy."""
+
+    start: int
+    end: int
+    sha256: str | None  # of the original file, where making the text has shown it
+    copy: Copy | None = None
+
+
+def canonical_encoding(place: str, encoding: str) -> str:
+    """Python's name for a text encoding. Raises SourceError when there is none."""
+    try:
+        " ".encode(encoding)  # refuses what is a codec, but not of text
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        remedy = "use a name like utf-8, utf-16, latin-1 or cp1252"
+        raise SourceError(
+            remedy, place=place, what="the job's `encoding:` is not the name of a text encoding"
+        ) from None
+
+
+def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits, form: str = "CSV") -> Text:
+    """The file as UTF-8 text; `encoding` is a canonical name. Whether declared UTF-8 is valid is left to its reader.
+
+    Raises SourceError for an empty file, an archive, damaged compression, a decompression bomb, or a byte-order mark
+    or text that contradicts the encoding.
+    """
+    head = file.read_at(0, _HEAD_BYTES)
+    if not head:
+        raise SourceError(_export_again(form), place=file.path, what="the file is empty")
+    compression = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+    encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+    if compression is None and encoding == "utf-8":
+        _check_head(file.path, head, encoding, form)
+        return Text(_bom_bytes(head), file.identity.bytes, None)
+    original = _Original(file)
+    blocks = _unpacked(original, compression, limits) if compression else iter(lambda: original.read(_BLOCK_BYTES), b"")
+    start = copy.begin()
+    lead = b""
+    for text in _as_utf8(file.path, blocks, encoding, form):
+        copy.append(text)
+        lead = lead or text[: len(_UTF8_BOM)]
+    end = copy.begin()
+    if end == start:
+        raise SourceError(_export_again(form), place=file.path, what="the file holds no text")
+    return Text(start + _bom_bytes(lead), end, original.sha256(), copy)
+
+
+def _export_again(form: str) -> str:
+    return "export it again, with its header line" if form == "CSV" else "export it again"
+
+
+class _Original(io.RawIOBase):
+    """A file read once from its beginning to its end, which knows how much was read and its SHA-256."""
+
+    def __init__(self, file: RegularFile) -> None:
+        super().__init__()
+        self.path = file.path
+        self.bytes_read = 0
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        piece = self._file.read_at(self.bytes_read, len(view))
+        view[: len(piece)] = piece
+        self._digest.update(piece)
+        self.bytes_read += len(piece)
+        return len(piece)
+
+    def sha256(self) -> str:
+        while self.read(_BLOCK_BYTES):
+            pass
+        return self._digest.hexdigest()
+
+
+def _unpacked(original: _Original, compression: str, limits: BombLimits) -> Iterator[bytes]:
+    unpacked = 0
+    damaged = SourceError(
+        "copy or export the file again", place=original.path, what=f"its {compression} data is damaged or cut short"
+    )
+    try:
+        stream = pa.CompressedInputStream(pa.PythonFile(original, mode="r"), compression)
+    except (pa.ArrowException, OSError):
+        raise damaged from None
+    while True:
+        try:
+            block = stream.read(_BLOCK_BYTES)
+        except SourceError:
+            raise
+        except (pa.ArrowException, OSError):
+            raise damaged from None
+        if not block:
+            return
+        unpacked += len(block)
+        if unpacked > limits.bytes and unpacked > limits.ratio * original.bytes_read:
+            raise SourceError(
+                "unpack it yourself if that is meant",
+                place=original.path,
+                what=f"unpacks to more than {limits.ratio} times its size, like a decompression bomb",
+            )
+        yield block
+
+
+def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str, form: str) -> Iterator[bytes]:
+    """The text of the blocks in UTF-8. What is declared UTF-8 passes unread."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    head = next(blocks, b"")
+    _check_head(path, head[:_HEAD_BYTES], encoding, form)
+    if encoding == "utf-8":
+        yield head
+        yield from blocks
+        return
+    block = head
+    while True:
+        following = next(blocks, b"")
+        try:
+            text = decoder.decode(block, final=not following).encode()
+        except UnicodeError as error:
+            if isinstance(error, UnicodeDecodeError):
+                line += error.object[: error.start].decode(encoding, "replace").count("\n")
+            raise SourceError(
+                "write the encoding that the file has", place=f"{path}:{line}", what=f"is not valid {encoding}"
+            ) from None
+        line += text.count(b"\n")
+        if text:
+            yield text
+        if not following:
+            return
+        block = following
+
+
+def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
+    """Raises SourceError when the first bytes show that the file is no text in this encoding."""
+    for magic, (what, remedy) in _NOT_TEXT.items():
+        if head.startswith(magic):
+            raise SourceError(remedy, place=path, what=f"is {what}, not {form}")
+    if head[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
+        raise SourceError("unpack it", place=path, what=f"is a tar archive, not {form}")
+    if any(head.startswith(magic) for magic in _COMPRESSED):
+        raise SourceError("compress it once", place=path, what="is compressed twice")
+    marked = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
+    if marked and not encoding.startswith(marked):
+        raise SourceError(
+            f"write `encoding: {marked}` into the job",
+            place=path,
+            what=f"begins with the byte-order mark of {marked}, not {encoding}",
+        )
+    if not marked and encoding in ("utf-16", "utf-32"):
+        raise SourceError(
+            f"write `encoding: {encoding}-le` or `encoding: {encoding}-be`, whichever it is",
+            place=path,
+            what=f"has no byte-order mark, so {encoding} does not say the order of its bytes",
+        )
+    if encoding == "utf-8" and head.count(0) * 4 > len(head):  # Latin text in UTF-16: every other byte is NUL
+        raise SourceError(
+            "write `encoding: utf-16-le` or `encoding: utf-16-be` into the job",
+            place=path,
+            what="looks like UTF-16, not utf-8",
+        )
+
+
+def _bom_bytes(head: bytes) -> int:
+    return len(_UTF8_BOM) if head.startswith(_UTF8_BOM) else 0

@@ -1,0 +1,66 @@
+"""What does a column mean of which a source gives the text? JSON, or decimals that no type of a frame fits beforehand.
+
+Readers give such columns as a struct of one text, whose name says which it is: so it survives Parquet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from cio_etl.errors import SourceError
+
+JSON_TEXT = pl.Struct({"json_text": pl.String})
+DECIMAL_TEXT = pl.Struct({"decimal_text": pl.String})
+
+DIGITS = 38  # that a decimal can have
+
+
+@dataclass(slots=True)
+class Decimals:
+    """The digits that a column's decimals need, as its frames come."""
+
+    place: str
+    name: str
+    before: int = 0  # the point
+    after: int = 0
+    odd: list[str] = field(default_factory=list)  # what it holds that is no decimal of 38 digits
+
+    def add(self, column: pl.Series) -> None:
+        """Counts in a frame's column, of type DECIMAL_TEXT."""
+        text = column.struct.field("decimal_text")
+        if text.str.contains("[^0-9.-]").any():
+            self.odd.append("NaN or an infinity, which JSON has not; write nullif(…, 'NaN') in the query")
+            return
+        length, point = text.str.len_bytes(), text.str.find(".", literal=True)
+        self.after = max(self.after, _most(length - point - 1))
+        before = _most(point.fill_null(length) - text.str.starts_with("-"))
+        if max(self.before, before) + self.after > DIGITS:  # unless the first of them are zeros
+            before = _most(text.str.strip_chars_start("-0").str.extract("^([0-9]*)").str.len_bytes())
+        self.before = max(self.before, before)
+        if self.before + self.after > DIGITS:
+            self.odd.append(f"more than {DIGITS} digits; cast it to numeric with fewer, or to text, in the query")
+
+    @property
+    def fits(self) -> bool:
+        return not self.odd
+
+    def check(self) -> None:
+        """Raises SourceError when a value so far is no decimal of 38 digits."""
+        if self.odd:
+            what, _, remedy = self.odd[0].partition("; ")
+            raise SourceError(remedy, place=self.place, what=f"column {self.name!r} holds {what}")
+
+
+def as_decimals(column: pl.Series, place: str) -> pl.Series:
+    """A column of type DECIMAL_TEXT as decimals. Raises SourceError when one does not fit."""
+    needs = Decimals(place, column.name)
+    needs.add(column)
+    needs.check()
+    return column.struct.field("decimal_text").cast(pl.Decimal(DIGITS, needs.after)).alias(column.name)
+
+
+def _most(counts: pl.Series) -> int:
+    most = counts.max()
+    return most if isinstance(most, int) else 0

@@ -1,0 +1,82 @@
+"""What is the same in the answers of every API of Customer.io: statuses, errors in words, Retry-After."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from cio_etl.errors import CredentialsRefused, WrongDestination
+from cio_etl.model import Retry, Split, Stop, Verdict
+
+RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+TURNED_AWAY = frozenset({425, 429, 503})  # nothing was done; after the others of RETRIED nobody knows
+MAX_AFTER_S = 300.0  # a longer Retry-After is cut to this: five minutes later is soon enough to look again
+MAX_MESSAGE = 200
+
+
+def by_status(status: int, headers: Mapping[str, str], host: str) -> Verdict | None:
+    """What a status means whatever the body says; None where the body decides: 200, 207, 400."""
+    if status in (200, 207, 400):
+        return None
+    if status in (401, 403):
+        return Stop(CredentialsRefused(host=host, status=status))
+    if 300 <= status < 400:
+        to = re.sub(r"[^A-Za-z0-9.:-]", "", headers.get("location", "").split("://")[-1].split("/")[0])
+        return Stop(
+            WrongDestination(host=host, what=f"it redirects to {to or 'elsewhere'}; the region may be the other one")
+        )
+    if status in RETRIED or status >= 500:
+        after_s = retry_after(headers)
+        throttled = status == 429 or after_s is not None
+        return Retry(f"HTTP {status}", after_s=after_s, throttled=throttled, ambiguous=status not in TURNED_AWAY)
+    if status == 413:
+        return Split("http_413", "the body is too large for the server", too_large=True)
+    return Stop(WrongDestination(host=host, what=f"it answers with HTTP {status}"))
+
+
+def unreadable(status: int) -> Verdict:
+    """What an answer means whose body is not what the status promises."""
+    return Split("http_400") if status == 400 else Retry(f"HTTP {status} with an unreadable body", ambiguous=True)
+
+
+def as_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is; None when it is none."""
+    try:
+        content = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def meta_errors(content: Mapping[str, Any]) -> str:
+    """The first error of `{"meta": {"errors": […]}}`, or of `{"meta": {"error": "…"}}`; "" when there is none.
+
+    Sources: the Track API v1 and the Pipelines API reference, and Customer.io's page on invalid requests.
+    """
+    meta = content.get("meta")
+    said = (meta.get("errors") or [meta.get("error")]) if isinstance(meta, dict) else []
+    first = said[0] if isinstance(said, list) and said else said
+    return printable(first)[:MAX_MESSAGE] if isinstance(first, str) else ""
+
+
+def printable(text: str) -> str:
+    """The text without what could move a terminal's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a Retry-After asks for, at most MAX_AFTER_S; None when there is none that can be read.
+
+    A date is measured against the answer's own Date, so our clock does not matter. (RFC 9110, 10.2.3.)
+    """
+    said = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", said):  # not float(): that takes "nan", "1e20" and other scripts' digits
+        return min(float(said), MAX_AFTER_S)
+    try:
+        seconds = (parsedate_to_datetime(said) - parsedate_to_datetime(headers["date"])).total_seconds()
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(seconds, MAX_AFTER_S) if seconds >= 0 else None

@@ -1,0 +1,34 @@
+"""Pipelines API: where a batch goes, and what an answer to it means.
+
+Source: Customer.io's Pipelines API reference (`POST /v1/batch`). Without strict mode it says 200 to everything, a wrong
+key and an invalid call included; with it 401 and 400. No answer names an item, so a batch that is refused is halved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cio_etl.load.destinations.answers import as_object, by_status, meta_errors, unreadable
+from cio_etl.load.destinations.endpoints import Endpoint
+from cio_etl.model import Accepted, Split, Verdict
+
+HOSTS = {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"}
+STRICT = {"X-Strict-Mode": "1"}
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host: str) -> Verdict:
+    """What the answer to a batch means. `headers` has lower-case names."""
+    if (verdict := by_status(status, headers, host)) is not None:
+        return verdict
+    content = as_object(body)
+    if content is None:
+        return unreadable(status)
+    if status == 400:
+        return Split("http_400", meta_errors(content))
+    if status == 207 or "errors" in content or "meta" in content:  # neither is documented: what was taken is unknown
+        return Split("answer_unreadable", meta_errors(content), ambiguous=True)
+    return Accepted()
+
+
+BATCH = Endpoint("/v1/batch", judge, headers=STRICT)
+EMPTY_BATCH = b'{"batch":[]}'  # asks whether the write key is taken, and sends nothing

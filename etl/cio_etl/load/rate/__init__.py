@@ -1,0 +1,1 @@
+"""How fast requests may start: the rate limit, the pace below it, and the circuit breaker."""

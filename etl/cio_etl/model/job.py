@@ -1,0 +1,90 @@
+"""What a job says: steps, a destination, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from cio_etl.model.mapping import Api, Mapping
+from cio_etl.model.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One source through one mapping. A list of mappings is as many steps, in that order, named step/mapping."""
+
+    name: str
+    source: Source
+    mapping: Mapping
+
+
+NO_SECRET = SecretStr("")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where rows go. `requests_per_second` None is unlimited, which only a loopback address may have."""
+
+    api: Api
+    base_url: str  # one of Customer.io's hosts of this API, or loopback; "" while region is auto
+    site_id: SecretStr
+    api_key: SecretStr
+    write_key: SecretStr = NO_SECRET  # of the Pipelines API, which has neither of the two above
+    region: Literal["us", "eu", "auto"] = "us"
+    requests_per_second: float | None = 100.0
+    lanes: int = 16
+    max_batch_bytes: int = 500_000  # 500,000 B: Track v2 batch limit
+    ca_file: str | None = None
+    attempt_deadline_s: float = 30.0
+    batch_budget_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class MaxRejects:
+    """Past this many rejected rows of a step the run stops: a share of the step's rows, or a number of rows."""
+
+    share: float | None = None  # 0.01 is 1 %
+    rows: int | None = None
+
+    def limit(self, rows: int) -> int:
+        """The number of rejected rows that a step of `rows` rows may have; a share is rounded up."""
+        return self.rows if self.rows is not None else ceil((self.share or 0.0) * rows)
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job file, read and checked."""
+
+    file: str
+    name: str
+    destination: Destination
+    steps: tuple[Step, ...]
+    state: Path  # the folder of reports, copies and kept rows; and of the state, unless a database holds it
+    max_rejects: MaxRejects = MaxRejects(share=0.01)
+    schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
+    keep_snapshots: bool = False  # staged rows stay when the run has finished
+    rejects: Literal["keys", "rows"] = (
+        "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
+    )
+    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
+    expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
+    database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
+    lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
+
+    @property
+    def kept_in(self) -> Path | SecretStr:
+        """What holds the state: the folder, or a database by its address."""
+        return self.state if self.database is None else self.database
+
+    @property
+    def named_by(self) -> Path:
+        """What names the state on a command line: the folder, or this job file, since an address holds a password."""
+        return self.state if self.database is None else Path(self.file)

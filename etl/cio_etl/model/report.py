@@ -1,0 +1,171 @@
+"""What a run or a validation reports: counts, rejects, findings, a profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCount:
+    """Rejected rows of one reason and field, with the first of them as `file:line`."""
+
+    reason: str
+    field: str | None
+    rows: int
+    first_rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person should know of a step's rows, though none is rejected for it: a code of audit.FINDINGS.
+
+    `words` says what was found, with counts and times and without values; `first_rows` are `file:line`.
+    """
+
+    code: str
+    severity: Literal["warning", "notice"]  # notice: worth knowing; warning: somebody could be mailed, or data lost
+    field: str | None
+    rows: int
+    words: str
+    first_rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run over these rows would come to, and how long it would take at the job's own settings.
+
+    `seconds` is the longer of two times: all requests at `requests_per_second`, and the fullest lane's one after the
+    other, each answered after `latency_s`. Waits that Customer.io asks for come on top.
+    """
+
+    people: int  # distinct identifiers of the rows that would be sent; of objects, the objects
+    people_exact: bool  # False: reckoned from a part of them, to within 1 %
+    events: int  # rows that would be sent as events
+    requests: int
+    bytes: int
+    seconds: float
+    requests_per_second: float | None  # None: unlimited
+    lanes: int
+    latency_s: float  # of one request; assumed, not measured
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """What a source's column holds, over all rows. A column that the mapping does not read has a name and a type.
+
+    `low` and `high` are of numbers and times, rounded unless values are revealed; where the column is text, of what the
+    mapping makes of it.
+    """
+
+    name: str
+    type: str  # in words
+    targets: tuple[str, ...] = ()  # what of the mapping reads it: attributes.plan, event_key, when
+    nulls: int | None = None
+    distinct: int | None = None  # values other than null
+    distinct_is_exact: bool = True
+    shortest: int | None = None  # bytes of the texts
+    longest: int | None = None
+    low: str | None = None
+    high: str | None = None
+    example: str | None = None  # the first value, masked unless values are revealed
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart."""
+
+    label: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRow:
+    """A row of a problem: where it is, and the columns that matter, masked unless values are revealed. None is null."""
+
+    code: str  # a reason, or a finding's code
+    field: str | None
+    place: str
+    cells: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What would be sent of a row, for people to read."""
+
+    place: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a step's rows look like. It holds no values, unless they were asked for."""
+
+    columns: tuple[ColumnProfile, ...]
+    sizes: tuple[Bar, ...]  # of items, in bytes
+    dates: tuple[Bar, ...]  # of what `dated` names
+    dated: str | None  # a target of the mapping: timestamp, attributes.created_at
+    rows: tuple[ShownRow, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    revealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What became of a step's rows: rows_read = accepted + rejected + skipped. `rows` is how many there are."""
+
+    name: str
+    status: Literal["waiting", "running", "finished"]
+    rows_read: int
+    accepted: int
+    rejected: int
+    skipped: int
+    possibly_sent_twice: int
+    batches: int
+    requests: int
+    retries: int
+    bytes_sent: int
+    seconds: float
+    rejects: tuple[RejectCount, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    rows: int | None = None  # of the source; None before the step has begun
+    forecast: Forecast | None = None  # of validate; a run has no need of one
+    profile: Profile | None = None  # of a validation
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows_read / self.seconds if self.seconds else 0.0
+
+    @property
+    def settled(self) -> int:
+        return self.accepted + self.rejected + self.skipped
+
+
+VALIDATION = "validation"  # in place of a run's id
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did, or would do: report.json, report.html, and what the terminal shows."""
+
+    run_id: str
+    job: str
+    status: Literal["running", "finished", "stopped", "failed", "abandoned"]
+    started_at: str  # ISO 8601, UTC
+    finished_at: str | None
+    steps: tuple[StepReport, ...]
+    exit_code: int | None = None
+    reason: str | None = None
+    resumable: bool = False
+    resume_command: str | None = None
+    row_limit: int | None = None  # of each step: only the first rows, by --limit
+
+    @property
+    def is_validation(self) -> bool:
+        """Whether it says what a run would do."""
+        return self.run_id == VALIDATION
+
+    @property
+    def rejected(self) -> int:
+        """Rejected rows of all steps."""
+        return sum(step.rejected for step in self.steps)

@@ -1,0 +1,89 @@
+"""Rows as rooms pass them on: snapshots, the names of our own columns, items, rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cio_etl.model.sources import Watermark
+
+POSITION = "_position"  # Int64: the row's 0-based place in the snapshot; gapless
+
+FAULT = "_fault"  # String: a reason of REASONS when the row itself could not be read, else null
+
+# Frames of rows that are sent again tell besides what each was at first, which is what an event's id may be made of,
+# and whether it is settled since.
+ORIGIN_FINGERPRINT = "_cio_etl_fingerprint"  # String: of the snapshot in which it was rejected
+
+ORIGIN_POSITION = "_cio_etl_position"  # Int64: its place there
+
+CLOSED = "_cio_etl_closed"  # Boolean: accepted by a replay before this one
+
+# What functions asked of whole columns, and the answers for each frame: JSON types, by a digest of the question.
+ColumnFacts = MappingOf[str, Sequence[MappingOf[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a snapshot, by what tells whether it is still the same."""
+
+    path: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What is known of rows that are sent again: the rejects that they are, and what was asked of all rows."""
+
+    reject_ids: npt.NDArray[np.int64]  # by position, as the state numbers them
+    answers: ColumnFacts
+    closes: bool = True  # False: a rehearsal, after which the rejects are as they were
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An unchanging, row-numbered set of rows.
+
+    `read(columns, start)` yields frames of at most some 25,000 rows, from position `start` on, in order of position:
+    the asked columns (None: all) plus POSITION and FAULT. Raises SourceError, also when a file changes underneath.
+    `locate(positions)` answers, for each, the file and the 1-based line (CSV) or row (Parquet) in it.
+    """
+
+    fingerprint: str  # SHA-256 over the files' contents in order and the settings they are read with
+    files: tuple[SourceFile, ...]
+    rows: int
+    schema: pl.Schema  # of the source's own columns
+    read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+    locate: Callable[[Sequence[int]], list[tuple[str, int]]]
+    json: frozenset[str] = frozenset()  # text columns that the source says are JSON
+    loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
+    copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
+    mark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are settled
+    replayed: Replayed | None = None  # its rows are rejects that are sent again
+
+
+# Columns of an items frame, one row for each source row, in order of position:
+#   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)
+#   · reason String (null: not rejected) · field String (null: the row as a whole)
+ITEMS_SCHEMA = pl.Schema(
+    {"position": pl.Int64, "lane": pl.UInt8, "item": pl.String, "reason": pl.String, "field": pl.String}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was not accepted: by our checks before sending (message "") or by Customer.io (its words)."""
+
+    position: int
+    reason: str
+    field: str | None = None
+    message: str = ""

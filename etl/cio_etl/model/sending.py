@@ -1,0 +1,122 @@
+"""Batches, verdicts on answers, and the progress of a lane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cio_etl.model.rows import Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around the items of a body, and how many it may have; None: as many as fit."""
+
+    open: bytes = b'{"batch":['
+    close: bytes = b"]}"
+    max_items: int | None = None
+
+
+ARRAY = Envelope()  # what both APIs take batches in
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A lane's rows from the one before up to `through`, and the body that sends those of them that are items.
+
+    `positions[i]` is the row of item i, whose text ends before byte `ends[i]` of `body`; a comma, or the closing
+    bracket, follows. `body` is empty when every row was rejected or skipped.
+    """
+
+    lane: int
+    through: int
+    body: bytes
+    positions: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    rejects: tuple[Reject, ...]
+    skipped: int
+    envelope: Envelope = ARRAY
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """What Customer.io says of one item of a batch."""
+
+    index: int
+    reason: str
+    field: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The batch was taken, but for the items named."""
+
+    errors: tuple[ItemError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The same bytes again, not before `after_s` seconds when the answer named a time."""
+
+    reason: str
+    after_s: float | None = None
+    ambiguous: bool = False  # the batch may have been taken, and its answer lost
+    throttled: bool = False  # it says that too much comes: all lanes slow down
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been done, and cannot be undone: its items are not sent again, a person must look at them."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was taken, because of the items named: reject those and send the rest again."""
+
+    errors: tuple[ItemError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Refused as a whole without saying which item: halve it. A batch of one is rejected with the reason."""
+
+    reason: str
+    message: str = ""
+    too_large: bool = False  # 413: the bodies to come are made smaller, too
+    ambiguous: bool = False  # it may have been taken all the same: the answer does not tell of which items
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing more may be sent: `error` is raised."""
+
+    error: Exception
+
+
+Verdict = Accepted | Retry | Unknown | Refused | Split | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """How far a lane has come, and what it did on the way: one row of the state.
+
+    Rows at or below `acked_through` are settled and never sent again; those above it and at or below
+    `sending_through` may have been sent when a run is killed.
+    """
+
+    lane: int
+    acked_through: int = -1
+    sending_through: int = -1
+    accepted: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    possibly_sent_twice: int = 0
+    batches: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0

@@ -1,0 +1,270 @@
+"""What does each column look like? One pass over the first rows of a snapshot: counts of signs, never values.
+
+A sign is what a value may look like: an e-mail address, a whole number, JSON; dates are looked for in dates/. Where
+`apply` has a function for it, the function itself is the judge: what is proposed is what a run can read. Signs that
+most values of a column do not bear are dropped on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import polars.selectors as cs
+
+from cio_etl.model import FAULT, Call, Snapshot
+from cio_etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_IDENTIFIER_BYTES
+from cio_etl.transform.func_define import kind_of
+from cio_etl.transform.functions import apply
+from cio_etl.transform.operations import OPERATIONS
+
+MAX_ROWS = 200_000
+MAX_CELLS = 10_000_000  # 8 bytes are held of each: 80 MB
+MIN_ROWS = 1_000
+
+MOST = 0.5  # a sign that fewer values bear says nothing
+_ENOUGH = 1_000  # values, before a sign is dropped
+
+# Words that exports write where there is nothing; a whole column of them is still nothing.
+NULL_WORDS = ("NULL", "null", r"\N", "N/A", "n/a", "#N/A", "NaN", "nan", "(null)", "<null>")
+
+_IP = (
+    r"^(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}"
+    r"|(?:[0-9A-Fa-f]{0,4}:){3,7}[0-9A-Fa-f]{0,4})$"
+)
+_SECRET = (
+    r"^\$(?:2[abxy]|argon2(?:id|i|d)|pbkdf2[a-z0-9-]*|scrypt|5|6)\$|^eyJ[\w-]+\.[\w-]+\.|^-----BEGIN "
+    r"|^(?:sk|pk|rk)_(?:live|test)_|^gh[pousr]_\w{20}|^xox[abprs]-|^AKIA[0-9A-Z]{16}$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of one column. `signs` counts the filled values that bear a sign; dropped signs are not in it."""
+
+    name: str
+    dtype: pl.DataType
+    rows: int
+    filled: int  # neither null nor blank, nor a word for null
+    distinct: int | None  # different values; None: such a column is no key
+    signs: Mapping[str, int]
+    null_words: frozenset[str] = frozenset()
+    in_null_words: int = 0
+
+    def count(self, sign: str) -> int:
+        return self.signs.get(sign, 0)
+
+    def share(self, sign: str) -> float:
+        return self.count(sign) / self.filled if self.filled else 0.0
+
+    @property
+    def is_text(self) -> bool:
+        return kind_of(self.dtype) == "text" or isinstance(self.dtype, pl.Categorical | pl.Enum)
+
+    @property
+    def is_key(self) -> bool:
+        """Filled in every row, and different in each."""
+        return self.distinct == self.filled == self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What was seen of all columns, in `rows` sound rows of a snapshot of `of_rows`."""
+
+    rows: int
+    of_rows: int
+    faulty: int  # rows that could not be read
+    columns: tuple[Look, ...]
+
+    @property
+    def partly(self) -> bool:
+        return self.rows + self.faulty < self.of_rows
+
+
+def look_at(snapshot: Snapshot, words_for_null: bool = False, max_rows: int = MAX_ROWS) -> Looks:
+    """What every column looks like in the first rows: `max_rows`, fewer of a very wide source.
+
+    With `words_for_null`, texts such as NULL and n/a stand for nothing, and are counted as such.
+    """
+    names = list(snapshot.schema)
+    seen = [_Seen(name, snapshot.schema[name]) for name in names]
+    wanted = rows_to_read(snapshot, max_rows)
+    rows = faulty = 0
+    for frame in first_frames(snapshot, names, wanted):
+        sound = frame.filter(pl.col(FAULT).is_null())
+        rows, faulty = rows + sound.height, faulty + frame.height - sound.height
+        _take_in(seen, sound, words_for_null)
+    return Looks(rows, snapshot.rows, faulty, tuple(column.look(rows) for column in seen))
+
+
+def rows_to_read(snapshot: Snapshot, max_rows: int = MAX_ROWS) -> int:
+    """How many rows are looked at: fewer of a wide source."""
+    return min(max_rows, max(MIN_ROWS, MAX_CELLS // max(len(snapshot.schema), 1)))
+
+
+def first_frames(snapshot: Snapshot, names: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
+    """Frames of the first `rows` rows."""
+    for frame in snapshot.read(names, 0):
+        yield frame.head(rows)
+        rows -= frame.height
+        if rows <= 0:
+            return
+
+
+def cleaned(raw: pl.Expr, dtype: pl.DataType, words_for_null: bool) -> pl.Expr:
+    """A column's values without the white space around them; null where nothing is left, or a word for null."""
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        raw, dtype = raw.cast(pl.String), pl.String()
+    if not isinstance(dtype, pl.String):
+        return raw
+    text = raw.str.strip_chars()
+    nothing = ["", *NULL_WORDS] if words_for_null else [""]
+    return pl.when(text.is_in(nothing).not_()).then(text)
+
+
+# ---------------------------------------------------------------- signs of text
+
+
+def _readable(name: str, **arguments: Any) -> Callable[[pl.Expr], pl.Expr]:
+    """Whether a function of `apply` can read a text."""
+    return lambda text: apply(text, pl.String(), Call(name, arguments)).is_not_null()
+
+
+def _like(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
+    return lambda text: text.str.contains(pattern)
+
+
+def _opaque(text: pl.Expr) -> pl.Expr:
+    """Long, without spaces, of small letters, capitals and digits: what keys and tokens look like."""
+    parts = ("^[A-Za-z0-9+/_=.~-]{24,}$", "[a-z]", "[A-Z]", "[0-9]")
+    return pl.all_horizontal(text.str.contains(part) for part in parts)
+
+
+def _card(text: pl.Expr) -> pl.Expr:
+    """A card's digits, the last of which checks the others (ISO/IEC 7812: Luhn)."""
+    digits = text.str.replace_all("[ -]", "")
+    total = pl.lit(0, pl.Int64)
+    for place in range(16):
+        digit = digits.str.slice(15 - place, 1).cast(pl.Int64, strict=False)
+        doubled = digit * 2 - pl.when(digit > 4).then(9).otherwise(0)
+        total = total + (doubled if place % 2 else digit)
+    return digits.str.contains("^[3-6][0-9]{15}$") & (total % 10 == 0)
+
+
+_SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "email": _like(EMAIL_SHAPE),
+    "e164": _like(E164_SHAPE),
+    "phone": _like(r"^\+?[0-9(][0-9 ()./-]{5,18}[0-9]$"),
+    "integer": _readable("cast", to="integer"),
+    "number": _readable("cast", to="number"),
+    "boolean": _readable("cast", to="boolean"),
+    "comma": _like(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+),[0-9]+$"),
+    "json": lambda text: text.str.contains(r"(?s)^[\[{].*[\]}]$") & _readable("json")(text),
+    "uuid": _like(r"(?i)^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"),
+    "ip": _like(_IP),
+    "iban": _like(r"^[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?$"),
+    "card": _card,
+    "secret": _like(_SECRET),
+    "opaque": _opaque,
+    "prose": _like(r"(?:\S+\s+){4}\S"),
+}
+
+# Seen of all values, however few bear them: one is enough to change what is proposed.
+_ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
+    "zeros": _like(r"^[+-]?0[0-9]"),
+    "digit": _like("^[01]$"),
+    "thousands": _like(r"[0-9]\.[0-9]{3}\b.*,"),
+    "spaced": _like(r"[0-9] [0-9]{3}\b.*,"),
+    "long": lambda text: text.str.len_bytes() > (OPERATIONS["identify"].max_value_bytes or 0),
+    "long_key": lambda text: text.str.len_bytes() > MAX_IDENTIFIER_BYTES,
+}
+
+
+# ---------------------------------------------------------------- a column on the way
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One column, while its frames go by."""
+
+    name: str
+    dtype: pl.DataType
+    filled: int = 0
+    in_null_words: int = 0
+    null_words: set[str] = field(default_factory=set)
+    signs: dict[str, int] = field(default_factory=dict)
+    hashes: list[npt.NDArray[np.uint64]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.is_text:
+            self.signs = dict.fromkeys((*_SIGNS, *_ALWAYS, "padded"), 0)
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.dtype, pl.String | pl.Categorical | pl.Enum)
+
+    @property
+    def may_be_key(self) -> bool:
+        return self.is_text or self.dtype.is_integer() or isinstance(self.dtype, pl.Date | pl.Datetime | pl.Boolean)
+
+    def queries(self, value: pl.Expr, raw: pl.Expr, words_for_null: bool) -> Iterator[tuple[str, pl.Expr]]:
+        """What to ask of a frame: name and aggregation."""
+        yield "filled", value.count()
+        if self.is_text:
+            raw = raw.cast(pl.String)
+            for sign in self.signs.keys() & {*_SIGNS, *_ALWAYS}:
+                yield sign, (_SIGNS.get(sign) or _ALWAYS[sign])(value).sum()
+            yield "padded", (value.is_not_null() & (raw != value)).sum()
+            if words_for_null:
+                word = raw.str.strip_chars()
+                word = word.filter(word.is_in(NULL_WORDS))
+                yield "null_words", word.unique().implode()
+                yield "in_null_words", word.len()
+
+    def take(self, answers: Mapping[str, Any], value: pl.Series) -> None:
+        self.filled += answers["filled"]
+        for sign in self.signs:
+            self.signs[sign] += answers[sign]
+        self.null_words.update(answers.get("null_words") or ())
+        self.in_null_words += answers.get("in_null_words", 0)
+        if self.may_be_key:
+            self.hashes.append(value.drop_nulls().hash().to_numpy())
+        if self.filled >= _ENOUGH:
+            rare = [sign for sign in self.signs.keys() & _SIGNS.keys() if self.signs[sign] < MOST * self.filled]
+            for sign in rare:
+                del self.signs[sign]
+
+    def look(self, rows: int) -> Look:
+        distinct = len(np.unique(np.concatenate(self.hashes or [np.empty(0, np.uint64)]))) if self.may_be_key else None
+        return Look(
+            name=self.name,
+            dtype=self.dtype,
+            rows=rows,
+            filled=self.filled,
+            distinct=distinct,
+            signs=dict(self.signs),
+            null_words=frozenset(self.null_words),
+            in_null_words=self.in_null_words,
+        )
+
+
+def _take_in(seen: Sequence[_Seen], frame: pl.DataFrame, words_for_null: bool) -> None:
+    """One frame, asked everything at once. Columns go by numbers: polars takes some names for patterns."""
+    raw = frame.select(cs.by_name(column.name).as_expr().alias(f"raw{n}") for n, column in enumerate(seen))
+    values = raw.with_columns(
+        cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(seen)
+    )
+    asked = {
+        f"{n}.{name}": query
+        for n, column in enumerate(seen)
+        for name, query in column.queries(pl.col(str(n)), pl.col(f"raw{n}"), words_for_null)
+    }
+    answers = values.select(**asked).row(0, named=True)
+    for n, column in enumerate(seen):
+        own = f"{n}."
+        mine = {name.removeprefix(own): answer for name, answer in answers.items() if name.startswith(own)}
+        column.take(mine, values[str(n)])

@@ -1,0 +1,89 @@
+"""Which columns of a snapshot hold dates, and how are they to be read? Evidence, decision and measures of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import polars.selectors as cs
+
+from cio_etl.model import POSITION, Snapshot
+from cio_etl.propose.dates.decide import Decision, Told, could_be, decide
+from cio_etl.propose.dates.evidence import collect_facts
+from cio_etl.propose.dates.measure import Measure, measure
+from cio_etl.run.recording import places_of
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """One column of dates: how it is read, what becomes of its rows, and where the rows are that are named.
+
+    `examples` are values by position; empty unless they were asked for.
+    """
+
+    decision: Decision
+    measures: tuple[Measure, ...]  # of each option
+    places: dict[int, str]
+    examples: dict[int, str]
+
+    @property
+    def name(self) -> str:
+        return self.decision.seen.name
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found in `rows` rows. `unsure` are columns that could hold dates, with what they could be."""
+
+    rows: int
+    columns: int
+    dates: tuple[Dates, ...]
+    unsure: tuple[tuple[str, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """3 when something must be told before all columns can be read, else 0."""
+        return 3 if any(one.decision.asks for one in self.dates) else 0
+
+
+def inspect(
+    snapshot: Snapshot,
+    now_s: int,
+    told: Told | None = None,
+    only: Sequence[str] = (),
+    reveal: bool = False,
+) -> Inspection:
+    """The dates of a snapshot; of the columns `only`, which hold some whatever they are named.
+
+    What was `told` holds for all the columns that are looked at. `now_s` is the Unix time.
+    """
+    told = told or Told()
+    seen = collect_facts(snapshot, only or list(snapshot.schema), kept=frozenset(only))
+    made = {name: decide(evidence, told, name in only) for name, evidence in seen.items()}
+    decisions = [made[name] for name in snapshot.schema if made.get(name) is not None]
+    decided = [decision for decision in decisions if decision is not None]
+    measures = measure(snapshot, decided, now_s)
+    dates = tuple(
+        _located(snapshot, decision, tuple(of_one), reveal) for decision, of_one in zip(decided, measures, strict=True)
+    )
+    unsure = [(name, could_be(seen[name])) for name in snapshot.schema if name in seen and made[name] is None]
+    return Inspection(snapshot.rows, len(snapshot.schema), dates, tuple(pair for pair in unsure if pair[1]))
+
+
+def _located(snapshot: Snapshot, decision: Decision, measures: tuple[Measure, ...], reveal: bool) -> Dates:
+    found = decision.seen.formats
+    proofs = [place for place in (found.first_day_first, found.first_month_first) if place is not None]
+    named = {place for one in measures for rows in one.rows.values() for place in rows.first}
+    places = places_of(snapshot, sorted({*proofs, *named}))
+    return Dates(decision, measures, places, _examples(snapshot, decision.seen.name, places) if reveal else {})
+
+
+def _examples(snapshot: Snapshot, column: str, positions: dict[int, str]) -> dict[int, str]:
+    """The values at these positions, each read by itself: they are few."""
+    found = {}
+    for position in positions:
+        frame = next(iter(snapshot.read([column], position)))
+        row = frame.filter(pl.col(POSITION) == position).select(cs.by_name(column).as_expr().cast(pl.String))
+        found[position] = str(row.item())
+    return found

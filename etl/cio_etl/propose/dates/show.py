@@ -1,0 +1,218 @@
+"""How does an inspection read, on a terminal and as JSON? Names, counts, places; no value but first and last time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from cio_etl.propose.dates.decide import Option
+from cio_etl.propose.dates.inspection import Dates, Inspection
+from cio_etl.propose.dates.measure import KINDS, Measure, Rows
+from cio_etl.propose.yaml_text import flow, printable, scalar, shown
+from cio_etl.report.streams import Screen, say
+
+_WIDTH = 12  # of the names of lines
+_REMEDIES = {
+    "gap": "`nonexistent: shift_forward` would read them",
+    "fold": "`ambiguous: earliest` or `latest` would",
+}
+_HARMFUL = ("unreadable", "gap", "fold", "late", "out_of_range")
+
+
+def show(inspection: Inspection, source: str, as_json: bool, reveal: bool = False) -> None:
+    """Prints the inspection of a source. `reveal` prints the values of the rows that are named."""
+    if as_json:
+        say(json.dumps(content(inspection, source, reveal), ensure_ascii=False))
+        return
+    screen = Screen(highlight=False, markup=False)
+    count = len(inspection.dates)
+    found = f"{count:,} of {inspection.columns:,} columns hold{'s' if count == 1 else ''} dates"
+    screen.print(f"{printable(source)}: {inspection.rows:,} rows, {found}", style="bold", soft_wrap=True)
+    zones = _zones(inspection)
+    for one in inspection.dates:
+        screen.print(f"\n{shown(one.name)}", style="bold cyan", soft_wrap=True)
+        for name, text, style in _lines(one, zones, reveal):
+            screen.print(f"  {name:<{_WIDTH}}", end="", style="dim")
+            screen.print(text, style=style, soft_wrap=True)
+    if inspection.unsure:
+        screen.print("\nnot taken for dates; --column NAME looks at one all the same:", style="bold", soft_wrap=True)
+        for name, why in inspection.unsure:
+            screen.print(f"  {shown(name)}: {why}", soft_wrap=True)
+    open_ones = [one.name for one in inspection.dates if one.decision.asks]
+    if open_ones:
+        screen.print(f"\nto decide: {', '.join(map(shown, open_ones))}", style="bold yellow", soft_wrap=True)
+
+
+def yaml_of(column: str, option: Option) -> str:
+    """The value of a mapping that reads a column so."""
+    if not option.apply:
+        return scalar(column)
+    return f"{{column: {scalar(column)}, apply: [{', '.join(flow(call) for call in option.apply)}]}}"
+
+
+# ---------------------------------------------------------------- on a terminal
+
+RunContext = tuple[str, str, str]  # name, text, style
+
+
+def _zones(inspection: Inspection) -> str:
+    """What the offsets of other columns say of the zone of times without one."""
+    for one in inspection.dates:
+        if zones := one.decision.seen.offsets.zones:
+            return f" {zones[0]}, whose clocks the offsets of {shown(one.name)} follow"
+    return ""
+
+
+def _lines(one: Dates, zones: str, reveal: bool) -> Iterator[RunContext]:
+    decision, seen = one.decision, one.decision.seen
+    filled = "all" if seen.filled == seen.rows else f"{seen.filled:,}"
+    padded = f", {seen.padded:,} with spaces around" if seen.padded else ""
+    yield "filled", f"{filled} of {seen.rows:,} rows{padded}", ""
+    for name, (form, count) in zip(_once("written"), decision.forms, strict=False):
+        yield name, f"{count:>12,}  {form}", ""
+    if order := _order(one):
+        yield "order", order, ""
+    if seen.offsets.counts:
+        yield "offsets", ", ".join(f"{offset} {count:,}" for offset, count in seen.offsets.counts.items()), ""
+    for name, sentinel in zip(_once("no dates"), seen.sentinels, strict=False):
+        texts = ", ".join(f'"{printable(text)}"' for text in sentinel.texts[:3])
+        what = "" if sentinel.certain else "  perhaps"
+        yield name, f"{sentinel.count:>12,}  {sentinel.day}{what}, as {texts}", ""
+    for option, measure in zip(decision.options, one.measures, strict=True):
+        yield from _of_option(one, option, measure, reveal)
+    for _, question in decision.asks:
+        yield "TO DECIDE", _with_advice(question, zones), "bold yellow"
+    name = "one of" if decision.asks else "proposal"
+    for option in decision.options:
+        yield name, f"{yaml_of(one.name, option)}{f'  # {option.words}' if option.words else ''}", "bold green"
+        name = ""
+    for note in decision.notes:
+        yield "note", note, "dim"
+
+
+def _once(name: str) -> Iterator[str]:
+    yield name
+    while True:
+        yield ""
+
+
+_ADVICE = {
+    "day first or month first?": "say it with --day-first or --month-first",
+    "day and month in two orders": "mend the export; --day-first or --month-first takes one of them",
+    "no offset": "say it with --timezone{}",
+    "numbers of several sizes": "say it with --unit",
+}
+
+
+def _with_advice(question: str, zones: str = "") -> str:
+    advice = next((advice for start, advice in _ADVICE.items() if question.startswith(start)), "").format(zones)
+    return f"{question}{'' if question.endswith('?') else ';'} {advice}" if advice else question
+
+
+def _order(one: Dates) -> str:
+    found = one.decision.seen.formats
+    proofs = [
+        f"{count:,} can only be {order}, the first at {one.places[first]}"
+        for order, count, first in (
+            ("day first", found.day_first, found.first_day_first),
+            ("month first", found.month_first, found.first_month_first),
+        )
+        if first is not None
+    ]
+    if found.order == "either":
+        return "no proof: no number is above 12"
+    return "; ".join(proofs)
+
+
+def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> Iterator[RunContext]:
+    prefix = f"{option.words}: " if option.words else ""
+    if measure.first_s is not None and measure.last_s is not None:
+        yield "from, to", f"{prefix}{moment(measure.first_s)} to {moment(measure.last_s)}", ""
+    for kind, words in KINDS.items():
+        if rows := measure.rows[kind].count and measure.rows[kind]:
+            style = "red" if kind in _HARMFUL else "yellow"
+            share = f" ({rows.count / one.decision.seen.filled:.1%} of the filled)" if kind == "unreadable" else ""
+            remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
+            yield "rows", f"{rows.count:>12,}  {prefix}{words}{share}, at {_places(one, rows)}{remedy}", style
+            if reveal:
+                examples = ", ".join(f'"{printable(one.examples[place])}"' for place in rows.first)
+                yield "", f"{'':>12}  {examples}", ""
+
+
+def _places(one: Dates, rows: Rows) -> str:
+    """The first rows as file:line, each file named once."""
+    split = [one.places[place].rpartition(":")[::2] for place in rows.first]
+    files = [f"{file}:{','.join(line for _, line in here)}" for file, here in groupby(split, key=lambda pair: pair[0])]
+    return " ".join(files) + (" …" if rows.count > len(rows.first) else "")
+
+
+def moment(second: int) -> str:
+    """A Unix second as ISO 8601 in UTC."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# ---------------------------------------------------------------- as JSON
+
+
+def content(inspection: Inspection, source: str, reveal: bool = False) -> dict[str, Any]:
+    """All that was found, as plain data."""
+    zones = _zones(inspection)
+    return {
+        "source": source,
+        "rows": inspection.rows,
+        "exit_code": inspection.exit_code,
+        "columns": [_column(one, zones, reveal) for one in inspection.dates],
+        "not_taken_for_dates": [{"column": name, "why": why} for name, why in inspection.unsure],
+    }
+
+
+def _column(one: Dates, zones: str, reveal: bool) -> dict[str, Any]:
+    decision, seen = one.decision, one.decision.seen
+    found = seen.formats
+    examples = {"examples": {one.places[place]: text for place, text in one.examples.items()}} if reveal else {}
+    return {
+        "column": one.name,
+        "type": str(seen.dtype),
+        "rows": seen.rows,
+        "filled": seen.filled,
+        "padded": seen.padded,
+        "forms": [{"form": form, "count": count} for form, count in decision.forms],
+        "order": {
+            "order": found.order,
+            "day_first": found.day_first,
+            "month_first": found.month_first,
+            "day_first_proof": one.places.get(-1 if found.first_day_first is None else found.first_day_first),
+            "month_first_proof": one.places.get(-1 if found.first_month_first is None else found.first_month_first),
+        },
+        "offsets": dict(seen.offsets.counts),
+        "zones": list(seen.offsets.zones),
+        "sentinels": [
+            {"day": each.day, "count": each.count, "certain": each.certain, "texts": list(each.texts)}
+            for each in seen.sentinels
+        ],
+        "decided": not decision.asks,
+        "questions": [{"about": ask, "question": _with_advice(question, zones)} for ask, question in decision.asks],
+        "options": [
+            _option(one, option, measure) for option, measure in zip(decision.options, one.measures, strict=True)
+        ],
+        "notes": list(decision.notes),
+        **examples,
+    }
+
+
+def _option(one: Dates, option: Option, measure: Measure) -> dict[str, Any]:
+    def places(rows: Rows) -> Sequence[str]:
+        return [one.places[place] for place in rows.first]
+
+    return {
+        "words": option.words,
+        "apply": list(option.apply),
+        "yaml": yaml_of(one.name, option),
+        "read": measure.read,
+        "first": None if measure.first_s is None else moment(measure.first_s),
+        "last": None if measure.last_s is None else moment(measure.last_s),
+        **{kind: {"count": rows.count, "first_rows": places(rows)} for kind, rows in measure.rows.items()},
+    }

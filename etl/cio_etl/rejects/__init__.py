@@ -1,0 +1,1 @@
+"""Rejected rows: written to a file, fixed by a person, and sent again."""

@@ -1,0 +1,139 @@
+"""The report as a page: one HTML file that needs nothing else, for people who decide about a run."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cio_etl.audit import FINDINGS
+from cio_etl.errors import EXIT_CODES
+from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
+from cio_etl.report.files import write_text
+from cio_etl.report.words import duration, number, percent, size
+from cio_etl.transform.checks import REASONS
+
+HERE = Path(__file__).parent
+NAME = "report.html"
+COLUMNS_SHOWN = 40  # the others are folded up
+
+
+def write_page(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path:
+    """Writes report.html into `folder` (0600, whole or not at all); its path. `next_steps` are commands."""
+    return write_text(folder / NAME, page(report, next_steps))
+
+
+def page(report: Report, next_steps: Mapping[str, str]) -> str:
+    """The report as HTML. All that comes from data, files or mappings is escaped; there are no scripts."""
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "size": size,
+        "duration": duration,
+        "oneline": _oneline,
+    }
+    environment.globals |= {"remedy": _remedy, "rows_of": _rows_of}
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        verdict=verdict(report),
+        tone=tone(report),
+        exit_words=None if report.exit_code is None else EXIT_CODES.get(report.exit_code),
+        next_steps=({"continue": report.resume_command} if report.resume_command else {}) | dict(next_steps),
+        total=total(report.steps),
+        seconds=seconds(report.steps),
+        revealed=any(step.profile is not None and step.profile.revealed for step in report.steps),
+        columns_shown=COLUMNS_SHOWN,
+        style=Markup(style),  # ours; the policy allows what has this digest, and nothing else
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+        version=version("cio-etl"),
+    )
+
+
+def verdict(report: Report) -> str:
+    """What would happen, or what happened, in one sentence."""
+    read, accepted, rejected, skipped = (
+        sum(getattr(step, name) for step in report.steps) for name in ("rows_read", "accepted", "rejected", "skipped")
+    )
+    if report.is_validation and report.exit_code == 4:
+        return f"Not as it is: {report.reason}."
+    if report.status != "finished":
+        where = {"running": "is at work", "abandoned": "was given up"}.get(report.status, "has stopped")
+        so_far = f"The run {where}; {accepted:,} rows were accepted so far and {rejected:,} rejected"
+        return f"{so_far}: {report.reason}." if report.reason else f"{so_far}."
+    if not read:
+        return "There are no rows to send." if report.is_validation else "There were no rows to send."
+    of = f"all {read:,} rows" if accepted == read else f"{accepted:,} of {read:,} rows"
+    others = [f"reject {rejected:,}"] * bool(rejected) + [f"leave {skipped:,} out"] * bool(skipped)
+    if report.is_validation:
+        return f"A run would send {of}{_listed(others)}."
+    others = [f"{rejected:,} rejected"] * bool(rejected) + [f"{skipped:,} left out"] * bool(skipped)
+    return f"{of[0].upper()}{of[1:]} were accepted{_listed(others)}."
+
+
+def tone(report: Report) -> str:
+    """How the verdict looks: good, fair or bad."""
+    if report.status not in ("finished", "running") or report.exit_code not in (0, 3, None):
+        return "bad"
+    if report.is_validation and not any(step.rows_read for step in report.steps):
+        return "fair"
+    warned = any(finding.severity == "warning" for step in report.steps for finding in step.findings)
+    return "fair" if report.exit_code == 3 or warned else "good"
+
+
+def total(steps: Sequence[StepReport]) -> Mapping[str, int]:
+    """The counts of all steps."""
+    names = ("rows_read", "accepted", "rejected", "skipped", "possibly_sent_twice", "requests", "retries", "bytes_sent")
+    return {name: sum(getattr(step, name) for step in steps) for name in names}
+
+
+def seconds(steps: Sequence[StepReport]) -> float | None:
+    """How long a run over all steps would take; None when it is not known of each."""
+    known = [step.forecast.seconds for step in steps if step.forecast is not None]
+    return sum(known) if known and len(known) == len(steps) else None
+
+
+def visible(text: str) -> str:
+    """The text with a sign for all that would be unseen, or change how the rest reads: controls, direction marks."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(sign: str) -> str:
+    if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return sign
+    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+
+
+def _listed(others: Sequence[str]) -> str:
+    return "".join(f", {other}" for other in others[:-1]) + (f" and {others[-1]}" if others else "")
+
+
+def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]:
+    """The first rows of a problem: with their cells when a validation has read them, else where they are."""
+    code = problem.code if isinstance(problem, Finding) else problem.reason
+    rows = () if step.profile is None else step.profile.rows
+    shown = {row.place: row for row in rows if (row.code, row.field) == (code, problem.field)}
+    return [shown.get(place, ShownRow(code, problem.field, place, ())) for place in problem.first_rows]
+
+
+def _remedy(code: str) -> str:
+    return FINDINGS.get(code) or REASONS.get(code, "")
+
+
+def _oneline(text: str) -> str:
+    return text.replace("\n", "↵").replace("\t", "⇥")

@@ -1,0 +1,107 @@
+"""The report on a terminal: the verdict, a line a step, the rejects by reason, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cio_etl.model import Finding, RejectCount, Report, StepReport
+
+NARROWEST = 120  # columns of the table, where the output is no terminal
+
+_COUNTS = {
+    "rows read": "rows_read",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "skipped": "skipped",
+    "sent twice?": "possibly_sent_twice",
+    "requests": "requests",
+    "retries": "retries",
+}
+_STYLES = {"finished": "bold green", "running": "bold cyan"}
+
+
+def show(report: Report, console: Console, reasons: Mapping[str, str], next_steps: Mapping[str, str]) -> None:
+    """Prints the report. `reasons` says each reason in words; `next_steps` are commands by what they are for."""
+    if not console.is_terminal:
+        console.width = max(console.width, NARROWEST)
+    console.print(_verdict(report), soft_wrap=True)
+    console.print(_steps(report.steps))
+    for step in report.steps:
+        for line in (*_forecast(step), *_findings(step), *_rejects(step, reasons)):
+            console.print(line, soft_wrap=True)
+    if report.resume_command:
+        next_steps = {"continue": report.resume_command, **next_steps}
+    for name, what in next_steps.items():
+        console.print(Text.assemble(f"{name:<10} ", (what, "bold")), soft_wrap=True)
+
+
+def _verdict(report: Report) -> Text:
+    accepted, rejected = (sum(getattr(step, name) for step in report.steps) for name in ("accepted", "rejected"))
+    style = _STYLES.get(report.status, "bold red")
+    if report.status == "finished" and rejected:
+        style = "bold yellow"
+    counts = f": {accepted:,} rows accepted" + (f", {rejected:,} rejected" if rejected else "")
+    return Text.assemble(
+        (f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else ""
+    )
+
+
+def _steps(steps: Sequence[StepReport]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("step", no_wrap=True)
+    for name in (*_COUNTS, "MB", "seconds", "rows/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for step in steps:
+        name = step.name if step.status == "finished" else f"{step.name} ({_unfinished(step)})"
+        counts = [f"{getattr(step, attribute):,}" for attribute in _COUNTS.values()]
+        times = [f"{step.bytes_sent / 1e6:,.1f}"]
+        if step.seconds or not step.settled:  # nobody took the time of a process that was killed
+            times += [f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
+        table.add_row(Text(name), *counts, *times)
+    return table
+
+
+def _unfinished(step: StepReport) -> str:
+    return step.status if step.rows is None else f"{step.status}, of {step.rows:,} rows"
+
+
+def _forecast(step: StepReport) -> list[Text]:
+    if (forecast := step.forecast) is None:
+        return []
+    about = "" if forecast.people_exact else "about "
+    rate = "at any rate" if forecast.requests_per_second is None else f"at {forecast.requests_per_second:g} a second"
+    sums = f"{about}{forecast.people:,} people or objects, {forecast.events:,} events, {forecast.requests:,} requests"
+    time = f"{forecast.seconds:,.0f} s {rate} in {forecast.lanes} lanes"
+    return [Text.assemble("a run of ", (step.name, "bold"), f": {sums}, {forecast.bytes / 1e6:,.1f} MB; {time}")]
+
+
+def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
+    lines = [Text.assemble("rejected in ", (step.name, "bold"))] if step.rejects else []
+    for reject in step.rejects:
+        head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {reject.field}" if reject.field else "")
+        lines.append(Text.assemble((head, "yellow"), f" at {_places(reject)}"))
+        if reject.reason in reasons:
+            lines.append(Text(f"          {reasons[reject.reason]}", style="dim"))
+    return lines
+
+
+def _findings(step: StepReport) -> list[Text]:
+    lines = [Text.assemble("found in ", (step.name, "bold"))] if step.findings else []
+    for finding in step.findings:
+        style = "bold yellow" if finding.severity == "warning" else "cyan"
+        head = f"{finding.rows:>8,}  {finding.code}" + (f" in {finding.field}" if finding.field else "")
+        where = f" at {_places(finding)}" if finding.first_rows else ""
+        lines += [Text.assemble((head, style), where), Text(f"          {finding.words}", style="dim")]
+    return lines
+
+
+def _places(noted: RejectCount | Finding) -> str:
+    """The first rows as file:line, each file named once."""
+    split = [row.rpartition(":")[::2] for row in noted.first_rows]
+    files = [f"{file}:{','.join(line for _, line in rows)}" for file, rows in groupby(split, key=lambda pair: pair[0])]
+    return " ".join(files) + (" …" if noted.rows > len(noted.first_rows) else "")

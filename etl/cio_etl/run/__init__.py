@@ -1,0 +1,1 @@
+"""A run: the straight line in run.py, and what it uses. Read run.py first."""

@@ -1,0 +1,158 @@
+"""A step's rows and its mapping, ready to be sent: the source is opened, the mapping compiled, all rows looked over."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from cio_etl.audit import warnings
+from cio_etl.errors import ChangedSinceStart, SourceError
+from cio_etl.extract import is_in_place, open_source
+from cio_etl.model import CLOSED, Api, Snapshot, Step
+from cio_etl.run.incremental import bookmark_after, check_origin, copy_deleted_if_unfit, origin, staging
+from cio_etl.run.prescan import prescan, with_duplicates
+from cio_etl.run.recording import RunContext, note_findings
+from cio_etl.run.reject_rows import Columns
+from cio_etl.run.resume import REMEDY, source_changes
+from cio_etl.run.schema_drift import check_drift
+from cio_etl.state import Bookmark, StepRecord
+from cio_etl.transform import Compiled, collect_facts, compile_mapping, require_columns, with_json
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A snapshot of files as they were when it was opened."""
+
+    snapshot: Snapshot
+    seen: tuple[object, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Files:
+        return cls(snapshot, _seen(snapshot))
+
+    def unless_changed(self) -> Snapshot | None:
+        """The snapshot, while nobody has written to its files or put others in their place."""
+        return self.snapshot if _seen(self.snapshot) == self.seen else None
+
+
+def _seen(snapshot: Snapshot) -> tuple[object, ...]:
+    found = []
+    for file in snapshot.files:
+        with suppress(OSError):
+            status = os.stat(file.path)
+            found.append((file.path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+def open_files(context: RunContext) -> dict[int, Files]:
+    """The files of all steps, by the steps' numbers, when nothing of the run is sent yet.
+
+    A file that is not there, or lacks a column, is told of before the first row goes out, whatever step it is of.
+    What must be copied first, from a database or another machine, is opened when its step comes.
+    """
+    if context.store.has_sent(context.run.run_id):
+        return {}
+    opened = {}
+    for number, step in enumerate(context.job.steps):
+        if is_in_place(step.source):
+            with context.progress.staging(step.name) as told:
+                how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, told=told)
+                opened[number] = Files.of(open_source(step.source, how))
+            require_columns(step.mapping, opened[number].snapshot.schema)
+    return opened
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStep:
+    """A step's rows and its mapping, ready to be sent; `leaves` is for the next run."""
+
+    snapshot: Snapshot
+    compiled: Compiled
+    next_bookmark: Bookmark
+
+
+def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
+    """The work of a step that is under way; None when the others have finished it meanwhile."""
+    try:
+        return open_step(context, step, record, files, begun=True)
+    except SourceError:
+        if context.store.steps(context.run.run_id)[record.number].status == "finished":
+            return None
+        raise
+
+
+def open_step(context: RunContext, step: Step, record: StepRecord, files: Files | None, *, begun: bool) -> PreparedStep:
+    """Opens the source and compiles the mapping. Unless rows have been under way, the step begins with what is found;
+    else that must be what it began with."""
+    store, run_id, number = context.store, context.run.run_id, record.number
+    before, here = store.bookmark(context.job.name, step.name), origin(context.destination, step)
+    if not begun:
+        check_origin(step, before, here, context.run.since)
+    limit = context.run.row_limit
+    whole = None if files is None else files.unless_changed()
+    if whole is None:
+        with context.progress.staging(step.name) as told:
+            how = staging(context.stage, step, before, context.run.since, rows=limit, told=told, may_read=not begun)
+            whole = open_source(step.source, how)
+    snapshot = limited(whole, limit)
+    if not begun:
+        lease_s = context.job.lease_s if store.is_shared else None
+        store.begin_step(
+            run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, context.run.lanes, lease_s
+        )
+    elif changed := source_changes(record, snapshot):
+        raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
+    next_bookmark = bookmark_after(snapshot, before, here, moves=not limit)
+    noted: dict[str, list[Mapping[str, Any]]] = {}
+    with copy_deleted_if_unfit(snapshot, begun):
+        compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, noted)
+        if not (begun or context.options.accept_drift):
+            check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
+    if not begun:
+        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
+        asking = warnings(step, compiled, context.destination, time.time())
+        note_findings(store, run_id, record, prescan(step, snapshot, compiled, asking))
+    return PreparedStep(snapshot, compiled, next_bookmark)
+
+
+def prepare(
+    step: Step,
+    snapshot: Snapshot,
+    lanes: int,
+    api: Api,
+    run_id: str = "",
+    noted: dict[str, list[Mapping[str, Any]]] | None = None,
+) -> Compiled:
+    """The step's mapping, ready for the snapshot's frames. What it asked of whole columns is written into `noted`."""
+    mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
+    of_all = None if again is None else again.answers
+    known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
+    fingerprint = snapshot.fingerprint if again is None else None
+    compiled = compile_mapping(mapping, snapshot.schema, known, fingerprint, lanes, api, run_id)
+    if again is not None:
+        still_open = pl.col(CLOSED).not_()
+        compiled = replace(compiled, when=still_open if compiled.when is None else still_open & compiled.when)
+    return with_duplicates(mapping, snapshot, compiled)
+
+
+def limited(snapshot: Snapshot, rows: int | None) -> Snapshot:
+    """The first `rows` rows of a snapshot; None: all."""
+    if rows is None or rows >= snapshot.rows:
+        return snapshot
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        left = rows - start
+        for frame in snapshot.read(columns, start):
+            if left > 0:
+                yield frame.head(left)
+            left -= frame.height
+            if left <= 0:
+                return
+
+    return replace(snapshot, rows=rows, read=read)

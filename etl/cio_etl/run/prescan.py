@@ -1,0 +1,153 @@
+"""What must be known of a step's rows, all of them, before the first is sent? Passes over the few columns that tell.
+
+Which rows give way to another of their key is part of how rows are mapped, so `validate` and `preview` ask, too. What a
+person should be warned of is asked by a run, once, when it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cio_etl.audit import Audit, Empty, found
+from cio_etl.audit.repeated import Repeated
+from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
+from cio_etl.run.prefetch import prefetch
+from cio_etl.run.recording import places_of
+from cio_etl.transform import Compiled, order, repeats
+from cio_etl.transform.chains import chains
+from cio_etl.transform.compiled import Stage
+from cio_etl.transform.encode import Leaf, Members
+from cio_etl.transform.mapping import is_date
+from cio_etl.transform.repeats import Deciding, FirstWins, Hashes, LastWins, Repeats
+
+KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
+
+
+def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, asking: Sequence[Audit]) -> tuple[Finding, ...]:
+    """What a person should know before these rows go out: which give way to others, and what these audits find.
+
+    The audits are shown the rows' times and other dates, and no more, so that it costs little: rows that are rejected
+    for something else are among them. Without audits no row is read.
+    """
+    if asking:
+        narrow = _dates_only(step.mapping, snapshot, compiled)
+        for mapped in prefetch(narrow.mapped, snapshot.read(narrow.columns, 0)):
+            for audit in asking:
+                audit.observe(mapped)
+    return found(
+        [Empty(snapshot), Repeated(compiled.repeats), *asking], lambda positions: places_of(snapshot, positions)
+    )
+
+
+def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
+    """The mapping of the item's time and other dates."""
+    dates = {chain.target for chain in chains(mapping) if is_date(chain, snapshot.schema)}
+    return _narrowed(mapping, compiled, {"timestamp", *dates})
+
+
+def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], more: Sequence[str] = ()) -> Compiled:
+    """The compiled mapping for these targets alone, which reads `more` columns than they need.
+
+    Its items are no payloads, but are null where a check of these targets says so; all are in one lane.
+    """
+    wanted = {POSITION, *targets}
+
+    def those(values: Sequence[pl.Expr]) -> tuple[pl.Expr, ...]:
+        return tuple(value for value in values if value.meta.output_name() in wanted)
+
+    def stage(stage: Stage) -> Stage:
+        return Stage(
+            those(stage.values),
+            {target: reason for target, reason in stage.reasons.items() if target in wanted},
+            {target: meant for target, meant in stage.meant.items() if target in wanted},
+        )
+
+    in_when = [] if compiled.when is None else compiled.when.meta.root_names()
+    of_targets = [name for chain in chains(mapping) if chain.target in wanted for name in chain.sources]
+    return replace(
+        compiled,
+        columns=tuple(dict.fromkeys([*of_targets, *more, *in_when])),
+        first=those(compiled.first),
+        stages=tuple(made for made in map(stage, compiled.stages) if made.values),
+        checks=tuple(check for check in compiled.checks if set(check.broken.meta.root_names()) <= wanted),
+        checks_of_items=(),
+        tree=Members({"position": Leaf(POSITION)}),
+        lane=(pl.col(POSITION) * 0).cast(pl.UInt8),
+    )
+
+
+# ---------------------------------------------------------------- rows of one key
+
+
+def with_duplicates(
+    mapping: Mapping, snapshot: Snapshot, compiled: Compiled, keys_at_once: int = KEYS_AT_ONCE
+) -> Compiled:
+    """The compiled mapping, which knows what becomes of rows that repeat another's key, if the mapping asks for that.
+
+    Raises SourceError when the columns of `order_by` cannot be put in order.
+    """
+    if not repeats.asked(mapping):
+        return compiled
+    narrow = _narrowed(mapping, compiled, repeats.targets(mapping), (*mapping.event_key, *mapping.order_by))
+    parts = -(-snapshot.rows // keys_at_once) or 1
+    looked = [_look(mapping, narrow, snapshot, part, parts) for part in range(parts)]
+    repeated = np.sort(np.concatenate([hashes for hashes, _ in looked]))
+    readings = order.readings(mapping, snapshot.schema, looked[0][1])
+    if not len(repeated):
+        return compiled
+
+    def candidates(frame: pl.DataFrame) -> pl.DataFrame:
+        keys = repeats.keyed(narrow.unchecked(frame), mapping)
+        return keys.filter(pl.Series(repeats.among(repeats.hashes(keys), repeated)))
+
+    if mapping.order_by:
+        by = order.keys(readings, snapshot.schema)
+
+        def ordered(frame: pl.DataFrame) -> pl.DataFrame:
+            keys = candidates(frame)
+            return keys.join(frame.select(POSITION, *by), on=POSITION, how="left", maintain_order="left")
+
+        return replace(compiled, repeats=_decided(LastWins(snapshot.rows), snapshot, narrow.columns, ordered))
+
+    def said(frame: pl.DataFrame) -> pl.DataFrame:
+        those = candidates(frame).select(POSITION)
+        if those.is_empty():
+            return those
+        mapped = compiled.mapped(frame.join(those, on=POSITION, how="semi", maintain_order="left"))
+        return repeats.said(mapped.values, mapped.items)
+
+    return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, said))
+
+
+def _look(
+    mapping: Mapping, narrow: Compiled, snapshot: Snapshot, part: int, parts: int
+) -> tuple[Hashes, list[dict[str, Any]]]:
+    """The hashes of keys that occur more than once, of this part of all hashes; and what order_by's columns hold."""
+    queries = order.queries(mapping, snapshot.schema)
+
+    def look(frame: pl.DataFrame) -> tuple[Hashes, dict[str, Any]]:
+        hashes = repeats.hashes(repeats.keyed(narrow.unchecked(frame), mapping))
+        mine = hashes if parts == 1 else hashes[hashes % np.uint64(parts) == part]
+        return mine, frame.select(**queries).row(0, named=True) if queries else {}
+
+    every, filled = np.empty(snapshot.rows, dtype=np.uint64), 0  # what is not filled takes no memory
+    answers = []
+    for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
+        every[filled : filled + len(hashes)] = hashes
+        filled += len(hashes)
+        answers.append(answer)
+    return repeats.twice(every[:filled]), answers
+
+
+def _decided(
+    deciding: Deciding, snapshot: Snapshot, columns: Sequence[str], candidates: Callable[[pl.DataFrame], pl.DataFrame]
+) -> Repeats:
+    for rows in prefetch(candidates, snapshot.read(columns, 0)):
+        if rows.height:
+            deciding.take(rows)
+    return deciding.decided()

@@ -1,0 +1,289 @@
+"""What is written down of a run and its steps, however they end? Counts, rejects, the reason, and the report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import structlog
+
+from cio_etl import state
+from cio_etl.errors import (
+    CredentialsRefused,
+    EndedElsewhere,
+    EtlError,
+    Interrupted,
+    LanesTaken,
+    StateError,
+    TooManyRejects,
+    WrongDestination,
+)
+from cio_etl.load import Pace
+from cio_etl.model import Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
+from cio_etl.report import Progress, mending, write_report, write_status
+from cio_etl.run.reject_rows import rows_at, write_rows
+from cio_etl.run.resume import Options
+from cio_etl.run.signals import Signals
+from cio_etl.state import Again, Bookmark, Leases, RunRecord, StepRecord, Store
+
+log = structlog.get_logger()
+
+FOR_ALL = (TooManyRejects, CredentialsRefused, WrongDestination)  # what ends a run for all of its workers
+
+Positions = npt.NDArray[np.int64]
+Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run at work, and all that its steps share."""
+
+    job: Job
+    run: RunRecord
+    store: Store
+    destination: Destination
+    pace: Pace
+    signals: Signals
+    progress: Progress
+    options: Options
+    owner: str = ""  # this process, as the lanes that it takes say
+
+    @property
+    def lanes(self) -> Collection[int]:
+        """The lanes to begin with: all, or the worker's share."""
+        return range(self.run.lanes) if self.options.share is None else self.options.share.lanes
+
+    @property
+    def ended(self) -> RunRecord | None:
+        """The run, when another of its workers has ended it; None while it goes on."""
+        if not self.store.is_shared:
+            return None
+        run = self.store.run(self.run.run_id)
+        return None if run is None or run.status == "running" else run
+
+    def require_running(self) -> None:
+        """Raises Interrupted after a signal, and EndedElsewhere when another worker has ended the run."""
+        if self.signals.received:
+            raise Interrupted(self.signals.received)
+        if (run := self.ended) is not None:
+            raise EndedElsewhere(exit_code=run.exit_code or 1, reason=run.reason or run.status)
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.job, self.run.run_id)
+
+    @property
+    def stage(self) -> Path:
+        """This run's, see stage_folder."""
+        return stage_folder(self.job, self.run.run_id)
+
+
+def run_folder(job: Job, run_id: str) -> Path:
+    """Where a run's report and its staged files lie."""
+    return job.state / "runs" / run_id
+
+
+def validation_folder(job: Job) -> Path:
+    """Where the report of the job's last validation lies; the next one takes its place."""
+    return job.state / "validations" / job.name
+
+
+def stage_folder(job: Job, run_id: str) -> Path:
+    """Where a run's sources are copied to, those that cannot be read twice."""
+    return run_folder(job, run_id) / "stage"
+
+
+def rejects_folder(state: Path, run_id: str) -> Path:
+    """Where a run's rejected rows are kept, if they are."""
+    return state / "runs" / run_id / "rejects"
+
+
+def remove_old_copies(job: Job, store: Store, current: str) -> None:
+    """Removes what runs that are over have left in their stages: given up, or killed right after they had finished.
+
+    `keep_snapshots` keeps those of finished runs.
+    """
+    over = {"abandoned"} if job.keep_snapshots else {"abandoned", "finished"}
+    for run in store.runs(job.name, limit=100):
+        if run.run_id != current and run.status in over:
+            shutil.rmtree(stage_folder(job, run.run_id), ignore_errors=True)
+
+
+def report_of(store: Store, run_id: str, command: str) -> Report:
+    """What a run has done so far."""
+    run = store.run(run_id)
+    assert run is not None
+    return state.account(store, run, command)
+
+
+def commit_within_limit(
+    context: RunContext, number: int, marks: Sequence[LaneProgress], snapshot: Snapshot, leases: Leases
+) -> Commit:
+    """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there.
+
+    Raises what Marks.commit does, too.
+    """
+    store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
+    commit = store.marks(leases, _again(snapshot)).commit
+    rejected = {mark.lane: mark.rejected for mark in marks}
+
+    def check() -> None:
+        total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
+        if total > max_rejects.limit(rows):
+            said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
+            most = store.reject_counts(run_id, number)[0].reason
+            remedy = "raise max_rejects, or mend the mapping or the rows and add --restart"
+            raise TooManyRejects(remedy, rejected=f"{total:,}", limit=said, most=most)
+
+    def commit_and_check(mark: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
+        commit(mark, rejects, accepted)
+        rejected[mark.lane] = mark.rejected
+        if rejects:
+            check()
+
+    check()
+    return commit_and_check
+
+
+def _again(snapshot: Snapshot) -> Again | None:
+    """What the snapshot's rows are to the state; None: no rejects that are sent again."""
+    again = snapshot.replayed
+    if again is None:
+        return None
+    return Again(again.reject_ids[: snapshot.rows], again.closes)
+
+
+@contextmanager
+def releasing(leases: Leases) -> Iterator[None]:
+    """Gives back, however the block is left, what lanes are held: whoever goes on need not wait for their end."""
+    try:
+        yield
+    finally:
+        with suppress(StateError):  # out of reach: they end by themselves
+            leases.release()
+
+
+@contextmanager
+def recording_step(
+    context: RunContext, record: StepRecord, snapshot: Snapshot, bookmark: Bookmark
+) -> Iterator[Callable[[int], int]]:
+    """Notes, however the block is left, how many rows the step has read (as last told), its time and its rejects.
+
+    When the block ends well the step is finished, and `leaves` is noted for the next run.
+    """
+    began, read, finished = time.monotonic(), record.rows_read, False
+
+    def note(rows_read: int) -> int:
+        nonlocal read
+        read = rows_read
+        return read
+
+    try:
+        yield note
+        finished = True
+    finally:
+        rejects = _located(context.store, context.run.run_id, record.number, snapshot)
+        again = _again(snapshot)
+        if again is not None and finished:
+            context.store.close_left_out(context.run.run_id, record.number, again)
+        elif again is None and rejects and context.job.rejects == "rows":
+            _keep_rejects(context, record, snapshot)
+        context.store.leave_step(
+            context.run.run_id,
+            record.number,
+            finished=finished,
+            rows_read=read,
+            seconds=time.monotonic() - began,
+            rejects=rejects,
+            left=bookmark,
+        )
+
+
+def note_findings(store: Store, run_id: str, record: StepRecord, findings: Sequence[Finding]) -> None:
+    """Notes what was found out about the step's rows, and says what is a warning: nothing has been sent yet."""
+    store.note_findings(run_id, record.number, findings)
+    for finding in findings:
+        if finding.severity == "warning":
+            log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)
+
+
+def _keep_rejects(context: RunContext, record: StepRecord, snapshot: Snapshot) -> None:
+    """Keeps the step's rejected rows; when that fails the run is as it is, and they may be read again later."""
+    positions = context.store.rejects(context.run.run_id, record.number)["position"].to_list()
+    try:
+        rows = rows_at(snapshot, positions)
+        write_rows(rejects_folder(context.job.state, context.run.run_id), record.number, rows)
+    except (EtlError, OSError, pl.exceptions.PolarsError) as error:
+        log.warning("rejected_rows_not_kept", step=record.name, reason=type(error).__name__)
+
+
+def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list[RejectCount]:
+    """The step's rejects by reason and field, each with its first rows by file and line."""
+    counts = store.reject_counts(run_id, number)
+    positions = sorted({position for count in counts for position in count.first})
+    try:
+        places = places_of(snapshot, positions)
+    except EtlError:  # the file went away meanwhile, and the run has stopped for that
+        places = {position: f"row {position + 1}" for position in positions}
+    return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]
+
+
+def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
+    """Each position's `file:line`, as a person looks for it."""
+    located = zip(positions, snapshot.locate(positions), strict=True)
+    return {position: f"{file}:{line}" for position, (file, line) in located}
+
+
+def written(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path | None:
+    """Writes the report for programs and for people; the page's path. What cannot be written costs a warning only.
+
+    `next_steps` are commands by what they are for.
+    """
+    try:
+        write_report(report, folder)
+    except OSError as error:  # a run is as it is; `status` tells the same from the state
+        log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
+        return None
+    try:
+        from cio_etl.report.page import write_page  # here: the template engine is needed at the end only
+
+        return write_page(report, folder, next_steps)
+    except Exception as error:  # a page that fails must not fail the run that it is about
+        log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
+        return None
+
+
+@contextmanager
+def recording_run(context: RunContext, command: str) -> Iterator[None]:
+    """Notes how the run ends, whichever way, and writes its report."""
+    store, run_id = context.store, context.run.run_id
+    with suppress(OSError):  # it will be told of when the run ends
+        write_status(report_of(store, run_id, command), context.folder)
+    try:
+        yield
+        rejected = any(
+            mark.rejected for step in store.steps(run_id) for mark in store.lane_progress(run_id, step.number)
+        )
+        store.end(run_id, "finished", 3 if rejected else 0, None)
+        if not context.job.keep_snapshots:
+            shutil.rmtree(context.stage, ignore_errors=True)
+    except (EndedElsewhere, LanesTaken):
+        raise  # others have the run, or had it last
+    except EtlError as error:
+        if isinstance(error, FOR_ALL) or context.options.share is None or not store.is_worked_on(run_id):
+            store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
+        raise
+    except BaseException as error:
+        store.end(run_id, "failed", 1, f"unexpected {type(error).__name__}")
+        raise
+    finally:
+        report = report_of(store, run_id, command)
+        written(report, context.folder, mending(report, context.job.named_by))
+        log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

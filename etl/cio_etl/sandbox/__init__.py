@@ -1,0 +1,55 @@
+"""What is this room? A local Customer.io: the documented endpoints, limits and answers, with faults on demand.
+
+It is the server of the tests, of the demo and of a rehearsal, and the judge of them: it remembers what it was sent, so
+that a test can ask what became of each row. It knows nothing of the rest of the program and shares no code with it: a
+rule that both sides had wrong in the same way would go unseen.
+
+    with Sandbox(Faults(rates={"503": 0.2, "lost_after": 0.02})) as sandbox:
+        ...                                         # send to sandbox.url
+        sandbox.people.find("id", "42")             # who is that now?
+        sandbox.people.events["01HB4HBD..."].received   # how often did that event arrive?
+        sandbox.objects.find("1", "acme")           # what is it, and who is related to it?
+        sandbox.activity.of_type("failed_event")    # what was answered with 200 and had no effect?
+        sandbox.stats()                             # requests, items, refusals, busiest second
+
+It speaks Track v2 (`/api/v2/batch`, `/api/v2/entity`), what a loader can need of Track v1 (`/api/v1/…`), Pipelines
+(`/v1/batch`, `/v1/identify` and so on), and as much of the App API as it takes to read back what came.
+
+One request goes through the files in this order:
+
+    server.py      a uvicorn on a thread, on a loopback address only
+    wire.py        cut, dripping, broken and endless answers
+    app.py         which path is answered by what
+    ingest.py      which fault befalls a request that sends something (faults.py); traffic.py counts
+    taking.py      credentials and rules, applied to a body
+    reading.py     bytes -> items, strictly
+    rules.py       Track item -> what is wrong with it (pure)
+    pipelines.py   Pipelines call -> what is wrong with it, and the Track item that it becomes (pure)
+    v1.py          request of Track v1 -> Track items (pure)
+    people.py      item -> people; events.py, relationships.py with objects.py, identities.py: what belongs to them
+    activity.py    what had no effect, and why
+    lookup.py      who asks what became of it: readback.py as the App API, page.py as HTML
+"""
+
+from cio_etl.sandbox.activity import Activity
+from cio_etl.sandbox.faults import Answer, Faults
+from cio_etl.sandbox.identities import Device
+from cio_etl.sandbox.objects import Object
+from cio_etl.sandbox.people import Event, Merge, People, Person
+from cio_etl.sandbox.server import Sandbox, serve
+from cio_etl.sandbox.workspace import Credentials
+
+__all__ = [
+    "Activity",
+    "Answer",
+    "Credentials",
+    "Device",
+    "Event",
+    "Faults",
+    "Merge",
+    "Object",
+    "People",
+    "Person",
+    "Sandbox",
+    "serve",
+]

@@ -1,0 +1,134 @@
+"""Which path is answered by what?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.routing import Route
+
+from cio_etl.sandbox import taking, v1
+from cio_etl.sandbox.faults import Answer
+from cio_etl.sandbox.ingest import Ingest
+from cio_etl.sandbox.lookup import Lookup
+from cio_etl.sandbox.pipelines import CALLS, MAX_CALL_BYTES
+from cio_etl.sandbox.taking import Sent
+from cio_etl.sandbox.workspace import Workspace
+
+# A page of the Internet that gets this address by a trick of DNS names its own host: it may not look in here.
+LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
+def make_app(workspace: Workspace) -> Starlette:
+    """The ASGI application of a workspace."""
+    return Starlette(
+        routes=[*_track_v2(workspace), *_track_v1(workspace), *_pipelines(workspace), *_lookup(workspace)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))],
+    )
+
+
+def _track_v2(workspace: Workspace) -> list[Route]:
+    def batch(request: Request, sent: Sent) -> Answer:
+        return taking.take_batch(workspace, sent)
+
+    def entity(request: Request, sent: Sent) -> Answer:
+        return taking.take_entity(workspace, sent)
+
+    return [
+        _post(workspace, "/api/v2/batch", batch),
+        _post(workspace, "/api/v2/entity", entity, lambda: taking.max_entity_bytes(workspace)),
+    ]
+
+
+def _track_v1(workspace: Workspace) -> list[Route]:
+    def items(items_of: Callable[[str, object], list[v1.Item]]) -> Callable[[Request, Sent], Answer]:
+        def right(request: Request, sent: Sent) -> Answer:
+            return taking.take_v1(workspace, sent, request.path_params.get("identifier", ""), items_of)
+
+        return right
+
+    def without_device(request: Request, sent: Sent) -> Answer:
+        return items(v1.device_deleted(request.path_params["token"]))(request, sent)
+
+    def segment(add: bool) -> Callable[[Request, Sent], Answer]:
+        def right(request: Request, sent: Sent) -> Answer:
+            segment_id, id_type = request.path_params["segment_id"], request.query_params.get("id_type", "id")
+            return taking.take_segment(workspace, sent, segment_id, id_type, add=add)
+
+        return right
+
+    one = "/api/v1/customers/{identifier}"
+    return [
+        _post(workspace, "/api/v1/events", items(v1.anonymous_event)),
+        _post(workspace, "/api/v1/merge_customers", items(v1.merged)),
+        _post(workspace, "/api/v1/segments/{segment_id:int}/add_customers", segment(add=True)),
+        _post(workspace, "/api/v1/segments/{segment_id:int}/remove_customers", segment(add=False)),
+        _post(workspace, one, items(v1.customer), method="PUT"),
+        _post(workspace, one, items(v1.deleted), method="DELETE"),
+        _post(workspace, f"{one}/events", items(v1.event)),
+        _post(workspace, f"{one}/suppress", items(v1.suppressed)),
+        _post(workspace, f"{one}/unsuppress", items(v1.unsuppressed)),
+        _post(workspace, f"{one}/devices", items(v1.device), method="PUT"),
+        _post(workspace, f"{one}/devices/{{token}}", without_device, method="DELETE"),
+    ]
+
+
+def _pipelines(workspace: Workspace) -> list[Route]:
+    def calls(kind: str | None) -> Callable[[Request, Sent], Answer]:
+        return lambda request, sent: taking.take_calls(workspace, sent, kind)
+
+    def max_call_bytes() -> int:
+        return min(MAX_CALL_BYTES, workspace.faults.max_body_bytes)
+
+    return [
+        _post(workspace, "/v1/batch", calls(None)),
+        *(_post(workspace, f"/v1/{kind}", calls(kind), max_call_bytes) for kind in CALLS),
+    ]
+
+
+def _post(
+    workspace: Workspace,
+    path: str,
+    right: Callable[[Request, Sent], Answer],
+    max_bytes: Callable[[], int] | None = None,
+    *,
+    method: str = "POST",
+) -> Route:
+    """A path to which something is sent, and on which faults fall."""
+    limit = max_bytes or (lambda: workspace.faults.max_body_bytes)
+    return Route(path, Ingest(workspace, path, right, limit).answer, methods=[method])
+
+
+def _lookup(workspace: Workspace) -> list[Route]:
+    look = Lookup(workspace)
+    customer, thing = "/v1/customers/{identifier}", "/v1/objects/{object_type_id}/{object_id}"
+    return [
+        Route("/api/v1/accounts/region", look.region),
+        # the App API
+        Route("/v1/customers", look.customers),
+        Route("/v1/customers/attributes", look.many_attributes, methods=["POST"]),
+        Route(f"{customer}/attributes", look.attributes),
+        Route(f"{customer}/activities", look.activities_of_person),
+        Route(f"{customer}/relationships", look.relationships_of_person),
+        Route(f"{customer}/segments", look.segments_of_person),
+        Route(f"{thing}/attributes", look.attributes_of_object),
+        Route(f"{thing}/relationships", look.relationships_of_object),
+        Route("/v1/segments", look.segments),
+        Route("/v1/segments/{segment_id:int}/customer_count", look.customer_count),
+        Route("/v1/segments/{segment_id:int}/membership", look.membership),
+        Route("/v1/activities", look.activities),
+        # the sandbox's own
+        Route("/__sandbox/stats", look.stats),
+        Route("/__sandbox/faults", look.set_faults, methods=["POST"]),
+        Route("/__sandbox/suppressed", look.suppressed),
+        Route("/__sandbox/merges", look.merges),
+        Route("/__sandbox/anonymous_events", look.anonymous_events),
+        Route("/__sandbox/messages", look.messages),
+        Route("/", look.home),
+        Route("/people/{cio_id}", look.person),
+        Route("/objects/{cio_object_id}", look.thing),
+    ]

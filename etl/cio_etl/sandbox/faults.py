@@ -1,0 +1,180 @@
+"""What shall go wrong, and with which request?"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from email.utils import formatdate
+from random import Random
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from cio_etl.sandbox.identities import identifier_of
+from cio_etl.sandbox.objects import name_of_object
+from cio_etl.sandbox.rules import MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to give as it is, whatever was asked. `applied`: the request's items are taken all the same."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    applied: bool = False
+
+
+_JSON: Final = (("content-type", "application/json"),)
+_HTML: Final = (("content-type", "text/html"),)
+
+# Answers that are no acknowledgement, though their status is 200: whoever believes one loses the batch.
+UNREADABLE: Final[Mapping[str, Answer]] = {
+    "html": Answer(200, b"<!doctype html><title>Sign in</title><p>Sign in to use this network.", _HTML),
+    "empty": Answer(200, b"", _JSON),
+    "null": Answer(200, b"null", _JSON),
+    "list": Answer(200, b"[]", _JSON),
+    "bom": Answer(200, b"\xef\xbb\xbf{}", _JSON),
+    "text": Answer(200, b"{} and more", _JSON),
+}
+
+# What the connection can do instead of carrying an answer.
+CONNECTION_FAULTS: Final[Mapping[str, str]] = {
+    "cut_upload": "reset while the request's body arrives; not applied",
+    "early_413": "413 and closed before the request's body was read; not applied",
+    "lost_before": "reset without an answer; not applied",
+    "lost_after": "applied, then reset without an answer",
+    "closed_after": "applied, then closed in good order without an answer",
+    "hang_before": "no answer until the client leaves; not applied",
+    "hang_after": "applied, then no answer until the client leaves",
+    "drip": "applied, the answer comes a byte at a time, `drip_s` seconds apart",
+    "truncated": "applied, the answer's body ends after `cut_at` bytes",
+    "broken_chunks": "applied, the answer's chunked body is broken",
+    "bad_gzip": "applied, the answer says gzip and is not",
+    "huge": "applied, the answer has a body of `huge_bytes` bytes",
+    "header_bomb": "applied, the answer has a header of 1 MB",
+    "two_answers": "applied, one more answer follows that nobody asked for",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What the sandbox does wrong. Nothing, by default.
+
+    A fault is "ok", a status ("429", "503", "307", …: answered with it, not applied), a key of UNREADABLE or of
+    CONNECTION_FAULTS, or, in a script, an Answer. Faults befall every request that sends something: Track v2 and v1,
+    and Pipelines. The same seed and the same order of requests give the same faults.
+
+        Faults(rates={"503": 0.2, "429": 0.05, "lost_after": 0.02}, retry_after=("1",))
+        Faults(script=("lost_after", "ok", Answer(207, b'{"errors": [{"batch_index": -1}]}', applied=True)))
+    """
+
+    seed: int = 0
+    script: tuple[str | Answer, ...] = ()  # for the first requests, in order; after it, the rates
+    rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  # share of requests; sum at most 1
+    retry_after: tuple[str, ...] = ()  # Retry-After lines of a 429 or 503, as they are
+    retry_after_date_s: float | None = None  # or one with the date this many seconds after the answer's own
+    location: str = "/elsewhere"  # of a redirect
+    latency_s: float = 0.0  # before each answer
+    refused: float = 0.0  # share of valid items refused all the same; the same ones every time (of Track v2)
+    item_error_status: int = 207  # 200 and 400 are told of in the field, with the same body
+    strict: bool = False  # one bad item: 400 for the whole batch, which does not say which, and nothing is applied
+    max_body_bytes: int = MAX_BODY_BYTES
+    too_large_status: int = 413  # not documented; 400 is the other guess
+    requests_per_second: int | None = None  # in any sliding second; above it 429
+    key_revoked_after: int | None = None  # requests, after which the keys are refused …
+    new_api_key: str | None = None  # … and this one taken by Track,
+    new_write_key: str | None = None  # … and this one by Pipelines
+    pipelines_dedupes: bool = True  # a messageId that came before is ignored: nobody promises it, or denies it
+    cut_at: int = 1
+    drip_s: float = 0.05
+    huge_bytes: int = 300_000_000
+    region: str = "us"  # which the credentials belong to: us | eu
+
+    def __post_init__(self) -> None:
+        for fault in (*self.rates, *(each for each in self.script if isinstance(each, str))):
+            if not _is_fault(fault):
+                raise ValueError(f"no such fault: {fault}")
+        shares = (*self.rates.values(), self.refused)
+        if any(not 0 <= share <= 1 for share in shares) or sum(self.rates.values()) > 1 + 1e-9:
+            raise ValueError("rates and refused are shares between 0 and 1, and the rates' sum is at most 1")
+
+    @classmethod
+    def from_json(cls, members: Any) -> Faults:
+        """The record of a JSON object with the same names. Raises ValueError, naming no value."""
+        if not isinstance(members, dict):
+            raise ValueError("faults are an object")
+        if unknown := sorted(set(members) - {each.name for each in fields(cls)}):
+            raise ValueError(f"no such setting: {', '.join(unknown)}")
+        try:
+            return _faults_of(members)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"][:1]))
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{place}: {message}" if place else message) from None
+
+    def refuses(self, item: Mapping[str, Any]) -> bool:
+        """Is this one of the valid items that are refused? It depends on the seed and the item's name only."""
+        if not self.refused:
+            return False
+        return zlib.crc32(f"{self.seed} {name_of(item)}".encode()) / 2**32 < self.refused
+
+    def answer_with(self, status: int, now: float) -> Answer:
+        """The answer of a fault that is a status. `now` is in Unix seconds."""
+        headers: list[tuple[str, str]] = []
+        if 300 <= status < 400:
+            headers.append(("location", self.location))
+        if status in (429, 503):
+            headers += [("retry-after", line) for line in self.retry_after]
+            if self.retry_after_date_s is not None:
+                headers.append(("retry-after", formatdate(now + self.retry_after_date_s, usegmt=True)))
+        return Answer(status, headers=tuple(headers))
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """What an item is called in the list of refused ones: `event <its id>`, or who it is about, as `id 42`.
+
+    A merge is about its secondary, and an object is named as `object 1/acme`.
+    """
+    if "id" in item:
+        return f"event {item['id']}"
+    identifiers = item["secondary"] if item.get("action") == "merge" else item["identifiers"]
+    if item.get("type") == "object":
+        return name_of_object(identifiers)
+    return " ".join(identifier_of(identifiers))
+
+
+class FaultSequence:
+    """Which fault befalls the next request."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.requests = 0
+        self._random = Random(faults.seed)
+
+    def next(self) -> str | Answer:
+        self.requests += 1
+        if self.requests <= len(self.faults.script):
+            return self.faults.script[self.requests - 1]
+        drawn = self._random.random()
+        for fault, share in self.faults.rates.items():
+            if drawn < share:
+                return fault
+            drawn -= share
+        return "ok"
+
+    def is_key_revoked(self) -> bool:
+        """Have as many requests come as the keys were good for?"""
+        after = self.faults.key_revoked_after
+        return after is not None and self.requests > after
+
+
+def _is_fault(name: str) -> bool:
+    is_status = len(name) == 3 and name.isascii() and name.isdigit() and name[0] in "2345"
+    return is_status or name == "ok" or name in UNREADABLE or name in CONNECTION_FAULTS
+
+
+_faults_of = TypeAdapter(Faults).validate_python

@@ -1,0 +1,210 @@
+"""How does the sandbox run? A uvicorn on a loopback address, on a thread of its own or in this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from os import PathLike
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+
+from cio_etl.sandbox.activity import ActivityLog
+from cio_etl.sandbox.app import make_app
+from cio_etl.sandbox.faults import Faults
+from cio_etl.sandbox.objects import Objects
+from cio_etl.sandbox.people import People
+from cio_etl.sandbox.wire import ReachableTransport
+from cio_etl.sandbox.workspace import Credentials, Workspace
+
+
+class Sandbox:
+    """A local Customer.io for the length of a `with` block, at `url`.
+
+    `port` 0 takes a free one. With `ssl_certfile` and `ssl_keyfile` it speaks TLS. `trace` names the attribute whose
+    values each profile keeps in order (see People). It listens from its making on; leaving the block cuts what is open.
+    Raises ValueError for a host that is not a loopback address and OSError for a port that is taken.
+
+        with Sandbox(Faults(script=("503",))) as sandbox:
+            httpx.post(f"{sandbox.url}/api/v2/batch", auth=("sandbox", "sandbox"), content=body)
+            httpx.post(f"{sandbox.url}/v1/batch", auth=("sandbox", ""), content=calls)  # Pipelines
+    """
+
+    def __init__(
+        self,
+        faults: Faults | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        credentials: Credentials | None = None,
+        trace: str | None = None,
+        ssl_certfile: str | PathLike[str] | None = None,
+        ssl_keyfile: str | PathLike[str] | None = None,
+    ) -> None:
+        self.workspace = Workspace(faults, credentials, trace)
+        self._socket = _listening(host, port)
+        config = uvicorn.Config(
+            make_app(self.workspace),
+            http=ReachableTransport,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            ssl_certfile=ssl_certfile,
+            ssl_keyfile=ssl_keyfile,
+        )
+        try:
+            config.load()  # here, where a bad certificate can be told to the caller
+        except BaseException:
+            self._socket.close()
+            raise
+        scheme = "https" if config.is_ssl else "http"
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self._server = _Server(config)
+        self._thread = threading.Thread(target=self.run, name="sandbox", daemon=True)
+
+    def run(self) -> None:
+        """Serve in this thread until a signal, or until `stop`."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._server.accepting.set()  # or who waits for it would do so for ever
+
+    def stop(self) -> None:
+        """Cut every connection and end the thread."""
+        self._server.stop()
+        self._thread.join()
+
+    def __enter__(self) -> Sandbox:
+        self._thread.start()
+        self._server.accepting.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def people(self) -> People:
+        return self.workspace.people
+
+    @property
+    def objects(self) -> Objects:
+        return self.workspace.people.objects
+
+    @property
+    def activity(self) -> ActivityLog:
+        """What was answered with 200 and had no effect, the latest last."""
+        return self.workspace.people.activity
+
+    @property
+    def messages(self) -> Mapping[str, int]:
+        """How often each messageId of Pipelines came."""
+        return dict(self.workspace.messages)
+
+    @property
+    def faults(self) -> Faults:
+        return self.workspace.faults
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The valid items that were refused on demand: `id 42`, `email …`, or `event <its id>`."""
+        return frozenset(self.workspace.refused)
+
+    @property
+    def body_sizes(self) -> list[int]:
+        """Bytes of each body received, in order of arrival."""
+        return list(self.workspace.traffic.body_sizes)
+
+    def stats(self) -> dict[str, Any]:
+        """What GET /__sandbox/stats answers."""
+        return self.workspace.stats()
+
+    def set_faults(self, faults: Faults) -> None:
+        """Go wrong in this way from the next request on."""
+        self.workspace.set_faults(faults)
+
+    def set_credentials(self, credentials: Credentials) -> None:
+        """Take these from the next request on."""
+        self.workspace.credentials = credentials
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    faults: Faults | None = None,
+    *,
+    credentials: Credentials | None = None,
+    announce: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Run a sandbox until SIGINT or SIGTERM. `announce` gets its URL once it listens. Raises as Sandbox does."""
+    sandbox = Sandbox(faults, host=host, port=port, credentials=credentials)
+    announce(sandbox.url)
+    with contextlib.suppress(KeyboardInterrupt):
+        sandbox.run()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which starts and stops without polling and waits for nobody when it stops."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = threading.Event()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """From another thread, after `accepting`."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self.accepting.set()
+
+    async def main_loop(self) -> None:
+        while not (self.should_exit or self._stopping.is_set()):
+            await self.on_tick(0)  # sets the Date header
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        while self.server_state.connections:
+            await asyncio.sleep(0)
+        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    if not _is_loopback(host):
+        raise ValueError("the sandbox listens on a loopback address only: 127.0.0.1, ::1 or localhost")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=1024)
+    # Connections inherit it. asyncio would set it, but not for a socket made without naming TCP; without it an answer's
+    # body waits some 40 ms for the client to acknowledge the headers.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,74 @@
+"""Is another run of this job at work? One lock a job, in the folder or on the server that holds the state."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from cio_etl.errors import JobLocked
+from cio_etl.state.connect import Where, open_engine
+from cio_etl.state.lock_file import FileLock
+from cio_etl.state.lock_owner import this_process
+from cio_etl.state.lock_server import ServerLock
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 0.5
+
+
+@contextlib.contextmanager
+def hold(where: Where, job: str, wait_s: float = 0.0, *, shared: bool = False) -> Iterator[None]:
+    """Holds the job's lock; raises JobLocked, naming the holder, when another process keeps it for `wait_s`.
+
+    Those who hold it `shared` hold it together; that is for a server only.
+    """
+    with _lock(where, job, shared=shared) as lock:
+        _wait_for(lock, job, wait_s)
+        lock.sign(this_process())
+        yield
+
+
+def running(where: Where, job: str) -> bool:
+    """Whether a process holds the job's lock now."""
+    with _lock(where, job) as lock:
+        return not lock.take()
+
+
+def require_free(where: Where, job: str) -> None:
+    """Raises JobLocked, naming the holder, when a process holds the job's lock now."""
+    with _lock(where, job) as lock:
+        if not lock.take():
+            raise _locked(lock, job)
+
+
+@contextlib.contextmanager
+def _lock(where: Where, job: str, *, shared: bool = False) -> Iterator[FileLock | ServerLock]:
+    if isinstance(where, Path):
+        with contextlib.closing(FileLock(where, job)) as lock:
+            yield lock
+        return
+    engine = open_engine(where)
+    try:
+        with contextlib.closing(ServerLock(engine, job, shared=shared)) as held:
+            yield held
+    finally:
+        engine.dispose()
+
+
+def _wait_for(lock: FileLock | ServerLock, job: str, wait_s: float) -> None:
+    deadline, told = time.monotonic() + wait_s, False
+    while not lock.take():
+        if time.monotonic() >= deadline:
+            raise _locked(lock, job)
+        if not told:
+            log.info("lock_awaited", job=job, **lock.holder())
+            told = True
+        time.sleep(min(LOOK_EVERY_S, max(deadline - time.monotonic(), 0.0)))
+
+
+def _locked(lock: FileLock | ServerLock, job: str) -> JobLocked:
+    return JobLocked("wait until it has finished, or end that process", job=job, **lock.holder())

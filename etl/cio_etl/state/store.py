@@ -1,0 +1,394 @@
+"""Which runs are there, how far is each, and what does a resume go on from?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import polars as pl
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from cio_etl.model import Finding, LaneProgress, RejectCount, SourceFile, Watermark
+from cio_etl.state import tables
+from cio_etl.state.connect import Where, open_engine
+from cio_etl.state.faults import unusable
+from cio_etl.state.leases import Leases, database_now
+from cio_etl.state.lock_server import ServerLock
+from cio_etl.state.marks import Again, Marks, close
+
+RESUMABLE = ("running", "stopped", "failed")
+LOOK_EVERY_S = 0.2  # who waits to be alone
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the state knows it."""
+
+    run_id: str
+    job: str
+    job_file: str
+    status: Literal["running", "finished", "stopped", "failed", "abandoned"]
+    started_at: str
+    finished_at: str | None
+    exit_code: int | None
+    reason: str | None
+    lanes: int
+    lane_hash: str
+    row_limit: int | None
+    destination: str
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as the state knows it; `fingerprint`, `files` and `rows` are None until it has begun."""
+
+    number: int
+    name: str
+    status: Literal["waiting", "running", "finished"]
+    fingerprint: str | None
+    files: tuple[SourceFile, ...] | None
+    mapping: str
+    rows: int | None
+    rows_read: int
+    seconds: float
+    rejects: tuple[RejectCount, ...]  # as of the last time a process left the step
+    findings: tuple[Finding, ...] = ()
+    columns: str | None = None  # what was noted of the source's columns before the first row was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rejected rows of one reason and field in a step, and the first few positions."""
+
+    reason: str
+    field: str | None
+    rows: int
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """What a step's last finished run left for the next: its mark, and the kinds of the columns that it read."""
+
+    mark: Watermark | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""  # what the mark is of, as a digest
+
+
+class Store:
+    """The state of all runs in one folder, or in one database of a server."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers on several machines may have it open."""
+        return self._engine.dialect.name != "sqlite"
+
+    @contextmanager
+    def alone(self, job: str) -> Iterator[None]:
+        """What a job's workers do one at a time: to begin a run, and to begin a step. In a folder there is one only."""
+        if not self.is_shared:
+            yield
+            return
+        with closing(ServerLock(self._engine, f"{job}: beginning")) as lock:
+            while not lock.take():
+                time.sleep(LOOK_EVERY_S)
+            yield
+
+    # ---- writing
+
+    def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
+        """Adds a run and its steps, each (name, canonical mapping); their lanes come when a step begins."""
+        with self._transaction() as connection:
+            last = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
+            connection.execute(insert(tables.run).values(**_values(run), sequence=last))
+            rows = [
+                {"run_id": run.run_id, "number": number, "name": name, "status": "waiting", "mapping": mapping}
+                for number, (name, mapping) in enumerate(steps)
+            ]
+            connection.execute(insert(tables.step), rows)
+
+    def begin_step(
+        self,
+        run_id: str,
+        number: int,
+        fingerprint: str,
+        files: Sequence[SourceFile],
+        rows: int,
+        lanes: int,
+        lease_s: float | None = None,
+    ) -> None:
+        """Marks a step as running over a snapshot, with its lanes at their start.
+
+        `lease_s`: for so long only those may take the lanes to whom they were given.
+        """
+        with self._transaction() as connection:
+            here = (tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+            epoch = connection.scalar(select(func.max(tables.lane.c.epoch)).where(*here))
+            connection.execute(delete(tables.lane).where(*here))
+            connection.execute(
+                _step(run_id, number).values(
+                    status="running",
+                    fingerprint=fingerprint,
+                    files=json.dumps([[file.path, file.bytes, file.sha256, file.rows] for file in files]),
+                    rows=rows,
+                )
+            )
+            # an epoch is never used again: whoever held the lanes before must not take them for its own
+            of = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
+            connection.execute(insert(tables.lane), [{**of, **_values(LaneProgress(lane))} for lane in range(lanes)])
+            if lease_s is not None:
+                until = database_now(self._engine) + lease_s
+                connection.execute(update(tables.lane).where(*here).values(until=until))
+
+    def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
+        """Notes what was found out about a step's rows before the first was sent."""
+        noted = json.dumps([list(_values(finding).values()) for finding in findings])
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(findings=noted))
+
+    def note_columns(self, run_id: str, number: int, columns: str) -> None:
+        """Notes what a later replay must know of the source's columns."""
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(columns=columns))
+
+    def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
+        """What takes lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
+        return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
+
+    def marks(self, leases: Leases, again: Again | None = None) -> Marks:
+        """What commits the lanes that are held; `again`: the step's rows are rejects that are sent again."""
+        return Marks(leases, again)
+
+    def close_left_out(self, run_id: str, number: int, again: Again) -> None:
+        """Closes the rejects of a replay's step that is through, but for those that are rejected once more."""
+        if not again.closes:
+            return
+        rejected = set(self.rejects(run_id, number)["position"])
+        closed = [row for position, row in enumerate(again.reject_ids.tolist()) if position not in rejected]
+        with self._transaction() as connection:
+            close(connection, run_id, closed)
+
+    def leave_step(
+        self,
+        run_id: str,
+        number: int,
+        *,
+        finished: bool,
+        rows_read: int,
+        seconds: float,
+        rejects: Sequence[RejectCount],
+        left: Bookmark | None = None,
+    ) -> None:
+        """Notes what a step has come to; `seconds` add up over the processes that worked on it.
+
+        What a finished step leaves for the next run is noted in the same transaction: a mark moves with its last row.
+        A step that is finished already is as whoever finished it has said.
+        """
+        with self._transaction() as connection:
+            noted = connection.execute(
+                _step(run_id, number)
+                .where(tables.step.c.status != "finished")
+                .values(
+                    status="finished" if finished else "running",
+                    rows_read=rows_read,
+                    seconds=tables.step.c.seconds + seconds,
+                    rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
+                )
+            )
+            if finished and left is not None and noted.rowcount:
+                self._leave(connection, run_id, number, left)
+
+    def _leave(self, connection: Connection, run_id: str, number: int, left: Bookmark) -> None:
+        of = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
+        job, step = connection.execute(of.where(tables.step.c.run_id == run_id, tables.step.c.number == number)).one()
+        connection.execute(delete(tables.source).where(tables.source.c.job == job, tables.source.c.step == step))
+        mark = None if left.mark is None else left.mark.to_text()
+        columns = json.dumps(dict(left.columns))
+        connection.execute(
+            insert(tables.source).values(
+                job=job, step=step, mark=mark, columns=columns, origin=left.origin, run_id=run_id
+            )
+        )
+
+    def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
+        """Notes how a run ended, unless it has finished; status running takes a stopped one up again."""
+        finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
+        change = update(tables.run).where(tables.run.c.run_id == run_id, tables.run.c.status != "finished")
+        with self._transaction() as connection:
+            connection.execute(
+                change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at)
+            )
+
+    # ---- reading
+
+    def bookmark(self, job: str, step: str) -> Bookmark:
+        """What the last finished run of a step left; empty when there was none."""
+        table = tables.source
+        query = select(table.c.mark, table.c.columns, table.c.origin).where(table.c.job == job, table.c.step == step)
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return Bookmark()
+        return Bookmark(None if row.mark is None else Watermark.of_text(row.mark), json.loads(row.columns), row.origin)
+
+    def has_begun(self, run_id: str, number: int, *, by_others: bool) -> bool:
+        """Whether a row of the step has been announced; with `by_others`, or somebody holds one of its lanes."""
+        lane = tables.lane.c
+        begun = lane.done | (lane.sending_through >= 0)
+        if by_others:
+            begun |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
+        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, begun)
+        with self._transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def is_worked_on(self, run_id: str) -> bool:
+        """Whether somebody holds a lane of the run now."""
+        lane = tables.lane.c
+        held = (lane.run_id == run_id, lane.owner.is_not(None), lane.until > database_now(self._engine))
+        with self._transaction() as connection:
+            return connection.execute(select(lane.lane).where(*held).limit(1)).first() is not None
+
+    def rejected(self, run_id: str, number: int) -> int:
+        """How many rows of a step are rejected so far, by all who work on it."""
+        lane = tables.lane.c
+        query = select(func.sum(lane.rejected)).where(lane.run_id == run_id, lane.step == number)
+        with self._transaction() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def has_sent(self, run_id: str) -> bool:
+        """Whether a lane of the run has ever announced a row."""
+        announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
+        with self._transaction() as connection:
+            return connection.execute(select(tables.lane.c.lane).where(*announced).limit(1)).first() is not None
+
+    def unfinished(self, job: str) -> RunRecord | None:
+        """The job's newest run, when it can be resumed."""
+        newest = next(iter(self.runs(job, limit=1)), None)
+        return newest if newest is not None and newest.status in RESUMABLE else None
+
+    def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
+        """The newest runs first."""
+        query = select(*_OF_RUN).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(limit)
+        if job is not None:
+            query = query.where(tables.run.c.job == job)
+        with self._transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+
+    def run(self, run_id: str) -> RunRecord | None:
+        with self._transaction() as connection:
+            row = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id == run_id)).one_or_none()
+        return None if row is None else RunRecord(**row._mapping)
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        query = select(tables.step).where(tables.step.c.run_id == run_id).order_by(tables.step.c.number)
+        with self._transaction() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        for row in rows:
+            del row["run_id"]
+            row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
+            row["findings"] = tuple(
+                Finding(code, severity, field, rows, words, tuple(first))
+                for code, severity, field, rows, words, first in json.loads(row["findings"])
+            )
+            row["files"] = (
+                None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+            )
+        return [StepRecord(**row) for row in rows]
+
+    def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
+        """The marks of a step's lanes, in order; empty before it has begun."""
+        columns = [tables.lane.c[field.name] for field in fields(LaneProgress)]
+        query = select(*columns).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+        with self._transaction() as connection:
+            return [LaneProgress(*row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
+
+    def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
+        """Rejected rows by reason and field, the most frequent first."""
+        table = tables.reject
+        here = (table.c.run_id == run_id, table.c.step == number)
+        query = (
+            select(table.c.reason, table.c.field, func.count().label("rows"))
+            .where(*here)
+            .group_by(table.c.reason, table.c.field)
+            .order_by(func.count().desc(), table.c.reason, table.c.field)
+        )
+        with self._transaction() as connection:
+            found = connection.execute(query).all()
+            return [
+                Rejected(
+                    reason,
+                    field,
+                    rows,
+                    tuple(
+                        connection.scalars(
+                            select(table.c.position)
+                            .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
+                            .order_by(table.c.position)
+                            .limit(first)
+                        )
+                    ),
+                )
+                for reason, field, rows in found
+            ]
+
+    def rejects(self, run_id: str, number: int) -> pl.DataFrame:
+        """Every reject of a step: position and reject_id Int64, reason, field, message and closed_by String; in order
+        of position."""
+        table = tables.reject
+        columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
+        columns |= {"reject_id": pl.Int64, "closed_by": pl.String}
+        query = (
+            select(*(table.c[name] for name in columns))
+            .where(table.c.run_id == run_id, table.c.step == number)
+            .order_by(table.c.position)
+        )
+        with self._transaction() as connection:
+            return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
+
+    def open_rejects(self, run_id: str) -> int:
+        """How many rejects of a run are still to be mended."""
+        query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
+
+
+_OF_RUN = [tables.run.c[each.name] for each in fields(RunRecord)]
+
+
+def open_store(where: Where, mounts: str | None = None) -> Store:
+    """The state in a folder, made if need be (0700, its file 0600), or in the database at an address.
+
+    A file is checked when its last run did not end. Raises StateError when it is damaged, newer than this program,
+    another user's, or on a network file system, as `mounts` tells (None: as it is); or when a server is out of reach,
+    refuses the user, or is no PostgreSQL.
+    """
+    return Store(open_engine(where, mounts))
+
+
+def _step(run_id: str, number: int) -> Any:
+    return update(tables.step).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+
+
+def _values(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}

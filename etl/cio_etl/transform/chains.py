@@ -1,0 +1,89 @@
+"""What is on its way from columns to a value? A chain: which value of the mapping, whence, and through what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from cio_etl.errors import SourceError
+from cio_etl.model import Call, Column, Constant, Mapping
+from cio_etl.transform import checks
+from cio_etl.transform.functions import apply
+
+Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One value of the mapping that comes from columns: which (`attributes.plan`), whence, and through what.
+
+    Several columns are one value at first: a struct of them, null where all of them are.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    calls: tuple[Call, ...]
+    several: bool = False
+
+    def first(self) -> pl.Expr:
+        """The value as the source has it."""
+        if not self.several:
+            return column_of(self.sources[0])
+        fields = [column_of(name).alias(name) for name in self.sources]
+        return pl.when(pl.any_horizontal(field.is_not_null() for field in fields)).then(pl.struct(fields))
+
+    def dtype(self, schema: pl.Schema) -> pl.DataType:
+        """The type of `first`, of a source with this schema."""
+        if not self.several:
+            return schema[self.sources[0]]
+        return pl.Struct([pl.Field(name, schema[name]) for name in self.sources])
+
+
+def chains(mapping: Mapping) -> list[Chain]:
+    """Every value of the mapping that comes from columns, under its target's name."""
+    return [
+        Chain(target, (value.name,), value.apply)
+        if isinstance(value, Column)
+        else Chain(target, value.names, value.apply, several=True)
+        for target, value in mapping.values().items()
+        if not isinstance(value, Constant)
+    ]
+
+
+def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
+    """Raises SourceError when the mapping reads a column that the source has not."""
+    missing = [name for name in checks.columns_of(mapping) if name not in schema]
+    if missing:
+        has = ", ".join(repr(name) for name in schema)
+        what = f"the source has no column {', '.join(repr(name) for name in missing)}; it has {has}"
+        raise SourceError("mend the mapping, or the source", place=mapping.file, what=what)
+
+
+def column_of(name: str) -> pl.Expr:
+    """The source's column of just this name, where pl.col takes `*` and `^…$` for patterns."""
+    return cs.by_name(name).as_expr()
+
+
+def applied(
+    file: str, chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: Gathered, schema: pl.Schema
+) -> tuple[pl.Expr, pl.DataType]:
+    """`value`, an expression of this type over `schema`, after the chain's function at `place`; and its type then."""
+    try:
+        made = apply(value, dtype, chain.calls[place], known.get((chain.target, place)))
+    except ValueError as error:
+        raise unfit(file, chain, error) from None
+    return made, pl.LazyFrame(schema=schema).select(made.alias("made")).collect_schema()["made"]
+
+
+def unfit(file: str, chain: Chain, error: ValueError) -> SourceError:
+    """The error that a chain's columns do not fit, for the author of the mapping."""
+    return SourceError(place=f"{file}: {chain.target}", what=f"{_named(chain)}: {error}")
+
+
+def _named(chain: Chain) -> str:
+    names = ", ".join(repr(name) for name in chain.sources)
+    return f"columns {names}" if chain.several else f"column {names}"

@@ -1,0 +1,75 @@
+"""How is a value looked up in a file? The file is read when the mapping is; here it is a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cio_etl.transform.distinct import by_distinct
+from cio_etl.transform.func_define import function
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Table:
+    """Keys and what stands beside them in a lookup's file, both text."""
+
+    entries: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of what is looked up, whatever the order of the file's lines."""
+        return hashlib.sha256(json.dumps(sorted(self.entries.items())).encode()).hexdigest()
+
+
+def _check_lookup(*, separator: str = ",", default: str | None = None, optional: bool = False, **_: object) -> None:
+    if len(separator) != 1 or not separator.isascii():
+        raise ValueError("'separator' must be one ASCII character")
+    if optional and default is not None:
+        raise ValueError("give 'default' or 'optional', one of the two")
+
+
+@function(
+    takes=("text", "a number"),
+    reason="lookup_unmatched",
+    check=_check_lookup,
+    means_null=lambda column, dtype, *, optional=False, **_: pl.lit(optional),
+)
+def lookup(
+    column: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    file: str,
+    key: str,
+    value: str,
+    default: str | None = None,
+    optional: bool = False,
+    separator: str = ",",
+    table: Any = None,
+) -> pl.Expr:
+    """What a CSV file has in its column `value`, in the line whose column `key` is the value; all of it is text.
+
+    What the file does not have becomes `default`, or null with `optional`, or rejects the row. The file is read when
+    the mapping is, and its content is part of the mapping: a run is not resumed with another one. It has a line of
+    names, at most 10 MB, and no key twice.
+
+    >>> "FR" | {lookup: {file: countries.csv, key: code, value: name}} -> "France"
+    >>> "XX" | {lookup: {file: countries.csv, key: code, value: name}} -> rejected
+    >>> "XX" | {lookup: {file: countries.csv, key: code, value: name, default: elsewhere}} -> "elsewhere"
+    >>> "XX" | {lookup: {file: countries.csv, key: code, value: name, optional: true}} -> null
+    >>> 33 | {lookup: {file: countries.csv, key: dial, value: name}} -> "France"
+    """
+    if not isinstance(table, Table):
+        raise ValueError("lookup: its file was not read; load the mapping with cio_etl.config")
+    if not isinstance(dtype, pl.String):
+        if not dtype.is_integer():
+            raise ValueError(
+                f"lookup: the column is {dtype}, and keys are text or whole numbers; put a `cast` before it"
+            )
+        column = column.cast(pl.String)
+    entries = table.entries
+    return by_distinct(column, lambda one: entries.get(one, default), pl.String())

@@ -1,0 +1,163 @@
+"""How do texts become numbers, and how are numbers changed?"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import polars as pl
+
+from cio_etl.transform.func_define import function
+
+# A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", whatever a library would take.
+_NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+
+# From 2^53 on a double cannot hold every whole number, so a JSON reader would change the last digits.
+_EXACT = 2**53
+
+
+def to_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value as a number: Float64, null when not a number or from ±2^53 on. Integers stay integers, exact."""
+    return value if dtype.is_integer() else to_double(value, dtype)
+
+
+def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value as Float64; null for a text that is no number, for NaN and infinities, and from ±2^53 on."""
+    if isinstance(dtype, pl.String):
+        value = pl.when(value.str.contains(_NUMBER)).then(value)
+    double = value.cast(pl.Float64, strict=False)
+    return pl.when(double.is_between(-_EXACT, _EXACT, closed="none")).then(double)
+
+
+def _finite(number: pl.Expr) -> pl.Expr:
+    return pl.when(number.is_finite()).then(number)
+
+
+def _not_zero(*, by: float) -> None:
+    if by == 0:
+        raise ValueError("'by' must not be 0")
+
+
+@function(takes=("text", "a number"), reason="not_a_number", shorthand="by", check=_not_zero)
+def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
+    """The number divided by `by`, a Float64; a text must be a number. JSON's 10.0 and 10 are the same number.
+
+    >>> 1050 | {divide: 100} -> 10.5
+    >>> "1000" | {divide: 100} -> 10.0
+    >>> 187484 | {divide: 100} -> 1874.84
+    >>> "12 EUR" | {divide: 100} -> rejected
+    """
+    double = to_double(value, dtype)
+    return _finite(double / (double * 0.0 + float(by)))  # polars multiplies by 1/by where `by` is one number for all
+
+
+@function(takes=("text", "a number"), reason="not_a_number", shorthand="by")
+def multiply(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
+    """The number times `by`: integers by an integer stay integers, null past 64 bits; anything else is a Float64.
+
+    >>> 19 | {multiply: 100} -> 1900
+    >>> "10.5" | {multiply: 100} -> 1050.0
+    >>> 9223372036854775807 | {multiply: 2} -> rejected
+    """
+    if dtype.is_integer() and isinstance(by, int):
+        return (value.cast(pl.Int128) * pl.lit(by, pl.Int128)).cast(pl.Int64, strict=False)
+    return _finite(to_double(value, dtype) * float(by))
+
+
+def _at_most_15(*, digits: int = 0) -> None:
+    if not 0 <= digits <= 15:  # a double has 15 to 17 significant digits
+        raise ValueError("'digits' must be from 0 to 15")
+
+
+@function(takes=("text", "a number"), reason="not_a_number", shorthand="digits", check=_at_most_15)
+def round_(value: pl.Expr, dtype: pl.DataType, *, digits: int = 0) -> pl.Expr:
+    """The number with at most `digits` digits after the point, halves away from zero; integers stay as they are.
+
+    >>> 2.345 | {round: 1} -> 2.3
+    >>> "-2.5" | round -> -3.0
+    >>> 7 | round -> 7
+    """
+    if dtype.is_integer():
+        return value
+    return to_double(value, dtype).round(digits, mode="half_away_from_zero")
+
+
+# Signs between groups of three digits, as people and programs write them; spaces that do not break among them.
+_THOUSANDS = {
+    "none": "",
+    "comma": ",",
+    "point": r"\.",
+    "space": r"[ \u00a0\u2009\u202f]",
+    "apostrophe": "['\u2019]",
+}
+
+
+def _listed(units: str | list[str] | None) -> list[str]:
+    return [units] if isinstance(units, str) else units or []
+
+
+def _check_number(
+    *,
+    decimal: str = "point",
+    thousands: str = "none",
+    units: str | list[str] | None = None,
+    **_: object,
+) -> None:
+    if decimal == thousands:
+        raise ValueError(f"'decimal' and 'thousands' are both the {decimal}")
+    for unit in _listed(units):
+        if not unit.strip() or re.search(r"[0-9+\-.,]", unit):
+            raise ValueError("a unit of 'units' is a sign or a word without digits, as €, EUR or %")
+
+
+@function(takes=("text", "a number"), reason="not_a_number", shorthand="decimal", check=_check_number)
+def number(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    decimal: Literal["point", "comma"] = "point",
+    thousands: Literal["none", "comma", "point", "space", "apostrophe"] = "none",
+    units: str | list[str] | None = None,
+    accounting: bool = False,
+) -> pl.Expr:
+    """The number that people wrote, a Float64: with this `decimal` sign, and this sign between `thousands` or none.
+
+    Nothing is guessed: a sign that was not named rejects the row, and so do groups that are not of three digits.
+    `units` may stand before or after the number, and are dropped: `[€, EUR]`, `"%"`; 12 % is 12, for `divide: 100` to
+    make a share of. With `accounting`, `(5)` and `5-` are -5. Numbers from ±2^53 on are rejected.
+
+    >>> "1234,56" | {number: comma} -> 1234.56
+    >>> "1.234,56 €" | {number: {decimal: comma, thousands: point, units: "€"}} -> 1234.56
+    >>> "-$1,234" | {number: {thousands: comma, units: [$, USD]}} -> -1234.0
+    >>> "12 345" | {number: {decimal: comma, thousands: space}} -> 12345.0
+    >>> "(1,250.00)" | {number: {thousands: comma, accounting: true}} -> -1250.0
+    >>> "1.234" | {number: comma} -> rejected
+    >>> "1.23,4" | {number: {decimal: comma, thousands: point}} -> rejected
+    >>> "12 EUR" | {number: {units: "€"}} -> rejected
+    """
+    if not isinstance(dtype, pl.String):
+        return to_double(value, dtype)
+    between, sign_of_decimals = _THOUSANDS[thousands], _THOUSANDS[decimal]
+    grouped = f"[0-9]{{1,3}}(?:{between}[0-9]{{3}})+|" if between else ""
+    listed = sorted(_listed(units), key=len, reverse=True)
+    unit = f"(?:(?i:{'|'.join(re.escape(one.strip()) for one in listed)})\\s*)?" if listed else ""
+    sign, digits = r"(?P<sign>[+\-\u2212]?)\s*", f"(?P<whole>{grouped}[0-9]+)(?:{sign_of_decimals}(?P<part>[0-9]+))?"
+    body = rf"{unit}{sign}{unit}{digits}\s*{unit}"
+    if accounting:
+        body = rf"(?P<open>\(?)\s*{body}(?P<close>[\-\u2212)]?)\s*{unit}"
+    read = value.str.extract_groups(rf"^\s*{body}\s*$")
+
+    def group(name: str) -> pl.Expr:
+        return read.struct.field(name)
+
+    whole = group("whole").str.replace_all("[^0-9]", "")
+    made = pl.concat_str([whole, pl.lit("."), group("part").fill_null("0")]).cast(pl.Float64, strict=False)
+    negative = group("sign").is_in(["-", "\u2212"])
+    if accounting:
+        opened, closed = group("open") == "(", group("close")
+        signed = (
+            (group("sign") != "").cast(pl.Int8) + opened.cast(pl.Int8) + closed.is_in(["-", "\u2212"]).cast(pl.Int8)
+        )
+        made = pl.when((opened == (closed == ")")) & (signed <= 1)).then(made)
+        negative = negative | (closed != "")
+    return pl.when(made < _EXACT).then(pl.when(negative).then(-made).otherwise(made))

@@ -1,0 +1,186 @@
+"""How does one value come of several columns? They arrive as one struct, a field for each column, in order.
+
+A null that comes out is no failure here: it says that nothing was there to make a value of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+import polars as pl
+
+from cio_etl.transform import row_sql
+from cio_etl.transform.encode import not_finite
+from cio_etl.transform.func_define import always, function, kind_of
+from cio_etl.transform.func_value import to_text
+from cio_etl.transform.structs import fields
+
+
+@function(takes=("several columns",), means_null=always)
+def coalesce(value: pl.Expr, dtype: pl.Struct, *, skip_blank: bool = False) -> pl.Expr:
+    """The first of the columns that is not null; with `skip_blank`, that is not an empty or blank text either.
+
+    The columns are of one kind; without `skip_blank`, an empty text is a value, as in SQL.
+
+    >>> {"mobile": null, "phone": "+33612345678"} | coalesce -> "+33612345678"
+    >>> {"mobile": "", "phone": "+33612345678"} | coalesce -> ""
+    >>> {"mobile": " ", "phone": "+33612345678"} | {coalesce: {skip_blank: true}} -> "+33612345678"
+    >>> {"mobile": null, "phone": null} | coalesce -> null
+    """
+    found = [(part, kind) for _, part, kind in _parts(value, dtype) if kind != pl.Null]
+    if not found:
+        return pl.lit(None, dtype=pl.String) if not dtype.fields else value.struct[0]
+    if len({_kind(kind) for _, kind in found}) > 1:
+        kinds = ", ".join(str(kind) for _, kind in found)
+        raise ValueError(f"coalesce: the columns are of several kinds, {kinds}; cast them in an `expr`, or the source")
+    return pl.coalesce(_not_blank(part, kind, skip_blank) for part, kind in found)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """What columns must share to be one without a change: whole numbers go together, and so do floats."""
+    if dtype.is_float():
+        return "floats"
+    return "integers" if dtype.is_integer() and dtype != pl.UInt64 else str(dtype)  # Int64 and UInt64 make floats
+
+
+def _not_blank(part: pl.Expr, dtype: pl.DataType, skip_blank: bool) -> pl.Expr:
+    return pl.when(part.str.strip_chars() != "").then(part) if skip_blank and isinstance(dtype, pl.String) else part
+
+
+def _parts(value: pl.Expr, dtype: pl.Struct) -> Iterator[tuple[str, pl.Expr, pl.DataType]]:
+    """Name, value and type of each column; categories are text."""
+    for name, part, kind in fields(value, dtype):
+        if isinstance(kind, pl.Categorical | pl.Enum):
+            yield name, part.cast(pl.String), pl.String()
+        else:
+            yield name, part, kind
+
+
+def _texts(called: str, value: pl.Expr, dtype: pl.DataType) -> dict[str, pl.Expr]:
+    """Each column as text, as `cast: text` makes it, by its name."""
+    assert isinstance(dtype, pl.Struct)
+    texts = {}
+    for name, part, kind in _parts(value, dtype):
+        if kind_of(kind) not in ("text", "a number", "true or false", "a date") and kind != pl.Null:
+            raise ValueError(f"{called}: the column {name!r} is {kind}, of which there is no text")
+        texts[name] = to_text(part, kind)
+    return texts
+
+
+def _all_finite(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
+    """True where no column holds NaN or infinity, of which there is no text."""
+    broken = not_finite(value, dtype)
+    return pl.lit(True) if broken is None else ~broken
+
+
+@function(takes=("several columns",), reason="number_not_finite", shorthand="separator", means_null=_all_finite)
+def concat(value: pl.Expr, dtype: pl.DataType, *, separator: str = "", skip_blank: bool = False) -> pl.Expr:
+    """The columns as one text with the separator between them; nulls are left out, and null if all are null.
+
+    With `skip_blank`, empty and blank texts are left out as well. Other columns than text are written as by
+    `cast: text`.
+
+    >>> {"first": "Ada", "last": "L"} | {concat: " "} -> "Ada L"
+    >>> {"first": "Ada", "middle": null, "last": "L"} | {concat: " "} -> "Ada L"
+    >>> {"first": "Ada", "middle": "", "last": "L"} | {concat: {separator: " ", skip_blank: true}} -> "Ada L"
+    >>> {"shop": "fr", "number": 7} | {concat: "-"} -> "fr-7"
+    >>> {"first": null, "last": null} | {concat: " "} -> null
+    """
+    texts = [_not_blank(text, pl.String(), skip_blank) for text in _texts("concat", value, dtype).values()]
+    joined = pl.concat_str(texts, separator=separator, ignore_nulls=True)
+    some = pl.any_horizontal(text.is_not_null() for text in texts)
+    return pl.when(some & _all_finite(value, dtype)).then(joined)
+
+
+_HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+def _pieces(template: str) -> list[tuple[str, str | None]]:
+    """A template as (text, name of the column after it); the last name is None."""
+    pieces: list[tuple[str, str | None]] = []
+    said, end = "", 0
+    for found in _HOLE.finditer(template):
+        said += template[end : found.start()]
+        end = found.end()
+        if found[0] in ("{{", "}}"):
+            said += found[0][0]
+        elif found[1] is None:
+            raise ValueError("'template' has a brace alone; a column is {name}, and {{ or }} is a brace")
+        else:
+            pieces.append((said, found[1]))
+            said = ""
+    return [*pieces, (said + template[end:], None)]
+
+
+def _check_template(*, template: str, **_: object) -> None:
+    if len(_pieces(template)) == 1:
+        raise ValueError(
+            "'template' names no column; write {name} where its text is to stand, and {} for the value itself"
+        )
+
+
+@function(
+    takes=("several columns", "text", "a number", "true or false", "a date"),
+    reason="number_not_finite",
+    shorthand="template",
+    check=_check_template,
+    means_null=_all_finite,
+)
+def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: str | None = None) -> pl.Expr:
+    """The template with each `{name}` replaced by that column's text; of a single column, `{}` is the value.
+
+    Null when one of the columns that it names is null; with `null_text`, that text stands for the null. Braces
+    themselves are `{{` and `}}`. Other columns than text are written as by `cast: text`.
+
+    >>> {"first": "Ada", "last": "L"} | {template: "{last}, {first}"} -> "L, Ada"
+    >>> {"first": null, "last": "L"} | {template: "{last}, {first}"} -> null
+    >>> {"first": null, "last": "L"} | {template: {template: "{last}, {first}", null_text: "?"}} -> "L, ?"
+    >>> "4711" | {template: "https://example.org/orders/{}"} -> "https://example.org/orders/4711"
+    """
+    single = not isinstance(dtype, pl.Struct)
+    texts = {"": to_text(value, dtype)} if single else _texts("template", value, dtype)
+    made: list[pl.Expr] = []
+    for said, name in _pieces(template):
+        made += [pl.lit(said)] if said else []
+        if name is not None:
+            if name not in texts:
+                raise ValueError(f"template: no column {name!r}; {_near(name, single, list(texts))}")
+            made.append(texts[name] if null_text is None else texts[name].fill_null(null_text))
+    return pl.when(_all_finite(value, dtype)).then(pl.concat_str(made))
+
+
+def _near(name: str, single: bool, known: list[str]) -> str:
+    if single:
+        return "of a single column write {}, or give it `columns:`"
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, known))}"
+
+
+def _check_expr(*, sql: str) -> None:
+    row_sql.check_value(sql)
+
+
+def _worked_out(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
+    return value.map_batches(lambda rows: ~row_sql.failing(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
+
+
+@function(takes=("several columns",), reason="expr_failed", shorthand="sql", check=_check_expr, means_null=_worked_out)
+def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
+    """What SQL makes of the columns of one row: operators, `case`, and the functions that look at one row's values.
+
+    Odd names stand in double quotes, text in single ones. A null that comes out is null, as SQL has it; a row for which
+    it cannot be worked out, such as a `cast` that fails, is rejected: `try_cast` gives null instead. Queries,
+    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits, and are not checked for
+    growing out of them.
+
+    >>> {"cents": 1050, "quantity": 2} | {expr: "cents * quantity / 100"} -> 21.0
+    >>> {"first": "Ada", "last": "L"} | {expr: "first || ' ' || last"} -> "Ada L"
+    >>> {"plan": null} | {expr: "case when plan is null then 'free' else lower(plan) end"} -> "free"
+    >>> {"quantity": "7"} | {expr: "cast(quantity as bigint) > 5"} -> true
+    >>> {"quantity": "x"} | {expr: "try_cast(quantity as bigint)"} -> null
+    >>> {"quantity": "x"} | {expr: "cast(quantity as bigint)"} -> rejected
+    """
+    made = row_sql.dtype_of(sql, dtype)
+    return value.map_batches(lambda rows: row_sql.worked_out(sql, rows.struct.unnest(), made), return_dtype=made)

@@ -1,0 +1,189 @@
+"""How does a column of times become Unix seconds? The function `timestamp`, and what it asks of the whole column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import polars as pl
+
+from cio_etl.model import Call
+from cio_etl.transform import timestamps
+from cio_etl.transform.func_define import Gathering, function
+from cio_etl.transform.timestamps import Evidence, Serial, Unit, Zone
+
+UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+# |number| from here on is of the unit: each unit's range are the same dates, 1970-04-26 to 2286-11-20, so no two meet.
+_FROM: dict[Unit, int] = {"s": 1, "ms": 10**10, "us": 10**13, "ns": 10**16}
+
+# A column whose newest number would be before 1980 holds something else: days, Excel's serials, 20240310, 202403100900.
+_YEAR_1980 = 315_532_800
+
+# What an ISO text is like, as bits.
+DATE, SECONDS_T, SECONDS_SPACE, UNIVERSAL, OFFSET = 1, 2, 4, 8, 16
+
+
+def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Expr]:
+    """The sizes of the column's numbers and the shapes of its ISO texts, each kind named once for a frame."""
+    if "format" in call.arguments:
+        return {}
+    if isinstance(dtype, pl.String):
+        return {**_of_numbers(timestamps.whole(value, dtype)), "shapes": shape(value).unique().implode()}
+    if dtype.is_numeric() and not _said(call):
+        return _of_numbers(timestamps.whole(value, dtype))
+    return {}
+
+
+def _said(call: Call) -> Unit | Serial | None:
+    unit: Unit | Serial | Literal["auto"] = call.arguments.get("unit", "auto")
+    return None if unit == "auto" else unit
+
+
+def _of_numbers(number: pl.Expr) -> dict[str, pl.Expr]:
+    sizes = timestamps.let(_size, number=number.abs())
+    return {"sizes": sizes.unique().implode(), "largest": number.abs().max()}
+
+
+def _size(number: pl.Expr) -> pl.Expr:
+    """0 for zero, which is a number of every unit; 1 to 4 for the units of _FROM; null for null."""
+    return pl.sum_horizontal((number >= least).cast(pl.UInt8) for least in _FROM.values()) + number * 0
+
+
+def shape(text: pl.Expr) -> pl.Expr:
+    """The bits of each ISO text, UInt8; null for any other."""
+    bits = {
+        DATE: text.str.len_bytes() == 10,
+        SECONDS_T: text.str.contains("^.{10}T.{5}:"),
+        SECONDS_SPACE: text.str.contains("^.{10} .{5}:"),
+        UNIVERSAL: text.str.ends_with("Z") | text.str.ends_with("UTC"),
+        OFFSET: text.str.slice(16).str.contains("[+-]"),
+    }
+    code = pl.sum_horizontal(has.cast(pl.UInt8) * pl.lit(bit, pl.UInt8) for bit, has in bits.items())
+    return pl.when(text.str.contains(timestamps.ISO)).then(code)
+
+
+def _combine(rows: Sequence[Mapping[str, Any]], dtype: pl.DataType, call: Call) -> Evidence:
+    """The evidence of all frames; raises ValueError when the numbers' unit must be said."""
+    sizes, shapes = _seen("sizes", rows), _seen("shapes", rows)
+    largest = max((row["largest"] for row in rows if row.get("largest") is not None), default=0)
+    return evidence_of(shapes, _said(call) or _unit(sizes, largest, alone=not shapes), numbers=bool(sizes))
+
+
+def evidence_of(shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool) -> Evidence:
+    """What is known of a column whose ISO texts have these shapes, and whose numbers have this unit."""
+    return Evidence(
+        unit=unit,
+        numbers=numbers,
+        stem=_stem(shapes),
+        aware=any(code & (UNIVERSAL | OFFSET) for code in shapes),
+        offsets=any(code & OFFSET for code in shapes),
+    )
+
+
+def _seen(name: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+    return {code for row in rows for code in row.get(name, ()) if code is not None}
+
+
+def _unit(sizes: set[int], largest: int, alone: bool) -> Unit | None:
+    """The one unit of all numbers. Numbers too small to be epochs are refused, or unreadable beside other texts."""
+    units = [unit for size, unit in enumerate(_FROM, start=1) if size in sizes]
+    if not units:
+        return "s"  # zeros, or nothing at all
+    if len(units) > 1:
+        candidates = " and ".join(UNIT_NAMES[unit] for unit in units)
+        raise ValueError(f"timestamp: some numbers look like {candidates}; put `unit:` (s, ms, us, ns)")
+    if largest >= _YEAR_1980 * timestamps.PER_SECOND[units[0]]:
+        return units[0]
+    if alone:
+        raise ValueError(
+            "timestamp: as counts since 1970 the numbers are all before 1980; put `unit:` (s, ms, us, ns) if they are "
+            'counts, `unit: excel` if they are Excel\'s days, or `format:` if they are dates in digits ("%Y%m%d")'
+        )
+    return None
+
+
+def _stem(shapes: Collection[int]) -> str | None:
+    """The one format of every ISO text's first characters, if they have one."""
+    starts = {code & (DATE | SECONDS_T | SECONDS_SPACE) for code in shapes}
+    formats = {DATE: "%Y-%m-%d", SECONDS_T: "%Y-%m-%dT%H:%M:%S", SECONDS_SPACE: "%Y-%m-%d %H:%M:%S"}
+    return formats.get(starts.pop()) if len(starts) == 1 else None
+
+
+def _check(
+    *, timezone: str | None = None, format: str | list[str] | None = None, unit: str = "auto", **_: object
+) -> None:
+    if timezone is not None and not timestamps.is_zone(timezone):
+        raise ValueError(f"no time zone {timezone!r}; use a name such as Europe/Paris or UTC")
+    if format is not None:
+        if unit != "auto":
+            raise ValueError("'format' is for text and 'unit' for numbers: give one of them")
+        if not format:
+            raise ValueError("'format' must not be empty")
+        for text in [format] if isinstance(format, str) else format:
+            timestamps.as_format(text)
+
+
+@function(
+    takes=("text", "a number", "a date"),
+    reason="timestamp_unreadable",
+    check=_check,
+    evidence=Gathering(_queries, _combine, said_by=("unit",)),
+)
+def timestamp(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    timezone: str | None = None,
+    format: str | list[str] | None = None,
+    unit: Literal["auto", "s", "ms", "us", "ns", "excel", "excel1904"] = "auto",
+    ambiguous: Literal["earliest", "latest", "reject"] = "reject",
+    nonexistent: Literal["reject", "shift_forward"] = "reject",
+    evidence: Evidence | None = None,
+) -> pl.Expr:
+    """The time as Unix seconds, Int64; fractions are floored.
+
+    - Text is ISO 8601 with '-' and ':', with or without an offset, or a number; with `format`, text is only what one
+      of these strptime formats reads, the first that can. 03/04/2024 is never guessed: it needs a `format`.
+    - `timezone` is where the clock hung that showed a time without an offset; without it, UTC. A date is its midnight
+      there. From 2100 on it must be UTC: no changes of clocks are known.
+    - `ambiguous`: the hour that the clock showed twice. `nonexistent`: the hour that it left out; `shift_forward` reads
+      02:30 as 03:30.
+    - `unit` of numbers, counts since 1970; `auto` tells it from the sizes of the whole column's numbers, and asks
+      for it when they are of two sizes or all too small. `excel` are a spreadsheet's days, as it shows 45361.375 where
+      it should show 2024-03-10 09:00: local times, whose zone `timezone` says; `excel1904` those of old Macs.
+
+    >>> "2024-03-10T09:00:00Z" | timestamp -> 1710061200
+    >>> "2024-03-10 09:00" | {timestamp: {timezone: Europe/Paris}} -> 1710057600
+    >>> "1969-12-31T23:59:59.5+00:00" | timestamp -> -1
+    >>> 1710061200123 | timestamp -> 1710061200
+    >>> "1710061200.9" | timestamp -> 1710061200
+    >>> 45361.375 | {timestamp: {unit: excel}} -> 1710061200
+    >>> 20240310 | {timestamp: {format: "%Y%m%d"}} -> 1710028800
+    >>> "10/03/2024 21:00" | {timestamp: {format: "%d/%m/%Y %H:%M"}} -> 1710104400
+    >>> "10/03/2024" | timestamp -> rejected
+    >>> "2024-03-31 02:30" | {timestamp: {timezone: Europe/Paris}} -> rejected
+    >>> "2024-03-31 02:30" | {timestamp: {timezone: Europe/Paris, nonexistent: shift_forward}} -> 1711848600
+    >>> "2024-10-27 02:30" | {timestamp: {timezone: Europe/Paris}} -> rejected
+    >>> "2024-10-27 02:30" | {timestamp: {timezone: Europe/Paris, ambiguous: latest}} -> 1729992600
+    """
+    known = evidence or Evidence()
+    zone = Zone(timezone, ambiguous, nonexistent)
+    said = known.unit if unit == "auto" else unit
+    if format is not None:
+        return _in_formats(value, dtype, format, zone)
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return timestamps.from_typed(value, dtype, zone)
+    from_number = timestamps.from_number(value, dtype, said, zone)
+    if not isinstance(dtype, pl.String):
+        return from_number
+    from_iso = timestamps.from_iso(value, zone, known)
+    return pl.coalesce(from_iso, from_number) if known.numbers else from_iso
+
+
+def _in_formats(value: pl.Expr, dtype: pl.DataType, format: str | list[str], zone: Zone) -> pl.Expr:
+    if not (isinstance(dtype, pl.String) or dtype.is_integer()):
+        raise ValueError(f"timestamp: 'format' is for text; the column is {dtype}: leave 'format' out")
+    formats = [timestamps.as_format(text) for text in ([format] if isinstance(format, str) else format)]
+    text = value.cast(pl.String)
+    return pl.coalesce(timestamps.from_format(text, one, zone) for one in formats)

@@ -1,0 +1,299 @@
+"""How does a value become one of another kind, or another value of its kind?"""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import polars as pl
+
+from cio_etl.transform.func_define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
+from cio_etl.transform.func_number import to_number
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+
+
+@function(takes=("text", "a number", "true or false", "a date"), reason="cast_failed", shorthand="to")
+def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "number", "boolean"]) -> pl.Expr:
+    """The value as text, as a whole number, as a number, or as true or false.
+
+    - `integer`: digits with or without a sign. A number with a fraction, a text with a point, an exponent or a space
+      is rejected, and so is what 64 bits do not hold.
+    - `number`: a decimal number, an exponent allowed; from ±2^53 on it is rejected, because JSON readers would change
+      its last digits. Integers stay integers.
+    - `boolean`: true, t, yes, y, 1 and false, f, no, n, 0, in small letters or capitals.
+    - `text`: dates and times are written as in ISO 8601, a Float64 with its point: for 7.0 as "7" go by `integer`.
+
+    >>> "007" | {cast: integer} -> 7
+    >>> "1.0" | {cast: integer} -> rejected
+    >>> "1e3" | {cast: integer} -> rejected
+    >>> " 7 " | {cast: integer} -> rejected
+    >>> 2.0 | {cast: integer} -> 2
+    >>> 2.5 | {cast: integer} -> rejected
+    >>> "1e3" | {cast: number} -> 1000.0
+    >>> "nan" | {cast: number} -> rejected
+    >>> "Yes" | {cast: boolean} -> true
+    >>> 2 | {cast: boolean} -> rejected
+    >>> 7 | {cast: text} -> "7"
+    """
+    if kind_of(dtype) == "a date" and to != "text":
+        raise ValueError(f"cast: a date is no {to}; `timestamp` makes Unix seconds of it")
+    match to:
+        case "text":
+            return to_text(value, dtype)
+        case "integer":
+            return _to_integer(value, dtype)
+        case "number":
+            return to_number(value.cast(pl.Int64), pl.Int64()) if dtype == pl.Boolean else to_number(value, dtype)
+        case "boolean":
+            return _to_boolean(value, dtype)
+
+
+def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The value as text, as `cast: text` makes it: ISO 8601 for dates, null for NaN and infinity."""
+    if isinstance(dtype, pl.Datetime):
+        return value.dt.to_string("iso:strict")
+    return _finite_or_null(value, dtype).cast(pl.String)
+
+
+def _to_integer(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.String):
+        value = pl.when(value.str.contains(r"^[+-]?[0-9]+$")).then(value)
+    elif dtype.is_float() or dtype.is_decimal():
+        value = pl.when(value == value.floor()).then(value)
+    return value.cast(pl.Int64, strict=False)
+
+
+def _to_boolean(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.String):
+        return value.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+    if isinstance(dtype, pl.Boolean):
+        return value
+    return pl.when(value == 1).then(True).when(value == 0).then(False)
+
+
+def _finite_or_null(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    return pl.when(value.is_finite()).then(value) if dtype.is_float() else value
+
+
+@function(shorthand="to")
+def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl.Expr:
+    """The value, and `to` where it is null. `to` must be of the column's kind: text for a CSV column.
+
+    >>> null | {default: 0} -> 0
+    >>> "pro" | {default: free} -> "pro"
+    """
+    if dtype == RAW_JSON:
+        return value.fill_null(pl.struct(raw_json=pl.lit(json_text.dumps(to))))
+    if dtype == pl.Null:
+        return pl.lit(to)
+    if not is_of_kind(to, dtype):
+        raise _other_kind(dtype)
+    literal = pl.lit(pl.Series([to], dtype=dtype)).first() if isinstance(to, list) else pl.lit(to)
+    if pl.select(literal.cast(dtype, strict=False)).to_series().null_count():
+        raise _other_kind(dtype)
+    return value.fill_null(literal.cast(dtype))
+
+
+def _other_kind(dtype: pl.DataType) -> ValueError:
+    return ValueError(f"default: the column is {dtype}, and the default is not; put a `cast` before it")
+
+
+def _one_kind(*, values: dict[str, Scalar], default: Scalar | None = None, optional: bool = False) -> None:
+    if optional and default is not None:
+        raise ValueError("give 'default' or 'optional', one of the two")
+    if not values:
+        raise ValueError("'values' must not be empty")
+    if not all(isinstance(key, str | int | float) for key in values):
+        raise ValueError("the values to look up must be text, numbers or true/false")
+    results = [*values.values(), *([] if default is None else [default])]
+    if not all(isinstance(result, str | int | float) for result in results):
+        raise ValueError("every result must be text, a number or true/false")
+    if len({_kind_of_result(result) for result in results}) > 1:
+        raise ValueError("the results must be of one kind: all text, all numbers, or all true/false")
+
+
+def _kind_of_result(result: Scalar) -> type:
+    return float if isinstance(result, int) and not isinstance(result, bool) else type(result)
+
+
+@function(
+    takes=("text", "a number", "true or false"),
+    reason="map_unmatched",
+    shorthand="values",
+    check=_one_kind,
+    means_null=lambda value, dtype, *, optional=False, **_: pl.lit(optional),
+)
+def map(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    values: dict[str, Scalar],
+    default: Scalar | None = None,
+    optional: bool = False,
+) -> pl.Expr:
+    """What `values` has for the value; what it does not have becomes `default`, or rejects the row without one.
+
+    With `optional` it becomes null instead, and the row is not rejected. A number or true/false among the values to
+    look up is found in a text column too, as YAML would write it.
+
+    >>> "p" | {map: {p: pro, f: free}} -> "pro"
+    >>> "x" | {map: {p: pro, f: free}} -> rejected
+    >>> "x" | {map: {values: {p: pro}, default: other}} -> "other"
+    >>> "1" | {map: {1: true, 0: false}} -> true
+    """
+    if dtype.is_decimal():
+        value, dtype = value.cast(pl.Float64), pl.Float64()
+    old = [_looked_up(key, dtype) for key in values]
+    if len(set(old)) < len(old):
+        raise ValueError("map: two of the values to look up are the same for this column")
+    results = [*values.values(), *([] if default is None else [default])]
+    made = pl.Series(results, dtype=_type_of(results))
+    new, rest = made[: len(old)], None if default is None else made[-1]
+    found = value.replace_strict(pl.Series(old, dtype=dtype), new, default=rest, return_dtype=made.dtype)
+    return pl.when(value.is_not_null()).then(found)
+
+
+def _looked_up(key: Any, dtype: pl.DataType) -> Any:
+    """A key of `values` as the column holds it."""
+    text = str(key).lower() if isinstance(key, bool) else str(key)
+    try:
+        if isinstance(dtype, pl.String):
+            return text
+        if isinstance(dtype, pl.Boolean):
+            return {"true": True, "false": False}[text.lower()]
+        return int(text) if dtype.is_integer() else float(text)
+    except (KeyError, ValueError):
+        raise ValueError(f"map: the column is {dtype}, and a value to look up is not") from None
+
+
+def _type_of(results: Sequence[Any]) -> pl.DataType:
+    if isinstance(results[0], str | bool):
+        return pl.String() if isinstance(results[0], str) else pl.Boolean()
+    return pl.Int64() if all(isinstance(result, int) for result in results) else pl.Float64()
+
+
+def _some_values(*, values: str | float | list[str | float], **_: object) -> None:
+    if values == []:
+        raise ValueError("'values' must not be empty")
+
+
+@function(takes=("text", "a number", "a date"), shorthand="values", check=_some_values, means_null=always)
+def null_if(
+    value: pl.Expr, dtype: pl.DataType, *, values: str | float | list[str | float], ignore_case: bool = False
+) -> pl.Expr:
+    """The value, but null where it is one of `values`, as exports write that nothing is known; no row is rejected.
+
+    In a column of dates the values are written as in ISO 8601; a day, as 9999-12-31, stands for each time of it.
+
+    >>> "N/A" | {null_if: ["N/A", "-", ""]} -> null
+    >>> "n/a" | {null_if: {values: N/A, ignore_case: true}} -> null
+    >>> "Ada" | {null_if: ["N/A", "-", ""]} -> "Ada"
+    >>> -1 | {null_if: -1} -> null
+    """
+    listed = values if isinstance(values, list) else [values]
+    if isinstance(dtype, pl.String):
+        listed = [str(one) for one in listed]
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return pl.when(pl.any_horizontal(_is_at(value, dtype, one) for one in listed).not_()).then(value)
+    try:
+        unknown = pl.Series(listed if all(is_of_kind(one, dtype) for one in listed) else [None], dtype=dtype)
+    except (OverflowError, TypeError):
+        unknown = pl.Series([None], dtype=dtype)
+    if unknown.null_count():
+        raise ValueError(f"null_if: the column is {dtype}, and a value of the list is not")
+    if isinstance(dtype, pl.String) and ignore_case:
+        return pl.when(~value.str.to_lowercase().is_in([str(one).lower() for one in listed])).then(value)
+    return pl.when(~value.is_in(unknown.implode())).then(value)
+
+
+def _is_at(value: pl.Expr, dtype: pl.DataType, written: str | float) -> pl.Expr:
+    """Whether a date or time is the one that is written; every time of a day that is written alone."""
+    try:
+        moment = datetime.fromisoformat(str(written))
+    except ValueError:
+        raise ValueError(f"null_if: the column is {dtype}, and {written!r} is no date as 2024-03-10") from None
+    if isinstance(dtype, pl.Date) or len(str(written)) == len("2024-03-10"):
+        return value.dt.date() == moment.date()
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        return value == (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return value == moment.replace(tzinfo=None)
+
+
+# Words for true and for false; digits and English stand in exports of any language.
+_EVERYWHERE = (("true", "1"), ("false", "0"))
+_WORDS_OF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "en": (("yes", "y", "t", "on"), ("no", "n", "f", "off")),
+    "cs": (("ano", "pravda"), ("ne", "nepravda")),
+    "da": (("ja", "sand"), ("nej", "falsk")),
+    "de": (("ja", "j", "wahr", "an"), ("nein", "n", "falsch", "aus")),
+    "es": (("sí", "si", "s", "verdadero"), ("no", "n", "falso")),
+    "fi": (("kyllä", "tosi"), ("ei", "epätosi")),
+    "fr": (("oui", "o", "vrai"), ("non", "n", "faux")),
+    "it": (("sì", "si", "s", "vero"), ("no", "n", "falso")),
+    "nl": (("ja", "j", "waar", "aan"), ("nee", "n", "onwaar", "uit")),
+    "no": (("ja", "sann"), ("nei", "usann")),
+    "pl": (("tak", "t", "prawda"), ("nie", "n", "fałsz")),
+    "pt": (("sim", "s", "verdadeiro"), ("não", "nao", "n", "falso")),
+    "sv": (("ja", "j", "sant"), ("nej", "n", "falskt")),
+}
+
+
+def _words(language: str | list[str], yes: list[str] | None, no: list[str] | None) -> dict[str, bool]:
+    """What each word means; raises ValueError for a language without words, and a word of both meanings."""
+    meanings: dict[str, bool] = {}
+    lists: list[tuple[Sequence[str], Sequence[str]]] = [_EVERYWHERE, (yes or (), no or ())]
+    for name in [language] if isinstance(language, str) else language:
+        if name not in _WORDS_OF:
+            raise ValueError(
+                f"no words of a language {name!r}; there are {', '.join(_WORDS_OF)}; or give 'yes' and 'no'"
+            )
+        lists.append(_WORDS_OF[name])
+    for words, meaning in [(words, place == 0) for pair in lists for place, words in enumerate(pair)]:
+        for word in words:
+            if meanings.setdefault(word.strip().lower(), meaning) != meaning:
+                raise ValueError(f"{word!r} would mean both true and false")
+    return meanings
+
+
+def _check_boolean(
+    *, language: str | list[str] = "en", yes: list[str] | None = None, no: list[str] | None = None
+) -> None:
+    _words(language, yes, no)
+
+
+@function(
+    takes=("text", "a number", "true or false"),
+    reason="not_a_boolean",
+    shorthand="language",
+    check=_check_boolean,
+)
+def boolean(
+    value: pl.Expr,
+    dtype: pl.DataType,
+    *,
+    language: str | list[str] = "en",
+    yes: list[str] | None = None,
+    no: list[str] | None = None,
+) -> pl.Expr:
+    """True or false for a word that means it in a language, in any case, and for 1 and 0; `yes` and `no` add words.
+
+    Languages: en, cs, da, de, es, fi, fr, it, nl, no, pl, pt, sv, or a list of them; `true` and `false` are known in
+    each.
+
+    >>> "Yes" | boolean -> true
+    >>> " NEIN " | {boolean: de} -> false
+    >>> "abgemeldet" | {boolean: {language: de, no: [abgemeldet]}} -> false
+    >>> 0 | boolean -> false
+    >>> "maybe" | boolean -> rejected
+    >>> "oui" | boolean -> rejected
+    """
+    if isinstance(dtype, pl.String):
+        words = _words(language, yes, no)
+        return value.str.strip_chars().str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    return _to_boolean(value, dtype)

@@ -1,0 +1,186 @@
+"""Which functions can stand in an `apply` list? FUNCTIONS, and the way from YAML to a call to an expression.
+
+    call = parse_call({"divide": 100})              # Call("divide", {"by": 100}), or ValueError for the YAML's author
+    expression = apply(pl.col("cents"), pl.Int64(), call)
+
+A function with `evidence` must know the whole column first: `queries` over every frame, then `combine`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+
+from cio_etl.model import Call
+from cio_etl.transform import (
+    func_contact,
+    func_json,
+    func_list,
+    func_lookup,
+    func_number,
+    func_pattern,
+    func_privacy,
+    func_several,
+    func_text,
+    func_timestamp,
+    func_value,
+)
+from cio_etl.transform.func_define import FUNCTIONS, RAW_JSON, Function, Parameter, kind_of
+from cio_etl.transform.timestamps import Evidence
+
+__all__ = [
+    "FUNCTIONS",
+    "GROUPS",
+    "RAW_JSON",
+    "Evidence",
+    "Function",
+    "Parameter",
+    "apply",
+    "group_of",
+    "meant_null",
+    "parse_call",
+]
+
+# What the functions are for, and where they are; importing these files writes their functions into FUNCTIONS.
+GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "Any value": (func_value, func_lookup),
+    "Text": (func_text, func_pattern),
+    "Numbers": (func_number,),
+    "Dates": (func_timestamp,),
+    "People's data": (func_contact, func_privacy),
+    "Several columns": (func_several,),
+    "Lists and JSON": (func_list, func_json),
+}
+
+
+def group_of(function: Function) -> str:
+    """The group that a function is shown in."""
+    return next(
+        title for title, files in GROUPS.items() if function.build.__module__ in [file.__name__ for file in files]
+    )
+
+
+def parse_call(raw: object) -> Call:
+    """A call from an entry of an `apply` list: `trim`, `{divide: 100}` or `{round: {digits: 2}}`.
+
+    Raises ValueError saying what is wrong and what would be right, a line for each; it quotes the YAML, never data.
+    """
+    name, given = _named(raw)
+    function = FUNCTIONS.get(name)
+    if function is None:
+        near = difflib.get_close_matches(name, FUNCTIONS, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FUNCTIONS)}"
+        raise ValueError(f"no function {name!r}; {advice}")
+    arguments = _arguments(function, given)
+    if faults := list(_faults(function, arguments)):
+        raise ValueError("\n".join(f"{name}: {fault}" for fault in faults))
+    if function.check is not None:
+        try:
+            function.check(**arguments)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return Call(name, arguments)
+
+
+def apply(value: pl.Expr, dtype: pl.DataType, call: Call, evidence: Evidence | None = None) -> pl.Expr:
+    """The expression that a call makes of `value`, a column of this dtype; null stays null but for `default`
+    and the functions of several columns.
+
+    Raises ValueError when the function cannot read such a column. Text means String, Categorical or Enum.
+    """
+    function = FUNCTIONS[call.name]
+    value, dtype = as_taken(value, dtype, function)
+    if function.takes and not takes(function, dtype):
+        raise ValueError(
+            f"{call.name} needs {' or '.join(function.takes)}; the column is {dtype}{_advice(dtype, function)}"
+        )
+    known = {} if function.evidence is None else {"evidence": evidence}
+    return function.build(value, dtype, **call.arguments, **known)
+
+
+def takes(function: Function, dtype: pl.DataType) -> bool:
+    """Whether the function can read such a column."""
+    kind = kind_of(dtype)
+    return kind in function.takes or (kind == "a list of text" and "a list" in function.takes)
+
+
+def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None:
+    """True where a null that the call makes of `value` is no failure; None when every one is."""
+    function = FUNCTIONS[call.name]
+    if function.means_null is None:
+        return None
+    value, dtype = as_taken(value, dtype, function)
+    return function.means_null(value, dtype, **call.arguments)
+
+
+def as_taken(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
+    """A column as functions know it: categories are text, arrays lists, and a column of nulls is what is wanted."""
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return value.cast(pl.String), pl.String()
+    if isinstance(dtype, pl.Array):
+        return value.arr.to_list(), pl.List(dtype.inner)
+    if isinstance(dtype, pl.Null) and function.takes and function.takes != ("several columns",):
+        lists = not {"a list of text", "a list"}.isdisjoint(function.takes) and "text" not in function.takes
+        wanted = pl.List(pl.String()) if lists else pl.String()
+        return value.cast(wanted), wanted
+    return value, dtype
+
+
+def _named(raw: object) -> tuple[str, object]:
+    if isinstance(raw, str):
+        return raw, None
+    if isinstance(raw, Mapping) and len(raw) == 1:
+        name, given = next(iter(raw.items()))
+        if isinstance(name, str):
+            return name, given
+    raise ValueError("a function is its name, or {name: argument}, or {name: {argument: value, …}}; one for each '-'")
+
+
+def _arguments(function: Function, given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    shorthand = function.parameters[function.shorthand] if function.shorthand else None
+    if not isinstance(given, Mapping):
+        if shorthand is None:
+            raise ValueError(f"{function.name}: {_takes(function)}")
+        return {shorthand.name: given}
+    # {map: {p: pro}}: a mapping that is the argument itself, not a list of arguments.
+    if shorthand is not None and shorthand.accepts(given) and not isinstance(given.get(shorthand.name), Mapping):
+        if (function.parameters.keys() - {shorthand.name}) & given.keys():
+            raise ValueError(f"{function.name}: with other arguments, put the mapping under `{shorthand.name}:`")
+        return {shorthand.name: given}
+    return {str(name): value for name, value in given.items()}
+
+
+def _faults(function: Function, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the arguments one by one. With an unknown one, none is missed: it may have been meant."""
+    for argument, value in arguments.items():
+        parameter = function.parameters.get(argument)
+        if parameter is None:
+            near = difflib.get_close_matches(argument, function.parameters, n=1)
+            yield f"unknown argument {argument!r}; {f'did you mean {near[0]!r}?' if near else _takes(function)}"
+        elif not parameter.accepts(value):
+            yield f"{argument!r} must be {parameter.kind}"
+    if arguments.keys() <= function.parameters.keys():
+        for parameter in function.parameters.values():
+            if parameter.required and parameter.name not in arguments:
+                yield f"{parameter.name!r} is missing, {parameter.kind}"
+
+
+def _takes(function: Function) -> str:
+    names = ", ".join(repr(name) for name in function.parameters)
+    return f"it takes {names}" if names else "it takes no argument"
+
+
+def _advice(dtype: pl.DataType, function: Function) -> str:
+    if "text" in function.takes and kind_of(dtype) in ("a number", "true or false", "a date"):
+        return ": put `cast: text` before it"
+    if not {"a list of text", "a list"}.isdisjoint(function.takes) and kind_of(dtype) == "text":
+        return ": put `split` before it"
+    if function.takes == ("several columns",):
+        return ": write {columns: [one, another], apply: […]}"
+    return ""

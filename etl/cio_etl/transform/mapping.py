@@ -1,0 +1,239 @@
+"""How do rows become items? A mapping, compiled against a source's columns, turns each frame into an items frame.
+
+It is compiled once, before the first row: what is wrong with it, or with the columns, is told then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from cio_etl.errors import SourceError
+from cio_etl.model import (
+    ORIGIN_FINGERPRINT,
+    ORIGIN_POSITION,
+    POSITION,
+    Api,
+    Call,
+    Column,
+    Constant,
+    Mapping,
+)
+from cio_etl.transform import checks, encode, ids, payloads
+from cio_etl.transform.chains import Chain, Gathered, applied, chains, column_of, require_columns, unfit
+from cio_etl.transform.compiled import DIGEST, Compiled, Stage
+from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, meant_null
+from cio_etl.transform.operations import OPERATIONS
+
+_ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
+
+
+def compile_mapping(
+    mapping: Mapping,
+    schema: pl.Schema,
+    known: Gathered,
+    fingerprint: str | None,
+    lanes: int,
+    api: Api = "track",
+    run_id: str = "",
+) -> Compiled:
+    """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
+
+    `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. None:
+    each row says of itself whence it was. Raises SourceError when the columns don't fit the mapping: before anything is
+    sent.
+    """
+    require_columns(mapping, schema)
+    operation = OPERATIONS[mapping.operation]
+    made = chains(mapping)
+    types = {chain.target: chain.dtype(schema) for chain in made}
+    stages = []
+    for place in range(max((len(chain.calls) for chain in made), default=0)):
+        values, reasons, meant = [], {}, {}
+        for chain in (chain for chain in made if place < len(chain.calls)):
+            before = pl.Schema({chain.target: types[chain.target]})
+            value, dtype = applied(mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before)
+            values.append(value.alias(chain.target))
+            if (nulls := meant_null(pl.col(chain.target), types[chain.target], chain.calls[place])) is not None:
+                meant[chain.target] = nulls
+            types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
+        stages.append(Stage(tuple(values), reasons, meant))
+    settled, verbatim = [], set()
+    for chain in made:
+        if _is_json(chain, types[chain.target]):
+            verbatim.add(chain.target)
+        value, types[chain.target] = _settled(mapping, chain, types[chain.target])
+        if not value.meta.is_column():
+            settled.append(value.alias(chain.target))
+    if settled:
+        stages.append(Stage(tuple(settled), {}))
+    if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api, run_id)):
+        stages.append(Stage(tuple(named), {}))
+    rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, api)
+    return Compiled(
+        file=mapping.file,
+        columns=checks.columns_of(mapping),
+        when=None if mapping.when is None else _condition(mapping.file, mapping.when, schema),
+        first=(*_first(mapping, made, schema), *(_ORIGIN if fingerprint is None else ())),
+        stages=tuple(stages),
+        checks=tuple(rules),
+        checks_of_items=tuple(checks.of_items(pl.col("item"))),
+        tree=payloads.tree(mapping, api, frozenset(verbatim)),
+        lane=_lane(mapping, lanes),
+    )
+
+
+def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
+    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON.
+
+    Not where a function other than `default` is to make something of the text.
+    """
+    made = {
+        name: Column(value.name, (Call("json"), *value.apply))
+        if isinstance(value, Column) and value.name in columns and {call.name for call in value.apply} <= {"default"}
+        else value
+        for name, value in mapping.attributes.items()
+    }
+    return replace(mapping, attributes=made) if columns else mapping
+
+
+def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
+    """`when` as an expression, tried on a row of nulls: is it true or false of columns of these types?"""
+    condition = pl.sql_expr(sql)
+    try:
+        dtype = pl.DataFrame(schema=schema).clear(1).select(condition).dtypes[0]
+    except pl.exceptions.PolarsError:
+        what = "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"
+        raise SourceError(place=f"{file}: when", what=what) from None
+    if dtype not in (pl.Boolean, pl.Null):
+        raise SourceError(place=f"{file}: when", what=f"it is {dtype}, and must be true or false")
+    return condition
+
+
+def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterator[pl.Expr]:
+    """The row's position, every value under its target's name, and the parts of the event's key."""
+    yield pl.col(POSITION)
+    for chain in made:
+        yield chain.first().alias(chain.target)
+    for target, constant in _constants(mapping).items():
+        yield pl.lit(constant).alias(target)
+    for place, column in enumerate(mapping.event_key):
+        if (dtype := schema[column]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
+            what = f"column {column!r}: it is {dtype}, and a key is text, numbers or dates"
+            raise SourceError(place=f"{mapping.file}: event_key", what=what)
+        text = column_of(column).cast(pl.String)
+        if isinstance(dtype, pl.Decimal):  # how many zeros follow the point depends on the other rows
+            text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
+            text = text.str.strip_suffix(".")
+        yield pl.when(text != "").then(text).alias(f"_key.{place}")  # an empty key would make one event of many
+
+
+def _constants(mapping: Mapping) -> dict[str, object]:
+    """Constants that go where a column could: who or what it is about, the event's name, the time. Others are text."""
+    constants: dict[str, object] = {}
+    for target, value in mapping.values().items():
+        if isinstance(value, Constant) and target.split(".")[0] in _WHO:
+            constants[target] = str(value.value)  # an id may be written as a number
+        elif isinstance(value, Constant) and target in ("event", "timestamp"):
+            constants[target] = value.value
+    return constants
+
+
+_WHO = ("identifiers", "object", "primary", "secondary")
+
+
+def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Expr, pl.DataType]:
+    """A value in the type in which it is sent."""
+    value = pl.col(chain.target)
+    if checks.is_name(chain.target):
+        if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
+            raise unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
+        if dtype.is_integer() and _is_number(chain):
+            return value, dtype
+        return value if dtype == pl.String else value.cast(pl.String), pl.String()
+    if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+            raise unfit(mapping.file, chain, ValueError(f"it is {dtype}, and a device's attributes are texts"))
+        return value.cast(pl.String), pl.String()
+    if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
+        raise unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
+    if _is_json(chain, dtype):
+        return value.struct.field("raw_json"), pl.String()
+    if chain.target in _TIMES and not _is_time(dtype):
+        raise unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
+    if isinstance(dtype, pl.Decimal):
+        return value, dtype  # written digit by digit
+    try:
+        made = encode.settle(value, dtype)
+    except ValueError as error:
+        raise unfit(mapping.file, chain, error) from None
+    after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()
+    return made, after[chain.target]
+
+
+_TIMES = ("timestamp", "attributes.created_at", "device.last_used")
+
+
+def _is_number(chain: Chain) -> bool:
+    """Whether an identifier is meant to be a number: the mapping says so, or it is text."""
+    return bool(chain.calls) and chain.calls[-1] == Call("cast", {"to": "integer"}) and "." in chain.target
+
+
+def _is_time(dtype: pl.DataType) -> bool:
+    """Whether such a column says Unix seconds: whole ones, or dates, of which they are made."""
+    return dtype.is_integer() or isinstance(dtype, (pl.Date, pl.Datetime))
+
+
+def _is_json(chain: Chain, dtype: pl.DataType) -> bool:
+    """Whether the value is JSON text made by `json`; a source's own struct may look the same."""
+    return dtype == RAW_JSON and any(call.name == "json" for call in chain.calls)
+
+
+def is_date(chain: Chain, schema: pl.Schema) -> bool:
+    """Whether the chain's value is a time in Unix seconds: by its function, its type, or its name."""
+    typed = isinstance(chain.dtype(schema), (pl.Date, pl.Datetime)) and not chain.calls
+    return typed or chain.target in _TIMES or any(call.name == "timestamp" for call in chain.calls)
+
+
+def _digest(mapping: Mapping, fingerprint: str | None) -> pl.Expr:
+    """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
+    name: pl.Expr | str = pl.col("event")
+    if isinstance(mapping.event, Constant) and isinstance(mapping.event.value, str):
+        name = mapping.event.value
+    if mapping.event_key:
+        return ids.key_digest(name, [pl.col(f"_key.{place}") for place in range(len(mapping.event_key))])
+    return ids.key_digest(name, _place(fingerprint))
+
+
+def _place(fingerprint: str | None) -> list[pl.Expr]:
+    """The snapshot and the row's place in it; None: those in which the row was at first."""
+    if fingerprint is None:
+        return [pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION).cast(pl.String)]
+    return [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
+
+
+def _names_of_items(
+    mapping: Mapping, fingerprint: str | None, has_event: bool, api: Api, run_id: str
+) -> Iterator[pl.Expr]:
+    """What an event's id, a message's id and a time of the Pipelines API are made of or are."""
+    if has_event:
+        yield _digest(mapping, fingerprint).alias(DIGEST)
+    elif api == "pipelines":  # what a run sends twice has one id; the next run must not be taken for a repetition
+        place = [pl.lit(run_id), pl.lit(mapping.digest), *_place(fingerprint)]
+        yield ids.key_digest(mapping.operation, place).alias(payloads.MESSAGE_ID)
+    if api == "pipelines" and mapping.timestamp is not None:
+        seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
+        yield pl.from_epoch(seconds, time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias(payloads.ISO)
+
+
+def _lane(mapping: Mapping, lanes: int) -> pl.Expr:
+    """The lane of the person or object that a row is about; of a merge, of the person who stays."""
+    if who := mapping.identifiers or mapping.primary:
+        kind = next(iter(who))
+        part = "identifiers" if mapping.identifiers else "primary"
+        return ids.lane(pl.col(f"{part}.{kind}").cast(pl.String), kind, lanes)
+    return ids.lane(
+        pl.concat_str([pl.col(f"object.{name}") for name in mapping.object], separator="/"), "object", lanes
+    )

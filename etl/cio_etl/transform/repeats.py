@@ -1,0 +1,188 @@
+"""Which rows repeat another row's key, and what becomes of them?
+
+Of a person's rows the last by `order_by` is sent, the others are skipped. Of an event's rows, told by `event_key`, the
+first is sent; those that say the same are skipped, those that say something else are rejects. Which rows these are is
+decided before the first is sent, of the whole snapshot, and so is the same in a resumed run.
+
+Deciding takes two passes. The first looks for hashes of keys that occur twice, and nearly always finds none. The second
+decides among the rows that have them, by the keys themselves.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from polars_hash import CryptographicHashingNameSpace
+
+from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.transform.operations import OPERATIONS
+
+KEPT, SUPERSEDED, REPEATED, CONFLICTING = range(4)
+
+Hashes = npt.NDArray[np.uint64]
+
+_AT_ONCE = 500_000  # rows that are gathered before they are compared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeats:
+    """What becomes of each row of a snapshot, for its key's sake: KEPT, SUPERSEDED, REPEATED or CONFLICTING."""
+
+    codes: npt.NDArray[np.uint8]  # by position
+    keys: int  # people, or events, that have several rows
+
+    def applied(self, items: pl.DataFrame) -> pl.DataFrame:
+        """An items frame without the rows that give way: skipped, or rejects."""
+        here = self.codes[items["position"].to_numpy()]
+        if not here.any():
+            return items
+        code = pl.lit(pl.Series(here))
+        keep, refused = code == KEPT, code == CONFLICTING
+        return items.with_columns(
+            pl.when(keep).then("item").alias("item"),
+            pl.when(keep).then("reason").when(refused).then(pl.lit("event_key_repeated")).alias("reason"),
+            pl.when(keep).then("field").when(refused).then(pl.lit("event_key")).alias("field"),
+        )
+
+    def positions(self, code: int) -> npt.NDArray[np.int64]:
+        """The rows of which this becomes, in order."""
+        return np.flatnonzero(self.codes == code)
+
+
+def asked(mapping: Mapping) -> bool:
+    """Whether the mapping says what is to be done with rows that repeat a key."""
+    return bool(mapping.order_by or mapping.event_key)
+
+
+def targets(mapping: Mapping) -> list[str]:
+    """The values that a row's key is made of. An event's does not tell whose it is; a constant makes no difference."""
+    if not OPERATIONS[mapping.operation].has_event:
+        return [target for target in mapping.values() if target.startswith(_WHO)]
+    named = [] if isinstance(mapping.event, Constant) else ["event"]
+    return [*named, *(f"_key.{place}" for place in range(len(mapping.event_key)))]
+
+
+_WHO = ("identifiers.", "object.")
+
+
+def keyed(values: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """POSITION and the key of each row, as text columns; rows without a key are left out."""
+    found = values.select(POSITION, *(_key(target) for target in targets(mapping)))
+    return found if all(count == 0 for count in found.null_count().row(0)) else found.drop_nulls()
+
+
+def _key(target: str) -> pl.Expr:
+    """A part of a key; e-mail addresses are one person whatever their case, see ids.lane."""
+    text = pl.col(target).cast(pl.String)
+    if not target.startswith(_WHO):
+        return text
+    return pl.when(text.str.strip_chars() != "").then(text.str.to_lowercase() if target.endswith(".email") else text)
+
+
+def hashes(keys: pl.DataFrame) -> Hashes:
+    """A hash of each key. It decides nothing, so it need not be the same with another version of polars."""
+    hashes: Hashes = keys.drop(POSITION).hash_rows().to_numpy()
+    return hashes
+
+
+def twice(hashes: Hashes) -> Hashes:
+    """The hashes that occur more than once, each once, in order. Sorts the array in place."""
+    hashes.sort()
+    again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
+    several = np.equal(again[1:], again[:-1])  # a hash that occurs three times comes twice
+    return np.delete(again, np.flatnonzero(several))
+
+
+def among(hashes: Hashes, repeated: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of the hashes are repeated; `repeated` is in order and not empty."""
+    place = np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)
+    return np.equal(repeated[place], hashes)
+
+
+class Deciding(ABC):
+    """Takes the rows whose hash is repeated, in order of position, and decides which of each key stays.
+
+    What it holds is one row of each key that has come so far, and a byte for every row of the snapshot.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._codes = np.zeros(rows, dtype=np.uint8)
+        self._pending: list[pl.DataFrame] = []
+        self._waiting = 0
+        self._best: pl.DataFrame | None = None
+        self._several: set[str] = set()
+
+    def take(self, rows: pl.DataFrame) -> None:
+        self._pending.append(rows)
+        self._waiting += rows.height
+        if self._waiting >= max(_AT_ONCE, 0 if self._best is None else self._best.height):
+            self._compare()
+
+    def decided(self) -> Repeats:
+        self._compare()
+        keys = 0 if self._best is None else int((self._best["rows"] > 1).sum())
+        return Repeats(self._codes, keys)
+
+    def _compare(self) -> None:
+        if not self._pending:
+            return
+        new = pl.concat(self._pending).with_columns(pl.lit(1, dtype=pl.UInt32).alias("rows"))
+        rows = new if self._best is None else pl.concat([self._best, new])
+        self._pending, self._waiting = [], 0
+        keys = [name for name in rows.columns if name.startswith((*_WHO, "digest."))]
+        best = self._best_of(rows, keys)
+        counts = rows.group_by(keys).agg(pl.col("rows").sum())
+        self._best = best.drop("rows").join(counts, on=keys, how="left").select(rows.columns)
+        self._note(rows, best, keys)
+
+    @abstractmethod
+    def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+        """The row of each key that stays."""
+
+    @abstractmethod
+    def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
+        """Writes down what becomes of all these rows."""
+
+
+class LastWins(Deciding):
+    """Of rows with POSITION, `identifiers.…` and `order.…`: the last in that order stays, of equals the later row."""
+
+    def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+        order = [name for name in rows.columns if name.startswith("order.")]
+        return rows.sort(*order, POSITION, nulls_last=False).unique(keys, keep="last", maintain_order=True)
+
+    def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
+        self._codes[rows[POSITION].to_numpy()] = SUPERSEDED
+        self._codes[best[POSITION].to_numpy()] = KEPT
+
+
+class FirstWins(Deciding):
+    """Of rows with POSITION, `digest.…` of the key and `content.…` of what is sent: the first stays."""
+
+    def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+        return rows.unique(keys, keep="first", maintain_order=True)
+
+    def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
+        beside = rows.join(best.drop("rows"), on=keys, how="left", suffix=".best", maintain_order="left")
+        same = pl.all_horizontal(pl.col(f"content.{half}") == pl.col(f"content.{half}.best") for half in range(2))
+        code = pl.when(pl.col(POSITION) == pl.col(f"{POSITION}.best")).then(KEPT).when(same).then(REPEATED)
+        codes = beside.select(code.otherwise(CONFLICTING).cast(pl.UInt8)).to_series()
+        self._codes[rows[POSITION].to_numpy()] = codes.to_numpy()
+
+
+def said(values: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """What FirstWins takes, of the rows that would be sent: 128 bits of SHA-256 stand for the key and the content."""
+    sent = items.filter(pl.col("item").is_not_null()).select(pl.col("position").alias(POSITION), "item")
+    both = sent.join(values.select(POSITION, "_digest"), on=POSITION, how="inner", maintain_order="left")
+    content = CryptographicHashingNameSpace(pl.col("item")).sha2_256()
+    return both.select(POSITION, *_halves(pl.col("_digest"), "digest"), *_halves(content, "content"))
+
+
+def _halves(digest: pl.Expr, name: str) -> list[pl.Expr]:
+    digits = [digest.str.slice(16 * half, 16) for half in range(2)]
+    return [part.str.to_integer(base=16, dtype=pl.UInt64).alias(f"{name}.{half}") for half, part in enumerate(digits)]

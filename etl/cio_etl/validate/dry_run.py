@@ -1,0 +1,163 @@
+"""What would a run do? Every row read, mapped, checked and packed, and nothing sent."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as MappingOf
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cio_etl.audit import Empty, StepContext, audits, forecast, found
+from cio_etl.audit.profile import Part, Profiler
+from cio_etl.audit.rows import shown_rows
+from cio_etl.extract import open_source
+from cio_etl.load import Packer, endpoint
+from cio_etl.model import (
+    VALIDATION,
+    Batch,
+    Job,
+    RejectCount,
+    Report,
+    Step,
+    StepReport,
+)
+from cio_etl.run.incremental import staging
+from cio_etl.run.open_step import limited, prepare
+from cio_etl.run.prefetch import prefetch
+from cio_etl.run.recording import places_of
+from cio_etl.run.schema_drift import kinds
+from cio_etl.state import Bookmark
+from cio_etl.transform import Mapped
+from cio_etl.transform.operations import OPERATIONS
+
+
+def validate(
+    job: Job,
+    steps: Sequence[Step],
+    limit: int | None,
+    left: MappingOf[str, Bookmark],
+    since: str | None = None,
+    *,
+    reveal: bool = False,
+) -> Report:
+    """The report that a run over these steps would begin with: what is rejected, how many requests and bytes go out.
+
+    `left` is what the last finished run left of each step, by name. With `reveal` the report holds values of rows.
+
+    Customer.io may reject rows of its own accord; that only a run can tell. Raises SourceError as a run does.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    reports = tuple(_validate_step(job, step, limit, left.get(step.name, Bookmark()), since, reveal) for step in steps)
+    too_many = [step for step in reports if step.rejected > job.max_rejects.limit(step.rows_read)]
+    return Report(
+        run_id=VALIDATION,
+        job=job.name,
+        status="finished",
+        started_at=started,
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        steps=reports,
+        exit_code=4 if too_many else 3 if any(step.rejected for step in reports) else 0,
+        reason=f"a run would stop in step {too_many[0].name}: more than max_rejects allows" if too_many else None,
+        row_limit=limit,
+    )
+
+
+def _validate_step(
+    job: Job, step: Step, limit: int | None, left: Bookmark, since: str | None, reveal: bool
+) -> StepReport:
+    began = time.monotonic()
+    lanes = job.destination.lanes
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        snapshot = limited(open_source(step.source, staging(Path(stage), step, left, since, rows=limit)), limit)
+        compiled = prepare(step, snapshot, lanes, job.destination.api)
+        to = endpoint(job.destination.api, step.mapping)
+        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
+        rows_read = accepted = sent = 0
+        requests: Counter[int] = Counter()  # by lane
+        rejects: list[pl.DataFrame] = []
+        beside = StepContext(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
+        looking = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), beside)]
+        profiler = Profiler(step.mapping, snapshot.schema, reveal)
+
+        def look(frame: pl.DataFrame) -> tuple[Mapped, Part]:
+            mapped = compiled.mapped(frame)
+            return mapped, profiler.look(mapped)
+
+        for mapped, part in prefetch(look, snapshot.read(compiled.columns, 0)):
+            profiler.add(part)
+            for audit in looking:
+                audit.observe(mapped)
+            items = mapped.items
+            rows_read += items.height
+            accepted += items.height - items["item"].null_count()
+            rejects.append(_counted(items))
+            sent += _packed(packer.add(items), requests)
+        sent += _packed(packer.finish(), requests)
+        position_of: dict[str, int] = {}
+
+        def places(positions: Sequence[int]) -> dict[int, str]:
+            where = places_of(snapshot, positions)
+            position_of.update({place: position for position, place in where.items()})
+            return where
+
+        counts = _located(pl.concat(rejects) if rejects else None, places)
+        findings = found(looking, places)
+        rows = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
+        profile = profiler.made(places, tuple(rows))
+    rejected = sum(count.rows for count in counts)
+    events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
+    return StepReport(
+        name=step.name,
+        status="finished",
+        rows_read=rows_read,
+        rows=rows_read,
+        accepted=accepted,
+        rejected=rejected,
+        skipped=rows_read - accepted - rejected,
+        possibly_sent_twice=0,
+        batches=requests.total(),
+        requests=requests.total(),
+        retries=0,
+        bytes_sent=sent,
+        seconds=round(time.monotonic() - began, 3),
+        rejects=tuple(counts),
+        findings=findings,
+        forecast=forecast(looking, events, requests, sent, job.destination),
+        profile=profile,
+    )
+
+
+def _packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
+    """The bytes of the batches that have a body, which are counted by lane."""
+    bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
+    requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
+    return sum(map(sum, bodies.values()))
+
+
+def _counted(items: pl.DataFrame) -> pl.DataFrame:
+    """Rejects of one frame by reason and field: how many, and the first three positions."""
+    rejected = items.filter(pl.col("reason").is_not_null())
+    first = pl.col("position").sort().head(3).alias("first")
+    return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), first)
+
+
+def _located(counted: pl.DataFrame | None, places: Callable[[Sequence[int]], dict[int, str]]) -> list[RejectCount]:
+    if counted is None or counted.is_empty():
+        return []
+    total = (
+        counted.group_by("reason", "field")
+        .agg(pl.col("rows").sum(), pl.col("first").explode().sort().head(3))
+        .sort("rows", "reason", "field", descending=[True, False, False])
+    )
+    positions = sorted({position for first in total["first"].to_list() for position in first})
+    where = places(positions)
+    return [
+        RejectCount(reason, field, rows, tuple(where[position] for position in first))
+        for reason, field, rows, first in total.iter_rows()
+    ]

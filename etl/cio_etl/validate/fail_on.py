@@ -1,0 +1,59 @@
+"""What makes a validation fail that a run would let pass? What `--fail-on` names: a gate for changes on their way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from cio_etl.audit import FINDINGS
+from cio_etl.model import Report, StepReport
+from cio_etl.transform.checks import REASONS
+
+WARNING = "warning"  # any finding that is one
+_REJECTED = re.compile(r"(\d+(?:\.\d+)?)%|(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One `--fail-on`: more rejected rows of a step than a share or a number; else the name of a reason or finding."""
+
+    text: str  # as it was written
+    percent: float | None = None
+    rows: int | None = None
+
+
+def gate(text: str) -> Gate:
+    """What the text of a `--fail-on` means. Raises ValueError, with what is near, when it means nothing."""
+    if found := _REJECTED.fullmatch(text):
+        share, rows = found.groups()
+        if share is not None and float(share) >= 100:
+            raise ValueError(f"{text}: no step can have more rejected rows than that")
+        return Gate(text, *((float(share), None) if share is not None else (None, int(rows))))
+    names = [WARNING, *REASONS, *FINDINGS]
+    if text not in names:
+        near = get_close_matches(text, names, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "see README, Why a row was rejected; or write 1% or 100"
+        raise ValueError(f"no reason or finding {text!r}; {advice}")
+    return Gate(text)
+
+
+def gated(report: Report, gates: Sequence[Gate]) -> Report:
+    """The report, with exit code 4 and why, when there is something that a gate names."""
+    met = [f"--fail-on {each.text}: {said}" for each in gates for step in report.steps for said in _met(each, step)]
+    if not met:
+        return report
+    return replace(report, exit_code=4, reason="; ".join([report.reason, *met] if report.reason else met))
+
+
+def _met(gate: Gate, step: StepReport) -> Iterator[str]:
+    if gate.percent is not None or gate.rows is not None:
+        limit = gate.rows if gate.percent is None else gate.percent / 100 * step.rows_read
+        if step.rejected > (limit or 0):
+            yield f"{step.rejected:,} of {step.rows_read:,} rows of step {step.name} rejected"
+        return
+    codes = [(reject.reason, reject.rows) for reject in step.rejects]
+    codes += [(WARNING if gate.text == finding.severity else finding.code, finding.rows) for finding in step.findings]
+    if rows := [rows for code, rows in codes if code == gate.text]:
+        yield f"{sum(rows):,} {'row' if sum(rows) == 1 else 'rows'} of step {step.name}"

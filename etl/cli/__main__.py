@@ -1,8 +1,0 @@
-"""`python -m etl.cli` is `cio-etl`."""
-
-import sys
-
-from etl.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())

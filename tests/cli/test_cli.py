@@ -1,0 +1,633 @@
+"""Does the door keep its word? Commands, exit codes, what goes to stdout and what to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import httpx
+import polars as pl
+import pytest
+
+from cio_etl import state
+from cio_etl.cli import cli, main
+from cio_etl.sandbox import Faults, Sandbox
+from tests.running import API_KEY, SITE_ID, environment, start, write_job
+
+Captured = pytest.CaptureFixture[str]
+
+MAPPING = {
+    "operation": "identify",
+    "identifiers": {"id": "id"},
+    "attributes": {"email": "e_mail", "name": "name"},
+}
+ROWS = ["1,a@b.co,Zoë", "2,b@@b.co,=cmd()", "3,c@b.co,Mia"]  # the second one is bad
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    "csv": pl.read_csv,
+    "parquet": pl.read_parquet,
+    "ndjson": pl.read_ndjson,
+}
+EXIT_CODES = {0, 1, 2, 3, 4, 65, 69, 74, 75, 77, 78, 130, 143}  # the documented ones
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (SITE_ID, API_KEY):
+        monkeypatch.setenv(name, "sandbox")
+
+
+@pytest.fixture
+def job(sandbox: Sandbox) -> Iterator[str]:
+    """A job of three rows, one of them bad, in the folder that the test runs in."""
+    write_rows(*ROWS)
+    write_mapping(example="wrong")
+    yield write_job(
+        Path("job.yaml"), sandbox.url, {"people": ({"csv": "people.csv"}, "people.yaml")}, max_rejects=2
+    ).name
+
+
+def write_rows(*rows: str) -> None:
+    Path("people.csv").write_text("\n".join(["id,e_mail,name", *rows, ""]))
+
+
+def write_mapping(example: str = "right") -> None:
+    row = {"id": None if example == "right" else "1", "e_mail": None, "name": "A"}
+    examples = [{"row": row, "rejected": "identifier_missing"}]
+    Path("people.yaml").write_text(json.dumps(MAPPING | {"examples": examples}))
+
+
+def commands() -> list[tuple[str, ...]]:
+    return [(), *((name,) for name in sorted(cli.commands))]
+
+
+# ---------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_says_what_it_does(command: tuple[str, ...], capsys: Captured) -> None:
+    assert main([*command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: cio-etl {' '.join(command)}") and err == ""
+    assert main([*command, "-h"]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_every_option_of_every_command_says_what_it_is_for() -> None:
+    for name, command in cli.commands.items():
+        assert command.help, name
+        for option in command.params:
+            assert isinstance(option, click.Argument) or getattr(option, "help", None), f"{name} {option.name}"
+
+
+def test_the_help_lists_every_exit_code(capsys: Captured) -> None:
+    main(["--help"])
+    listed = capsys.readouterr().out.split("Exit codes:")[1]
+    assert set(map(int, re.findall(r"(?:^|  |, )(\d+)(?=,|  )", listed, re.MULTILINE))) == EXIT_CODES
+
+
+def test_the_version_is_told(capsys: Captured) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"cio-etl, version \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["walk"], "No such command 'walk'"),
+        (["run"], "Missing argument 'JOB'"),
+        (["run", "job.yaml", "--limit", "0"], "--limit"),
+        (["run", "job.yaml", "--step", "nobody"], "job.yaml has no step 'nobody'; it has people"),
+        (["rejects", "no-such-run", "-o", "out.csv"], ".etl holds no state; name the folder with --state"),
+        (["sandbox", "--host", "0.0.0.0"], "a loopback address only"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_why(
+    job: str, arguments: list[str], said: str, capsys: Captured
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and said in err
+
+
+# ---------------------------------------------------------------- run
+
+
+def test_a_run_reports_on_stdout_and_logs_on_stderr(job: str, capsys: Captured) -> None:
+    assert main(["run", job]) == 3
+    out, err = capsys.readouterr()
+    assert "finished: 2 rows accepted, 1 rejected" in out
+    assert "email_malformed in attributes.email at people.csv:3" in out
+    assert re.search(r"rejects +cio-etl rejects job-\w+ -o rejects\.csv", out)
+    assert "run_started" in err and "run_finished" in err and "run_" not in out
+
+
+def test_with_json_stdout_is_the_report_and_nothing_else(job: str, capsys: Captured) -> None:
+    assert main(["run", job, "--json"]) == 3
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path(".etl/runs", report["run_id"], "report.json").read_text())
+    (step,) = report["steps"]
+    assert step["rows_read"] == step["accepted"] + step["rejected"] + step["skipped"] == 3
+    assert step["rejects"] == [
+        {"reason": "email_malformed", "field": "attributes.email", "rows": 1, "first_rows": ["people.csv:3"]}
+    ]
+
+
+def test_log_lines_can_be_json(job: str, capsys: Captured) -> None:
+    main(["--log-format", "json", "run", job])
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["run_started", "run_finished"]
+    assert {line["level"] for line in lines} == {"info"}
+
+
+def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    write_rows("1,a@b.co,Zoë")
+    assert main(["run", job]) == 0
+    assert sandbox.people.find("id", "1") is not None
+
+
+@pytest.mark.parametrize(
+    ("break_it", "exit_code", "first", "last"),
+    [
+        ("max_rejects", 4, r"1 rows rejected, more than max_rejects .*\(0 rows\); .*: email_malformed", "max_rejects"),
+        ("source", 65, r"people\.csv: cannot be read: No such file", "then: cio-etl run job.yaml"),
+        ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
+        ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),
+        ("key", 77, r"127\.0\.0\.1:\d+ refused the credentials \(HTTP 401\)", "to go on: cio-etl run job.yaml"),
+        (
+            "address",
+            78,
+            r"127\.0\.0\.1:\d+ is not this API of Customer.io: it answers with HTTP 404",
+            "cio-etl run job.yaml",
+        ),
+        ("mapping", 78, r"people\.yaml:2: nuls: unknown key; did you mean 'nulls'", "people.yaml:3: wen: unknown"),
+    ],
+)
+def test_a_failure_is_what_happened_and_what_to_do(
+    job: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+    break_it: str,
+    exit_code: int,
+    first: str,
+    last: str,
+) -> None:
+    held = None
+    match break_it:
+        case "max_rejects" | "state":
+            change = {"max_rejects": 0} if break_it == "max_rejects" else {"state": "people.csv"}
+            Path(job).write_text(json.dumps(json.loads(Path(job).read_text()) | change))
+        case "source":
+            Path("people.csv").unlink()
+        case "lock":
+            held = state.hold(Path(".etl"), "job")
+            held.__enter__()
+        case "key":
+            monkeypatch.setenv(API_KEY, "another")
+        case "address":
+            sandbox.set_faults(Faults(rates={"404": 1.0}))
+        case "mapping":
+            Path("people.yaml").write_text("{operation: identify, identifiers: {id: id},\n nuls: omit,\n wen: x}")
+    assert main(["run", job]) == exit_code
+    if held is not None:
+        held.__exit__(None, None, None)
+    out, err = capsys.readouterr()
+    said = [line for line in err.splitlines() if "[info" not in line]
+    assert out == "" and len(said) == 2
+    assert re.match(first, said[0]) and last in said[1]
+
+
+def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
+    job: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a value of the data")
+
+    monkeypatch.setattr("cio_etl.run.open_step.open_source", broken)  # the one patch: how else to make a bug of ours?
+    assert main(["run", job]) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"a bug of ours: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)
+    assert "a value of the data" not in err
+
+
+def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ends(job: str, capsys: Captured) -> None:
+    write_rows("1,a@b.co,Zoë")
+    Path(".etl").mkdir()
+    Path(".etl/runs").touch()  # a file where the folder of the reports belongs
+    assert main(["run", job]) == 0
+    out, err = capsys.readouterr()
+    assert "1 rows accepted" in out and "report_not_written" in err
+
+
+def test_the_sandbox_option_sends_nothing_to_the_destination(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    assert main(["run", job, "--sandbox"]) == 3
+    assert "the sandbox had 2 people and 0 events" in capsys.readouterr().err
+    assert sandbox.stats()["requests"] == 0
+
+
+def test_the_sandbox_option_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(API_KEY)
+    assert main(["run", job, "--sandbox"]) == 3
+    assert main(["run", job]) == 78
+
+
+def test_only_the_named_step_and_the_first_rows(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    assert main(["run", job, "--step", "people", "--limit", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"][0]["rows_read"] == 1
+    assert len(sandbox.people) == 1
+
+
+# ---------------------------------------------------------------- before a run
+
+
+def test_check_names_every_problem_with_its_line_and_reads_no_data(job: str, capsys: Captured) -> None:
+    Path("people.csv").unlink()
+    assert main(["check", job]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"people\.yaml:1: examples\[0\]: rejected: identifier_missing was expected, but .* is sent\n", err
+    )
+    write_mapping()
+    assert main(["check", job, job, "people.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        "job.yaml: 1 step, 1 mapping, 1 example\n" * 2 + "people.yaml: a mapping, 1 example\n",
+        "",
+    )
+
+
+def test_check_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mapping()
+    monkeypatch.delenv(API_KEY)
+    assert main(["check", job]) == 0
+
+
+def test_validate_says_what_a_run_would_reject_and_sends_nothing(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    assert main(["validate", job, "--json"]) == 3
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert (step["rows_read"], step["accepted"], step["rejected"]) == (3, 2, 1)
+    assert main(["validate", job]) == 3
+    assert "email_malformed" in capsys.readouterr().out
+    assert sandbox.stats()["requests"] == 0 and not Path(".etl/state.db").exists()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_validate_leaves_a_page_beside_its_json_for_its_user_only(job: str, capsys: Captured) -> None:
+    assert main(["validate", job]) == 3
+    folder = Path(".etl/validations/job")
+    assert f"report     {folder}/report.html" in capsys.readouterr().out
+    assert {path.name: mode(path) for path in folder.iterdir()} == dict.fromkeys(
+        ("report.html", "report.json", "status.json"), 0o600
+    )
+    assert mode(folder) == 0o700
+    page = (folder / "report.html").read_text()
+    assert "A run would send 2 of 3 rows, reject 1." in page.replace(" and reject", ", reject")
+    assert "cio-etl run job.yaml" in page and "cio-etl validate job.yaml --reveal" in page
+    assert "b@@b.co" not in page and "b***@@b***.co" in page
+    assert main(["validate", job, "--limit", "1"]) == 0  # the next one takes its place
+    assert "the first 1 row of each step" in (folder / "report.html").read_text()
+
+
+def test_the_report_of_validate_may_show_values_and_lie_elsewhere(job: str, capsys: Captured) -> None:
+    assert main(["validate", job, "--reveal", "--report", "out/here", "--json"]) == 3
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path("out/here/report.json").read_text())
+    (row,) = report["steps"][0]["profile"]["rows"]
+    assert row == {
+        "code": "email_malformed",
+        "field": "attributes.email",
+        "place": "people.csv:3",
+        "cells": [["id", "2"], ["e_mail", "b@@b.co"]],
+    }
+    page = Path("out/here/report.html").read_text()
+    assert "b@@b.co" in page and "This report shows values of rows." in page
+    assert not Path(".etl").exists()
+
+
+def test_a_folder_that_cannot_hold_the_report_is_told_before_a_row_is_read(job: str, capsys: Captured) -> None:
+    Path("people.csv").unlink()
+    assert main(["validate", job, "-o", "people.yaml/out"]) == 2
+    assert "people.yaml/out cannot hold the report: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gates", "exit_code", "reason"),
+    [
+        (["email_malformed"], 4, "--fail-on email_malformed: 1 row of step people"),
+        (["33%", "row_ragged"], 4, "--fail-on 33%: 1 of 3 rows of step people rejected"),
+        (["34%", "row_ragged", "1", "warning"], 3, None),
+    ],
+)
+def test_what_fail_on_names_ends_with_4(
+    job: str, capsys: Captured, gates: list[str], exit_code: int, reason: str | None
+) -> None:
+    assert main(["validate", job, "--json", *(f"--fail-on={each}" for each in gates)]) == exit_code
+    report = json.loads(capsys.readouterr().out)
+    assert (report["exit_code"], report["reason"]) == (exit_code, reason)
+    page = Path(".etl/validations/job/report.html").read_text()
+    again = f"cio-etl validate job.yaml {' '.join(f'--fail-on={each}' for each in gates)}"
+    assert (again in page) == (exit_code == 4) and ("cio-etl run job.yaml" in page) == (exit_code == 3)
+
+
+def test_a_gate_that_means_nothing_is_told_with_what_is_near(job: str, capsys: Captured) -> None:
+    assert main(["validate", job, "--fail-on", "email_malfromed"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "--fail-on: no reason or finding 'email_malfromed'; did you mean 'email_malformed'?" in err
+
+
+@pytest.mark.parametrize(("rows", "exit_code"), [(["1,a@b.co,Zoë"], 0), (ROWS, 3), ([*ROWS, *ROWS, *ROWS], 4)])
+def test_a_run_leaves_a_page_however_it_ends(job: str, rows: list[str], exit_code: int, capsys: Captured) -> None:
+    write_rows(*rows)
+    assert main(["run", job]) == exit_code
+    (folder,) = Path(".etl/runs").iterdir()
+    page = (folder / "report.html").read_text()
+    assert mode(folder / "report.html") == 0o600
+    assert f"Exit code {exit_code}:" in page and "b@@b.co" not in page
+    assert (f"cio-etl rejects {folder.name} -o rejects.csv" in page) == (exit_code > 0)
+    assert ("cio-etl run job.yaml" in page) == (exit_code == 4)
+
+
+def test_a_page_that_fails_does_not_change_how_the_run_ends(
+    job: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "cio_etl.report.page.verdict", lambda report: 1 // 0
+    )  # no way is known to make it fail otherwise
+    assert main(["run", job]) == 3
+    (folder,) = Path(".etl/runs").iterdir()
+    assert (folder / "report.json").exists() and not (folder / "report.html").exists()
+    out, err = capsys.readouterr()
+    assert "page_not_written" in err and f"report     {folder}/report.json" in out
+
+
+def test_validate_ends_with_4_where_a_run_would_stop(job: str, capsys: Captured) -> None:
+    write_rows(*ROWS[1:2] * 3)
+    assert main(["validate", job]) == 4
+    assert "a run would stop in step people" in capsys.readouterr().out
+
+
+def test_preview_is_a_json_line_for_each_row(job: str, capsys: Captured) -> None:
+    assert main(["preview", job, "-n", "2"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {
+        "step": "people",
+        "row": 1,
+        "payload": {
+            "type": "person",
+            "action": "identify",
+            "identifiers": {"id": "1"},
+            "attributes": {"email": "a@b.co", "name": "Zoë"},
+        },
+    }
+    assert second == {"step": "people", "row": 2, "rejected": "email_malformed", "field": "attributes.email"}
+
+
+# ---------------------------------------------------------------- after a run
+
+
+def test_status_says_where_a_job_stands_and_what_run_would_do(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    assert main(["status", job]) == 0
+    assert capsys.readouterr().out == "job has never run; `cio-etl run job.yaml` starts it\n"
+    sandbox.set_faults(Faults(key_revoked_after=0))
+    assert main(["run", job]) == 77
+    capsys.readouterr()
+    assert main(["status", job]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"continue +cio-etl run job\.yaml", out)
+    assert "`cio-etl run job.yaml` goes on in step people: 1 of 3 rows are settled" in out
+    sandbox.set_faults(Faults())
+    main(["run", job])
+    capsys.readouterr()
+    main(["status", job])
+    assert "`cio-etl run job.yaml` starts a new run" in capsys.readouterr().out
+
+
+def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) -> None:
+    main(["status", job, "--json"])
+    assert json.loads(capsys.readouterr().out) is None
+    main(["run", job, "--json"])
+    ran = json.loads(capsys.readouterr().out)
+    assert main(["status", job, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ran | {"held": False, "open_rejects": 1, "stale": None}
+    assert main(["status", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["run_id"] == ran["run_id"]
+    assert main(["status"]) == 0
+    assert re.search(rf"{ran['run_id']} +finished .* 3 +2 +1$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_status_says_that_a_process_is_at_work(job: str, capsys: Captured) -> None:
+    main(["run", job])
+    capsys.readouterr()
+    with state.hold(Path(".etl"), "job"):
+        assert main(["status", job]) == 0
+        assert "a process is at work on it now; `run` would exit 75" in capsys.readouterr().out
+        main(["status", job, "--json"])
+        assert json.loads(capsys.readouterr().out)["held"] is True
+
+
+def test_status_without_a_state_says_so(capsys: Captured) -> None:
+    assert main(["status"]) == 2
+    assert ".etl holds no state; name the job, or the folder with --state" in capsys.readouterr().err
+    assert not Path(".etl").exists()
+
+
+def run_id_of(job: str, capsys: Captured) -> str:
+    main(["run", job, "--json"])
+    return str(json.loads(capsys.readouterr().out)["run_id"])
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "ndjson"])
+def test_rejects_are_written_beside_their_rows(job: str, ending: str, capsys: Captured) -> None:
+    out = Path(f"rejects.{ending}")
+    assert main(["rejects", run_id_of(job, capsys), "-o", str(out)]) == 0
+    assert capsys.readouterr().out == f"1 rejected rows in {out}\n"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    (row,) = READERS[ending](out).to_dicts()
+    assert (row["step"], row["file"], row["line"], row["reason"]) == ("people", "people.csv", 3, "email_malformed")
+    # in CSV a spreadsheet would run it
+    assert row["e_mail"] == "b@@b.co" and row["name"] == ("'=cmd()" if ending == "csv" else "=cmd()")
+
+
+@pytest.mark.parametrize("gone", ["people.csv", "job.yaml", "changed"])
+def test_rejects_without_their_source_still_have_their_reasons(job: str, gone: str, capsys: Captured) -> None:
+    run_id = run_id_of(job, capsys)
+    if gone == "changed":
+        write_rows(*ROWS, "4,d@b.co,late")
+    else:
+        Path(gone).unlink()
+    assert main(["rejects", run_id, "-o", "out.ndjson"]) == 0
+    assert "step people: without the source's columns, since" in capsys.readouterr().err
+    (row,) = pl.read_ndjson("out.ndjson").to_dicts()
+    assert (row["reason"], row["field"], "e_mail" in row) == ("email_malformed", "attributes.email", False)
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [("people.csv", "is there already; remove it, or name another file"), ("out.xlsx", "the name must end in .csv")],
+)
+def test_rejects_overwrite_nothing_and_know_three_formats(job: str, out: str, said: str, capsys: Captured) -> None:
+    run_id, before = run_id_of(job, capsys), Path("people.csv").read_text()
+    assert main(["rejects", run_id, "-o", out]) == 2
+    assert said in capsys.readouterr().err
+    assert Path("people.csv").read_text() == before
+
+
+# ---------------------------------------------------------------- as a process
+
+
+def test_the_sandbox_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
+    process = start("sandbox", "--port", "0", folder=tmp_path)
+    assert process.stdout is not None
+    url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+    assert url and httpx.get(url[0]).status_code == 200
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_any_terminal_can_show_what_is_said(job: str, tmp_path: Path) -> None:
+    """A job in a folder with an odd name, on a terminal that knows ASCII only: shown as it can be, and no failure."""
+    odd = Path("Zoë.csv")
+    Path("people.csv").rename(odd)
+    Path(job).write_text(Path(job).read_text().replace("people.csv", odd.name))
+    done = subprocess.run(
+        [sys.executable, "-m", "cio_etl.cli", "run", job],
+        env=environment() | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "at Zo\\xeb.csv:3" in done.stdout
+
+
+@pytest.mark.fault("P12")
+def test_a_reader_who_leaves_early_is_no_failure(job: str, tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = start("preview", job, folder=tmp_path, stdout=write_end)
+    os.close(write_end)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.fault("N10")
+def test_a_key_that_was_renewed_in_its_file_is_read_again_once_and_the_run_goes_on(sandbox: Sandbox, job: str) -> None:
+    Path("key").write_text("sandbox\n")
+    Path(job).write_text(Path(job).read_text().replace(f"${{{API_KEY}}}", f"${{file:{Path('key').absolute()}}}"))
+    sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="renewed", latency_s=0.3))
+
+    def renew() -> None:
+        while sandbox.stats()["requests"] < 1:
+            threading.Event().wait(0.01)
+        Path("key").write_text("renewed\n")
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    assert main(["run", job]) == 3
+    renewing.join()
+    assert sandbox.stats()["answers"]["401"] >= 1
+    assert {person.attributes["name"] for person in sandbox.people.everybody()} == {"Zoë", "Mia"}
+
+
+@pytest.mark.fault("N10")
+def test_a_key_that_is_refused_and_not_renewed_is_tried_no_further(sandbox: Sandbox, job: str) -> None:
+    sandbox.set_faults(Faults(key_revoked_after=0))
+    assert main(["run", job]) == 77
+    assert list(sandbox.people.everybody()) == []
+    assert sandbox.stats()["requests"] <= 2
+
+
+# ---------------------------------------------------------------- init
+
+
+def test_init_proposes_a_job_and_a_mapping_that_check_and_validate_take(capsys: Captured) -> None:
+    Path("people.csv").write_text(
+        "customer_no;mail;joined\n00042;a@example.com;2024-03-10\n00043;b@example.com;2024-03-11\n"
+    )
+    assert main(["init", "people.csv"]) == 0
+    assert "customer_no" in capsys.readouterr().out
+    assert "separator" in Path("jobs/people.yaml").read_text()
+    assert main(["check", "jobs/people.yaml"]) == 0
+    assert main(["validate", "jobs/people.yaml"]) == 0
+    assert "a@example.com" not in Path("jobs/people.yaml").read_text() + Path("mappings/people.yaml").read_text()
+    capsys.readouterr()
+    assert main(["init", "people.csv"]) == 78
+    assert "jobs/people.yaml" in capsys.readouterr().err
+
+
+def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(sqlite3.connect("shop.db")) as database:
+        database.executescript("CREATE TABLE people (id INTEGER, email TEXT, joined TEXT);")
+        database.executemany(
+            "INSERT INTO people VALUES (?, ?, ?)", [(n, f"p{n}@example.com", f"2024-03-{n:02}") for n in range(1, 20)]
+        )
+        database.commit()
+    monkeypatch.setenv("SHOP_URL", "sqlite:///shop.db")
+    assert main(["init", "${SHOP_URL}", "--table", "people", "--name", "shop"]) == 0
+    written = Path("jobs/shop.yaml").read_text()
+    assert "${SHOP_URL}" in written and "sqlite:" not in written
+    assert main(["validate", "jobs/shop.yaml"]) == 0
+    assert "19 rows accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nowhere.csv"], 65, "nowhere.csv: cannot be read: No such file or directory"),
+        (["${NOWHERE}", "--table", "people"], 78, "the environment variable NOWHERE is not set"),
+        (["people.csv", "--table", "people"], 78, "must be a database's address"),
+        (["${NOWHERE}"], 78, "say what of it with --table or --query-file"),
+        (["mysql://db/shop"], 78, "say what of it with --table or --query-file"),
+        (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain sight"),
+    ],
+)
+def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:
+    assert main(["init", *arguments]) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_full_refresh_and_a_watermark_exclude_each_other(command: str, job: str, capsys: Captured) -> None:
+    assert main([command, job, "--full-refresh", "--watermark", "7"]) == 2
+    assert "give one of the two" in capsys.readouterr().err
+
+
+def test_a_run_may_have_another_number_of_lanes_than_the_job(job: str) -> None:
+    assert main(["run", job, "--lanes", "3"]) == 3
+    with sqlite3.connect(".etl/state.db") as written:
+        assert written.execute("select lanes from run").fetchall() == [(3,)]
+        assert written.execute("select count(*) from lane").fetchall() == [(3,)]
+
+
+# ---------------------------------------------------------------- keys of functions
+
+
+def test_commands_that_send_nothing_need_no_key_of_a_function_and_say_what_stands_for_it(
+    job: str, capsys: Captured
+) -> None:
+    hashed = {"column": "name", "apply": [{"hmac": "${SHOP_KEY}"}]}
+    Path("people.yaml").write_text(json.dumps(MAPPING | {"attributes": {"token": hashed}}))
+    said = "hmac: ${SHOP_KEY} is not looked up here; its own text is the key, so a run sends other values\n"
+    for command in (["preview", job, "-n", "1"], ["validate", job], ["run", job, "--sandbox"]):
+        assert main(command) == 0
+        assert capsys.readouterr().err.startswith(said)
+    assert main(["check", job]) == 0
+    assert main(["run", job]) == 78
+    assert "hmac: the environment variable SHOP_KEY is not set; set it" in capsys.readouterr().err

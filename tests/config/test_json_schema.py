@@ -1,0 +1,391 @@
+"""Does the JSON Schema for editors take what the loader takes, refuse what it need not take, and know every key?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from cio_etl.cli import main
+from cio_etl.config import json_schema, load_job, load_mapping
+from cio_etl.config.job_sections import JobYaml
+from cio_etl.config.json_schema import FILE, MODELINE, Kind, schema, text
+from cio_etl.config.mapping import MappingYaml, ValueYaml
+from cio_etl.config.validation import Section
+from cio_etl.config.words import WORDS
+from cio_etl.config.yaml_file import read_yaml
+from cio_etl.errors import ConfigError
+from cio_etl.transform.functions import FUNCTIONS, parse_call
+from cio_etl.transform.operations import OPERATIONS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+VALIDATORS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
+CALL = Draft202012Validator({"$ref": "#/$defs/call", "$defs": schema("mapping")["$defs"]})
+
+JOB = """\
+destination: {site_id: '${SITE}', api_key: '${KEY}'}
+steps:
+  - {name: a, source: {csv: a.csv}, mapping: m.yaml}
+"""
+MAPPING = "operation: identify\nidentifiers: {id: id}\n"
+TRACK = "operation: track\nevent: {value: seen}\nidentifiers: {id: id}\n"
+
+
+def marked(kind: Kind, content: str) -> list[str]:
+    """Where an editor would mark the text."""
+    Path("file.yaml").write_text(content, encoding="utf-8")
+    document = read_yaml(Path("file.yaml"))
+    assert document.data is not None and document.problems == ()
+    return sorted({error.json_path for error in VALIDATORS[kind].iter_errors(document.data)})
+
+
+def refused(kind: Kind, content: str) -> bool:
+    """Whether the loader refuses the text."""
+    Path("m.yaml").write_text(MAPPING)
+    Path("file.yaml").write_text(content, encoding="utf-8")
+    environ = {"SITE": "s", "KEY": "k", "N": "8", "YES": "true", "DB": "sqlite:///a.db", "REGION": "eu"}
+    try:
+        load_job(Path("file.yaml"), environ) if kind == "job" else load_mapping(Path("file.yaml"))
+    except ConfigError:
+        return True
+    return False
+
+
+# ---------------------------------------------------------------- what is shipped
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_schema_is_one_of_its_draft(kind: Kind) -> None:
+    Draft202012Validator.check_schema(schema(kind))
+    assert schema(kind)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("job", "jobs"), ("mapping", "mappings")])
+def test_the_shipped_schema_is_the_one_of_the_code(kind: Kind, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", kind]) == 0
+    printed = capsys.readouterr().out
+    assert printed == text(kind)
+    assert (ROOT / folder / FILE).read_text(encoding="utf-8") == printed, "run `make schemas`"
+
+
+SHIPPED = [
+    (kind, path)
+    for kind, folder in (("job", "jobs"), ("mapping", "mappings"))
+    for path in (ROOT / folder).rglob("*.yaml")
+]
+
+
+@pytest.mark.parametrize(("kind", "path"), SHIPPED, ids=lambda value: getattr(value, "stem", value))
+def test_a_shipped_file_names_its_schema_and_nothing_in_it_is_marked(kind: Kind, path: Path) -> None:
+    content = path.read_text(encoding="utf-8")
+    modeline = re.match(r"# yaml-language-server: \$schema=([./]*\.schema\.json)\n", content)
+    assert modeline is not None, f"{path.name} must begin with its modeline, as {MODELINE}"
+    assert (path.parent / modeline[1]).resolve() == ROOT / f"{kind}s" / FILE
+    assert marked(kind, content) == []
+
+
+def test_nothing_is_marked_in_what_the_readme_shows() -> None:
+    blocks = re.findall(r"(?ms)^```yaml\n# (job|mapping)s/\w+\.yaml\n(.*?)^```$", README)
+    sources = re.findall(r"(?ms)^```yaml\n(source:\n.*?)^```$", README)
+    assert len(blocks) > 1 and len(sources) > 1
+    for kind, block in blocks:
+        assert marked(kind, block) == []
+    for block in sources:
+        step = block.replace("\n", "\n    ")
+        assert marked("job", JOB[: JOB.index("  -")] + f"  - name: a\n    mapping: m.yaml\n    {step}\n") == []
+
+
+def test_another_kind_is_no_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "source"]) == 2
+    assert "'source' is not one of 'job', 'mapping'" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- every key
+
+
+def sections(model: type[Section]) -> Iterator[type[Section]]:
+    yield model
+    for field in model.model_fields.values():
+        for inner in inner_sections(field.annotation):
+            yield from sections(inner)
+
+
+def inner_sections(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from inner_sections(inner)
+
+
+SECTIONS = [(kind, part) for kind, root in (("job", JobYaml), ("mapping", MappingYaml)) for part in {*sections(root)}]
+
+
+@pytest.mark.parametrize(("kind", "section"), SECTIONS, ids=lambda value: getattr(value, "__name__", value))
+def test_the_schema_has_the_keys_of_the_model_and_no_other_each_with_its_words(
+    kind: Kind, section: type[Section]
+) -> None:
+    whole = schema(kind)
+    name = section.__name__.removesuffix("Yaml").lower()
+    made = whole if section in (JobYaml, MappingYaml) else whole["$defs"][name]
+    made = made["anyOf"][0] if section.short_form else made
+    assert sorted(made["properties"]) == sorted(section.model_fields)
+    assert made["additionalProperties"] is False
+    assert sorted(made.get("required", [])) == sorted(
+        key for key, field in section.model_fields.items() if field.is_required()
+    )
+    told = {key: inner.get("description", "") for key, inner in made["properties"].items()}
+    assert told == WORDS[section.__name__], (
+        f"etl/cio_etl/config/words.py: say of each key of {section.__name__} what it is"
+    )
+
+
+def test_words_and_rules_are_of_sections_and_keys_that_there_are() -> None:
+    names = {section.__name__ for _, section in SECTIONS}
+    assert WORDS.keys() == names
+    for section, keys in [*json_schema._BEYOND_TYPES.items(), *json_schema._BESIDE_TYPES.items()]:
+        assert section.__name__ in names and keys.keys() <= section.model_fields.keys()
+    for _, section in SECTIONS:
+        groups = [*section.one_of, *section.goes_with, *section.goes_with.values()]
+        assert {key for keys in groups for key in ([keys] if isinstance(keys, str) else keys)} <= {
+            *section.model_fields
+        }
+
+
+def test_operations_and_functions_are_those_of_the_tables() -> None:
+    whole = schema("mapping")
+    told = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
+    assert told == {name: operation.does for name, operation in OPERATIONS.items()}
+    alone, with_arguments = whole["$defs"]["call"]["anyOf"]
+    assert list(with_arguments["properties"]) == sorted(FUNCTIONS)
+    needing = {one.name for one in FUNCTIONS.values() if any(given.required for given in one.parameters.values())}
+    assert [one["const"] for one in alone["oneOf"]] == [name for name in sorted(FUNCTIONS) if name not in needing]
+    assert all(one["description"] for one in (*alone["oneOf"], *with_arguments["properties"].values()))
+
+
+# ---------------------------------------------------------------- what both refuse, and what both take
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "places"),
+    [
+        ("mapping", MAPPING + "atributes: {}\n", ["$"]),
+        ("mapping", "identifiers: {id: a}\n", ["$"]),
+        ("mapping", "operation: identfy\nidentifiers: {id: a}\n", ["$.operation"]),
+        ("mapping", "operation: identify\nidentifiers: {}\n", ["$.identifiers"]),
+        ("mapping", "operation: identify\nidentifiers: {id: a, email: b}\n", ["$.identifiers"]),
+        ("mapping", "operation: identify\nidentifiers: a\n", ["$.identifiers"]),
+        ("mapping", MAPPING + "attributes: [a]\n", ["$.attributes"]),
+        ("mapping", MAPPING + "attributes: {a: 7}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: ''}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: null}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: [b]}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {colum: b}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, aply: trim}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, value: c}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {apply: trim}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {value: c, apply: trim}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: lowr}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: [divide]}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: [{divide: x}]}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {trim: 3}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {trim: , lower: }}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {timestamp: {timezon: UTC}}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {timestamp: {unit: h}}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {map: {p: [1]}}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {map: {p: x, default: y}}}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "event: {value: x}\nevent_key: [a]\n", ["$"]),
+        ("mapping", "operation: track\nidentifiers: {id: a}\n", ["$"]),
+        ("mapping", TRACK + "event_key: 7\n", ["$.event_key"]),
+        ("mapping", MAPPING + "nulls: omitt\n", ["$.nulls"]),
+        ("mapping", MAPPING + "nulls: ~\n", ["$.nulls"]),
+        ("mapping", MAPPING + "when: true\n", ["$.when"]),
+        ("mapping", MAPPING + "when:\n", ["$.when"]),
+        ("mapping", MAPPING + "examples: {row: {}}\n", ["$.examples"]),
+        ("mapping", MAPPING + "examples: [{row: {id: a}}]\n", ["$.examples[0]"]),
+        ("mapping", MAPPING + "examples: [{row: {id: a}, skipped: false}]\n", ["$.examples[0].skipped"]),
+        ("mapping", MAPPING + "examples: [{row: {id: a}, rejected: no_such}]\n", ["$.examples[0].rejected"]),
+        ("mapping", MAPPING + "examples: [{row: 7, skipped: true}]\n", ["$.examples[0].row"]),
+        ("mapping", MAPPING + "attributes: {a: {columns: [b, c]}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {columns: [b, c], column: d, apply: coalesce}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "attributes: {a: {expr: ''}}\n", ["$.attributes.a"]),
+        ("mapping", MAPPING + "device: {token: a}\n", ["$"]),
+        ("mapping", MAPPING + "segment: 7\n", ["$"]),
+        ("mapping", MAPPING + "existing_only: maybe\n", ["$.existing_only"]),
+        ("mapping", MAPPING + "relationships: []\n", ["$.relationships"]),
+        ("mapping", MAPPING + "relationships: [{person: {id: a}}]\n", ["$.relationships[0]"]),
+        ("mapping", MAPPING + "relationships: [{object: {type: 1}}]\n", ["$.relationships[0].object"]),
+        ("mapping", MAPPING + "relationships: [{object: {cio_object_id: a, id: b}}]\n", ["$.relationships[0].object"]),
+        ("mapping", MAPPING.replace("{id: id}", "{anonymous_id: a}"), ["$.identifiers"]),
+        ("mapping", MAPPING + "examples: [{row: {id: a}, payload: 7}]\n", ["$.examples[0].payload"]),
+        ("mapping", MAPPING + "examples: [{row: {id: a}, payload: {}, skipped: true}]\n", ["$.examples[0]"]),
+        ("mapping", "operation: merge\nprimary: {id: a}\n", ["$"]),
+        ("mapping", "operation: merge\nprimary: {id: a}\nsecondary: {phone: b}\n", ["$.secondary"]),
+        ("mapping", "operation: delete_object\nidentifiers: {id: a}\nobject: {type: 1, id: b}\n", ["$"]),
+        ("mapping", "operation: add_to_segment\nidentifiers: {id: a}\nsegment: 0\n", ["$.segment"]),
+        ("mapping", JOB, ["$"]),
+        ("job", JOB + "step: 1\n", ["$"]),
+        ("job", JOB + "name: a/b\n", ["$.name"]),
+        ("job", JOB + "name: 7\n", ["$.name"]),
+        ("job", JOB + "max_rejects: 1.5\n", ["$.max_rejects"]),
+        ("job", JOB + "max_rejects: many\n", ["$.max_rejects"]),
+        ("job", JOB + "keep_snapshots: yes\n", ["$.keep_snapshots"]),
+        ("job", JOB + "rejects: row\n", ["$.rejects"]),
+        ("job", JOB + "state: 7\n", ["$.state"]),
+        ("job", JOB.replace("${KEY}", "abc"), ["$.destination.api_key"]),
+        ("job", JOB.replace("${KEY}", "${KEY}x"), ["$.destination.api_key"]),
+        ("job", JOB.replace("{site", "{api: trck, site"), ["$.destination.api"]),
+        ("job", JOB.replace("{site", "{api: pipelines, site"), ["$.destination"]),
+        ("job", "destination: {api_key: '${KEY}'}\n" + JOB[JOB.index("steps") :], ["$.destination"]),
+        ("job", JOB.replace("{site", "{region: usa, site"), ["$.destination.region"]),
+        ("job", JOB.replace("{site", "{lanes: 0, site"), ["$.destination.lanes"]),
+        ("job", JOB.replace("{site", "{lanes: 257, site"), ["$.destination.lanes"]),
+        ("job", JOB.replace("{site", "{lanes: many, site"), ["$.destination.lanes"]),
+        ("job", JOB.replace("{site", "{lane: 3, site"), ["$.destination"]),
+        ("job", JOB.replace("{site", "{max_batch_bytes: 32099, site"), ["$.destination.max_batch_bytes"]),
+        ("job", JOB.replace("{site", "{requests_per_second: 0, site"), ["$.destination.requests_per_second"]),
+        ("job", JOB.replace("{site", "{requests_per_second: fast, site"), ["$.destination.requests_per_second"]),
+        ("job", JOB.replace("{csv: a.csv}", "{}"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "cvs: a.csv"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "csv: a, parquet: b"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "csv: []"), ["$.steps[0].source.csv"]),
+        ("job", JOB.replace("csv: a.csv", "csv: 7"), ["$.steps[0].source.csv"]),
+        ("job", JOB.replace("csv: a.csv", "csv: a, separator: ';;'"), ["$.steps[0].source.separator"]),
+        ("job", JOB.replace("csv: a.csv", "csv: a, dialect: excell"), ["$.steps[0].source.dialect"]),
+        ("job", JOB.replace("csv: a.csv", "csv: a, watermark: b"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "sql: 'sqlite:///a', table: t, hive: true"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "sql: 'sqlite:///a', table: t, key: id"), ["$.steps[0].source"]),
+        ("job", JOB.replace("csv: a.csv", "sql: 'sqlite:///a', table: [a, b, c, d]"), ["$.steps[0].source.table"]),
+        ("job", JOB.replace("csv: a.csv", "delta: a, version: -1"), ["$.steps[0].source.version"]),
+        (
+            "job",
+            JOB.replace("csv: a.csv", "csv: a, storage: {access_key_id: '${KEY}'}"),
+            ["$.steps[0].source.storage"],
+        ),
+        (
+            "job",
+            JOB.replace("csv: a.csv", "csv: a, storage: {access_key_id: AK, secret_access_key: '${KEY}'}"),
+            ["$.steps[0].source.storage.access_key_id"],
+        ),
+        ("job", JOB.replace("mapping: m.yaml", "mapping: []"), ["$.steps[0].mapping"]),
+        ("job", JOB.replace("name: a", "name: a b"), ["$.steps[0].name"]),
+        ("job", JOB.replace("name: a,", ""), ["$.steps[0]"]),
+        ("job", "steps: []\n", ["$", "$.steps"]),
+        ("job", MAPPING, ["$"]),
+    ],
+)
+def test_what_an_editor_marks_is_refused_by_the_loader_too(kind: Kind, content: str, places: list[str]) -> None:
+    assert marked(kind, content) == places
+    assert refused(kind, content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("mapping", MAPPING),
+        ("mapping", MAPPING + "attributes: {a: b, c: {column: d}, e: {value: null}, f: {value: {g: [1, true]}}}\n"),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: []}, c: {column: d, apply: lower}}\n"),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {divide: 2.5}}}\n"),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: [trim, {lower: }, {round: {}}, {map: {p: x}}]}}\n"),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {map: {values: {p: x}, default: y}}}}\n"),
+        ("mapping", MAPPING + "attributes: {a: {column: b, apply: {map: {values: x}}}}\n"),
+        (
+            "mapping",
+            MAPPING + "attributes: {a: {column: b, apply: {timestamp: {timezone: null, format: ['%Y-%m-%d']}}}}\n",
+        ),
+        ("mapping", MAPPING + "nulls: clear\nwhen: a = 'b'\nallow_reserved: cio_id\n"),
+        ("mapping", MAPPING + "examples: [{row: {id: a}, skipped: true}, {row: {}, rejected: identifier_missing}]\n"),
+        ("mapping", TRACK + "event_key: a\ntimestamp: {column: t, apply: timestamp}\n"),
+        ("mapping", TRACK.replace("{value: seen}", "kind") + "event_key: [a, b]\n"),
+        ("mapping", MAPPING + "attributes: {a: {columns: [b, c], apply: [{concat: ' '}, lower]}, d: {expr: b - c}}\n"),
+        ("mapping", MAPPING + "existing_only: true\ntopics: {1: a, '2': {column: b, apply: [{cast: boolean}]}}\n"),
+        ("mapping", MAPPING + "relationships: [{object: {type: 1, id: a}, attributes: {role: b}}]\n"),
+        ("mapping", MAPPING + "relationships: [{object: {cio_object_id: a}}, {object: {type: {value: '2'}, id: a}}]\n"),
+        ("mapping", "operation: merge\nprimary: {id: a}\nsecondary: {email: b}\nretry_unknown: true\n"),
+        ("mapping", "operation: add_to_segment\nidentifiers: {id: a}\nsegment: 7\n"),
+        ("job", "destination: {api: pipelines, write_key: '${KEY}'}\n" + JOB[JOB.index("steps") :]),
+        ("job", JOB),
+        ("job", JOB + "name: a-1\nmax_rejects: 2.5 %\nstate: x\nschedule: '0 3 * * *'\nkeep_snapshots: true\n"),
+        ("job", JOB + "rejects: rows\n"),
+        ("job", JOB + "name: '${SITE}'\nmax_rejects: '${N}'\nstate: '${SITE}'\nkeep_snapshots: '${YES}'\n"),
+        ("job", JOB + "name: 'a-${N}'\nmax_rejects: '${N}%'\nkeep_snapshots: '${NO:-false}'\n"),
+        ("job", JOB.replace("{site", "{region: '${REGION}', lanes: '${N}', max_batch_bytes: 32100, site")),
+        ("job", JOB.replace("{site", "{requests_per_second: '${N}.5', api: '${API:-track}', site")),
+        ("job", JOB.replace("{site", "{base_url: 'http://127.0.0.1:1', requests_per_second: unlimited, site")),
+        ("job", JOB.replace("mapping: m.yaml", "mapping: [m.yaml]")),
+        (
+            "job",
+            JOB.replace("csv: a.csv", "csv: [a.csv, 's3://b/*.csv'], quote: null, null_values: '', hive: '${YES}'"),
+        ),
+        ("job", JOB.replace("csv: a.csv", "csv: '-', dialect: '${NO:-mysql}', separator: '${NO:-;}', columns: a")),
+        ("job", JOB.replace("csv: a.csv", "ndjson: a, encoding: utf-16, storage: {anonymous: '${YES}'}")),
+        ("job", JOB.replace("csv: a.csv", "delta: a, version: '${N}'")),
+        ("job", JOB.replace("csv: a.csv", "iceberg: a, snapshot: 3")),
+        (
+            "job",
+            JOB.replace("csv: a.csv", "sql: '${DB}', table: [a, b.c], watermark: w, key: id, lag: '${N}', start: 7"),
+        ),
+        ("job", JOB.replace("csv: a.csv", "sql: '${DB}', query: 'select :a', parameters: {a: '${SITE}'}")),
+    ],
+)
+def test_what_the_loader_takes_is_not_marked(kind: Kind, content: str) -> None:
+    assert not refused(kind, content)
+    assert marked(kind, content) == []
+
+
+# ---------------------------------------------------------------- functions
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_calls_of_a_function_s_examples_are_not_marked(name: str) -> None:
+    written = re.findall(r"^>>> .+? \| (.+) -> .+$", FUNCTIONS[name].doc, re.MULTILINE)
+    assert written
+    for call in written:
+        assert marked("mapping", MAPPING + f"attributes: {{a: {{column: b, apply: [{call}]}}}}\n") == [], call
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.just(0.5) | st.sampled_from(["", "a", "UTC", "s", "text"])
+GIVEN = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.sampled_from(["a", "to", "values"]), SCALARS)
+
+
+def given_to(name: str) -> st.SearchStrategy[object]:
+    """Entries of `apply` lists with this function, right ones and others."""
+    arguments = dict.fromkeys([*FUNCTIONS[name].parameters, "unknown"], GIVEN)
+    return st.just(name) | (GIVEN | st.fixed_dictionaries({}, optional=arguments)).map(lambda given: {name: given})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of([GIVEN, *(given_to(name) for name in FUNCTIONS)]))
+def test_a_call_that_is_understood_is_not_marked(call: object) -> None:
+    try:
+        parse_call(call)
+    except ValueError:
+        return
+    assert [error.message for error in CALL.iter_errors(call)] == []
+
+
+# ---------------------------------------------------------------- new keys
+
+
+def test_a_new_key_of_a_model_is_in_the_schema_by_itself() -> None:
+    class Wider(Section):
+        segment: ValueYaml
+        topics: list[str] = []  # noqa: RUF012 (pydantic copies it)
+        existing_only: bool = False
+
+    made = Wider.model_json_schema(schema_generator=json_schema._AsWritten)
+    assert json.loads(json.dumps(made["properties"])) == {
+        "segment": {"$ref": "#/$defs/ValueYaml"},
+        "topics": {"items": {"type": "string"}, "type": "array"},
+        "existing_only": {"default": False, "type": "boolean"},
+    }
+    assert made["required"] == ["segment"] and made["additionalProperties"] is False

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cio_etl.config import load_mapping
+from cio_etl.errors import ConfigError
+from cio_etl.model import Call, Column, Columns, Constant, Example, Mapping
+from cio_etl.transform import columns_of
+from cio_etl.transform.operations import OPERATIONS
+
+Read = Callable[[str], Mapping]
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    monkeypatch.chdir(tmp_path)
+
+    def write_and_read(text: str) -> Mapping:
+        Path("m.yaml").write_text(text, encoding="utf-8")
+        return load_mapping(Path("m.yaml"))
+
+    return write_and_read
+
+
+def said(read: Read, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        read(text)
+    return [str(problem) for problem in error.value.problems]
+
+
+def test_a_whole_mapping_is_read(read: Read) -> None:
+    mapping = read(
+        """\
+operation: track
+event: kind
+identifiers: {email: {column: e_mail, apply: [trim, lower]}}
+timestamp: {column: at, apply: {timestamp: {timezone: Europe/Paris}}}
+event_key: order_id
+attributes:
+  total: {column: cents, apply: [{divide: 100}]}
+  source: {value: {name: shop, tags: [a, 1, null]}}
+  "": {value: 1}
+nulls: clear
+when: |
+  status <> 'test'
+allow_reserved: recipient
+examples:
+  - row: {kind: a, at: "2024-03-10"}
+    payload: {type: person}
+  - {row: {kind: b}, rejected: identifier_missing}
+  - {row: {kind: c}, skipped: true}
+""".replace('  "": {value: 1}\n', "")
+    )
+    assert mapping.operation == "track"
+    assert mapping.event == Column("kind")
+    assert mapping.identifiers == {"email": Column("e_mail", (Call("trim"), Call("lower")))}
+    assert mapping.timestamp == Column("at", (Call("timestamp", {"timezone": "Europe/Paris"}),))
+    assert mapping.event_key == ("order_id",)
+    assert mapping.attributes == {
+        "total": Column("cents", (Call("divide", {"by": 100}),)),
+        "source": Constant({"name": "shop", "tags": ["a", 1, None]}),
+    }
+    assert (mapping.nulls, mapping.when, mapping.allow_reserved) == ("clear", "status <> 'test'", ("recipient",))
+    assert mapping.examples == (
+        Example({"kind": "a", "at": "2024-03-10"}, payload={"type": "person"}, line=14),
+        Example({"kind": "b"}, rejected="identifier_missing", line=16),
+        Example({"kind": "c"}, skipped=True, line=17),
+    )
+    assert len(mapping.digest) == 64
+
+
+def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
+    mapping = read("operation: identify\nidentifiers: {id: user_id}\n")
+    assert (mapping.event, mapping.timestamp, mapping.event_key, mapping.when) == (None, None, (), None)
+    assert (mapping.attributes, mapping.nulls, mapping.examples) == ({}, "omit", ())
+
+
+@pytest.mark.parametrize(("written", "read_as"), [("updated_at", ("updated_at",)), ("[at, no]", ("at", "no"))])
+def test_an_order_is_a_column_or_a_list_of_them(read: Read, written: str, read_as: tuple[str, ...]) -> None:
+    mapping = read(f"operation: identify\nidentifiers: {{id: user_id}}\norder_by: {written}\n")
+    assert mapping.order_by == read_as
+    assert columns_of(mapping) == ("user_id", *read_as)
+
+
+def test_an_event_without_a_time_of_its_own_is_allowed(read: Read) -> None:
+    assert read("operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n").timestamp is None
+
+
+def test_a_constant_null_is_a_constant(read: Read) -> None:
+    assert read("operation: identify\nidentifiers: {id: a}\nattributes: {x: {value: null}}\n").attributes == {
+        "x": Constant(None)
+    }
+
+
+IDENTIFY = "operation: identify\nidentifiers: {id: a}\n"
+TRACK = "operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n"
+A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (
+            "identifiers: {id: a}\n",
+            ["m.yaml:1: operation: missing; add this key"],
+        ),
+        (
+            "operation: identfy\nidentifiers: {id: a}\n",
+            ["m.yaml:1: operation: no such operation; did you mean 'identify'?"],
+        ),
+        (
+            "operation: 7\nidentifiers: {id: a}\n",
+            [f"m.yaml:1: operation: no such operation; there are {', '.join(OPERATIONS)}"],
+        ),
+        (
+            "operation: identify\n",
+            ["m.yaml:1: identifiers: missing; write identifiers: {id: column}, with one of id, email, phone, cio_id"],
+        ),
+        (
+            "operation: identify\nidentifiers: {}\n",
+            ["m.yaml:2: identifiers: empty; write one of id, email, phone, cio_id"],
+        ),
+        (
+            "operation: identify\nidentifiers: user_id\n",
+            ["m.yaml:2: identifiers: must be keys with values, as `key: value`"],
+        ),
+        (
+            "operation: identify\nidentifiers:\n  id: a\n  email: b\n",
+            ["m.yaml:4: identifiers.email: a second identifier; keep one of id, email"],
+        ),
+        (
+            "operation: identify\nidentifiers: {user_id: a}\n",
+            ["m.yaml:2: identifiers.user_id: unknown key; there are id, email, phone, cio_id, anonymous_id"],
+        ),
+        (
+            "operation: identify\nidentifiers: {id: {value: ' '}}\n",
+            ["m.yaml:2: identifiers.id: a constant identifier is text, and not empty"],
+        ),
+        (
+            IDENTIFY + "atributes: {}\n",
+            ["m.yaml:3: atributes: unknown key; did you mean 'attributes'?"],
+        ),
+        (
+            IDENTIFY + "attributes: [a]\n",
+            ["m.yaml:3: attributes: must be keys with values, as `key: value`"],
+        ),
+        (
+            IDENTIFY + "attributes:\n  plan: 7\n  on: true\n  list: [a]\n  none:\n",
+            [
+                f"m.yaml:4: attributes.plan: {A_VALUE}",
+                f"m.yaml:5: attributes.on: {A_VALUE}",
+                f"m.yaml:6: attributes.list: {A_VALUE}",
+                f"m.yaml:7: attributes.none: {A_VALUE}",
+            ],
+        ),
+        (
+            IDENTIFY + "attributes:\n  plan:\n    column: plan\n    aply: [trim]\n",
+            ["m.yaml:6: attributes.plan.aply: unknown key; did you mean 'apply'?"],
+        ),
+        (
+            IDENTIFY + "attributes: {column: {colum: a}}\n",
+            ["m.yaml:3: attributes.column.colum: unknown key; did you mean 'column'?"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {column: a, value: b}}\n",
+            ["m.yaml:3: attributes.plan: write one of column:, columns:, expr: and value:"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {apply: [trim]}}\n",
+            ["m.yaml:3: attributes.plan: write one of column:, columns:, expr: and value:"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {value: a, apply: [trim]}}\n",
+            ["m.yaml:3: attributes.plan: apply: goes with a column; write the constant as it is to be sent"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {column: 7}}\n",
+            ["m.yaml:3: attributes.plan.column: must be text; put it in quotes"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: ''}\n",
+            ["m.yaml:3: attributes.plan.column: must not be empty"],
+        ),
+        (
+            IDENTIFY + "attributes: {x: {value: {a: [1, .nan]}}}\n",
+            ["m.yaml:3: attributes.x.value: NaN or infinity, which JSON cannot say; leave it out"],
+        ),
+        (
+            IDENTIFY + "attributes:\n  plan:\n    column: a\n    apply:\n      - trim\n      - lowr\n",
+            ["m.yaml:8: attributes.plan.apply[1]: no function 'lowr'; did you mean 'lower'?"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {column: a, apply: [7]}}\n",
+            [
+                "m.yaml:3: attributes.plan.apply[0]: a function is its name, or {name: argument}, or "
+                "{name: {argument: value, …}}; one for each '-'"
+            ],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {column: a, apply: [{divide: x}]}}\n",
+            ["m.yaml:3: attributes.plan.apply[0]: divide: 'by' must be a number"],
+        ),
+        (
+            IDENTIFY + "attributes: {plan: {column: a, apply: 7}}\n",
+            ["m.yaml:3: attributes.plan.apply: must be a name, or a list of them"],
+        ),
+        (
+            IDENTIFY + "attributes: {cio_id: a}\n",
+            [
+                "m.yaml:3: attributes.cio_id: 'cio_id' is reserved by Customer.io; "
+                "add allow_reserved: [cio_id] if you mean it"
+            ],
+        ),
+        (
+            TRACK + "attributes: {recipient: a}\nallow_reserved: [reply_to]\n",
+            [
+                "m.yaml:4: attributes.recipient: 'recipient' is reserved by Customer.io; "
+                "add allow_reserved: [recipient] if you mean it"
+            ],
+        ),
+        (
+            IDENTIFY + "allow_reserved: [cio_idd]\n",
+            ["m.yaml:3: allow_reserved[0]: not a reserved name; did you mean 'cio_id'?"],
+        ),
+        (
+            "operation: track\nidentifiers: {id: a}\n",
+            ["m.yaml:1: event: missing; write event: {value: order_placed}, or the column that holds the event's name"],
+        ),
+        (
+            IDENTIFY + "event: {value: a}\nevent_key: [b]\n",
+            [
+                f"m.yaml:{line}: {part}: identify has no such part; leave it out, "
+                "or write operation: track or page or screen"
+                for line, part in ((3, "event"), (4, "event_key"))
+            ],
+        ),
+        (
+            "operation: track\nidentifiers: {id: a}\nevent: {value: ''}\n",
+            ["m.yaml:3: event: the name of an event is text, and not empty"],
+        ),
+        (
+            TRACK + "event_key: [a, b, a]\n",
+            ["m.yaml:4: event_key[2]: written twice; keep one"],
+        ),
+        (
+            IDENTIFY + "order_by: [a, a]\n",
+            ["m.yaml:3: order_by[1]: written twice; keep one"],
+        ),
+        (
+            TRACK + "order_by: a\n",
+            [
+                "m.yaml:4: order_by: track has no such part; leave it out, "
+                "or write operation: identify or identify_object"
+            ],
+        ),
+        (
+            TRACK + "event_key: 7\n",
+            ["m.yaml:4: event_key: must be a name, or a list of them"],
+        ),
+        (
+            TRACK + "timestamp: {value: now}\n",
+            ["m.yaml:4: timestamp: a constant time is a whole number of Unix seconds"],
+        ),
+        (
+            IDENTIFY + "nulls: omitt\n",
+            ["m.yaml:3: nulls: must be 'omit' or 'clear'"],
+        ),
+        (
+            IDENTIFY + "when: true\n",
+            ["m.yaml:3: when: must be text; put it in quotes"],
+        ),
+        (
+            IDENTIFY + "when: a ==\n",
+            ["m.yaml:3: when: not a condition in SQL over the row's columns, as \"plan_name <> 'internal'\""],
+        ),
+        (
+            IDENTIFY + "when: a in (select b from read_csv('x'))\n",
+            [
+                "m.yaml:3: when: a query inside (SELECT); only the columns of one row can be looked at: "
+                "prepare a column in the source, or put the word in double quotes if it is a column"
+            ],
+        ),
+        (
+            IDENTIFY + "examples:\n  - payload: {}\n",
+            ["m.yaml:4: examples[0].row: missing; add this key"],
+        ),
+        (
+            IDENTIFY + "examples:\n  - row: {}\n",
+            ["m.yaml:4: examples[0]: an example has one outcome: payload: {…}, rejected: reason, or skipped: true"],
+        ),
+        (
+            IDENTIFY + "examples:\n  - row: {}\n    skipped: false\n",
+            ["m.yaml:5: examples[0].skipped: must be true, or left out"],
+        ),
+        (
+            IDENTIFY + "examples: {row: {}}\n",
+            ["m.yaml:3: examples: must be a list"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_what_to_do(read: Read, text: str, problems: list[str]) -> None:
+    assert said(read, text) == problems
+
+
+def test_all_problems_are_told_at_once_and_from_top_to_end(read: Read) -> None:
+    text = "operation: track\nidentifiers: {id: a, email: b}\n"
+    text += "attributes:\n  a: 7\n  b: {column: c, apply: [x]}\nattributes: 1\n"
+    assert [problem.split(": ")[0] for problem in said(read, text)] == [
+        "m.yaml:1",
+        "m.yaml:2",
+        "m.yaml:4",
+        "m.yaml:5",
+        "m.yaml:6",
+    ]
+
+
+def test_a_number_that_loses_its_zero_in_an_example_is_refused(read: Read) -> None:
+    assert said(read, IDENTIFY + "examples:\n  - {row: {id: 007}, skipped: true}\n") == [
+        "m.yaml:4: examples[0].row.id: a number that would lose its leading zero or plus; put it in quotes"
+    ]
+
+
+def test_more_attributes_than_customer_io_takes_are_refused(read: Read) -> None:
+    text = IDENTIFY + "attributes:\n" + "".join(f"  a{n}: a\n" for n in range(301))
+    assert said(read, text) == ["m.yaml:3: attributes: 301 attributes; Customer.io takes 300 a call"]
+
+
+def test_sql_over_the_row_reads_its_columns_and_makes_one_value(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("operation: identify\nidentifiers: {id: a}\nattributes: {net: {expr: gross - tax, apply: round}}\n")
+    value = load_mapping(path).attributes["net"]
+    assert value == Columns(("gross", "tax"), (Call("expr", {"sql": "gross - tax"}), Call("round")))
+
+
+def test_a_column_that_sql_names_twice_is_one_of_the_value_s_columns(read: Read) -> None:
+    value = read(IDENTIFY + "attributes: {net: {expr: a || b || a}}\n").attributes["net"]
+    assert isinstance(value, Columns)
+    assert value.names == ("a", "b")

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cio_etl.config import canonical, describe_change, digest, load_mapping
+from cio_etl.model import Call, Column, Constant, Mapping
+
+MAPPING = """\
+operation: track
+event: {value: order_placed}
+identifiers:
+  id: customer_id
+timestamp: {column: placed_at, apply: [timestamp]}
+event_key: [order_id, shop]
+attributes:
+  status: status
+  total: {column: cents, apply: [{divide: 100}]}
+  source: {value: {name: shop, level: 1}}
+when: status <> 'test'
+allow_reserved: [recipient]
+nulls: omit
+"""
+
+
+def read(folder: Path, text: str) -> Mapping:
+    (folder / "m.yaml").write_text(text, encoding="utf-8")
+    return load_mapping(folder / "m.yaml")
+
+
+@pytest.mark.fault("S3")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nulls: omit\n", ""),
+        ("  id: customer_id\n", "  id: {column: customer_id}\n"),
+        ("  id: customer_id\n", "  id:   'customer_id'   # who\n\n"),
+        ("[timestamp]", "timestamp"),
+        ("{divide: 100}", "{divide: {by: 100}}"),
+        ("{name: shop, level: 1}", "{level: 1, name: shop}"),
+        ("  status: status\n  total: {", "  total: {"),  # moved to the end, see below
+        ("when: status <> 'test'", "when: |\n  status <> 'test'\n"),
+        ("operation: track\n", "# first\noperation: 'track'\nexamples: [{row: {}, skipped: true}]\n"),
+    ],
+)
+def test_another_way_to_write_it_means_the_same(tmp_path: Path, old: str, new: str) -> None:
+    assert old in MAPPING
+    text = MAPPING.replace(old, new)
+    if "  status: status\n" not in text:
+        text = text.replace("  source: ", "  status: status\n  source: ")
+    before, after = read(tmp_path, MAPPING), read(tmp_path, text)
+    assert before.digest == after.digest
+    assert describe_change(canonical(before), canonical(after)) == ""
+
+
+@pytest.mark.fault("S3")
+@pytest.mark.parametrize(
+    ("old", "new", "change"),
+    [
+        ("order_placed}", "ordered}", "event.value changed"),
+        ("event: {value: order_placed}", "event: order_placed", "event changed"),
+        ("  id: customer_id", "  id: user_id", "identifiers.id.column changed"),
+        ("  id: customer_id", "  email: customer_id", "identifiers.email added; identifiers.id removed"),
+        ("apply: [timestamp]", "apply: [{timestamp: {timezone: UTC}}]", "timestamp.apply changed"),
+        ("timestamp: {column: placed_at, apply: [timestamp]}\n", "", "timestamp removed"),
+        ("[order_id, shop]", "[shop, order_id]", "event_key changed"),
+        ("event_key: [order_id, shop]\n", "", "event_key removed"),
+        ("  status: status\n", "  status: status\n  plan: plan\n", "attributes.plan added"),
+        ("  status: status\n", "", "attributes.status removed"),
+        ("column: cents, apply: [{divide: 100}]", "column: cents", "attributes.total.apply changed"),
+        ("divide: 100", "divide: 10", "attributes.total.apply changed"),
+        ("divide: 100", "divide: 100.0", "attributes.total.apply changed"),
+        ("level: 1}", "level: true}", "attributes.source.value changed"),
+        ("level: 1}", "level: 1.0}", "attributes.source.value changed"),
+        ("level: 1}", "level: '1'}", "attributes.source.value changed"),
+        ("<> 'test'", "= 'test'", "when changed"),
+        ("when: status <> 'test'\n", "", "when removed"),
+        ("omit", "clear", "nulls changed"),
+        ("allow_reserved: [recipient]\n", "", "allow_reserved removed"),
+    ],
+)
+def test_another_meaning_has_another_digest_and_its_place_is_named(
+    tmp_path: Path, old: str, new: str, change: str
+) -> None:
+    assert old in MAPPING
+    before, after = read(tmp_path, MAPPING), read(tmp_path, MAPPING.replace(old, new))
+    assert before.digest != after.digest
+    assert describe_change(canonical(before), canonical(after)) == change
+
+
+def test_several_changes_are_told_in_order_and_without_values(tmp_path: Path) -> None:
+    text = MAPPING.replace("[timestamp]", "[trim, timestamp]").replace("  status: status\n", "  plan: canary\n")
+    told = describe_change(canonical(read(tmp_path, MAPPING)), canonical(read(tmp_path, text)))
+    assert told == "attributes.plan added; attributes.status removed; timestamp.apply changed"
+
+
+def test_names_that_begin_alike_are_told_apart() -> None:
+    long = "x" * 90
+    one = Mapping("m.yaml", "identify", {"id": Column("a")}, {f"{long}1": Column("a"), f"{long}2": Column("b")}, "")
+    other = replace(one, attributes={f"{long}1": Column("b"), f"{long}2": Column("b")})
+    assert describe_change(canonical(one), canonical(other)) == f"attributes.{'x' * 60}….column changed"
+
+
+def test_a_constant_null_is_something_else_than_no_attribute() -> None:
+    plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {"x": Constant("1")}, "")
+    nothing = replace(plain, attributes={"x": Constant(None)})
+    assert describe_change(canonical(plain), canonical(nothing)) == "attributes.x.value changed"
+    assert describe_change(canonical(nothing), canonical(replace(plain, attributes={}))) == "attributes.x removed"
+
+
+def test_the_digest_is_part_of_the_state_s_format() -> None:
+    mapping = Mapping("m.yaml", "identify", {"id": Column("é")}, {"x": Column("a", (Call("trim"),))}, "")
+    assert canonical(mapping) == (
+        '{"allow_reserved":[],"attributes":{"x":{"apply":[["trim",{}]],"column":"a"}},"event":null,"event_key":[],'
+        '"identifiers":{"id":{"apply":[],"column":"é"}},"nulls":"omit","operation":"identify","timestamp":null,"when":null}'
+    )
+    assert digest(mapping) == "426ba2d22c84e1be555a64e4748af59318363a1c041d46fc0794b3d255c28491"
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5), st.lists, max_leaves=4
+)
+VALUES = st.builds(Constant, JSON) | st.builds(
+    Column, NAMES, st.lists(st.sampled_from([Call("trim"), Call("divide", {"by": 2})]), max_size=2).map(tuple)
+)
+MAPPINGS = st.builds(
+    Mapping,
+    file=NAMES,
+    operation=st.sampled_from(["identify", "track"]),
+    identifiers=st.builds(lambda kind, value: {kind: value}, st.sampled_from(["id", "email"]), VALUES),
+    attributes=st.dictionaries(NAMES, VALUES, max_size=3),
+    digest=st.just(""),
+    event=st.none() | VALUES,
+    timestamp=st.none() | VALUES,
+    event_key=st.lists(NAMES, max_size=2).map(tuple),
+    order_by=st.lists(NAMES, max_size=2).map(tuple),
+    nulls=st.sampled_from(["omit", "clear"]),
+    when=st.none() | NAMES,
+)
+
+
+@pytest.mark.fault("S3")
+@given(MAPPINGS, MAPPINGS)
+def test_a_change_is_told_exactly_when_the_digest_differs(one: Mapping, other: Mapping) -> None:
+    told = describe_change(canonical(one), canonical(other))
+    assert (told == "") == (digest(one) == digest(other))
+
+
+@pytest.mark.fault("S3")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_comments_spaces_and_order_keep_the_digest(tmp_path: Path, data: st.DataObject) -> None:
+    sections = ["\n" + section for section in _sections(MAPPING)]
+    text = "".join(
+        line.rstrip() + data.draw(st.sampled_from(["", "  ", "   # note", "\n", "\n# note: {"])) + "\n"
+        for line in "".join(data.draw(st.permutations(sections))).splitlines()
+    )
+    assert read(tmp_path, text).digest == read(tmp_path, MAPPING).digest
+
+
+def _sections(text: str) -> list[str]:
+    """The top keys of a YAML text, each with what is under it."""
+    found: list[str] = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith(" "):
+            found[-1] += line
+        else:
+            found.append(line)
+    return found
+
+
+def test_an_order_is_part_of_the_meaning_and_without_one_the_text_is_as_it_always_was() -> None:
+    plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {}, "")
+    assert "order_by" not in canonical(plain)
+    ordered, other = replace(plain, order_by=("at", "no")), replace(plain, order_by=("no", "at"))
+    assert describe_change(canonical(plain), canonical(ordered)) == "order_by added"
+    assert describe_change(canonical(ordered), canonical(other)) == "order_by changed"
+
+
+def test_the_canonical_text_is_json(tmp_path: Path) -> None:
+    assert json.loads(canonical(read(tmp_path, MAPPING)))["event_key"] == ["order_id", "shop"]

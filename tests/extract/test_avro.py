@@ -1,0 +1,193 @@
+"""Does an Avro file become its rows, or an error that says why not?"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import polars as pl
+import pytest
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.avro_files import open_avro
+from cio_etl.model import FAULT, POSITION, AvroSource, Snapshot, Staging
+
+COLUMNS: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
+    "id": ("long", 7, pl.Int64(), 7),
+    "maybe": (["null", "string"], None, pl.String(), None),
+    "kind": ({"type": "enum", "name": "Kind", "symbols": ["a", "b"]}, "b", pl.String(), "b"),
+    "day": ({"type": "int", "logicalType": "date"}, date(2024, 1, 2), pl.Date(), date(2024, 1, 2)),
+    "at": (
+        {"type": "long", "logicalType": "timestamp-micros"},
+        datetime(2024, 1, 2, 3, tzinfo=UTC),
+        pl.Datetime("us", "UTC"),
+        datetime(2024, 1, 2, 3, tzinfo=UTC),
+    ),
+    "clock": ({"type": "int", "logicalType": "time-millis"}, time(9, 30), pl.Time(), time(9, 30)),
+    "price": (
+        {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2},
+        Decimal("1.25"),
+        pl.Decimal(10, 2),
+        Decimal("1.25"),
+    ),
+    "tags": ({"type": "array", "items": "string"}, ["x"], pl.List(pl.String()), ["x"]),
+    "plan": (
+        {"type": "record", "name": "Plan", "fields": [{"name": "n", "type": "int"}]},
+        {"n": 1},
+        pl.Struct({"n": pl.Int32()}),
+        {"n": 1},
+    ),
+    "raw": ("bytes", b"x", pl.Binary(), None),
+}
+SCHEMA = {"type": "record", "name": "Row", "fields": [{"name": name, "type": col[0]} for name, col in COLUMNS.items()]}
+
+
+def avro(schema: Any, rows: list[Any], **how: Any) -> bytes:
+    file = io.BytesIO()
+    fastavro.writer(file, schema, rows, **how)
+    return file.getvalue()
+
+
+def fields(**types: Any) -> dict[str, Any]:
+    return {"type": "record", "name": "Row", "fields": [{"name": name, "type": kind} for name, kind in types.items()]}
+
+
+def opened(folder: Path, *contents: bytes, columns: tuple[str, ...] | None = None) -> Snapshot:
+    for number, content in enumerate(contents):
+        (folder / f"{number}.avro").write_bytes(content)
+    return open_avro(AvroSource((str(folder / "*.avro"),)), Staging(folder / "stage", columns=columns))
+
+
+def whole(snapshot: Snapshot, start: int = 0) -> pl.DataFrame:
+    return pl.concat(snapshot.read(None, start))
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate"])
+def test_columns_keep_their_types_but_bytes_are_left_out(tmp_path: Path, codec: str) -> None:
+    row = {name: value for name, (_, value, _, _) in COLUMNS.items()}
+    snapshot = opened(tmp_path, avro(SCHEMA, [row], codec=codec))
+    assert snapshot.schema == {name: dtype for name, (_, _, dtype, _) in COLUMNS.items() if name != "raw"}
+    assert whole(snapshot).drop(POSITION, FAULT).row(0) == tuple(
+        expected for name, (_, _, _, expected) in COLUMNS.items() if name != "raw"
+    )
+
+
+def test_snappy_is_read(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pl.DataFrame({"a": list(range(1000))}).write_avro(file, compression="snappy")
+    assert whole(opened(tmp_path, file.getvalue()))["a"].sum() == 499_500
+
+
+def test_a_file_of_many_blocks_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cio_etl.extract.avro_files._READ_BYTES", 500)
+    content = avro(fields(a="int"), [{"a": number} for number in range(5_000)], sync_interval=100)
+    snapshot = opened(tmp_path, content, content)
+    frame = whole(snapshot)
+    assert frame["a"].to_list() == [*range(5_000), *range(5_000)]
+    assert frame[POSITION].to_list() == list(range(10_000))
+    assert whole(snapshot, 9_999)["a"].to_list() == [4_999]
+
+
+def test_a_row_is_named_by_its_file_and_number(tmp_path: Path) -> None:
+    content = avro(fields(a="int"), [{"a": number} for number in range(3)])
+    snapshot = opened(tmp_path, content, content)
+    assert snapshot.locate([5, 0, 3]) == [
+        (str(tmp_path / "1.avro"), 3),
+        (str(tmp_path / "0.avro"), 1),
+        (str(tmp_path / "1.avro"), 1),
+    ]
+    with pytest.raises(IndexError, match="no row has position 6"):
+        snapshot.locate([6])
+
+
+@pytest.mark.parametrize("codec", ["null", "deflate"])
+def test_a_file_without_rows_has_columns(tmp_path: Path, codec: str) -> None:
+    snapshot = opened(tmp_path, avro(fields(a="int"), [], codec=codec))
+    assert (snapshot.rows, snapshot.schema) == (0, {"a": pl.Int32()})
+
+
+def test_the_copy_is_read_again_without_the_file(tmp_path: Path) -> None:
+    first = opened(tmp_path, avro(fields(a="int"), [{"a": 1}]))
+    (tmp_path / "0.avro").unlink()
+    source = AvroSource((str(tmp_path / "*.avro"),))
+    again = open_avro(source, Staging(tmp_path / "stage", may_read=False))
+    assert again.fingerprint == first.fingerprint and whole(again)["a"].to_list() == [1]
+
+
+NOT_READ: dict[str, tuple[Any, Any, str]] = {
+    "a map": ({"type": "map", "values": "int"}, {"k": 1}, "holds maps"),
+    "a map that may be null": (["null", {"type": "map", "values": "int"}], None, "holds maps"),
+    "a map in a list": ({"type": "array", "items": {"type": "map", "values": "int"}}, [], "holds maps"),
+    "several types": (["null", "int", "string"], 1, "holds values of several types"),
+    "one type in a list": (["int"], 1, "holds values of several types"),
+    "nulls": ("null", None, "holds only nulls"),
+}
+
+
+@pytest.mark.parametrize(("kind", "value", "what"), NOT_READ.values(), ids=NOT_READ)
+def test_what_the_decoder_cannot_read_is_named_before_it_tries(
+    tmp_path: Path, kind: Any, value: Any, what: str
+) -> None:
+    with pytest.raises(SourceError, match=f"0.avro: column 2, 'a', {what}") as caught:
+        opened(tmp_path, avro(fields(k="int", a=kind), [{"k": 1, "a": value}]))
+    assert "JSON text" in caught.value.remedy
+
+
+def test_a_type_that_is_used_twice_is_named(tmp_path: Path) -> None:
+    kind = {"type": "enum", "name": "Kind", "symbols": ["x", "y"]}
+    with pytest.raises(SourceError, match="column 2, 'b', holds a type that stands elsewhere in the schema"):
+        opened(tmp_path, avro(fields(a=kind, b="Kind"), [{"a": "x", "b": "y"}]))
+
+
+def test_a_wanted_column_of_bytes_is_refused(tmp_path: Path) -> None:
+    content = avro(fields(a="int", b="bytes"), [{"a": 1, "b": b"x"}])
+    with pytest.raises(SourceError, match="column 'b' holds bytes"):
+        opened(tmp_path, content, columns=("a", "b"))
+
+
+WHOLE = avro(fields(a="string"), [{"a": "secret"}] * 100, sync_interval=50)
+BROKEN = {
+    "cut in the header": (WHOLE[:30], "is damaged or cut short"),
+    "cut in a block": (WHOLE[:-20], "is damaged or cut short"),
+    "a byte too much": (WHOLE + b"\x02", "is damaged or cut short"),
+    "another mark after a block": (WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]), "is damaged or cut short"),
+    "empty": (b"", "the file is empty"),
+    "no Avro": (b"secret,b\n1,2\n", "does not begin as an Avro file does"),
+    "not records": (avro("string", ["secret"]), "its rows are no records"),
+    "another codec": (avro(fields(a="string"), [{"a": "secret"}], codec="bzip2"), "packed in a way"),
+    "a column of ours": (avro(fields(_fault="string"), [{"_fault": "secret"}]), "'_fault', which is a name of this"),
+    "only bytes": (avro(fields(a="bytes"), [{"a": b"secret"}]), "no column has a JSON form"),
+}
+
+
+@pytest.mark.parametrize(("content", "what"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_refused_without_showing_it(tmp_path: Path, content: bytes, what: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        opened(tmp_path, content)
+    assert str(caught.value).startswith(f"{tmp_path}/0.avro: ") and what in str(caught.value)
+    assert "secret" not in str(caught.value) + caught.value.remedy
+
+
+@pytest.mark.parametrize("size", range(0, len(WHOLE), 37))
+def test_a_file_cut_anywhere_is_never_taken_for_whole(tmp_path: Path, size: int) -> None:
+    try:
+        assert opened(tmp_path, WHOLE[:size]).rows % 8 == 0  # between two blocks it is whole
+    except SourceError as error:
+        assert "secret" not in str(error)
+
+
+def test_a_count_of_rows_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    content = avro(fields(a="int"), [{"a": 1}])
+    block = content.rindex(b"\x02\x02\x02")  # one row of one byte: 1
+    with pytest.raises(SourceError, match="is damaged"):
+        opened(tmp_path, content[:block] + b"\xfe\xff\xff\xff\xff\x7f" + content[block + 1 :])
+
+
+def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
+    one, two = avro(fields(a="int"), [{"a": 1}]), avro(fields(a="string"), [{"a": "x"}])
+    with pytest.raises(SourceError, match=r"1\.avro: column 'a' is String here and Int32 in .*0\.avro"):
+        opened(tmp_path, one, two)

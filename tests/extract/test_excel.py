@@ -1,0 +1,234 @@
+"""Does a sheet become typed columns as its reader sees them, or an error that says why not?"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]  # it has no types
+
+from cio_etl.errors import SourceError
+from cio_etl.extract.excel_files import open_excel
+from cio_etl.model import FAULT, POSITION, ExcelSource, Snapshot, Staging
+
+Rows = list[list[Any]]
+
+
+def workbook(first_row: int = 0, **sheets: Rows) -> bytes:
+    """Cells by Python type; a text that begins with "#" is an error; None is no cell."""
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    forms = {
+        date: book.add_format({"num_format": "yyyy-mm-dd"}),
+        datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+        timedelta: book.add_format({"num_format": "[h]:mm:ss"}),
+        Clock: book.add_format({"num_format": "hh:mm:ss"}),
+    }
+    for name, rows in sheets.items():
+        sheet = book.add_worksheet(name)
+        for number, row in enumerate(rows, first_row):
+            for column, value in enumerate(row):
+                if isinstance(value, Clock):
+                    sheet.write_number(number, column, float(value), forms[Clock])
+                elif isinstance(value, date | timedelta):
+                    sheet.write_datetime(number, column, value, forms[type(value)])
+                elif isinstance(value, str) and value.startswith("#"):
+                    sheet.write_formula(number, column, "=NA()", None, value)
+                elif value is not None:
+                    sheet.write(number, column, value)
+    book.close()
+    return file.getvalue()
+
+
+class Clock(float):
+    """A time without a day: the share of one."""
+
+
+def opened(folder: Path, *contents: bytes, sheet: str | None = None, **how: Any) -> Snapshot:
+    for number, content in enumerate(contents):
+        (folder / f"{number}.xlsx").write_bytes(content)
+    return open_excel(ExcelSource((str(folder / "*.xlsx"),), sheet), Staging(folder / "stage"), **how)
+
+
+def whole(snapshot: Snapshot, start: int = 0) -> pl.DataFrame:
+    return pl.concat(snapshot.read(None, start))
+
+
+COLUMNS: dict[str, tuple[list[Any], pl.DataType, list[Any]]] = {
+    "whole numbers": ([7, None, -1.0], pl.Int64(), [7, None, -1]),
+    "numbers": ([7, 1.5], pl.Float64(), [7.0, 1.5]),
+    "whole numbers past what is exact": ([2.0**60], pl.Float64(), [2.0**60]),
+    "text": (["x", "00123"], pl.String(), ["x", "00123"]),
+    "days": ([date(2024, 1, 2), None], pl.Date(), [date(2024, 1, 2), None]),
+    "times": (
+        [datetime(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5)],
+        pl.Datetime("ms"),
+        [datetime(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5)],
+    ),
+    "times without a day": ([Clock(0.25), Clock(0.5)], pl.String(), ["06:00:00", "12:00:00"]),
+    "true and false": ([True, False], pl.Boolean(), [True, False]),
+    "numbers and text": ([5, "five", 1.5], pl.String(), ["5", "five", "1.5"]),
+    "days and text": ([date(2024, 1, 2), "soon"], pl.String(), ["2024-01-02 00:00:00", "soon"]),
+    "durations": ([timedelta(hours=30)], pl.Duration("ms"), [timedelta(hours=30)]),
+    "errors": ([1, "#N/A"], pl.Int64(), [1, None]),
+    "nothing": ([None, None], pl.Null(), [None, None]),
+}
+
+
+@pytest.mark.parametrize(("cells", "dtype", "expected"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_has_the_type_of_its_cells(
+    tmp_path: Path, cells: list[Any], dtype: pl.DataType, expected: list[Any]
+) -> None:
+    rows = [["key", "a"], *([number, cell] for number, cell in enumerate(cells))]
+    snapshot = opened(tmp_path, workbook(S=rows))
+    assert snapshot.schema == {"key": pl.Int64(), "a": dtype}
+    assert whole(snapshot)["a"].to_list() == expected
+    assert whole(snapshot)[FAULT].null_count() == len(cells)
+
+
+def test_a_type_that_goes_with_no_other_makes_only_its_own_column_text(tmp_path: Path) -> None:
+    snapshot = opened(tmp_path, workbook(S=[["a", "b"], [timedelta(hours=1), 1], ["x", 2]]))
+    assert snapshot.schema == {"a": pl.String(), "b": pl.Int64()}
+    assert whole(snapshot)["a"].to_list()[1] == "x"
+
+
+def test_empty_rows_are_left_out_and_rows_are_named_by_their_number_in_the_sheet(tmp_path: Path) -> None:
+    content = workbook(3, S=[["a", "b"], [1, "x"], [None, None], [2, None], [None, "z"]])
+    snapshot = opened(tmp_path, content, content)
+    assert whole(snapshot).drop(POSITION, FAULT).rows() == [(1, "x"), (2, None), (None, "z")] * 2
+    first, second = str(tmp_path / "0.xlsx"), str(tmp_path / "1.xlsx")
+    assert snapshot.locate([0, 1, 2, 3]) == [(first, 5), (first, 7), (first, 8), (second, 5)]
+    assert whole(snapshot, 4)[POSITION].to_list() == [4, 5]
+
+
+def test_a_column_without_a_name_or_a_cell_is_none(tmp_path: Path) -> None:
+    snapshot = opened(tmp_path, workbook(S=[["a", "", None, "b", ""], [1, None, None, 2, ""]]))
+    assert whole(snapshot).drop(POSITION, FAULT).rows() == [(1, 2)]
+    assert list(snapshot.schema) == ["a", "b"]
+
+
+def test_a_header_alone_has_columns_and_no_rows(tmp_path: Path) -> None:
+    snapshot = opened(tmp_path, workbook(S=[["a", "b"]]))
+    assert (list(snapshot.schema), snapshot.rows) == (["a", "b"], 0)
+
+
+def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
+    content = workbook(One=[["a"], [1]], Two=[["b"], [2]])
+    assert whole(opened(tmp_path, content, sheet="Two"))["b"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "what"),
+    [(None, "has several sheets: 'One', 'Two'"), ("Three", "has no sheet 'Three'; it has 'One', 'Two'")],
+)
+def test_a_sheet_that_is_not_named_or_not_there_is_refused(tmp_path: Path, sheet: str | None, what: str) -> None:
+    with pytest.raises(SourceError, match=what) as caught:
+        opened(tmp_path, workbook(One=[["a"]], Two=[["a"]]), sheet=sheet)
+    assert "`sheet:`" in caught.value.remedy
+
+
+def test_files_must_have_the_same_columns_but_whole_numbers_are_numbers(tmp_path: Path) -> None:
+    one, two = workbook(S=[["a", "b"], [1, None]]), workbook(S=[["a", "b"], [1.5, "x"]])
+    assert opened(tmp_path, one, two).schema == {"a": pl.Float64(), "b": pl.String()}
+    with pytest.raises(SourceError, match=r"1\.xlsx: column 'a' is String here and Int64 in .*0\.xlsx"):
+        other = tmp_path / "other"
+        other.mkdir()
+        opened(other, one, workbook(S=[["a", "b"], ["x", None]]))
+
+
+def test_the_copy_is_read_again_without_the_file(tmp_path: Path) -> None:
+    opened(tmp_path, workbook(S=[["a"], [1]]))
+    (tmp_path / "0.xlsx").unlink()
+    source = ExcelSource((str(tmp_path / "*.xlsx"),))
+    again = open_excel(source, Staging(tmp_path / "stage", may_read=False))
+    assert whole(again)["a"].to_list() == [1] and again.locate([0]) == [(str(tmp_path / "0.xlsx"), 2)]
+
+
+def packed(**parts: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+GOOD = workbook(S=[["a", "b"], ["secret", 1]])
+REFUSED: dict[str, tuple[bytes, str, str]] = {
+    "two columns of one name": (workbook(S=[["a", "a"], ["secret", 1]]), "columns 1 and 2 are all named 'a'", "name"),
+    "a column without a name": (workbook(S=[["a"], [1, "secret"]]), "no name for column 2", "clear its cells"),
+    "a column of ours": (workbook(S=[["_fault"], ["secret"]]), "'_fault', which is a name of this", "rename"),
+    "an empty sheet": (workbook(S=[]), "sheet 'S': has no header row", "first row"),
+    "empty": (b"", "the file is empty", "again"),
+    "CSV": (b"a,b\nsecret,1\n", "is damaged, or no Excel", "password"),
+    "cut short": (GOOD[:-40], "is damaged, or no spreadsheet", "save it again"),
+    "another zip": (packed(x=b"secret"), "is damaged, or no Excel", "password"),
+}
+
+
+@pytest.mark.parametrize(("content", "what", "remedy"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_table_is_refused_without_showing_it(tmp_path: Path, content: bytes, what: str, remedy: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        opened(tmp_path, content)
+    assert what in str(caught.value) and remedy in caught.value.remedy
+    assert "secret" not in str(caught.value) + caught.value.remedy
+
+
+def test_a_damaged_sheet_is_refused(tmp_path: Path) -> None:
+    broken = bytearray(workbook(S=[["a"], *([f"secret {number}"] for number in range(500))]))
+    with zipfile.ZipFile(io.BytesIO(bytes(broken))) as archive:
+        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset + 100
+    broken[start : start + 50] = b"\xff" * 50
+    with pytest.raises(SourceError, match="is damaged, or no spreadsheet"):
+        opened(tmp_path, bytes(broken))
+
+
+def test_a_stray_cell_far_away_does_not_end_the_process(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    sheet = book.add_worksheet("S")
+    sheet.write(0, 0, "a")
+    sheet.write(1_048_575, 16_383, "secret")
+    book.close()
+    with pytest.raises(SourceError, match="reaches to row 1,048,576 and column 16,384") as caught:
+        opened(tmp_path, file.getvalue())
+    assert "delete what stands far below" in caught.value.remedy
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="unpacks to more than 1 MB"):
+        opened(tmp_path, packed(x=b"0" * (2 << 20)), max_unpacked_bytes=1 << 20)
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastexcel", None)
+    with pytest.raises(SourceError, match="the reader for Excel files is not installed") as caught:
+        opened(tmp_path, GOOD)
+    assert "cio-etl[excel]" in caught.value.remedy
+
+
+OPEN_DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
+<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+ xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+ xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+ office:version="1.3"><office:body><office:spreadsheet><table:table table:name="S">
+<table:table-row><table:table-cell office:value-type="string"><text:p>a</text:p></table:table-cell></table:table-row>
+<table:table-row><table:table-cell office:value-type="float" office:value="7"><text:p>7</text:p></table:table-cell>
+</table:table-row></table:table></office:spreadsheet></office:body></office:document-content>"""
+
+
+def test_an_open_document_sheet_is_read(tmp_path: Path) -> None:
+    content = packed(
+        mimetype=b"application/vnd.oasis.opendocument.spreadsheet",
+        **{
+            "content.xml": OPEN_DOCUMENT.replace(">\n<", "><").encode(),
+            "META-INF/manifest.xml": b'<?xml version="1.0"?><manifest:manifest '
+            b'xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>',
+        },
+    )
+    assert whole(opened(tmp_path, content))["a"].to_list() == [7]

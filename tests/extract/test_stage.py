@@ -1,0 +1,225 @@
+"""A copy of a source: made once, whole or not at all, the user's only."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from cio_etl.errors import SourceError, StateError
+from cio_etl.extract import open_staged
+from cio_etl.extract.stage import staged
+from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
+from cio_etl.model import FAULT, POSITION, Incremental, Snapshot, Staging, Watermark
+
+
+@dataclass(slots=True)
+class Frames:
+    """A source of these frames; it counts how often it was asked and hears when it is cancelled."""
+
+    rows: list[pl.DataFrame]
+    settings: object = "these frames"
+    place: str = "the frames"
+    asked: int = 0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    fails_after: int | None = None
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        self.asked += 1
+        for number, frame in enumerate(self.rows):
+            if number == self.fails_after:
+                raise SourceError(place=self.place, what="broke off")
+            yield frame
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+def numbers(start: int, end: int) -> pl.DataFrame:
+    return pl.DataFrame({"n": range(start, end), "t": [f"t{n}" for n in range(start, end)]})
+
+
+def test_the_copy_has_the_source_s_rows_in_their_order(tmp_path: Path) -> None:
+    source = Frames([numbers(0, 60_000), numbers(60_000, 60_000), numbers(60_000, 200_001)])
+    snapshot = staged(source, Staging(tmp_path), 25_000)
+    assert snapshot.rows == 200_001
+    rows = pl.concat(snapshot.read(None, 0))
+    assert_frame_equal(rows.select("n", "t"), numbers(0, 200_001))
+    assert rows[POSITION].to_list() == list(range(200_001))
+    assert rows[FAULT].null_count() == 200_001
+    assert pl.concat(snapshot.read(["t"], 199_999))["t"].to_list() == ["t199999", "t200000"]
+    assert snapshot.locate([0, 200_000]) == [("the frames", 1), ("the frames", 200_001)]
+
+
+def test_a_copy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    source = Frames([numbers(0, 3)])
+    first = staged(source, Staging(tmp_path), 10)
+    again = staged(source, Staging(tmp_path, may_read=False), 10)
+    assert source.asked == 1
+    assert first.fingerprint == again.fingerprint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (Frames([numbers(0, 3)], settings="another question"), {}),
+        (Frames([numbers(0, 3)]), {"rows": 2}),
+        (Frames([numbers(0, 3)]), {"columns": ("n",)}),
+        (Frames([numbers(0, 3)]), {"since": 7}),
+    ],
+)
+def test_another_question_has_another_copy(tmp_path: Path, other: tuple[Frames, dict[str, Any]]) -> None:
+    staged(Frames([numbers(0, 3)]), Staging(tmp_path), 10)
+    source, settings = other
+    staged(source, Staging(tmp_path, **settings), 10)
+    assert source.asked == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_source_of_which_rows_were_sent_is_not_asked_again(tmp_path: Path) -> None:
+    source = Frames([numbers(0, 3)])
+    with pytest.raises(SourceError, match=r"some of its rows are sent, and the staged rest is gone") as error:
+        staged(source, Staging(tmp_path, may_read=False), 10)
+    assert source.asked == 0
+    assert error.value.remedy == "undo that, or give the run up and start anew with --restart"
+
+
+def test_a_copy_that_broke_off_does_not_count(tmp_path: Path) -> None:
+    rows = [numbers(0, 80_000), numbers(80_000, 160_000)]
+    with pytest.raises(SourceError, match="broke off"):
+        staged(Frames(rows, fails_after=1), Staging(tmp_path), 10)
+    (folder,) = tmp_path.iterdir()
+    assert list(folder.glob("*.parquet")), "some of it had been written"
+    snapshot = staged(Frames(rows), Staging(tmp_path), 10)
+    assert snapshot.rows == 160_000
+
+
+def test_the_copy_is_the_user_s_only(tmp_path: Path) -> None:
+    staged(Frames([numbers(0, 3)]), Staging(tmp_path / "stage"), 10)
+    (folder,) = (tmp_path / "stage").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+def test_a_limit_ends_the_reading(tmp_path: Path) -> None:
+    asked_for: list[int] = []
+
+    class Endless(Frames):
+        def frames(self) -> Iterator[pl.DataFrame]:
+            while not self.cancelled.is_set():
+                asked_for.append(1)
+                yield numbers(0, 10)
+
+    source = Endless([])
+    snapshot = staged(source, Staging(tmp_path, rows=25), 10)
+    assert snapshot.rows == 25
+    assert source.cancelled.is_set()
+
+
+def test_what_is_told_is_the_number_of_rows_so_far(tmp_path: Path) -> None:
+    told: list[int] = []
+    staged(Frames([numbers(0, 3), numbers(3, 5)]), Staging(tmp_path, told=told.append), 10)
+    assert told == [3, 5]
+
+
+def test_decimals_that_come_as_text_are_decimals_of_the_longest_fraction(tmp_path: Path) -> None:
+    texts = ["1.5", "-0.125", None, "7", "12345678901234567890.1"]
+    frame = pl.DataFrame(
+        {"d": [None if text is None else {"decimal_text": text} for text in texts]}, schema={"d": DECIMAL_TEXT}
+    )
+    snapshot = staged(Frames([frame]), Staging(tmp_path), 10)
+    assert snapshot.schema == pl.Schema({"d": pl.Decimal(38, 3)})
+    (rows,) = snapshot.read(["d"], 0)
+    assert rows["d"].to_list() == [None if text is None else Decimal(text) for text in texts]
+
+
+@pytest.mark.parametrize("text", ["1" * 40, "nan", "0." + "1" * 39])
+def test_a_decimal_of_too_many_digits_is_told_without_its_value(tmp_path: Path, text: str) -> None:
+    frame = pl.DataFrame({"d": [{"decimal_text": text}]}, schema={"d": DECIMAL_TEXT})
+    with pytest.raises(SourceError, match=r"'d'") as error:
+        list(staged(Frames([frame]), Staging(tmp_path), 10).read(None, 0))
+    assert text not in str(error.value)
+
+
+def test_json_is_text_that_the_snapshot_says_is_json(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"j": [{"json_text": '{"a":1}'}, None], "t": ["x", "y"]}, schema={"j": JSON_TEXT, "t": pl.String}
+    )
+    snapshot = staged(Frames([frame]), Staging(tmp_path), 10)
+    assert snapshot.json == {"j"}
+    assert snapshot.schema == pl.Schema({"j": pl.String, "t": pl.String})
+    (rows,) = snapshot.read(["j"], 0)
+    assert rows["j"].to_list() == ['{"a":1}', None]
+
+
+def test_columns_of_nulls_take_the_type_that_later_rows_have(tmp_path: Path) -> None:
+    first = pl.DataFrame({"a": [None] * 80_000}, schema={"a": pl.Null})
+    snapshot = staged(Frames([first, pl.DataFrame({"a": ["x"]}), pl.DataFrame({"a": [None]})]), Staging(tmp_path), 10)
+    assert snapshot.schema == pl.Schema({"a": pl.String})
+    assert pl.concat(snapshot.read(None, 79_999))["a"].to_list() == [None, "x", None]
+
+
+def test_no_rows_make_a_snapshot_with_columns(tmp_path: Path) -> None:
+    snapshot = staged(Frames([numbers(0, 0)]), Staging(tmp_path), 10)
+    assert (snapshot.rows, list(snapshot.schema)) == (0, ["n", "t"])
+    assert list(snapshot.read(None, 0)) == []
+
+
+@pytest.mark.fault("P5")
+def test_a_full_disk_is_the_machine_s_fault_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="Not a directory") as error:
+        staged(Frames([numbers(0, 3)]), Staging(tmp_path / "file"), 10)
+    assert error.value.remedy == "make room there and run the same command again"
+
+
+def test_a_copy_without_all_its_rows_is_refused(tmp_path: Path) -> None:
+    staged(Frames([numbers(0, 3)]), Staging(tmp_path), 10)
+    (folder,) = tmp_path.iterdir()
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"rows": 4}))
+    with pytest.raises(SourceError, match="the staged rows are not all there"):
+        open_staged(folder)
+    manifest.unlink()
+    with pytest.raises(SourceError, match="the staged rows are gone"):
+        open_staged(folder)
+
+
+def incremental(folder: Path, *frames: pl.DataFrame, mark: Watermark | None = None) -> Snapshot:
+    return staged(Frames([*frames], settings=str(folder)), Staging(folder, mark=mark), 10, Incremental("w", ("n",)))
+
+
+def test_rows_without_a_watermark_move_no_mark(tmp_path: Path) -> None:
+    none = pl.DataFrame({"n": [1], "w": [None]}, schema={"n": pl.Int64, "w": pl.Null})
+    some = pl.DataFrame({"n": [2], "w": ["2024-01-01"]})
+    assert incremental(tmp_path / "1", none).mark is None
+    after = incremental(tmp_path / "2", none, some, none)
+    assert after.rows == 3 and after.mark is not None and after.mark.value == "2024-01-01"
+    assert incremental(tmp_path / "3", none, mark=after.mark).mark == Watermark("2024-01-01")
+
+
+def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
+    snapshot = staged(Frames([numbers(0, 3)]), Staging(tmp_path / "st[a]te"), 10)
+    assert pl.concat(snapshot.read(None, 0)).height == 3
+
+
+def test_whole_numbers_that_a_float_would_change_are_refused_beside_fractions(tmp_path: Path) -> None:
+    whole, fraction = pl.DataFrame({"a": [2**53 + 1] * 60_000}), pl.DataFrame({"a": [0.5]})
+    with pytest.raises(SourceError, match="holds fractions, and whole numbers that would lose digits beside them"):
+        staged(Frames([whole, fraction]), Staging(tmp_path), 10)
+
+
+def test_steps_that_read_on_in_other_ways_share_no_copy(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"n": [1], "w": [7]})
+    plain = staged(Frames([rows]), Staging(tmp_path), 10)
+    read_on = staged(Frames([rows]), Staging(tmp_path), 10, Incremental("w"))
+    assert plain.mark is None and read_on.mark is not None

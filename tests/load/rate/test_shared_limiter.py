@@ -1,0 +1,134 @@
+"""One ceiling for all processes that go to one workspace: never above it, used to the full, whoever dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import time
+from bisect import bisect_left
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from cio_etl.load import rate_limiter
+from cio_etl.load.rate.shared_limiter import FAR_S, FileRateLimiter
+from cio_etl.model import Destination
+from tests.running import environment
+
+# Takes slots as a run does, up to a tenth of a second ahead, and writes down their times. It pauses after each one.
+TAKER = """
+import sys, time
+from pathlib import Path
+from cio_etl.load.rate.shared_limiter import SharedCeiling
+path, per_second, until, pause = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+slots, out = SharedCeiling(Path(path), per_second), open(sys.argv[5], "a", buffering=1)
+while (now := time.monotonic()) < until:
+    slot = slots.reserve(now)
+    out.write(f"{slot!r}\\n")
+    time.sleep(max(slot - time.monotonic() - 0.1, 0.0) + pause)
+"""
+
+
+def takers(pauses: list[float], seconds: float, per_second: float = 100.0) -> list[subprocess.Popen[bytes]]:
+    until = time.monotonic() + 1.0 + seconds
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", TAKER, "budget", str(per_second), str(until), str(pause), f"{number}.times"],
+            env=environment(),
+        )
+        for number, pause in enumerate(pauses)
+    ]
+
+
+def taken() -> list[float]:
+    return sorted(float(line) for path in Path().glob("*.times") for line in path.read_text().splitlines())
+
+
+def most_in(seconds: float, times: list[float]) -> int:
+    """Slots in the fullest time of this length: at others somebody may have started, ended, or been kept waiting."""
+    return max(bisect_left(times, start + seconds) - place for place, start in enumerate(times))
+
+
+@pytest.mark.parametrize("pauses", [[0.0] * 4, [0.0, 0.0, 0.05, 0.3]], ids=["even", "uneven"])
+def test_four_processes_keep_to_one_ceiling_and_use_it(pauses: list[float]) -> None:
+    for process in takers(pauses, seconds=3.0):
+        assert process.wait(30) == 0
+    times = taken()
+    assert most_in(1.0, times) <= 100
+    assert most_in(2.0, times) >= 190
+
+
+def test_a_process_that_is_killed_or_stopped_takes_no_slots_with_it() -> None:
+    killed, stopped, *others = takers([0.0] * 4, seconds=4.0)
+    while len(taken()) < 100:
+        time.sleep(0.01)
+    killed.kill()
+    stopped.send_signal(signal.SIGSTOP)
+    for process in others:
+        assert process.wait(30) == 0
+    stopped.kill()
+    for process in (killed, stopped):
+        process.wait(30)
+    times = taken()
+    afterwards = [slot for slot in times if slot > times[100] + 0.5]
+    assert most_in(1.0, times) <= 100 and most_in(1.5, afterwards) >= 142
+
+
+def test_slots_of_two_processes_alternate_and_an_idle_time_is_not_made_up_for() -> None:
+    one, other = (FileRateLimiter(Path("budget"), 10.0) for _ in range(2))
+    assert [one.reserve(100.0), other.reserve(100.0), one.reserve(100.0)] == pytest.approx([100.0, 100.102, 100.204])
+    assert other.reserve(150.0) == 150.0
+    assert one.reserve(150.0) == pytest.approx(150.102)
+
+
+def test_a_lower_ceiling_beside_a_higher_one_takes_more_of_the_schedule() -> None:
+    fast, slow = FileRateLimiter(Path("budget"), 100.0), FileRateLimiter(Path("budget"), 10.0)
+    assert slow.reserve(0.0) == 0.0
+    assert fast.reserve(0.0) == pytest.approx(0.102)
+    assert slow.reserve(0.0) == pytest.approx(0.1122)
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", struct.pack("<d", 1e9), struct.pack("<d", float("nan"))])
+def test_a_schedule_that_is_none_or_of_another_boot_is_begun_anew(content: bytes) -> None:
+    Path("budget").write_bytes(content)
+    slots = FileRateLimiter(Path("budget"), 100.0)
+    assert slots.reserve(1_000.0) == 1_000.0
+    assert slots.reserve(1_000.0) == pytest.approx(1_000.0102)
+    assert FAR_S < 1e9 - 1_000.0
+
+
+def test_a_holder_that_has_stopped_costs_a_moment_and_is_told_once(quiet_log: list[dict[str, Any]]) -> None:
+    slots = FileRateLimiter(Path("budget"), 100.0)
+    held = os.open("budget", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert [slots.reserve(10.0), slots.reserve(10.0)] == pytest.approx([10.0, 10.01])
+    os.close(held)
+    assert [event["event"] for event in quiet_log] == ["budget_not_shared"]
+    assert slots.reserve(11.0) == 11.0
+
+
+def test_a_budget_is_of_a_workspace_and_its_file_tells_no_secret() -> None:
+    secret = SecretStr("canary5ecret")
+    here = Destination("track", "https://track.customer.io", secret, secret)
+    elsewhere = Destination("track", "https://track-eu.customer.io", secret, secret)
+    for destination in (here, here, elsewhere):
+        with rate_limiter(destination, Path(), None) as slots:
+            slots.reserve(1.0)
+    files = sorted(Path().glob("budget-*"))
+    assert len(files) == 2 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
+    assert "canary" not in str(files)
+
+
+def test_an_unlimited_rate_has_no_budget() -> None:
+    secret = SecretStr("x")
+    here = Destination("track", "http://127.0.0.1:1", secret, secret, requests_per_second=None)
+    with rate_limiter(here, Path(), None) as slots:
+        assert [slots.reserve(5.0), slots.reserve(5.0)] == [5.0, 5.0]
+    assert list(Path().glob("budget-*")) == []

@@ -1,0 +1,367 @@
+"""One exchange over a real socket: whatever the other end does, a verdict comes back in time."""
+
+from __future__ import annotations
+
+import json
+import resource
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from cio_etl.errors import CredentialsRefused, DestinationUnavailable, WrongDestination
+from cio_etl.load.connection import (
+    Connection,
+    CredentialCheck,
+    Deadlines,
+    check_credentials,
+    of_region,
+    resolve,
+    tls_context,
+)
+from cio_etl.model import Accepted, Destination, Retry, Split, Stop, Verdict
+from cio_etl.sandbox import Answer, Credentials, Faults, Sandbox
+
+SECRET = SecretStr("sandbox")
+ITEM = {"type": "person", "action": "identify", "identifiers": {"id": "1"}, "attributes": {}}
+BODY = json.dumps({"batch": [ITEM]}).encode()
+
+
+def at(url: str) -> Destination:
+    return Destination(api="track", base_url=url, site_id=SECRET, api_key=SECRET, attempt_deadline_s=5.0)
+
+
+@contextmanager
+def wired(destination: Destination) -> Iterator[Connection]:
+    deadlines = Deadlines()
+    wire = Connection(destination, deadlines)
+    try:
+        yield wire
+    finally:
+        wire.close()
+        deadlines.close()
+
+
+def sent(sandbox: Sandbox, *faults: str | Answer, items: int = 1, **settings: object) -> list[Verdict]:
+    """The verdicts of a batch sent once for each fault, and once more when nothing is wrong."""
+    sandbox.set_faults(Faults(script=faults, **settings))  # type: ignore[arg-type]
+    with wired(replace(at(sandbox.url), attempt_deadline_s=0.6)) as wire:
+        return [wire.post(BODY, items) for _ in range(len(faults) + 1)]
+
+
+def test_a_batch_that_is_taken_is_accepted(sandbox: Sandbox) -> None:
+    assert sent(sandbox) == [Accepted()]
+    assert sandbox.people.find("id", "1") is not None
+
+
+@pytest.mark.fault("N14", "N15", "N16", "N17", "N18", "N19", "N20")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("lost_after", "lost_before", "closed_after", "cut_upload", "truncated", "broken_chunks", "bad_gzip"),
+        *("header_bomb", "hang_before", "hang_after", "drip", "html", "empty", "null", "list", "bom", "text"),
+    ],
+)
+def test_an_answer_that_is_lost_or_broken_is_sent_again_and_may_have_been_taken(sandbox: Sandbox, fault: str) -> None:
+    broken, whole = sent(sandbox, fault, drip_s=0.4)
+    assert isinstance(broken, Retry) and broken.ambiguous
+    assert whole == Accepted()
+
+
+@pytest.mark.fault("N15")
+@pytest.mark.parametrize("cut_at", range(0, 80, 7))
+def test_a_207_cut_at_any_byte_acknowledges_nothing(sandbox: Sandbox, cut_at: int) -> None:
+    (broken, _) = sent(sandbox, "truncated", cut_at=cut_at, refused=1.0)
+    assert isinstance(broken, Retry)
+
+
+@pytest.mark.fault("N17")
+def test_an_endless_answer_costs_no_memory(sandbox: Sandbox) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    broken, whole = sent(sandbox, "huge")
+    assert isinstance(broken, Retry) and whole == Accepted()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB, of 300 MB sent
+
+
+@pytest.mark.fault("N18")
+def test_a_413_that_comes_while_the_body_is_on_its_way_is_heard(sandbox: Sandbox) -> None:
+    early, whole = sent(sandbox, "early_413")
+    assert isinstance(early, Split | Retry)
+    assert whole == Accepted()
+
+
+@pytest.mark.fault("N20")
+def test_a_slow_answer_is_cut_at_the_deadline(sandbox: Sandbox) -> None:
+    began = time.monotonic()
+    broken, _ = sent(sandbox, "drip", drip_s=0.5)
+    assert broken == Retry("no answer within 0.6 s", ambiguous=True)
+    assert time.monotonic() - began < 3
+
+
+@contextmanager
+def listening(handle: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that does to each connection what `handle` does."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.mark.fault("N20")
+def test_an_upload_that_nobody_reads_is_cut_at_the_deadline() -> None:
+    over = threading.Event()
+
+    def read_a_little_now_and_then(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        with connection:
+            while not over.wait(0.1) and connection.recv(100):
+                pass
+
+    with listening(read_a_little_now_and_then) as url, wired(replace(at(url), attempt_deadline_s=0.5)) as wire:
+        began = time.monotonic()
+        verdict = wire.post(b"x" * 20_000_000, 1)
+        over.set()
+    assert isinstance(verdict, Retry) and verdict.ambiguous
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.fault("N26")
+def test_a_second_answer_that_came_meanwhile_is_not_the_next_batchs(sandbox: Sandbox) -> None:
+    refused = Answer(207, b'{"errors": [{"batch_index": 0, "reason": "invalid"}]}')
+    sandbox.set_faults(Faults(script=("two_answers", refused)))
+    with wired(at(sandbox.url)) as wire:
+        assert wire.post(BODY, 1) == Accepted()
+        assert wire._socket is not None
+        if wire._socket.fileno() >= 0:  # not yet seen: then it comes while the lane commits
+            assert select.select([wire._socket], [], [], 5.0)[0]
+        second = wire.post(BODY, 1)
+    assert isinstance(second, Accepted) and len(second.errors) == 1
+
+
+@pytest.mark.fault("N26")
+def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs() -> None:
+    answers = iter(
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" * 2, b"HTTP/1.1 503 -\r\nContent-Length: 0\r\n\r\n"]
+    )
+
+    def answer_twice_at_once(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(next(answers))
+            connection.recv(10_000)
+
+    with listening(answer_twice_at_once) as url, wired(at(url)) as wire:
+        assert wire.post(BODY, 1) == Accepted()
+        assert wire.post(BODY, 1) == Retry("HTTP 503")
+
+
+@pytest.mark.fault("N21", "P15")
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew(sandbox: Sandbox) -> None:
+    with wired(at(sandbox.url)) as wire:
+        assert wire.post(BODY, 1) == Accepted()
+        port = sandbox.port
+        sandbox.stop()
+        with Sandbox(port=port):
+            assert wire.post(BODY, 1) == Accepted()
+
+
+@pytest.mark.fault("N23")
+def test_a_host_without_an_address_is_worth_another_try() -> None:
+    with wired(at("https://customer-io.invalid")) as wire:
+        assert wire.post(BODY, 1) == Retry("the host name is unknown")
+
+
+def test_a_port_that_nobody_listens_on_is_worth_another_try() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with wired(at(f"http://127.0.0.1:{port}")) as wire:
+        assert wire.post(BODY, 1) == Retry("no connection")
+
+
+@pytest.mark.fault("N12")
+def test_a_redirect_is_not_followed(sandbox: Sandbox) -> None:
+    with Sandbox() as other:
+        verdict, _ = sent(sandbox, "307", location=f"{other.url}/api/v2/batch")
+        assert other.stats()["requests"] == 0
+    assert isinstance(verdict, Stop) and isinstance(verdict.error, WrongDestination)
+
+
+@pytest.mark.fault("N25")
+def test_the_environments_proxy_sees_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    with listening(lambda connection: seen.append(connection.recv(100))) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy)
+        assert sent(sandbox) == [Accepted()]
+    assert seen == []
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def written(blob: trustme.Blob, path: Path) -> str:
+    blob.write_to_path(str(path))
+    return str(path)
+
+
+def certified(certificate: trustme.LeafCert, folder: Path) -> Sandbox:
+    chain = folder / "chain.pem"
+    for blob in certificate.cert_chain_pems:
+        blob.write_to_path(str(chain), append=True)
+    return Sandbox(ssl_certfile=chain, ssl_keyfile=written(certificate.private_key_pem, folder / "key.pem"))
+
+
+def test_a_private_authority_is_trusted_when_named(authority: trustme.CA, tmp_path: Path) -> None:
+    ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
+    with (
+        certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox,
+        wired(replace(at(sandbox.url), ca_file=ca_file)) as wire,
+    ):
+        assert wire.post(BODY, 1) == Accepted()
+
+
+@pytest.mark.fault("N20")
+def test_the_deadline_holds_over_tls_too(authority: trustme.CA, tmp_path: Path) -> None:
+    ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
+    with certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox:
+        sandbox.set_faults(Faults(script=("drip",), drip_s=0.5))
+        with wired(replace(at(sandbox.url), ca_file=ca_file, attempt_deadline_s=0.6)) as wire:
+            assert wire.post(BODY, 1) == Retry("no answer within 0.6 s", ambiguous=True)
+            assert wire.post(BODY, 1) == Accepted()
+
+
+@pytest.mark.fault("N24")
+@pytest.mark.parametrize("wrong", ["unknown authority", "expired", "another host"])
+def test_a_certificate_that_is_not_valid_stops_the_run(wrong: str, authority: trustme.CA, tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    name = "elsewhere.example" if wrong == "another host" else "127.0.0.1"
+    until = datetime(2020, 1, 1, tzinfo=UTC) if wrong == "expired" else None
+    since = datetime(2019, 1, 1, tzinfo=UTC) if wrong == "expired" else None
+    ca_file = None if wrong == "unknown authority" else written(authority.cert_pem, tmp_path / "ca.pem")
+    certificate = authority.issue_cert(name, not_before=since, not_after=until)
+    with certified(certificate, tmp_path) as sandbox, wired(replace(at(sandbox.url), ca_file=ca_file)) as wire:
+        verdict = wire.post(BODY, 1)
+    assert isinstance(verdict, Stop) and isinstance(verdict.error, DestinationUnavailable)
+    assert "its certificate is not valid: " in str(verdict.error)
+
+
+def test_old_tls_is_not_spoken() -> None:
+    assert tls_context(None).minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+# ---------------------------------------------------------------- before the first batch
+
+
+def test_a_destination_that_answers_is_taken(sandbox: Sandbox) -> None:
+    assert resolve(at(sandbox.url)) == at(sandbox.url)
+
+
+@pytest.mark.fault("N10")
+def test_wrong_credentials_are_found_before_anything_is_sent(sandbox: Sandbox) -> None:
+    sandbox.set_credentials(Credentials(api_key="another"))
+    with pytest.raises(CredentialsRefused, match=r"refused the credentials \(HTTP 401\)"):
+        resolve(at(sandbox.url))
+
+
+@pytest.mark.fault("N23")
+@pytest.mark.parametrize("url", ["https://customer-io.invalid", "http://127.0.0.1:1"])
+def test_a_destination_out_of_reach_is_found_within_the_patience(url: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(DestinationUnavailable) as raised:
+        resolve(at(url), patience_s=0.5)
+    assert raised.value.exit_code == 69
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.fault("N11")
+def test_an_address_that_is_not_customer_ios_is_found_before_anything_is_sent() -> None:
+    def say_404(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with (
+        listening(say_404) as url,
+        pytest.raises(WrongDestination, match=r"is not this API of Customer\.io: it answers with HTTP 404"),
+    ):
+        resolve(at(url))
+
+
+def saying(*answers: bytes) -> Callable[[socket.socket], None]:
+    """What gives each connection the next of these answers, and the last one ever after."""
+    left = list(answers)
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+    return answer
+
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+IN_EUROPE = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{"region": "eu"}'
+
+
+@pytest.mark.fault("N23")
+def test_a_region_that_must_be_known_is_asked_for_again_after_a_503() -> None:
+    with listening(saying(BUSY, BUSY, IN_EUROPE)) as url:
+        greeting = check_credentials(at(url), 10.0, persistent=True)
+    assert greeting.region == "eu" and greeting.ahead_s is None
+
+
+@pytest.mark.fault("N23")
+def test_a_region_that_nobody_tells_within_the_patience_is_a_destination_out_of_reach() -> None:
+    with (
+        listening(saying(BUSY)) as url,
+        pytest.raises(DestinationUnavailable, match="is out of reach: HTTP 503") as told,
+    ):
+        resolve(replace(at(url), region="auto"), patience_s=0.3)
+    assert told.value.exit_code == 69
+
+
+def test_a_503_is_no_reason_not_to_begin_where_the_region_is_written() -> None:
+    with listening(saying(BUSY)) as url:
+        assert resolve(at(url), patience_s=10.0) == at(url)
+
+
+def test_the_region_that_was_told_says_where_rows_go() -> None:
+    auto = replace(at(""), region="auto")
+    told = of_region(auto, CredentialCheck("track.customer.io", "eu", None))
+    assert (told.region, told.base_url) == ("eu", "https://track-eu.customer.io")
+    with pytest.raises(WrongDestination, match="does not say which region"):
+        of_region(auto, CredentialCheck("track.customer.io", None, None))
+
+
+def test_credentials_of_the_other_region_are_told_with_what_to_write() -> None:
+    american = at("https://track.customer.io")
+    with pytest.raises(WrongDestination, match="belong to the region eu, the job says us") as raised:
+        of_region(american, CredentialCheck("track.customer.io", "eu", None))
+    assert raised.value.remedy == "write `region: eu` in the job file"

@@ -1,0 +1,106 @@
+"""Does a value come back from a cell of text as it was, and does no spreadsheet run it?"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_series_equal
+
+from cio_etl.rejects.csv_cells import as_text, from_text, guarded, unguarded
+
+SIGNS = "=+-@＝＋－＠\t\r\n"
+texts = st.text(st.sampled_from("'" + SIGNS + 'ab",é'), max_size=6) | st.text(max_size=20)
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+VALUES: dict[pl.DataType, st.SearchStrategy[Any]] = {
+    pl.String(): texts,
+    pl.Int64(): st.integers(-(2**63), 2**63 - 1),
+    pl.UInt64(): st.integers(0, 2**64 - 1),
+    pl.Int8(): st.integers(-128, 127),
+    pl.Float64(): numbers,
+    pl.Float32(): st.floats(width=32, allow_nan=True),
+    pl.Boolean(): st.booleans(),
+    pl.Decimal(38, 6): st.decimals(-(10**20), 10**20, places=6, allow_nan=False),
+    pl.Date(): st.dates(),
+    pl.Time(): st.times(),
+    pl.Datetime("us"): st.datetimes(),
+    pl.Datetime("ms", "Europe/Paris"): st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1)).map(
+        lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=UTC)
+    ),
+    pl.Duration("us"): st.timedeltas(timedelta(days=-9_999), timedelta(days=9_999)),
+    pl.Binary(): st.binary(max_size=9),
+    pl.List(pl.Int64()): st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=4),
+    pl.List(pl.String()): st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=5), max_size=4),
+    pl.Struct({"a": pl.Int64(), "b": pl.Boolean()}): st.fixed_dictionaries(
+        {"a": st.integers(-(2**63), 2**63 - 1), "b": st.booleans()}
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", VALUES, ids=str)
+@given(data=st.data())
+def test_a_value_comes_back_from_its_text_as_it_was(dtype: pl.DataType, data: st.DataObject) -> None:
+    drawn = data.draw(st.lists(st.none() | VALUES[dtype], max_size=5))
+    column = pl.Series("v", drawn, dtype=dtype)
+    assert_series_equal(from_text(as_text(column), dtype), column)
+
+
+@given(st.lists(st.none() | texts, max_size=8))
+def test_what_is_guarded_comes_back_and_no_cell_begins_like_a_formula(cells: list[str | None]) -> None:
+    column = pl.Series("v", cells, dtype=pl.String)
+    safe = guarded(column)
+    assert not [cell for cell in safe if cell is not None and cell[:1] in ("", *SIGNS)]
+    assert unguarded(safe).to_list() == cells
+
+
+@pytest.mark.parametrize("cell", ["abc", "'abc", "a=b", "O'Brien", "7", "'7"])
+def test_cells_that_need_no_guard_are_left_alone(cell: str) -> None:
+    assert guarded(pl.Series([cell])).to_list() == unguarded(pl.Series([cell])).to_list() == [cell]
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "value"),
+    [
+        (" 42.0 ", pl.Int64(), 42),
+        ("42.5", pl.Int64(), None),
+        ("1 000", pl.Int64(), None),
+        ("300", pl.Int8(), None),
+        ("1,5", pl.Float64(), None),
+        ("1.500", pl.Decimal(10, 2), Decimal("1.50")),
+        ("1.505", pl.Decimal(10, 2), None),
+        ("TRUE", pl.Boolean(), True),
+        ("1", pl.Boolean(), None),
+        ("2024-03-10 00:00:00", pl.Date(), date(2024, 3, 10)),
+        ("10/03/2024", pl.Date(), None),
+        ("2024-02-31", pl.Date(), None),
+        ("09:30", pl.Time(), time(9, 30)),
+        ("2024-03-10 09:00", pl.Datetime("us"), datetime(2024, 3, 10, 9)),
+        ("2024-03-10", pl.Datetime("us"), datetime(2024, 3, 10)),
+        ("2024-03-10 09:00:00.1234", pl.Datetime("ms"), None),  # a digit would be lost
+        ("2024-03-10T09:00Z", pl.Datetime("us"), None),  # the column has no zone
+        ("2024-03-10 09:00", pl.Datetime("us", "UTC"), None),  # and here one is missing
+        ("2024-03-10T09:00Z", pl.Datetime("us", "UTC"), datetime(2024, 3, 10, 9, tzinfo=UTC)),
+        ("[1,", pl.List(pl.Int64()), None),
+        ('[1,"x"]', pl.List(pl.Int64()), None),
+        ("free", pl.Null(), "free"),  # a column of nulls takes what a person writes
+    ],
+)
+def test_what_a_person_writes_is_taken_where_it_says_just_that_value(text: str, dtype: pl.DataType, value: Any) -> None:
+    assert from_text(pl.Series([text, None]), dtype).to_list() == [value, None]
+
+
+def test_one_cell_that_is_no_json_does_not_spoil_the_others() -> None:
+    texts = pl.Series(["[1]", "no", None, "[]"])
+    assert from_text(texts, pl.List(pl.Int64())).to_list() == [[1], None, None, []]
+
+
+def test_the_signs_of_formulas_are_those_of_spreadsheets() -> None:
+    assert all(re.match("'", cell) for cell in guarded(pl.Series([f"{sign}1" for sign in SIGNS])))
+    assert math.isnan(from_text(pl.Series(["NaN"]), pl.Float64()).item())

@@ -1,0 +1,448 @@
+"""Runs that nobody watches: quiet when all is well, heard when not, in turn, and missed when they don't come."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from cio_etl import state
+from cio_etl.cli import main
+from cio_etl.config import load_job
+from cio_etl.config.durations import duration
+from cio_etl.errors import CredentialsRefused, JobLocked
+from cio_etl.load import monitored
+from cio_etl.report.logs import FileLines, KeptLines
+from cio_etl.sandbox import Faults, Sandbox
+from tests.running import environment, start, until, write_job
+
+ROOT = Path(__file__).parents[2]
+MAPPING = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "e_mail"}}
+CANARY = "canary5ecret"
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, keys: None) -> Path:
+    Path("people.yaml").write_text(json.dumps(MAPPING))
+    Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,b@b.co\n")
+    return write_job(
+        Path("job.yaml"), sandbox.url, {"people": ({"csv": "people.csv"}, "people.yaml")}, max_rejects="100%"
+    )
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def command(*arguments: object) -> tuple[int, str, str]:
+    process = start(*arguments, folder=Path.cwd())
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_quiet_run_that_went_well_prints_nothing(job: Path) -> None:
+    assert command("run", job, "--quiet") == (0, "", "")
+
+
+def test_a_quiet_run_prints_one_line_of_json_when_asked(job: Path) -> None:
+    code, out, err = command("run", job, "--quiet", "--json")
+    assert (code, err) == (0, "") and out.count("\n") == 1
+    assert json.loads(out)["steps"][0]["accepted"] == 2
+
+
+def test_a_quiet_rehearsal_that_went_well_prints_nothing(job: Path) -> None:
+    hashed = {"attributes": {"key": {"column": "e_mail", "apply": [{"hmac": {"key": "${SALT}"}}]}}}
+    Path("people.yaml").write_text(json.dumps(MAPPING | hashed))
+    assert command("run", job, "--sandbox", "--quiet") == (0, "", "")
+    assert "hmac: ${SALT} is not looked up" in command("run", job, "--sandbox")[2]
+
+
+def test_a_quiet_run_with_rejects_prints_its_report_and_its_log(job: Path) -> None:
+    Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,no\n")
+    code, out, err = command("run", job, "--quiet")
+    assert code == 3 and "email_malformed" in out
+    assert "run_started" in err and "run_finished" in err
+
+
+def test_a_quiet_run_that_fails_says_what_happened_and_what_continues_it(job: Path, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"401": 1.0}))
+    code, out, err = command("run", job, "--quiet")
+    assert (code, out) == (77, "")
+    *_, what, remedy = err.strip().split("\n")
+    assert "refused the credentials" in what and remedy == "to go on: cio-etl run job.yaml"
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"]], ids=["loud", "quiet"])
+def test_json_is_one_line_also_of_a_run_that_stopped(more: list[str], job: Path, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(rates={"401": 1.0}))
+    code, out, _ = command("run", job, "--json", *more)
+    said = json.loads(out)
+    assert out.count("\n") == 1 and (code, said["exit_code"], said["status"]) == (77, 77, "stopped")
+    assert said["resumable"] is True and said["remedy"] == "to go on: cio-etl run job.yaml"
+
+
+def test_the_remedy_of_a_rehearsal_is_a_rehearsal(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text("id,e_mail\n1,no\n2,no\n")
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"max_rejects": 1}))
+    assert main(["run", str(job), "--sandbox"]) == 4
+    assert capfd.readouterr().err.strip().endswith("then: cio-etl run job.yaml --sandbox")
+
+
+def test_a_log_file_takes_the_log_and_leaves_stderr_empty(job: Path) -> None:
+    code, _, err = command("--log-file", "shop.log", "--log-format", "json", "run", job)
+    assert (code, err) == (0, "")
+    events = [json.loads(line)["event"] for line in Path("shop.log").read_text().splitlines()]
+    assert events[0] == "run_started" and events[-1] == "run_finished"
+    assert stat.S_IMODE(Path("shop.log").stat().st_mode) == 0o600
+
+
+def test_a_log_file_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -> None:
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.rename("shop.log", "shop.log.1")
+    lines.info("two")
+    Path("shop.log").unlink()
+    lines.info("three")
+    assert (Path("shop.log.1").read_text(), Path("shop.log").read_text()) == ("one\n", "three\n")
+
+
+def test_a_log_file_that_was_copied_and_cut_goes_on_at_its_new_end() -> None:
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.truncate("shop.log", 0)
+    lines.info("two")
+    assert Path("shop.log").read_text() == "two\n"
+
+
+def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("precious").write_text("x")
+    Path("shop.log").symlink_to("precious")
+    assert main(["--log-file", "shop.log", "run", str(job)]) == 2
+    assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
+    assert Path("precious").read_text() == "x"
+
+
+@pytest.mark.fault("P5")
+def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
+    lines = FileLines(Path("/dev/full"))
+    lines.info("one")
+    with pytest.raises(OSError, match="No space left"):
+        os.write(lines._file, b"it was this device that took nothing")
+
+
+@pytest.mark.fault("P5")
+def test_a_run_whose_log_finds_no_room_sends_every_row(job: Path) -> None:
+    assert command("--log-file", "/dev/full", "run", job, "--quiet") == (0, "", "")
+
+
+def test_a_log_file_that_cannot_be_made_anew_goes_on_in_the_old_one_and_touches_no_other() -> None:
+    Path("precious").write_text("x")
+    lines = FileLines(Path("shop.log"))
+    lines.info("one")
+    os.rename("shop.log", "shop.log.1")
+    Path("shop.log").symlink_to("precious")
+    lines.info("two")
+    other = os.open("other", os.O_RDWR | os.O_CREAT)  # would be given the number, if the log had let go of it
+    lines.info("three")
+    assert os.fstat(other).st_size == 0  # it is still open, and empty
+    os.close(other)
+    assert (Path("shop.log.1").read_text(), Path("precious").read_text()) == ("one\ntwo\nthree\n", "x")
+
+
+def test_threads_that_log_while_the_file_is_moved_away_lose_no_line_and_leave_no_file_open() -> None:
+    lines = FileLines(Path("shop.log"))
+    threads = [threading.Thread(target=lambda: [lines.info("x") for _ in range(2_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(50):
+        until(lambda: Path("shop.log").exists() or not any(thread.is_alive() for thread in threads))
+        if Path("shop.log").exists():
+            os.rename("shop.log", f"shop.log.{number}")
+    for thread in threads:
+        thread.join()
+    assert sum(path.read_text().count("x\n") for path in Path().glob("shop.log*")) == 8_000
+    held = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert len([path for path in held if path.startswith(f"{Path.cwd()}/shop.log")]) == 1
+
+
+def test_a_pipe_that_nobody_reads_is_no_log_file(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("shop.log")
+    assert main(["--log-file", "shop.log", "run", str(job)]) == 2
+    assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
+
+
+def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = KeptLines()
+    for line in ("one", "two"):
+        lines.warning(line)
+    assert capsys.readouterr().err == ""
+    lines.tell()
+    lines.tell()
+    assert capsys.readouterr().err == "one\ntwo\n"
+
+
+# ---------------------------------------------------------------- one after the other
+
+
+def test_a_run_that_may_wait_goes_on_when_the_other_has_ended(quiet_log: list[dict[str, Any]]) -> None:
+    folder, entered = Path("state"), threading.Event()
+    with state.hold(folder, "shop"):
+        other = threading.Thread(target=lambda: _held_for(folder, entered), daemon=True)
+        other.start()
+        until(lambda: any(event["event"] == "lock_awaited" for event in quiet_log))
+        assert not entered.is_set()
+    other.join(30)
+    assert entered.is_set()
+    (awaited,) = [event for event in quiet_log if event["event"] == "lock_awaited"]
+    assert awaited["job"] == "shop" and awaited["pid"] == os.getpid()
+
+
+def _held_for(folder: Path, entered: threading.Event) -> None:
+    with state.hold(folder, "shop", wait_s=60.0):
+        entered.set()
+
+
+def test_a_run_that_has_waited_long_enough_says_who_holds_the_job() -> None:
+    with state.hold(Path("state"), "shop"), pytest.raises(JobLocked, match=f"process {os.getpid()}"):  # noqa: SIM117
+        with state.hold(Path("state"), "shop", wait_s=0.05):
+            raise AssertionError("two at once")
+
+
+def test_a_signal_ends_the_wait_for_another_run(job: Path) -> None:
+    with state.hold(Path(".etl"), "job"):
+        process = start("run", job, "--wait", "10m", folder=Path.cwd())
+        assert process.stderr is not None
+        waits = process.stderr.readline()
+        assert "lock_awaited" in waits and f"pid={os.getpid()}" in waits
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "stopped by SIGTERM\nto go on: cio-etl run job.yaml\n")
+
+
+@pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
+def test_wait_is_a_duration(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with state.hold(Path(".etl"), "job"):
+        assert main(["run", str(job), "--wait", text]) == code
+    said = capfd.readouterr().err
+    assert "another run holds the job" in said if code == 75 else "must be a duration, as 15 minutes" in said
+
+
+# ---------------------------------------------------------------- missed when it does not come
+
+
+@contextmanager
+def monitor(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """A monitor's address, and what it was asked."""
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/{CANARY}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("error", "end"), [(None, ""), (CredentialsRefused(host="x", status=401), "/77"), (ValueError(), "/1")]
+)
+def test_a_monitor_is_told_of_the_beginning_and_the_end(error: Exception | None, end: str) -> None:
+    with monitor() as (url, asked):
+        with pytest.raises(type(error)) if error else contextmanager(lambda: iter([None]))(), monitored(SecretStr(url)):
+            if error is not None:
+                raise error
+        assert asked == [f"/{CANARY}/start", f"/{CANARY}{end}"]
+
+
+def test_a_monitor_that_fails_is_asked_twice_and_stops_nobody(quiet_log: list[dict[str, Any]]) -> None:
+    with monitor(500) as (url, asked):
+        with monitored(SecretStr(url)):
+            pass
+        assert len(asked) == 4
+    with monitored(SecretStr(url)):  # nobody listens there any more
+        pass
+    reasons = [event["reason"] for event in quiet_log if event["event"] == "ping_failed"]
+    assert reasons == ["HTTP 500", "HTTP 500", "ConnectError", "ConnectError"]
+    assert CANARY not in str(quiet_log)
+
+
+@contextmanager
+def dripping(right_away: bytes) -> Iterator[str]:
+    """The address of a monitor that answers this at once, and then a byte now and then for as long as anybody reads."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(right_away)
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/{CANARY}"
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("right_away", "reasons"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", ["no answer"] * 2), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", [])],
+    ids=["before its status", "after it"],
+)
+def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
+    right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
+) -> None:
+    with dripping(right_away) as url, monitored(SecretStr(url), patience_s=0.5):
+        pass
+    assert [event["reason"] for event in quiet_log if event["event"] == "ping_failed"] == reasons
+
+
+@pytest.mark.parametrize("address", [f"https://{CANARY}..b/", f"https://{'a' * 300}.example/{CANARY}"])
+def test_an_address_that_cannot_be_one_stops_nobody(address: str, quiet_log: list[dict[str, Any]]) -> None:
+    with monitored(SecretStr(address)):
+        pass
+    assert [event["event"] for event in quiet_log] == ["ping_failed"] * 2
+    assert CANARY not in str(quiet_log)
+
+
+def test_what_is_told_comes_before_the_query_of_an_address() -> None:
+    with monitor() as (url, asked):
+        with monitored(SecretStr(f"{url}/?rid=1")):
+            pass
+        assert asked == [f"/{CANARY}/start?rid=1", f"/{CANARY}?rid=1"]
+
+
+def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monitor() as (url, asked):
+        monkeypatch.setenv("PING", url)
+        job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
+        assert main(["run", str(job)]) == 0
+        assert asked == [f"/{CANARY}/start", f"/{CANARY}"]
+        assert main(["run", str(job), "--sandbox"]) == 0
+        assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("ping", "said"),
+    [
+        ("https://hc.example/secret", "ping: secrets are references only: write ${NAME} or ${file:/run/secrets/key}"),
+        ("${PING}", "ping: must be an https:// address, or one on this machine"),
+    ],
+)
+def test_a_ping_is_a_reference_to_an_https_address(
+    ping: str, said: str, job: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PING", f"http://hc.example/{CANARY}")
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": ping}, indent=1))
+    assert main(["run", str(job)]) == 78
+    told_err = capfd.readouterr().err
+    assert said in told_err and CANARY not in told_err
+
+
+def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
+    assert main(["status", str(job)]) == 3
+    assert "no run has finished yet, and one is expected every 26 hours" in capfd.readouterr().out
+    assert main(["run", str(job)]) == 0
+    capfd.readouterr()
+    assert main(["status", str(job), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["stale"] is None
+    _age(Path(".etl/state.db"), timedelta(days=3, hours=1))
+    assert main(["status", str(job)]) == 3
+    assert "the last finished run is 3 days old, and one is expected every 26 hours" in capfd.readouterr().out
+    assert main(["status", str(job), "--json"]) == 3
+    assert json.loads(capfd.readouterr().out)["stale"].startswith("the last finished run is 3 days old")
+
+
+def test_a_run_of_a_few_rows_is_not_the_run_that_is_expected(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
+    assert main(["run", str(job), "--limit", "1"]) == 0
+    assert main(["status", str(job)]) == 3
+    assert "no run has finished yet" in capfd.readouterr().out
+
+
+def _age(database: Path, by: timedelta) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE run SET finished_at = ?", ((datetime.now(UTC) - by).isoformat(),))
+    connection.close()
+
+
+# ---------------------------------------------------------------- what is shipped
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="no systemd-analyze: Debian's package systemd has it"
+)
+def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
+    for unit in (ROOT / "jobs" / "systemd").iterdir():
+        here = unit.read_text().replace("/srv/shop/.venv/bin/cio-etl", "/bin/true")
+        (tmp_path / unit.name.replace("@", "@shop", 1)).write_text(here)
+    units = sorted(str(path) for path in tmp_path.glob("cio-etl*"))
+    assert len(units) == 3
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
+    ours = [line for line in verified.stderr.splitlines() if "cio-etl" in line and "cio_etl.target" not in line]
+    assert (ours, verified.returncode) == ([], 0)
+
+
+def test_a_service_that_never_gets_through_has_failed_at_some_time(job: Path) -> None:
+    unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
+    said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
+    outage_s = load_job(job).destination.batch_budget_s
+    start_s = _seconds(said["ExecStart"].split("--wait ")[1]) + outage_s + _seconds(said["RestartSec"])
+    assert int(said["StartLimitBurst"]) * start_s < _seconds(said["StartLimitIntervalSec"])
+
+
+def _seconds(text: str) -> float:
+    return duration(text).total_seconds()
+
+
+def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:
+    unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
+    crontab = re.search(r"(?m)^0 3 \* \* \* +cd \S+ && (.*)$", (ROOT / "README.md").read_text())
+    assert crontab is not None
+    for line in (re.search(r"(?m)^ExecStart=(.*)$", unit)[1], crontab[1]):  # type: ignore[index]
+        options = [word for word in line.split() if word.startswith("--")]
+        known = subprocess.run(
+            [sys.executable, "-m", "cio_etl.cli", "run", "--help"], capture_output=True, text=True, env=environment()
+        ).stdout
+        known += subprocess.run(
+            [sys.executable, "-m", "cio_etl.cli", "--help"], capture_output=True, text=True, env=environment()
+        ).stdout
+        assert options and [option for option in options if option not in known] == []

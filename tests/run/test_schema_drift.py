@@ -1,0 +1,90 @@
+"""Where a step's source begins, and when its columns are not what they were."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from cio_etl import state
+from cio_etl.errors import SourceError
+from cio_etl.model import CsvSource, Destination, Job, Snapshot, Staging, Step, Watermark
+from cio_etl.run.incremental import load_bookmarks, staging
+from cio_etl.run.resume import FULL_REFRESH
+from cio_etl.run.schema_drift import check_drift, kinds
+from cio_etl.state import Bookmark
+from tests.mapped_rows import attributes, mapping
+
+MARK = Watermark(datetime(2026, 11, 20, tzinfo=UTC), frozenset({"0" * 32}))
+STEP = Step("people", CsvSource(("a.csv",)), mapping(attributes=attributes(n="n")))
+
+
+def how(since: str | None, mark: Watermark | None = MARK) -> Staging:
+    return staging(Path("stage"), STEP, Bookmark(mark), since)
+
+
+def test_a_run_goes_on_at_the_mark_unless_it_is_told_otherwise() -> None:
+    assert (how(None).mark, how(None).since) == (MARK, None)
+    assert (how(FULL_REFRESH).mark, how(FULL_REFRESH).since) == (None, None)
+    assert (how("2026-11-01T00:00:00+01:00").mark, how("2026-11-01T00:00:00+01:00").since) == (
+        MARK,
+        datetime(2026, 10, 31, 23, tzinfo=UTC),
+    )
+    assert how(None, None).mark is None
+    assert how(None).columns == ("id", "n")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        (pl.Int8(), "numbers"),
+        (pl.Float64(), "numbers"),
+        (pl.Decimal(38, 2), "numbers"),
+        (pl.String(), "text"),
+        (pl.Boolean(), "true or false"),
+        (pl.Date(), "dates"),
+        (pl.Datetime("us"), "times without a zone"),
+        (pl.Datetime("ns", "UTC"), "times with a zone"),
+        (pl.List(pl.String), "nested values"),
+        (pl.Struct({"a": pl.String}), "nested values"),
+    ],
+)
+def test_types_that_are_sent_alike_are_of_one_kind(dtype: pl.DataType, kind: str) -> None:
+    assert kinds(snapshot(pl.Schema({"a": dtype}))) == {"a": kind}
+
+
+def snapshot(schema: pl.Schema, rows: int = 1, loose: bool = False) -> Snapshot:
+    return Snapshot("f", (), rows, schema, lambda columns, start: iter(()), lambda positions: [], loose=loose)
+
+
+def test_nulls_no_rows_and_loose_types_say_nothing() -> None:
+    text = pl.Schema({"a": pl.String()})
+    assert kinds(snapshot(pl.Schema({"a": pl.Null()}))) == {}
+    assert kinds(snapshot(text, rows=0)) == kinds(snapshot(text, loose=True)) == {}
+
+
+@pytest.mark.fault("S18")
+def test_a_mapped_column_of_another_kind_is_named() -> None:
+    with pytest.raises(SourceError) as error:
+        check_drift(STEP, {"id": "numbers", "n": "text"}, {"id": "text", "n": "text"}, ["id", "n"])
+    assert str(error.value) == "step people: since the last run, 'id' held numbers and now text"
+    assert error.value.remedy == "mend the source, or add --accept-drift to take it as it is now"
+
+
+def test_what_is_not_mapped_may_change_and_what_is_new_is_noted(quiet_log: list[structlog.typing.EventDict]) -> None:
+    check_drift(STEP, {"id": "numbers", "x": "text"}, {"id": "numbers", "x": "numbers", "y": "text"}, ["id", "n"])
+    check_drift(STEP, {}, {"id": "numbers"}, ["id"])
+    assert [(event["event"], event["columns"]) for event in quiet_log] == [("columns_appeared", ["y"])]
+
+
+def test_asking_what_was_left_makes_no_state(tmp_path: Path) -> None:
+    nowhere = Destination("track", "http://127.0.0.1:1", SecretStr(""), SecretStr(""))
+    job = Job("j.yaml", "nightly", nowhere, (STEP,), tmp_path / "state")
+    assert load_bookmarks(job) == {}
+    assert not job.state.exists()
+    state.open_store(job.state).close()
+    assert load_bookmarks(job) == {"people": Bookmark()}

@@ -1,0 +1,61 @@
+"""What is said of a run whose process was killed? What became of its rows, and a command that goes on with it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cio_etl.sandbox import Faults, Sandbox
+from tests.running import start, until, write_job
+
+
+def shop(url: str, rows: int) -> None:
+    """A job of two steps; one address in a hundred is none."""
+    lines = [f"u{row},{'none' if row % 100 == 7 else f'u{row}@example.com'}" for row in range(rows)]
+    Path("people.csv").write_text("\n".join(["id,email", *lines]), encoding="utf-8")
+    mapping = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "email"}}
+    Path("people.yaml").write_text(json.dumps(mapping), encoding="utf-8")
+    steps = {name: ({"csv": "people.csv"}, "people.yaml") for name in ("first", "second")}
+    destination = {"max_batch_bytes": 32_100, "lanes": 4, "requests_per_second": "unlimited"}
+    write_job(Path("job.yaml"), url, steps, destination=destination, max_rejects="5%")
+
+
+def cio_etl(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    process = start(*arguments, folder=Path())
+    stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+@pytest.mark.fault("P1")
+@pytest.mark.parametrize("options", [[], ["--step=first", "--limit=9000"]], ids=["plain", "with options"])
+def test_of_a_killed_run_all_is_told_and_the_command_that_is_named_goes_on(options: list[str]) -> None:
+    with Sandbox(Faults(latency_s=0.1)) as sandbox:
+        shop(sandbox.url, rows=10_000)
+        process = start("run", "job.yaml", *options, folder=Path())
+        until(lambda: sandbox.stats()["requests"] > 12)
+        (folder,) = Path(".etl/runs").iterdir()
+        assert json.loads((folder / "status.json").read_text())["status"] == "running"
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        code, printed, _ = cio_etl("status", "job.yaml", "--json")
+        report: dict[str, Any] = json.loads(printed)
+        assert (code, report["status"], report["held"]) == (0, "stopped", False)
+        assert report["reason"] == "its process is gone: it was killed, or the machine went down"
+        first = report["steps"][0]
+        assert first["rows_read"] == first["accepted"] + first["rejected"] + first["skipped"] > 0
+        assert first["rows"] == (9_000 if options else 10_000)
+        assert sum(each["rows"] for each in first["rejects"]) == first["rejected"] > 0
+        code, printed, _ = cio_etl("status", "job.yaml")
+        assert f"first (running, of {first['rows']:,} rows)" in printed and "would exit 78" not in printed
+        (command,) = [line.split("continue")[1] for line in printed.splitlines() if line.startswith("continue")]
+        name, *words = shlex.split(command)
+        assert (name, words) == ("cio-etl", ["run", "job.yaml", *options])
+        code, _, stderr = cio_etl(*words, "--json")
+        assert code == 3 and "run_resumed" in stderr, stderr
+        assert cio_etl("status", "job.yaml")[1].count("finished") >= 1

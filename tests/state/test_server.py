@@ -1,0 +1,419 @@
+"""A state that several machines share: whose a lane is, who works on a job, and one rate for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from cio_etl import state
+from cio_etl.errors import JobLocked, LanesTaken, StateError
+from cio_etl.load.rate.shared_limiter import DatabaseRateLimiter
+from cio_etl.model import LaneProgress, Reject
+from cio_etl.state import Leases, Store
+from cio_etl.state import lock_server as locks
+from cio_etl.state.leases import renewing
+from cio_etl.state.marks import Marks
+from tests import databases
+from tests.load.rate.test_shared_limiter import most_in
+from tests.running import environment, until
+from tests.state.test_state import FILES, RUN
+
+LEASE_S = 1.0
+
+
+@pytest.fixture
+def address(postgres: databases.Database) -> SecretStr:
+    return SecretStr(postgres.address)
+
+
+@pytest.fixture
+def store(address: SecretStr) -> Iterator[Store]:
+    with contextlib.closing(state.open_store(address)) as opened:
+        yield opened
+
+
+def begun(store: Store, lanes: int = 4, lease_s: float | None = None) -> None:
+    store.begin(RUN, [("people", "{}"), ("events", "{}")])
+    store.begin_step(RUN.run_id, 0, "print", FILES, 3, lanes, lease_s)
+
+
+def worker(store: Store, name: str, lease_s: float = LEASE_S) -> Leases:
+    return store.leases(RUN.run_id, 0, f"{name}:1:0", lease_s)
+
+
+# ---------------------------------------------------------------- whose a lane is
+
+
+def test_a_lane_is_one_workers_until_it_is_done_or_given_back(store: Store) -> None:
+    begun(store)
+    one, other = worker(store, "one"), worker(store, "other")
+    assert one.claim([0, 1, 2], "print") == [0, 1, 2]
+    assert other.claim(range(4), "print") == [3]
+    assert other.standing() == state.leases.Standing(4, 0, ())
+    one.finish([0])
+    one.release()
+    assert other.standing() == state.leases.Standing(4, 1, (1, 2))
+    assert other.claim([0, 1, 2], "print") == [1, 2]
+    assert other.epochs == {1: 2, 2: 2}
+
+
+def test_lanes_are_kept_for_those_to_whom_they_were_given_until_a_lease_has_passed(store: Store) -> None:
+    begun(store, lease_s=LEASE_S)
+    early, late = worker(store, "early"), worker(store, "late")
+    assert early.claim([0, 1], "print") == [0, 1]
+    assert early.standing().free == ()
+    assert late.claim([2, 3], "print") == [2, 3]  # they were meant for it
+    late.release()
+    assert early.standing().free == (2, 3)
+
+
+@pytest.mark.fault("P4")
+def test_who_was_away_for_longer_than_a_lease_can_commit_nothing_more(store: Store) -> None:
+    begun(store)
+    zombie, heir = worker(store, "zombie"), worker(store, "heir")
+    zombie.claim([0, 1], "print")
+    marks = Marks(zombie)
+    marks.commit(LaneProgress(0, 1, 2, accepted=1), ())
+    assert heir.claim([0, 1], "print") == []
+    until(lambda: heir.standing().free == (0, 1, 2, 3))
+    assert heir.claim([0], "print") == [0]
+    with pytest.raises(LanesTaken) as lost:
+        marks.commit(LaneProgress(0, 2, 3, accepted=2), [Reject(2, "x")])
+    assert str(lost.value) == "process 1 on heir has taken lanes 0 over"
+    with pytest.raises(LanesTaken):  # not even of the lane that nobody wanted
+        marks.commit(LaneProgress(1, 2, 3), ())
+    with pytest.raises(LanesTaken):
+        zombie.check()
+    with pytest.raises(LanesTaken):
+        zombie.finish([0, 1])
+    zombie.release()
+    assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 1, 2, accepted=1)
+    assert store.rejects(RUN.run_id, 0).is_empty()
+    Marks(heir).commit(LaneProgress(0, 5, 6), ())
+    assert heir.claim(range(4), "print") == [0, 1, 2, 3]
+
+
+def test_of_many_who_ask_for_an_abandoned_lane_one_gets_it(store: Store) -> None:
+    begun(store, lanes=8)
+    worker(store, "gone", 0.05).claim(range(8), "print")
+    time.sleep(0.1)
+    taken: list[int] = []
+    askers = [worker(store, f"w{number}") for number in range(12)]
+    threads = [
+        threading.Thread(target=lambda each=each: taken.extend(each.claim(range(8), "print"))) for each in askers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(8))
+    assert sorted(lane for each in askers for lane in each.epochs) == list(range(8))
+
+
+def test_leases_are_renewed_while_work_goes_on_and_by_nothing_else(store: Store) -> None:
+    begun(store)
+    one, other, stops = worker(store, "one"), worker(store, "other"), []
+    one.claim(range(4), "print")
+    with renewing(one, lambda: stops.append("stopped"), lambda: True):
+        time.sleep(2 * LEASE_S)
+        assert other.claim(range(4), "print") == []
+        one.check()
+    until(lambda: other.standing().free == (0, 1, 2, 3), 5.0)
+    assert other.claim(range(4), "print") == [0, 1, 2, 3]
+    with renewing(one, lambda: stops.append("lost"), lambda: True):
+        until(lambda: stops == ["lost"])
+    with renewing(other, lambda: stops.append("ended"), lambda: False):
+        until(lambda: stops == ["lost", "ended"])
+
+
+def test_a_step_that_is_begun_anew_is_not_sent_by_who_knew_the_one_before(store: Store) -> None:
+    begun(store)
+    before = worker(store, "before")
+    before.claim([0], "print")
+    store.begin_step(RUN.run_id, 0, "another", FILES, 4, 4)
+    with pytest.raises(StateError, match="the step was begun anew by another worker, over other rows"):
+        before.claim([1], "print")
+    now = worker(store, "now")
+    now.claim([0], "another")
+    assert now.epochs[0] > 1  # the number that the one before had is not used again
+    with pytest.raises(LanesTaken):
+        Marks(before).commit(LaneProgress(0, 1, 2), ())
+
+
+def test_nothing_is_sent_of_lanes_that_were_given_back(store: Store) -> None:
+    begun(store)
+    leases = worker(store, "one", 60.0)
+    leases.claim([0, 1], "print")
+    leases.check()
+    leases.release()
+    with pytest.raises(LanesTaken):
+        leases.check()
+
+
+# ---------------------------------------------------------------- a server that goes away
+
+
+@pytest.mark.fault("P4")
+def test_a_commit_whose_connection_breaks_is_looked_up_before_it_is_made_again(
+    store: Store, postgres: databases.Database
+) -> None:
+    begun(store)
+    leases = worker(store, "one", 60.0)
+    leases.claim([0], "print")
+    marks = Marks(leases)
+    for place in range(1, 6):
+        with psycopg.connect(postgres.address, autocommit=True) as db:  # every idle connection of the pool
+            db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        marks.commit(LaneProgress(0, place, place + 1), [Reject(place, "x")])
+    assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 5, 6)
+    assert store.rejects(RUN.run_id, 0)["position"].to_list() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["was-done", "was-not"])
+def test_a_commit_in_doubt_is_neither_lost_nor_made_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    begun(store)
+    leases = worker(store, "one", 60.0)
+    leases.claim([0], "print")
+    marks, write, calls = Marks(leases), Marks._write_in, []
+
+    def cut_off(self: Marks, connection: Any, tickets: Any) -> None:
+        calls.append(1)
+        write(self, connection, tickets)
+        if len(calls) == 1:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            if done:
+                connection.connection.driver_connection.commit()
+            with store._engine.begin() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            connection.execute(text("SELECT 1"))  # finds the connection gone
+
+    monkeypatch.setattr(Marks, "_write_in", cut_off)
+    marks.commit(LaneProgress(0, 1, 2), [Reject(1, "x")])
+    assert len(calls) == (1 if done else 2)
+    assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 1, 2)
+    assert store.rejects(RUN.run_id, 0).height == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://127.0.0.1:1/x", "127.0.0.1:1/x: the state database is out of reach"),
+        ("mysql://u:canary@127.0.0.1/x", "state.database: it is not the address of a PostgreSQL database"),
+        ("no address, canary", "state.database: it is not the address of a PostgreSQL database"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told_of_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(StateError) as refused:
+        state.open_store(SecretStr(url))
+    assert str(refused.value) == said and "canary" not in refused.value.remedy
+
+
+def test_a_user_or_database_that_is_not_there_is_told_of(postgres: databases.Database) -> None:
+    with pytest.raises(StateError, match="there is no such database"):
+        state.open_store(SecretStr(f"{postgres.address}-not-there"))
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def test_several_who_come_first_make_the_tables_once(address: SecretStr) -> None:
+    wrong: list[BaseException] = []
+
+    def come() -> None:
+        try:
+            state.open_store(address).close()
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.fault("P18")
+def test_tables_of_a_newer_version_are_left_alone(address: SecretStr, store: Store) -> None:
+    assert state.exists(address)
+    with store._engine.begin() as connection:
+        connection.execute(text("UPDATE cio_etl.version SET number = 99"))
+    with pytest.raises(StateError, match=r"written by a newer version of this program \(schema 99\)"):
+        state.open_store(address)
+
+
+def test_asking_makes_no_tables(address: SecretStr) -> None:
+    assert not state.exists(address)
+    assert not state.exists(address)
+    state.open_store(address).close()
+    assert state.exists(address)
+
+
+# ---------------------------------------------------------------- the lock
+
+HOLDER = """
+import os, sys, time
+from pydantic import SecretStr
+from cio_etl import state
+with state.hold(SecretStr(os.environ["ETL_STATE_URL"]), "nightly", shared=sys.argv[1] == "shared"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def holder(address: SecretStr, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
+    surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, how], env=surroundings, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.fault("P5")
+def test_a_jobs_lock_on_a_server_names_its_holder_and_ends_with_it(address: SecretStr) -> None:
+    with holder(address) as process:
+        assert state.running(address, "nightly") and not state.running(address, "weekly")
+        for shared in (False, True):
+            with pytest.raises(JobLocked) as refused, state.hold(address, "nightly", shared=shared):
+                pass
+            assert refused.value.facts["pid"] == process.pid
+        process.send_signal(signal.SIGKILL)
+        until(lambda: not state.running(address, "nightly"), 5.0)
+    with state.hold(address, "nightly"):
+        assert state.running(address, "nightly")
+    assert not state.running(address, "nightly")
+
+
+def test_workers_hold_a_lock_together_and_keep_a_run_by_one_process_out(address: SecretStr) -> None:
+    alone = state.hold(address, "nightly")
+    with holder(address, "shared"), state.hold(address, "nightly", shared=True), pytest.raises(JobLocked), alone:
+        pass
+
+
+def test_a_holder_that_is_stopped_loses_its_lock(address: SecretStr, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = HOLDER.replace(
+        "import os", "import cio_etl.state.lock_server as s; s.SILENT_S = 1; s.SPEAK_EVERY_S = 0.2; import os"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "HOLDER", program)
+    with holder(address) as process:
+        time.sleep(2.0)
+        assert state.running(address, "nightly")  # it is silent, and alive
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: not state.running(address, "nightly"), 5.0)
+        os.kill(process.pid, signal.SIGCONT)
+    assert locks.SILENT_S > 4 * locks.SPEAK_EVERY_S
+
+
+# ---------------------------------------------------------------- one rate for all
+
+TAKER = """
+import os, sys, time
+from pydantic import SecretStr
+from cio_etl.load.rate.shared_limiter import DistantCeiling
+from cio_etl.state import Budget
+per_second, until, pause = float(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+slots = DistantCeiling(Budget(SecretStr(os.environ["ETL_STATE_URL"]), "workspace"), per_second)
+out = open(sys.argv[4], "a", buffering=1)
+while (now := time.monotonic()) < until:
+    slot = slots.reserve(now)
+    time.sleep(max(slot - time.monotonic() - 0.1, 0.0) + pause)
+    out.write(f"{slot!r}\\n")
+"""
+
+
+def takers(
+    address: SecretStr, pauses: list[float], seconds: float, per_second: float = 100.0
+) -> list[subprocess.Popen[bytes]]:
+    ends = time.monotonic() + 2.0 + seconds
+    surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", TAKER, str(per_second), str(ends), str(pause), f"{number}.times"], env=surroundings
+        )
+        for number, pause in enumerate(pauses)
+    ]
+
+
+def taken() -> list[float]:
+    return sorted(float(line) for path in Path().glob("*.times") for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("pauses", [[0.0] * 4, [0.0, 0.0, 0.05, 0.3]], ids=["even", "uneven"])
+def test_four_processes_keep_to_one_ceiling_of_the_database_and_use_it(
+    store: Store, address: SecretStr, pauses: list[float]
+) -> None:
+    processes = takers(address, pauses, seconds=6.0)
+    if pauses == [0.0] * 4:
+        time.sleep(4.0)
+        processes[0].kill()
+    for process in processes:
+        process.wait()
+    times = taken()
+    assert most_in(1.0, times) <= 105
+    assert most_in(3.0, times) >= 0.95 * 3 * 100, len(times)
+
+
+class Elsewhere:
+    """A schedule that is asked over a long way, in a time of the test's own."""
+
+    def __init__(self) -> None:
+        self.now, self.next_at, self.asked = 0.0, 0.0, 0
+
+    def take(self, count: int, gap_s: float, ahead_s: float) -> float:
+        self.asked += 1
+        first = max(self.next_at, self.now + ahead_s)
+        self.next_at = first + count * gap_s
+        away = first - self.now
+        self.now += 0.01
+        return away
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_uses_all_slots_asks_seldom_and_who_uses_few_takes_no_more() -> None:
+    far = Elsewhere()
+    slots = DatabaseRateLimiter(far, 100.0, lambda: far.now)
+    times = []
+    for _ in range(1_000):
+        times.append(slots.reserve(far.now))
+        far.now = max(far.now, times[-1] - 0.05)
+    assert most_in(1.0, times) <= 100 and len(times) / (times[-1] - times[0]) > 95
+    assert far.asked < 0.25 * len(times)
+    far.asked, before, began = 0, far.next_at, far.now
+    for _ in range(100):
+        far.now += 0.1
+        slots.reserve(far.now)
+    assert (far.next_at - before) / (far.now - began) < 1.2 and far.asked >= 95
+    assert far.next_at - far.now < 0.1  # nothing was taken for later
+
+
+def test_a_copy_of_a_run_record_has_all_that_the_table_has(store: Store) -> None:
+    begun(store)
+    later = replace(RUN, run_id="nightly-2", started_at="2026-11-20T00:00:00+00:00")
+    store.begin(later, [("people", "{}")])
+    assert [run.run_id for run in store.runs()] == ["nightly-2", "nightly-1"]  # as they came, whatever the clocks say

@@ -1,0 +1,394 @@
+"""Does a rehearsal say what a run would do, and an example that does not come out, where?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import SecretStr
+
+from cio_etl.config.examples import check_examples
+from cio_etl.errors import SourceError
+from cio_etl.extract import open_source
+from cio_etl.model import (
+    Column,
+    Constant,
+    CsvSource,
+    Destination,
+    Example,
+    Forecast,
+    Job,
+    Mapping,
+    MaxRejects,
+    ParquetSource,
+    RejectCount,
+    Report,
+    Source,
+    Staging,
+    Step,
+)
+from cio_etl.run.open_step import prepare
+from cio_etl.state import Bookmark
+from cio_etl.validate.dry_run import validate
+from cio_etl.validate.preview import preview
+from tests.mapped_rows import attributes, column, mapping
+
+PEOPLE = """\
+id,e_mail,plan
+1,a@b.co,pro
+2,nope,pro
+3,c@d.co,internal
+,e@f.co,pro
+5,g@h.co
+6,i@j.co,free
+,k@l.co,free
+8,m@n.co,x
+"""
+PLANS = {"map": {"pro": "Pro", "free": "Free", "internal": "-"}}
+PERSON = mapping(attributes={"email": Column("e_mail"), "plan": column("plan", PLANS)}, when="plan <> 'internal'")
+
+
+def people(content: str = PEOPLE, name: str = "people.csv") -> CsvSource:
+    Path(name).write_text(content, encoding="utf-8")
+    return CsvSource((name,))
+
+
+def job(*steps: Step, rejects: MaxRejects | None = None, lanes: int = 4, max_batch_bytes: int = 500_000) -> Job:
+    secret = SecretStr("none is read")
+    destination = Destination("track", "", secret, secret, lanes=lanes, max_batch_bytes=max_batch_bytes)
+    return Job("j.yaml", "j", destination, steps, Path("state"), rejects or MaxRejects(share=1.0))
+
+
+def rehearsed(job: Job, limit: int | None = None) -> Report:
+    return validate(job, job.steps, limit, {})
+
+
+# ---------------------------------------------------------------- validate
+
+
+def test_what_a_run_would_come_to_is_reckoned() -> None:
+    lines = "".join(f"{n % 7},a{n}@b.co,free\n" for n in range(100))
+    source = people(f"id,e_mail,plan\n{lines},x@y.co,free\n")
+    (step,) = rehearsed(job(Step("people", source, PERSON), lanes=1, max_batch_bytes=32_100)).steps
+    assert step.forecast == Forecast(
+        people=7,
+        people_exact=True,
+        events=0,
+        requests=step.requests,
+        bytes=step.bytes_sent,
+        seconds=0.2,
+        requests_per_second=100.0,
+        lanes=1,
+        latency_s=0.25,
+    )
+    event = mapping("track", identifiers={"id": Column("plan")})
+    (events,) = rehearsed(job(Step("events", people(), event))).steps
+    assert events.forecast is not None and (events.forecast.people, events.forecast.events) == (4, 7)
+
+
+def test_a_column_of_another_kind_than_in_the_last_run_is_found_before_a_run_stops_for_it() -> None:
+    pl.DataFrame({"id": ["1", "2"], "e_mail": ["a@b.co", "c@d.co"], "plan": ["pro", "free"]}).write_parquet("p.parquet")
+    rehearsal = job(Step("people", ParquetSource(("p.parquet",)), PERSON))
+    before = Bookmark(columns={"id": "numbers", "e_mail": "text"})
+    (step,) = validate(rehearsal, rehearsal.steps, None, {"people": before}).steps
+    assert [(finding.code, finding.severity) for finding in step.findings] == [
+        ("column_changed", "warning"),
+        ("columns_appeared", "notice"),
+    ]
+
+
+def test_findings_name_the_first_rows_by_file_and_line() -> None:
+    lines = "1,a@b.co,free\n2,c@d.co,free\n3,A@b.co,pro\n"
+    (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n" + lines), PERSON))).steps
+    (finding,) = step.findings
+    assert (finding.code, finding.rows, finding.first_rows) == ("email_shared", 2, ("people.csv:2", "people.csv:4"))
+
+
+def test_every_row_is_counted_once_with_its_reason_and_first_places() -> None:
+    report = rehearsed(job(Step("people", people(), PERSON)))
+    (step,) = report.steps
+    assert (step.rows_read, step.accepted, step.rejected, step.skipped) == (8, 2, 5, 1)
+    assert step.rejects == (
+        RejectCount("identifier_missing", "identifiers.id", 2, ("people.csv:5", "people.csv:8")),
+        RejectCount("email_malformed", "attributes.email", 1, ("people.csv:3",)),
+        RejectCount("map_unmatched", "attributes.plan", 1, ("people.csv:9",)),
+        RejectCount("row_ragged", None, 1, ("people.csv:6",)),
+    )
+    assert (report.status, report.exit_code, report.reason, report.resumable) == ("finished", 3, None, False)
+    assert (step.retries, step.possibly_sent_twice) == (0, 0)
+
+
+def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path) -> None:
+    lines = [
+        f"{n % 7 or ''},{'a@b.co' if n % 5 else 'nope'},{('pro', 'free', 'internal', 'x')[n % 4]}" for n in range(2_000)
+    ]
+    source = people("\n".join(["id,e_mail,plan", *lines, ""]))
+    step = Step("people", source, PERSON)
+    snapshot = open_source(source, Staging(tmp_path / "s"))
+    compiled = prepare(step, snapshot, 1, "track")
+    items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
+    sizes = [len(item.encode()) for item in items["item"].drop_nulls()]
+    (said,) = rehearsed(job(step, lanes=1)).steps
+    assert said.rows_read == said.settled == items.height == 2_000
+    assert said.accepted == len(sizes)
+    assert said.rejected == items["reason"].drop_nulls().len()
+    counted = Counter(items.filter(pl.col("reason").is_not_null()).select("reason", "field").iter_rows())
+    assert {(count.reason, count.field): count.rows for count in said.rejects} == counted
+    assert (said.batches, said.requests) == (1, 1)
+    assert said.bytes_sent == len('{"batch":[') + sum(sizes) - 1 + len("]}")
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_requests_are_the_bodies_that_lanes_would_send(lanes: int) -> None:
+    content = "id,e_mail,plan\n" + "".join(f"{n},a{n}@b.co,pro\n" for n in range(1_000))
+    (whole,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes)).steps
+    assert whole.requests == lanes
+    (cut,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes, max_batch_bytes=40_000)).steps
+    assert cut.requests >= whole.bytes_sent / 40_000 and cut.requests <= whole.bytes_sent / 39_800 + lanes
+    around = len('{"batch":[]}') - 1  # what a body has more than its items with a comma each
+    assert cut.bytes_sent - cut.requests * around == whole.bytes_sent - whole.requests * around
+
+
+@pytest.mark.parametrize(
+    ("allowed", "exit_code", "reason"),
+    [
+        (MaxRejects(rows=5), 3, None),
+        (MaxRejects(rows=4), 4, "a run would stop in step people: more than max_rejects allows"),
+        (MaxRejects(share=0.625), 3, None),
+        (MaxRejects(share=0.5), 4, "a run would stop in step people: more than max_rejects allows"),
+    ],
+)
+def test_too_many_rejects_are_told_as_a_run_would_end(allowed: MaxRejects, exit_code: int, reason: str | None) -> None:
+    report = rehearsed(job(Step("people", people(), PERSON), rejects=allowed))
+    assert (report.exit_code, report.reason) == (exit_code, reason)
+
+
+def test_a_source_without_a_bad_row_ends_well() -> None:
+    report = rehearsed(job(Step("people", people("id,e_mail,plan\n1,a@b.co,pro\n"), PERSON)))
+    assert (report.exit_code, report.steps[0].rejects) == (0, ())
+
+
+def test_a_header_alone_is_no_rows() -> None:
+    (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n"), PERSON))).steps
+    assert (step.rows_read, step.settled, step.requests, step.bytes_sent) == (0, 0, 0, 0)
+
+
+def test_a_limit_is_of_each_step() -> None:
+    first, second = Step("one", people(), PERSON), Step("two", people(), mapping())
+    report = rehearsed(job(first, second), limit=2)
+    assert [(step.name, step.rows_read, step.accepted, step.rejected) for step in report.steps] == [
+        ("one", 2, 1, 1),
+        ("two", 2, 2, 0),
+    ]
+
+
+def test_rejects_of_several_files_name_the_file() -> None:
+    people(name="a.csv")
+    people("id,e_mail,plan\n,x@y.co,pro\n,x@y.co,pro\n", name="b.csv")
+    (step,) = rehearsed(job(Step("people", CsvSource(("a.csv", "b.csv")), PERSON))).steps
+    assert step.rejects[0] == RejectCount("identifier_missing", "identifiers.id", 4, ("a.csv:5", "a.csv:8", "b.csv:2"))
+
+
+def test_what_would_stop_a_run_at_once_stops_its_rehearsal() -> None:
+    with pytest.raises(SourceError, match=r"^m\.yaml: the source has no column 'gone'; it has 'id', 'e_mail', 'plan'$"):
+        rehearsed(job(Step("people", people(), mapping(attributes=attributes(a="gone")))))
+    assert not Path("state").exists()
+
+
+# ---------------------------------------------------------------- preview
+
+
+def test_a_preview_shows_the_first_rows_with_what_becomes_of_them() -> None:
+    shown = list(preview(Step("people", people(), PERSON), 4, "track"))
+    payload = {
+        "type": "person",
+        "action": "identify",
+        "identifiers": {"id": "1"},
+        "attributes": {"email": "a@b.co", "plan": "Pro"},
+    }
+    assert shown == [
+        {"row": 1, "payload": payload},
+        {"row": 2, "rejected": "email_malformed", "field": "attributes.email"},
+        {"row": 3, "skipped": True},
+        {"row": 4, "rejected": "identifier_missing", "field": "identifiers.id"},
+    ]
+    assert len(list(preview(Step("people", people(), PERSON), 100, "track"))) == 8
+
+
+def parquet(**columns: Any) -> Source:
+    pl.DataFrame(columns).write_parquet("rows.parquet")
+    return ParquetSource(("rows.parquet",))
+
+
+def test_a_preview_reads_the_first_rows_as_a_run_that_knows_them_all_would() -> None:
+    how = mapping(attributes={"at": column("at", "timestamp")})
+    seconds = parquet(id=["1", "2", "3"], at=[86_400, 5, 1_710_061_200])
+    assert [shown["payload"]["attributes"] for shown in preview(Step("s", seconds, how), 2, "track")] == [
+        {"at": 86_400},
+        {"at": 5},
+    ]
+    doubtful = parquet(id=["1", "2"], at=[1_710_061_200, 1_710_061_200_000])
+    with pytest.raises(SourceError, match="some numbers look like seconds and milliseconds"):
+        list(preview(Step("s", doubtful, how), 1, "track"))
+
+
+# ---------------------------------------------------------------- examples
+
+ROW = {"id": 7, "e_mail": "a@b.co", "plan": "pro", "n": "2", "tags": "x,y"}
+FULL = mapping(
+    attributes={
+        "email": Column("e_mail"),
+        "plan": column("plan", PLANS),
+        "half": column("n", {"divide": 2}),
+        "tags": column("tags", "split"),
+        "k": Constant({"deep": [1, True]}),
+    },
+    when="plan <> 'internal'",
+)
+PAYLOAD: dict[str, Any] = {
+    "type": "person",
+    "action": "identify",
+    "identifiers": {"id": "7"},
+    "attributes": {"email": "a@b.co", "plan": "Pro", "half": 1.0, "tags": ["x", "y"], "k": {"deep": [1, True]}},
+}
+
+
+def with_examples(how: Mapping, *examples: Example) -> Mapping:
+    return replace(how, examples=examples)
+
+
+def found(how: Mapping, *examples: Example) -> list[str]:
+    return [str(problem) for problem in check_examples(with_examples(how, *examples))]
+
+
+def changed(**attributes: Any) -> dict[str, Any]:
+    return PAYLOAD | {"attributes": PAYLOAD["attributes"] | attributes}
+
+
+def test_examples_that_come_out_as_they_say_are_no_problems() -> None:
+    assert (
+        found(
+            FULL,
+            Example(ROW, payload=PAYLOAD),
+            Example(ROW, payload=changed(half=1)),  # 1 and 1.0 are one number in JSON
+            Example(ROW | {"id": None}, rejected="identifier_missing"),
+            Example(ROW | {"plan": "internal"}, skipped=True),
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "path"),
+    [
+        (changed(plan="pro"), "payload.attributes.plan"),
+        (changed(half=True), "payload.attributes.half"),
+        (changed(half="1.0"), "payload.attributes.half"),
+        (changed(extra=None), "payload.attributes.extra"),
+        (changed(tags=["y", "x"]), "payload.attributes.tags[0], payload.attributes.tags[1]"),
+        (changed(tags=["x"]), "payload.attributes.tags"),
+        (changed(k={"deep": [True, True]}), "payload.attributes.k.deep[0]"),
+        (changed(k={"deep": [1, 1]}), "payload.attributes.k.deep[1]"),
+        (changed(k=None, email="A@B.CO"), "payload.attributes.email, payload.attributes.k"),
+        (PAYLOAD | {"identifiers": {"email": "7"}}, "payload.identifiers.email, payload.identifiers.id"),
+        ({name: value for name, value in PAYLOAD.items() if name != "action"}, "payload.action"),
+        (PAYLOAD | {"attributes": []}, "payload.attributes"),
+        (PAYLOAD | {"name": "x"}, "payload.name"),
+    ],
+)
+def test_a_payload_that_differs_is_told_by_its_paths_and_without_values(expected: dict[str, Any], path: str) -> None:
+    assert found(FULL, Example(ROW, payload=expected, line=12)) == [
+        f"m.yaml:12: examples[0]: the payload differs at {path}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (
+            Example(ROW | {"id": None}, payload=PAYLOAD),
+            "a payload was expected, but the row is rejected: identifier_missing",
+        ),
+        (Example(ROW | {"plan": "internal"}, payload=PAYLOAD), "a payload was expected, but the row is skipped"),
+        (Example(ROW, skipped=True), "skipped was expected, but the row is sent"),
+        (
+            Example(ROW | {"id": None}, skipped=True),
+            "skipped was expected, but the row is rejected: identifier_missing",
+        ),
+        (Example(ROW, rejected="email_malformed"), "rejected: email_malformed was expected, but the row is sent"),
+        (Example(ROW | {"plan": "internal"}, rejected="x"), "rejected: x was expected, but the row is skipped"),
+        (
+            Example(ROW | {"e_mail": "secret"}, rejected="identifier_missing"),
+            "rejected: identifier_missing was expected, but the row is rejected: email_malformed",
+        ),
+        (
+            Example(ROW | {"n": [1]}, skipped=True),
+            "attributes.half: column 'n': divide needs text or a number; the column is List(Int64)",
+        ),
+    ],
+)
+def test_another_outcome_than_the_example_s_is_told(example: Example, message: str) -> None:
+    assert found(FULL, Example(ROW, payload=PAYLOAD), example) == [f"m.yaml: examples[1]: {message}"]
+
+
+def test_an_example_whose_row_lacks_a_column_says_which() -> None:
+    assert found(FULL, Example({"id": "7"}, skipped=True)) == [
+        "m.yaml: examples[0].row: has no 'e_mail', 'plan', 'n', 'tags', which the mapping reads; "
+        "add what is missing, null where there is no value"
+    ]
+
+
+@pytest.mark.parametrize("value", [[["x"], 1, 0.5], [{"a": [1, "x", True]}, 3], [["x"], 0.5]])
+def test_a_row_that_no_columns_can_hold_is_told_and_not_a_bug(value: Any) -> None:
+    assert found(FULL, Example(ROW | {"o.k": value}, payload=PAYLOAD)) == [
+        "m.yaml: examples[0].row['o.k']: a list of values of several kinds, which no column can hold"
+    ]
+
+
+def test_every_example_is_told_by_its_number() -> None:
+    assert found(FULL, Example(ROW, skipped=True), Example(ROW, payload=PAYLOAD), Example(ROW, skipped=True)) == [
+        f"m.yaml: examples[{n}]: skipped was expected, but the row is sent" for n in (0, 2)
+    ]
+
+
+def test_an_event_s_id_is_compared_only_where_the_example_has_one() -> None:
+    how = mapping("track", timestamp=column("at", "timestamp"), event_key=("k",))
+    row = {"id": "7", "at": "2024-03-10T09:00:00Z", "k": 1}
+    payload = {
+        "type": "person",
+        "action": "event",
+        "identifiers": {"id": "7"},
+        "name": "e",
+        "timestamp": 1_710_061_200,
+        "attributes": {},
+    }
+    assert found(how, Example(row, payload=payload)) == []
+    assert found(how, Example(row, payload=payload | {"id": "0" * 26})) == [
+        "m.yaml: examples[0]: the payload differs at payload.id"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "attribute"),
+    [
+        ({"a": None}, {}),
+        ({"a": 2**64 - 1}, {"a": 2**64 - 1}),
+        ({"a": {"b": [1, None], "c": []}}, {"a": {"b": [1, None], "c": []}}),
+        ({"a": [], "*": 1, "^a$": 2}, {"a": []}),
+        ({"a": True, "event": "x"}, {"a": True}),
+    ],
+)
+def test_an_example_s_row_may_hold_whatever_yaml_can_say(row: dict[str, Any], attribute: dict[str, Any]) -> None:
+    how = mapping(identifiers={"id": Constant("7")}, attributes=attributes(a="a"))
+    payload = {"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": attribute}
+    assert found(how, Example(row, payload=payload)) == []
+
+
+def test_an_example_may_need_no_row() -> None:
+    how = mapping(identifiers={"id": Constant("7")}, attributes={"k": Constant(1)})
+    payload = {"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": {"k": 1}}
+    assert found(how, Example({}, payload=payload)) == []
