@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +18,11 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from cio_etl.errors import CredentialsRefused, DestinationUnavailable, WrongDestination
-from cio_etl.load.connection import (
-    Connection,
-    CredentialCheck,
-    Deadlines,
-    check_credentials,
-    of_region,
-    resolve,
-    tls_context,
-)
+from cio_etl.errors import DestinationUnavailable, WrongDestination
+from cio_etl.load.connection import Connection, Deadlines, tls_context
 from cio_etl.model import Accepted, Destination, Retry, Split, Stop, Verdict
-from cio_etl.sandbox import Answer, Credentials, Faults, Sandbox
+from cio_etl.sandbox import Answer, Faults, Sandbox
+from tests.raw_server import raw_server
 
 SECRET = SecretStr("sandbox")
 ITEM = {"type": "person", "action": "identify", "identifiers": {"id": "1"}, "attributes": {}}
@@ -107,27 +100,6 @@ def test_a_slow_answer_is_cut_at_the_deadline(sandbox: Sandbox) -> None:
     assert time.monotonic() - began < 3
 
 
-@contextmanager
-def listening(handle: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does to each connection what `handle` does."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=handle, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-
-
 @pytest.mark.fault("N20")
 def test_an_upload_that_nobody_reads_is_cut_at_the_deadline() -> None:
     over = threading.Event()
@@ -138,7 +110,7 @@ def test_an_upload_that_nobody_reads_is_cut_at_the_deadline() -> None:
             while not over.wait(0.1) and connection.recv(100):
                 pass
 
-    with listening(read_a_little_now_and_then) as url, wired(replace(at(url), attempt_deadline_s=0.5)) as wire:
+    with raw_server(read_a_little_now_and_then) as url, wired(replace(at(url), attempt_deadline_s=0.5)) as wire:
         began = time.monotonic()
         verdict = wire.post(b"x" * 20_000_000, 1)
         over.set()
@@ -171,7 +143,7 @@ def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs() -> None:
             connection.sendall(next(answers))
             connection.recv(10_000)
 
-    with listening(answer_twice_at_once) as url, wired(at(url)) as wire:
+    with raw_server(answer_twice_at_once) as url, wired(at(url)) as wire:
         assert wire.post(BODY, 1) == Accepted()
         assert wire.post(BODY, 1) == Retry("HTTP 503")
 
@@ -210,7 +182,7 @@ def test_a_redirect_is_not_followed(sandbox: Sandbox) -> None:
 @pytest.mark.fault("N25")
 def test_the_environments_proxy_sees_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    with listening(lambda connection: seen.append(connection.recv(100))) as proxy:
+    with raw_server(lambda connection: seen.append(connection.recv(100))) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
             monkeypatch.setenv(name, proxy)
         assert sent(sandbox) == [Accepted()]
@@ -274,94 +246,3 @@ def test_a_certificate_that_is_not_valid_stops_the_run(wrong: str, authority: tr
 
 def test_old_tls_is_not_spoken() -> None:
     assert tls_context(None).minimum_version >= ssl.TLSVersion.TLSv1_2
-
-
-# ---------------------------------------------------------------- before the first batch
-
-
-def test_a_destination_that_answers_is_taken(sandbox: Sandbox) -> None:
-    assert resolve(at(sandbox.url)) == at(sandbox.url)
-
-
-@pytest.mark.fault("N10")
-def test_wrong_credentials_are_found_before_anything_is_sent(sandbox: Sandbox) -> None:
-    sandbox.set_credentials(Credentials(api_key="another"))
-    with pytest.raises(CredentialsRefused, match=r"refused the credentials \(HTTP 401\)"):
-        resolve(at(sandbox.url))
-
-
-@pytest.mark.fault("N23")
-@pytest.mark.parametrize("url", ["https://customer-io.invalid", "http://127.0.0.1:1"])
-def test_a_destination_out_of_reach_is_found_within_the_patience(url: str) -> None:
-    began = time.monotonic()
-    with pytest.raises(DestinationUnavailable) as raised:
-        resolve(at(url), patience_s=0.5)
-    assert raised.value.exit_code == 69
-    assert time.monotonic() - began < 10
-
-
-@pytest.mark.fault("N11")
-def test_an_address_that_is_not_customer_ios_is_found_before_anything_is_sent() -> None:
-    def say_404(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(10_000)
-            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-
-    with (
-        listening(say_404) as url,
-        pytest.raises(WrongDestination, match=r"is not this API of Customer\.io: it answers with HTTP 404"),
-    ):
-        resolve(at(url))
-
-
-def saying(*answers: bytes) -> Callable[[socket.socket], None]:
-    """What gives each connection the next of these answers, and the last one ever after."""
-    left = list(answers)
-
-    def answer(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(10_000)
-            connection.sendall(left.pop(0) if len(left) > 1 else left[0])
-
-    return answer
-
-
-BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-IN_EUROPE = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{"region": "eu"}'
-
-
-@pytest.mark.fault("N23")
-def test_a_region_that_must_be_known_is_asked_for_again_after_a_503() -> None:
-    with listening(saying(BUSY, BUSY, IN_EUROPE)) as url:
-        greeting = check_credentials(at(url), 10.0, persistent=True)
-    assert greeting.region == "eu" and greeting.ahead_s is None
-
-
-@pytest.mark.fault("N23")
-def test_a_region_that_nobody_tells_within_the_patience_is_a_destination_out_of_reach() -> None:
-    with (
-        listening(saying(BUSY)) as url,
-        pytest.raises(DestinationUnavailable, match="is out of reach: HTTP 503") as told,
-    ):
-        resolve(replace(at(url), region="auto"), patience_s=0.3)
-    assert told.value.exit_code == 69
-
-
-def test_a_503_is_no_reason_not_to_begin_where_the_region_is_written() -> None:
-    with listening(saying(BUSY)) as url:
-        assert resolve(at(url), patience_s=10.0) == at(url)
-
-
-def test_the_region_that_was_told_says_where_rows_go() -> None:
-    auto = replace(at(""), region="auto")
-    told = of_region(auto, CredentialCheck("track.customer.io", "eu", None))
-    assert (told.region, told.base_url) == ("eu", "https://track-eu.customer.io")
-    with pytest.raises(WrongDestination, match="does not say which region"):
-        of_region(auto, CredentialCheck("track.customer.io", None, None))
-
-
-def test_credentials_of_the_other_region_are_told_with_what_to_write() -> None:
-    american = at("https://track.customer.io")
-    with pytest.raises(WrongDestination, match="belong to the region eu, the job says us") as raised:
-        of_region(american, CredentialCheck("track.customer.io", "eu", None))
-    assert raised.value.remedy == "write `region: eu` in the job file"

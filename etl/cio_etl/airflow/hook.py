@@ -50,7 +50,7 @@ class CustomerIOHook(BaseHook):
 
         from cio_etl.config.address import OF_REGION, allowed
         from cio_etl.errors import EtlError
-        from cio_etl.load.connection import check_credentials, of_region
+        from cio_etl.load import check_credentials, of_region
         from cio_etl.model import Api, Destination
 
         host = self.get_connection(self.customerio_conn_id).host or "us"

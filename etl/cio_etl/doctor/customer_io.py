@@ -9,7 +9,7 @@ from cio_etl.doctor.finding import Finding, Machine, lasting
 from cio_etl.errors import (
     CredentialsRefused,
 )
-from cio_etl.load.connection import check_credentials, of_region
+from cio_etl.load import check_credentials, of_region
 from cio_etl.model import Job
 
 SKEW_S = 60.0  # between this machine's clock and Customer.io's: more is told
