@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import URL
 
 from cio_etl.sandbox import Sandbox
-from tests import airflow_session, browser, databases
+from tests import airflow_session, browser, databases, running
 from tests.running import API_KEY, SITE_ID
 from tests.sandbox_client import AUTH
 
@@ -44,6 +44,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if theirs or (name.startswith("PG") and name != "PG_URL"):  # libpq reads PGPASSWORD, PGSSLMODE …
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """No helper process outlives its test, however the test ends."""
+    yield
+    running.kill_leftovers()
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,28 @@ def environment(site_id: str = "sandbox", api_key: str = "sandbox") -> dict[str,
     }
 
 
+DEADLINE_S = 300  # of a helper process; the kernel ends it then, also when the test process is gone
+_started: list[subprocess.Popen[Any]] = []
+
+
+def spawn(command: Sequence[object], **popen: Any) -> subprocess.Popen[Any]:
+    """Starts a helper process. It ends with its test at the latest: see `kill_leftovers`, and DEADLINE_S."""
+    words = [str(word) for word in command]
+    # an alarm outlives exec, and its default action ends the process
+    process = subprocess.Popen(words, preexec_fn=lambda: signal.alarm(DEADLINE_S), **popen)
+    _started.append(process)
+    return process
+
+
+def kill_leftovers() -> None:
+    """Kills what `spawn` has started and is still running. conftest.py calls it after each test."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 def start(*arguments: object, folder: Path, **popen: Any) -> subprocess.Popen[str]:
     """Starts `cio-etl` with these arguments in `folder`, in a session of its own; stdout and stderr are pipes."""
     settings: dict[str, Any] = {
@@ -51,9 +74,7 @@ def start(*arguments: object, folder: Path, **popen: Any) -> subprocess.Popen[st
         "start_new_session": True,
         "text": True,
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "cio_etl.cli", *map(str, arguments)], cwd=folder, **(settings | popen)
-    )
+    return spawn([sys.executable, "-m", "cio_etl.cli", *arguments], cwd=folder, **(settings | popen))
 
 
 def until(true: Callable[[], bool], deadline_s: float = 30.0) -> None:

@@ -201,8 +201,9 @@ def verified(ground: Ground, contender: Contender) -> str | None:
     with ground.ran(contender, "few") as (cost, folder):
         if (said := complaint(contender, cost, FEW)) is not None or not contender.keeps:
             return said
-        command = [sys.executable, "-m", "tests.benchmarks.kept", str(folder)]
-        counted = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        command = [sys.executable, "-m", "tests.benchmarks.count_rows", str(folder)]
+        root = Path(__file__).parents[2]
+        counted = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
     rows, ids = map(int, counted.split())
     return (
         None

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 from cio_etl.config import load_job
 from cio_etl.model import CsvSource, ParquetSource
 from tests.benchmarks import contenders, data, extract, lanes, measure, ratios, run, sink, tables, validate
+from tests.running import spawn
 
 SINK = Path(sink.__file__)
 ITEM_BYTES = (325, 345)
@@ -77,7 +78,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[httpx.Cli
     """Speaks to a verifying sink in a process of its own."""
     tls = request.param == "tls"
     command = [sys.executable, str(SINK), "--verify", *(["--tls", str(tmp_path)] if tls else [])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = spawn(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     context = ssl.create_default_context(cafile=tmp_path / "ca.pem") if tls else ssl.create_default_context()

@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from cio_etl.sandbox import Faults, Sandbox, serve
+from tests.running import spawn
 from tests.sandbox_client import AUTH, ULID, body_of, event, identify, send
 
 
@@ -211,7 +212,7 @@ def test_every_setting_of_faults_is_json() -> None:
 def test_served_alone_it_ends_by_a_signal_and_says_nothing(sent: signal.Signals, exit_code: int) -> None:
     program = "from cio_etl.sandbox import serve; serve(port=0, announce=lambda url: print(url, flush=True))"
     command = [sys.executable, "-W", "error", "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().strip()
         assert httpx.get(url).status_code == 200

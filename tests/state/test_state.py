@@ -27,6 +27,7 @@ from cio_etl.model import Finding, LaneProgress, MarkValue, Reject, RejectCount,
 from cio_etl.state import Again, Bookmark, RunRecord, Store
 from cio_etl.state.filesystem import file_system
 from cio_etl.state.marks import Marks
+from tests.running import spawn
 
 RUN = RunRecord(
     "nightly-1",
@@ -401,7 +402,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         "import sys, time, pathlib; from cio_etl.state import hold\n"
         "with hold(pathlib.Path(sys.argv[1]), 'j'): print(1, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+    with spawn([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline()
         assert state.running(tmp_path, "j")
         holder.kill()

@@ -16,6 +16,7 @@ import pytest
 
 from cio_etl.errors import EtlError, SourceError
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent
+from tests.running import spawn
 
 duckdb = pytest.importorskip("duckdb", reason="the extra cio-etl[duckdb] is not installed")
 
@@ -259,9 +260,7 @@ def test_a_file_that_is_no_database_is_told() -> None:
 
 def test_a_file_that_another_program_writes_is_told(shop: Shop) -> None:
     holds = "import duckdb, sys; c = duckdb.connect('shop.duckdb'); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    with spawn([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         error = failing(URL)

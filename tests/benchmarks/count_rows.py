@@ -1,6 +1,6 @@
-"""What did a contender leave on the disk? The files' rows and distinct ids, counted by another program than it was.
+"""Counts the rows and distinct ids that a contender has left on the disk, by another program than the contender.
 
-    python -m tests.benchmarks.kept FOLDER
+    python -m tests.benchmarks.count_rows FOLDER
 
 prints both, of all Parquet and CSV files in the folder.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 
-def kept(folder: Path) -> tuple[int, int]:
+def count(folder: Path) -> tuple[int, int]:
     """The number of rows, and of different ids among them."""
     found = [
         *(pl.read_parquet(path, columns=["id"]) for path in sorted(folder.rglob("*.parquet"))),
@@ -24,4 +24,4 @@ def kept(folder: Path) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(*kept(Path(sys.argv[1])))
+    print(*count(Path(sys.argv[1])))
