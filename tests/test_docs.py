@@ -17,23 +17,22 @@ from typing import Any
 
 import click
 import pytest
-from pydantic_core import PydanticUndefined
 
 import cio_etl
 from cio_etl.audit import FINDINGS
 from cio_etl.cli import EXIT_CODES, cli, demo, main
-from cio_etl.config import load_job, load_mapping, load_source
+from cio_etl.config import describe, load_job, load_mapping, load_source
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
 from cio_etl.config.mapping import MappingYaml
 from cio_etl.config.references import resolve_address
 from cio_etl.config.source_sections import SourceYaml
-from cio_etl.config.validation import Section, validated
-from cio_etl.config.words import WORDS
+from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.load.destinations.track import judge
 from cio_etl.model import CSV_DIALECTS, Refused, Split
+from cio_etl.model.yaml_section import Section
 from cio_etl.transform.checks import REASONS
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
@@ -226,29 +225,16 @@ def test_the_table_of_operations_is_the_one_of_the_code() -> None:
 )
 def test_every_key_of_the_yaml_is_explained_with_its_range_and_its_default(marker: str, model: type[Section]) -> None:
     rows = {key.strip("`"): (words, default) for key, words, default in map(with_default, table_after(marker))}
-    assert sorted(rows) == sorted(model.model_fields)
-    for key, field in model.model_fields.items():
-        words, default = rows[key]
+    assert list(rows) == [key.name for key in describe(model)]
+    for key in describe(model):
+        words, default = rows[key.name]
         plain = re.sub(r"\[([^\]]+)\]\(#[^)]*\)", r"\1", words)
-        assert WORDS[model.__name__].get(key) == plain, (
-            f"etl/cio_etl/config/words.py, {model.__name__}, {key!r}:\n{plain!r}"
-        )
-        bounds = [getattr(bound, name, None) for bound in field.metadata for name in ("ge", "le")]
-        assert [bound for bound in bounds if isinstance(bound, int) and f"{bound:,}" not in words] == [], key
-        assert default == shown_default(field.default) or (shown_default(field.default) is None and default), key
+        assert (plain, default) == (key.description, key.default), key.name
+        assert [bound for bound in (key.minimum, key.maximum) if bound and f"{bound:,}" not in words] == [], key.name
 
 
 def with_default(row: tuple[str, ...]) -> tuple[str, ...]:
     return row if len(row) == 3 else (*row, "")
-
-
-def shown_default(default: Any) -> str | None:
-    """A default as the tables show it; None: in words, or in a form of its own."""
-    if default is PydanticUndefined:
-        return ""
-    return (
-        f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if isinstance(default, str | int) else None
-    )
 
 
 # ---------------------------------------------------------------- commands

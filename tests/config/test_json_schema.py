@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from cio_etl.cli import main
-from cio_etl.config import json_schema, load_job, load_mapping
+from cio_etl.config import describe, json_schema, load_job, load_mapping
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import FILE, MODELINE, Kind, schema, text
 from cio_etl.config.mapping import MappingYaml, ValueYaml
-from cio_etl.config.validation import Section
-from cio_etl.config.words import WORDS
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError
+from cio_etl.model.yaml_section import Section
 from cio_etl.transform.functions import FUNCTIONS, parse_call
 from cio_etl.transform.operations import OPERATIONS
 
@@ -143,16 +142,10 @@ def test_the_schema_has_the_keys_of_the_model_and_no_other_each_with_its_words(
         key for key, field in section.model_fields.items() if field.is_required()
     )
     told = {key: inner.get("description", "") for key, inner in made["properties"].items()}
-    assert told == WORDS[section.__name__], (
-        f"etl/cio_etl/config/words.py: say of each key of {section.__name__} what it is"
-    )
+    assert told == {key.name: key.description for key in describe(section)} and all(told.values())
 
 
-def test_words_and_rules_are_of_sections_and_keys_that_there_are() -> None:
-    names = {section.__name__ for _, section in SECTIONS}
-    assert WORDS.keys() == names
-    for section, keys in [*json_schema._BEYOND_TYPES.items(), *json_schema._BESIDE_TYPES.items()]:
-        assert section.__name__ in names and keys.keys() <= section.model_fields.keys()
+def test_rules_across_keys_name_keys_of_their_section() -> None:
     for _, section in SECTIONS:
         groups = [*section.one_of, *section.goes_with, *section.goes_with.values()]
         assert {key for keys in groups for key in ([keys] if isinstance(keys, str) else keys)} <= {

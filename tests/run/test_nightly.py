@@ -25,8 +25,7 @@ from pydantic import SecretStr
 
 from cio_etl import state
 from cio_etl.cli import main
-from cio_etl.config import load_job
-from cio_etl.config.durations import duration
+from cio_etl.config import duration, load_job
 from cio_etl.errors import CredentialsRefused, JobLocked
 from cio_etl.load import monitored
 from cio_etl.report.logs import FileLines, KeptLines

@@ -18,7 +18,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        from cio_etl.config.durations import duration
+        from cio_etl.config import duration
 
         try:
             return duration(str(value)).total_seconds()

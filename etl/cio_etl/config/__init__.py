@@ -6,15 +6,20 @@ of them. The environment is read here and nowhere else.
 """
 
 from cio_etl.config.canonical import canonical, describe_change, digest
+from cio_etl.config.describe import Key, describe
 from cio_etl.config.function_arguments import require_secrets, stand_ins
 from cio_etl.config.job import load_job, read_job
 from cio_etl.config.mapping import load_mapping, read_mapping
 from cio_etl.config.source import load_source, source_section
+from cio_etl.model.yaml_section import duration
 
 __all__ = [
+    "Key",
     "canonical",
+    "describe",
     "describe_change",
     "digest",
+    "duration",
     "load_job",
     "load_mapping",
     "load_source",

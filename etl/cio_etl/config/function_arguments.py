@@ -18,10 +18,10 @@ from pydantic import SecretStr
 
 from cio_etl.config.address import is_loopback
 from cio_etl.config.references import read_text, resolve_secret
-from cio_etl.config.validation import did_you_mean
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Call, Job, Mapping
+from cio_etl.model.yaml_section import did_you_mean
 from cio_etl.transform.func_lookup import Table
 from cio_etl.transform.functions import FUNCTIONS
 

@@ -1,4 +1,4 @@
-"""What may stand in a job file, key by key, and which records does it become?"""
+"""The keys of a job file, section by section, and the records that they become."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
 
 from cio_etl.config import address
 from cio_etl.config.address import is_loopback
-from cio_etl.config.durations import duration
-from cio_etl.config.source_sections import Flag, LocalPath, LocalPaths, SourceYaml, from_reference
-from cio_etl.config.validation import OMITTED, Section, wrong
+from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
 from cio_etl.model import NO_SECRET, Api, Destination, Job, Mapping, MaxRejects, Step
+from cio_etl.model.yaml_section import (
+    SHOWN_DEFAULT,
+    Flag,
+    LocalPath,
+    LocalPaths,
+    OrReference,
+    Section,
+    Text,
+    duration,
+    from_reference,
+    omitted,
+    wrong,
+)
 
 MAX_REQUESTS_PER_SECOND = 1_000  # the highest rate that Customer.io publishes for any of its APIs
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -102,7 +113,26 @@ def _schedule(raw: object) -> str | tuple[str, ...]:
     raise wrong('must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}')
 
 
-Whole = Annotated[int, BeforeValidator(from_reference)]
+# What may be written where a validator reads the value; the JSON Schema is made of it.
+_WrittenRate = Annotated[float, Field(gt=0, le=MAX_REQUESTS_PER_SECOND)] | Literal["unlimited"]
+_WrittenMaxRejects = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,9})? ?%$")]
+
+
+class AssetsYaml(Section):
+    """Airflow's assets whose updates start a run."""
+
+    assets: Annotated[list[Text], Field(min_length=1)] = Field(description="the URIs of the assets")
+
+
+_WrittenSchedule = Annotated[str, Field(pattern=r"^(@[a-z]+|\s*\S+(\s+\S+){4}\s*)$")] | AssetsYaml
+
+PlainName = Annotated[
+    str, AfterValidator(_plain_name), WithJsonSchema({"type": "string", "pattern": f"^{PLAIN_NAME.pattern}$"})
+]
+
+
+def _credential(description: str) -> Any:
+    return Field(NO_SECRET, description=description, json_schema_extra={SHOWN_DEFAULT: "required for it"})
 
 
 class DestinationYaml(Section):
@@ -115,16 +145,37 @@ class DestinationYaml(Section):
         "batch_size": "a batch is as many rows as fit into max_batch_bytes:; leave it out",
     }
 
-    api: Api = "track"
-    region: Literal["us", "eu", "auto"] = "us"
-    site_id: SecretStr = NO_SECRET
-    api_key: SecretStr = NO_SECRET
-    write_key: SecretStr = NO_SECRET
-    requests_per_second: Annotated[float | None, PlainValidator(_rate)] = 100.0
-    lanes: Annotated[Whole, Field(ge=1, le=256)] = 16
-    max_batch_bytes: Annotated[Whole, Field(ge=32_100, le=500_000)] = 500_000  # an item of 32,000 B must fit
-    base_url: Annotated[str, AfterValidator(_base_url)] = OMITTED
-    ca_file: LocalPath = OMITTED
+    api: Api = Field(
+        "track",
+        description="`track`: the Track API v2, `/batch`; `pipelines`: the Pipelines API, `/v1/batch`, in strict mode. "
+        "See Which API.",
+    )
+    region: Literal["us", "eu", "auto"] = Field(
+        "us", description="`us`, `eu`, or `auto`: ask the Track API to which region the credentials belong"
+    )
+    site_id: SecretStr = _credential("of the Track API: a reference, as `${CUSTOMERIO_SITE_ID}`")
+    api_key: SecretStr = _credential("of the Track API: a reference, as `${CUSTOMERIO_API_KEY}`")
+    write_key: SecretStr = _credential("of the Pipelines API: a reference, as `${CUSTOMERIO_WRITE_KEY}`")
+    requests_per_second: Annotated[float | None, PlainValidator(_rate, json_schema_input_type=_WrittenRate)] = Field(
+        100.0,
+        description="the highest rate of all lanes together, and of all runs that share the state: above 0, up to "
+        "1000; `unlimited` only with a `base_url` on this machine. Below this limit, the rate adapts to what "
+        "Customer.io accepts. See Decisions.",
+    )
+    lanes: Annotated[int, Field(ge=1, le=256), OrReference] = Field(
+        16,
+        description="1 to 256: the largest number of batches that are sent at the same time. With more lanes, more "
+        "rows may be sent twice after a kill",
+    )
+    max_batch_bytes: Annotated[int, Field(ge=32_100, le=500_000), OrReference] = Field(  # an item of 32,000 B must fit
+        500_000, description="32,100 to 500,000: the largest size of a request's body, in bytes"
+    )
+    base_url: Annotated[str, AfterValidator(_base_url)] = omitted(
+        "one of Customer.io's hosts of this API, or this machine, as `http://127.0.0.1:8080`. Credentials are sent to "
+        "no other host",
+        "the region's",
+    )
+    ca_file: LocalPath = omitted("the certificates of a private authority, PEM", "the system's")
 
     def to_destination(self) -> Destination:
         hosts = address.OF_REGION[self.api]
@@ -146,9 +197,12 @@ class DestinationYaml(Section):
 class StepYaml(Section):
     """One source through one mapping or several."""
 
-    name: Annotated[str, AfterValidator(_plain_name)]
-    source: SourceYaml
-    mapping: LocalPaths
+    name: PlainName = Field(description="the name of the step in reports and for `--step`")
+    source: SourceYaml = Field(description="where the rows come from")
+    mapping: LocalPaths = Field(
+        description="a mapping file, or a list of them. A list makes one step per mapping, in this order, each over "
+        "the whole source; their names are `step/mapping`"
+    )
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:
@@ -157,14 +211,24 @@ class StepYaml(Section):
 
 
 class StateYaml(Section):
-    """Where it is written down how far runs are."""
+    """Where the progress of runs is stored."""
 
     goes_with: ClassVar = {"lease": ("database",)}
     short_form = "a folder, or the address of a PostgreSQL database"
 
-    database: Annotated[SecretStr, PlainValidator(_database)] = OMITTED
-    folder: Annotated[str, AfterValidator(_folder)] = ".etl"
-    lease: Annotated[timedelta, PlainValidator(_lease)] = timedelta(seconds=30)
+    database: Annotated[SecretStr, PlainValidator(_database, json_schema_input_type=SecretStr)] = omitted(
+        "the address of a PostgreSQL database that all machines can reach: a reference, as `${ETL_STATE_URL}`"
+    )
+    folder: Annotated[str, AfterValidator(_folder)] = Field(
+        default=".etl",
+        description="the folder of reports, of staged rows and of rejected rows; with a `database`, a folder that all "
+        "machines share",
+    )
+    lease: Annotated[timedelta, PlainValidator(_lease, json_schema_input_type=str)] = Field(
+        default=timedelta(seconds=30),
+        description="after how much silence of a worker the others take over its lanes: from `2s` to `1h`",
+        json_schema_extra={SHOWN_DEFAULT: "`30s`"},
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -177,16 +241,49 @@ class StateYaml(Section):
 class JobYaml(Section):
     """A job file."""
 
-    name: Annotated[str, AfterValidator(_plain_name)] = OMITTED
-    destination: DestinationYaml
-    steps: Annotated[list[StepYaml], Field(min_length=1)]
-    max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects)] = MaxRejects(share=0.01)
-    state: StateYaml = StateYaml()
-    schedule: Annotated[str | tuple[str, ...] | None, PlainValidator(_schedule)] = None
-    keep_snapshots: Flag = False
-    rejects: Literal["keys", "rows"] = "keys"
-    ping: Annotated[SecretStr, AfterValidator(_ping)] = OMITTED
-    expect_every: Annotated[timedelta, PlainValidator(_duration)] = OMITTED
+    name: PlainName = omitted(
+        "the name of the job's runs and of its lock: up to 100 letters, digits, `-` and `_`", "the file's name"
+    )
+    destination: DestinationYaml = Field(description="where rows are sent")
+    steps: Annotated[list[StepYaml], Field(min_length=1)] = Field(
+        description="a list. A step starts when the step before has finished: load people before their events"
+    )
+    max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects, json_schema_input_type=_WrittenMaxRejects)] = Field(
+        MaxRejects(share=0.01),
+        description="how many rows of each step may be rejected: a share, as `1%` (rounded up), or a number of rows. "
+        "One more, and the run stops with exit code 4",
+        json_schema_extra={SHOWN_DEFAULT: "`1%`"},
+    )
+    state: StateYaml = Field(
+        StateYaml(),
+        description="a folder on a local disk, which several jobs may share; or, for several machines, "
+        "`{database: ${ETL_STATE_URL}, folder: /mnt/etl}`. See Several machines.",
+        json_schema_extra={SHOWN_DEFAULT: "`.etl`"},
+    )
+    schedule: Annotated[
+        str | tuple[str, ...] | None, PlainValidator(_schedule, json_schema_input_type=_WrittenSchedule)
+    ] = omitted(
+        'when Airflow runs the job: a cron line, as `"0 3 * * *"`, a word such as `@daily`, or `{assets: [a URI, …]}`, '
+        "after each update of these assets. Only Airflow reads it. See Airflow."
+    )
+    keep_snapshots: Flag = Field(
+        False,
+        description="`true`: staged rows stay in the state folder after the run has finished, so that `rejects` can "
+        "show them",
+    )
+    rejects: Literal["keys", "rows"] = Field(
+        "keys",
+        description="what is stored of a rejected row: `keys`, its position and the reason; `rows`, the columns of its "
+        "source as well, so that it can be fixed after the source has changed. See Fix and replay.",
+    )
+    ping: Annotated[SecretStr, AfterValidator(_ping)] = omitted(
+        "the address of a monitor, as a reference `${HEALTHCHECK_URL}`. It is called when a run starts and when it "
+        "ends. See Nightly."
+    )
+    expect_every: Annotated[timedelta, PlainValidator(_duration, json_schema_input_type=str)] = omitted(
+        "how often a run should finish, as `1 day` or `26 hours`. When the last one is older, `status` reports it and "
+        "exits with 3"
+    )
 
     def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]

@@ -16,13 +16,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from cio_etl.config.job import KEYS_OF
-from cio_etl.config.job_sections import MAX_REQUESTS_PER_SECOND, PLAIN_NAME, DestinationYaml, JobYaml, StepYaml
-from cio_etl.config.mapping import ExampleYaml, MappingYaml, ObjectYaml
-from cio_etl.config.source_sections import SourceYaml
-from cio_etl.config.validation import Section
-from cio_etl.config.words import WORDS
-from cio_etl.model import CSV_DIALECTS, Api, Call
-from cio_etl.transform.checks import REASONS
+from cio_etl.config.job_sections import DestinationYaml, JobYaml
+from cio_etl.config.mapping import CALL_SCHEMA, MappingYaml
+from cio_etl.model import Api
+from cio_etl.model.yaml_section import Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
 from cio_etl.transform.operations import OPERATIONS, PARTS
 
@@ -47,55 +44,6 @@ _REFERENCES: dict[str, JsonSchemaValue] = {
     },
 }
 _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
-_SIGN: JsonSchemaValue = {"type": "string", "minLength": 1, "maxLength": 1}
-_NAME: JsonSchemaValue = {"type": "string", "pattern": f"^{PLAIN_NAME.pattern}$"}
-_A_CALL: JsonSchemaValue = {"$comment": "a call"}  # stands for a reference, of which pydantic would not know the end
-_WHOLE: JsonSchemaValue = {"type": "integer", "minimum": 0}
-
-# What validators know of a key, and its type does not say.
-_BEYOND_TYPES: dict[type[Section], dict[str, JsonSchemaValue]] = {
-    JobYaml: {
-        "name": _NAME,
-        "schedule": {
-            "anyOf": [
-                {"type": "string", "pattern": r"^(@[a-z]+|\s*\S+(\s+\S+){4}\s*)$"},
-                {
-                    "type": "object",
-                    "properties": {"assets": {"type": "array", "items": _TEXT, "minItems": 1}},
-                    "required": ["assets"],
-                    "additionalProperties": False,
-                },
-            ]
-        },
-        "max_rejects": {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,9})? ?%$"}]},
-    },
-    DestinationYaml: {
-        "requests_per_second": {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_REQUESTS_PER_SECOND},
-                {"const": "unlimited"},
-            ]
-        },
-    },
-    StepYaml: {"name": _NAME},
-    SourceYaml: {
-        "sql": _TEXT,
-        "dialect": {"enum": [*CSV_DIALECTS]},
-        "separator": _SIGN,
-        "quote": {"anyOf": [_SIGN, {"type": "null"}]},
-        "escape": _SIGN,
-        "table": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 3}]},
-        "parameters": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
-        "lag": {"anyOf": [_WHOLE, _TEXT]},
-        "start": {"anyOf": [{"type": "integer"}, _TEXT]},
-    },
-    MappingYaml: {
-        "operation": {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]},
-        "segment": {"type": "integer", "minimum": 1},
-    },
-    ExampleYaml: {"rejected": {"enum": [*REASONS]}, "skipped": {"const": True}},
-}
-_BESIDE_TYPES: dict[type[Section], dict[str, JsonSchemaValue]] = {ObjectYaml: {"type": {"type": "integer"}}}
 
 
 def text(kind: Kind) -> str:
@@ -136,40 +84,23 @@ class _AsWritten(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
-    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
-        annotated: Any = schema.get("serialization", {}).get("schema")  # the type that the validator stands for
-        return self.generate_inner(annotated) if annotated is not None else {}
-
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        if schema["schema"]["type"] != "list":
+            return super().function_before_schema(schema)
         inner = self.generate_inner(schema["schema"])
-        if schema["schema"]["type"] == "list":  # one may stand for a list of one
-            return {"anyOf": [inner["items"], inner]}
-        return inner
-
-    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return _A_CALL if schema["cls"] is Call else {}
+        return {"anyOf": [inner["items"], inner]}  # one item may be written instead of a list
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner, default = self.generate_inner(schema["schema"]), schema.get("default")
         if isinstance(default, float) and default.is_integer():
             default = int(default)
-        # None is the default of what may be left out, and must not be written
+        # None is the default of a key that may be omitted; it must not be written
         return {**inner, "default": default} if isinstance(default, str | int | float) else inner
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made, section = super().model_schema(schema), schema["cls"]
         assert issubclass(section, Section)
         made.pop("title", None)
-        for key, inner in made["properties"].items():
-            beyond = _BEYOND_TYPES.get(section, {}).get(key, inner)
-            if beside := _BESIDE_TYPES.get(section, {}).get(key):
-                beyond = {"anyOf": [beyond, beside]}
-            default = {"default": inner["default"]} if "default" in inner else {}
-            words = WORDS.get(section.__name__, {}).get(key)
-            made["properties"][key] = {**({"description": words} if words else {}), **beyond, **default}
-            for ours, theirs in (("ge", "minimum"), ("le", "maximum")):  # which pydantic leaves as they are
-                if ours in made["properties"][key]:
-                    made["properties"][key][theirs] = made["properties"][key].pop(ours)
         made |= _of_keys(section)
         if section is MappingYaml:
             made["allOf"] = [_of_operation(name) for name in OPERATIONS]
@@ -226,7 +157,7 @@ def _short(name: str) -> str:
 def _renamed(made: Any) -> Any:
     """With the definitions' references by their short names, and secrets as what they are: references."""
     if isinstance(made, dict):
-        if made == _A_CALL:
+        if made == CALL_SCHEMA:
             return {"$ref": "#/$defs/call"}
         if made.get("writeOnly"):
             words = {"description": made["description"]} if "description" in made else {}

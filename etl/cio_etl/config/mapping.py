@@ -10,21 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from cio_etl.config.canonical import digest
 from cio_etl.config.function_arguments import completed
 from cio_etl.config.job_sections import JobYaml
-from cio_etl.config.validation import (
-    OMITTED,
-    Section,
-    did_you_mean,
-    in_order,
-    is_rather,
-    unless_told,
-    validated,
-    wrong,
-)
+from cio_etl.config.validation import in_order, is_rather, unless_told, validated
 from cio_etl.config.yaml_file import Document, Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import (
@@ -40,6 +31,7 @@ from cio_etl.model import (
     Relationship,
     Value,
 )
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, did_you_mean, omitted, wrong
 from cio_etl.transform import checks, unsayable
 from cio_etl.transform.functions import parse_call
 from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
@@ -163,9 +155,12 @@ def _segment(raw: object) -> int:
     raise wrong("the number of a manual segment, as 7")
 
 
-Name = Annotated[str, Field(min_length=1)]
-Names = Annotated[list[Name], BeforeValidator(_as_list)]
+Names = Annotated[list[Text], BeforeValidator(_as_list)]
+Attributes = dict[str, "ValueYaml"]
 
+
+CALL_SCHEMA = {"$comment": "a call"}  # stands for a reference to the definition of all functions
+FunctionCall = Annotated[Call, PlainValidator(_call), WithJsonSchema(CALL_SCHEMA)]
 
 _MAKE_ONE = "columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}"
 
@@ -183,11 +178,20 @@ class ValueYaml(Section):
     }
     short_form = "a column's name"
 
-    column: Name = OMITTED
-    columns: Annotated[list[Name], Field(min_length=1)] = OMITTED
-    expr: Name = OMITTED
-    apply: Annotated[list[Annotated[Call, PlainValidator(_call)]], BeforeValidator(_as_list)] = Field(default=[])
-    value: Annotated[Any, PlainValidator(_json)] = None
+    column: Text = omitted("the name of a column of the source")
+    columns: Annotated[list[Text], Field(min_length=1)] = omitted(
+        'several columns; the first function of `apply` makes one value of them, as `{concat: " "}`'
+    )
+    expr: Text = omitted("an SQL expression over the columns of the row, as `gross - tax`; `apply` may follow")
+    apply: Annotated[list[FunctionCall], BeforeValidator(_as_list)] = Field(
+        default=[],
+        description="the functions that change the value, from left to right: a name, `{name: argument}`, or a list of "
+        "them",
+    )
+    value: Annotated[Any, PlainValidator(_json)] = Field(
+        None,
+        description="a constant: text, a number, true, a list, an object; `{value: null}` removes the attribute",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -230,11 +234,11 @@ class IdentifiersYaml(Section):
 
     one_of = KINDS
 
-    id: ValueYaml = OMITTED
-    email: ValueYaml = OMITTED
-    phone: ValueYaml = OMITTED
-    cio_id: ValueYaml = OMITTED
-    anonymous_id: ValueYaml = OMITTED
+    id: ValueYaml = omitted("the person's id in your systems; sent as text, so `00042` stays `00042`")
+    email: ValueYaml = omitted("the person's e-mail address")
+    phone: ValueYaml = omitted("the person's telephone number in E.164 form, as `+33123456789`")
+    cio_id: ValueYaml = omitted("Customer.io's own identifier of the person")
+    anonymous_id: ValueYaml = omitted("of events: the id of a visitor who is not known yet")
 
     def to_values(self) -> dict[IdentifierKind, Value]:
         who = {kind: getattr(self, kind) for kind in KINDS}
@@ -254,9 +258,11 @@ class ObjectYaml(Section):
     one_of = ("id", "cio_object_id")
     goes_with: ClassVar = {"type": ("id",), "id": ("type",)}
 
-    type: Annotated[ValueYaml, BeforeValidator(_object_type)] = OMITTED
-    id: ValueYaml = OMITTED
-    cio_object_id: ValueYaml = OMITTED
+    type: Annotated[ValueYaml, BeforeValidator(_object_type, json_schema_input_type=ValueYaml | int)] = omitted(
+        "the number of the object's type in Customer.io, as `1`, or a column that contains it"
+    )
+    id: ValueYaml = omitted("the object's id in your systems")
+    cio_object_id: ValueYaml = omitted("Customer.io's own identifier of the object")
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
@@ -268,17 +274,14 @@ class ObjectYaml(Section):
         return {name: value.to_value() for name, value in parts.items() if value is not None}
 
 
-Attributes = dict[str, ValueYaml]
-
-
 class RelationshipYaml(Section):
     """What a person or an object is tied to, and attributes of the tie."""
 
     one_of = ("object", "person")
 
-    object: ObjectYaml = OMITTED
-    person: IdentifiersYaml = OMITTED
-    attributes: Attributes = Field(default={})
+    object: ObjectYaml = omitted("the object to which the person is related")
+    person: IdentifiersYaml = omitted("the person to whom the object is related")
+    attributes: Attributes = Field(default={}, description="the attributes of the relationship: names and values")
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
@@ -297,10 +300,10 @@ class RelationshipYaml(Section):
 class DeviceYaml(Section):
     """A person's device."""
 
-    token: ValueYaml
-    platform: ValueYaml = OMITTED
-    last_used: ValueYaml = OMITTED
-    attributes: Attributes = Field(default={})
+    token: ValueYaml = Field(description="the token of the device, to which messages are sent")
+    platform: ValueYaml = omitted("`ios` or `android`: a column, or `{value: ios}`")
+    last_used: ValueYaml = omitted("when the device was last used, in Unix seconds")
+    attributes: Attributes = Field(default={}, description="the attributes of the device: names and values, texts")
 
     def to_device(self) -> Device:
         return Device(
@@ -316,17 +319,28 @@ class ExampleYaml(Section):
 
     one_of = (("payload", "pipelines"), "rejected", "skipped")
 
-    row: dict[str, Any]
-    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload)] = OMITTED
-    pipelines: dict[str, Any] = OMITTED
-    rejected: Name = OMITTED
-    skipped: Annotated[bool, PlainValidator(_true)] = OMITTED
+    row: dict[str, Any] = Field(
+        description="a row of the source: every column that the mapping uses, with its value or null"
+    )
+    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload, json_schema_input_type=dict[str, Any] | str)] = (
+        omitted("what is sent for the row with `api: track`; of a segment, the identifier")
+    )
+    pipelines: dict[str, Any] = omitted("what is sent for the row with `api: pipelines`")
+    rejected: Annotated[Text, WithJsonSchema({"enum": [*checks.REASONS]})] = omitted(
+        "the row is rejected, for this reason"
+    )
+    skipped: Annotated[bool, PlainValidator(_true, json_schema_input_type=Literal[True])] = omitted(
+        "`true`: the row is skipped by `when`"
+    )
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
         sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
             yield "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
+
+
+_OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
 
 
 class MappingYaml(Section):
@@ -339,26 +353,66 @@ class MappingYaml(Section):
         "filter": "rows are left out by when:",
     }
 
-    operation: Annotated[str, PlainValidator(_operation)]
-    identifiers: IdentifiersYaml = OMITTED
-    event: ValueYaml = OMITTED
-    timestamp: ValueYaml = OMITTED
-    event_key: Names = Field(default=[])
-    order_by: Names = Field(default=[])
-    attributes: Attributes = Field(default={})
-    existing_only: bool = False
-    topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(default={})
-    object: ObjectYaml = OMITTED
-    relationships: Annotated[list[RelationshipYaml], Field(min_length=1)] = Field(default=[])
-    device: DeviceYaml = OMITTED
-    primary: IdentifiersYaml = OMITTED
-    secondary: IdentifiersYaml = OMITTED
-    segment: Annotated[int, PlainValidator(_segment)] = OMITTED
-    retry_unknown: bool = False
-    nulls: Literal["omit", "clear"] = "omit"
-    when: Annotated[str, AfterValidator(_condition)] = OMITTED
-    allow_reserved: Names = Field(default=[])
-    examples: list[ExampleYaml] = Field(default=[])
+    operation: Annotated[str, PlainValidator(_operation), WithJsonSchema(_OPERATIONS_SCHEMA)] = Field(
+        description="what Customer.io does with each row; the operations are listed below"
+    )
+    identifiers: IdentifiersYaml = omitted(
+        "the person: exactly one of `id`, `email`, `phone`, `cio_id`; for an event also `anonymous_id`. The kind is "
+        "written, never guessed from the value. It is sent as text, unless the last function is `{cast: integer}`"
+    )
+    event: ValueYaml = omitted(
+        "the name of the event: `{value: order_placed}`, or a column; of a page or screen view, its name"
+    )
+    timestamp: ValueYaml = omitted(
+        'when it happened, in Unix seconds. Without this key, the time of an event is "now". With `identify`, '
+        "Customer.io silently ignores a change that is older than the last one"
+    )
+    event_key: Names = Field(
+        default=[],
+        description="of events: the columns that identify an event, as `[order_id]`; its id is made from them",
+        json_schema_extra={SHOWN_DEFAULT: "file content and row number"},
+    )
+    order_by: Names = Field(
+        default=[],
+        description="of `identify` and `identify_object`: the columns that show which of a person's rows is newest, "
+        "as `updated_at` or `[updated_at, version]`. See Rows of one key.",
+        json_schema_extra={SHOWN_DEFAULT: "every row is sent"},
+    )
+    attributes: Attributes = Field(default={}, description="names and values")
+    existing_only: bool = Field(False, description="`true`: only people who exist in Customer.io are changed")
+    topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(
+        default={},
+        description="the topics of the subscription centre, by number: `{1: newsletter}`, a column of true and false. "
+        "Other topics do not change",
+    )
+    object: ObjectYaml = omitted("the object: `{type: 1, id: company_id}`, or `{cio_object_id: column}`")
+    relationships: Annotated[list[RelationshipYaml], Field(min_length=1)] = Field(
+        default=[],
+        description="a list of relationships: `{object: {type: 1, id: company_id}}` of a person, "
+        "`{person: {id: user_id}}` of an object, each with optional `attributes`. A relationship whose other end is "
+        "null is not sent",
+    )
+    device: DeviceYaml = omitted("`token`, `platform` (ios or android), `last_used`, `attributes` (texts)")
+    primary: IdentifiersYaml = omitted("of a merge: the person who stays, by `id`, `email` or `cio_id`")
+    secondary: IdentifiersYaml = omitted("of a merge: the person who is merged into `primary` and deleted")
+    segment: Annotated[int, PlainValidator(_segment, json_schema_input_type=Annotated[int, Field(ge=1)])] = omitted(
+        "the number of a manual segment, as `7`"
+    )
+    retry_unknown: bool = Field(False, description="`true`: a merge or deletion is sent again when its answer was lost")
+    nulls: Literal["omit", "clear"] = Field(
+        "omit",
+        description="what happens with a null: `omit` does not change the attribute, `clear` sends null, which removes "
+        "the attribute",
+    )
+    when: Annotated[str, AfterValidator(_condition)] = omitted(
+        "a condition in SQL; rows for which it is not true are skipped", "every row"
+    )
+    allow_reserved: Names = Field(default=[], description="reserved names that this mapping uses on purpose")
+    examples: list[ExampleYaml] = Field(
+        default=[],
+        description="rows with their expected result: `payload`, `rejected: reason` or `skipped: true`. "
+        "`cio-etl check` tests them",
+    )
 
     def to_mapping(self, document: Document) -> Mapping:
         return Mapping(

@@ -1,4 +1,4 @@
-"""What may stand in a step's `source:`, key by key, and which record does it become?"""
+"""The keys of a step's `source:` section, and the record of `model.sources` that each kind of source becomes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
 
-from cio_etl.config.durations import duration
-from cio_etl.config.validation import OMITTED, Section, did_you_mean, wrong
 from cio_etl.model import (
     CSV_DIALECTS,
     PARAMETER,
@@ -29,6 +27,22 @@ from cio_etl.model import (
     SqlSource,
     Storage,
     watermark_value,
+)
+from cio_etl.model.yaml_section import (
+    SHOWN_DEFAULT,
+    Count,
+    Flag,
+    LocalPath,
+    Names,
+    Section,
+    Text,
+    as_list,
+    did_you_mean,
+    duration,
+    from_reference,
+    local_path,
+    omitted,
+    wrong,
 )
 
 # Each kind of source, and the keys that go with it.
@@ -50,21 +64,13 @@ OF_INCREMENTAL = frozenset({"key", "lag", "start"})
 _URL = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
 
 
-def _path(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise wrong("must name a file")
-    if "://" in text:
-        raise wrong("only files of this machine are read now; copy them here, or mount their folder")
-    return text
-
-
 _REMOTE = re.compile(r"(s3|gs|az|https)://[^/]+/.*", re.IGNORECASE | re.DOTALL)
 
 
 def _source_path(text: str) -> str:
     if "://" in text and not _REMOTE.match(text):
         raise wrong("must be a path, or a URL of s3://, gs://, az:// or https://, as s3://lake/orders/*.parquet")
-    return text if "://" in text else _path(text)
+    return text if "://" in text else local_path(text)
 
 
 def _one_sign(text: str) -> str:
@@ -86,20 +92,6 @@ def _dialect(name: str) -> str:
     if name not in CSV_DIALECTS:
         raise wrong(f"no dialect of that name; {did_you_mean(name, CSV_DIALECTS)}")
     return name
-
-
-def as_list(raw: object) -> object:
-    """One text as a list of it."""
-    if isinstance(raw, (str, list)):
-        return [raw] if isinstance(raw, str) else raw
-    raise wrong("must be text, or a list of texts")
-
-
-def from_reference(raw: object) -> object:
-    """Text that a reference left where true, false or a whole number belongs, as that."""
-    if isinstance(raw, str) and re.fullmatch(r"\d{1,15}", raw, re.ASCII):
-        return int(raw)
-    return {"true": True, "false": False}.get(raw, raw) if isinstance(raw, str) else raw
 
 
 def _url(raw: object) -> SecretStr:
@@ -141,15 +133,9 @@ def _parameters(raw: object) -> dict[str, Any]:
     raise wrong("must be names with text, numbers, true or false, as {region: eu}")
 
 
-Text = Annotated[str, Field(min_length=1)]
-LocalPath = Annotated[str, AfterValidator(_path)]
-LocalPaths = Annotated[list[LocalPath], BeforeValidator(as_list), Field(min_length=1)]
 SourcePath = Annotated[str, AfterValidator(_source_path)]
 SourcePaths = Annotated[list[SourcePath], BeforeValidator(as_list), Field(min_length=1)]
-Sign = Annotated[str, AfterValidator(_one_sign)]
-Flag = Annotated[bool, BeforeValidator(from_reference)]
-Count = Annotated[int, BeforeValidator(from_reference), Field(ge=0)]
-Names = Annotated[list[Text], BeforeValidator(as_list), Field(min_length=1)]
+Sign = Annotated[str, AfterValidator(_one_sign), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 1})]
 
 
 class StorageYaml(Section):
@@ -160,12 +146,14 @@ class StorageYaml(Section):
         "secret_access_key": ("access_key_id",),
     }
 
-    endpoint: Text = OMITTED
-    region: Text = OMITTED
-    profile: Text = OMITTED
-    anonymous: Flag = False
-    access_key_id: SecretStr = OMITTED
-    secret_access_key: SecretStr = OMITTED
+    endpoint: Text = omitted("the address of MinIO or of another server with the S3 protocol")
+    region: Text = omitted("the region of the store, if the environment does not set it")
+    profile: Text = omitted("a profile of the AWS configuration files; needs `cio-etl[aws]`")
+    anonymous: Flag = Field(False, description="`true`: a public store, read without keys")
+    access_key_id: SecretStr = omitted("a reference, as `${AWS_ACCESS_KEY_ID}`; for `az://` the name of the account")
+    secret_access_key: SecretStr = omitted(
+        "a reference, as `${AWS_SECRET_ACCESS_KEY}`; for `az://` the key of the account"
+    )
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
@@ -189,6 +177,11 @@ class StorageYaml(Section):
         )
 
 
+_WrittenTable = Text | Annotated[list[Text], Field(min_length=1, max_length=3)]
+_WrittenLag = Annotated[int, Field(ge=0)] | Text
+_WrittenParameters = dict[str, str | float | bool]
+
+
 class SourceYaml(Section):
     """Where a step's rows come from."""
 
@@ -202,34 +195,67 @@ class SourceYaml(Section):
         key: ("watermark",) for key in OF_INCREMENTAL
     }
 
-    csv: SourcePaths = OMITTED
-    parquet: SourcePaths = OMITTED
-    ndjson: SourcePaths = OMITTED
-    excel: SourcePaths = OMITTED
-    avro: SourcePaths = OMITTED
-    delta: SourcePath = OMITTED
-    iceberg: SourcePath = OMITTED
-    sql: Annotated[SecretStr, PlainValidator(_url)] = OMITTED
-    dialect: Annotated[str, AfterValidator(_dialect)] = OMITTED
-    separator: Sign = ","
-    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
-    quote: Sign | None = '"'
-    escape: Sign = OMITTED
-    null_values: Annotated[list[str], BeforeValidator(as_list)] = Field(default=[""])
-    columns: Names = OMITTED
-    sheet: Text = OMITTED
-    hive: Flag = False
-    version: Count = OMITTED
-    snapshot: Count = OMITTED
-    storage: StorageYaml = OMITTED
-    table: Annotated[tuple[str, ...], PlainValidator(_table)] = OMITTED
-    query: Text = OMITTED
-    query_file: LocalPath = OMITTED
-    parameters: Annotated[dict[str, Any], PlainValidator(_parameters)] = Field(default={})
-    watermark: Text = OMITTED
-    key: Names = OMITTED
-    lag: Annotated[timedelta | int, PlainValidator(_lag)] = OMITTED
-    start: Annotated[MarkValue, PlainValidator(_start)] = OMITTED
+    csv: SourcePaths = omitted(
+        "a path, a pattern such as `exports/*.csv`, or a list of them. Files are read in the order of their names; "
+        "gzip and zstd are unpacked",
+        "one of these",
+    )
+    parquet: SourcePaths = omitted("as `csv`, Parquet files; all of them have the same columns", "one of these")
+    ndjson: SourcePaths = omitted("as `csv`, files with one JSON object per line", "one of these")
+    excel: SourcePaths = omitted("as `csv`, `.xlsx`, `.xls` or `.ods` files", "one of these")
+    avro: SourcePaths = omitted("as `csv`, Avro files", "one of these")
+    delta: SourcePath = omitted("the folder of a Delta table", "one of these")
+    iceberg: SourcePath = omitted("the folder of an Iceberg table, or one of its `metadata.json` files", "one of these")
+    sql: Annotated[SecretStr, PlainValidator(_url, json_schema_input_type=Text)] = omitted(
+        "the address of a database, as `${WAREHOUSE_URL}`. See Databases.", "one of these"
+    )
+    dialect: Annotated[str, AfterValidator(_dialect), WithJsonSchema({"enum": [*CSV_DIALECTS]})] = omitted(
+        "of CSV: the settings of the tool that wrote the file, by its name. Settings that you write here as well take "
+        "precedence. See Other files."
+    )
+    separator: Sign = Field(",", description='of CSV: one ASCII character, as `";"` or `"\\t"`')
+    encoding: Annotated[str, AfterValidator(_encoding)] = Field(
+        "utf-8", description="of CSV and NDJSON: as `latin-1`, `cp1252` or `utf-16`"
+    )
+    quote: Sign | None = Field('"', description="of CSV: one ASCII character; `null`: quotes have no meaning")
+    escape: Sign = omitted(
+        'of CSV: one ASCII character, after which the next character is plain text, as `"\\\\"` in the files of MySQL '
+        "and Hive"
+    )
+    null_values: Annotated[list[str], BeforeValidator(as_list)] = Field(
+        default=[""],
+        description="of CSV: the texts that mean null, in quotes or not. With `[]` an empty field is an empty text",
+        json_schema_extra={SHOWN_DEFAULT: '`[""]`'},
+    )
+    columns: Names = omitted("of CSV: the names of the columns, for files without a header line", "the first line")
+    sheet: Text = omitted("of Excel: the name of the sheet", "the only one")
+    hive: Flag = Field(False, description="`true`: folders named `key=value` are columns of text")
+    version: Count = omitted("of a Delta table: its version, from 0", "the newest when the run starts")
+    snapshot: Count = omitted("of an Iceberg table: its snapshot, from 0", "the current one when the run starts")
+    storage: StorageYaml = omitted("how to reach the object store. See Object storage.", "environment, profile, role")
+    table: Annotated[tuple[str, ...], PlainValidator(_table, json_schema_input_type=_WrittenTable)] = omitted(
+        "of a database: `orders`, `sales.orders`, or a list of the parts if one of them contains a point. Only the "
+        "columns that the mapping uses are read",
+        "one of three",
+    )
+    query: Text = omitted("of a database: one statement that only reads. `:name` is a parameter", "one of three")
+    query_file: LocalPath = omitted("a file that contains the query", "one of three")
+    parameters: Annotated[dict[str, Any], PlainValidator(_parameters, json_schema_input_type=_WrittenParameters)] = (
+        Field(
+            default={},
+            description="the values of the query's parameters, as `{region: eu}`. They are always bound, never pasted "
+            "into the text",
+        )
+    )
+    watermark: Text = omitted("the column that shows which rows are new. See Only what is new.", "every row")
+    key: Names = omitted("the columns that identify a row, as `[id]`", "all columns")
+    lag: Annotated[timedelta | int, PlainValidator(_lag, json_schema_input_type=_WrittenLag)] = omitted(
+        "how far before the watermark to read again, for rows that were committed late, as `15 minutes`, `2h`, "
+        "`1 day`; for a watermark of numbers, a number"
+    )
+    start: Annotated[MarkValue, PlainValidator(_start, json_schema_input_type=int | Text)] = omitted(
+        "where the first run starts, as `2024-01-01`; required for a query with `:watermark`", "the first row"
+    )
 
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:

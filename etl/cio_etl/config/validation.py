@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import Problem
-
-
-class Section(BaseModel):
-    """A part of a job or a mapping.
-
-    `not_offered`: keys that a reader of the manual may try, and what to do instead. `one_of`: keys of which one is
-    written, and not two; those in a tuple may stand together. `goes_with`: of a key, those of which one must be there,
-    too. `short_form`: what a text stands for, where one may stand for the section.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-    not_offered: ClassVar[dict[str, str]] = {}
-    one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = ()
-    goes_with: ClassVar[dict[str, tuple[str, ...]]] = {}
-    short_form: ClassVar[str] = ""
-
-    @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
-        """What is wrong with a section of these keys, so far as keys alone can tell; told beside the values."""
-        yield from ()
-
+from cio_etl.model.yaml_section import Section, did_you_mean, similar
 
 S = TypeVar("S", bound=Section)
-
-OMITTED: Any = None  # the default of a key that may be left out but, written, may not be empty
 
 # pydantic's error types, in our words; the braces are filled from what the schema says, never from the input
 WORDING = {
@@ -61,11 +37,6 @@ WORDING = {
 }
 
 
-def wrong(message: str) -> PydanticCustomError:
-    """The error of a validator of ours, which says what to do."""
-    return PydanticCustomError("wrong", "{message}", {"message": message})
-
-
 def validated(section: type[S], data: dict[str, Any]) -> tuple[S | None, list[tuple[Loc, str]]]:
     """The section that the data make, or where and what is wrong with them: each line of a validator's words is one."""
     parsed, faults = None, []
@@ -80,17 +51,6 @@ def validated(section: type[S], data: dict[str, Any]) -> tuple[S | None, list[tu
     for loc, inner, written in _written(section, data, ()):
         faults += [(loc, message) for message in _of_keys(inner, written)]
     return (None if faults else parsed), faults
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean 'lower'?`, or all there are when none is near."""
-    names = list(known)
-    near = _near(name, names)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-
-
-def _near(name: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name[:100].lower(), list(known), n=1)
 
 
 def unless_told(faults: Iterable[tuple[Loc, str]], told: AbstractSet[Loc]) -> list[tuple[Loc, str]]:
@@ -144,12 +104,12 @@ def _misspelt(section: type[Section], faults: Iterable[ErrorDetails]) -> Iterato
     for fault in faults:
         if fault["type"] == "extra_forbidden":
             around, key = fault["loc"][:-1], str(fault["loc"][-1])
-            yield from ((*around, near) for near in _near(key, _section_at(section, around).model_fields))
+            yield from ((*around, near) for near in similar(key, _section_at(section, around).model_fields))
 
 
 def _of_keys(section: type[Section], written: Iterable[str]) -> Iterator[str]:
     """What is wrong with the keys together, whatever unknown ones were meant to be: near misses, what they are like."""
-    near = {key: [key] if key in section.model_fields else _near(key, section.model_fields) for key in written}
+    near = {key: [key] if key in section.model_fields else similar(key, section.model_fields) for key in written}
     known = {like[0] for like in near.values() if like}
     meant = [known] if all(near.values()) else [known | {name} for name in section.model_fields]
     first, *others = (list(section.of_keys(keys)) for keys in meant)
