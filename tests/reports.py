@@ -8,6 +8,7 @@ from typing import Any
 from cio_etl.model import (
     Bar,
     ColumnProfile,
+    Counts,
     Finding,
     Forecast,
     Profile,
@@ -40,14 +41,7 @@ STEP = StepReport(
     name="people",
     status="finished",
     rows_read=12_345,
-    accepted=12_000,
-    rejected=300,
-    skipped=45,
-    possibly_sent_twice=0,
-    batches=16,
-    requests=16,
-    retries=0,
-    bytes_sent=4_200_000,
+    counts=Counts(accepted=12_000, rejected=300, skipped=45, batches=16, requests=16, bytes_sent=4_200_000),
     seconds=1.25,
     rejects=(
         RejectCount("email_malformed", "attributes.email", 299, ("people.csv:3", "people.csv:8", "people.csv:9")),
@@ -90,13 +84,13 @@ RUN = replace(
     resume_command="cio-etl run shop.yaml",
     steps=(
         replace(STEP, profile=None, forecast=None),
-        StepReport("orders", "waiting", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0),
+        StepReport("orders", "waiting", 0, Counts(), 0.0),
     ),
 )
 NOTHING = replace(
     VALIDATION,
     exit_code=0,
-    steps=(StepReport("none", "finished", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, profile=Profile((), (), (), None)),),
+    steps=(StepReport("none", "finished", 0, Counts(), 0.0, profile=Profile((), (), (), None)),),
 )
 WIDE = replace(
     VALIDATION,

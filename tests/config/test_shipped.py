@@ -61,7 +61,7 @@ def test_the_demo_rejects_what_is_bad_for_its_reason_and_nothing_else(
         "timestamp_out_of_range": demo.BAD_ORDERS["time out of range"],
     }
     assert (customers.rows_read, orders.rows_read) == (demo.CUSTOMERS, demo.ORDERS)
-    assert customers.skipped == 20 and orders.skipped > 1_000
+    assert customers.counts.skipped == 20 and orders.counts.skipped > 1_000
 
 
 def test_the_demo_job_reads_what_the_demo_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from cio_etl.errors import CredentialsRefused, StateError
 from cio_etl.load import Lanes, Pace
 from cio_etl.load.destinations import track
 from cio_etl.load.lanes import Room
-from cio_etl.model import Batch, Destination, LaneProgress, Reject, Retry
+from cio_etl.model import Batch, Counts, Destination, LaneProgress, Reject, Retry
 from cio_etl.sandbox import Credentials, Faults, Sandbox
 
 
@@ -87,7 +87,7 @@ def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
     for lane in range(4):
         person = sandbox.people.find("id", f"p{lane}")
         assert person is not None and person.trace == list(range(60))
-    assert [mark.accepted for mark in lanes.marks] == [60] * 4
+    assert [mark.counts.accepted for mark in lanes.marks] == [60] * 4
     assert [mark.acked_through for mark in lanes.marks] == [59] * 4
     assert sorted(commits.accepted) == sorted(4 * list(range(60)))
 
@@ -99,7 +99,7 @@ def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_o
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5), batch(0, 10, 5)]})
         lanes.finish()
-    assert [(mark.acked_through, mark.sending_through, mark.accepted) for mark in commits.marks[0]] == [
+    assert [(mark.acked_through, mark.sending_through, mark.counts.accepted) for mark in commits.marks[0]] == [
         (-1, 4, 0),
         (4, 9, 5),
         (9, 14, 10),
@@ -125,7 +125,13 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
         lanes.put({0: [batch(0, 3, 0, rejects=(Reject(2, "row_ragged"),), skipped=3)]})
         lanes.finish()
     mark = lanes.marks[0]
-    assert (mark.acked_through, mark.rejected, mark.skipped, mark.requests, mark.batches) == (3, 1, 3, 0, 0)
+    assert (
+        mark.acked_through,
+        mark.counts.rejected,
+        mark.counts.skipped,
+        mark.counts.requests,
+        mark.counts.batches,
+    ) == (3, 1, 3, 0, 0)
     assert commits.rejects == [Reject(2, "row_ragged")]
     assert commits.accepted == []
     assert sandbox.stats()["requests"] == 0
@@ -133,10 +139,12 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
 
 def test_rows_that_a_killed_run_had_announced_are_counted_as_possibly_sent_twice(sandbox: Sandbox) -> None:
     commits = Commits()
-    with lanes_to(sandbox, commits, [LaneProgress(0, acked_through=9, sending_through=13, accepted=10)]) as lanes:
+    with lanes_to(
+        sandbox, commits, [LaneProgress(0, acked_through=9, sending_through=13, counts=Counts(accepted=10))]
+    ) as lanes:
         lanes.put({0: [batch(0, 10, 3), batch(0, 13, 5)]})
         lanes.finish()
-    assert (lanes.marks[0].possibly_sent_twice, lanes.marks[0].accepted) == (4, 18)
+    assert (lanes.marks[0].counts.possibly_sent_twice, lanes.marks[0].counts.accepted) == (4, 18)
 
 
 @pytest.mark.fault("N19")
@@ -146,7 +154,7 @@ def test_a_lost_answer_is_counted_as_possibly_sent_twice(sandbox: Sandbox) -> No
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 7)]})
         lanes.finish()
-    assert (lanes.marks[0].possibly_sent_twice, lanes.marks[0].retries) == (7, 1)
+    assert (lanes.marks[0].counts.possibly_sent_twice, lanes.marks[0].counts.retries) == (7, 1)
 
 
 @pytest.mark.fault("N10")
@@ -157,7 +165,7 @@ def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
         while lanes.put({lane: [batch(lane, 0, 1)] for lane in range(3)}):
             pass
         lanes.finish()
-    assert all(mark.acked_through == -1 and mark.rejected == 0 for mark in lanes.marks)
+    assert all(mark.acked_through == -1 and mark.counts.rejected == 0 for mark in lanes.marks)
 
 
 @pytest.mark.fault("P5")
@@ -254,7 +262,7 @@ def test_batches_too_large_to_wait_together_all_arrive(sandbox: Sandbox) -> None
             both = {lane: [batch(lane, first, 10), batch(lane, first + 10, 10)] for lane in range(4)}
             assert lanes.put(both if number % 2 else {0: both[0]})
         lanes.finish()
-    assert [mark.accepted for mark in lanes.marks] == [160, 80, 80, 80]
+    assert [mark.counts.accepted for mark in lanes.marks] == [160, 80, 80, 80]
     assert sandbox.people.find("id", "p0").trace == list(range(160))  # type: ignore[union-attr]
 
 
@@ -276,7 +284,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
             threading.Event().wait(0.01)
         sandbox.set_faults(Faults())
         lanes.finish()
-    assert [mark.accepted for mark in lanes.marks] == [5, 5, 5]
+    assert [mark.counts.accepted for mark in lanes.marks] == [5, 5, 5]
     changes = [each for each in told if each["event"].startswith("destination_")]
     assert [(each["event"], each.get("reason")) for each in changes] == [
         ("destination_unavailable", "HTTP 503"),
@@ -322,7 +330,7 @@ def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_s
         (mark,) = lanes.marks
     reasons = [(reject.position, reject.reason) for reject in commits.rejects]
     if repeatable:
-        assert (mark.accepted, mark.possibly_sent_twice, mark.requests, reasons) == (5, 3, 3, [])
+        assert (mark.counts.accepted, mark.counts.possibly_sent_twice, mark.counts.requests, reasons) == (5, 3, 3, [])
     else:
-        assert (mark.accepted, mark.rejected, mark.requests) == (2, 3, 2)
+        assert (mark.counts.accepted, mark.counts.rejected, mark.counts.requests) == (2, 3, 2)
         assert reasons == [(0, "outcome_unknown"), (1, "outcome_unknown"), (2, "outcome_unknown")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cio_etl.model import Report
+from cio_etl.model import Counts, Report
 from cio_etl.report import mending
 from cio_etl.report.page import page, tone, verdict, visible, write_page
 from tests.reports import HOSTILE, NOTHING, RUN, STEP, VALIDATION, WIDE, hostile
@@ -151,9 +151,9 @@ def test_a_stopped_run_s_page_says_why_and_how_to_go_on() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence", "looks"),
     [
-        ({"exit_code": 0, "steps": (replace(STEP, rejected=0, skipped=0, accepted=12_345, findings=()),)},
+        ({"exit_code": 0, "steps": (replace(STEP, counts=Counts(accepted=12_345), findings=()),)},
          "A run would send all 12,345 rows.", "good"),
-        ({"exit_code": 0, "steps": (replace(STEP, rejected=0, skipped=0, accepted=12_345),)},
+        ({"exit_code": 0, "steps": (replace(STEP, counts=Counts(accepted=12_345)),)},
          "A run would send all 12,345 rows.", "fair"),  # there is a warning
         ({"exit_code": 4, "reason": "a run would stop in step people: more than max_rejects allows"},
          "Not as it is: a run would stop in step people: more than max_rejects allows.", "bad"),

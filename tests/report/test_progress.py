@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from cio_etl.model import LaneProgress
+from cio_etl.model import Counts, LaneProgress
 from cio_etl.report import Progress
 
 
@@ -20,7 +19,7 @@ from cio_etl.report import Progress
 )
 def test_the_bar_says_since_when_all_lanes_wait(waited_s: float | None, said: str) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None)
-    marks = [replace(LaneProgress(0), accepted=5, rejected=2)]
+    marks = [LaneProgress(0, counts=Counts(accepted=5, rejected=2))]
     with Progress(console, live=True).step("people", 10, lambda: marks, lambda: waited_s):
         pass
     assert isinstance(console.file, io.StringIO)

@@ -464,7 +464,7 @@ def test_rejected_rows_are_settled_and_too_many_of_them_move_no_mark(nights: Nig
     mapping = {**MAPPING, "attributes": {"version": "version", "email": "mail"}}
     Path("people.yaml").write_text(json.dumps(mapping))
     report = nights.run()
-    assert (report.exit_code, report.steps[0].rejected, nights.arrived()) == (3, 1, ["a.1"])
+    assert (report.exit_code, report.steps[0].counts.rejected, nights.arrived()) == (3, 1, ["a.1"])
     assert nights.night() == []
     before = nights.mark()
     nights.write(("c.1", "'2024-03-10+00'"), ("d.1", "'2024-03-10+00'"), ("e.1", "'2024-03-10+00'"))

@@ -45,7 +45,7 @@ def run(sandbox: Sandbox, api: Api, *steps: tuple[str, Sequence[Mapping[str, Any
 
 
 def counts(report: Report) -> list[tuple[int, int, int]]:
-    return [(step.accepted, step.rejected, step.skipped) for step in report.steps]
+    return [(step.counts.accepted, step.counts.rejected, step.counts.skipped) for step in report.steps]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,11 @@ def test_a_shipped_mapping_is_taken_by_each_api_that_has_its_operation(name: str
     outcomes = Counter("rejected" if one.rejected else "skipped" if one.skipped else "sent" for one in examples)
     report = run(sandbox, api, (name, [one.row for one in examples]))
     (step,) = report.steps
-    assert (step.accepted, step.rejected, step.skipped) == (outcomes["sent"], outcomes["rejected"], outcomes["skipped"])
+    assert (step.counts.accepted, step.counts.rejected, step.counts.skipped) == (
+        outcomes["sent"],
+        outcomes["rejected"],
+        outcomes["skipped"],
+    )
     assert step.rows_read == len(examples) and sandbox.refused == frozenset()
     assert {reject.reason for reject in step.rejects} == {one.rejected for one in examples if one.rejected}
     assert not any(reject.reason.startswith(("http", "refused", "answer")) for reject in step.rejects)
@@ -143,7 +147,7 @@ def test_a_segment_takes_a_thousand_ids_a_call(sandbox: Sandbox) -> None:
     run(sandbox, "track", ("add_device", people))
     winners = [{"user_id": str(n), "winner": "yes"} for n in range(2_500)]
     (step,) = run(sandbox, "track", ("add_to_segment", [*winners, {"user_id": "x", "winner": "yes"}])).steps
-    assert (step.accepted, step.requests) == (2_501, 4)  # of each of four lanes one
+    assert (step.counts.accepted, step.counts.requests) == (2_501, 4)  # of each of four lanes one
     assert len(sandbox.people.segment(7)) == 2_500 and sandbox.stats()["effects"]["segment_ids_ignored"] == 1
 
 
@@ -158,13 +162,13 @@ def test_a_deletion_whose_answer_is_lost_is_sent_again_only_when_the_mapping_say
         monkeypatch.setitem(SHIPPED, "delete", tmp_path / "told.yaml")
     sandbox.set_faults(Faults(script=("ok", "lost_after")))
     (step,) = run(sandbox, "track", ("delete", [{"user_id": str(n), "status": "confirmed"} for n in range(9)])).steps
-    assert step.accepted + step.rejected == 9
+    assert step.counts.accepted + step.counts.rejected == 9
     if told:
-        assert step.rejected == 0 and step.requests == step.batches + 1
+        assert step.counts.rejected == 0 and step.counts.requests == step.counts.batches + 1
     else:
         (reject,) = step.rejects
-        assert (reject.reason, reject.rows) == ("outcome_unknown", step.rejected)
-        assert step.rejected > 0 and step.requests == step.batches
+        assert (reject.reason, reject.rows) == ("outcome_unknown", step.counts.rejected)
+        assert step.counts.rejected > 0 and step.counts.requests == step.counts.batches
 
 
 @pytest.mark.fault("N7")
@@ -175,9 +179,9 @@ def test_a_deletion_whose_answer_does_not_tell_what_was_taken_is_not_sent_again(
     rows = [{"user_id": str(n), "status": "confirmed"} for n in range(40)]
     (step,) = run(sandbox, api, ("delete", rows)).steps
     (reject,) = step.rejects
-    assert (reject.reason, reject.rows) == ("outcome_unknown", step.rejected)
-    assert step.accepted + step.rejected == 40 == sandbox.stats()["effects"]["deletes"]
-    assert step.requests == step.batches and step.possibly_sent_twice == 0
+    assert (reject.reason, reject.rows) == ("outcome_unknown", step.counts.rejected)
+    assert step.counts.accepted + step.counts.rejected == 40 == sandbox.stats()["effects"]["deletes"]
+    assert step.counts.requests == step.counts.batches and step.counts.possibly_sent_twice == 0
 
 
 @pytest.mark.fault("N10")
@@ -191,7 +195,7 @@ def test_deletions_that_were_refused_for_their_keys_are_made_once_the_keys_are_r
         run(sandbox, "track", ("delete", rows))
     sandbox.set_faults(Faults())
     (step,) = run(sandbox, "track", ("delete", rows)).steps
-    assert (step.accepted, step.rejected, step.possibly_sent_twice) == (40, 0, 0)
+    assert (step.counts.accepted, step.counts.rejected, step.counts.possibly_sent_twice) == (40, 0, 0)
     assert sandbox.stats()["effects"]["deletes"] == 40
 
 
@@ -208,7 +212,7 @@ def test_pipelines_refuses_a_batch_as_a_whole_and_the_bad_call_is_found(sandbox:
     rows = [DEVICE | {"user_id": str(n), "push_token": str(n)} for n in range(40)]
     sandbox.set_faults(Faults(max_body_bytes=2_000))  # whatever is larger is refused as a whole
     (step,) = run(sandbox, "pipelines", ("add_device", rows)).steps
-    assert (step.accepted, step.rejected) == (40, 0) and step.requests > step.batches
+    assert (step.counts.accepted, step.counts.rejected) == (40, 0) and step.counts.requests > step.counts.batches
 
 
 def test_what_an_api_lacks_is_told_with_its_line(tmp_path: Path, sandbox: Sandbox) -> None:

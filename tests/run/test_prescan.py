@@ -66,7 +66,7 @@ def job(sandbox: Sandbox, mapping: dict[str, Any], **settings: Any) -> Job:
 
 def counts(report: Report) -> tuple[int, int, int, int]:
     (step,) = report.steps
-    return step.rows_read, step.accepted, step.rejected, step.skipped
+    return step.rows_read, step.counts.accepted, step.counts.rejected, step.counts.skipped
 
 
 @pytest.mark.fault("S20")

@@ -188,7 +188,7 @@ def test_every_row_arrives_with_its_values_and_people_before_their_events(sandbo
     rows = shop()
     report = run(job_for(sandbox))
     assert (report.status, report.exit_code) == ("finished", 0)
-    assert [(step.name, step.rows_read, step.accepted) for step in report.steps] == [
+    assert [(step.name, step.rows_read, step.counts.accepted) for step in report.steps] == [
         ("people", 240, 240),
         ("orders", 150, 150),
     ]
@@ -237,7 +237,7 @@ def test_rows_that_break_a_rule_are_rejected_with_their_place_and_the_others_arr
     report = run(job)
     assert report.exit_code == 3
     (step,) = report.steps
-    assert (step.accepted, step.rejected) == (57, 3)
+    assert (step.counts.accepted, step.counts.rejected) == (57, 3)
     (count,) = step.rejects
     assert (count.reason, count.field, count.rows) == ("email_malformed", "attributes.email", 3)
     assert count.first_rows == ("people.csv:9", "people.csv:29", "people.csv:49")  # line 1 is the header
@@ -270,14 +270,14 @@ def test_rows_of_a_person_keep_their_order_in_16_lanes_under_20_percent_503(sand
     sandbox.set_faults(Faults(rates={"503": 0.2}))
     rows = shop(people=40, rows=1_200)
     report = run(job_for(sandbox, PEOPLE, destination={"lanes": 16}))
-    assert report.exit_code == 0 and report.steps[0].retries > 0
+    assert report.exit_code == 0 and report.steps[0].counts.retries > 0
     assert set(arrived(sandbox, rows).values()) == {1}
 
 
 def test_the_ceiling_of_requests_per_second_holds(sandbox: Sandbox) -> None:
     shop(rows=1_100, people=500)
     report = run(job_for(sandbox, PEOPLE, destination={"requests_per_second": 20}))
-    assert report.steps[0].requests > 25
+    assert report.steps[0].counts.requests > 25
     assert sandbox.stats()["max_requests_in_a_second"] <= 20 + 1  # one that the machine was late to hand over
 
 
@@ -487,7 +487,7 @@ def test_restart_gives_the_unfinished_run_up(sandbox: Sandbox) -> None:
     job = job_for(sandbox)
     run_id = unfinished(sandbox, job)
     report = run(job, restart=True)
-    assert report.run_id != run_id and report.steps[0].accepted == 240
+    assert report.run_id != run_id and report.steps[0].counts.accepted == 240
     with closing(state.open_store(job.state)) as store:
         given_up = store.run(run_id)
     assert given_up is not None and given_up.status == "abandoned"
@@ -525,7 +525,7 @@ def test_too_many_rejects_stop_the_run_until_the_limit_is_raised(sandbox: Sandbo
     assert sandbox.stats()["requests"] == requests, "a limit that is passed already lets nothing more be sent"
     report = run(job_for(sandbox, PEOPLE, max_rejects="50%"))
     assert report.exit_code == 3
-    assert report.steps[0].rejected == sum(row["id"] in refused for row in rows.people)
+    assert report.steps[0].counts.rejected == sum(row["id"] in refused for row in rows.people)
     assert {person.id for person in sandbox.people.everybody()} == {row["id"] for row in rows.people} - refused
 
 
@@ -553,7 +553,9 @@ def test_where_smaller_bodies_are_asked_for_every_row_arrives(sandbox: Sandbox, 
     report = run(job_for(sandbox, PEOPLE, destination={"max_batch_bytes": 500_000}))
     assert report.exit_code == 0
     assert set(arrived(sandbox, rows).values()) == {1}
-    assert report.steps[0].requests <= report.steps[0].batches * (8 + 7)  # 500 kB is cut into 8 bodies by 7 refusals
+    assert report.steps[0].counts.requests <= report.steps[0].counts.batches * (
+        8 + 7
+    )  # 500 kB is cut into 8 bodies by 7 refusals
 
 
 @pytest.mark.fault("N8")
@@ -562,10 +564,10 @@ def test_a_strict_400_costs_only_the_bad_rows_in_few_requests(sandbox: Sandbox) 
     sandbox.set_faults(Faults(strict=True, refused=0.03, seed=5))
     bad = [row for row in rows.people if sandbox.faults.refuses({"identifiers": {"id": row["id"]}})]
     report = run(job_for(sandbox, PEOPLE, max_rejects="10%"))
-    assert report.steps[0].rejected == len(bad) > 3
+    assert report.steps[0].counts.rejected == len(bad) > 3
     assert {person.id for person in sandbox.people.everybody()} == {row["id"] for row in rows.people if row not in bad}
     halvings = 6  # of a batch of some 40 rows
-    assert report.steps[0].requests <= report.steps[0].batches + len(bad) * 2 * halvings
+    assert report.steps[0].counts.requests <= report.steps[0].counts.batches + len(bad) * 2 * halvings
 
 
 @pytest.mark.fault("N8")
@@ -603,8 +605,8 @@ def test_a_batch_whose_answer_was_lost_is_told_as_possibly_sent_twice_and_counts
     orders = {"orders": STEPS["orders"]}
     report = run(job_for(sandbox, orders, destination={"lanes": 1, "max_batch_bytes": SMALL}))
     assert report.exit_code == 0
-    assert report.steps[0].retries == 2
-    assert 0 < report.steps[0].possibly_sent_twice <= 150
+    assert report.steps[0].counts.retries == 2
+    assert 0 < report.steps[0].counts.possibly_sent_twice <= 150
     assert len(sandbox.people.events) == 150 and sandbox.people.counts["duplicate_events"] > 0
 
 
@@ -614,7 +616,7 @@ def test_an_answer_that_fits_no_row_is_no_acknowledgement(sandbox: Sandbox) -> N
     odd = Answer(207, b'{"errors": [{"batch_index": 9999, "reason": "invalid"}]}', applied=True)
     sandbox.set_faults(Faults(script=(odd,)))
     report = run(job_for(sandbox, PEOPLE, destination={"lanes": 1}))
-    assert (report.exit_code, report.steps[0].accepted) == (0, 60)
+    assert (report.exit_code, report.steps[0].counts.accepted) == (0, 60)
     assert set(arrived(sandbox, rows)) == set(range(60))
 
 
@@ -684,7 +686,7 @@ def test_a_state_that_cannot_grow_stops_the_run_and_with_room_it_goes_on(sandbox
     assert 0 < sandbox.people.counts["identifies"] < 2_000
     report = run(job)
     assert report.exit_code == 0
-    assert arrived(sandbox, rows).total() - 2_000 <= report.steps[0].possibly_sent_twice
+    assert arrived(sandbox, rows).total() - 2_000 <= report.steps[0].counts.possibly_sent_twice
 
 
 @pytest.mark.fault("P12")
@@ -778,7 +780,7 @@ def test_a_file_that_is_exported_anew_before_its_step_comes_is_read_as_it_is_the
         exporter.start()
         people, orders = run(job_for(sandbox)).steps
         exporter.join()
-        assert (people.accepted, orders.rows, orders.accepted) == (240, 7, 7)
+        assert (people.counts.accepted, orders.rows, orders.counts.accepted) == (240, 7, 7)
 
 
 def test_a_source_without_rows_is_a_warning(sandbox: Sandbox) -> None:

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from cio_etl import state
 from cio_etl.errors import JobLocked, StateError
-from cio_etl.model import Finding, LaneProgress, MarkValue, Reject, RejectCount, SourceFile, Watermark
+from cio_etl.model import Counts, Finding, LaneProgress, MarkValue, Reject, RejectCount, SourceFile, Watermark
 from cio_etl.state import Again, Bookmark, RunRecord, Store
 from cio_etl.state.filesystem import file_system
 from cio_etl.state.marks import Marks
@@ -99,14 +99,16 @@ def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) 
         2,
         40,
         80,
-        accepted=3,
-        rejected=2,
-        skipped=1,
-        possibly_sent_twice=4,
-        batches=5,
-        requests=6,
-        retries=7,
-        bytes_sent=8,
+        Counts(
+            accepted=3,
+            rejected=2,
+            skipped=1,
+            possibly_sent_twice=4,
+            batches=5,
+            requests=6,
+            retries=7,
+            bytes_sent=8,
+        ),
     )
     marks.commit(mark, [Reject(7, "row_ragged"), Reject(3, "refused_invalid", "attributes.x", "no")])
     assert store.lane_progress(RUN.run_id, 0)[2] == mark
@@ -125,7 +127,7 @@ def test_a_mark_its_counts_and_its_rejects_are_committed_together(store: Store) 
 def test_what_cannot_be_committed_whole_is_not_committed_at_all(store: Store) -> None:
     marks = begun(store)
     with pytest.raises(StateError):
-        marks.commit(LaneProgress(1, 40, 80, accepted=3), [Reject(1, None)])  # type: ignore[arg-type]
+        marks.commit(LaneProgress(1, 40, 80, Counts(accepted=3)), [Reject(1, None)])  # type: ignore[arg-type]
     assert store.lane_progress(RUN.run_id, 0)[1] == LaneProgress(1)
     assert store.rejects(RUN.run_id, 0).is_empty()
 
@@ -254,13 +256,20 @@ def test_only_the_newest_run_can_be_resumed(store: Store) -> None:
 
 def test_the_account_adds_up_over_lanes_and_processes(store: Store) -> None:
     marks = begun(store)
-    marks.commit(LaneProgress(0, 2, 2, accepted=1, skipped=1, requests=2), [])
-    marks.commit(LaneProgress(3, 1, 1, rejected=1, retries=1), [Reject(1, "row_ragged")])
+    marks.commit(LaneProgress(0, 2, 2, Counts(accepted=1, skipped=1, requests=2)), [])
+    marks.commit(LaneProgress(3, 1, 1, Counts(rejected=1, retries=1)), [Reject(1, "row_ragged")])
     counts = [RejectCount("row_ragged", None, 1, ("a.csv:3",))]
     store.leave_step(RUN.run_id, 0, finished=False, rows_read=2, seconds=1.5, rejects=counts)
     store.leave_step(RUN.run_id, 0, finished=True, rows_read=3, seconds=2.0, rejects=counts)
     step = state.account(store, RUN, "cio-etl run x").steps[0]
-    assert (step.rows_read, step.accepted, step.rejected, step.skipped, step.requests, step.retries) == (
+    assert (
+        step.rows_read,
+        step.counts.accepted,
+        step.counts.rejected,
+        step.counts.skipped,
+        step.counts.requests,
+        step.counts.retries,
+    ) == (
         3,
         1,
         1,
@@ -268,7 +277,7 @@ def test_the_account_adds_up_over_lanes_and_processes(store: Store) -> None:
         2,
         1,
     )
-    assert step.settled == step.rows_read
+    assert step.counts.settled == step.rows_read
     assert (step.seconds, step.rejects) == (3.5, tuple(counts))
 
 

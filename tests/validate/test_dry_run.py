@@ -78,8 +78,8 @@ def test_what_a_run_would_come_to_is_reckoned() -> None:
         people=7,
         people_exact=True,
         events=0,
-        requests=step.requests,
-        bytes=step.bytes_sent,
+        requests=step.counts.requests,
+        bytes=step.counts.bytes_sent,
         seconds=0.2,
         requests_per_second=100.0,
         lanes=1,
@@ -111,7 +111,7 @@ def test_findings_name_the_first_rows_by_file_and_line() -> None:
 def test_every_row_is_counted_once_with_its_reason_and_first_places() -> None:
     report = rehearsed(job(Step("people", people(), PERSON)))
     (step,) = report.steps
-    assert (step.rows_read, step.accepted, step.rejected, step.skipped) == (8, 2, 5, 1)
+    assert (step.rows_read, step.counts.accepted, step.counts.rejected, step.counts.skipped) == (8, 2, 5, 1)
     assert step.rejects == (
         RejectCount("identifier_missing", "identifiers.id", 2, ("people.csv:5", "people.csv:8")),
         RejectCount("email_malformed", "attributes.email", 1, ("people.csv:3",)),
@@ -119,7 +119,7 @@ def test_every_row_is_counted_once_with_its_reason_and_first_places() -> None:
         RejectCount("row_ragged", None, 1, ("people.csv:6",)),
     )
     assert (report.status, report.exit_code, report.reason, report.resumable) == ("finished", 3, None, False)
-    assert (step.retries, step.possibly_sent_twice) == (0, 0)
+    assert (step.counts.retries, step.counts.possibly_sent_twice) == (0, 0)
 
 
 def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path) -> None:
@@ -133,24 +133,29 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
     items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
     sizes = [len(item.encode()) for item in items["item"].drop_nulls()]
     (said,) = rehearsed(job(step, lanes=1)).steps
-    assert said.rows_read == said.settled == items.height == 2_000
-    assert said.accepted == len(sizes)
-    assert said.rejected == items["reason"].drop_nulls().len()
+    assert said.rows_read == said.counts.settled == items.height == 2_000
+    assert said.counts.accepted == len(sizes)
+    assert said.counts.rejected == items["reason"].drop_nulls().len()
     counted = Counter(items.filter(pl.col("reason").is_not_null()).select("reason", "field").iter_rows())
     assert {(count.reason, count.field): count.rows for count in said.rejects} == counted
-    assert (said.batches, said.requests) == (1, 1)
-    assert said.bytes_sent == len('{"batch":[') + sum(sizes) - 1 + len("]}")
+    assert (said.counts.batches, said.counts.requests) == (1, 1)
+    assert said.counts.bytes_sent == len('{"batch":[') + sum(sizes) - 1 + len("]}")
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_requests_are_the_bodies_that_lanes_would_send(lanes: int) -> None:
     content = "id,e_mail,plan\n" + "".join(f"{n},a{n}@b.co,pro\n" for n in range(1_000))
     (whole,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes)).steps
-    assert whole.requests == lanes
+    assert whole.counts.requests == lanes
     (cut,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes, max_batch_bytes=40_000)).steps
-    assert cut.requests >= whole.bytes_sent / 40_000 and cut.requests <= whole.bytes_sent / 39_800 + lanes
+    assert (
+        cut.counts.requests >= whole.counts.bytes_sent / 40_000
+        and cut.counts.requests <= whole.counts.bytes_sent / 39_800 + lanes
+    )
     around = len('{"batch":[]}') - 1  # what a body has more than its items with a comma each
-    assert cut.bytes_sent - cut.requests * around == whole.bytes_sent - whole.requests * around
+    assert (
+        cut.counts.bytes_sent - cut.counts.requests * around == whole.counts.bytes_sent - whole.counts.requests * around
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,13 +179,13 @@ def test_a_source_without_a_bad_row_ends_well() -> None:
 
 def test_a_header_alone_is_no_rows() -> None:
     (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n"), PERSON))).steps
-    assert (step.rows_read, step.settled, step.requests, step.bytes_sent) == (0, 0, 0, 0)
+    assert (step.rows_read, step.counts.settled, step.counts.requests, step.counts.bytes_sent) == (0, 0, 0, 0)
 
 
 def test_a_limit_is_of_each_step() -> None:
     first, second = Step("one", people(), PERSON), Step("two", people(), mapping())
     report = rehearsed(job(first, second), limit=2)
-    assert [(step.name, step.rows_read, step.accepted, step.rejected) for step in report.steps] == [
+    assert [(step.name, step.rows_read, step.counts.accepted, step.counts.rejected) for step in report.steps] == [
         ("one", 2, 1, 1),
         ("two", 2, 2, 0),
     ]

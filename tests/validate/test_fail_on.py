@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cio_etl.audit import FINDINGS
-from cio_etl.model import Finding, RejectCount, Report, StepReport
+from cio_etl.model import Counts, Finding, RejectCount, Report, StepReport
 from cio_etl.transform.checks import REASONS
 from cio_etl.validate.fail_on import gate, gated
 
@@ -15,7 +15,15 @@ def report(
 ) -> Report:
     counts = (RejectCount("map_unmatched", None, rejects, ("f.csv:2",)),) if rejects else ()
     steps = tuple(
-        StepReport(name, "finished", rows, rows - rejects, rejects, 0, 0, 1, 1, 0, 9, 0.1, counts, findings)
+        StepReport(
+            name,
+            "finished",
+            rows,
+            Counts(rows - rejects, rejects, batches=1, requests=1, bytes_sent=9),
+            0.1,
+            counts,
+            findings,
+        )
         for name in ("one", "two")
     )
     code = 4 if reason else 3 if rejects else 0

@@ -26,7 +26,7 @@ from cio_etl.load.destinations import track
 from cio_etl.load.destinations.endpoints import Endpoint
 from cio_etl.load.rate.circuit import PROBE_S
 from cio_etl.load.rate.pace import Change, Pace
-from cio_etl.model import Batch, Destination, LaneProgress, Reject, Retry, Stop, Unknown, Verdict
+from cio_etl.model import Batch, Counts, Destination, LaneProgress, Reject, Retry, Stop, Unknown, Verdict
 
 log = structlog.get_logger()
 
@@ -296,12 +296,15 @@ def _after(lane: Lane, batch: Batch, delivery: Delivery) -> LaneProgress:
         before,
         acked_through=batch.through,
         sending_through=max(batch.through, before.sending_through),
-        accepted=before.accepted + len(batch.positions) - len(delivery.rejects),
-        rejected=before.rejected + len(batch.rejects) + len(delivery.rejects),
-        skipped=before.skipped + batch.skipped,
-        possibly_sent_twice=before.possibly_sent_twice + max(resent, delivery.ambiguous),
-        batches=before.batches + bool(batch.body),
-        requests=before.requests + delivery.requests,
-        retries=before.retries + delivery.retries,
-        bytes_sent=before.bytes_sent + delivery.bytes_sent,
+        counts=before.counts
+        + Counts(
+            accepted=len(batch.positions) - len(delivery.rejects),
+            rejected=len(batch.rejects) + len(delivery.rejects),
+            skipped=batch.skipped,
+            possibly_sent_twice=max(resent, delivery.ambiguous),
+            batches=int(bool(batch.body)),
+            requests=delivery.requests,
+            retries=delivery.retries,
+            bytes_sent=delivery.bytes_sent,
+        ),
     )

@@ -47,6 +47,7 @@ from cio_etl.model.sending import (
     ARRAY,
     Accepted,
     Batch,
+    Counts,
     Envelope,
     ItemError,
     LaneProgress,
@@ -56,6 +57,7 @@ from cio_etl.model.sending import (
     Stop,
     Unknown,
     Verdict,
+    total_counts,
 )
 from cio_etl.model.sources import (
     CSV_DIALECTS,
@@ -104,6 +106,7 @@ __all__ = [
     "ColumnProfile",
     "Columns",
     "Constant",
+    "Counts",
     "CsvSource",
     "DeltaSource",
     "Destination",
@@ -150,5 +153,6 @@ __all__ = [
     "Value",
     "Verdict",
     "Watermark",
+    "total_counts",
     "watermark_value",
 ]

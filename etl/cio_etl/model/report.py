@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cio_etl.model.sending import Counts, total_counts
+
 
 @dataclass(frozen=True, slots=True)
 class RejectCount:
@@ -112,19 +114,12 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What became of a step's rows: rows_read = accepted + rejected + skipped. `rows` is how many there are."""
+    """The result of a step. Every row that was read is settled: rows_read = accepted + rejected + skipped."""
 
     name: str
     status: Literal["waiting", "running", "finished"]
     rows_read: int
-    accepted: int
-    rejected: int
-    skipped: int
-    possibly_sent_twice: int
-    batches: int
-    requests: int
-    retries: int
-    bytes_sent: int
+    counts: Counts
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -135,10 +130,6 @@ class StepReport:
     @property
     def rows_per_second(self) -> float:
         return self.rows_read / self.seconds if self.seconds else 0.0
-
-    @property
-    def settled(self) -> int:
-        return self.accepted + self.rejected + self.skipped
 
 
 VALIDATION = "validation"  # in place of a run's id
@@ -166,6 +157,16 @@ class Report:
         return self.run_id == VALIDATION
 
     @property
+    def rows_read(self) -> int:
+        """Rows that were read, of all steps."""
+        return sum(step.rows_read for step in self.steps)
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of all steps together."""
+        return total_counts(step.counts for step in self.steps)
+
+    @property
     def rejected(self) -> int:
         """Rejected rows of all steps."""
-        return sum(step.rejected for step in self.steps)
+        return self.counts.rejected

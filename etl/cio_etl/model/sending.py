@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -102,16 +103,12 @@ Verdict = Accepted | Retry | Unknown | Refused | Split | Stop
 
 
 @dataclass(frozen=True, slots=True)
-class LaneProgress:
-    """How far a lane has come, and what it did on the way: one row of the state.
+class Counts:
+    """How many rows ended how, and what was sent for them.
 
-    Rows at or below `acked_through` are settled and never sent again; those above it and at or below
-    `sending_through` may have been sent when a run is killed.
+    Everything that counts takes its names from these fields: the columns of the state, the keys of report.json, sums.
     """
 
-    lane: int
-    acked_through: int = -1
-    sending_through: int = -1
     accepted: int = 0
     rejected: int = 0
     skipped: int = 0
@@ -120,3 +117,30 @@ class LaneProgress:
     requests: int = 0
     retries: int = 0
     bytes_sent: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Counts)))
+
+    @property
+    def settled(self) -> int:
+        """Rows that are done: they are never sent again."""
+        return self.accepted + self.rejected + self.skipped
+
+
+def total_counts(counts: Iterable[Counts]) -> Counts:
+    """The sum of all counts."""
+    return sum(counts, Counts())
+
+
+@dataclass(frozen=True, slots=True)
+class LaneProgress:
+    """How far a lane has come, and what it counted on the way: one row of the state.
+
+    Rows at or below `acked_through` are settled and never sent again. Rows above it, up to `sending_through`, may have
+    been sent when a run is killed.
+    """
+
+    lane: int
+    acked_through: int = -1
+    sending_through: int = -1
+    counts: Counts = Counts()

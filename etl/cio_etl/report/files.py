@@ -6,22 +6,34 @@ import json
 import os
 import shlex
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from cio_etl.model import Report
+from cio_etl.model import Report, StepReport
 
 _STATUS = ("run_id", "job", "status", "exit_code", "reason", "resumable", "resume_command", "started_at", "finished_at")
 
 
 def as_json(report: Report) -> dict[str, Any]:
     """The report as JSON types, with what follows from its counts."""
-    content = asdict(report)
-    for step, shown in zip(report.steps, content["steps"], strict=True):
-        last = {name: shown.pop(name) for name in ("rejects", "findings", "forecast", "profile")}
-        shown |= {"rows_per_second": round(step.rows_per_second, 1), **last}
-    return content
+    return {**asdict(replace(report, steps=())), "steps": [_step(step) for step in report.steps]}
+
+
+def _step(step: StepReport) -> dict[str, Any]:
+    """A step's counts are keys of the step itself. Its lists come last."""
+    content = asdict(step)
+    rows = content.pop("rows")
+    counts, seconds = content.pop("counts"), content.pop("seconds")
+    first = {name: content.pop(name) for name in ("name", "status", "rows_read")}
+    return {
+        **first,
+        **counts,
+        "seconds": seconds,
+        "rows": rows,
+        "rows_per_second": round(step.rows_per_second, 1),
+        **content,
+    }
 
 
 def mending(report: Report, state: Path) -> dict[str, str]:

@@ -55,7 +55,6 @@ def page(report: Report, next_steps: Mapping[str, str]) -> str:
         tone=tone(report),
         exit_words=None if report.exit_code is None else EXIT_CODES.get(report.exit_code),
         next_steps=({"continue": report.resume_command} if report.resume_command else {}) | dict(next_steps),
-        total=total(report.steps),
         seconds=seconds(report.steps),
         revealed=any(step.profile is not None and step.profile.revealed for step in report.steps),
         columns_shown=COLUMNS_SHOWN,
@@ -67,9 +66,8 @@ def page(report: Report, next_steps: Mapping[str, str]) -> str:
 
 def verdict(report: Report) -> str:
     """What would happen, or what happened, in one sentence."""
-    read, accepted, rejected, skipped = (
-        sum(getattr(step, name) for step in report.steps) for name in ("rows_read", "accepted", "rejected", "skipped")
-    )
+    read, counts = report.rows_read, report.counts
+    accepted, rejected, skipped = counts.accepted, counts.rejected, counts.skipped
     if report.is_validation and report.exit_code == 4:
         return f"Not as it is: {report.reason}."
     if report.status != "finished":
@@ -94,12 +92,6 @@ def tone(report: Report) -> str:
         return "fair"
     warned = any(finding.severity == "warning" for step in report.steps for finding in step.findings)
     return "fair" if report.exit_code == 3 or warned else "good"
-
-
-def total(steps: Sequence[StepReport]) -> Mapping[str, int]:
-    """The counts of all steps."""
-    names = ("rows_read", "accepted", "rejected", "skipped", "possibly_sent_twice", "requests", "retries", "bytes_sent")
-    return {name: sum(getattr(step, name) for step in steps) for name in names}
 
 
 def seconds(steps: Sequence[StepReport]) -> float | None:

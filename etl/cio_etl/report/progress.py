@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from cio_etl.model import LaneProgress
+from cio_etl.model import LaneProgress, total_counts
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ class Progress:
                 over = ended.wait(BAR_EVERY_S)
                 now = marks()
                 rate = (settled(now) - before) / max(time.monotonic() - began, 1e-9)
-                note = f"{rate:,.0f} rows/s · {sum(mark.rejected for mark in now):,} rejected"
+                note = f"{rate:,.0f} rows/s · {total_counts(mark.counts for mark in now).rejected:,} rejected"
                 if (seconds := waited()) is not None and seconds >= WORTH_SAYING_S:
                     note = f"waiting since {since(seconds)}"
                 bar.update(task, completed=settled(now), note=note, refresh=True)
@@ -104,8 +104,8 @@ class Progress:
                 step=name,
                 settled=settled(now),
                 rows=rows,
-                rejected=sum(mark.rejected for mark in now),
-                retries=sum(mark.retries for mark in now),
+                rejected=total_counts(mark.counts for mark in now).rejected,
+                retries=total_counts(mark.counts for mark in now).retries,
                 rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
                 **({} if seconds is None else {"waiting_since": since(seconds)}),
             )
@@ -118,4 +118,4 @@ def since(seconds: float) -> str:
 
 def settled(marks: Sequence[LaneProgress]) -> int:
     """Rows that have had their end."""
-    return sum(mark.accepted + mark.rejected + mark.skipped for mark in marks)
+    return total_counts(mark.counts for mark in marks).settled

@@ -14,7 +14,6 @@ from cio_etl.model import Finding, RejectCount, Report, StepReport
 NARROWEST = 120  # columns of the table, where the output is no terminal
 
 _COUNTS = {
-    "rows read": "rows_read",
     "accepted": "accepted",
     "rejected": "rejected",
     "skipped": "skipped",
@@ -41,7 +40,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
 
 
 def _verdict(report: Report) -> Text:
-    accepted, rejected = (sum(getattr(step, name) for step in report.steps) for name in ("accepted", "rejected"))
+    accepted, rejected = report.counts.accepted, report.counts.rejected
     style = _STYLES.get(report.status, "bold red")
     if report.status == "finished" and rejected:
         style = "bold yellow"
@@ -54,13 +53,13 @@ def _verdict(report: Report) -> Text:
 def _steps(steps: Sequence[StepReport]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
-    for name in (*_COUNTS, "MB", "seconds", "rows/s"):
+    for name in ("rows read", *_COUNTS, "MB", "seconds", "rows/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for step in steps:
         name = step.name if step.status == "finished" else f"{step.name} ({_unfinished(step)})"
-        counts = [f"{getattr(step, attribute):,}" for attribute in _COUNTS.values()]
-        times = [f"{step.bytes_sent / 1e6:,.1f}"]
-        if step.seconds or not step.settled:  # nobody took the time of a process that was killed
+        counts = [f"{rows:,}" for rows in (step.rows_read, *(getattr(step.counts, name) for name in _COUNTS.values()))]
+        times = [f"{step.counts.bytes_sent / 1e6:,.1f}"]
+        if step.seconds or not step.counts.settled:  # nobody took the time of a process that was killed
             times += [f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
         table.add_row(Text(name), *counts, *times)
     return table

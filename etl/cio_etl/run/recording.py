@@ -132,7 +132,7 @@ def commit_within_limit(
     """
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
     commit = store.marks(leases, _again(snapshot)).commit
-    rejected = {mark.lane: mark.rejected for mark in marks}
+    rejected = {mark.lane: mark.counts.rejected for mark in marks}
 
     def check() -> None:
         total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
@@ -144,7 +144,7 @@ def commit_within_limit(
 
     def commit_and_check(mark: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         commit(mark, rejects, accepted)
-        rejected[mark.lane] = mark.rejected
+        rejected[mark.lane] = mark.counts.rejected
         if rejects:
             check()
 
@@ -269,7 +269,7 @@ def recording_run(context: RunContext, command: str) -> Iterator[None]:
     try:
         yield
         rejected = any(
-            mark.rejected for step in store.steps(run_id) for mark in store.lane_progress(run_id, step.number)
+            mark.counts.rejected for step in store.steps(run_id) for mark in store.lane_progress(run_id, step.number)
         )
         store.end(run_id, "finished", 3 if rejected else 0, None)
         if not context.job.keep_snapshots:

@@ -21,7 +21,7 @@ from cio_etl import state
 from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from cio_etl.load import Lanes, Pace, Packer, endpoint, monitored, rate_limiter, resolve
-from cio_etl.model import Job, Report, Step
+from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.report import Progress
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step
 from cio_etl.run.prefetch import prefetch
@@ -117,7 +117,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
                 time.sleep(LOOK_EVERY_S)
             taken = leases.claim(standing.free, prepared.snapshot.fingerprint)
         note(prepared.snapshot.rows)
-        counted = sum(mark.accepted + mark.rejected + mark.skipped for mark in store.lane_progress(run_id, number))
+        counted = total_counts(mark.counts for mark in store.lane_progress(run_id, number)).settled
         if counted != prepared.snapshot.rows:
             raise CountsDisagree(step=step.name, rows_read=prepared.snapshot.rows, counted=counted)
 

@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from cio_etl import state
-from cio_etl.model import Job, Report
+from cio_etl.model import Job, Report, total_counts
 from cio_etl.report import show
 from cio_etl.report.files import as_json as content
 from cio_etl.report.streams import Screen, say
@@ -36,10 +36,9 @@ def runs_status(where: state.Where, as_json: bool) -> None:
     for name in ("run", "status", "started", "exit", "rows accepted", "rejected"):
         table.add_column(name, justify="right" if name in ("exit", "rows accepted", "rejected") else "left")
     for run in runs:
-        steps = _report(store, run).steps
-        accepted, rejected = sum(step.accepted for step in steps), sum(step.rejected for step in steps)
+        counts = _report(store, run).counts
         code = "" if run.exit_code is None else str(run.exit_code)
-        table.add_row(run.run_id, run.status, run.started_at, code, f"{accepted:,}", f"{rejected:,}")
+        table.add_row(run.run_id, run.status, run.started_at, code, f"{counts.accepted:,}", f"{counts.rejected:,}")
     console = Screen()
     if not console.is_terminal:
         console.width = 120
@@ -129,7 +128,7 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) 
         return f"`{command}` would exit 78, since {'; '.join(changes)}; undo that, or add --restart"
     left = [step for step in store.steps(run.run_id) if step.status != "finished"]
     marks = [mark for step in left for mark in store.lane_progress(run.run_id, step.number)]
-    settled = sum(mark.accepted + mark.rejected + mark.skipped for mark in marks)
+    settled = total_counts(mark.counts for mark in marks).settled
     rows = sum(step.rows or 0 for step in left)
     again = sum(mark.sending_through > mark.acked_through for mark in marks)
     return (

@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import structlog
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
-from cio_etl.model import LaneProgress, Reject
+from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import tables
 from cio_etl.state.connect import guard
 from cio_etl.state.faults import is_cut_off, unusable
@@ -30,7 +31,7 @@ NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 GATHER_S = 0.002  # most lanes come within it, since a frame's batches are handed over together
 CUT_OFF_S = 60.0  # a database that is out of reach is asked again for so long: servers are started anew, or replaced
 
-_OF_LANE = [tables.lane.c[each.name] for each in fields(LaneProgress)]
+PROGRESS = [tables.lane.c[name] for name in ("lane", "acked_through", "sending_through", *tables.COUNTS)]
 _UPDATE = (
     update(tables.lane)
     .where(
@@ -39,7 +40,7 @@ _UPDATE = (
         tables.lane.c.lane == bindparam("of_lane"),
         tables.lane.c.epoch == bindparam("of_epoch"),
     )
-    .values({name: bindparam(name) for name in LaneProgress.__slots__ if name != "lane"})
+    .values({column.name: bindparam(column.name) for column in PROGRESS if column.name != "lane"})
 )
 
 _CLOSE = (
@@ -142,14 +143,14 @@ class Marks:
         first = tickets[0].mark
         lane = tables.lane.c
         here = (lane.run_id == self._key["run_id"], lane.step == self._key["step"], lane.lane == first.lane)
-        found = connection.execute(select(*_OF_LANE).where(*here, lane.epoch == self._epoch(first.lane))).one_or_none()
-        return found is not None and LaneProgress(*found) == first
+        found = connection.execute(select(*PROGRESS).where(*here, lane.epoch == self._epoch(first.lane))).one_or_none()
+        return found is not None and progress_of(found) == first
 
     def _write_in(self, connection: Connection, tickets: Sequence[Ticket]) -> None:
         run, step = self._key["run_id"], self._key["step"]
         marks = []
         for ticket in tickets:
-            values = _values(ticket.mark)
+            values = progress_values(ticket.mark)
             lane = values.pop("lane")
             marks.append(
                 {"of_run": run, "of_step": step, "of_lane": lane, "of_epoch": self._epoch(ticket.mark.lane), **values}
@@ -160,7 +161,7 @@ class Marks:
             self._leases.require_held(connection, [ticket.mark.lane for ticket in tickets])
             raise StateError(place="the state database", what=f"{len(marks)} lanes were to be moved, {moved} were")
         rejects = [
-            {**self._key, **_values(reject), "closed_by": None if self._again is None else run}
+            {**self._key, **_reject_values(reject), "closed_by": None if self._again is None else run}
             for ticket in tickets
             for reject in ticket.rejects
         ]
@@ -198,5 +199,21 @@ def close(connection: Connection, run_id: str, reject_ids: Sequence[int]) -> Non
         connection.execute(_CLOSE, [{"of_reject": row, "by": run_id} for row in reject_ids])
 
 
-def _values(record: LaneProgress | Reject) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__slots__}
+def progress_values(progress: LaneProgress) -> dict[str, int]:
+    """A lane's progress as values of its row's columns."""
+    return {
+        "lane": progress.lane,
+        "acked_through": progress.acked_through,
+        "sending_through": progress.sending_through,
+        **{name: getattr(progress.counts, name) for name in tables.COUNTS},
+    }
+
+
+def progress_of(row: Row[Any]) -> LaneProgress:
+    """A lane's progress from the columns of `PROGRESS`."""
+    lane, acked_through, sending_through = tuple(row)[:3]
+    return LaneProgress(lane, acked_through, sending_through, Counts(*row[3:]))
+
+
+def _reject_values(reject: Reject) -> dict[str, object]:
+    return {name: getattr(reject, name) for name in Reject.__slots__}

@@ -6,7 +6,7 @@ far it had read, and no matter, since the next one begins where the settled ones
 
 from __future__ import annotations
 
-from cio_etl.model import RejectCount, Report, StepReport
+from cio_etl.model import RejectCount, Report, StepReport, total_counts
 from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
 
 
@@ -29,22 +29,21 @@ def account(store: Store, run: RunRecord, resume_command: str) -> Report:
 
 
 def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
-    marks = store.lane_progress(run_id, step.number)
-    total = {name: sum(getattr(mark, name) for mark in marks) for name in _COUNTS}
+    counts = total_counts(lane.counts for lane in store.lane_progress(run_id, step.number))
     rejects, rows_read = step.rejects, step.rows_read
     if step.status != "finished":
-        rows_read = total["accepted"] + total["rejected"] + total["skipped"]
-        if sum(reject.rows for reject in rejects) != total["rejected"]:
+        rows_read = counts.settled
+        if sum(reject.rows for reject in rejects) != counts.rejected:
             rejects = _unplaced(store, run_id, step.number)
     return StepReport(
         name=step.name,
         status=step.status,
         rows_read=rows_read,
+        counts=counts,
         rows=step.rows,
         seconds=round(step.seconds, 3),
         rejects=rejects,
         findings=step.findings,
-        **total,
     )
 
 
@@ -55,6 +54,3 @@ def _unplaced(store: Store, run_id: str, number: int) -> tuple[RejectCount, ...]
         RejectCount(each.reason, each.field, each.rows, tuple(f"row {position + 1}" for position in each.first))
         for each in counts
     )
-
-
-_COUNTS = ("accepted", "rejected", "skipped", "possibly_sent_twice", "batches", "requests", "retries", "bytes_sent")

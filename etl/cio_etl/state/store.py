@@ -20,7 +20,7 @@ from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.faults import unusable
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
-from cio_etl.state.marks import Again, Marks, close
+from cio_etl.state.marks import PROGRESS, Again, Marks, close, progress_of, progress_values
 
 RESUMABLE = ("running", "stopped", "failed")
 LOOK_EVERY_S = 0.2  # who waits to be alone
@@ -148,7 +148,9 @@ class Store:
             )
             # an epoch is never used again: whoever held the lanes before must not take them for its own
             of = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
-            connection.execute(insert(tables.lane), [{**of, **_values(LaneProgress(lane))} for lane in range(lanes)])
+            connection.execute(
+                insert(tables.lane), [{**of, **progress_values(LaneProgress(lane))} for lane in range(lanes)]
+            )
             if lease_s is not None:
                 until = database_now(self._engine) + lease_s
                 connection.execute(update(tables.lane).where(*here).values(until=until))
@@ -310,10 +312,9 @@ class Store:
 
     def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
         """The marks of a step's lanes, in order; empty before it has begun."""
-        columns = [tables.lane.c[field.name] for field in fields(LaneProgress)]
-        query = select(*columns).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+        query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
         with self._transaction() as connection:
-            return [LaneProgress(*row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
+            return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
 
     def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
         """Rejected rows by reason and field, the most frequent first."""

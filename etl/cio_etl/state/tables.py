@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,8 +18,12 @@ from sqlalchemy import (
     false,
 )
 
+from cio_etl.model import Counts
+
 SCHEMA_VERSION = 5  # kept in SQLite's user_version, elsewhere in `version`; raised with every change, see opening.py
 SCHEMA = "cio_etl"  # that holds the tables, where a database has schemas
+
+COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
 
 metadata = MetaData()
 
@@ -59,8 +65,6 @@ step = Table(
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
-_COUNTS = ("accepted", "rejected", "skipped", "possibly_sent_twice", "batches", "requests", "retries", "bytes_sent")
-
 lane = Table(
     "lane",
     metadata,
@@ -69,7 +73,7 @@ lane = Table(
     Column("lane", Integer, primary_key=True),
     Column("acked_through", BigInteger, nullable=False),
     Column("sending_through", BigInteger, nullable=False),
-    *(Column(name, BigInteger, nullable=False, default=0) for name in _COUNTS),
+    *(Column(name, BigInteger, nullable=False, default=0) for name in COUNTS),
     # The lease: whose the lane is, how often it has changed hands, and until when nobody else may take it, in Unix
     # seconds by the database's clock. Who commits its mark must know the epoch.
     Column("owner", Text),

@@ -21,6 +21,7 @@ from cio_etl.load import Packer, endpoint
 from cio_etl.model import (
     VALIDATION,
     Batch,
+    Counts,
     Job,
     RejectCount,
     Report,
@@ -54,7 +55,7 @@ def validate(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     reports = tuple(_validate_step(job, step, limit, left.get(step.name, Bookmark()), since, reveal) for step in steps)
-    too_many = [step for step in reports if step.rejected > job.max_rejects.limit(step.rows_read)]
+    too_many = [step for step in reports if step.counts.rejected > job.max_rejects.limit(step.rows_read)]
     return Report(
         run_id=VALIDATION,
         job=job.name,
@@ -62,7 +63,7 @@ def validate(
         started_at=started,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         steps=reports,
-        exit_code=4 if too_many else 3 if any(step.rejected for step in reports) else 0,
+        exit_code=4 if too_many else 3 if any(step.counts.rejected for step in reports) else 0,
         reason=f"a run would stop in step {too_many[0].name}: more than max_rejects allows" if too_many else None,
         row_limit=limit,
     )
@@ -117,14 +118,14 @@ def _validate_step(
         status="finished",
         rows_read=rows_read,
         rows=rows_read,
-        accepted=accepted,
-        rejected=rejected,
-        skipped=rows_read - accepted - rejected,
-        possibly_sent_twice=0,
-        batches=requests.total(),
-        requests=requests.total(),
-        retries=0,
-        bytes_sent=sent,
+        counts=Counts(
+            accepted=accepted,
+            rejected=rejected,
+            skipped=rows_read - accepted - rejected,
+            batches=requests.total(),
+            requests=requests.total(),
+            bytes_sent=sent,
+        ),
         seconds=round(time.monotonic() - began, 3),
         rejects=tuple(counts),
         findings=findings,

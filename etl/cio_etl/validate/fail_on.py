@@ -50,8 +50,8 @@ def gated(report: Report, gates: Sequence[Gate]) -> Report:
 def _met(gate: Gate, step: StepReport) -> Iterator[str]:
     if gate.percent is not None or gate.rows is not None:
         limit = gate.rows if gate.percent is None else gate.percent / 100 * step.rows_read
-        if step.rejected > (limit or 0):
-            yield f"{step.rejected:,} of {step.rows_read:,} rows of step {step.name} rejected"
+        if step.counts.rejected > (limit or 0):
+            yield f"{step.counts.rejected:,} of {step.rows_read:,} rows of step {step.name} rejected"
         return
     codes = [(reject.reason, reject.rows) for reject in step.rejects]
     codes += [(WARNING if gate.text == finding.severity else finding.code, finding.rows) for finding in step.findings]
