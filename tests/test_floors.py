@@ -29,6 +29,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ROOMS_OF_LIBRARIES = {
     "httpx": {"load", "extract"},
+    "httpcore": {"load"},
     "obstore": {"extract"},
     "pymysql": {"extract"},
     "deltalake": {"extract"},

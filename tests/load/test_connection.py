@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
-import select
 import socket
 import ssl
 import threading
@@ -118,34 +118,102 @@ def test_an_upload_that_nobody_reads_is_cut_at_the_deadline() -> None:
     assert time.monotonic() - began < 3
 
 
+ANSWERS = {
+    "a length": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "a length, twice": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "a body of lines": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{\n}\n",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
+    "chunks and a trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nTook: 2\r\n\r\n",
+    "an answer before it": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    "bare line ends": b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+}
+REFUSED = b"HTTP/1.1 503 -\r\nContent-Length: 0\r\n\r\n"
+
+
+class Scripted:
+    """A server that answers each request with the pieces of the next script, and counts connections."""
+
+    def __init__(self, *scripts: list[bytes]) -> None:
+        self.connections = 0
+        self._scripts = list(scripts)
+        self.all_sent = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connections += 1
+        with connection, contextlib.suppress(ConnectionError):  # the client closes it where it must
+            while self._read_request(connection):
+                for piece in self._scripts.pop(0):
+                    connection.sendall(piece)
+                    time.sleep(0.002)
+                self.all_sent.set()
+
+    @staticmethod
+    def _read_request(connection: socket.socket) -> bool:
+        received = b""
+        while not received.endswith(BODY):
+            if not (piece := connection.recv(10_000)):
+                return False
+            received += piece
+        return True
+
+
 @pytest.mark.fault("N26")
-def test_a_second_answer_that_came_meanwhile_is_not_the_next_batchs(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
+@pytest.mark.parametrize(
+    "surplus",
+    [ANSWERS["a length"], b"HTTP/1.1 200 OK\r\nContent-Le", b"\r\n", b"x"],
+    ids=["answer", "part", "line end", "byte"],
+)
+def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs(answer: bytes, surplus: bytes) -> None:
+    server = Scripted([answer + surplus], [REFUSED])
+    with raw_server(server) as url, wired(at(url)) as wire:
+        assert wire.post(BODY, 1) == Accepted()
+        assert wire.post(BODY, 1) == Retry("HTTP 503")
+    assert server.connections == 2
+
+
+@pytest.mark.fault("N26")
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
+def test_a_second_answer_that_comes_later_is_not_the_next_batchs(answer: bytes) -> None:
+    server = Scripted([answer, ANSWERS["a length"]], [REFUSED])
+    with raw_server(server) as url, wired(at(url)) as wire:
+        assert wire.post(BODY, 1) == Accepted()
+        assert server.all_sent.wait(5.0)
+        assert wire.post(BODY, 1) == Retry("HTTP 503")
+    assert server.connections == 2
+
+
+@pytest.mark.fault("N26")
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
+def test_a_second_answer_is_seen_wherever_the_network_cuts_the_first_one(answer: bytes) -> None:
+    for cut in range(1, len(answer)):
+        server = Scripted([answer[:cut], answer[cut:] + ANSWERS["a length"]], [REFUSED])
+        with raw_server(server) as url, wired(at(url)) as wire:
+            assert wire.post(BODY, 1) == Accepted()
+            assert wire.post(BODY, 1) == Retry("HTTP 503")
+
+
+@pytest.mark.fault("N26")
+def test_a_second_answer_of_the_sandbox_is_not_the_next_batchs(sandbox: Sandbox) -> None:
     refused = Answer(207, b'{"errors": [{"batch_index": 0, "reason": "invalid"}]}')
     sandbox.set_faults(Faults(script=("two_answers", refused)))
     with wired(at(sandbox.url)) as wire:
         assert wire.post(BODY, 1) == Accepted()
-        assert wire._socket is not None
-        if wire._socket.fileno() >= 0:  # not yet seen: then it comes while the lane commits
-            assert select.select([wire._socket], [], [], 5.0)[0]
+        stream = wire._network.stream
+        assert stream is not None
+        while not stream.get_extra_info("is_readable"):
+            time.sleep(0.01)
         second = wire.post(BODY, 1)
     assert isinstance(second, Accepted) and len(second.errors) == 1
 
 
-@pytest.mark.fault("N26")
-def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs() -> None:
-    answers = iter(
-        [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" * 2, b"HTTP/1.1 503 -\r\nContent-Length: 0\r\n\r\n"]
-    )
-
-    def answer_twice_at_once(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(10_000)
-            connection.sendall(next(answers))
-            connection.recv(10_000)
-
-    with raw_server(answer_twice_at_once) as url, wired(at(url)) as wire:
-        assert wire.post(BODY, 1) == Accepted()
-        assert wire.post(BODY, 1) == Retry("HTTP 503")
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
+def test_a_connection_is_used_again_when_nothing_else_came(answer: bytes) -> None:
+    server = Scripted([answer], [answer[:-1], answer[-1:]], [answer])
+    with raw_server(server) as url, wired(at(url)) as wire:
+        assert [wire.post(BODY, 1) for _ in range(3)] == [Accepted()] * 3
+    assert server.connections == 1
 
 
 @pytest.mark.fault("N21", "P15")

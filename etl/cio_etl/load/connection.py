@@ -1,4 +1,7 @@
-"""How do bytes get there, and an answer back? One connection a lane, a deadline on the whole exchange, no surprises."""
+"""Sends one body over one connection and gives back a verdict, within a deadline for the whole exchange.
+
+Whatever happens on the way there and back is a verdict too: no exception of the network leaves this file.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+import httpcore
 import httpx
 from pydantic import SecretStr
 
 from cio_etl.errors import DestinationUnavailable
+from cio_etl.load.answer_stream import AnswerBackend
 from cio_etl.load.destinations import track
 from cio_etl.load.destinations.endpoints import Endpoint
 from cio_etl.model import Destination, Retry, Stop, Verdict
@@ -25,9 +30,21 @@ MAX_ANSWER_BYTES = 1_000_000  # an answer with an error for each of 1,500 items 
 KEEP_ALIVE_S = 55.0  # below the 60 s after which a half-open connection would go unnoticed
 WATCH_EVERY_S = 0.25
 
+ReadAnswer = Callable[[int, httpx.Headers, bytes], Verdict]  # status, headers, body -> what it means
+
+# What can go wrong once there is a connection, in words of our own: a library's message may hold a header or a payload.
+FAILURES: dict[type[Exception], str] = {
+    httpcore.ReadTimeout: "no answer in time",
+    httpcore.WriteTimeout: "the body was not taken in time",
+    httpcore.NetworkError: "the connection was cut",
+    httpcore.RemoteProtocolError: "the connection was cut, or the answer was no HTTP",
+    httpcore.ProtocolError: "the connection was cut",
+    httpx.DecodingError: "the answer could not be decompressed",
+}
+
 
 class Deadlines:
-    """Cuts every exchange that outlives its deadline: httpx's time-outs bound each read and write, not their sum."""
+    """Cuts every exchange that outlives its deadline: httpcore's time-outs bound each read and write, not their sum."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,28 +58,30 @@ class Deadlines:
         self._thread.join()
 
     @contextlib.contextmanager
-    def during(self, wire: Connection, seconds: float) -> Iterator[None]:
+    def during(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """Cuts `connection` if the block takes longer than `seconds`."""
         with self._lock:
-            self._running[wire] = time.monotonic() + seconds
+            self._running[connection] = time.monotonic() + seconds
         try:
             yield
         finally:
             with self._lock:
-                self._running.pop(wire, None)
+                self._running.pop(connection, None)
 
     def _watch(self) -> None:
         while not self._ended.wait(WATCH_EVERY_S):
+            now = time.monotonic()
             with self._lock:
-                for wire in [wire for wire, deadline in self._running.items() if time.monotonic() > deadline]:
-                    del self._running[wire]
-                    wire.cut()
+                for connection in [each for each, deadline in self._running.items() if now > deadline]:
+                    del self._running[connection]
+                    connection.cut()
 
 
 class Connection:
-    """A connection to the destination that takes one exchange at a time.
+    """A connection to the destination that takes one exchange at a time, and is opened anew when it was closed.
 
-    It is httpx's transport without its client: nothing here follows a redirect, keeps a cookie, or asks the
-    environment for a proxy, and an exchange costs two thirds.
+    It is httpcore's connection without httpx's client around it: nothing here follows a redirect, keeps a cookie, or
+    asks the environment for a proxy.
     """
 
     def __init__(
@@ -72,118 +91,114 @@ class Connection:
         endpoint: Endpoint = track.BATCH,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`check` is asked at the last moment before a body leaves, and raises when it must not."""
+        """`check` is called at the last moment before a body is sent; it raises when nothing may be sent any more."""
         self._check = check
         address = httpx.URL(destination.base_url)
         self.host = address.netloc.decode("ascii")
         self._endpoint = endpoint
-        self._batches = address.join(endpoint.path)
+        self._address = address.join(endpoint.path)
         self._deadlines = deadlines
         self._deadline_s = destination.attempt_deadline_s
-        self._socket: socket.socket | None = None
         self._overdue = False
+        self._tls = tls_context(destination.ca_file) if address.scheme == "https" else None
+        self._network = AnswerBackend()
+        self._http: httpcore.HTTPConnection | None = None
         user, password = destination.site_id, destination.api_key
         if destination.api == "pipelines":
             user, password = destination.write_key, SecretStr("")
         credentials = f"{user.get_secret_value()}:{password.get_secret_value()}"
-        self._headers = httpx.Headers(
-            {
-                "Host": self.host,
-                "Authorization": "Basic " + b64encode(credentials.encode()).decode("ascii"),
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "cio-etl",
-                **endpoint.headers,
-            }
-        )
+        headers = {
+            "Host": self.host,
+            "Authorization": "Basic " + b64encode(credentials.encode()).decode("ascii"),
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "cio-etl",
+            **endpoint.headers,
+        }
+        self._headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         timeout = httpx.Timeout(self._deadline_s, connect=min(CONNECT_S, self._deadline_s)).as_dict()
         self._extensions = {"timeout": timeout, "trace": self._trace}
-        self._transport = httpx.HTTPTransport(
-            verify=tls_context(destination.ca_file)
-            if address.scheme == "https"
-            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S),
-        )
 
     def close(self) -> None:
-        self._transport.close()
+        if self._http is not None:
+            self._http.close()
+            self._http = None
 
     def cut(self) -> None:
         """Ends the exchange under way, from another thread."""
         self._overdue = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # the plain socket's shutdown: TLS's own would touch what the sending thread is using
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        if self._network.stream is not None:
+            self._network.stream.cut()
 
     def post(self, body: bytes, items: int) -> Verdict:
-        """Sends one batch once; what came of it, every failure of the way there included."""
+        """Sends one batch once; the endpoint judges the answer."""
         judge = self._endpoint.judge
         return self.send(body, lambda status, headers, body: judge(status, headers, body, items, self.host))
 
-    def send(self, body: bytes, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
-        """Sends a body once, with the answer read as `read` says."""
-        request = httpx.Request("POST", self._batches, headers=self._headers, content=body, extensions=self._extensions)
-        return self._exchange(request, read)
+    def send(self, body: bytes, read: ReadAnswer) -> Verdict:
+        """Sends a body once; `read` judges the answer."""
+        length = (b"Content-Length", str(len(body)).encode("ascii"))
+        return self._exchange("POST", self._address, [*self._headers, length], body, read)
 
-    def get(self, path: str, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
-        address = self._batches.join(path)
-        return self._exchange(httpx.Request("GET", address, headers=self._headers, extensions=self._extensions), read)
+    def get(self, path: str, read: ReadAnswer) -> Verdict:
+        """Asks for `path` once; `read` judges the answer."""
+        return self._exchange("GET", self._address.join(path), self._headers, b"", read)
 
-    def _exchange(self, request: httpx.Request, read: Callable[[int, httpx.Headers, bytes], Verdict]) -> Verdict:
+    def _exchange(
+        self, method: str, address: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, read: ReadAnswer
+    ) -> Verdict:
+        url = httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path)
+        request = httpcore.Request(method, url, headers=headers, content=body, extensions=self._extensions)
         self._overdue = False
         try:
             with (
                 self._deadlines.during(self, self._deadline_s),
-                contextlib.closing(self._transport.handle_request(request)) as response,
+                contextlib.closing(self._opened(url.origin).handle_request(request)) as raw,
             ):
+                assert self._network.stream is not None
+                self._network.stream.begin_body(raw.headers)
+                response = httpx.Response(raw.status, headers=raw.headers, stream=_Body(raw))
                 answer = bytearray()
                 for piece in response.iter_bytes():
                     answer += piece
                     if len(answer) > MAX_ANSWER_BYTES:
-                        return Retry(f"HTTP {response.status_code} with an endless body", ambiguous=True)
-            self._close_if_more_came()
-            return read(response.status_code, response.headers, bytes(answer))
-        except httpx.ConnectError as error:
-            return _unconnected(error, self.host)
-        except (httpx.ConnectTimeout, httpx.PoolTimeout):
+                        return Retry(f"HTTP {raw.status} with an endless body", ambiguous=True)
+        except httpcore.ConnectError as error:
+            return _not_connected(error, self.host)
+        except httpcore.ConnectTimeout:
             return Retry("no connection in time")
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            why = f"no answer within {self._deadline_s:g} s" if self._overdue else _spoken(error)
-            return Retry(why, ambiguous=True)
+        except tuple(FAILURES) as error:
+            words = next(words for kind, words in FAILURES.items() if isinstance(error, kind))
+            return Retry(f"no answer within {self._deadline_s:g} s" if self._overdue else words, ambiguous=True)
+        return read(response.status_code, response.headers, bytes(answer))
 
-    def _close_if_more_came(self) -> None:
-        """Closes a connection on which more came than was asked for: it would be taken for the next batch's answer.
+    def _opened(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
+        """The connection; a new one where it was closed, was idle for too long, or bytes came that nobody asked for."""
+        if self._http is None or not self._http.is_available() or self._http.has_expired():
+            self.close()
+            self._http = httpcore.HTTPConnection(
+                origin, ssl_context=self._tls, keepalive_expiry=KEEP_ALIVE_S, network_backend=self._network
+            )
+        return self._http
 
-        httpcore closes one on which something waits in the socket; this is what it has already read. There is no
-        public way to ask; test_wire holds that this one works.
-        """
-        for connection in self._transport._pool.connections:
-            exchange = getattr(connection, "_connection", None)
-            if exchange is not None and exchange._h11_state.trailing_data[0]:
-                exchange.close()
-
-    def _trace(self, event: str, info: dict[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._socket = info["return_value"].get_extra_info("socket")
-        elif event == "http11.send_request_body.started":
+    def _trace(self, event: str, _info: dict[str, Any]) -> None:
+        if event == "http11.send_request_body.started":
             self._check()
 
 
-def _spoken(error: Exception) -> str:
-    """The kind of a failure in words, without what its message may hold."""
-    words = {
-        httpx.ReadTimeout: "no answer in time",
-        httpx.WriteTimeout: "the body was not taken in time",
-        httpx.RemoteProtocolError: "the connection was cut, or the answer was no HTTP",
-        httpx.DecodingError: "the answer could not be decompressed",
-    }
-    return next((said for kind, said in words.items() if isinstance(error, kind)), "the connection was cut")
+class _Body(httpx.SyncByteStream):
+    """The body of an answer as it comes from the network; httpx decompresses it."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._response.iter_stream()
 
 
-def _unconnected(error: httpx.ConnectError, host: str) -> Verdict:
+def _not_connected(error: httpcore.ConnectError, host: str) -> Verdict:
+    """What a failed attempt to connect means: nothing was sent."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

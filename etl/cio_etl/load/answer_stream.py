@@ -1,0 +1,87 @@
+"""Reads from the network no further than the end of the answer under way.
+
+An answer that nobody asked for must not be taken for the next batch's. The parser of HTTP (h11, inside httpcore) asks
+for more bytes only while its answer is unfinished, but it keeps whatever it is given. So it is given one line at a
+time, or the rest of a body whose length is known: an answer ends with a line (its headers, a chunked body) or with its
+last byte (Content-Length). What has arrived beyond that stays here, where it can be seen, and the stream says that it
+is readable: an idle connection that is readable is closed, and the next batch opens a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpcore
+
+
+class AnswerStream(httpcore.NetworkStream):
+    """The bytes of one connection, handed out so that none beyond the answer under way is."""
+
+    def __init__(self, network: httpcore.NetworkStream) -> None:
+        self._network = network
+        self._received = b""
+        self._start = 0  # what is before it has been handed out
+        self._body_bytes: int | None = None  # of the body that is still to come; None: it comes in lines
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._start == len(self._received):
+            self._received, self._start = self._network.read(max_bytes, timeout), 0
+        if self._body_bytes is None:
+            end = self._received.find(b"\n", self._start) + 1 or len(self._received)
+        else:
+            end = min(self._start + self._body_bytes, len(self._received))
+            self._body_bytes -= end - self._start
+        piece = self._received[self._start : end]
+        self._start = end
+        return piece
+
+    def begin_body(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Takes the length of the body from the answer's headers, which have been read."""
+        values = {name.lower(): value for name, value in headers}
+        length = values.get(b"content-length", b"")
+        self._body_bytes = int(length) if length.isdigit() and b"transfer-encoding" not in values else None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._body_bytes = None  # the next to come are an answer's headers
+        self._network.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._network.close()
+
+    def cut(self) -> None:
+        """Ends whatever another thread waits for on this connection."""
+        with contextlib.suppress(OSError):
+            # the plain socket's shutdown: TLS's own would touch what the sending thread is using
+            socket.socket.shutdown(self._network.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        self._network = self._network.start_tls(ssl_context, server_hostname, timeout)
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._start < len(self._received):
+            return True
+        return self._network.get_extra_info(info)
+
+
+class AnswerBackend(httpcore.SyncBackend):
+    """Opens connections whose bytes are read through an AnswerStream; `stream` is the newest one."""
+
+    stream: AnswerStream | None = None
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        self.stream = AnswerStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        return self.stream
