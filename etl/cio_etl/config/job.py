@@ -9,21 +9,17 @@ from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from cio_etl.config import address
 from cio_etl.config.canonical import canonical
 from cio_etl.config.function_arguments import with_secrets
+from cio_etl.config.job_references import KEYS_OF, api_of, resolve_job
 from cio_etl.config.job_sections import PLAIN_NAME, JobYaml
 from cio_etl.config.mapping import MappingYaml, read_mapping
-from cio_etl.config.references import read_text, resolve, resolve_address, resolve_secret
-from cio_etl.config.validation import in_order, is_rather, unless_told, validated
+from cio_etl.config.references import read_text
+from cio_etl.config.validation import Fault, in_order, is_rather, unless_told, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
-from cio_etl.model import Api, Job, Mapping, Step
-
-SECRETS = (("destination", "site_id"), ("destination", "api_key"), ("destination", "write_key"), ("ping",))
-KEYS_OF: dict[Api, tuple[str, ...]] = {"track": ("site_id", "api_key"), "pipelines": ("write_key",)}
+from cio_etl.model import Job, Mapping, Step
 
 
 def load_job(
@@ -54,7 +50,7 @@ def read_job(
     if is_rather(document.data, MappingYaml, than=JobYaml):
         told = "a mapping, and a job is wanted here: it has destination: and steps:, and names this file as a mapping:"
         return None, [document.problem((), told)], []
-    data, unresolved = _resolved(document.data, environ, secrets, sources)
+    data, unresolved = resolve_job(document.data, environ, secrets, sources)
     unresolved += _query_files(data)
     parsed, faults = validated(JobYaml, data)
     faults += _across(data, path)
@@ -98,49 +94,9 @@ def _shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[tuple[Loc, str]]:
 _OF_ID = ("event", "timestamp", "event_key")
 
 
-Faults = list[tuple[Loc, str]]
-
-
-def _resolved(
-    data: dict[str, Any], environ: MappingOf[str, str], secrets: bool, sources: bool
-) -> tuple[dict[str, Any], Faults]:
-    """The data with references replaced, None where that failed, and why."""
-    faults: Faults = []
-    destination = data.get("destination")
-    asked = (*KEYS_OF[_api(destination)], "ping") if isinstance(destination, dict) else ("ping",)
-
-    def walk(raw: Any, loc: Loc) -> Any:
-        if isinstance(raw, dict) and loc not in SECRETS:
-            return {key: walk(value, (*loc, key)) for key, value in raw.items()}
-        if isinstance(raw, list) and loc not in SECRETS:
-            return [walk(value, (*loc, place)) for place, value in enumerate(raw)]
-        try:
-            if loc in SECRETS:
-                return SecretStr(resolve_secret(raw, environ if secrets and loc[-1] in asked else None))
-            if loc[-1:] in (("access_key_id",), ("secret_access_key",)) and _in_source(loc[:-1], "storage"):
-                return SecretStr(resolve_secret(raw, environ if sources else None))
-            if isinstance(raw, str) and _in_source(loc, "sql"):
-                return resolve_address(raw, environ if sources else None)
-            if isinstance(raw, str) and loc in (("state",), ("state", "database")):
-                return resolve_address(raw, environ)
-            if isinstance(raw, str) and "${" in raw and _in_source(loc, "query"):
-                raise ValueError("a reference inside a query would be read as SQL; give it under parameters: instead")
-            return resolve(raw, environ) if isinstance(raw, str) else raw
-        except ValueError as error:
-            faults.append((loc, str(error)))
-            return None
-
-    return walk(data, ()), faults
-
-
-def _in_source(loc: Loc, key: str) -> bool:
-    """Whether a place is this key of a step's source."""
-    return loc[::2] == ("steps", "source") and len(loc) == 4 and loc[3] == key
-
-
-def _query_files(data: dict[str, Any]) -> Faults:
+def _query_files(data: dict[str, Any]) -> list[Fault]:
     """Puts the text of each step's `query_file` beside it as its `query`; where that failed, and why."""
-    faults: Faults = []
+    faults: list[Fault] = []
     for place, step in _steps(data):
         source = step.get("source")
         if isinstance(source, dict) and isinstance(path := source.get("query_file"), str) and "\0" not in path:
@@ -157,11 +113,11 @@ def _query_files(data: dict[str, Any]) -> Faults:
 
 def _mappings(
     raw: dict[str, Any], data: dict[str, Any]
-) -> tuple[dict[str, tuple[Mapping | None, list[Problem]]], Faults]:
+) -> tuple[dict[str, tuple[Mapping | None, list[Problem]]], list[Fault]]:
     """Each mapping that the steps name, read once, with its problems; and where a file is named that isn't there."""
     read: dict[str, tuple[Mapping | None, list[Problem]]] = {}
-    api = _api(destination) if isinstance(destination := data.get("destination"), dict) else None
-    missing: Faults = []
+    api = api_of(destination) if isinstance(destination := data.get("destination"), dict) else None
+    missing: list[Fault] = []
     for loc, path in _named_mappings(data):
         if "\0" in path or not path.strip() or "://" in path:
             continue  # told already
@@ -205,12 +161,8 @@ def _across(data: dict[str, Any], path: Path) -> Iterator[tuple[Loc, str]]:
             )
 
 
-def _api(destination: dict[str, Any]) -> Api:
-    return "pipelines" if destination.get("api") == "pipelines" else "track"
-
-
 def _of_destination(destination: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
-    api, region, base_url = _api(destination), destination.get("region"), destination.get("base_url")
+    api, region, base_url = api_of(destination), destination.get("region"), destination.get("base_url")
     for key in KEYS_OF[api]:
         if key not in destination:
             yield ("destination", key), f"missing; write {key}: ${{CUSTOMERIO_{key.upper()}}}"

@@ -22,6 +22,8 @@ from cio_etl.model.yaml_section import (
     LocalPath,
     LocalPaths,
     OrReference,
+    References,
+    Secret,
     Section,
     Text,
     duration,
@@ -153,9 +155,9 @@ class DestinationYaml(Section):
     region: Literal["us", "eu", "auto"] = Field(
         "us", description="`us`, `eu`, or `auto`: ask the Track API to which region the credentials belong"
     )
-    site_id: SecretStr = _credential("of the Track API: a reference, as `${CUSTOMERIO_SITE_ID}`")
-    api_key: SecretStr = _credential("of the Track API: a reference, as `${CUSTOMERIO_API_KEY}`")
-    write_key: SecretStr = _credential("of the Pipelines API: a reference, as `${CUSTOMERIO_WRITE_KEY}`")
+    site_id: Secret = _credential("of the Track API: a reference, as `${CUSTOMERIO_SITE_ID}`")
+    api_key: Secret = _credential("of the Track API: a reference, as `${CUSTOMERIO_API_KEY}`")
+    write_key: Secret = _credential("of the Pipelines API: a reference, as `${CUSTOMERIO_WRITE_KEY}`")
     requests_per_second: Annotated[float | None, PlainValidator(_rate, json_schema_input_type=_WrittenRate)] = Field(
         100.0,
         description="the highest rate of all lanes together, and of all runs that share the state: above 0, up to "
@@ -216,8 +218,8 @@ class StateYaml(Section):
     goes_with: ClassVar = {"lease": ("database",)}
     short_form = "a folder, or the address of a PostgreSQL database"
 
-    database: Annotated[SecretStr, PlainValidator(_database, json_schema_input_type=SecretStr)] = omitted(
-        "the address of a PostgreSQL database that all machines can reach: a reference, as `${ETL_STATE_URL}`"
+    database: Annotated[SecretStr, PlainValidator(_database, json_schema_input_type=SecretStr), References.ADDRESS] = (
+        omitted("the address of a PostgreSQL database that all machines can reach: a reference, as `${ETL_STATE_URL}`")
     )
     folder: Annotated[str, AfterValidator(_folder)] = Field(
         default=".etl",
@@ -254,7 +256,7 @@ class JobYaml(Section):
         "One more, and the run stops with exit code 4",
         json_schema_extra={SHOWN_DEFAULT: "`1%`"},
     )
-    state: StateYaml = Field(
+    state: Annotated[StateYaml, References.ADDRESS] = Field(
         StateYaml(),
         description="a folder on a local disk, which several jobs may share; or, for several machines, "
         "`{database: ${ETL_STATE_URL}, folder: /mnt/etl}`. See Several machines.",
@@ -276,7 +278,7 @@ class JobYaml(Section):
         description="what is stored of a rejected row: `keys`, its position and the reason; `rows`, the columns of its "
         "source as well, so that it can be fixed after the source has changed. See Fix and replay.",
     )
-    ping: Annotated[SecretStr, AfterValidator(_ping)] = omitted(
+    ping: Annotated[Secret, AfterValidator(_ping)] = omitted(
         "the address of a monitor, as a reference `${HEALTHCHECK_URL}`. It is called when a run starts and when it "
         "ends. See Nightly."
     )

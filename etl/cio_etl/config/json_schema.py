@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cio_etl.config.job import KEYS_OF
+from cio_etl.config.job_references import KEYS_OF
 from cio_etl.config.job_sections import DestinationYaml, JobYaml
 from cio_etl.config.mapping import CALL_SCHEMA, MappingYaml
 from cio_etl.model import Api

@@ -34,6 +34,8 @@ from cio_etl.model.yaml_section import (
     Flag,
     LocalPath,
     Names,
+    References,
+    Secret,
     Section,
     Text,
     as_list,
@@ -150,8 +152,8 @@ class StorageYaml(Section):
     region: Text = omitted("the region of the store, if the environment does not set it")
     profile: Text = omitted("a profile of the AWS configuration files; needs `cio-etl[aws]`")
     anonymous: Flag = Field(False, description="`true`: a public store, read without keys")
-    access_key_id: SecretStr = omitted("a reference, as `${AWS_ACCESS_KEY_ID}`; for `az://` the name of the account")
-    secret_access_key: SecretStr = omitted(
+    access_key_id: Secret = omitted("a reference, as `${AWS_ACCESS_KEY_ID}`; for `az://` the name of the account")
+    secret_access_key: Secret = omitted(
         "a reference, as `${AWS_SECRET_ACCESS_KEY}`; for `az://` the key of the account"
     )
 
@@ -206,7 +208,7 @@ class SourceYaml(Section):
     avro: SourcePaths = omitted("as `csv`, Avro files", "one of these")
     delta: SourcePath = omitted("the folder of a Delta table", "one of these")
     iceberg: SourcePath = omitted("the folder of an Iceberg table, or one of its `metadata.json` files", "one of these")
-    sql: Annotated[SecretStr, PlainValidator(_url, json_schema_input_type=Text)] = omitted(
+    sql: Annotated[SecretStr, PlainValidator(_url, json_schema_input_type=Text), References.ADDRESS] = omitted(
         "the address of a database, as `${WAREHOUSE_URL}`. See Databases.", "one of these"
     )
     dialect: Annotated[str, AfterValidator(_dialect), WithJsonSchema({"enum": [*CSV_DIALECTS]})] = omitted(
@@ -238,7 +240,9 @@ class SourceYaml(Section):
         "columns that the mapping uses are read",
         "one of three",
     )
-    query: Text = omitted("of a database: one statement that only reads. `:name` is a parameter", "one of three")
+    query: Annotated[Text, References.REFUSED] = omitted(
+        "of a database: one statement that only reads. `:name` is a parameter", "one of three"
+    )
     query_file: LocalPath = omitted("a file that contains the query", "one of three")
     parameters: Annotated[dict[str, Any], PlainValidator(_parameters, json_schema_input_type=_WrittenParameters)] = (
         Field(

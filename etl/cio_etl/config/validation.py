@@ -9,9 +9,12 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from cio_etl.config.describe import sections_in
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import Problem
 from cio_etl.model.yaml_section import Section, did_you_mean, similar
+
+Fault = tuple[Loc, str]  # where something is wrong, and the message
 
 S = TypeVar("S", bound=Section)
 
@@ -37,7 +40,7 @@ WORDING = {
 }
 
 
-def validated(section: type[S], data: dict[str, Any]) -> tuple[S | None, list[tuple[Loc, str]]]:
+def validated(section: type[S], data: dict[str, Any]) -> tuple[S | None, list[Fault]]:
     """The section that the data make, or where and what is wrong with them: each line of a validator's words is one."""
     parsed, faults = None, []
     try:
@@ -53,7 +56,7 @@ def validated(section: type[S], data: dict[str, Any]) -> tuple[S | None, list[tu
     return (None if faults else parsed), faults
 
 
-def unless_told(faults: Iterable[tuple[Loc, str]], told: AbstractSet[Loc]) -> list[tuple[Loc, str]]:
+def unless_told(faults: Iterable[Fault], told: AbstractSet[Loc]) -> list[Fault]:
     """Faults that are not only the echo of a value that is missing, for which a fault is told already."""
     return [(loc, text) for loc, text in faults if not any(loc[:end] in told for end in range(len(loc) + 1))]
 
@@ -95,7 +98,7 @@ def _tree(section: type[Section], place: str) -> Iterator[tuple[str, type[Sectio
     """Every section of a file, by the keys that lead to it."""
     yield place, section
     for name, field in section.model_fields.items():
-        for inner in _sections_in(field.annotation):
+        for inner in sections_in(field.annotation):
             yield from _tree(inner, f"{place}.{name}" if place else name)
 
 
@@ -140,12 +143,5 @@ def _section_at(section: type[Section], loc: Loc) -> type[Section]:
     """The section that a place belongs to; names of attributes and places in lists lead nowhere and are passed over."""
     for part in loc:
         if isinstance(part, str) and part in section.model_fields:
-            section = next(_sections_in(section.model_fields[part].annotation), section)
+            section = next(sections_in(section.model_fields[part].annotation), section)
     return section
-
-
-def _sections_in(annotation: Any) -> Iterator[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _sections_in(inner)

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from enum import Enum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 
@@ -40,6 +41,17 @@ class Section(BaseModel):
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
         """What is wrong with the set of keys, as messages. It is reported together with the faults of values."""
         yield from ()
+
+
+class References(Enum):
+    """How the references `${…}` in the text of a key are read; without a mark, each is replaced by its value.
+
+    The mark is a part of the field's type: `sql: Annotated[SecretStr, References.ADDRESS]`.
+    """
+
+    SECRET = "the whole text is one reference"
+    ADDRESS = "the address of a database; references in its user part are percent-encoded"
+    REFUSED = "references are not allowed"
 
 
 SHOWN_DEFAULT = "x-default"  # the name, in the JSON Schema, of a default that is described in words
@@ -109,6 +121,7 @@ def local_path(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Text], BeforeValidator(as_list), Field(min_length=1)]
+Secret = Annotated[SecretStr, References.SECRET]
 LocalPath = Annotated[str, AfterValidator(local_path)]
 LocalPaths = Annotated[list[LocalPath], BeforeValidator(as_list), Field(min_length=1)]
 OrReference = BeforeValidator(from_reference)  # stands last, so that the JSON Schema has the bounds before it
