@@ -24,7 +24,7 @@ from cio_etl.cli import EXIT_CODES, cli, demo, main
 from cio_etl.config import describe, load_job, load_mapping, load_source
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
-from cio_etl.config.mapping import MappingYaml
+from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.references import resolve_address
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.validation import validated

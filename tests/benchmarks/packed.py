@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cio_etl.config.mapping import load_mapping
+from cio_etl.config import load_mapping
 from cio_etl.extract import open_source
 from cio_etl.load import Packer, endpoint
 from cio_etl.model import CsvSource, ParquetSource, Staging

@@ -15,7 +15,7 @@ from cio_etl.config import load_mapping
 from cio_etl.config.check import Checked, check_file
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import DestinationYaml
-from cio_etl.config.mapping import MappingYaml
+from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.errors import Problem
 from cio_etl.model import Example
 

@@ -17,7 +17,8 @@ from cio_etl.cli import main
 from cio_etl.config import describe, json_schema, load_job, load_mapping
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import FILE, MODELINE, Kind, schema, text
-from cio_etl.config.mapping import MappingYaml, ValueYaml
+from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.value_sections import ValueYaml
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError
 from cio_etl.model.yaml_section import Section

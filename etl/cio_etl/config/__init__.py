@@ -1,20 +1,24 @@
-"""YAML in, a checked Job out: every fault of the job and its mappings at once, with file, line and what to do.
+"""Reads YAML files as a checked Job or Mapping, and reports every fault at once with file, line and remedy.
 
-`load_job` reads a job and its mappings, `load_mapping` one mapping; `read_job` and `read_mapping` give what can be had
-beside what is wrong. `canonical`, `digest` and `describe_change` say what a mapping means and what changed between two
-of them. The environment is read here and nowhere else.
+`load_job` and `load_mapping` raise all faults as one ConfigError; `read_job` and `read_mapping` return what is usable
+together with the faults. `canonical`, `digest` and `describe_change` compare what two mappings do. `describe` lists the
+keys of a section, starting from `JobYaml` or `MappingYaml`. Outside the doors, only this room reads the environment.
 """
 
 from cio_etl.config.canonical import canonical, describe_change, digest
 from cio_etl.config.describe import Key, describe
 from cio_etl.config.function_arguments import require_secrets, stand_ins
 from cio_etl.config.job import load_job, read_job
+from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import load_mapping, read_mapping
+from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.source import load_source, source_section
 from cio_etl.model.yaml_section import duration
 
 __all__ = [
+    "JobYaml",
     "Key",
+    "MappingYaml",
     "canonical",
     "describe",
     "describe_change",

@@ -9,7 +9,7 @@ from pathlib import Path
 from cio_etl.config import read_job, read_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import JobYaml
-from cio_etl.config.mapping import MappingYaml
+from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import is_rather
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import Problem

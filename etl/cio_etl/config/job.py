@@ -14,7 +14,8 @@ from cio_etl.config.canonical import canonical
 from cio_etl.config.function_arguments import with_secrets
 from cio_etl.config.job_references import KEYS_OF, api_of, resolve_job
 from cio_etl.config.job_sections import PLAIN_NAME, JobYaml
-from cio_etl.config.mapping import MappingYaml, read_mapping
+from cio_etl.config.mapping import read_mapping
+from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.references import read_text
 from cio_etl.config.validation import Fault, in_order, is_rather, unless_told, validated
 from cio_etl.config.yaml_file import Loc, read_yaml

@@ -17,7 +17,8 @@ from pydantic_core import core_schema
 
 from cio_etl.config.job_references import KEYS_OF
 from cio_etl.config.job_sections import DestinationYaml, JobYaml
-from cio_etl.config.mapping import CALL_SCHEMA, MappingYaml
+from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.value_sections import CALL_SCHEMA
 from cio_etl.model import Api
 from cio_etl.model.yaml_section import Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter

@@ -1,0 +1,198 @@
+"""The keys of a mapping file, and the Mapping that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+from cio_etl.config.value_sections import (
+    Attributes,
+    DeviceYaml,
+    IdentifiersYaml,
+    Names,
+    ObjectYaml,
+    RelationshipYaml,
+    ValueYaml,
+)
+from cio_etl.config.yaml_file import Document
+from cio_etl.model import Example, Mapping
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, did_you_mean, omitted, wrong
+from cio_etl.transform.checks import REASONS
+from cio_etl.transform.operations import OPERATIONS
+from cio_etl.transform.row_sql import check_condition
+
+
+def _condition(sql: str) -> str:
+    try:
+        check_condition(sql)
+    except ValueError as error:
+        raise wrong(str(error)) from None
+    return sql.strip()
+
+
+def _operation(raw: object) -> str:
+    if isinstance(raw, str) and raw in OPERATIONS:
+        return raw
+    raise wrong(f"no such operation; {did_you_mean(str(raw), OPERATIONS)}")
+
+
+def _true(raw: object) -> bool:
+    if raw is True:
+        return True
+    raise wrong("must be true, or left out")
+
+
+def _payload(raw: object) -> object:
+    if isinstance(raw, (dict, str)):
+        return raw
+    raise wrong("must be keys with values, as `key: value`; of a segment, an identifier as text")
+
+
+def _topic(name: str) -> str:
+    if name.isascii() and name.isdigit():
+        return name
+    raise wrong("a topic goes by its number in the subscription centre, as 3")
+
+
+def _segment(raw: object) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
+        return raw
+    raise wrong("the number of a manual segment, as 7")
+
+
+class ExampleYaml(Section):
+    """A row, and what becomes of it."""
+
+    one_of = (("payload", "pipelines"), "rejected", "skipped")
+
+    row: dict[str, Any] = Field(
+        description="a row of the source: every column that the mapping uses, with its value or null"
+    )
+    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload, json_schema_input_type=dict[str, Any] | str)] = (
+        omitted("what is sent for the row with `api: track`; of a segment, the identifier")
+    )
+    pipelines: dict[str, Any] = omitted("what is sent for the row with `api: pipelines`")
+    rejected: Annotated[Text, WithJsonSchema({"enum": [*REASONS]})] = omitted("the row is rejected, for this reason")
+    skipped: Annotated[bool, PlainValidator(_true, json_schema_input_type=Literal[True])] = omitted(
+        "`true`: the row is skipped by `when`"
+    )
+
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
+        if (len(others) != 1) if not sent else others:
+            yield "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
+
+
+_OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
+
+
+class MappingYaml(Section):
+    """A mapping file."""
+
+    not_offered: ClassVar = {
+        **dict.fromkeys(("traits", "properties"), "written attributes:, whatever the API calls them"),
+        **dict.fromkeys(("type", "action"), "both are said by operation:, as identify or track"),
+        **dict.fromkeys(("user_id", "userId", "anonymousId"), "who it is stands under identifiers:, as {id: column}"),
+        "filter": "rows are left out by when:",
+    }
+
+    operation: Annotated[str, PlainValidator(_operation), WithJsonSchema(_OPERATIONS_SCHEMA)] = Field(
+        description="what Customer.io does with each row; the operations are listed below"
+    )
+    identifiers: IdentifiersYaml = omitted(
+        "the person: exactly one of `id`, `email`, `phone`, `cio_id`; for an event also `anonymous_id`. The kind is "
+        "written, never guessed from the value. It is sent as text, unless the last function is `{cast: integer}`"
+    )
+    event: ValueYaml = omitted(
+        "the name of the event: `{value: order_placed}`, or a column; of a page or screen view, its name"
+    )
+    timestamp: ValueYaml = omitted(
+        'when it happened, in Unix seconds. Without this key, the time of an event is "now". With `identify`, '
+        "Customer.io silently ignores a change that is older than the last one"
+    )
+    event_key: Names = Field(
+        default=[],
+        description="of events: the columns that identify an event, as `[order_id]`; its id is made from them",
+        json_schema_extra={SHOWN_DEFAULT: "file content and row number"},
+    )
+    order_by: Names = Field(
+        default=[],
+        description="of `identify` and `identify_object`: the columns that show which of a person's rows is newest, "
+        "as `updated_at` or `[updated_at, version]`. See Rows of one key.",
+        json_schema_extra={SHOWN_DEFAULT: "every row is sent"},
+    )
+    attributes: Attributes = Field(default={}, description="names and values")
+    existing_only: bool = Field(False, description="`true`: only people who exist in Customer.io are changed")
+    topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(
+        default={},
+        description="the topics of the subscription centre, by number: `{1: newsletter}`, a column of true and false. "
+        "Other topics do not change",
+    )
+    object: ObjectYaml = omitted("the object: `{type: 1, id: company_id}`, or `{cio_object_id: column}`")
+    relationships: Annotated[list[RelationshipYaml], Field(min_length=1)] = Field(
+        default=[],
+        description="a list of relationships: `{object: {type: 1, id: company_id}}` of a person, "
+        "`{person: {id: user_id}}` of an object, each with optional `attributes`. A relationship whose other end is "
+        "null is not sent",
+    )
+    device: DeviceYaml = omitted("`token`, `platform` (ios or android), `last_used`, `attributes` (texts)")
+    primary: IdentifiersYaml = omitted("of a merge: the person who stays, by `id`, `email` or `cio_id`")
+    secondary: IdentifiersYaml = omitted("of a merge: the person who is merged into `primary` and deleted")
+    segment: Annotated[int, PlainValidator(_segment, json_schema_input_type=Annotated[int, Field(ge=1)])] = omitted(
+        "the number of a manual segment, as `7`"
+    )
+    retry_unknown: bool = Field(False, description="`true`: a merge or deletion is sent again when its answer was lost")
+    nulls: Literal["omit", "clear"] = Field(
+        "omit",
+        description="what happens with a null: `omit` does not change the attribute, `clear` sends null, which removes "
+        "the attribute",
+    )
+    when: Annotated[str, AfterValidator(_condition)] = omitted(
+        "a condition in SQL; rows for which it is not true are skipped", "every row"
+    )
+    allow_reserved: Names = Field(default=[], description="reserved names that this mapping uses on purpose")
+    examples: list[ExampleYaml] = Field(
+        default=[],
+        description="rows with their expected result: `payload`, `rejected: reason` or `skipped: true`. "
+        "`cio-etl check` tests them",
+    )
+
+    def to_mapping(self, document: Document) -> Mapping:
+        return Mapping(
+            file=document.file,
+            operation=self.operation,
+            identifiers=self.identifiers.to_values() if self.identifiers else {},
+            attributes={name: value.to_value() for name, value in self.attributes.items()},
+            digest="",
+            event=self.event.to_value() if self.event else None,
+            timestamp=self.timestamp.to_value() if self.timestamp else None,
+            event_key=tuple(self.event_key),
+            order_by=tuple(self.order_by),
+            nulls=self.nulls,
+            when=self.when,
+            allow_reserved=tuple(self.allow_reserved),
+            examples=tuple(
+                Example(
+                    example.row,
+                    example.payload,
+                    example.rejected,
+                    bool(example.skipped),
+                    document.line(("examples", n)),
+                    example.pipelines,
+                )
+                for n, example in enumerate(self.examples)
+            ),
+            object=self.object.to_values() if self.object else {},
+            relationships=tuple(tie.to_relationship() for tie in self.relationships),
+            device=self.device.to_device() if self.device else None,
+            topics={topic: value.to_value() for topic, value in self.topics.items()},
+            primary=self.primary.to_values() if self.primary else {},
+            secondary=self.secondary.to_values() if self.secondary else {},
+            segment=self.segment,
+            existing_only=self.existing_only,
+            retry_unknown=self.retry_unknown,
+        )

@@ -1,0 +1,209 @@
+"""The sections inside a mapping: values, identifiers, objects, relationships and devices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+
+from cio_etl.config.function_arguments import completed
+from cio_etl.model import (
+    Call,
+    Column,
+    Columns,
+    Constant,
+    Device,
+    IdentifierKind,
+    Relationship,
+    Value,
+)
+from cio_etl.model.yaml_section import Section, Text, omitted, wrong
+from cio_etl.transform.functions import parse_call
+from cio_etl.transform.row_sql import columns_of
+
+KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
+
+
+def _call(raw: object) -> Call:
+    try:
+        return completed(parse_call(raw))
+    except ValueError as error:
+        raise wrong(str(error)) from None
+
+
+def _as_list(raw: object) -> object:
+    if isinstance(raw, list):
+        return raw
+    if isinstance(raw, (str, dict)):
+        return [raw]
+    raise wrong("must be a name, or a list of them")
+
+
+def _json(raw: Any) -> Any:
+    """A constant, which JSON must be able to say."""
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise wrong("NaN or infinity, which JSON cannot say; leave it out")
+    for inner in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
+        _json(inner)
+    return raw
+
+
+Names = Annotated[list[Text], BeforeValidator(_as_list)]
+Attributes = dict[str, "ValueYaml"]
+
+CALL_SCHEMA = {"$comment": "a call"}  # stands for a reference to the definition of all functions
+FunctionCall = Annotated[Call, PlainValidator(_call), WithJsonSchema(CALL_SCHEMA)]
+
+_MAKE_ONE = "columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}"
+
+
+class ValueYaml(Section):
+    """A column, alone or through functions; several columns, through a function that makes one value of them; SQL over
+    the row's columns; or a constant."""
+
+    one_of = ("column", "columns", "expr", "value")
+    goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
+    not_offered: ClassVar = {
+        "default": "a default is a function; write apply: [{default: free}]",
+        "const": "a constant is written value:",
+        "field": "a column is written column:",
+    }
+    short_form = "a column's name"
+
+    column: Text = omitted("the name of a column of the source")
+    columns: Annotated[list[Text], Field(min_length=1)] = omitted(
+        'several columns; the first function of `apply` makes one value of them, as `{concat: " "}`'
+    )
+    expr: Text = omitted("an SQL expression over the columns of the row, as `gross - tax`; `apply` may follow")
+    apply: Annotated[list[FunctionCall], BeforeValidator(_as_list)] = Field(
+        default=[],
+        description="the functions that change the value, from left to right: a name, `{name: argument}`, or a list of "
+        "them",
+    )
+    value: Annotated[Any, PlainValidator(_json)] = Field(
+        None,
+        description="a constant: text, a number, true, a list, an object; `{value: null}` removes the attribute",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, raw: object) -> object:
+        if isinstance(raw, dict):
+            return raw
+        if isinstance(raw, str):
+            return {"column": raw}
+        raise wrong("a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}")
+
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if len(written & {*cls.one_of}) != 1:
+            yield "write one of column:, columns:, expr: and value:"
+        elif {"value", "apply"} <= written:
+            yield "apply: goes with a column; write the constant as it is to be sent"
+        elif "columns" in written and "apply" not in written:
+            yield _MAKE_ONE
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ValueYaml:
+        if self.expr:
+            _call({"expr": self.expr})
+        if self.columns and "apply" in self.model_fields_set and not self.apply:
+            raise wrong(_MAKE_ONE)
+        if self.columns and len(set(self.columns)) < len(self.columns):
+            raise wrong("columns: has one twice; keep one")
+        return self
+
+    def to_value(self) -> Value:
+        if self.expr:
+            return Columns(columns_of(self.expr), (_call({"expr": self.expr}), *self.apply))
+        if self.columns:
+            return Columns(tuple(self.columns), tuple(self.apply))
+        return Column(self.column, tuple(self.apply)) if self.column else Constant(self.value)
+
+
+class IdentifiersYaml(Section):
+    """Who: the kind is written, never guessed."""
+
+    one_of = KINDS
+
+    id: ValueYaml = omitted("the person's id in your systems; sent as text, so `00042` stays `00042`")
+    email: ValueYaml = omitted("the person's e-mail address")
+    phone: ValueYaml = omitted("the person's telephone number in E.164 form, as `+33123456789`")
+    cio_id: ValueYaml = omitted("Customer.io's own identifier of the person")
+    anonymous_id: ValueYaml = omitted("of events: the id of a visitor who is not known yet")
+
+    def to_values(self) -> dict[IdentifierKind, Value]:
+        who = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: value.to_value() for kind, value in who.items() if value is not None}
+
+
+def _object_type(raw: object) -> object:
+    """The number of an object's type, which may be written as it is."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return {"value": str(raw)}
+    return raw
+
+
+class ObjectYaml(Section):
+    """Which object: by its type and id, or by the id that Customer.io gave it."""
+
+    one_of = ("id", "cio_object_id")
+    goes_with: ClassVar = {"type": ("id",), "id": ("type",)}
+
+    type: Annotated[ValueYaml, BeforeValidator(_object_type, json_schema_input_type=ValueYaml | int)] = omitted(
+        "the number of the object's type in Customer.io, as `1`, or a column that contains it"
+    )
+    id: ValueYaml = omitted("the object's id in your systems")
+    cio_object_id: ValueYaml = omitted("Customer.io's own identifier of the object")
+
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if written not in ({"type", "id"}, {"cio_object_id"}):
+            yield "write type: and id:, or cio_object_id: alone"
+
+    def to_values(self) -> dict[str, Value]:
+        parts = {name: getattr(self, name) for name in ("type", "id", "cio_object_id")}
+        return {name: value.to_value() for name, value in parts.items() if value is not None}
+
+
+class RelationshipYaml(Section):
+    """What a person or an object is tied to, and attributes of the tie."""
+
+    one_of = ("object", "person")
+
+    object: ObjectYaml = omitted("the object to which the person is related")
+    person: IdentifiersYaml = omitted("the person to whom the object is related")
+    attributes: Attributes = Field(default={}, description="the attributes of the relationship: names and values")
+
+    @classmethod
+    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if len(written & {*cls.one_of}) != 1:
+            yield "write object: for a person's tie, person: for an object's, one of the two"
+
+    def to_relationship(self) -> Relationship:
+        attributes = {name: value.to_value() for name, value in self.attributes.items()}
+        if self.person:
+            return Relationship(
+                "person", {str(kind): value for kind, value in self.person.to_values().items()}, attributes
+            )
+        return Relationship("object", self.object.to_values(), attributes)
+
+
+class DeviceYaml(Section):
+    """A person's device."""
+
+    token: ValueYaml = Field(description="the token of the device, to which messages are sent")
+    platform: ValueYaml = omitted("`ios` or `android`: a column, or `{value: ios}`")
+    last_used: ValueYaml = omitted("when the device was last used, in Unix seconds")
+    attributes: Attributes = Field(default={}, description="the attributes of the device: names and values, texts")
+
+    def to_device(self) -> Device:
+        return Device(
+            token=self.token.to_value(),
+            platform=self.platform.to_value() if self.platform else None,
+            last_used=self.last_used.to_value() if self.last_used else None,
+            attributes={name: value.to_value() for name, value in self.attributes.items()},
+        )
