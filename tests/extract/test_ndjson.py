@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.text.chunks import Limits
-from cio_etl.extract.text.ndjson_files import MAX_COLUMNS, UNREADABLE, open_ndjson
+from cio_etl.extract.text.ndjson_files import MAX_COLUMNS, open_ndjson
 from cio_etl.extract.text.plain_text import BombLimits
 from cio_etl.model import FAULT, POSITION, NdjsonSource, Snapshot
-from cio_etl.transform.checks import REASONS
 
 SMALL = Limits(chunk_rows=3, block_bytes=16)
 
@@ -201,11 +200,11 @@ def test_a_line_that_is_no_object_is_a_row_with_a_fault(tmp_path: Path, line: by
     path = written(tmp_path, b'{"a": 1}\n\n' + line + b'\n{"a": 2}\n')
     snapshot = opened(path, limits=limits)
     frame = whole(snapshot)
-    assert (frame["a"].to_list(), frame[FAULT].to_list()) == ([1, None, 2], [None, UNREADABLE, None])
+    assert (frame["a"].to_list(), frame[FAULT].to_list()) == ([1, None, 2], [None, ROW_UNREADABLE, None])
     assert snapshot.schema["a"] == pl.Int64
     assert snapshot.locate([1, 2]) == [(str(path), 3), (str(path), 4)]
-    assert whole(snapshot, start=1)[FAULT].to_list() == [UNREADABLE, None]
-    assert UNREADABLE in REASONS
+    assert whole(snapshot, start=1)[FAULT].to_list() == [ROW_UNREADABLE, None]
+    assert ROW_UNREADABLE in REASONS
 
 
 def test_what_is_deep_but_not_too_deep_is_read(tmp_path: Path) -> None:
@@ -288,7 +287,7 @@ def test_packed_files_stay_apart(tmp_path: Path) -> None:
     for name in ("1.gz", "2.gz"):
         written(tmp_path, gzip.compress(lines("1") + b"oops\n"), name)
     snapshot = opened(tmp_path / "*.gz", limits=Limits())
-    assert whole(snapshot)[FAULT].to_list() == [None, UNREADABLE] * 2
+    assert whole(snapshot)[FAULT].to_list() == [None, ROW_UNREADABLE] * 2
     assert snapshot.locate([3, 1]) == [(str(tmp_path / "2.gz"), 2), (str(tmp_path / "1.gz"), 2)]
 
 
@@ -305,7 +304,7 @@ def test_files_are_read_in_order_and_agree_on_types(tmp_path: Path) -> None:
     snapshot = opened(tmp_path / "*.ndjson")
     assert whole(snapshot).drop(POSITION).rows() == [
         ("1", None, None),
-        (None, None, UNREADABLE),
+        (None, None, ROW_UNREADABLE),
         ("y", None, None),
         (None, 1.5, None),
     ]

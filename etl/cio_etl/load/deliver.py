@@ -9,7 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cio_etl.errors import DestinationUnavailable, TooManyRejects
-from cio_etl.model import Accepted, Batch, ItemError, Refused, Reject, Retry, Split, Stop, Unknown, Verdict
+from cio_etl.model import (
+    OUTCOME_UNKNOWN,
+    Accepted,
+    Batch,
+    ItemError,
+    Refused,
+    Reject,
+    Retry,
+    Split,
+    Stop,
+    Unknown,
+    Verdict,
+)
 
 HOPELESS = 20  # so many items refused one by one, for one reason, with none taken: it is not the rows
 
@@ -69,7 +81,7 @@ def deliver(
                     limit = f"{HOPELESS} one by one with none taken"
                     raise TooManyRejects(rejected=HOPELESS, limit=limit, most=reason)
             case Unknown(reason):
-                done.rejects += [Reject(int(batch.positions[i]), "outcome_unknown", None, reason) for i in part]
+                done.rejects += [Reject(int(batch.positions[i]), OUTCOME_UNKNOWN, None, reason) for i in part]
             case Stop(error):
                 raise error
             case Retry(reason):

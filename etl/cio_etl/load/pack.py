@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from cio_etl.model import ARRAY, Batch, Envelope, Reject
+from cio_etl.model import ARRAY, OUTCOME_UNKNOWN, Batch, Envelope, Reject
 
 REJECTS_A_BATCH = 10_000  # a batch that settles this many rejects is closed, however empty its body: memory is bounded
 SMALLEST_BATCH_BYTES = 32_100  # one item of 32,000 bytes and what is around it
@@ -92,7 +92,7 @@ class Packer:
             unknown = pl.Series(position <= self._announced[lane]) & items["item"].is_not_null()
             items = items.with_columns(
                 pl.when(~unknown).then("item").alias("item"),
-                pl.when(unknown).then(pl.lit("outcome_unknown")).otherwise("reason").alias("reason"),
+                pl.when(unknown).then(pl.lit(OUTCOME_UNKNOWN)).otherwise("reason").alias("reason"),
             ).filter(pl.Series(position > self._acked[lane]))
         if items.is_empty():
             return {}

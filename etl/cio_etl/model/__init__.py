@@ -17,6 +17,17 @@ from cio_etl.model.mapping import (
     Relationship,
     Value,
 )
+from cio_etl.model.reasons import (
+    OUTCOME_UNKNOWN,
+    REASONS,
+    ROW_NUL,
+    ROW_RAGGED,
+    ROW_UNREADABLE,
+    VALUE_OF_OTHER_TYPE,
+    Reason,
+    reason_words,
+    reject_reason,
+)
 from cio_etl.model.report import (
     VALIDATION,
     Bar,
@@ -83,6 +94,15 @@ from cio_etl.model.sources import (
 )
 
 __all__ = [
+    "OUTCOME_UNKNOWN",
+    "REASONS",
+    "ROW_NUL",
+    "ROW_RAGGED",
+    "ROW_UNREADABLE",
+    "VALUE_OF_OTHER_TYPE",
+    "Reason",
+    "reason_words",
+    "reject_reason",
     "ARRAY",
     "CLOSED",
     "CSV_DIALECTS",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cio_etl.model import Api, Column, Columns, Constant, Mapping
+from cio_etl.model import Api, Column, Columns, Constant, Mapping, reject_reason
 from cio_etl.transform import encode
 from cio_etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS
 from cio_etl.transform.payloads import shape_of
@@ -26,48 +26,6 @@ EARLIEST_S, LATEST_S = -2_208_988_800, 7_258_118_400  # 1900 and 2200: milliseco
 EMAIL_SHAPE = r"^[^@\s,;<>()\[\]]+@[^@\s,;<>()\[\].]+(\.[^@\s,;<>()\[\].]+)+$"
 E164_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 OBJECT_TYPE_SHAPE = r"^[1-9][0-9]{0,8}$"
-
-REASONS: dict[str, str] = {
-    "row_ragged": "the row has more or fewer fields than the header; mend the file",
-    "row_nul": "the row holds a NUL byte; mend the file",
-    "row_unreadable": "the line is not one JSON object; mend the file",
-    "value_of_other_type": "in the mended file a value is none of its column's type; mend it, or export as .parquet",
-    "identifier_missing": "no identifier in this row; fill the column, or leave such rows out with `when`",
-    "identifier_too_long": f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes",
-    "merge_of_one": "both sides of the merge are the same person",
-    "object_missing": "no object in this row; fill the column, or leave such rows out with `when`",
-    "object_too_long": f"the object's id is over {MAX_IDENTIFIER_BYTES} bytes",
-    "object_type_malformed": "an object's type is its number at Customer.io, as 1",
-    "relationship_missing": "no relationship in this row; fill the column, or leave such rows out with `when`",
-    "device_missing": "no device token in this row; fill the column, or leave such rows out with `when`",
-    "platform_unknown": "a device's platform is ios or android",
-    "email_malformed": "not the shape of an e-mail address; mend it, or leave the attribute out",
-    "phone_malformed": "not a phone number in E.164 form, as +33123456789",
-    "event_name_missing": "the event has no name in this row",
-    "event_name_too_long": f"the event's name is over {MAX_EVENT_NAME_BYTES} bytes",
-    "event_name_reserved": "Customer.io acts on this event name; list it in allow_reserved if you mean it",
-    "event_key_missing": "a column of event_key is empty, so the event could be counted twice",
-    "event_key_repeated": "another row has the same event_key and says something else; only the first is sent",
-    "timestamp_missing": "no time in this row, and without one the event would be dated now",
-    "timestamp_out_of_range": "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
-    "value_too_long": "the value is over 1,000 bytes",
-    "number_not_finite": "NaN or infinity, which JSON cannot say",
-    "cast_failed": "`cast` cannot read it as that type",
-    "json_unreadable": "not JSON, so that `json` or `pick` cannot read it",
-    "map_unmatched": "`map` lists no such value, and has no default",
-    "lookup_unmatched": "the file of `lookup` has no such key, and there is no default",
-    "pattern_unmatched": "the pattern of `regex_extract` matches nothing in it",
-    "phone_unreadable": "`phone` finds no valid number in it; one without + needs a region",
-    "timezone_unknown": "no time zone's name, or one that means several; write it as Europe/Paris",
-    "not_a_boolean": "`boolean` knows no such word; give it the language, or the word",
-    "expr_failed": "the SQL of `expr` cannot be worked out for this row; where a cast may fail, write try_cast",
-    "not_a_number": "not a number, or one too large to be exact",
-    "slug_empty": "no letter or digit is left for a slug",
-    "timestamp_unreadable": "no time in a form that `timestamp` reads, or one that its zone had twice or never",
-    "outcome_unknown": "the answer was lost; look in Customer.io whether it was done, before you send it again",
-    "item_too_large": f"the item is over {MAX_ITEM_BYTES:,} bytes",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -111,6 +69,10 @@ _NAME = re.compile(
 )
 
 
+EVENT_KEY_MISSING = reject_reason("event_key_missing", "a column of event_key is empty, so the event could be counted twice")
+NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
+
+
 def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], api: Api) -> Iterator[Check]:
     """All rules that hold for the rows of a mapping; `types` are those of its settled values, `dates` its times."""
     for part in ("identifiers", "primary", "secondary"):
@@ -124,10 +86,10 @@ def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str],
     if mapping.timestamp is not None:
         yield from of_timestamp(pl.col("timestamp"))
     if mapping.event_key:
-        yield Check("event_key_missing", "event_key", pl.col("_digest").is_null() & pl.col("event").is_not_null())
+        yield Check(EVENT_KEY_MISSING, "event_key", pl.col("_digest").is_null() & pl.col("event").is_not_null())
     for target, dtype in types.items():
         if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
-            yield Check("number_not_finite", target, broken)
+            yield Check(NUMBER_NOT_FINITE, target, broken)
     yield from _of_device(types)
     yield from _of_relationships(mapping, types, shape_of(mapping, api).ties is not None)
     limit = OPERATIONS[mapping.operation].max_value_bytes
@@ -138,27 +100,41 @@ def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str],
         if target in dates:
             yield from of_date(target, pl.col(target))
         if target == "attributes.email" and mapping.operation == "identify" and dtype == pl.String:
-            yield Check("email_malformed", target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
+            yield Check(EMAIL_MALFORMED, target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
     if "device.last_used" in types:
         yield from of_date("device.last_used", pl.col("device.last_used"))
 
 
+IDENTIFIER_MISSING = reject_reason("identifier_missing", "no identifier in this row", "fill the column, or leave such rows out with `when`")
+IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes")
+EMAIL_MALFORMED = reject_reason("email_malformed", "not the shape of an e-mail address", "fix it, or leave the attribute out")
+PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
+
+
 def of_identifier(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Rules of the text that says who."""
-    yield Check("identifier_missing", path, value.is_null() | (value.str.strip_chars() == ""))
-    yield Check("identifier_too_long", path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
+    yield Check(IDENTIFIER_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
+    yield Check(IDENTIFIER_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
     if kind == "email":
-        yield Check("email_malformed", path, value.str.contains(EMAIL_SHAPE).not_())
+        yield Check(EMAIL_MALFORMED, path, value.str.contains(EMAIL_SHAPE).not_())
     if kind == "phone":
-        yield Check("phone_malformed", path, value.str.contains(E164_SHAPE).not_())
+        yield Check(PHONE_MALFORMED, path, value.str.contains(E164_SHAPE).not_())
+
+
+OBJECT_MISSING = reject_reason("object_missing", "no object in this row", "fill the column, or leave such rows out with `when`")
+OBJECT_TOO_LONG = reject_reason("object_too_long", f"the object's id is over {MAX_IDENTIFIER_BYTES} bytes")
+OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type is its number at Customer.io, as 1")
 
 
 def of_object(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Rules of the text that says which object, or of which type."""
-    yield Check("object_missing", path, value.is_null() | (value.str.strip_chars() == ""))
-    yield Check("object_too_long", path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
+    yield Check(OBJECT_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
+    yield Check(OBJECT_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
     if name == "type":
-        yield Check("object_type_malformed", path, value.str.contains(OBJECT_TYPE_SHAPE).not_())
+        yield Check(OBJECT_TYPE_MALFORMED, path, value.str.contains(OBJECT_TYPE_SHAPE).not_())
+
+
+MERGE_OF_ONE = reject_reason("merge_of_one", "both sides of the merge are the same person")
 
 
 def _of_merge(mapping: Mapping) -> Iterator[Check]:
@@ -166,18 +142,25 @@ def _of_merge(mapping: Mapping) -> Iterator[Check]:
         primary, secondary = (pl.col(f"{part}.{kind}").cast(pl.String) for part in ("primary", "secondary"))
         if kind == "email":
             primary, secondary = primary.str.to_lowercase(), secondary.str.to_lowercase()
-        yield Check("merge_of_one", f"secondary.{kind}", primary == secondary)
+        yield Check(MERGE_OF_ONE, f"secondary.{kind}", primary == secondary)
+
+
+DEVICE_MISSING = reject_reason("device_missing", "no device token in this row", "fill the column, or leave such rows out with `when`")
+PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios or android")
 
 
 def _of_device(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
     if "device.token" in types:
         token = pl.col("device.token")
-        yield Check("device_missing", "device.token", token.is_null() | (token.str.strip_chars() == ""))
+        yield Check(DEVICE_MISSING, "device.token", token.is_null() | (token.str.strip_chars() == ""))
     if "device.platform" in types:
         platform = pl.col("device.platform")
         yield Check(
-            "platform_unknown", "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_()
+            PLATFORM_UNKNOWN, "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_()
         )
+
+
+RELATIONSHIP_MISSING = reject_reason("relationship_missing", "no relationship in this row", "fill the column, or leave such rows out with `when`")
 
 
 def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
@@ -191,44 +174,59 @@ def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_
         name = target.rpartition(".")[2]
         about = of_object(name, text, target) if ".object." in target else of_identifier(name, text, target)
         yield from (check for check in about if not check.reason.endswith("_missing"))
-        yield Check("relationship_missing", target, text.str.strip_chars() == "")
+        yield Check(RELATIONSHIP_MISSING, target, text.str.strip_chars() == "")
     needed = all_needed or "relationships" in OPERATIONS[mapping.operation].needs
     missing = [pl.any_horizontal([pl.col(t).is_null() for t in end if t in types] or [pl.lit(False)]) for end in ends]
     if missing and needed:
-        yield Check("relationship_missing", "relationships", pl.all_horizontal(missing))
+        yield Check(RELATIONSHIP_MISSING, "relationships", pl.all_horizontal(missing))
+
+
+EVENT_NAME_MISSING = reject_reason("event_name_missing", "the event has no name in this row")
+EVENT_NAME_TOO_LONG = reject_reason("event_name_too_long", f"the event's name is over {MAX_EVENT_NAME_BYTES} bytes")
+EVENT_NAME_RESERVED = reject_reason("event_name_reserved", "Customer.io acts on this event name", "list it in allow_reserved if you mean it")
 
 
 def of_event_name(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
     """Rules of an event's name, where it comes from a column."""
     name = value.str.strip_chars()  # Customer.io trims it
-    yield Check("event_name_missing", "event", value.is_null() | (name == ""))
-    yield Check("event_name_too_long", "event", value.str.len_bytes() > MAX_EVENT_NAME_BYTES)
-    yield Check("event_name_reserved", "event", name.is_in(sorted(SEMANTIC_EVENTS - set(allowed))))
+    yield Check(EVENT_NAME_MISSING, "event", value.is_null() | (name == ""))
+    yield Check(EVENT_NAME_TOO_LONG, "event", value.str.len_bytes() > MAX_EVENT_NAME_BYTES)
+    yield Check(EVENT_NAME_RESERVED, "event", name.is_in(sorted(SEMANTIC_EVENTS - set(allowed))))
+
+
+TIMESTAMP_MISSING = reject_reason("timestamp_missing", "no time in this row, and without one the event would be dated now")
+TIMESTAMP_OUT_OF_RANGE = reject_reason("timestamp_out_of_range", "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)")
 
 
 def of_timestamp(value: pl.Expr) -> Iterator[Check]:
     """Rules of the item's own time."""
-    yield Check("timestamp_missing", "timestamp", value.is_null())
-    yield Check("timestamp_out_of_range", "timestamp", value.is_between(0, LATEST_S).not_())
+    yield Check(TIMESTAMP_MISSING, "timestamp", value.is_null())
+    yield Check(TIMESTAMP_OUT_OF_RANGE, "timestamp", value.is_between(0, LATEST_S).not_())
 
 
 def of_date(path: str, value: pl.Expr) -> Iterator[Check]:
     """Rules of a date in Unix seconds that is not the item's own."""
-    yield Check("timestamp_out_of_range", path, value.is_between(EARLIEST_S, LATEST_S).not_())
+    yield Check(TIMESTAMP_OUT_OF_RANGE, path, value.is_between(EARLIEST_S, LATEST_S).not_())
+
+
+VALUE_TOO_LONG = reject_reason("value_too_long", "the value is over 1,000 bytes")
 
 
 def of_value(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | None) -> Iterator[Check]:
     """Rules of an attribute's settled value."""
     if limit is not None and dtype == pl.String:
-        yield Check("value_too_long", path, value.str.len_bytes() > limit)
+        yield Check(VALUE_TOO_LONG, path, value.str.len_bytes() > limit)
     elif limit is not None and dtype.is_nested():
         encoded = pl.struct(value.alias("v")).struct.json_encode().str.len_bytes() - len('{"v":}')
-        yield Check("value_too_long", path, encoded > limit)
+        yield Check(VALUE_TOO_LONG, path, encoded > limit)
+
+
+ITEM_TOO_LARGE = reject_reason("item_too_large", f"the item is over {MAX_ITEM_BYTES:,} bytes")
 
 
 def of_items(item: pl.Expr) -> Iterator[Check]:
     """Rules of the finished item text, which ends in a comma that is not part of it."""
-    yield Check("item_too_large", None, item.str.len_bytes() - 1 > MAX_ITEM_BYTES)
+    yield Check(ITEM_TOO_LARGE, None, item.str.len_bytes() - 1 > MAX_ITEM_BYTES)
 
 
 def columns_of(mapping: Mapping) -> tuple[str, ...]:

@@ -19,8 +19,12 @@ import numpy.typing as npt
 import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 
-from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model import POSITION, Constant, Mapping, reject_reason
 from cio_etl.transform.operations import OPERATIONS
+
+EVENT_KEY_REPEATED = reject_reason(
+    "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
+)
 
 KEPT, SUPERSEDED, REPEATED, CONFLICTING = range(4)
 
@@ -45,7 +49,7 @@ class Repeats:
         keep, refused = code == KEPT, code == CONFLICTING
         return items.with_columns(
             pl.when(keep).then("item").alias("item"),
-            pl.when(keep).then("reason").when(refused).then(pl.lit("event_key_repeated")).alias("reason"),
+            pl.when(keep).then("reason").when(refused).then(pl.lit(EVENT_KEY_REPEATED)).alias("reason"),
             pl.when(keep).then("field").when(refused).then(pl.lit("event_key")).alias("field"),
         )
 

@@ -22,7 +22,7 @@ from cio_etl.extract.text.csv_escapes import MARKS, marked, unmarked
 from cio_etl.extract.text.csv_header import check_declared, check_same, column_names
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
-from cio_etl.model import CsvSource, Snapshot
+from cio_etl.model import ROW_NUL, ROW_RAGGED, CsvSource, Snapshot
 
 __all__ = ["RULES", "Limits", "open_csv"]
 
@@ -133,7 +133,7 @@ class _CsvFormat:
         return scan(data, self._dialect, final=final)
 
     def faults(self, records: Records, position: int) -> Mapping[str, Mask]:
-        return {"row_nul": records.nul, "row_ragged": ~records.blank & (records.fields != len(self.schema))}
+        return {ROW_NUL: records.nul, ROW_RAGGED: ~records.blank & (records.fields != len(self.schema))}
 
     def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         names = list(self.schema)

@@ -35,11 +35,10 @@ from cio_etl.extract.frames import check_names
 from cio_etl.extract.text.chunks import Block, Chunk, Limits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
-from cio_etl.model import NdjsonSource, Snapshot
+from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
 
 RULES = "ndjson 1"  # part of the fingerprint: raise it when the same bytes would give other rows
 
-UNREADABLE = "row_unreadable"
 MAX_COLUMNS = 1_000
 _MAX_DEPTH = 64  # polars' own stack ends at some 1,000, and the process with it
 _TYPED_ROWS = 4_000  # typed at once: polars' time for objects with ever new keys is the square of it
@@ -180,7 +179,7 @@ class _NdjsonFormat:
         here = np.searchsorted(self._refused, [position, position + len(rows)])
         unreadable = np.zeros(len(records.ends), np.bool_)
         unreadable[rows[self._refused[slice(*here)] - position]] = True
-        return {"row_nul": records.nul, UNREADABLE: unreadable}
+        return {ROW_NUL: records.nul, ROW_UNREADABLE: unreadable}
 
     def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         nested = [name for name in columns if name in self._nested] if b"\\" in data else []

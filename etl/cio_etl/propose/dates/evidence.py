@@ -22,7 +22,7 @@ from cio_etl.propose.dates.formats import DATE_LIKE, Formats, Found
 from cio_etl.propose.dates.offsets import Offsets
 from cio_etl.propose.dates.sentinels import Sentinel
 from cio_etl.transform import timestamps
-from cio_etl.transform.func_timestamp import DATE, OFFSET, UNIVERSAL, evidence_of, shape
+from cio_etl.transform.functions.timestamp import DATE, OFFSET, UNIVERSAL, evidence_of, shape
 from cio_etl.transform.timestamps import PER_SECOND, Unit
 
 # The floor of a number lies between these. No two of the units' ranges meet: 1990 to 2040 is in none of another's.

@@ -10,8 +10,13 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
-from cio_etl.transform.func_define import function
+from cio_etl.transform.functions.define import function
+
+GROUP = "Any value"
+
+LOOKUP_UNMATCHED = reject_reason("lookup_unmatched", "the file of `lookup` has no such key, and there is no default")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,7 +40,7 @@ def _check_lookup(*, separator: str = ",", default: str | None = None, optional:
 
 @function(
     takes=("text", "a number"),
-    reason="lookup_unmatched",
+    reason=LOOKUP_UNMATCHED,
     check=_check_lookup,
     means_null=lambda column, dtype, *, optional=False, **_: pl.lit(optional),
 )

@@ -11,11 +11,17 @@ from difflib import get_close_matches
 
 import polars as pl
 
+from cio_etl.model import reject_reason
 from cio_etl.transform import row_sql
+from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.encode import not_finite
-from cio_etl.transform.func_define import always, function, kind_of
-from cio_etl.transform.func_value import to_text
+from cio_etl.transform.functions.define import always, function, kind_of
+from cio_etl.transform.functions.any_value import to_text
 from cio_etl.transform.structs import fields
+
+GROUP = "Several columns"
+
+EXPR_FAILED = reject_reason("expr_failed", "the SQL of `expr` cannot be computed for this row", "where a cast may fail, write try_cast")
 
 
 @function(takes=("several columns",), means_null=always)
@@ -75,7 +81,7 @@ def _all_finite(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
     return pl.lit(True) if broken is None else ~broken
 
 
-@function(takes=("several columns",), reason="number_not_finite", shorthand="separator", means_null=_all_finite)
+@function(takes=("several columns",), reason=NUMBER_NOT_FINITE, shorthand="separator", means_null=_all_finite)
 def concat(value: pl.Expr, dtype: pl.DataType, *, separator: str = "", skip_blank: bool = False) -> pl.Expr:
     """The columns as one text with the separator between them; nulls are left out, and null if all are null.
 
@@ -123,7 +129,7 @@ def _check_template(*, template: str, **_: object) -> None:
 
 @function(
     takes=("several columns", "text", "a number", "true or false", "a date"),
-    reason="number_not_finite",
+    reason=NUMBER_NOT_FINITE,
     shorthand="template",
     check=_check_template,
     means_null=_all_finite,
@@ -166,7 +172,7 @@ def _worked_out(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
     return value.map_batches(lambda rows: ~row_sql.failing(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 
-@function(takes=("several columns",), reason="expr_failed", shorthand="sql", check=_check_expr, means_null=_worked_out)
+@function(takes=("several columns",), reason=EXPR_FAILED, shorthand="sql", check=_check_expr, means_null=_worked_out)
 def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
     """What SQL makes of the columns of one row: operators, `case`, and the functions that look at one row's values.
 

@@ -7,10 +7,14 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cio_etl.model import Call
+from cio_etl.model import Call, reject_reason
 from cio_etl.transform import timestamps
-from cio_etl.transform.func_define import Gathering, function
+from cio_etl.transform.functions.define import Gathering, function
 from cio_etl.transform.timestamps import Evidence, Serial, Unit, Zone
+
+GROUP = "Dates"
+
+TIMESTAMP_UNREADABLE = reject_reason("timestamp_unreadable", "no time in a form that `timestamp` reads, or one that its zone had twice or never")
 
 UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
@@ -126,7 +130,7 @@ def _check(
 
 @function(
     takes=("text", "a number", "a date"),
-    reason="timestamp_unreadable",
+    reason=TIMESTAMP_UNREADABLE,
     check=_check,
     evidence=Gathering(_queries, _combine, said_by=("unit",)),
 )

@@ -8,7 +8,9 @@ import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 from pydantic import SecretStr
 
-from cio_etl.transform.func_define import function
+from cio_etl.transform.functions.define import function
+
+GROUP = "People's data"
 
 
 @function(takes=("text",))

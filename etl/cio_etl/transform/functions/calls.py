@@ -10,58 +10,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import Any
 
 import polars as pl
 
 from cio_etl.model import Call
-from cio_etl.transform import (
-    func_contact,
-    func_json,
-    func_list,
-    func_lookup,
-    func_number,
-    func_pattern,
-    func_privacy,
-    func_several,
-    func_text,
-    func_timestamp,
-    func_value,
-)
-from cio_etl.transform.func_define import FUNCTIONS, RAW_JSON, Function, Parameter, kind_of
+from cio_etl.transform.functions.define import FUNCTIONS, Function, kind_of
 from cio_etl.transform.timestamps import Evidence
-
-__all__ = [
-    "FUNCTIONS",
-    "GROUPS",
-    "RAW_JSON",
-    "Evidence",
-    "Function",
-    "Parameter",
-    "apply",
-    "group_of",
-    "meant_null",
-    "parse_call",
-]
-
-# What the functions are for, and where they are; importing these files writes their functions into FUNCTIONS.
-GROUPS: dict[str, tuple[ModuleType, ...]] = {
-    "Any value": (func_value, func_lookup),
-    "Text": (func_text, func_pattern),
-    "Numbers": (func_number,),
-    "Dates": (func_timestamp,),
-    "People's data": (func_contact, func_privacy),
-    "Several columns": (func_several,),
-    "Lists and JSON": (func_list, func_json),
-}
-
-
-def group_of(function: Function) -> str:
-    """The group that a function is shown in."""
-    return next(
-        title for title, files in GROUPS.items() if function.build.__module__ in [file.__name__ for file in files]
-    )
 
 
 def parse_call(raw: object) -> Call:

@@ -6,8 +6,10 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.transform.func_define import Scalar, always, function, is_of_kind
+from cio_etl.transform.functions.define import Scalar, always, function, is_of_kind
 from cio_etl.transform.structs import as_dtype
+
+GROUP = "Lists and JSON"
 
 
 def _separator_not_empty(*, separator: str = ",", **_: object) -> None:

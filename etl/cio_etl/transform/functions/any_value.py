@@ -9,8 +9,15 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cio_etl.transform.func_define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
-from cio_etl.transform.func_number import to_number
+from cio_etl.model import reject_reason
+from cio_etl.transform.functions.define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
+from cio_etl.transform.functions.numbers import to_number
+
+GROUP = "Any value"
+
+CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type")
+MAP_UNMATCHED = reject_reason("map_unmatched", "`map` lists no such value, and has no default")
+NOT_A_BOOLEAN = reject_reason("not_a_boolean", "`boolean` knows no such word", "give it the language, or the word")
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -18,7 +25,7 @@ _BOOLEANS = {
 }
 
 
-@function(takes=("text", "a number", "true or false", "a date"), reason="cast_failed", shorthand="to")
+@function(takes=("text", "a number", "true or false", "a date"), reason=CAST_FAILED, shorthand="to")
 def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "number", "boolean"]) -> pl.Expr:
     """The value as text, as a whole number, as a number, or as true or false.
 
@@ -124,7 +131,7 @@ def _kind_of_result(result: Scalar) -> type:
 
 @function(
     takes=("text", "a number", "true or false"),
-    reason="map_unmatched",
+    reason=MAP_UNMATCHED,
     shorthand="values",
     check=_one_kind,
     means_null=lambda value, dtype, *, optional=False, **_: pl.lit(optional),
@@ -269,7 +276,7 @@ def _check_boolean(
 
 @function(
     takes=("text", "a number", "true or false"),
-    reason="not_a_boolean",
+    reason=NOT_A_BOOLEAN,
     shorthand="language",
     check=_check_boolean,
 )

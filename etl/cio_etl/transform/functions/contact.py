@@ -15,9 +15,16 @@ import idna
 import polars as pl
 from tzlocal.windows_tz import win_tz
 
+from cio_etl.model import reject_reason
+from cio_etl.transform.checks import EMAIL_MALFORMED
 from cio_etl.transform.distinct import REMEMBERED, by_distinct
-from cio_etl.transform.func_define import function
+from cio_etl.transform.functions.define import function
 from cio_etl.transform.structs import fields
+
+GROUP = "People's data"
+
+PHONE_UNREADABLE = reject_reason("phone_unreadable", "`phone` finds no valid number in it", "a number without + needs a region")
+TIMEZONE_UNKNOWN = reject_reason("timezone_unknown", "not the name of a time zone, or a name of several", "write it as Europe/Paris")
 
 # ---------------------------------------------------------------- phone numbers
 
@@ -39,7 +46,7 @@ def _no_number(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
 
 @function(
     takes=("text", "a number", "several columns"),
-    reason="phone_unreadable",
+    reason=PHONE_UNREADABLE,
     shorthand="region",
     check=_check_phone,
     means_null=_no_number,
@@ -103,7 +110,7 @@ _ADDRESS = rf"^{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+(?:[A-Za-z]{{2,63}}|[xX][nN]
 _MAX_ADDRESS, _MAX_LOCAL = 254, 64  # bytes, RFC 5321
 
 
-@function(takes=("text",), reason="email_malformed")
+@function(takes=("text",), reason=EMAIL_MALFORMED)
 def email(value: pl.Expr, dtype: pl.DataType, *, gmail: bool = False) -> pl.Expr:
     """The e-mail address without white space around it, its domain in small letters, and in ASCII (IDNA).
 
@@ -178,7 +185,7 @@ _ABBREVIATIONS = {
 _SEVERAL = {"est", "mst", "hst", "gmt+0", "gmt-0", "gmt0"}  # in the database under these names, but not meant by people
 
 
-@function(takes=("text",), reason="timezone_unknown")
+@function(takes=("text",), reason=TIMEZONE_UNKNOWN)
 def timezone(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The time zone's name in the IANA database, as Europe/Paris, from the same in any case, or a name of Windows.
 

@@ -10,7 +10,12 @@ from functools import lru_cache
 
 import polars as pl
 
-from cio_etl.transform.func_define import function
+from cio_etl.model import reject_reason
+from cio_etl.transform.functions.define import function
+
+GROUP = "Text"
+
+PATTERN_UNMATCHED = reject_reason("pattern_unmatched", "the pattern of `regex_extract` matches nothing in it")
 
 
 def _check_pattern(*, pattern: str, **_: object) -> None:
@@ -64,7 +69,7 @@ def _number_of(pattern: str, group: int | str | None) -> int:
 
 @function(
     takes=("text",),
-    reason="pattern_unmatched",
+    reason=PATTERN_UNMATCHED,
     shorthand="pattern",
     check=_check_extract,
     means_null=lambda value, dtype, *, optional=False, **_: pl.lit(optional),

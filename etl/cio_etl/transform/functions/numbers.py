@@ -7,7 +7,12 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.transform.func_define import function
+from cio_etl.model import reject_reason
+from cio_etl.transform.functions.define import function
+
+GROUP = "Numbers"
+
+NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one too large to be exact")
 
 # A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", whatever a library would take.
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -38,7 +43,7 @@ def _not_zero(*, by: float) -> None:
         raise ValueError("'by' must not be 0")
 
 
-@function(takes=("text", "a number"), reason="not_a_number", shorthand="by", check=_not_zero)
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by", check=_not_zero)
 def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
     """The number divided by `by`, a Float64; a text must be a number. JSON's 10.0 and 10 are the same number.
 
@@ -51,7 +56,7 @@ def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
     return _finite(double / (double * 0.0 + float(by)))  # polars multiplies by 1/by where `by` is one number for all
 
 
-@function(takes=("text", "a number"), reason="not_a_number", shorthand="by")
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by")
 def multiply(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
     """The number times `by`: integers by an integer stay integers, null past 64 bits; anything else is a Float64.
 
@@ -69,7 +74,7 @@ def _at_most_15(*, digits: int = 0) -> None:
         raise ValueError("'digits' must be from 0 to 15")
 
 
-@function(takes=("text", "a number"), reason="not_a_number", shorthand="digits", check=_at_most_15)
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="digits", check=_at_most_15)
 def round_(value: pl.Expr, dtype: pl.DataType, *, digits: int = 0) -> pl.Expr:
     """The number with at most `digits` digits after the point, halves away from zero; integers stay as they are.
 
@@ -110,7 +115,7 @@ def _check_number(
             raise ValueError("a unit of 'units' is a sign or a word without digits, as €, EUR or %")
 
 
-@function(takes=("text", "a number"), reason="not_a_number", shorthand="decimal", check=_check_number)
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="decimal", check=_check_number)
 def number(
     value: pl.Expr,
     dtype: pl.DataType,

@@ -7,8 +7,13 @@ from typing import Literal
 
 import polars as pl
 
+from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
-from cio_etl.transform.func_define import function
+from cio_etl.transform.functions.define import function
+
+GROUP = "Text"
+
+SLUG_EMPTY = reject_reason("slug_empty", "no letter or digit remains for a slug")
 
 
 def _old_not_empty(*, old: str, **_: object) -> None:
@@ -157,7 +162,7 @@ def unescape_html(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 _SPELLED = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i"}
 
 
-@function(takes=("text",), reason="slug_empty")
+@function(takes=("text",), reason=SLUG_EMPTY)
 def slug(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """Small ASCII letters and digits, words joined by '-'; null when nothing of the text is left.
 

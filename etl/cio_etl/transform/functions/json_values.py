@@ -10,14 +10,19 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
-from cio_etl.transform.func_define import RAW_JSON, function
+from cio_etl.transform.functions.define import RAW_JSON, function
 from cio_etl.transform.structs import as_dtype, fields
+
+GROUP = "Lists and JSON"
+
+JSON_UNREADABLE = reject_reason("json_unreadable", "not JSON, so that `json` or `pick` cannot read it")
 
 Part = str | int | None  # of a path: a name, a place in a list, or None, each element
 
 
-@function(takes=("text",), reason="json_unreadable")
+@function(takes=("text",), reason=JSON_UNREADABLE)
 def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list, object or other value that the JSON text says, sent as it is written: no digit of a number changes.
 
@@ -65,7 +70,7 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
 
 @function(
     takes=("text", "several columns", "a list", "JSON"),
-    reason="json_unreadable",
+    reason=JSON_UNREADABLE,
     shorthand="path",
     check=_check_pick,
     means_null=_missing_is_no_failure,

@@ -25,6 +25,8 @@ from cio_etl.model import Call
 
 Scalar = str | float | bool  # a float in an annotation takes whole numbers too
 
+Group = Literal["Any value", "Text", "Numbers", "Dates", "People's data", "Several columns", "Lists and JSON"]
+
 Builder = Callable[..., pl.Expr]
 Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON"]
 

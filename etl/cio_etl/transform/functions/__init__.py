@@ -1,0 +1,46 @@
+"""Functions of an `apply` list: FUNCTIONS, a record each, and the way from YAML to a call to an expression.
+
+define.py       the decorator that makes a record of a Python function
+calls.py        YAML to a call, a call to an expression
+other files     the functions themselves, by subject
+
+Every other file of this folder is imported here, which writes its functions into FUNCTIONS. To add a function, write
+one decorated function in one of them, with its examples and, where it can reject a row, its reason. A new file says in
+GROUP under which title its functions are listed.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import get_args
+
+from cio_etl.transform.functions.calls import apply, meant_null, parse_call
+from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, Function, Group, Parameter, kind_of
+
+__all__ = [
+    "FUNCTIONS",
+    "GROUPS",
+    "RAW_JSON",
+    "Function",
+    "Parameter",
+    "apply",
+    "group_of",
+    "kind_of",
+    "meant_null",
+    "parse_call",
+]
+
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+_GROUP_OF_MODULE: dict[str, Group] = {
+    module.__name__: module.GROUP
+    for found in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name)
+    if found.name not in ("calls", "define")
+    for module in [import_module(f"{__name__}.{found.name}")]
+}
+
+
+def group_of(function: Function) -> Group:
+    """The title under which a function is listed, one of GROUPS."""
+    return _GROUP_OF_MODULE[function.build.__module__]
