@@ -33,7 +33,7 @@ from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.load.destinations.track import judge
 from cio_etl.model import CSV_DIALECTS, Refused, Split
 from cio_etl.model.yaml_section import Section
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 from cio_etl.transform.payloads import SHAPES, Shape
@@ -108,7 +108,7 @@ def test_the_table_of_functions_is_the_one_of_the_code() -> None:
 
 
 def test_the_table_of_reasons_is_the_one_of_the_code() -> None:
-    assert_table("Before it was sent:", [(f"`{reason}`", words) for reason, words in REASONS.items()])
+    assert_table("Before it was sent:", [(f"`{reason}`", words) for reason, words in reason_words().items()])
 
 
 def test_the_table_of_findings_is_the_one_of_the_code() -> None:
@@ -117,7 +117,7 @@ def test_the_table_of_findings_is_the_one_of_the_code() -> None:
 
 def test_every_reason_of_a_function_is_said_in_words() -> None:
     reasons = {function.reason for function in FUNCTIONS.values() if can_reject(function)}
-    assert reasons - REASONS.keys() == set()
+    assert reasons - reason_words().keys() == set()
 
 
 @pytest.mark.parametrize(

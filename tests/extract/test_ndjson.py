@@ -18,7 +18,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.text.chunks import Limits
 from cio_etl.extract.text.ndjson_files import MAX_COLUMNS, open_ndjson
 from cio_etl.extract.text.plain_text import BombLimits
-from cio_etl.model import FAULT, POSITION, NdjsonSource, Snapshot
+from cio_etl.model import FAULT, POSITION, REASONS, ROW_UNREADABLE, NdjsonSource, Snapshot
 
 SMALL = Limits(chunk_rows=3, block_bytes=16)
 

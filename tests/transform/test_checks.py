@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.model import Column, Constant, Mapping
-from cio_etl.transform import checks
+from cio_etl.transform import checks, reason_words
 from cio_etl.transform.operations import SEMANTIC_EVENTS
 from tests.mapped_rows import Outcome, attributes, column, mapping, outcomes, rows, sent, texts
 
@@ -373,7 +373,7 @@ def test_all_problems_are_told() -> None:
 
 
 def test_every_reason_has_words_for_the_one_who_must_act() -> None:
-    for reason, words in checks.REASONS.items():
+    for reason, words in reason_words().items():
         assert reason.islower() and " " not in reason
         assert len(words) > 15 and not words.endswith(".")
         assert words.isascii() or "é" not in words

@@ -6,7 +6,7 @@ import pytest
 
 from cio_etl.audit import FINDINGS
 from cio_etl.model import Counts, Finding, RejectCount, Report, StepReport
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import REASONS
 from cio_etl.validate.fail_on import gate, gated
 
 

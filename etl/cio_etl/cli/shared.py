@@ -156,13 +156,13 @@ def show_report(report: Report, as_json: bool, next_steps: dict[str, str], state
     """Prints a report, and what to do next."""
     from cio_etl.report import mending, show
     from cio_etl.report.files import as_json as content
-    from cio_etl.transform.checks import REASONS
+    from cio_etl.transform import reason_words
 
     if as_json:
         say(json.dumps(content(report), ensure_ascii=False))
     else:
         next_steps |= mending(report, state) if state is not None else {}
-        show(report, Screen(), REASONS, next_steps)
+        show(report, Screen(), reason_words(), next_steps)
 
 
 def page_of(folder: Path) -> str:

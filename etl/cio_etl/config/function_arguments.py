@@ -22,8 +22,8 @@ from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Call, Job, Mapping
 from cio_etl.model.yaml_section import did_you_mean
-from cio_etl.transform.functions.lookup import Table
 from cio_etl.transform.functions import FUNCTIONS
+from cio_etl.transform.functions.lookup import Table
 
 MAX_LOOKUP_BYTES = 10_000_000
 

@@ -13,7 +13,7 @@ from cio_etl.config.value_sections import KINDS
 from cio_etl.config.yaml_file import Loc
 from cio_etl.model import Constant, Mapping
 from cio_etl.model.yaml_section import did_you_mean
-from cio_etl.transform import checks
+from cio_etl.transform import REASONS, checks
 from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 
 
@@ -48,8 +48,8 @@ def _across(data: dict[str, Any]) -> Iterator[Fault]:
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"
     for place, example in enumerate(examples if isinstance(examples := data.get("examples"), list) else []):
         reason = example.get("rejected") if isinstance(example, dict) else None
-        if isinstance(reason, str) and reason and reason not in checks.REASONS:
-            yield ("examples", place, "rejected"), f"no such reason; {did_you_mean(reason, checks.REASONS)}"
+        if isinstance(reason, str) and reason and reason not in REASONS:
+            yield ("examples", place, "rejected"), f"no such reason; {did_you_mean(reason, REASONS)}"
     known = sorted(operation.reserved | (SEMANTIC_EVENTS if operation.has_event else set()))
     for place, name in enumerate(_list(data.get("allow_reserved"))):
         if name not in known:

@@ -20,7 +20,7 @@ from cio_etl.config.value_sections import (
 from cio_etl.config.yaml_file import Document
 from cio_etl.model import Example, Mapping
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, did_you_mean, omitted, wrong
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import REASONS
 from cio_etl.transform.operations import OPERATIONS
 from cio_etl.transform.row_sql import check_condition
 

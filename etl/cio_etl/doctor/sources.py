@@ -26,8 +26,7 @@ from cio_etl.run.incremental import staging
 from cio_etl.run.open_step import limited, prepare
 from cio_etl.run.schema_drift import check_drift, kinds
 from cio_etl.state import Bookmark
-from cio_etl.transform import columns_of
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import columns_of, reason_words
 
 SAMPLE_ROWS = 1_000  # of each step that are mapped
 
@@ -129,7 +128,7 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
         f"step {step.name}",
         "wrong" if certain else "warning",
         f"of {rows} {rejected:,} would be rejected: {said}{verdict}",
-        f"{REASONS.get(most, most)}; `cio-etl validate` names the rows",
+        f"{reason_words().get(most, most)}; `cio-etl validate` names the rows",
         TooManyRejects.exit_code if certain else 0,
     )
 

@@ -25,7 +25,7 @@ from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.run.recording import rejects_folder, stage_folder
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, read_rows, rows_at
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import reason_words
 from cio_etl.transform.structs import as_dtype
 
 KEY = "_reject"
@@ -151,9 +151,9 @@ def _beside(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord, re
         pl.col(PLACE_LINE).fill_null(pl.col("position") + 1).alias("line"),
         "reason",
         "field",
-        pl.coalesce(pl.col("reason").replace_strict(REASONS, default=None), pl.col("message").replace("", None)).alias(
-            "hint"
-        ),
+        pl.coalesce(
+            pl.col("reason").replace_strict(reason_words(), default=None), pl.col("message").replace("", None)
+        ).alias("hint"),
         pl.format(f"{run.run_id}/{record.number}/{{}}", "position").alias(KEY),
     )
     at = rejects.select("position").join(

@@ -17,7 +17,7 @@ from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
 from cio_etl.report.files import write_text
 from cio_etl.report.words import duration, number, percent, size
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import reason_words
 
 HERE = Path(__file__).parent
 NAME = "report.html"
@@ -124,7 +124,7 @@ def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]
 
 
 def _remedy(code: str) -> str:
-    return FINDINGS.get(code) or REASONS.get(code, "")
+    return FINDINGS.get(code) or reason_words().get(code, "")
 
 
 def _oneline(text: str) -> str:

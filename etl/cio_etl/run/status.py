@@ -19,7 +19,7 @@ from cio_etl.report.files import as_json as content
 from cio_etl.report.streams import Screen, say
 from cio_etl.run.resume import changes_since
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import reason_words
 
 
 def runs_status(where: state.Where, as_json: bool) -> None:
@@ -67,7 +67,7 @@ def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
         return code
     lines = {"rejects": f"{still_open:,} of its rejects are open, to be mended and replayed"} if still_open else {}
     lines |= {"stale": stale} if stale else {}
-    show(report, Screen(), REASONS, {**lines, "next": next_step(store, job, newest, held, command)})
+    show(report, Screen(), reason_words(), {**lines, "next": next_step(store, job, newest, held, command)})
     return code
 
 

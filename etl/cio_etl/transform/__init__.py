@@ -4,7 +4,7 @@ mapping.py      a mapping against a source's columns: compiled once
 chains.py       a value on its way from its columns, through its functions
 column_facts.py     what must be known of whole columns first
 compiled.py     frame in, items frame out
-functions.py    the functions of `apply`, a row of a table each (func_*.py, timestamps.py, row_sql.py)
+functions/      the functions of `apply`, and the table of them
 e164.py         the number that a text says
 distinct.py     a Python function over a column, once for each distinct value
 checks.py       what must hold of a row before it is sent
@@ -15,6 +15,7 @@ operations.py   what Customer.io can be asked to do: a table
 payloads.py     how each operation is said to an API: tables, and the tree of an item
 """
 
+from cio_etl.model import REASONS, reason_words
 from cio_etl.transform.chains import Gathered, require_columns
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
@@ -24,6 +25,7 @@ from cio_etl.transform.payloads import endpoint_of, is_repeatable
 from cio_etl.transform.payloads import problems as unsayable
 
 __all__ = [
+    "REASONS",
     "Compiled",
     "Gathered",
     "Mapped",
@@ -33,6 +35,7 @@ __all__ = [
     "endpoint_of",
     "is_repeatable",
     "outcome",
+    "reason_words",
     "require_columns",
     "unsayable",
     "with_json",

@@ -27,6 +27,7 @@ EMAIL_SHAPE = r"^[^@\s,;<>()\[\]]+@[^@\s,;<>()\[\].]+(\.[^@\s,;<>()\[\].]+)+$"
 E164_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 OBJECT_TYPE_SHAPE = r"^[1-9][0-9]{0,8}$"
 
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A row for which `broken` is true is rejected with `reason`; a null counts as false."""
@@ -69,7 +70,9 @@ _NAME = re.compile(
 )
 
 
-EVENT_KEY_MISSING = reject_reason("event_key_missing", "a column of event_key is empty, so the event could be counted twice")
+EVENT_KEY_MISSING = reject_reason(
+    "event_key_missing", "a column of event_key is empty, so the event could be counted twice"
+)
 NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
 
 
@@ -105,9 +108,13 @@ def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str],
         yield from of_date("device.last_used", pl.col("device.last_used"))
 
 
-IDENTIFIER_MISSING = reject_reason("identifier_missing", "no identifier in this row", "fill the column, or leave such rows out with `when`")
+IDENTIFIER_MISSING = reject_reason(
+    "identifier_missing", "no identifier in this row", "fill the column, or leave such rows out with `when`"
+)
 IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes")
-EMAIL_MALFORMED = reject_reason("email_malformed", "not the shape of an e-mail address", "fix it, or leave the attribute out")
+EMAIL_MALFORMED = reject_reason(
+    "email_malformed", "not the shape of an e-mail address", "fix it, or leave the attribute out"
+)
 PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
 
 
@@ -121,7 +128,9 @@ def of_identifier(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
         yield Check(PHONE_MALFORMED, path, value.str.contains(E164_SHAPE).not_())
 
 
-OBJECT_MISSING = reject_reason("object_missing", "no object in this row", "fill the column, or leave such rows out with `when`")
+OBJECT_MISSING = reject_reason(
+    "object_missing", "no object in this row", "fill the column, or leave such rows out with `when`"
+)
 OBJECT_TOO_LONG = reject_reason("object_too_long", f"the object's id is over {MAX_IDENTIFIER_BYTES} bytes")
 OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type is its number at Customer.io, as 1")
 
@@ -145,7 +154,9 @@ def _of_merge(mapping: Mapping) -> Iterator[Check]:
         yield Check(MERGE_OF_ONE, f"secondary.{kind}", primary == secondary)
 
 
-DEVICE_MISSING = reject_reason("device_missing", "no device token in this row", "fill the column, or leave such rows out with `when`")
+DEVICE_MISSING = reject_reason(
+    "device_missing", "no device token in this row", "fill the column, or leave such rows out with `when`"
+)
 PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios or android")
 
 
@@ -155,12 +166,12 @@ def _of_device(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
         yield Check(DEVICE_MISSING, "device.token", token.is_null() | (token.str.strip_chars() == ""))
     if "device.platform" in types:
         platform = pl.col("device.platform")
-        yield Check(
-            PLATFORM_UNKNOWN, "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_()
-        )
+        yield Check(PLATFORM_UNKNOWN, "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_())
 
 
-RELATIONSHIP_MISSING = reject_reason("relationship_missing", "no relationship in this row", "fill the column, or leave such rows out with `when`")
+RELATIONSHIP_MISSING = reject_reason(
+    "relationship_missing", "no relationship in this row", "fill the column, or leave such rows out with `when`"
+)
 
 
 def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
@@ -183,7 +194,9 @@ def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_
 
 EVENT_NAME_MISSING = reject_reason("event_name_missing", "the event has no name in this row")
 EVENT_NAME_TOO_LONG = reject_reason("event_name_too_long", f"the event's name is over {MAX_EVENT_NAME_BYTES} bytes")
-EVENT_NAME_RESERVED = reject_reason("event_name_reserved", "Customer.io acts on this event name", "list it in allow_reserved if you mean it")
+EVENT_NAME_RESERVED = reject_reason(
+    "event_name_reserved", "Customer.io acts on this event name", "list it in allow_reserved if you mean it"
+)
 
 
 def of_event_name(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
@@ -194,8 +207,12 @@ def of_event_name(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
     yield Check(EVENT_NAME_RESERVED, "event", name.is_in(sorted(SEMANTIC_EVENTS - set(allowed))))
 
 
-TIMESTAMP_MISSING = reject_reason("timestamp_missing", "no time in this row, and without one the event would be dated now")
-TIMESTAMP_OUT_OF_RANGE = reject_reason("timestamp_out_of_range", "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)")
+TIMESTAMP_MISSING = reject_reason(
+    "timestamp_missing", "no time in this row, and without one the event would be dated now"
+)
+TIMESTAMP_OUT_OF_RANGE = reject_reason(
+    "timestamp_out_of_range", "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)"
+)
 
 
 def of_timestamp(value: pl.Expr) -> Iterator[Check]:

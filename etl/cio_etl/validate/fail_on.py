@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from cio_etl.audit import FINDINGS
 from cio_etl.model import Report, StepReport
-from cio_etl.transform.checks import REASONS
+from cio_etl.transform import REASONS
 
 WARNING = "warning"  # any finding that is one
 _REJECTED = re.compile(r"(\d+(?:\.\d+)?)%|(\d+)")

@@ -16,7 +16,15 @@ from cio_etl.propose import names
 from cio_etl.propose.dates import formats
 from cio_etl.propose.dates.evidence import Evidence
 from cio_etl.propose.dates.formats import Formats
-from cio_etl.transform.functions.timestamp import DATE, OFFSET, SECONDS_SPACE, SECONDS_T, UNIT_NAMES, UNIVERSAL, evidence_of
+from cio_etl.transform.functions.timestamp import (
+    DATE,
+    OFFSET,
+    SECONDS_SPACE,
+    SECONDS_T,
+    UNIT_NAMES,
+    UNIVERSAL,
+    evidence_of,
+)
 from cio_etl.transform.timestamps import PER_SECOND, Serial, Unit
 from cio_etl.transform.timestamps import Evidence as Known
 

@@ -23,8 +23,12 @@ from cio_etl.transform.structs import fields
 
 GROUP = "People's data"
 
-PHONE_UNREADABLE = reject_reason("phone_unreadable", "`phone` finds no valid number in it", "a number without + needs a region")
-TIMEZONE_UNKNOWN = reject_reason("timezone_unknown", "not the name of a time zone, or a name of several", "write it as Europe/Paris")
+PHONE_UNREADABLE = reject_reason(
+    "phone_unreadable", "`phone` finds no valid number in it", "a number without + needs a region"
+)
+TIMEZONE_UNKNOWN = reject_reason(
+    "timezone_unknown", "not the name of a time zone, or a name of several", "write it as Europe/Paris"
+)
 
 # ---------------------------------------------------------------- phone numbers
 

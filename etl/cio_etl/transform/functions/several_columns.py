@@ -15,13 +15,15 @@ from cio_etl.model import reject_reason
 from cio_etl.transform import row_sql
 from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.encode import not_finite
-from cio_etl.transform.functions.define import always, function, kind_of
 from cio_etl.transform.functions.any_value import to_text
+from cio_etl.transform.functions.define import always, function, kind_of
 from cio_etl.transform.structs import fields
 
 GROUP = "Several columns"
 
-EXPR_FAILED = reject_reason("expr_failed", "the SQL of `expr` cannot be computed for this row", "where a cast may fail, write try_cast")
+EXPR_FAILED = reject_reason(
+    "expr_failed", "the SQL of `expr` cannot be computed for this row", "where a cast may fail, write try_cast"
+)
 
 
 @function(takes=("several columns",), means_null=always)

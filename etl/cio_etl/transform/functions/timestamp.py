@@ -14,7 +14,9 @@ from cio_etl.transform.timestamps import Evidence, Serial, Unit, Zone
 
 GROUP = "Dates"
 
-TIMESTAMP_UNREADABLE = reject_reason("timestamp_unreadable", "no time in a form that `timestamp` reads, or one that its zone had twice or never")
+TIMESTAMP_UNREADABLE = reject_reason(
+    "timestamp_unreadable", "no time in a form that `timestamp` reads, or one that its zone had twice or never"
+)
 
 UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
