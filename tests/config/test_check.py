@@ -43,8 +43,8 @@ ONE_END = "write object: for a person's tie, person: for an object's, one of the
 ONLY_REFERENCES = (
     "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
 )
-NOT_A_JOB = "a mapping, and a job is wanted here: it has destination: and steps:, and names this file as a mapping:"
-NOT_A_MAPPING = "a job, and a mapping is wanted here: it has operation: and identifiers:"
+NOT_A_JOB = "this is a mapping, not a job: a job has destination: and steps:, and names this file as a mapping:"
+NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
 
 Captured = pytest.CaptureFixture[str]
 

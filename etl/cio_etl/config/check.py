@@ -10,7 +10,7 @@ from cio_etl.config import read_job, read_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.validation import is_rather
+from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import Problem
 from cio_etl.model import Mapping
@@ -32,7 +32,7 @@ class Checked:
 def check_file(path: Path) -> Checked:
     """Checks a job or a mapping without data, keys or addresses of databases. Raises nothing: every fault is listed."""
     data = read_yaml(path).data
-    if data is not None and is_rather(data, MappingYaml, than=JobYaml):
+    if data is not None and looks_like(MappingYaml, data, rather_than=JobYaml):
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)
     job, problems, mappings = read_job(path, secrets=False, sources=False)

@@ -12,7 +12,7 @@ from cio_etl.config.canonical import digest
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.validation import in_order, is_rather, unless_told, validated
+from cio_etl.config.validation import in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Api, Mapping
@@ -20,7 +20,7 @@ from cio_etl.transform import unsayable
 
 
 def load_mapping(path: Path) -> Mapping:
-    """The mapping of a YAML file. Raises ConfigError with all that is wrong in it."""
+    """The mapping of a YAML file. Raises ConfigError with everything that is wrong in it."""
     mapping, problems = read_mapping(path)
     if mapping is None or problems:
         raise ConfigError(problems)
@@ -28,21 +28,21 @@ def load_mapping(path: Path) -> Mapping:
 
 
 def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, list[Problem]]:
-    """The mapping of a YAML file, and all that is wrong in it, also what the API has no place for, if it is known.
+    """The mapping of a YAML file, and everything that is wrong in it; with `api`, also what this API does not support.
 
-    Both, where the mapping can be tried: nothing but examples is wrong with it, or that it does not fit the API.
+    The mapping is None unless it can be tested: at most its examples are wrong, or it does not fit the API.
     """
     document = read_yaml(path)
     if document.data is None:
         return None, in_order(document.problems)
-    if is_rather(document.data, JobYaml, than=MappingYaml):
-        told = "a job, and a mapping is wanted here: it has operation: and identifiers:"
-        return None, [document.problem((), told)]
+    if looks_like(JobYaml, document.data, rather_than=MappingYaml):
+        message = "this is a job, not a mapping: a mapping has operation: and identifiers:"
+        return None, [document.problem((), message)]
     parsed, faults = validated(MappingYaml, document.data)
-    faults = unless_told([*faults, *mapping_faults(document.data)], document.refused)
+    faults = not_consequences([*faults, *mapping_faults(document.data)], document.refused)
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])
     if problems:
-        parsed = _without_broken_examples(document.data, problems)
+        parsed = _without_wrong_examples(document.data, problems)
     if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document)
@@ -50,19 +50,20 @@ def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, li
     return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
 
 
-def _without_broken_examples(data: dict[str, Any], problems: Iterable[Problem]) -> MappingYaml | None:
-    """The mapping with an empty example in place of each that is wrong; None where anything else is wrong, too."""
-    broken = [found and int(found[1]) for found in (_OF_EXAMPLE.match(problem.path) for problem in problems)]
-    if not all(found is not None for found in broken):
+def _without_wrong_examples(data: dict[str, Any], problems: Iterable[Problem]) -> MappingYaml | None:
+    """The mapping with an empty example in place of each wrong one; None if anything else is wrong as well."""
+    matches = [_EXAMPLE.match(problem.path) for problem in problems]
+    if not all(matches):
         return None
+    wrong_places = {int(match[1]) for match in matches if match}
     empty = {"row": {}, "skipped": True}
-    examples = [empty if place in broken else example for place, example in enumerate(data["examples"])]
+    examples = [empty if place in wrong_places else example for place, example in enumerate(data["examples"])]
     return validated(MappingYaml, data | {"examples": examples})[0]
 
 
-_OF_EXAMPLE = re.compile(r"examples\[(\d+)\]")
+_EXAMPLE = re.compile(r"examples\[(\d+)\]")
 
 
 def _loc(path: str) -> Loc:
-    """The place that a dotted path means: `relationships[0].person`."""
+    """The place of a dotted path such as `relationships[0].person`."""
     return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))

@@ -1,0 +1,103 @@
+"""The rules of a job that concern several keys, several steps, or the ids of events.
+
+Those on plain data run before the sections are known to be right, so that their faults are reported together with the
+faults of single keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cio_etl.config import address
+from cio_etl.config.canonical import canonical
+from cio_etl.config.job_references import KEYS_OF, api_of
+from cio_etl.config.job_sections import PLAIN_NAME
+from cio_etl.config.validation import Fault
+from cio_etl.config.yaml_file import Loc
+from cio_etl.model import Job, Step
+
+
+def job_faults(data: dict[str, Any], path: Path) -> Iterator[Fault]:
+    """What is wrong with a job's data, apart from the value of a single key. `path` is the job's file."""
+    if "name" not in data and not PLAIN_NAME.fullmatch(path.stem):
+        yield (
+            ("name",),
+            "missing, and the file's own name cannot stand for it; write name: with letters, digits, - and _",
+        )
+    if isinstance(destination := data.get("destination"), dict):
+        yield from _destination_faults(destination)
+    places: dict[str, int] = {}  # of each step's name, the first step that has it
+    for place, step in steps_of(data):
+        name = step.get("name")
+        if isinstance(name, str) and places.setdefault(name, place) != place:
+            yield ("steps", place, "name"), f"the name of steps[{places[name]}] too; give each step its own"
+        files = step.get("mapping")
+        stems = [Path(file).stem for file in files if isinstance(file, str)] if isinstance(files, list) else []
+        if len(set(stems)) != len(stems):
+            yield (
+                ("steps", place, "mapping"),
+                "two mappings of one file name; name the files differently, they name the steps",
+            )
+
+
+def _destination_faults(destination: dict[str, Any]) -> Iterator[Fault]:
+    api, region, base_url = api_of(destination), destination.get("region"), destination.get("base_url")
+    for key in KEYS_OF[api]:
+        if key not in destination:
+            yield ("destination", key), f"missing; write {key}: ${{CUSTOMERIO_{key.upper()}}}"
+    if api == "pipelines" and region == "auto":
+        yield ("destination", "region"), "the Pipelines API does not tell to which region a key belongs; write us or eu"
+    try:
+        host = address.allowed(base_url) if isinstance(base_url, str) else None
+    except ValueError:  # reported at the key
+        return
+    if destination.get("requests_per_second") == "unlimited" and not (host and address.is_loopback(host)):
+        yield (
+            ("destination", "requests_per_second"),
+            "unlimited is for a base_url on this machine; write a number up to 1000",
+        )
+    hosts = address.OF_REGION[api]
+    if host and region == "auto":
+        yield ("destination", "base_url"), "region: auto finds the address out; leave one of the two out"
+    elif host and not address.is_loopback(host) and host not in hosts.values():
+        yield ("destination", "base_url"), f"the address of the other API, and api: says {api}; leave base_url out"
+    elif host in hosts.values() and region in ("us", "eu") and host != hosts[region]:
+        yield ("destination", "base_url"), "the address of the other region; leave base_url out"
+
+
+def shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
+    """Steps that send other people's events under the same ids: Customer.io would store one event of the two.
+
+    `places` has the place of each step's mapping in the job file.
+    """
+    before: list[tuple[Step, dict[str, Any]]] = []
+    for step, loc in zip(job.steps, places, strict=True):
+        if step.mapping.event is None:
+            continue
+        this = json.loads(canonical(step.mapping))
+        for other, that in before:
+            same_ids = step.source == other.source and all(this[key] == that[key] for key in _PARTS_OF_ID)
+            other_rows = None not in (this["when"], that["when"]) and this["when"] != that["when"]
+            if same_ids and not other_rows and this["identifiers"] != that["identifiers"]:
+                yield (
+                    loc,
+                    f"its events get the ids of {other.mapping.file}'s: event, timestamp and event_key are the same, "
+                    "and the person is no part of an id, so Customer.io would silently drop one of the two; give "
+                    "its event another name, or add the person's column to event_key",
+                )
+                break
+        before.append((step, this))
+
+
+_PARTS_OF_ID = ("event", "timestamp", "event_key")
+
+
+def steps_of(data: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The place and the data of each step; steps of a wrong form are left out."""
+    steps = data.get("steps")
+    for place, step in enumerate(steps if isinstance(steps, list) else []):
+        if isinstance(step, dict):
+            yield place, step
