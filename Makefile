@@ -2,15 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint with-airflow schemas kill-test workers-test bench bench-extract bench-validate lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow schemas kill-test workers-test bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-.venv/done: constraints.txt pyproject.toml
+.venv/done: .ci/constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .ci/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -26,8 +26,17 @@ lint: .venv/done ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# More workers than cores: many tests wait for servers, time-outs and other processes.
+WORKERS ?= 3
+
 test: lint with-airflow ## ruff, mypy and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+test-fast: .venv/done ## the tests of pure code, in less than a minute
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+coverage: .venv/done ## every test, and which lines no test has run; prints, and fails for nothing
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov=cio_etl --cov-report=term:skip-covered
 
 .venv-airflow/done: tests/with_airflow/constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv-airflow
@@ -69,7 +78,7 @@ TESTED := postgres mysql duckdb storage aws delta iceberg excel
 
 lock: ## pin every dependency anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev \
-		$(TESTED:%=--extra %) pyproject.toml -o constraints.txt
+		$(TESTED:%=--extra %) pyproject.toml -o .ci/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra airflow pyproject.toml tests/with_airflow/requirements.in -o tests/with_airflow/constraints.txt
 

@@ -12,28 +12,58 @@ import structlog
 from sqlalchemy import URL
 
 from cio_etl.sandbox import Sandbox
-from tests import airflow_session, browser, databases, running
+from tests import browser, databases, running
 from tests.running import API_KEY, SITE_ID
 from tests.sandbox_client import AUTH
 
-collect_ignore = ["with_airflow"]  # it has an environment of its own: test_airflow.py
+TESTS = Path(__file__).parent
+
+collect_ignore = ["with_airflow"]  # it has an environment of its own: airflow/test_airflow.py
+
+
+# What `make test-fast` leaves out: files that take more than four seconds, and whatever starts a server or a browser.
+SLOW_FILES = frozenset(
+    {
+        "airflow/test_airflow.py",
+        "benchmarks/test_benchmarks.py",
+        "cli/test_cli.py",
+        "doctor/test_doctor.py",
+        "extract/sql/test_cursor.py",
+        "extract/sql/test_duckdb.py",
+        "extract/sql/test_faults.py",
+        "extract/test_csv.py",
+        "extract/test_lake.py",
+        "extract/test_remote.py",
+        "load/rate/test_pace.py",
+        "load/test_connection.py",
+        "load/test_lanes.py",
+        "propose/test_inspect.py",
+        "propose/test_propose.py",
+        "rejects/test_csv_cells.py",
+        "rejects/test_replay.py",
+        "run/test_incremental.py",
+        "run/test_kill.py",
+        "run/test_nightly.py",
+        "run/test_operations.py",
+        "run/test_run.py",
+        "run/test_status.py",
+        "run/test_workers.py",
+        "state/test_state.py",
+        "test_docs.py",
+        "transform/test_repeats.py",
+        "transform/test_timestamps.py",
+    }
+)
+SERVERS = frozenset({"postgresql_server", "mariadb_server", "chromium"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that waits for those with Airflow comes last."""
-    items.sort(key=lambda item: item.path.name == "test_airflow.py")
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The tests with Airflow begin, if they are asked for."""
-    if session.items and session.items[-1].path.name == "test_airflow.py" and not session.config.option.collectonly:
-        session.config.stash[airflow_session.AIRFLOW] = airflow_session.started()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Nothing goes on after the last test."""
-    if (running := session.config.stash.get(airflow_session.AIRFLOW, None)) is not None:
-        running.close()
+    """Marks what is slow. The test that waits for those with Airflow comes first, since others can run meanwhile."""
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        if path in SLOW_FILES or SERVERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.path.name != "test_airflow.py")
 
 
 @pytest.fixture(autouse=True)

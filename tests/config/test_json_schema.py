@@ -126,7 +126,11 @@ def inner_sections(annotation: Any) -> Iterator[type[Section]]:
         yield from inner_sections(inner)
 
 
-SECTIONS = [(kind, part) for kind, root in (("job", JobYaml), ("mapping", MappingYaml)) for part in {*sections(root)}]
+SECTIONS = [
+    (kind, part)
+    for kind, root in (("job", JobYaml), ("mapping", MappingYaml))
+    for part in dict.fromkeys(sections(root))
+]
 
 
 @pytest.mark.parametrize(("kind", "section"), SECTIONS, ids=lambda value: getattr(value, "__name__", value))
