@@ -45,10 +45,10 @@ coverage: .venv/done ## every test, and which lines no test has run; prints, and
 	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-with-airflow: ## build .venv-airflow, in which the tests with Airflow run; where that fails they are skipped
+with-airflow: ## build .venv-airflow for the tests with Airflow; without it they are skipped
 	@$(MAKE) --no-print-directory .venv-airflow/done || echo "no .venv-airflow: the tests with Airflow are skipped"
 
-schemas: .venv/done ## write anew what editors read of jobs and mappings
+schemas: .venv/done ## write the JSON Schemas of jobs and mappings, which editors read
 	$(BIN)/cio-etl schema job > jobs/.schema.json
 	$(BIN)/cio-etl schema mapping > mappings/.schema.json
 
@@ -63,20 +63,20 @@ workers-test: .venv/done ## four workers on one state database, killed, stopped 
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/benchmarks/constraints.txt
 	@touch $@
 
-bench: .venv/done .venv-bench/done ## the whole command beside what else a user could take, in ratios
+bench: .venv/done .venv-bench/done ## the whole command beside other tools, in ratios
 	$(BIN)/python -m tests.benchmarks.run
 	$(BIN)/python -m tests.benchmarks.lanes
 
-bench-extract: .venv/done .venv-bench/done ## how fast databases are read, beside what else one could take, in ratios
+bench-extract: .venv/done .venv-bench/done ## reading from databases beside other tools, in ratios
 	$(BIN)/python -m tests.benchmarks.extract
 
-bench-validate: .venv/done ## how much longer validate takes than mapping and packing alone
+bench-validate: .venv/done ## `validate` beside mapping and packing alone
 	$(BIN)/python -m tests.benchmarks.validate
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel
 
-lock: ## pin every dependency anew (needs uv)
+lock: ## pin the current version of every dependency (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		$(TESTED:%=--extra %) pyproject.toml -o .ci/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

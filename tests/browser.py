@@ -1,4 +1,4 @@
-"""Where does a test find a real browser? Chromium, where it is installed; else it is skipped, but not on CI."""
+"""Gives a test a real browser: Chromium, where it is installed. Elsewhere its tests are skipped, or fail on CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where does a test find a real database? In a server that is named, else in one of its own, else it is skipped.
+"""Gives a test a real database: in a server that a variable names, else in one of its own, else the test is skipped.
 
 PG_URL and MYSQL_URL name servers that run already, by an account that may make databases and users:
 postgresql://user:password@host:port/database, mysql+pymysql://user:password@host:port/.
@@ -45,7 +45,7 @@ class Database:
         return self.url.set(username=name, password=password).render_as_string(hide_password=False)
 
     def connect(self) -> Any:
-        """A connection by the DB API, each statement of which stands at once."""
+        """A connection of the DB API that commits each statement."""
         if self.url.get_backend_name() == "postgresql":
             import psycopg
 

@@ -1,4 +1,4 @@
-"""Does a load survive kill -9 at any moment? The command is killed at random moments, again and again, under faults.
+"""Kills the command with SIGKILL at random moments, again and again, under faults, and checks every row.
 
     python -m tests.killing --kills 200 --seed 1
 
@@ -140,7 +140,7 @@ def _killed_until_through(
         if exit_code is not None:
             break
         now = standing(job.parent / ".etl")
-        exit_code = now.exit_code  # killed when all was done but to say so: to run again would begin anew
+        exit_code = now.exit_code  # it was killed after the last commit; another run would be a new one
         done.kills[now.step] += 1
         done.problems += _impossible(before, now)
         unsettled = 0
@@ -181,7 +181,7 @@ def _rows_by_lane(expected: Expected, lanes: int) -> list[list[int]]:
 
 
 def standing(state: Path) -> Standing:
-    """What the state in a folder says, read from a copy: looking must not mend anything."""
+    """What the state in a folder says, read from a copy: the look must not repair anything."""
     if not (state / "state.db").exists():
         return Standing()
     with tempfile.TemporaryDirectory() as copy:

@@ -1,4 +1,4 @@
-"""Which rows does a campaign of kills load, and what must become of each? People as CSV, their events as Parquet.
+"""The rows that a campaign of kills loads, and what must become of each. People are CSV, their events Parquet.
 
 Every row carries its own position, and a person has many rows: so the sandbox can tell which rows came, how often, and
 in which order. What must become of a row is worked out here from what is documented, without the program under test.

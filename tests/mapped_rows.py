@@ -1,4 +1,4 @@
-"""What does a mapping make of these rows? Short ways for tests of etl/transform to ask."""
+"""Short ways to ask what a mapping makes of some rows, for the tests of transform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a test ask of an object store? A real server that speaks S3, in this process, with a log and faults."""
+"""A real server in this process that speaks S3, with a log of requests and with faults."""
 
 from __future__ import annotations
 

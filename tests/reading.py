@@ -1,4 +1,4 @@
-"""What do tests of databases ask for, and what comes back?"""
+"""What tests of databases share: tables, sources, and the payloads that come of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does a test write a job and start the command on it? Files in a folder, and the real command as a process."""
+"""Writes a job and starts the command on it: files in a folder, and the real command as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do several workers on one state database lose, double or misplace a row, whatever happens to them?
+"""Runs several workers on one state database, kills, stops and doubles them at random, and checks every row.
 
     python -m tests.workers --minutes 10 --seed 1
 

@@ -1,1 +1,1 @@
-"""How fast is the command, beside what people use today? `python -m tests.benchmarks.run` answers."""
+"""Measures the command beside what people use today: `python -m tests.benchmarks.run`."""

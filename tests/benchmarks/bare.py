@@ -1,4 +1,4 @@
-"""How fast could anybody be? Threads that post the same pre-built body: no reading, no mapping, no checkpoint.
+"""The upper bound of speed: threads that post one pre-built body. No reading, no mapping, no checkpoint.
 
     python -m tests.benchmarks.bare BODY URL --rows N [--ca FILE]
 

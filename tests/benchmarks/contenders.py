@@ -1,4 +1,4 @@
-"""Who is measured, and with which command?"""
+"""The contenders of the benchmark, each with its command."""
 
 from __future__ import annotations
 

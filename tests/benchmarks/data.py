@@ -1,4 +1,4 @@
-"""Which rows does the benchmark load? Order events, made by arithmetic: the same for everybody, every time.
+"""Makes the rows that the benchmark loads: order events, made by arithmetic, the same for everybody, every time.
 
     python -m tests.benchmarks.data FOLDER --rows 2000000 --format parquet
 

@@ -1,4 +1,4 @@
-"""How fast are a database's rows copied to this machine, beside what people use today, from the same tables?
+"""Measures how fast a database's rows are copied to this machine, beside what people use today, from the same tables.
 
     python -m tests.benchmarks.extract [--rows 1000000] [--rounds 3] [--only postgresql --only mariadb-ours] [--quick]
 
@@ -131,7 +131,7 @@ RATIOS = (
 
 
 def ratios(figures: MappingOf[str, Figure]) -> dict[Ratio, float]:
-    """Each ratio of which both sides were measured."""
+    """Each ratio whose two sides were measured."""
     known = dict(figures)
     if set(QUICKEST_OF) <= set(figures):
         known["quickest"] = max((figures[key] for key in QUICKEST_OF), key=lambda figure: figure.rows_per_second)

@@ -1,4 +1,4 @@
-"""Do many lanes keep the rate that arithmetic gives: lanes ÷ latency, up to what this machine can do at all?
+"""Measures whether many lanes keep the rate that arithmetic gives: lanes ÷ latency, up to what this machine can do.
 
     python -m tests.benchmarks.lanes [--lanes 16 --lanes 64 --lanes 256] [--latency 100] [--command PATH]
 

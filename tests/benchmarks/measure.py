@@ -1,4 +1,4 @@
-"""What does one run of a command cost? Time, CPU and memory of the whole process, from its start to its end."""
+"""Measures one run of a command: time, CPU and memory of the whole process, from its start to its end."""
 
 from __future__ import annotations
 

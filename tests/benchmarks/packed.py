@@ -1,4 +1,4 @@
-"""What does it take to read, map and pack a file's rows, and nothing more? Not even repeated keys are looked for.
+"""Reads, maps and packs the rows of a file, and does nothing more: it does not look for duplicate keys either.
 
     python -m tests.benchmarks.packed FILE MAPPING
 

@@ -1,4 +1,4 @@
-"""How much quicker, how much larger? Ratios of figures measured in one run, beside what we want them to be."""
+"""Ratios of figures that were measured in one run, beside the ratios that we want."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ RATIOS = (
 
 
 def ratios(figures: MappingOf[str, Figure]) -> dict[Ratio, float]:
-    """Each ratio of which both sides were measured."""
+    """Each ratio whose two sides were measured."""
     return {
         ratio: ratio.of(figures[ratio.first], figures[ratio.second])
         for ratio in RATIOS

@@ -1,4 +1,4 @@
-"""How fast is `cio-etl run`, beside what people use today, on the same rows and the same server?
+"""Measures `cio-etl run` beside what people use today, on the same rows and the same server.
 
     python -m tests.benchmarks.run [--rows 2000000] [--rounds 3] [--only ours --only loop] [--quick]
 

@@ -1,4 +1,4 @@
-"""What receives the rows? The least a server can do: read the body, throw it away, answer 200.
+"""The server that receives the rows. It does as little as a server can: read the body, discard it, answer 200.
 
     python -m tests.benchmarks.sink --port 0 --latency 0.05 --tls FOLDER
 

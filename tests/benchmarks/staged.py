@@ -1,4 +1,4 @@
-"""How does `cio-etl` read a table? As the first thing that a run does with it: copied into the staging folder.
+"""Copies a table into the staging folder, as the first part of a run does.
 
     python -m tests.benchmarks.staged URL TABLE FOLDER
 

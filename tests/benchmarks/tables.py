@@ -1,4 +1,4 @@
-"""Which rows does the benchmark of reading read? Two tables in each database, made by arithmetic: the same everywhere.
+"""Makes the tables that the benchmark of reading reads: two in each database, made by arithmetic, the same everywhere.
 
     python -m tests.benchmarks.tables FOLDER --rows 1000000 --database postgresql --database sqlite
 

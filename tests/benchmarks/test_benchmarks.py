@@ -1,4 +1,4 @@
-"""Does the benchmark still measure what it says? Its rows, its sink, its arithmetic; the measuring is `make bench`."""
+"""Tests of the benchmark itself: its rows, its sink, its arithmetic. `make bench` does the measuring."""
 
 from __future__ import annotations
 

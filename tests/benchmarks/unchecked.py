@@ -1,4 +1,4 @@
-"""What would `cio-etl` cost if it remembered nothing? The same command, its commits of marks left out."""
+"""Runs `cio-etl` without its checkpoints, to show what they cost."""
 
 from __future__ import annotations
 

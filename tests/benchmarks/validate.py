@@ -1,4 +1,4 @@
-"""How much longer does `cio-etl validate` take, with its audits and its report, than mapping and packing alone?
+"""Measures `cio-etl validate`, with its audits and its report, beside mapping and packing alone.
 
     python -m tests.benchmarks.validate [--rows 2000000] [--rounds 5] [--format parquet] [--folder .venv-bench/data]
 

@@ -1,4 +1,4 @@
-"""What does ADBC take for a table of PostgreSQL, alone (`--drain`) and with pyarrow's Parquet writer behind it?"""
+"""Reads a table of PostgreSQL through ADBC, alone (`--drain`) or into Parquet by pyarrow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(job: Asked, drain: bool) -> None:
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema without extension types, some of which Parquet has no form for (numeric)."""
+    """The schema without extension types, since Parquet has no form for some of them (numeric)."""
     return pa.schema([pa.field(f.name, getattr(f.type, "storage_type", f.type)) for f in schema])
 
 

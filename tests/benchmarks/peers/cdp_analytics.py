@@ -1,4 +1,4 @@
-"""What does the official `customerio-cdp-analytics` SDK take? `track()` a row into its queue, its thread sends.
+"""Sends by the official `customerio-cdp-analytics` SDK: `track()` puts a row into its queue, and its thread sends.
 
 Configured as its README has it: the defaults, 100 messages a request. One thing is added: its queue holds 10,000
 messages and drops what doesn't fit, with a warning, so a loop as short as the README's loses most of the rows. Here the

@@ -1,4 +1,4 @@
-"""What does connectorx take? Its stream of Arrow batches, written by pyarrow."""
+"""Reads a table through connectorx: its stream of Arrow batches, written by pyarrow."""
 
 from __future__ import annotations
 

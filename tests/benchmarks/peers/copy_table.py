@@ -1,4 +1,4 @@
-"""How fast can the database give its rows? PostgreSQL's COPY, thrown away as it comes; DuckDB's own, to Parquet."""
+"""Reads a table as fast as its database gives it: PostgreSQL's COPY, discarded; DuckDB's own COPY, to Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the script cost that anyone would write first? csv.DictReader, json.dumps, httpx, one request at a time."""
+"""The script that anyone would write first: csv.DictReader, json.dumps, httpx, one request at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do people write by hand? The driver's cursor, some thousand rows at a time, into a CSV file."""
+"""Reads a table as people do by hand: the driver's cursor, some thousand rows at a time, into a CSV file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the official `customerio` SDK take? One `track()` a row, as its README shows; or `--batch N`.
+"""Sends by the official `customerio` SDK: one `track()` a row, as its README shows; or `--batch N`.
 
 `batch()` exists since 3.0 but isn't in the README of 3.2: it is measured as well, so that nobody has to wonder.
 """

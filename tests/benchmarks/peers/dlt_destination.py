@@ -1,4 +1,4 @@
-"""What does dlt take? Its filesystem source reads the Parquet file, a custom destination posts each batch."""
+"""Loads by dlt: its filesystem source reads the Parquet file, a custom destination posts each batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does dlt take? Its sql_table source, by a backend of its choice, to Parquet of its filesystem destination."""
+"""Reads by dlt: its sql_table source, with a backend of its choice, to Parquet of its filesystem destination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do the peers have in common? Their arguments, and the lines of code that turn a CSV row into an event."""
+"""What the peers share: their arguments, and the code that turns a CSV row into an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do those who read a table have in common? Their arguments, and where they put the rows."""
+"""What the readers of a table share: their arguments, and where they put the rows."""
 
 from __future__ import annotations
 
