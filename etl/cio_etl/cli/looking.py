@@ -176,7 +176,7 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
 def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
     """Write the rejected rows of RUN, with reasons, to be mended and sent by `replay`."""
     from cio_etl.config import load_job
-    from cio_etl.rejects.export import export, rejected_rows
+    from cio_etl.rejects import export, rejected_rows
     from cio_etl.run.recording import rejects_folder
     from cio_etl.run.reject_rows import delete as forget_rows
 

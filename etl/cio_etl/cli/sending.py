@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,8 +145,8 @@ def replay(
     as_json: bool,
 ) -> None:
     """Send rejected rows again: those of a mended FILE, or all of RUN; those that are accepted are closed."""
-    from cio_etl.rejects.replay import ENDINGS, of_file, of_run
-    from cio_etl.rejects.replay import replay as send_again
+    from cio_etl.rejects import ENDINGS, request_for_file, request_for_run
+    from cio_etl.rejects import replay as send_again
     from cio_etl.report import Progress
     from cio_etl.run.recording import run_folder
     from cio_etl.run.resume import Options
@@ -153,7 +154,8 @@ def replay(
 
     kept = state_location(state)
     with opened_store(kept) as store:
-        asked = of_file(store, Path(what)) if what.endswith(ENDINGS) or Path(what).is_file() else of_run(store, what)
+        is_file = what.endswith(ENDINGS) or Path(what).is_file()
+        asked = request_for_file(store, Path(what)) if is_file else request_for_run(store, what)
     asked, newest = replace(asked, unknown=unknown), asked.runs[-1]
     rehearsed = asked.job.removesuffix(".sandbox")
     if rehearsed != asked.job and not sandbox:
@@ -174,12 +176,13 @@ def replay(
     command = as_typed("replay", what, *flags, *where)
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json)
+    note = partial(say, err=True)
     with (
         Signals() as signals,
         rehearsal(loaded) if sandbox else contextlib.nullcontext(loaded) as target,
         continued_by(command),
     ):
-        report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress)
+        report = send_again(asked, target, Options(limit, restart, grace), command, signals, progress, note)
     if report is None:
         say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
         raise SystemExit(0)

@@ -1,9 +1,8 @@
-"""How is a value of any type written into a cell of text, and read back just as it was?
+"""Writes values of any type as cells of text, and reads them back exactly.
 
-Twice a cell is more than its text. A spreadsheet runs what begins with a formula's sign, so such a cell gets an
-apostrophe before it. And it makes nothing of "" and of null alike, so null is the empty cell, and the empty text an
-apostrophe alone. Cells that begin like that by themselves get one more: to read is to take one off, and no other cell
-changes.
+Two kinds of text get an apostrophe before them. A spreadsheet runs a cell that begins with a sign of a formula. And it
+shows "" and null alike: null is the empty cell, and "" is an apostrophe alone. A text that already begins with such
+apostrophes gets one more, so reading removes one apostrophe and changes no other cell.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-_FORMULA = "=+@＝＋－＠\t\r\n-"  # what a spreadsheet would run (OWASP: CSV injection); some are full-width
-_TO_GUARD = rf"^'*([{_FORMULA}]|\z)"  # \z: the text's end, where `$` may be a line's
+_FORMULA = "=+@＝＋－＠\t\r\n-"  # signs of formulas (OWASP: CSV injection); some are full-width
+_TO_GUARD = rf"^'*([{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
 _GUARDED = rf"^'+([{_FORMULA}]|\z)"
 
 _TIME = r"(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?"
@@ -23,23 +22,23 @@ _DECIMAL = r"^[+-]?\d+(\.\d*)?$"
 
 
 def guarded(cells: pl.Series) -> pl.Series:
-    """Texts, safe to be opened in a spreadsheet."""
-    return _changed(cells, _TO_GUARD, pl.lit("'") + pl.col("cell"))
+    """The texts, safe to open in a spreadsheet."""
+    return _replaced(cells, _TO_GUARD, pl.lit("'") + pl.col("cell"))
 
 
 def unguarded(cells: pl.Series) -> pl.Series:
-    """The texts that `guarded` made safe."""
-    return _changed(cells, _GUARDED, pl.col("cell").str.strip_prefix("'"))
+    """The texts from which `guarded` made these."""
+    return _replaced(cells, _GUARDED, pl.col("cell").str.strip_prefix("'"))
 
 
-def _changed(cells: pl.Series, where: str, to: pl.Expr) -> pl.Series:
+def _replaced(cells: pl.Series, pattern: str, new: pl.Expr) -> pl.Series:
     cell = pl.col("cell")
-    changed = pl.when(cell.str.contains(where)).then(to).otherwise(cell)
+    changed = pl.when(cell.str.contains(pattern)).then(new).otherwise(cell)
     return cells.alias("cell").to_frame().select(changed.alias(cells.name)).to_series()
 
 
 def as_text(column: pl.Series) -> pl.Series:
-    """The column as text: digits, ISO 8601, true and false, JSON of what is nested, hexadecimal digits of bytes."""
+    """The column as text: digits, ISO 8601, true and false; JSON for nested values, hexadecimal digits for bytes."""
     dtype = column.dtype
     if dtype == pl.String:
         return column
@@ -58,11 +57,11 @@ def as_text(column: pl.Series) -> pl.Series:
 
 
 def from_text(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """The texts as values of the type; null where a text is no such value, or one that would lose something.
+    """The texts as values of a type; null where a text is no such value, or where the type would lose a part of it.
 
-    What people write is taken as well: `TRUE`, `42.0` for a whole number, a time without seconds.
+    Takes also what people write: `TRUE`, `42.0` for a whole number, a time without seconds.
     """
-    if dtype in (pl.String, pl.Null):  # a column of nulls had no type yet
+    if dtype in (pl.String, pl.Null):  # a column of nulls had no type
         return column
     if dtype.is_nested():
         return _nested(column, dtype)
@@ -85,8 +84,8 @@ def _parsed(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype.is_float():
         return cell.cast(dtype, strict=False)
     if dtype == pl.Boolean:
-        said = cell.str.to_lowercase()
-        return pl.when(said == "true").then(True).when(said == "false").then(False)
+        word = cell.str.to_lowercase()
+        return pl.when(word == "true").then(True).when(word == "false").then(False)
     if dtype == pl.Date:
         midnight = cell.str.replace(r"[ T]00:00(:00(\.0+)?)?$", "")
         return midnight.str.to_date("%Y-%m-%d", strict=False)
@@ -103,12 +102,12 @@ def _parsed(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _moment(cell: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
-    """A time with an offset where the type has a zone, and without one where it has none: nothing is guessed."""
+    """A time needs an offset where the type has a zone, and must have none otherwise: no zone is guessed."""
     day, clock, seconds, offset = (cell.str.extract(_MOMENT, group) for group in (1, 2, 3, 4))
     text = pl.format("{} {}{}", day, clock.fill_null("00:00"), seconds.fill_null(":00"))
     unit = dtype.time_unit
-    lost = {"ms": 3, "us": 6, "ns": 9}[unit]
-    exact = (seconds.str.extract(r"\.(\d*?)0*$").str.len_bytes().fill_null(0) <= lost) & day.is_not_null()
+    digits = {"ms": 3, "us": 6, "ns": 9}[unit]
+    exact = (seconds.str.extract(r"\.(\d*?)0*$").str.len_bytes().fill_null(0) <= digits) & day.is_not_null()
     if dtype.time_zone is None:
         read = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit=unit, strict=False)
         return pl.when(exact & offset.is_null()).then(read)
@@ -118,7 +117,7 @@ def _moment(cell: pl.Expr, dtype: pl.Datetime) -> pl.Expr:
 
 
 def _nested(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """JSON texts as values of a nested type. One that is no JSON fails them all, so each is then tried by itself."""
+    """JSON texts as values of a nested type. One invalid text fails the whole column, so each is then tried alone."""
     try:
         return _decoded(column, dtype)
     except pl.exceptions.PolarsError:

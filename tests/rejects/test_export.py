@@ -1,0 +1,206 @@
+"""Rejects are exported with their rows, and come back from the file exactly as they were."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from cio_etl.cli import main
+from cio_etl.rejects import export
+from cio_etl.rejects.csv_cells import as_text, from_text
+from cio_etl.rejects.export import HEAD, KEY, exported_name, source_name
+from cio_etl.rejects.fixed_file import read_rows
+from cio_etl.sandbox import Faults, Sandbox
+from cio_etl.transform import reason_words
+from tests.rejects.reject_jobs import (
+    ROWS,
+    Captured,
+    counts,
+    events,
+    exported,
+    fixed,
+    newest,
+    people,
+    run,
+    still_open,
+    write_people,
+)
+from tests.running import write_job
+
+pytestmark = pytest.mark.usefixtures("keys")
+
+
+def test_an_export_has_columns_about_the_reject_and_then_the_source_s_columns(sandbox: Sandbox) -> None:
+    people(sandbox)
+    run_id = run()
+    frame = exported(run_id)
+    assert frame.columns == [*HEAD, "id", "e_mail", "born", "n"]
+    first = frame.row(0, named=True)
+    assert (first["step"], first["file"], first["line"]) == ("people", "people.csv", "3")
+    assert (first["reason"], first["field"]) == ("email_malformed", "attributes.email")
+    assert first["hint"] == reason_words()["email_malformed"]
+    assert first[KEY] == f"{run_id}/0/1"
+    assert (first["id"], first["e_mail"]) == ("2", "b@@b.co")
+
+
+def test_the_hint_of_a_refused_row_is_customer_io_s_message(sandbox: Sandbox) -> None:
+    people(sandbox)
+    write_people("1,a@b.co,2001-02-03,10")
+    sandbox.set_faults(Faults(refused=1.0))
+    run()
+    (row,) = exported(newest("job"), "out.ndjson").to_dicts()
+    assert row["reason"].startswith("refused_") and row["hint"] and row["hint"] not in reason_words().values()
+
+
+names = st.sampled_from(["id", "_reject", "source._reject", "step", "source.source.line", "source.id", "=a", "'b"])
+NESTED = pl.Struct({"a": pl.Int64(), "b": pl.List(pl.String())})
+cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@pytest.mark.parametrize("ending", ["csv", "parquet", "ndjson"])
+@given(data=st.data())
+def test_exported_values_are_read_back_exactly(ending: str, data: st.DataObject, tmp_path: Path) -> None:
+    dtypes = {
+        "text": (pl.String(), cells | st.sampled_from(["", "'", "=1", "'=1", "-5", "\t", "a\r\nb", '"', "\ufeffx"])),
+        "whole": (pl.Int64(), st.integers(-(2**63), 2**63 - 1)),
+        "real": (pl.Float64(), st.floats()),
+        "flag": (pl.Boolean(), st.booleans()),
+        "money": (pl.Decimal(18, 3), st.decimals(-(10**12), 10**12, places=3, allow_nan=False)),
+        "at": (pl.Datetime("us"), st.datetimes()),
+        "tree": (NESTED, st.fixed_dictionaries({"a": st.integers(-9, 9), "b": st.lists(cells, max_size=2)})),
+    }
+    height = data.draw(st.integers(1, 4))
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, data.draw(st.lists(st.none() | values, min_size=height, max_size=height)), dtype=dtype)
+            for name, (dtype, values) in dtypes.items()
+        ]
+    )
+    path = tmp_path / f"out.{ending}"
+    path.unlink(missing_ok=True)
+    head = pl.DataFrame({name: ["x"] * height for name in HEAD}).with_columns(pl.lit("job-1/0/7").alias(KEY))
+    assert export(head.hstack(frame), path) == []
+    came = typed_again(path, frame.schema)
+    assert_frame_equal(came, frame)
+
+
+def typed_again(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """The source's columns of a file, as a replay reads them."""
+    frame, _ = read_rows(path)
+    return pl.DataFrame(
+        [
+            frame[name] if frame[name].dtype == dtype else from_text(as_text(frame[name]), dtype)
+            for name, dtype in schema.items()
+        ]
+    )
+
+
+@given(st.lists(names, unique=True))
+def test_source_columns_named_like_the_export_s_own_keep_their_names(own: list[str]) -> None:
+    out = [exported_name(name) for name in own]
+    assert len({*out, *HEAD}) == len(own) + len(HEAD)
+    assert [source_name(name) for name in out] == own
+
+
+# ---------------------------------------------------------------- rows that the run kept
+
+
+def test_by_default_no_row_is_kept_and_a_changed_source_leaves_only_the_reasons(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    people(sandbox)
+    run_id = run()
+    assert not Path(f".etl/runs/{run_id}/rejects").exists()
+    write_people(ROWS[0])
+    assert exported(run_id, "out.ndjson").columns == [*HEAD]
+    assert (
+        "step people: without the source's columns, because people: the source has changed" in capsys.readouterr().err
+    )
+    assert main(["replay", run_id]) == 65
+    _, err = capsys.readouterr()
+    assert f"{run_id}: the rejected rows of step people cannot be read again: people: the source has changed" in err
+    assert "`rejects: rows` in the job file keeps the rows the next time" in err
+
+
+def test_kept_rows_can_be_fixed_when_the_source_is_gone(sandbox: Sandbox, capsys: Captured) -> None:
+    events(sandbox, rejects="rows")
+    run_id = run()
+    kept = Path(f".etl/runs/{run_id}/rejects")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()] == [0o600]
+    before = exported(run_id, "before.parquet")
+    Path("events.parquet").unlink()
+    assert_frame_equal(exported(run_id, "after.parquet"), before)
+    assert before.schema["price"] == pl.Decimal(12, 2)
+    assert before["note"].to_list() == ["=x", "'=x"]
+    assert counts(capsys, run_id) == (3, 0, 2, 0)
+    assert counts(capsys, fixed(run_id, "m.parquet", id=pl.lit("9"))) == (0, 2, 0, 0)
+    assert not kept.exists()  # all are mended: nothing to keep
+
+
+def test_forget_removes_the_kept_rows(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox, rejects="rows")
+    run_id = run()
+    assert main(["rejects", run_id, "--forget"]) == 0
+    assert f"the rows kept of {run_id} are removed" in capsys.readouterr().out
+    assert not Path(f".etl/runs/{run_id}/rejects").exists() and len(still_open(run_id)) == 3
+    assert main(["rejects", run_id, "--forget"]) == 0
+    assert f"no rows are kept of {run_id}" in capsys.readouterr().out
+    assert main(["rejects", run_id]) == 2
+    assert "name the file to write with -o" in capsys.readouterr().err
+
+
+def test_kept_rows_of_a_database_outlive_its_staged_copy(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    with closing(sqlite3.connect("shop.db")) as db:
+        db.execute("CREATE TABLE people (id TEXT, e_mail TEXT, born TEXT, n INTEGER)")
+        db.executemany(
+            "INSERT INTO people VALUES (?, ?, ?, ?)",
+            [(None if not row[0] else row[0], *row[1:]) for row in map(str.split, ROWS, ",,,,")],
+        )
+        db.commit()
+    source = {"sql": "sqlite:///shop.db", "query": "select * from people"}
+    for how in ("keys", "rows"):
+        write_job(Path("job.yaml"), sandbox.url, {"people": (source, "people.yaml")}, max_rejects=9, rejects=how)
+        run_id = run()
+        capsys.readouterr()
+        frame = exported(run_id, f"{how}.parquet")
+        assert ("e_mail" in frame.columns) is (how == "rows")
+        output = capsys.readouterr().err
+        assert ("`rejects: rows` in the job file keeps rejected ones" in output) is (how == "keys")
+    assert frame.schema["n"] == pl.Int64
+    assert counts(capsys, run_id) == (3, 0, 3, 0)
+
+
+def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    people(sandbox)
+    run_id = run()
+    output = capsys.readouterr().out
+    assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in output
+    assert "replay     cio-etl replay rejects.csv" in output
+    main(["replay", fixed(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
+    output = capsys.readouterr().out  # an export would hold the source's values, and not what was mended
+    assert "what is still wrong is open: mend it in fixed.csv, and replay that again" in output
+    assert "cio-etl rejects" not in output
+    main(["replay", run_id])
+    assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in capsys.readouterr().out
+    main(["status", "job.yaml"])
+    assert "2 of its rejects are open, to be mended and replayed" in capsys.readouterr().out
+    main(["status", "job.yaml", "--json"])
+    assert json.loads(capsys.readouterr().out)["open_rejects"] == 2
+    assert main(["rejects", newest("job.replay"), "-o", "x.csv"]) == 2
+    assert "is a replay; what it did not mend is still rejected in the run before it" in capsys.readouterr().err
+    assert main(["replay", newest("job.replay")]) == 65
+    assert "is a replay, and has no rejects of its own" in capsys.readouterr().err
