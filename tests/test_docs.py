@@ -112,7 +112,7 @@ def test_the_table_of_reasons_is_the_one_of_the_code() -> None:
 
 
 def test_the_table_of_findings_is_the_one_of_the_code() -> None:
-    assert_table("### What else was found", [(f"`{code}`", words) for code, words in FINDINGS.items()])
+    assert_table("### What else was found", [(f"`{code}`", kind.remedy) for code, kind in FINDINGS.items()])
 
 
 def test_every_reason_of_a_function_is_said_in_words() -> None:

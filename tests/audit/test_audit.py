@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from cio_etl.audit import FINDINGS, StepContext, audits, forecast, found
+from cio_etl.audit import FINDINGS, StepContext, audits, forecast, located_findings
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.keys import Keys
-from cio_etl.audit.names import JSON_LOOKED_AT
+from cio_etl.audit.names import JSON_VALUES_READ
 from cio_etl.model import Column, Constant, Destination, Finding, Forecast, Mapping
 from cio_etl.run.recording import places_of
 from tests.mapped_rows import attributes, column, mapping, rows
@@ -36,7 +36,7 @@ def findings(
         mapped = ready.mapped(part)
         for audit in asking:
             audit.observe(mapped)
-    return list(found(asking, lambda positions: places_of(snapshot, positions)))
+    return list(located_findings(asking, lambda positions: places_of(snapshot, positions)))
 
 
 def one(how: Mapping, data: dict[str, Any], code: str, **more: Any) -> Finding | None:
@@ -76,7 +76,7 @@ def test_an_address_of_several_ids_is_found_whatever_its_capitals() -> None:
         "warning",
         "attributes.email",
         3,
-        "1 addresses are those of several ids each, 2 ids; Customer.io gives an address to one person only",
+        "1 addresses belong to several ids each, 2 ids; Customer.io gives an address to one person only",
         ("2", "4", "5"),
     )
     assert one(PERSON, data | {"mail": ["a@b.co", "c@d.co", "e@f.co", "a@b.co", None]}, "email_shared") is None
@@ -110,7 +110,7 @@ def test_ids_that_differ_by_capitals_or_white_space_only_are_twins(
     assert (finding.rows if finding else 0) == twins
     if finding:
         assert (finding.severity, finding.field) == ("warning", "identifiers.id")
-        assert finding.words.startswith(f"{twins} ids differ from another one by capitals or white space only")
+        assert finding.words.startswith(f"{twins} ids differ from another id by capitals or white space only")
         assert said(finding)[-1] == lines
 
 
@@ -182,7 +182,7 @@ def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tupl
     assert dict(keys.several().select("key", "rows").iter_rows()) == {
         key: len(ofs) for key, ofs in held_of.items() if len(ofs) > 1
     }
-    assert dict(keys.disagreeing().select("key", "ofs").iter_rows()) == {
+    assert dict(keys.disagreeing().select("key", "contents").iter_rows()) == {
         key: len(set(ofs)) for key, ofs in held_of.items() if len(set(ofs)) > 1
     }
 
@@ -254,7 +254,7 @@ def test_keys_of_nested_values_that_collide() -> None:
         "of the first 3, 2 values have keys that differ by capitals or white space only; in segments they are two",
         ("3", "5"),
     )
-    many = ['{"a": 1}'] * JSON_LOOKED_AT + ['{"a": 1, "A": 2}']
+    many = ['{"a": 1}'] * JSON_VALUES_READ + ['{"a": 1, "A": 2}']
     assert [f.code for f in findings(text, rows({"x": many}))] == []
 
 
@@ -266,7 +266,7 @@ def test_values_near_their_limit_are_told_and_those_over_it_are_rejects_already(
     finding = one(how, {"x": ["a" * 900, "b" * 901, "c" * 1_000, "d" * 1_001]}, "value_near_limit")
     assert said(finding) == (
         *("notice", "attributes.x", 2),
-        "2 values have over 90% of the 1,000 bytes that they may have",
+        "2 values have over 90% of the 1,000 bytes allowed",
         ("3", "4"),
     )
     event = mapping("track", event=Column("what"), attributes=attributes(x="x"))
@@ -278,7 +278,7 @@ def test_values_near_their_limit_are_told_and_those_over_it_are_rejects_already(
 def test_items_near_their_limit() -> None:
     event = mapping("track", attributes=attributes(x="x"))
     finding = one(event, {"x": ["a" * 28_000, "b" * 30_000, "c" * 40_000]}, "item_near_limit")
-    assert said(finding)[1:] == (None, 1, "1 items have over 90% of the 32,000 bytes that they may have", ("3",))
+    assert said(finding)[1:] == (None, 1, "1 items have over 90% of the 32,000 bytes allowed", ("3",))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_json_that_is_of_several_kinds() -> None:
 def test_text_that_is_mostly_numbers() -> None:
     how = mapping(attributes=attributes(x="x"))
     finding = one(how, {"x": ["1", "2.5", "n/a", None, "-3e2", "nan"]}, "numbers_mixed")
-    words = "2 values are no numbers, as 3 others are; all are sent as text"
+    words = "2 values are not numbers, but 3 others are; all are sent as text"
     assert said(finding) == ("notice", "attributes.x", 2, words, ("4", "7"))
     assert one(how, {"x": ["1", "a", "b"]}, "numbers_mixed") is None
     assert one(how, {"x": ["1", "2", None]}, "numbers_mixed") is None
@@ -378,7 +378,7 @@ def test_warnings_come_first_and_then_what_concerns_most_rows() -> None:
 
 
 def test_every_finding_has_its_words_on_what_to_do() -> None:
-    assert all(words and words[0].islower() and not words.endswith(".") for words in FINDINGS.values())
+    assert all(kind.remedy and kind.remedy[0].islower() and not kind.remedy.endswith(".") for kind in FINDINGS.values())
 
 
 @pytest.mark.parametrize(

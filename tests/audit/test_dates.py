@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_etl.audit import FINDINGS
-from cio_etl.audit.dates import ENOUGH, ChangeTimes, dates
-from cio_etl.audit.found import Found
+from cio_etl.audit import FINDINGS, PositionedFinding
+from cio_etl.audit.dates import ENOUGH, ChangeTimes, date_audits
 from cio_etl.model import FAULT, POSITION, Constant, Mapping
 from cio_etl.sandbox import Sandbox
 from cio_etl.transform import collect_facts, compile_mapping
@@ -26,12 +25,12 @@ NOW = 1_764_000_000  # 2025-11-24T16:00:00Z
 DAY, YOUNG = 86_400, 72 * 3_600
 
 
-def findings(how: Mapping, data: dict[str, Any], frame_rows: int = 1_000, **more: Any) -> list[Found]:
+def findings(how: Mapping, data: dict[str, Any], frame_rows: int = 1_000, **more: Any) -> list[PositionedFinding]:
     """What the audits of dates find in these rows, in frames of so many."""
     frame = rows(data)
     schema = frame.drop(POSITION, FAULT).schema
     compiled = compile_mapping(how, schema, collect_facts(how, schema, lambda columns: [frame]), "f" * 64, 4, "track")
-    asking = list(dates(how, NOW)) if not more else [ChangeTimes(how, NOW, **more)]
+    asking = list(date_audits(how, NOW)) if not more else [ChangeTimes(how, NOW, **more)]
     for part in frame.iter_slices(frame_rows):
         mapped = compiled.mapped(part)
         for audit in asking:
@@ -99,7 +98,7 @@ DROPS = "identify_timestamp_drops_updates"
 
 def test_a_row_that_is_older_than_one_before_it_of_the_same_person_would_be_dropped() -> None:
     times = [NOW - 100, NOW - 300, NOW - 200, NOW - 90, NOW - 95, NOW - 100]
-    words = "3 rows are older than one of the same person before them, and would be dropped"
+    words = "3 rows are older than an earlier row of the same person, and would be dropped"
     assert found(CHANGE, {"id": ["a", "b", "a", "a", "a", "c"], "t": [*times[:5], NOW - 100]})[:1] == [
         (DROPS, "warning", "timestamp", 2, words.replace("3 rows", "2 rows"), (2, 4))
     ]
@@ -145,7 +144,7 @@ def test_where_it_is_not_shown_who_a_row_is_of_it_looks_at_times_alone() -> None
     schema = frame.drop(POSITION, FAULT).schema
     known = collect_facts(CHANGE, schema, lambda columns: [frame])
     mapped = compile_mapping(CHANGE, schema, known, "f" * 64, 4, "track").mapped(frame)
-    (audit,) = dates(CHANGE, NOW)
+    (audit,) = date_audits(CHANGE, NOW)
     audit.observe(replace(mapped, values=mapped.values.drop("identifiers.id")))
     assert [(one.severity, one.rows, one.first) for one in audit.findings()] == [("notice", 1, (1,))]
 
@@ -163,7 +162,7 @@ SECONDS: tuple[object, ...] = ({"timestamp": {"unit": "s"}},)
 @pytest.mark.parametrize("name", ["updated_at", "lastModified", "LAST_SEEN", "_synced", "exported on", "row_loaded_at"])
 def test_created_at_from_a_column_that_is_named_like_changes_moves(name: str) -> None:
     how = mapping(attributes={"created_at": column(name, *SECONDS)})
-    words = f"it is taken from {name!r}, which is named like a time that changes"
+    words = f"it comes from {name!r}, which is named like a time that changes"
     assert found(how, {name: [NOW - 9 * DAY, None, NOW - DAY]}) == [
         ("created_at_moves", "warning", "attributes.created_at", 2, words, (0, 2))
     ]
@@ -177,7 +176,7 @@ def test_created_at_from_another_column_stays(name: str) -> None:
 
 def test_created_at_of_the_minute_of_the_export_moves() -> None:
     how = mapping(attributes={"created_at": column("c", *SECONDS)})
-    words = "all 100 are of one minute, 2025-11-24T16:00Z: the time of an export?"
+    words = "all 100 are in one minute, 2025-11-24T16:00Z: the time of an export?"
     assert found(how, {"c": [NOW - n % 50 for n in range(ENOUGH)]})[0][4] == words
     assert found(how, {"c": [NOW - n % 50 for n in range(ENOUGH - 1)]}) == []  # so few may have come together
     assert found(how, {"c": [NOW - n for n in range(ENOUGH)]}) == []
@@ -188,7 +187,7 @@ def test_created_at_that_always_is_the_time_of_the_last_change_moves() -> None:
     parts = attributes(updated_at="u", changed_by="p")
     how = mapping(attributes={"created_at": column("c", *SECONDS), **parts, "updated_at": column("u", *SECONDS)})
     times = [NOW - 9 * DAY - n * 60 for n in range(ENOUGH)]
-    words = "it is the same as attributes.updated_at in all 100 rows"
+    words = "it equals attributes.updated_at in all 100 rows"
     assert found(how, {"c": times, "u": times, "p": ["x"] * ENOUGH})[0][4] == words
     assert found(how, {"c": times, "u": [*times[1:], NOW], "p": ["x"] * ENOUGH}) == []
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_etl.audit.profile import BARS, HASHES, Profiler, in_words, said
+from cio_etl.audit.profile import BARS, HASHES, Profiler, type_name, value_text
 from cio_etl.model import FAULT, POSITION, Bar, Column, ColumnProfile, Mapping, Profile
 from cio_etl.transform import collect_facts, compile_mapping
 from tests.mapped_rows import attributes, column, mapping, rows
@@ -25,8 +25,8 @@ def profiled(how: Mapping, *frames: pl.DataFrame, reveal: bool = False) -> Profi
     compiled = compile_mapping(how, schema, collect_facts(how, schema, lambda columns: frames), "f" * 64, 4)
     profiler = Profiler(how, schema, reveal)
     for frame in frames:
-        profiler.add(profiler.look(compiled.mapped(frame)))
-    return profiler.made(lambda positions: {position: f"rows.csv:{position + 2}" for position in positions})
+        profiler.add(profiler.count(compiled.mapped(frame)))
+    return profiler.profile(lambda positions: {position: f"rows.csv:{position + 2}" for position in positions})
 
 
 def of(profile: Profile, name: str) -> ColumnProfile:
@@ -224,8 +224,8 @@ def test_the_time_line_is_of_the_events_that_are_sent() -> None:
     ],
 )
 def test_a_value_is_rounded_unless_it_is_to_be_revealed(value: Any, rounded: str, exact: str) -> None:
-    assert (said(value, reveal=False), said(value, reveal=True)) == (rounded, exact)
+    assert (value_text(value, reveal=False), value_text(value, reveal=True)) == (rounded, exact)
 
 
 def test_a_type_without_words_of_ours_is_named_as_polars_names_it() -> None:
-    assert in_words(pl.Duration()) == "duration"
+    assert type_name(pl.Duration()) == "duration"

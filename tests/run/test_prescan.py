@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 import structlog
 
-from cio_etl.audit.found import Found, sent
+from cio_etl.audit import PositionedFinding
+from cio_etl.audit.findings import sent
 from cio_etl.cli import main
 from cio_etl.config import load_job
 from cio_etl.errors import SourceError
@@ -143,7 +144,7 @@ def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_ski
     )
     assert finding == Finding(
         *("event_repeated", "notice", None, 1),
-        "1 rows say once more what another row says, and are skipped",
+        "1 rows repeat another row, and are skipped",
         ("people.parquet:3",),
     )
     assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == [1, 2, 2]
@@ -175,8 +176,10 @@ class Times:
         rows = sent(mapped, ["timestamp"]) if "timestamp" in mapped.values else sent(mapped, ["attributes.born"])
         self.sent += rows.iter_rows()
 
-    def findings(self) -> Iterator[Found]:
-        yield Found("seen", "warning", "timestamp", len(self.sent), f"{len(self.sent)} seen", (self.sent[0][0],))
+    def findings(self) -> Iterator[PositionedFinding]:
+        yield PositionedFinding(
+            "seen", "warning", "timestamp", len(self.sent), f"{len(self.sent)} seen", (self.sent[0][0],)
+        )
 
 
 def surveyed(how: Mapping, frame: pl.DataFrame) -> tuple[Times, tuple[Finding, ...]]:

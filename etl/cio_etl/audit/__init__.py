@@ -1,97 +1,90 @@
-"""What does a whole data set tell that no row tells alone? Each audit looks at every frame, and says at the end.
+"""Findings over a whole data set: what no single row shows. An audit observes every frame and reports at the end.
 
-An audit never rejects a row and never changes one; it keeps counts, digests and positions, no values. It is given what
-the mapping made of the rows, so it costs no second reading. `validate` runs all of them; a run those that warn before
-its first request.
+An audit never rejects a row and never changes one; it keeps counts, digests and positions, no values. It observes what
+the mapping made of the rows, so it costs no second read of the source. `validate` runs all audits; a run makes those of
+`run_audits` before its first request.
 
-To add one: a file of this room with a class that has `see` and `findings`, its codes in FINDINGS, and a line in
-`audits`, or in `warnings` if a run is to ask it, too.
+To add one: a file of this folder with a class that has `observe` and `findings` and, above it, a `finding_kind` for
+each of its codes; and a line in `audits`, or in `run_audits` if a run makes it too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cio_etl.audit.dates import dates
+from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
-from cio_etl.audit.found import FIRST, Audit, Found, StepContext
+from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, StepContext
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
-from cio_etl.audit.limits import Limits
+from cio_etl.audit.limits import LimitAudit
+from cio_etl.audit.mask import mask, shown
 from cio_etl.audit.names import Names
-from cio_etl.audit.repeated import Repeated
+from cio_etl.audit.profile import FrameProfile, Profiler
+from cio_etl.audit.shown_rows import shown_rows
+from cio_etl.audit.superseded import RepeatedRows
 from cio_etl.audit.totals import forecast
 from cio_etl.model import Column, Columns, Destination, Finding, Step
-from cio_etl.transform import Compiled
-from cio_etl.transform.operations import OPERATIONS
+from cio_etl.transform import OPERATIONS, Compiled
 
-__all__ = ["FINDINGS", "FIRST", "Audit", "Empty", "Found", "StepContext", "audits", "forecast", "found", "warnings"]
+__all__ = [
+    "FINDINGS",
+    "FIRST",
+    "Audit",
+    "Empty",
+    "FindingKind",
+    "FrameProfile",
+    "PositionedFinding",
+    "Profiler",
+    "RepeatedRows",
+    "StepContext",
+    "audits",
+    "forecast",
+    "located_findings",
+    "mask",
+    "run_audits",
+    "shown",
+    "shown_rows",
+]
 
-# Every code, and what to do about it.
-FINDINGS: dict[str, str] = {
-    "source_empty": "look whether the export came out whole",
-    "email_shared": "mend the addresses, or merge the people; Customer.io drops such changes, and only its log says so",
-    "phone_shared": "nothing, unless numbers identify people in your workspace; then mend them, or merge the people",
-    "email_case_twins": "nothing; `lower` makes them alike",
-    "id_case_twins": "let functions make them alike, as `trim` and `lower`, if they are one person",
-    "id_zero_twins": "find out where zeros were lost, if they are one person: a spreadsheet, or a column of numbers",
-    "id_is_email": "write identifiers: {email: …}, if the column holds addresses",
-    "id_is_cio_id": "write identifiers: {cio_id: …}, if they are Customer.io's own; else give them other ids",
-    "person_repeated": "write order_by: updated_at in the mapping, if only the newest row is to be sent",
-    "superseded": "nothing: the newest row of each person is sent",
-    "event_repeated": "nothing: each event is sent once; look at the export if it should hold each row once",
-    "names_collide": "give them one name",
-    "keys_collide": "give them one name, where the values are made",
-    "columns_collide": "look whether the mapping reads the column that is meant",
-    "name_is_customer_io_s": "give the attribute another name, unless you mean Customer.io's",
-    "attributes_too_many": "leave some out; what is over the limit is refused",
-    "value_near_limit": "nothing yet; a value over the limit is rejected",
-    "item_near_limit": "nothing yet; an item over the limit is rejected",
-    "value_cut": "find out whether a database or a tool has cut these texts",
-    "kinds_mixed": "make them one kind: a segment of numbers does not find text",
-    "numbers_mixed": "write null_values, or `map`, for what stands for nothing, and `cast` to send numbers",
-    "column_changed": "mend the source, or run with --accept-drift to take it as it is now",
-    "columns_appeared": "nothing, unless the mapping should read them",
-    "unsubscribed_unclear": "write `map`, to make true and false of them: such people would get mail",
-    "event_may_start_campaigns": "stop the campaigns, or leave these rows out with `when`, if nobody is to be mailed",
-    "event_in_the_future": "mend the times, or the unit or zone that the mapping reads them by",
-    "identify_timestamp_drops_updates": "leave `timestamp` out, if every row is to count; or sort the rows by it",
-    "created_at_moves": "take the column that says when a person signed up: a new date starts campaigns again",
-    "created_at_in_the_future": "mend the times: such people enter campaigns only then",
-}
-
-
-_ALONE = StepContext()
+_NO_CONTEXT = StepContext()
 
 
 def audits(
-    step: Step, compiled: Compiled, destination: Destination, now_s: float, beside: StepContext = _ALONE
+    step: Step, compiled: Compiled, destination: Destination, now_s: float, context: StepContext = _NO_CONTEXT
 ) -> list[Audit]:
-    """All audits that have something to ask about this step, each new; `now_s` is the time, in Unix seconds."""
+    """All audits that apply to this step, newly made; `now_s` is the time, in Unix seconds."""
     mapping = step.mapping
-    asking: list[Audit] = [Repeated(compiled.repeats), Identity(mapping), Limits(mapping)]
-    asking += [Kinds(mapping, compiled, beside), Names(step, compiled, beside)]
+    made: list[Audit] = [RepeatedRows(compiled.repeats), Identity(mapping), LimitAudit(mapping)]
+    made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
     if (
         isinstance(mapping.attributes.get("unsubscribed"), (Column, Columns))
         and not OPERATIONS[mapping.operation].has_event
     ):
-        asking.append(Subscriptions())
-    return [*asking, *warnings(step, compiled, destination, now_s)]
+        made.append(Subscriptions())
+    return [*made, *run_audits(step, compiled, destination, now_s)]
 
 
-def warnings(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
-    """Those of them that a run asks before its first request. There they are shown the item's time and dates only."""
-    return list(dates(step.mapping, now_s))
+def run_audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
+    """The audits that a run makes before its first request. They observe the item's time and its dates only."""
+    return list(date_audits(step.mapping, now_s))
 
 
-def found(audits: Sequence[Audit], places: Callable[[Sequence[int]], Mapping[int, str]]) -> tuple[Finding, ...]:
-    """What the audits have found, warnings first; `places` says each position as `file:line`."""
-    all_found = [one for audit in audits for one in audit.findings()]
-    where = places(sorted({position for one in all_found for position in one.first}))
+def located_findings(
+    audits: Sequence[Audit], places: Callable[[Sequence[int]], Mapping[int, str]]
+) -> tuple[Finding, ...]:
+    """All findings of the audits, warnings first; `places` gives each position's place, as `file:line`."""
+    positioned = [finding for audit in audits for finding in audit.findings()]
+    place_of = places(sorted({position for finding in positioned for position in finding.first}))
     findings = [
         Finding(
-            one.code, one.severity, one.field, one.rows, one.words, tuple(where[position] for position in one.first)
+            finding.code,
+            finding.severity,
+            finding.field,
+            finding.rows,
+            finding.words,
+            tuple(place_of[position] for position in finding.first),
         )
-        for one in all_found
+        for finding in positioned
     ]
     return tuple(sorted(findings, key=lambda finding: (finding.severity != "warning", -finding.rows, finding.code)))

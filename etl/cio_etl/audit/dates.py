@@ -1,9 +1,9 @@
-"""Which dates would have Customer.io do what nobody wanted? Campaigns that start, changes that are dropped in silence.
+"""Dates with side effects at Customer.io: campaigns that start, changes that are dropped in silence.
 
-- An event of the last 72 hours can start campaigns, one without a time always; of older ones it only counts
-  (Track API reference: timestamp). What it does with events of the future is not documented.
-- A change of a person that says when it was made is dropped, with a 200, when the person was changed later than that.
-- A person enters the campaigns that begin with `created_at` once; when that moves, again.
+- An event of the last 72 hours can start campaigns, one without a time always; older events only count
+  (Track API reference: timestamp). For events of the future the behaviour is not documented.
+- A change of a person with a time is dropped, with a 200, when the person was changed after that time.
+- A person enters campaigns that begin with `created_at` once; when that date changes, again.
 """
 
 from __future__ import annotations
@@ -15,26 +15,49 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from cio_etl.audit.found import FIRST, Audit, Found, Tally, firsts, sent
+from cio_etl.audit.findings import FIRST, Audit, PositionedFinding, Tally, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Column, Columns, Constant, Mapping, Value
 from cio_etl.transform import Mapped
 from cio_etl.transform.operations import OPERATIONS
 
+EVENT_MAY_START_CAMPAIGNS = finding_kind(
+    "event_may_start_campaigns",
+    "warning",
+    "stop the campaigns, or leave these rows out with `when`, if nobody is to be mailed",
+)
+EVENT_IN_THE_FUTURE = finding_kind(
+    "event_in_the_future", "warning", "fix the times, or the unit or zone by which the mapping reads them"
+)
+IDENTIFY_TIMESTAMP_DROPS_UPDATES = finding_kind(
+    "identify_timestamp_drops_updates",
+    "warning",
+    "leave `timestamp` out, if every row is to count; or sort the rows by it",
+)
+CREATED_AT_MOVES = finding_kind(
+    "created_at_moves",
+    "warning",
+    "take the column that says when a person signed up: a new date starts campaigns again",
+)
+CREATED_AT_IN_THE_FUTURE = finding_kind(
+    "created_at_in_the_future", "warning", "fix the times: such people enter campaigns only then"
+)
+
+
 YOUNG_S = 72 * 3_600
-AHEAD_S = 60  # that clocks may differ by
+AHEAD_S = 60  # by which clocks may differ
 DAY_S = 86_400
-ENOUGH = 100  # rows of which it is no chance that all say the same
+ENOUGH = 100  # rows: that so many agree is no coincidence
 
 _TIME_BITS, _TIME_OFFSET = 39, 1 << 36  # seconds of the years 1 to 9999 as numbers from 0 on
 
 _TIME, _CREATED = "timestamp", "attributes.created_at"
 
-# What a column's name says that is of the last change or of the export, and not of the sign-up.
+# Names of columns that hold the time of the last change or of the export, not of the sign-up.
 _MOVES = re.compile(r"(?:^|_)(?:last_|updat|modif|chang|sync|load|extract|export|batch|ingest|now(?:_|$))")
 
 
-def dates(mapping: Mapping, now_s: float) -> Iterator[Audit]:
-    """The audits of a mapping's dates; `now_s` is the time, in Unix seconds."""
+def date_audits(mapping: Mapping, now_s: float) -> Iterator[Audit]:
+    """The audits of a mapping's dates; `now_s` is the current time, in Unix seconds."""
     has_event = OPERATIONS[mapping.operation].has_event
     if has_event:
         yield EventTimes(mapping, int(now_s))
@@ -55,7 +78,6 @@ class EventTimes:
         self._young, self._future = Tally(), Tally()
 
     def observe(self, mapped: Mapped) -> None:
-        """Looks at the events that would be sent."""
         rows = sent(mapped, [] if self._undated or self._constant is not None else [_TIME])
         self._events += rows.height
         if self._undated:
@@ -66,19 +88,18 @@ class EventTimes:
         self._future.add(rows[POSITION], future)
         self._young.add(rows[POSITION], (times >= self._now_s - YOUNG_S) & ~future)
 
-    def findings(self) -> Iterable[Found]:
-        """What there is to say."""
+    def findings(self) -> Iterable[PositionedFinding]:
         if young := self._young.rows:
             what = "have no time, so they are dated now" if self._undated else "are of the last 72 hours"
             words = f"{young:,} of {self._events:,} events {what}, and can start campaigns"
-            yield Found("event_may_start_campaigns", "warning", _TIME, young, words, self._young.first)
+            yield EVENT_MAY_START_CAMPAIGNS.finding(_TIME, young, words, self._young.first)
         if future := self._future.rows:
             words = f"{future:,} events are of the future, by this machine's clock"
-            yield Found("event_in_the_future", "warning", _TIME, future, words, self._future.first)
+            yield EVENT_IN_THE_FUTURE.finding(_TIME, future, words, self._future.first)
 
 
 class ChangeTimes:
-    """Looks for changes of people that Customer.io would drop for the time that they say."""
+    """Counts changes of people that Customer.io would drop because of their time."""
 
     def __init__(self, mapping: Mapping, now_s: int, most: int = 4_000_000) -> None:
         self._who = [
@@ -87,13 +108,12 @@ class ChangeTimes:
         self._constant = isinstance(mapping.timestamp, Constant)
         self._now_s = now_s
         self._old, self._future = Tally(), Tally()
-        self._people = People(most)
+        self._people = PeopleTimes(most)
 
     def observe(self, mapped: Mapped) -> None:
-        """Looks at the changes that would be sent."""
         if self._constant:
             return
-        who = [target for target in self._who if target in mapped.values.columns]  # a run's survey shows times only
+        who = [target for target in self._who if target in mapped.values.columns]  # a run's prescan shows times only
         rows = sent(mapped, [*who, _TIME])
         times, positions = rows[_TIME], rows[POSITION]
         self._old.add(positions, times < self._now_s - DAY_S)
@@ -101,66 +121,64 @@ class ChangeTimes:
         for target in who[:1]:
             self._people.add(rows[target].hash(), times, positions)
 
-    def findings(self) -> Iterable[Found]:
-        """What there is to say."""
-        code = "identify_timestamp_drops_updates"
-        late = self._people.overtaken()
+    def findings(self) -> Iterable[PositionedFinding]:
+        late = self._people.out_of_order()
         if late.rows:
             about = "about " if self._people.every > 1 else ""
-            words = f"{about}{late.rows:,} rows are older than one of the same person before them, and would be dropped"
-            yield Found(code, "warning", _TIME, late.rows, words, late.first)
+            words = f"{about}{late.rows:,} rows are older than an earlier row of the same person, and would be dropped"
+            yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, late.rows, words, late.first)
         if future := self._future.rows:
             words = f"{future:,} rows are of the future: all changes of these people before then would be dropped"
-            yield Found(code, "warning", _TIME, future, words, self._future.first)
+            yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, future, words, self._future.first)
         if old := self._old.rows:
             words = f"{old:,} rows are older than a day; of people who were changed since then, they would be dropped"
-            yield Found(code, "notice", _TIME, old, words, self._old.first)
+            yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, old, words, self._old.first, severity="notice")
 
 
-class People:
-    """The times of people's rows, by a hash of who they are. Past `most` rows every other is left out."""
+class PeopleTimes:
+    """The times of people's rows, by a hash of the person. Past `most` rows every second person is dropped."""
 
     def __init__(self, most: int) -> None:
-        self.every = 1  # of so many people one is held
+        self.every = 1  # one in this many people is in the sample
         self._most = most
-        self._held: list[pl.DataFrame] = []
+        self._frames: list[pl.DataFrame] = []
 
     def add(self, who: pl.Series, times: pl.Series, positions: pl.Series) -> None:
-        """The next rows."""
+        """Add the next rows."""
         rows = pl.DataFrame([who.alias("who"), times.cast(pl.Int64).alias("time"), positions.alias("position")])
-        self._held.append(rows.filter(pl.col("who") % self.every == 0) if self.every > 1 else rows)
-        while sum(frame.height for frame in self._held) > self._most:
+        self._frames.append(rows.filter(pl.col("who") % self.every == 0) if self.every > 1 else rows)
+        while sum(frame.height for frame in self._frames) > self._most:
             self.every *= 2
-            self._held = [pl.concat(self._held).filter(pl.col("who") % self.every == 0)]
+            self._frames = [pl.concat(self._frames).filter(pl.col("who") % self.every == 0)]
 
-    def overtaken(self) -> Tally:
-        """The rows that are older than one of the same person before them."""
-        rows = pl.concat(self._held).drop_nulls() if self._held else pl.DataFrame()
+    def out_of_order(self) -> Tally:
+        """The rows that are older than an earlier row of the same person."""
+        rows = pl.concat(self._frames).drop_nulls() if self._frames else pl.DataFrame()
         if rows.is_empty():
             return Tally()
         who, times, positions = (rows[name].to_numpy() for name in ("who", "time", "position"))
         by_person = np.argsort(who, kind="stable")
         who, times = who[by_person], times[by_person]
         person = np.cumsum(np.concatenate([[False], who[1:] != who[:-1]]))
-        # One number that grows with the person, then with the time: the greatest so far never is of another person.
+        # One number that grows with the person, then with the time: the maximum so far is always of the same person.
         key = (person << _TIME_BITS) + (times + _TIME_OFFSET)
         late = key[1:] < np.maximum.accumulate(key)[:-1]
-        found = np.sort(positions[by_person][1:][late])
-        return Tally(len(found) * self.every, tuple(int(position) for position in found[:FIRST]))
+        late_positions = np.sort(positions[by_person][1:][late])
+        return Tally(len(late_positions) * self.every, tuple(int(position) for position in late_positions[:FIRST]))
 
 
 class CreatedAt:
-    """Asks whether `created_at` could be another time in the next run."""
+    """Finds a `created_at` that could change with the next run."""
 
     def __init__(self, mapping: Mapping, now_s: int) -> None:
         created = mapping.attributes["created_at"]
         self._constant = isinstance(created, Constant)
         self._now_s = now_s
-        self._column = next((name for name in _columns(created) if _moves(name)), None)
+        self._column = next((name for name in _columns(created) if _changes(name)), None)
         self._others = [
-            target for target, value in _times_of(mapping) if any(_moves(name) for name in (target, *_columns(value)))
+            target for target, value in _times_of(mapping) if any(_changes(name) for name in (target, *_columns(value)))
         ]
-        self._same = dict.fromkeys(self._others, 0)  # as in another column of times
+        self._same = dict.fromkeys(self._others, 0)  # rows where it equals another column of times
         self._rows = 0
         self._oldest_s: int | None = None
         self._newest_s: int | None = None
@@ -168,10 +186,9 @@ class CreatedAt:
         self._future = Tally()
 
     def observe(self, mapped: Mapped) -> None:
-        """Looks at the people that would be sent."""
         if self._constant:
             return
-        types = mapped.values.schema  # of a run's survey, those of dates only
+        types = mapped.values.schema  # a run's prescan shows dates only
         others = [target for target in self._others if target in types and types[target].is_integer()]
         rows = sent(mapped, [_CREATED, *others]).drop_nulls(_CREATED)
         if rows.is_empty():
@@ -186,25 +203,24 @@ class CreatedAt:
         for target in others:
             self._same[target] += int((created == rows[target]).sum() or 0)
 
-    def findings(self) -> Iterable[Found]:
-        """What there is to say."""
-        if self._rows and (why := self._why()):
-            yield Found("created_at_moves", "warning", _CREATED, self._rows, why, self._first)
+    def findings(self) -> Iterable[PositionedFinding]:
+        if self._rows and (cause := self._cause()):
+            yield CREATED_AT_MOVES.finding(_CREATED, self._rows, cause, self._first)
         if future := self._future.rows:
             words = f"{future:,} people are created in the future"
-            yield Found("created_at_in_the_future", "warning", _CREATED, future, words, self._future.first)
+            yield CREATED_AT_IN_THE_FUTURE.finding(_CREATED, future, words, self._future.first)
 
-    def _why(self) -> str:
-        """Why it seems to move; "" when it does not."""
+    def _cause(self) -> str:
+        """Why it probably changes; "" when it does not."""
         if self._column is not None:
-            return f"it is taken from {self._column!r}, which is named like a time that changes"
+            return f"it comes from {self._column!r}, which is named like a time that changes"
         same = [target for target, rows in self._same.items() if rows == self._rows]
         if self._rows < ENOUGH or self._oldest_s is None or self._newest_s is None:
             return ""
         if same and self._oldest_s < self._newest_s:
-            return f"it is the same as {same[0]} in all {self._rows:,} rows"
+            return f"it equals {same[0]} in all {self._rows:,} rows"
         if self._newest_s - self._oldest_s <= 60 and self._newest_s >= self._now_s - DAY_S:
-            return f"all {self._rows:,} are of one minute, {_moment(self._newest_s)}: the time of an export?"
+            return f"all {self._rows:,} are in one minute, {_moment(self._newest_s)}: the time of an export?"
         return ""
 
 
@@ -225,8 +241,8 @@ def _times_of(mapping: Mapping) -> Iterator[tuple[str, Value]]:
             yield f"attributes.{name}", value
 
 
-def _moves(name: str) -> bool:
-    """Whether a time of this name changes though the person does not."""
+def _changes(name: str) -> bool:
+    """Whether a time of this name changes while the sign-up does not."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "_", name).lower()
     return _MOVES.search(words) is not None
 

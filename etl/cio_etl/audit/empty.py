@@ -1,23 +1,25 @@
-"""Is there anything to send at all? An export that came out empty looks like a night on which nothing happened."""
+"""A source without rows: an export that failed looks like a night on which nothing happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cio_etl.audit.found import Found
+from cio_etl.audit.findings import PositionedFinding, finding_kind
 from cio_etl.model import Snapshot
 from cio_etl.transform import Mapped
 
+SOURCE_EMPTY = finding_kind("source_empty", "warning", "check whether the export is complete")
+
 
 class Empty:
-    """Says that a source has no rows, unless none are to be expected: nothing new since the last run, say."""
+    """Reports a source without rows, unless that is normal: an incremental source, or a replay."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._is_odd = not snapshot.rows and snapshot.mark is None and snapshot.replayed is None
+        self._is_unexpected = not snapshot.rows and snapshot.mark is None and snapshot.replayed is None
 
     def observe(self, mapped: Mapped) -> None:
-        """No row is asked."""
+        """Nothing to observe: the snapshot says how many rows it has."""
 
-    def findings(self) -> Iterable[Found]:
-        if self._is_odd:
-            yield Found("source_empty", "warning", None, 0, "the source is readable, and has no rows")
+    def findings(self) -> Iterable[PositionedFinding]:
+        if self._is_unexpected:
+            yield SOURCE_EMPTY.finding(None, 0, "the source is readable, but has no rows")

@@ -1,31 +1,57 @@
-"""Who are these rows of? People that are one, or several, only to Customer.io; and how many there are."""
+"""Identifiers: people whom Customer.io would merge or split by mistake, and how many people there are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from cio_etl.audit.found import FIRST, Found, firsts, sent
+from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.audit.keys import MOST, Keys
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.transform import Mapped
 from cio_etl.transform.operations import OPERATIONS
 
+EMAIL_SHARED = finding_kind(
+    "email_shared",
+    "warning",
+    "fix the addresses, or merge the people; Customer.io drops such changes, and only its activity log says so",
+)
+PHONE_SHARED = finding_kind(
+    "phone_shared",
+    "notice",
+    "nothing, unless numbers identify people in your workspace; then fix them, or merge the people",
+)
+EMAIL_CASE_TWINS = finding_kind("email_case_twins", "notice", "nothing; `lower` makes them alike")
+ID_CASE_TWINS = finding_kind(
+    "id_case_twins", "warning", "if they are one person, make them alike with functions such as `trim` and `lower`"
+)
+ID_ZERO_TWINS = finding_kind(
+    "id_zero_twins",
+    "warning",
+    "if they are one person, find out where zeros were lost: a spreadsheet, or a column of numbers",
+)
+ID_IS_EMAIL = finding_kind("id_is_email", "notice", "write identifiers: {email: …}, if the column holds addresses")
+ID_IS_CIO_ID = finding_kind(
+    "id_is_cio_id", "warning", "write identifiers: {cio_id: …}, if they are Customer.io's own; else give them other ids"
+)
+PERSON_REPEATED = finding_kind(
+    "person_repeated", "notice", "write order_by: updated_at in the mapping, if only the newest row is to be sent"
+)
+
+
 _ID, _EMAIL = "identifiers.id", "identifiers.email"
 _IS_EMAIL, _IS_CIO_ID = pl.col(_ID).str.contains("@", literal=True), pl.col(_ID).str.starts_with("cio_")
-_FOLDS = pl.col(_ID).str.contains(r"[A-Z\s]|[^\x00-\x7F]")  # what capitals or white space there may be in
+_FOLDS = pl.col(_ID).str.contains(r"[A-Z\s]|[^\x00-\x7F]")  # it may contain capitals or white space
 _BEGINS_WITH_ZERO = pl.col(_ID).str.starts_with("0")
 
 
-# What identifies a person beside the id. A number does so only in workspaces that have it switched on.
-_SHARED: dict[str, tuple[str, Literal["warning", "notice"], str, str]] = {
-    "attributes.email": ("email_shared", "warning", "addresses", "Customer.io gives an address"),
+# What identifies a person besides the id. A phone number does so only in workspaces that have it switched on.
+_SHARED: dict[str, tuple[FindingKind, str, str]] = {
+    "attributes.email": (EMAIL_SHARED, "addresses", "Customer.io gives an address"),
     "attributes.phone": (
-        "phone_shared",
-        "notice",
+        PHONE_SHARED,
         "phone numbers",
         "a workspace in which numbers identify people gives a number",
     ),
@@ -33,7 +59,7 @@ _SHARED: dict[str, tuple[str, Literal["warning", "notice"], str, str]] = {
 
 
 class Identity:
-    """Counts people by the hash of their identifier, and looks for ids and addresses that are not what they seem."""
+    """Counts people by the hash of their identifier, and observes ids and addresses that are probably mistakes."""
 
     def __init__(self, mapping: Mapping, most: int = MOST) -> None:
         self._who = [
@@ -41,34 +67,36 @@ class Identity:
         ]
         self._by_id, self._by_email = self._who == [_ID], self._who == [_EMAIL]
         self._identifies = OPERATIONS[mapping.operation].allows("order_by")
-        self._are = "objects" if mapping.object else "people"
+        self._noun = "objects" if mapping.object else "people"
         self._ordered = bool(mapping.order_by)
         varying = {
             f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
         }
-        looked_at = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
-        self._addresses = {target: Keys(most) for target in looked_at}
+        observed = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
+        self._addresses = {target: Keys(most) for target in observed}
         self.people, self._cases, self._zeros = (Keys(most) for _ in range(3))
-        self._emails, self._cio_ids = Looks(_IS_EMAIL), Looks(_IS_CIO_ID)
+        self._emails, self._cio_ids = MatchingIds(_IS_EMAIL), MatchingIds(_IS_CIO_ID)
 
     def observe(self, mapped: Mapped) -> None:
         rows = sent(mapped, [*self._who, *self._addresses])
-        who = written = _hashed(rows, self._who)
+        who = as_written = _hashed(rows, self._who)
         if self._by_email:
             who = _hashed(rows.select(pl.col(_EMAIL).str.to_lowercase()), self._who)
-            self._cases.add(rows[POSITION], who, written)
+            self._cases.add(rows[POSITION], who, as_written)
         self.people.add(rows[POSITION], who)
         if self._by_id and rows[_ID].dtype == pl.String:
-            self._look_at_ids(rows)
+            self._observe_ids(rows)
         for target, keys in self._addresses.items():
             if rows[target].dtype == pl.String:
-                known = rows[target].is_not_null()
-                address = rows[target].filter(known).str.to_lowercase()
-                keys.add(rows[POSITION].filter(known), address.hash(), who.filter(known))
+                non_null = rows[target].is_not_null()
+                address = rows[target].filter(non_null).str.to_lowercase()
+                keys.add(rows[POSITION].filter(non_null), address.hash(), who.filter(non_null))
 
-    def _look_at_ids(self, rows: pl.DataFrame) -> None:
-        asked = (_IS_EMAIL, _IS_CIO_ID, _FOLDS, _BEGINS_WITH_ZERO)
-        emails, cio_ids, folds, zeros = rows.select(*(is_.sum().alias(str(n)) for n, is_ in enumerate(asked))).row(0)
+    def _observe_ids(self, rows: pl.DataFrame) -> None:
+        conditions = (_IS_EMAIL, _IS_CIO_ID, _FOLDS, _BEGINS_WITH_ZERO)
+        emails, cio_ids, folds, zeros = rows.select(*(is_.sum().alias(str(n)) for n, is_ in enumerate(conditions))).row(
+            0
+        )
         self._emails.add(rows, emails)
         self._cio_ids.add(rows, cio_ids)
         if folds:
@@ -80,62 +108,62 @@ class Identity:
             )
             _add_twins(self._zeros, digits, pl.when(without == "").then(pl.lit("0")).otherwise(without))
 
-    def findings(self) -> Iterable[Found]:
-        yield from self._emails.found("id_is_email", "notice", "ids look like e-mail addresses")
-        yield from self._cio_ids.found("id_is_cio_id", "warning", "ids begin with cio_, as Customer.io's own do")
+    def findings(self) -> Iterable[PositionedFinding]:
+        yield from self._emails.findings(ID_IS_EMAIL, "ids look like e-mail addresses")
+        yield from self._cio_ids.findings(ID_IS_CIO_ID, "ids begin with cio_, as Customer.io's own do")
         yield from self._of_several_ids()
         if self._by_id:
-            words = "ids differ from another one by capitals or white space only; to Customer.io they are other people"
-            yield from self._of_twins("id_case_twins", self._cases, words)
-            words = "ids differ from another one by leading zeros only; to Customer.io they are other people"
-            yield from self._of_twins("id_zero_twins", self._zeros, words)
-        if self._by_email:
-            words = "addresses are written in several ways, by capitals; to Customer.io each is one person"
-            yield from _grouped(
-                "email_case_twins", "notice", _EMAIL, self._cases.disagreeing(), self._cases.every, words
+            words = (
+                "ids differ from another id by capitals or white space only; to Customer.io they are different people"
             )
+            yield from self._of_twins(ID_CASE_TWINS, self._cases, words)
+            words = "ids differ from another id by leading zeros only; to Customer.io they are different people"
+            yield from self._of_twins(ID_ZERO_TWINS, self._zeros, words)
+        if self._by_email:
+            words = "addresses occur with different capitals; to Customer.io each is one person"
+            yield from _grouped(EMAIL_CASE_TWINS, _EMAIL, self._cases.disagreeing(), self._cases.every, words)
         if self._identifies and not self._ordered:
             groups = self.people.several()
             rows = _about(int(groups["rows"].sum()), self.people.every)
-            words = f"{self._are} have several rows, {rows} in all, which are sent in the order of the source"
-            yield from _grouped("person_repeated", "notice", None, groups, self.people.every, words)
+            words = f"{self._noun} have several rows, {rows} in all, which are sent in the order of the source"
+            yield from _grouped(PERSON_REPEATED, None, groups, self.people.every, words)
 
-    def _of_several_ids(self) -> Iterator[Found]:
+    def _of_several_ids(self) -> Iterator[PositionedFinding]:
         for target, keys in self._addresses.items():
-            code, severity, are, gives = _SHARED[target]
+            kind, noun, gives = _SHARED[target]
             groups = keys.disagreeing()
-            ids = _about(int(groups["ofs"].sum()), keys.every)
-            words = f"{are} are those of several ids each, {ids} ids; {gives} to one person only"
-            yield from _grouped(code, severity, target, groups, keys.every, words)
+            ids = _about(int(groups["contents"].sum()), keys.every)
+            words = f"{noun} belong to several ids each, {ids} ids; {gives} to one person only"
+            yield from _grouped(kind, target, groups, keys.every, words)
 
-    def _of_twins(self, code: str, twins: Keys, words: str) -> Iterator[Found]:
-        """Ids that are another one that is there, or one another, when they are folded."""
+    def _of_twins(self, kind: FindingKind, twins: Keys, words: str) -> Iterator[PositionedFinding]:
+        """Ids that equal another id once both are folded."""
         if not (groups := twins.groups()).height:
             return
         every = max(twins.every, self.people.every)
-        groups = groups.filter(pl.col("key") % every == 0)  # those that the other has kept, too
-        there = pl.Series(np.isin(groups["key"].to_numpy(), self.people.keys()))
-        several = groups.filter(there | (groups["ofs"] > 1))
-        if several.height:
-            ids = int(several["ofs"].sum()) + int(there.sum())
-            yield Found(code, "warning", _ID, ids * every, f"{_about(ids, every)} {words}", _first(several))
+        groups = groups.filter(pl.col("key") % every == 0)  # those that are in both samples
+        exists = pl.Series(np.isin(groups["key"].to_numpy(), self.people.keys()))
+        twins_found = groups.filter(exists | (groups["contents"] > 1))
+        if twins_found.height:
+            ids = int(twins_found["contents"].sum()) + int(exists.sum())
+            yield kind.finding(_ID, ids * every, f"{_about(ids, every)} {words}", _first(twins_found))
 
 
-class Looks:
-    """Rows of which something holds: how many, and the first few."""
+class MatchingIds:
+    """A count of the rows that meet a condition, and the positions of the first few."""
 
-    def __init__(self, holds: pl.Expr) -> None:
-        self._holds, self._rows, self._first = holds, 0, tuple[int, ...]()
+    def __init__(self, condition: pl.Expr) -> None:
+        self._condition, self._rows, self._first = condition, 0, tuple[int, ...]()
 
     def add(self, rows: pl.DataFrame, count: int) -> None:
-        """The next rows, of which it holds of so many."""
+        """Add the next rows; `count` of them meet the condition."""
         self._rows += count
         if count and len(self._first) < FIRST:
-            self._first = firsts(self._first, rows.filter(self._holds)[POSITION])
+            self._first = firsts(self._first, rows.filter(self._condition)[POSITION])
 
-    def found(self, code: str, severity: Literal["warning", "notice"], words: str) -> Iterator[Found]:
+    def findings(self, kind: FindingKind, words: str) -> Iterator[PositionedFinding]:
         if self._rows:
-            yield Found(code, severity, _ID, self._rows, f"{self._rows:,} {words}", self._first)
+            yield kind.finding(_ID, self._rows, f"{self._rows:,} {words}", self._first)
 
 
 def _hashed(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
@@ -143,24 +171,24 @@ def _hashed(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
 
 
 def _add_twins(twins: Keys, rows: pl.DataFrame, fold: pl.Expr) -> None:
-    """Notes the rows whose id is another one when it is folded, by that one."""
+    """Add the rows whose id changes when it is folded, under the folded id."""
     other = rows.with_columns(fold.alias("fold")).filter(pl.col("fold") != pl.col(_ID))
     twins.add(other[POSITION], other["fold"].hash(), other[_ID].hash())
 
 
 def _grouped(
-    code: str, severity: Literal["warning", "notice"], field: str | None, groups: pl.DataFrame, every: int, words: str
-) -> Iterator[Found]:
+    kind: FindingKind, field: str | None, groups: pl.DataFrame, every: int, words: str
+) -> Iterator[PositionedFinding]:
     if groups.height:
         rows = int(groups["rows"].sum()) * every
-        yield Found(code, severity, field, rows, f"{_about(groups.height, every)} {words}", _first(groups))
+        yield kind.finding(field, rows, f"{_about(groups.height, every)} {words}", _first(groups))
 
 
 def _about(count: int, every: int) -> str:
-    """A count of those that are held, for all."""
+    """The total that a count in the sample stands for."""
     return f"{count:,}" if every == 1 else f"about {count * every:,}"
 
 
 def _first(groups: pl.DataFrame) -> tuple[int, ...]:
-    """The first rows of the group that comes first: they belong together."""
+    """The first rows of the first group: they belong together."""
     return tuple(groups["firsts"][0].to_list())

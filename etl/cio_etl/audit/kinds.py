@@ -1,4 +1,4 @@
-"""Is a value of the same kind in every row, and of the kind that it was of in the last run?
+"""Values of mixed kinds, and columns whose kind has changed since the last run.
 
 To Customer.io 7 and "7" are different values: a segment of one does not find the other.
 """
@@ -9,13 +9,26 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from cio_etl.audit.found import Found, StepContext, Tally, sent
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
 
-MOSTLY = 0.5  # of a text attribute's values that must be numbers before the others are worth a word
+KINDS_MIXED = finding_kind("kinds_mixed", "warning", "make them one kind: a segment of numbers does not find text")
+NUMBERS_MIXED = finding_kind(
+    "numbers_mixed", "notice", "write null_values, or `map`, for what stands for nothing, and `cast` to send numbers"
+)
+COLUMN_CHANGED = finding_kind(
+    "column_changed", "warning", "fix the source, or run with --accept-drift to accept the change"
+)
+COLUMNS_APPEARED = finding_kind("columns_appeared", "notice", "nothing, unless the mapping should read them")
+UNSUBSCRIBED_UNCLEAR = finding_kind(
+    "unsubscribed_unclear", "warning", "write `map`, to make true and false of them: such people would get mail"
+)
 
-_JSON = {  # by how its text begins
+
+MOSTLY = 0.5  # of a text attribute's values must be numbers before the others are reported
+
+_JSON = {  # kinds by how the JSON text begins
     "numbers": r"^[-0-9]",
     "text": '^"',
     "true or false": "^[tf]",
@@ -27,8 +40,8 @@ _JSON = {  # by how its text begins
 class Kinds:
     """Counts the kinds of value in attributes that are JSON text, and numbers among those that are text."""
 
-    def __init__(self, mapping: Mapping, compiled: Compiled, beside: StepContext) -> None:
-        self._mapping, self._beside = mapping, beside
+    def __init__(self, mapping: Mapping, compiled: Compiled, context: StepContext) -> None:
+        self._mapping, self._context = mapping, context
         columns = [
             f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
         ]
@@ -41,44 +54,44 @@ class Kinds:
         rows = sent(mapped, [*self._json, *texts])
         for target, kinds in self._json.items():
             holds = rows.select(pl.col(target).str.contains(begins).alias(kind) for kind, begins in _JSON.items())
-            for kind, seen in kinds.items():
-                seen.add(rows[POSITION], holds[kind].fill_null(False))
+            for kind, tally in kinds.items():
+                tally.add(rows[POSITION], holds[kind].fill_null(False))
         if texts:
             number = pl.col(texts).cast(pl.Float64, strict=False).is_finite().fill_null(False)
             for target, is_number in zip(texts, rows.select(number).get_columns(), strict=True):
                 numbers, others = self._text[target]
                 numbers.add(rows[POSITION], is_number)
-                if numbers.rows >= others.rows * MOSTLY:  # else it is text, and a number is text, too
+                if numbers.rows >= others.rows * MOSTLY:  # else the column is text, and its numbers are text too
                     others.add(rows[POSITION], rows[target].is_not_null() & ~is_number)
                 else:
                     others.rows += rows.height - rows[target].null_count() - int(is_number.sum() or 0)
 
-    def findings(self) -> Iterable[Found]:
-        yield from self._since_the_last_run()
+    def findings(self) -> Iterable[PositionedFinding]:
+        yield from self._changes_since_last_run()
         for target, kinds in self._json.items():
-            found = {kind: seen for kind, seen in kinds.items() if seen.rows}
-            if len(found) > 1:
-                fewest = min(found.values(), key=lambda seen: seen.rows)
-                said = ", ".join(f"{kind} in {seen.rows:,}" for kind, seen in found.items())
-                yield Found("kinds_mixed", "warning", target, fewest.rows, f"rows hold {said}", fewest.first)
+            present = {kind: tally for kind, tally in kinds.items() if tally.rows}
+            if len(present) > 1:
+                fewest = min(present.values(), key=lambda tally: tally.rows)
+                counts = ", ".join(f"{kind} in {tally.rows:,}" for kind, tally in present.items())
+                yield KINDS_MIXED.finding(target, fewest.rows, f"rows hold {counts}", fewest.first)
         for target, (numbers, others) in self._text.items():
             if others.rows and numbers.rows > (numbers.rows + others.rows) * MOSTLY:
-                words = f"{others.rows:,} values are no numbers, as {numbers.rows:,} others are; all are sent as text"
-                yield Found("numbers_mixed", "notice", target, others.rows, words, others.first)
+                words = f"{others.rows:,} values are not numbers, but {numbers.rows:,} others are; all are sent as text"
+                yield NUMBERS_MIXED.finding(target, others.rows, words, others.first)
 
-    def _since_the_last_run(self) -> Iterator[Found]:
-        before, now = self._beside.kinds_before, self._beside.kinds
+    def _changes_since_last_run(self) -> Iterator[PositionedFinding]:
+        before, now = self._context.kinds_before, self._context.kinds
         for name in columns_of(self._mapping):
             if name in before and name in now and before[name] != now[name]:
                 words = f"column {name!r} held {before[name]} in the last run and now {now[name]}; a run would stop"
-                yield Found("column_changed", "warning", None, 0, words)
+                yield COLUMN_CHANGED.finding(None, 0, words)
         if before and (new := [name for name in now if name not in before]):
             words = f"the source has columns that the last run did not see: {', '.join(map(repr, sorted(new)))}"
-            yield Found("columns_appeared", "notice", None, 0, words)
+            yield COLUMNS_APPEARED.finding(None, 0, words)
 
 
 class Subscriptions:
-    """Looks at `unsubscribed`: whatever is not true, or 1, leaves a person subscribed (Track API reference)."""
+    """Observes `unsubscribed`: whatever is not true, or 1, leaves a person subscribed (Track API reference)."""
 
     TARGET = "attributes.unsubscribed"
 
@@ -94,7 +107,9 @@ class Subscriptions:
         clear = text.is_in(["true", "false", "1", "0", "1.0", "0.0", ""])
         self._unclear.add(rows[POSITION], text.is_not_null() & ~clear)
 
-    def findings(self) -> Iterable[Found]:
-        if seen := self._unclear.rows:
-            words = f"{seen:,} values are neither true nor false, nor 1 or 0; Customer.io takes them for subscribed"
-            yield Found("unsubscribed_unclear", "warning", self.TARGET, seen, words, self._unclear.first)
+    def findings(self) -> Iterable[PositionedFinding]:
+        if rows := self._unclear.rows:
+            words = (
+                f"{rows:,} values are neither true nor false, nor 1 or 0; Customer.io treats such people as subscribed"
+            )
+            yield UNSUBSCRIBED_UNCLEAR.finding(self.TARGET, rows, words, self._unclear.first)

@@ -1,4 +1,4 @@
-"""What comes close to a limit, or looks as if it had been cut to one? What is over it is a reject already."""
+"""Values close to a limit, or that look truncated. A value over a limit is a reject already."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cio_etl.audit.found import FIRST, Found, firsts, sent
+from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.transform import Mapped
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_ITEM_BYTES
 from cio_etl.transform.operations import OPERATIONS
 
+VALUE_NEAR_LIMIT = finding_kind("value_near_limit", "notice", "nothing yet; a value over the limit is rejected")
+ITEM_NEAR_LIMIT = finding_kind("item_near_limit", "notice", "nothing yet; an item over the limit is rejected")
+VALUE_CUT = finding_kind("value_cut", "notice", "find out whether a database or a tool has truncated these texts")
+
+
 NEAR = 0.9  # of a limit
 
-# Lengths, in characters, at which databases and tools cut text without a word: as of varchar(255), a cell of Excel.
+# Lengths, in characters, at which databases and tools truncate text without a warning: varchar(255), a cell of Excel.
 CUT_AT = frozenset({50, 60, 64, 80, 100, 120, 128, 140, 150, 160, 200, 250, 254, 255, 256, 500, 512, 1_000, 1_024})
 CUT_AT |= {2_000, 2_048, 4_000, 4_096, 8_000, 32_767, 65_535}
-_CUT_ROWS = 5  # fewer may be so long by chance
+_CUT_ROWS = 5  # fewer may have that length by chance
 
 
 @dataclass(slots=True)
 class Near:
-    """Rows whose bytes are near a limit, and not over it."""
+    """Rows whose bytes are close to a limit, and not over it."""
 
     limit: int
     rows: int = 0
@@ -32,16 +37,16 @@ class Near:
 
 @dataclass(slots=True)
 class Longest:
-    """The longest text of a column, in characters: how many rows are that long, of how many that are not null."""
+    """The longest text of a column, in characters; the rows that have that length, and all that are not null."""
 
     length: int = 0
     rows: int = 0
-    known: int = 0
+    non_null: int = 0
     first: tuple[int, ...] = ()
 
 
-class Limits:
-    """Looks at the bytes of values, names, identifiers and items, and at the longest texts of each attribute."""
+class LimitAudit:
+    """Observes the bytes of values, names, identifiers and items, and the longest texts of each attribute."""
 
     def __init__(self, mapping: Mapping) -> None:
         operation = OPERATIONS[mapping.operation]
@@ -73,7 +78,7 @@ class Limits:
             _note(self._items, mapped.items["position"], mapped.items.select(sizes).to_series())
 
     def _note_longest(self, longest: Longest, values: pl.DataFrame, name: str, bytes_: int) -> None:
-        longest.known += values.height - values[name].null_count()
+        longest.non_null += values.height - values[name].null_count()
         if bytes_ < max(longest.length, min(CUT_AT)):  # a text has no more characters than bytes
             return
         lengths = values[name].str.len_chars()
@@ -81,27 +86,27 @@ class Limits:
         if characters > longest.length:
             longest.length, longest.rows, longest.first = characters, 0, ()
         if characters == longest.length:
-            those = values[POSITION].filter(lengths == characters)
-            longest.rows += len(those)
-            longest.first = firsts(longest.first, those)
+            rows = values[POSITION].filter(lengths == characters)
+            longest.rows += len(rows)
+            longest.first = firsts(longest.first, rows)
 
-    def findings(self) -> Iterable[Found]:
+    def findings(self) -> Iterable[PositionedFinding]:
         for target, near in self._near.items():
             if near.rows:
-                words = f"{near.rows:,} values have over {NEAR:.0%} of the {near.limit:,} bytes that they may have"
-                yield Found("value_near_limit", "notice", target, near.rows, words, near.first)
+                words = f"{near.rows:,} values have over {NEAR:.0%} of the {near.limit:,} bytes allowed"
+                yield VALUE_NEAR_LIMIT.finding(target, near.rows, words, near.first)
         if (items := self._items).rows:
-            words = f"{items.rows:,} items have over {NEAR:.0%} of the {items.limit:,} bytes that they may have"
-            yield Found("item_near_limit", "notice", None, items.rows, words, items.first)
+            words = f"{items.rows:,} items have over {NEAR:.0%} of the {items.limit:,} bytes allowed"
+            yield ITEM_NEAR_LIMIT.finding(None, items.rows, words, items.first)
         for target, longest in self._longest.items():
-            if longest.length in CUT_AT and _CUT_ROWS <= longest.rows <= longest.known // 2:
+            if longest.length in CUT_AT and _CUT_ROWS <= longest.rows <= longest.non_null // 2:
                 words = f"{longest.rows:,} values have exactly {longest.length:,} characters, and none has more"
-                yield Found("value_cut", "notice", target, longest.rows, words, longest.first)
+                yield VALUE_CUT.finding(target, longest.rows, words, longest.first)
 
 
 def _note(near: Near, positions: pl.Series, sizes: pl.Series) -> None:
-    """Notes those that are near their limit; the sizes are of what would be sent, so none is over it."""
-    those = positions.filter(sizes > near.limit * NEAR)
-    near.rows += len(those)
+    """Note the rows close to their limit; the sizes are of rows that would be sent, so none is over it."""
+    rows = positions.filter(sizes > near.limit * NEAR)
+    near.rows += len(rows)
     if len(near.first) < FIRST:
-        near.first = firsts(near.first, those)
+        near.first = firsts(near.first, rows)

@@ -1,4 +1,4 @@
-"""How is a value shown to somebody who should see its form, and not what it says?"""
+"""Values in reports: masked, so that a reader sees the form and not the content."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-KEPT = 4  # last signs of a long identifier, to find its row by
+UNMASKED = 4  # last characters of a long identifier, by which its row can be found
 LONG = 8  # letters and digits in a row that make an identifier long
-LONGEST = 60  # signs of a masked value that are shown
+LONGEST = 60  # characters of a masked value that are shown
 LONGEST_REVEALED = 500
 
 _WORD = re.compile(r"[^\W_]+")
 _LAST_LABEL = re.compile(r"\.([A-Za-z]{2,6})\s*$")
-_PLAIN = ("type", "action", "name", "event")  # of a payload: what kind of call it is, no data of a person's
+_PLAIN = ("type", "action", "name", "event")  # of a payload: the kind of call, no personal data
 
 
 def shown(text: str, reveal: bool) -> str:
-    """The value as a report has it: masked, unless it is to be revealed; neither is endless."""
+    """The value as a report shows it: masked unless `reveal`, and cut to a length in both cases."""
     longest = LONGEST_REVEALED if reveal else LONGEST
-    made = text if reveal else mask(text)
-    return made if len(made) <= longest else f"{made[:longest]}… ({len(text):,} characters)"
+    visible = text if reveal else mask(text)
+    return visible if len(visible) <= longest else f"{visible[:longest]}… ({len(text):,} characters)"
 
 
 def mask(text: str) -> str:
-    """The text's form: an e-mail's first letters, of a long identifier the last signs, else its kinds of signs.
+    """The text's form: the first letters of an e-mail address, the last characters of a long identifier, else classes.
 
-    Letters become x and X, digits #; all other signs stay, since they are what is often wrong.
+    Letters become x and X, digits #; all other characters stay, because they are often what is wrong.
 
     >>> [mask(text) for text in ("anna@@example.com", "+33612345678", "2024-02-31 10:00", "Crêpe Pan")]
     ['a***@@e***.com', '+#######5678', '####-##-## ##:##', 'Xxxxx Xxx']
@@ -36,8 +36,8 @@ def mask(text: str) -> str:
         last = _LAST_LABEL.search(text)
         end = last.start() if last else len(text)
         return re.sub(r"[^\W_][\w'+-]*", lambda word: f"{word[0][0]}***", text[:end]) + text[end:]
-    kept = KEPT if any(len(word) >= LONG and _has_digit(word) for word in _WORD.findall(text)) else 0
-    cut = len(text) - kept
+    unmasked = UNMASKED if any(len(word) >= LONG and _has_digit(word) for word in _WORD.findall(text)) else 0
+    cut = len(text) - unmasked
     return "".join(map(_kind, text[:cut])) + text[cut:]
 
 
@@ -56,14 +56,14 @@ class _Number(str):
 
 
 def payload_shown(text: str, reveal: bool) -> str:
-    """A payload, a name or value a line, with its values masked unless they are to be revealed: then it is JSON."""
+    """A payload, one name or value a line, masked unless `reveal`; revealed, it is JSON."""
     content = json.loads(text, parse_int=_Number, parse_float=_Number)
     lines = "\n".join(_lines(content, "", "", reveal, _PLAIN))
     return lines.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which JSON may escape
 
 
 def _lines(value: Any, indent: str, comma: str, reveal: bool, plain: tuple[str, ...] = ()) -> Iterator[str]:
-    """The value's lines; the first one goes behind its name, where it has one."""
+    """The value's lines; the first one follows its name, if it has one."""
     if isinstance(value, dict) and value:
         yield "{"
         for place, (name, inner) in enumerate(value.items(), 1):

@@ -1,4 +1,4 @@
-"""Which names would Customer.io take for two, or for its own? Those of attributes, and of the keys in them."""
+"""Names of attributes, and keys inside them, that Customer.io treats as two, or as its own."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.audit.found import FIRST, Found, StepContext, sent
+from cio_etl.audit.findings import FIRST, PositionedFinding, StepContext, finding_kind, sent
 from cio_etl.model import Mapping, Step
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
 from cio_etl.transform.operations import OPERATIONS
 from cio_etl.transform.structs import as_dtype
 
+NAMES_COLLIDE = finding_kind("names_collide", "warning", "give them one name")
+KEYS_COLLIDE = finding_kind("keys_collide", "notice", "give them one name, where the values are made")
+COLUMNS_COLLIDE = finding_kind("columns_collide", "notice", "check whether the mapping reads the column that is meant")
+NAME_IS_CUSTOMER_IO_S = finding_kind(
+    "name_is_customer_io_s", "notice", "give the attribute another name, unless you mean Customer.io's"
+)
+ATTRIBUTES_TOO_MANY = finding_kind(
+    "attributes_too_many", "warning", "leave some out; attributes over the limit are refused"
+)
+
+
 MAX_ATTRIBUTES = 300  # of a person or an object, over all calls (Track API reference)
-JSON_LOOKED_AT = 1_000  # values of each attribute that is JSON text: each is parsed
+JSON_VALUES_READ = 1_000  # of each attribute that is JSON text: each value is parsed
 
 
 class Names:
-    """Looks at the step's names beside those of the job's other steps, and at the keys of nested values."""
+    """Compares the step's names with those of the job's other steps, and observes the keys of nested values."""
 
-    def __init__(self, step: Step, compiled: Compiled, beside: StepContext) -> None:
-        self._mapping, self._beside = step.mapping, beside
-        self._looked = {target: 0 for target in encode.verbatim(compiled.tree)}  # JSON text
+    def __init__(self, step: Step, compiled: Compiled, context: StepContext) -> None:
+        self._mapping, self._context = step.mapping, context
+        self._parsed = {target: 0 for target in encode.verbatim(compiled.tree)}  # JSON text
         self._keys: dict[str, tuple[int, tuple[int, ...]]] = {}  # of a nested attribute: rows, and the first of them
         self._typed: dict[str, int] = {}  # of a struct, whose names are those of all rows: rows
 
@@ -32,48 +43,48 @@ class Names:
         for target, dtype in mapped.values.schema.items():
             if target.startswith("attributes.") and _type_collides(dtype):
                 self._typed[target] = self._typed.get(target, 0) + sent(mapped, [target])[target].drop_nulls().len()
-        for target, looked in self._looked.items():
-            if looked < JSON_LOOKED_AT:
-                rows = sent(mapped, [target]).drop_nulls().head(JSON_LOOKED_AT - looked)
-                self._looked[target] += rows.height
+        for target, parsed in self._parsed.items():
+            if parsed < JSON_VALUES_READ:
+                rows = sent(mapped, [target]).drop_nulls().head(JSON_VALUES_READ - parsed)
+                self._parsed[target] += rows.height
                 for position, text in rows.iter_rows():
                     if _collides(json.loads(text)):
                         count, first = self._keys.get(target, (0, ()))
                         self._keys[target] = count + 1, (*first, position)[:FIRST]
 
-    def findings(self) -> Iterable[Found]:
+    def findings(self) -> Iterable[PositionedFinding]:
         yield from self._of_the_job()
         yield from self._of_the_source()
-        said = "values have keys that differ by capitals or white space only; in segments they are two"
+        words = "values have keys that differ by capitals or white space only; in segments they are two"
         for target, rows in self._typed.items():
-            yield Found("keys_collide", "notice", target, rows, f"{rows:,} {said}")
+            yield KEYS_COLLIDE.finding(target, rows, f"{rows:,} {words}")
         for target, (rows, first) in self._keys.items():
-            looked = f"of the first {self._looked[target]:,}, {rows:,} {said}"
-            yield Found("keys_collide", "notice", target, rows, looked, first)
+            of_first = f"of the first {self._parsed[target]:,}, {rows:,} {words}"
+            yield KEYS_COLLIDE.finding(target, rows, of_first, first)
 
-    def _of_the_job(self) -> Iterator[Found]:
-        mine, operation = self._mapping, OPERATIONS[self._mapping.operation]
+    def _of_the_job(self) -> Iterator[PositionedFinding]:
+        mapping, operation = self._mapping, OPERATIONS[self._mapping.operation]
         if operation.has_event:  # each event has names of its own
-            yield from _collisions(mine.attributes, mine.attributes)
+            yield from _collisions(mapping.attributes, mapping.attributes)
             return
-        steps = [step.mapping for step in self._beside.steps]
-        alike = [mapping for mapping in steps if _are_alike(mapping, mine)] or [mine]
-        names = {name: None for mapping in alike for name in mapping.attributes}
-        yield from _collisions(mine.attributes, names)
-        own = [name for name in mine.attributes if name.startswith("cio_") and name not in operation.reserved]
-        for name in own:
+        steps = [step.mapping for step in self._context.steps]
+        alike = [other for other in steps if _are_alike(other, mapping)] or [mapping]
+        names = {name: None for other in alike for name in other.attributes}
+        yield from _collisions(mapping.attributes, names)
+        reserved = [name for name in mapping.attributes if name.startswith("cio_") and name not in operation.reserved]
+        for name in reserved:
             words = "names that begin with cio_ are Customer.io's own; it may set this attribute itself"
-            yield Found("name_is_customer_io_s", "notice", f"attributes.{name}", 0, words)
-        if len(names) > MAX_ATTRIBUTES and mine is alike[0]:
+            yield NAME_IS_CUSTOMER_IO_S.finding(f"attributes.{name}", 0, words)
+        if len(names) > MAX_ATTRIBUTES and mapping is alike[0]:
             words = f"the job's steps set {len(names)} attributes, and Customer.io keeps {MAX_ATTRIBUTES} of each"
-            yield Found("attributes_too_many", "warning", None, 0, f"{words} {'object' if mine.object else 'person'}")
+            yield ATTRIBUTES_TOO_MANY.finding(None, 0, f"{words} {'object' if mapping.object else 'person'}")
 
-    def _of_the_source(self) -> Iterator[Found]:
+    def _of_the_source(self) -> Iterator[PositionedFinding]:
         read = columns_of(self._mapping)
-        for names in _alike(self._beside.columns):
-            if mine := [name for name in names if name in read]:
-                words = f"the source has {_listed(names)}, and the mapping reads {_listed(mine)}"
-                yield Found("columns_collide", "notice", None, 0, words)
+        for names in _alike(self._context.columns):
+            if read_names := [name for name in names if name in read]:
+                words = f"the source has {_listed(names)}, and the mapping reads {_listed(read_names)}"
+                yield COLUMNS_COLLIDE.finding(None, 0, words)
 
 
 def _are_alike(one: Mapping, other: Mapping) -> bool:
@@ -81,15 +92,15 @@ def _are_alike(one: Mapping, other: Mapping) -> bool:
     return one.operation == other.operation and one.object.get("type") == other.object.get("type")
 
 
-def _collisions(of: Iterable[str], among: Iterable[str]) -> Iterator[Found]:
+def _collisions(names_of_mapping: Iterable[str], among: Iterable[str]) -> Iterator[PositionedFinding]:
     for names in _alike(among):
-        if set(names) & set(of):
+        if set(names) & set(names_of_mapping):
             words = f"{_listed(names)} differ by capitals or white space only; to Customer.io they are two"
-            yield Found("names_collide", "warning", f"attributes.{next(n for n in names if n in set(of))}", 0, words)
+            yield NAMES_COLLIDE.finding(f"attributes.{next(n for n in names if n in set(names_of_mapping))}", 0, words)
 
 
 def _alike(names: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Those of the names that are the same without capitals and white space, together."""
+    """Groups of names that are equal without capitals and white space."""
     folded = defaultdict(list)
     for name in dict.fromkeys(names):
         folded["".join(name.split()).casefold()].append(name)

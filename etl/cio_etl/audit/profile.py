@@ -1,7 +1,7 @@
-"""What do a step's rows look like? Their columns, the sizes of their items, their dates: counted frame by frame.
+"""The profile of a step's rows: columns, sizes of items and dates, counted frame by frame.
 
-Memory does not grow with the rows: of every column a few counts and the few thousand smallest hashes of its values are
-kept, by which the number of different ones is estimated.
+Memory does not grow with the rows: for every column it keeps a few counts and the few thousand smallest hashes of its
+values, from which the number of distinct values is estimated.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from cio_etl.model import Mapping as StepMapping
 from cio_etl.transform import Mapped, columns_of
 from cio_etl.transform.chains import Chain, chains
 from cio_etl.transform.checks import MAX_ITEM_BYTES
+from cio_etl.transform.row_sql import columns_of as columns_of_sql
 
 SAMPLES = 3
-HASHES = 4_096  # kept of a column: two estimates of three are then within 1.6 %
+HASHES = 4_096  # per column: two estimates of three are then within 1.6 %
 BARS = 48  # of a chart, at most
 DAY_S = 86_400
 FIRST_DAY, LAST_DAY = -25_567, 84_006  # 1900 and 2200: dates beyond are rejected
-DATED = ("timestamp", "attributes.created_at")  # what a time line is drawn of: the first that the mapping has
+DATED = ("timestamp", "attributes.created_at")  # the targets a time line is drawn of: the first that the mapping has
 _ALL = 2**64 - 1
 
 Numbers = npt.NDArray[np.int64]
@@ -39,21 +40,21 @@ Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What one frame tells."""
+class FrameProfile:
+    """The counts of one frame."""
 
-    facts: Mapping[str, Any]  # by the column's number and the fact's name: 3.nulls
-    ranges: Mapping[int, tuple[Any, Any]]  # of what the mapping makes of a column, by the column's number
+    facts: Mapping[str, Any]  # by column number and name: 3.nulls
+    ranges: Mapping[int, tuple[Any, Any]]  # of the mapped values, by column number
     hashes: Mapping[int, Hashes]
     examples: Mapping[int, str]
-    sizes: Numbers  # rows by bytes of their item
+    sizes: Numbers  # rows by size of their item in bytes
     days: Numbers  # rows by days since FIRST_DAY
     items: tuple[tuple[int, str], ...]  # the first ones: position and text
 
 
 @dataclass(slots=True)
-class Seen:
-    """What all frames so far have told of a column."""
+class ColumnCounts:
+    """The counts of one column over all frames so far."""
 
     name: str
     dtype: pl.DataType
@@ -63,9 +64,9 @@ class Seen:
     low: Any = None
     high: Any = None
     example: str | None = None
-    hashes: list[Hashes] = field(default_factory=list)  # of values: the smallest ones, and those that came since
-    below: int = _ALL  # larger ones need not be looked at
-    full: bool = False  # there were more than are kept
+    hashes: list[Hashes] = field(default_factory=list)  # of values: the smallest ones, then those added since
+    below: int = _ALL  # larger hashes are ignored
+    full: bool = False  # there are more than HASHES values
 
     def add(self, facts: Mapping[str, Any], made: tuple[Any, Any] | None) -> None:
         self.nulls += facts["nulls"]
@@ -75,13 +76,13 @@ class Seen:
         self.low, self.high = _least(self.low, low), _most(self.high, high)
 
     def add_hashes(self, hashes: Hashes) -> None:
-        """Keeps the smallest: of a fair hash they tell how many there are in all."""
+        """Keep the smallest hashes: with a uniform hash they estimate the number of distinct values."""
         self.hashes.append(hashes)
-        if sum(map(len, self.hashes)) > 2 * HASHES:  # not each time: sorting a few new ones among them costs the most
+        if sum(map(len, self.hashes)) > 2 * HASHES:  # not each time: sorting is the expensive part
             self.merge()
 
     def merge(self) -> None:
-        """Makes one of the hashes that came since; of the values only, null has a hash, too."""
+        """Merge the hashes added since; null has a hash too, which is dropped."""
         merged = np.unique(np.concatenate(self.hashes)) if self.hashes else np.empty(0, dtype=np.uint64)
         merged = merged[merged != pl.Series([None], dtype=self.dtype).hash()[0]]
         if len(merged) > HASHES:
@@ -90,25 +91,25 @@ class Seen:
         self.hashes = [merged]
 
     def distinct(self) -> int:
-        """How many different values there are, or about how many when there are more than are kept."""
+        """The number of distinct values, estimated when there are more than HASHES."""
         self.merge()
         return round((HASHES - 1) / (self.below / 2**64)) if self.full else len(self.hashes[0])
 
 
 class Profiler:
-    """Looks at every frame of a step, and says at the end what it saw.
+    """Profiles every frame of a step and adds up the counts.
 
-    `look` may run in several threads at once; what it tells is then added one part after the other.
+    `count` may run in several threads at once; its results are then added one after the other, with `add`.
     """
 
     def __init__(self, mapping: StepMapping, schema: pl.Schema, reveal: bool = False) -> None:
         self._schema, self._reveal = schema, reveal
         self._targets = _targets(mapping)
-        self._seen = {n: Seen(name, schema[name]) for n, name in enumerate(columns_of(mapping))}
-        self._facts = [query for n, seen in self._seen.items() for query in _facts(n, seen)]
-        self._hashed = {n: seen for n, seen in self._seen.items() if _can_be_hashed(seen.dtype)}
-        self._hashes = [_column(seen.name).hash().alias(str(n)) for n, seen in self._hashed.items()]
-        self._made = dict(_made(self._seen, chains(mapping)))
+        self._columns_read = {n: ColumnCounts(name, schema[name]) for n, name in enumerate(columns_of(mapping))}
+        self._facts = [query for n, column in self._columns_read.items() for query in _facts(n, column)]
+        self._hashed = {n: column for n, column in self._columns_read.items() if _can_be_hashed(column.dtype)}
+        self._hashes = [_column(column.name).hash().alias(str(n)) for n, column in self._hashed.items()]
+        self._made = dict(_made(self._columns_read, chains(mapping)))
         self._times = {n for n, chain in self._made.items() if _is_time(chain, schema[chain.sources[0]])}
         known = {chain.target for chain in chains(mapping)}
         self._dated = next((target for target in DATED if target in known), None)
@@ -116,40 +117,40 @@ class Profiler:
         self._days = np.zeros(LAST_DAY - FIRST_DAY + 1, dtype=np.int64)
         self._items: list[tuple[int, str]] = []
 
-    def look(self, mapped: Mapped) -> Part:
-        """What a frame tells; nothing is remembered of it."""
+    def count(self, mapped: Mapped) -> FrameProfile:
+        """The counts of a frame; the profiler itself does not change."""
         facts = mapped.rows.select_seq(self._facts).row(0, named=True) if self._facts else {}
         hashes = mapped.rows.select_seq(self._hashes)
         sent = mapped.items.filter(pl.col("item").is_not_null())
         sizes = np.minimum(sent["item"].str.len_bytes().to_numpy(), MAX_ITEM_BYTES + 1)
         missing = max(SAMPLES - len(self._items), 0)
-        return Part(
+        return FrameProfile(
             facts,
             {n: _range(mapped.values, chain.target) for n, chain in self._made.items()},
-            {n: _smallest(hashes[str(n)], seen) for n, seen in self._hashed.items()},
+            {n: _smallest(hashes[str(n)], column) for n, column in self._hashed.items()},
             dict(self._first_values(mapped.rows, facts)),
             np.bincount(sizes)[1:],  # the comma behind an item is not part of it
             self._days_of(mapped.values, sent),
             tuple(sent.head(missing).select("position", "item").iter_rows()),
         )
 
-    def add(self, part: Part) -> None:
-        """Remembers a part; parts come in order of position."""
-        for n, seen in self._seen.items():
+    def add(self, part: FrameProfile) -> None:
+        """Add the counts of a frame; frames come in order of position."""
+        for n, column in self._columns_read.items():
             facts = {name: part.facts[f"{n}.{name}"] for name in FACTS if f"{n}.{name}" in part.facts}
-            seen.add(facts, part.ranges.get(n))
+            column.add(facts, part.ranges.get(n))
             if n in part.hashes:
-                seen.add_hashes(part.hashes[n])
-            if seen.example is None:
-                seen.example = part.examples.get(n)
+                column.add_hashes(part.hashes[n])
+            if column.example is None:
+                column.example = part.examples.get(n)
         self._sizes[: len(part.sizes)] += part.sizes
         self._days[: len(part.days)] += part.days
         self._items += part.items[: SAMPLES - len(self._items)]
 
-    def made(self, places: Callable[[Sequence[int]], Mapping[int, str]], rows: Sequence[ShownRow] = ()) -> Profile:
-        """What was seen, when all parts have been added; `rows` are those of the problems."""
-        where = places([position for position, _ in self._items])
-        samples = (Sample(where[position], payload_shown(item[:-1], self._reveal)) for position, item in self._items)
+    def profile(self, places: Callable[[Sequence[int]], Mapping[int, str]], rows: Sequence[ShownRow] = ()) -> Profile:
+        """The profile, once all frames have been added; `rows` are those of the problems."""
+        place_of = places([position for position, _ in self._items])
+        samples = (Sample(place_of[position], payload_shown(item[:-1], self._reveal)) for position, item in self._items)
         return Profile(
             columns=tuple(self._columns()),
             sizes=tuple(_size_bars(self._sizes)),
@@ -161,9 +162,9 @@ class Profiler:
         )
 
     def _first_values(self, rows: pl.DataFrame, facts: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-        for n, seen in self._seen.items():
-            if seen.example is None and facts[f"{n}.nulls"] < rows.height:
-                (first,) = texts(rows.get_column(seen.name).alias("v").drop_nulls().head(1))
+        for n, column in self._columns_read.items():
+            if column.example is None and facts[f"{n}.nulls"] < rows.height:
+                (first,) = texts(rows.get_column(column.name).alias("v").drop_nulls().head(1))
                 yield n, shown(first or "", self._reveal)
 
     def _days_of(self, values: pl.DataFrame, sent: pl.DataFrame) -> Numbers:
@@ -175,54 +176,54 @@ class Profiler:
         return np.bincount(np.clip(days, FIRST_DAY, LAST_DAY) - FIRST_DAY)
 
     def _columns(self) -> Iterator[ColumnProfile]:
-        """Those that the mapping reads, in its order, then the others."""
-        for n, seen in self._seen.items():
-            low, high = (self._said(n, value) for value in (seen.low, seen.high))
+        """The columns that the mapping reads, in its order, then the others."""
+        for n, column in self._columns_read.items():
+            low, high = (self._as_text(n, value) for value in (column.low, column.high))
             yield ColumnProfile(
-                name=seen.name,
-                type=in_words(seen.dtype),
-                targets=tuple(self._targets[seen.name]),
-                nulls=seen.nulls,
-                distinct=seen.distinct() if n in self._hashed else None,
-                distinct_is_exact=not seen.full,
-                shortest=seen.shortest,
-                longest=seen.longest,
+                name=column.name,
+                type=type_name(column.dtype),
+                targets=tuple(self._targets[column.name]),
+                nulls=column.nulls,
+                distinct=column.distinct() if n in self._hashed else None,
+                distinct_is_exact=not column.full,
+                shortest=column.shortest,
+                longest=column.longest,
                 low=low,
                 high=high,
-                example=seen.example,
+                example=column.example,
             )
-        read = {seen.name for seen in self._seen.values()}
-        yield from (ColumnProfile(name, in_words(dtype)) for name, dtype in self._schema.items() if name not in read)
+        read = {column.name for column in self._columns_read.values()}
+        yield from (ColumnProfile(name, type_name(dtype)) for name, dtype in self._schema.items() if name not in read)
 
-    def _said(self, n: int, value: Any) -> str | None:
+    def _as_text(self, n: int, value: Any) -> str | None:
         if value is not None and n in self._times:
             value = datetime.fromtimestamp(0, UTC) + timedelta(seconds=min(max(value, FIRST_DAY * DAY_S), _LATEST_S))
-        return None if value is None else said(value, self._reveal)
+        return None if value is None else value_text(value, self._reveal)
 
 
 FACTS = ("nulls", "shortest", "longest", "low", "high")
 _LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
-def _facts(n: int, seen: Seen) -> Iterator[pl.Expr]:
-    column, dtype = _column(seen.name), seen.dtype
-    yield column.null_count().alias(f"{n}.nulls")
+def _facts(n: int, column: ColumnCounts) -> Iterator[pl.Expr]:
+    value, dtype = _column(column.name), column.dtype
+    yield value.null_count().alias(f"{n}.nulls")
     if dtype == pl.String:
-        yield column.str.len_bytes().min().alias(f"{n}.shortest")
-        yield column.str.len_bytes().max().alias(f"{n}.longest")
+        yield value.str.len_bytes().min().alias(f"{n}.shortest")
+        yield value.str.len_bytes().max().alias(f"{n}.longest")
     elif dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime):
-        yield column.min().alias(f"{n}.low")
-        yield column.max().alias(f"{n}.high")
+        yield value.min().alias(f"{n}.low")
+        yield value.max().alias(f"{n}.high")
 
 
-def _smallest(hashes: pl.Series, seen: Seen) -> Hashes:
-    """The hashes of a frame's column that may be among the smallest, each once as long as all are."""
+def _smallest(hashes: pl.Series, column: ColumnCounts) -> Hashes:
+    """The hashes of a frame's column that may be among the smallest."""
     array = hashes.to_numpy()
-    return array[array <= np.uint64(seen.below)] if seen.full else hashes.unique().to_numpy()
+    return array[array <= np.uint64(column.below)] if column.full else hashes.unique().to_numpy()
 
 
 def _column(name: str) -> pl.Expr:
-    """The column of just this name, where pl.col takes `*` and `^…$` for patterns."""
+    """The column of exactly this name; pl.col treats `*` and `^…$` as patterns."""
     return cs.by_name(name).as_expr()
 
 
@@ -230,13 +231,13 @@ def _can_be_hashed(dtype: pl.DataType) -> bool:
     return not (dtype.is_nested() or dtype in (pl.Null, pl.Object))
 
 
-def _made(seen: Mapping[int, Seen], made: Sequence[Chain]) -> Iterator[tuple[int, Chain]]:
-    """Of which target a column's range is told: of its time, if it has one; for a text, of whatever is made of it."""
-    for n, column in seen.items():
-        of = [chain for chain in made if chain.sources == (column.name,)]
-        times = [chain for chain in of if _is_time(chain, column.dtype)]
-        if found := times or (of if column.dtype == pl.String else []):
-            yield n, found[0]
+def _made(columns: Mapping[int, ColumnCounts], made: Sequence[Chain]) -> Iterator[tuple[int, Chain]]:
+    """The target whose range is reported for a column: its time, if any; for a text column, any target."""
+    for n, column in columns.items():
+        candidates = [chain for chain in made if chain.sources == (column.name,)]
+        times = [chain for chain in candidates if _is_time(chain, column.dtype)]
+        if targets := times or (candidates if column.dtype == pl.String else []):
+            yield n, targets[0]
 
 
 def _is_time(chain: Chain, dtype: pl.DataType) -> bool:
@@ -251,17 +252,17 @@ def _range(values: pl.DataFrame, target: str) -> tuple[Any, Any]:
 
 
 def _targets(mapping: StepMapping) -> Mapping[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    targets: defaultdict[str, list[str]] = defaultdict(list)
     for chain in chains(mapping):
         for name in chain.sources:
-            found[name].append(chain.target)
+            targets[name].append(chain.target)
     for name in mapping.event_key:
-        found[name].append("event_key")
+        targets[name].append("event_key")
     for name in mapping.order_by:
-        found[name].append("order_by")
-    for name in dict.fromkeys(pl.sql_expr(mapping.when).meta.root_names()) if mapping.when is not None else ():
-        found[name].append("when")
-    return found
+        targets[name].append("order_by")
+    for name in columns_of_sql(mapping.when) if mapping.when is not None else ():
+        targets[name].append("when")
+    return targets
 
 
 def _least(one: Any, other: Any) -> Any:
@@ -272,14 +273,12 @@ def _most(one: Any, other: Any) -> Any:
     return other if one is None else one if other is None else max(one, other)
 
 
-# ---------------------------------------------------------------- in words
+# ---------------------------------------------------------------- values as text
 
 
 def texts(values: pl.Series) -> list[str | None]:
-    """Values as a person reads them."""
-    values = values.alias(
-        "v"
-    )  # Series of names such as ^x.*$ are not safe to work with: polars takes them for patterns
+    """Values as text for reports."""
+    values = values.alias("v")  # polars treats names such as ^x.*$ as patterns
     if values.dtype.is_nested():
         values = values.to_frame().select(pl.struct("v").struct.json_encode().str.slice(5).str.head(-1))["v"]
     elif values.dtype == pl.Binary:
@@ -289,9 +288,9 @@ def texts(values: pl.Series) -> list[str | None]:
     return values.cast(pl.String).to_list()
 
 
-def said(value: Any, reveal: bool) -> str:
-    """A number or a time of a column: to two digits, or to the month, unless values are revealed."""
-    if isinstance(value, date):  # a datetime is one, too
+def value_text(value: Any, reveal: bool) -> str:
+    """A number to two digits, or a time to its month; with `reveal`, exactly."""
+    if isinstance(value, date):  # a datetime is a date too
         return (
             value.isoformat(*([" ", "seconds"] if isinstance(value, datetime) else [])) if reveal else f"{value:%Y-%m}"
         )
@@ -301,8 +300,8 @@ def said(value: Any, reveal: bool) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 10 and rounded.is_integer() else f"{rounded:,g}"
 
 
-def in_words(dtype: pl.DataType) -> str:
-    """A column's type, in a word or two."""
+def type_name(dtype: pl.DataType) -> str:
+    """A column's type in a word or two, for reports."""
     if isinstance(dtype, pl.Datetime):
         return "time" if dtype.time_zone is None else f"time, {dtype.time_zone}"
     if dtype.is_integer():
@@ -320,10 +319,10 @@ def in_words(dtype: pl.DataType) -> str:
 
 def _size_bars(rows: Numbers) -> Iterator[Bar]:
     """Rows by the bytes of their items, in some twenty equal steps between the smallest and the largest."""
-    there = np.flatnonzero(rows)
-    if not len(there):
+    used = np.flatnonzero(rows)
+    if not len(used):
         return
-    first, last = int(there[0]), int(there[-1])
+    first, last = int(used[0]), int(used[-1])
     step = next(
         step
         for power in range(6)
@@ -336,11 +335,11 @@ def _size_bars(rows: Numbers) -> Iterator[Bar]:
 
 
 def _date_bars(rows: Numbers) -> Iterator[Bar]:
-    """Rows by day, week, month or year, whichever gives a readable number of bars; gaps are bars of nothing."""
-    there = np.flatnonzero(rows)
-    if not len(there):
+    """Rows by day, week, month or year, whichever gives a readable number of bars; gaps are empty bars."""
+    used = np.flatnonzero(rows)
+    if not len(used):
         return
-    first, last = (date(1970, 1, 1) + timedelta(days=int(there[end]) + FIRST_DAY) for end in (0, -1))
+    first, last = (date(1970, 1, 1) + timedelta(days=int(used[end]) + FIRST_DAY) for end in (0, -1))
     begins = _beginnings(first, last)
     edges = [(day - date(1970, 1, 1)).days - FIRST_DAY for day, _ in begins] + [len(rows)]
     for (_, label), (low, high) in zip(begins, pairwise(edges), strict=True):

@@ -1,20 +1,20 @@
-"""What would a run over these rows come to?"""
+"""The forecast of a run: people, events, requests, bytes and time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cio_etl.audit.found import Audit
+from cio_etl.audit.findings import Audit
 from cio_etl.audit.identity import Identity
 from cio_etl.model import Destination, Forecast
 
-ASSUMED_LATENCY_S = 0.25  # of a request with a full body; what it is, only a run tells
+ASSUMED_LATENCY_S = 0.25  # of a request with a full body; only a run can measure it
 
 
 def forecast(
     audits: Sequence[Audit], events: int, requests: Mapping[int, int], bytes_sent: int, destination: Destination
 ) -> Forecast:
-    """The sums, and the time at the job's own rate. `requests` are by lane: each lane has one under way."""
+    """The totals, and the time at the job's own rate. `requests` are by lane: each lane has one in flight."""
     people = next(audit.people for audit in audits if isinstance(audit, Identity))
     rate, total = destination.requests_per_second, sum(requests.values())
     by_rate = 0.0 if rate is None else total / rate

@@ -124,7 +124,7 @@ def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]
 
 
 def _remedy(code: str) -> str:
-    return FINDINGS.get(code) or reason_words().get(code, "")
+    return FINDINGS[code].remedy if code in FINDINGS else reason_words().get(code, "")
 
 
 def _oneline(text: str) -> str:

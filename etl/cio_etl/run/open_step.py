@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.audit import warnings
+from cio_etl.audit import run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.extract import is_in_place, open_source
 from cio_etl.model import CLOSED, Api, Snapshot, Step
@@ -116,8 +116,8 @@ def open_step(context: RunContext, step: Step, record: StepRecord, files: Files 
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
     if not begun:
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
-        asking = warnings(step, compiled, context.destination, time.time())
-        note_findings(store, run_id, record, prescan(step, snapshot, compiled, asking))
+        audits = run_audits(step, compiled, context.destination, time.time())
+        note_findings(store, run_id, record, prescan(step, snapshot, compiled, audits))
     return PreparedStep(snapshot, compiled, next_bookmark)
 
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cio_etl.audit import Audit, Empty, found
-from cio_etl.audit.repeated import Repeated
+from cio_etl.audit import Audit, Empty, RepeatedRows, located_findings
 from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import places_of
@@ -28,19 +27,19 @@ from cio_etl.transform.repeats import Deciding, FirstWins, Hashes, LastWins, Rep
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
 
 
-def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, asking: Sequence[Audit]) -> tuple[Finding, ...]:
-    """What a person should know before these rows go out: which give way to others, and what these audits find.
+def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence[Audit]) -> tuple[Finding, ...]:
+    """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
-    The audits are shown the rows' times and other dates, and no more, so that it costs little: rows that are rejected
-    for something else are among them. Without audits no row is read.
+    The audits observe only the rows' times and other dates, so that it costs little; rows that are rejected for another
+    reason are included. Without audits no row is read.
     """
-    if asking:
+    if audits:
         narrow = _dates_only(step.mapping, snapshot, compiled)
         for mapped in prefetch(narrow.mapped, snapshot.read(narrow.columns, 0)):
-            for audit in asking:
+            for audit in audits:
                 audit.observe(mapped)
-    return found(
-        [Empty(snapshot), Repeated(compiled.repeats), *asking], lambda positions: places_of(snapshot, positions)
+    return located_findings(
+        [Empty(snapshot), RepeatedRows(compiled.repeats), *audits], lambda positions: places_of(snapshot, positions)
     )
 
 

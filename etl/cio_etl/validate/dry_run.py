@@ -13,9 +13,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cio_etl.audit import Empty, StepContext, audits, forecast, found
-from cio_etl.audit.profile import Part, Profiler
-from cio_etl.audit.rows import shown_rows
+from cio_etl.audit import (
+    Empty,
+    FrameProfile,
+    Profiler,
+    StepContext,
+    audits,
+    forecast,
+    located_findings,
+    shown_rows,
+)
 from cio_etl.extract import open_source
 from cio_etl.load import Packer, endpoint
 from cio_etl.model import (
@@ -82,17 +89,17 @@ def _validate_step(
         rows_read = accepted = sent = 0
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
-        beside = StepContext(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
-        looking = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), beside)]
+        context = StepContext(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
+        audits_of_step = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), context)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
-        def look(frame: pl.DataFrame) -> tuple[Mapped, Part]:
+        def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:
             mapped = compiled.mapped(frame)
-            return mapped, profiler.look(mapped)
+            return mapped, profiler.count(mapped)
 
-        for mapped, part in prefetch(look, snapshot.read(compiled.columns, 0)):
-            profiler.add(part)
-            for audit in looking:
+        for mapped, frame_profile in prefetch(profiled, snapshot.read(compiled.columns, 0)):
+            profiler.add(frame_profile)
+            for audit in audits_of_step:
                 audit.observe(mapped)
             items = mapped.items
             rows_read += items.height
@@ -108,9 +115,9 @@ def _validate_step(
             return where
 
         counts = _located(pl.concat(rejects) if rejects else None, places)
-        findings = found(looking, places)
+        findings = located_findings(audits_of_step, places)
         rows = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
-        profile = profiler.made(places, tuple(rows))
+        profile = profiler.profile(places, tuple(rows))
     rejected = sum(count.rows for count in counts)
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
     return StepReport(
@@ -129,7 +136,7 @@ def _validate_step(
         seconds=round(time.monotonic() - began, 3),
         rejects=tuple(counts),
         findings=findings,
-        forecast=forecast(looking, events, requests, sent, job.destination),
+        forecast=forecast(audits_of_step, events, requests, sent, job.destination),
         profile=profile,
     )
 

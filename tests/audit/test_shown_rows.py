@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cio_etl.audit.rows import MOST, columns_of_field, read_rows, shown_rows
+from cio_etl.audit.shown_rows import MAX_ROWS, columns_of_field, read_rows, shown_rows
 from cio_etl.extract import open_source
 from cio_etl.model import (
     Columns,
@@ -122,6 +122,6 @@ def test_each_problem_has_its_rows(tmp_path: Path, reveal: bool, mail: str) -> N
 
 def test_of_many_problems_the_first_are_shown(tmp_path: Path) -> None:
     Path("p.csv").write_text("id,mail\n1,a\n")
-    many = [RejectCount(f"reason_{n}", None, 1, ("p.csv:2",)) for n in range(MOST + 5)]
+    many = [RejectCount(f"reason_{n}", None, 1, ("p.csv:2",)) for n in range(MAX_ROWS + 5)]
     shown = list(shown_rows(many, {"p.csv:2": 0}, mapping(), opened(tmp_path, CsvSource(("p.csv",))), False))
-    assert [row.code for row in shown] == [f"reason_{n}" for n in range(MOST)]
+    assert [row.code for row in shown] == [f"reason_{n}" for n in range(MAX_ROWS)]

@@ -1,4 +1,4 @@
-"""What stands in the first rows of each problem? Those few rows, read once more."""
+"""The first rows of each problem, read once more to show their cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cio_etl.model import Mapping as StepMapping
 from cio_etl.transform.chains import chains
 
 WHO = ("identifiers.", "primary.", "secondary.", "object.")
-MOST = 60  # rows that are read again for a step: those of the most frequent problems
+MAX_ROWS = 60  # that are read again for a step: those of the most frequent problems
 Cells = Mapping[str, str | None]
 
 
@@ -24,26 +24,28 @@ def shown_rows(
     snapshot: Snapshot,
     reveal: bool,
 ) -> Iterator[ShownRow]:
-    """The first rows of the problems, with who they are of and the columns that the problem is in.
+    """The first rows of the problems, with the identifiers of the row and the columns that the problem is in.
 
-    `position_of` a place, as `file:line`. Values are masked unless they are to be revealed.
+    `position_of` maps a place (`file:line`) to its position. Values are masked unless `reveal`.
     """
-    asked = [
+    requests = [
         (problem.code if isinstance(problem, Finding) else problem.reason, problem.field, place, position_of[place])
         for problem in problems
         for place in problem.first_rows
-    ][:MOST]
-    columns = {field: columns_of_field(mapping, field, snapshot.schema) for _, field, _, _ in asked}
+    ][:MAX_ROWS]
+    columns = {field: columns_of_field(mapping, field, snapshot.schema) for _, field, _, _ in requests}
     wanted = list(dict.fromkeys(name for names in columns.values() for name in names))
-    found = read_rows(snapshot, sorted({position for _, _, _, position in asked}), wanted)
-    for code, field, place, position in asked:
-        cells = ((name, found[position][name]) for name in columns[field] if name in found[position])
-        kept = tuple((name, None if value is None else shown(value, reveal)) for name, value in cells)
-        yield ShownRow(code, field, place, kept)
+    cells_by_position = read_rows(snapshot, sorted({position for _, _, _, position in requests}), wanted)
+    for code, field, place, position in requests:
+        cells = (
+            (name, cells_by_position[position][name]) for name in columns[field] if name in cells_by_position[position]
+        )
+        masked = tuple((name, None if value is None else shown(value, reveal)) for name, value in cells)
+        yield ShownRow(code, field, place, masked)
 
 
 def columns_of_field(mapping: StepMapping, field: str | None, schema: pl.Schema) -> tuple[str, ...]:
-    """The columns of who the row is of, and those that a target of the mapping is made of."""
+    """The columns of the row's identifiers, and those that this target of the mapping is made of."""
     made = chains(mapping)
     who = [name for chain in made if chain.target.startswith(WHO) for name in chain.sources]
     of_field = [name for chain in made if chain.target == field for name in chain.sources]
@@ -55,16 +57,16 @@ def columns_of_field(mapping: StepMapping, field: str | None, schema: pl.Schema)
 
 
 def read_rows(snapshot: Snapshot, positions: Sequence[int], columns: Sequence[str]) -> dict[int, Cells]:
-    """These columns of the rows at `positions`, which ascend: a frame of the source is read for each neighbourhood.
+    """These columns of the rows at `positions` (ascending): one frame of the source is read for rows close together.
 
-    A row that could not be read as a row has no cells.
+    A row that the reader could not parse has no cells.
     """
-    found: dict[int, Cells] = {}
+    cells: dict[int, Cells] = {}
     for position in positions:
-        if position not in found:
+        if position not in cells:
             frame = next(snapshot.read(columns, position))
             here = frame.filter(pl.col(POSITION).is_in(positions))
             values = {name: texts(here.get_column(name)) for name in columns}
             for row, (at, fault) in enumerate(here.select(POSITION, FAULT).iter_rows()):
-                found[at] = {} if fault is not None else {name: of[row] for name, of in values.items()}
-    return found
+                cells[at] = {} if fault is not None else {name: column[row] for name, column in values.items()}
+    return cells

@@ -1,0 +1,109 @@
+"""The audit protocol, the kinds of finding, and the helpers that audits share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import polars as pl
+
+from cio_etl.model import POSITION, Step
+from cio_etl.transform import Mapped
+
+FIRST = 3  # positions that a finding names
+
+
+Severity = Literal["warning", "notice"]  # warning: somebody could be mailed, or data lost; notice: worth knowing
+
+
+@dataclass(frozen=True, slots=True)
+class PositionedFinding:
+    """A finding whose first rows are positions in the snapshot, in order. In model.Finding they are `file:line`."""
+
+    code: str
+    severity: Severity
+    field: str | None
+    rows: int
+    words: str
+    first: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """A code, how serious such findings are, and what to do about them."""
+
+    code: str
+    severity: Severity
+    remedy: str
+
+    def finding(
+        self,
+        field: str | None,
+        rows: int,
+        words: str,
+        first: tuple[int, ...] = (),
+        severity: Severity | None = None,
+    ) -> PositionedFinding:
+        """A finding of this kind; `severity` is for the few that are less serious than their kind."""
+        return PositionedFinding(self.code, severity or self.severity, field, rows, words, first)
+
+
+FINDINGS: dict[str, FindingKind] = {}  # complete once cio_etl.audit is imported
+
+
+def finding_kind(code: str, severity: Severity, remedy: str) -> FindingKind:
+    """Declare a kind of finding and return it. Raises ValueError when the code is declared already."""
+    if code in FINDINGS:
+        raise ValueError(f"the finding {code!r} is declared twice")
+    FINDINGS[code] = FindingKind(code, severity, remedy)
+    return FINDINGS[code]
+
+
+class Audit(Protocol):
+    """One check over all rows of a step."""
+
+    def observe(self, mapped: Mapped) -> None:
+        """Take note of a frame; frames come in order of position."""
+
+    def findings(self) -> Iterable[PositionedFinding]:
+        """The findings, once all frames have been observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What audits know about a step besides its rows."""
+
+    steps: tuple[Step, ...] = ()  # of the job, this one among them
+    columns: tuple[str, ...] = ()  # of the source, also those that the mapping does not read
+    kinds_before: Mapping[str, str] = field(default_factory=dict)  # of the columns, in the last finished run
+    kinds: Mapping[str, str] = field(default_factory=dict)  # and in this one
+
+
+def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
+    """POSITION and these values of the rows that would be sent."""
+    values, items = mapped.values.select(POSITION, *targets), mapped.items
+    if items["item"].null_count() == 0:
+        return values
+    positions = items.filter(pl.col("item").is_not_null())["position"]
+    return values.filter(pl.col(POSITION).is_in(positions.implode()))
+
+
+def firsts(before: Sequence[int], positions: pl.Series) -> tuple[int, ...]:
+    """The first FIRST positions: those from before, then these."""
+    return (*before, *positions.head(FIRST - len(before)).to_list())
+
+
+@dataclass(slots=True)
+class Tally:
+    """A count of rows, and the positions of the first few."""
+
+    rows: int = 0
+    first: tuple[int, ...] = ()
+
+    def add(self, positions: pl.Series, holds: pl.Series) -> None:
+        """Count the rows for which `holds` is true."""
+        count = int(holds.sum() or 0)
+        self.rows += count
+        if count and len(self.first) < FIRST:
+            self.first = firsts(self.first, positions.filter(holds))
