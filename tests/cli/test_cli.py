@@ -595,7 +595,7 @@ def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatc
         (["people.csv", "--table", "people"], 78, "must be a database's address"),
         (["${NOWHERE}"], 78, "say what of it with --table or --query-file"),
         (["mysql://db/shop"], 78, "say what of it with --table or --query-file"),
-        (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain sight"),
+        (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain text"),
     ],
 )
 def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:

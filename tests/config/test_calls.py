@@ -62,7 +62,7 @@ def test_a_lookup_finds_what_its_file_says() -> None:
         ("code,code,name\nFR,FR,France\n", "the file 'countries.csv' has two columns 'code'; name them differently"),
         ("code,name\n", "the file 'countries.csv' has no line under its names"),
         (f"code,name\nFR,{CANARY}\n\nFR,x\n", "countries.csv:4: the key of line 2 again; keep one of the two"),
-        (f"code,name\nFR,{CANARY},3\n", "countries.csv:2: 3 fields, and 2 names; mend the file"),
+        (f"code,name\nFR,{CANARY},3\n", "countries.csv:2: 3 fields, and 2 names; fix the file"),
         (f"code,name\n,{CANARY}\n", "countries.csv:2: the key is empty; fill it, or take the line out"),
         (f"code,name\n{CANARY},\n", "countries.csv:2: the value is empty; fill it, or take the line out"),
         (f'code,name\nFR,"{CANARY}\n', "countries.csv:2: not CSV: a quote is out of place, or never closed"),

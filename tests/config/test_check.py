@@ -37,9 +37,9 @@ examples:
 """
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
 A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"
-ONE_OUTCOME = "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
+ONE_OUTCOME = "an example has one result: payload: {…}, rejected: reason, or skipped: true"
 EITHER = "write one of column:, columns:, expr: and value:"
-ONE_END = "write object: for a person's tie, person: for an object's, one of the two"
+ONE_END = "write either object:, for a relationship of a person, or person:, for one of an object"
 ONLY_REFERENCES = (
     "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
 )
@@ -149,8 +149,8 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 "m:5: examples[1]: skipped was expected, but the row is sent",
                 "m:6: examples[2].row: must be keys with values, as `key: value`",
                 "m:6: examples[2].rejected: no such reason; did you mean 'email_malformed'?",
-                "m:7: examples[3].row: has no 'id', which the mapping reads; add what is missing, null where there is "
-                "no value",
+                "m:7: examples[3].row: has no 'id', which the mapping uses; add the missing columns, with null for no "
+                "value",
                 "m:8: examples[4].skiped: unknown key; did you mean 'skipped'?",
                 f"m:8: examples[4]: {ONE_OUTCOME}",
                 "m:9: examples[5].row.id: a number that would lose its leading zero or plus; put it in quotes",
@@ -165,7 +165,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
             "  - {row: {id: a, a: [[1], 2.5]}, skipped: true}\n",
             [
                 "m:5: examples[0]: attributes.a: column 'a': divide needs text or a number; the column is List(Int64)",
-                "m:6: examples[1].row.a: a list of values of several kinds, which no column can hold",
+                "m:6: examples[1].row.a: a list with values of several types, which no column can contain",
             ],
         ),
         # sections of a tie, each with what its keys lack
@@ -180,11 +180,11 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
             [
                 "m:4: relationships[0].object.ids: unknown key; did you mean 'id'?",
                 f"m:4: relationships[0]: {ONE_END}",
-                "m:4: relationships[0].person: identify has ties to object: write object: instead",
+                "m:4: relationships[0].person: identify relates to an object; write object: instead",
                 "m:5: relationships[1].objct: unknown key; did you mean 'object'?",
                 f"m:6: relationships[2].attributes.role: {A_VALUE}",
                 f"m:6: relationships[2]: {ONE_END}",
-                "m:8: attributes.a: columns: needs apply: with what makes one value of them, as coalesce or "
+                "m:8: attributes.a: columns: needs apply: with a function that makes one value of them, as coalesce or "
                 "{concat: ' '}",
                 "m:9: attributes.b.apply[1]: no function 'lowr'; did you mean 'lower'?",
             ],
@@ -202,7 +202,8 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
             "event: 7\nwhen: a ==\nallow_reserved: [cio_idd, 3]\nattributes: {cio_id: a, '': b}\n",
             [
                 f"m:3: event: {A_VALUE}",
-                "m:3: event: identify has no such part; leave it out, or write operation: track or page or screen",
+                "m:3: event: identify does not have this key; leave it out, or write operation: track or page or "
+                "screen",
                 "m:4: when: not a condition in SQL over the row's columns, as \"plan_name <> 'internal'\"",
                 "m:5: allow_reserved[1]: must be text; put it in quotes",
                 "m:5: allow_reserved[0]: not a reserved name; did you mean 'cio_id'?",
@@ -285,10 +286,10 @@ def test_all_that_is_wrong_in_a_job_is_told_at_once(
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("m", MAPPING + "traits: {}\n", "m:10: traits: written attributes:, whatever the API calls them"),
-        ("m", MAPPING + "action: event\n", "m:10: action: both are said by operation:, as identify or track"),
-        ("m", MAPPING + "userId: a\n", "m:10: userId: who it is stands under identifiers:, as {id: column}"),
-        ("m", MAPPING + "filter: a\n", "m:10: filter: rows are left out by when:"),
+        ("m", MAPPING + "traits: {}\n", "m:10: traits: write attributes:, whatever the API calls them"),
+        ("m", MAPPING + "action: event\n", "m:10: action: both are written as operation:, as identify or track"),
+        ("m", MAPPING + "userId: a\n", "m:10: userId: the person is written under identifiers:, as {id: column}"),
+        ("m", MAPPING + "filter: a\n", "m:10: filter: rows are skipped by when:"),
         (
             "m",
             MAPPING.replace("n, apply: [{divide: 2}]", "n, default: 7"),
@@ -297,12 +298,12 @@ def test_all_that_is_wrong_in_a_job_is_told_at_once(
         (
             "j",
             JOB.replace("{site", "{workers: 4, site"),
-            "j:1: destination.workers: batches under way at once are written lanes:",
+            "j:1: destination.workers: write the number of concurrent batches as lanes:",
         ),
         (
             "j",
             JOB.replace("{site", "{batch_size: 9, site"),
-            "j:1: destination.batch_size: a batch is as many rows as fit into max_batch_bytes:; leave it out",
+            "j:1: destination.batch_size: a batch contains as many rows as fit into max_batch_bytes:; leave it out",
         ),
         (
             "j",

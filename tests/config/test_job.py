@@ -211,7 +211,7 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
             "base_url: https://cdp.customer.io",
             "base_url: the address of the other API, and api: says track; leave base_url out",
         ),
-        ("app_api_key: '${KEY}'", "app_api_key: reading back is not offered yet; leave it out"),
+        ("app_api_key: '${KEY}'", "app_api_key: reading data back is not supported yet; leave it out"),
         ("region: usa", "region: must be 'us', 'eu' or 'auto'"),
         ("region: NO", "region: must be 'us', 'eu' or 'auto'"),
         ("lanes: 0", "lanes: must be at least 1"),
@@ -264,7 +264,7 @@ ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg
 AN_ADDRESS = "must be a database's address, as ${WAREHOUSE_URL} or sqlite:///shop.db"
 NO_SUCH = "the environment variable NO_SUCH is not set; set it, or give it a default, ${NO_SUCH:-…}, if it is no secret"
 IN_SIGHT = (
-    "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or postgresql://me:${PASSWORD}@host/db, and "
+    "a password in plain text; write a reference, as ${WAREHOUSE_URL} or postgresql://me:${PASSWORD}@host/db, and "
     "renew it"
 )
 A_TABLE = 'must be a name, as orders or sales.orders; with a point in a name, a list: [sales, "order.lines"]'
@@ -374,7 +374,7 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
         (
             WORKING + f"state: postgresql://u:{CANARY}@db/x\n",
             [
-                "j.yaml:6: state: a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+                "j.yaml:6: state: a password in plain text; write a reference, as ${WAREHOUSE_URL} or "
                 "postgresql://me:${PASSWORD}@host/db, and renew it"
             ],
         ),
@@ -454,7 +454,7 @@ def test_problems_of_a_job_and_of_all_its_mappings_are_told_at_once(read: Read) 
         "j.yaml:5: steps[0].mapping: two mappings of one file name; name the files differently, they name the steps",
         f"j.yaml:6: max_rejects: {SHARE}",
         "m.yaml:4: attributes.plan.apply[0]: no function 'lowr'; did you mean 'lower'?",
-        "n.yaml:1: event: missing; write event: {value: order_placed}, or the column that holds the event's name",
+        "n.yaml:1: event: missing; write event: {value: order_placed}, or the column that contains the event's name",
     ]
 
 

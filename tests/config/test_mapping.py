@@ -174,7 +174,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             IDENTIFY + "attributes: {plan: {value: a, apply: [trim]}}\n",
-            ["m.yaml:3: attributes.plan: apply: goes with a column; write the constant as it is to be sent"],
+            ["m.yaml:3: attributes.plan: apply: needs a column; write the constant as it should be sent"],
         ),
         (
             IDENTIFY + "attributes: {plan: {column: 7}}\n",
@@ -186,7 +186,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             IDENTIFY + "attributes: {x: {value: {a: [1, .nan]}}}\n",
-            ["m.yaml:3: attributes.x.value: NaN or infinity, which JSON cannot say; leave it out"],
+            ["m.yaml:3: attributes.x.value: NaN or infinity, which JSON cannot represent; leave it out"],
         ),
         (
             IDENTIFY + "attributes:\n  plan:\n    column: a\n    apply:\n      - trim\n      - lowr\n",
@@ -227,12 +227,15 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             "operation: track\nidentifiers: {id: a}\n",
-            ["m.yaml:1: event: missing; write event: {value: order_placed}, or the column that holds the event's name"],
+            [
+                "m.yaml:1: event: missing; write event: {value: order_placed}, or the column that contains the "
+                "event's name"
+            ],
         ),
         (
             IDENTIFY + "event: {value: a}\nevent_key: [b]\n",
             [
-                f"m.yaml:{line}: {part}: identify has no such part; leave it out, "
+                f"m.yaml:{line}: {part}: identify does not have this key; leave it out, "
                 "or write operation: track or page or screen"
                 for line, part in ((3, "event"), (4, "event_key"))
             ],
@@ -252,7 +255,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         (
             TRACK + "order_by: a\n",
             [
-                "m.yaml:4: order_by: track has no such part; leave it out, "
+                "m.yaml:4: order_by: track does not have this key; leave it out, "
                 "or write operation: identify or identify_object"
             ],
         ),
@@ -289,7 +292,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             IDENTIFY + "examples:\n  - row: {}\n",
-            ["m.yaml:4: examples[0]: an example has one outcome: payload: {…}, rejected: reason, or skipped: true"],
+            ["m.yaml:4: examples[0]: an example has one result: payload: {…}, rejected: reason, or skipped: true"],
         ),
         (
             IDENTIFY + "examples:\n  - row: {}\n    skipped: false\n",

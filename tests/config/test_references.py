@@ -71,15 +71,15 @@ def test_a_file_that_cannot_be_a_key_is_told(tmp_path: Path) -> None:
         (CANARY, {}, ONLY),
         (f"x${{{'A'}}}", {"A": CANARY}, ONLY),
         ("${A}${A}", {"A": CANARY}, ONLY),
-        (f"${{A:-{CANARY}}}", {}, f"{ONLY}: a default would be one in plain sight; leave it out"),
+        (f"${{A:-{CANARY}}}", {}, f"{ONLY}: a default would be a secret in plain text; leave it out"),
         (12345, {}, ONLY),
         (None, {}, ONLY),
         ([CANARY], {}, ONLY),
         ({"key": CANARY}, {}, ONLY),
         ("${A}", {"A": ""}, "the environment variable A is empty"),
-        ("${A}", {"A": f"{CANARY}\n"}, "the environment variable A holds white space or signs that no key has"),
-        ("${A}", {"A": f"{CANARY} x"}, "the environment variable A holds white space or signs that no key has"),
-        ("${A}", {"A": f"{CANARY}é"}, "the environment variable A holds white space or signs that no key has"),
+        ("${A}", {"A": f"{CANARY}\n"}, "the environment variable A contains white space or characters that no key has"),
+        ("${A}", {"A": f"{CANARY} x"}, "the environment variable A contains white space or characters that no key has"),
+        ("${A}", {"A": f"{CANARY}é"}, "the environment variable A contains white space or characters that no key has"),
         ("${A}", {"B": CANARY}, "the environment variable A is not set"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_user_or_password_in_an_address_is_encoded(written: str, address: str)
 )
 @pytest.mark.parametrize("environ", [None, {}])
 def test_a_password_in_plain_sight_is_refused_and_not_shown(written: str, environ: dict[str, str] | None) -> None:
-    with pytest.raises(ValueError, match="a password in plain sight") as error:
+    with pytest.raises(ValueError, match="a password in plain text") as error:
         resolve_address(written, environ)
     assert "hunter2" not in str(error.value)
 

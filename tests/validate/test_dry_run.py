@@ -342,15 +342,15 @@ def test_another_outcome_than_the_example_s_is_told(example: Example, message: s
 
 def test_an_example_whose_row_lacks_a_column_says_which() -> None:
     assert found(FULL, Example({"id": "7"}, skipped=True)) == [
-        "m.yaml: examples[0].row: has no 'e_mail', 'plan', 'n', 'tags', which the mapping reads; "
-        "add what is missing, null where there is no value"
+        "m.yaml: examples[0].row: has no 'e_mail', 'plan', 'n', 'tags', which the mapping uses; add the "
+        "missing columns, with null for no value"
     ]
 
 
 @pytest.mark.parametrize("value", [[["x"], 1, 0.5], [{"a": [1, "x", True]}, 3], [["x"], 0.5]])
 def test_a_row_that_no_columns_can_hold_is_told_and_not_a_bug(value: Any) -> None:
     assert found(FULL, Example(ROW | {"o.k": value}, payload=PAYLOAD)) == [
-        "m.yaml: examples[0].row['o.k']: a list of values of several kinds, which no column can hold"
+        "m.yaml: examples[0].row['o.k']: a list with values of several types, which no column can contain"
     ]
 
 

@@ -1,4 +1,4 @@
-"""To which addresses may credentials and rows be sent? To Customer.io's, and to this machine for a rehearsal."""
+"""The addresses to which credentials and rows may be sent: Customer.io's, and this machine for dry runs and tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OF_REGION: dict[Api, dict[str, str]] = {
     "pipelines": {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"},
 }
 
-# Whole texts are compared, nothing is parsed: two parsers that disagree on where a host ends are how keys get lost.
+# Whole texts are compared, and nothing is parsed: if two parsers disagree on where a host ends, keys leak.
 _CUSTOMER_IO = re.compile(r"https://(track|track-eu|cdp|cdp-eu)\.customer\.io(:443)?/?")
 _LOOPBACK = re.compile(
     r"https?://(localhost|127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})|\[::1\])(:(?P<port>\d{1,5}))?/?", re.ASCII
@@ -19,16 +19,16 @@ _LOOPBACK = re.compile(
 
 
 def is_loopback(base_url: str) -> bool:
-    """Whether the address is this machine's own."""
-    found = _LOOPBACK.fullmatch(base_url.lower())
-    if found is None:
+    """Whether the address is one of this machine."""
+    match = _LOOPBACK.fullmatch(base_url.lower())
+    if match is None:
         return False
-    numbers = [int(number) for number in found.groups()[1:4] if number is not None]
-    return max(numbers, default=0) <= 255 and 0 < int(found["port"] or 80) <= 65_535
+    numbers = [int(number) for number in match.groups()[1:4] if number is not None]
+    return max(numbers, default=0) <= 255 and 0 < int(match["port"] or 80) <= 65_535
 
 
 def allowed(base_url: str) -> str:
-    """The address in its plain form, without a slash at the end. Raises ValueError for any other than the allowed."""
+    """The address in lower case, without a slash at the end. Raises ValueError for an address that is not allowed."""
     plain = base_url.lower()
     if _CUSTOMER_IO.fullmatch(plain):
         return plain.removesuffix("/").removesuffix(":443")

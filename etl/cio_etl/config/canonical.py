@@ -1,4 +1,4 @@
-"""What does a mapping mean, whatever its file looks like, and what changed between two of them?"""
+"""The canonical text of a mapping, its digest, and a description of what changed between two texts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from cio_etl.config.function_arguments import meaning_of
+from cio_etl.config.function_arguments import canonical_call
 from cio_etl.config.yaml_file import Loc, dotted
 from cio_etl.model import Column, Columns, Mapping, Value
 
 
 def canonical(mapping: Mapping) -> str:
-    """The mapping's meaning as JSON text: equal for two mappings that make the same of every row.
+    """What a mapping does as JSON text: two mappings with equal texts produce the same items from every row.
 
-    Comments, spaces, the order of keys, short and long forms and examples make no difference. Kept with a run, so its
-    form is part of the state's format.
+    Comments, spaces, the order of keys, short and long forms and examples make no difference. The text is stored with
+    a run, so its form is part of the state's format: it must stay the same, byte by byte.
     """
     meaning = {
         "operation": mapping.operation,
@@ -30,10 +30,10 @@ def canonical(mapping: Mapping) -> str:
         "allow_reserved": sorted(set(mapping.allow_reserved)),
     }
     parts = {target.partition(".")[0] for target in mapping.values()} - meaning.keys()
-    if parts:  # what came later stands there only when it is used: the text of older mappings stays as it was
+    if parts:  # keys added later appear only when they are used, so that the texts of older mappings do not change
         more = {target: _value(value) for target, value in mapping.values().items()}
         meaning["more"] = {target: value for target, value in more.items() if target.partition(".")[0] in parts}
-    meaning |= {name: said for name in _SETTINGS if (said := getattr(mapping, name))}
+    meaning |= {name: setting for name in _SETTINGS if (setting := getattr(mapping, name))}
     return _text(meaning)
 
 
@@ -46,14 +46,15 @@ def digest(mapping: Mapping) -> str:
 
 
 def describe_change(old: str, new: str) -> str:
-    """What is different between two canonical texts, by path and without values; "" when nothing is.
+    """The differences between two canonical texts, by path and without values; "" if there are none.
 
     Example: "attributes.plan added; timestamp.apply changed".
     """
     return "; ".join(_changes(_targets(json.loads(old)), _targets(json.loads(new))))
 
 
-Targets = dict[Loc, dict[str, str]]  # of each place its parts, as JSON: 1, 1.0 and true are equal in Python only
+# Each place with its parts as JSON text, because 1, 1.0 and true are equal in Python, but not in JSON.
+Targets = dict[Loc, dict[str, str]]
 
 
 def _changes(before: Targets, after: Targets) -> Iterator[str]:
@@ -69,22 +70,24 @@ def _changes(before: Targets, after: Targets) -> Iterator[str]:
 
 
 def _targets(meaning: dict[str, Any]) -> Targets:
-    """What a canonical text says, by place; what a mapping leaves out is left out."""
+    """The content of a canonical text, by place, without empty parts."""
     values: dict[Loc, Any] = {(name,): meaning.pop(name) for name in ("event", "timestamp")}
     for section in ("identifiers", "attributes"):
         values |= {(section, name): value for name, value in meaning.pop(section).items()}
     values |= {(target,): value for target, value in meaning.pop("more", {}).items()}
-    targets = {loc: {f".{part}": _text(said) for part, said in value.items()} for loc, value in values.items() if value}
-    return targets | {(name,): {"": _text(said)} for name, said in meaning.items() if said}
+    targets = {
+        loc: {f".{part}": _text(inner) for part, inner in value.items()} for loc, value in values.items() if value
+    }
+    return targets | {(name,): {"": _text(inner)} for name, inner in meaning.items() if inner}
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:
     if value is None:
         return None
     if isinstance(value, Column):
-        return {"column": value.name, "apply": [meaning_of(call) for call in value.apply]}
+        return {"column": value.name, "apply": [canonical_call(call) for call in value.apply]}
     if isinstance(value, Columns):
-        return {"columns": list(value.names), "apply": [meaning_of(call) for call in value.apply]}
+        return {"columns": list(value.names), "apply": [canonical_call(call) for call in value.apply]}
     return {"value": value.value}
 
 

@@ -18,9 +18,9 @@ from cio_etl.model import Mapping
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a file holds, and all that is wrong in it and in the files that it names.
+    """What a file contains, and everything that is wrong in it and in the files that it names.
 
-    `steps` is None where the file is a mapping. Counts are of what could be read.
+    `steps` is None if the file is a mapping. Only what could be read is counted.
     """
 
     steps: int | None
@@ -30,7 +30,7 @@ class Checked:
 
 
 def check_file(path: Path) -> Checked:
-    """Checks a job or a mapping without data, keys or addresses of databases. Raises nothing: every fault is listed."""
+    """Checks a job or a mapping without data, credentials or addresses of databases. Raises no faults, lists them."""
     data = read_yaml(path).data
     if data is not None and looks_like(MappingYaml, data, rather_than=JobYaml):
         mapping, problems = read_mapping(path)
@@ -40,14 +40,14 @@ def check_file(path: Path) -> Checked:
 
 
 def _checked(steps: int | None, mappings: Sequence[Mapping], problems: Sequence[Problem]) -> Checked:
-    found = [*problems, *_problems_of_examples(mappings, problems)]
-    files = list(dict.fromkeys(problem.file for problem in found))
-    found.sort(key=lambda problem: (files.index(problem.file), problem.line or 0))
-    return Checked(steps, len(mappings), sum(len(mapping.examples) for mapping in mappings), tuple(found))
+    all_problems = [*problems, *_problems_of_examples(mappings, problems)]
+    files = list(dict.fromkeys(problem.file for problem in all_problems))
+    all_problems.sort(key=lambda problem: (files.index(problem.file), problem.line or 0))
+    return Checked(steps, len(mappings), sum(len(mapping.examples) for mapping in mappings), tuple(all_problems))
 
 
 def _problems_of_examples(mappings: Iterable[Mapping], known: Sequence[Problem]) -> Iterator[Problem]:
-    """Examples with another outcome than they state. An example that is itself malformed is reported once."""
+    """Examples with another result than they state. An example that is malformed itself is reported once."""
     places = {(problem.file, problem.path.partition(".")[0]) for problem in known}
     for mapping in mappings:
         for problem in check_examples(mapping):

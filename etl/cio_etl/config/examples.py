@@ -1,4 +1,4 @@
-"""The examples of a mapping, tried offline: each row must become what its example says."""
+"""Tests the examples of a mapping offline: each row must have the result that its example states."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from cio_etl.transform import collect_facts, columns_of, compile_mapping, outcom
 
 
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
-    """The examples of a mapping that do not come out as they say."""
+    """The examples of a mapping whose result differs from the stated one."""
     for number, example in enumerate(mapping.examples):
-        row_told = _fault_of_row(mapping, example)
-        told = [row_told] if row_told else [("", text) for text in _differences(mapping, example)]
-        for where, message in told:
+        row_fault = _row_fault(mapping, example)
+        faults = [row_fault] if row_fault else [("", text) for text in _differences(mapping, example)]
+        for where, message in faults:
             yield Problem(mapping.file, example.line, f"examples[{number}]{where}", message)
 
 
-def _fault_of_row(mapping: Mapping, example: Example) -> tuple[str, str] | None:
-    """Where in an example's row what is wrong; None when the mapping can be tried on it."""
+def _row_fault(mapping: Mapping, example: Example) -> tuple[str, str] | None:
+    """The place and the message of what is wrong in an example's row; None if the mapping can be tested with it."""
     if missing := [name for name in columns_of(mapping) if name not in example.row]:
         names = ", ".join(repr(name) for name in missing)
-        return ".row", f"has no {names}, which the mapping reads; add what is missing, null where there is no value"
+        return ".row", f"has no {names}, which the mapping uses; add the missing columns, with null for no value"
     for name, value in example.row.items():
         try:
             pl.DataFrame([{name: value}], strict=False)
         except (TypeError, ValueError, pl.exceptions.PolarsError):
-            return f".{dotted(('row', name))}", "a list of values of several kinds, which no column can hold"
+            return f".{dotted(('row', name))}", "a list with values of several types, which no column can contain"
     return None
 
 
 def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
     for api, expected in _expected(example).items():
         try:
-            difference = _difference(example, expected, _try(mapping, example, api))
+            difference = _difference(example, expected, _result(mapping, example, api))
         except EtlError as error:
-            said = str(error).removeprefix(f"{mapping.file}: ")
-            difference = f"{said}; {error.remedy}" if error.remedy else said
+            fault = str(error).removeprefix(f"{mapping.file}: ")
+            difference = f"{fault}; {error.remedy}" if error.remedy else fault
         if difference:
             yield difference
 
 
 def _expected(example: Example) -> dict[Api, Any]:
-    """What each API is expected to be sent; None where the row is expected not to be."""
+    """The payload that each API should receive; None if the row should not be sent."""
     expected: dict[Api, Any] = {"pipelines": example.pipelines} if example.pipelines is not None else {}
     if example.payload is not None or not expected:
         expected["track"] = example.payload
     return expected
 
 
-def _try(mapping: Mapping, example: Example, api: Api) -> dict[str, Any]:
+def _result(mapping: Mapping, example: Example, api: Api) -> dict[str, Any]:
     for path, message in unsayable(mapping, api):
         raise ConfigError([Problem(mapping.file, None, path, message)])
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
@@ -66,36 +66,38 @@ def _try(mapping: Mapping, example: Example, api: Api) -> dict[str, Any]:
     return outcome(item, reason, field)
 
 
-def _difference(example: Example, expected: Any, came: dict[str, Any]) -> str | None:
+def _difference(example: Example, expected: Any, actual: dict[str, Any]) -> str | None:
     if expected is not None:
-        if "payload" not in came:
-            return f"a payload was expected, but the row is {_said(came)}"
-        payload = came["payload"]
-        if isinstance(payload, dict) and isinstance(expected, dict):  # ids are made from keys; nobody writes them down
-            payload = {name: value for name, value in payload.items() if name in expected or name not in _MADE}
+        if "payload" not in actual:
+            return f"a payload was expected, but the row is {_outcome_text(actual)}"
+        payload = actual["payload"]
+        if isinstance(payload, dict) and isinstance(expected, dict):  # ids are made from keys; no example states them
+            payload = {name: value for name, value in payload.items() if name in expected or name not in _GENERATED}
         paths = list(_differing(expected, payload, "payload"))
         return f"the payload differs at {', '.join(paths)}" if paths else None
     outcome = f"rejected: {example.rejected}" if example.rejected else "skipped"
-    return None if _said(came) == outcome else f"{outcome} was expected, but the row is {_said(came)}"
+    return (
+        None if _outcome_text(actual) == outcome else f"{outcome} was expected, but the row is {_outcome_text(actual)}"
+    )
 
 
-_MADE = ("id", "messageId")
+_GENERATED = ("id", "messageId")
 
 
-def _said(came: dict[str, Any]) -> str:
-    return "skipped" if "skipped" in came else "sent" if "payload" in came else f"rejected: {came['rejected']}"
+def _outcome_text(actual: dict[str, Any]) -> str:
+    return "skipped" if "skipped" in actual else "sent" if "payload" in actual else f"rejected: {actual['rejected']}"
 
 
-def _differing(expected: Any, came: Any, path: str) -> Iterator[str]:
-    """Where two JSON values differ, as dotted paths. 1 and 1.0 are the same number; 1 and true are not the same."""
-    if isinstance(expected, dict) and isinstance(came, dict):
-        for key in dict.fromkeys([*expected, *came]):
-            if key in expected and key in came:
-                yield from _differing(expected[key], came[key], f"{path}.{key}")
+def _differing(expected: Any, actual: Any, path: str) -> Iterator[str]:
+    """The dotted paths at which two JSON values differ. 1 and 1.0 are equal; 1 and true are not."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for key in dict.fromkeys([*expected, *actual]):
+            if key in expected and key in actual:
+                yield from _differing(expected[key], actual[key], f"{path}.{key}")
             else:
                 yield f"{path}.{key}"
-    elif isinstance(expected, list) and isinstance(came, list) and len(expected) == len(came):
-        for place, (left, right) in enumerate(zip(expected, came, strict=True)):
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for place, (left, right) in enumerate(zip(expected, actual, strict=True)):
             yield from _differing(left, right, f"{path}[{place}]")
-    elif expected != came or isinstance(expected, bool) != isinstance(came, bool):
+    elif expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
         yield path

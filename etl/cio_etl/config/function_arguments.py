@@ -1,7 +1,7 @@
-"""What does a function of `apply` need from outside the mapping: a lookup's file, a secret?
+"""Adds to functions of `apply` what they need from outside the mapping: the file of a lookup, a secret.
 
-A lookup's file is read with the mapping, and is part of it. A secret's reference is looked up when a job is loaded for
-a run, and only then; the key itself is kept nowhere, and is no part of what a mapping means.
+The file of a lookup is read with the mapping and is a part of it. The reference of a secret is looked up only when a
+job is loaded for a run; the secret is stored nowhere and is not a part of the mapping's canonical text.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MAX_LOOKUP_BYTES = 10_000_000
 
 
 def completed(call: Call) -> Call:
-    """The call, with the table of its file; a secret's reference is looked at only.
+    """The call with the table of its file; of the reference of a secret, only the form is checked.
 
-    Raises ValueError with what to do.
+    Raises ValueError with the remedy.
     """
     supplied = FUNCTIONS[call.name].supplied
     try:
@@ -45,7 +45,7 @@ def completed(call: Call) -> Call:
 
 
 def with_secrets(mapping: Mapping, environ: MappingOf[str, str]) -> tuple[Mapping, list[Problem]]:
-    """The mapping with the keys that its references stand for, and what is wrong with the references."""
+    """The mapping with the secrets that its references mean, and what is wrong with the references."""
     problems: list[Problem] = []
 
     def resolved(call: Call, loc: Loc) -> Call:
@@ -63,25 +63,24 @@ def with_secrets(mapping: Mapping, environ: MappingOf[str, str]) -> tuple[Mappin
 
 
 def stand_ins(mapping: Mapping) -> list[str]:
-    """The references of secrets that were not looked up, so that their own text stands for the key."""
-    found: list[str] = []
+    """The references of secrets that were not looked up: their own text is used as the key."""
+    references: list[str] = []
 
     def note(call: Call, loc: Loc) -> Call:
         if "secret" in FUNCTIONS[call.name].supplied and "secret" not in call.arguments:
-            found.append(call.arguments["key"])
+            references.append(call.arguments["key"])
         return call
 
     _with_calls(mapping, (), note)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(references))
 
 
 def require_secrets(job: Job) -> None:
-    """Raises ConfigError when values made with a reference's own text for a key would go to Customer.io itself."""
+    """Raises ConfigError if values that were made without their secret would be sent to Customer.io itself."""
     if is_loopback(job.destination.base_url):
-        return  # a rehearsal
-    told = "was not looked up; load the job with its secrets"
+        return  # a sandbox on this machine
     problems = [
-        Problem(step.mapping.file, None, "", f"hmac: {reference} {told}")
+        Problem(step.mapping.file, None, "", f"hmac: {reference} was not looked up; load the job with its secrets")
         for step in job.steps
         for reference in stand_ins(step.mapping)
     ]
@@ -89,16 +88,16 @@ def require_secrets(job: Job) -> None:
         raise ConfigError(dict.fromkeys(problems))
 
 
-def meaning_of(call: Call) -> list[Any]:
-    """A call as its mapping's meaning has it: the content of a file instead of its name, a reference, never a key."""
-    said = {name: value for name, value in call.arguments.items() if name != "secret"}
-    if isinstance(table := said.pop("table", None), Table):
-        said |= {"file": table.digest}
-    return [call.name, said]
+def canonical_call(call: Call) -> list[Any]:
+    """A call in the canonical text of its mapping: with a file's digest instead of its name, and without secrets."""
+    arguments = {name: value for name, value in call.arguments.items() if name != "secret"}
+    if isinstance(table := arguments.pop("table", None), Table):
+        arguments |= {"file": table.digest}
+    return [call.name, arguments]
 
 
 def _with_calls(thing: Any, loc: Loc, change: Any) -> Any:
-    """The mapping, or a part of it, with every call changed, wherever it stands."""
+    """The mapping, or a part of it, with `change` applied to every call in it."""
     if isinstance(thing, Call):
         return change(thing, loc)
     if is_dataclass(thing) and not isinstance(thing, type):
@@ -121,17 +120,17 @@ def _with_calls(thing: Any, loc: Loc, change: Any) -> Any:
 def _table(*, file: str, key: str, value: str, separator: str = ",", **_: object) -> Table:
     entries: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for line, looked_up, found in _entries(file, key, value, separator):
-        if looked_up in lines:
-            raise ValueError(f"{file}:{line}: the key of line {lines[looked_up]} again; keep one of the two")
-        entries[looked_up], lines[looked_up] = found, line
+    for line, key_text, value_text in _entries(file, key, value, separator):
+        if key_text in lines:
+            raise ValueError(f"{file}:{line}: the key of line {lines[key_text]} again; keep one of the two")
+        entries[key_text], lines[key_text] = value_text, line
     if not entries:
         raise ValueError(f"the file {file!r} has no line under its names")
     return Table(entries)
 
 
 def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[int, str, str]]:
-    """Line, key and value of each line. Raises ValueError, saying where and what to do, without their content."""
+    """Line number, key and value of each line. Raises ValueError with place and remedy, without the content."""
     if "\0" in file or "://" in file:
         raise ValueError("'file' must be the path of a CSV file on this machine")
     reader = csv.reader(
@@ -144,14 +143,14 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
         for name in (key, value):
             if names.count(name) != 1:
                 what = "two columns" if name in names else "no column"
-                told = "name them differently" if name in names else did_you_mean(name, names)
-                raise ValueError(f"the file {file!r} has {what} {name!r}; {told}")
+                remedy = "name them differently" if name in names else did_you_mean(name, names)
+                raise ValueError(f"the file {file!r} has {what} {name!r}; {remedy}")
         key_place, value_place = names.index(key), names.index(value)
         for row in reader:
-            if not row:  # a line with nothing on it
+            if not row:  # an empty line
                 continue
             if len(row) != len(names):
-                raise ValueError(f"{file}:{reader.line_num}: {len(row)} fields, and {len(names)} names; mend the file")
+                raise ValueError(f"{file}:{reader.line_num}: {len(row)} fields, and {len(names)} names; fix the file")
             if not row[key_place].strip() or not row[value_place]:
                 what = "value" if row[key_place].strip() else "key"
                 raise ValueError(f"{file}:{reader.line_num}: the {what} is empty; fill it, or take the line out")

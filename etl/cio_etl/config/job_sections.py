@@ -64,7 +64,7 @@ def _folder(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise wrong("must name a folder")
     if "://" in text:
-        raise wrong("is an address; a database's is written under state: database:")
+        raise wrong("is an address; write the address of a database under state: database:")
     return text
 
 
@@ -82,16 +82,16 @@ def _lease(raw: object) -> timedelta:
 
 
 def _max_rejects(raw: object) -> MaxRejects:
-    if isinstance(raw, str) and (found := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", raw, re.ASCII)):
-        if float(found[1]) <= 100:
-            return MaxRejects(share=float(found[1]) / 100)
+    if isinstance(raw, str) and (match := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", raw, re.ASCII)):
+        if float(match[1]) <= 100:
+            return MaxRejects(share=float(match[1]) / 100)
     elif isinstance(rows := from_reference(raw), int) and not isinstance(rows, bool) and rows >= 0:
         return MaxRejects(rows=rows)
     raise wrong("must be a share, as 1%, or a whole number of rows")
 
 
 def _ping(url: SecretStr) -> SecretStr:
-    """The address of a monitor; "" where secrets are not looked up."""
+    """The address of a monitor; "" if secrets are not looked up."""
     address = url.get_secret_value()
     if address and not (address.startswith("https://") or is_loopback("/".join(address.split("/")[:3]))):
         raise wrong("must be an https:// address, or one on this machine")
@@ -141,10 +141,10 @@ class DestinationYaml(Section):
     """Where rows go."""
 
     not_offered: ClassVar[dict[str, str]] = {
-        "app_api_key": "reading back is not offered yet; leave it out",
-        **dict.fromkeys(("rate", "rate_limit", "rps"), "the pace is written requests_per_second:"),
-        **dict.fromkeys(("concurrency", "workers", "threads"), "batches under way at once are written lanes:"),
-        "batch_size": "a batch is as many rows as fit into max_batch_bytes:; leave it out",
+        "app_api_key": "reading data back is not supported yet; leave it out",
+        **dict.fromkeys(("rate", "rate_limit", "rps"), "write the rate as requests_per_second:"),
+        **dict.fromkeys(("concurrency", "workers", "threads"), "write the number of concurrent batches as lanes:"),
+        "batch_size": "a batch contains as many rows as fit into max_batch_bytes:; leave it out",
     }
 
     api: Api = Field(
@@ -294,7 +294,7 @@ class JobYaml(Section):
             name=self.name or path.stem,
             destination=self.destination.to_destination(),
             steps=tuple(
-                one for step, many in zip(self.steps, listed, strict=True) for one in step.to_steps(many, mappings)
+                inner for step, many in zip(self.steps, listed, strict=True) for inner in step.to_steps(many, mappings)
             ),
             state=Path(self.state.folder),
             database=self.state.database,

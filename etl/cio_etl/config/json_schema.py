@@ -1,7 +1,8 @@
-"""What may stand in a job or a mapping, as JSON Schema, so that editors complete, explain and check as one types?
+"""The JSON Schema of jobs and mappings, with which editors complete, explain and check a file while it is written.
 
-Made of the models, the tables of functions and operations, and WORDS: a new key or function is in it by itself. What
-the schema refuses, `check` refuses; `check` sees more, such as rules across keys and what a text must look like.
+Pydantic makes it from the sections; this file adds references `${…}`, the keys of each operation and API, and the
+functions of `apply`. A new key or function appears in it automatically. Everything that the schema refuses, `check`
+refuses too; `check` knows more rules, for example what a text must look like.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cio_etl.config.job_sections import DestinationYaml, JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.value_sections import CALL_SCHEMA
 from cio_etl.model import Api
-from cio_etl.model.yaml_section import Section
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
 from cio_etl.transform.operations import OPERATIONS, PARTS
 
@@ -28,13 +29,13 @@ Kind = Literal["job", "mapping"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-FILE = ".schema.json"  # beside the jobs, and beside the mappings
-MODELINE = f"# yaml-language-server: $schema={FILE}"  # by which editors find it; relative to the file that says so
+FILE = ".schema.json"  # the file's name in jobs/ and in mappings/
+MODELINE = f"# yaml-language-server: $schema={FILE}"  # a file's first line, for editors
 
 _REFERENCE = r"\$\{[^{}]+\}"
 _REFERENCES: dict[str, JsonSchemaValue] = {
     "reference": {
-        "description": "${NAME}, ${NAME:-default} or ${file:/run/secrets/key}, perhaps within other text",
+        "description": "${NAME}, ${NAME:-default} or ${file:/run/secrets/key}, also inside other text",
         "type": "string",
         "pattern": _REFERENCE,
     },
@@ -48,12 +49,12 @@ _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
 
 
 def text(kind: Kind) -> str:
-    """The schema as it is printed and shipped."""
+    """The text of the schema, as it is printed and shipped."""
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
 
 
 def is_ours(content: str) -> bool:
-    """Whether a file was made by `cio-etl schema`, of whatever version, and so may be made anew."""
+    """Whether a file was made by any version of `cio-etl schema`, so that it may be replaced."""
     return '"$comment": "Made by `cio-etl schema ' in content[:200]
 
 
@@ -80,7 +81,7 @@ def schema(kind: Kind) -> dict[str, Any]:
 
 
 class _AsWritten(GenerateJsonSchema):
-    """The models' schema as their files are written: what goes into the validators, not what comes out."""
+    """The schema of what is written in a file: the input of validators, not their result."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -102,18 +103,20 @@ class _AsWritten(GenerateJsonSchema):
         made, section = super().model_schema(schema), schema["cls"]
         assert issubclass(section, Section)
         made.pop("title", None)
-        made |= _of_keys(section)
+        for inner in made["properties"].values():
+            inner.pop(SHOWN_DEFAULT, None)  # for tables in the documentation only
+        made |= _key_rules(section)
         if section is MappingYaml:
-            made["allOf"] = [_of_operation(name) for name in OPERATIONS]
+            made["allOf"] = [_operation_rules(name) for name in OPERATIONS]
         if section is DestinationYaml:
-            made["allOf"] = [_of_api(api) for api in KEYS_OF]
+            made["allOf"] = [_api_rules(api) for api in KEYS_OF]
         if section.short_form:
             return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
         return made
 
 
-def _of_keys(section: type[Section]) -> JsonSchemaValue:
-    """Which keys exclude or need each other."""
+def _key_rules(section: type[Section]) -> JsonSchemaValue:
+    """The rules about keys that exclude or need each other."""
     rules: JsonSchemaValue = {}
     if section.one_of:
         rules["oneOf"] = [_written(keys) for keys in section.one_of]
@@ -126,12 +129,12 @@ def _of_keys(section: type[Section]) -> JsonSchemaValue:
 
 
 def _written(keys: str | tuple[str, ...]) -> JsonSchemaValue:
-    """That a key, or one at least of several, is there."""
+    """The condition that a key, or at least one of several, is written."""
     return {"required": [keys]} if isinstance(keys, str) else {"anyOf": [{"required": [key]} for key in keys]}
 
 
-def _of_operation(name: str) -> JsonSchemaValue:
-    """The parts that an operation needs, those that it cannot have, and its kinds of identifiers and ties."""
+def _operation_rules(name: str) -> JsonSchemaValue:
+    """The keys that an operation needs, those that it does not have, its kinds of identifiers and of relationships."""
     operation = OPERATIONS[name]
     parts: dict[str, Any] = {part: False for part in PARTS if not operation.allows(part)}
     for part in ("identifiers", "primary", "secondary"):
@@ -139,16 +142,16 @@ def _of_operation(name: str) -> JsonSchemaValue:
             parts[part] = {"propertyNames": {"enum": [*operation.kinds]}}
     if operation.ties:
         parts["relationships"] = {"items": {"required": [operation.ties[0]]}}
-    asked = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
-    return {"if": asked, "then": {"required": [*operation.needs], "properties": parts}}
+    condition = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
+    return {"if": condition, "then": {"required": [*operation.needs], "properties": parts}}
 
 
-def _of_api(api: Api) -> JsonSchemaValue:
-    """The keys that an API asks for; one that comes from a reference is not known."""
-    asked: JsonSchemaValue = {"properties": {"api": {"const": api}}}
+def _api_rules(api: Api) -> JsonSchemaValue:
+    """The keys that an API needs. Nothing is known of an API that is written as a reference."""
+    condition: JsonSchemaValue = {"properties": {"api": {"const": api}}}
     if api != DestinationYaml.model_fields["api"].default:
-        asked["required"] = ["api"]
-    return {"if": asked, "then": {"required": [*KEYS_OF[api]]}}
+        condition["required"] = ["api"]
+    return {"if": condition, "then": {"required": [*KEYS_OF[api]]}}
 
 
 def _short(name: str) -> str:
@@ -156,13 +159,13 @@ def _short(name: str) -> str:
 
 
 def _renamed(made: Any) -> Any:
-    """With the definitions' references by their short names, and secrets as what they are: references."""
+    """The schema with short names in `$ref`, and with secrets as references."""
     if isinstance(made, dict):
         if made == CALL_SCHEMA:
             return {"$ref": "#/$defs/call"}
         if made.get("writeOnly"):
-            words = {"description": made["description"]} if "description" in made else {}
-            return words | {"$ref": "#/$defs/secret"}
+            annotations = {key: made[key] for key in _ANNOTATIONS if key in made}
+            return annotations | {"$ref": "#/$defs/secret"}
         if "$ref" in made:
             return made | {"$ref": f"#/$defs/{_short(made['$ref'].rpartition('/')[2])}"}
         return {key: _renamed(inner) for key, inner in made.items()}
@@ -170,7 +173,7 @@ def _renamed(made: Any) -> Any:
 
 
 def _or_reference(made: Any) -> Any:
-    """With a reference as another choice wherever not every text may stand."""
+    """The schema with a reference as one more choice at every value that does not allow any text."""
     if isinstance(made, list):
         return [_or_reference(inner) for inner in made]
     if not isinstance(made, dict):
@@ -185,25 +188,26 @@ def _or_reference(made: Any) -> Any:
     }
     choices = made.get("anyOf", [made])
     if any(choice.get("type") == "string" and not _BOUNDS & choice.keys() for choice in choices):
-        return made  # any text, so a reference, too
+        return made  # any text is allowed, also a reference
     if not any(choice.get("type") in ("integer", "number", "boolean") or _BOUNDS & choice.keys() for choice in choices):
         return made
-    about = {key: made[key] for key in ("description", "default") if key in made}
-    bare = [{key: value for key, value in choice.items() if key not in about} for choice in choices]
-    return about | {"anyOf": [*bare, {"$ref": "#/$defs/reference"}]}
+    annotations = {key: made[key] for key in _ANNOTATIONS if key in made}
+    bare = [{key: value for key, value in choice.items() if key not in annotations} for choice in choices]
+    return annotations | {"anyOf": [*bare, {"$ref": "#/$defs/reference"}]}
 
 
-_BOUNDS = {"enum", "const", "pattern", "maxLength"}  # of a text that cannot be any text
+_ANNOTATIONS = ("description", "default")
+_BOUNDS = {"enum", "const", "pattern", "maxLength"}  # a text with one of these cannot be any text
 
 
 # ---------------------------------------------------------------- the functions
 
 
 def _call() -> JsonSchemaValue:
-    """An entry of an `apply` list: a name, or a name with what it takes."""
-    functions = [FUNCTIONS[name] for name in sorted(FUNCTIONS)]  # their own order is that of imports
+    """An entry of an `apply` list: the name of a function, or a name with arguments."""
+    functions = [FUNCTIONS[name] for name in sorted(FUNCTIONS)]  # their own order depends on imports
     alone = [
-        {"const": function.name, "description": _said(function)}
+        {"const": function.name, "description": _description(function)}
         for function in functions
         if not any(parameter.required for parameter in function.parameters.values())
     ]
@@ -213,7 +217,7 @@ def _call() -> JsonSchemaValue:
             {"oneOf": alone},
             {
                 "type": "object",
-                "properties": {function.name: _taken(function) for function in functions},
+                "properties": {function.name: _arguments(function) for function in functions},
                 "minProperties": 1,
                 "maxProperties": 1,
                 "additionalProperties": False,
@@ -222,8 +226,8 @@ def _call() -> JsonSchemaValue:
     }
 
 
-def _taken(function: Function) -> JsonSchemaValue:
-    """What may follow a function's name."""
+def _arguments(function: Function) -> JsonSchemaValue:
+    """The arguments that may follow a function's name."""
     parameters = function.parameters
     named = {
         "type": "object",
@@ -231,16 +235,16 @@ def _taken(function: Function) -> JsonSchemaValue:
         "required": [name for name, parameter in parameters.items() if parameter.required],
         "additionalProperties": False,
     }
-    # named arguments first: where nothing fits, editors tell what is wrong by the first
-    return {"description": _said(function), "anyOf": [named, *_bare(function)]}
+    # named arguments first: if no choice fits, editors explain what is wrong with the first
+    return {"description": _description(function), "anyOf": [named, *_bare(function)]}
 
 
 def _bare(function: Function) -> Iterator[JsonSchemaValue]:
-    """What may follow without an argument's name."""
+    """The argument that may be written without its name."""
     if function.shorthand is not None:
         bare = _type_of(function.parameters[function.shorthand])
         others = sorted(function.parameters.keys() - {function.shorthand})
-        if bare.get("type") == "object" and others:  # {map: {p: pro}}, which must not hold other arguments as well
+        if bare.get("type") == "object" and others:  # {map: {p: pro}}, which must not contain other arguments too
             bare["propertyNames"] = {"not": {"enum": others}}
         yield bare
     if not any(parameter.required for parameter in function.parameters.values()):
@@ -256,8 +260,8 @@ def _type_of(parameter: Parameter) -> JsonSchemaValue:
     return TypeAdapter(parameter.annotation).json_schema()
 
 
-def _said(function: Function) -> str:
-    """A function's words and its first example."""
-    said, _, examples = function.doc.partition(">>> ")
+def _description(function: Function) -> str:
+    """The description of a function with its first example."""
+    description, _, examples = function.doc.partition(">>> ")
     example = examples.splitlines()[:1]
-    return said.strip() + "".join(f"\n\nExample: `{line.strip()}`" for line in example)
+    return description.strip() + "".join(f"\n\nExample: `{line.strip()}`" for line in example)

@@ -19,30 +19,16 @@ from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Ope
 
 def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:
     """What is wrong with a mapping's data, apart from the value of a single key."""
-    yield from _across(data)
-    yield from _against_the_api(data)
-
-
-def _across(data: dict[str, Any]) -> Iterator[Fault]:
-    for part in ("identifiers", "primary", "secondary"):
-        yield from _of_identifiers(data.get(part), (part,))
+    for part in _IDENTIFIERS:
+        yield from _identifier_faults(data.get(part), (part,))
     operation = OPERATIONS.get(str(data.get("operation")))
-    if operation is None:
+    if operation is None:  # reported at the key
         return
-    for part in PARTS:
-        if part in operation.needs and part not in data:
-            yield (part,), f"missing; write {_EXAMPLES[part]}"
-        elif part in data and not operation.allows(part):
-            has = [name for name, other in OPERATIONS.items() if other.allows(part)]
-            yield (
-                (part,),
-                f"{data['operation']} has no such part; leave it out, or write operation: {' or '.join(has[:3])}",
-            )
-    yield from _of_kinds(data, operation)
-    for key in ("event_key", "order_by"):
-        for place, name in enumerate(columns := _list(data.get(key))):
-            if name in columns[:place]:
-                yield (key, place), "written twice; keep one"
+    yield from _part_faults(data, operation)
+    yield from _kind_faults(data, operation)
+    yield from _relationship_faults(data, operation)
+    yield from _device_faults(data)
+    yield from _list_faults(data, operation)
     seconds = _constant(data.get("timestamp"))
     if seconds is not None and not (isinstance(seconds, int) and not isinstance(seconds, bool)):
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"
@@ -50,53 +36,45 @@ def _across(data: dict[str, Any]) -> Iterator[Fault]:
         reason = example.get("rejected") if isinstance(example, dict) else None
         if isinstance(reason, str) and reason and reason not in REASONS:
             yield ("examples", place, "rejected"), f"no such reason; {did_you_mean(reason, REASONS)}"
-    known = sorted(operation.reserved | (SEMANTIC_EVENTS if operation.has_event else set()))
-    for place, name in enumerate(_list(data.get("allow_reserved"))):
-        if name not in known:
-            yield ("allow_reserved", place), f"not a reserved name; {did_you_mean(name, known)}"
+    yield from _against_the_api(data)
 
 
-_EXAMPLES = {
+_IDENTIFIERS = ("identifiers", "primary", "secondary")
+
+_HOW_TO_WRITE = {
     "identifiers": "identifiers: {id: column}, with one of " + ", ".join(KINDS[:4]),
-    "event": "event: {value: order_placed}, or the column that holds the event's name",
+    "event": "event: {value: order_placed}, or the column that contains the event's name",
     "object": "object: {type: 1, id: column}",
     "relationships": "relationships: [{object: {type: 1, id: column}}]; of an object, [{person: {id: column}}]",
     "device": "device: {token: column, platform: column}",
     "primary": "primary: {id: column}, the person who stays",
-    "secondary": "secondary: {id: column}, the person who goes",
+    "secondary": "secondary: {id: column}, the person who is merged into it",
     "segment": "segment: 7, the number of a manual segment",
 }
 
 
-def _of_kinds(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
-    """Identifiers, ties and devices that this operation cannot have."""
-    for part in ("identifiers", "primary", "secondary"):
+def _part_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
+    """Keys that this operation needs, and those that it does not have."""
+    for part in PARTS:
+        if part in operation.needs and part not in data:
+            yield (part,), f"missing; write {_HOW_TO_WRITE[part]}"
+        elif part in data and not operation.allows(part):
+            others = [name for name, other in OPERATIONS.items() if other.allows(part)][:3]
+            yield (
+                (part,),
+                f"{data['operation']} does not have this key; leave it out, or write operation: {' or '.join(others)}",
+            )
+
+
+def _kind_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
+    """Identifiers of a kind by which this operation cannot find a person."""
+    for part in _IDENTIFIERS:
         for kind in data[part] if isinstance(data.get(part), dict) and operation.allows(part) else ():
             if kind in KINDS and kind not in operation.kinds:
-                yield (part, kind), f"{data['operation']} goes by {' or '.join(operation.kinds)}"
-    end, *kinds = operation.ties or ("",)
-    ties = data.get("relationships")
-    for place, tie in enumerate(ties if isinstance(ties, list) and operation.ties else ()):
-        for other in {"object", "person"} - {end}:
-            if isinstance(tie, dict) and other in tie:
-                yield ("relationships", place, other), f"{data['operation']} has ties to {end}: write {end}: instead"
-        person = tie.get("person") if isinstance(tie, dict) and end == "person" else None
-        yield from _of_identifiers(person, ("relationships", place, "person"))
-        for kind in person if isinstance(person, dict) else ():
-            if kind in KINDS and kind not in kinds:
-                yield ("relationships", place, "person", kind), f"{data['operation']} goes by {' or '.join(kinds)}"
-        if data["operation"].startswith("delete_") and isinstance(tie, dict) and "attributes" in tie:
-            yield ("relationships", place, "attributes"), "a tie that is cut has none; leave them out"
-    device = data.get("device")
-    if data["operation"] == "add_device" and isinstance(device, dict) and "platform" not in device:
-        yield ("device", "platform"), "missing; write platform: column, or {value: ios} or {value: android}"
-    if data["operation"] == "delete_device" and isinstance(device, dict):
-        for name in ("platform", "last_used", "attributes"):
-            if name in device:
-                yield ("device", name), "a device that is deleted goes by its token; leave it out"
+                yield (part, kind), f"{data['operation']} needs {' or '.join(operation.kinds)}"
 
 
-def _of_identifiers(identifiers: Any, loc: Loc) -> Iterator[Fault]:
+def _identifier_faults(identifiers: Any, loc: Loc) -> Iterator[Fault]:
     if not isinstance(identifiers, dict):
         return
     kinds = [kind for kind in identifiers if kind in KINDS]
@@ -105,19 +83,64 @@ def _of_identifiers(identifiers: Any, loc: Loc) -> Iterator[Fault]:
     for kind in kinds[1:]:
         yield (*loc, kind), f"a second identifier; keep one of {', '.join(kinds)}"
     for kind in kinds:
-        who = _constant(identifiers[kind])
-        if who is not None and not (isinstance(who, (str, int)) and not isinstance(who, bool) and str(who).strip()):
+        constant = _constant(identifiers[kind])
+        is_text = isinstance(constant, (str, int)) and not isinstance(constant, bool) and str(constant).strip()
+        if constant is not None and not is_text:
             yield (*loc, kind), "a constant identifier is text, and not empty"
 
 
-def _against_the_api(data: dict[str, Any]) -> Iterator[Fault]:
-    """What transform/checks.py finds wrong whatever the rows are; it looks at names, so only they are filled in."""
-    operation, attributes, event = str(data.get("operation")), data.get("attributes"), _constant(data.get("event"))
-    if operation not in OPERATIONS:
+def _relationship_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
+    """Relationships to an end, or with attributes, that this operation does not have."""
+    if not operation.ties or not isinstance(data.get("relationships"), list):
         return
+    end, *kinds = operation.ties
+    other = "person" if end == "object" else "object"
+    for place, relationship in enumerate(data["relationships"]):
+        if not isinstance(relationship, dict):
+            continue
+        loc = ("relationships", place)
+        if other in relationship:
+            message = f"{data['operation']} relates to {'an' if end == 'object' else 'a'} {end}; write {end}: instead"
+            yield (*loc, other), message
+        person = relationship.get("person") if end == "person" else None
+        yield from _identifier_faults(person, (*loc, "person"))
+        for kind in person if isinstance(person, dict) else ():
+            if kind in KINDS and kind not in kinds:
+                yield (*loc, "person", kind), f"{data['operation']} needs {' or '.join(kinds)}"
+        if data["operation"].startswith("delete_") and "attributes" in relationship:
+            yield (*loc, "attributes"), "a relationship that is deleted has no attributes; leave them out"
+
+
+def _device_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    device = data.get("device")
+    if not isinstance(device, dict):
+        return
+    if data["operation"] == "add_device" and "platform" not in device:
+        yield ("device", "platform"), "missing; write platform: column, or {value: ios} or {value: android}"
+    if data["operation"] == "delete_device":
+        for name in ("platform", "last_used", "attributes"):
+            if name in device:
+                yield ("device", name), "a device is deleted by its token alone; leave it out"
+
+
+def _list_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
+    """Columns that a list names twice, and names that are not reserved."""
+    for key in ("event_key", "order_by"):
+        for place, name in enumerate(columns := _list(data.get(key))):
+            if name in columns[:place]:
+                yield (key, place), "written twice; keep one"
+    reserved = sorted(operation.reserved | (SEMANTIC_EVENTS if operation.has_event else set()))
+    for place, name in enumerate(_list(data.get("allow_reserved"))):
+        if name not in reserved:
+            yield ("allow_reserved", place), f"not a reserved name; {did_you_mean(name, reserved)}"
+
+
+def _against_the_api(data: dict[str, Any]) -> Iterator[Fault]:
+    """What transform/checks.py refuses whatever the rows are. It needs only names, so the values are left empty."""
+    attributes, event = data.get("attributes"), _constant(data.get("event"))
     sketch = Mapping(
         file="",
-        operation=operation,
+        operation=data["operation"],
         identifiers={},
         attributes=dict.fromkeys(attributes, Constant(None)) if isinstance(attributes, dict) else {},
         digest="",
@@ -133,5 +156,5 @@ def _constant(raw: Any) -> Any:
 
 
 def _list(raw: Any) -> list[str]:
-    """The texts of a list, or of one text that stands for a list."""
-    return [one for one in (raw if isinstance(raw, list) else [raw]) if isinstance(one, str)]
+    """The texts of a list, or the one text that is written instead of a list."""
+    return [item for item in (raw if isinstance(raw, list) else [raw]) if isinstance(item, str)]

@@ -54,7 +54,7 @@ def _payload(raw: object) -> object:
 def _topic(name: str) -> str:
     if name.isascii() and name.isdigit():
         return name
-    raise wrong("a topic goes by its number in the subscription centre, as 3")
+    raise wrong("a topic is named by its number in the subscription centre, as 3")
 
 
 def _segment(raw: object) -> int:
@@ -64,7 +64,7 @@ def _segment(raw: object) -> int:
 
 
 class ExampleYaml(Section):
-    """A row, and what becomes of it."""
+    """A row, and its expected result."""
 
     one_of = (("payload", "pipelines"), "rejected", "skipped")
 
@@ -84,7 +84,7 @@ class ExampleYaml(Section):
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
         sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
-            yield "an example has one outcome: payload: {…}, rejected: reason, or skipped: true"
+            yield "an example has one result: payload: {…}, rejected: reason, or skipped: true"
 
 
 _OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
@@ -94,14 +94,16 @@ class MappingYaml(Section):
     """A mapping file."""
 
     not_offered: ClassVar = {
-        **dict.fromkeys(("traits", "properties"), "written attributes:, whatever the API calls them"),
-        **dict.fromkeys(("type", "action"), "both are said by operation:, as identify or track"),
-        **dict.fromkeys(("user_id", "userId", "anonymousId"), "who it is stands under identifiers:, as {id: column}"),
-        "filter": "rows are left out by when:",
+        **dict.fromkeys(("traits", "properties"), "write attributes:, whatever the API calls them"),
+        **dict.fromkeys(("type", "action"), "both are written as operation:, as identify or track"),
+        **dict.fromkeys(
+            ("user_id", "userId", "anonymousId"), "the person is written under identifiers:, as {id: column}"
+        ),
+        "filter": "rows are skipped by when:",
     }
 
     operation: Annotated[str, PlainValidator(_operation), WithJsonSchema(_OPERATIONS_SCHEMA)] = Field(
-        description="what Customer.io does with each row; the operations are listed below"
+        description="what Customer.io does with each row, as `identify` or `track`"
     )
     identifiers: IdentifiersYaml = omitted(
         "the person: exactly one of `id`, `email`, `phone`, `cio_id`; for an event also `anonymous_id`. The kind is "
@@ -187,7 +189,7 @@ class MappingYaml(Section):
                 for n, example in enumerate(self.examples)
             ),
             object=self.object.to_values() if self.object else {},
-            relationships=tuple(tie.to_relationship() for tie in self.relationships),
+            relationships=tuple(relationship.to_relationship() for relationship in self.relationships),
             device=self.device.to_device() if self.device else None,
             topics={topic: value.to_value() for topic, value in self.topics.items()},
             primary=self.primary.to_values() if self.primary else {},

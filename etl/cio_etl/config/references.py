@@ -1,7 +1,7 @@
-"""What does a reference in a job stand for?
+"""Replaces references in texts by what they mean.
 
 `${NAME}` is an environment variable, `${NAME:-default}` one that may be unset or empty, `${file:/run/secrets/key}` the
-content of a file without its last line break. No message holds what a reference stands for.
+content of a file without its last line break. No message contains the value of a reference.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
 def resolve(text: str, environ: Mapping[str, str]) -> str:
-    """The text with its references replaced, once: what comes out is not looked at again.
+    """The text with its references replaced once: a reference inside a value stays as it is.
 
-    Raises ValueError with what to do; it names variables and files, never their content.
+    Raises ValueError with the remedy; it names variables and files, never their content.
     """
     if "${" in _REFERENCE.sub("", text):
         raise ValueError("`${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
-    return _REFERENCE.sub(lambda found: _meaning(found[1], environ), text)
+    return _REFERENCE.sub(lambda match: _value(match[1], environ), text)
 
 
 def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
-    """A database's address; `environ` None: it is not looked up, and "unread://" stands for it.
+    """The address of a database with its references replaced; those in its user part are percent-encoded.
 
-    A reference that is user or password in it is put in percent-encoded. Raises ValueError with what to do, and for a
-    password in plain sight.
+    `environ` None: an address with references is not looked up, and becomes "unread://". Raises ValueError with the
+    remedy, also for a password in plain text.
     """
     bare = _REFERENCE.sub("", raw)
     if re.search(r"://[^/@]*:[^/@]+@", bare) or _SECRET_OPTION.search(bare):
         raise ValueError(
-            "a password in plain sight; write a reference, as ${WAREHOUSE_URL} or "
+            "a password in plain text; write a reference, as ${WAREHOUSE_URL} or "
             "postgresql://me:${PASSWORD}@host/db, and renew it"
         )
     if environ is None:
         return raw if bare == raw else "unread://"
-    who, at, rest = raw.rpartition("@")
-    if "://" not in who:  # nobody is named, or the whole address is one reference
+    start, at, rest = raw.rpartition("@")
+    if "://" not in start:  # no user is named, or the whole address is one reference
         return resolve(raw, environ)
-    scheme, _, user = who.partition("://")
-    named = _REFERENCE.sub(lambda found: quote(_meaning(found[1], environ), safe=""), user)
-    return f"{resolve(scheme, environ)}://{named}{at}{resolve(rest, environ)}"
+    scheme, _, user = start.partition("://")
+    quoted = _REFERENCE.sub(lambda match: quote(_value(match[1], environ), safe=""), user)
+    return f"{resolve(scheme, environ)}://{quoted}{at}{resolve(rest, environ)}"
 
 
 _SECRET_OPTION = re.compile(rf"[?&]({'|'.join(sorted(SECRET_OPTIONS))})=[^&]+", re.IGNORECASE)
 
 
 def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
-    """A secret, which is written as one reference and nothing else. `environ` None: the writing is checked only.
+    """A secret, which must be written as one reference and nothing else. `environ` None: only its form is checked.
 
-    Raises ValueError with what to do.
+    Raises ValueError with the remedy.
     """
     reference = _REFERENCE.fullmatch(raw) if isinstance(raw, str) else None
     if reference is None:
@@ -66,18 +66,18 @@ def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
             "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
         )
     if ":-" in reference[1] and not reference[1].startswith("file:"):
-        raise ValueError("secrets are references only: a default would be one in plain sight; leave it out")
+        raise ValueError("secrets are references only: a default would be a secret in plain text; leave it out")
     if environ is None:
         _well_formed(reference[1])
         return ""
     try:
-        value = _meaning(reference[1], environ)
+        value = _value(reference[1], environ)
     except ValueError as error:  # a secret has no default
         raise ValueError(str(error).partition(", or give it a default")[0]) from None
     if not value:
         raise ValueError(f"{_subject(reference[1])} is empty")
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError(f"{_subject(reference[1])} holds white space or signs that no key has; copy it anew")
+        raise ValueError(f"{_subject(reference[1])} contains white space or characters that no key has; copy it again")
     return value
 
 
@@ -85,12 +85,12 @@ def _well_formed(inside: str) -> re.Match[str] | None:
     """The parts of a variable reference; None for a file. Raises ValueError for anything else."""
     if inside.startswith("file:") and len(inside) > len("file:"):
         return None
-    if (found := _VARIABLE.fullmatch(inside)) is None:
+    if (match := _VARIABLE.fullmatch(inside)) is None:
         raise ValueError("not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}")
-    return found
+    return match
 
 
-def _meaning(inside: str, environ: Mapping[str, str]) -> str:
+def _value(inside: str, environ: Mapping[str, str]) -> str:
     variable = _well_formed(inside)
     if variable is None:
         return _content(Path(inside.removeprefix("file:")))
@@ -107,7 +107,7 @@ def _meaning(inside: str, environ: Mapping[str, str]) -> str:
 
 
 def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
-    """The text of a small file. Raises ValueError, saying why, without its content."""
+    """The text of a small file. Raises ValueError with the reason, without the content."""
     if not os.path.isfile(path):
         raise ValueError(f"no file {str(path)!r}")
     try:

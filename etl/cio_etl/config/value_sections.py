@@ -43,9 +43,9 @@ def _as_list(raw: object) -> object:
 
 
 def _json(raw: Any) -> Any:
-    """A constant, which JSON must be able to say."""
+    """A constant that JSON can represent."""
     if isinstance(raw, float) and not math.isfinite(raw):
-        raise wrong("NaN or infinity, which JSON cannot say; leave it out")
+        raise wrong("NaN or infinity, which JSON cannot represent; leave it out")
     for inner in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
         _json(inner)
     return raw
@@ -54,22 +54,21 @@ def _json(raw: Any) -> Any:
 Names = Annotated[list[Text], BeforeValidator(_as_list)]
 Attributes = dict[str, "ValueYaml"]
 
-CALL_SCHEMA = {"$comment": "a call"}  # stands for a reference to the definition of all functions
+CALL_SCHEMA = {"$comment": "a call"}  # json_schema.py replaces it by a reference to the definition of all functions
 FunctionCall = Annotated[Call, PlainValidator(_call), WithJsonSchema(CALL_SCHEMA)]
 
-_MAKE_ONE = "columns: needs apply: with what makes one value of them, as coalesce or {concat: ' '}"
+_MAKE_ONE = "columns: needs apply: with a function that makes one value of them, as coalesce or {concat: ' '}"
 
 
 class ValueYaml(Section):
-    """A column, alone or through functions; several columns, through a function that makes one value of them; SQL over
-    the row's columns; or a constant."""
+    """A value: a column, several columns that a function combines, an SQL expression, or a constant."""
 
     one_of = ("column", "columns", "expr", "value")
     goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
     not_offered: ClassVar = {
         "default": "a default is a function; write apply: [{default: free}]",
-        "const": "a constant is written value:",
-        "field": "a column is written column:",
+        "const": "write a constant as value:",
+        "field": "write a column as column:",
     }
     short_form = "a column's name"
 
@@ -102,7 +101,7 @@ class ValueYaml(Section):
         if len(written & {*cls.one_of}) != 1:
             yield "write one of column:, columns:, expr: and value:"
         elif {"value", "apply"} <= written:
-            yield "apply: goes with a column; write the constant as it is to be sent"
+            yield "apply: needs a column; write the constant as it should be sent"
         elif "columns" in written and "apply" not in written:
             yield _MAKE_ONE
 
@@ -113,7 +112,7 @@ class ValueYaml(Section):
         if self.columns and "apply" in self.model_fields_set and not self.apply:
             raise wrong(_MAKE_ONE)
         if self.columns and len(set(self.columns)) < len(self.columns):
-            raise wrong("columns: has one twice; keep one")
+            raise wrong("columns: contains a column twice; keep one")
         return self
 
     def to_value(self) -> Value:
@@ -125,7 +124,7 @@ class ValueYaml(Section):
 
 
 class IdentifiersYaml(Section):
-    """Who: the kind is written, never guessed."""
+    """The identifiers of a person. Their kind is written, never guessed."""
 
     one_of = KINDS
 
@@ -136,19 +135,19 @@ class IdentifiersYaml(Section):
     anonymous_id: ValueYaml = omitted("of events: the id of a visitor who is not known yet")
 
     def to_values(self) -> dict[IdentifierKind, Value]:
-        who = {kind: getattr(self, kind) for kind in KINDS}
-        return {kind: value.to_value() for kind, value in who.items() if value is not None}
+        values = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: value.to_value() for kind, value in values.items() if value is not None}
 
 
 def _object_type(raw: object) -> object:
-    """The number of an object's type, which may be written as it is."""
+    """The number of an object's type as a constant: it may be written without `value:`."""
     if isinstance(raw, int) and not isinstance(raw, bool):
         return {"value": str(raw)}
     return raw
 
 
 class ObjectYaml(Section):
-    """Which object: by its type and id, or by the id that Customer.io gave it."""
+    """An object: by its type and id, or by Customer.io's own id."""
 
     one_of = ("id", "cio_object_id")
     goes_with: ClassVar = {"type": ("id",), "id": ("type",)}
@@ -170,7 +169,7 @@ class ObjectYaml(Section):
 
 
 class RelationshipYaml(Section):
-    """What a person or an object is tied to, and attributes of the tie."""
+    """A relationship of a person or an object, with its attributes."""
 
     one_of = ("object", "person")
 
@@ -181,7 +180,7 @@ class RelationshipYaml(Section):
     @classmethod
     def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
         if len(written & {*cls.one_of}) != 1:
-            yield "write object: for a person's tie, person: for an object's, one of the two"
+            yield "write either object:, for a relationship of a person, or person:, for one of an object"
 
     def to_relationship(self) -> Relationship:
         attributes = {name: value.to_value() for name, value in self.attributes.items()}

@@ -1,8 +1,9 @@
-"""What does a YAML file say, and on which line does it say it?
+"""Reads a YAML file as plain data, with the line of every key.
 
-Only plain data comes out: YAML 1.2's core schema, where `NO` is text and 2024-03-10 is text. Whatever could run code,
-grow beyond its size or mean something other than what is seen is refused: tags, anchors, aliases, merge keys, a key
-written twice, numbers that would lose a zero. The file is read as a stream of events, so a bomb ends where it begins.
+The data are those of YAML 1.2's core schema, where `NO` and 2024-03-10 are texts. Everything that could run code, grow
+beyond the size of the file, or mean something other than what a reader sees is refused: tags, anchors, aliases, merge
+keys, a key written twice, numbers that would lose a zero. The file is read as a stream of events, which stops at the
+first limit, so that a YAML bomb does no harm.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from cio_etl.errors import Problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
-MAX_VALUES = 20_000  # keys and values: a 1 MB file of one-letter items would take a quarter of a minute to read
+MAX_VALUES = 20_000  # keys and values: a file of 1 MB with one-letter items would take 15 s to read
 
 Loc = tuple[str | int, ...]  # ("attributes", "plan", "apply", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's data, the 1-based line of each key and list item, and what was wrong. `data` None: not to be read.
+    """A file's data, the 1-based line of each key and list item, and what is wrong. `data` is None if unreadable.
 
-    `refused` are the places whose values were refused, and are None in the data.
+    `refused` contains the places whose values were refused; they are None in the data.
     """
 
     file: str
@@ -50,7 +51,7 @@ class Document:
     refused: frozenset[Loc] = frozenset()
 
     def line(self, loc: Loc) -> int | None:
-        """The line of a key or item; of the nearest one around it when it isn't there."""
+        """The line of a key or item, or of the nearest one around it if it is not written."""
         return next((self.lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in self.lines), None)
 
     def problem(self, loc: Loc, message: str) -> Problem:
@@ -58,7 +59,7 @@ class Document:
 
 
 def dotted(loc: Loc) -> str:
-    """A place as people write it: `attributes.plan.apply[0]`; names that need it in quotes, long ones cut."""
+    """A place as text: `attributes.plan.apply[0]`. Unusual names are quoted, long ones are shortened."""
     path = ""
     for part in loc:
         if isinstance(part, int):
@@ -70,14 +71,14 @@ def dotted(loc: Loc) -> str:
 
 
 def read_yaml(path: Path) -> Document:
-    """The plain data of one YAML file. Never raises: a file that cannot be read is a Document with a problem."""
-    reading = _Reading(str(path))
+    """The plain data of one YAML file. It never raises: for a file that cannot be read, the Document has a problem."""
+    reader = _Reader(str(path))
     try:
-        data = reading.document(_text(path))
+        data = reader.document(_text(path))
     except _Unreadable as error:
-        reading.problems.append(Problem(str(path), error.line, "", error.message))
+        reader.problems.append(Problem(str(path), error.line, "", error.message))
         data = None
-    return Document(str(path), data, reading.lines, tuple(reading.problems), frozenset(reading.refused))
+    return Document(str(path), data, reader.lines, tuple(reader.problems), frozenset(reader.refused))
 
 
 class _Unreadable(Exception):
@@ -87,9 +88,9 @@ class _Unreadable(Exception):
 
 
 def _text(path: Path) -> str:
-    if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
-        found = "not a file" if os.path.exists(path) else "no such file"
-        raise _Unreadable(f"{found}; relative paths start at the folder in which the command runs")
+    if not os.path.isfile(path):  # reading a pipe or a device could wait for ever
+        fault = "not a file" if os.path.exists(path) else "no such file"
+        raise _Unreadable(f"{fault}; relative paths start at the folder in which the command runs")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -103,7 +104,7 @@ def _text(path: Path) -> str:
         raise _Unreadable("not UTF-8; save the file as UTF-8", content[: error.start].count(b"\n") + 1) from None
 
 
-class _Reading:
+class _Reader:
     """One pass over the events of a file."""
 
     def __init__(self, file: str) -> None:
@@ -164,7 +165,7 @@ class _Reading:
     def key(self, event: Any, loc: Loc) -> str:
         self.lines.setdefault(loc, _line(event))
         if not isinstance(event, ScalarEvent):
-            raise _Unreadable("a key that is no text; write `key: value`", _line(event))
+            raise _Unreadable("a key that is not text; write `key: value`", _line(event))
         if event.tag is not None or event.anchor is not None:
             self.refuse(event, loc, "a tag (!) or an anchor (&) at a key; leave it out")
         elif event.value == "<<" and event.style is None:
@@ -208,7 +209,7 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
-# YAML 1.2, section 10.3.2 (core schema); `010` and `+33…` are whole numbers there, which is never meant in a row
+# YAML 1.2, section 10.3.2 (core schema); `010` and `+33…` are whole numbers there, which nobody means in a row
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -224,7 +225,7 @@ _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 def _plain(text: str) -> Any:
-    """What text without quotes stands for; ValueError says what to do about one that would change on the way."""
+    """The value of a text without quotes. Raises ValueError with the remedy for a number that would change."""
     if text in _WORDS:
         return _WORDS[text]
     if _LOSSY.fullmatch(text):
@@ -244,32 +245,32 @@ def _plain(text: str) -> Any:
 
 
 def _events(text: str) -> Iterator[Any]:
-    """The parser's events; its errors, which quote the file, in our words."""
+    """The events of the parser. Its errors quote the file, so they are replaced by our messages."""
     try:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
-        said = f"{error.context or ''} {error.problem or ''}"
-        raise _Unreadable(f"column {place[1]}: {_in_our_words(said)}", place[0]) from None
-    except Exception:  # a damaged file finds many ways to fail inside the parser (ValueError, IndexError, ReaderError)
-        raise _Unreadable("not YAML: a character or an escape that cannot stand in it; save the file anew") from None
+        theirs = f"{error.context or ''} {error.problem or ''}"
+        raise _Unreadable(f"column {place[1]}: {_message(theirs)}", place[0]) from None
+    except Exception:  # the parser fails in many ways on a damaged file (ValueError, IndexError, ReaderError)
+        raise _Unreadable("not YAML: a character or an escape that YAML does not allow; save the file again") from None
 
 
-_SAID = (  # (what the parser says, what to do); the first that fits
-    ("mapping values are not allowed", "a `: ` where no key can be; put the text in quotes, or mend the indentation"),
+_MESSAGES = (  # (a part of the parser's message, our message); the first match counts
+    ("mapping values are not allowed", "a `: ` where no key can be; put the text in quotes, or fix the indentation"),
     ("'\\t'", "a tab; indent with spaces"),
     ("quoted scalar", "a quote that is not closed"),
     ("flow sequence", "a `[` that is not closed, or a comma that is missing"),
     ("flow mapping", "a `{` that is not closed, or a comma that is missing"),
     ("flow node", "a `[` or `{` that is not closed"),
-    ("could not find expected ':'", "a line that is no `key: value`"),
-    ("simple key", "a line that is no `key: value`"),
+    ("could not find expected ':'", "a line that is not `key: value`"),
+    ("simple key", "a line that is not `key: value`"),
     ("block mapping", "the indentation does not fit the lines above"),
     ("block collection", "the indentation does not fit the lines above"),
     ("cannot start any token", "a character that cannot start a value; put the text in quotes"),
 )
 
 
-def _in_our_words(said: str) -> str:
-    return next((ours for theirs, ours in _SAID if theirs in said), "not YAML")
+def _message(theirs: str) -> str:
+    return next((ours for part, ours in _MESSAGES if part in theirs), "not YAML")
