@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cio_etl.errors import LanesTaken, StateError
 from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import tables
-from cio_etl.state.connect import guard
+from cio_etl.state.connect import replacement_check
 from cio_etl.state.faults import is_cut_off, unusable
 from cio_etl.state.leases import CLOCK, Leases
 
@@ -83,7 +83,7 @@ class Marks:
     def __init__(self, leases: Leases, again: Again | None = None) -> None:
         self._leases = leases
         self._engine = leases.engine
-        self._require_same = guard(leases.engine)
+        self._require_same = replacement_check(leases.engine)
         self._update = _UPDATE if leases.seconds is None else _UPDATE.values(until=leases.until)
         self._key = {"run_id": leases.run_id, "step": leases.step}
         self._again = again

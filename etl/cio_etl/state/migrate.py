@@ -1,0 +1,123 @@
+"""Creates the tables of a state, or migrates those of an older schema to the current one.
+
+One process does it, in one transaction; the others wait and use the result. Before a file is changed, it is copied to
+`state.v4.db`, where 4 is its schema.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.schema import CreateSchema
+
+from cio_etl.errors import StateError
+from cio_etl.state import tables
+from cio_etl.state.faults import place
+
+_LOCK_KEY = 0x63696F65746C  # "cioetl": the advisory lock of the process that migrates
+
+# The statements that lead from each schema to the next one. New tables need none: `_migrate` creates missing tables.
+# Older schemas than these were never released.
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    4: (
+        "ALTER TABLE run ADD COLUMN sequence BIGINT",
+        "UPDATE run SET sequence = rowid",
+        "ALTER TABLE lane ADD COLUMN owner TEXT",
+        "ALTER TABLE lane ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE lane ADD COLUMN until DOUBLE NOT NULL DEFAULT 0",
+        "ALTER TABLE lane ADD COLUMN done BOOLEAN NOT NULL DEFAULT 0",
+    ),
+}
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the tables to the current schema. Raises StateError when the state is damaged or of another program."""
+    if engine.dialect.name == "sqlite":
+        _migrate_file(engine)
+    else:
+        _migrate_server(engine)
+
+
+def schema_version(engine: Engine) -> int:
+    """The schema of the tables on a server; 0: there are none. Raises StateError when it is newer than this program."""
+    with engine.begin() as connection:
+        if not inspect(connection).has_table("version", schema=tables.SCHEMA):
+            return 0
+        version = int(connection.execute(select(tables.version.c.number)).scalar_one())
+    _check_version(engine, version)
+    return version
+
+
+def _migrate_file(engine: Engine) -> None:
+    with engine.begin() as connection:
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        _check_version(engine, version)
+        if version and _has_running_run(connection):
+            result = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            if result != "ok":
+                raise StateError(
+                    "keep the file, move it away, and start again with --restart",
+                    place=place(engine),
+                    what=f"the state database is damaged ({result.splitlines()[0][:80]})",
+                )
+    if version == tables.SCHEMA_VERSION:
+        return
+    with engine.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, the others wait here
+        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        if 0 < version < tables.SCHEMA_VERSION:
+            _back_up(engine, version)
+        _migrate(connection, version)
+        connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
+
+
+def _back_up(engine: Engine, version: int) -> None:
+    """Copies the database as it is to a file beside it."""
+    copy = Path(place(engine)).with_suffix(f".v{version}.db")
+    copy.unlink(missing_ok=True)
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # VACUUM INTO takes an empty file
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+
+
+def _has_running_run(connection: Connection) -> bool:
+    """Whether a process died during a run. Only then is it worth reading the whole file to check it."""
+    running = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)
+    return connection.execute(running).first() is not None
+
+
+def _migrate_server(engine: Engine) -> None:
+    if schema_version(engine) == tables.SCHEMA_VERSION:
+        return
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        if not inspect(connection).has_schema(tables.SCHEMA):  # an administrator may have created it for this user
+            connection.execute(CreateSchema(tables.SCHEMA))
+        has_tables = inspect(connection).has_table("version", schema=tables.SCHEMA)
+        version = connection.execute(select(tables.version.c.number)).scalar_one() if has_tables else 0
+        _check_version(engine, version)
+        _migrate(connection, version)
+        connection.execute(tables.version.delete())
+        connection.execute(tables.version.insert().values(number=tables.SCHEMA_VERSION))
+
+
+def _check_version(engine: Engine, version: int) -> None:
+    """Raises StateError for tables that this program can neither use nor migrate."""
+    if version > tables.SCHEMA_VERSION:
+        what = f"written by a newer version of this program (schema {version})"
+        raise StateError("upgrade cio-etl on this machine", place=place(engine), what=what)
+    if 0 < version < min(MIGRATIONS):
+        what = f"written by a version of this program before its first release (schema {version})"
+        raise StateError("move it away; the next run then sends every row", place=place(engine), what=what)
+
+
+def _migrate(connection: Connection, version: int) -> None:
+    """Creates the tables, or migrates those of `version`, in the current transaction."""
+    for old in range(version or tables.SCHEMA_VERSION, tables.SCHEMA_VERSION):
+        for statement in MIGRATIONS[old]:
+            connection.execute(text(statement))
+    is_file = connection.dialect.name == "sqlite"
+    wanted = [table for table in tables.metadata.sorted_tables if not (is_file and table is tables.version)]
+    tables.metadata.create_all(connection, tables=wanted)
