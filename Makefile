@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-fast coverage lint with-airflow schemas kill-test workers-test bench bench-extract bench-validate lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ with-airflow: ## build .venv-airflow for the tests with Airflow; without it they
 schemas: .venv/done ## write the JSON Schemas of jobs and mappings, which editors read
 	$(BIN)/cio-etl schema job > jobs/.schema.json
 	$(BIN)/cio-etl schema mapping > mappings/.schema.json
+
+docs: .venv/done ## write the reference tables of the README files again
+	$(BIN)/python -m tests.docs.generate
 
 kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 minutes)
 	$(BIN)/python -m tests.killing --kills 200

@@ -26,7 +26,7 @@ from cio_etl.transform.functions import FUNCTIONS, parse_call
 from cio_etl.transform.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "".join((ROOT / page / "README.md").read_text(encoding="utf-8") for page in ("jobs", "mappings"))
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VALIDATORS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
 CALL = Draft202012Validator({"$ref": "#/$defs/call", "$defs": schema("mapping")["$defs"]})

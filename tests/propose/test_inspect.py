@@ -525,7 +525,7 @@ def test_the_readme_shows_what_is_printed(capsys: Captured) -> None:
         "orders.csv"
     )
     code, out, _ = run(["orders.csv", "--timezone", "Europe/Paris"], capsys)
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "mappings" / "README.md").read_text(encoding="utf-8")
     shown = readme.split("### Dates: inspect")[1].split("```text\n")[1].split("```")[0]
     assert (code, out) == (3, shown)
 

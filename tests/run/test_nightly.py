@@ -434,7 +434,7 @@ def _seconds(text: str) -> float:
 
 def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:
     unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
-    crontab = re.search(r"(?m)^0 3 \* \* \* +cd \S+ && (.*)$", (ROOT / "README.md").read_text())
+    crontab = re.search(r"(?m)^0 3 \* \* \* +cd \S+ && (.*)$", (ROOT / "jobs" / "README.md").read_text())
     assert crontab is not None
     for line in (re.search(r"(?m)^ExecStart=(.*)$", unit)[1], crontab[1]):  # type: ignore[index]
         options = [word for word in line.split() if word.startswith("--")]

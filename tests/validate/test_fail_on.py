@@ -85,8 +85,8 @@ def test_a_share_that_nothing_can_pass_is_refused(text: str) -> None:
     [
         ("map_unmached", "no reason or finding 'map_unmached'; did you mean 'map_unmatched'?"),
         ("warnings", "no reason or finding 'warnings'; did you mean 'warning'?"),
-        ("-1%", "no reason or finding '-1%'; see README, Why a row was rejected; or write 1% or 100"),
-        ("", "no reason or finding ''; see README, Why a row was rejected; or write 1% or 100"),
+        ("-1%", "no reason or finding '-1%'; see mappings/README.md; or write 1% or 100"),
+        ("", "no reason or finding ''; see mappings/README.md; or write 1% or 100"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_with_what_is_near(text: str, said: str) -> None:

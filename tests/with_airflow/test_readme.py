@@ -1,4 +1,4 @@
-"""Is what the README says of Airflow true? Its tables equal the code, its lines make DAGs."""
+"""The page for Airflow: its tables equal the code, and its lines make DAGs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from cio_etl.airflow.dags import build_dags
 from cio_etl.airflow.request import DONE, HOPELESS, PARAMS
 from cio_etl.errors import EXIT_CODES
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("\n## Airflow\n")[1].split("\n## ")[0]
+PAGE = (Path(__file__).parents[2] / "airflow_dags" / "README.md").read_text(encoding="utf-8")
 
 
 def table(heading: str) -> list[list[str]]:
     """The rows of the table with this first column, without its heading."""
-    lines = SECTION.split(f"\n| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
+    lines = PAGE.split(f"\n| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
@@ -52,8 +51,8 @@ def test_the_fields_are_those_of_the_connection_type() -> None:
     assert sorted(labels) == sorted(row[0] for row in table("field")[:-1])
 
 
-def test_the_lines_of_the_readme_make_dags(shop: Shop) -> None:
-    (lines,) = re.findall(r"(?ms)^```python\n(.*?)^```$", SECTION)
+def test_the_lines_of_the_page_make_dags(shop: Shop) -> None:
+    (lines,) = re.findall(r"(?ms)^```python\n(.*?)^```$", PAGE)
     names: dict[str, Any] = {}
     exec(lines.replace("/srv/shop/jobs", str(shop.jobs)), names)
     assert [name for name in names if name.startswith("customerio__")] == ["customerio__people"]

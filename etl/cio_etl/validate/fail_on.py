@@ -34,7 +34,7 @@ def gate(text: str) -> Gate:
     names = [WARNING, *REASONS, *FINDINGS]
     if text not in names:
         near = get_close_matches(text, names, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "see README, Why a row was rejected; or write 1% or 100"
+        advice = f"did you mean {near[0]!r}?" if near else "see mappings/README.md; or write 1% or 100"
         raise ValueError(f"no reason or finding {text!r}; {advice}")
     return Gate(text)
 

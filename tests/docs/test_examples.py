@@ -1,0 +1,104 @@
+"""The examples of the pages run: YAML, the five minutes, the demo's report."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from cio_etl.cli import demo, main
+from cio_etl.config import load_job, load_mapping, load_source
+from cio_etl.config.examples import check_examples
+from cio_etl.config.job_sections import StateYaml
+from cio_etl.config.references import resolve_address
+from cio_etl.config.validation import validated
+from cio_etl.config.yaml_file import read_yaml
+from tests.docs.pages import ROOT, all_pages, blocks, read, section, yaml_blocks, yaml_sections
+from tests.running import environment
+
+
+def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
+    tested = [*yaml_blocks("jobs"), *yaml_blocks("mappings"), *yaml_sections("source"), *yaml_sections("state")]
+    assert len(tested) == all_pages().count("\n```yaml\n") > 1
+
+
+@pytest.mark.parametrize(("name", "text"), yaml_blocks("mappings"), ids=lambda value: value.split("\n")[0])
+def test_a_mapping_loads_and_its_examples_come_out(name: str, text: str) -> None:
+    path = Path(Path(name).name)
+    path.write_text(text, encoding="utf-8")
+    mapping = load_mapping(path)
+    assert mapping.examples and list(check_examples(mapping)) == []
+
+
+def test_the_cookbook_has_fifteen_recipes_each_with_a_mapping() -> None:
+    recipes = re.split(r"(?m)^### \d+\. ", section("mappings/README.md", "## Cookbook"))[1:]
+    assert [recipe.count("\n```yaml\n# mappings/") for recipe in recipes] == [1] * 15
+
+
+def test_a_job_loads() -> None:
+    shutil.copytree(ROOT / "mappings", "mappings")
+    Path("jobs").mkdir()
+    for name, text in [*yaml_blocks("mappings"), *yaml_blocks("jobs")]:
+        Path(name).write_text(text, encoding="utf-8")
+    jobs = [load_job(Path(name), {}, secrets=False, sources=False) for name, _ in yaml_blocks("jobs")]
+    assert jobs and all(job.steps for job in jobs)
+
+
+def test_a_source_section_loads() -> None:
+    sections = yaml_sections("source")
+    assert len(sections) > 1
+    for text in sections:
+        Path("source.yaml").write_text(text, encoding="utf-8")
+        load_source((read_yaml(Path("source.yaml")).data or {})["source"], {"WAREHOUSE_URL": "sqlite:///shop.db"})
+
+
+def test_a_state_section_loads() -> None:
+    sections = yaml_sections("state")
+    assert sections
+    for text in sections:
+        Path("state.yaml").write_text(text, encoding="utf-8")
+        written = (read_yaml(Path("state.yaml")).data or {})["state"]
+        written["database"] = resolve_address(written["database"], {"ETL_STATE_URL": "postgresql://db/etl"})
+        assert validated(StateYaml, written)[1] == []
+
+
+def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
+    parts = blocks(section("README.md", "## Five minutes with your own CSV file"), "sh", "text")
+    script = "".join(f"{text}echo @@ $?\n" for kind, text in parts if kind == "sh")
+    home = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{environment()['PATH']}"}
+    process = subprocess.run(
+        ["bash", "-c", script], env=environment() | home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    outputs = re.split(r"@@ (\d+)\n", process.stdout)
+    codes, printed = list(map(int, outputs[1::2])), iter(outputs[::2])
+    assert codes == [0, 0, 0, 0, 0, 3, 3], process.stdout
+    for (kind, _), (following, text) in pairwise([*parts, ("sh", "")]):
+        output = next(printed) if kind == "sh" else ""
+        if following == "text":
+            assert_printed(text, output)
+    assert sorted(path.name for path in (tmp_path / "spring").iterdir()) == [".etl", "jobs", "mappings", "people.csv"]
+
+
+def test_the_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("jobs", "mappings"):
+        shutil.copytree(ROOT / folder, folder)
+    demo.write(Path(".etl/demo"))
+    assert main(["validate", "jobs/demo.yaml"]) == 3
+    _, shown = read("README.md").split("demo.sandbox-… finished: ")
+    counts, lines = shown.split("\n```")[0].split("\n", 1)
+    assert_printed(f"validation finished: {counts}\n{lines}", capsys.readouterr().out)
+
+
+def assert_printed(shown: str, output: str) -> None:
+    """Each line that is shown was printed, in this order; … stands for what is left out."""
+    rest = output.splitlines()
+    for line in shown.splitlines():
+        pattern = re.escape(line).replace("…", ".*")
+        place = next((place for place, came in enumerate(rest) if re.fullmatch(pattern, came)), None)
+        assert place is not None, f"{line!r} was not printed, or not in this order:\n{output}"
+        rest = rest[place + 1 :]
