@@ -12,11 +12,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 
-from tenacity import RetryCallState, Retrying
-
-from cio_etl.load.rate.pace import Pace
-from cio_etl.load.retry import wait_as_told
+from cio_etl.load.rate import Pace
+from cio_etl.load.retry import Backoff
 from cio_etl.model import Accepted, Retry, Verdict
 
 TIME_OUT_S = 30.0
@@ -115,7 +114,7 @@ def simulate(
     def lane(number: int) -> Iterator[float]:
         while True:
             yield works(number, clock.now - began)
-            attempts = RetryCallState(Retrying(), None, (), {})
+            backoff = Backoff(inf, clock)
             while True:
                 for wait_s in pace.waits():
                     yield wait_s + chance.random() * LATE_S
@@ -126,9 +125,9 @@ def simulate(
                 seen.append(Exchange(number, started - began, clock.now - began, verdict))
                 if not isinstance(verdict, Retry):
                     break
-                attempts.set_result(verdict)
-                yield wait_as_told()(attempts)
-                attempts.attempt_number += 1
+                wait_s = backoff.wait_s(verdict)
+                assert wait_s is not None
+                yield wait_s
 
     ready = [(began, next(order), lane(number)) for number in range(lanes)]
     try:

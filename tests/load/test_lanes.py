@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from cio_etl.errors import CredentialsRefused, StateError
 from cio_etl.load import Lanes, Pace
 from cio_etl.load.destinations import track
-from cio_etl.load.lanes import Room
+from cio_etl.load.lanes import WaitingBytes
 from cio_etl.model import Batch, Counts, Destination, LaneProgress, Reject, Retry
 from cio_etl.sandbox import Credentials, Faults, Sandbox
 
@@ -46,14 +46,14 @@ class Commits:
     """What the lanes committed, in order, and which positions had been announced when."""
 
     def __init__(self) -> None:
-        self.marks: dict[int, list[LaneProgress]] = defaultdict(list)
+        self.progress: dict[int, list[LaneProgress]] = defaultdict(list)
         self.rejects: list[Reject] = []
         self.accepted: list[int] = []
         self._lock = threading.Lock()
 
     def __call__(self, mark: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
         with self._lock:
-            self.marks[mark.lane].append(mark)
+            self.progress[mark.lane].append(mark)
             self.rejects += rejects
             self.accepted += accepted.tolist()
 
@@ -87,8 +87,8 @@ def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
     for lane in range(4):
         person = sandbox.people.find("id", f"p{lane}")
         assert person is not None and person.trace == list(range(60))
-    assert [mark.counts.accepted for mark in lanes.marks] == [60] * 4
-    assert [mark.acked_through for mark in lanes.marks] == [59] * 4
+    assert [mark.counts.accepted for mark in lanes.progress] == [60] * 4
+    assert [mark.acked_through for mark in lanes.progress] == [59] * 4
     assert sorted(commits.accepted) == sorted(4 * list(range(60)))
 
 
@@ -99,7 +99,7 @@ def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_o
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5), batch(0, 10, 5)]})
         lanes.finish()
-    assert [(mark.acked_through, mark.sending_through, mark.counts.accepted) for mark in commits.marks[0]] == [
+    assert [(mark.acked_through, mark.sending_through, mark.counts.accepted) for mark in commits.progress[0]] == [
         (-1, 4, 0),
         (4, 9, 5),
         (9, 14, 10),
@@ -115,7 +115,7 @@ def test_one_batch_a_lane_is_in_flight(sandbox: Sandbox) -> None:
         lanes.put({lane: [batch(lane, 5 * n, 5) for n in range(4)] for lane in range(3)})
         lanes.finish()
     for lane in range(3):
-        for mark in commits.marks[lane]:
+        for mark in commits.progress[lane]:
             assert mark.sending_through - mark.acked_through <= 5
 
 
@@ -124,7 +124,7 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 3, 0, rejects=(Reject(2, "row_ragged"),), skipped=3)]})
         lanes.finish()
-    mark = lanes.marks[0]
+    mark = lanes.progress[0]
     assert (
         mark.acked_through,
         mark.counts.rejected,
@@ -144,7 +144,7 @@ def test_rows_that_a_killed_run_had_announced_are_counted_as_possibly_sent_twice
     ) as lanes:
         lanes.put({0: [batch(0, 10, 3), batch(0, 13, 5)]})
         lanes.finish()
-    assert (lanes.marks[0].counts.possibly_sent_twice, lanes.marks[0].counts.accepted) == (4, 18)
+    assert (lanes.progress[0].counts.possibly_sent_twice, lanes.progress[0].counts.accepted) == (4, 18)
 
 
 @pytest.mark.fault("N19")
@@ -154,7 +154,7 @@ def test_a_lost_answer_is_counted_as_possibly_sent_twice(sandbox: Sandbox) -> No
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 7)]})
         lanes.finish()
-    assert (lanes.marks[0].counts.possibly_sent_twice, lanes.marks[0].counts.retries) == (7, 1)
+    assert (lanes.progress[0].counts.possibly_sent_twice, lanes.progress[0].counts.retries) == (7, 1)
 
 
 @pytest.mark.fault("N10")
@@ -165,7 +165,7 @@ def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
         while lanes.put({lane: [batch(lane, 0, 1)] for lane in range(3)}):
             pass
         lanes.finish()
-    assert all(mark.acked_through == -1 and mark.counts.rejected == 0 for mark in lanes.marks)
+    assert all(mark.acked_through == -1 and mark.counts.rejected == 0 for mark in lanes.progress)
 
 
 @pytest.mark.fault("P5")
@@ -186,12 +186,12 @@ def test_a_drain_lets_the_exchange_under_way_end_and_keeps_its_acknowledgement(s
     commits = Commits()
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5)]})
-        while not commits.marks[0]:
+        while not commits.progress[0]:
             threading.Event().wait(0.01)
         lanes.drain()
         assert not lanes.put({0: [batch(0, 10, 5)]})
         lanes.finish()
-    assert lanes.marks[0].acked_through == 4
+    assert lanes.progress[0].acked_through == 4
     assert sandbox.stats()["items"] == 5
 
 
@@ -207,7 +207,7 @@ def test_a_drain_wakes_who_waits_for_another_try(sandbox: Sandbox) -> None:
         lanes.drain()
         lanes.finish()
     assert time.monotonic() - began < 5
-    assert [mark.acked_through for mark in lanes.marks] == [-1, -1]
+    assert [mark.acked_through for mark in lanes.progress] == [-1, -1]
 
 
 @pytest.mark.fault("P9")
@@ -219,38 +219,38 @@ def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox)
     pace.answered(time.monotonic(), Retry("HTTP 429", after_s=60.0, throttled=True))
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0) as lanes:
         lanes.put({0: [batch(0, 0, 5)]})
-        while not commits.marks[0]:
+        while not commits.progress[0]:
             threading.Event().wait(0.01)
         lanes.drain()
         lanes.finish()
-    assert [(mark.acked_through, mark.sending_through) for mark in commits.marks[0]] == [(-1, 4), (-1, -1)]
+    assert [(mark.acked_through, mark.sending_through) for mark in commits.progress[0]] == [(-1, 4), (-1, -1)]
     assert sandbox.stats()["requests"] == 0
 
 
-def test_what_waits_for_all_lanes_is_bounded_and_a_lane_that_is_behind_locks_nobody_out() -> None:
-    room = Room(100)
-    assert room.enter(250, 0.0)  # more than there is room for, but nothing waits
-    assert not room.enter(1, 0.0)
-    room.leave(250)
-    assert room.enter(60, 0.0) and room.enter(40, 0.0)
-    assert not room.enter(1, 0.0)
-    room.leave(40)
-    assert room.enter(30, 0.0)
+def test_waiting_bytes_are_limited_together_and_any_number_may_wait_alone() -> None:
+    waiting = WaitingBytes(100)
+    assert waiting.add(250, 0.0)  # more than the limit, but nothing else waits
+    assert not waiting.add(1, 0.0)
+    waiting.remove(250)
+    assert waiting.add(60, 0.0) and waiting.add(40, 0.0)
+    assert not waiting.add(1, 0.0)
+    waiting.remove(40)
+    assert waiting.add(30, 0.0)
 
 
-def test_who_waits_for_room_goes_on_when_a_lane_takes_what_waits_for_it() -> None:
-    room, entered = Room(100), threading.Event()
-    assert room.enter(100, 0.0)
+def test_bytes_that_did_not_fit_are_added_when_a_lane_takes_others() -> None:
+    waiting, entered = WaitingBytes(100), threading.Event()
+    assert waiting.add(100, 0.0)
 
     def enter() -> None:
-        if room.enter(10, 10.0):
+        if waiting.add(10, 10.0):
             entered.set()
 
-    waiting = threading.Thread(target=enter)
-    waiting.start()
-    room.leave(100)
+    thread = threading.Thread(target=enter)
+    thread.start()
+    waiting.remove(100)
     assert entered.wait(5.0)
-    waiting.join()
+    thread.join()
 
 
 def test_batches_too_large_to_wait_together_all_arrive(sandbox: Sandbox) -> None:
@@ -262,7 +262,7 @@ def test_batches_too_large_to_wait_together_all_arrive(sandbox: Sandbox) -> None
             both = {lane: [batch(lane, first, 10), batch(lane, first + 10, 10)] for lane in range(4)}
             assert lanes.put(both if number % 2 else {0: both[0]})
         lanes.finish()
-    assert [mark.counts.accepted for mark in lanes.marks] == [160, 80, 80, 80]
+    assert [mark.counts.accepted for mark in lanes.progress] == [160, 80, 80, 80]
     assert sandbox.people.find("id", "p0").trace == list(range(160))  # type: ignore[union-attr]
 
 
@@ -284,7 +284,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
             threading.Event().wait(0.01)
         sandbox.set_faults(Faults())
         lanes.finish()
-    assert [mark.counts.accepted for mark in lanes.marks] == [5, 5, 5]
+    assert [mark.counts.accepted for mark in lanes.progress] == [5, 5, 5]
     changes = [each for each in told if each["event"].startswith("destination_")]
     assert [(each["event"], each.get("reason")) for each in changes] == [
         ("destination_unavailable", "HTTP 503"),
@@ -327,7 +327,7 @@ def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_s
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0, to) as lanes:
         lanes.put({0: [batch(0, 0, 3), batch(0, 3, 2)]})
         lanes.finish()
-        (mark,) = lanes.marks
+        (mark,) = lanes.progress
     reasons = [(reject.position, reject.reason) for reject in commits.rejects]
     if repeatable:
         assert (mark.counts.accepted, mark.counts.possibly_sent_twice, mark.counts.requests, reasons) == (5, 3, 3, [])

@@ -1,106 +1,62 @@
-"""How long between two attempts, and when it is enough. All in virtual time."""
+"""How long a lane waits between two attempts, and when it stops trying. All in virtual time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 
-from cio_etl.load import retry
-from cio_etl.model import Accepted, Retry, Verdict
+from cio_etl.load.retry import FIRST_S, LONGEST_S, Backoff
+from cio_etl.model import Retry
+from tests.pace_simulation import Clock
+
+BUSY = Retry("HTTP 503")
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(seconds)
-
-
-def persist(time: Time, answers: Iterator[Verdict], budget_s: float = 900.0) -> tuple[Verdict, list[Retry]]:
-    told: list[Retry] = []
-    verdict = retry.persist(
-        lambda: next(answers),
-        budget_s=budget_s,
-        now=lambda: time.now,
-        sleep=time.sleep,
-        before_sleep=lambda verdict, wait_s: told.append(verdict),
-    )
-    return verdict, told
-
-
-def repeated(verdict: Verdict) -> Iterator[Verdict]:
-    while True:
-        yield verdict
-
-
-def test_a_verdict_that_is_not_retry_comes_back_at_once() -> None:
-    time = Time()
-    assert persist(time, iter([Accepted()])) == (Accepted(), [])
-    assert time.slept == []
-
-
-def test_each_attempt_that_is_made_again_is_told() -> None:
-    first, second = Retry("HTTP 503"), Retry("cut", ambiguous=True)
-    assert persist(Time(), iter([first, second, Accepted()])) == (Accepted(), [first, second])
+def waits(verdict: Retry, budget_s: float) -> Iterator[float]:
+    """Each wait, of a lane that gets the same answer again and again until its time is over."""
+    clock = Clock()
+    backoff = Backoff(budget_s, clock)
+    while (seconds := backoff.wait_s(verdict)) is not None:
+        yield seconds
+        clock.sleep(seconds)
 
 
 @pytest.mark.fault("N5", "N27")
 def test_an_outage_ends_by_the_time_budget_with_waits_of_at_most_a_minute() -> None:
-    time = Time()
-    verdict, _ = persist(time, repeated(Retry("HTTP 503")), budget_s=7_200.0)
-    assert verdict == Retry("HTTP 503")
-    assert max(time.slept) <= retry.LONGEST_S
-    assert 7_200.0 - retry.LONGEST_S <= time.now <= 7_200.0
+    waited = list(waits(BUSY, budget_s=7_200.0))
+    assert max(waited) <= LONGEST_S
+    assert 7_200.0 - LONGEST_S <= sum(waited) <= 7_200.0
 
 
 @pytest.mark.fault("N27")
-def test_a_thousand_attempts_overflow_nothing() -> None:
-    time = Time()
-    answers: Iterator[Verdict] = iter([*(Retry("HTTP 503") for _ in range(2_000)), Accepted()])
-    assert persist(time, answers, budget_s=1e9)[0] == Accepted()
+def test_thousands_of_attempts_overflow_nothing() -> None:
+    waited = waits(BUSY, inf)
+    assert all(0.0 <= next(waited) <= LONGEST_S for _ in range(2_000))
+
+
+def test_waits_grow() -> None:
+    longest = [max(waits_of_each) for waits_of_each in zip(*(first_waits(8) for _ in range(200)), strict=True)]
+    assert longest == sorted(longest)
+    assert longest[0] <= FIRST_S and 30.0 < longest[-1] <= LONGEST_S
+
+
+def first_waits(count: int) -> list[float]:
+    waited = waits(BUSY, inf)
+    return [next(waited) for _ in range(count)]
 
 
 @pytest.mark.fault("N2")
 def test_no_attempt_comes_before_retry_after_is_over() -> None:
-    time = Time()
-    persist(time, iter([Retry("HTTP 429", after_s=40.0), Accepted()]))
-    assert 40.0 <= time.slept[0] <= 40.0 + retry.FIRST_S
+    first = next(waits(Retry("HTTP 429", after_s=40.0), inf))
+    assert 40.0 <= first <= 40.0 + FIRST_S
 
 
 def test_waits_differ_so_that_lanes_do_not_come_back_together() -> None:
-    def first_wait() -> float:
-        time = Time()
-        persist(time, iter([*(Retry("HTTP 503") for _ in range(6)), Accepted()]))
-        return time.slept[-1]
-
-    assert len({first_wait() for _ in range(20)}) > 10
+    assert len({first_waits(6)[-1] for _ in range(20)}) > 10
 
 
 @pytest.mark.fault("N2")
 def test_a_retry_after_beyond_the_budget_is_not_waited_for() -> None:
-    time = Time()
-    assert persist(time, repeated(Retry("HTTP 429", after_s=300.0)), budget_s=200.0)[0] == Retry(
-        "HTTP 429", after_s=300.0
-    )
-    assert time.slept == []
-
-
-def test_a_sleep_that_raises_leaves_the_loop() -> None:
-    class Bookmark(Exception):
-        pass
-
-    def leave(seconds: float) -> None:
-        raise Bookmark
-
-    with pytest.raises(Bookmark):
-        retry.persist(
-            lambda: Retry("HTTP 503"),
-            budget_s=60,
-            now=lambda: 0.0,
-            sleep=leave,
-            before_sleep=lambda verdict, wait_s: None,
-        )
+    assert list(waits(Retry("HTTP 429", after_s=300.0), budget_s=200.0)) == []

@@ -13,7 +13,7 @@ from cio_etl.errors import DestinationUnavailable, WrongDestination
 from cio_etl.load.connection import Connection, Deadlines
 from cio_etl.load.destinations import pipelines, track
 from cio_etl.load.destinations.answers import by_status
-from cio_etl.load.retry import persist
+from cio_etl.load.retry import Backoff
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
 
 
@@ -73,21 +73,17 @@ def check_credentials(destination: Destination, patience_s: float, *, persistent
     def ask() -> Verdict:
         return wire.get(track.REGION_PATH, read) if tells else wire.send(pipelines.EMPTY_BATCH, read)
 
+    backoff = Backoff(patience_s, time.monotonic)
     try:
-        verdict = persist(
-            ask,
-            budget_s=patience_s,
-            now=time.monotonic,
-            sleep=time.sleep,
-            before_sleep=lambda _retry, _wait_s: None,
-        )
+        while isinstance(verdict := ask(), Retry):
+            if (wait_s := backoff.wait_s(verdict)) is None:
+                raise DestinationUnavailable(host=wire.host, reason=verdict.reason)
+            time.sleep(wait_s)
     finally:
         wire.close()
         deadlines.close()
     if isinstance(verdict, Stop):
         raise verdict.error
-    if isinstance(verdict, Retry):
-        raise DestinationUnavailable(host=wire.host, reason=verdict.reason)
     return told
 
 

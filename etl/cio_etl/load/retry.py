@@ -1,67 +1,43 @@
-"""How long to wait before the same bytes go again, and when to give up? By time, never by a count of attempts."""
+"""How long to wait before the same bytes are sent again. The limit is a time, never a number of attempts."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
-from tenacity import RetryCallState, Retrying, retry_if_result
-from tenacity.stop import stop_base
+from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_base, wait_random_exponential
 
-from cio_etl.model import Retry, Verdict
+from cio_etl.model import Retry
 
 FIRST_S, LONGEST_S = 0.5, 60.0
 
 
-class wait_as_told(wait_base):
-    """Full jitter, growing from FIRST_S to LONGEST_S; at least as long as a Retry-After asks for."""
+class wait_as_asked(wait_base):
+    """Full jitter that grows from FIRST_S to LONGEST_S; at least as long as the answer's Retry-After."""
 
     def __init__(self) -> None:
         self._jitter = wait_random_exponential(multiplier=FIRST_S, max=LONGEST_S)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         verdict = retry_state.outcome.result() if retry_state.outcome is not None else None
-        told = verdict.after_s if isinstance(verdict, Retry) and verdict.after_s else 0.0
-        spread = random.uniform(0.0, FIRST_S)  # lanes that were told the same time don't come back in the same instant
-        return max(self._jitter(retry_state), told + spread if told else 0.0)
+        after_s = verdict.after_s if isinstance(verdict, Retry) and verdict.after_s else 0.0
+        spread_s = random.uniform(0.0, FIRST_S)  # lanes with the same Retry-After don't come back in the same instant
+        return max(self._jitter(retry_state), after_s + spread_s if after_s else 0.0)
 
 
-class stop_when_spent(stop_base):
-    """Stops when the next wait would end after `budget_s` seconds from the first attempt."""
+class Backoff:
+    """The waits between the attempts to send one body, which may take `budget_s` seconds from now."""
 
     def __init__(self, budget_s: float, now: Callable[[], float]) -> None:
-        self._deadline = now() + budget_s
         self._now = now
+        self._deadline = now() + budget_s
+        self._wait = wait_as_asked()
+        self._state = RetryCallState(Retrying(), None, (), {})
 
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return self._now() + retry_state.upcoming_sleep > self._deadline
-
-
-def persist(
-    attempt: Callable[[], Verdict],
-    *,
-    budget_s: float,
-    now: Callable[[], float],
-    sleep: Callable[[float], None],
-    before_sleep: Callable[[Retry, float], None],
-) -> Verdict:
-    """The verdict of `attempt`, made again while it is Retry and the budget lasts; the last Retry when it is spent.
-
-    `sleep` may raise, to leave between two attempts. `before_sleep` is told of each attempt that will be made again.
-    """
-
-    def told(state: RetryCallState) -> None:
-        assert state.outcome is not None
-        before_sleep(state.outcome.result(), state.upcoming_sleep)
-
-    retrying = Retrying(
-        retry=retry_if_result(lambda verdict: isinstance(verdict, Retry)),
-        wait=wait_as_told(),
-        stop=stop_when_spent(budget_s, now),
-        sleep=sleep,
-        before_sleep=told,
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-    )
-    verdict: Verdict = retrying(attempt)
-    return verdict
+    def wait_s(self, verdict: Retry) -> float | None:
+        """Seconds to wait before the next attempt; None when the time is over before it."""
+        self._state.set_result(verdict)
+        seconds = self._wait(self._state)
+        self._state.prepare_for_next_attempt()
+        return None if self._now() + seconds > self._deadline else seconds

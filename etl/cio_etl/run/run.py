@@ -153,7 +153,9 @@ def _send(
     with (
         context.signals.draining(lanes.drain),
         renewing(leases, lanes.drain, lambda: context.ended is None),
-        context.progress.step(step.name, snapshot.rows, lambda: [*others, *lanes.marks], lambda: context.pace.waited_s),
+        context.progress.step(
+            step.name, snapshot.rows, lambda: [*others, *lanes.progress], lambda: context.pace.waited_s
+        ),
         lanes,
     ):
         for rows, items in prefetch(read, snapshot.read(compiled.columns, rows_read)):

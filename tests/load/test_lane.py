@@ -1,0 +1,295 @@
+"""One lane, without a network and in virtual time: each item of a batch is accepted or rejected, exactly once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cio_etl.errors import CredentialsRefused, DestinationUnavailable, TooManyRejects
+from cio_etl.load.lane import HOPELESS, Drained, Lane, LaneSettings
+from cio_etl.load.rate import Pace
+from cio_etl.model import (
+    Accepted,
+    Batch,
+    Counts,
+    ItemError,
+    LaneProgress,
+    Refused,
+    Reject,
+    Retry,
+    Split,
+    Stop,
+    Verdict,
+)
+from tests.pace_simulation import Clock
+
+Post = Callable[[bytes, int], Verdict]
+
+
+def batch(items: int, rejects: tuple[Reject, ...] = ()) -> Batch:
+    texts = [json.dumps({"n": n, "pad": "é" * (n % 5)}, ensure_ascii=False).encode() for n in range(items)]
+    ends = np.cumsum([len(text) + 1 for text in texts]) - 1 + len(b'{"batch":[')
+    body = b'{"batch":[' + b",".join(texts) + b"]}" if items else b""
+    return Batch(0, 99, body, np.arange(items) * 10, ends.astype(np.int64), rejects, 0)
+
+
+def numbers(body: bytes) -> list[int]:
+    return [item["n"] for item in json.loads(body)["batch"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fake:
+    """Answers as `post` says."""
+
+    post: Post
+    host: str = "track.example"
+
+
+@dataclass
+class Sent:
+    """What a lane committed for one batch."""
+
+    commits: list[LaneProgress] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counts:
+        return self.commits[-1].counts
+
+    @property
+    def announced(self) -> list[int]:
+        """How far the announcement of each commit reaches."""
+        return [each.sending_through for each in self.commits]
+
+    def commit(self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
+        self.commits.append(progress)
+        self.rejects += rejects
+        self.accepted += accepted.tolist()
+
+
+def send(
+    of: Batch,
+    post: Post,
+    too_large: Callable[[int], None] = lambda size: None,
+    *,
+    sent: Sent | None = None,
+    sleep: Callable[[float], None] | None = None,
+    repeatable: bool = True,
+) -> Sent:
+    """Sends one batch by a lane, whose waits take no time."""
+    sent, clock = sent or Sent(), Clock()
+    pace = Pace(None, clock, lambda: 0.0)
+    settings = LaneSettings(pace, sent.commit, too_large, sleep or clock.sleep, 900.0, repeatable, clock)
+    Lane(LaneProgress(0), Fake(post), settings).run([of])
+    return sent
+
+
+def test_an_accepted_batch_takes_one_request() -> None:
+    done = send(batch(5), lambda body, items: Accepted())
+    assert done.counts == Counts(accepted=5, batches=1, requests=1, bytes_sent=len(batch(5).body))
+    assert (done.rejects, done.accepted) == ([], [0, 10, 20, 30, 40])
+
+
+def test_a_batch_without_items_takes_no_request() -> None:
+    assert send(batch(0), lambda body, items: pytest.fail("sent")).counts == Counts()
+
+
+@pytest.mark.fault("N6")
+def test_the_items_that_a_207_names_become_rejects_and_nothing_is_sent_again() -> None:
+    done = send(batch(5), lambda body, items: Accepted((ItemError(3, "refused_invalid", "f", "why"),)))
+    assert done.rejects == [Reject(30, "refused_invalid", "f", "why")]
+    assert done.counts.requests == 1
+
+
+@pytest.mark.fault("N8")
+def test_a_400_that_names_items_sends_the_others_again() -> None:
+    bodies = []
+
+    def post(body: bytes, items: int) -> Verdict:
+        bodies.append(numbers(body))
+        if len(bodies) == 1:
+            return Refused((ItemError(1, "refused_x", None, ""), ItemError(2, "refused_y", None, "")))
+        return Accepted((ItemError(2, "refused_z", None, ""),))
+
+    done = send(batch(5), post)
+    assert bodies == [[0, 1, 2, 3, 4], [0, 3, 4]]
+    assert [(reject.position, reject.reason) for reject in done.rejects] == [
+        (10, "refused_x"),
+        (20, "refused_y"),
+        (40, "refused_z"),
+    ]
+
+
+@pytest.mark.fault("N7")
+def test_items_that_are_sent_again_since_an_answer_did_not_tell_of_them_count_once_as_possibly_sent_twice() -> None:
+    def post(body: bytes, items: int) -> Verdict:
+        return Split("answer_unreadable", ambiguous=True) if items > 2 else Accepted()
+
+    done = send(batch(8), post)
+    assert (done.counts.possibly_sent_twice, done.rejects) == (8, [])
+    sure = send(batch(8), lambda body, items: Split("http_400") if items > 2 else Accepted())
+    assert sure.counts.possibly_sent_twice == 0
+
+
+@pytest.mark.fault("N8")
+@given(items=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=6))
+def test_bad_items_are_found_by_halving_and_the_good_ones_taken_in_order(items: int, bad: set[int]) -> None:
+    bad = {n for n in bad if n < items}
+    taken: list[int] = []
+
+    def post(body: bytes, count: int) -> Verdict:
+        sent = numbers(body)
+        assert len(sent) == count
+        if bad & set(sent):
+            return Split("refused_invalid")
+        taken.extend(sent)
+        return Accepted()
+
+    done = send(batch(items), post)
+    assert taken == [n for n in range(items) if n not in bad]
+    assert [reject.position // 10 for reject in done.rejects] == sorted(bad)
+    assert done.counts.requests <= 1 + 2 * len(bad) * (int(np.ceil(np.log2(items))) + 1 if items > 1 else 1)
+
+
+@pytest.mark.fault("N8")
+def test_when_nothing_but_refusals_comes_it_is_not_the_rows() -> None:
+    with pytest.raises(TooManyRejects, match=f"{HOPELESS} rows rejected.*one by one.*refused_paused") as raised:
+        send(batch(500), lambda body, items: Split("refused_paused"))
+    assert raised.value.resumable
+
+
+@pytest.mark.fault("N9")
+def test_a_413_halves_and_tells_how_large_was_too_large() -> None:
+    told: list[int] = []
+    taken: list[int] = []
+
+    def post(body: bytes, items: int) -> Verdict:
+        if len(body) > 400:
+            return Split("http_413", too_large=True)
+        taken.extend(numbers(body))
+        return Accepted()
+
+    done = send(batch(100), post, told.append)
+    assert taken == list(range(100)) and done.rejects == []
+    assert told and max(told) == len(batch(100).body)
+
+
+def test_an_item_that_is_too_large_by_itself_is_rejected() -> None:
+    done = send(batch(1), lambda body, items: Split("http_413", "too large", too_large=True))
+    assert done.rejects == [Reject(0, "http_413", None, "too large")]
+
+
+@pytest.mark.fault("N19")
+def test_items_whose_answer_was_lost_may_have_been_taken_twice() -> None:
+    answers: Iterator[Verdict] = iter([Retry("cut", ambiguous=True), Retry("HTTP 503"), Accepted()])
+    done = send(batch(5), lambda body, items: next(answers))
+    assert (done.counts.requests, done.counts.retries, done.counts.possibly_sent_twice) == (3, 2, 5)
+
+
+def test_a_503_is_no_doubt() -> None:
+    answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Accepted()])
+    assert send(batch(5), lambda body, items: next(answers)).counts.possibly_sent_twice == 0
+
+
+def test_the_same_bytes_go_again() -> None:
+    bodies: list[bytes] = []
+
+    def post(body: bytes, items: int) -> Verdict:
+        bodies.append(body)
+        return Accepted() if len(bodies) == 3 else Retry("HTTP 503")
+
+    send(batch(9), post)
+    assert len(set(bodies)) == 1
+
+
+@pytest.mark.fault("N5")
+def test_a_budget_that_is_spent_says_what_the_last_answer_was() -> None:
+    with pytest.raises(
+        DestinationUnavailable, match=r"track\.example is out of reach: HTTP 503, and no batch was taken within 900 s"
+    ):
+        send(batch(5), lambda body, items: Retry("HTTP 503"))
+
+
+@pytest.mark.fault("N10")
+def test_a_stop_rejects_nothing_and_takes_the_announcement_back() -> None:
+    sent = Sent()
+    with pytest.raises(CredentialsRefused):
+        send(batch(5), lambda body, items: Stop(CredentialsRefused(host="h", status=401)), sent=sent)
+    assert sent.announced == [99, -1] and sent.rejects == []
+
+
+def leave(seconds: float) -> None:
+    raise Drained
+
+
+@pytest.mark.fault("P9")
+@pytest.mark.parametrize(
+    ("verdict", "announced"),
+    [
+        pytest.param(Retry("HTTP 503"), [99, -1], id="a refusal was the last answer: nothing was done"),
+        pytest.param(Retry("cut", ambiguous=True), [99], id="a lost answer: some of it may have been done"),
+    ],
+)
+def test_a_lane_that_must_stop_between_two_attempts_takes_back_only_what_was_not_done(
+    verdict: Verdict, announced: list[int]
+) -> None:
+    sent = Sent()
+    with pytest.raises(Drained):
+        send(batch(5), lambda body, items: verdict, sent=sent, sleep=leave)
+    assert sent.announced == announced and sent.commits[-1].acked_through == -1
+
+
+@pytest.mark.fault("P9")
+def test_a_batch_of_which_a_part_was_done_is_not_taken_back() -> None:
+    answers: Iterator[Verdict] = iter([Split("http_400"), Accepted(), Retry("HTTP 503")])
+    sent = Sent()
+    with pytest.raises(Drained):
+        send(batch(4), lambda body, items: next(answers), sent=sent, sleep=leave)
+    assert sent.announced == [99]
+
+
+@pytest.mark.fault("N19")
+def test_what_cannot_be_repeated_is_not_sent_again_after_a_lost_answer() -> None:
+    answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Retry("cut", ambiguous=True)])
+    done = send(batch(2), lambda body, items: next(answers), repeatable=False)
+    assert [(reject.position, reject.reason) for reject in done.rejects] == [
+        (0, "outcome_unknown"),
+        (10, "outcome_unknown"),
+    ]
+    assert (done.counts.requests, done.counts.retries, done.counts.accepted) == (2, 1, 0)
+
+
+@pytest.mark.fault("N7")
+@given(items=st.integers(1, 40), data=st.data())
+def test_whatever_is_answered_each_item_has_one_end(items: int, data: st.DataObject) -> None:
+    asked = [0]
+
+    def post(body: bytes, count: int) -> Verdict:
+        asked[0] += 1
+        errors = st.lists(st.integers(0, count - 1), unique=True, max_size=3).map(
+            lambda found: tuple(ItemError(index, f"refused_{index}", None, "") for index in found)
+        )
+        choices: list[st.SearchStrategy[Verdict]] = [
+            errors.map(Accepted),
+            st.just(Split("x")),
+            st.just(Split("y", too_large=True)),
+        ]
+        if asked[0] < 40:
+            choices.append(errors.filter(bool).map(Refused))
+        return data.draw(st.one_of(choices))
+
+    try:
+        done = send(batch(items), post)
+    except TooManyRejects:
+        return
+    positions = [reject.position for reject in done.rejects]
+    assert len(set(positions)) == len(positions) <= items
+    assert set(positions) <= {10 * n for n in range(items)}
