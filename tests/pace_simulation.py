@@ -125,9 +125,9 @@ def simulate(
                 seen.append(Exchange(number, started - began, clock.now - began, verdict))
                 if not isinstance(verdict, Retry):
                     break
-                wait_s = backoff.wait_s(verdict)
-                assert wait_s is not None
-                yield wait_s
+                pause_s = backoff.wait_s(verdict)
+                assert pause_s is not None
+                yield pause_s
 
     ready = [(began, next(order), lane(number)) for number in range(lanes)]
     try:

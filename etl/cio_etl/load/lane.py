@@ -61,7 +61,9 @@ class Drained(Exception):
 class Sender(Protocol):
     """What a lane sends with: a Connection."""
 
-    host: str
+    @property
+    def host(self) -> str:
+        """What messages call the destination."""
 
     def post(self, body: bytes, items: int) -> Verdict:
         """Sends one body once."""
