@@ -282,7 +282,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         (
             IDENTIFY + "when: a in (select b from read_csv('x'))\n",
             [
-                "m.yaml:3: when: a query inside (SELECT); only the columns of one row can be looked at: "
+                "m.yaml:3: when: a query inside (SELECT); only the columns of one row can be used: "
                 "prepare a column in the source, or put the word in double quotes if it is a column"
             ],
         ),

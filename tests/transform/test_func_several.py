@@ -144,7 +144,7 @@ def test_one_column_s_template_has_no_names() -> None:
         ({"expr": "a ||"}, "expr: not an expression in SQL over the row's columns, as \"first || ' ' || last\""),
         (
             {"expr": "(select a)"},
-            "expr: a query inside (SELECT); only the columns of one row can be looked at: prepare",
+            "expr: a query inside (SELECT); only the columns of one row can be used: prepare",
         ),
         ({"expr": "a || now()"}, "expr: no function 'now' of one row's values"),
         ({"expr": "max(a)"}, "expr: no function 'max' of one row's values"),

@@ -171,7 +171,7 @@ def _check_expr(*, sql: str) -> None:
 
 
 def _worked_out(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
-    return value.map_batches(lambda rows: ~row_sql.failing(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
+    return value.map_batches(lambda rows: ~row_sql.failing_rows(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 
 @function(takes=("several columns",), reason=EXPR_FAILED, shorthand="sql", check=_check_expr, means_null=_worked_out)
@@ -191,4 +191,4 @@ def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
     >>> {"quantity": "x"} | {expr: "cast(quantity as bigint)"} -> rejected
     """
     made = row_sql.dtype_of(sql, dtype)
-    return value.map_batches(lambda rows: row_sql.worked_out(sql, rows.struct.unnest(), made), return_dtype=made)
+    return value.map_batches(lambda rows: row_sql.values(sql, rows.struct.unnest(), made), return_dtype=made)
