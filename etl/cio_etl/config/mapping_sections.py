@@ -75,7 +75,9 @@ class ExampleYaml(Section):
         omitted("what is sent for the row with `api: track`; of a segment, the identifier")
     )
     pipelines: dict[str, Any] = omitted("what is sent for the row with `api: pipelines`")
-    rejected: Annotated[Text, WithJsonSchema({"enum": sorted(REASONS)})] = omitted("the row is rejected, for this reason")
+    rejected: Annotated[Text, WithJsonSchema({"enum": sorted(REASONS)})] = omitted(
+        "the row is rejected, for this reason"
+    )
     skipped: Annotated[bool, PlainValidator(_true, json_schema_input_type=Literal[True])] = omitted(
         "`true`: the row is skipped by `when`"
     )
