@@ -32,9 +32,10 @@ Row = tuple[str, ...]
 
 
 def table(heading: Row, rows: Iterable[Row]) -> str:
-    """A Markdown table."""
-    lines = [heading, ("---",) * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("| --- ", "|---").replace("|--- |", "|---|")
+    """A Markdown table; a bar within a cell is escaped."""
+    lines = [heading, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    first, *rest = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([first, f"|{'---|' * len(heading)}", *rest])
 
 
 # ---------------------------------------------------------------- functions, reasons, findings

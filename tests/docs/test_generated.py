@@ -26,7 +26,7 @@ MAPPINGS = "mappings/README.md"
 
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_tables_are_current(page: str) -> None:
-    assert read(page) == generate.generated(page), f"{page} is stale: run `make docs`, which is python -m tests.docs.generate"
+    assert read(page) == generate.generated(page), f"{page} is stale: python -m tests.docs.generate"
 
 
 def test_every_generated_table_stands_in_one_page() -> None:
