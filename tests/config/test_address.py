@@ -1,3 +1,5 @@
+"""Credentials are sent only to Customer.io and to this machine."""
+
 from __future__ import annotations
 
 import pytest
@@ -57,7 +59,7 @@ def test_customer_io_and_this_machine_are_allowed(given: str, plain: str) -> Non
         "",
     ],
 )
-def test_any_other_address_is_refused_without_being_shown(given: str) -> None:
+def test_any_other_address_is_refused_and_not_shown(given: str) -> None:
     with pytest.raises(ValueError) as error:
         allowed(given)
     assert str(error.value) == (

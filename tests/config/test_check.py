@@ -1,4 +1,4 @@
-"""Does `check` find all that is wrong in a job and its mappings at once, and nothing that is only an echo of it?"""
+"""`check` reports every fault of a job and its mappings at once, and no fault that only follows from another one."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and iden
 Captured = pytest.CaptureFixture[str]
 
 
-def found(name: str, **files: str) -> list[str]:
-    """The problems that `check NAME.yaml` tells of these files, without `.yaml` in the places."""
+def problems_of(name: str, **files: str) -> list[str]:
+    """The problems that `check NAME.yaml` reports for these files, without `.yaml` in the places."""
     for stem, text in {"j": JOB, "m": MAPPING, **files}.items():
         Path(f"{stem}.yaml").write_text(text, encoding="utf-8")
     return [str(problem).replace(".yaml", "") for problem in check_file(Path(f"{name}.yaml")).problems]
 
 
-def test_a_job_in_order_has_no_problems_and_says_what_it_holds() -> None:
-    assert found("j") == []
+def test_a_correct_job_has_no_problems_and_its_steps_mappings_and_examples_are_counted() -> None:
+    assert problems_of("j") == []
     assert check_file(Path("j.yaml")) == Checked(steps=1, mappings=1, examples=2, problems=())
 
 
-def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
-    assert found("m") == []
+def test_a_mapping_can_be_checked_alone_with_its_examples() -> None:
+    assert problems_of("m") == []
     assert check_file(Path("m.yaml")) == Checked(steps=None, mappings=1, examples=2, problems=())
-    assert found("m", m=MAPPING.replace("2.0", "3")) == [
+    assert problems_of("m", m=MAPPING.replace("2.0", "3")) == [
         "m:6: examples[0]: the payload differs at payload.attributes.half"
     ]
 
@@ -72,7 +72,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        # values of several kinds wrong in one value
+        # several faults in one value
         (
             "attributes:\n  a: {colum: x, value: 3, apply: [trm]}\n",
             [
@@ -91,7 +91,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 f"m:6: attributes.c: {EITHER}",
             ],
         ),
-        # a key that may have been meant for what is missing: no echo
+        # a misspelt key and the key that is missing because of it are one problem
         (
             "attributes:\n  a: {colum: x}\n  b: {qqq: x}\n  c: {zzz: 1, column: a, value: b}\n",
             [
@@ -112,7 +112,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 "m:4: attributes.a.apply[3]: trim: it takes no argument",
             ],
         ),
-        # what YAML refuses, without the echo of the value that is then missing
+        # a value that YAML refuses; that it is then missing is not reported
         (
             "nulls: *x\nattributes:\n  a: *y\n  b: {value: 007}\n  c: 7\n  d: &z {column: d}\nnulls: omit\n",
             [
@@ -124,7 +124,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 "m:9: nulls: written twice, first on line 3; keep one",
             ],
         ),
-        # keys at a wrong place
+        # keys in the wrong section
         (
             "column: a\nrow: {}\nsteps: []\nemail: mail\n",
             [
@@ -134,7 +134,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 "m:6: email: unknown key; it goes under identifiers:",
             ],
         ),
-        # examples: those that are none, and those that can be tried
+        # malformed examples, and examples that can be tested
         (
             "examples:\n"
             "  - {row: {id: a}, skipped: true, payload: {}}\n"
@@ -168,7 +168,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 "m:6: examples[1].row.a: a list with values of several types, which no column can contain",
             ],
         ),
-        # sections of a tie, each with what its keys lack
+        # the sections of a relationship, each with its own missing keys
         (
             "relationships:\n"
             "  - {object: {type: 1, ids: a}, person: {id: b}}\n"
@@ -197,7 +197,7 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
                 f"m:3: examples[1]: {ONE_OUTCOME}",
             ],
         ),
-        # a rule across keys beside a fault in one of them
+        # a rule across keys together with a fault in one of them
         (
             "event: 7\nwhen: a ==\nallow_reserved: [cio_idd, 3]\nattributes: {cio_id: a, '': b}\n",
             [
@@ -214,8 +214,8 @@ def test_a_mapping_can_be_checked_alone_and_its_examples_are_tried() -> None:
         ),
     ],
 )
-def test_all_that_is_wrong_in_a_mapping_is_told_at_once(text: str, problems: list[str]) -> None:
-    assert found("m", m="operation: identify\nidentifiers: {id: id}\n" + text) == problems
+def test_all_problems_of_a_mapping_are_reported_at_once(text: str, problems: list[str]) -> None:
+    assert problems_of("m", m="operation: identify\nidentifiers: {id: id}\n" + text) == problems
 
 
 @pytest.mark.parametrize(
@@ -276,11 +276,11 @@ def test_all_that_is_wrong_in_a_mapping_is_told_at_once(text: str, problems: lis
         (JOB + "state: *x\nname: ${N}\n", ["j:4: state: an alias (*); write the value out"]),
     ],
 )
-def test_all_that_is_wrong_in_a_job_is_told_at_once(
+def test_all_problems_of_a_job_are_reported_at_once(
     text: str, problems: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("N", "nightly")
-    assert found("j", j=text) == problems
+    assert problems_of("j", j=text) == problems
 
 
 @pytest.mark.parametrize(
@@ -313,17 +313,19 @@ def test_all_that_is_wrong_in_a_job_is_told_at_once(
         ("j", JOB.replace("a.csv", "a.csv, delimiter: ';'"), "j:3: steps[0].source.delimiter: written separator:"),
     ],
 )
-def test_a_key_of_other_tools_is_answered_with_ours(name: str, text: str, problem: str) -> None:
-    assert found(name, **{name: text}) == [problem]
+def test_a_key_of_another_tool_is_answered_with_the_right_key(name: str, text: str, problem: str) -> None:
+    assert problems_of(name, **{name: text}) == [problem]
 
 
-def test_what_is_wrong_in_a_job_hides_nothing_of_its_mappings_and_their_examples() -> None:
+def test_problems_of_a_job_do_not_hide_those_of_its_mappings_and_examples() -> None:
     steps = "".join(
         f"  - {{name: {name}, source: {{csv: a}}, mapping: {name}.yaml}}\n" for name in ("broken", "m", "none")
     )
     job = JOB[: JOB.index("  -")] + steps + "max_rejects: x\n"
-    told = found("j", j=job, broken="operation: identfy\nidentifiers: {id: a}\n", m=MAPPING.replace("2.0", "3"))
-    assert told == [
+    problems = problems_of(
+        "j", j=job, broken="operation: identfy\nidentifiers: {id: a}\n", m=MAPPING.replace("2.0", "3")
+    )
+    assert problems == [
         "j:5: steps[2].mapping: no file 'none'; relative paths start at the folder in which the command runs",
         "j:6: max_rejects: must be a share, as 1%, or a whole number of rows",
         "broken:1: operation: no such operation; did you mean 'identify'?",
@@ -331,7 +333,7 @@ def test_what_is_wrong_in_a_job_hides_nothing_of_its_mappings_and_their_examples
     ]
 
 
-def test_a_file_that_is_no_yaml_hides_nothing_of_the_next(capsys: Captured) -> None:
+def test_a_file_that_is_not_yaml_does_not_hide_problems_of_the_next_file(capsys: Captured) -> None:
     Path("a.yaml").write_text("a: [1,\n")
     Path("m.yaml").write_text(MAPPING.replace("2.0", "3"))
     assert main(["check", "a.yaml", "no.yaml", "m.yaml"]) == 78
@@ -343,13 +345,13 @@ def test_a_file_that_is_no_yaml_hides_nothing_of_the_next(capsys: Captured) -> N
 
 
 @pytest.mark.parametrize("command", ["run", "validate", "preview", "status"])
-def test_a_mapping_where_a_job_is_wanted_is_told_in_one_line(command: str, capsys: Captured) -> None:
+def test_a_mapping_in_place_of_a_job_is_one_problem(command: str, capsys: Captured) -> None:
     Path("m.yaml").write_text(MAPPING)
     assert main([command, "m.yaml"]) == 78
     assert capsys.readouterr().err == f"m.yaml:1: {NOT_A_JOB}\n"
 
 
-def test_problems_can_be_had_as_json(capsys: Captured) -> None:
+def test_check_prints_problems_as_json(capsys: Captured) -> None:
     Path("m.yaml").write_text(MAPPING)
     assert main(["check", "--json", "m.yaml"]) == 0
     assert capsys.readouterr().out == "[]\n"
@@ -376,11 +378,11 @@ VALUES = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({"id": VALUES, "n": VALUES, "else": VALUES}))
-def test_whatever_a_row_holds_an_example_is_right_or_wrong_and_no_bug(row: dict[str, object]) -> None:
+def test_an_example_with_any_row_passes_or_fails_without_an_exception(row: dict[str, object]) -> None:
     Path("m.yaml").write_text(MAPPING.split("examples:")[0] + "examples:\n  - {row: {}, skipped: true}\n")
     mapping = replace(load_mapping(Path("m.yaml")), examples=(Example(row, skipped=True),))
-    told = list(check_examples(mapping))
-    assert len(told) == 1 and isinstance(told[0], Problem)
+    problems = list(check_examples(mapping))
+    assert len(problems) == 1 and isinstance(problems[0], Problem)
 
 
 SNIPPETS = [
@@ -408,9 +410,9 @@ SNIPPETS = [
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(MAPPING)), st.integers(0, 9), st.sampled_from(SNIPPETS)), max_size=3))
-def test_a_damaged_mapping_has_problems_in_words_and_no_bug(damage: list[tuple[int, int, str]]) -> None:
+def test_a_damaged_mapping_has_problems_and_raises_no_exception(damage: list[tuple[int, int, str]]) -> None:
     text = MAPPING
     for place, length, snippet in damage:
         text = text[:place] + snippet + text[place + length :]
-    for told in found("j", m=text):
-        assert "not understood" not in told and "Yaml" not in told and "pydantic" not in told
+    for problem in problems_of("j", m=text):
+        assert "not understood" not in problem and "Yaml" not in problem and "pydantic" not in problem

@@ -1,3 +1,5 @@
+"""A job file becomes a Job, or a ConfigError that names every fault with its line."""
+
 from __future__ import annotations
 
 import json
@@ -56,7 +58,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
     return write_and_read
 
 
-def said(read: Read, text: str, environ: Mapping[str, str] = KEYS, secrets: bool = True) -> list[str]:
+def problems_of(read: Read, text: str, environ: Mapping[str, str] = KEYS, secrets: bool = True) -> list[str]:
     with pytest.raises(ConfigError) as error:
         read(text, environ, secrets)
     assert error.value.exit_code == 78
@@ -66,7 +68,7 @@ def said(read: Read, text: str, environ: Mapping[str, str] = KEYS, secrets: bool
 # ---------------------------------------------------------------- what is read
 
 
-def test_a_whole_job_is_read(read: Read) -> None:
+def test_every_key_of_a_job_is_read(read: Read) -> None:
     job = read(
         """\
 name: nightly-2
@@ -115,7 +117,7 @@ def test_a_schedule_is_a_cron_line_or_assets(read: Read, written: str, schedule:
     assert read(WORKING + f"schedule: {written}\n").schedule == schedule
 
 
-def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
+def test_optional_keys_may_be_omitted(read: Read) -> None:
     job = read(WORKING)
     assert (job.name, job.state, job.schedule, job.max_rejects) == ("j", Path(".etl"), None, MaxRejects(share=0.01))
     to = job.destination
@@ -124,7 +126,7 @@ def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
     assert job.steps[0].source == CsvSource(("a.csv",))
 
 
-def test_a_list_of_one_mapping_is_a_list(read: Read) -> None:
+def test_a_list_with_one_mapping_names_its_step_as_a_list_does(read: Read) -> None:
     assert [step.name for step in read(WORKING.replace("m.yaml", "[m.yaml]")).steps] == ["people/m"]
 
 
@@ -140,31 +142,35 @@ def test_a_list_of_one_mapping_is_a_list(read: Read) -> None:
         ("requests_per_second: '${RATE:-2.5}'", "us", "https://track.customer.io", 2.5),
     ],
 )
-def test_a_region_is_an_address(read: Read, destination: str, region: str, base_url: str, rate: float | None) -> None:
+def test_a_region_selects_the_address(
+    read: Read, destination: str, region: str, base_url: str, rate: float | None
+) -> None:
     to = read(WORKING.replace("destination: {", f"destination: {{{destination}, ")).destination
     assert (to.region, to.base_url, to.requests_per_second) == (region, base_url, rate)
 
 
-def test_a_number_may_come_from_the_environment(read: Read) -> None:
+def test_a_number_may_be_a_reference(read: Read) -> None:
     text = WORKING.replace("destination: {", "destination: {lanes: '${LANES}', ") + "max_rejects: ${MAX:-7}\n"
     job = read(text, {**KEYS, "LANES": "8"})
     assert (job.destination.lanes, job.max_rejects) == (8, MaxRejects(rows=7))
 
 
-def test_true_false_and_any_number_may_come_from_the_environment(read: Read) -> None:
+def test_booleans_and_numbers_may_be_references(read: Read) -> None:
     environ = {**KEYS, "YES": "true", "N": "7"}
     job = read(WORKING.replace("csv: a.csv", "csv: a.csv, hive: '${YES}'") + "keep_snapshots: ${NO:-false}\n", environ)
     assert (job.steps[0].source, job.keep_snapshots) == (CsvSource(("a.csv",), hive=True), False)
     assert read(WORKING.replace("csv: a.csv", "delta: a, version: '${N}'"), environ).steps[0].source == DeltaSource(
         "a", 7
     )
-    assert said(read, WORKING + "keep_snapshots: ${NO:-no}\n") == ["j.yaml:6: keep_snapshots: must be true or false"]
+    assert problems_of(read, WORKING + "keep_snapshots: ${NO:-no}\n") == [
+        "j.yaml:6: keep_snapshots: must be true or false"
+    ]
 
 
-def test_rejects_keeps_keys_unless_told_to_keep_rows(read: Read) -> None:
+def test_rejects_stores_keys_unless_rows_is_written(read: Read) -> None:
     assert read(WORKING).rejects == "keys"
     assert read(f"{WORKING}rejects: rows\n").rejects == "rows"
-    assert said(read, f"{WORKING}rejects: row\n") == ["j.yaml:6: rejects: must be 'keys' or 'rows'"]
+    assert problems_of(read, f"{WORKING}rejects: row\n") == ["j.yaml:6: rejects: must be 'keys' or 'rows'"]
 
 
 @pytest.mark.parametrize(
@@ -177,14 +183,14 @@ def test_rejects_keeps_keys_unless_told_to_keep_rows(read: Read) -> None:
         ("2.5 %", MaxRejects(share=0.025)),
     ],
 )
-def test_max_rejects_is_a_share_or_a_number(read: Read, written: str, meant: MaxRejects) -> None:
+def test_max_rejects_is_a_share_or_a_number_of_rows(read: Read, written: str, meant: MaxRejects) -> None:
     assert read(f"{WORKING}max_rejects: {written}\n").max_rejects == meant
 
 
-def test_without_secrets_a_job_is_checked_and_nothing_is_looked_up(read: Read) -> None:
+def test_a_job_is_checked_without_looking_up_secrets(read: Read) -> None:
     job = read(WORKING.replace("${KEY}", "${file:/no/such/file}"), {}, secrets=False)
     assert (job.destination.site_id.get_secret_value(), job.destination.api_key.get_secret_value()) == ("", "")
-    literal = said(read, WORKING.replace("${KEY}", CANARY), {}, secrets=False)
+    literal = problems_of(read, WORKING.replace("${KEY}", CANARY), {}, secrets=False)
     assert literal == [f"j.yaml:1: destination.api_key: {ONLY_REFERENCES}"]
 
 
@@ -255,9 +261,9 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
         ),
     ],
 )
-def test_a_wrong_destination_is_told(read: Read, setting: str, problem: str) -> None:
+def test_a_wrong_destination_is_reported(read: Read, setting: str, problem: str) -> None:
     text = WORKING.replace("destination: {", f"destination: {{{setting}, ")
-    assert said(read, text) == [f"j.yaml:1: destination.{problem}"]
+    assert problems_of(read, text) == [f"j.yaml:1: destination.{problem}"]
 
 
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
@@ -338,8 +344,8 @@ REFERENCE = "a reference inside a query would be read as SQL; give it under para
         ("csv: a, null_values: [NULL]", "source.null_values[0]: must be text; put it in quotes"),
     ],
 )
-def test_a_wrong_source_is_told(read: Read, source: str, problem: str) -> None:
-    assert said(read, WORKING.replace("csv: a.csv", source)) == [f"j.yaml:4: steps[0].{problem}"]
+def test_a_wrong_source_is_reported(read: Read, source: str, problem: str) -> None:
+    assert problems_of(read, WORKING.replace("csv: a.csv", source)) == [f"j.yaml:4: steps[0].{problem}"]
 
 
 SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}'
@@ -427,11 +433,11 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
         ("", ["j.yaml: empty"]),
     ],
 )
-def test_what_is_wrong_in_a_job_is_told(read: Read, text: str, problems: list[str]) -> None:
-    assert said(read, text, {**KEYS, "DIR": CANARY}) == problems
+def test_what_is_wrong_in_a_job_is_reported(read: Read, text: str, problems: list[str]) -> None:
+    assert problems_of(read, text, {**KEYS, "DIR": CANARY}) == problems
 
 
-def test_a_job_file_whose_name_cannot_be_a_job_s_name_needs_one(read: Read, tmp_path: Path) -> None:
+def test_a_job_needs_a_name_if_its_file_name_cannot_be_one(read: Read, tmp_path: Path) -> None:
     Path("my job.yaml").write_text(WORKING)
     with pytest.raises(ConfigError) as error:
         load_job(Path("my job.yaml"), KEYS)
@@ -443,13 +449,13 @@ def test_a_job_file_whose_name_cannot_be_a_job_s_name_needs_one(read: Read, tmp_
     assert load_job(Path("my job.yaml"), KEYS).name == "mine"
 
 
-def test_problems_of_a_job_and_of_all_its_mappings_are_told_at_once(read: Read) -> None:
+def test_problems_of_a_job_and_of_all_its_mappings_are_reported_at_once(read: Read) -> None:
     Path("m.yaml").write_text(
         "operation: identify\nidentifiers: {id: a}\nattributes:\n  plan: {column: a, apply: [lowr]}\n"
     )
     Path("n.yaml").write_text("operation: track\nidentifiers: {id: a}\n")
     text = WORKING.replace("${KEY}", "${NO_KEY}").replace("m.yaml", "[m.yaml, n.yaml, m.yaml]") + "max_rejects: x\n"
-    assert said(read, text) == [
+    assert problems_of(read, text) == [
         "j.yaml:1: destination.api_key: the environment variable NO_KEY is not set; set it",
         "j.yaml:5: steps[0].mapping: two mappings of one file name; name the files differently, they name the steps",
         f"j.yaml:6: max_rejects: {SHARE}",
@@ -458,11 +464,11 @@ def test_problems_of_a_job_and_of_all_its_mappings_are_told_at_once(read: Read) 
     ]
 
 
-def test_a_secret_of_a_function_that_is_not_there_is_told_with_its_line(read: Read) -> None:
+def test_a_missing_secret_of_a_function_is_reported_with_its_line(read: Read) -> None:
     Path("m.yaml").write_text(
         MAPPING + "attributes:\n  a: b\n  c:\n    column: d\n    apply: [trim, {hmac: '${NO}'}]\n"
     )
-    assert said(read, WORKING) == [
+    assert problems_of(read, WORKING) == [
         "m.yaml:7: attributes.c.apply[1]: hmac: the environment variable NO is not set; set it"
     ]
     assert read(WORKING, secrets=False).steps[0].mapping.file == "m.yaml"
@@ -471,7 +477,7 @@ def test_a_secret_of_a_function_that_is_not_there_is_told_with_its_line(read: Re
 # ---------------------------------------------------------------- secrets
 
 
-def test_a_secret_is_not_in_what_a_job_shows(read: Read) -> None:
+def test_the_repr_of_a_job_contains_no_secret(read: Read) -> None:
     job = read(WORKING, {"SITE": CANARY, "KEY": CANARY})
     assert job.destination.api_key.get_secret_value() == CANARY
     assert CANARY not in repr(job) + str(job) + f"{job.destination}"
@@ -521,11 +527,11 @@ PLACES = [
 
 
 @pytest.mark.parametrize("text", PLACES)
-def test_a_secret_in_the_wrong_place_is_in_no_error(read: Read, text: str) -> None:
+def test_a_secret_in_the_wrong_place_is_not_in_the_error(read: Read, text: str) -> None:
     text = text if "destination" in text else WORKING + text + "\nmore: 1\n"
     with pytest.raises(ConfigError) as error:
         read(text, {**KEYS, "C": CANARY})
-        raise ConfigError([])  # a place where any text may stand, such as ca_file
+        raise ConfigError([])  # a key that allows any text, such as ca_file
     chain = "".join(traceback.format_exception(error.value)) + repr(error.value) + repr(error.value.problems)
     assert CANARY not in chain
 
@@ -565,9 +571,7 @@ DAMAGE = st.tuples(st.integers(0, len(BASE)), st.integers(0, 12), st.sampled_fro
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(DAMAGE, min_size=1, max_size=4), st.sampled_from(["j.yaml", "m.yaml"]))
 @example([(0, 10_000, "? " * 3_000)], "j.yaml")
-def test_a_damaged_file_is_a_config_error_and_nothing_else(
-    read: Read, damage: list[tuple[int, int, str]], name: str
-) -> None:
+def test_a_damaged_job_raises_only_a_config_error(read: Read, damage: list[tuple[int, int, str]], name: str) -> None:
     content = {
         "j.yaml": BASE,
         "m.yaml": MAPPING + "attributes: {a: {column: b, apply: [trim, {divide: 2}]}}\nwhen: a = 'b'\n",
@@ -586,7 +590,7 @@ def test_a_damaged_file_is_a_config_error_and_nothing_else(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
-def test_bytes_of_any_kind_are_a_config_error(read: Read, content: bytes) -> None:
+def test_any_bytes_raise_only_a_config_error(read: Read, content: bytes) -> None:
     Path("j.yaml").write_bytes(content)
     with pytest.raises(ConfigError):
         load_job(Path("j.yaml"), KEYS)
@@ -643,7 +647,7 @@ def test_every_kind_of_source_is_read(read: Read, written: str, source: Source) 
     assert job.steps[0].source == source
 
 
-def test_a_query_can_be_in_a_file(read: Read, tmp_path: Path) -> None:
+def test_a_query_can_be_read_from_a_file(read: Read, tmp_path: Path) -> None:
     (tmp_path / "q.sql").write_text("select 1 as id -- ${KEY} means nothing here\n")
     job = read(WORKING.replace("csv: a.csv", "sql: 'sqlite:///a.db', query_file: q.sql"))
     source = job.steps[0].source
@@ -651,7 +655,7 @@ def test_a_query_can_be_in_a_file(read: Read, tmp_path: Path) -> None:
     assert (source.query, source.place) == ("select 1 as id -- ${KEY} means nothing here\n", "q.sql")
 
 
-def test_a_job_is_checked_without_its_databases_addresses(tmp_path: Path) -> None:
+def test_a_job_is_checked_without_the_addresses_of_its_databases(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("operation: identify\nidentifiers: {id: id}\n")
     path = tmp_path / "j.yaml"
     path.write_text(
@@ -688,7 +692,7 @@ BUYER = {
     ],
 )
 @pytest.mark.parametrize("listed", [True, False], ids=["one-step", "two-steps"])
-def test_mappings_that_give_two_peoples_events_one_id_are_refused(
+def test_mappings_that_give_events_of_two_people_the_same_id_are_refused(
     read: Read, first: dict[str, Any], second: dict[str, Any], is_refused: bool, listed: bool
 ) -> None:
     for name, more in (("buyer", first), ("seller", second)):
@@ -706,7 +710,7 @@ def test_mappings_that_give_two_peoples_events_one_id_are_refused(
     if not is_refused:
         assert read(text).steps[1].mapping.file == "seller.yaml"
         return
-    (problem,) = said(read, text)
+    (problem,) = problems_of(read, text)
     place = "3: steps[0].mapping[1]" if listed else "4: steps[1].mapping"
     assert problem.startswith(f"j.yaml:{place}: its events get the ids of buyer.yaml's: event, timestamp and event_key")
     if not listed:

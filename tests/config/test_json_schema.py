@@ -1,4 +1,4 @@
-"""Does the JSON Schema for editors take what the loader takes, refuse what it need not take, and know every key?"""
+"""The JSON Schema for editors accepts what the loader accepts, rejects only what it rejects, and has every key."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TRACK = "operation: track\nevent: {value: seen}\nidentifiers: {id: id}\n"
 
 
 def marked(kind: Kind, content: str) -> list[str]:
-    """Where an editor would mark the text."""
+    """The places that an editor would mark in the text."""
     Path("file.yaml").write_text(content, encoding="utf-8")
     document = read_yaml(Path("file.yaml"))
     assert document.data is not None and document.problems == ()
@@ -64,7 +64,7 @@ def refused(kind: Kind, content: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_schema_is_one_of_its_draft(kind: Kind) -> None:
+def test_the_schema_is_valid_for_its_draft(kind: Kind) -> None:
     Draft202012Validator.check_schema(schema(kind))
     assert schema(kind)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
@@ -85,7 +85,7 @@ SHIPPED = [
 
 
 @pytest.mark.parametrize(("kind", "path"), SHIPPED, ids=lambda value: getattr(value, "stem", value))
-def test_a_shipped_file_names_its_schema_and_nothing_in_it_is_marked(kind: Kind, path: Path) -> None:
+def test_the_schema_accepts_every_shipped_file_and_each_names_it(kind: Kind, path: Path) -> None:
     content = path.read_text(encoding="utf-8")
     modeline = re.match(r"# yaml-language-server: \$schema=([./]*\.schema\.json)\n", content)
     assert modeline is not None, f"{path.name} must begin with its modeline, as {MODELINE}"
@@ -93,7 +93,7 @@ def test_a_shipped_file_names_its_schema_and_nothing_in_it_is_marked(kind: Kind,
     assert marked(kind, content) == []
 
 
-def test_nothing_is_marked_in_what_the_readme_shows() -> None:
+def test_the_schema_accepts_the_examples_of_the_documentation() -> None:
     blocks = re.findall(r"(?ms)^```yaml\n# (job|mapping)s/\w+\.yaml\n(.*?)^```$", README)
     sources = re.findall(r"(?ms)^```yaml\n(source:\n.*?)^```$", README)
     assert len(blocks) > 1 and len(sources) > 1
@@ -104,7 +104,7 @@ def test_nothing_is_marked_in_what_the_readme_shows() -> None:
         assert marked("job", JOB[: JOB.index("  -")] + f"  - name: a\n    mapping: m.yaml\n    {step}\n") == []
 
 
-def test_another_kind_is_no_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_schema_of_another_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "source"]) == 2
     assert "'source' is not one of 'job', 'mapping'" in capsys.readouterr().err
 
@@ -134,7 +134,7 @@ SECTIONS = [
 
 
 @pytest.mark.parametrize(("kind", "section"), SECTIONS, ids=lambda value: getattr(value, "__name__", value))
-def test_the_schema_has_the_keys_of_the_model_and_no_other_each_with_its_words(
+def test_the_schema_has_exactly_the_keys_of_the_model_each_with_its_description(
     kind: Kind, section: type[Section]
 ) -> None:
     whole = schema(kind)
@@ -146,8 +146,8 @@ def test_the_schema_has_the_keys_of_the_model_and_no_other_each_with_its_words(
     assert sorted(made.get("required", [])) == sorted(
         key for key, field in section.model_fields.items() if field.is_required()
     )
-    told = {key: inner.get("description", "") for key, inner in made["properties"].items()}
-    assert told == {key.name: key.description for key in describe(section)} and all(told.values())
+    descriptions = {key: inner.get("description", "") for key, inner in made["properties"].items()}
+    assert descriptions == {key.name: key.description for key in describe(section)} and all(descriptions.values())
 
 
 def test_rules_across_keys_name_keys_of_their_section() -> None:
@@ -158,10 +158,10 @@ def test_rules_across_keys_name_keys_of_their_section() -> None:
         }
 
 
-def test_operations_and_functions_are_those_of_the_tables() -> None:
+def test_the_schema_has_every_operation_and_every_function() -> None:
     whole = schema("mapping")
-    told = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
-    assert told == {name: operation.does for name, operation in OPERATIONS.items()}
+    descriptions = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
+    assert descriptions == {name: operation.does for name, operation in OPERATIONS.items()}
     alone, with_arguments = whole["$defs"]["call"]["anyOf"]
     assert list(with_arguments["properties"]) == sorted(FUNCTIONS)
     needing = {one.name for one in FUNCTIONS.values() if any(given.required for given in one.parameters.values())}
@@ -281,7 +281,7 @@ def test_operations_and_functions_are_those_of_the_tables() -> None:
         ("job", MAPPING, ["$"]),
     ],
 )
-def test_what_an_editor_marks_is_refused_by_the_loader_too(kind: Kind, content: str, places: list[str]) -> None:
+def test_what_the_schema_rejects_the_loader_rejects_too(kind: Kind, content: str, places: list[str]) -> None:
     assert marked(kind, content) == places
     assert refused(kind, content)
 
@@ -335,7 +335,7 @@ def test_what_an_editor_marks_is_refused_by_the_loader_too(kind: Kind, content: 
         ("job", JOB.replace("csv: a.csv", "sql: '${DB}', query: 'select :a', parameters: {a: '${SITE}'}")),
     ],
 )
-def test_what_the_loader_takes_is_not_marked(kind: Kind, content: str) -> None:
+def test_what_the_loader_accepts_the_schema_accepts_too(kind: Kind, content: str) -> None:
     assert not refused(kind, content)
     assert marked(kind, content) == []
 
@@ -344,7 +344,7 @@ def test_what_the_loader_takes_is_not_marked(kind: Kind, content: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_calls_of_a_function_s_examples_are_not_marked(name: str) -> None:
+def test_the_schema_accepts_the_examples_of_every_function(name: str) -> None:
     written = re.findall(r"^>>> .+? \| (.+) -> .+$", FUNCTIONS[name].doc, re.MULTILINE)
     assert written
     for call in written:
@@ -356,14 +356,14 @@ GIVEN = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.sampled_fro
 
 
 def given_to(name: str) -> st.SearchStrategy[object]:
-    """Entries of `apply` lists with this function, right ones and others."""
+    """Entries of `apply` lists with this function, valid and invalid ones."""
     arguments = dict.fromkeys([*FUNCTIONS[name].parameters, "unknown"], GIVEN)
     return st.just(name) | (GIVEN | st.fixed_dictionaries({}, optional=arguments)).map(lambda given: {name: given})
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of([GIVEN, *(given_to(name) for name in FUNCTIONS)]))
-def test_a_call_that_is_understood_is_not_marked(call: object) -> None:
+def test_the_schema_accepts_every_call_that_the_loader_accepts(call: object) -> None:
     try:
         parse_call(call)
     except ValueError:
@@ -374,7 +374,7 @@ def test_a_call_that_is_understood_is_not_marked(call: object) -> None:
 # ---------------------------------------------------------------- new keys
 
 
-def test_a_new_key_of_a_model_is_in_the_schema_by_itself() -> None:
+def test_a_new_field_of_a_model_is_in_the_schema_automatically() -> None:
     class Wider(Section):
         segment: ValueYaml
         topics: list[str] = []  # noqa: RUF012 (pydantic copies it)

@@ -1,3 +1,5 @@
+"""A mapping file becomes a Mapping, or a ConfigError that names every fault with its line."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,13 +27,13 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
     return write_and_read
 
 
-def said(read: Read, text: str) -> list[str]:
+def problems_of(read: Read, text: str) -> list[str]:
     with pytest.raises(ConfigError) as error:
         read(text)
     return [str(problem) for problem in error.value.problems]
 
 
-def test_a_whole_mapping_is_read(read: Read) -> None:
+def test_every_key_of_a_mapping_is_read(read: Read) -> None:
     mapping = read(
         """\
 operation: track
@@ -72,20 +74,20 @@ examples:
     assert len(mapping.digest) == 64
 
 
-def test_what_may_be_left_out_may_be_left_out(read: Read) -> None:
+def test_optional_keys_may_be_omitted(read: Read) -> None:
     mapping = read("operation: identify\nidentifiers: {id: user_id}\n")
     assert (mapping.event, mapping.timestamp, mapping.event_key, mapping.when) == (None, None, (), None)
     assert (mapping.attributes, mapping.nulls, mapping.examples) == ({}, "omit", ())
 
 
 @pytest.mark.parametrize(("written", "read_as"), [("updated_at", ("updated_at",)), ("[at, no]", ("at", "no"))])
-def test_an_order_is_a_column_or_a_list_of_them(read: Read, written: str, read_as: tuple[str, ...]) -> None:
+def test_order_by_is_a_column_or_a_list_of_columns(read: Read, written: str, read_as: tuple[str, ...]) -> None:
     mapping = read(f"operation: identify\nidentifiers: {{id: user_id}}\norder_by: {written}\n")
     assert mapping.order_by == read_as
     assert columns_of(mapping) == ("user_id", *read_as)
 
 
-def test_an_event_without_a_time_of_its_own_is_allowed(read: Read) -> None:
+def test_an_event_without_a_timestamp_is_allowed(read: Read) -> None:
     assert read("operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n").timestamp is None
 
 
@@ -304,14 +306,14 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line_and_what_to_do(read: Read, text: str, problems: list[str]) -> None:
-    assert said(read, text) == problems
+def test_each_problem_has_its_line_and_its_remedy(read: Read, text: str, problems: list[str]) -> None:
+    assert problems_of(read, text) == problems
 
 
-def test_all_problems_are_told_at_once_and_from_top_to_end(read: Read) -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_lines(read: Read) -> None:
     text = "operation: track\nidentifiers: {id: a, email: b}\n"
     text += "attributes:\n  a: 7\n  b: {column: c, apply: [x]}\nattributes: 1\n"
-    assert [problem.split(": ")[0] for problem in said(read, text)] == [
+    assert [problem.split(": ")[0] for problem in problems_of(read, text)] == [
         "m.yaml:1",
         "m.yaml:2",
         "m.yaml:4",
@@ -320,25 +322,25 @@ def test_all_problems_are_told_at_once_and_from_top_to_end(read: Read) -> None:
     ]
 
 
-def test_a_number_that_loses_its_zero_in_an_example_is_refused(read: Read) -> None:
-    assert said(read, IDENTIFY + "examples:\n  - {row: {id: 007}, skipped: true}\n") == [
+def test_a_number_with_a_leading_zero_in_an_example_is_refused(read: Read) -> None:
+    assert problems_of(read, IDENTIFY + "examples:\n  - {row: {id: 007}, skipped: true}\n") == [
         "m.yaml:4: examples[0].row.id: a number that would lose its leading zero or plus; put it in quotes"
     ]
 
 
-def test_more_attributes_than_customer_io_takes_are_refused(read: Read) -> None:
+def test_more_attributes_than_customer_io_accepts_are_refused(read: Read) -> None:
     text = IDENTIFY + "attributes:\n" + "".join(f"  a{n}: a\n" for n in range(301))
-    assert said(read, text) == ["m.yaml:3: attributes: 301 attributes; Customer.io takes 300 a call"]
+    assert problems_of(read, text) == ["m.yaml:3: attributes: 301 attributes; Customer.io takes 300 a call"]
 
 
-def test_sql_over_the_row_reads_its_columns_and_makes_one_value(tmp_path: Path) -> None:
+def test_an_expr_is_a_value_of_the_columns_that_it_names(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text("operation: identify\nidentifiers: {id: a}\nattributes: {net: {expr: gross - tax, apply: round}}\n")
     value = load_mapping(path).attributes["net"]
     assert value == Columns(("gross", "tax"), (Call("expr", {"sql": "gross - tax"}), Call("round")))
 
 
-def test_a_column_that_sql_names_twice_is_one_of_the_value_s_columns(read: Read) -> None:
+def test_a_column_that_an_expr_names_twice_is_listed_once(read: Read) -> None:
     value = read(IDENTIFY + "attributes: {net: {expr: a || b || a}}\n").attributes["net"]
     assert isinstance(value, Columns)
     assert value.names == ("a", "b")

@@ -1,3 +1,5 @@
+"""References are replaced once, and no message contains what they mean."""
+
 from __future__ import annotations
 
 import os
@@ -38,7 +40,7 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("${A", "`${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${A:-${B}}", "`${` begins a reference: ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
@@ -50,23 +52,23 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
         ("${file:no/such}", "no file 'no/such'"),
     ],
 )
-def test_what_is_no_reference_is_told(text: str, told: str) -> None:
+def test_a_malformed_reference_is_reported(text: str, message: str) -> None:
     with pytest.raises(ValueError) as error:
         resolve(text, {})
-    assert str(error.value) == told
+    assert str(error.value) == message
 
 
-def test_a_file_that_cannot_be_a_key_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_contain_a_secret_is_reported(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 70_000)
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     os.mkfifo(tmp_path / "pipe")
-    for name, told in [("large", "is larger than 65,536 bytes"), ("binary", "is not UTF-8"), ("pipe", "no file")]:
-        with pytest.raises(ValueError, match=told):
+    for name, message in [("large", "is larger than 65,536 bytes"), ("binary", "is not UTF-8"), ("pipe", "no file")]:
+        with pytest.raises(ValueError, match=message):
             resolve(f"${{file:{tmp_path / name}}}", {})
 
 
 @pytest.mark.parametrize(
-    ("raw", "environ", "told"),
+    ("raw", "environ", "message"),
     [
         (CANARY, {}, ONLY),
         (f"x${{{'A'}}}", {"A": CANARY}, ONLY),
@@ -83,14 +85,14 @@ def test_a_file_that_cannot_be_a_key_is_told(tmp_path: Path) -> None:
         ("${A}", {"B": CANARY}, "the environment variable A is not set"),
     ],
 )
-def test_a_secret_is_one_reference_and_never_shown(raw: object, environ: dict[str, str], told: str) -> None:
+def test_a_secret_is_one_reference_and_never_shown(raw: object, environ: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError) as error:
         resolve_secret(raw, environ)
-    assert str(error.value).startswith(told)
+    assert str(error.value).startswith(message)
     assert CANARY not in str(error.value)
 
 
-def test_without_an_environment_only_the_writing_of_a_secret_is_checked() -> None:
+def test_without_an_environment_only_the_form_of_a_secret_is_checked() -> None:
     assert resolve_secret("${NOT_SET}", None) == ""
     assert resolve_secret("${file:/no/such/file}", None) == ""
     with pytest.raises(ValueError, match=ONLY):
@@ -124,12 +126,12 @@ def test_a_user_or_password_in_an_address_is_encoded(written: str, address: str)
     ],
 )
 @pytest.mark.parametrize("environ", [None, {}])
-def test_a_password_in_plain_sight_is_refused_and_not_shown(written: str, environ: dict[str, str] | None) -> None:
+def test_a_password_in_plain_text_is_refused_and_not_shown(written: str, environ: dict[str, str] | None) -> None:
     with pytest.raises(ValueError, match="a password in plain text") as error:
         resolve_address(written, environ)
     assert "hunter2" not in str(error.value)
 
 
-def test_a_secret_that_is_missing_is_not_told_to_have_a_default() -> None:
+def test_the_remedy_for_a_missing_secret_does_not_suggest_a_default() -> None:
     with pytest.raises(ValueError, match=r"^the environment variable KEY is not set; set it$"):
         resolve_secret("${KEY}", {})

@@ -1,4 +1,4 @@
-"""The jobs and mappings that are shipped, and the demo's data, are what they say."""
+"""The shipped jobs and mappings are correct, and the data of the demo contain what they state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_job_is_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shipped_job_is_correct(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     job = load_job(path, {}, secrets=False, sources=False)
     assert job.name == path.stem
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_mapping_has_examples_of_every_outcome(path: Path) -> None:
+def test_every_shipped_mapping_has_examples_of_every_result(path: Path) -> None:
     examples = load_mapping(path).examples
     assert any(example.payload or example.pipelines for example in examples)
     assert any(example.rejected for example in examples)
@@ -34,11 +34,11 @@ def test_every_shipped_mapping_has_examples_of_every_outcome(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
-def test_every_example_of_a_shipped_mapping_comes_out_as_it_says(path: Path) -> None:
+def test_every_example_of_a_shipped_mapping_passes(path: Path) -> None:
     assert list(check_examples(load_mapping(path))) == []
 
 
-def test_the_demo_rejects_what_is_bad_for_its_reason_and_nothing_else(
+def test_the_demo_rejects_exactly_its_invalid_rows_with_the_right_reasons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -87,7 +87,7 @@ def test_the_demo_s_data_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert demo.write(tmp_path / "third", seed=1)[0].read_bytes() != one[0].read_bytes()
 
 
-def test_the_demo_s_customers_have_the_dirt_that_they_claim(tmp_path: Path) -> None:
+def test_the_customers_of_the_demo_contain_the_stated_faults(tmp_path: Path) -> None:
     with demo.write(tmp_path)[0].open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file, delimiter=";")
     assert (tuple(header), len(rows)) == (demo.HEADER, demo.CUSTOMERS)
@@ -104,7 +104,7 @@ def test_the_demo_s_customers_have_the_dirt_that_they_claim(tmp_path: Path) -> N
     assert whole[0]["customer_id"].startswith("0000")
 
 
-def test_the_demo_s_orders_have_the_dirt_that_they_claim(tmp_path: Path) -> None:
+def test_the_orders_of_the_demo_contain_the_stated_faults(tmp_path: Path) -> None:
     orders = pl.read_parquet(demo.write(tmp_path)[1:])
     far = orders.filter(pl.col("placed_at") > 4_000_000_000_000).height
     nulls = orders.null_count().row(0, named=True)
@@ -118,6 +118,6 @@ def test_the_demo_s_orders_have_the_dirt_that_they_claim(tmp_path: Path) -> None
     } == demo.BAD_ORDERS
 
 
-def test_about_half_a_per_cent_of_the_demo_is_bad() -> None:
+def test_about_half_a_per_cent_of_the_demo_rows_are_invalid() -> None:
     bad = sum(count for count, _ in demo.BAD_CUSTOMERS.values()) + sum(demo.BAD_ORDERS.values())
     assert bad / (demo.CUSTOMERS + demo.ORDERS) == pytest.approx(0.005, rel=0.1)

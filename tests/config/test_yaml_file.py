@@ -1,3 +1,5 @@
+"""A YAML file is read as plain data with the line of every key; everything else is refused."""
+
 from __future__ import annotations
 
 import os
@@ -20,7 +22,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
     return write_and_read
 
 
-def said(document: Document) -> list[str]:
+def problems_of(document: Document) -> list[str]:
     return [str(problem) for problem in document.problems]
 
 
@@ -52,9 +54,9 @@ def said(document: Document) -> list[str]:
         ("[a, {b: [1]}]", ["a", {"b": [1]}]),
     ],
 )
-def test_a_value_is_what_yaml_1_2_says(read, written: str, meant: object) -> None:  # type: ignore[no-untyped-def]
+def test_plain_values_follow_the_core_schema_of_yaml_1_2(read, written: str, meant: object) -> None:  # type: ignore[no-untyped-def]
     document = read(f"key: {written}\n")
-    assert said(document) == []
+    assert problems_of(document) == []
     assert document.data == {"key": meant}
     assert type(document.data["key"]) is type(meant)
 
@@ -117,15 +119,15 @@ def test_every_key_and_item_has_its_line(read) -> None:  # type: ignore[no-untyp
         ("a: 1\n".encode("utf-16"), ["a.yaml:1: not UTF-8; save the file as UTF-8"]),
     ],
 )
-def test_what_is_not_plain_is_refused_by_line(read, content: str | bytes, problems: list[str]) -> None:  # type: ignore[no-untyped-def]
-    assert said(read(content)) == problems
+def test_everything_but_plain_data_is_refused_with_its_line(read, content: str | bytes, problems: list[str]) -> None:  # type: ignore[no-untyped-def]
+    assert problems_of(read(content)) == problems
 
 
-def test_all_that_is_refused_is_told_at_once(read) -> None:  # type: ignore[no-untyped-def]
+def test_all_refused_values_are_reported_at_once(read) -> None:  # type: ignore[no-untyped-def]
     assert len(read("a: &x 1\nb: !t 2\na: 007\n").problems) == 4
 
 
-def test_a_byte_order_mark_is_passed_over(read) -> None:  # type: ignore[no-untyped-def]
+def test_a_byte_order_mark_is_ignored(read) -> None:  # type: ignore[no-untyped-def]
     assert read(b"\xef\xbb\xbfa: 1\n").data == {"a": 1}
 
 
@@ -133,7 +135,7 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
 
 
 @pytest.mark.parametrize(
-    ("bomb", "told"),
+    ("bomb", "message"),
     [
         (LAUGHS, "an alias (*)"),
         ("[" * 3_000, "nested deeper than 50 levels"),
@@ -147,25 +149,27 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)
     ],
     ids=["laughs", "brackets", "closed", "dashes", "questions", "braces", "items", "size", "tags"],
 )
-def test_a_bomb_ends_where_it_begins(read, bomb: str, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_reading_a_yaml_bomb_stops_at_the_first_limit(read, bomb: str, message: str) -> None:  # type: ignore[no-untyped-def]
     started = time.monotonic()
-    problems = said(read(bomb))
-    assert any(told in problem for problem in problems), problems[:3]
+    problems = problems_of(read(bomb))
+    assert any(message in problem for problem in problems), problems[:3]
     assert time.monotonic() - started < 5
 
 
 def test_fifty_levels_are_allowed(read) -> None:  # type: ignore[no-untyped-def]
-    assert said(read("a: " + "[" * 49 + "]" * 49)) == []
-    assert said(read("a: " + "[" * 50 + "]" * 50)) == ["a.yaml:1: nested deeper than 50 levels"]
+    assert problems_of(read("a: " + "[" * 49 + "]" * 49)) == []
+    assert problems_of(read("a: " + "[" * 50 + "]" * 50)) == ["a.yaml:1: nested deeper than 50 levels"]
 
 
-def test_a_file_that_is_not_there_says_where_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_for_a_missing_file_says_where_relative_paths_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
-    told = "relative paths start at the folder in which the command runs"
-    assert said(read_yaml(Path("no.yaml"))) == [f"no.yaml: no such file; {told}"]
-    assert said(read_yaml(Path("pipe"))) == [f"pipe: not a file; {told}"]
-    assert said(read_yaml(Path("."))) == [f".: not a file; {told}"]
+    message = "relative paths start at the folder in which the command runs"
+    assert problems_of(read_yaml(Path("no.yaml"))) == [f"no.yaml: no such file; {message}"]
+    assert problems_of(read_yaml(Path("pipe"))) == [f"pipe: not a file; {message}"]
+    assert problems_of(read_yaml(Path("."))) == [f".: not a file; {message}"]
 
 
 @pytest.mark.parametrize(
@@ -180,5 +184,5 @@ def test_a_file_that_is_not_there_says_where_paths_start(tmp_path: Path, monkeyp
         ((0, "a"), "[0].a"),
     ],
 )
-def test_a_place_is_written_as_people_write_it(loc: tuple[str | int, ...], path: str) -> None:
+def test_a_place_is_written_as_a_dotted_path(loc: tuple[str | int, ...], path: str) -> None:
     assert dotted(loc) == path

@@ -1,3 +1,5 @@
+"""The canonical text of a mapping changes exactly when what the mapping does changes."""
+
 from __future__ import annotations
 
 import json
@@ -48,7 +50,7 @@ def read(folder: Path, text: str) -> Mapping:
         ("operation: track\n", "# first\noperation: 'track'\nexamples: [{row: {}, skipped: true}]\n"),
     ],
 )
-def test_another_way_to_write_it_means_the_same(tmp_path: Path, old: str, new: str) -> None:
+def test_equivalent_ways_to_write_a_mapping_have_one_canonical_text(tmp_path: Path, old: str, new: str) -> None:
     assert old in MAPPING
     text = MAPPING.replace(old, new)
     if "  status: status\n" not in text:
@@ -84,7 +86,7 @@ def test_another_way_to_write_it_means_the_same(tmp_path: Path, old: str, new: s
         ("allow_reserved: [recipient]\n", "", "allow_reserved removed"),
     ],
 )
-def test_another_meaning_has_another_digest_and_its_place_is_named(
+def test_a_change_in_what_a_mapping_does_changes_the_digest_and_is_described_by_place(
     tmp_path: Path, old: str, new: str, change: str
 ) -> None:
     assert old in MAPPING
@@ -93,27 +95,27 @@ def test_another_meaning_has_another_digest_and_its_place_is_named(
     assert describe_change(canonical(before), canonical(after)) == change
 
 
-def test_several_changes_are_told_in_order_and_without_values(tmp_path: Path) -> None:
+def test_several_changes_are_described_in_order_and_without_values(tmp_path: Path) -> None:
     text = MAPPING.replace("[timestamp]", "[trim, timestamp]").replace("  status: status\n", "  plan: canary\n")
-    told = describe_change(canonical(read(tmp_path, MAPPING)), canonical(read(tmp_path, text)))
-    assert told == "attributes.plan added; attributes.status removed; timestamp.apply changed"
+    description = describe_change(canonical(read(tmp_path, MAPPING)), canonical(read(tmp_path, text)))
+    assert description == "attributes.plan added; attributes.status removed; timestamp.apply changed"
 
 
-def test_names_that_begin_alike_are_told_apart() -> None:
+def test_names_with_the_same_beginning_are_different_places() -> None:
     long = "x" * 90
     one = Mapping("m.yaml", "identify", {"id": Column("a")}, {f"{long}1": Column("a"), f"{long}2": Column("b")}, "")
     other = replace(one, attributes={f"{long}1": Column("b"), f"{long}2": Column("b")})
     assert describe_change(canonical(one), canonical(other)) == f"attributes.{'x' * 60}….column changed"
 
 
-def test_a_constant_null_is_something_else_than_no_attribute() -> None:
+def test_a_constant_null_differs_from_no_attribute() -> None:
     plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {"x": Constant("1")}, "")
     nothing = replace(plain, attributes={"x": Constant(None)})
     assert describe_change(canonical(plain), canonical(nothing)) == "attributes.x.value changed"
     assert describe_change(canonical(nothing), canonical(replace(plain, attributes={}))) == "attributes.x removed"
 
 
-def test_the_digest_is_part_of_the_state_s_format() -> None:
+def test_the_canonical_text_and_digest_stay_the_same_between_versions() -> None:
     mapping = Mapping("m.yaml", "identify", {"id": Column("é")}, {"x": Column("a", (Call("trim"),))}, "")
     assert canonical(mapping) == (
         '{"allow_reserved":[],"attributes":{"x":{"apply":[["trim",{}]],"column":"a"}},"event":null,"event_key":[],'
@@ -147,15 +149,15 @@ MAPPINGS = st.builds(
 
 @pytest.mark.fault("S3")
 @given(MAPPINGS, MAPPINGS)
-def test_a_change_is_told_exactly_when_the_digest_differs(one: Mapping, other: Mapping) -> None:
-    told = describe_change(canonical(one), canonical(other))
-    assert (told == "") == (digest(one) == digest(other))
+def test_a_change_is_described_exactly_when_the_digest_differs(one: Mapping, other: Mapping) -> None:
+    description = describe_change(canonical(one), canonical(other))
+    assert (description == "") == (digest(one) == digest(other))
 
 
 @pytest.mark.fault("S3")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_comments_spaces_and_order_keep_the_digest(tmp_path: Path, data: st.DataObject) -> None:
+def test_comments_spaces_and_key_order_do_not_change_the_digest(tmp_path: Path, data: st.DataObject) -> None:
     sections = ["\n" + section for section in _sections(MAPPING)]
     text = "".join(
         line.rstrip() + data.draw(st.sampled_from(["", "  ", "   # note", "\n", "\n# note: {"])) + "\n"
@@ -165,17 +167,17 @@ def test_comments_spaces_and_order_keep_the_digest(tmp_path: Path, data: st.Data
 
 
 def _sections(text: str) -> list[str]:
-    """The top keys of a YAML text, each with what is under it."""
-    found: list[str] = []
+    """The top-level keys of a YAML text, each with its lines."""
+    sections: list[str] = []
     for line in text.splitlines(keepends=True):
         if line.startswith(" "):
-            found[-1] += line
+            sections[-1] += line
         else:
-            found.append(line)
-    return found
+            sections.append(line)
+    return sections
 
 
-def test_an_order_is_part_of_the_meaning_and_without_one_the_text_is_as_it_always_was() -> None:
+def test_order_by_is_in_the_canonical_text_only_when_it_is_used() -> None:
     plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {}, "")
     assert "order_by" not in canonical(plain)
     ordered, other = replace(plain, order_by=("at", "no")), replace(plain, order_by=("no", "at"))

@@ -1,4 +1,4 @@
-"""What functions need from outside: is a lookup's file read strictly, and is a key looked up by a run only?"""
+"""The file of a lookup is read strictly, and the secret of a function is looked up only for a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def written(text: str, name: str = "m.yaml") -> Path:
     return Path(name)
 
 
-def said(mapping: str) -> list[str]:
+def problems_of(mapping: str) -> list[str]:
     with pytest.raises(ConfigError) as error:
         load_mapping(written(mapping))
     return [str(problem) for problem in error.value.problems]
@@ -42,7 +42,7 @@ def said(mapping: str) -> list[str]:
 # ---------------------------------------------------------------- a lookup's file
 
 
-def test_a_lookup_finds_what_its_file_says() -> None:
+def test_a_lookup_returns_the_values_of_its_file() -> None:
     written('\ufeffname,code\n"Côte d\'Ivoire, the",CI\r\n\nFrance,FR\n', "countries.csv")
     mapping = load_mapping(written(MAPPING))
     assert sent(mapping, rows({"c": ["CI", "FR", "fr", None]})) == [
@@ -54,7 +54,7 @@ def test_a_lookup_finds_what_its_file_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no file 'countries.csv'"),
         ("", "the file 'countries.csv' has no line of names at its top"),
@@ -69,23 +69,25 @@ def test_a_lookup_finds_what_its_file_says() -> None:
         ("code,name\n" + "x" * MAX_LOOKUP_BYTES, "the file 'countries.csv' is larger than 10,000,000 bytes"),
     ],
 )
-def test_a_file_that_could_mislead_is_refused_with_its_line_and_without_its_content(
-    content: str | None, told: str
+def test_a_malformed_lookup_file_is_refused_with_its_line_and_without_its_content(
+    content: str | None, message: str
 ) -> None:
     if content is not None:
         written(content, "countries.csv")
-    (problem,) = said(MAPPING)
-    assert problem == f"m.yaml:4: attributes.country.apply[0]: lookup: {told}"
+    (problem,) = problems_of(MAPPING)
+    assert problem == f"m.yaml:4: attributes.country.apply[0]: lookup: {message}"
     assert CANARY not in problem
 
 
-def test_a_file_that_is_not_utf_8_is_refused() -> None:
+def test_a_lookup_file_that_is_not_utf_8_is_refused() -> None:
     Path("countries.csv").write_bytes("code,name\nCI,Côte\n".encode("latin-1"))
-    assert said(MAPPING) == ["m.yaml:4: attributes.country.apply[0]: lookup: the file 'countries.csv' is not UTF-8"]
+    assert problems_of(MAPPING) == [
+        "m.yaml:4: attributes.country.apply[0]: lookup: the file 'countries.csv' is not UTF-8"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("{file: countries.csv, key: code}", "'value' is missing, text"),
         ("{file: 's3://x/c.csv', key: code, value: name}", "'file' must be the path of a CSV file on this machine"),
@@ -97,22 +99,22 @@ def test_a_file_that_is_not_utf_8_is_refused() -> None:
         ),
     ],
 )
-def test_a_wrong_argument_is_told(arguments: str, told: str) -> None:
+def test_a_wrong_argument_of_a_lookup_is_reported(arguments: str, message: str) -> None:
     written(COUNTRIES, "countries.csv")
-    (problem,) = said(MAPPING.replace(LOOKUP, f"{{lookup: {arguments}}}"))
-    assert problem.startswith(f"m.yaml:4: attributes.country.apply[0]: lookup: {told}")
+    (problem,) = problems_of(MAPPING.replace(LOOKUP, f"{{lookup: {arguments}}}"))
+    assert problem.startswith(f"m.yaml:4: attributes.country.apply[0]: lookup: {message}")
 
 
 @pytest.mark.parametrize(
     ("content", "same"),
     [
         (COUNTRIES, True),
-        ("more,name,code\n,Germany,DE\n,France,FR\n", True),  # other lines, other columns: the same is looked up
+        ("more,name,code\n,Germany,DE\n,France,FR\n", True),  # the same entries, from other lines and columns
         (COUNTRIES.replace("France", "La France"), False),
         (COUNTRIES + "IT,Italy,z\n", False),
     ],
 )
-def test_what_is_looked_up_is_part_of_what_the_mapping_means(content: str, same: bool) -> None:
+def test_the_content_of_a_lookup_file_is_in_the_digest_of_the_mapping(content: str, same: bool) -> None:
     written(COUNTRIES, "countries.csv")
     before = load_mapping(written(MAPPING))
     written(content, "countries.csv")
@@ -139,7 +141,7 @@ def token(of: Job) -> str:
     return str(made["token"])
 
 
-def test_a_run_looks_the_key_up_and_keeps_it_to_itself() -> None:
+def test_a_run_looks_up_a_secret_and_shows_it_nowhere() -> None:
     loaded = job({"SHOP_KEY": CANARY})
     mapping = loaded.steps[0].mapping
     assert token(loaded) == hmac.digest(CANARY.encode(), b"7", "sha256").hex()
@@ -147,14 +149,14 @@ def test_a_run_looks_the_key_up_and_keeps_it_to_itself() -> None:
     assert CANARY not in repr(loaded) + str(dataclasses.asdict(mapping)) + canonical(mapping)
 
 
-def test_a_check_needs_no_key_and_its_values_are_others() -> None:
+def test_a_check_needs_no_secret_and_produces_other_values() -> None:
     loaded = job({}, secrets=False)
     assert stand_ins(loaded.steps[0].mapping) == ["${SHOP_KEY}"]
     assert token(loaded) == hmac.digest(b"${SHOP_KEY}", b"7", "sha256").hex()
-    assert job({"SHOP_KEY": CANARY}, secrets=False) == loaded  # set or not
+    assert job({"SHOP_KEY": CANARY}, secrets=False) == loaded  # whether it is set or not
 
 
-def test_the_key_is_no_part_of_what_the_mapping_means_and_its_reference_is() -> None:
+def test_the_digest_contains_the_reference_of_a_secret_but_not_the_secret() -> None:
     one, other = (job({"SHOP_KEY": key}).steps[0].mapping for key in ("a", "b"))
     unresolved = load_mapping(Path("m.yaml"))
     renamed = load_mapping(written(HMAC.replace("SHOP_KEY", "OTHER_KEY")))
@@ -163,7 +165,7 @@ def test_the_key_is_no_part_of_what_the_mapping_means_and_its_reference_is() -> 
     assert json.loads(canonical(one))["attributes"]["token"]["apply"] == [["hmac", {"key": "${SHOP_KEY}"}]]
 
 
-def test_a_key_that_is_not_there_is_told_with_its_place() -> None:
+def test_a_missing_secret_of_a_function_is_reported_with_its_place() -> None:
     with pytest.raises(ConfigError) as error:
         job({})
     assert [str(problem) for problem in error.value.problems] == [
@@ -171,17 +173,17 @@ def test_a_key_that_is_not_there_is_told_with_its_place() -> None:
     ]
 
 
-def test_values_made_with_a_reference_for_a_key_do_not_leave_this_machine() -> None:
+def test_values_made_without_their_secret_are_not_sent_to_customer_io() -> None:
     unresolved = job({}, secrets=False)
     with pytest.raises(ConfigError) as error:
         run_job(unresolved, Options(), "", Signals(), Progress(Console(quiet=True), live=False))
     assert str(error.value) == "m.yaml: hmac: ${SHOP_KEY} was not looked up; load the job with its secrets"
     here = dataclasses.replace(unresolved.destination, base_url="http://127.0.0.1:8080")
-    require_secrets(dataclasses.replace(unresolved, destination=here))  # a rehearsal
+    require_secrets(dataclasses.replace(unresolved, destination=here))  # a sandbox
     require_secrets(job({"SHOP_KEY": CANARY}))
 
 
-def test_a_key_from_a_file_is_read() -> None:
+def test_a_secret_can_be_read_from_a_file() -> None:
     written("from-a-file\n", "key")
     assert (
         token(job({}, mapping=HMAC.replace("SHOP_KEY", "file:key")))
@@ -190,13 +192,13 @@ def test_a_key_from_a_file_is_read() -> None:
 
 
 @pytest.mark.parametrize("key", [CANARY, f"${{SHOP_KEY:-{CANARY}}}", f"x${{{CANARY}}}"])
-def test_a_key_in_plain_sight_is_refused_without_showing_it(key: str) -> None:
-    (problem,) = said(HMAC.replace("${SHOP_KEY}", key))
+def test_a_secret_in_plain_text_is_refused_without_showing_it(key: str) -> None:
+    (problem,) = problems_of(HMAC.replace("${SHOP_KEY}", key))
     assert problem.startswith("m.yaml:3: attributes.token.apply[0]: hmac: secrets are references only")
     assert CANARY not in problem
 
 
-def test_a_key_is_found_wherever_the_function_stands() -> None:
+def test_a_secret_is_looked_up_wherever_the_function_is_used() -> None:
     text = HMAC.replace("{id: id}", "{id: {column: id, apply: [{hmac: '${SHOP_KEY}'}]}}")
     mapping = job({"SHOP_KEY": "k"}, mapping=text).steps[0].mapping
     for value in (mapping.identifiers["id"], mapping.attributes["token"]):
