@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
+from hypothesis import settings
 from sqlalchemy import URL
 
 from cio_etl.sandbox import Sandbox
@@ -17,6 +18,9 @@ from tests.running import API_KEY, SITE_ID
 from tests.sandbox_client import AUTH
 
 TESTS = Path(__file__).parent
+
+settings.register_profile("any machine", deadline=None)  # no test depends on the time that it takes
+settings.load_profile("any machine")
 
 collect_ignore = ["with_airflow"]  # it has an environment of its own: airflow/test_airflow.py
 

@@ -47,11 +47,16 @@ DEADLINE_S = 300  # of a helper process; the kernel ends it then, also when the 
 _started: list[subprocess.Popen[Any]] = []
 
 
-def spawn(command: Sequence[object], **popen: Any) -> subprocess.Popen[Any]:
+def spawn(
+    command: Sequence[object], *, before_exec: Callable[[], object] = lambda: None, **popen: Any
+) -> subprocess.Popen[Any]:
     """Starts a helper process. It ends with its test at the latest: see `kill_leftovers`, and DEADLINE_S."""
-    words = [str(word) for word in command]
-    # an alarm outlives exec, and its default action ends the process
-    process = subprocess.Popen(words, preexec_fn=lambda: signal.alarm(DEADLINE_S), **popen)
+
+    def prepare() -> None:
+        signal.alarm(DEADLINE_S)  # an alarm outlives exec, and its default action ends the process
+        before_exec()
+
+    process = subprocess.Popen([str(word) for word in command], preexec_fn=prepare, **popen)
     _started.append(process)
     return process
 

@@ -678,7 +678,7 @@ def test_a_state_that_cannot_grow_stops_the_run_and_with_room_it_goes_on(sandbox
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    process = start("run", "job.yaml", folder=tmp_path, preexec_fn=little_room)
+    process = start("run", "job.yaml", folder=tmp_path, before_exec=little_room)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 74, said
     assert said.splitlines()[-2].startswith(f"{job.state}/state.db: ") and said.splitlines()[-1].endswith(COMMAND)
