@@ -68,7 +68,7 @@ def nights(source: SqlSource, *between: Callable[[], None]) -> list[list[Any]]:
         change()
         snapshot = open_source(source, Staging(Path(f"night{number}"), ("id",), mark))
         read.append(sorted(row["id"] for row in rows_of(snapshot, "id")))
-        mark = None if snapshot.mark is None else Watermark.of_text(snapshot.mark.to_text())
+        mark = None if snapshot.watermark is None else Watermark.of_text(snapshot.watermark.to_text())
     return read
 
 

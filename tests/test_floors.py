@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,31 @@ def test_a_file_imports_only_from_its_room_and_from_floors_below(path: Path) -> 
         if name.startswith("cio_etl.") and (to := name.split(".")[1]) != room and LEVEL[to] >= LEVEL[room]
     ]
     assert upwards == []
+
+
+def imported_files(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
+    """The modules of the package that a file imports; `from package import module` is an import of the module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in files)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module in files:
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in files else node.module for name in names)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and those for type checkers count, too."""
+    files = {module_name(path): path for path in [*FILES, HOUSE / "__init__.py"]}
+    imports = {name: {*imported_files(path, files)} for name, path in files.items()}
+    assert {"cio_etl.errors", "cio_etl.extract.copies"} <= imports["cio_etl.extract.stage"]
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' imports '.join(reversed(error.args[1]))}")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))

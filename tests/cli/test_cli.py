@@ -593,8 +593,8 @@ def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatc
         (["nowhere.csv"], 65, "nowhere.csv: cannot be read: No such file or directory"),
         (["${NOWHERE}", "--table", "people"], 78, "the environment variable NOWHERE is not set"),
         (["people.csv", "--table", "people"], 78, "must be a database's address"),
-        (["${NOWHERE}"], 78, "say what of it with --table or --query-file"),
-        (["mysql://db/shop"], 78, "say what of it with --table or --query-file"),
+        (["${NOWHERE}"], 78, "add --table or --query-file"),
+        (["mysql://db/shop"], 78, "add --table or --query-file"),
         (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain text"),
     ],
 )

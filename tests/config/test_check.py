@@ -267,8 +267,8 @@ def test_all_problems_of_a_mapping_are_reported_at_once(text: str, problems: lis
             [
                 "j:3: steps[0].source: the query must use :watermark, as in `where updated_at >= :watermark`",
                 "j:3: steps[0].source: start: is missing; the first run needs a value for :watermark, as 2024-01-01",
-                "j:3: steps[0].source: the query has :a, which parameters: does not give; a colon that is none is "
-                "written \\:",
+                "j:3: steps[0].source: the query has :a, which parameters: does not give; a colon that is "
+                "not a parameter is written \\:",
                 "j:3: steps[0].source: parameters: has 'b', which the query does not use",
             ],
         ),

@@ -279,7 +279,7 @@ A_START = "must be a value of the watermark, as 2024-01-01, 2024-01-01T00:00:00Z
 USE_WATERMARK = "the query must use :watermark, as in `where updated_at >= :watermark`"
 NAME_WATERMARK = "the query uses :watermark; name the column with watermark:"
 NO_START = "start: is missing; the first run needs a value for :watermark, as 2024-01-01"
-NOT_GIVEN = "the query has :region, which parameters: does not give; a colon that is none is written \\:"
+NOT_GIVEN = "the query has :region, which parameters: does not give; a colon that is not a parameter is written \\:"
 NOT_USED = "parameters: has 'a', which the query does not use"
 OURS = ":watermark is set by the program; give this parameter another name"
 A_SECRET = "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
@@ -611,7 +611,7 @@ KEYS_OF_STORAGE = "storage: {endpoint: 'http://127.0.0.1:9000', access_key_id: '
         ("csv: '-', columns: [a, b]", CsvSource(("-",), columns=("a", "b"))),
         (
             f"parquet: 's3://lake/o/**', hive: true, {KEYS_OF_STORAGE}",
-            ParquetSource(("s3://lake/o/**",), True, STORAGE),
+            ParquetSource(("s3://lake/o/**",), hive=True, storage=STORAGE),
         ),
         ("ndjson: [a.ndjson, b.ndjson.gz]", NdjsonSource(("a.ndjson", "b.ndjson.gz"))),
         ("excel: a.xlsx, sheet: Mai", ExcelSource(("a.xlsx",), "Mai")),

@@ -17,10 +17,11 @@ from cio_etl.cli import cli
 from cio_etl.config import describe
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.source_sections import SourceYaml, StorageYaml
+from cio_etl.config.source_sections import SourceYaml
 from cio_etl.errors import EXIT_CODES
 from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.model import CSV_DIALECTS
+from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
 from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of

@@ -18,7 +18,7 @@ import pytest
 
 from cio_etl import state
 from cio_etl.cli import main
-from cio_etl.doctor import Finding, Machine, examine, exit_code
+from cio_etl.doctor import Check, Machine, examine, exit_code
 from cio_etl.sandbox import Credentials, Sandbox
 from tests import databases
 from tests.running import API_KEY, SITE_ID, write_job
@@ -59,7 +59,7 @@ def write_people(*rows: str, heading: str = "id,e_mail") -> None:
     Path("people.csv").write_text("\n".join((heading, *rows, "")), encoding="utf-8")
 
 
-def examined(url: str, source: dict[str, Any] | None = None, **settings: Any) -> list[Finding]:
+def examined(url: str, source: dict[str, Any] | None = None, **settings: Any) -> list[Check]:
     """What the doctor finds of a job of one step, whose source is people.csv unless another is given."""
     machine = {name: settings.pop(name) for name in ("mounts", "free_bytes") if name in settings}
     write_job(Path("job.yaml"), url, {"people": (source or {"csv": "people.csv"}, "people.yaml")}, **settings)
@@ -67,15 +67,15 @@ def examined(url: str, source: dict[str, Any] | None = None, **settings: Any) ->
     return examine(Path("job.yaml"), COMMAND, Machine(now=lambda: NOW, patience_s=0.5, **given))
 
 
-def not_ok(findings: list[Finding]) -> list[tuple[str, str, str, int]]:
+def not_ok(findings: list[Check]) -> list[tuple[str, str, str, int]]:
     return [(each.subject, each.level, each.found, each.exit_code) for each in findings if each.level != "ok"]
 
 
-def said(findings: list[Finding], subject: str) -> str:
+def said(findings: list[Check], subject: str) -> str:
     return "\n".join(f"{each.found} > {each.remedy}" for each in findings if each.subject == subject)
 
 
-def hidden(findings: list[Finding]) -> bool:
+def hidden(findings: list[Check]) -> bool:
     return CANARY not in repr(findings)
 
 

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError, StateError
 from cio_etl.extract import open_source
-from cio_etl.extract.text.csv_files import Limits, open_csv
+from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.extract.text.plain_text import BombLimits
 from cio_etl.model import FAULT, POSITION, CsvSource, Snapshot, Staging
 
-SMALL = Limits(chunk_rows=3, block_bytes=16)
+SMALL = ChunkLimits(chunk_rows=3, block_bytes=16)
 
 
-def opened(*paths: Path, limits: Limits = SMALL, **how: Any) -> Snapshot:
+def opened(*paths: Path, limits: ChunkLimits = SMALL, **how: Any) -> Snapshot:
     stage = paths[0].parent / "stage"
     return open_csv(CsvSource(tuple(str(path) for path in paths), **how), stage, limits)
 
@@ -103,9 +103,9 @@ READ = {
 
 @pytest.mark.fault("S8", "S9", "S12", "S13", "S14", "S15")
 @pytest.mark.parametrize(("content", "how", "expected"), READ.values(), ids=READ.keys())
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["small blocks", "one block"])
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["small blocks", "one block"])
 def test_a_file_becomes_exactly_its_rows(
-    tmp_path: Path, content: bytes, how: dict[str, Any], expected: list[tuple[Any, ...]], limits: Limits
+    tmp_path: Path, content: bytes, how: dict[str, Any], expected: list[tuple[Any, ...]], limits: ChunkLimits
 ) -> None:
     snapshot = opened(written(tmp_path, content), limits=limits, **how)
     assert values(snapshot) == expected
@@ -208,9 +208,9 @@ REFUSED = {
 
 @pytest.mark.fault("S6", "S8", "S9", "S10", "S11", "S14", "S15")
 @pytest.mark.parametrize(("content", "how", "place", "what", "remedy"), REFUSED.values(), ids=REFUSED.keys())
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["small blocks", "one block"])
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["small blocks", "one block"])
 def test_a_file_that_cannot_be_believed_is_refused_by_line(
-    tmp_path: Path, content: bytes, how: dict[str, Any], place: str | None, what: str, remedy: str, limits: Limits
+    tmp_path: Path, content: bytes, how: dict[str, Any], place: str | None, what: str, remedy: str, limits: ChunkLimits
 ) -> None:
     path = written(tmp_path, content)
     with pytest.raises(SourceError) as caught:
@@ -225,25 +225,25 @@ def test_a_file_that_cannot_be_believed_is_refused_by_line(
 def test_a_wrong_separator_that_also_divides_the_header_shows_in_the_first_row(tmp_path: Path) -> None:
     path = written(tmp_path, b"id;price, EUR;c\n1;2;3\n")
     with pytest.raises(SourceError, match=r"x\.csv:1: the header line has 2 columns") as caught:
-        opened(path, limits=Limits())
+        opened(path, limits=ChunkLimits())
     assert 'separator: ";"' in caught.value.remedy
     path = written(tmp_path, b"id,a;b;c\n1,2\n")
-    assert values(opened(path, limits=Limits())) == [("1", "2")]
+    assert values(opened(path, limits=ChunkLimits())) == [("1", "2")]
 
 
 @pytest.mark.fault("S6")
 def test_an_unclosed_quote_is_found_before_it_has_swallowed_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, b'a,b\n1,2\n3,"x\n' + b"4,5\n" * 100)
     with pytest.raises(SourceError, match=r"x\.csv:3: the quote that opens here is not closed"):
-        opened(path, limits=Limits(block_bytes=16, record_bytes=50))
+        opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=50))
 
 
 @pytest.mark.fault("P7")
 def test_a_row_over_the_limit_is_refused_by_line(tmp_path: Path) -> None:
     path = written(tmp_path, b"a,b\n1,2\n3," + b"x" * 100 + b"\n")
     with pytest.raises(SourceError, match=r"x\.csv:3: a row longer than"):
-        opened(path, limits=Limits(block_bytes=16, record_bytes=50))
-    assert opened(path, limits=Limits(block_bytes=16, record_bytes=200)).rows == 2
+        opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=50))
+    assert opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=200)).rows == 2
 
 
 @pytest.mark.fault("S16")
@@ -251,9 +251,9 @@ def test_a_row_over_the_limit_is_refused_by_line(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     path = written(tmp_path, pack(b"a,b\n" + b"1,2\n" * (1 << 20)))
     with pytest.raises(SourceError, match="unpacks to more than 100 times its size"):
-        opened(path, limits=Limits(bomb=BombLimits(bytes=1 << 20, ratio=100)))
-    assert opened(path, limits=Limits(bomb=BombLimits(bytes=1 << 30, ratio=100))).rows == 1 << 20
-    assert opened(path, limits=Limits(bomb=BombLimits(bytes=1 << 20, ratio=100_000))).rows == 1 << 20
+        opened(path, limits=ChunkLimits(bomb=BombLimits(bytes=1 << 20, ratio=100)))
+    assert opened(path, limits=ChunkLimits(bomb=BombLimits(bytes=1 << 30, ratio=100))).rows == 1 << 20
+    assert opened(path, limits=ChunkLimits(bomb=BombLimits(bytes=1 << 20, ratio=100_000))).rows == 1 << 20
 
 
 def test_no_error_shows_a_value(tmp_path: Path) -> None:
@@ -268,8 +268,8 @@ def test_no_error_shows_a_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("S5", "S7", "S12")
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["small blocks", "one block"])
-def test_rows_that_cannot_be_read_keep_their_place(tmp_path: Path, limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["small blocks", "one block"])
+def test_rows_that_cannot_be_read_keep_their_place(tmp_path: Path, limits: ChunkLimits) -> None:
     path = written(tmp_path, b'a,b\n1,2\n3\n\n4,5,6\n"7\n",8\nx\0,9\n\0\n10,11\n')
     snapshot = opened(path, limits=limits)
     assert whole(snapshot).rows() == [
@@ -407,7 +407,7 @@ def test_the_fingerprint_is_over_original_content_and_settings(tmp_path: Path) -
 
     plain = printed(b"a,b\n1,2\n")
     assert printed(b"a,b\n1,2\n", "moved.csv") == plain
-    assert printed(b"a,b\n1,2\n", limits=Limits()) == plain
+    assert printed(b"a,b\n1,2\n", limits=ChunkLimits()) == plain
     others = [
         printed(b"a,b\n1,3\n"),
         printed(b"a,b\n1,2\n3,4\n"),
@@ -467,7 +467,7 @@ def test_a_file_that_changes_while_it_is_read_stops_the_reading(tmp_path: Path, 
 def test_a_change_that_the_system_does_not_tell_is_found_by_counting(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path, b"a,b\n1,2\n3,4\n5,6\n")
     os.utime(path, ns=(0, 0))
-    snapshot = opened(path, limits=Limits())
+    snapshot = opened(path, limits=ChunkLimits())
     with path.open("r+b") as file:
         file.write(content)
     os.utime(path, ns=(0, 0))
@@ -516,11 +516,11 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
     rows=tables(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     separator=st.sampled_from(",;\t"),
-    limits=st.builds(Limits, chunk_rows=st.integers(1, 6), block_bytes=st.integers(1, 60)),
+    limits=st.builds(ChunkLimits, chunk_rows=st.integers(1, 6), block_bytes=st.integers(1, 60)),
     start=st.integers(0, 26),
 )
 def test_whatever_is_written_reads_back_exactly_from_any_position(
-    rows: list[list[str]], quoting: Any, separator: str, limits: Limits, start: int
+    rows: list[list[str]], quoting: Any, separator: str, limits: ChunkLimits, start: int
 ) -> None:
     header = [f"c{number}" for number in range(len(rows[0]))]
     buffer, lines = io.StringIO(newline=""), []
@@ -544,9 +544,9 @@ def test_whatever_is_written_reads_back_exactly_from_any_position(
 @settings(max_examples=300, deadline=None)
 @given(
     text=st.text(st.sampled_from('a,"\n\r'), max_size=14),
-    limits=st.builds(Limits, chunk_rows=st.integers(1, 3), block_bytes=st.integers(1, 12)),
+    limits=st.builds(ChunkLimits, chunk_rows=st.integers(1, 3), block_bytes=st.integers(1, 12)),
 )
-def test_what_is_not_refused_is_what_the_standard_library_reads(text: str, limits: Limits) -> None:
+def test_what_is_not_refused_is_what_the_standard_library_reads(text: str, limits: ChunkLimits) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder), b"x,y\n" + text.encode())
         try:
@@ -564,11 +564,11 @@ LINES = st.sampled_from([b"1,2", b"1", b"1,2,3", b"", b"\0,2", b'"x\n",""', b","
 @settings(max_examples=150, deadline=None)
 @given(
     lines=st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n"])), max_size=30),
-    limits=st.builds(Limits, chunk_rows=st.integers(1, 6), block_bytes=st.integers(1, 40)),
+    limits=st.builds(ChunkLimits, chunk_rows=st.integers(1, 6), block_bytes=st.integers(1, 40)),
     start=st.integers(0, 30),
 )
 def test_faults_and_blank_lines_anywhere_move_no_row(
-    lines: list[tuple[bytes, bytes]], limits: Limits, start: int
+    lines: list[tuple[bytes, bytes]], limits: ChunkLimits, start: int
 ) -> None:
     sound = {
         b"1,2": ("1", "2"),

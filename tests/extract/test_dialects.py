@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
-from cio_etl.extract.text.chunks import Limits
+from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
 from cio_etl.model import CSV_DIALECTS, FAULT, POSITION, CsvSource, Snapshot
 
-SMALL = Limits(chunk_rows=3, block_bytes=16)
+SMALL = ChunkLimits(chunk_rows=3, block_bytes=16)
 
 
-def opened(folder: Path, content: bytes, limits: Limits = SMALL, **how: Any) -> Snapshot:
+def opened(folder: Path, content: bytes, limits: ChunkLimits = SMALL, **how: Any) -> Snapshot:
     path = folder / "x.csv"
     path.write_bytes(content)
     return open_csv(CsvSource((str(path),), **how), folder / "stage", limits)
@@ -63,7 +63,7 @@ def test_an_escape_means_what_the_tools_mean(
     tmp_path: Path, line: bytes, how: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     header = b"a\tb\n" if how is MYSQL else b"a,b\n"
-    for limits in (SMALL, Limits()):
+    for limits in (SMALL, ChunkLimits()):
         assert values(opened(tmp_path, header + line + b"\n", limits, **how)) == [expected]
         assert values(opened(tmp_path, header + line, limits, **how)) == [expected]
 

@@ -12,7 +12,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.hive import partitions, with_partitions
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.remote.fetch import renamed
-from cio_etl.extract.text.chunks import Limits
+from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
 from cio_etl.model import FAULT, POSITION, CsvSource, ParquetSource, Snapshot
 
@@ -81,7 +81,7 @@ def test_csv_files_have_folders_too(tmp_path: Path) -> None:
     for month, text in (("01", "a,b\n1,2\n"), ("02", "a,b\n\n3,4\nragged\n5,6\n")):
         (tmp_path / f"month={month}").mkdir()
         (tmp_path / f"month={month}" / "x.csv").write_text(text)
-    snapshot = with_partitions(open_csv(CsvSource((f"{tmp_path}/*/*.csv",)), tmp_path, Limits()))
+    snapshot = with_partitions(open_csv(CsvSource((f"{tmp_path}/*/*.csv",)), tmp_path, ChunkLimits()))
     frame = pl.concat(snapshot.read(["month", "a"], 0))
     assert frame["month"].to_list() == ["01", "02", "02", "02"]
     assert frame[FAULT].to_list() == [None, None, "row_ragged", None]

@@ -266,10 +266,10 @@ def test_a_delta_table_or_version_that_is_not_there_is_an_error(
     where = uploaded(folder, store) if remote else str(folder)
     storage = store.storage() if remote else None
     with pytest.raises(SourceError) as error:
-        opened(DeltaSource(where, 7, storage), staging)
+        opened(DeltaSource(where, 7, storage=storage), staging)
     assert str(error.value) == f"{where}: the table has no version 7"
     with pytest.raises(SourceError) as error:
-        opened(DeltaSource(f"{where}/none", None, storage), staging)
+        opened(DeltaSource(f"{where}/none", storage=storage), staging)
     assert str(error.value) == f"{where}/none: there is no Delta table, or no right to see it"
     assert error.value.remedy == "name the folder that holds _delta_log"
 

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
-from cio_etl.extract.text.chunks import Limits
+from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.ndjson_files import MAX_COLUMNS, open_ndjson
 from cio_etl.extract.text.plain_text import BombLimits
 from cio_etl.model import FAULT, POSITION, REASONS, ROW_UNREADABLE, NdjsonSource, Snapshot
 
-SMALL = Limits(chunk_rows=3, block_bytes=16)
+SMALL = ChunkLimits(chunk_rows=3, block_bytes=16)
 
 
-def opened(*paths: Path, limits: Limits = SMALL, **how: Any) -> Snapshot:
+def opened(*paths: Path, limits: ChunkLimits = SMALL, **how: Any) -> Snapshot:
     return open_ndjson(NdjsonSource(tuple(str(path) for path in paths), **how), paths[0].parent / "stage", limits)
 
 
@@ -70,9 +70,9 @@ TYPES: dict[str, tuple[tuple[str, ...], pl.DataType, list[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["in many chunks", "in one chunk"])
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["in many chunks", "in one chunk"])
 @pytest.mark.parametrize(("name"), TYPES)
-def test_a_column_has_the_type_that_holds_all_of_its_values(tmp_path: Path, name: str, limits: Limits) -> None:
+def test_a_column_has_the_type_that_holds_all_of_its_values(tmp_path: Path, name: str, limits: ChunkLimits) -> None:
     written_values, dtype, expected = TYPES[name]
     snapshot = opened(written(tmp_path, lines(*written_values)), limits=limits)
     frame = whole(snapshot)
@@ -154,7 +154,7 @@ NESTED = [
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_json_text_says_what_the_line_said(tmp_path: Path, ascii_only: bool) -> None:
     content = "".join(json.dumps({"b": "\\n", "a": value}, ensure_ascii=ascii_only) + "\n" for value in NESTED)
-    snapshot = opened(written(tmp_path, content.encode()), limits=Limits())
+    snapshot = opened(written(tmp_path, content.encode()), limits=ChunkLimits())
     frame = whole(snapshot)
     assert [json.loads(text) for text in frame["a"]] == NESTED
     assert frame["b"].to_list() == ["\\n"] * len(NESTED)
@@ -194,9 +194,9 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("limits", [SMALL, Limits()], ids=["in many chunks", "in one chunk"])
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["in many chunks", "in one chunk"])
 @pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
-def test_a_line_that_is_no_object_is_a_row_with_a_fault(tmp_path: Path, line: bytes, limits: Limits) -> None:
+def test_a_line_that_is_no_object_is_a_row_with_a_fault(tmp_path: Path, line: bytes, limits: ChunkLimits) -> None:
     path = written(tmp_path, b'{"a": 1}\n\n' + line + b'\n{"a": 2}\n')
     snapshot = opened(path, limits=limits)
     frame = whole(snapshot)
@@ -255,14 +255,14 @@ def test_what_is_no_ndjson_is_refused_without_showing_it(
 def test_a_line_too_long_to_be_held_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 200 + b'"}\n')
     with pytest.raises(SourceError, match=r"x\.ndjson:2: a row longer than") as caught:
-        opened(path, limits=Limits(block_bytes=16, record_bytes=100))
+        opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=100))
     assert caught.value.remedy == "is this NDJSON?"
 
 
 def test_ever_new_keys_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b"".join(b'{"k%d":1}\n' % number for number in range(MAX_COLUMNS + 1)))
     with pytest.raises(SourceError, match="more than 1,000 different keys"):
-        opened(path, limits=Limits())
+        opened(path, limits=ChunkLimits())
 
 
 # ---------------------------------------------------------------- files
@@ -286,7 +286,7 @@ def test_packed_files_stay_apart(tmp_path: Path) -> None:
     """Their texts lie side by side in one copy."""
     for name in ("1.gz", "2.gz"):
         written(tmp_path, gzip.compress(lines("1") + b"oops\n"), name)
-    snapshot = opened(tmp_path / "*.gz", limits=Limits())
+    snapshot = opened(tmp_path / "*.gz", limits=ChunkLimits())
     assert whole(snapshot)[FAULT].to_list() == [None, ROW_UNREADABLE] * 2
     assert snapshot.locate([3, 1]) == [(str(tmp_path / "2.gz"), 2), (str(tmp_path / "1.gz"), 2)]
 
@@ -294,7 +294,7 @@ def test_packed_files_stay_apart(tmp_path: Path) -> None:
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress(lines(*["1"] * 20_000)))
     with pytest.raises(SourceError, match="like a decompression bomb"):
-        opened(path, limits=Limits(bomb=BombLimits(bytes=1000, ratio=10)))
+        opened(path, limits=ChunkLimits(bomb=BombLimits(bytes=1000, ratio=10)))
 
 
 def test_files_are_read_in_order_and_agree_on_types(tmp_path: Path) -> None:

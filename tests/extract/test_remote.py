@@ -37,10 +37,10 @@ from cio_etl.extract import delete_copy
 from cio_etl.extract.hive import with_partitions
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.remote.fetch import fetched, open_remote
-from cio_etl.extract.remote.storage import Patience, address, opened, shown
-from cio_etl.extract.text.chunks import Limits
+from cio_etl.extract.remote.storage import Patience, address, opened
+from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
-from cio_etl.model import CsvSource, Job, ParquetSource, Report, Snapshot, Staging, Storage
+from cio_etl.model import CsvSource, Job, ParquetSource, Report, Snapshot, Staging, Storage, shown
 from cio_etl.report import Progress
 from cio_etl.run.resume import Options
 from cio_etl.run.run import run_job
@@ -81,7 +81,7 @@ def csv(
     paths: Sequence[str], storage: Storage | None, staging: Staging, patience: Patience = ONCE, **settings: object
 ) -> Snapshot:
     def open_local(local: tuple[str, ...]) -> Snapshot:
-        return open_csv(CsvSource(local, **settings), staging.folder, Limits())  # type: ignore[arg-type]
+        return open_csv(CsvSource(local, **settings), staging.folder, ChunkLimits())  # type: ignore[arg-type]
 
     return open_remote(paths, storage, staging, open_local, patience)
 

@@ -194,17 +194,19 @@ def test_a_copy_without_all_its_rows_is_refused(tmp_path: Path) -> None:
         open_staged(folder)
 
 
-def incremental(folder: Path, *frames: pl.DataFrame, mark: Watermark | None = None) -> Snapshot:
-    return staged(Frames([*frames], settings=str(folder)), Staging(folder, mark=mark), 10, Incremental("w", ("n",)))
+def incremental(folder: Path, *frames: pl.DataFrame, watermark: Watermark | None = None) -> Snapshot:
+    return staged(
+        Frames([*frames], settings=str(folder)), Staging(folder, watermark=watermark), 10, Incremental("w", ("n",))
+    )
 
 
-def test_rows_without_a_watermark_move_no_mark(tmp_path: Path) -> None:
+def test_rows_without_a_watermark_do_not_move_the_watermark(tmp_path: Path) -> None:
     none = pl.DataFrame({"n": [1], "w": [None]}, schema={"n": pl.Int64, "w": pl.Null})
     some = pl.DataFrame({"n": [2], "w": ["2024-01-01"]})
-    assert incremental(tmp_path / "1", none).mark is None
+    assert incremental(tmp_path / "1", none).watermark is None
     after = incremental(tmp_path / "2", none, some, none)
-    assert after.rows == 3 and after.mark is not None and after.mark.value == "2024-01-01"
-    assert incremental(tmp_path / "3", none, mark=after.mark).mark == Watermark("2024-01-01")
+    assert after.rows == 3 and after.watermark is not None and after.watermark.value == "2024-01-01"
+    assert incremental(tmp_path / "3", none, watermark=after.watermark).watermark == Watermark("2024-01-01")
 
 
 def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
@@ -222,4 +224,4 @@ def test_steps_that_read_on_in_other_ways_share_no_copy(tmp_path: Path) -> None:
     rows = pl.DataFrame({"n": [1], "w": [7]})
     plain = staged(Frames([rows]), Staging(tmp_path), 10)
     read_on = staged(Frames([rows]), Staging(tmp_path), 10, Incremental("w"))
-    assert plain.mark is None and read_on.mark is not None
+    assert plain.watermark is None and read_on.watermark is not None

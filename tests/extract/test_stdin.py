@@ -17,7 +17,7 @@ import pytest
 
 from cio_etl.errors import SourceError, StateError
 from cio_etl.extract.standard_input import open_standard_input
-from cio_etl.extract.text.chunks import Limits
+from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
 from cio_etl.extract.text.ndjson_files import open_ndjson
 from cio_etl.model import CsvSource, NdjsonSource, Snapshot, Staging
@@ -25,7 +25,7 @@ from cio_etl.model import CsvSource, NdjsonSource, Snapshot, Staging
 
 def piped(staging: Staging, stream: BinaryIO | None, **how: Any) -> Snapshot:
     return open_standard_input(
-        staging, lambda path: open_csv(CsvSource((path,), **how), staging.folder, Limits()), stream
+        staging, lambda path: open_csv(CsvSource((path,), **how), staging.folder, ChunkLimits()), stream
     )
 
 
@@ -54,7 +54,9 @@ def test_packed_rows_and_ndjson_can_be_piped_in(tmp_path: Path) -> None:
     assert rows(piped(Staging(tmp_path / "1"), io.BytesIO(gzip.compress(b"a\n1\n")))) == [("1",)]
     staging = Staging(tmp_path / "2")
     snapshot = open_standard_input(
-        staging, lambda path: open_ndjson(NdjsonSource((path,)), staging.folder, Limits()), io.BytesIO(b'{"a":1}\n')
+        staging,
+        lambda path: open_ndjson(NdjsonSource((path,)), staging.folder, ChunkLimits()),
+        io.BytesIO(b'{"a":1}\n'),
     )
     assert rows(snapshot) == [(1,)]
 

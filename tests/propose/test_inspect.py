@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cio_etl.cli import main
 from cio_etl.extract.parquet_files import open_parquet
-from cio_etl.extract.text.csv_files import Limits, open_csv
+from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import CsvSource, ParquetSource, Snapshot
 from cio_etl.propose.dates.decide import Told
 from cio_etl.propose.dates.inspection import Dates, Inspection, inspect
@@ -31,7 +31,7 @@ Captured = pytest.CaptureFixture[str]
 
 def of_csv(columns: dict[str, Sequence[str | None]], chunk_rows: int = 25_000) -> Snapshot:
     pl.DataFrame(columns).write_csv("x.csv")
-    return open_csv(CsvSource(("x.csv",)), Path("stage"), Limits(chunk_rows=chunk_rows))
+    return open_csv(CsvSource(("x.csv",)), Path("stage"), ChunkLimits(chunk_rows=chunk_rows))
 
 
 def found(
@@ -487,7 +487,7 @@ def test_a_wrong_command_line_says_what_would_be_right(arguments: list[str], mes
 
 def test_rows_that_cannot_be_read_are_no_evidence() -> None:
     Path("x.csv").write_text("id,at\n1,2024-03-10\n2\n3,2024-03-11\n")
-    inspection = inspect(open_csv(CsvSource(("x.csv",)), Path("stage"), Limits()), NOW)
+    inspection = inspect(open_csv(CsvSource(("x.csv",)), Path("stage"), ChunkLimits()), NOW)
     assert (the_one(inspection).decision.seen.rows, inspection.rows) == (2, 3)
 
 

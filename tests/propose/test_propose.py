@@ -21,7 +21,7 @@ from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError, SourceError
 from cio_etl.extract import csv_settings
 from cio_etl.extract.parquet_files import open_parquet
-from cio_etl.extract.text.csv_files import Limits, open_csv
+from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import FAULT, POSITION, Column, CsvSource, Mapping, ParquetSource, Snapshot
 from cio_etl.propose import Proposal, name_from, propose, written
 from cio_etl.propose.columns import look_at
@@ -33,7 +33,7 @@ Columns = dict[str, Sequence[Any]]
 def of_csv(columns: Columns, name: str = "people", separator: str = ",") -> Proposal:
     Path(f"{name}.csv").write_bytes(pl.DataFrame(columns).write_csv(separator=separator).encode())
     source = {"csv": f"{name}.csv", **({} if separator == "," else {"separator": separator})}
-    return propose(open_csv(CsvSource((f"{name}.csv",), separator), Path("stage"), Limits()), source, name)
+    return propose(open_csv(CsvSource((f"{name}.csv",), separator), Path("stage"), ChunkLimits()), source, name)
 
 
 def of_parquet(frame: pl.DataFrame, name: str = "rows") -> Proposal:
@@ -490,7 +490,7 @@ def test_a_schema_that_is_a_link_stays_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "a b", "a\nb", "x" * 101])
 def test_a_name_that_cannot_be_a_jobs_is_refused(name: str) -> None:
-    snapshot = open_csv(CsvSource((str(csv_file(b"id\n1\n")),)), Path("stage"), Limits())
+    snapshot = open_csv(CsvSource((str(csv_file(b"id\n1\n")),)), Path("stage"), ChunkLimits())
     with pytest.raises(ConfigError, match="cannot be the job's name"):
         propose(snapshot, {"csv": "x.csv"}, name)
 
@@ -511,7 +511,7 @@ def test_a_job_is_named_after_its_file(text: str, name: str) -> None:
 def test_only_the_first_rows_are_looked_at_and_it_is_said() -> None:
     rows = 5_000
     proposal_of = csv_file(("id,e\n" + "".join(f"{n},a{n}@b.co\n" for n in range(rows))).encode())
-    snapshot = open_csv(CsvSource((str(proposal_of),)), Path("stage"), Limits(chunk_rows=700))
+    snapshot = open_csv(CsvSource((str(proposal_of),)), Path("stage"), ChunkLimits(chunk_rows=700))
     looks = look_at(snapshot, max_rows=1_000)
     assert (looks.rows, looks.of_rows, looks.partly) == (1_000, rows, True)
     assert looks.columns[1].count("email") == 1_000 and looks.columns[0].is_key
@@ -519,7 +519,7 @@ def test_only_the_first_rows_are_looked_at_and_it_is_said() -> None:
 
 def test_rows_that_cannot_be_read_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     path = csv_file(b"id,e\n1,a@b.co\n2\n3,c@d.co\n")
-    proposal = propose(open_csv(CsvSource((str(path),)), Path("stage"), Limits()), {"csv": str(path)}, "x")
+    proposal = propose(open_csv(CsvSource((str(path),)), Path("stage"), ChunkLimits()), {"csv": str(path)}, "x")
     assert proposal.summary[0] == "2 rows and 2 columns of x.csv, 1 more could not be read"
 
 
@@ -555,7 +555,7 @@ def test_separator_and_encoding_are_told_from_the_file(form: str) -> None:
     found = csv_settings(csv_file(content()))
     assert found == wanted
     open_csv(
-        CsvSource(("x.csv",), found.get("separator", ","), found.get("encoding", "utf-8")), Path("stage"), Limits()
+        CsvSource(("x.csv",), found.get("separator", ","), found.get("encoding", "utf-8")), Path("stage"), ChunkLimits()
     )
 
 

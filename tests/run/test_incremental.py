@@ -26,7 +26,7 @@ from cio_etl.cli import main
 from cio_etl.config import load_job
 from cio_etl.errors import CredentialsRefused, SourceError, TooManyRejects
 from cio_etl.extract.incremental import NewRows, first_wanted
-from cio_etl.model import Incremental, MarkValue, Report, Staging, Watermark
+from cio_etl.model import Incremental, Report, Staging, Watermark, WatermarkValue
 from cio_etl.report import Progress
 from cio_etl.run.resume import FULL_REFRESH, Options
 from cio_etl.run.run import run_job
@@ -200,7 +200,7 @@ def test_a_query_may_say_after_or_from_the_watermark_on(nights: Nights, sign: st
     ],
 )
 def test_the_mark_is_exact_for_every_type_whatever_the_server_s_zone(
-    nights: Nights, kind: str, values: tuple[str, str], mark: MarkValue
+    nights: Nights, kind: str, values: tuple[str, str], mark: WatermarkValue
 ) -> None:
     nights.kind = kind
     nights.database.execute(f"ALTER DATABASE {nights.database.url.database} SET timezone = 'Asia/Tokyo'")
@@ -668,14 +668,14 @@ def test_the_mark_remembers_those_rows_only_that_may_be_read_again() -> None:
         ("e", None),
     )
     assert new.of(rows).equals(rows)
-    mark = new.mark([rows])
+    mark = new.next_watermark([rows])
     assert mark is not None and mark.value == noon and len(mark.seen) == 3
     assert Watermark.of_text(mark.to_text()) == mark
-    assert first_wanted(incremental, Staging(Path(), mark=mark)) == noon - timedelta(minutes=5, microseconds=1)
-    again = NewRows("table t", incremental, Staging(Path(), mark=mark), clock=noon + timedelta(hours=1))
+    assert first_wanted(incremental, Staging(Path(), watermark=mark)) == noon - timedelta(minutes=5, microseconds=1)
+    again = NewRows("table t", incremental, Staging(Path(), watermark=mark), clock=noon + timedelta(hours=1))
     assert again.of(rows)["id"].to_list() == ["a", "e"]
     assert again.left_out == 3
-    second = again.mark([again.of(frame(("f", noon)))])
+    second = again.next_watermark([again.of(frame(("f", noon)))])
     assert second is not None and len(second.seen) == 4, "those that were left out are remembered on"
 
 

@@ -28,13 +28,13 @@ def how(since: str | None, mark: Watermark | None = MARK) -> Staging:
 
 
 def test_a_run_goes_on_at_the_mark_unless_it_is_told_otherwise() -> None:
-    assert (how(None).mark, how(None).since) == (MARK, None)
-    assert (how(FULL_REFRESH).mark, how(FULL_REFRESH).since) == (None, None)
-    assert (how("2026-11-01T00:00:00+01:00").mark, how("2026-11-01T00:00:00+01:00").since) == (
+    assert (how(None).watermark, how(None).since) == (MARK, None)
+    assert (how(FULL_REFRESH).watermark, how(FULL_REFRESH).since) == (None, None)
+    assert (how("2026-11-01T00:00:00+01:00").watermark, how("2026-11-01T00:00:00+01:00").since) == (
         MARK,
         datetime(2026, 10, 31, 23, tzinfo=UTC),
     )
-    assert how(None, None).mark is None
+    assert how(None, None).watermark is None
     assert how(None).columns == ("id", "n")
 
 

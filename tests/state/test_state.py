@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from cio_etl import state
 from cio_etl.errors import JobLocked, StateError
-from cio_etl.model import Counts, Finding, LaneProgress, MarkValue, Reject, RejectCount, SourceFile, Watermark
+from cio_etl.model import Counts, Finding, LaneProgress, Reject, RejectCount, SourceFile, Watermark, WatermarkValue
 from cio_etl.state import Again, Bookmark, RunRecord, Store
 from cio_etl.state.filesystem import file_system
 from cio_etl.state.marks import Marks
@@ -379,7 +379,7 @@ def test_what_a_finished_step_leaves_is_there_for_the_next_run(store: Store) -> 
         "2026-11-21 03:04",
     ],
 )
-def test_a_mark_is_stored_exactly(value: MarkValue) -> None:
+def test_a_mark_is_stored_exactly(value: WatermarkValue) -> None:
     mark = Watermark(value, frozenset({"a" * 32, "b" * 32}))
     again = Watermark.of_text(mark.to_text())
     assert again == mark

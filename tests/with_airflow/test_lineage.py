@@ -53,15 +53,14 @@ def test_a_run_tells_its_sources_and_column_by_column_what_they_became(shop: Sho
 def test_sources_are_named_as_others_name_them(tmp_path: Path) -> None:
     from pydantic import SecretStr
 
-    from cio_etl.airflow.lineage import _datasets
     from cio_etl.model import DeltaSource, ParquetSource, SqlSource
 
     url = SecretStr("postgresql+psycopg://me:secret@db.example:5433/shop")
-    assert _datasets(SqlSource(url, table=("sales", "orders"))) == [("postgres://db.example:5433", "shop.sales.orders")]
+    assert SqlSource(url, table=("sales", "orders")).datasets() == [("postgres://db.example:5433", "shop.sales.orders")]
     query = SqlSource(SecretStr("sqlite:////data/shop.db"), query="select 1", place="orders.sql")
-    assert _datasets(query) == [("sqlite", "shop.orders.sql")]
-    assert _datasets(ParquetSource(("s3://lake/orders/*.parquet",))) == [("s3://lake", "orders/*.parquet")]
-    assert _datasets(DeltaSource(str(tmp_path))) == [("file", str(tmp_path))]
+    assert query.datasets() == [("sqlite", "shop.orders.sql")]
+    assert ParquetSource(("s3://lake/orders/*.parquet",)).datasets() == [("s3://lake", "orders/*.parquet")]
+    assert DeltaSource(str(tmp_path)).datasets() == [("file", str(tmp_path))]
 
 
 def test_several_steps_into_one_place_are_one_dataset() -> None:

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from cio_etl.model import Job, Source
-
-Dataset = tuple[str, str]  # namespace and name, as OpenLineage's naming rules have them
+    from cio_etl.model import Dataset, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ def flows_of(job: Job) -> list[Flow]:
     return [
         Flow(
             step.name,
-            tuple(_datasets(step.source)),
+            tuple(step.source.datasets()),
             (f"customerio://{host}", _subject(step.mapping.operation)),
             {chain.target: tuple(chain.sources) for chain in chains(step.mapping)},
         )
@@ -77,30 +73,6 @@ def operator_lineage(flows: Sequence[Flow], steps: Mapping[str, Mapping[str, int
         )
     inputs = dict.fromkeys(dataset for flow in flows for dataset in flow.inputs)
     return OperatorLineage(inputs=[InputDataset(*dataset) for dataset in inputs], outputs=outputs)
-
-
-def _datasets(source: Source) -> list[Dataset]:
-    from cio_etl.model import DeltaSource, IcebergSource, ReplaySource, SqlSource
-
-    if isinstance(source, SqlSource):
-        url = urlsplit(source.url.get_secret_value())
-        backend = url.scheme.partition("+")[0].replace("postgresql", "postgres")
-        at = f"{url.hostname}:{port}" if (port := url.port) else url.hostname
-        database = url.path.strip("/") if at else Path(url.path).stem
-        table = ".".join(source.table) if source.table else source.place
-        return [(f"{backend}://{at}" if at else backend, f"{database}.{table}")]
-    if isinstance(source, ReplaySource):
-        return []
-    paths = (source.table,) if isinstance(source, DeltaSource | IcebergSource) else source.paths
-    return [_of_path(path) for path in paths]
-
-
-def _of_path(path: str) -> Dataset:
-    scheme, found, rest = path.partition("://")
-    if found:
-        host, _, key = rest.partition("?")[0].partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}", key
-    return "file", str(Path(path).absolute())
 
 
 def _subject(operation: str) -> str:

@@ -15,7 +15,7 @@ class Empty:
     """Reports a source without rows, unless that is normal: an incremental source, or a replay."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._is_unexpected = not snapshot.rows and snapshot.mark is None and snapshot.replayed is None
+        self._is_unexpected = not snapshot.rows and snapshot.watermark is None and snapshot.replayed is None
 
     def observe(self, mapped: Mapped) -> None:
         """Nothing to observe: the snapshot says how many rows it has."""

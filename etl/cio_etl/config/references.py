@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cio_etl.model import SECRET_OPTIONS
+from cio_etl.model.sources import UNREAD_ADDRESS
 
 MAX_FILE_BYTES = 65_536
 
@@ -43,7 +44,7 @@ def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
             "postgresql://me:${PASSWORD}@host/db, and renew it"
         )
     if environ is None:
-        return raw if bare == raw else "unread://"
+        return raw if bare == raw else UNREAD_ADDRESS
     start, at, rest = raw.rpartition("@")
     if "://" not in start:  # no user is named, or the whole address is one reference
         return resolve(raw, environ)

@@ -1,4 +1,4 @@
-"""How does a source that is named on the command line become a Source? As it would in a job's `source:`."""
+"""A source that is named on the command line, as the `source:` section of a job and as a Source."""
 
 from __future__ import annotations
 
@@ -14,19 +14,10 @@ from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Source
+from cio_etl.model.sources import KINDS
+from cio_etl.model.yaml_section import References
 
-# What the end of a file's name says of its kind; .gz and .zst are taken off first
-ENDINGS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".avro": "avro",
-    ".xlsx": "excel",
-    ".xlsm": "excel",
-    ".xls": "excel",
-    ".ods": "excel",
-}
+_KINDS_OF_ENDINGS = {ending: kind.kind() for kind in KINDS for ending in kind.endings}
 
 _DATABASE = re.compile(r"(?!(s3a?|gs|gcs|az|azure|abfss?|https?|file|ftp|hdfs)://)[a-z][a-z0-9+_]*://", re.IGNORECASE)
 
@@ -36,13 +27,13 @@ def source_section(
 ) -> dict[str, Any]:
     """The `source:` section for a file, pattern or URL, or for a table or query of the database that `named` is."""
     if table is not None or query_file is not None:
-        asked = {"table": table, "query_file": query_file}
-        return {"sql": named, **{key: value for key, value in asked.items() if value is not None}}
+        chosen = {"table": table, "query_file": query_file}
+        return {"sql": named, **{key: value for key, value in chosen.items() if value is not None}}
     if "${" in named or _DATABASE.match(named):
-        problem = "names a database; say what of it with --table or --query-file"
+        problem = "names a database, but not which rows; add --table or --query-file"
         raise ConfigError([Problem("the source", None, "", problem)])
     plain = named.partition("?")[0].removesuffix(".gz").removesuffix(".zst")
-    kind = ENDINGS.get(Path(plain).suffix.lower(), "csv")
+    kind = _KINDS_OF_ENDINGS.get(Path(plain).suffix.lower(), "csv")
     return {kind: named} | ({"sheet": sheet} if sheet is not None else {})
 
 
@@ -63,4 +54,6 @@ def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.envi
 def _resolved(key: str, value: Any, environ: Mapping[str, str]) -> Any:
     if not isinstance(value, str):
         return value
-    return resolve_address(value, environ) if key == "sql" else resolve(value, environ)
+    field = SourceYaml.model_fields.get(key)
+    is_address = field is not None and References.ADDRESS in field.metadata
+    return resolve_address(value, environ) if is_address else resolve(value, environ)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from cio_etl.doctor.check import Check, Level, Machine, tried
 from cio_etl.doctor.customer_io import customer_io
-from cio_etl.doctor.finding import Finding, Level, Machine, tried
 from cio_etl.doctor.job_file import job_file, loaded
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
@@ -25,12 +25,12 @@ from cio_etl.report.words import counted
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.state import Bookmark
 
-__all__ = ["Finding", "Machine", "examine", "exit_code", "show"]
+__all__ = ["Check", "Machine", "examine", "exit_code", "show"]
 
 _SIGNS: dict[Level, tuple[str, str]] = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
 
-def examine(path: Path, command: str, machine: Machine | None = None) -> list[Finding]:
+def examine(path: Path, command: str, machine: Machine | None = None) -> list[Check]:
     """All that a run of a job file needs, in the order of a run; what is wrong with one thing hides nothing of another.
 
     `command` is what would run it. The state and the sources stay as they are.
@@ -51,12 +51,12 @@ def examine(path: Path, command: str, machine: Machine | None = None) -> list[Fi
     return findings
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def exit_code(findings: Sequence[Check]) -> int:
     """That of the first thing that is wrong; 0 when nothing is."""
     return next((finding.exit_code for finding in findings if finding.level == "wrong"), 0)
 
 
-def show(findings: Sequence[Finding], as_json: bool) -> None:
+def show(findings: Sequence[Check], as_json: bool) -> None:
     """Prints the findings, a line each, and below it what to do."""
     if as_json:
         content = {"exit_code": exit_code(findings), "findings": [asdict(finding) for finding in findings]}

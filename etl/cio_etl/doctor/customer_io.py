@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cio_etl.doctor.finding import Finding, Machine, lasting
+from cio_etl.doctor.check import Check, Machine, lasting
 from cio_etl.errors import (
     CredentialsRefused,
 )
@@ -15,7 +15,7 @@ from cio_etl.model import Job
 SKEW_S = 60.0  # between this machine's clock and Customer.io's: more is told
 
 
-def customer_io(job: Job, machine: Machine) -> Iterator[Finding]:
+def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
     """What its answer to one question says of address, credentials, region and clock."""
     asked = job.destination
     key = asked.api_key if asked.api == "track" else asked.write_key
@@ -26,18 +26,18 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Finding]:
     except CredentialsRefused as error:
         if not keys_missing:
             raise
-        yield Finding("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
+        yield Check("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
     of_region(asked, greeting)
     if asked.api == "pipelines":  # its answers say nothing of a region
-        yield Finding("Customer.io", "ok", f"{greeting.host} takes the write key")
+        yield Check("Customer.io", "ok", f"{greeting.host} takes the write key")
     elif greeting.region is None:
         found = f"{greeting.host} takes the credentials, but does not say to which region they belong"
-        yield Finding("Customer.io", "warning", found, "see whether it is the Track API")
+        yield Check("Customer.io", "warning", found, "see whether it is the Track API")
     else:
         found = f"{greeting.host} takes the credentials, which belong to the region {greeting.region}"
-        yield Finding("Customer.io", "ok", found)
+        yield Check("Customer.io", "ok", found)
     if greeting.ahead_s is not None and abs(greeting.ahead_s) > SKEW_S:
         where = "ahead of" if greeting.ahead_s > 0 else "behind"
         found = f"this machine's clock is {lasting(abs(greeting.ahead_s))} {where} that of {greeting.host}"
-        yield Finding("clock", "warning", found, "set it (NTP): marks of incremental sources never pass it")
+        yield Check("clock", "warning", found, "set it (NTP): marks of incremental sources never pass it")

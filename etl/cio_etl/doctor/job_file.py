@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cio_etl.config import load_job
 from cio_etl.config.examples import check_examples
-from cio_etl.doctor.finding import Finding
+from cio_etl.doctor.check import Check
 from cio_etl.errors import (
     ConfigError,
     Problem,
@@ -16,7 +16,7 @@ from cio_etl.model import Job
 from cio_etl.report.words import counted
 
 
-def loaded(path: Path) -> tuple[Job | None, list[Finding]]:
+def loaded(path: Path) -> tuple[Job | None, list[Check]]:
     """The job, though keys or addresses that it refers to may be missing, and what is wrong with it."""
     told: Sequence[Problem] = ()
     for secrets, sources in ((True, True), (False, True), (True, False), (False, False)):
@@ -32,13 +32,13 @@ def loaded(path: Path) -> tuple[Job | None, list[Finding]]:
 _KEYS = ("destination.site_id", "destination.api_key", "destination.write_key")
 
 
-def _of_problem(problem: Problem) -> Finding:
+def _of_problem(problem: Problem) -> Check:
     subject = "credentials" if problem.path in _KEYS else "job file"
     found, _, remedy = str(problem).partition("; ")
-    return Finding(subject, "wrong", found, remedy or "mend it there", ConfigError.exit_code)
+    return Check(subject, "wrong", found, remedy or "mend it there", ConfigError.exit_code)
 
 
-def job_file(job: Job) -> Iterator[Finding]:
+def job_file(job: Job) -> Iterator[Check]:
     """Whether the mappings' examples come out as they say."""
     mappings = {step.mapping.file: step.mapping for step in job.steps}
     problems = [problem for mapping in mappings.values() for problem in check_examples(mapping)]
@@ -46,4 +46,4 @@ def job_file(job: Job) -> Iterator[Finding]:
     if not problems:
         examples = counted(sum(len(mapping.examples) for mapping in mappings.values()), "example")
         counts = f"{counted(len(job.steps), 'step')}, {counted(len(mappings), 'mapping')}, {examples}"
-        yield Finding("job file", "ok", f"{job.file}: {counts}, as they should be")
+        yield Check("job file", "ok", f"{job.file}: {counts}, as they should be")

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import polars as pl
 
-from cio_etl.doctor.finding import Finding, Machine, lasting, of_error, tried
+from cio_etl.doctor.check import Check, Machine, lasting, of_error, tried
 from cio_etl.errors import (
     EtlError,
     SourceError,
     TooManyRejects,
 )
-from cio_etl.extract import open_source
-from cio_etl.extract.incremental import first_wanted
-from cio_etl.extract.sql.estimate import estimate
-from cio_etl.model import Job, MarkValue, Snapshot, Source, SqlSource, Staging, Step
+from cio_etl.extract import estimate_rows, first_wanted, open_source
+from cio_etl.model import Job, Snapshot, Source, Staging, Step, WatermarkValue
 from cio_etl.report.words import counted
 from cio_etl.run.incremental import staging
 from cio_etl.run.open_step import limited, prepare
@@ -31,12 +29,12 @@ from cio_etl.transform import columns_of, reason_words
 SAMPLE_ROWS = 1_000  # of each step that are mapped
 
 
-def step_source(job: Job, step: Step, left: Bookmark, machine: Machine) -> Iterator[Finding]:
+def step_source(job: Job, step: Step, left: Bookmark, machine: Machine) -> Iterator[Check]:
     """What the first rows of the step's source, and the mapping over them, show."""
     subject = f"step {step.name}"
-    if _unread(step.source):
+    if step.source.lacks_secrets:
         remedy = "set what is missing, as said above, and look again"
-        yield Finding(subject, "warning", "not looked at, since its address or keys are missing", remedy)
+        yield Check(subject, "warning", "not looked at, since its address or keys are missing", remedy)
         return
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
         snapshot, how = _opened(step, staging(Path(folder), step, left, rows=SAMPLE_ROWS))
@@ -44,23 +42,15 @@ def step_source(job: Job, step: Step, left: Bookmark, machine: Machine) -> Itera
         if missing := [name for name in columns_of(step.mapping) if name not in snapshot.schema]:
             found = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
             remedy = f"mend {step.mapping.file}, or the source"
-            yield Finding(subject, "wrong", found, remedy, SourceError.exit_code)
-        elif snapshot.rows == 0 and how.mark is None:
-            yield Finding(subject, "warning", "readable, but without a row", "see whether that is meant")
+            yield Check(subject, "wrong", found, remedy, SourceError.exit_code)
+        elif snapshot.rows == 0 and how.watermark is None:
+            yield Check(subject, "warning", "readable, but without a row", "see whether that is meant")
         else:
-            yield Finding(subject, "ok", f"readable, {rows}; no column that the mapping reads is missing")
+            yield Check(subject, "ok", f"readable, {rows}; no column that the mapping reads is missing")
         yield from _drifted(step, left, snapshot)
         if not missing:
             yield from tried(subject, _mapped(job, step, snapshot, how))
         yield from tried(subject, _marked(step, left, snapshot, how, machine.now()))
-
-
-def _unread(source: Source) -> bool:
-    """Whether the source's address, or its keys, were not looked up."""
-    if isinstance(source, SqlSource):
-        return source.url.get_secret_value() == "unread://"
-    key = None if (storage := getattr(source, "storage", None)) is None else storage.access_key_id
-    return key is not None and not key.get_secret_value()
 
 
 def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
@@ -69,7 +59,7 @@ def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
         return open_source(step.source, how), how
     except SourceError as error:
         everything = replace(how, columns=None)
-        if isinstance(step.source, SqlSource) and step.source.table is not None:
+        if step.source.asks_for_columns:
             try:
                 snapshot = open_source(step.source, everything)
             except EtlError:
@@ -89,8 +79,8 @@ def _near(name: str, names: Sequence[str]) -> str:
 def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
     """How many rows a run would read, as exactly as can be told without reading them."""
     cut = snapshot.rows == SAMPLE_ROWS  # or there are just so many
-    if isinstance(source, SqlSource) and (cut or how.mark is not None):
-        guess = estimate(source, how)
+    if cut or how.watermark is not None:
+        guess = estimate_rows(source, how)
         if guess is not None and guess.exact:
             return counted(guess.rows, "row")
         if guess is not None and guess.rows >= snapshot.rows:
@@ -99,7 +89,7 @@ def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
     return f"at least {counted(snapshot.rows, 'row')}" if cut else counted(snapshot.rows, "row")
 
 
-def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[Finding]:
+def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[Check]:
     """Whether the mapping fits the columns' types, and what becomes of the first rows."""
     compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
     sample = limited(snapshot, SAMPLE_ROWS)
@@ -110,11 +100,11 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     counts = frame.filter(pl.col("reason").is_not_null()).group_by("reason", "field").len("rows")
     counts = counts.sort("rows", "reason", "field", descending=[True, False, False], nulls_last=True)
     rejected, skipped = int(counts["rows"].sum()), frame.filter(pl.col("item").is_null()).height
-    all_read = frame.height == snapshot.rows < SAMPLE_ROWS and how.mark is None
+    all_read = frame.height == snapshot.rows < SAMPLE_ROWS and how.watermark is None
     rows = f"its {counted(frame.height, 'row')}" if all_read else f"its first {frame.height:,} rows"
     if skipped == frame.height and not rejected:
         found = f"`when` leaves out all of {rows}"
-        yield Finding(f"step {step.name}", "warning", found, f"see whether {step.mapping.file} means that")
+        yield Check(f"step {step.name}", "warning", found, f"see whether {step.mapping.file} means that")
     if not rejected:
         return
     said = ", ".join(
@@ -124,7 +114,7 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     certain = too_many and all_read
     verdict = f"; that is more than max_rejects allows ({job.max_rejects})" if too_many else ""
     most = counts["reason"][0]
-    yield Finding(
+    yield Check(
         f"step {step.name}",
         "wrong" if certain else "warning",
         f"of {rows} {rejected:,} would be rejected: {said}{verdict}",
@@ -133,16 +123,16 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     )
 
 
-def _drifted(step: Step, left: Bookmark, snapshot: Snapshot) -> Iterator[Finding]:
+def _drifted(step: Step, left: Bookmark, snapshot: Snapshot) -> Iterator[Check]:
     try:
         check_drift(step, left.columns, kinds(snapshot), columns_of(step.mapping))
     except SourceError as error:
         yield of_error(f"step {step.name}", error)
 
 
-def _marked(step: Step, left: Bookmark, snapshot: Snapshot, how: Staging, now: datetime) -> Iterator[Finding]:
+def _marked(step: Step, left: Bookmark, snapshot: Snapshot, how: Staging, now: datetime) -> Iterator[Check]:
     """Where an incremental source's next run begins, and how new its rows are."""
-    if not isinstance(step.source, SqlSource) or step.source.incremental is None:
+    if step.source.incremental is None:
         return
     wanted = first_wanted(step.source.incremental, how)
     asks = "asks for all rows" if wanted is None else f"asks for rows from {_shown(wanted)} on"
@@ -150,12 +140,12 @@ def _marked(step: Step, left: Bookmark, snapshot: Snapshot, how: Staging, now: d
         "no run has left a mark yet" if left.mark is None else f"the last run's mark is {_shown(left.mark.value, now)}"
     )
     found = f"{last}; the next run {asks}"
-    if snapshot.mark is not None and snapshot.rows:
-        found += f"; the newest of the rows looked at is of {_shown(snapshot.mark.value, now)}"
-    yield Finding(f"step {step.name}", "ok", found)
+    if snapshot.watermark is not None and snapshot.rows:
+        found += f"; the newest of the rows looked at is of {_shown(snapshot.watermark.value, now)}"
+    yield Check(f"step {step.name}", "ok", found)
 
 
-def _shown(value: MarkValue, now: datetime | None = None) -> str:
+def _shown(value: WatermarkValue, now: datetime | None = None) -> str:
     """A watermark, and how old it is; a text may be anybody's name, and is not shown."""
     if isinstance(value, str):
         return "a text, which is not shown"

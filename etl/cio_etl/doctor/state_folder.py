@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cio_etl import state
-from cio_etl.doctor.finding import Finding, Level, Machine
+from cio_etl.doctor.check import Check, Level, Machine
 from cio_etl.errors import (
     ConfigError,
     JobLocked,
@@ -23,7 +23,7 @@ from cio_etl.run.resume import REMEDY, changes_since
 LITTLE_BYTES = 1_000_000_000  # of free space: less is told
 
 
-def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Finding]:
+def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Check]:
     """The disk, the file system, the lock, the database and the newest run."""
     folder = next(each for each in (job.state, *job.state.absolute().parents) if each.exists())
     try:
@@ -35,21 +35,19 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Finding]:
         try:
             state.require_local(folder, machine.mounts())
         except StateError as error:
-            yield Finding("state", "wrong", str(error), error.remedy, error.exit_code)
+            yield Check("state", "wrong", str(error), error.remedy, error.exit_code)
     free = machine.free_bytes(folder)
     there = "can be written" if job.state.exists() else "is not there yet, and can be made"
     remedy = "make room there: databases and packed files are copied to it before they are sent"
     level: Level = "ok" if free >= LITTLE_BYTES else "warning"
-    yield Finding(
-        "state", level, f"{job.state} {there}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else ""
-    )
+    yield Check("state", level, f"{job.state} {there}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else "")
     there_is = state.exists(job.kept_in)
     if job.database is not None:
         known = "holds the state" if there_is else "can be reached, and will hold the state"
-        yield Finding("state", "ok", f"the database {known}")
+        yield Check("state", "ok", f"the database {known}")
     held = _holder(job)
     if held is not None:
-        yield Finding("state", "warning", str(held), held.remedy)
+        yield Check("state", "warning", str(held), held.remedy)
     if there_is:
         yield from _runs(job, command, held is not None)
 
@@ -67,7 +65,7 @@ def _holder(job: Job) -> JobLocked | None:
     return None
 
 
-def _runs(job: Job, command: str, held: bool) -> Iterator[Finding]:
+def _runs(job: Job, command: str, held: bool) -> Iterator[Check]:
     """Whether the state database is whole, and what `run` would go on with."""
     if job.database is None:
         _check_whole(job.state / "state.db")
@@ -75,7 +73,7 @@ def _runs(job: Job, command: str, held: bool) -> Iterator[Finding]:
     try:
         newest = next(iter(store.runs(job.name, limit=1)), None)
         if newest is None:
-            yield Finding("state", "ok", f"{job.name} has never run; `{command}` starts it")
+            yield Check("state", "ok", f"{job.name} has never run; `{command}` starts it")
             return
         job, command = status.as_begun(job, newest, store.steps(newest.run_id), command)
         unfinished = newest.status in state.RESUMABLE and not held
@@ -86,7 +84,7 @@ def _runs(job: Job, command: str, held: bool) -> Iterator[Finding]:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"
     remedy = REMEDY if stuck else "let it go on, or give it up with --restart" if unfinished else ""
-    yield Finding("state", level, found, remedy, ConfigError.exit_code if stuck else 0)
+    yield Check("state", level, found, remedy, ConfigError.exit_code if stuck else 0)
 
 
 def _check_whole(path: Path) -> None:

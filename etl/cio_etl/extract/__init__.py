@@ -1,4 +1,4 @@
-"""Rows in: any source as one unchanging, row-numbered snapshot.
+"""Reads the rows of any source as one unchanging, row-numbered snapshot.
 
 source ── CSV, NDJSON ─────▶ text/ ──────────────────────────────────────────────┐
        ├─ Parquet ─────────▶ parquet_files ──────────────────────────────────────┤
@@ -6,29 +6,31 @@ source ── CSV, NDJSON ─────▶ text/ ─────────�
        ├─ Delta, Iceberg ──▶ lake/ ───────────────────┼─▶ stage: a Parquet copy ─┘
        ├─ a database ──────▶ sql/ ─▶ incremental ─────┤
        └─ rejected rows ───▶ replayed ────────────────┘
-files of an object store or the web ─▶ remote/, a pipe ─▶ standard_input: a copy, then as files here
+files of an object store or the web ─▶ remote/, a pipe ─▶ standard_input: a copy, then as files of this machine
 folders named key=value ─▶ hive: columns of the snapshot
+
+A kind of source is a record of `model.sources` and one row of READERS.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cio_etl.extract import copies
 from cio_etl.extract.avro_files import open_avro
 from cio_etl.extract.excel_files import open_excel
 from cio_etl.extract.hive import with_partitions
-from cio_etl.extract.lake.tables import lake_reader
+from cio_etl.extract.incremental import first_wanted
+from cio_etl.extract.lake import open_lake
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.remote.fetch import open_remote
-from cio_etl.extract.remote.storage import is_remote
 from cio_etl.extract.replayed import is_copied, open_replayed
-from cio_etl.extract.sql import reader_of
-from cio_etl.extract.stage import open_staged, staged
-from cio_etl.extract.standard_input import STANDARD_INPUT, open_standard_input
-from cio_etl.extract.text.csv_files import Limits, open_csv
-from cio_etl.extract.text.csv_settings import csv_settings
-from cio_etl.extract.text.ndjson_files import open_ndjson
+from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql
+from cio_etl.extract.stage import open_staged
+from cio_etl.extract.standard_input import open_standard_input
+from cio_etl.extract.text import ChunkLimits, csv_settings, open_csv, open_ndjson
 from cio_etl.model import (
     AvroSource,
     CsvSource,
@@ -43,66 +45,83 @@ from cio_etl.model import (
     Source,
     SqlSource,
     Staging,
+    is_remote,
 )
 
-__all__ = ["csv_settings", "delete_copy", "is_copied", "is_in_place", "open_source", "open_staged"]
+__all__ = [
+    "READERS",
+    "Estimate",
+    "csv_settings",
+    "delete_copy",
+    "estimate_rows",
+    "first_wanted",
+    "is_copied",
+    "open_source",
+    "open_staged",
+    "origin_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReader:
+    """How a kind of source is read.
+
+    open(source, staging, chunk_rows): its snapshot; of a FileSource, whose paths are of this machine by then.
+    estimate(source, staging): how many rows the next run would read, where that is known without reading them.
+    origin(source): what an incremental source reads from, as JSON can hold it, without secrets.
+    """
+
+    open: Callable[[Any, Staging, int], Snapshot]
+    estimate: Callable[[Any, Staging], Estimate | None] = lambda source, staging: None
+    origin: Callable[[Any], list[object]] = lambda source: []
+
+
+READERS: dict[type[Source], SourceReader] = {
+    CsvSource: SourceReader(lambda source, staging, rows: open_csv(source, staging.folder, ChunkLimits(rows))),
+    NdjsonSource: SourceReader(lambda source, staging, rows: open_ndjson(source, staging.folder, ChunkLimits(rows))),
+    ParquetSource: SourceReader(lambda source, staging, rows: open_parquet(source, rows)),
+    ExcelSource: SourceReader(open_excel),
+    AvroSource: SourceReader(open_avro),
+    DeltaSource: SourceReader(open_lake),
+    IcebergSource: SourceReader(open_lake),
+    SqlSource: SourceReader(open_sql, estimate, database_of),
+    ReplaySource: SourceReader(open_replayed),
+}
 
 
 def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
-    """Gives the source's rows as a snapshot, after reading all of it once: files where they are, all else as a copy.
+    """The source's rows as a snapshot, after reading all of them once: files where they are, all else as a copy.
 
     CSV columns are all String; others keep their types, but categories are String. Frames have at most `chunk_rows`
-    rows. Raises SourceError for all that is wrong with the source, StateError when there is no room for the copy.
+    rows. Raises SourceError for anything wrong with the source, StateError when there is no room for the copy.
     """
-    match source:
-        case SqlSource():
-            return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
-        case DeltaSource() | IcebergSource():
-            return staged(lake_reader(source, staging), staging, chunk_rows)
-        case ReplaySource():
-            return open_replayed(source, staging, chunk_rows)
-        case CsvSource() | ParquetSource() | NdjsonSource():
-            snapshot = _of_files(source, staging, chunk_rows)
-            return with_partitions(snapshot) if source.hive else snapshot
-        case ExcelSource() | AvroSource():
-            return _of_files(source, staging, chunk_rows)
+    reader = READERS[type(source)]
+    if not isinstance(source, FileSource):
+        return reader.open(source, staging, chunk_rows)
+
+    def open_local(paths: tuple[str, ...]) -> Snapshot:
+        return reader.open(replace(source, paths=paths), staging, chunk_rows)
+
+    if source.is_piped:
+        snapshot = open_standard_input(staging, lambda path: open_local((path,)))
+    elif any(map(is_remote, source.paths)):
+        snapshot = open_remote(source.paths, source.storage, staging, open_local)
+    else:
+        snapshot = open_local(source.paths)
+    return with_partitions(snapshot) if source.hive else snapshot
 
 
-def is_in_place(source: Source) -> bool:
-    """Whether the source's rows are read from files of this machine, as they lie there."""
-    if not isinstance(source, CsvSource | ParquetSource | NdjsonSource):
-        return False
-    return source.paths != (STANDARD_INPUT,) and not any(is_remote(path) for path in source.paths)
+def estimate_rows(source: Source, staging: Staging) -> Estimate | None:
+    """How many rows the next run would read, without reading them; None when nothing can tell."""
+    return READERS[type(source)].estimate(source, staging)
+
+
+def origin_of(source: Source) -> list[object]:
+    """What a watermark of the source belongs to, as JSON can hold it: database, table and column; without secrets."""
+    return READERS[type(source)].origin(source)
 
 
 def delete_copy(snapshot: Snapshot) -> None:
-    """Makes the copy that a snapshot is of, if it is of one, count no longer: its source will be copied anew."""
+    """Invalidates the copy that the snapshot was read from, if there is one: the next run copies the source again."""
     if snapshot.copy is not None:
         copies.forget(snapshot.copy)
-
-
-def _of_files(source: FileSource, staging: Staging, chunk_rows: int) -> Snapshot:
-    """The snapshot of files, wherever they are."""
-
-    def of_local(paths: tuple[str, ...]) -> Snapshot:
-        return _of_local_files(replace(source, paths=paths), staging, chunk_rows)
-
-    if source.paths == (STANDARD_INPUT,):
-        return open_standard_input(staging, lambda path: of_local((path,)))
-    if any(is_remote(path) for path in source.paths):
-        return open_remote(source.paths, source.storage, staging, of_local)
-    return of_local(source.paths)
-
-
-def _of_local_files(source: FileSource, staging: Staging, chunk_rows: int) -> Snapshot:
-    match source:
-        case CsvSource():
-            return open_csv(source, staging.folder, Limits(chunk_rows=chunk_rows))
-        case NdjsonSource():
-            return open_ndjson(source, staging.folder, Limits(chunk_rows=chunk_rows))
-        case ParquetSource():
-            return open_parquet(source, chunk_rows)
-        case ExcelSource():
-            return open_excel(source, staging, chunk_rows)
-        case AvroSource():
-            return open_avro(source, staging, chunk_rows)

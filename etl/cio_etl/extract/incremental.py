@@ -18,21 +18,21 @@ import polars.selectors as cs
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.text_columns import DECIMAL_TEXT, as_decimals
-from cio_etl.model import Incremental, MarkValue, Staging, Watermark
+from cio_etl.model import Incremental, Staging, Watermark, WatermarkValue
 from cio_etl.transform.ids import key_digest
 
 DIGEST = "_digest"  # of a row's key and watermark
 _DIGITS = 32  # 128 bits of SHA-256
 
 
-def first_wanted(incremental: Incremental, staging: Staging) -> MarkValue | None:
+def first_wanted(incremental: Incremental, staging: Staging) -> WatermarkValue | None:
     """What `:watermark` stands for in this run; None: every row is wanted."""
     if staging.since is not None:
         return staging.since
-    return incremental.start if staging.mark is None else _before(staging.mark.value, incremental.lag)
+    return incremental.start if staging.watermark is None else _before(staging.watermark.value, incremental.lag)
 
 
-def _before(value: MarkValue, lag: timedelta | int | None) -> MarkValue:
+def _before(value: WatermarkValue, lag: timedelta | int | None) -> WatermarkValue:
     """A little before the mark: by its lag, and by one step of its type, so that `>` finds what `>=` would.
 
     Texts and decimals have no such step; for them the statement must say `>=`.
@@ -47,7 +47,7 @@ def _before(value: MarkValue, lag: timedelta | int | None) -> MarkValue:
     return value - number - 1 if isinstance(value, int) else value - number
 
 
-def has_step(value: MarkValue) -> bool:
+def has_step(value: WatermarkValue) -> bool:
     """Whether `_before` ends before the value itself, so that rows of the value are found by `>` too."""
     return not isinstance(value, (str, Decimal))
 
@@ -65,8 +65,8 @@ class NewRows:
     staging: Staging
     clock: datetime = field(default_factory=lambda: datetime.now(UTC))
     left_out: int = 0
-    _highest: MarkValue | None = None
-    _clock_as: MarkValue | None = None  # of the watermark's type, once there was a row that has one
+    _highest: WatermarkValue | None = None
+    _clock_as: WatermarkValue | None = None  # of the watermark's type, once there was a row that has one
     _kept: list[pl.DataFrame] = field(default_factory=list)  # watermark and digest of the rows that were left out
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -89,7 +89,8 @@ class NewRows:
                 what=f"the watermark {self.incremental.watermark!r} is text in some rows and a number in others",
             )
         self._highest = _higher(self._highest, highest)
-        known = self.staging.mark.seen if self.staging.mark is not None and self.staging.since is None else frozenset()
+        before = self.staging.watermark
+        known = before.seen if before is not None and self.staging.since is None else frozenset()
         if not known:
             return frame
         digests = self._digests(frame)
@@ -105,12 +106,12 @@ class NewRows:
         """What `mark` needs of the rows; None: all columns."""
         return [*dict.fromkeys((*self.incremental.key, self.incremental.watermark))] if self.incremental.key else None
 
-    def mark(self, frames: Iterable[pl.DataFrame]) -> Watermark | None:
+    def next_watermark(self, frames: Iterable[pl.DataFrame]) -> Watermark | None:
         """Where the next run begins, once these rows are settled. `frames` are all the rows that were kept.
 
         None when no row had a watermark, and there was no mark before.
         """
-        before = self.staging.mark
+        before = self.staging.watermark
         highest = _higher(self._highest, before.value if before is not None else None)
         highest = self._clock_as if highest is None else highest  # all rows are dated in the future
         if highest is None:
@@ -151,7 +152,7 @@ class NewRows:
     def _check_settings(self, dtype: pl.DataType) -> None:
         """Raises SourceError when what the rows are asked by is not of the watermark's kind: it would hide rows."""
         said = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
-        before, since, lag = self.staging.mark, self.staging.since, self.incremental.lag
+        before, since, lag = self.staging.watermark, self.staging.since, self.incremental.lag
         if before is not None and since is None and not _fits(before.value, dtype):
             raise SourceError(
                 "make it what it was, or read everything once more with --full-refresh --accept-drift",
@@ -194,7 +195,7 @@ def _kind(dtype: pl.DataType) -> str:
     return "a date" if dtype == pl.Date else "text" if dtype == pl.String else "a number"
 
 
-def _can_begin(value: MarkValue, dtype: pl.DataType) -> bool:
+def _can_begin(value: WatermarkValue, dtype: pl.DataType) -> bool:
     """Whether rows of this type can be asked for from a value on that a person has written."""
     if isinstance(value, date):
         return dtype.is_temporal() or dtype == pl.String
@@ -203,7 +204,7 @@ def _can_begin(value: MarkValue, dtype: pl.DataType) -> bool:
     return dtype.is_numeric()
 
 
-def _higher(one: MarkValue | None, other: MarkValue | None) -> MarkValue | None:
+def _higher(one: WatermarkValue | None, other: WatermarkValue | None) -> WatermarkValue | None:
     if one is None or other is None:
         return one if other is None else other
     if (isinstance(one, str), isinstance(one, datetime)) != (isinstance(other, str), isinstance(other, datetime)):
@@ -211,7 +212,7 @@ def _higher(one: MarkValue | None, other: MarkValue | None) -> MarkValue | None:
     return max(one, other)
 
 
-def _fits(value: MarkValue, dtype: pl.DataType) -> bool:
+def _fits(value: WatermarkValue, dtype: pl.DataType) -> bool:
     """Whether a column of this type goes on where the mark ends."""
     if isinstance(value, datetime):
         return isinstance(dtype, pl.Datetime) and (dtype.time_zone is None) == (value.tzinfo is None)
@@ -222,14 +223,14 @@ def _fits(value: MarkValue, dtype: pl.DataType) -> bool:
     return dtype.is_integer() or dtype.is_decimal()
 
 
-def _python(value: object) -> MarkValue | None:
+def _python(value: object) -> WatermarkValue | None:
     """A column's highest value as a mark; a time with a zone in UTC."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)
     return value  # type: ignore[return-value]
 
 
-def _comparable(value: MarkValue, dtype: pl.DataType) -> pl.Expr | MarkValue:
+def _comparable(value: WatermarkValue, dtype: pl.DataType) -> pl.Expr | WatermarkValue:
     """The value as a column of this type can be compared with it."""
     if isinstance(value, datetime):
         if dtype == pl.Date:

@@ -69,8 +69,8 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
 
 def copy_folder(reader: Reader, staging: Staging, incremental: Incremental | None = None) -> Path:
     """One folder for one question: steps that ask the same share a copy, and a changed query has another."""
-    mark = None if staging.mark is None else staging.mark.to_text()
-    asked = [reader.settings, staging.columns, mark, staging.since, staging.rows, repr(incremental)]
+    watermark = None if staging.watermark is None else staging.watermark.to_text()
+    asked = [reader.settings, staging.columns, watermark, staging.since, staging.rows, repr(incremental)]
     return staging.folder / hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
 
 
@@ -83,13 +83,13 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
             parts.add(frame)
             staging.told(parts.rows)
     parts.end()
-    mark = None if new is None else new.mark(parts.read(new.columns))
+    watermark = None if new is None else new.next_watermark(parts.read(new.columns))
     manifest = {
         "place": reader.place,
         "rows": parts.rows,
         "files": [path.name for path in parts.paths],
         "scales": {name: needs.after for name, needs in parts.decimals.items() if needs.fits},
-        "mark": None if mark is None else mark.to_text(),
+        "mark": None if watermark is None else watermark.to_text(),
         "loose": bool(getattr(reader, "loose", False)),
     }
     copies.end(folder, manifest)
@@ -257,7 +257,7 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     place, scales = manifest["place"], manifest["scales"]
     if parts.rows != manifest["rows"]:
         raise SourceError("start anew with --restart", place=str(folder), what="the staged rows are not all there")
-    mark = None if manifest["mark"] is None else Watermark.of_text(manifest["mark"])
+    watermark = None if manifest["mark"] is None else Watermark.of_text(manifest["mark"])
     json_texts = frozenset(name for name, dtype in parts.schema.items() if dtype == JSON_TEXT)
     typed = {name: _meant(name, dtype, scales) for name, dtype in parts.schema.items()}
     schema = pl.Schema((name, _plain(name, dtype, scales)) for name, dtype in parts.schema.items())
@@ -276,7 +276,7 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
         locate=locate,
         json=json_texts,
         copy=folder,
-        mark=mark,
+        watermark=watermark,
         loose=manifest["loose"],
     )
 

@@ -19,8 +19,6 @@ from cio_etl.errors import SourceError, StateError
 from cio_etl.extract import copies
 from cio_etl.model import Snapshot, Staging
 
-STANDARD_INPUT = "-"  # as a path
-
 _PLACE = "standard input"
 _COPY = "standard-input"
 _BLOCK_BYTES = 1 << 20

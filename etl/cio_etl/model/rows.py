@@ -67,7 +67,7 @@ class Snapshot:
     json: frozenset[str] = frozenset()  # text columns that the source says are JSON
     loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
-    mark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are settled
+    watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent
     replayed: Replayed | None = None  # its rows are rejects that are sent again
 
 

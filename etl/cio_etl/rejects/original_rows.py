@@ -12,8 +12,7 @@ import polars as pl
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import open_source, open_staged
-from cio_etl.extract.standard_input import STANDARD_INPUT
-from cio_etl.model import POSITION, DeltaSource, IcebergSource, Job, Snapshot, SqlSource, Staging, Step
+from cio_etl.model import POSITION, Job, Snapshot, Staging, Step
 from cio_etl.run.recording import rejects_folder, stage_folder
 from cio_etl.run.reject_rows import read_rows, rows_at
 from cio_etl.state import RunRecord, StepRecord
@@ -69,9 +68,8 @@ def find_step(job: Job | None, name: str) -> Step:
 
 def _snapshot(step: Step, record: StepRecord, stage: Path) -> Snapshot:
     """The step's rows. A database or table is not read again, because it may return other rows: its copy is opened."""
-    if not isinstance(step.source, SqlSource | DeltaSource | IcebergSource):
-        piped = getattr(step.source, "paths", ()) == (STANDARD_INPUT,)  # standard input has other rows now
-        return open_source(step.source, Staging(stage, may_read=not piped))
+    if step.source.is_repeatable:
+        return open_source(step.source, Staging(stage, may_read=not step.source.is_piped))
     if not record.files:
         raise SourceError(place=step.name, what="its rows were never staged")
     try:

@@ -11,9 +11,8 @@ from pathlib import Path
 import structlog
 
 from cio_etl.errors import SourceError
-from cio_etl.extract import delete_copy
-from cio_etl.extract.sql.dialects import address, shown
-from cio_etl.model import Destination, Job, Snapshot, SqlSource, Staging, Step, watermark_value
+from cio_etl.extract import delete_copy, origin_of
+from cio_etl.model import Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.resume import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import Bookmark, exists, open_store
@@ -37,7 +36,7 @@ def staging(
     return Staging(
         folder,
         columns=columns_of(step.mapping),
-        mark=None if since == FULL_REFRESH else left.mark,
+        watermark=None if since == FULL_REFRESH else left.mark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
         told=told,
@@ -48,11 +47,11 @@ def staging(
 def origin(destination: Destination, step: Step) -> str:
     """What a mark of the step would be of, as a digest: where its rows go, the database, the table, the watermark."""
     source = step.source
-    if not isinstance(source, SqlSource) or source.incremental is None:
+    if source.incremental is None:
         return ""
     account = destination.site_id if destination.api == "track" else destination.write_key
-    of = [destination.base_url, account.get_secret_value(), shown(address(source))]
-    return hashlib.sha256(json.dumps([*of, source.table, source.incremental.watermark]).encode()).hexdigest()
+    of = [destination.base_url, account.get_secret_value(), *origin_of(source)]
+    return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
 def check_origin(step: Step, left: Bookmark, now: str, since: str | None) -> None:
@@ -81,7 +80,7 @@ def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: 
     known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
     columns = {**known, **kinds(snapshot)}
     return (
-        Bookmark(snapshot.mark or before.mark, columns, origin)
+        Bookmark(snapshot.watermark or before.mark, columns, origin)
         if moves
         else Bookmark(before.mark, columns, before.origin)
     )

@@ -13,7 +13,7 @@ import polars as pl
 
 from cio_etl.audit import run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
-from cio_etl.extract import is_in_place, open_source
+from cio_etl.extract import open_source
 from cio_etl.model import CLOSED, Api, Snapshot, Step
 from cio_etl.run.incremental import bookmark_after, check_origin, copy_deleted_if_unfit, origin, staging
 from cio_etl.run.prescan import prescan, with_duplicates
@@ -60,7 +60,7 @@ def open_files(context: RunContext) -> dict[int, Files]:
         return {}
     opened = {}
     for number, step in enumerate(context.job.steps):
-        if is_in_place(step.source):
+        if not step.source.is_staged:
             with context.progress.staging(step.name) as told:
                 how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, told=told)
                 opened[number] = Files.of(open_source(step.source, how))

@@ -180,7 +180,7 @@ def night(source: SqlSource, number: int, mark: Watermark | None) -> tuple[list[
     staging = Staging(Path(f"night{number}"), ("id",), mark)
     one = Rows(source, staging, address(source), POSTGRES)
     snapshot = staged(one, staging, 10, source.incremental)
-    return sorted(row["id"] for row in rows_of(snapshot, "id")), snapshot.mark
+    return sorted(row["id"] for row in rows_of(snapshot, "id")), snapshot.watermark
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import make_url
 
 from cio_etl.errors import SourceError
-from cio_etl.extract.sql import adbc, reader_of
+from cio_etl.extract.sql import adbc
+from cio_etl.extract.sql.dialects import reader_of
 from cio_etl.extract.sql.statement import Statement
 from cio_etl.model import Staging
 from tests.reading import DATABASES, asking, by_id, closed, read, reader

@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.sql.sqlite import Rows
-from cio_etl.model import MarkValue
+from cio_etl.model import WatermarkValue
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent, value
 
 SHOP = "sqlite:///shop.db"
@@ -246,7 +246,7 @@ def test_each_night_reads_what_is_new_and_what_shares_the_mark(shop: Shop, kind:
         ("2024-01-15", [2]),
     ],
 )
-def test_the_first_night_begins_where_the_job_says(shop: Shop, start: MarkValue, expected: list[int]) -> None:
+def test_the_first_night_begins_where_the_job_says(shop: Shop, start: WatermarkValue, expected: list[int]) -> None:
     shop("CREATE TABLE w (id int, w text)", "INSERT INTO w VALUES (1, '2024-01-01'), (2, '2024-02-01')")
     query = "SELECT id, w FROM w WHERE w >= :watermark"
     assert nights(asking(SHOP, query, incremental=by_id("w", start=start))) == [expected]

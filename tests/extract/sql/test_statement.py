@@ -103,9 +103,9 @@ def test_a_table_s_columns_are_asked_for_as_the_mapping_writes_them(database: st
 @pytest.mark.parametrize("database", ["postgresql", "mysql", "sqlite", "duckdb", "mssql"])
 def test_texts_are_compared_by_their_bytes_as_the_mark_was_found(database: str) -> None:
     source = asking("", table="t", incremental=by_id("at"))
-    asked = text_of(statement(source, Staging(Path(), mark=Watermark("B")), DATABASES[database]))
+    asked = text_of(statement(source, Staging(Path(), watermark=Watermark("B")), DATABASES[database]))
     assert "COLLATE" in asked
-    assert "COLLATE" not in text_of(statement(source, Staging(Path(), mark=Watermark(7)), DATABASES[database]))
+    assert "COLLATE" not in text_of(statement(source, Staging(Path(), watermark=Watermark(7)), DATABASES[database]))
 
 
 # ---------------------------------------------------------------- values
@@ -228,8 +228,10 @@ def test_what_may_write_is_refused_where_the_database_would_do_it(database: str,
 def test_a_mark_without_one_just_before_it_must_be_asked_for_itself(mark: Any) -> None:
     source = asking("", "SELECT * FROM t WHERE at > :watermark", incremental=by_id("at"))
     with pytest.raises(SourceError, match="would lose rows that share the mark"):
-        statement(source, Staging(Path(), mark=Watermark(mark)), DATABASES["postgresql"])
-    assert statement(source, Staging(Path(), mark=Watermark(7)), DATABASES["postgresql"]).values == {"watermark": 6}
+        statement(source, Staging(Path(), watermark=Watermark(mark)), DATABASES["postgresql"])
+    assert statement(source, Staging(Path(), watermark=Watermark(7)), DATABASES["postgresql"]).values == {
+        "watermark": 6
+    }
 
 
 @pytest.mark.parametrize("database", DATABASES)

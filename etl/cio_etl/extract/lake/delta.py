@@ -13,15 +13,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from cio_etl.errors import EtlError, SourceError
-from cio_etl.extract.lake.tables import DataFile, Table, located
-from cio_etl.extract.remote.storage import Patience, address, complaint, is_remote, table_options
-from cio_etl.model import DeltaSource
+from cio_etl.extract.lake.version import DataFile, TableVersion, located
+from cio_etl.extract.remote.storage import Patience, address, complaint, table_options
+from cio_etl.model import DeltaSource, is_remote
 
 # What a reader must mind of a table, as far as this one does; typeWidening is a cast.
 _MINDED = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening"}
 
 
-def pinned(source: DeltaSource, place: str, patience: Patience) -> Table:
+def pinned(source: DeltaSource, place: str, patience: Patience) -> TableVersion:
     """The table's named version, or its newest. Raises SourceError for none, and for what would be read wrongly."""
     at = address(source.table) if is_remote(source.table) else None
     options = None
@@ -53,7 +53,7 @@ def pinned(source: DeltaSource, place: str, patience: Patience) -> Table:
             place=place,
             what="its deleted rows cannot be told from the others",
         )
-    return Table(delta.version(), schema, files, _by_name)
+    return TableVersion(delta.version(), schema, files, _by_name)
 
 
 def _by_name(_place: str, schema: pa.Schema) -> Mapping[str, str]:

@@ -25,16 +25,16 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import FileScanTask, StaticTable
 
 from cio_etl.errors import EtlError, SourceError
-from cio_etl.extract.lake.tables import DataFile, Table
+from cio_etl.extract.lake.version import DataFile, TableVersion
 from cio_etl.extract.remote.fetch import blocks
-from cio_etl.extract.remote.storage import Patience, address, is_remote, opened, reworded, shown
-from cio_etl.model import IcebergSource, Storage
+from cio_etl.extract.remote.storage import Patience, address, opened, reworded
+from cio_etl.model import IcebergSource, Storage, is_remote, shown
 
 _METADATA = re.compile(r"(?:.*/)?v?(\d+)(?:-[^/]*)?(?:\.gz)?\.metadata\.json(?:\.gz)?")
 _FIELD_ID = b"PARQUET:field_id"
 
 
-def pinned(source: IcebergSource, place: str, patience: Patience) -> Table:
+def pinned(source: IcebergSource, place: str, patience: Patience) -> TableVersion:
     """The table's named snapshot, or the one that is current. Raises SourceError for none, and for what is not read."""
     files = _Files(source.storage, patience)
     try:
@@ -80,7 +80,7 @@ def pinned(source: IcebergSource, place: str, patience: Patience) -> Table:
         DataFile(_here(task.file.file_path), task.file.record_count, of_file, deleted.rows_of(task))
         for task, of_file in zip(tasks, constants, strict=True)
     ]
-    return Table(number, schema_to_pyarrow(schema, include_field_ids=False), kept, columns_of)
+    return TableVersion(number, schema_to_pyarrow(schema, include_field_ids=False), kept, columns_of)
 
 
 def _constants(table: StaticTable, schema: Schema, file: IcebergFile) -> dict[str, pa.Scalar]:

@@ -11,9 +11,10 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,11 @@ import structlog
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import copies
 from cio_etl.extract.frames import check_names, chosen_columns
+from cio_etl.extract.lake.version import DataFile, TableVersion
 from cio_etl.extract.remote.fetch import blocks
-from cio_etl.extract.remote.storage import Address, Patience, address, is_remote, needed, opened, shown
-from cio_etl.model import DeltaSource, IcebergSource, Staging, Storage
+from cio_etl.extract.remote.storage import Patience, address, needed, opened
+from cio_etl.extract.stage import staged
+from cio_etl.model import DeltaSource, IcebergSource, LakeSource, Snapshot, Staging, Storage, is_remote, shown
 
 log = structlog.get_logger()
 
@@ -39,30 +42,27 @@ _PAGE_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class DataFile:
-    """One Parquet file of a table's version."""
+class _Library:
+    """What reads the log of a kind of table: its package, pip's extra, and our module with `pinned`."""
 
-    where: str  # its address, or its path here
-    rows: int | None  # with those that are deleted; None: the table doesn't say
-    constants: Mapping[str, pa.Scalar] = field(default_factory=dict)  # columns that the file itself does not hold
-    deleted: npt.NDArray[np.int64] | None = None  # rows that don't count, ascending
+    package: str
+    extra: str
+    module: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One version of a table. `columns_of` says by which names a file has the table's columns; those it lacks are null.
+_LIBRARIES: dict[type[LakeSource], _Library] = {
+    DeltaSource: _Library("deltalake", "delta", "cio_etl.extract.lake.delta"),
+    IcebergSource: _Library("pyiceberg", "iceberg", "cio_etl.extract.lake.iceberg"),
+}
 
-    It raises SourceError for a file that cannot be read as the table's.
-    """
 
-    version: int | None  # of Delta, or the snapshot of Iceberg; None: it has none yet
-    schema: pa.Schema
-    files: Sequence[DataFile]
-    columns_of: Callable[[str, pa.Schema], Mapping[str, str]]
+def open_lake(source: LakeSource, staging: Staging, chunk_rows: int = 25_000) -> Snapshot:
+    """The snapshot of a copy of the table's rows. Raises SourceError, StateError."""
+    return staged(lake_reader(source, staging), staging, chunk_rows)
 
 
 def lake_reader(
-    source: DeltaSource | IcebergSource,
+    source: LakeSource,
     staging: Staging,
     patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> LakeReader:
@@ -73,7 +73,7 @@ def lake_reader(
 class LakeReader:
     """Reads one version of a table, from its first file to its last. See stage.Reader."""
 
-    def __init__(self, source: DeltaSource | IcebergSource, staging: Staging, patience: Patience) -> None:
+    def __init__(self, source: LakeSource, staging: Staging, patience: Patience) -> None:
         self.place = shown(source.table)
         self._source = source
         self._staging = staging
@@ -83,9 +83,8 @@ class LakeReader:
     @property
     def settings(self) -> object:
         """Without the version that is the newest now: a run that goes on has copied another one, and keeps to it."""
-        where = self._source.storage or Storage()
-        asked = self._source.version if isinstance(self._source, DeltaSource) else self._source.snapshot
-        return [RULES, type(self._source).__name__, self._source.table, asked, where.endpoint, where.region]
+        source, where = self._source, self._source.storage or Storage()
+        return [RULES, type(source).__name__, source.table, source.asked_version, where.endpoint, where.region]
 
     def cancel(self) -> None:
         self._stopped.set()
@@ -104,16 +103,11 @@ class LakeReader:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _pinned(self) -> Table:
-        if isinstance(self._source, DeltaSource):
-            needed("deltalake", "delta", self.place)
-            from cio_etl.extract.lake.delta import pinned as delta
-
-            return delta(self._source, self.place, self._patience)
-        needed("pyiceberg", "iceberg", self.place)
-        from cio_etl.extract.lake.iceberg import pinned as iceberg
-
-        return iceberg(self._source, self.place, self._patience)
+    def _pinned(self) -> TableVersion:
+        library = _LIBRARIES[type(self._source)]
+        needed(library.package, library.extra, self.place)
+        version: TableVersion = import_module(library.module).pinned(self._source, self.place, self._patience)
+        return version
 
     def _wanted(self, schema: pa.Schema) -> pa.Schema:
         """The asked columns; without any, the first one stands for the number of rows."""
@@ -161,7 +155,7 @@ def _vacuumed(where: str) -> SourceError:
 # ---------------------------------------------------------------- rows of one file
 
 
-def _rows(path: Path, file: DataFile, table: Table, wanted: pa.Schema) -> Iterator[pl.DataFrame]:
+def _rows(path: Path, file: DataFile, table: TableVersion, wanted: pa.Schema) -> Iterator[pl.DataFrame]:
     """The file's rows that count, with the table's types."""
     place = shown(file.where)
     read = 0
@@ -250,13 +244,3 @@ def _reworded(place: str) -> Iterator[None]:
 
 def _damaged(place: str) -> SourceError:
     return SourceError("restore the table, or name another version", place=place, what="is damaged, or no Parquet file")
-
-
-def located(folder: str, at: Address | None, name: str) -> str:
-    """The address or path of a file that a table's log names, relative to its folder or whole."""
-    if is_remote(name):
-        return name.removeprefix("file://") if name.startswith("file:") else name
-    if name.startswith("/"):
-        return name
-    root = folder.rstrip("/") if at is None else f"{at.root}/{at.key.rstrip('/')}".rstrip("/")
-    return f"{root}/{name}"

@@ -32,14 +32,12 @@ from cio_etl.extract.remote.storage import (
     Patience,
     address,
     changed,
-    is_remote,
     needed,
     opened,
     reworded,
-    shown,
 )
 from cio_etl.extract.remote.web import download
-from cio_etl.model import Snapshot, Staging, Storage
+from cio_etl.model import Snapshot, Staging, Storage, is_remote, shown
 
 if TYPE_CHECKING:
     from cio_etl.extract.remote.storage import Store

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
-from cio_etl.model import Storage
+from cio_etl.model import Storage, address_parts, shown
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
     Store = S3Store | GCSStore | AzureStore
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss"}
 _WEB = ("https", "http")
 
@@ -56,28 +55,11 @@ class Address:
         return self.scheme in _WEB
 
 
-def is_remote(path: str) -> bool:
-    """Whether the path is an address: scheme://…"""
-    return _URL.match(path) is not None
-
-
-def shown(path: str) -> str:
-    """The path as messages may show it: without user, password, query and fragment."""
-    found = _URL.fullmatch(path)
-    if found is None:
-        return path
-    scheme, authority, rest = found.groups()
-    if scheme.lower() in _WEB or re.search(r"\?.*[=&]", rest):  # in a bucket, ? and # may stand in a name
-        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
-    host = authority if scheme.lower().startswith("abfs") else authority.rpartition("@")[2]
-    return f"{scheme}://{host}{rest}"
-
-
 def address(path: str) -> Address:
     """The remote path, taken apart. Raises SourceError for one that cannot be read."""
-    found = _URL.fullmatch(path)
-    assert found is not None
-    scheme, authority, rest = found[1].lower(), found[2], found[3]
+    parts = address_parts(path)
+    assert parts is not None
+    scheme, authority, rest = parts[0].lower(), parts[1], parts[2]
     if scheme in _WEB:
         if scheme == "http" and urlsplit(path).hostname not in ("127.0.0.1", "localhost", "::1"):
             raise SourceError("write https://", place=shown(path), what="http:// would show the rows on the way")

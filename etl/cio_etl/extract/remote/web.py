@@ -10,7 +10,8 @@ from typing import BinaryIO
 import httpx
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
-from cio_etl.extract.remote.storage import Patience, shown
+from cio_etl.extract.remote.storage import Patience
+from cio_etl.model import shown
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10

@@ -14,6 +14,22 @@ values.py      Python objects as a frame's columns
 faults.py      what a database complains of, in our words
 """
 
-from cio_etl.extract.sql.dialects import reader_of
+from __future__ import annotations
 
-__all__ = ["reader_of"]
+from cio_etl.extract.sql.dialects import address, database_name, reader_of
+from cio_etl.extract.sql.estimate import Estimate, estimate
+from cio_etl.extract.stage import staged
+from cio_etl.model import Snapshot, SqlSource, Staging
+
+__all__ = ["Estimate", "database_of", "estimate", "open_sql"]
+
+
+def open_sql(source: SqlSource, staging: Staging, chunk_rows: int = 25_000) -> Snapshot:
+    """The snapshot of a copy of the database's answer. Raises SourceError, StateError."""
+    return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
+
+
+def database_of(source: SqlSource) -> list[object]:
+    """What a watermark of the source belongs to: database, table and column, without user and password."""
+    assert source.incremental is not None
+    return [database_name(address(source)), source.table, source.incremental.watermark]

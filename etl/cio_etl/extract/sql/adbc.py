@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, unquoted_frames
-from cio_etl.extract.sql.dialects import Database, shown, who_and_where
+from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
 from cio_etl.extract.sql.statement import Statement, asked_columns, statement
 from cio_etl.model import SqlSource, Staging
@@ -40,7 +40,7 @@ class Rows:
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
-        self._shown = shown(url)
+        self._shown = database_name(url)
         self._asked_of = who_and_where(url)
         self._url = url
         self._names = database.names

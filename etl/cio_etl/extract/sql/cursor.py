@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
-from cio_etl.extract.sql.dialects import Database, not_installed, shown, who_and_where
+from cio_etl.extract.sql.dialects import Database, database_name, not_installed, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
 from cio_etl.extract.sql.statement import asked_columns, statement
 from cio_etl.extract.sql.values import Columns
@@ -30,7 +30,7 @@ class Rows:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._url = with_driver(url, database)
-        self._shown = shown(url)
+        self._shown = database_name(url)
         self._asked_of = who_and_where(url)
         self._names = database.names
         self._begins_with = database.begins_with

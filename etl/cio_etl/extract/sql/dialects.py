@@ -231,10 +231,10 @@ def who_and_where(url: URL) -> str:
     return hashlib.sha256(str(url.set(password=None, query=options)).encode()).hexdigest()
 
 
-def shown(url: URL) -> str:
+def database_name(url: URL) -> str:
     """The database as a message may name it: neither user nor password nor options."""
     where = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/" if url.host else ""
     return f"{url.get_backend_name()} {where}{url.database or ''}".strip()
 
 
-__all__ = ["DATABASES", "Database", "address", "not_installed", "reader_of", "shown", "who_and_where"]
+__all__ = ["DATABASES", "Database", "address", "database_name", "not_installed", "reader_of", "who_and_where"]

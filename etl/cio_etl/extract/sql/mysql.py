@@ -22,7 +22,7 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
-from cio_etl.extract.sql.dialects import Database, shown, who_and_where
+from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.statement import asked_columns, statement
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
@@ -42,7 +42,7 @@ class Rows:
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
-        self._shown = shown(url)
+        self._shown = database_name(url)
         self._asked_of = who_and_where(url)
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)

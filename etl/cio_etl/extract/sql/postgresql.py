@@ -23,7 +23,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
-from cio_etl.extract.sql.dialects import Database, shown, who_and_where
+from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.statement import asked_columns, statement
 from cio_etl.model import SqlSource, Staging
@@ -55,7 +55,7 @@ class Rows:
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
-        self._database = shown(url)
+        self._database = database_name(url)
         self._uri = libpq_address(url)
         self._asked_of = who_and_where(url)
         self._statement = statement(source, staging, database)

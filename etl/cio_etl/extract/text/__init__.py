@@ -5,3 +5,10 @@ chunks.py        two passes over a text: what both formats share
 csv_files.py     CSV, with csv_records.py (where records end), csv_header.py, csv_escapes.py
 ndjson_files.py  NDJSON
 """
+
+from cio_etl.extract.text.chunks import ChunkLimits
+from cio_etl.extract.text.csv_files import open_csv
+from cio_etl.extract.text.csv_settings import csv_settings
+from cio_etl.extract.text.ndjson_files import open_ndjson
+
+__all__ = ["ChunkLimits", "csv_settings", "open_csv", "open_ndjson"]

@@ -30,7 +30,7 @@ from cio_etl.model import FAULT, Snapshot, SourceFile
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChunkLimits:
     """What bounds memory. A record longer than `record_bytes` is refused; a frame has at most `chunk_rows` rows."""
 
     chunk_rows: int = 25_000
@@ -103,7 +103,7 @@ class _Readable(Protocol):
 
 
 def blocks(
-    opened: RegularFile, text: Text, form: Format, limits: Limits, digest: hashlib._Hash | None = None
+    opened: RegularFile, text: Text, form: Format, limits: ChunkLimits, digest: hashlib._Hash | None = None
 ) -> Iterator[Block]:
     """The text in blocks of whole records; what is read also goes into the digest. Raises SourceError at a line."""
     readable: _Readable = text.copy or opened
@@ -130,7 +130,7 @@ def blocks(
             offset += records.consumed
 
 
-def _never_closed(offset: int, limits: Limits) -> Malformed:
+def _never_closed(offset: int, limits: ChunkLimits) -> Malformed:
     return Malformed(
         offset,
         f"the quote that opens here is not closed within {limits.record_bytes >> 20} MB, or before the end of the file",
@@ -161,7 +161,7 @@ def cut(block: Block, first: int, file: int, position: int, unsound: Mask, chunk
             position += rows
 
 
-def add(chunks: list[Chunk], chunk: Chunk, limits: Limits) -> None:
+def add(chunks: list[Chunk], chunk: Chunk, limits: ChunkLimits) -> None:
     """Adds the chunk, to the last one while that is not too large: where rows are long, blocks hold few of them."""
     last = chunks[-1] if chunks else None
     if (

@@ -17,14 +17,14 @@ import polars as pl
 from cio_etl.errors import SourceError
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
-from cio_etl.extract.text.chunks import Chunk, Limits, TextFile, TextRows, add, blocks, cut, text_snapshot
+from cio_etl.extract.text.chunks import Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_escapes import MARKS, marked, unmarked
 from cio_etl.extract.text.csv_header import check_declared, check_same, column_names
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_RAGGED, CsvSource, Snapshot
 
-__all__ = ["RULES", "Limits", "open_csv"]
+__all__ = ["RULES", "ChunkLimits", "open_csv"]
 
 RULES = "csv 1"  # part of the fingerprint: raise it when the same bytes would give other rows
 
@@ -33,7 +33,7 @@ RULES = "csv 1"  # part of the fingerprint: raise it when the same bytes would g
 _PLAIN_TEXT = b"\xef\xbb\xbf"
 
 
-def open_csv(source: CsvSource, stage: Path, limits: Limits) -> Snapshot:
+def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits) -> Snapshot:
     """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong."""
     dialect = _dialect(source)
     encoding = canonical_encoding("source", source.encoding)
@@ -82,7 +82,13 @@ def _dialect(source: CsvSource) -> Dialect:
 
 
 def _index(
-    opened: RegularFile, number: int, position: int, text: Text, source: CsvSource, dialect: Dialect, limits: Limits
+    opened: RegularFile,
+    number: int,
+    position: int,
+    text: Text,
+    source: CsvSource,
+    dialect: Dialect,
+    limits: ChunkLimits,
 ) -> tuple[TextFile, tuple[str, ...], list[Chunk]]:
     """The file, its columns and its chunks; its first row has this position."""
     path = opened.path

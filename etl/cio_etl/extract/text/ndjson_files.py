@@ -32,7 +32,7 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
-from cio_etl.extract.text.chunks import Block, Chunk, Limits, TextFile, TextRows, add, blocks, cut, text_snapshot
+from cio_etl.extract.text.chunks import Block, Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
@@ -85,7 +85,7 @@ class _Values:
 Columns = defaultdict[str, _Values]
 
 
-def open_ndjson(source: NdjsonSource, stage: Path, limits: Limits) -> Snapshot:
+def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snapshot:
     """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong."""
     encoding = canonical_encoding("source", source.encoding)
     copy = Copy(stage)
@@ -110,7 +110,7 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: Limits) -> Snapshot:
 class _FirstPass:
     """What is learnt from reading all files once."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ChunkLimits) -> None:
         self.columns: Columns = defaultdict(_Values)
         self.chunks: list[Chunk] = []
         self.refused: list[int] = []  # positions, rising

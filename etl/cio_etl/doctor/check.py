@@ -25,7 +25,7 @@ Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing that was looked at, and what to do when it is not as it should be."""
 
     subject: str
@@ -49,7 +49,7 @@ class Machine:
     patience_s: float = 5.0
 
 
-def tried(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+def tried(subject: str, findings: Iterator[Check]) -> Iterator[Check]:
     """The findings; an error ends them, and is one."""
     try:
         yield from findings
@@ -58,7 +58,7 @@ def tried(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     except Exception as error:  # else nobody would hear of the rest; its own words may hold values
         frame = traceback.extract_tb(error.__traceback__)[-1]
         found = f"a bug of ours: unexpected {type(error).__name__}, {Path(frame.filename).name}:{frame.lineno}"
-        yield Finding(subject, "wrong", found, "please report this line, which holds no data", 1)
+        yield Check(subject, "wrong", found, "please report this line, which holds no data", 1)
 
 
 _REMEDIES: dict[type[EtlError], str] = {
@@ -72,10 +72,10 @@ _REMEDIES: dict[type[EtlError], str] = {
 }
 
 
-def of_error(subject: str, error: EtlError) -> Finding:
+def of_error(subject: str, error: EtlError) -> Check:
     """The error as a finding, with what to do in every case."""
     remedy = error.remedy or _REMEDIES.get(type(error), "mend the source, or what the job file says of it")
-    return Finding(subject, "wrong", str(error), remedy, error.exit_code)
+    return Check(subject, "wrong", str(error), remedy, error.exit_code)
 
 
 def lasting(seconds: float) -> str:

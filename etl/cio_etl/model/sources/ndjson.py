@@ -1,0 +1,39 @@
+"""NDJSON files: one JSON object per line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cio_etl.model.sources.source import (
+    Encoding,
+    FileSource,
+    SourceKeys,
+    SourcePaths,
+    encoding_key,
+    hive_key,
+    kind_key,
+)
+from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
+from cio_etl.model.yaml_section import Flag
+
+
+@dataclass(frozen=True, slots=True)
+class NdjsonSource(FileSource):
+    """Files with one JSON object per line."""
+
+    encoding: str = "utf-8"
+
+
+class NdjsonKeys(SourceKeys):
+    endings: ClassVar = (".ndjson", ".jsonl")
+
+    ndjson: SourcePaths = kind_key("as `csv`, files with one JSON object per line")
+    encoding: Encoding = encoding_key()
+    hive: Flag = hive_key()
+    storage: StorageYaml = storage_key()
+
+    def to_source(self) -> NdjsonSource:
+        return NdjsonSource(
+            tuple(self.ndjson), encoding=self.encoding, hive=self.hive, storage=to_storage(self.storage)
+        )
