@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from cio_etl.cli import main
 from cio_etl.config import describe, json_schema, load_job, load_mapping
 from cio_etl.config.job_sections import JobYaml
-from cio_etl.config.json_schema import FILE, MODELINE, Kind, schema, text
+from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, schema, schema_text
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.value_sections import ValueYaml
 from cio_etl.config.yaml_file import read_yaml
@@ -27,7 +27,7 @@ from cio_etl.transform.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 README = "".join((ROOT / page / "README.md").read_text(encoding="utf-8") for page in ("jobs", "mappings"))
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 VALIDATORS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
 CALL = Draft202012Validator({"$ref": "#/$defs/call", "$defs": schema("mapping")["$defs"]})
 
@@ -40,7 +40,7 @@ MAPPING = "operation: identify\nidentifiers: {id: id}\n"
 TRACK = "operation: track\nevent: {value: seen}\nidentifiers: {id: id}\n"
 
 
-def marked(kind: Kind, content: str) -> list[str]:
+def marked(kind: SchemaKind, content: str) -> list[str]:
     """The places that an editor would mark in the text."""
     Path("file.yaml").write_text(content, encoding="utf-8")
     document = read_yaml(Path("file.yaml"))
@@ -48,7 +48,7 @@ def marked(kind: Kind, content: str) -> list[str]:
     return sorted({error.json_path for error in VALIDATORS[kind].iter_errors(document.data)})
 
 
-def refused(kind: Kind, content: str) -> bool:
+def refused(kind: SchemaKind, content: str) -> bool:
     """Whether the loader refuses the text."""
     Path("m.yaml").write_text(MAPPING)
     Path("file.yaml").write_text(content, encoding="utf-8")
@@ -64,17 +64,19 @@ def refused(kind: Kind, content: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_schema_is_valid_for_its_draft(kind: Kind) -> None:
+def test_the_schema_is_valid_for_its_draft(kind: SchemaKind) -> None:
     Draft202012Validator.check_schema(schema(kind))
     assert schema(kind)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
 
 @pytest.mark.parametrize(("kind", "folder"), [("job", "jobs"), ("mapping", "mappings")])
-def test_the_shipped_schema_is_the_one_of_the_code(kind: Kind, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_schema_is_the_one_of_the_code(
+    kind: SchemaKind, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["schema", kind]) == 0
     printed = capsys.readouterr().out
-    assert printed == text(kind)
-    assert (ROOT / folder / FILE).read_text(encoding="utf-8") == printed, "run `make schemas`"
+    assert printed == schema_text(kind)
+    assert (ROOT / folder / SCHEMA_FILE).read_text(encoding="utf-8") == printed, "run `make schemas`"
 
 
 SHIPPED = [
@@ -85,11 +87,11 @@ SHIPPED = [
 
 
 @pytest.mark.parametrize(("kind", "path"), SHIPPED, ids=lambda value: getattr(value, "stem", value))
-def test_the_schema_accepts_every_shipped_file_and_each_names_it(kind: Kind, path: Path) -> None:
+def test_the_schema_accepts_every_shipped_file_and_each_names_it(kind: SchemaKind, path: Path) -> None:
     content = path.read_text(encoding="utf-8")
     modeline = re.match(r"# yaml-language-server: \$schema=([./]*\.schema\.json)\n", content)
     assert modeline is not None, f"{path.name} must begin with its modeline, as {MODELINE}"
-    assert (path.parent / modeline[1]).resolve() == ROOT / f"{kind}s" / FILE
+    assert (path.parent / modeline[1]).resolve() == ROOT / f"{kind}s" / SCHEMA_FILE
     assert marked(kind, content) == []
 
 
@@ -135,7 +137,7 @@ SECTIONS = [
 
 @pytest.mark.parametrize(("kind", "section"), SECTIONS, ids=lambda value: getattr(value, "__name__", value))
 def test_the_schema_has_exactly_the_keys_of_the_model_each_with_its_description(
-    kind: Kind, section: type[Section]
+    kind: SchemaKind, section: type[Section]
 ) -> None:
     whole = schema(kind)
     name = section.__name__.removesuffix("Yaml").lower()
@@ -281,7 +283,7 @@ def test_the_schema_has_every_operation_and_every_function() -> None:
         ("job", MAPPING, ["$"]),
     ],
 )
-def test_what_the_schema_rejects_the_loader_rejects_too(kind: Kind, content: str, places: list[str]) -> None:
+def test_what_the_schema_rejects_the_loader_rejects_too(kind: SchemaKind, content: str, places: list[str]) -> None:
     assert marked(kind, content) == places
     assert refused(kind, content)
 
@@ -335,7 +337,7 @@ def test_what_the_schema_rejects_the_loader_rejects_too(kind: Kind, content: str
         ("job", JOB.replace("csv: a.csv", "sql: '${DB}', query: 'select :a', parameters: {a: '${SITE}'}")),
     ],
 )
-def test_what_the_loader_accepts_the_schema_accepts_too(kind: Kind, content: str) -> None:
+def test_what_the_loader_accepts_the_schema_accepts_too(kind: SchemaKind, content: str) -> None:
     assert not refused(kind, content)
     assert marked(kind, content) == []
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cio_etl.cli import main
-from cio_etl.config import json_schema, load_job, load_mapping
+from cio_etl.config import load_job, load_mapping, schema_text
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError, SourceError
 from cio_etl.extract import csv_settings
@@ -472,10 +472,10 @@ def test_both_files_name_their_schema_which_lies_beside_them() -> None:
 def test_an_older_schema_is_renewed_and_a_file_of_somebody_else_is_not() -> None:
     for folder in ("jobs", "mappings"):
         Path(folder).mkdir()
-    Path("jobs/.schema.json").write_text(json_schema.text("job").replace('"api_key"', '"old"'))
+    Path("jobs/.schema.json").write_text(schema_text("job").replace('"api_key"', '"old"'))
     Path("mappings/.schema.json").write_text('{"title": "ours"}')
     written(of_csv({"id": ["1"], "e": ["a@b.co"]}))
-    assert Path("jobs/.schema.json").read_text() == json_schema.text("job")
+    assert Path("jobs/.schema.json").read_text() == schema_text("job")
     assert Path("mappings/.schema.json").read_text() == '{"title": "ours"}'
 
 

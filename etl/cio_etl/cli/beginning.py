@@ -100,9 +100,9 @@ def init(source: str, table: str | None, query_file: str | None, sheet: str | No
 @click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
 def schema(kind: Literal["job", "mapping"]) -> None:
     """Print the JSON Schema of a job or a mapping, for editors; KIND is `job` or `mapping`."""
-    from cio_etl.config.json_schema import text
+    from cio_etl.config import schema_text
 
-    say(text(kind).removesuffix("\n"))
+    say(schema_text(kind).removesuffix("\n"))
 
 
 @cli.command()

@@ -27,7 +27,7 @@ from cio_etl.errors import ConfigError, Problem
 from cio_etl.report.streams import say
 
 if TYPE_CHECKING:
-    from cio_etl.config.check import Checked
+    from cio_etl.config import Checked
 
 
 @cli.command()
@@ -95,7 +95,7 @@ def validate(
 @JSON
 def check(files: tuple[Path, ...], as_json: bool) -> None:
     """Check job files with their mappings, or mappings alone, and try examples; no data is read, nothing is sent."""
-    from cio_etl.config.check import check_file
+    from cio_etl.config import check_file
 
     problems: dict[Problem, None] = {}  # each once: jobs share mappings
     for path in files:

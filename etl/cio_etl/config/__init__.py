@@ -1,35 +1,45 @@
 """Reads YAML files as a checked Job or Mapping, and reports every fault at once with file, line and remedy.
 
-`load_job` and `load_mapping` raise all faults as one ConfigError; `read_job` and `read_mapping` return what is usable
-together with the faults. `canonical`, `digest` and `describe_change` compare what two mappings do. `describe` lists the
-keys of a section, starting from `JobYaml` or `MappingYaml`. Outside the doors, only this room reads the environment.
+`load_job` and `load_mapping` raise all faults as one ConfigError; `check_file` lists them, with those of examples.
+`canonical`, `digest` and `describe_change` compare what two mappings do. `describe` lists the keys of a section, from
+`JobYaml` and `MappingYaml` downwards. Apart from the doors, only this room reads the environment.
 """
 
 from cio_etl.config.canonical import canonical, describe_change, digest
+from cio_etl.config.check import Checked, check_file
 from cio_etl.config.describe import Key, describe
+from cio_etl.config.examples import check_examples
 from cio_etl.config.function_arguments import require_secrets, stand_ins
-from cio_etl.config.job import load_job, read_job
-from cio_etl.config.job_sections import JobYaml
-from cio_etl.config.mapping import load_mapping, read_mapping
+from cio_etl.config.job import load_job
+from cio_etl.config.job_sections import PLAIN_NAME, JobYaml
+from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
+from cio_etl.config.mapping import load_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.source import load_source, source_section
 from cio_etl.model.yaml_section import duration
 
 __all__ = [
+    "MODELINE",
+    "PLAIN_NAME",
+    "SCHEMA_FILE",
+    "Checked",
     "JobYaml",
     "Key",
     "MappingYaml",
+    "SchemaKind",
     "canonical",
+    "check_examples",
+    "check_file",
     "describe",
     "describe_change",
     "digest",
     "duration",
+    "is_generated_schema",
     "load_job",
     "load_mapping",
     "load_source",
-    "read_job",
-    "read_mapping",
     "require_secrets",
+    "schema_text",
     "source_section",
     "stand_ins",
 ]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_etl.config import read_job, read_mapping
 from cio_etl.config.examples import check_examples
+from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
+from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml

@@ -25,12 +25,12 @@ from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
 from cio_etl.transform.operations import OPERATIONS, PARTS
 
-Kind = Literal["job", "mapping"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+SchemaKind = Literal["job", "mapping"]
+KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-FILE = ".schema.json"  # the file's name in jobs/ and in mappings/
-MODELINE = f"# yaml-language-server: $schema={FILE}"  # a file's first line, for editors
+SCHEMA_FILE = ".schema.json"  # the file's name in jobs/ and in mappings/
+MODELINE = f"# yaml-language-server: $schema={SCHEMA_FILE}"  # a file's first line, for editors
 
 _REFERENCE = r"\$\{[^{}]+\}"
 _REFERENCES: dict[str, JsonSchemaValue] = {
@@ -48,17 +48,17 @@ _REFERENCES: dict[str, JsonSchemaValue] = {
 _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
 
 
-def text(kind: Kind) -> str:
+def schema_text(kind: SchemaKind) -> str:
     """The text of the schema, as it is printed and shipped."""
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
 
 
-def is_ours(content: str) -> bool:
+def is_generated_schema(content: str) -> bool:
     """Whether a file was made by any version of `cio-etl schema`, so that it may be replaced."""
     return '"$comment": "Made by `cio-etl schema ' in content[:200]
 
 
-def schema(kind: Kind) -> dict[str, Any]:
+def schema(kind: SchemaKind) -> dict[str, Any]:
     """The schema of a job or a mapping, draft 2020-12."""
     model = JobYaml if kind == "job" else MappingYaml
     made = model.model_json_schema(by_alias=False, schema_generator=_AsWritten)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cio_etl.config import load_job
-from cio_etl.config.examples import check_examples
+from cio_etl.config import check_examples, load_job
 from cio_etl.doctor.check import Check
 from cio_etl.errors import (
     ConfigError,

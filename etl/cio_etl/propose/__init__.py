@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_etl.config import json_schema
-from cio_etl.config.job_sections import PLAIN_NAME
+from cio_etl.config import PLAIN_NAME, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.errors import ConfigError, Problem, SourceError
 from cio_etl.model import Snapshot
 from cio_etl.propose.columns import NULL_WORDS, Looks, look_at
@@ -95,8 +94,8 @@ def written(proposal: Proposal) -> None:
         for path, text in files.items():
             _make(path, text)
             made.append(path)
-        _make_schema(proposal.job_file.parent / json_schema.FILE, "job")
-        _make_schema(proposal.mapping_file.parent / json_schema.FILE, "mapping")
+        _make_schema(proposal.job_file.parent / SCHEMA_FILE, "job")
+        _make_schema(proposal.mapping_file.parent / SCHEMA_FILE, "mapping")
     except ConfigError:
         for path in made:
             path.unlink(missing_ok=True)
@@ -119,16 +118,16 @@ def _make(path: Path, text: str) -> None:
         raise ConfigError([_failed(path, error)]) from None
 
 
-def _make_schema(path: Path, kind: json_schema.Kind) -> None:
+def _make_schema(path: Path, kind: SchemaKind) -> None:
     """Writes the schema, over an older one of ours too; a file of somebody else stays as it is."""
     try:
         if os.path.lexists(path):
-            if path.is_symlink() or not json_schema.is_ours(path.read_text(encoding="utf-8", errors="replace")):
+            if path.is_symlink() or not is_generated_schema(path.read_text(encoding="utf-8", errors="replace")):
                 return
             path.unlink()
     except OSError as error:
         raise ConfigError([_failed(path, error)]) from None
-    _make(path, json_schema.text(kind))
+    _make(path, schema_text(kind))
 
 
 def _failed(path: Path, error: OSError) -> Problem:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from cio_etl.config.json_schema import MODELINE
+from cio_etl.config import MODELINE
 from cio_etl.propose.plan import Attribute, Plan
 from cio_etl.propose.readings import Reading
 
