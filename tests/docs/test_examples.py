@@ -18,8 +18,9 @@ from cio_etl.config.job_sections import StateYaml
 from cio_etl.config.references import resolve_address
 from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import read_yaml
+from cio_etl.sandbox import Sandbox
 from tests.docs.pages import ROOT, all_pages, blocks, read, section, yaml_blocks, yaml_sections
-from tests.running import environment
+from tests.running import API_KEY, SITE_ID, environment, write_job
 
 
 def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
@@ -92,6 +93,24 @@ def test_the_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str
     _, shown = read("README.md").split("demo.sandbox-… finished: ")
     counts, lines = shown.split("\n```")[0].split("\n", 1)
     assert_printed(f"validation finished: {counts}\n{lines}", capsys.readouterr().out)
+
+
+def test_doctor_prints_what_the_page_of_jobs_shows(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "mappings", "mappings")
+    demo.write(Path(".etl/demo"))
+    orders = Path("mappings/orders.yaml").read_text(encoding="utf-8")
+    orders = orders.replace("column: cents", "column: total_cents").replace(" cents:", " total_cents:")
+    Path("orders.yaml").write_text(orders, encoding="utf-8")
+    customers = {"csv": ".etl/demo/customers.csv", "separator": ";"}, "mappings/customers.yaml"
+    steps = {"customers": customers, "orders": ({"parquet": ".etl/demo/orders-*.parquet"}, "orders.yaml")}
+    write_job(Path("shop.yaml"), sandbox.url, steps)
+    monkeypatch.setenv(SITE_ID, "sandbox")
+    monkeypatch.setenv(API_KEY, "sandbox")
+    assert main(["doctor", "shop.yaml"]) == 65
+    ((_, shown),) = blocks(section("jobs/README.md", "### Doctor"), "text")
+    assert_printed(shown, capsys.readouterr().out)
 
 
 def assert_printed(shown: str, output: str) -> None:
