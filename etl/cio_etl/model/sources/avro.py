@@ -19,6 +19,8 @@ class AvroSource(FileSource):
 
 
 class AvroKeys(SourceKeys):
+    """The YAML keys of Avro files as a source."""
+
     endings: ClassVar = (".avro",)
 
     avro: SourcePaths = kind_key("as `csv`, Avro files")

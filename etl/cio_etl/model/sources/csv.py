@@ -55,6 +55,8 @@ _Sign = Annotated[str, AfterValidator(_one_sign), WithJsonSchema({"type": "strin
 
 
 class CsvKeys(SourceKeys):
+    """The YAML keys of CSV files as a source."""
+
     not_offered: ClassVar = dict.fromkeys(("delimiter", "sep"), "written separator:")
 
     csv: SourcePaths = kind_key(

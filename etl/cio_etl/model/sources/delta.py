@@ -21,6 +21,8 @@ class DeltaSource(LakeSource):
 
 
 class DeltaKeys(SourceKeys):
+    """The YAML keys of a Delta table as a source."""
+
     delta: SourcePath = kind_key("the folder of a Delta table")
     version: Count = omitted("of a Delta table: its version, from 0", "the newest when the run starts")
     storage: StorageYaml = storage_key()

@@ -22,6 +22,8 @@ class ExcelSource(FileSource):
 
 
 class ExcelKeys(SourceKeys):
+    """The YAML keys of Excel files as a source."""
+
     endings: ClassVar = (".xlsx", ".xlsm", ".xls", ".ods")
 
     excel: SourcePaths = kind_key("as `csv`, `.xlsx`, `.xls` or `.ods` files")

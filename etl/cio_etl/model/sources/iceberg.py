@@ -21,6 +21,8 @@ class IcebergSource(LakeSource):
 
 
 class IcebergKeys(SourceKeys):
+    """The YAML keys of an Iceberg table as a source."""
+
     iceberg: SourcePath = kind_key("the folder of an Iceberg table, or one of its `metadata.json` files")
     snapshot: Count = omitted("of an Iceberg table: its snapshot, from 0", "the current one when the run starts")
     storage: StorageYaml = storage_key()

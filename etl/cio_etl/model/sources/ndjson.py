@@ -26,6 +26,8 @@ class NdjsonSource(FileSource):
 
 
 class NdjsonKeys(SourceKeys):
+    """The YAML keys of NDJSON files as a source."""
+
     endings: ClassVar = (".ndjson", ".jsonl")
 
     ndjson: SourcePaths = kind_key("as `csv`, files with one JSON object per line")

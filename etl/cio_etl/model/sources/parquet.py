@@ -16,6 +16,8 @@ class ParquetSource(FileSource):
 
 
 class ParquetKeys(SourceKeys):
+    """The YAML keys of Parquet files as a source."""
+
     endings: ClassVar = (".parquet", ".pq")
 
     parquet: SourcePaths = kind_key("as `csv`, Parquet files; all of them have the same columns")

@@ -105,6 +105,8 @@ _OF_WATERMARK = ("key", "lag", "start")
 
 
 class SqlKeys(SourceKeys):
+    """The YAML keys of a database as a source."""
+
     goes_with: ClassVar = dict.fromkeys(_OF_WATERMARK, ("watermark",))
 
     sql: Annotated[SecretStr, PlainValidator(_url, json_schema_input_type=Text), References.ADDRESS] = kind_key(
