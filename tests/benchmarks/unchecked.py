@@ -10,15 +10,18 @@ import numpy.typing as npt
 
 from cio_etl.cli import main
 from cio_etl.model import LaneProgress, Reject
-from cio_etl.state.marks import NOTHING_ACCEPTED, Marks
+from cio_etl.state.commit import NOTHING_ACCEPTED, Committer
 
 
 def forget(
-    self: Marks, mark: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+    self: Committer,
+    progress: LaneProgress,
+    rejects: Sequence[Reject],
+    accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED,
 ) -> None:
     """Commits nothing."""
 
 
 if __name__ == "__main__":
-    Marks.commit = forget  # type: ignore[method-assign]
+    Committer.commit = forget  # type: ignore[method-assign]
     sys.exit(main(sys.argv[1:]))

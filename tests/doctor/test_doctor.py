@@ -175,7 +175,7 @@ def test_a_missing_address_of_a_database_is_told_and_the_rest_looked_at(url: str
 def test_a_state_on_a_network_file_system_is_wrong(url: str, kind: str) -> None:
     mounts = f"{LOCAL}server:/export {Path.cwd()} {kind} rw 0 0\n"
     findings = examined(url, mounts=lambda: mounts)
-    expected = f"{Path.cwd()}: lies on a network file system ({kind}), whose locks a database cannot rely on"
+    expected = f"{Path.cwd()}: is on a network file system ({kind}), whose locks a database cannot rely on"
     assert not_ok(findings) == [("state", "wrong", expected, 74)]
     assert "keep it on a local disk" in said(findings, "state")
 

@@ -117,7 +117,7 @@ class Nights:
         """What the last finished run left."""
         store = open_store(Path(".etl"))
         try:
-            return store.bookmark("job", "people").mark
+            return store.bookmark("job", "people").watermark
         finally:
             store.close()
 

@@ -1,4 +1,4 @@
-"""A state that several machines share: whose a lane is, who works on a job, and one rate for all of them."""
+"""A state that several machines share: whose a lane is, who works on a job, and one rate for all processes of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cio_etl.load.rate.shared_limiter import DatabaseRateLimiter
 from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import Budget, Leases, Store, tables
 from cio_etl.state import lock_server as locks
+from cio_etl.state.commit import Committer
 from cio_etl.state.connect import open_engine
 from cio_etl.state.leases import renewing
-from cio_etl.state.marks import Marks
 from tests import databases
 from tests.load.rate.test_shared_limiter import most_in
 from tests.running import environment, spawn, until
-from tests.state.test_state import FILES, RUN
+from tests.state.runs import FILES, RUN
 
 LEASE_S = 1.0
 
@@ -47,7 +47,7 @@ def store(address: SecretStr) -> Iterator[Store]:
         yield opened
 
 
-def begun(store: Store, lanes: int = 4, lease_s: float | None = None) -> None:
+def begin(store: Store, lanes: int = 4, lease_s: float | None = None) -> None:
     store.begin(RUN, [("people", "{}"), ("events", "{}")])
     store.begin_step(RUN.run_id, 0, "print", FILES, 3, lanes, lease_s)
 
@@ -56,47 +56,47 @@ def worker(store: Store, name: str, lease_s: float = LEASE_S) -> Leases:
     return store.leases(RUN.run_id, 0, f"{name}:1:0", lease_s)
 
 
-# ---------------------------------------------------------------- whose a lane is
+# ---------------------------------------------------------------- leases
 
 
-def test_a_lane_is_one_workers_until_it_is_done_or_given_back(store: Store) -> None:
-    begun(store)
+def test_a_lane_belongs_to_one_worker_until_it_is_done_or_released(store: Store) -> None:
+    begin(store)
     one, other = worker(store, "one"), worker(store, "other")
     assert one.claim([0, 1, 2], "print") == [0, 1, 2]
     assert other.claim(range(4), "print") == [3]
-    assert other.standing() == state.leases.Standing(4, 0, ())
+    assert other.summary() == state.leases.LaneSummary(4, 0, ())
     one.finish([0])
     one.release()
-    assert other.standing() == state.leases.Standing(4, 1, (1, 2))
+    assert other.summary() == state.leases.LaneSummary(4, 1, (1, 2))
     assert other.claim([0, 1, 2], "print") == [1, 2]
     assert other.epochs == {1: 2, 2: 2}
 
 
-def test_lanes_are_kept_for_those_to_whom_they_were_given_until_a_lease_has_passed(store: Store) -> None:
-    begun(store, lease_s=LEASE_S)
+def test_assigned_lanes_are_reserved_for_the_length_of_a_lease(store: Store) -> None:
+    begin(store, lease_s=LEASE_S)
     early, late = worker(store, "early"), worker(store, "late")
     assert early.claim([0, 1], "print") == [0, 1]
-    assert early.standing().free == ()
-    assert late.claim([2, 3], "print") == [2, 3]  # they were meant for it
+    assert early.summary().free == ()
+    assert late.claim([2, 3], "print") == [2, 3]  # they are assigned to it
     late.release()
-    assert early.standing().free == (2, 3)
+    assert early.summary().free == (2, 3)
 
 
 @pytest.mark.fault("P4")
-def test_who_was_away_for_longer_than_a_lease_can_commit_nothing_more(store: Store) -> None:
-    begun(store)
+def test_a_worker_whose_lease_expired_can_commit_nothing_more(store: Store) -> None:
+    begin(store)
     zombie, heir = worker(store, "zombie"), worker(store, "heir")
     zombie.claim([0, 1], "print")
-    marks = Marks(zombie)
-    marks.commit(LaneProgress(0, 1, 2, Counts(accepted=1)), ())
+    committer = Committer(zombie)
+    committer.commit(LaneProgress(0, 1, 2, Counts(accepted=1)), ())
     assert heir.claim([0, 1], "print") == []
-    until(lambda: heir.standing().free == (0, 1, 2, 3))
+    until(lambda: heir.summary().free == (0, 1, 2, 3))
     assert heir.claim([0], "print") == [0]
     with pytest.raises(LanesTaken) as lost:
-        marks.commit(LaneProgress(0, 2, 3, Counts(accepted=2)), [Reject(2, "x")])
+        committer.commit(LaneProgress(0, 2, 3, Counts(accepted=2)), [Reject(2, "x")])
     assert str(lost.value) == "process 1 on heir has taken lanes 0 over"
-    with pytest.raises(LanesTaken):  # not even of the lane that nobody wanted
-        marks.commit(LaneProgress(1, 2, 3), ())
+    with pytest.raises(LanesTaken):  # not even the lane that nobody claimed
+        committer.commit(LaneProgress(1, 2, 3), ())
     with pytest.raises(LanesTaken):
         zombie.check()
     with pytest.raises(LanesTaken):
@@ -104,12 +104,12 @@ def test_who_was_away_for_longer_than_a_lease_can_commit_nothing_more(store: Sto
     zombie.release()
     assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 1, 2, Counts(accepted=1))
     assert store.rejects(RUN.run_id, 0).is_empty()
-    Marks(heir).commit(LaneProgress(0, 5, 6), ())
+    Committer(heir).commit(LaneProgress(0, 5, 6), ())
     assert heir.claim(range(4), "print") == [0, 1, 2, 3]
 
 
-def test_of_many_who_ask_for_an_abandoned_lane_one_gets_it(store: Store) -> None:
-    begun(store, lanes=8)
+def test_only_one_of_many_workers_gets_an_abandoned_lane(store: Store) -> None:
+    begin(store, lanes=8)
     worker(store, "gone", 0.05).claim(range(8), "print")
     time.sleep(0.1)
     taken: list[int] = []
@@ -125,15 +125,15 @@ def test_of_many_who_ask_for_an_abandoned_lane_one_gets_it(store: Store) -> None
     assert sorted(lane for each in askers for lane in each.epochs) == list(range(8))
 
 
-def test_leases_are_renewed_while_work_goes_on_and_by_nothing_else(store: Store) -> None:
-    begun(store)
+def test_leases_are_renewed_while_the_block_lasts_and_no_longer(store: Store) -> None:
+    begin(store)
     one, other, stops = worker(store, "one"), worker(store, "other"), []
     one.claim(range(4), "print")
     with renewing(one, lambda: stops.append("stopped"), lambda: True):
         time.sleep(2 * LEASE_S)
         assert other.claim(range(4), "print") == []
         one.check()
-    until(lambda: other.standing().free == (0, 1, 2, 3), 5.0)
+    until(lambda: other.summary().free == (0, 1, 2, 3), 5.0)
     assert other.claim(range(4), "print") == [0, 1, 2, 3]
     with renewing(one, lambda: stops.append("lost"), lambda: True):
         until(lambda: stops == ["lost"])
@@ -141,22 +141,22 @@ def test_leases_are_renewed_while_work_goes_on_and_by_nothing_else(store: Store)
         until(lambda: stops == ["lost", "ended"])
 
 
-def test_a_step_that_is_begun_anew_is_not_sent_by_who_knew_the_one_before(store: Store) -> None:
-    begun(store)
+def test_a_worker_of_an_earlier_start_of_a_step_can_neither_claim_nor_commit(store: Store) -> None:
+    begin(store)
     before = worker(store, "before")
     before.claim([0], "print")
     store.begin_step(RUN.run_id, 0, "another", FILES, 4, 4)
-    with pytest.raises(StateError, match="the step was begun anew by another worker, over other rows"):
+    with pytest.raises(StateError, match="another worker started the step again, over other rows"):
         before.claim([1], "print")
     now = worker(store, "now")
     now.claim([0], "another")
-    assert now.epochs[0] > 1  # the number that the one before had is not used again
+    assert now.epochs[0] > 1  # the earlier worker's epoch is not used again
     with pytest.raises(LanesTaken):
-        Marks(before).commit(LaneProgress(0, 1, 2), ())
+        Committer(before).commit(LaneProgress(0, 1, 2), ())
 
 
-def test_nothing_is_sent_of_lanes_that_were_given_back(store: Store) -> None:
-    begun(store)
+def test_released_lanes_may_not_be_sent(store: Store) -> None:
+    begin(store)
     leases = worker(store, "one", 60.0)
     leases.claim([0, 1], "print")
     leases.check()
@@ -165,38 +165,36 @@ def test_nothing_is_sent_of_lanes_that_were_given_back(store: Store) -> None:
         leases.check()
 
 
-# ---------------------------------------------------------------- a server that goes away
+# ---------------------------------------------------------------- broken connections
 
 
 @pytest.mark.fault("P4")
-def test_a_commit_whose_connection_breaks_is_looked_up_before_it_is_made_again(
-    store: Store, postgres: databases.Database
-) -> None:
-    begun(store)
+def test_a_commit_survives_a_broken_connection(store: Store, postgres: databases.Database) -> None:
+    begin(store)
     leases = worker(store, "one", 60.0)
     leases.claim([0], "print")
-    marks = Marks(leases)
+    committer = Committer(leases)
     for place in range(1, 6):
         with psycopg.connect(postgres.address, autocommit=True) as db:  # every idle connection of the pool
             db.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
-        marks.commit(LaneProgress(0, place, place + 1), [Reject(place, "x")])
+        committer.commit(LaneProgress(0, place, place + 1), [Reject(place, "x")])
     assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 5, 6)
     assert store.rejects(RUN.run_id, 0)["position"].to_list() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["was-done", "was-not"])
-def test_a_commit_in_doubt_is_neither_lost_nor_made_twice(
+def test_a_commit_in_doubt_is_neither_lost_nor_repeated(
     store: Store, monkeypatch: pytest.MonkeyPatch, done: bool
 ) -> None:
-    begun(store)
+    begin(store)
     leases = worker(store, "one", 60.0)
     leases.claim([0], "print")
-    marks, write, calls = Marks(leases), Marks._write_in, []
+    committer, write, calls = Committer(leases), Committer._write_in, []
 
-    def cut_off(self: Marks, connection: Any, tickets: Any) -> None:
+    def cut_off(self: Committer, connection: Any, tickets: Any) -> None:
         calls.append(1)
         write(self, connection, tickets)
         if len(calls) == 1:
@@ -207,36 +205,36 @@ def test_a_commit_in_doubt_is_neither_lost_nor_made_twice(
                 other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
             connection.execute(text("SELECT 1"))  # finds the connection gone
 
-    monkeypatch.setattr(Marks, "_write_in", cut_off)
-    marks.commit(LaneProgress(0, 1, 2), [Reject(1, "x")])
+    monkeypatch.setattr(Committer, "_write_in", cut_off)
+    committer.commit(LaneProgress(0, 1, 2), [Reject(1, "x")])
     assert len(calls) == (1 if done else 2)
     assert store.lane_progress(RUN.run_id, 0)[0] == LaneProgress(0, 1, 2)
     assert store.rejects(RUN.run_id, 0).height == 1
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("postgresql://127.0.0.1:1/x", "127.0.0.1:1/x: the state database is out of reach"),
         ("mysql://u:canary@127.0.0.1/x", "state.database: it is not the address of a PostgreSQL database"),
         ("no address, canary", "state.database: it is not the address of a PostgreSQL database"),
     ],
 )
-def test_a_server_that_cannot_be_used_is_told_of_without_its_password(url: str, said: str) -> None:
+def test_an_unusable_server_is_named_without_its_password(url: str, message: str) -> None:
     with pytest.raises(StateError) as refused:
         state.open_store(SecretStr(url))
-    assert str(refused.value) == said and "canary" not in refused.value.remedy
+    assert str(refused.value) == message and "canary" not in refused.value.remedy
 
 
-def test_a_user_or_database_that_is_not_there_is_told_of(postgres: databases.Database) -> None:
-    with pytest.raises(StateError, match="there is no such database"):
+def test_a_missing_database_is_named(postgres: databases.Database) -> None:
+    with pytest.raises(StateError, match="the database does not exist"):
         state.open_store(SecretStr(f"{postgres.address}-not-there"))
 
 
 # ---------------------------------------------------------------- the tables
 
 
-def test_several_who_come_first_make_the_tables_once(address: SecretStr) -> None:
+def test_several_processes_create_the_tables_once(address: SecretStr) -> None:
     wrong: list[BaseException] = []
 
     def come() -> None:
@@ -254,7 +252,7 @@ def test_several_who_come_first_make_the_tables_once(address: SecretStr) -> None
 
 
 @pytest.mark.fault("P18")
-def test_tables_of_a_newer_version_are_left_alone(address: SecretStr, store: Store) -> None:
+def test_tables_of_a_newer_version_are_refused(address: SecretStr, store: Store) -> None:
     assert state.exists(address)
     with store._engine.begin() as connection:
         connection.execute(text("UPDATE cio_etl.version SET number = 99"))
@@ -262,7 +260,7 @@ def test_tables_of_a_newer_version_are_left_alone(address: SecretStr, store: Sto
         state.open_store(address)
 
 
-def test_asking_makes_no_tables(address: SecretStr) -> None:
+def test_exists_creates_no_tables(address: SecretStr) -> None:
     assert not state.exists(address)
     assert not state.exists(address)
     state.open_store(address).close()
@@ -293,7 +291,7 @@ def holder(address: SecretStr, how: str = "alone") -> Iterator[subprocess.Popen[
 
 
 @pytest.mark.fault("P5")
-def test_a_jobs_lock_on_a_server_names_its_holder_and_ends_with_it(address: SecretStr) -> None:
+def test_a_lock_on_a_server_names_its_owner_and_ends_with_it(address: SecretStr) -> None:
     with holder(address) as process:
         assert state.running(address, "nightly") and not state.running(address, "weekly")
         for shared in (False, True):
@@ -307,15 +305,15 @@ def test_a_jobs_lock_on_a_server_names_its_holder_and_ends_with_it(address: Secr
     assert not state.running(address, "nightly")
 
 
-def test_workers_hold_a_lock_together_and_keep_a_run_by_one_process_out(address: SecretStr) -> None:
+def test_workers_share_a_lock_and_exclude_a_single_run(address: SecretStr) -> None:
     alone = state.hold(address, "nightly")
     with holder(address, "shared"), state.hold(address, "nightly", shared=True), pytest.raises(JobLocked), alone:
         pass
 
 
-def test_a_holder_that_is_stopped_loses_its_lock(address: SecretStr, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspended_owner_loses_its_lock(address: SecretStr, monkeypatch: pytest.MonkeyPatch) -> None:
     program = HOLDER.replace(
-        "import os", "import cio_etl.state.lock_server as s; s.SILENT_S = 1; s.SPEAK_EVERY_S = 0.2; import os"
+        "import os", "import cio_etl.state.lock_server as s; s.IDLE_S = 1; s.PING_EVERY_S = 0.2; import os"
     )
     monkeypatch.setattr(sys.modules[__name__], "HOLDER", program)
     with holder(address) as process:
@@ -324,10 +322,10 @@ def test_a_holder_that_is_stopped_loses_its_lock(address: SecretStr, monkeypatch
         os.kill(process.pid, signal.SIGSTOP)
         until(lambda: not state.running(address, "nightly"), 5.0)
         os.kill(process.pid, signal.SIGCONT)
-    assert locks.SILENT_S > 4 * locks.SPEAK_EVERY_S
+    assert locks.IDLE_S > 4 * locks.PING_EVERY_S
 
 
-# ---------------------------------------------------------------- one rate for all
+# ---------------------------------------------------------------- one rate for all processes
 
 TAKER = """
 import os, sys, time
@@ -359,7 +357,7 @@ def taken() -> list[float]:
 
 
 @pytest.mark.parametrize("pauses", [[0.0] * 4, [0.0, 0.0, 0.05, 0.3]], ids=["even", "uneven"])
-def test_four_processes_keep_to_one_rate_of_the_database(store: Store, address: SecretStr, pauses: list[float]) -> None:
+def test_four_processes_share_one_rate(store: Store, address: SecretStr, pauses: list[float]) -> None:
     processes = takers(address, pauses)
     until(lambda: len(taken()) > 100, 60.0)
     if pauses == [0.0] * 4:
@@ -383,7 +381,7 @@ for _ in range(int(sys.argv[1])):
 """
 
 
-def test_no_slot_of_the_database_is_lost_while_four_processes_take_them(store: Store, address: SecretStr) -> None:
+def test_no_slot_is_lost_while_four_processes_take_them(store: Store, address: SecretStr) -> None:
     surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
     with contextlib.closing(Budget(address, "workspace")) as budget:
         budget.take(1, 600.0, 0.0)  # from here on the schedule lies ahead of the clock, however slow this machine is
@@ -421,7 +419,7 @@ class Elsewhere:
         pass
 
 
-def test_who_uses_all_slots_asks_seldom_and_who_uses_few_takes_no_more() -> None:
+def test_a_busy_process_takes_many_slots_at_once_and_an_idle_one_few() -> None:
     far = Elsewhere()
     slots = DatabaseRateLimiter(far, 100.0, lambda: far.now)
     times = []
@@ -438,8 +436,8 @@ def test_who_uses_all_slots_asks_seldom_and_who_uses_few_takes_no_more() -> None
     assert far.next_at - far.now < 0.1  # nothing was taken for later
 
 
-def test_a_copy_of_a_run_record_has_all_that_the_table_has(store: Store) -> None:
-    begun(store)
+def test_a_run_record_has_every_column_of_its_table(store: Store) -> None:
+    begin(store)
     later = replace(RUN, run_id="nightly-2", started_at="2026-11-20T00:00:00+00:00")
     store.begin(later, [("people", "{}")])
     assert [run.run_id for run in store.runs()] == ["nightly-2", "nightly-1"]  # as they came, whatever the clocks say

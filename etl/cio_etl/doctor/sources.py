@@ -137,7 +137,9 @@ def _marked(step: Step, left: Bookmark, snapshot: Snapshot, how: Staging, now: d
     wanted = first_wanted(step.source.incremental, how)
     asks = "asks for all rows" if wanted is None else f"asks for rows from {_shown(wanted)} on"
     last = (
-        "no run has left a mark yet" if left.mark is None else f"the last run's mark is {_shown(left.mark.value, now)}"
+        "no run has left a mark yet"
+        if left.watermark is None
+        else f"the last run's mark is {_shown(left.watermark.value, now)}"
     )
     found = f"{last}; the next run {asks}"
     if snapshot.watermark is not None and snapshot.rows:

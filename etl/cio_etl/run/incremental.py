@@ -36,7 +36,7 @@ def staging(
     return Staging(
         folder,
         columns=columns_of(step.mapping),
-        watermark=None if since == FULL_REFRESH else left.mark,
+        watermark=None if since == FULL_REFRESH else left.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
         told=told,
@@ -56,7 +56,7 @@ def origin(destination: Destination, step: Step) -> str:
 
 def check_origin(step: Step, left: Bookmark, now: str, since: str | None) -> None:
     """Raises SourceError when the mark is not of what is read and sent to now: all before it would be left out."""
-    if left.mark is not None and since is None and left.origin != now:
+    if left.watermark is not None and since is None and left.origin != now:
         raise SourceError(
             "read everything with --full-refresh, or go on from a value with --watermark",
             place=f"step {step.name}",
@@ -80,9 +80,9 @@ def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: 
     known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
     columns = {**known, **kinds(snapshot)}
     return (
-        Bookmark(snapshot.watermark or before.mark, columns, origin)
+        Bookmark(snapshot.watermark or before.watermark, columns, origin)
         if moves
-        else Bookmark(before.mark, columns, before.origin)
+        else Bookmark(before.watermark, columns, before.origin)
     )
 
 

@@ -31,7 +31,7 @@ from cio_etl.report import Progress, mending, write_report, write_status
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.resume import Options
 from cio_etl.run.signals import Signals
-from cio_etl.state import Again, Bookmark, Leases, RunRecord, StepRecord, Store
+from cio_etl.state import Bookmark, Leases, ReplayedRejects, RunRecord, StepRecord, Store
 
 log = structlog.get_logger()
 
@@ -120,7 +120,7 @@ def report_of(store: Store, run_id: str, command: str) -> Report:
     """What a run has done so far."""
     run = store.run(run_id)
     assert run is not None
-    return state.account(store, run, command)
+    return state.build_report(store, run, command)
 
 
 def commit_within_limit(
@@ -128,10 +128,10 @@ def commit_within_limit(
 ) -> Commit:
     """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there.
 
-    Raises what Marks.commit does, too.
+    Raises what Committer.commit does, too.
     """
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
-    commit = store.marks(leases, _again(snapshot)).commit
+    commit = store.committer(leases, _again(snapshot)).commit
     rejected = {mark.lane: mark.counts.rejected for mark in marks}
 
     def check() -> None:
@@ -152,12 +152,12 @@ def commit_within_limit(
     return commit_and_check
 
 
-def _again(snapshot: Snapshot) -> Again | None:
+def _again(snapshot: Snapshot) -> ReplayedRejects | None:
     """What the snapshot's rows are to the state; None: no rejects that are sent again."""
     again = snapshot.replayed
     if again is None:
         return None
-    return Again(again.reject_ids[: snapshot.rows], again.closes)
+    return ReplayedRejects(again.reject_ids[: snapshot.rows], again.closes)
 
 
 @contextmanager
@@ -192,17 +192,17 @@ def recording_step(
         rejects = _located(context.store, context.run.run_id, record.number, snapshot)
         again = _again(snapshot)
         if again is not None and finished:
-            context.store.close_left_out(context.run.run_id, record.number, again)
+            context.store.close_skipped(context.run.run_id, record.number, again)
         elif again is None and rejects and context.job.rejects == "rows":
             _keep_rejects(context, record, snapshot)
-        context.store.leave_step(
+        context.store.end_step(
             context.run.run_id,
             record.number,
             finished=finished,
             rows_read=read,
             seconds=time.monotonic() - began,
             rejects=rejects,
-            left=bookmark,
+            bookmark=bookmark,
         )
 
 
@@ -277,7 +277,7 @@ def recording_run(context: RunContext, command: str) -> Iterator[None]:
     except (EndedElsewhere, LanesTaken):
         raise  # others have the run, or had it last
     except EtlError as error:
-        if isinstance(error, FOR_ALL) or context.options.share is None or not store.is_worked_on(run_id):
+        if isinstance(error, FOR_ALL) or context.options.share is None or not store.is_in_progress(run_id):
             store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
         raise
     except BaseException as error:

@@ -96,7 +96,7 @@ def begin_or_resume(store: Store, job: Job, options: Options) -> RunRecord:
     if unfinished is None:
         return _begun(store, job, options)
     sent = store.has_sent(unfinished.run_id)
-    worked_on = options.share is not None and (sent or store.is_worked_on(unfinished.run_id))
+    worked_on = options.share is not None and (sent or store.is_in_progress(unfinished.run_id))
     changes = changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since)
     if options.share is not None and options.share.of != unfinished.lanes:
         changes.append(f"it has {unfinished.lanes} lanes, and now would have {options.share.of}")

@@ -66,7 +66,7 @@ def run_held(job: Job, options: Options, command: str, signals: Signals, progres
     job = replace(job, destination=destination)
     store = state.open_store(job.kept_in)
     try:
-        with store.alone(job.name):
+        with store.exclusive(job.name):
             run = begin_or_resume(store, job, options)
         remove_old_copies(job, store, run.run_id)
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
@@ -88,7 +88,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
     context.require_running()
     store, run_id = context.store, context.run.run_id
     leases = store.leases(run_id, number, context.owner, context.job.lease_s)
-    with store.alone(context.job.name):
+    with store.exclusive(context.job.name):
         record = store.steps(run_id)[number]
         if record.status == "finished":
             return
@@ -109,13 +109,13 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
         while True:
             if taken:
                 _send(context, step, record, prepared, leases, note)
-            standing = leases.standing()
-            if standing.done == standing.lanes:
+            summary = leases.summary()
+            if summary.done == summary.lanes:
                 break
             context.require_running()
             if not taken:
                 time.sleep(LOOK_EVERY_S)
-            taken = leases.claim(standing.free, prepared.snapshot.fingerprint)
+            taken = leases.claim(summary.free, prepared.snapshot.fingerprint)
         note(prepared.snapshot.rows)
         counted = total_counts(mark.counts for mark in store.lane_progress(run_id, number)).settled
         if counted != prepared.snapshot.rows:

@@ -57,7 +57,7 @@ def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
     newest = runs[0]
     held = state.running(job.kept_in, job.name)
     job, command = as_begun(job, newest, store.steps(newest.run_id), command)
-    report = state.account(store, newest, command)
+    report = state.build_report(store, newest, command)
     if newest.status == "running" and not held:
         report = replace(report, status="stopped", reason=KILLED)
     still_open = store.open_rejects(newest.run_id)
@@ -138,4 +138,4 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) 
 
 
 def _report(store: Store, run: RunRecord) -> Report:
-    return state.account(store, run, f"cio-etl run {run.job_file}")
+    return state.build_report(store, run, f"cio-etl run {run.job_file}")

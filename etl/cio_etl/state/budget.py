@@ -1,4 +1,4 @@
-"""Slots of one ceiling that all machines share: a row of the database, in the database's time."""
+"""Gives the slots of one rate limit to all machines: a row of the database, by the database's clock."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from cio_etl.state.leases import database_now
 
 
 class Budget:
-    """The schedule of one workspace, by its name. Raises StateError."""
+    """The slots of one workspace, identified by its name. Methods raise StateError."""
 
     def __init__(self, where: Where, name: str) -> None:
         self._engine = open_engine(where)
-        self._engine.dispose()  # connections of before the listener
+        self._engine.dispose()  # connections from before the listener
         event.listen(self._engine, "connect", _prepare)
-        self._asking = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # one statement, one way to go
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # one statement, one round trip
         self._name = name
 
     def take(self, count: int, gap_s: float, ahead_s: float) -> float:
-        """Takes the next `count` slots, `gap_s` apart, none before `ahead_s` from now; how far the first is from now.
+        """Takes the next `count` slots, `gap_s` seconds apart and at least `ahead_s` seconds from now.
 
-        Seconds, both; what is taken stays taken.
+        Returns how many seconds from now the first one is. Slots cannot be given back.
         """
         now = database_now(self._engine)
         free = func.greatest(tables.budget.c.next_at, now + ahead_s)
         row = insert(tables.budget).values(name=self._name, next_at=now + ahead_s + count * gap_s)
         change = row.on_conflict_do_update(index_elements=["name"], set_={"next_at": free + count * gap_s})
         try:
-            with self._asking.connect() as connection:
+            with self._autocommit.connect() as connection:
                 next_at, at = connection.execute(change.returning(tables.budget.c.next_at, now)).one()
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from None
@@ -45,5 +45,5 @@ class Budget:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    connection.execute("SET synchronous_commit = off")  # a schedule that is lost is begun anew
+    connection.execute("SET synchronous_commit = off")  # after a crash of the server, a new schedule begins
     connection.commit()

@@ -1,4 +1,4 @@
-"""What went wrong with the state database, in our words: its own may quote the values."""
+"""Turns errors of the database into errors of this program. Their own messages may quote values."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from cio_etl.errors import Interrupted, StateError
 
-SERVER_GONE = "run the same command again when it is back; what it holds is where it goes on"
+SERVER_GONE = "run the same command again when the server is back; the run is resumed"
 
 
 def unusable(engine: Engine, error: SQLAlchemyError) -> StateError | Interrupted:
-    """The error that stops a run over a database that cannot be used.
+    """The error to raise when the database cannot be used.
 
-    A signal that came while a driver waited makes it complain, too: then it is the signal that stops the run.
+    A signal that arrives while a driver waits makes the driver fail, too. Then this is the signal's error.
     """
-    before: BaseException | None = error
-    while before is not None:
-        if isinstance(before, Interrupted):
-            return before
-        before = before.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Interrupted):
+            return cause
+        cause = cause.__context__
     if engine.dialect.name == "sqlite":
-        return _of_a_file(engine, error)
-    return _of_a_server(engine, error)
+        return _file_error(engine, error)
+    return _server_error(engine, error)
 
 
 def place(engine: Engine) -> str:
-    """Where the state lies, for a message: neither user nor password."""
+    """The database's place for a message, without user and password."""
     url = engine.url
     if url.get_backend_name() == "sqlite":
         return url.database or "the state database"
     return f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def is_cut_off(engine: Engine, error: SQLAlchemyError) -> bool:
-    """Whether a server's connection broke, or none was had: nobody knows whether the last commit took effect."""
+def is_disconnect(engine: Engine, error: SQLAlchemyError) -> bool:
+    """Whether a server's connection failed. Then it is unknown whether the last commit took effect."""
     if engine.dialect.name == "sqlite" or not isinstance(error, DBAPIError):
         return False
     code = _sqlstate(error)
-    unknown = not code and isinstance(error, OperationalError)  # the server has said nothing, or nothing to the end
+    unknown = not code and isinstance(error, OperationalError)  # no answer, or an incomplete one
     return error.connection_invalidated or unknown or code.startswith(("08", "57P"))
 
 
@@ -46,44 +46,48 @@ def _sqlstate(error: SQLAlchemyError) -> str:
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
-def _of_a_file(engine: Engine, error: SQLAlchemyError) -> StateError:
-    said = str(getattr(error, "orig", "") or "").lower()
-    if "full" in said:
+def _file_error(engine: Engine, error: SQLAlchemyError) -> StateError:
+    message = str(getattr(error, "orig", "") or "").lower()
+    if "full" in message:
         return StateError(
             "free some space and run the same command again", place=place(engine), what="the disk is full"
         )
-    if "i/o" in said:  # a quota reads like this, too; whether the file is whole is looked at before the next run
-        remedy = "make room or mend the disk, and run the same command again"
+    if "i/o" in message:  # also for a quota; the next run checks whether the file is whole
+        remedy = "free some space or replace the disk, then run the same command again"
         return StateError(remedy, place=place(engine), what="the disk failed, or a quota is used up")
-    if "malformed" in said or "not a database" in said:
-        remedy = "keep the file, move it away, and start anew with --restart"
+    if "malformed" in message or "not a database" in message:
+        remedy = "keep the file, move it away, and start again with --restart"
         return StateError(remedy, place=place(engine), what="the state database is damaged")
-    if "locked" in said:
+    if "locked" in message:
         return StateError(place=place(engine), what="another process keeps the state database locked")
-    if "readonly" in said or "read-only" in said or "unable to open" in said:
+    if "readonly" in message or "read-only" in message or "unable to open" in message:
         return StateError(place=place(engine), what="the state database cannot be written")
     return StateError(place=place(engine), what=f"the state database failed ({type(error).__name__})")
 
 
-def _of_a_server(engine: Engine, error: SQLAlchemyError) -> StateError:
-    code, said = _sqlstate(error), str(getattr(error, "orig", None) or "").lower()
-    if not code and "does not exist" in said:  # before there is a connection the driver has no code, just words
-        code = "3D000" if "database" in said else "28000"
-    if not code and ("authentication failed" in said or "pg_hba.conf" in said or "no password" in said):
+def _server_error(engine: Engine, error: SQLAlchemyError) -> StateError:
+    code, message = _sqlstate(error), str(getattr(error, "orig", None) or "").lower()
+    if not code and "does not exist" in message:  # before there is a connection, the driver has no code, only a message
+        code = "3D000" if "database" in message else "28000"
+    if not code and ("authentication failed" in message or "pg_hba.conf" in message or "no password" in message):
         code = "28000"
     if code.startswith("28"):
-        remedy = "mend user and password in state.database"
+        remedy = "correct user and password in state.database"
         return StateError(remedy, place=place(engine), what="the state database refuses the user or the password")
     if code == "3D000":
-        return StateError("make it, or mend state.database", place=place(engine), what="there is no such database")
+        return StateError(
+            "create it, or correct state.database", place=place(engine), what="the database does not exist"
+        )
     if code == "42501":
-        remedy = 'grant it: CREATE on the database, once, or the schema "cio_etl" made by somebody else'
+        remedy = 'grant CREATE on the database, or create the schema "cio_etl" for this user'
         return StateError(remedy, place=place(engine), what="the user may not write the state")
     if code.startswith("53"):
-        return StateError(SERVER_GONE, place=place(engine), what="the server has no disk, memory or connection left")
+        return StateError(
+            SERVER_GONE, place=place(engine), what="the server has no disk space, memory or connection left"
+        )
     if code == "25006":
-        what = "the server only reads: it is a replica, or on its way to take over"
+        what = "the server is read-only: it is a replica, or is being promoted"
         return StateError(SERVER_GONE, place=place(engine), what=what)
-    if is_cut_off(engine, error):
+    if is_disconnect(engine, error):
         return StateError(SERVER_GONE, place=place(engine), what="the state database is out of reach")
     return StateError(place=place(engine), what=f"the state database failed ({type(error).__name__} {code})".strip())

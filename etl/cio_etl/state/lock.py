@@ -1,4 +1,4 @@
-"""Is another run of this job at work? One lock a job, in the folder or on the server that holds the state."""
+"""Allows one run of a job at a time: a lock for each job, in the state's folder or on its server."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cio_etl.state.lock_server import ServerLock
 
 log = structlog.get_logger()
 
-LOOK_EVERY_S = 0.5
+POLL_S = 0.5
 
 
 @contextlib.contextmanager
 def hold(where: Where, job: str, wait_s: float = 0.0, *, shared: bool = False) -> Iterator[None]:
-    """Holds the job's lock; raises JobLocked, naming the holder, when another process keeps it for `wait_s`.
+    """Holds the job's lock for the length of a block. Raises JobLocked when another process holds it after `wait_s`.
 
-    Those who hold it `shared` hold it together; that is for a server only.
+    Several processes may hold it `shared` at once; that needs a server.
     """
     with _lock(where, job, shared=shared) as lock:
         _wait_for(lock, job, wait_s)
-        lock.sign(this_process())
+        lock.write_owner(this_process())
         yield
 
 
@@ -39,7 +39,7 @@ def running(where: Where, job: str) -> bool:
 
 
 def require_free(where: Where, job: str) -> None:
-    """Raises JobLocked, naming the holder, when a process holds the job's lock now."""
+    """Raises JobLocked, which names the owner, when a process holds the job's lock now."""
     with _lock(where, job) as lock:
         if not lock.take():
             raise _locked(lock, job)
@@ -53,22 +53,22 @@ def _lock(where: Where, job: str, *, shared: bool = False) -> Iterator[FileLock 
         return
     engine = open_engine(where)
     try:
-        with contextlib.closing(ServerLock(engine, job, shared=shared)) as held:
-            yield held
+        with contextlib.closing(ServerLock(engine, job, shared=shared)) as lock:
+            yield lock
     finally:
         engine.dispose()
 
 
 def _wait_for(lock: FileLock | ServerLock, job: str, wait_s: float) -> None:
-    deadline, told = time.monotonic() + wait_s, False
+    deadline, logged = time.monotonic() + wait_s, False
     while not lock.take():
         if time.monotonic() >= deadline:
             raise _locked(lock, job)
-        if not told:
-            log.info("lock_awaited", job=job, **lock.holder())
-            told = True
-        time.sleep(min(LOOK_EVERY_S, max(deadline - time.monotonic(), 0.0)))
+        if not logged:
+            log.info("lock_awaited", job=job, **lock.read_owner())
+            logged = True
+        time.sleep(min(POLL_S, max(deadline - time.monotonic(), 0.0)))
 
 
 def _locked(lock: FileLock | ServerLock, job: str) -> JobLocked:
-    return JobLocked("wait until it has finished, or end that process", job=job, **lock.holder())
+    return JobLocked("wait until it has finished, or end that process", job=job, **lock.read_owner())

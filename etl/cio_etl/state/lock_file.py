@@ -1,4 +1,4 @@
-"""A job's lock in a folder: a file lock, which the kernel takes back when its holder dies, kill -9 or not."""
+"""Locks a job in a folder: a file lock, which the kernel releases when its owner dies, even of kill -9."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 from cio_etl.errors import StateError
-from cio_etl.state.lock_owner import UNKNOWN, Holder, read_holder
+from cio_etl.state.lock_owner import UNKNOWN, LockOwner, owner_from_text
 
 
 class FileLock:
-    """The lock of one job; raises StateError when the folder cannot hold it."""
+    """The lock of one job. Raises StateError when the folder cannot have it."""
 
     def __init__(self, folder: Path, job: str) -> None:
         self._path = folder / f"{job}.lock"
@@ -25,33 +25,33 @@ class FileLock:
             raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
 
     def take(self) -> bool:
-        """Whether it is this process's now."""
+        """Tries to take the lock; whether this process has it now."""
         try:
             _take(self._file)
         except BlockingIOError:
             return False
         return True
 
-    def sign(self, holder: Holder) -> None:
-        """Writes down who has it."""
-        with contextlib.suppress(OSError):  # a full disk will be told of by what matters more
+    def write_owner(self, owner: LockOwner) -> None:
+        """Writes the lock's owner."""
+        with contextlib.suppress(OSError):  # on a full disk, the state's next commit fails with a message
             os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(holder).encode(), 0)
+            os.pwrite(self._file, json.dumps(owner).encode(), 0)
 
-    def holder(self) -> Holder:
-        """Who has it, as far as that is written down."""
+    def read_owner(self) -> LockOwner:
+        """The lock's owner; UNKNOWN when none is written."""
         try:
-            return read_holder(self._path.read_text())
+            return owner_from_text(self._path.read_text())
         except OSError:
             return UNKNOWN
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         os.close(self._file)
 
 
 def _take(file: int) -> None:
-    """Takes the lock, or raises BlockingIOError; `running` holds it for an instant, so there is a second try."""
+    """Takes the lock, or raises BlockingIOError. It tries twice, because `running` holds the lock for an instant."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Who holds a lock, as others are told."""
+"""Describes the process that holds a lock, for the messages of others."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 import socket
 from datetime import UTC, datetime
 
-Holder = dict[str, object]  # pid, host, since
+LockOwner = dict[str, object]  # pid, host, since
 
-UNKNOWN: Holder = {"pid": "?", "host": "?", "since": "?"}  # it has only just taken the lock
+UNKNOWN: LockOwner = {"pid": "?", "host": "?", "since": "?"}  # it has taken the lock and not written itself yet
 
 
-def this_process() -> Holder:
-    """This process, since now."""
+def this_process() -> LockOwner:
+    """This process, as the owner of a lock since now."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(" ", "seconds")}
 
 
-def read_holder(text: str) -> Holder:
-    """Who signed."""
+def owner_from_text(text: str) -> LockOwner:
+    """The owner from the text that it wrote."""
     try:
-        said = json.loads(text)
-        return {key: said[key] for key in UNKNOWN}
+        owner = json.loads(text)
+        return {key: owner[key] for key in UNKNOWN}
     except (ValueError, KeyError, TypeError):
         return UNKNOWN

@@ -1,8 +1,7 @@
-"""A job's lock on a server: an advisory lock of a session, which ends with the session.
+"""Locks a job on a server: an advisory lock of a session, which ends with the session.
 
-A process that is killed loses its session at once, one that is stopped after a minute: the server ends sessions that
-say nothing, and a thread of ours says something every ten seconds. What a lock protects is protected by leases, too,
-so a session that breaks costs nothing but the message.
+A killed process loses its session at once, a suspended one after a minute: the server ends idle sessions, and a thread
+here sends a statement every ten seconds. Leases protect the lanes as well, so a broken session harms no row.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
-from cio_etl.state.lock_owner import UNKNOWN, Holder, read_holder
+from cio_etl.state.lock_owner import UNKNOWN, LockOwner, owner_from_text
 
-SILENT_S = 60  # a session that says nothing for so long is ended by the server
-SPEAK_EVERY_S = 10.0
+IDLE_S = 60  # the server ends a session that is idle for so long
+PING_EVERY_S = 10.0
 
 
 class ServerLock:
-    """The lock of one job, or of what a job's workers do one at a time. `shared`: with others that share it.
+    """The lock of one job, or of a part of it that workers do one at a time. Several processes may hold it `shared`.
 
-    Raises StateError when the server cannot be asked.
+    Raises StateError when the server cannot be reached.
     """
 
     def __init__(self, engine: Engine, job: str, *, shared: bool = False) -> None:
@@ -35,49 +34,49 @@ class ServerLock:
         digest = hashlib.sha256(f"cio-etl {job}".encode()).digest()
         self._key = int.from_bytes(digest[:8], signed=True)
         self._take = text(f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(:key)")
-        self._speaking = threading.Lock()  # a connection has one statement at a time
-        self._over = threading.Event()
+        self._session_lock = threading.Lock()  # a connection has one statement at a time
+        self._closed = threading.Event()
         try:
             self._session = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             with contextlib.suppress(SQLAlchemyError):  # unknown before PostgreSQL 14
-                self._session.execute(text(f"SET idle_session_timeout = '{SILENT_S}s'"))
+                self._session.execute(text(f"SET idle_session_timeout = '{IDLE_S}s'"))
         except SQLAlchemyError as error:
             raise unusable(engine, error) from None
-        threading.Thread(target=self._speak, name=f"lock {job}", daemon=True).start()
+        threading.Thread(target=self._ping, name=f"lock {job}", daemon=True).start()
 
     def take(self) -> bool:
-        """Whether it is this process's now."""
+        """Tries to take the lock; whether this process has it now."""
         try:
-            with self._speaking:
+            with self._session_lock:
                 return bool(self._session.execute(self._take, {"key": self._key}).scalar_one())
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from None
 
-    def sign(self, holder: Holder) -> None:
-        """Writes down who has it."""
+    def write_owner(self, owner: LockOwner) -> None:
+        """Writes the lock's owner."""
         with contextlib.suppress(SQLAlchemyError), self._engine.begin() as connection:
             connection.execute(delete(tables.lock).where(tables.lock.c.job == self._job))
-            connection.execute(insert(tables.lock).values(job=self._job, holder=json.dumps(holder)))
+            connection.execute(insert(tables.lock).values(job=self._job, holder=json.dumps(owner)))
 
-    def holder(self) -> Holder:
-        """Who has it, as far as that is written down."""
+    def read_owner(self) -> LockOwner:
+        """The lock's owner; UNKNOWN when none is written."""
         with contextlib.suppress(SQLAlchemyError), self._engine.begin() as connection:
-            said = connection.scalar(select(tables.lock.c.holder).where(tables.lock.c.job == self._job))
-            return UNKNOWN if said is None else read_holder(said)
+            text_of_owner = connection.scalar(select(tables.lock.c.holder).where(tables.lock.c.job == self._job))
+            return UNKNOWN if text_of_owner is None else owner_from_text(text_of_owner)
         return UNKNOWN
 
     def close(self) -> None:
-        """Gives the lock back."""
-        self._over.set()
-        with self._speaking, contextlib.suppress(SQLAlchemyError):
-            self._session.invalidate()  # not into the pool: the lock would live on there
+        """Releases the lock."""
+        self._closed.set()
+        with self._session_lock, contextlib.suppress(SQLAlchemyError):
+            self._session.invalidate()  # closes it, because the lock would stay in a pooled session
             self._session.close()
 
-    def _speak(self) -> None:
-        while not self._over.wait(SPEAK_EVERY_S):
+    def _ping(self) -> None:
+        while not self._closed.wait(PING_EVERY_S):
             try:
-                with self._speaking:
-                    if self._over.is_set():
+                with self._session_lock:
+                    if self._closed.is_set():
                         return
                     self._session.execute(text("SELECT 1"))
             except SQLAlchemyError:

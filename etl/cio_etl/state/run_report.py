@@ -1,7 +1,7 @@
-"""What has a run done so far, row by row accounted for? The report, made of nothing but the state.
+"""Builds the report of a run from the state alone.
 
-Of a step that is not finished the rows that are settled count as read: where a process was killed, nobody knows how
-far it had read, and no matter, since the next one begins where the settled ones end.
+In an unfinished step, settled rows count as read. How far a killed process had read is unknown, and does not matter:
+the next process starts after the settled rows.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from cio_etl.model import RejectCount, Report, StepReport, total_counts
 from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
 
 
-def account(store: Store, run: RunRecord, resume_command: str) -> Report:
-    """The report of a run, whether it goes on, has stopped or has finished."""
+def build_report(store: Store, run: RunRecord, resume_command: str) -> Report:
+    """The report of a run, whether it is running, stopped or finished."""
     resumable = run.status in RESUMABLE
     return Report(
         run_id=run.run_id,
@@ -34,7 +34,7 @@ def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
     if step.status != "finished":
         rows_read = counts.settled
         if sum(reject.rows for reject in rejects) != counts.rejected:
-            rejects = _unplaced(store, run_id, step.number)
+            rejects = _without_places(store, run_id, step.number)
     return StepReport(
         name=step.name,
         status=step.status,
@@ -47,8 +47,8 @@ def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
     )
 
 
-def _unplaced(store: Store, run_id: str, number: int) -> tuple[RejectCount, ...]:
-    """A step's rejects, where no process came to say by file and line where the first ones are."""
+def _without_places(store: Store, run_id: str, number: int) -> tuple[RejectCount, ...]:
+    """A step's rejects by row numbers, when no process has ended the step and located them by file and line."""
     counts = store.reject_counts(run_id, number)
     return tuple(
         RejectCount(each.reason, each.field, each.rows, tuple(f"row {position + 1}" for position in each.first))

@@ -1,4 +1,4 @@
-"""Which runs are there, how far is each, and what does a resume go on from?"""
+"""Stores runs and steps: begun, ended, read, resumed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.model import Finding, LaneProgress, RejectCount, SourceFile, Watermark
 from cio_etl.state import tables
+from cio_etl.state.commit import (
+    PROGRESS,
+    Committer,
+    ReplayedRejects,
+    close_rejects,
+    progress_of,
+    progress_values,
+)
 from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.faults import unusable
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
-from cio_etl.state.marks import PROGRESS, Again, Marks, close, progress_of, progress_values
 
 RESUMABLE = ("running", "stopped", "failed")
-LOOK_EVERY_S = 0.2  # who waits to be alone
+POLL_S = 0.2  # of a worker that waits for another one
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as the state knows it."""
+    """A run: a row of the table `run`."""
 
     run_id: str
     job: str
@@ -47,7 +54,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """A step as the state knows it; `fingerprint`, `files` and `rows` are None until it has begun."""
+    """A step: a row of the table `step`. `fingerprint`, `files` and `rows` are None until it has begun."""
 
     number: int
     name: str
@@ -58,9 +65,9 @@ class StepRecord:
     rows: int | None
     rows_read: int
     seconds: float
-    rejects: tuple[RejectCount, ...]  # as of the last time a process left the step
+    rejects: tuple[RejectCount, ...]  # when a process last worked on the step
     findings: tuple[Finding, ...] = ()
-    columns: str | None = None  # what was noted of the source's columns before the first row was sent
+    columns: str | None = None  # the source's columns, noted before the first row was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """What a step's last finished run left for the next: its mark, and the kinds of the columns that it read."""
+    """Where the next run of a step starts: the watermark of the last finished run, and the kinds of its columns."""
 
-    mark: Watermark | None = None
+    watermark: Watermark | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    origin: str = ""  # what the mark is of, as a digest
+    origin: str = ""  # a digest of what the watermark belongs to
 
 
 class Store:
@@ -93,24 +100,24 @@ class Store:
 
     @property
     def is_shared(self) -> bool:
-        """Whether workers on several machines may have it open."""
+        """Whether workers on several machines can use it."""
         return self._engine.dialect.name != "sqlite"
 
     @contextmanager
-    def alone(self, job: str) -> Iterator[None]:
-        """What a job's workers do one at a time: to begin a run, and to begin a step. In a folder there is one only."""
+    def exclusive(self, job: str) -> Iterator[None]:
+        """Lets one worker of a job at a time into the block, to begin a run or a step. A folder has only one worker."""
         if not self.is_shared:
             yield
             return
         with closing(ServerLock(self._engine, f"{job}: beginning")) as lock:
             while not lock.take():
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_S)
             yield
 
     # ---- writing
 
     def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
-        """Adds a run and its steps, each (name, canonical mapping); their lanes come when a step begins."""
+        """Adds a run and its steps, each (name, canonical mapping). A step's lanes are added when it begins."""
         with self._transaction() as connection:
             last = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
             connection.execute(insert(tables.run).values(**_values(run), sequence=last))
@@ -130,9 +137,9 @@ class Store:
         lanes: int,
         lease_s: float | None = None,
     ) -> None:
-        """Marks a step as running over a snapshot, with its lanes at their start.
+        """Begins a step over a snapshot, with all lanes before their first row.
 
-        `lease_s`: for so long only those may take the lanes to whom they were given.
+        For `lease_s` seconds, only the workers to whom the lanes are assigned may claim them.
         """
         with self._transaction() as connection:
             here = (tables.lane.c.run_id == run_id, tables.lane.c.step == number)
@@ -146,44 +153,44 @@ class Store:
                     rows=rows,
                 )
             )
-            # an epoch is never used again: whoever held the lanes before must not take them for its own
-            of = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
+            # epochs are never used twice: an earlier owner must not take these lanes for its own
+            key = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
             connection.execute(
-                insert(tables.lane), [{**of, **progress_values(LaneProgress(lane))} for lane in range(lanes)]
+                insert(tables.lane), [{**key, **progress_values(LaneProgress(lane))} for lane in range(lanes)]
             )
             if lease_s is not None:
                 until = database_now(self._engine) + lease_s
                 connection.execute(update(tables.lane).where(*here).values(until=until))
 
     def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
-        """Notes what was found out about a step's rows before the first was sent."""
+        """Notes the findings over a step's rows, before the first row is sent."""
         noted = json.dumps([list(_values(finding).values()) for finding in findings])
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(findings=noted))
 
     def note_columns(self, run_id: str, number: int, columns: str) -> None:
-        """Notes what a later replay must know of the source's columns."""
+        """Notes what a later replay must know about the source's columns."""
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(columns=columns))
 
     def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
-        """What takes lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
+        """Claims lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
         return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
 
-    def marks(self, leases: Leases, again: Again | None = None) -> Marks:
-        """What commits the lanes that are held; `again`: the step's rows are rejects that are sent again."""
-        return Marks(leases, again)
+    def committer(self, leases: Leases, replayed: ReplayedRejects | None = None) -> Committer:
+        """Commits the progress of the lanes that are held; `replayed` are the rejects that a replay sends again."""
+        return Committer(leases, replayed)
 
-    def close_left_out(self, run_id: str, number: int, again: Again) -> None:
-        """Closes the rejects of a replay's step that is through, but for those that are rejected once more."""
-        if not again.closes:
+    def close_skipped(self, run_id: str, number: int, replayed: ReplayedRejects) -> None:
+        """Closes all rejects of a finished step of a replay, except those whose rows were rejected again."""
+        if not replayed.closes:
             return
         rejected = set(self.rejects(run_id, number)["position"])
-        closed = [row for position, row in enumerate(again.reject_ids.tolist()) if position not in rejected]
+        closed = [row for position, row in enumerate(replayed.reject_ids.tolist()) if position not in rejected]
         with self._transaction() as connection:
-            close(connection, run_id, closed)
+            close_rejects(connection, run_id, closed)
 
-    def leave_step(
+    def end_step(
         self,
         run_id: str,
         number: int,
@@ -192,15 +199,15 @@ class Store:
         rows_read: int,
         seconds: float,
         rejects: Sequence[RejectCount],
-        left: Bookmark | None = None,
+        bookmark: Bookmark | None = None,
     ) -> None:
-        """Notes what a step has come to; `seconds` add up over the processes that worked on it.
+        """Notes the result of this process's work on a step; `seconds` add up over all processes.
 
-        What a finished step leaves for the next run is noted in the same transaction: a mark moves with its last row.
-        A step that is finished already is as whoever finished it has said.
+        The bookmark of a finished step is written in the same transaction, so a watermark moves with the last row. A
+        step that another process has finished stays as it is.
         """
         with self._transaction() as connection:
-            noted = connection.execute(
+            result = connection.execute(
                 _step(run_id, number)
                 .where(tables.step.c.status != "finished")
                 .values(
@@ -210,23 +217,25 @@ class Store:
                     rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
                 )
             )
-            if finished and left is not None and noted.rowcount:
-                self._leave(connection, run_id, number, left)
+            if finished and bookmark is not None and result.rowcount:
+                self._write_bookmark(connection, run_id, number, bookmark)
 
-    def _leave(self, connection: Connection, run_id: str, number: int, left: Bookmark) -> None:
-        of = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
-        job, step = connection.execute(of.where(tables.step.c.run_id == run_id, tables.step.c.number == number)).one()
+    def _write_bookmark(self, connection: Connection, run_id: str, number: int, bookmark: Bookmark) -> None:
+        names = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
+        job, step = connection.execute(
+            names.where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+        ).one()
         connection.execute(delete(tables.source).where(tables.source.c.job == job, tables.source.c.step == step))
-        mark = None if left.mark is None else left.mark.to_text()
-        columns = json.dumps(dict(left.columns))
+        watermark = None if bookmark.watermark is None else bookmark.watermark.to_text()
+        columns = json.dumps(dict(bookmark.columns))
         connection.execute(
             insert(tables.source).values(
-                job=job, step=step, mark=mark, columns=columns, origin=left.origin, run_id=run_id
+                job=job, step=step, mark=watermark, columns=columns, origin=bookmark.origin, run_id=run_id
             )
         )
 
     def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
-        """Notes how a run ended, unless it has finished; status running takes a stopped one up again."""
+        """Notes how a run ended, unless it has finished. The status running resumes a stopped run."""
         finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
         change = update(tables.run).where(tables.run.c.run_id == run_id, tables.run.c.status != "finished")
         with self._transaction() as connection:
@@ -237,7 +246,7 @@ class Store:
     # ---- reading
 
     def bookmark(self, job: str, step: str) -> Bookmark:
-        """What the last finished run of a step left; empty when there was none."""
+        """The bookmark of a step's last finished run; an empty one when there was none."""
         table = tables.source
         query = select(table.c.mark, table.c.columns, table.c.origin).where(table.c.job == job, table.c.step == step)
         with self._transaction() as connection:
@@ -247,7 +256,7 @@ class Store:
         return Bookmark(None if row.mark is None else Watermark.of_text(row.mark), json.loads(row.columns), row.origin)
 
     def has_begun(self, run_id: str, number: int, *, by_others: bool) -> bool:
-        """Whether a row of the step has been announced; with `by_others`, or somebody holds one of its lanes."""
+        """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
         lane = tables.lane.c
         begun = lane.done | (lane.sending_through >= 0)
         if by_others:
@@ -256,22 +265,22 @@ class Store:
         with self._transaction() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def is_worked_on(self, run_id: str) -> bool:
-        """Whether somebody holds a lane of the run now."""
+    def is_in_progress(self, run_id: str) -> bool:
+        """Whether a process holds a lane of the run now."""
         lane = tables.lane.c
-        held = (lane.run_id == run_id, lane.owner.is_not(None), lane.until > database_now(self._engine))
+        conditions = (lane.run_id == run_id, lane.owner.is_not(None), lane.until > database_now(self._engine))
         with self._transaction() as connection:
-            return connection.execute(select(lane.lane).where(*held).limit(1)).first() is not None
+            return connection.execute(select(lane.lane).where(*conditions).limit(1)).first() is not None
 
     def rejected(self, run_id: str, number: int) -> int:
-        """How many rows of a step are rejected so far, by all who work on it."""
+        """How many rows of a step are rejected so far, by all workers."""
         lane = tables.lane.c
         query = select(func.sum(lane.rejected)).where(lane.run_id == run_id, lane.step == number)
         with self._transaction() as connection:
             return int(connection.scalar(query) or 0)
 
     def has_sent(self, run_id: str) -> bool:
-        """Whether a lane of the run has ever announced a row."""
+        """Whether a lane of the run has announced a row."""
         announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
         with self._transaction() as connection:
             return connection.execute(select(tables.lane.c.lane).where(*announced).limit(1)).first() is not None
@@ -311,7 +320,7 @@ class Store:
         return [StepRecord(**row) for row in rows]
 
     def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
-        """The marks of a step's lanes, in order; empty before it has begun."""
+        """The progress of a step's lanes, in order; empty before the step has begun."""
         query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
         with self._transaction() as connection:
             return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
@@ -327,7 +336,7 @@ class Store:
             .order_by(func.count().desc(), table.c.reason, table.c.field)
         )
         with self._transaction() as connection:
-            found = connection.execute(query).all()
+            groups = connection.execute(query).all()
             return [
                 Rejected(
                     reason,
@@ -342,7 +351,7 @@ class Store:
                         )
                     ),
                 )
-                for reason, field, rows in found
+                for reason, field, rows in groups
             ]
 
     def rejects(self, run_id: str, number: int) -> pl.DataFrame:
@@ -360,7 +369,7 @@ class Store:
             return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
 
     def open_rejects(self, run_id: str) -> int:
-        """How many rejects of a run are still to be mended."""
+        """How many rejects of a run are open."""
         query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
@@ -378,11 +387,11 @@ _OF_RUN = [tables.run.c[each.name] for each in fields(RunRecord)]
 
 
 def open_store(where: Where, mounts: str | None = None) -> Store:
-    """The state in a folder, made if need be (0700, its file 0600), or in the database at an address.
+    """The state in a folder, created when it is missing (0700, its file 0600), or in the database at an address.
 
-    A file is checked when its last run did not end. Raises StateError when it is damaged, newer than this program,
-    another user's, or on a network file system, as `mounts` tells (None: as it is); or when a server is out of reach,
-    refuses the user, or is no PostgreSQL.
+    A file is checked when its last run did not end. Raises StateError when it is damaged, newer than this program, of
+    another user, or on a network file system; `mounts` replaces the lines of /proc/mounts. Raises it also when a server
+    is out of reach, refuses the user, or is not PostgreSQL.
     """
     return Store(open_engine(where, mounts))
 

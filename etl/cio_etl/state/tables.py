@@ -1,4 +1,4 @@
-"""What does the state hold? Positions, counts, digests and reasons: no row's values, no secrets."""
+"""Defines the tables of the state: positions, counts, digests and reasons; no values of rows, no secrets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 5  # kept in SQLite's user_version, elsewhere in `version`; raised with every change, see opening.py
-SCHEMA = "cio_etl"  # that holds the tables, where a database has schemas
+SCHEMA_VERSION = 5  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
 
@@ -33,7 +33,7 @@ run = Table(
     Column("run_id", Text, primary_key=True),
     Column("job", Text, nullable=False, index=True),
     Column("job_file", Text, nullable=False),
-    Column("status", Text, nullable=False),  # running, stopped, failed: resumable; finished, abandoned: over
+    Column("status", Text, nullable=False),  # running, stopped, failed: resumable; finished, abandoned: not
     Column("started_at", Text, nullable=False),  # ISO 8601, UTC
     Column("finished_at", Text),
     Column("exit_code", Integer),
@@ -42,8 +42,8 @@ run = Table(
     Column("lane_hash", Text, nullable=False),
     Column("row_limit", BigInteger),
     Column("destination", Text, nullable=False),
-    Column("sequence", BigInteger),  # grows with every run: the newest has the highest
-    Column("since", Text),  # what --full-refresh or --watermark said, or what a replay was given; null: nothing
+    Column("sequence", BigInteger),  # the newest run has the highest
+    Column("since", Text),  # of --full-refresh or --watermark, or the key of a replay; null: none
 )
 
 step = Table(
@@ -61,7 +61,7 @@ step = Table(
     Column("seconds", Double, nullable=False, default=0.0),
     Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
-    Column("columns", Text),  # JSON: types of the source's columns, and what functions asked of them as a whole
+    Column("columns", Text),  # JSON: types of the source's columns, and facts about whole columns
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
@@ -74,12 +74,12 @@ lane = Table(
     Column("acked_through", BigInteger, nullable=False),
     Column("sending_through", BigInteger, nullable=False),
     *(Column(name, BigInteger, nullable=False, default=0) for name in COUNTS),
-    # The lease: whose the lane is, how often it has changed hands, and until when nobody else may take it, in Unix
-    # seconds by the database's clock. Who commits its mark must know the epoch.
+    # The lease: who holds the lane, how often its holder has changed, and until when nobody else may take it, in Unix
+    # seconds by the database's clock. A commit must name the current epoch.
     Column("owner", Text),
     Column("epoch", BigInteger, nullable=False, default=0, server_default="0"),
     Column("until", Double, nullable=False, default=0.0, server_default="0"),
-    Column("done", Boolean, nullable=False, default=False, server_default=false()),  # no row of it is left
+    Column("done", Boolean, nullable=False, default=False, server_default=false()),  # all its rows are settled
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
 )
 
@@ -92,33 +92,37 @@ reject = Table(
     Column("position", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("field", Text),
-    Column("message", Text, nullable=False),  # what Customer.io said of it; "" when it was never sent
-    # The run that accepted the row, mended or not, or left it out; null: still to be mended. A replay's own rejects are
-    # closed by itself: what it did not mend stays open where it was.
+    Column("message", Text, nullable=False),  # of Customer.io; "" when the row was never sent
+    # The run that accepted or skipped the row; null: the reject is open. A replay closes its own rejects: rows that
+    # are still wrong stay open in the run that rejected them first.
     Column("closed_by", Text),
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
 )
 
-source = Table(  # what the last finished run of a step leaves for the next one
+source = Table(  # the bookmark of a step's last finished run
     "source",
     metadata,
     Column("job", Text, primary_key=True),
     Column("step", Text, primary_key=True),
-    Column("mark", Text),  # of an incremental source: Mark.to_text(); it has digests of keys, not the keys
+    Column(
+        "mark", Text
+    ),  # the watermark of an incremental source: Watermark.to_text(); it has digests of keys, not the keys
     Column("columns", Text, nullable=False),  # JSON: {name: kind} of the columns that the mapping reads
-    Column("origin", Text, nullable=False),  # digest of what the mark is of: destination, database, table, column
+    Column(
+        "origin", Text, nullable=False
+    ),  # digest of what the watermark belongs to: destination, database, table, column
     Column("run_id", Text, nullable=False),
 )
 
-budget = Table(  # one ceiling for all processes of all machines that go to one workspace
+budget = Table(  # one rate limit for all processes of all machines that send to one workspace
     "budget",
     metadata,
     Column("name", Text, primary_key=True),  # digest of the workspace's address and key
     Column("next_at", Double, nullable=False),  # of the next free slot: Unix seconds by the database's clock
 )
 
-lock = Table(  # who holds a job's lock, for the message; the lock itself is the server's
+lock = Table(  # who holds a job's lock, for messages; the lock itself is an advisory lock
     "lock",
     metadata,
     Column("job", Text, primary_key=True),

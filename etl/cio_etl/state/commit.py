@@ -1,0 +1,210 @@
+"""Writes a lane's progress to the disk: progress, counts and rejects in one transaction, shared by lanes that wait.
+
+The first lane waits two milliseconds for others, then commits for all of them. Under load, sixteen lanes share two
+transactions for each frame of rows. Each lane still returns only when its own progress is on the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from cio_etl.errors import LanesTaken, StateError
+from cio_etl.model import Counts, LaneProgress, Reject
+from cio_etl.state import tables
+from cio_etl.state.connect import replacement_check
+from cio_etl.state.faults import is_disconnect, unusable
+from cio_etl.state.leases import CLOCK, Leases
+
+log = structlog.get_logger()
+
+NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+GATHER_S = 0.002  # most lanes arrive within it, because a frame's batches are handed over together
+RETRY_S = 60.0  # how long a server that is out of reach is tried again: it may restart, or be replaced
+
+PROGRESS = [tables.lane.c[name] for name in ("lane", "acked_through", "sending_through", *tables.COUNTS)]
+_UPDATE = (
+    update(tables.lane)
+    .where(
+        tables.lane.c.run_id == bindparam("of_run"),
+        tables.lane.c.step == bindparam("of_step"),
+        tables.lane.c.lane == bindparam("of_lane"),
+        tables.lane.c.epoch == bindparam("of_epoch"),
+    )
+    .values({column.name: bindparam(column.name) for column in PROGRESS if column.name != "lane"})
+)
+
+_OPEN_REJECT = (tables.reject.c.reject_id == bindparam("of_reject"), tables.reject.c.closed_by.is_(None))
+_CLOSE = update(tables.reject).where(*_OPEN_REJECT).values(closed_by=bindparam("by"))
+_NEW_REASON = (
+    update(tables.reject)
+    .where(*_OPEN_REJECT)
+    .values({name: bindparam(f"new_{name}") for name in ("reason", "field", "message")})
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedRejects:
+    """The rejects that a step's rows are, when a replay sends them again."""
+
+    reject_ids: npt.NDArray[np.int64]  # by the row's position in the replay
+    closes: bool = True  # False: a rehearsal, which changes no reject
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A lane's request to commit its progress."""
+
+    progress: LaneProgress
+    rejects: Sequence[Reject]
+    accepted: npt.NDArray[np.int64]
+    done: bool = False
+
+
+class Committer:
+    """Commits the progress of those lanes of a step that this process holds. Any thread may call `commit`.
+
+    In a replay, the same transaction closes the rejects whose rows are accepted, and gives the others their new reason.
+    """
+
+    def __init__(self, leases: Leases, replayed: ReplayedRejects | None = None) -> None:
+        self._leases = leases
+        self._engine = leases.engine
+        self._check_database = replacement_check(leases.engine)
+        self._update = _UPDATE if leases.seconds is None else _UPDATE.values(until=leases.until)
+        self._key = {"run_id": leases.run_id, "step": leases.step}
+        self._replayed = replayed
+        self._arriving = threading.Lock()
+        self._waiting: list[Ticket] = []
+        self._failed: StateError | LanesTaken | None = None
+
+    def commit(
+        self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+    ) -> None:
+        """Returns when progress and rejects are on the disk.
+
+        `accepted` are the positions that Customer.io accepted since the lane's last commit. Raises StateError when the
+        disk cannot take them, and LanesTaken when another process holds the lane now.
+        """
+        ticket = Ticket(progress, rejects, accepted)
+        with self._arriving:
+            self._waiting.append(ticket)
+        with self._leases.writing:
+            if ticket.done:
+                return
+            if self._failed is not None:  # a handle that failed is not used again: it reports a failed fsync only once
+                raise self._failed
+            time.sleep(GATHER_S)
+            with self._arriving:
+                tickets, self._waiting = self._waiting, []
+            try:
+                self._write(sorted(tickets, key=lambda each: each.progress.lane))
+            except (StateError, LanesTaken) as error:
+                self._failed = error
+                raise
+            for each in tickets:
+                each.done = True
+
+    def _write(self, tickets: Sequence[Ticket]) -> None:
+        """Writes all tickets. A broken connection leaves the outcome open, so the next try looks before it writes."""
+        self._check_database()
+        deadline = time.monotonic() + RETRY_S
+        in_doubt = False
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    if in_doubt and self._are_written(connection, tickets):
+                        return
+                    self._write_in(connection, tickets)
+                return
+            except SQLAlchemyError as error:
+                if not is_disconnect(self._engine, error) or time.monotonic() > deadline:
+                    raise unusable(self._engine, error) from None
+                if not in_doubt:
+                    log.warning("state_out_of_reach", asking_again_for_s=RETRY_S)
+                in_doubt = True
+            time.sleep(1.0)
+
+    def _are_written(self, connection: Connection, tickets: Sequence[Ticket]) -> bool:
+        """Whether the transaction in doubt took effect. It is all or nothing, so one ticket tells."""
+        first = tickets[0].progress
+        lane = tables.lane.c
+        here = (lane.run_id == self._key["run_id"], lane.step == self._key["step"], lane.lane == first.lane)
+        row = connection.execute(select(*PROGRESS).where(*here, lane.epoch == self._epoch(first.lane))).one_or_none()
+        return row is not None and progress_of(row) == first
+
+    def _write_in(self, connection: Connection, tickets: Sequence[Ticket]) -> None:
+        run, step = self._key["run_id"], self._key["step"]
+        rows = []
+        for ticket in tickets:
+            values = progress_values(ticket.progress)
+            lane = values.pop("lane")
+            rows.append({"of_run": run, "of_step": step, "of_lane": lane, "of_epoch": self._epoch(lane), **values})
+        started = time.clock_gettime(CLOCK)
+        updated = connection.execute(self._update, rows).rowcount
+        if updated != len(rows):
+            self._leases.require_held(connection, [ticket.progress.lane for ticket in tickets])
+            raise StateError(place="the state database", what=f"{updated} lanes were updated in place of {len(rows)}")
+        rejects = [
+            {**self._key, **_reject_values(reject), "closed_by": None if self._replayed is None else run}
+            for ticket in tickets
+            for reject in ticket.rejects
+        ]
+        if rejects:
+            connection.execute(insert(tables.reject), rejects)
+        if self._replayed is not None and self._replayed.closes:
+            self._update_replayed(connection, self._replayed, tickets)
+        self._leases.renewed_by_commit(started, len(tickets))
+
+    def _epoch(self, lane: int) -> int:
+        return self._leases.epochs.get(lane, -1)
+
+    def _update_replayed(self, connection: Connection, replayed: ReplayedRejects, tickets: Sequence[Ticket]) -> None:
+        """Closes the rejects whose rows are accepted, and gives the others their new reason."""
+        accepted = [row for ticket in tickets for row in replayed.reject_ids[ticket.accepted].tolist()]
+        close_rejects(connection, str(self._key["run_id"]), accepted)
+        rejected_again = [
+            {
+                "of_reject": int(replayed.reject_ids[reject.position]),
+                **{f"new_{name}": getattr(reject, name) for name in ("reason", "field", "message")},
+            }
+            for ticket in tickets
+            for reject in ticket.rejects
+        ]
+        if rejected_again:
+            connection.execute(_NEW_REASON, rejected_again)
+
+
+def close_rejects(connection: Connection, run_id: str, reject_ids: Sequence[int]) -> None:
+    """Closes those of the rejects that are open; `run_id` is the run that accepted or skipped their rows."""
+    if reject_ids:
+        connection.execute(_CLOSE, [{"of_reject": row, "by": run_id} for row in reject_ids])
+
+
+def progress_values(progress: LaneProgress) -> dict[str, int]:
+    """A lane's progress as values of its row's columns."""
+    return {
+        "lane": progress.lane,
+        "acked_through": progress.acked_through,
+        "sending_through": progress.sending_through,
+        **{name: getattr(progress.counts, name) for name in tables.COUNTS},
+    }
+
+
+def progress_of(row: Row[Any]) -> LaneProgress:
+    """A lane's progress from the columns of `PROGRESS`."""
+    lane, acked_through, sending_through = tuple(row)[:3]
+    return LaneProgress(lane, acked_through, sending_through, Counts(*row[3:]))
+
+
+def _reject_values(reject: Reject) -> dict[str, object]:
+    return {name: getattr(reject, name) for name in Reject.__slots__}

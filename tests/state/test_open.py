@@ -1,0 +1,178 @@
+"""A state is created, opened, migrated or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cio_etl import state
+from cio_etl.errors import StateError
+from cio_etl.model import Counts, LaneProgress, Watermark
+from cio_etl.state import Bookmark, Store
+from cio_etl.state.filesystem import file_system
+from tests.state.runs import RUN, begin, committer_of
+
+
+def test_only_its_owner_can_read_the_state(in_folder: Store, tmp_path: Path) -> None:
+    begin(in_folder)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+    assert modes["state.db"] == 0o600 and modes["state.db-wal"] == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+@pytest.mark.fault("P3")
+def test_sqlite_uses_a_write_ahead_log_and_waits_for_the_disk(in_folder: Store) -> None:
+    with in_folder._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+
+
+@pytest.mark.fault("P18")
+def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    state.open_store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StateError, match=r"written by a newer version of this program \(schema 99\)"):
+        state.open_store(tmp_path)
+
+
+@pytest.mark.fault("P18")
+def test_a_state_of_the_schema_before_is_migrated_and_copied_first(tmp_path: Path) -> None:
+    load_state(tmp_path, "v4.sql")
+    for _ in range(2):  # the second time there is nothing to migrate
+        opened = state.open_store(tmp_path)
+        run = opened.unfinished("nightly")
+        assert run is not None and (run.run_id, run.since) == ("nightly-1", None)
+        assert [lane.acked_through for lane in opened.lane_progress("nightly-1", 0)] == [1, -1]
+        assert opened.bookmark("nightly", "people") == Bookmark()
+        opened.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.v4.db")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (4,)
+        assert copy.execute("SELECT run_id FROM run").fetchall() == [("nightly-1",)]
+    assert stat.S_IMODE((tmp_path / "state.v4.db").stat().st_mode) == 0o600
+
+
+def test_a_state_of_the_current_schema_has_its_runs_and_the_killed_one_can_be_resumed(tmp_path: Path) -> None:
+    """`v5.sql` is a dump of a state that an earlier version of this program wrote."""
+    load_state(tmp_path, "v5.sql")
+    with contextlib.closing(state.open_store(tmp_path)) as opened:
+        assert [run.run_id for run in opened.runs("nightly")] == ["nightly-1", "nightly-0"]
+        run = opened.unfinished("nightly")
+        assert run is not None and run.run_id == "nightly-1"
+        first = Counts(accepted=1, rejected=1, batches=1, requests=1, bytes_sent=640)
+        assert opened.lane_progress("nightly-1", 0) == [LaneProgress(0, 1, 2, first), LaneProgress(1, -1, 0)]
+        assert opened.rejects("nightly-1", 0)["reason"].to_list() == ["email_malformed"]
+        watermark = Watermark(datetime(2026, 11, 19, tzinfo=UTC), frozenset({"0" * 32}))
+        assert opened.bookmark("nightly", "people") == Bookmark(watermark, {"id": "numbers"}, "origin")
+        resumed = committer_of(opened, "nightly-1", 0)
+        resumed.commit(LaneProgress(0, 2, 2, first + Counts(accepted=1)), [])
+        assert opened.lane_progress("nightly-1", 0)[0].counts.settled == 3
+    assert not list(tmp_path.glob("state.v*.db"))
+
+
+@pytest.mark.fault("P18")
+def test_a_state_from_before_the_first_release_is_refused_and_left_alone(tmp_path: Path) -> None:
+    load_state(tmp_path, "v4.sql", version=3)
+    with pytest.raises(StateError, match=r"before its first release \(schema 3\)"):
+        state.open_store(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def load_state(folder: Path, dump: str, version: int | None = None) -> None:
+    """Makes a state from a dump in schemas/; `version` replaces the number of its schema."""
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
+        database.executescript((Path(__file__).parent / "schemas" / dump).read_text())
+        if version is not None:
+            database.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.fault("P17")
+def test_a_damaged_state_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    opened = state.open_store(tmp_path)
+    begin(opened)
+    opened.close()
+    path = tmp_path / "state.db"
+    content = bytearray(path.read_bytes())
+    content[4_096 : 3 * 4_096] = os.urandom(2 * 4_096)
+    path.write_bytes(content)
+    with pytest.raises(StateError) as raised:
+        state.open_store(tmp_path)
+    assert raised.value.exit_code == 74 and "damaged" in str(raised.value)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(StateError, match="the state database is damaged"):
+        state.open_store(tmp_path)
+
+
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError):
+        state.open_store(tmp_path / "file")
+
+
+def test_a_link_in_place_of_the_database_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.db").symlink_to(tmp_path / "elsewhere.db")
+    with pytest.raises(StateError):
+        state.open_store(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("mounts", "kind"),
+    [
+        ("/dev/vda / ext4 rw\nhost:/x /mnt nfs rw\n", "ext4"),
+        ("/dev/vda / ext4 rw\nhost:/x /srv/my\\040data nfs rw\n", "nfs"),
+        ("host:/x / nfs rw\n/dev/vdb /srv ext4 rw\n", "ext4"),
+        ("/dev/vdb /srv ext4 rw\nhost:/x / nfs rw\n", "ext4"),
+        ("/dev/vdb /srv ext4 rw\nhost:/x /srv nfs rw\n", "nfs"),
+        ("host:/x /srv/my nfs rw\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_file_system_is_that_of_the_innermost_and_last_mount(mounts: str, kind: str) -> None:
+    assert file_system(Path("/srv/my data/etl"), mounts) == kind
+
+
+@pytest.mark.fault("P16")
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.s3fs"])
+def test_a_state_on_a_network_file_system_is_refused(tmp_path: Path, kind: str) -> None:
+    mounts = f"/dev/sda1 / ext4 rw 0 0\nserver:/export {tmp_path} {kind} rw 0 0\n"
+    with pytest.raises(StateError) as error:
+        state.open_store(tmp_path / "state", mounts)
+    assert str(error.value) == (
+        f"{tmp_path / 'state'}: is on a network file system ({kind}), whose locks a database cannot rely on"
+    )
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.fault("P16")
+def test_a_commit_fails_once_the_database_was_removed_or_replaced(in_folder: Store, tmp_path: Path) -> None:
+    committer, path = begin(in_folder), tmp_path / "state" / "state.db"
+    committer.commit(LaneProgress(0, 1, 2), ())
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(StateError, match="the state database disappeared while it was in use"):
+        committer.commit(LaneProgress(0, 2, 3), ())
+    path.write_bytes(b"")
+    with pytest.raises(StateError, match="was replaced by another file while it was in use"):
+        commit_after_replacement(in_folder, path)
+
+
+def commit_after_replacement(store: Store, path: Path) -> None:
+    """A commit on committer that were made before the file was replaced."""
+    path.unlink()
+    path.with_suffix(".away").rename(path)
+    committer = committer_of(store, RUN.run_id, 0)
+    path.rename(path.with_suffix(".away"))
+    path.write_bytes(b"")
+    committer.commit(LaneProgress(0, 3, 4), ())
