@@ -83,7 +83,7 @@ class ExampleYaml(Section):
     )
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
             yield "an example has one result: payload: {…}, rejected: reason, or skipped: true"

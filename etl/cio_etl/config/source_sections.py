@@ -31,11 +31,11 @@ class _Source(Section):
     goes_with: ClassVar = _KINDS_OF_KEYS | {key: others for kind in KINDS for key, others in kind.goes_with.items()}
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         kinds = [kind for name, kind in _KINDS.items() if name in written]
         yield from _of_kinds(written, kinds)
         for kind in kinds:
-            yield from kind.of_keys(written)
+            yield from kind.key_faults(written)
 
     @model_validator(mode="after")
     def _fits_together(self) -> _Source:
@@ -47,7 +47,7 @@ class _Source(Section):
         return next(self._kinds()).to_source()
 
     def _kinds(self) -> Iterator[SourceKeys]:
-        """The section as the keys of each kind that is written; one, unless `of_keys` reports a problem."""
+        """The section as the keys of each kind that is written; one, unless `key_faults` reports a problem."""
         for name, kind in _KINDS.items():
             if getattr(self, name):
                 values = {key: getattr(self, key) for key in kind.model_fields}

@@ -126,7 +126,7 @@ def _key_faults(section: type[Section], keys: Iterable[str]) -> Iterator[str]:
     meanings = {key: [key] if key in section.model_fields else similar(key, section.model_fields) for key in keys}
     known = {names[0] for names in meanings.values() if names}
     candidates = [known] if all(meanings.values()) else [known | {name} for name in section.model_fields]
-    first, *others = (list(section.of_keys(candidate)) for candidate in candidates)
+    first, *others = (list(section.key_faults(candidate)) for candidate in candidates)
     return (message for message in first if all(message in other for other in others))
 
 

@@ -97,7 +97,7 @@ class ValueYaml(Section):
         raise wrong("a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}")
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         if len(written & {*cls.one_of}) != 1:
             yield "write one of column:, columns:, expr: and value:"
         elif {"value", "apply"} <= written:
@@ -159,7 +159,7 @@ class ObjectYaml(Section):
     cio_object_id: ValueYaml = omitted("Customer.io's own identifier of the object")
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         if written not in ({"type", "id"}, {"cio_object_id"}):
             yield "write type: and id:, or cio_object_id: alone"
 
@@ -178,7 +178,7 @@ class RelationshipYaml(Section):
     attributes: Attributes = Field(default={}, description="the attributes of the relationship: names and values")
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         if len(written & {*cls.one_of}) != 1:
             yield "write either object:, for a relationship of a person, or person:, for one of an object"
 

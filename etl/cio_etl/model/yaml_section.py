@@ -38,7 +38,7 @@ class Section(BaseModel):
     short_form: ClassVar[str] = ""
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         """What is wrong with the set of keys, as messages. It is reported together with the faults of values."""
         yield from ()
 

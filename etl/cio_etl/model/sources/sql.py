@@ -139,7 +139,7 @@ class SqlKeys(SourceKeys):
     )
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         asked = written & {"table", "query", "query_file"}  # the text of a query_file stands there as a query, too
         if len(asked - {"query"} or asked) != 1 or ("query" in asked and "table" in asked):
             yield "write one of table:, query: and query_file:"

@@ -50,7 +50,7 @@ class StorageYaml(Section):
     )
 
     @classmethod
-    def of_keys(cls, written: AbstractSet[str]) -> Iterator[str]:
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         if len(written & {"access_key_id", "secret_access_key"}) == 1:
             yield "access_key_id and secret_access_key go together"
 
