@@ -121,7 +121,7 @@ def simulate(
                 started = clock.now
                 answer_s, verdict = server(started - began, chance)
                 yield min(TIME_OUT_S, answer_s + (slower or {}).get(number, 0.0))
-                pace.answered(started, verdict)
+                pace.record(started, verdict)
                 seen.append(Exchange(number, started - began, clock.now - began, verdict))
                 if not isinstance(verdict, Retry):
                     break

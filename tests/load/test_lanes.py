@@ -216,7 +216,7 @@ def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox)
     secret = SecretStr("sandbox")
     destination = Destination("track", sandbox.url, secret, secret)
     pace = Pace(None, time.monotonic)
-    pace.answered(time.monotonic(), Retry("HTTP 429", after_s=60.0, throttled=True))
+    pace.record(time.monotonic(), Retry("HTTP 429", after_s=60.0, throttled=True))
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0) as lanes:
         lanes.put({0: [batch(0, 0, 5)]})
         while not commits.progress[0]:
@@ -272,7 +272,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
     a_minute_ago = iter([time.monotonic() - 60.0])
     pace = Pace(None, lambda: next(a_minute_ago, time.monotonic()))
     for _ in range(24):  # time-outs of requests that were sent long ago: two failures more, and it is an outage
-        pace.answered(0.0, Retry("no answer"))
+        pace.record(0.0, Retry("no answer"))
     secret = SecretStr("sandbox")
     destination = Destination("track", sandbox.url, secret, secret)
     with (

@@ -197,14 +197,14 @@ class Lane:
     def _attempt(self, delivery: Delivery, items: int, body: bytes) -> Verdict:
         """Sends a body once, when it is this lane's turn."""
         pace = self._settings.pace
-        started = pace.turn(self._settings.sleep)
+        started = pace.wait_for_turn(self._settings.sleep)
         delivery.requests += 1
         delivery.bytes_sent += len(body)
         may_have_arrived, delivery.may_have_arrived = delivery.may_have_arrived, True
         verdict = self._sender.post(body, items)
         if isinstance(verdict, Stop) or (isinstance(verdict, Retry) and not verdict.ambiguous):
             delivery.may_have_arrived = may_have_arrived
-        match pace.answered(started, verdict), verdict:
+        match pace.record(started, verdict), verdict:
             case "waiting", Retry(reason=reason) | Unknown(reason=reason):
                 log.warning("destination_unavailable", host=self._sender.host, reason=reason, asking_every_s=PROBE_S)
             case "resumed", _:

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_etl.load.rate.limiter import LocalRateLimiter
-from cio_etl.load.rate.pace import Pace
+from cio_etl.load.rate import LocalRateLimiter, Pace
 from cio_etl.model import Accepted, Retry
 from tests.pace_simulation import (
     NO_ANSWER,
@@ -63,9 +62,9 @@ def test_a_machine_that_slept_makes_up_for_nothing() -> None:
     clock = Clock()
     pace = Pace(10, clock)
     for _ in range(10):
-        pace.turn(clock.sleep)
+        pace.wait_for_turn(clock.sleep)
     clock.now += 8 * 3600
-    made = [pace.turn(clock.sleep) for _ in range(30)]
+    made = [pace.wait_for_turn(clock.sleep) for _ in range(30)]
     assert all(later - earlier >= 0.099 for earlier, later in pairwise(made))
 
 
@@ -73,7 +72,7 @@ def test_without_a_ceiling_nobody_waits() -> None:
     clock = Clock()
     pace = Pace(None, clock)
     for _ in range(1_000):
-        pace.turn(clock.sleep)
+        pace.wait_for_turn(clock.sleep)
     assert clock.now == 1_000.0
 
 
@@ -91,7 +90,7 @@ def test_slots_may_come_from_elsewhere() -> None:
 
     clock = Clock()
     pace = Pace(Shared(), clock)
-    made = [pace.turn(clock.sleep) for _ in range(5)]
+    made = [pace.wait_for_turn(clock.sleep) for _ in range(5)]
     assert [round(at - 1_000, 1) for at in made] == [0.1, 0.3, 0.5, 0.7, 0.9]
 
 
@@ -206,9 +205,9 @@ def test_a_rise_of_the_limit_is_found(lanes: int) -> None:
 def test_a_pause_holds_for_everybody(per_second: float | None) -> None:
     clock = Clock()
     pace = Pace(per_second, clock)
-    pace.answered(pace.turn(clock.sleep), PAUSE)
+    pace.record(pace.wait_for_turn(clock.sleep), PAUSE)
     assert pace.waited_s == 0.0
-    assert pace.turn(clock.sleep) >= 1_007.0
+    assert pace.wait_for_turn(clock.sleep) >= 1_007.0
     assert pace.waited_s is None
 
 
@@ -216,28 +215,28 @@ def test_a_pause_holds_for_everybody(per_second: float | None) -> None:
 def test_a_pause_holds_for_who_already_waits_for_a_slot() -> None:
     clock = Clock()
     pace = Pace(1, clock)
-    pace.turn(clock.sleep)
+    pace.wait_for_turn(clock.sleep)
 
     def sleep(seconds: float) -> None:
         if clock.now < 1_001:
-            pace.answered(clock.now, PAUSE)
+            pace.record(clock.now, PAUSE)
         clock.sleep(seconds)
 
-    assert pace.turn(sleep) >= 1_007.0
+    assert pace.wait_for_turn(sleep) >= 1_007.0
 
 
 @pytest.mark.fault("N5")
 def test_who_has_a_slot_already_waits_when_an_outage_begins() -> None:
     clock = Clock()
     pace = Pace(20, clock, lambda: 0.0)
-    pace.turn(clock.sleep)
+    pace.wait_for_turn(clock.sleep)
 
     def sleep(seconds: float) -> None:
         for _ in range(50 if clock.now < 1_000.05 else 0):
-            pace.answered(0.0, UNAVAILABLE)
+            pace.record(0.0, UNAVAILABLE)
         clock.sleep(seconds)
 
-    assert pace.turn(sleep) == pytest.approx(1_001.0)
+    assert pace.wait_for_turn(sleep) == pytest.approx(1_001.0)
 
 
 @pytest.mark.fault("N5")
@@ -275,15 +274,15 @@ def test_a_hiccup_costs_a_moment() -> None:
 def test_waiting_is_said_when_it_begins_and_when_it_ends() -> None:
     clock = Clock()
     pace = Pace(None, clock, lambda: 0.0)
-    told = [pace.answered(clock.now, UNAVAILABLE) for _ in range(60)]
+    told = [pace.record(clock.now, UNAVAILABLE) for _ in range(60)]
     assert [each for each in told if each] == ["waiting"]
     began = clock.now
-    assert pace.turn(clock.sleep) == began + 1.0
+    assert pace.wait_for_turn(clock.sleep) == began + 1.0
     assert pace.waited_s == 1.0
-    assert pace.answered(clock.now, UNAVAILABLE) is None
-    assert pace.turn(clock.sleep) == began + 3.0
-    assert pace.answered(began - 1.0, Accepted()) is None  # it was sent before the outage
-    assert pace.answered(clock.now, Accepted()) == "resumed"
+    assert pace.record(clock.now, UNAVAILABLE) is None
+    assert pace.wait_for_turn(clock.sleep) == began + 3.0
+    assert pace.record(began - 1.0, Accepted()) is None  # it was sent before the outage
+    assert pace.record(clock.now, Accepted()) == "resumed"
     assert pace.waited_s is None
 
 
@@ -291,15 +290,15 @@ def test_the_rate_falls_by_a_fifth_or_by_half_and_comes_back() -> None:
     clock = Clock()
     pace = Pace(100, clock)
     for _ in range(500):
-        pace.answered(pace.turn(clock.sleep), Accepted())
-    pace.answered(clock.now, PAUSE)
+        pace.record(pace.wait_for_turn(clock.sleep), Accepted())
+    pace.record(clock.now, PAUSE)
     assert pace.per_second == pytest.approx(80, rel=0.03)
     clock.now += 7.0
-    pace.answered(clock.now, PAUSE)  # it names a time: once is enough
+    pace.record(clock.now, PAUSE)  # it names a time: once is enough
     assert pace.per_second == pytest.approx(64, rel=0.03)
     clock.now += 8.0
     for _ in range(5):
-        pace.answered(clock.now, TOO_MANY)
+        pace.record(clock.now, TOO_MANY)
     assert pace.per_second < 45
     clock.now += 60
     assert pace.per_second == 100

@@ -1,4 +1,4 @@
-"""One ceiling for all processes that go to one workspace: never above it, used to the full, whoever dies."""
+"""One rate limit for all processes that send to one workspace: never exceeded, fully used, whichever process dies."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pydantic import SecretStr
 
 from cio_etl.load import rate_limiter
 from cio_etl.load.rate.limiter import WINDOW_S
-from cio_etl.load.rate.shared_limiter import FAR_S, FileRateLimiter
+from cio_etl.load.rate.shared_limiter import MAX_AHEAD_S, FileRateLimiter
 from cio_etl.model import Destination
 from tests.running import environment, spawn, until
 
-# Reserves slots for a moment that stays the same, as fast as it can, and writes their times down.
+# Reserves slots for a moment that stays the same, as fast as it can, and writes down their times.
 TAKER = """
 import sys, time
 from pathlib import Path
@@ -33,7 +33,7 @@ from cio_etl.load.rate.shared_limiter import FileRateLimiter
 limiter, out = FileRateLimiter(Path("budget"), 100.0), open(sys.argv[2], "a", buffering=1)
 for _ in range(int(sys.argv[1])):
     out.write(f"{limiter.reserve(1_000.0)!r}\\n")
-    time.sleep(0.002)  # so that all of them stay below FAR_S while a test looks on
+    time.sleep(0.002)  # so that all of them stay below MAX_AHEAD_S while a test looks on
 """
 GAP_S = WINDOW_S / 100.0
 
@@ -49,7 +49,7 @@ def taken() -> list[float]:
 
 
 def most_in(seconds: float, times: list[float]) -> int:
-    """Slots in the fullest time of this length: at others somebody may have started, ended, or been kept waiting."""
+    """The most slots in any time of this length."""
     return max(bisect_left(times, start + seconds) - place for place, start in enumerate(times))
 
 
@@ -93,14 +93,14 @@ def test_a_process_that_is_killed_or_stopped_takes_no_slots_with_it() -> None:
     assert missing in (0, 1, 2), "a process loses at most the slot that it has not written down yet"
 
 
-def test_slots_of_two_processes_alternate_and_an_idle_time_is_not_made_up_for() -> None:
+def test_slots_of_two_processes_alternate_and_idle_time_is_not_made_up_for() -> None:
     one, other = (FileRateLimiter(Path("budget"), 10.0) for _ in range(2))
     assert [one.reserve(100.0), other.reserve(100.0), one.reserve(100.0)] == pytest.approx([100.0, 100.102, 100.204])
     assert other.reserve(150.0) == 150.0
     assert one.reserve(150.0) == pytest.approx(150.102)
 
 
-def test_a_lower_ceiling_beside_a_higher_one_takes_more_of_the_schedule() -> None:
+def test_a_process_with_a_lower_limit_takes_more_of_the_schedule() -> None:
     fast, slow = FileRateLimiter(Path("budget"), 100.0), FileRateLimiter(Path("budget"), 10.0)
     assert slow.reserve(0.0) == 0.0
     assert fast.reserve(0.0) == pytest.approx(0.102)
@@ -108,39 +108,39 @@ def test_a_lower_ceiling_beside_a_higher_one_takes_more_of_the_schedule() -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", struct.pack("<d", 1e9), struct.pack("<d", float("nan"))])
-def test_a_schedule_that_is_none_or_of_another_boot_is_begun_anew(content: bytes) -> None:
+def test_a_schedule_that_is_unreadable_or_from_before_a_reboot_is_ignored(content: bytes) -> None:
     Path("budget").write_bytes(content)
-    slots = FileRateLimiter(Path("budget"), 100.0)
-    assert slots.reserve(1_000.0) == 1_000.0
-    assert slots.reserve(1_000.0) == pytest.approx(1_000.0102)
-    assert FAR_S < 1e9 - 1_000.0
+    limiter = FileRateLimiter(Path("budget"), 100.0)
+    assert limiter.reserve(1_000.0) == 1_000.0
+    assert limiter.reserve(1_000.0) == pytest.approx(1_000.0102)
+    assert MAX_AHEAD_S < 1e9 - 1_000.0
 
 
-def test_a_holder_that_has_stopped_costs_a_moment_and_is_told_once(quiet_log: list[dict[str, Any]]) -> None:
-    slots = FileRateLimiter(Path("budget"), 100.0)
-    held = os.open("budget", os.O_RDWR)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    assert [slots.reserve(10.0), slots.reserve(10.0)] == pytest.approx([10.0, 10.01])
-    os.close(held)
+def test_a_lock_held_by_a_stopped_process_costs_a_moment_and_is_logged_once(quiet_log: list[dict[str, Any]]) -> None:
+    limiter = FileRateLimiter(Path("budget"), 100.0)
+    locked = os.open("budget", os.O_RDWR)
+    fcntl.flock(locked, fcntl.LOCK_EX)
+    assert [limiter.reserve(10.0), limiter.reserve(10.0)] == pytest.approx([10.0, 10.01])
+    os.close(locked)
     assert [event["event"] for event in quiet_log] == ["budget_not_shared"]
-    assert slots.reserve(11.0) == 11.0
+    assert limiter.reserve(11.0) == 11.0
 
 
-def test_a_budget_is_of_a_workspace_and_its_file_tells_no_secret() -> None:
+def test_each_workspace_has_its_schedule_and_the_file_holds_no_secret() -> None:
     secret = SecretStr("canary5ecret")
     here = Destination("track", "https://track.customer.io", secret, secret)
     elsewhere = Destination("track", "https://track-eu.customer.io", secret, secret)
     for destination in (here, here, elsewhere):
-        with rate_limiter(destination, Path(), None) as slots:
-            slots.reserve(1.0)
+        with rate_limiter(destination, Path(), None) as limiter:
+            limiter.reserve(1.0)
     files = sorted(Path().glob("budget-*"))
     assert len(files) == 2 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
     assert "canary" not in str(files)
 
 
-def test_an_unlimited_rate_has_no_budget() -> None:
+def test_without_a_rate_limit_there_is_no_schedule() -> None:
     secret = SecretStr("x")
     here = Destination("track", "http://127.0.0.1:1", secret, secret, requests_per_second=None)
-    with rate_limiter(here, Path(), None) as slots:
-        assert [slots.reserve(5.0), slots.reserve(5.0)] == [5.0, 5.0]
+    with rate_limiter(here, Path(), None) as limiter:
+        assert [limiter.reserve(5.0), limiter.reserve(5.0)] == [5.0, 5.0]
     assert list(Path().glob("budget-*")) == []

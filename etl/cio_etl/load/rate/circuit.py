@@ -1,6 +1,7 @@
-"""Is the destination down? Failures cost from a budget; when it is empty, one lane at a time asks and all others wait.
+"""Decides whether the destination is down. Then one lane at a time probes it, and all others wait.
 
-What is taken earns: a quarter of a failure for each request, so a fifth of all may fail for ever, and two a second.
+Failures are paid from a budget. A request that succeeds refills it by a quarter of a failure, so one failure in five
+may go on for ever; time refills it, too. When the budget is empty, the circuit is open: there is an outage.
 """
 
 from __future__ import annotations
@@ -8,25 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-FULL = 50.0  # failures
-TIME_OUT_COST = 2.0  # of one that took its time, too
-REFILL = 0.25  # for a request that was taken: one in five may fail
-REFILL_PER_S = 2.0  # a second ...
-RECOVERY_S = 10.0  # ... for so long after one was taken
-DEGRADED = FULL / 2  # less than this left: too much fails to be the weather
-FIRST_PROBE_S, PROBE_S = 1.0, 10.0  # between two questions: twice as long each time
-JITTER = 0.5  # and up to this share more, so that many processes don't ask together
+FULL = 50.0  # the budget, in failures
+TIME_OUT_COST = 2.0  # a failure that took long costs more
+REFILL = 0.25  # failures, for each request that succeeds
+REFILL_PER_S = 2.0  # failures a second ...
+RECOVERY_S = 10.0  # ... for so long after the last success
+DEGRADED = FULL / 2  # below it, failures are more than occasional: the rate is lowered
+FIRST_PROBE_S, PROBE_S = 1.0, 10.0  # between two probes: at first, and at most; it doubles each time
+JITTER = 0.5  # up to this share is added, so that many processes don't probe together
 
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What is left of the budget, or since when there was nothing left. Times are a monotonic clock's seconds."""
+    """What remains of the budget, or since when there is an outage. Times are seconds of a monotonic clock."""
 
-    at: float  # when `left` was counted
-    taken_at: float  # when something was last taken
-    left: float = FULL
+    counted_at: float  # when `remaining` was right
+    success_at: float  # when a request last succeeded
+    remaining: float = FULL
     open_since: float = inf
-    probe_at: float = inf  # who comes then may ask
+    probe_at: float = inf  # the first lane that comes then may probe
     pause_s: float = FIRST_PROBE_S
 
     @property
@@ -35,34 +36,39 @@ class Circuit:
 
     @property
     def is_degraded(self) -> bool:
-        return self.left < DEGRADED
+        return self.remaining < DEGRADED
 
-    def taken(self, started: float, now: float) -> Circuit:
-        """A request that began at `started` was taken. One that began in an outage ends it, others prove nothing."""
+    def succeeded(self, started: float, now: float) -> Circuit:
+        """After the success of a request that started then.
+
+        A success ends an outage only if the request started during it: an older one proves nothing.
+        """
         if not self.is_open:
-            earned = self._counted(now)
-            return replace(earned, left=min(FULL, earned.left + REFILL), taken_at=now)
+            refilled = self._refilled(now)
+            return replace(refilled, remaining=min(FULL, refilled.remaining + REFILL), success_at=now)
         return Circuit(now, now, DEGRADED) if started >= self.open_since else self
 
     def failed(self, now: float, cost: float, jitter: float, *, throttled: bool) -> Circuit:
-        """A request failed. `jitter` is from 0 to 1. Being told to slow down is no outage while others are taken."""
+        """After a failure. `jitter` is from 0 to 1. `throttled` is no outage while other requests succeed."""
         if self.is_open:
             return self
-        counted = self._counted(now)
-        left = counted.left - cost
-        if throttled and now - self.taken_at < RECOVERY_S:
-            left = max(left, min(counted.left, 1.0))
-        if left > 0:
-            return replace(counted, left=left)
-        return replace(counted, left=0.0, open_since=now)._ask_later(now, jitter)
+        refilled = self._refilled(now)
+        remaining = refilled.remaining - cost
+        if throttled and now - self.success_at < RECOVERY_S:
+            remaining = max(remaining, min(refilled.remaining, 1.0))
+        if remaining > 0:
+            return replace(refilled, remaining=remaining)
+        return replace(refilled, remaining=0.0, open_since=now)._with_next_probe(now, jitter)
 
     def probed(self, now: float, jitter: float) -> Circuit:
-        """A lane asks now: the next one later."""
-        return replace(self, pause_s=min(PROBE_S, self.pause_s * 2.0))._ask_later(now, jitter)
+        """After a lane has started a probe: the next one comes later."""
+        return replace(self, pause_s=min(PROBE_S, self.pause_s * 2.0))._with_next_probe(now, jitter)
 
-    def _ask_later(self, now: float, jitter: float) -> Circuit:
+    def _with_next_probe(self, now: float, jitter: float) -> Circuit:
         return replace(self, probe_at=now + self.pause_s * (1.0 + JITTER * jitter))
 
-    def _counted(self, now: float) -> Circuit:
-        hopeful_s = max(0.0, min(now, self.taken_at + RECOVERY_S) - self.at)
-        return replace(self, at=max(self.at, now), left=min(FULL, self.left + REFILL_PER_S * hopeful_s))
+    def _refilled(self, now: float) -> Circuit:
+        """With what time has refilled."""
+        seconds = max(0.0, min(now, self.success_at + RECOVERY_S) - self.counted_at)
+        remaining = min(FULL, self.remaining + REFILL_PER_S * seconds)
+        return replace(self, counted_at=max(self.counted_at, now), remaining=remaining)

@@ -1,7 +1,7 @@
-"""How fast does the destination take it? A rate that falls when it is too much, and feels its way up again.
+"""The rate at which requests may start, as a function of time: it falls at once, and comes back along a curve.
 
-It falls to a share at once, and comes back along a cubic: quickly at first, slowly around the rate that was too much
-the last time, then faster and faster above it. (The curve is CUBIC's, RFC 9438.)
+The curve is cubic: the rate rises quickly at first, slowly around the rate that was too high the last time, then ever
+faster above it. (It is CUBIC's, RFC 9438.)
 """
 
 from __future__ import annotations
@@ -9,48 +9,50 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-SLOWED = 0.8  # of the rate that was too much, when few requests were refused
-HALVED = 0.5  # of it, when most of them were
-RESUMED = 0.1  # of the rate before, after an outage: everybody comes back at once
-BACK_S = 10.0  # until the rate that was too much is reached again ...
-BACK_REQUESTS = 30.0  # ... but not before so many requests at that rate
-LOWEST = 1.0  # a second; a tenth of a lower ceiling
+SLOWED = 0.8  # share of the rate that was too high, when few requests failed
+HALVED = 0.5  # ... when most of them did
+RESUMED = 0.1  # share of the rate before an outage, when it ends: everybody comes back at once
+RETURN_S = 10.0  # until the rate that was too high is reached again ...
+RETURN_REQUESTS = 30.0  # ... but not before so many requests at that rate
+LOWEST = 1.0  # requests a second; or a tenth of a lower limit
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """The rate of now, as a function of time."""
+class Rate:
+    """Requests a second, at any time. Times are seconds of a monotonic clock."""
 
-    ceiling: float  # infinite: none
-    too_much: float = inf  # the rate at which it was last too much
+    limit: float  # the rate limit; infinite when there is none
+    too_high: float = inf  # the rate that was too high the last time
     slowed_to: float = inf
-    since: float = -inf  # when the way back begins
-    back_s: float = BACK_S
+    rises_from: float = -inf  # when the way back begins
+    return_s: float = RETURN_S
 
-    def rate(self, now: float) -> float:
-        if self.too_much == inf:
-            return self.ceiling
-        way = max(0.0, now - self.since) / self.back_s - 1.0
-        slope = self.too_much - self.slowed_to if way < 0 else self.too_much * (1.0 - SLOWED)
-        return min(self.ceiling, self.too_much + slope * way**3)
+    def at(self, now: float) -> float:
+        """The rate at this time."""
+        if self.too_high == inf:
+            return self.limit
+        way = max(0.0, now - self.rises_from) / self.return_s - 1.0
+        slope = self.too_high - self.slowed_to if way < 0 else self.too_high * (1.0 - SLOWED)
+        return min(self.limit, self.too_high + slope * way**3)
 
-    def slowed(self, now: float, used: float, share: float, news_s: float) -> Speed:
-        """Slower, by this share of the rate of now, or of the rate that was really `used` when that is lower.
+    def slowed(self, now: float, peak: float, share: float, delay_s: float) -> Rate:
+        """Lower: this share of the present rate, or of the rate really used (`peak`) if that is lower.
 
-        `news_s` is how long it took to hear of it: the way back takes as long, or it would overshoot meanwhile.
+        `delay_s` is how long the answer took. The way back takes at least as long, or the rate would overshoot before
+        the next answer.
         """
-        return self._back(now, min(self.rate(now), used), share, news_s)
+        return self._returning(now, min(self.at(now), peak), share, delay_s)
 
-    def resumed(self, now: float, used: float) -> Speed:
-        """On the way back from an outage to the rate that was `used` before."""
-        return self._back(now, min(self.ceiling, used), RESUMED, 0.0)
+    def resumed(self, now: float, peak: float) -> Rate:
+        """At the end of an outage: on the way back to the rate that was used before (`peak`)."""
+        return self._returning(now, min(self.limit, peak), RESUMED, 0.0)
 
-    def paused(self, until: float) -> Speed:
-        """Not on the way back before `until`."""
-        return self if self.too_much == inf else replace(self, since=max(self.since, until))
+    def paused(self, until: float) -> Rate:
+        """With a way back that does not begin before `until`."""
+        return self if self.too_high == inf else replace(self, rises_from=max(self.rises_from, until))
 
-    def _back(self, now: float, before: float, share: float, news_s: float) -> Speed:
-        lowest = min(LOWEST, self.ceiling / 10.0)
-        too_much = max(lowest, before)
-        back_s = max(BACK_S, BACK_REQUESTS / too_much, news_s)
-        return Speed(self.ceiling, too_much, max(lowest, too_much * share), now, back_s)
+    def _returning(self, now: float, before: float, share: float, delay_s: float) -> Rate:
+        lowest = min(LOWEST, self.limit / 10.0)
+        too_high = max(lowest, before)
+        return_s = max(RETURN_S, RETURN_REQUESTS / too_high, delay_s)
+        return Rate(self.limit, too_high, max(lowest, too_high * share), now, return_s)

@@ -1,12 +1,12 @@
-"""How do several processes keep to one ceiling? They take their slots from one schedule.
+"""Makes several processes keep to one rate limit: their slots come from one schedule.
 
-Those of one machine have it in a file, which holds one number, the time of the next free slot, by the clock that all
-processes of a machine share (CLOCK_MONOTONIC). A slot is taken under a file lock, which the kernel takes back from
-whoever dies: some microseconds, no disk is waited for. A schedule of before the machine was started lies far ahead, and
-is begun anew.
+The processes of one machine share a file. It holds one number, the time of the next free slot, by the clock that all
+processes of a machine share (CLOCK_MONOTONIC). A slot is reserved under a file lock, which the kernel releases when a
+process dies. It takes some microseconds, and nothing waits for a disk. A schedule from before the machine was started
+lies far ahead; it is ignored.
 
-Those of several machines have it in the state database, and are told how long from now their slots are. To ask costs
-a way to the server and back, so who uses all of its slots is given several at once.
+The processes of several machines share a row of the state database, and learn how long from now their slots are. A
+request to the server takes time, so a process that uses all of its slots gets several at once.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ from cio_etl.model import Destination
 
 log = structlog.get_logger()
 
-PATIENCE_S = 0.25  # for the lock: longer than this somebody was stopped while holding it
-TAKEN_AHEAD_S = 0.05  # so many seconds of slots are taken at once from a schedule that lies elsewhere
-FAR_S = 60.0  # ahead of now: nobody reserves so far, so it is a schedule of before the machine was started
+LOCK_TIMEOUT_S = 0.25  # a lock that is held for longer belongs to a process that was stopped
+BATCH_S = 0.05  # so many seconds of slots are reserved at once in the database
+MAX_AHEAD_S = 60.0  # nobody reserves slots further from now: such a schedule is from before the machine was started
 
 
 class FileRateLimiter:
-    """Slots of one schedule for all processes that name the same file: at most `per_second` in any second together.
+    """Slots for all processes that name the same file: at most `per_second` in any second together.
 
-    A process whose ceiling is lower than another's takes more of the schedule for each of its slots. Where the lock is
-    not to be had in time, the process keeps to its own ceiling, and says so once.
+    A process with a lower limit than another's takes more of the schedule for each of its slots. When the file cannot
+    be locked in time, the process keeps to its own limit, and logs that once.
     """
 
     def __init__(self, path: Path, per_second: float) -> None:
-        self._own = LocalRateLimiter(per_second)
+        self._local = LocalRateLimiter(per_second)
         self._gap_s = WINDOW_S / per_second
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._alone = False
+        self._has_warned = False
 
     @property
     def per_second(self) -> float:
-        return self._own.per_second
+        return self._local.per_second
 
     def reserve(self, at: float) -> float:
-        """Takes the first free slot that is not before `at`."""
-        at = self._own.reserve(at)
-        if not self._locked():
+        """Reserves the first free slot that is not before `at`, and returns its time."""
+        at = self._local.reserve(at)
+        if not self._lock():
             return at
         try:
             stored = os.pread(self._file, 8, 0)
-            free = struct.unpack("<d", stored)[0] if len(stored) == 8 else at
-            slot = at if free > at + max(FAR_S, 4 * self._gap_s) else max(at, free)
+            free_at = struct.unpack("<d", stored)[0] if len(stored) == 8 else at
+            slot = at if free_at > at + max(MAX_AHEAD_S, 4 * self._gap_s) else max(at, free_at)
             os.pwrite(self._file, struct.pack("<d", slot + self._gap_s), 0)
             return slot
         finally:
@@ -69,8 +69,8 @@ class FileRateLimiter:
     def close(self) -> None:
         os.close(self._file)
 
-    def _locked(self) -> bool:
-        deadline = time.monotonic() + PATIENCE_S
+    def _lock(self) -> bool:
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,74 +79,75 @@ class FileRateLimiter:
                 if time.monotonic() > deadline:
                     break
             time.sleep(0.001)
-        if not self._alone:
-            self._alone = True
+        if not self._has_warned:
+            self._has_warned = True
             log.warning("budget_not_shared", reason="its file is locked by a process that has stopped")
         return False
 
 
 class Schedule(Protocol):
-    """A schedule that lies elsewhere."""
+    """A schedule on another machine."""
 
     def take(self, count: int, gap_s: float, ahead_s: float) -> float:
-        """Takes `count` slots, `gap_s` apart, none before `ahead_s` from now; how far the first one is from now."""
+        """Reserves `count` slots, `gap_s` apart, none before `ahead_s` from now; seconds from now to the first one."""
 
     def close(self) -> None:
-        """Nothing more is taken."""
+        """Nothing more is reserved."""
 
 
 class DatabaseRateLimiter:
-    """Slots of a schedule that lies elsewhere: at most `per_second` in any second, for all who take from it together.
+    """Slots for all processes that share `schedule`: at most `per_second` in any second together.
 
-    Who wants one slot after the other is given as many at once as a twentieth of a second has; else one.
+    A process that reserves one slot right after the other gets as many at once as BATCH_S has; others get one.
     """
 
     def __init__(self, schedule: Schedule, per_second: float, now: Callable[[], float] = time.monotonic) -> None:
         self._schedule = schedule
-        self._own = LocalRateLimiter(per_second)
+        self._local = LocalRateLimiter(per_second)
         self._gap_s = WINDOW_S / per_second
-        self._most = max(1, int(per_second * TAKEN_AHEAD_S))
+        self._max_count = max(1, int(per_second * BATCH_S))
         self._count = 1
         self._now = now
-        self._taken: deque[float] = deque()
-        self._last = -inf  # of the slots that were taken
+        self._slots: deque[float] = deque()  # reserved in the schedule, and not used yet
+        self._last_slot = -inf
 
     @property
     def per_second(self) -> float:
-        return self._own.per_second
+        return self._local.per_second
 
     def reserve(self, at: float) -> float:
-        """Takes the first free slot that is not before `at`."""
-        at = self._own.reserve(at)
-        while self._taken and self._taken[0] < at - self._gap_s:  # a slot used so late is in nobody's way
-            self._taken.popleft()
-        if not self._taken:
-            self._count = min(self._most, 2 * self._count) if at < self._last + 2 * self._gap_s else 1
-            # one that is a little too early is used when it may be; asked for later, the way there would open gaps
+        """Reserves the first free slot that is not before `at`, and returns its time."""
+        at = self._local.reserve(at)
+        while self._slots and self._slots[0] < at - self._gap_s:  # used so late, a slot could coincide with another's
+            self._slots.popleft()
+        if not self._slots:
+            self._count = min(self._max_count, 2 * self._count) if at < self._last_slot + 2 * self._gap_s else 1
+            # A slot that is a little early is used when it may be; asked for later, the time of the query opens gaps.
             wait_s = self._schedule.take(self._count, self._gap_s, max(at - self._now() - self._gap_s, 0.0))
-            first = self._now() + wait_s  # by now, since an answer that takes long must not make it earlier
-            self._taken.extend(first + place * self._gap_s for place in range(self._count))
-            self._last = self._taken[-1]
-        return max(at, self._taken.popleft())
+            first = self._now() + wait_s  # measured now: a slow answer must not make the slot earlier
+            self._slots.extend(first + place * self._gap_s for place in range(self._count))
+            self._last_slot = self._slots[-1]
+        return max(at, self._slots.popleft())
 
 
 @contextlib.contextmanager
 def rate_limiter(
     destination: Destination, folder: Path, schedule: Callable[[str], Schedule] | None
 ) -> Iterator[RateLimiter]:
-    """The slots of a destination's ceiling, shared by all that go to the same workspace.
+    """The destination's rate limit, shared by all processes that send to the same workspace.
 
-    They are in `folder`, for processes of this machine, or in what `schedule` gives by the workspace's digest.
+    They share a file in `folder`, or what `schedule` returns for the digest of the workspace's address and key.
     """
     if destination.requests_per_second is None:
         yield LocalRateLimiter(None)
         return
-    account = destination.site_id if destination.api == "track" else destination.write_key
-    of = f"{destination.base_url} {account.get_secret_value()}"
-    name = hashlib.sha256(of.encode()).hexdigest()[:16]
+    key = destination.site_id if destination.api == "track" else destination.write_key
+    workspace = f"{destination.base_url} {key.get_secret_value()}"
+    name = hashlib.sha256(workspace.encode()).hexdigest()[:16]
     if schedule is None:
-        with contextlib.closing(FileRateLimiter(folder / f"budget-{name}", destination.requests_per_second)) as shared:
-            yield shared
+        path = folder / f"budget-{name}"
+        with contextlib.closing(FileRateLimiter(path, destination.requests_per_second)) as in_file:
+            yield in_file
     else:
-        with contextlib.closing(schedule(name)) as distant:
-            yield DatabaseRateLimiter(distant, destination.requests_per_second)
+        with contextlib.closing(schedule(name)) as in_database:
+            yield DatabaseRateLimiter(in_database, destination.requests_per_second)
