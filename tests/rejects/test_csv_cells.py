@@ -1,4 +1,4 @@
-"""Does a value come back from a cell of text as it was, and does no spreadsheet run it?"""
+"""Values are read back exactly from cells of text, and no spreadsheet runs a cell as a formula."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ VALUES: dict[pl.DataType, st.SearchStrategy[Any]] = {
 
 @pytest.mark.parametrize("dtype", VALUES, ids=str)
 @given(data=st.data())
-def test_a_value_comes_back_from_its_text_as_it_was(dtype: pl.DataType, data: st.DataObject) -> None:
+def test_a_value_is_read_back_from_its_text_exactly(dtype: pl.DataType, data: st.DataObject) -> None:
     drawn = data.draw(st.lists(st.none() | VALUES[dtype], max_size=5))
     column = pl.Series("v", drawn, dtype=dtype)
     assert_series_equal(from_text(as_text(column), dtype), column)
 
 
 @given(st.lists(st.none() | texts, max_size=8))
-def test_what_is_guarded_comes_back_and_no_cell_begins_like_a_formula(cells: list[str | None]) -> None:
+def test_guarded_cells_are_read_back_and_do_not_begin_like_a_formula(cells: list[str | None]) -> None:
     column = pl.Series("v", cells, dtype=pl.String)
     safe = guarded(column)
     assert not [cell for cell in safe if cell is not None and cell[:1] in ("", *SIGNS)]
@@ -61,7 +61,7 @@ def test_what_is_guarded_comes_back_and_no_cell_begins_like_a_formula(cells: lis
 
 
 @pytest.mark.parametrize("cell", ["abc", "'abc", "a=b", "O'Brien", "7", "'7"])
-def test_cells_that_need_no_guard_are_left_alone(cell: str) -> None:
+def test_cells_that_need_no_guard_stay_as_they_are(cell: str) -> None:
     assert guarded(pl.Series([cell])).to_list() == unguarded(pl.Series([cell])).to_list() == [cell]
 
 
@@ -89,18 +89,18 @@ def test_cells_that_need_no_guard_are_left_alone(cell: str) -> None:
         ("2024-03-10T09:00Z", pl.Datetime("us", "UTC"), datetime(2024, 3, 10, 9, tzinfo=UTC)),
         ("[1,", pl.List(pl.Int64()), None),
         ('[1,"x"]', pl.List(pl.Int64()), None),
-        ("free", pl.Null(), "free"),  # a column of nulls takes what a person writes
+        ("free", pl.Null(), "free"),  # a column of nulls takes any text
     ],
 )
-def test_what_a_person_writes_is_taken_where_it_says_just_that_value(text: str, dtype: pl.DataType, value: Any) -> None:
+def test_handwritten_values_are_read_unless_a_part_would_be_lost(text: str, dtype: pl.DataType, value: Any) -> None:
     assert from_text(pl.Series([text, None]), dtype).to_list() == [value, None]
 
 
-def test_one_cell_that_is_no_json_does_not_spoil_the_others() -> None:
+def test_one_invalid_json_cell_leaves_the_others_readable() -> None:
     texts = pl.Series(["[1]", "no", None, "[]"])
     assert from_text(texts, pl.List(pl.Int64())).to_list() == [[1], None, None, []]
 
 
-def test_the_signs_of_formulas_are_those_of_spreadsheets() -> None:
+def test_cells_with_each_sign_of_a_formula_are_guarded() -> None:
     assert all(re.match("'", cell) for cell in guarded(pl.Series([f"{sign}1" for sign in SIGNS])))
     assert math.isnan(from_text(pl.Series(["NaN"]), pl.Float64()).item())

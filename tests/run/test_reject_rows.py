@@ -1,4 +1,4 @@
-"""Is what is kept of rejected rows just those rows, and for their owner only?"""
+"""The kept rows are exactly the rejected ones, and only their owner can read them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_etl.model import FAULT, POSITION, ColumnFacts, Snapshot
-from cio_etl.run import reject_rows as kept
+from cio_etl.run import reject_rows
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, rows_at
 
 ROWS = 500_000
 
 
-def counted(reads: list[int]) -> Snapshot:
+def counting_snapshot(reads: list[int]) -> Snapshot:
     """Half a million rows in frames of 20,000; `reads` notes the position of each frame that was read."""
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
@@ -36,21 +36,21 @@ def counted(reads: list[int]) -> Snapshot:
 
 
 @given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=8, unique=True).map(sorted))
-def test_the_rows_at_some_positions_are_those_with_their_places(positions: list[int]) -> None:
-    rows = rows_at(counted([]), positions)
+def test_rows_at_has_the_rows_at_the_positions_with_file_and_line(positions: list[int]) -> None:
+    rows = rows_at(counting_snapshot([]), positions)
     assert rows[POSITION].to_list() == positions
     assert rows["double"].to_list() == [2 * position for position in positions]
     assert rows[PLACE_LINE].to_list() == [position + 2 for position in positions]
     assert set(rows[PLACE_FILE]) == {"a.csv"}
 
 
-def test_what_lies_between_rejects_far_from_each_other_is_not_read() -> None:
+def test_rows_between_distant_rejects_are_not_read() -> None:
     reads: list[int] = []
-    rows_at(counted(reads), [7, 9, 30_000, 499_999])
+    rows_at(counting_snapshot(reads), [7, 9, 30_000, 499_999])
     assert reads == [7, 20_007, 499_999]
 
 
-def test_what_a_replay_must_know_comes_back_from_its_text_as_it_was() -> None:
+def test_columns_are_read_back_from_their_text_exactly() -> None:
     schema = pl.Schema(
         {
             "a": pl.Decimal(38, 4),
@@ -64,7 +64,7 @@ def test_what_a_replay_must_know_comes_back_from_its_text_as_it_was() -> None:
     assert Columns.of_text(columns.to_text()) == columns
 
 
-def test_an_answer_that_json_cannot_say_is_not_noted_rather_than_noted_wrongly() -> None:
+def test_facts_that_json_cannot_hold_exactly_are_not_noted() -> None:
     answers: ColumnFacts = {
         "day": [{"first": date(2024, 3, 10)}],
         "pair": [{"ends": (1, 2)}],
@@ -74,18 +74,18 @@ def test_an_answer_that_json_cannot_say_is_not_noted_rather_than_noted_wrongly()
     assert Columns.of_text(columns.to_text()).answers == {"sizes": [{"sizes": [1]}]}
 
 
-def test_kept_rows_are_the_owner_s_only_and_replace_those_before_whole(tmp_path: Path) -> None:
+def test_kept_rows_are_for_their_owner_only_and_replace_earlier_ones_as_a_whole(tmp_path: Path) -> None:
     folder = tmp_path / "rejects"
-    kept.write_rows(folder, 0, pl.DataFrame({"a": [1]}))
+    reject_rows.write_rows(folder, 0, pl.DataFrame({"a": [1]}))
     (folder / ".0.killed").write_text("half a file, of a process that was killed")
     os.utime(folder / ".0.killed", (0, 0))
     (folder / ".0.at-work").write_text("half a file, of another worker")
-    kept.write_rows(folder, 0, pl.DataFrame({"a": [1, 2]}))
+    reject_rows.write_rows(folder, 0, pl.DataFrame({"a": [1, 2]}))
     assert sorted(path.name for path in folder.iterdir()) == [".0.at-work", "0.parquet"]
     assert stat.S_IMODE((folder / "0.parquet").stat().st_mode) == 0o600
-    found = kept.read_rows(folder, 0)
-    assert found is not None and found["a"].to_list() == [1, 2]
-    assert kept.read_rows(folder, 1) is None
+    rows = reject_rows.read_rows(folder, 0)
+    assert rows is not None and rows["a"].to_list() == [1, 2]
+    assert reject_rows.read_rows(folder, 1) is None
     (folder / "0.parquet").write_text("damaged")
-    assert kept.read_rows(folder, 0) is None
-    assert kept.delete(folder) and not folder.exists() and not kept.delete(folder)
+    assert reject_rows.read_rows(folder, 0) is None
+    assert reject_rows.delete(folder) and not folder.exists() and not reject_rows.delete(folder)

@@ -1,4 +1,4 @@
-"""What a run or a validation reports: counts, rejects, findings, a profile."""
+"""The report of a run or a validation: counts, rejects, findings, a profile."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class RejectCount:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a person should know of a step's rows, though none is rejected for it: a code of audit.FINDINGS.
+    """A problem of a step's rows for which no row is rejected; the audits of audit/ define the codes.
 
-    `words` says what was found, with counts and times and without values; `first_rows` are `file:line`.
+    `words` describes it with counts and times and without values. `first_rows` are `file:line`.
     """
 
     code: str
-    severity: Literal["warning", "notice"]  # notice: worth knowing; warning: somebody could be mailed, or data lost
+    severity: Literal["warning", "notice"]  # warning: somebody could get a message, or data be lost
     field: str | None
     rows: int
     words: str
@@ -35,14 +35,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run over these rows would come to, and how long it would take at the job's own settings.
+    """Estimates a run over these rows: what it would send, and how long it would take with the job's settings.
 
-    `seconds` is the longer of two times: all requests at `requests_per_second`, and the fullest lane's one after the
-    other, each answered after `latency_s`. Waits that Customer.io asks for come on top.
+    `seconds` is the longer of two times: all requests at `requests_per_second`, and the requests of the fullest lane
+    one after the other, each answered after `latency_s`. Waits that Customer.io asks for are not included.
     """
 
-    people: int  # distinct identifiers of the rows that would be sent; of objects, the objects
-    people_exact: bool  # False: reckoned from a part of them, to within 1 %
+    people: int  # distinct identifiers of the rows that would be sent; objects, when the step sends objects
+    people_exact: bool  # False: estimated, to within 1 %
     events: int  # rows that would be sent as events
     requests: int
     bytes: int
@@ -54,15 +54,15 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class ColumnProfile:
-    """What a source's column holds, over all rows. A column that the mapping does not read has a name and a type.
+    """A source's column over all rows. A column that the mapping does not read has only a name and a type.
 
-    `low` and `high` are of numbers and times, rounded unless values are revealed; where the column is text, of what the
-    mapping makes of it.
+    `low` and `high` are those of numbers and times, rounded unless values are revealed. Of a text column they are those
+    of the numbers or times that the mapping makes from it.
     """
 
     name: str
     type: str  # in words
-    targets: tuple[str, ...] = ()  # what of the mapping reads it: attributes.plan, event_key, when
+    targets: tuple[str, ...] = ()  # the places of the mapping that read it: attributes.plan, event_key, when
     nulls: int | None = None
     distinct: int | None = None  # values other than null
     distinct_is_exact: bool = True
@@ -83,7 +83,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class ShownRow:
-    """A row of a problem: where it is, and the columns that matter, masked unless values are revealed. None is null."""
+    """A row with a problem: its place, and its relevant columns, masked unless values are revealed. None is null."""
 
     code: str  # a reason, or a finding's code
     field: str | None
@@ -93,7 +93,7 @@ class ShownRow:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What would be sent of a row, for people to read."""
+    """The payload of a row, for people to read."""
 
     place: str
     payload: str
@@ -101,11 +101,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a step's rows look like. It holds no values, unless they were asked for."""
+    """A step's rows as distributions and examples. It has no values unless they were requested."""
 
     columns: tuple[ColumnProfile, ...]
     sizes: tuple[Bar, ...]  # of items, in bytes
-    dates: tuple[Bar, ...]  # of what `dated` names
+    dates: tuple[Bar, ...]  # of the target that `dated` names
     dated: str | None  # a target of the mapping: timestamp, attributes.created_at
     rows: tuple[ShownRow, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -123,8 +123,8 @@ class StepReport:
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
-    rows: int | None = None  # of the source; None before the step has begun
-    forecast: Forecast | None = None  # of validate; a run has no need of one
+    rows: int | None = None  # in the source; None before the step has begun
+    forecast: Forecast | None = None  # of a validation
     profile: Profile | None = None  # of a validation
 
     @property
@@ -132,12 +132,12 @@ class StepReport:
         return self.rows_read / self.seconds if self.seconds else 0.0
 
 
-VALIDATION = "validation"  # in place of a run's id
+VALIDATION = "validation"  # in place of a run's ID
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did, or would do: report.json, report.html, and what the terminal shows."""
+    """The result of a run or a validation, as in report.json, on report.html and on the terminal."""
 
     run_id: str
     job: str
@@ -149,11 +149,11 @@ class Report:
     reason: str | None = None
     resumable: bool = False
     resume_command: str | None = None
-    row_limit: int | None = None  # of each step: only the first rows, by --limit
+    row_limit: int | None = None  # of each step, by --limit
 
     @property
     def is_validation(self) -> bool:
-        """Whether it says what a run would do."""
+        """Whether it is the report of a validation."""
         return self.run_id == VALIDATION
 
     @property

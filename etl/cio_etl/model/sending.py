@@ -13,22 +13,22 @@ from cio_etl.model.rows import Reject
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What stands around the items of a body, and how many it may have; None: as many as fit."""
+    """The text before and after the items of a body, and how many items it may have; None: as many as fit."""
 
     open: bytes = b'{"batch":['
     close: bytes = b"]}"
     max_items: int | None = None
 
 
-ARRAY = Envelope()  # what both APIs take batches in
+ARRAY = Envelope()  # of batches, on both APIs
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A lane's rows from the one before up to `through`, and the body that sends those of them that are items.
+    """A lane's rows from the end of the batch before up to `through`, and the body that sends those that are items.
 
-    `positions[i]` is the row of item i, whose text ends before byte `ends[i]` of `body`; a comma, or the closing
-    bracket, follows. `body` is empty when every row was rejected or skipped.
+    `positions[i]` is the row of item i. Its text ends before byte `ends[i]` of `body`; a comma or the closing bracket
+    follows. `body` is empty when every row was rejected or skipped.
     """
 
     lane: int
@@ -43,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ItemError:
-    """What Customer.io says of one item of a batch."""
+    """Customer.io's error for one item of a batch."""
 
     index: int
     reason: str
@@ -53,48 +53,48 @@ class ItemError:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The batch was taken, but for the items named."""
+    """The batch was accepted, except for the items named."""
 
     errors: tuple[ItemError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The same bytes again, not before `after_s` seconds when the answer named a time."""
+    """Send the same bytes again, after `after_s` seconds when the answer named a time."""
 
     reason: str
     after_s: float | None = None
-    ambiguous: bool = False  # the batch may have been taken, and its answer lost
-    throttled: bool = False  # it says that too much comes: all lanes slow down
+    ambiguous: bool = False  # the batch may have been accepted, and its answer lost
+    throttled: bool = False  # the rate is too high: all lanes slow down
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """It may have been done, and cannot be undone: its items are not sent again, a person must look at them."""
+    """The batch may be done, and cannot be undone: its items are not sent again, a person must check them."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Nothing was taken, because of the items named: reject those and send the rest again."""
+    """Nothing was accepted, because of the items named: reject those and send the rest again."""
 
     errors: tuple[ItemError, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Refused as a whole without saying which item: halve it. A batch of one is rejected with the reason."""
+    """The batch was refused without naming an item: send each half. A batch of one item is rejected with the reason."""
 
     reason: str
     message: str = ""
-    too_large: bool = False  # 413: the bodies to come are made smaller, too
-    ambiguous: bool = False  # it may have been taken all the same: the answer does not tell of which items
+    too_large: bool = False  # 413: later bodies are made smaller, too
+    ambiguous: bool = False  # some items may have been accepted; the answer does not name them
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Nothing more may be sent: `error` is raised."""
+    """Nothing more may be sent: raise `error`."""
 
     error: Exception
 
