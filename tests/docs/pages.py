@@ -17,6 +17,9 @@ PAGES = (
     "tests/README.md",
 )
 
+# Pages without generated tables or examples.
+OTHERS = ("CHANGELOG.md", "etl/cio_etl/load/rate/README.md")
+
 
 def read(page: str) -> str:
     """The text of a page."""
