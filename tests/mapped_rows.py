@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.model import FAULT, POSITION, Api, Column, Constant, Mapping, Value
+from cio_etl.model import FAULT, POSITION, Column, Constant, Mapping, Value
 from cio_etl.transform import collect_facts, compile_mapping
 from cio_etl.transform.functions import parse_call
 
@@ -51,7 +51,7 @@ def mapped(
     lanes: int = 4,
     fingerprint: str = "f" * 64,
     known: Any = None,
-    api: Api = "track",
+    api: str = "track",
 ) -> pl.DataFrame:
     """The items of frames that are one source, as a run would make them."""
     schema = frames[0].drop(POSITION, FAULT).schema
@@ -65,7 +65,7 @@ def texts(mapping: Mapping, *frames: pl.DataFrame) -> list[str | None]:
     return mapped(mapping, *frames)["item"].str.strip_suffix(",").to_list()
 
 
-def outcomes(mapping: Mapping, *frames: pl.DataFrame, api: Api = "track") -> list[Outcome]:
+def outcomes(mapping: Mapping, *frames: pl.DataFrame, api: str = "track") -> list[Outcome]:
     """What became of each row."""
     listed = mapped(mapping, *frames, api=api).select("item", "reason", "field").iter_rows()
     return [outcome(item, reason, field) for item, reason, field in listed]

@@ -6,6 +6,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     sandbox/      a local Customer.io, with faults on demand; it shares nothing with the program
 
     model/        the words: frozen records that pass from one room to another
+    apis/         the APIs of Customer.io, a record and a folder each; operations and their payloads
     transform/    rows to items: functions, timestamps, checks, ids, JSON text; polars expressions only
     audit/        findings over a whole data set: identities, limits, dates, duplicate keys
 

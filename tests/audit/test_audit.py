@@ -21,7 +21,7 @@ from tests.mapped_rows import attributes, column, mapping, rows
 from tests.snapshots import compiled, held, step
 
 SECRET = SecretStr("none is read")
-TRACK = Destination("track", "", SECRET, SECRET)
+TRACK = Destination("track", "", dict.fromkeys(("site_id", "api_key"), SECRET))
 NOTHING = StepContext()
 
 
@@ -390,7 +390,9 @@ def test_the_forecast_is_the_longer_of_rate_and_lanes(
 ) -> None:
     identity = Identity(mapping())
     identity.people.add(pl.Series([0, 1, 2]), pl.Series([7, 8, 7], dtype=pl.UInt64))
-    destination = Destination("track", "", SECRET, SECRET, requests_per_second=rate, lanes=2)
+    destination = Destination(
+        "track", "", dict.fromkeys(("site_id", "api_key"), SECRET), requests_per_second=rate, lanes=2
+    )
     assert forecast([identity], 3, requests, 999, destination) == Forecast(
         people=2,
         people_exact=True,

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cio_etl.apis import endpoint
 from cio_etl.config import load_mapping
 from cio_etl.extract import open_source
-from cio_etl.load import Packer, endpoint
+from cio_etl.load import Packer
 from cio_etl.model import CsvSource, ParquetSource, Staging
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import collect_facts, compile_mapping

@@ -98,7 +98,10 @@ schedule: "0 3 * * *"
     to = job.destination
     assert (to.api, to.region, to.base_url, to.ca_file) == ("track", "eu", "https://track-eu.customer.io", "ca.pem")
     assert (to.requests_per_second, to.lanes, to.max_batch_bytes) == (12.5, 4, 100_000)
-    assert (to.site_id.get_secret_value(), to.api_key.get_secret_value()) == ("the-site", "the-key")
+    assert {key: secret.get_secret_value() for key, secret in to.credentials.items()} == {
+        "site_id": "the-site",
+        "api_key": "the-key",
+    }
     assert [step.name for step in job.steps] == ["customers", "orders/m", "orders/n"]
     assert job.steps[0].source == CsvSource(("a.csv", "b-*.csv"), "\t", "cp1252", None, ("", "NULL"))
     assert job.steps[1].source == job.steps[2].source == ParquetSource(("o.parquet",))
@@ -189,7 +192,7 @@ def test_max_rejects_is_a_share_or_a_number_of_rows(read: Read, written: str, me
 
 def test_a_job_is_checked_without_looking_up_secrets(read: Read) -> None:
     job = read(WORKING.replace("${KEY}", "${file:/no/such/file}"), {}, secrets=False)
-    assert (job.destination.site_id.get_secret_value(), job.destination.api_key.get_secret_value()) == ("", "")
+    assert [secret.get_secret_value() for secret in job.destination.credentials.values()] == ["", ""]
     literal = problems_of(read, WORKING.replace("${KEY}", CANARY), {}, secrets=False)
     assert literal == [f"j.yaml:1: destination.api_key: {ONLY_REFERENCES}"]
 
@@ -479,7 +482,7 @@ def test_a_missing_secret_of_a_function_is_reported_with_its_line(read: Read) ->
 
 def test_the_repr_of_a_job_contains_no_secret(read: Read) -> None:
     job = read(WORKING, {"SITE": CANARY, "KEY": CANARY})
-    assert job.destination.api_key.get_secret_value() == CANARY
+    assert job.destination.credentials["api_key"].get_secret_value() == CANARY
     assert CANARY not in repr(job) + str(job) + f"{job.destination}"
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.cli import main
 from cio_etl.config import describe, json_schema, load_job, load_mapping
 from cio_etl.config.job_sections import JobYaml
@@ -23,7 +24,6 @@ from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError
 from cio_etl.model.yaml_section import Section
 from cio_etl.transform.functions import FUNCTIONS, parse_call
-from cio_etl.transform.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 README = "".join((ROOT / page / "README.md").read_text(encoding="utf-8") for page in ("jobs", "mappings"))

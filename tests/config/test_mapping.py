@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.config import load_mapping
 from cio_etl.errors import ConfigError
 from cio_etl.model import Call, Column, Columns, Constant, Example, Mapping
 from cio_etl.transform import columns_of
-from cio_etl.transform.operations import OPERATIONS
 
 Read = Callable[[str], Mapping]
 
@@ -67,7 +67,7 @@ examples:
     }
     assert (mapping.nulls, mapping.when, mapping.allow_reserved) == ("clear", "status <> 'test'", ("recipient",))
     assert mapping.examples == (
-        Example({"kind": "a", "at": "2024-03-10"}, payload={"type": "person"}, line=14),
+        Example({"kind": "a", "at": "2024-03-10"}, payloads={"track": {"type": "person"}}, line=14),
         Example({"kind": "b"}, rejected="identifier_missing", line=16),
         Example({"kind": "c"}, skipped=True, line=17),
     )

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import cio_etl
+from cio_etl.apis import APIS, OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation, Payload
 from cio_etl.audit import FINDINGS
 from cio_etl.cli import cli
 from cio_etl.config import describe
@@ -25,8 +26,6 @@ from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
 from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
-from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
-from cio_etl.transform.payloads import SHAPES, Shape
 from tests.faults import FAULTS
 
 Row = tuple[str, ...]
@@ -104,12 +103,12 @@ def operations() -> str:
 def operation_row(name: str, operation: Operation) -> Row:
     parts = [part for part in PARTS if operation.allows(part) and part != "identifiers"]
     keys = [f"**`{part}`**" if part in operation.needs else f"`{part}`" for part in parts]
-    pipelines = SHAPES["pipelines"].get(name)
+    pipelines = APIS["pipelines"].payloads.get(name)
     return (f"`{name}`", operation.does, ", ".join(keys), "–" if pipelines is None else pipelines_call(pipelines))
 
 
-def pipelines_call(shape: Shape) -> str:
-    head = shape.head
+def pipelines_call(payload: Payload) -> str:
+    head = payload.fixed
     return f"{head['type']} `{head['event']}`" if "event" in head else str(head["type"])
 
 

@@ -30,7 +30,9 @@ BODY = json.dumps({"batch": [ITEM]}).encode()
 
 
 def at(url: str) -> Destination:
-    return Destination(api="track", base_url=url, site_id=SECRET, api_key=SECRET, attempt_deadline_s=5.0)
+    return Destination(
+        api="track", base_url=url, credentials=dict.fromkeys(("site_id", "api_key"), SECRET), attempt_deadline_s=5.0
+    )
 
 
 @contextmanager

@@ -19,7 +19,9 @@ SECRET = SecretStr("sandbox")
 
 
 def at(url: str) -> Destination:
-    return Destination(api="track", base_url=url, site_id=SECRET, api_key=SECRET, attempt_deadline_s=5.0)
+    return Destination(
+        api="track", base_url=url, credentials=dict.fromkeys(("site_id", "api_key"), SECRET), attempt_deadline_s=5.0
+    )
 
 
 def test_a_destination_that_answers_is_taken(sandbox: Sandbox) -> None:

@@ -15,9 +15,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from cio_etl.apis import APIS
 from cio_etl.errors import CredentialsRefused, StateError
 from cio_etl.load import Lanes, Pace
-from cio_etl.load.destinations import track
 from cio_etl.load.lanes import WaitingBytes
 from cio_etl.model import Batch, Counts, Destination, LaneProgress, Reject, Retry
 from cio_etl.sandbox import Credentials, Faults, Sandbox
@@ -62,7 +62,9 @@ def lanes_to(
     sandbox: Sandbox, commits: Commits, marks: Sequence[LaneProgress], grace_s: float = 5.0, waiting_bytes: int = 10**6
 ) -> Lanes:
     secret = SecretStr("sandbox")
-    destination = Destination("track", sandbox.url, secret, secret, attempt_deadline_s=2.0, batch_budget_s=20.0)
+    destination = Destination(
+        "track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret), attempt_deadline_s=2.0, batch_budget_s=20.0
+    )
     pace = Pace(None, time.monotonic)
     return Lanes(destination, pace, marks, commits, lambda size: None, grace_s, waiting_bytes=waiting_bytes)
 
@@ -214,7 +216,7 @@ def test_a_drain_wakes_who_waits_for_another_try(sandbox: Sandbox) -> None:
 def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox) -> None:
     commits = Commits()
     secret = SecretStr("sandbox")
-    destination = Destination("track", sandbox.url, secret, secret)
+    destination = Destination("track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret))
     pace = Pace(None, time.monotonic)
     pace.record(time.monotonic(), Retry("HTTP 429", after_s=60.0, throttled=True))
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0) as lanes:
@@ -274,7 +276,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
     for _ in range(24):  # time-outs of requests that were sent long ago: two failures more, and it is an outage
         pace.record(0.0, Retry("no answer"))
     secret = SecretStr("sandbox")
-    destination = Destination("track", sandbox.url, secret, secret)
+    destination = Destination("track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret))
     with (
         capture_logs() as told,
         Lanes(destination, pace, fresh(3), Commits(), lambda size: None, 5.0) as lanes,
@@ -298,7 +300,12 @@ def test_a_stray_failure_slows_nobody_else_down(sandbox: Sandbox) -> None:
     secret = SecretStr("sandbox")
     pace = Pace(50, time.monotonic)
     with Lanes(
-        Destination("track", sandbox.url, secret, secret), pace, fresh(1), Commits(), lambda size: None, 5.0
+        Destination("track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret)),
+        pace,
+        fresh(1),
+        Commits(),
+        lambda size: None,
+        5.0,
     ) as lanes:
         lanes.put({0: [batch(0, 0, 5)]})
         lanes.finish()
@@ -321,8 +328,10 @@ def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_s
     sandbox.set_faults(Faults(script=("lost_after",)))
     commits = Commits()
     secret = SecretStr("sandbox")
-    destination = Destination("track", sandbox.url, secret, secret, attempt_deadline_s=2.0, batch_budget_s=20.0)
-    to = replace(track.BATCH, repeatable=repeatable)
+    destination = Destination(
+        "track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret), attempt_deadline_s=2.0, batch_budget_s=20.0
+    )
+    to = replace(APIS["track"].batch, repeatable=repeatable)
     pace = Pace(None, time.monotonic)
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0, to) as lanes:
         lanes.put({0: [batch(0, 0, 3), batch(0, 3, 2)]})

@@ -11,7 +11,7 @@ import pytest
 from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.config import load_mapping
-from cio_etl.model import FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, Api
+from cio_etl.model import FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION
 from cio_etl.rejects.export import KEY
 from cio_etl.sandbox import Faults, Sandbox
 from cio_etl.transform import collect_facts, compile_mapping
@@ -229,7 +229,7 @@ def test_a_column_with_two_types_in_two_steps_is_exported_as_text_and_replayed_i
 
 @pytest.mark.parametrize("api", ["track", "pipelines"])
 @pytest.mark.parametrize("operation", ["track", "identify"])
-def test_a_row_with_its_origin_makes_the_same_item_as_in_its_first_run(operation: str, api: Api) -> None:
+def test_a_row_with_its_origin_makes_the_same_item_as_in_its_first_run(operation: str, api: str) -> None:
     made = Path("m.yaml")
     keys = {"event", "timestamp"} if operation == "identify" else set()
     made.write_text(

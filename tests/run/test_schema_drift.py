@@ -82,7 +82,7 @@ def test_what_is_not_mapped_may_change_and_what_is_new_is_noted(quiet_log: list[
 
 
 def test_asking_what_was_left_makes_no_state(tmp_path: Path) -> None:
-    nowhere = Destination("track", "http://127.0.0.1:1", SecretStr(""), SecretStr(""))
+    nowhere = Destination("track", "http://127.0.0.1:1", dict.fromkeys(("site_id", "api_key"), SecretStr("")))
     job = Job("j.yaml", "nightly", nowhere, (STEP,), tmp_path / "state")
     assert load_bookmarks(job) == {}
     assert not job.state.exists()

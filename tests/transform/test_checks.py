@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cio_etl.apis import SEMANTIC_EVENTS
 from cio_etl.model import Column, Constant, Mapping
 from cio_etl.transform import checks, reason_words
-from cio_etl.transform.operations import SEMANTIC_EVENTS
 from tests.mapped_rows import Outcome, attributes, column, mapping, outcomes, rows, sent, texts
 
 

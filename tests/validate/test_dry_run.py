@@ -59,7 +59,9 @@ def people(content: str = PEOPLE, name: str = "people.csv") -> CsvSource:
 
 def job(*steps: Step, rejects: MaxRejects | None = None, lanes: int = 4, max_batch_bytes: int = 500_000) -> Job:
     secret = SecretStr("none is read")
-    destination = Destination("track", "", secret, secret, lanes=lanes, max_batch_bytes=max_batch_bytes)
+    destination = Destination(
+        "track", "", dict.fromkeys(("site_id", "api_key"), secret), lanes=lanes, max_batch_bytes=max_batch_bytes
+    )
     return Job("j.yaml", "j", destination, steps, Path("state"), rejects or MaxRejects(share=1.0))
 
 
@@ -278,8 +280,8 @@ def test_examples_that_come_out_as_they_say_are_no_problems() -> None:
     assert (
         found(
             FULL,
-            Example(ROW, payload=PAYLOAD),
-            Example(ROW, payload=changed(half=1)),  # 1 and 1.0 are one number in JSON
+            Example(ROW, payloads={"track": PAYLOAD}),
+            Example(ROW, payloads={"track": changed(half=1)}),  # 1 and 1.0 are one number in JSON
             Example(ROW | {"id": None}, rejected="identifier_missing"),
             Example(ROW | {"plan": "internal"}, skipped=True),
         )
@@ -306,7 +308,7 @@ def test_examples_that_come_out_as_they_say_are_no_problems() -> None:
     ],
 )
 def test_a_payload_that_differs_is_told_by_its_paths_and_without_values(expected: dict[str, Any], path: str) -> None:
-    assert found(FULL, Example(ROW, payload=expected, line=12)) == [
+    assert found(FULL, Example(ROW, payloads={"track": expected}, line=12)) == [
         f"m.yaml:12: examples[0]: the payload differs at {path}"
     ]
 
@@ -315,10 +317,13 @@ def test_a_payload_that_differs_is_told_by_its_paths_and_without_values(expected
     ("example", "message"),
     [
         (
-            Example(ROW | {"id": None}, payload=PAYLOAD),
+            Example(ROW | {"id": None}, payloads={"track": PAYLOAD}),
             "a payload was expected, but the row is rejected: identifier_missing",
         ),
-        (Example(ROW | {"plan": "internal"}, payload=PAYLOAD), "a payload was expected, but the row is skipped"),
+        (
+            Example(ROW | {"plan": "internal"}, payloads={"track": PAYLOAD}),
+            "a payload was expected, but the row is skipped",
+        ),
         (Example(ROW, skipped=True), "skipped was expected, but the row is sent"),
         (
             Example(ROW | {"id": None}, skipped=True),
@@ -337,7 +342,7 @@ def test_a_payload_that_differs_is_told_by_its_paths_and_without_values(expected
     ],
 )
 def test_another_outcome_than_the_example_s_is_told(example: Example, message: str) -> None:
-    assert found(FULL, Example(ROW, payload=PAYLOAD), example) == [f"m.yaml: examples[1]: {message}"]
+    assert found(FULL, Example(ROW, payloads={"track": PAYLOAD}), example) == [f"m.yaml: examples[1]: {message}"]
 
 
 def test_an_example_whose_row_lacks_a_column_says_which() -> None:
@@ -349,15 +354,15 @@ def test_an_example_whose_row_lacks_a_column_says_which() -> None:
 
 @pytest.mark.parametrize("value", [[["x"], 1, 0.5], [{"a": [1, "x", True]}, 3], [["x"], 0.5]])
 def test_a_row_that_no_columns_can_hold_is_told_and_not_a_bug(value: Any) -> None:
-    assert found(FULL, Example(ROW | {"o.k": value}, payload=PAYLOAD)) == [
+    assert found(FULL, Example(ROW | {"o.k": value}, payloads={"track": PAYLOAD})) == [
         "m.yaml: examples[0].row['o.k']: a list with values of several types, which no column can contain"
     ]
 
 
 def test_every_example_is_told_by_its_number() -> None:
-    assert found(FULL, Example(ROW, skipped=True), Example(ROW, payload=PAYLOAD), Example(ROW, skipped=True)) == [
-        f"m.yaml: examples[{n}]: skipped was expected, but the row is sent" for n in (0, 2)
-    ]
+    assert found(
+        FULL, Example(ROW, skipped=True), Example(ROW, payloads={"track": PAYLOAD}), Example(ROW, skipped=True)
+    ) == [f"m.yaml: examples[{n}]: skipped was expected, but the row is sent" for n in (0, 2)]
 
 
 def test_an_event_s_id_is_compared_only_where_the_example_has_one() -> None:
@@ -371,8 +376,8 @@ def test_an_event_s_id_is_compared_only_where_the_example_has_one() -> None:
         "timestamp": 1_710_061_200,
         "attributes": {},
     }
-    assert found(how, Example(row, payload=payload)) == []
-    assert found(how, Example(row, payload=payload | {"id": "0" * 26})) == [
+    assert found(how, Example(row, payloads={"track": payload})) == []
+    assert found(how, Example(row, payloads={"track": payload | {"id": "0" * 26}})) == [
         "m.yaml: examples[0]: the payload differs at payload.id"
     ]
 
@@ -390,10 +395,10 @@ def test_an_event_s_id_is_compared_only_where_the_example_has_one() -> None:
 def test_an_example_s_row_may_hold_whatever_yaml_can_say(row: dict[str, Any], attribute: dict[str, Any]) -> None:
     how = mapping(identifiers={"id": Constant("7")}, attributes=attributes(a="a"))
     payload = {"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": attribute}
-    assert found(how, Example(row, payload=payload)) == []
+    assert found(how, Example(row, payloads={"track": payload})) == []
 
 
 def test_an_example_may_need_no_row() -> None:
     how = mapping(identifiers={"id": Constant("7")}, attributes={"k": Constant(1)})
     payload = {"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": {"k": 1}}
-    assert found(how, Example({}, payload=payload)) == []
+    assert found(how, Example({}, payloads={"track": payload})) == []

@@ -48,24 +48,22 @@ class CustomerIOHook(BaseHook):
         """Asks Customer.io which region the credentials belong to: whether they are taken, in words."""
         from pydantic import SecretStr
 
-        from cio_etl.config.address import OF_REGION, allowed
+        from cio_etl.apis import APIS, allowed_address, variable
         from cio_etl.errors import EtlError
         from cio_etl.load import check_credentials, of_region
-        from cio_etl.model import Api, Destination
+        from cio_etl.model import Destination
 
         host = self.get_connection(self.customerio_conn_id).host or "us"
         held = self.environment()
-        api: Api = "track" if "CUSTOMERIO_API_KEY" in held else "pipelines"
-        if not held.keys() & {"CUSTOMERIO_API_KEY", "CUSTOMERIO_WRITE_KEY"}:
+        api = next((api for api in APIS.values() if variable(api.credentials[-1]) in held), None)
+        if api is None:
             return False, "there is neither an API key nor a write key"
         try:
-            address = OF_REGION[api].get(host, "") if host in REGIONS else allowed(host)
+            address = api.hosts.get(host, "") if host in REGIONS else allowed_address(host)
             request = Destination(
-                api=api,
+                api=api.name,
                 base_url=address,
-                site_id=SecretStr(held.get("CUSTOMERIO_SITE_ID", "")),
-                api_key=SecretStr(held.get("CUSTOMERIO_API_KEY", "")),
-                write_key=SecretStr(held.get("CUSTOMERIO_WRITE_KEY", "")),
+                credentials={key: SecretStr(held.get(variable(key), "")) for key in api.credentials},
                 region="eu" if host == "eu" else "auto" if host == "auto" else "us",
                 attempt_deadline_s=PATIENCE_S,
             )

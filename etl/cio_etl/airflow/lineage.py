@@ -25,14 +25,15 @@ class Flow:
 
 def flows_of(job: Job) -> list[Flow]:
     """The job's steps."""
+    from cio_etl.apis import APIS, OPERATIONS
     from cio_etl.transform.chains import chains
 
-    host = (job.destination.base_url or "https://track.customer.io").partition("://")[2]
+    host = (job.destination.base_url or APIS[job.destination.api].hosts["us"]).partition("://")[2]
     return [
         Flow(
             step.name,
             tuple(step.source.datasets()),
-            (f"customerio://{host}", _subject(step.mapping.operation)),
+            (f"customerio://{host}", OPERATIONS[step.mapping.operation].subject),
             {chain.target: tuple(chain.sources) for chain in chains(step.mapping)},
         )
         for step in job.steps
@@ -73,13 +74,3 @@ def operator_lineage(flows: Sequence[Flow], steps: Mapping[str, Mapping[str, int
         )
     inputs = dict.fromkeys(dataset for flow in flows for dataset in flow.inputs)
     return OperatorLineage(inputs=[InputDataset(*dataset) for dataset in inputs], outputs=outputs)
-
-
-def _subject(operation: str) -> str:
-    """What of a workspace an operation changes."""
-    if operation in ("track", "page", "screen"):
-        return "events"
-    for word in ("object", "device", "segment"):
-        if word in operation:
-            return f"{word}s"
-    return "people"

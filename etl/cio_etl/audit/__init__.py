@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, StepContext
@@ -25,7 +26,7 @@ from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows
 from cio_etl.audit.totals import forecast
 from cio_etl.model import Column, Columns, Destination, Finding, Step
-from cio_etl.transform import OPERATIONS, Compiled
+from cio_etl.transform import Compiled
 
 __all__ = [
     "FINDINGS",

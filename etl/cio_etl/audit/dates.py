@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, Audit, PositionedFinding, Tally, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Column, Columns, Constant, Mapping, Value
 from cio_etl.transform import Mapped
-from cio_etl.transform.operations import OPERATIONS
 
 EVENT_MAY_START_CAMPAIGNS = finding_kind(
     "event_may_start_campaigns",

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import polars as pl
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.audit.keys import MOST, Keys
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.transform import Mapped
-from cio_etl.transform.operations import OPERATIONS
 
 EMAIL_SHARED = finding_kind(
     "email_shared",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.transform import Mapped
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_ITEM_BYTES
-from cio_etl.transform.operations import OPERATIONS
 
 VALUE_NEAR_LIMIT = finding_kind("value_near_limit", "notice", "nothing yet; a value over the limit is rejected")
 ITEM_NEAR_LIMIT = finding_kind("item_near_limit", "notice", "nothing yet; an item over the limit is rejected")

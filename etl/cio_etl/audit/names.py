@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, StepContext, finding_kind, sent
 from cio_etl.model import Mapping, Step
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
-from cio_etl.transform.operations import OPERATIONS
 from cio_etl.transform.structs import as_dtype
 
 NAMES_COLLIDE = finding_kind("names_collide", "warning", "give them one name")

@@ -111,10 +111,8 @@ def rehearsal(job: Job, quiet: bool = False) -> Iterator[Job]:
     from cio_etl.sandbox import Sandbox
 
     with Sandbox() as sandbox:
-        secret = SecretStr("sandbox")
-        target = replace(
-            job.destination, base_url=sandbox.url, region="us", site_id=secret, api_key=secret, write_key=secret
-        )
+        credentials = dict.fromkeys(job.destination.credentials, SecretStr("sandbox"))
+        target = replace(job.destination, base_url=sandbox.url, region="us", credentials=credentials)
         yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
         if quiet:
             return

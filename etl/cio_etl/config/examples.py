@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.apis import DEFAULT_API, unsupported
 from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, EtlError, Problem
-from cio_etl.model import FAULT, POSITION, Api, Example, Mapping
-from cio_etl.transform import collect_facts, columns_of, compile_mapping, outcome, unsayable
+from cio_etl.model import FAULT, POSITION, Example, Mapping
+from cio_etl.transform import collect_facts, columns_of, compile_mapping, outcome
 
 
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
@@ -36,7 +37,7 @@ def _row_fault(mapping: Mapping, example: Example) -> tuple[str, str] | None:
 
 
 def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
-    for api, expected in _expected(example).items():
+    for api, expected in (example.payloads or {DEFAULT_API: None}).items():
         try:
             difference = _difference(example, expected, _result(mapping, example, api))
         except EtlError as error:
@@ -46,16 +47,8 @@ def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
             yield difference
 
 
-def _expected(example: Example) -> dict[Api, Any]:
-    """The payload that each API should receive; None if the row should not be sent."""
-    expected: dict[Api, Any] = {"pipelines": example.pipelines} if example.pipelines is not None else {}
-    if example.payload is not None or not expected:
-        expected["track"] = example.payload
-    return expected
-
-
-def _result(mapping: Mapping, example: Example, api: Api) -> dict[str, Any]:
-    for path, message in unsayable(mapping, api):
+def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
+    for path, message in unsupported(mapping, api):
         raise ConfigError([Problem(mapping.file, None, path, message)])
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))

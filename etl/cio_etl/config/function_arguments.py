@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from cio_etl.config.address import is_loopback
+from cio_etl.apis import is_loopback
 from cio_etl.config.references import read_text, resolve_secret
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem

@@ -8,8 +8,9 @@ from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from typing import Any
 
+from cio_etl import apis
 from cio_etl.config.function_arguments import with_secrets
-from cio_etl.config.job_references import api_of, resolve_job
+from cio_etl.config.job_references import resolve_job
 from cio_etl.config.job_rules import job_faults, shared_ids, steps_of
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
@@ -95,7 +96,7 @@ def _mappings(
     `written` is the data before references were replaced.
     """
     mappings: dict[str, tuple[Mapping | None, list[Problem]]] = {}
-    api = api_of(destination) if isinstance(destination := data.get("destination"), dict) else None
+    api = apis.get(destination.get("api")).name if isinstance(destination := data.get("destination"), dict) else None
     missing: list[Fault] = []
     for loc, path in _mapping_files(data):
         if "\0" in path or not path.strip() or "://" in path:

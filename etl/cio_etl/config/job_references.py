@@ -7,15 +7,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from cio_etl import apis
 from cio_etl.config.describe import sections_in
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.references import resolve, resolve_address, resolve_secret
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc
-from cio_etl.model import Api
 from cio_etl.model.yaml_section import References, Section
-
-KEYS_OF: dict[Api, tuple[str, ...]] = {"track": ("site_id", "api_key"), "pipelines": ("write_key",)}
 
 Environ = Mapping[str, str]
 
@@ -31,9 +29,9 @@ def resolve_job(
     destination = data.get("destination")
     unused = {
         ("destination", key)
-        for api, keys in KEYS_OF.items()
-        for key in keys
-        if not isinstance(destination, dict) or api != api_of(destination)
+        for api in apis.APIS.values()
+        for key in api.credentials
+        if not isinstance(destination, dict) or api is not apis.get(destination.get("api"))
     }
     faults: list[Fault] = []
 
@@ -50,11 +48,6 @@ def resolve_job(
             return None
 
     return {key: walk(value, (key,), *_field(JobYaml, key)) for key, value in data.items()}, faults
-
-
-def api_of(destination: Mapping[str, Any]) -> Api:
-    """The API of a destination's data; `track` also where the data are wrong."""
-    return "pipelines" if destination.get("api") == "pipelines" else "track"
 
 
 def _field(section: type[Section] | None, key: str) -> tuple[type[Section] | None, References | None]:

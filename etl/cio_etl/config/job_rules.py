@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cio_etl.config import address
+from cio_etl import apis
 from cio_etl.config.canonical import canonical
-from cio_etl.config.job_references import KEYS_OF, api_of
 from cio_etl.config.job_sections import PLAIN_NAME
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc
@@ -44,27 +43,27 @@ def job_faults(data: dict[str, Any], path: Path) -> Iterator[Fault]:
 
 
 def _destination_faults(destination: dict[str, Any]) -> Iterator[Fault]:
-    api, region, base_url = api_of(destination), destination.get("region"), destination.get("base_url")
-    for key in KEYS_OF[api]:
+    api, region, base_url = apis.get(destination.get("api")), destination.get("region"), destination.get("base_url")
+    for key in api.credentials:
         if key not in destination:
-            yield ("destination", key), f"missing; write {key}: ${{CUSTOMERIO_{key.upper()}}}"
-    if api == "pipelines" and region == "auto":
-        yield ("destination", "region"), "the Pipelines API does not tell to which region a key belongs; write us or eu"
+            yield ("destination", key), f"missing; write {key}: ${{{apis.variable(key)}}}"
+    if api.credential_request.region is None and region == "auto":
+        message = f"the {api.title} API does not tell to which region a key belongs; write us or eu"
+        yield ("destination", "region"), message
     try:
-        host = address.allowed(base_url) if isinstance(base_url, str) else None
+        host = apis.allowed_address(base_url) if isinstance(base_url, str) else None
     except ValueError:  # reported at the key
         return
-    if destination.get("requests_per_second") == "unlimited" and not (host and address.is_loopback(host)):
+    if destination.get("requests_per_second") == "unlimited" and not (host and apis.is_loopback(host)):
         yield (
             ("destination", "requests_per_second"),
             "unlimited is for a base_url on this machine; write a number up to 1000",
         )
-    hosts = address.OF_REGION[api]
     if host and region == "auto":
         yield ("destination", "base_url"), "region: auto finds the address out; leave one of the two out"
-    elif host and not address.is_loopback(host) and host not in hosts.values():
-        yield ("destination", "base_url"), f"the address of the other API, and api: says {api}; leave base_url out"
-    elif host in hosts.values() and region in ("us", "eu") and host != hosts[region]:
+    elif host and not apis.is_loopback(host) and host not in api.hosts.values():
+        yield ("destination", "base_url"), f"the address of the other API, and api: says {api.name}; leave base_url out"
+    elif host in api.hosts.values() and region in ("us", "eu") and host != api.hosts[region]:
         yield ("destination", "base_url"), "the address of the other region; leave base_url out"
 
 

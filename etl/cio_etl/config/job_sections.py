@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
 
-from cio_etl.config import address
-from cio_etl.config.address import is_loopback
+from cio_etl.apis import APIS, DEFAULT_API, allowed_address, is_loopback
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
-from cio_etl.model import NO_SECRET, Api, Destination, Job, Mapping, MaxRejects, Step
+from cio_etl.model import NO_SECRET, Destination, Job, Mapping, MaxRejects, Step
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
     Flag,
@@ -32,7 +31,9 @@ from cio_etl.model.yaml_section import (
     wrong,
 )
 
-MAX_REQUESTS_PER_SECOND = 1_000  # the highest rate that Customer.io publishes for any of its APIs
+MAX_REQUESTS_PER_SECOND = max(api.limits.requests_per_second for api in APIS.values())
+MAX_BATCH_BYTES = max(api.limits.batch_bytes for api in APIS.values())
+MIN_BATCH_BYTES = max(api.limits.item_bytes for api in APIS.values()) + 100  # an item and its envelope must fit
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -49,7 +50,7 @@ def _rate(raw: object) -> float | None:
 
 def _base_url(raw: str) -> str:
     try:
-        return address.allowed(raw)
+        return allowed_address(raw)
     except ValueError as error:
         raise wrong(str(error)) from None
 
@@ -137,6 +138,12 @@ def _credential(description: str) -> Any:
     return Field(NO_SECRET, description=description, json_schema_extra={SHOWN_DEFAULT: "required for it"})
 
 
+if TYPE_CHECKING:
+    ApiName = str
+else:
+    ApiName = Literal[tuple(APIS)]
+
+
 class DestinationYaml(Section):
     """Where rows go."""
 
@@ -147,10 +154,9 @@ class DestinationYaml(Section):
         "batch_size": "a batch contains as many rows as fit into max_batch_bytes:; leave it out",
     }
 
-    api: Api = Field(
-        "track",
-        description="`track`: the Track API v2, `/batch`; `pipelines`: the Pipelines API, `/v1/batch`, in strict mode. "
-        "See Which API.",
+    api: ApiName = Field(
+        DEFAULT_API,
+        description="; ".join(f"`{api.name}`: {api.description}" for api in APIS.values()) + ". See Which API.",
     )
     region: Literal["us", "eu", "auto"] = Field(
         "us", description="`us`, `eu`, or `auto`: ask the Track API to which region the credentials belong"
@@ -169,8 +175,9 @@ class DestinationYaml(Section):
         description="1 to 256: the largest number of batches that are sent at the same time. With more lanes, more "
         "rows may be sent twice after a kill",
     )
-    max_batch_bytes: Annotated[int, Field(ge=32_100, le=500_000), OrReference] = Field(  # an item of 32,000 B must fit
-        500_000, description="32,100 to 500,000: the largest size of a request's body, in bytes"
+    max_batch_bytes: Annotated[int, Field(ge=MIN_BATCH_BYTES, le=MAX_BATCH_BYTES), OrReference] = Field(
+        MAX_BATCH_BYTES,
+        description=f"{MIN_BATCH_BYTES:,} to {MAX_BATCH_BYTES:,}: the largest size of a request's body, in bytes",
     )
     base_url: Annotated[str, AfterValidator(_base_url)] = omitted(
         "one of Customer.io's hosts of this API, or this machine, as `http://127.0.0.1:8080`. Credentials are sent to "
@@ -180,14 +187,12 @@ class DestinationYaml(Section):
     ca_file: LocalPath = omitted("the certificates of a private authority, PEM", "the system's")
 
     def to_destination(self) -> Destination:
-        hosts = address.OF_REGION[self.api]
+        hosts, keys = APIS[self.api].hosts, APIS[self.api].credentials
         region = next((region for region in ("us", "eu") if self.base_url == hosts[region]), self.region)
         return Destination(
             api=self.api,
             base_url=self.base_url or hosts.get(self.region, ""),
-            site_id=self.site_id,
-            api_key=self.api_key,
-            write_key=self.write_key,
+            credentials={key: getattr(self, key) for key in keys},
             region=region,
             requests_per_second=self.requests_per_second,
             lanes=self.lanes,

@@ -16,14 +16,12 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from cio_etl.config.job_references import KEYS_OF
+from cio_etl.apis import APIS, DEFAULT_API, OPERATIONS, PARTS, Api
 from cio_etl.config.job_sections import DestinationYaml, JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.value_sections import CALL_SCHEMA
-from cio_etl.model import Api
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
-from cio_etl.transform.operations import OPERATIONS, PARTS
 
 SchemaKind = Literal["job", "mapping"]
 KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
@@ -109,7 +107,7 @@ class _AsWritten(GenerateJsonSchema):
         if section is MappingYaml:
             made["allOf"] = [_operation_rules(name) for name in OPERATIONS]
         if section is DestinationYaml:
-            made["allOf"] = [_api_rules(api) for api in KEYS_OF]
+            made["allOf"] = [_api_rules(api) for api in APIS.values()]
         if section.short_form:
             return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
         return made
@@ -148,10 +146,10 @@ def _operation_rules(name: str) -> JsonSchemaValue:
 
 def _api_rules(api: Api) -> JsonSchemaValue:
     """The keys that an API needs. Nothing is known of an API that is written as a reference."""
-    condition: JsonSchemaValue = {"properties": {"api": {"const": api}}}
-    if api != DestinationYaml.model_fields["api"].default:
+    condition: JsonSchemaValue = {"properties": {"api": {"const": api.name}}}
+    if api.name != DEFAULT_API:
         condition["required"] = ["api"]
-    return {"if": condition, "then": {"required": [*KEYS_OF[api]]}}
+    return {"if": condition, "then": {"required": [*api.credentials]}}
 
 
 def _short(name: str) -> str:

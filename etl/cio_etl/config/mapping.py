@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cio_etl.apis import unsupported
 from cio_etl.config.canonical import digest
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
@@ -15,8 +16,7 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
-from cio_etl.model import Api, Mapping
-from cio_etl.transform import unsayable
+from cio_etl.model import Mapping
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -27,7 +27,7 @@ def load_mapping(path: Path) -> Mapping:
     return mapping
 
 
-def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, list[Problem]]:
+def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, list[Problem]]:
     """The mapping of a YAML file, and everything that is wrong in it; with `api`, also what this API does not support.
 
     The mapping is None unless it can be tested: at most its examples are wrong, or it does not fit the API.
@@ -46,7 +46,7 @@ def read_mapping(path: Path, api: Api | None = None) -> tuple[Mapping | None, li
     if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document)
-    unfit = [] if api is None else [document.problem(_loc(path), text) for path, text in unsayable(mapping, api)]
+    unfit = [] if api is None else [document.problem(_loc(path), text) for path, text in unsupported(mapping, api)]
     return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
 
 

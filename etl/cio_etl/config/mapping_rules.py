@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from cio_etl.apis import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 from cio_etl.config.validation import Fault
 from cio_etl.config.value_sections import KINDS
 from cio_etl.config.yaml_file import Loc
 from cio_etl.model import Constant, Mapping
 from cio_etl.model.yaml_section import did_you_mean
 from cio_etl.transform import REASONS, checks
-from cio_etl.transform.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
 
 
 def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from cio_etl.apis import APIS, OPERATIONS
 from cio_etl.config.value_sections import (
     Attributes,
     DeviceYaml,
@@ -21,7 +22,6 @@ from cio_etl.config.yaml_file import Document
 from cio_etl.model import Example, Mapping
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, did_you_mean, omitted, wrong
 from cio_etl.transform import REASONS
-from cio_etl.transform.operations import OPERATIONS
 from cio_etl.transform.row_sql import check_condition
 
 
@@ -63,10 +63,13 @@ def _segment(raw: object) -> int:
     raise wrong("the number of a manual segment, as 7")
 
 
+_EXAMPLE_KEYS = tuple(api.example_key for api in APIS.values())
+
+
 class ExampleYaml(Section):
     """A row, and its expected result."""
 
-    one_of = (("payload", "pipelines"), "rejected", "skipped")
+    one_of = (_EXAMPLE_KEYS, "rejected", "skipped")
 
     row: dict[str, Any] = Field(
         description="a row of the source: every column that the mapping uses, with its value or null"
@@ -84,9 +87,14 @@ class ExampleYaml(Section):
 
     @classmethod
     def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
-        sent, others = written & {"payload", "pipelines"}, written & {"rejected", "skipped"}
+        sent, others = written & {*_EXAMPLE_KEYS}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
             yield "an example has one result: payload: {…}, rejected: reason, or skipped: true"
+
+    def payloads(self) -> dict[str, Any]:
+        """What each API is sent, by the API's name."""
+        payloads = {api.name: getattr(self, api.example_key) for api in APIS.values()}
+        return {name: payload for name, payload in payloads.items() if payload is not None}
 
 
 _OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
@@ -182,11 +190,10 @@ class MappingYaml(Section):
             examples=tuple(
                 Example(
                     example.row,
-                    example.payload,
+                    example.payloads(),
                     example.rejected,
                     bool(example.skipped),
                     document.line(("examples", n)),
-                    example.pipelines,
                 )
                 for n, example in enumerate(self.examples)
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from cio_etl.apis import APIS
 from cio_etl.doctor.check import Check, Machine, lasting
 from cio_etl.errors import (
     CredentialsRefused,
@@ -18,8 +19,8 @@ SKEW_S = 60.0  # between this machine's clock and Customer.io's: more is told
 def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
     """What its answer to one question says of address, credentials, region and clock."""
     asked = job.destination
-    key = asked.api_key if asked.api == "track" else asked.write_key
-    keys_missing = not key.get_secret_value()
+    api = APIS[asked.api]
+    keys_missing = not all(secret.get_secret_value() for secret in asked.credentials.values())
     hurried = replace(asked, attempt_deadline_s=min(asked.attempt_deadline_s, machine.patience_s))
     try:
         greeting = check_credentials(hurried, machine.patience_s, persistent=True)
@@ -29,11 +30,12 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
         yield Check("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
     of_region(asked, greeting)
-    if asked.api == "pipelines":  # its answers say nothing of a region
-        yield Check("Customer.io", "ok", f"{greeting.host} takes the write key")
+    if api.credential_request.region is None:
+        keys = " and ".join(key.replace("_", " ") for key in api.credentials)
+        yield Check("Customer.io", "ok", f"{greeting.host} takes the {keys}")
     elif greeting.region is None:
         found = f"{greeting.host} takes the credentials, but does not say to which region they belong"
-        yield Check("Customer.io", "warning", found, "see whether it is the Track API")
+        yield Check("Customer.io", "warning", found, f"see whether it is the {api.title} API")
     else:
         found = f"{greeting.host} takes the credentials, which belong to the region {greeting.region}"
         yield Check("Customer.io", "ok", found)

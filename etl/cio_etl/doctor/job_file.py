@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cio_etl.apis import APIS
 from cio_etl.config import check_examples, load_job
 from cio_etl.doctor.check import Check
 from cio_etl.errors import (
@@ -28,7 +29,7 @@ def loaded(path: Path) -> tuple[Job | None, list[Check]]:
     return None, [_of_problem(problem) for problem in told]
 
 
-_KEYS = ("destination.site_id", "destination.api_key", "destination.write_key")
+_KEYS = {f"destination.{key}" for api in APIS.values() for key in api.credentials}
 
 
 def _of_problem(problem: Problem) -> Check:

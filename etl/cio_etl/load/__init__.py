@@ -13,7 +13,6 @@ destinations/     what an API is sent and what its answers mean: pure functions
 """
 
 from cio_etl.load.credentials import CredentialCheck, check_credentials, of_region, resolve
-from cio_etl.load.destinations import endpoint
 from cio_etl.load.lanes import Lanes
 from cio_etl.load.pack import Packer
 from cio_etl.load.ping import monitored
@@ -25,7 +24,6 @@ __all__ = [
     "Pace",
     "Packer",
     "check_credentials",
-    "endpoint",
     "monitored",
     "of_region",
     "rate_limiter",

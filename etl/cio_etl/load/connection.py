@@ -10,19 +10,16 @@ import socket
 import ssl
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import httpcore
 import httpx
-from pydantic import SecretStr
 
+from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import DestinationUnavailable
 from cio_etl.load.answer_stream import AnswerBackend
-from cio_etl.load.destinations import track
-from cio_etl.load.destinations.endpoints import Endpoint
 from cio_etl.model import Destination, Retry, Stop, Verdict
 
 CONNECT_S = 10.0
@@ -88,14 +85,15 @@ class Connection:
         self,
         destination: Destination,
         deadlines: Deadlines,
-        endpoint: Endpoint = track.BATCH,
+        endpoint: Endpoint | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`check` is called at the last moment before a body is sent; it raises when nothing may be sent any more."""
         self._check = check
         address = httpx.URL(destination.base_url)
         self.host = address.netloc.decode("ascii")
-        self._endpoint = endpoint
+        api = APIS[destination.api]
+        self._endpoint = endpoint = api.batch if endpoint is None else endpoint
         self._address = address.join(endpoint.path)
         self._deadlines = deadlines
         self._deadline_s = destination.attempt_deadline_s
@@ -103,13 +101,9 @@ class Connection:
         self._tls = tls_context(destination.ca_file) if address.scheme == "https" else None
         self._network = AnswerBackend()
         self._http: httpcore.HTTPConnection | None = None
-        user, password = destination.site_id, destination.api_key
-        if destination.api == "pipelines":
-            user, password = destination.write_key, SecretStr("")
-        credentials = f"{user.get_secret_value()}:{password.get_secret_value()}"
         headers = {
             "Host": self.host,
-            "Authorization": "Basic " + b64encode(credentials.encode()).decode("ascii"),
+            "Authorization": api.authorization(destination.credentials),
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",

@@ -9,10 +9,9 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from cio_etl.apis import APIS, by_status
 from cio_etl.errors import DestinationUnavailable, WrongDestination
 from cio_etl.load.connection import Connection, Deadlines
-from cio_etl.load.destinations import pipelines, track
-from cio_etl.load.destinations.answers import by_status
 from cio_etl.load.retry import Backoff
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
 
@@ -36,13 +35,13 @@ def resolve(destination: Destination, patience_s: float = 10.0) -> Destination:
 
 def of_region(destination: Destination, greeting: CredentialCheck) -> Destination:
     """The destination with the region that was told filled in. Raises WrongDestination when the job says another."""
-    region = greeting.region
+    region, hosts = greeting.region, APIS[destination.api].hosts
     if destination.region == "auto" and not destination.base_url:
-        if region not in track.HOSTS:
+        if region is None:
             what = "it does not say which region the credentials belong to"
             raise WrongDestination("write `region: us` or `region: eu` in the job file", host=greeting.host, what=what)
-        return replace(destination, region=region, base_url=track.HOSTS[region])  # type: ignore[arg-type]
-    if region in track.HOSTS and destination.base_url in track.HOSTS.values() and region != destination.region:
+        return replace(destination, region=region, base_url=hosts[region])  # type: ignore[arg-type]
+    if region in hosts and destination.base_url in hosts.values() and region != destination.region:
         raise WrongDestination(
             f"write `region: {region}` in the job file",
             host=greeting.host,
@@ -52,26 +51,28 @@ def of_region(destination: Destination, greeting: CredentialCheck) -> Destinatio
 
 
 def check_credentials(destination: Destination, patience_s: float, *, persistent: bool) -> CredentialCheck:
-    """Asks which region the credentials belong to; again, for `patience_s`, while nothing answers.
+    """Whether the destination accepts the credentials, and their region where its API names one.
 
-    The Pipelines API does not tell: it is sent a batch of nothing, to see whether it takes the key. A host that answers
-    HTTP 429 or 5xx is there: it is asked again only if `persistent`, else it has said nothing.
+    While nothing answers, the request is repeated for `patience_s`. A host that answers HTTP 429 or 5xx is there: the
+    request is repeated only if `persistent`.
     Raises CredentialsRefused, WrongDestination, or DestinationUnavailable.
     """
-    asked = destination if destination.base_url else replace(destination, base_url=track.HOSTS["us"])
-    tells = destination.api == "track"
+    api = APIS[destination.api]
+    asked = destination if destination.base_url else replace(destination, base_url=api.hosts["us"])
+    request = api.credential_request
     deadlines = Deadlines()
-    wire = Connection(asked, deadlines, track.BATCH if tells else pipelines.BATCH)
+    wire = Connection(asked, deadlines, replace(api.batch, path=request.path, headers=request.headers))
     told = CredentialCheck(wire.host, None, None)
 
     def read(status: int, headers: httpx.Headers, body: bytes) -> Verdict:
         nonlocal told
-        told = CredentialCheck(wire.host, track.region(body) if status == 200 else None, _ahead_s(headers))
+        region = request.region(body) if request.region is not None and status == 200 else None
+        told = CredentialCheck(wire.host, region, _ahead_s(headers))
         verdict = by_status(status, headers, wire.host) or Accepted()
         return verdict if persistent or not isinstance(verdict, Retry) else Accepted()
 
     def ask() -> Verdict:
-        return wire.get(track.REGION_PATH, read) if tells else wire.send(pipelines.EMPTY_BATCH, read)
+        return wire.get(request.path, read) if request.body is None else wire.send(request.body, read)
 
     backoff = Backoff(patience_s, time.monotonic)
     try:

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
+from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import Interrupted
 from cio_etl.load.connection import Connection, Deadlines
-from cio_etl.load.destinations import track
-from cio_etl.load.destinations.endpoints import Endpoint
 from cio_etl.load.lane import Commit, Drained, Lane, LaneSettings
 from cio_etl.load.rate import Pace
 from cio_etl.model import Batch, Destination, LaneProgress
@@ -63,11 +62,12 @@ class Lanes:
         commit: Commit,
         too_large: Callable[[int], None],
         grace_s: float,
-        endpoint: Endpoint = track.BATCH,
+        endpoint: Endpoint | None = None,
         check: Callable[[], None] = lambda: None,
         waiting_bytes: int = WAITING_BYTES,
     ) -> None:
         """`check` raises when nothing may be sent any more."""
+        endpoint = APIS[destination.api].batch if endpoint is None else endpoint
         settings = LaneSettings(
             pace, commit, too_large, self._sleep, destination.batch_budget_s, repeatable=endpoint.repeatable
         )

@@ -5,7 +5,6 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 
 from cio_etl.model.job import NO_SECRET, Destination, Job, MaxRejects, Step
 from cio_etl.model.mapping import (
-    Api,
     Call,
     Column,
     Columns,
@@ -120,7 +119,6 @@ __all__ = [
     "VALIDATION",
     "VALUE_OF_OTHER_TYPE",
     "Accepted",
-    "Api",
     "AvroSource",
     "Bar",
     "Batch",

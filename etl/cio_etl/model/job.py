@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -10,7 +11,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from cio_etl.model.mapping import Api, Mapping
+from cio_etl.model.mapping import Mapping
 from cio_etl.model.sources import Source
 
 
@@ -30,11 +31,9 @@ NO_SECRET = SecretStr("")
 class Destination:
     """Where rows go. `requests_per_second` None is unlimited, which only a loopback address may have."""
 
-    api: Api
+    api: str  # the name of a record of apis/
     base_url: str  # one of Customer.io's hosts of this API, or loopback; "" while region is auto
-    site_id: SecretStr
-    api_key: SecretStr
-    write_key: SecretStr = NO_SECRET  # of the Pipelines API, which has neither of the two above
+    credentials: MappingOf[str, SecretStr]  # by the keys of the job file that the API names
     region: Literal["us", "eu", "auto"] = "us"
     requests_per_second: float | None = 100.0
     lanes: int = 16

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 IdentifierKind = Literal["id", "email", "phone", "cio_id", "anonymous_id"]
 
-Api = Literal["track", "pipelines"]
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -69,28 +67,24 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row and what the mapping must make of it: a payload, or a reject with this reason, or `skipped`.
-
-    `payload` is what the Track API is sent, `pipelines` what the Pipelines API is; both may be given.
-    """
+    """A row and what the mapping must make of it: payloads, or a reject with this reason, or `skipped`."""
 
     row: MappingOf[str, Any]
-    payload: MappingOf[str, Any] | str | None = None
+    payloads: MappingOf[str, Any] = field(default_factory=dict)  # what each API is sent, by the API's name
     rejected: str | None = None
     skipped: bool = False
     line: int | None = None
-    pipelines: MappingOf[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't.
 
-    Which of the parts are there depends on the operation: transform/operations.py.
+    Which of the parts are there depends on the operation: apis/operations.py.
     """
 
     file: str
-    operation: str  # a row of the table in transform/operations.py: identify, track, …
+    operation: str  # a row of the table in apis/operations.py: identify, track, …
     identifiers: MappingOf[IdentifierKind, Value]  # one, or none where the operation is about an object or two people
     attributes: MappingOf[str, Value]
     digest: str

@@ -16,11 +16,11 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.model import FAULT, Call, Snapshot
 from cio_etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_IDENTIFIER_BYTES
 from cio_etl.transform.functions import apply
 from cio_etl.transform.functions.define import kind_of
-from cio_etl.transform.operations import OPERATIONS
 
 MAX_ROWS = 200_000
 MAX_CELLS = 10_000_000  # 8 bytes are held of each: 80 MB

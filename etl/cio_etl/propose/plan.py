@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.errors import SourceError
 from cio_etl.model import IdentifierKind
 from cio_etl.propose import names
 from cio_etl.propose.dates.decide import of
 from cio_etl.propose.readings import SAME, Reading
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES
-from cio_etl.transform.operations import OPERATIONS
 
 MAX_ATTRIBUTES = 300  # of people, a call; the rest is left to the author
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import polars as pl
 
 from cio_etl import state
+from cio_etl.apis import endpoint
 from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
-from cio_etl.load import endpoint
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Job, MaxRejects, ReplaySource, Report, Step
 from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects

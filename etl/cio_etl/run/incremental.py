@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from cio_etl.apis import APIS
 from cio_etl.errors import SourceError
 from cio_etl.extract import delete_copy, origin_of
 from cio_etl.model import Destination, Job, Snapshot, Staging, Step, watermark_value
@@ -49,7 +50,7 @@ def origin(destination: Destination, step: Step) -> str:
     source = step.source
     if source.incremental is None:
         return ""
-    account = destination.site_id if destination.api == "track" else destination.write_key
+    account = destination.credentials[APIS[destination.api].workspace_key]
     of = [destination.base_url, account.get_secret_value(), *origin_of(source)]
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ import polars as pl
 from cio_etl.audit import run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.extract import open_source
-from cio_etl.model import CLOSED, Api, Snapshot, Step
+from cio_etl.model import CLOSED, Snapshot, Step
 from cio_etl.run.incremental import bookmark_after, check_origin, copy_deleted_if_unfit, origin, staging
 from cio_etl.run.prescan import prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings
@@ -125,7 +125,7 @@ def prepare(
     step: Step,
     snapshot: Snapshot,
     lanes: int,
-    api: Api,
+    api: str,
     run_id: str = "",
     noted: dict[str, list[Mapping[str, Any]]] | None = None,
 ) -> Compiled:

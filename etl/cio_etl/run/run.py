@@ -18,9 +18,10 @@ import polars as pl
 import structlog
 
 from cio_etl import state
+from cio_etl.apis import endpoint
 from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
-from cio_etl.load import Lanes, Pace, Packer, endpoint, monitored, rate_limiter, resolve
+from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.report import Progress
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step

@@ -21,12 +21,8 @@ from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
 from cio_etl.transform.mapping import compile_mapping, with_json
-from cio_etl.transform.operations import OPERATIONS
-from cio_etl.transform.payloads import endpoint_of, is_repeatable
-from cio_etl.transform.payloads import problems as unsayable
 
 __all__ = [
-    "OPERATIONS",
     "REASONS",
     "Compiled",
     "Gathered",
@@ -34,11 +30,8 @@ __all__ = [
     "collect_facts",
     "columns_of",
     "compile_mapping",
-    "endpoint_of",
-    "is_repeatable",
     "outcome",
     "reason_words",
     "require_columns",
-    "unsayable",
     "with_json",
 ]

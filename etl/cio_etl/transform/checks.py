@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cio_etl.model import Api, Column, Columns, Constant, Mapping, reject_reason
+from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
+from cio_etl.model import Column, Columns, Constant, Mapping, reject_reason
 from cio_etl.transform import encode
-from cio_etl.transform.operations import OPERATIONS, SEMANTIC_EVENTS
-from cio_etl.transform.payloads import shape_of
 
 MAX_IDENTIFIER_BYTES = 150
 MAX_NAME_BYTES = 150  # of an attribute
@@ -76,7 +75,7 @@ EVENT_KEY_MISSING = reject_reason(
 NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
 
 
-def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], api: Api) -> Iterator[Check]:
+def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload) -> Iterator[Check]:
     """All rules that hold for the rows of a mapping; `types` are those of its settled values, `dates` its times."""
     for part in ("identifiers", "primary", "secondary"):
         for kind in getattr(mapping, part):
@@ -94,7 +93,7 @@ def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str],
         if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
             yield Check(NUMBER_NOT_FINITE, target, broken)
     yield from _of_device(types)
-    yield from _of_relationships(mapping, types, shape_of(mapping, api).ties is not None)
+    yield from _of_relationships(mapping, types, payload.max_relationships is not None)
     limit = OPERATIONS[mapping.operation].max_value_bytes
     for target, dtype in types.items():
         if "attributes." not in target:

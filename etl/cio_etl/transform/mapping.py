@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import polars as pl
 
+from cio_etl.apis import APIS, DEFAULT_API, Payload
 from cio_etl.errors import SourceError
 from cio_etl.model import (
     ORIGIN_FINGERPRINT,
     ORIGIN_POSITION,
     POSITION,
-    Api,
     Call,
     Column,
     Constant,
@@ -25,7 +25,6 @@ from cio_etl.transform import checks, encode, ids, payloads
 from cio_etl.transform.chains import Chain, Gathered, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, meant_null
-from cio_etl.transform.operations import OPERATIONS
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -36,7 +35,7 @@ def compile_mapping(
     known: Gathered,
     fingerprint: str | None,
     lanes: int,
-    api: Api = "track",
+    api: str = DEFAULT_API,
     run_id: str = "",
 ) -> Compiled:
     """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
@@ -46,7 +45,7 @@ def compile_mapping(
     sent.
     """
     require_columns(mapping, schema)
-    operation = OPERATIONS[mapping.operation]
+    payload = APIS[api].payload(mapping)
     made = chains(mapping)
     types = {chain.target: chain.dtype(schema) for chain in made}
     stages = []
@@ -69,9 +68,9 @@ def compile_mapping(
             settled.append(value.alias(chain.target))
     if settled:
         stages.append(Stage(tuple(settled), {}))
-    if named := list(_names_of_items(mapping, fingerprint, operation.has_event, api, run_id)):
+    if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
         stages.append(Stage(tuple(named), {}))
-    rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, api)
+    rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, payload)
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -80,7 +79,7 @@ def compile_mapping(
         stages=tuple(stages),
         checks=tuple(rules),
         checks_of_items=tuple(checks.of_items(pl.col("item"))),
-        tree=payloads.tree(mapping, api, frozenset(verbatim)),
+        tree=payloads.tree(mapping, payload, frozenset(verbatim)),
         lane=_lane(mapping, lanes),
     )
 
@@ -214,16 +213,15 @@ def _place(fingerprint: str | None) -> list[pl.Expr]:
     return [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
 
 
-def _names_of_items(
-    mapping: Mapping, fingerprint: str | None, has_event: bool, api: Api, run_id: str
-) -> Iterator[pl.Expr]:
-    """What an event's id, a message's id and a time of the Pipelines API are made of or are."""
-    if has_event:
+def _ids_of_items(mapping: Mapping, fingerprint: str | None, payload: Payload, run_id: str) -> Iterator[pl.Expr]:
+    """The columns from which the ids of events and of messages are made, and times in ISO form, as the payload has."""
+    parts = set(payload.members.values())
+    if "event_id" in parts:
         yield _digest(mapping, fingerprint).alias(DIGEST)
-    elif api == "pipelines":  # what a run sends twice has one id; the next run must not be taken for a repetition
+    if "message_id" in parts:  # what a run sends twice has one id; the next run must not be taken for a repetition
         place = [pl.lit(run_id), pl.lit(mapping.digest), *_place(fingerprint)]
         yield ids.key_digest(mapping.operation, place).alias(payloads.MESSAGE_ID)
-    if api == "pipelines" and mapping.timestamp is not None:
+    if "timestamp_iso" in parts and mapping.timestamp is not None:
         seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
         yield pl.from_epoch(seconds, time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias(payloads.ISO)
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.model import POSITION, Constant, Mapping, reject_reason
-from cio_etl.transform.operations import OPERATIONS
 
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated", "another row has the same event_key and different values; only the first is sent"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from cio_etl.apis import OPERATIONS, endpoint
 from cio_etl.audit import (
     Empty,
     FrameProfile,
@@ -24,7 +25,7 @@ from cio_etl.audit import (
     shown_rows,
 )
 from cio_etl.extract import open_source
-from cio_etl.load import Packer, endpoint
+from cio_etl.load import Packer
 from cio_etl.model import (
     VALIDATION,
     Batch,
@@ -42,7 +43,6 @@ from cio_etl.run.recording import places_of
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import Bookmark
 from cio_etl.transform import Mapped
-from cio_etl.transform.operations import OPERATIONS
 
 
 def validate(

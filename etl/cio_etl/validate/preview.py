@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.extract import open_source
-from cio_etl.model import Api, Step
+from cio_etl.model import Step
 from cio_etl.run.incremental import staging
 from cio_etl.run.open_step import limited, prepare
 from cio_etl.state import Bookmark
@@ -17,7 +17,7 @@ from cio_etl.transform import outcome
 EVIDENCE_ROWS = 10_000  # that a preview takes from a source which has to be copied: enough to tell a column's form
 
 
-def preview(step: Step, rows: int, api: Api) -> Iterator[dict[str, Any]]:
+def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
     """The first rows of a step: each one's row number, and its payload, or why there is none."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))

@@ -128,8 +128,8 @@ def test_a_lock_held_by_a_stopped_process_costs_a_moment_and_is_logged_once(quie
 
 def test_each_workspace_has_its_schedule_and_the_file_holds_no_secret() -> None:
     secret = SecretStr("canary5ecret")
-    here = Destination("track", "https://track.customer.io", secret, secret)
-    elsewhere = Destination("track", "https://track-eu.customer.io", secret, secret)
+    here = Destination("track", "https://track.customer.io", dict.fromkeys(("site_id", "api_key"), secret))
+    elsewhere = Destination("track", "https://track-eu.customer.io", dict.fromkeys(("site_id", "api_key"), secret))
     for destination in (here, here, elsewhere):
         with rate_limiter(destination, Path(), None) as limiter:
             limiter.reserve(1.0)
@@ -140,7 +140,9 @@ def test_each_workspace_has_its_schedule_and_the_file_holds_no_secret() -> None:
 
 def test_without_a_rate_limit_there_is_no_schedule() -> None:
     secret = SecretStr("x")
-    here = Destination("track", "http://127.0.0.1:1", secret, secret, requests_per_second=None)
+    here = Destination(
+        "track", "http://127.0.0.1:1", dict.fromkeys(("site_id", "api_key"), secret), requests_per_second=None
+    )
     with rate_limiter(here, Path(), None) as limiter:
         assert [limiter.reserve(5.0), limiter.reserve(5.0)] == [5.0, 5.0]
     assert list(Path().glob("budget-*")) == []

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import structlog
 
+from cio_etl.apis import APIS
 from cio_etl.load.rate.limiter import WINDOW_S, LocalRateLimiter, RateLimiter
 from cio_etl.model import Destination
 
@@ -141,7 +142,7 @@ def rate_limiter(
     if destination.requests_per_second is None:
         yield LocalRateLimiter(None)
         return
-    key = destination.site_id if destination.api == "track" else destination.write_key
+    key = destination.credentials[APIS[destination.api].workspace_key]
     workspace = f"{destination.base_url} {key.get_secret_value()}"
     name = hashlib.sha256(workspace.encode()).hexdigest()[:16]
     if schedule is None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cio_etl.apis import endpoint
+from cio_etl.apis.pipelines import endpoints as pipelines
+from cio_etl.apis.track import endpoints as track
 from cio_etl.errors import CredentialsRefused
-from cio_etl.load.destinations import endpoint, pipelines, track
 from cio_etl.model import ARRAY, Accepted, Column, Envelope, Retry, Split, Stop
 from tests.mapped_rows import mapping
 

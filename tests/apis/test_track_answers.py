@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_etl.apis.answers import retry_after
+from cio_etl.apis.track.endpoints import judge, region
 from cio_etl.errors import CredentialsRefused, WrongDestination
-from cio_etl.load.destinations.answers import retry_after
-from cio_etl.load.destinations.track import judge, region
 from cio_etl.model import Accepted, ItemError, Refused, Retry, Split, Stop, Verdict
 
 HOST = "track.example"

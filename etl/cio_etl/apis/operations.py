@@ -52,6 +52,11 @@ class Operation:
     )
 
     @property
+    def subject(self) -> str:
+        """What an operation changes: events, objects, devices, segments or people."""
+        return next((f"{part}s" for part in ("event", "object", "device", "segment") if part in self.needs), "people")
+
+    @property
     def has_event(self) -> bool:
         """It carries a name, a timestamp that says when, and an id by which a repetition is known."""
         return "event" in self.needs

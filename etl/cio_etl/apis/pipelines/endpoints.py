@@ -1,15 +1,16 @@
-"""Pipelines API: where a batch goes, and what an answer to it means.
+"""The endpoint of the Pipelines API, and what its answers mean.
 
-Source: Customer.io's Pipelines API reference (`POST /v1/batch`). Without strict mode it says 200 to everything, a wrong
-key and an invalid call included; with it 401 and 400. No answer names an item, so a batch that is refused is halved.
+Source: Customer.io's Pipelines API reference (`POST /v1/batch`). Without strict mode it answers 200 to everything, also
+to a wrong key and an invalid call; in strict mode it answers 401 and 400. No answer names an item, so a batch that is
+refused is halved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cio_etl.load.destinations.answers import as_object, by_status, meta_errors, unreadable
-from cio_etl.load.destinations.endpoints import Endpoint
+from cio_etl.apis.answers import as_object, by_status, meta_errors, unreadable
+from cio_etl.apis.api import Endpoint
 from cio_etl.model import Accepted, Split, Verdict
 
 HOSTS = {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"}
@@ -25,10 +26,9 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
         return unreadable(status)
     if status == 400:
         return Split("http_400", meta_errors(content))
-    if status == 207 or "errors" in content or "meta" in content:  # neither is documented: what was taken is unknown
+    if status == 207 or "errors" in content or "meta" in content:  # not documented: what was accepted is unknown
         return Split("answer_unreadable", meta_errors(content), ambiguous=True)
     return Accepted()
 
 
 BATCH = Endpoint("/v1/batch", judge, headers=STRICT)
-EMPTY_BATCH = b'{"batch":[]}'  # asks whether the write key is taken, and sends nothing

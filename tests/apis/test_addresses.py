@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_etl.config.address import allowed, is_loopback
+from cio_etl.apis import allowed_address, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from cio_etl.config.address import allowed, is_loopback
     ],
 )
 def test_customer_io_and_this_machine_are_allowed(given: str, plain: str) -> None:
-    assert allowed(given) == plain
+    assert allowed_address(given) == plain
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_customer_io_and_this_machine_are_allowed(given: str, plain: str) -> Non
 )
 def test_any_other_address_is_refused_and_not_shown(given: str) -> None:
     with pytest.raises(ValueError) as error:
-        allowed(given)
+        allowed_address(given)
     assert str(error.value) == (
         "credentials are sent to https://track.customer.io, https://track-eu.customer.io or this machine "
         "(http://127.0.0.1:8080) only; name one of these, without user, path or query"

@@ -1,0 +1,37 @@
+"""What the program knows about the APIs of Customer.io: one record and one folder for each.
+
+catalog.py      the APIs by name
+track/          the Track API: its record, endpoints with their judges, and the payload of each operation
+pipelines/      the Pipelines API, likewise
+operations.py   what a mapping can ask Customer.io to do: a table
+unsupported.py  the parts of a mapping that an API cannot take
+api.py          the records that describe an API
+answers.py      what is the same in the answers of all APIs
+addresses.py    the addresses to which credentials and rows may be sent
+"""
+
+from cio_etl.apis.addresses import allowed_address, is_loopback
+from cio_etl.apis.answers import by_status
+from cio_etl.apis.api import Api, Endpoint, Payload, variable
+from cio_etl.apis.catalog import APIS, DEFAULT_API, endpoint, get
+from cio_etl.apis.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from cio_etl.apis.unsupported import unsupported
+
+__all__ = [
+    "APIS",
+    "DEFAULT_API",
+    "OPERATIONS",
+    "PARTS",
+    "SEMANTIC_EVENTS",
+    "Api",
+    "Endpoint",
+    "Operation",
+    "Payload",
+    "allowed_address",
+    "by_status",
+    "endpoint",
+    "get",
+    "is_loopback",
+    "unsupported",
+    "variable",
+]
