@@ -1,4 +1,4 @@
-"""One exchange over a real socket: whatever the other end does, a verdict comes back in time."""
+"""One exchange over a real socket: whatever the server does, there is a verdict in time."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def at(url: str) -> Destination:
 
 
 @contextmanager
-def wired(destination: Destination) -> Iterator[Connection]:
+def connected(destination: Destination) -> Iterator[Connection]:
     deadlines = Deadlines()
-    wire = Connection(destination, deadlines)
+    connection = Connection(destination, deadlines)
     try:
-        yield wire
+        yield connection
     finally:
-        wire.close()
+        connection.close()
         deadlines.close()
 
 
 def sent(sandbox: Sandbox, *faults: str | Answer, items: int = 1, **settings: object) -> list[Verdict]:
-    """The verdicts of a batch sent once for each fault, and once more when nothing is wrong."""
+    """The verdicts of a batch that is sent once for each fault, and once more without one."""
     sandbox.set_faults(Faults(script=faults, **settings))  # type: ignore[arg-type]
-    with wired(replace(at(sandbox.url), attempt_deadline_s=0.6)) as wire:
-        return [wire.post(BODY, items) for _ in range(len(faults) + 1)]
+    with connected(replace(at(sandbox.url), attempt_deadline_s=0.6)) as connection:
+        return [connection.post(BODY, items) for _ in range(len(faults) + 1)]
 
 
-def test_a_batch_that_is_taken_is_accepted(sandbox: Sandbox) -> None:
+def test_a_batch_that_the_server_applies_is_accepted(sandbox: Sandbox) -> None:
     assert sent(sandbox) == [Accepted()]
     assert sandbox.people.find("id", "1") is not None
 
@@ -66,7 +66,9 @@ def test_a_batch_that_is_taken_is_accepted(sandbox: Sandbox) -> None:
         *("header_bomb", "hang_before", "hang_after", "drip", "html", "empty", "null", "list", "bom", "text"),
     ],
 )
-def test_an_answer_that_is_lost_or_broken_is_sent_again_and_may_have_been_taken(sandbox: Sandbox, fault: str) -> None:
+def test_after_a_lost_or_broken_answer_the_batch_is_sent_again_and_may_have_arrived(
+    sandbox: Sandbox, fault: str
+) -> None:
     broken, whole = sent(sandbox, fault, drip_s=0.4)
     assert isinstance(broken, Retry) and broken.ambiguous
     assert whole == Accepted()
@@ -80,7 +82,7 @@ def test_a_207_cut_at_any_byte_acknowledges_nothing(sandbox: Sandbox, cut_at: in
 
 
 @pytest.mark.fault("N17")
-def test_an_endless_answer_costs_no_memory(sandbox: Sandbox) -> None:
+def test_an_endless_answer_does_not_fill_the_memory(sandbox: Sandbox) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     broken, whole = sent(sandbox, "huge")
     assert isinstance(broken, Retry) and whole == Accepted()
@@ -88,7 +90,7 @@ def test_an_endless_answer_costs_no_memory(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.fault("N18")
-def test_a_413_that_comes_while_the_body_is_on_its_way_is_heard(sandbox: Sandbox) -> None:
+def test_a_413_that_comes_before_the_whole_body_is_sent_is_read(sandbox: Sandbox) -> None:
     early, whole = sent(sandbox, "early_413")
     assert isinstance(early, Split | Retry)
     assert whole == Accepted()
@@ -96,10 +98,10 @@ def test_a_413_that_comes_while_the_body_is_on_its_way_is_heard(sandbox: Sandbox
 
 @pytest.mark.fault("N20")
 def test_a_slow_answer_is_cut_at_the_deadline(sandbox: Sandbox) -> None:
-    began = time.monotonic()
+    start = time.monotonic()
     broken, _ = sent(sandbox, "drip", drip_s=0.5)
     assert broken == Retry("no answer within 0.6 s", ambiguous=True)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - start < 3
 
 
 @pytest.mark.fault("N20")
@@ -112,12 +114,15 @@ def test_an_upload_that_nobody_reads_is_cut_at_the_deadline() -> None:
             while not over.wait(0.1) and connection.recv(100):
                 pass
 
-    with raw_server(read_a_little_now_and_then) as url, wired(replace(at(url), attempt_deadline_s=0.5)) as wire:
-        began = time.monotonic()
-        verdict = wire.post(b"x" * 20_000_000, 1)
+    with (
+        raw_server(read_a_little_now_and_then) as url,
+        connected(replace(at(url), attempt_deadline_s=0.5)) as connection,
+    ):
+        start = time.monotonic()
+        verdict = connection.post(b"x" * 20_000_000, 1)
         over.set()
     assert isinstance(verdict, Retry) and verdict.ambiguous
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - start < 3
 
 
 ANSWERS = {
@@ -167,22 +172,22 @@ class Scripted:
     [ANSWERS["a length"], b"HTTP/1.1 200 OK\r\nContent-Le", b"\r\n", b"x"],
     ids=["answer", "part", "line end", "byte"],
 )
-def test_a_second_answer_in_the_same_packet_is_not_the_next_batchs(answer: bytes, surplus: bytes) -> None:
+def test_a_second_answer_in_the_same_packet_is_not_taken_for_the_next_batchs(answer: bytes, surplus: bytes) -> None:
     server = Scripted([answer + surplus], [REFUSED])
-    with raw_server(server) as url, wired(at(url)) as wire:
-        assert wire.post(BODY, 1) == Accepted()
-        assert wire.post(BODY, 1) == Retry("HTTP 503")
+    with raw_server(server) as url, connected(at(url)) as connection:
+        assert connection.post(BODY, 1) == Accepted()
+        assert connection.post(BODY, 1) == Retry("HTTP 503")
     assert server.connections == 2
 
 
 @pytest.mark.fault("N26")
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
-def test_a_second_answer_that_comes_later_is_not_the_next_batchs(answer: bytes) -> None:
+def test_a_second_answer_that_comes_later_is_not_taken_for_the_next_batchs(answer: bytes) -> None:
     server = Scripted([answer, ANSWERS["a length"]], [REFUSED])
-    with raw_server(server) as url, wired(at(url)) as wire:
-        assert wire.post(BODY, 1) == Accepted()
+    with raw_server(server) as url, connected(at(url)) as connection:
+        assert connection.post(BODY, 1) == Accepted()
         assert server.all_sent.wait(5.0)
-        assert wire.post(BODY, 1) == Retry("HTTP 503")
+        assert connection.post(BODY, 1) == Retry("HTTP 503")
     assert server.connections == 2
 
 
@@ -191,54 +196,54 @@ def test_a_second_answer_that_comes_later_is_not_the_next_batchs(answer: bytes) 
 def test_a_second_answer_is_seen_wherever_the_network_cuts_the_first_one(answer: bytes) -> None:
     for cut in range(1, len(answer)):
         server = Scripted([answer[:cut], answer[cut:] + ANSWERS["a length"]], [REFUSED])
-        with raw_server(server) as url, wired(at(url)) as wire:
-            assert wire.post(BODY, 1) == Accepted()
-            assert wire.post(BODY, 1) == Retry("HTTP 503")
+        with raw_server(server) as url, connected(at(url)) as connection:
+            assert connection.post(BODY, 1) == Accepted()
+            assert connection.post(BODY, 1) == Retry("HTTP 503")
 
 
 @pytest.mark.fault("N26")
-def test_a_second_answer_of_the_sandbox_is_not_the_next_batchs(sandbox: Sandbox) -> None:
+def test_a_second_answer_of_the_sandbox_is_not_taken_for_the_next_batchs(sandbox: Sandbox) -> None:
     refused = Answer(207, b'{"errors": [{"batch_index": 0, "reason": "invalid"}]}')
     sandbox.set_faults(Faults(script=("two_answers", refused)))
-    with wired(at(sandbox.url)) as wire:
-        assert wire.post(BODY, 1) == Accepted()
-        stream = wire._network.stream
+    with connected(at(sandbox.url)) as connection:
+        assert connection.post(BODY, 1) == Accepted()
+        stream = connection._network.stream
         assert stream is not None
         while not stream.get_extra_info("is_readable"):
             time.sleep(0.01)
-        second = wire.post(BODY, 1)
+        second = connection.post(BODY, 1)
     assert isinstance(second, Accepted) and len(second.errors) == 1
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=[*ANSWERS])
 def test_a_connection_is_used_again_when_nothing_else_came(answer: bytes) -> None:
     server = Scripted([answer], [answer[:-1], answer[-1:]], [answer])
-    with raw_server(server) as url, wired(at(url)) as wire:
-        assert [wire.post(BODY, 1) for _ in range(3)] == [Accepted()] * 3
+    with raw_server(server) as url, connected(at(url)) as connection:
+        assert [connection.post(BODY, 1) for _ in range(3)] == [Accepted()] * 3
     assert server.connections == 1
 
 
 @pytest.mark.fault("N21", "P15")
-def test_a_connection_that_was_closed_meanwhile_is_opened_anew(sandbox: Sandbox) -> None:
-    with wired(at(sandbox.url)) as wire:
-        assert wire.post(BODY, 1) == Accepted()
+def test_a_connection_that_was_closed_meanwhile_is_opened_again(sandbox: Sandbox) -> None:
+    with connected(at(sandbox.url)) as connection:
+        assert connection.post(BODY, 1) == Accepted()
         port = sandbox.port
         sandbox.stop()
         with Sandbox(port=port):
-            assert wire.post(BODY, 1) == Accepted()
+            assert connection.post(BODY, 1) == Accepted()
 
 
 @pytest.mark.fault("N23")
-def test_a_host_without_an_address_is_worth_another_try() -> None:
-    with wired(at("https://customer-io.invalid")) as wire:
-        assert wire.post(BODY, 1) == Retry("the host name is unknown")
+def test_an_unknown_host_name_is_tried_again() -> None:
+    with connected(at("https://customer-io.invalid")) as connection:
+        assert connection.post(BODY, 1) == Retry("the host name is unknown")
 
 
-def test_a_port_that_nobody_listens_on_is_worth_another_try() -> None:
+def test_a_port_without_a_server_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with wired(at(f"http://127.0.0.1:{port}")) as wire:
-        assert wire.post(BODY, 1) == Retry("no connection")
+    with connected(at(f"http://127.0.0.1:{port}")) as connection:
+        assert connection.post(BODY, 1) == Retry("no connection")
 
 
 @pytest.mark.fault("N12")
@@ -250,7 +255,7 @@ def test_a_redirect_is_not_followed(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.fault("N25")
-def test_the_environments_proxy_sees_nothing(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_in_the_environment_is_not_used(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     with raw_server(lambda connection: seen.append(connection.recv(100))) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
@@ -283,9 +288,9 @@ def test_a_private_authority_is_trusted_when_named(authority: trustme.CA, tmp_pa
     ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
     with (
         certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox,
-        wired(replace(at(sandbox.url), ca_file=ca_file)) as wire,
+        connected(replace(at(sandbox.url), ca_file=ca_file)) as connection,
     ):
-        assert wire.post(BODY, 1) == Accepted()
+        assert connection.post(BODY, 1) == Accepted()
 
 
 @pytest.mark.fault("N20")
@@ -293,9 +298,9 @@ def test_the_deadline_holds_over_tls_too(authority: trustme.CA, tmp_path: Path) 
     ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
     with certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox:
         sandbox.set_faults(Faults(script=("drip",), drip_s=0.5))
-        with wired(replace(at(sandbox.url), ca_file=ca_file, attempt_deadline_s=0.6)) as wire:
-            assert wire.post(BODY, 1) == Retry("no answer within 0.6 s", ambiguous=True)
-            assert wire.post(BODY, 1) == Accepted()
+        with connected(replace(at(sandbox.url), ca_file=ca_file, attempt_deadline_s=0.6)) as connection:
+            assert connection.post(BODY, 1) == Retry("no answer within 0.6 s", ambiguous=True)
+            assert connection.post(BODY, 1) == Accepted()
 
 
 @pytest.mark.fault("N24")
@@ -308,11 +313,14 @@ def test_a_certificate_that_is_not_valid_stops_the_run(wrong: str, authority: tr
     since = datetime(2019, 1, 1, tzinfo=UTC) if wrong == "expired" else None
     ca_file = None if wrong == "unknown authority" else written(authority.cert_pem, tmp_path / "ca.pem")
     certificate = authority.issue_cert(name, not_before=since, not_after=until)
-    with certified(certificate, tmp_path) as sandbox, wired(replace(at(sandbox.url), ca_file=ca_file)) as wire:
-        verdict = wire.post(BODY, 1)
+    with (
+        certified(certificate, tmp_path) as sandbox,
+        connected(replace(at(sandbox.url), ca_file=ca_file)) as connection,
+    ):
+        verdict = connection.post(BODY, 1)
     assert isinstance(verdict, Stop) and isinstance(verdict.error, DestinationUnavailable)
     assert "its certificate is not valid: " in str(verdict.error)
 
 
-def test_old_tls_is_not_spoken() -> None:
+def test_tls_below_1_2_is_refused() -> None:
     assert tls_context(None).minimum_version >= ssl.TLSVersion.TLSv1_2

@@ -76,7 +76,7 @@ class Sent:
 
 
 def send(
-    of: Batch,
+    batch_to_send: Batch,
     post: Post,
     too_large: Callable[[int], None] = lambda size: None,
     *,
@@ -88,14 +88,14 @@ def send(
     sent, clock = sent or Sent(), Clock()
     pace = Pace(None, clock, lambda: 0.0)
     settings = LaneSettings(pace, sent.commit, too_large, sleep or clock.sleep, 900.0, repeatable, clock)
-    Lane(LaneProgress(0), Fake(post), settings).run([of])
+    Lane(LaneProgress(0), Fake(post), settings).run([batch_to_send])
     return sent
 
 
 def test_an_accepted_batch_takes_one_request() -> None:
-    done = send(batch(5), lambda body, items: Accepted())
-    assert done.counts == Counts(accepted=5, batches=1, requests=1, bytes_sent=len(batch(5).body))
-    assert (done.rejects, done.accepted) == ([], [0, 10, 20, 30, 40])
+    sent = send(batch(5), lambda body, items: Accepted())
+    assert sent.counts == Counts(accepted=5, batches=1, requests=1, bytes_sent=len(batch(5).body))
+    assert (sent.rejects, sent.accepted) == ([], [0, 10, 20, 30, 40])
 
 
 def test_a_batch_without_items_takes_no_request() -> None:
@@ -104,9 +104,9 @@ def test_a_batch_without_items_takes_no_request() -> None:
 
 @pytest.mark.fault("N6")
 def test_the_items_that_a_207_names_become_rejects_and_nothing_is_sent_again() -> None:
-    done = send(batch(5), lambda body, items: Accepted((ItemError(3, "refused_invalid", "f", "why"),)))
-    assert done.rejects == [Reject(30, "refused_invalid", "f", "why")]
-    assert done.counts.requests == 1
+    sent = send(batch(5), lambda body, items: Accepted((ItemError(3, "refused_invalid", "f", "why"),)))
+    assert sent.rejects == [Reject(30, "refused_invalid", "f", "why")]
+    assert sent.counts.requests == 1
 
 
 @pytest.mark.fault("N8")
@@ -119,9 +119,9 @@ def test_a_400_that_names_items_sends_the_others_again() -> None:
             return Refused((ItemError(1, "refused_x", None, ""), ItemError(2, "refused_y", None, "")))
         return Accepted((ItemError(2, "refused_z", None, ""),))
 
-    done = send(batch(5), post)
+    sent = send(batch(5), post)
     assert bodies == [[0, 1, 2, 3, 4], [0, 3, 4]]
-    assert [(reject.position, reject.reason) for reject in done.rejects] == [
+    assert [(reject.position, reject.reason) for reject in sent.rejects] == [
         (10, "refused_x"),
         (20, "refused_y"),
         (40, "refused_z"),
@@ -129,77 +129,77 @@ def test_a_400_that_names_items_sends_the_others_again() -> None:
 
 
 @pytest.mark.fault("N7")
-def test_items_that_are_sent_again_since_an_answer_did_not_tell_of_them_count_once_as_possibly_sent_twice() -> None:
+def test_items_that_an_ambiguous_answer_does_not_name_count_once_as_possibly_sent_twice() -> None:
     def post(body: bytes, items: int) -> Verdict:
         return Split("answer_unreadable", ambiguous=True) if items > 2 else Accepted()
 
-    done = send(batch(8), post)
-    assert (done.counts.possibly_sent_twice, done.rejects) == (8, [])
+    sent = send(batch(8), post)
+    assert (sent.counts.possibly_sent_twice, sent.rejects) == (8, [])
     sure = send(batch(8), lambda body, items: Split("http_400") if items > 2 else Accepted())
     assert sure.counts.possibly_sent_twice == 0
 
 
 @pytest.mark.fault("N8")
 @given(items=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=6))
-def test_bad_items_are_found_by_halving_and_the_good_ones_taken_in_order(items: int, bad: set[int]) -> None:
+def test_bad_items_are_found_by_halving_and_good_ones_are_accepted_in_order(items: int, bad: set[int]) -> None:
     bad = {n for n in bad if n < items}
-    taken: list[int] = []
+    arrived: list[int] = []
 
     def post(body: bytes, count: int) -> Verdict:
         sent = numbers(body)
         assert len(sent) == count
         if bad & set(sent):
             return Split("refused_invalid")
-        taken.extend(sent)
+        arrived.extend(sent)
         return Accepted()
 
-    done = send(batch(items), post)
-    assert taken == [n for n in range(items) if n not in bad]
-    assert [reject.position // 10 for reject in done.rejects] == sorted(bad)
-    assert done.counts.requests <= 1 + 2 * len(bad) * (int(np.ceil(np.log2(items))) + 1 if items > 1 else 1)
+    sent = send(batch(items), post)
+    assert arrived == [n for n in range(items) if n not in bad]
+    assert [reject.position // 10 for reject in sent.rejects] == sorted(bad)
+    assert sent.counts.requests <= 1 + 2 * len(bad) * (int(np.ceil(np.log2(items))) + 1 if items > 1 else 1)
 
 
 @pytest.mark.fault("N8")
-def test_when_nothing_but_refusals_comes_it_is_not_the_rows() -> None:
+def test_when_every_item_is_refused_alike_the_run_stops() -> None:
     with pytest.raises(TooManyRejects, match=f"{HOPELESS} rows rejected.*one by one.*refused_paused") as raised:
         send(batch(500), lambda body, items: Split("refused_paused"))
     assert raised.value.resumable
 
 
 @pytest.mark.fault("N9")
-def test_a_413_halves_and_tells_how_large_was_too_large() -> None:
-    told: list[int] = []
-    taken: list[int] = []
+def test_a_413_halves_the_batch_and_reports_how_large_it_was() -> None:
+    reported: list[int] = []
+    arrived: list[int] = []
 
     def post(body: bytes, items: int) -> Verdict:
         if len(body) > 400:
             return Split("http_413", too_large=True)
-        taken.extend(numbers(body))
+        arrived.extend(numbers(body))
         return Accepted()
 
-    done = send(batch(100), post, told.append)
-    assert taken == list(range(100)) and done.rejects == []
-    assert told and max(told) == len(batch(100).body)
+    sent = send(batch(100), post, reported.append)
+    assert arrived == list(range(100)) and sent.rejects == []
+    assert reported and max(reported) == len(batch(100).body)
 
 
 def test_an_item_that_is_too_large_by_itself_is_rejected() -> None:
-    done = send(batch(1), lambda body, items: Split("http_413", "too large", too_large=True))
-    assert done.rejects == [Reject(0, "http_413", None, "too large")]
+    sent = send(batch(1), lambda body, items: Split("http_413", "too large", too_large=True))
+    assert sent.rejects == [Reject(0, "http_413", None, "too large")]
 
 
 @pytest.mark.fault("N19")
-def test_items_whose_answer_was_lost_may_have_been_taken_twice() -> None:
+def test_items_whose_answer_was_lost_count_as_possibly_sent_twice() -> None:
     answers: Iterator[Verdict] = iter([Retry("cut", ambiguous=True), Retry("HTTP 503"), Accepted()])
-    done = send(batch(5), lambda body, items: next(answers))
-    assert (done.counts.requests, done.counts.retries, done.counts.possibly_sent_twice) == (3, 2, 5)
+    sent = send(batch(5), lambda body, items: next(answers))
+    assert (sent.counts.requests, sent.counts.retries, sent.counts.possibly_sent_twice) == (3, 2, 5)
 
 
-def test_a_503_is_no_doubt() -> None:
+def test_after_a_503_nothing_is_counted_as_possibly_sent_twice() -> None:
     answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Accepted()])
     assert send(batch(5), lambda body, items: next(answers)).counts.possibly_sent_twice == 0
 
 
-def test_the_same_bytes_go_again() -> None:
+def test_the_same_bytes_are_sent_again() -> None:
     bodies: list[bytes] = []
 
     def post(body: bytes, items: int) -> Verdict:
@@ -211,10 +211,9 @@ def test_the_same_bytes_go_again() -> None:
 
 
 @pytest.mark.fault("N5")
-def test_a_budget_that_is_spent_says_what_the_last_answer_was() -> None:
-    with pytest.raises(
-        DestinationUnavailable, match=r"track\.example is out of reach: HTTP 503, and no batch was taken within 900 s"
-    ):
+def test_when_the_time_is_over_the_error_has_the_last_answer() -> None:
+    words = r"track\.example is out of reach: HTTP 503, and no batch was accepted within 900 s"
+    with pytest.raises(DestinationUnavailable, match=words):
         send(batch(5), lambda body, items: Retry("HTTP 503"))
 
 
@@ -259,37 +258,37 @@ def test_a_batch_of_which_a_part_was_done_is_not_taken_back() -> None:
 @pytest.mark.fault("N19")
 def test_what_cannot_be_repeated_is_not_sent_again_after_a_lost_answer() -> None:
     answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Retry("cut", ambiguous=True)])
-    done = send(batch(2), lambda body, items: next(answers), repeatable=False)
-    assert [(reject.position, reject.reason) for reject in done.rejects] == [
+    sent = send(batch(2), lambda body, items: next(answers), repeatable=False)
+    assert [(reject.position, reject.reason) for reject in sent.rejects] == [
         (0, "outcome_unknown"),
         (10, "outcome_unknown"),
     ]
-    assert (done.counts.requests, done.counts.retries, done.counts.accepted) == (2, 1, 0)
+    assert (sent.counts.requests, sent.counts.retries, sent.counts.accepted) == (2, 1, 0)
 
 
 @pytest.mark.fault("N7")
 @given(items=st.integers(1, 40), data=st.data())
-def test_whatever_is_answered_each_item_has_one_end(items: int, data: st.DataObject) -> None:
-    asked = [0]
+def test_whatever_the_answers_no_item_is_rejected_twice(items: int, data: st.DataObject) -> None:
+    requests = [0]
 
     def post(body: bytes, count: int) -> Verdict:
-        asked[0] += 1
+        requests[0] += 1
         errors = st.lists(st.integers(0, count - 1), unique=True, max_size=3).map(
-            lambda found: tuple(ItemError(index, f"refused_{index}", None, "") for index in found)
+            lambda indexes: tuple(ItemError(index, f"refused_{index}", None, "") for index in indexes)
         )
         choices: list[st.SearchStrategy[Verdict]] = [
             errors.map(Accepted),
             st.just(Split("x")),
             st.just(Split("y", too_large=True)),
         ]
-        if asked[0] < 40:
+        if requests[0] < 40:
             choices.append(errors.filter(bool).map(Refused))
         return data.draw(st.one_of(choices))
 
     try:
-        done = send(batch(items), post)
+        sent = send(batch(items), post)
     except TooManyRejects:
         return
-    positions = [reject.position for reject in done.rejects]
+    positions = [reject.position for reject in sent.rejects]
     assert len(set(positions)) == len(positions) <= items
     assert set(positions) <= {10 * n for n in range(items)}

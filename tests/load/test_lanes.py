@@ -51,9 +51,9 @@ class Commits:
         self.accepted: list[int] = []
         self._lock = threading.Lock()
 
-    def __call__(self, mark: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
+    def __call__(self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
         with self._lock:
-            self.progress[mark.lane].append(mark)
+            self.progress[progress.lane].append(progress)
             self.rejects += rejects
             self.accepted += accepted.tolist()
 
@@ -89,8 +89,8 @@ def test_rows_of_a_lane_arrive_in_order_under_faults(sandbox: Sandbox) -> None:
     for lane in range(4):
         person = sandbox.people.find("id", f"p{lane}")
         assert person is not None and person.trace == list(range(60))
-    assert [mark.counts.accepted for mark in lanes.progress] == [60] * 4
-    assert [mark.acked_through for mark in lanes.progress] == [59] * 4
+    assert [progress.counts.accepted for progress in lanes.progress] == [60] * 4
+    assert [progress.acked_through for progress in lanes.progress] == [59] * 4
     assert sorted(commits.accepted) == sorted(4 * list(range(60)))
 
 
@@ -101,7 +101,9 @@ def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_o
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 0, 5), batch(0, 5, 5), batch(0, 10, 5)]})
         lanes.finish()
-    assert [(mark.acked_through, mark.sending_through, mark.counts.accepted) for mark in commits.progress[0]] == [
+    assert [
+        (progress.acked_through, progress.sending_through, progress.counts.accepted) for progress in commits.progress[0]
+    ] == [
         (-1, 4, 0),
         (4, 9, 5),
         (9, 14, 10),
@@ -110,15 +112,15 @@ def test_a_batch_is_announced_before_it_is_sent_and_acknowledged_with_the_next_o
 
 
 @pytest.mark.fault("N22")
-def test_one_batch_a_lane_is_in_flight(sandbox: Sandbox) -> None:
+def test_each_lane_has_at_most_one_batch_in_flight(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(latency_s=0.05))
     commits = Commits()
     with lanes_to(sandbox, commits, fresh(3)) as lanes:
         lanes.put({lane: [batch(lane, 5 * n, 5) for n in range(4)] for lane in range(3)})
         lanes.finish()
     for lane in range(3):
-        for mark in commits.progress[lane]:
-            assert mark.sending_through - mark.acked_through <= 5
+        for progress in commits.progress[lane]:
+            assert progress.sending_through - progress.acked_through <= 5
 
 
 def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_request(sandbox: Sandbox) -> None:
@@ -126,13 +128,13 @@ def test_rejects_and_skipped_rows_are_committed_with_their_batch_even_without_a_
     with lanes_to(sandbox, commits, fresh(1)) as lanes:
         lanes.put({0: [batch(0, 3, 0, rejects=(Reject(2, "row_ragged"),), skipped=3)]})
         lanes.finish()
-    mark = lanes.progress[0]
+    progress = lanes.progress[0]
     assert (
-        mark.acked_through,
-        mark.counts.rejected,
-        mark.counts.skipped,
-        mark.counts.requests,
-        mark.counts.batches,
+        progress.acked_through,
+        progress.counts.rejected,
+        progress.counts.skipped,
+        progress.counts.requests,
+        progress.counts.batches,
     ) == (3, 1, 3, 0, 0)
     assert commits.rejects == [Reject(2, "row_ragged")]
     assert commits.accepted == []
@@ -167,13 +169,13 @@ def test_an_error_of_one_lane_stops_all_and_is_raised(sandbox: Sandbox) -> None:
         while lanes.put({lane: [batch(lane, 0, 1)] for lane in range(3)}):
             pass
         lanes.finish()
-    assert all(mark.acked_through == -1 and mark.counts.rejected == 0 for mark in lanes.progress)
+    assert all(progress.acked_through == -1 and progress.counts.rejected == 0 for progress in lanes.progress)
 
 
 @pytest.mark.fault("P5")
 def test_a_lane_that_cannot_commit_stops_all(sandbox: Sandbox) -> None:
     class Full(Commits):
-        def __call__(self, mark: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
+        def __call__(self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64]) -> None:
             raise StateError(place="state.db", what="the disk is full")
 
     with pytest.raises(StateError, match="the disk is full"), lanes_to(sandbox, Full(), fresh(2)) as lanes:
@@ -198,18 +200,18 @@ def test_a_drain_lets_the_exchange_under_way_end_and_keeps_its_acknowledgement(s
 
 
 @pytest.mark.fault("P9")
-def test_a_drain_wakes_who_waits_for_another_try(sandbox: Sandbox) -> None:
+def test_a_drain_ends_the_wait_for_the_next_attempt(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(rates={"503": 1.0}, retry_after=("15",)))
     commits = Commits()
-    began = time.monotonic()
+    start = time.monotonic()
     with lanes_to(sandbox, commits, fresh(2)) as lanes:
         lanes.put({0: [batch(0, 0, 5)], 1: [batch(1, 0, 5)]})
         while sandbox.stats()["requests"] < 1:
             threading.Event().wait(0.01)
         lanes.drain()
         lanes.finish()
-    assert time.monotonic() - began < 5
-    assert [mark.acked_through for mark in lanes.progress] == [-1, -1]
+    assert time.monotonic() - start < 5
+    assert [progress.acked_through for progress in lanes.progress] == [-1, -1]
 
 
 @pytest.mark.fault("P9")
@@ -225,7 +227,10 @@ def test_a_batch_that_was_announced_and_not_sent_is_taken_back(sandbox: Sandbox)
             threading.Event().wait(0.01)
         lanes.drain()
         lanes.finish()
-    assert [(mark.acked_through, mark.sending_through) for mark in commits.progress[0]] == [(-1, 4), (-1, -1)]
+    assert [(progress.acked_through, progress.sending_through) for progress in commits.progress[0]] == [
+        (-1, 4),
+        (-1, -1),
+    ]
     assert sandbox.stats()["requests"] == 0
 
 
@@ -264,12 +269,12 @@ def test_batches_too_large_to_wait_together_all_arrive(sandbox: Sandbox) -> None
             both = {lane: [batch(lane, first, 10), batch(lane, first + 10, 10)] for lane in range(4)}
             assert lanes.put(both if number % 2 else {0: both[0]})
         lanes.finish()
-    assert [mark.counts.accepted for mark in lanes.progress] == [160, 80, 80, 80]
+    assert [progress.counts.accepted for progress in lanes.progress] == [160, 80, 80, 80]
     assert sandbox.people.find("id", "p0").trace == list(range(160))  # type: ignore[union-attr]
 
 
 @pytest.mark.fault("N5")
-def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how_long(sandbox: Sandbox) -> None:
+def test_an_outage_is_logged_once_and_the_pace_knows_how_long_it_lasts(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(rates={"503": 1.0}))
     a_minute_ago = iter([time.monotonic() - 60.0])
     pace = Pace(None, lambda: next(a_minute_ago, time.monotonic()))
@@ -278,7 +283,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
     secret = SecretStr("sandbox")
     destination = Destination("track", sandbox.url, dict.fromkeys(("site_id", "api_key"), secret))
     with (
-        capture_logs() as told,
+        capture_logs() as events,
         Lanes(destination, pace, fresh(3), Commits(), lambda size: None, 5.0) as lanes,
     ):
         lanes.put({lane: [batch(lane, 0, 5)] for lane in range(3)})
@@ -286,8 +291,8 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
             threading.Event().wait(0.01)
         sandbox.set_faults(Faults())
         lanes.finish()
-    assert [mark.counts.accepted for mark in lanes.progress] == [5, 5, 5]
-    changes = [each for each in told if each["event"].startswith("destination_")]
+    assert [progress.counts.accepted for progress in lanes.progress] == [5, 5, 5]
+    changes = [each for each in events if each["event"].startswith("destination_")]
     assert [(each["event"], each.get("reason")) for each in changes] == [
         ("destination_unavailable", "HTTP 503"),
         ("destination_available", None),
@@ -295,7 +300,7 @@ def test_while_the_destination_is_down_the_log_says_so_once_and_the_pace_for_how
     assert pace.waited_s is None
 
 
-def test_a_stray_failure_slows_nobody_else_down(sandbox: Sandbox) -> None:
+def test_one_failure_does_not_lower_the_rate(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(script=("503",)))
     secret = SecretStr("sandbox")
     pace = Pace(50, time.monotonic)
@@ -322,7 +327,7 @@ def test_an_exception_in_the_block_stops_the_lanes(sandbox: Sandbox) -> None:
 
 @pytest.mark.fault("N19")
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_sent_again(
+def test_after_a_lost_answer_items_are_sent_again_unless_that_cannot_be_undone(
     sandbox: Sandbox, repeatable: bool
 ) -> None:
     sandbox.set_faults(Faults(script=("lost_after",)))
@@ -336,10 +341,15 @@ def test_after_a_lost_answer_what_cannot_be_undone_is_a_reject_and_all_else_is_s
     with Lanes(destination, pace, fresh(1), commits, lambda size: None, 5.0, to) as lanes:
         lanes.put({0: [batch(0, 0, 3), batch(0, 3, 2)]})
         lanes.finish()
-        (mark,) = lanes.progress
+        (progress,) = lanes.progress
     reasons = [(reject.position, reject.reason) for reject in commits.rejects]
     if repeatable:
-        assert (mark.counts.accepted, mark.counts.possibly_sent_twice, mark.counts.requests, reasons) == (5, 3, 3, [])
+        assert (progress.counts.accepted, progress.counts.possibly_sent_twice, progress.counts.requests, reasons) == (
+            5,
+            3,
+            3,
+            [],
+        )
     else:
-        assert (mark.counts.accepted, mark.counts.rejected, mark.counts.requests) == (2, 3, 2)
+        assert (progress.counts.accepted, progress.counts.rejected, progress.counts.requests) == (2, 3, 2)
         assert reasons == [(0, "outcome_unknown"), (1, "outcome_unknown"), (2, "outcome_unknown")]

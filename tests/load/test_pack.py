@@ -67,7 +67,7 @@ def test_bodies_are_more_than_99_percent_full() -> None:
     assert sum(len(batch.body) for batch in full) > 0.99 * 500_000 * len(full)
 
 
-def test_rejected_and_skipped_rows_travel_with_their_lane() -> None:
+def test_rejected_and_skipped_rows_are_in_the_batch_of_their_lane() -> None:
     rows: list[Row] = [(0, '{"a":1}', None), (0, None, "row_ragged"), (1, None, None), (0, '{"a":2}', None)]
     first, second = packed(Packer(500_000, fresh(2)), [items(rows)])[::-1]
     assert first.body == b'{"batch":[{"a":1},{"a":2}]}'
@@ -77,13 +77,13 @@ def test_rejected_and_skipped_rows_travel_with_their_lane() -> None:
     assert (second.body, second.skipped, second.through) == (b"", 1, 2)
 
 
-def test_rows_at_or_below_their_lanes_mark_are_left_out() -> None:
+def test_rows_that_are_acknowledged_already_are_left_out() -> None:
     rows: list[Row] = [(n % 2, f'{{"n":{n}}}', None) for n in range(10)]
     batches = packed(Packer(500_000, np.array([3, 6])), [items(rows)])
     assert sorted(position for batch in batches for position in batch.positions.tolist()) == [4, 6, 7, 8, 9]
 
 
-def test_a_lane_that_only_rejects_does_not_hold_them_in_memory() -> None:
+def test_a_lane_of_rejects_only_does_not_keep_them_in_memory() -> None:
     packer = Packer(500_000, fresh(1))
     rows: list[Row] = [(0, '{"n":0}', None), *((0, None, "row_ragged") for _ in range(REJECTS_A_BATCH))]
     assert [len(batch.rejects) for batch in packer.add(items(rows))[0]] == [REJECTS_A_BATCH]
@@ -115,7 +115,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, frame_rows=st.integers(1, 20), limit=st.integers(230, 600))
-def test_every_row_has_its_place_in_one_batch_and_order_is_kept(
+def test_every_row_is_in_one_batch_and_rows_stay_in_order(
     rows: list[tuple[int, str | None]], frame_rows: int, limit: int
 ) -> None:
     listed: list[Row] = [(lane, text, "bad" if text is None and n % 2 else None) for n, (lane, text) in enumerate(rows)]
@@ -140,20 +140,20 @@ def test_every_row_has_its_place_in_one_batch_and_order_is_kept(
         assert all(text[-1:] == b"}" for batch in own for text in (batch.body[:end] for end in batch.ends))
 
 
-def test_a_body_holds_no_more_items_than_its_envelope_lets_it() -> None:
+def test_a_body_has_at_most_as_many_items_as_its_envelope_allows() -> None:
     rows: list[Row] = [(n % 2, None if n % 5 == 0 else f'"{n}"', "r" if n % 10 == 0 else None) for n in range(100)]
     ids = Envelope(b'{"ids":[', b"]}", 7)
     batches = packed(Packer(500_000, fresh(2), ids), [items(rows[:30]), items(rows[30:], start=30)])
-    held = [json.loads(batch.body)["ids"] for batch in batches if batch.body]
-    assert max(map(len, held)) == 7 and sum(map(len, held)) == 80
-    assert sorted(int(one) for ids in held for one in ids) == [n for n in range(100) if n % 5]
+    bodies = [json.loads(batch.body)["ids"] for batch in batches if batch.body]
+    assert max(map(len, bodies)) == 7 and sum(map(len, bodies)) == 80
+    assert sorted(int(one) for ids in bodies for one in ids) == [n for n in range(100) if n % 5]
     assert [int(one) for batch in batches if batch.body for one in json.loads(batch.body)["ids"]] == [
         position for batch in batches for position in batch.positions
     ]
     assert sum(len(batch.rejects) for batch in batches) == 10 and sum(batch.skipped for batch in batches) == 10
 
 
-def test_an_item_may_be_a_body_by_itself() -> None:
+def test_a_body_may_be_one_item_without_an_envelope() -> None:
     alone = Envelope(b"", b"", 1)
     batches = packed(
         Packer(500_000, fresh(1), alone), [items([(0, '{"n":1}', None), (0, None, "r"), (0, '{"n":2}', None)])]
@@ -162,7 +162,7 @@ def test_an_item_may_be_a_body_by_itself() -> None:
     assert [len(batch.rejects) for batch in batches] == [1, 0]
 
 
-def test_what_may_have_been_sent_and_must_not_be_again_is_a_reject() -> None:
+def test_rows_that_may_have_been_sent_and_must_not_be_repeated_are_rejects() -> None:
     rows: list[Row] = [(n % 2, None if n == 4 else item(n, 100), None) for n in range(10)]
     acked, announced = np.array([1, 2]), np.array([6, 2])
     (even, odd) = packed(Packer(500_000, acked, announced=announced), [items(rows)])

@@ -328,7 +328,7 @@ def dripping(right_away: bytes) -> Iterator[str]:
 def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
     right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
 ) -> None:
-    with dripping(right_away) as url, monitored(SecretStr(url), patience_s=0.5):
+    with dripping(right_away) as url, monitored(SecretStr(url), timeout_s=0.5):
         pass
     assert [event["reason"] for event in quiet_log if event["event"] == "ping_failed"] == reasons
 

@@ -535,7 +535,7 @@ def test_an_outage_longer_than_the_budget_ends_the_run_and_the_next_one_goes_on(
     job = job_for(sandbox, PEOPLE)
     sandbox.set_faults(Faults(script=("ok", "ok"), rates={"503": 1.0}))
     with pytest.raises(
-        DestinationUnavailable, match=r"is out of reach: HTTP 503, and no batch was taken within 0\.3 s"
+        DestinationUnavailable, match=r"is out of reach: HTTP 503, and no batch was accepted within 0\.3 s"
     ) as gone:
         run(destined(job, batch_budget_s=0.3))
     assert gone.value.exit_code == 69
@@ -574,7 +574,7 @@ def test_a_strict_400_costs_only_the_bad_rows_in_few_requests(sandbox: Sandbox) 
 def test_when_every_row_is_refused_it_is_not_the_rows(sandbox: Sandbox) -> None:
     shop(people=240)
     sandbox.set_faults(Faults(strict=True, refused=1.0))
-    with pytest.raises(TooManyRejects, match="20 one by one with none taken") as refused:
+    with pytest.raises(TooManyRejects, match="20 one by one with none accepted") as refused:
         run(job_for(sandbox, PEOPLE, max_rejects="100%", destination={"lanes": 1}))
     assert refused.value.exit_code == 4
     assert sandbox.stats()["requests"] < 50

@@ -184,7 +184,7 @@ class Lane:
         while isinstance(verdict := self._attempt(delivery, len(part), body), Retry):
             wait_s = backoff.wait_s(verdict)
             if wait_s is None:
-                reason = f"{verdict.reason}, and no batch was taken within {self._settings.budget_s:g} s"
+                reason = f"{verdict.reason}, and no batch was accepted within {self._settings.budget_s:g} s"
                 raise DestinationUnavailable(host=self._sender.host, reason=reason)
             delivery.retries += 1
             if verdict.ambiguous:
@@ -255,7 +255,7 @@ def _require_some_accepted(delivery: Delivery) -> None:
     reasons = {reject.reason for reject in delivery.rejects}
     if delivery.refused_alone == HOPELESS and not delivery.accepted and len(reasons) == 1:
         raise TooManyRejects(
-            rejected=HOPELESS, limit=f"{HOPELESS} one by one with none taken", most=delivery.rejects[0].reason
+            rejected=HOPELESS, limit=f"{HOPELESS} one by one with none accepted", most=delivery.rejects[0].reason
         )
 
 

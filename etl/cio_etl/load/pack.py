@@ -1,4 +1,4 @@
-"""How do items become bodies? A lane's items, in order, as many as fit; what is left over waits for the next frame."""
+"""Packs items into bodies: a lane's items in order, as many as fit; the last body stays open for the next frame."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import polars as pl
 
 from cio_etl.model import ARRAY, OUTCOME_UNKNOWN, Batch, Envelope, Reject
 
-REJECTS_A_BATCH = 10_000  # a batch that settles this many rejects is closed, however empty its body: memory is bounded
-SMALLEST_BATCH_BYTES = 32_100  # one item of 32,000 bytes and what is around it
+REJECTS_A_BATCH = 10_000  # a batch with this many rejects is closed, however empty its body: memory is bounded
+SMALLEST_BATCH_BYTES = 32_100  # one item of 32,000 bytes and its envelope
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
-class Open:
+class OpenBatch:
     """A lane's batch that is still being filled."""
 
     pieces: list[bytes | memoryview] = field(default_factory=list)
@@ -31,8 +31,8 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """An items frame by lane: the text of all items in one buffer, and where each row's part of it ends."""
+class ItemsByLane:
+    """An items frame sorted by lane: the text of all items in one buffer, and where each row's part of it ends."""
 
     text: memoryview
     offsets: Integers  # of row i: text[offsets[i]:offsets[i + 1]], empty for a row that is not sent
@@ -43,19 +43,18 @@ class Sorted:
     bounds: Integers  # of lane l: rows bounds[l]:bounds[l + 1]
 
     @classmethod
-    def of(cls, items: pl.DataFrame, lanes: int) -> Sorted:
+    def of(cls, items: pl.DataFrame, lanes: int) -> ItemsByLane:
         lane = items["lane"].to_numpy()
         order = np.argsort(lane, kind="stable")  # stable: a lane's rows stay in order of position
         by_lane = items[order]
         text = by_lane["item"].fill_null("").to_arrow()
         _, offsets, data = text.buffers()
-        positions = by_lane["position"].to_numpy()
         reject_rows = np.flatnonzero(by_lane["reason"].is_not_null().to_numpy())
         rejected = by_lane[reject_rows].select("position", "reason", "field")
         return cls(
             text=memoryview(data) if data is not None else memoryview(b""),
             offsets=np.frombuffer(offsets, dtype=np.int64, count=len(items) + 1, offset=text.offset * 8),
-            positions=positions,
+            positions=by_lane["position"].to_numpy(),
             is_item=by_lane["item"].is_not_null().to_numpy(),
             reject_rows=reject_rows,
             rejects=[Reject(*row) for row in rejected.iter_rows()],
@@ -66,8 +65,9 @@ class Sorted:
 class Packer:
     """Packs items frames, which come in order of position, into batches of at most `max_batch_bytes`.
 
-    Rows at or below their lane's mark in `acked` (one position a lane) are settled already and left out. Those at or
-    below the one in `announced` may have been sent: where they must not be sent again, they become rejects.
+    `acked` and `announced` have one position for each lane. Rows up to their lane's `acked` are settled already and are
+    left out. Rows up to its `announced` may have been sent: give it where those must not be sent again, and they become
+    rejects.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Packer:
         self._max_batch_bytes = max_batch_bytes
         self._acked = acked
         self._envelope = envelope
-        self._around = len(envelope.open) + len(envelope.close) - 1  # the last item's comma is not sent
+        self._envelope_bytes = len(envelope.open) + len(envelope.close) - 1  # the last item's comma is not sent
         self._announced = acked if announced is None else np.maximum(acked, announced)
         self._resumed_through = int(self._announced.max())
-        self._open = [Open() for _ in acked]
+        self._open = [OpenBatch() for _ in acked]
 
     def add(self, items: pl.DataFrame) -> dict[int, list[Batch]]:
         """The batches that are full now, in order, by lane."""
@@ -96,66 +96,69 @@ class Packer:
             ).filter(pl.Series(position > self._acked[lane]))
         if items.is_empty():
             return {}
-        frame = Sorted.of(items, len(self._open))
+        frame = ItemsByLane.of(items, len(self._open))
         return {lane: full for lane in range(len(self._open)) if (full := list(self._fill(lane, frame)))}
 
     def finish(self) -> dict[int, list[Batch]]:
         """The last, unfilled batch of each lane."""
-        return {lane: [self._close(lane)] for lane, rest in enumerate(self._open) if rest.through >= 0}
+        return {lane: [self._close(lane)] for lane, batch in enumerate(self._open) if batch.through >= 0}
 
     def too_large(self, body_bytes: int) -> None:
-        """The server refused a body of this length: those to come are at most half of it."""
+        """Makes the next bodies at most half as large as this one, which the server refused for its size."""
         self._max_batch_bytes = max(SMALLEST_BATCH_BYTES, min(self._max_batch_bytes, body_bytes // 2))
 
-    def _fill(self, lane: int, frame: Sorted) -> Iterator[Batch]:
+    def _fill(self, lane: int, frame: ItemsByLane) -> Iterator[Batch]:
+        """Adds a lane's rows to its open batch; yields each batch that is full."""
         first, last = int(frame.bounds[lane]), int(frame.bounds[lane + 1])
         while first < last:
-            room = max(self._max_batch_bytes - self._around - self._open[lane].bytes, 0)
-            if frame.offsets[last] - frame.offsets[first] <= room:  # nearly always, where there are many lanes
+            free_bytes = max(self._max_batch_bytes - self._envelope_bytes - self._open[lane].bytes, 0)
+            if frame.offsets[last] - frame.offsets[first] <= free_bytes:  # nearly always, where there are many lanes
                 fits = last - first
             else:
-                fits = int(frame.offsets[first + 1 : last + 1].searchsorted(frame.offsets[first] + room, side="right"))
+                ends = frame.offsets[first + 1 : last + 1]
+                fits = int(ends.searchsorted(frame.offsets[first] + free_bytes, side="right"))
             if self._envelope.max_items is not None:
-                places = self._envelope.max_items - sum(map(len, self._open[lane].positions))
-                counted = np.cumsum(frame.is_item[first : first + fits])
-                fits = int(counted.searchsorted(places, side="right"))
+                free_items = self._envelope.max_items - sum(map(len, self._open[lane].positions))
+                items_so_far = np.cumsum(frame.is_item[first : first + fits])
+                fits = int(items_so_far.searchsorted(free_items, side="right"))
             if fits:
                 self._take(lane, frame, first, first + fits)
             first += fits
             if first < last:
                 yield self._close(lane)
-        rest = self._open[lane]
-        if rest.through >= 0 and (rest.bytes == 0 or len(rest.rejects) >= REJECTS_A_BATCH):
+        batch = self._open[lane]
+        if batch.through >= 0 and (batch.bytes == 0 or len(batch.rejects) >= REJECTS_A_BATCH):
             yield self._close(lane)
-        elif rest.pieces:
-            rest.pieces[-1] = bytes(rest.pieces[-1])  # what is carried over must not hold the whole frame
+        elif batch.pieces:
+            batch.pieces[-1] = bytes(batch.pieces[-1])  # a copy: a view would keep the whole frame in memory
 
-    def _take(self, lane: int, frame: Sorted, first: int, last: int) -> None:
-        rest, is_item = self._open[lane], frame.is_item[first:last]
+    def _take(self, lane: int, frame: ItemsByLane, first: int, last: int) -> None:
+        """Adds rows first:last of a frame to the lane's open batch."""
+        batch, is_item = self._open[lane], frame.is_item[first:last]
         start, end = int(frame.offsets[first]), int(frame.offsets[last])
         if end > start:
-            rest.pieces.append(frame.text[start:end])
-            rest.ends.append((frame.offsets[first + 1 : last + 1] + (rest.bytes - 1 - start))[is_item])
-            rest.positions.append(frame.positions[first:last][is_item])
-            rest.bytes += end - start
-        if others := (last - first) - int(np.count_nonzero(is_item)):
-            low, high = frame.reject_rows.searchsorted((first, last))
-            rest.rejects += frame.rejects[low:high]
-            rest.skipped += others - int(high - low)
-        rest.through = int(frame.positions[last - 1])
+            batch.pieces.append(frame.text[start:end])
+            batch.ends.append((frame.offsets[first + 1 : last + 1] + (batch.bytes - 1 - start))[is_item])
+            batch.positions.append(frame.positions[first:last][is_item])
+            batch.bytes += end - start
+        if not_sent := (last - first) - int(np.count_nonzero(is_item)):
+            first_reject, last_reject = frame.reject_rows.searchsorted((first, last))
+            batch.rejects += frame.rejects[first_reject:last_reject]
+            batch.skipped += not_sent - int(last_reject - first_reject)
+        batch.through = int(frame.positions[last - 1])
 
     def _close(self, lane: int) -> Batch:
-        full, self._open[lane] = self._open[lane], Open()
-        none, around = np.empty(0, dtype=np.int64), self._envelope
+        full, self._open[lane] = self._open[lane], OpenBatch()
+        none, envelope = np.empty(0, dtype=np.int64), self._envelope
         if full.pieces:
             full.pieces[-1] = full.pieces[-1][:-1]
         return Batch(
             lane=lane,
             through=full.through,
-            body=b"".join((around.open, *full.pieces, around.close)) if full.pieces else b"",
+            body=b"".join((envelope.open, *full.pieces, envelope.close)) if full.pieces else b"",
             positions=np.concatenate(full.positions) if full.positions else none,
-            ends=np.concatenate(full.ends) + len(around.open) if full.ends else none,
+            ends=np.concatenate(full.ends) + len(envelope.open) if full.ends else none,
             rejects=tuple(full.rejects),
             skipped=full.skipped,
-            envelope=around,
+            envelope=envelope,
         )

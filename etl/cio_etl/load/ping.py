@@ -1,7 +1,8 @@
-"""Who notices that a run did not come? A monitor that is told of each run, and tells when it hears nothing.
+"""Tells a monitor that a run starts and how it ends, so that somebody notices when a run does not take place.
 
-The addresses are those of healthchecks.io, and of others that speak alike: `URL/start`, `URL` when all went well, and
-`URL/CODE`, the exit code, when not. What it answers does not matter, and it can neither stop nor delay a run for long.
+The addresses are those of healthchecks.io and of services with the same interface: `URL/start`, `URL` after a success,
+and `URL/CODE`, with the exit code, after a failure. The monitor's answer does not matter: it can neither stop a run nor
+delay it for long.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from cio_etl.errors import EtlError
 
 log = structlog.get_logger()
 
-PATIENCE_S = 5.0
-TRIES = 2
-FINE = (0, 3)  # rejects within max_rejects are no reason to wake somebody
+TIMEOUT_S = 5.0
+ATTEMPTS = 2
+SUCCESS = (0, 3)  # exit codes; rejects within max_rejects are no reason to wake somebody
 
 
 @contextmanager
-def monitored(url: SecretStr | None, patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Tells the monitor at `url` that a run begins, and how it ends: by an EtlError's exit code, else 0 or 1.
+def monitored(url: SecretStr | None, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+    """Tells the monitor at `url` that a run starts, and how it ends: the exit code of an EtlError, else 0 or 1.
 
-    Each is tried twice, for `patience_s` at most.
+    Each message is tried twice, for `timeout_s` at most. None: there is no monitor.
     """
     if url is None:
         yield
         return
-    _ping(url, "/start", patience_s)
+    _ping(url, "/start", timeout_s)
     code = 1
     try:
         yield
@@ -42,30 +43,30 @@ def monitored(url: SecretStr | None, patience_s: float = PATIENCE_S) -> Iterator
         code = error.exit_code
         raise
     finally:
-        _ping(url, "" if code in FINE else f"/{code}", patience_s)
+        _ping(url, "" if code in SUCCESS else f"/{code}", timeout_s)
 
 
-def _ping(url: SecretStr, what: str, patience_s: float) -> None:
+def _ping(url: SecretStr, suffix: str, timeout_s: float) -> None:
     path, mark, query = url.get_secret_value().partition("?")
-    address = f"{path.rstrip('/')}{what}{mark}{query}"
-    failed = ""
-    for _ in range(TRIES):
-        answered: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # Of a thread's own, since no time-out of httpx holds for a name that is looked up, or an answer that drips.
-        threading.Thread(target=lambda to=answered: to.put(_asked(address, patience_s)), daemon=True).start()
+    address = f"{path.rstrip('/')}{suffix}{mark}{query}"
+    failure = ""
+    for _ in range(ATTEMPTS):
+        answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # In a thread, since httpx's time-out limits neither the look-up of a name nor an answer that comes in drips.
+        threading.Thread(target=lambda to=answers: to.put(_failure(address, timeout_s)), daemon=True).start()
         try:
-            failed = answered.get(timeout=patience_s)
+            failure = answers.get(timeout=timeout_s)
         except queue.Empty:
-            failed = "no answer"
-        if not failed:
+            failure = "no answer"
+        if not failure:
             return
-    log.warning("ping_failed", reason=failed)
+    log.warning("ping_failed", reason=failure)
 
 
-def _asked(address: str, patience_s: float) -> str:
-    """What was wrong with the answer, or the address; "": nothing."""
+def _failure(address: str, timeout_s: float) -> str:
+    """Asks once for the address; what went wrong, "" for nothing."""
     try:
-        with httpx.Client(timeout=patience_s, trust_env=False) as client, client.stream("GET", address) as answer:
+        with httpx.Client(timeout=timeout_s, trust_env=False) as client, client.stream("GET", address) as answer:
             return f"HTTP {answer.status_code}" if answer.status_code >= 400 else ""
-    except Exception as error:  # whatever it is: its words hold the address, and so its secret
+    except Exception as error:  # of any kind: its message holds the address, and so its secret
         return type(error).__name__

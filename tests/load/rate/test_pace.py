@@ -1,4 +1,4 @@
-"""Does the pace find what the server takes, and leave it alone when it is down? Scenarios, all in virtual time."""
+"""The pace finds the rate that a server takes, and probes an outage seldom. Scenarios, all in virtual time."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ PAUSE = Retry("HTTP 429", after_s=7.0, throttled=True)
 DOWN = (0.02, UNAVAILABLE)
 
 
-# ---------------------------------------------------------------- the ceiling
+# ---------------------------------------------------------------- the rate limit
 
 
 @pytest.mark.parametrize(("per_second", "lanes"), [(1, 16), (7, 16), (100, 16), (100, 256), (1_000, 256)])
-def test_the_ceiling_holds_in_every_sliding_second_and_is_used(per_second: int, lanes: int) -> None:
+def test_the_limit_holds_in_any_second_and_is_used(per_second: int, lanes: int) -> None:
     seconds = 10 if per_second < 1_000 else 4
-    seen = simulate(steady(), per_second=per_second, seconds=seconds + 1, lanes=lanes)
-    assert seen.busiest_second() <= per_second
-    assert len(seen.between(0, seconds)) >= 0.95 * per_second * seconds
+    result = simulate(steady(), per_second=per_second, seconds=seconds + 1, lanes=lanes)
+    assert result.busiest_second() <= per_second
+    assert len(result.between(0, seconds)) >= 0.95 * per_second * seconds
 
 
-def test_less_than_one_a_second_is_kept_too() -> None:
-    made = sorted(each.started for each in simulate(steady(), per_second=0.5, seconds=30, lanes=3).exchanges)
-    assert len(made) == 15
-    assert all(later - earlier >= 1.98 for earlier, later in pairwise(made))
+def test_a_limit_below_one_a_second_holds() -> None:
+    starts = sorted(each.started for each in simulate(steady(), per_second=0.5, seconds=30, lanes=3).exchanges)
+    assert len(starts) == 15
+    assert all(later - earlier >= 1.98 for earlier, later in pairwise(starts))
 
 
 @settings(max_examples=25)
 @given(idle=st.lists(st.floats(0, 2), min_size=1, max_size=20), per_second=st.integers(1, 60))
-def test_the_ceiling_holds_after_idle_times(idle: list[float], per_second: int) -> None:
+def test_the_limit_holds_after_idle_times(idle: list[float], per_second: int) -> None:
     def works(lane: int, at: float) -> float:
         return idle[int(at * 10 + lane) % len(idle)]
 
@@ -58,17 +58,17 @@ def test_the_ceiling_holds_after_idle_times(idle: list[float], per_second: int) 
 
 
 @pytest.mark.fault("P15")
-def test_a_machine_that_slept_makes_up_for_nothing() -> None:
+def test_after_a_suspend_nothing_is_made_up_for() -> None:
     clock = Clock()
     pace = Pace(10, clock)
     for _ in range(10):
         pace.wait_for_turn(clock.sleep)
     clock.now += 8 * 3600
-    made = [pace.wait_for_turn(clock.sleep) for _ in range(30)]
-    assert all(later - earlier >= 0.099 for earlier, later in pairwise(made))
+    starts = [pace.wait_for_turn(clock.sleep) for _ in range(30)]
+    assert all(later - earlier >= 0.099 for earlier, later in pairwise(starts))
 
 
-def test_without_a_ceiling_nobody_waits() -> None:
+def test_without_a_limit_no_lane_waits() -> None:
     clock = Clock()
     pace = Pace(None, clock)
     for _ in range(1_000):
@@ -76,9 +76,9 @@ def test_without_a_ceiling_nobody_waits() -> None:
     assert clock.now == 1_000.0
 
 
-def test_slots_may_come_from_elsewhere() -> None:
+def test_slots_may_come_from_a_shared_limiter() -> None:
     class Shared:
-        """Another process has every second slot."""
+        """Another process takes every second slot."""
 
         per_second = 10.0
 
@@ -90,11 +90,11 @@ def test_slots_may_come_from_elsewhere() -> None:
 
     clock = Clock()
     pace = Pace(Shared(), clock)
-    made = [pace.wait_for_turn(clock.sleep) for _ in range(5)]
-    assert [round(at - 1_000, 1) for at in made] == [0.1, 0.3, 0.5, 0.7, 0.9]
+    starts = [pace.wait_for_turn(clock.sleep) for _ in range(5)]
+    assert [round(at - 1_000, 1) for at in starts] == [0.1, 0.3, 0.5, 0.7, 0.9]
 
 
-# ---------------------------------------------------------------- below it
+# ---------------------------------------------------------------- a lower rate
 
 
 @pytest.mark.fault("N1")
@@ -104,7 +104,7 @@ def test_slots_may_come_from_elsewhere() -> None:
         pytest.param(100, 16, 60, bucket(60, 10, steady()), id="a bucket"),
         pytest.param(100, 16, 60, bucket(60, 60, steady()), id="a bucket of a second"),
         pytest.param(100, 256, 60, bucket(60, 10, steady(1.0)), id="answers after a second"),
-        pytest.param(100, 16, 60, window(60, 1.0, steady()), id="so many each second"),
+        pytest.param(100, 16, 60, window(60, 1.0, steady()), id="so many in each second of the clock"),
         pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05)), id="so many in any second"),
         pytest.param(100, 16, 60, sliding(60, 1.0, steady(0.05), counts=True), id="... counting what it refuses"),
         pytest.param(
@@ -112,7 +112,7 @@ def test_slots_may_come_from_elsewhere() -> None:
         ),
         pytest.param(100, 64, 60, sliding(60, 1.0, steady(0.2), counts=True, refuses_s=0.2), id="... and far away"),
         pytest.param(100, 16, 60, window(3_600, 60.0, steady()), id="so many each minute"),
-        pytest.param(100, 16, 60, bucket(60, 60, steady(), Retry("", 1.0, throttled=True)), id="it names a time"),
+        pytest.param(100, 16, 60, bucket(60, 60, steady(), Retry("", 1.0, throttled=True)), id="it has a Retry-After"),
         pytest.param(100, 16, 30, bucket(30, 10, steady()), id="a third"),
         pytest.param(100, 16, 95, bucket(95, 10, steady()), id="just below"),
         pytest.param(1, 16, 0.6, bucket(0.6, 2, steady()), id="one a second"),
@@ -123,15 +123,15 @@ def test_a_lower_limit_of_the_server_is_found_and_used(
     per_second: int, lanes: int, limit: float, server: Server
 ) -> None:
     until = {1: 900, 100: 150, 1_000: 60}[per_second]
-    seen = simulate(server, per_second=per_second, seconds=until, lanes=lanes)
-    assert seen.taken_per_second(30, until) >= 0.9 * min(limit, per_second)
-    assert seen.refused(30, until) <= 0.05
+    result = simulate(server, per_second=per_second, seconds=until, lanes=lanes)
+    assert result.taken_per_second(30, until) >= 0.9 * min(limit, per_second)
+    assert result.refused(30, until) <= 0.05
 
 
-def test_without_a_ceiling_a_limit_is_found_too() -> None:
-    seen = simulate(bucket(60, 60, steady()), per_second=None, seconds=150)
-    assert seen.taken_per_second(30, 150) >= 0.9 * 60
-    assert seen.refused(30, 150) <= 0.1
+def test_without_a_configured_limit_the_servers_is_found_too() -> None:
+    result = simulate(bucket(60, 60, steady()), per_second=None, seconds=150)
+    assert result.taken_per_second(30, 150) >= 0.9 * 60
+    assert result.refused(30, 150) <= 0.1
 
 
 @pytest.mark.fault("N4")
@@ -144,34 +144,34 @@ def test_without_a_ceiling_a_limit_is_found_too() -> None:
         pytest.param(queue(10, 1e9), 100, 256, 0.9 * 10, 0.0, id="too much waits"),
     ],
 )
-def test_a_server_that_does_not_say_429_is_not_overrun(
+def test_a_server_that_does_not_answer_429_is_not_overrun(
     server: Server, per_second: int, lanes: int, least: float, refused: float
 ) -> None:
-    seen = simulate(server, per_second=per_second, seconds=400, lanes=lanes)
-    assert seen.taken_per_second(60, 400) >= least
-    assert seen.refused(60, 400) <= refused
+    result = simulate(server, per_second=per_second, seconds=400, lanes=lanes)
+    assert result.taken_per_second(60, 400) >= least
+    assert result.refused(60, 400) <= refused
 
 
-def test_a_queue_that_comes_near_the_deadline_is_made_shorter() -> None:
-    seen = simulate(queue(10, 1e9), per_second=100, seconds=700, lanes=256)
-    assert max(each.ended - each.started for each in seen.between(0, 100)) > 25
-    assert max(each.ended - each.started for each in seen.between(500, 650)) < 20
+def test_a_queue_that_comes_near_the_deadline_gets_shorter() -> None:
+    result = simulate(queue(10, 1e9), per_second=100, seconds=700, lanes=256)
+    assert max(each.ended - each.started for each in result.between(0, 100)) > 25
+    assert max(each.ended - each.started for each in result.between(500, 650)) < 20
 
 
 @pytest.mark.fault("N4")
 @pytest.mark.parametrize(
     ("share", "answer"), [(0.02, DOWN), (0.1, DOWN), (0.18, DOWN), (0.02, (0.02, TOO_MANY)), (0.003, NO_ANSWER)]
 )
-def test_the_weather_slows_nobody_down(share: float, answer: Answer) -> None:
-    seen = simulate(failing(share, steady(), answer), per_second=50, seconds=120)
-    assert seen.taken_per_second(10, 85) >= 0.93 * 50 * (1 - share)
+def test_occasional_failures_do_not_lower_the_rate(share: float, answer: Answer) -> None:
+    result = simulate(failing(share, steady(), answer), per_second=50, seconds=120)
+    assert result.taken_per_second(10, 85) >= 0.93 * 50 * (1 - share)
 
 
 @pytest.mark.parametrize("wait_s", [5.0, 12.0, 31.0])
 def test_a_lane_with_a_slow_connection_slows_only_itself(wait_s: float) -> None:
-    seen = simulate(steady(), per_second=100, seconds=120, slower={3: wait_s})
-    assert seen.taken_per_second(10, 80) >= 97
-    others = [taken for lane, taken in seen.by_lane().items() if lane != 3]
+    result = simulate(steady(), per_second=100, seconds=120, slower={3: wait_s})
+    assert result.taken_per_second(10, 80) >= 97
+    others = [taken for lane, taken in result.by_lane().items() if lane != 3]
     assert min(others) >= 0.9 * max(others)
 
 
@@ -181,20 +181,22 @@ def test_turns_are_shared_evenly() -> None:
     assert min(taken.values()) >= 0.8 * max(taken.values())
 
 
-def test_work_that_comes_in_bursts_finds_the_limit_too() -> None:
+def test_with_work_in_bursts_the_limit_is_found_too() -> None:
     def works(lane: int, at: float) -> float:
         return 5.0 if int(at) % 10 >= 5 else 0.0
 
-    seen = simulate(bucket(60, 10, steady()), per_second=100, seconds=200, works=works)
-    assert seen.refused(30, 200) <= 0.07
-    assert seen.taken_per_second(30, 200) >= 0.4 * 60
+    result = simulate(bucket(60, 10, steady()), per_second=100, seconds=200, works=works)
+    assert result.refused(30, 200) <= 0.07
+    assert result.taken_per_second(30, 200) >= 0.4 * 60
 
 
 @pytest.mark.parametrize("lanes", [16, 256])
 def test_a_rise_of_the_limit_is_found(lanes: int) -> None:
     low, high = bucket(20, 10, steady()), bucket(95, 10, steady())
-    seen = simulate(lambda at, chance: (low if at < 60 else high)(at, chance), per_second=100, seconds=150, lanes=lanes)
-    assert seen.back_after(60, 85) <= 45
+    result = simulate(
+        lambda at, chance: (low if at < 60 else high)(at, chance), per_second=100, seconds=150, lanes=lanes
+    )
+    assert result.back_after(60, 85) <= 45
 
 
 # ---------------------------------------------------------------- pauses and outages
@@ -202,7 +204,7 @@ def test_a_rise_of_the_limit_is_found(lanes: int) -> None:
 
 @pytest.mark.fault("N2")
 @pytest.mark.parametrize("per_second", [None, 100])
-def test_a_pause_holds_for_everybody(per_second: float | None) -> None:
+def test_a_pause_holds_for_all_lanes(per_second: float | None) -> None:
     clock = Clock()
     pace = Pace(per_second, clock)
     pace.record(pace.wait_for_turn(clock.sleep), PAUSE)
@@ -212,7 +214,7 @@ def test_a_pause_holds_for_everybody(per_second: float | None) -> None:
 
 
 @pytest.mark.fault("N2")
-def test_a_pause_holds_for_who_already_waits_for_a_slot() -> None:
+def test_a_pause_holds_for_a_lane_that_waits_for_its_slot_already() -> None:
     clock = Clock()
     pace = Pace(1, clock)
     pace.wait_for_turn(clock.sleep)
@@ -226,7 +228,7 @@ def test_a_pause_holds_for_who_already_waits_for_a_slot() -> None:
 
 
 @pytest.mark.fault("N5")
-def test_who_has_a_slot_already_waits_when_an_outage_begins() -> None:
+def test_a_lane_that_has_a_slot_waits_when_an_outage_begins() -> None:
     clock = Clock()
     pace = Pace(20, clock, lambda: 0.0)
     pace.wait_for_turn(clock.sleep)
@@ -242,46 +244,46 @@ def test_who_has_a_slot_already_waits_when_an_outage_begins() -> None:
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize(("minutes", "lanes"), [(10, 16), (10, 256), (120, 16)])
 @pytest.mark.parametrize("answer", [DOWN, NO_ANSWER, (0.02, TOO_MANY)], ids=["503", "no answer", "429"])
-def test_an_outage_is_asked_about_now_and_then_and_left_quickly(minutes: int, answer: Answer, lanes: int) -> None:
+def test_an_outage_is_probed_now_and_then_and_its_end_noticed_quickly(minutes: int, answer: Answer, lanes: int) -> None:
     end = 60 + 60 * minutes
-    seen = simulate(outage(60, end, steady(), answer), per_second=100, seconds=end + 100, lanes=lanes)
-    asked = sorted(each.started for each in seen.between(60, end))
-    assert len([at for at in asked if at < 180]) <= 100 + 1.5 * lanes  # until it is known, and the first questions
-    later = [at for at in asked if at >= 180]
+    result = simulate(outage(60, end, steady(), answer), per_second=100, seconds=end + 100, lanes=lanes)
+    probes = sorted(each.started for each in result.between(60, end))
+    assert len([at for at in probes if at < 180]) <= 100 + 1.5 * lanes  # until it is recognised, and the first probes
+    later = [at for at in probes if at >= 180]
     assert all(9.9 <= after - before <= 20 for before, after in pairwise(later))
-    assert seen.back_after(end, 90) <= 20
+    assert result.back_after(end, 90) <= 20
 
 
 @pytest.mark.fault("N5")
-def test_a_lane_alone_asks_about_an_outage_as_often_as_its_own_waits_say() -> None:
-    seen = simulate(outage(60, 7_260, steady(), DOWN), per_second=100, seconds=7_400, lanes=1)
-    assert len(seen.between(180, 7_260)) <= 7_080 / 10
-    assert seen.back_after(7_260, 5) <= 75
+def test_a_single_lane_probes_an_outage_as_often_as_its_own_waits_allow() -> None:
+    result = simulate(outage(60, 7_260, steady(), DOWN), per_second=100, seconds=7_400, lanes=1)
+    assert len(result.between(180, 7_260)) <= 7_080 / 10
+    assert result.back_after(7_260, 5) <= 75
 
 
 @pytest.mark.fault("N5")
-def test_an_outage_at_a_low_rate_is_known_too() -> None:
-    seen = simulate(outage(60, 3_660, steady(), DOWN), per_second=1, seconds=3_760, lanes=16)
-    assert len(seen.between(660, 3_660)) <= 300
-    assert seen.back_after(3_660, 0.9, during_s=20) <= 60
+def test_an_outage_at_a_low_rate_is_recognised_too() -> None:
+    result = simulate(outage(60, 3_660, steady(), DOWN), per_second=1, seconds=3_760, lanes=16)
+    assert len(result.between(660, 3_660)) <= 300
+    assert result.back_after(3_660, 0.9, during_s=20) <= 60
 
 
-def test_a_hiccup_costs_a_moment() -> None:
-    seen = simulate(outage(60, 61, steady(), DOWN), per_second=100, seconds=120)
-    assert seen.back_after(61, 90) <= 2
+def test_an_outage_of_a_second_costs_a_moment() -> None:
+    result = simulate(outage(60, 61, steady(), DOWN), per_second=100, seconds=120)
+    assert result.back_after(61, 90) <= 2
 
 
-def test_waiting_is_said_when_it_begins_and_when_it_ends() -> None:
+def test_the_beginning_and_the_end_of_an_outage_are_reported_once() -> None:
     clock = Clock()
     pace = Pace(None, clock, lambda: 0.0)
-    told = [pace.record(clock.now, UNAVAILABLE) for _ in range(60)]
-    assert [each for each in told if each] == ["waiting"]
-    began = clock.now
-    assert pace.wait_for_turn(clock.sleep) == began + 1.0
+    changes = [pace.record(clock.now, UNAVAILABLE) for _ in range(60)]
+    assert [each for each in changes if each] == ["waiting"]
+    start = clock.now
+    assert pace.wait_for_turn(clock.sleep) == start + 1.0
     assert pace.waited_s == 1.0
     assert pace.record(clock.now, UNAVAILABLE) is None
-    assert pace.wait_for_turn(clock.sleep) == began + 3.0
-    assert pace.record(began - 1.0, Accepted()) is None  # it was sent before the outage
+    assert pace.wait_for_turn(clock.sleep) == start + 3.0
+    assert pace.record(start - 1.0, Accepted()) is None  # it was sent before the outage
     assert pace.record(clock.now, Accepted()) == "resumed"
     assert pace.waited_s is None
 
@@ -294,7 +296,7 @@ def test_the_rate_falls_by_a_fifth_or_by_half_and_comes_back() -> None:
     pace.record(clock.now, PAUSE)
     assert pace.per_second == pytest.approx(80, rel=0.03)
     clock.now += 7.0
-    pace.record(clock.now, PAUSE)  # it names a time: once is enough
+    pace.record(clock.now, PAUSE)  # it has a Retry-After: once is enough
     assert pace.per_second == pytest.approx(64, rel=0.03)
     clock.now += 8.0
     for _ in range(5):
