@@ -472,7 +472,7 @@ def test_rejects_without_their_source_still_have_their_reasons(job: str, gone: s
     else:
         Path(gone).unlink()
     assert main(["rejects", run_id, "-o", "out.ndjson"]) == 0
-    assert "step people: without the source's columns, since" in capsys.readouterr().err
+    assert "step people: without the source's columns, because" in capsys.readouterr().err
     (row,) = pl.read_ndjson("out.ndjson").to_dicts()
     assert (row["reason"], row["field"], "e_mail" in row) == ("email_malformed", "attributes.email", False)
 
