@@ -41,7 +41,7 @@ ONE_OUTCOME = "an example has one result: payload: {…}, rejected: reason, or s
 EITHER = "write one of column:, columns:, expr: and value:"
 ONE_END = "write either object:, for a relationship of a person, or person:, for one of an object"
 ONLY_REFERENCES = (
-    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was written here"
 )
 NOT_A_JOB = "this is a mapping, not a job: a job has destination: and steps:, and names this file as a mapping:"
 NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"

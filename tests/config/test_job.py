@@ -200,7 +200,7 @@ def test_a_job_is_checked_without_looking_up_secrets(read: Read) -> None:
 # ---------------------------------------------------------------- what is refused
 
 ONLY_REFERENCES = (
-    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was written here"
 )
 ADDRESSES = (
     "credentials are sent to https://track.customer.io, https://track-eu.customer.io or this machine "
@@ -218,7 +218,7 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
         ("api: trck", "api: must be 'track' or 'pipelines'"),
         (
             "base_url: https://cdp.customer.io",
-            "base_url: the address of the other API, and api: says track; leave base_url out",
+            "base_url: the address of the other API, but api: is track; leave base_url out",
         ),
         ("app_api_key: '${KEY}'", "app_api_key: reading data back is not supported yet; leave it out"),
         ("region: usa", "region: must be 'us', 'eu' or 'auto'"),
@@ -250,7 +250,7 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
         ("base_url: null", "base_url: must be text; put it in quotes"),
         (
             "region: auto, base_url: 'http://127.0.0.1:1'",
-            "base_url: region: auto finds the address out; leave one of the two out",
+            "base_url: region: auto determines the address; remove one of the two",
         ),
         (
             "region: us, base_url: 'https://track-eu.customer.io'",
@@ -260,7 +260,7 @@ SHARE = "must be a share, as 1%, or a whole number of rows"
         (
             "ca_file: '${NO}'",
             "ca_file: the environment variable NO is not set; "
-            "set it, or give it a default, ${NO:-…}, if it is no secret",
+            "set it, or give it a default, ${NO:-…}, if it is not a secret",
         ),
     ],
 )
@@ -271,10 +271,12 @@ def test_a_wrong_destination_is_reported(read: Read, setting: str, problem: str)
 
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
 AN_ADDRESS = "must be a database's address, as ${WAREHOUSE_URL} or sqlite:///shop.db"
-NO_SUCH = "the environment variable NO_SUCH is not set; set it, or give it a default, ${NO_SUCH:-…}, if it is no secret"
+NO_SUCH = (
+    "the environment variable NO_SUCH is not set; set it, or give it a default, ${NO_SUCH:-…}, if it is not a secret"
+)
 IN_SIGHT = (
     "a password in plain text; write a reference, as ${WAREHOUSE_URL} or postgresql://me:${PASSWORD}@host/db, and "
-    "renew it"
+    "change the password"
 )
 A_TABLE = 'must be a name, as orders or sales.orders; with a point in a name, a list: [sales, "order.lines"]'
 A_LAG = "must be a duration, as 15 minutes, 2h or 1 day; for a watermark of numbers, a whole number"
@@ -285,7 +287,9 @@ NO_START = "start: is missing; the first run needs a value for :watermark, as 20
 NOT_GIVEN = "the query has :region, which parameters: does not give; a colon that is not a parameter is written \\:"
 NOT_USED = "parameters: has 'a', which the query does not use"
 OURS = ":watermark is set by the program; give this parameter another name"
-A_SECRET = "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+A_SECRET = (
+    "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was written here"
+)
 BOTH_KEYS = "access_key_id and secret_access_key go together"
 ONE_WAY = "write one of anonymous, profile, and the two keys"
 REFERENCE = "a reference inside a query would be read as SQL; give it under parameters: instead"
@@ -384,7 +388,7 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
             WORKING + f"state: postgresql://u:{CANARY}@db/x\n",
             [
                 "j.yaml:6: state: a password in plain text; write a reference, as ${WAREHOUSE_URL} or "
-                "postgresql://me:${PASSWORD}@host/db, and renew it"
+                "postgresql://me:${PASSWORD}@host/db, and change the password"
             ],
         ),
         (WORKING + "state: ''\n", ["j.yaml:6: state.folder: must name a folder"]),

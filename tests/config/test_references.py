@@ -48,7 +48,7 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
         ("${env:A}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${file:}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${A-b}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
-        ("${A}", "the environment variable A is not set; set it, or give it a default, ${A:-…}, if it is no secret"),
+        ("${A}", "the environment variable A is not set; set it, or give it a default, ${A:-…}, if it is not a secret"),
         ("${file:no/such}", "no file 'no/such'"),
     ],
 )

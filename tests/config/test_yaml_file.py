@@ -95,7 +95,7 @@ def test_every_key_and_item_has_its_line(read) -> None:  # type: ignore[no-untyp
         ("a: 18446744073709551616\n", ["a.yaml:1: a: a number of more than 64 bits; put it in quotes"]),
         (f"a: {'9' * 5000}\n", ["a.yaml:1: a: a number of more than 64 bits; put it in quotes"]),
         ("a: 1e999\n", ["a.yaml:1: a: a number too large for JSON; put it in quotes"]),
-        ('a: "\\uD800"\n', ["a.yaml:1: a: half a character (\\uD800 to \\uDFFF); write the character itself"]),
+        ('a: "\\uD800"\n', ["a.yaml:1: a: an incomplete character (\\uD800 to \\uDFFF); write the character itself"]),
         ('a: "x\\0"\n', ["a.yaml:1: a: a NUL character (\\0); leave it out"]),
         ("", ["a.yaml: empty"]),
         ("# only a comment\n", ["a.yaml: empty"]),

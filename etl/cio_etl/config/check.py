@@ -1,4 +1,4 @@
-"""Checks a job file with its mappings, or a mapping alone, and tries their examples; reads no data."""
+"""Checks a job file with its mappings, or a mapping alone, and tests their examples; reads no data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Checked:
 
 
 def check_file(path: Path) -> Checked:
-    """Checks a job or a mapping without data, credentials or addresses of databases. Raises no faults, lists them."""
+    """Checks a job or a mapping without data, credentials or addresses of databases. Faults are listed, not raised."""
     data = read_yaml(path).data
     if data is not None and looks_like(MappingYaml, data, rather_than=JobYaml):
         mapping, problems = read_mapping(path)

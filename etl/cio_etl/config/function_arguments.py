@@ -125,7 +125,7 @@ def _table(*, file: str, key: str, value: str, separator: str = ",", **_: object
             raise ValueError(f"{file}:{line}: the key of line {lines[key_text]} again; keep one of the two")
         entries[key_text], lines[key_text] = value_text, line
     if not entries:
-        raise ValueError(f"the file {file!r} has no line under its names")
+        raise ValueError(f"the file {file!r} has no line below its header")
     return Table(entries)
 
 
@@ -139,7 +139,7 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
     try:
         names = next(reader, [])
         if not names:
-            raise ValueError(f"the file {file!r} has no line of names at its top")
+            raise ValueError(f"the file {file!r} has no header line")
         for name in (key, value):
             if names.count(name) != 1:
                 what = "two columns" if name in names else "no column"
@@ -153,7 +153,7 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
                 raise ValueError(f"{file}:{reader.line_num}: {len(row)} fields, and {len(names)} names; fix the file")
             if not row[key_place].strip() or not row[value_place]:
                 what = "value" if row[key_place].strip() else "key"
-                raise ValueError(f"{file}:{reader.line_num}: the {what} is empty; fill it, or take the line out")
+                raise ValueError(f"{file}:{reader.line_num}: the {what} is empty; fill it in, or remove the line")
             yield reader.line_num, row[key_place], row[value_place]
     except csv.Error:
-        raise ValueError(f"{file}:{reader.line_num}: not CSV: a quote is out of place, or never closed") from None
+        raise ValueError(f"{file}:{reader.line_num}: not CSV: a quote is misplaced or not closed") from None

@@ -79,7 +79,7 @@ def _query_files(data: dict[str, Any]) -> list[Fault]:
         if isinstance(source, dict) and isinstance(path := source.get("query_file"), str) and "\0" not in path:
             loc = ("steps", place, "source", "query_file")
             if "query" in source:
-                faults.append((loc, "query: is there, too; write one of the two"))
+                faults.append((loc, "query: is written too; write one of the two"))
                 continue
             try:
                 source["query"] = read_text(Path(path))

@@ -48,7 +48,7 @@ def _destination_faults(destination: dict[str, Any]) -> Iterator[Fault]:
         if key not in destination:
             yield ("destination", key), f"missing; write {key}: ${{{apis.variable(key)}}}"
     if api.credential_request.region is None and region == "auto":
-        message = f"the {api.title} API does not tell to which region a key belongs; write us or eu"
+        message = f"the {api.title} API does not report the region of a key; write us or eu"
         yield ("destination", "region"), message
     try:
         host = apis.allowed_address(base_url) if isinstance(base_url, str) else None
@@ -60,9 +60,9 @@ def _destination_faults(destination: dict[str, Any]) -> Iterator[Fault]:
             "unlimited is for a base_url on this machine; write a number up to 1000",
         )
     if host and region == "auto":
-        yield ("destination", "base_url"), "region: auto finds the address out; leave one of the two out"
+        yield ("destination", "base_url"), "region: auto determines the address; remove one of the two"
     elif host and not apis.is_loopback(host) and host not in api.hosts.values():
-        yield ("destination", "base_url"), f"the address of the other API, and api: says {api.name}; leave base_url out"
+        yield ("destination", "base_url"), f"the address of the other API, but api: is {api.name}; leave base_url out"
     elif host in api.hosts.values() and region in ("us", "eu") and host != api.hosts[region]:
         yield ("destination", "base_url"), "the address of the other region; leave base_url out"
 

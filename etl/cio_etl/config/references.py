@@ -41,7 +41,7 @@ def resolve_address(raw: str, environ: Mapping[str, str] | None) -> str:
     if re.search(r"://[^/@]*:[^/@]+@", bare) or _SECRET_OPTION.search(bare):
         raise ValueError(
             "a password in plain text; write a reference, as ${WAREHOUSE_URL} or "
-            "postgresql://me:${PASSWORD}@host/db, and renew it"
+            "postgresql://me:${PASSWORD}@host/db, and change the password"
         )
     if environ is None:
         return raw if bare == raw else UNREAD_ADDRESS
@@ -64,7 +64,8 @@ def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
     reference = _REFERENCE.fullmatch(raw) if isinstance(raw, str) else None
     if reference is None:
         raise ValueError(
-            "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and renew a key that stood here"
+            "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was "
+            "written here"
         )
     if ":-" in reference[1] and not reference[1].startswith("file:"):
         raise ValueError("secrets are references only: a default would be a secret in plain text; leave it out")
@@ -103,7 +104,8 @@ def _value(inside: str, environ: Mapping[str, str]) -> str:
     if name in environ:
         return ""
     raise ValueError(
-        f"the environment variable {name} is not set; set it, or give it a default, ${{{name}:-…}}, if it is no secret"
+        f"the environment variable {name} is not set; set it, or give it a default, ${{{name}:-…}}, if it is not a "
+        "secret"
     )
 
 

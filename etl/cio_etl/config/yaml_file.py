@@ -195,7 +195,7 @@ class _Reader:
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.refuse(event, loc, r"half a character (\uD800 to \uDFFF); write the character itself")
+            self.refuse(event, loc, r"an incomplete character (\uD800 to \uDFFF); write the character itself")
             return ""
         if "\0" in text:
             self.refuse(event, loc, r"a NUL character (\0); leave it out")

@@ -115,7 +115,7 @@ def local_path(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise wrong("must name a file")
     if "://" in text:
-        raise wrong("only files of this machine are read now; copy them here, or mount their folder")
+        raise wrong("only files of this machine can be read here; copy them, or mount their folder")
     return text
 
 
