@@ -1,10 +1,10 @@
-"""What works and what does not, and what is to be done? All that a run of a job needs, tried without sending a row.
+"""Checks everything that a run of a job needs, without sending a row, and says how to fix what fails.
 
-finding.py       what is told of one thing
+check.py         the result of one check
 job_file.py      the job file, its mappings and their examples
 state_folder.py  the state: its disk, its database, its lock, the last run
 customer_io.py   Customer.io: reachable, credentials, region, clock
-sources.py       each step's source: reachable, columns, types, first rows, drift, mark
+sources.py       each step's source: reachable, columns, types, first rows, drift, watermark
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from cio_etl.doctor.check import Check, Level, Machine, tried
+from cio_etl.doctor.check import Check, Level, Machine, with_errors
 from cio_etl.doctor.customer_io import customer_io
-from cio_etl.doctor.job_file import job_file, loaded
+from cio_etl.doctor.job_file import job_file, load
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
 from cio_etl.errors import StateError
@@ -31,44 +31,46 @@ _SIGNS: dict[Level, tuple[str, str]] = {"ok": ("✓", "green"), "warning": ("!",
 
 
 def examine(path: Path, command: str, machine: Machine | None = None) -> list[Check]:
-    """All that a run of a job file needs, in the order of a run; what is wrong with one thing hides nothing of another.
+    """The checks of everything that a run of the job needs, in the order of a run; a failed one hides no other.
 
-    `command` is what would run it. The state and the sources stay as they are.
+    `command` is the command that runs the job. The state and the sources do not change.
     """
     machine = machine or Machine()
-    job, findings = loaded(path)
+    job, checks = load(path)
     if job is None:
-        return findings
-    findings += tried("job file", job_file(job))
-    findings += tried("state", state_folder(job, command, machine))
-    findings += tried("Customer.io", customer_io(job, machine))
+        return checks
+    checks += with_errors("job file", job_file(job))
+    checks += with_errors("state", state_folder(job, command, machine))
+    checks += with_errors("Customer.io", customer_io(job, machine))
     try:
-        left = load_bookmarks(job)
-    except StateError:  # told already
-        left = {}
+        bookmarks = load_bookmarks(job)
+    except StateError:  # the state's own check reports it
+        bookmarks = {}
     for step in job.steps:
-        findings += tried(f"step {step.name}", step_source(job, step, left.get(step.name, Bookmark()), machine))
-    return findings
+        checks += with_errors(
+            f"step {step.name}", step_source(job, step, bookmarks.get(step.name, Bookmark()), machine)
+        )
+    return checks
 
 
-def exit_code(findings: Sequence[Check]) -> int:
-    """That of the first thing that is wrong; 0 when nothing is."""
-    return next((finding.exit_code for finding in findings if finding.level == "wrong"), 0)
+def exit_code(checks: Sequence[Check]) -> int:
+    """The exit code of the first check that is wrong; 0 when none is."""
+    return next((check.exit_code for check in checks if check.level == "wrong"), 0)
 
 
-def show(findings: Sequence[Check], as_json: bool) -> None:
-    """Prints the findings, a line each, and below it what to do."""
+def show(checks: Sequence[Check], as_json: bool) -> None:
+    """Prints one line per check, and the remedy below it; or all of them as JSON."""
     if as_json:
-        content = {"exit_code": exit_code(findings), "findings": [asdict(finding) for finding in findings]}
+        content = {"exit_code": exit_code(checks), "findings": [asdict(check) for check in checks]}
         say(json.dumps(content, ensure_ascii=False))
         return
     screen = Screen(highlight=False, markup=False)
-    width = max(len(finding.subject) for finding in findings)
-    for finding in findings:
-        sign, style = _SIGNS[finding.level]
-        screen.print(f"{sign} {finding.level:<8}", end="", style=style)
-        screen.print(f"{finding.subject:<{width}}  {finding.found}", soft_wrap=True)
-        if finding.remedy:
-            screen.print(f"{'':{width + 12}}→ {finding.remedy}", soft_wrap=True)
-    levels = [finding.level for finding in findings]
+    width = max(len(check.subject) for check in checks)
+    for check in checks:
+        sign, style = _SIGNS[check.level]
+        screen.print(f"{sign} {check.level:<8}", end="", style=style)
+        screen.print(f"{check.subject:<{width}}  {check.found}", soft_wrap=True)
+        if check.remedy:
+            screen.print(f"{'':{width + 12}}→ {check.remedy}", soft_wrap=True)
+    levels = [check.level for check in checks]
     screen.print(f"{levels.count('wrong')} wrong, {counted(levels.count('warning'), 'warning')}", style="bold")

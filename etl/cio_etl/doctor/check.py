@@ -1,4 +1,4 @@
-"""What is a finding, and what becomes of an error on the way to one?"""
+"""The result of one check, and how an error becomes one."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Level = Literal["ok", "warning", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at, and what to do when it is not as it should be."""
+    """The result of one check: what it looked at, how that is, and what to do if it is not well."""
 
     subject: str
     level: Level
     found: str
     remedy: str = ""  # "" only when all is well
-    exit_code: int = 0  # with which `run` would end for it
+    exit_code: int = 0  # of a run that this stops
 
 
 def _free_bytes(folder: Path) -> int:
@@ -41,7 +41,7 @@ def _free_bytes(folder: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this machine says of itself, and how long it waits for Customer.io."""
+    """What the checks read from this machine, and how long they wait for Customer.io."""
 
     mounts: Callable[[], str] = state.mount_table
     free_bytes: Callable[[Path], int] = _free_bytes
@@ -49,37 +49,37 @@ class Machine:
     patience_s: float = 5.0
 
 
-def tried(subject: str, findings: Iterator[Check]) -> Iterator[Check]:
-    """The findings; an error ends them, and is one."""
+def with_errors(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """The checks; an error that ends them becomes the last one."""
     try:
-        yield from findings
+        yield from checks
     except EtlError as error:
-        yield of_error(subject, error)
-    except Exception as error:  # else nobody would hear of the rest; its own words may hold values
+        yield failed_check(subject, error)
+    except Exception as error:  # the other checks must still run; the error's own words may hold values
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        found = f"a bug of ours: unexpected {type(error).__name__}, {Path(frame.filename).name}:{frame.lineno}"
+        found = f"a bug in cio-etl: unexpected {type(error).__name__}, {Path(frame.filename).name}:{frame.lineno}"
         yield Check(subject, "wrong", found, "please report this line, which holds no data", 1)
 
 
 _REMEDIES: dict[type[EtlError], str] = {
     CredentialsRefused: "renew what destination.site_id and api_key refer to: a site id and a Track API key of one "
     "workspace",
-    DestinationUnavailable: "see whether this machine may reach it: name server, firewall, a proxy with a certificate "
-    "of its own (destination.ca_file)",
-    WrongDestination: "leave base_url out of the job file, or mend it, and see that region is the workspace's",
-    StateError: "make the folder writable for this user, or name another with state: in the job file",
-    SourceUnreachable: "see whether it runs, and may be reached from this machine",
+    DestinationUnavailable: "check whether this machine can reach it: name server, firewall, a proxy with its own "
+    "certificate (destination.ca_file)",
+    WrongDestination: "leave base_url out of the job file or fix it, and check that region is that of the workspace",
+    StateError: "make the folder writable for this user, or name another one with state: in the job file",
+    SourceUnreachable: "check whether it runs and whether this machine can reach it",
 }
 
 
-def of_error(subject: str, error: EtlError) -> Check:
-    """The error as a finding, with what to do in every case."""
-    remedy = error.remedy or _REMEDIES.get(type(error), "mend the source, or what the job file says of it")
+def failed_check(subject: str, error: EtlError) -> Check:
+    """The error as a check; it always has a remedy."""
+    remedy = error.remedy or _REMEDIES.get(type(error), "fix the source, or its section in the job file")
     return Check(subject, "wrong", str(error), remedy, error.exit_code)
 
 
-def lasting(seconds: float) -> str:
-    """A time as people say it."""
+def duration_words(seconds: float) -> str:
+    """A duration in words, in its largest fitting unit."""
     for word, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {word}s"

@@ -1,4 +1,4 @@
-"""Does Customer.io answer, and take the credentials?"""
+"""Checks whether Customer.io can be reached and accepts the credentials."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cio_etl.apis import APIS
-from cio_etl.doctor.check import Check, Machine, lasting
-from cio_etl.errors import (
-    CredentialsRefused,
-)
+from cio_etl.doctor.check import Check, Machine, duration_words
+from cio_etl.errors import CredentialsRefused
 from cio_etl.load import check_credentials, of_region
 from cio_etl.model import Job
 
-SKEW_S = 60.0  # between this machine's clock and Customer.io's: more is told
+SKEW_S = 60.0  # between this machine's clock and Customer.io's: a larger difference is reported
 
 
 def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
-    """What its answer to one question says of address, credentials, region and clock."""
-    asked = job.destination
-    api = APIS[asked.api]
-    keys_missing = not all(secret.get_secret_value() for secret in asked.credentials.values())
-    hurried = replace(asked, attempt_deadline_s=min(asked.attempt_deadline_s, machine.patience_s))
+    """Checks address, credentials, region and clock, with one request."""
+    destination = job.destination
+    api = APIS[destination.api]
+    keys_missing = not all(secret.get_secret_value() for secret in destination.credentials.values())
+    impatient = replace(destination, attempt_deadline_s=min(destination.attempt_deadline_s, machine.patience_s))
     try:
-        greeting = check_credentials(hurried, machine.patience_s, persistent=True)
+        greeting = check_credentials(impatient, machine.patience_s, persistent=True)
     except CredentialsRefused as error:
         if not keys_missing:
             raise
         yield Check("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
-    of_region(asked, greeting)
+    of_region(destination, greeting)
     if api.credential_request.region is None:
         keys = " and ".join(key.replace("_", " ") for key in api.credentials)
-        yield Check("Customer.io", "ok", f"{greeting.host} takes the {keys}")
+        yield Check("Customer.io", "ok", f"{greeting.host} accepts the {keys}")
     elif greeting.region is None:
-        found = f"{greeting.host} takes the credentials, but does not say to which region they belong"
-        yield Check("Customer.io", "warning", found, f"see whether it is the {api.title} API")
+        found = f"{greeting.host} accepts the credentials, but does not say to which region they belong"
+        yield Check("Customer.io", "warning", found, f"check that base_url is the address of the {api.title} API")
     else:
-        found = f"{greeting.host} takes the credentials, which belong to the region {greeting.region}"
+        found = f"{greeting.host} accepts the credentials, which belong to the region {greeting.region}"
         yield Check("Customer.io", "ok", found)
     if greeting.ahead_s is not None and abs(greeting.ahead_s) > SKEW_S:
         where = "ahead of" if greeting.ahead_s > 0 else "behind"
-        found = f"this machine's clock is {lasting(abs(greeting.ahead_s))} {where} that of {greeting.host}"
-        yield Check("clock", "warning", found, "set it (NTP): marks of incremental sources never pass it")
+        found = f"this machine's clock is {duration_words(abs(greeting.ahead_s))} {where} that of {greeting.host}"
+        yield Check(
+            "clock", "warning", found, "set the clock (NTP): the watermark of an incremental source never passes it"
+        )

@@ -1,4 +1,4 @@
-"""Can a step's source be read, and does the mapping fit it?"""
+"""Checks that a step's source can be read, and that the mapping fits its first rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from cio_etl.doctor.check import Check, Machine, lasting, of_error, tried
-from cio_etl.errors import (
-    EtlError,
-    SourceError,
-    TooManyRejects,
-)
+from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
+from cio_etl.errors import EtlError, SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted, open_source
 from cio_etl.model import Job, Snapshot, Source, Staging, Step, WatermarkValue
 from cio_etl.report.words import counted
@@ -26,35 +22,35 @@ from cio_etl.run.schema_drift import check_drift, kinds
 from cio_etl.state import Bookmark
 from cio_etl.transform import columns_of, reason_words
 
-SAMPLE_ROWS = 1_000  # of each step that are mapped
+SAMPLE_ROWS = 1_000  # the rows of each step that are mapped
 
 
-def step_source(job: Job, step: Step, left: Bookmark, machine: Machine) -> Iterator[Check]:
-    """What the first rows of the step's source, and the mapping over them, show."""
+def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Iterator[Check]:
+    """Checks the first rows of the step's source, and the mapping over them."""
     subject = f"step {step.name}"
     if step.source.lacks_secrets:
-        remedy = "set what is missing, as said above, and look again"
-        yield Check(subject, "warning", "not looked at, since its address or keys are missing", remedy)
+        remedy = "set the missing variables that are reported above, and run doctor again"
+        yield Check(subject, "warning", "not checked, because its address or keys are missing", remedy)
         return
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
-        snapshot, how = _opened(step, staging(Path(folder), step, left, rows=SAMPLE_ROWS))
+        snapshot, how = _opened(step, staging(Path(folder), step, before, rows=SAMPLE_ROWS))
         rows = _rows(step.source, snapshot, how)
         if missing := [name for name in columns_of(step.mapping) if name not in snapshot.schema]:
             found = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
-            remedy = f"mend {step.mapping.file}, or the source"
+            remedy = f"fix {step.mapping.file}, or the source"
             yield Check(subject, "wrong", found, remedy, SourceError.exit_code)
         elif snapshot.rows == 0 and how.watermark is None:
-            yield Check(subject, "warning", "readable, but without a row", "see whether that is meant")
+            yield Check(subject, "warning", "readable, but without rows", "check whether that is intended")
         else:
             yield Check(subject, "ok", f"readable, {rows}; no column that the mapping reads is missing")
-        yield from _drifted(step, left, snapshot)
+        yield from _drifted(step, before, snapshot)
         if not missing:
-            yield from tried(subject, _mapped(job, step, snapshot, how))
-        yield from tried(subject, _marked(step, left, snapshot, how, machine.now()))
+            yield from with_errors(subject, _mapped(job, step, snapshot, how))
+        yield from with_errors(subject, _watermark(step, before, snapshot, how, machine.now()))
 
 
 def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
-    """The source's first rows, with all columns of a table that lacks some which the mapping reads."""
+    """The source's first rows. When a table lacks columns that the mapping reads, it is opened with all its columns."""
     try:
         return open_source(step.source, how), how
     except SourceError as error:
@@ -70,15 +66,15 @@ def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
-    """The name of a column that is not there, and the one that may be meant."""
+    """The name of a missing column, and the existing one that is probably meant."""
     folded = {each.lower(): each for each in names}
     near = get_close_matches(name.lower(), folded, 1)
     return f"{name!r} (is it {folded[near[0]]!r}?)" if near else repr(name)
 
 
 def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
-    """How many rows a run would read, as exactly as can be told without reading them."""
-    cut = snapshot.rows == SAMPLE_ROWS  # or there are just so many
+    """How many rows a run would read, as exactly as possible without reading them."""
+    cut = snapshot.rows == SAMPLE_ROWS  # or the source has exactly as many
     if cut or how.watermark is not None:
         guess = estimate_rows(source, how)
         if guess is not None and guess.exact:
@@ -90,7 +86,7 @@ def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
 
 
 def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[Check]:
-    """Whether the mapping fits the columns' types, and what becomes of the first rows."""
+    """Checks that the mapping fits the columns' types, and counts the rejects among the first rows."""
     compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
     sample = limited(snapshot, SAMPLE_ROWS)
     items = [compiled.items(frame).select("item", "reason", "field") for frame in sample.read(compiled.columns, 0)]
@@ -103,11 +99,11 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     all_read = frame.height == snapshot.rows < SAMPLE_ROWS and how.watermark is None
     rows = f"its {counted(frame.height, 'row')}" if all_read else f"its first {frame.height:,} rows"
     if skipped == frame.height and not rejected:
-        found = f"`when` leaves out all of {rows}"
-        yield Check(f"step {step.name}", "warning", found, f"see whether {step.mapping.file} means that")
+        found = f"`when` skips all of {rows}"
+        yield Check(f"step {step.name}", "warning", found, f"check whether {step.mapping.file} intends that")
     if not rejected:
         return
-    said = ", ".join(
+    reasons = ", ".join(
         f"{rows:,} {reason}{f' in {field}' if field else ''}" for reason, field, rows in counts.iter_rows()
     )
     too_many = rejected > job.max_rejects.limit(frame.height)
@@ -117,38 +113,38 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     yield Check(
         f"step {step.name}",
         "wrong" if certain else "warning",
-        f"of {rows} {rejected:,} would be rejected: {said}{verdict}",
+        f"of {rows} {rejected:,} would be rejected: {reasons}{verdict}",
         f"{reason_words().get(most, most)}; `cio-etl validate` names the rows",
         TooManyRejects.exit_code if certain else 0,
     )
 
 
-def _drifted(step: Step, left: Bookmark, snapshot: Snapshot) -> Iterator[Check]:
+def _drifted(step: Step, before: Bookmark, snapshot: Snapshot) -> Iterator[Check]:
     try:
-        check_drift(step, left.columns, kinds(snapshot), columns_of(step.mapping))
+        check_drift(step, before.columns, kinds(snapshot), columns_of(step.mapping))
     except SourceError as error:
-        yield of_error(f"step {step.name}", error)
+        yield failed_check(f"step {step.name}", error)
 
 
-def _marked(step: Step, left: Bookmark, snapshot: Snapshot, how: Staging, now: datetime) -> Iterator[Check]:
-    """Where an incremental source's next run begins, and how new its rows are."""
+def _watermark(step: Step, before: Bookmark, snapshot: Snapshot, how: Staging, now: datetime) -> Iterator[Check]:
+    """Says where the next run of an incremental source begins, and how new its rows are."""
     if step.source.incremental is None:
         return
     wanted = first_wanted(step.source.incremental, how)
-    asks = "asks for all rows" if wanted is None else f"asks for rows from {_shown(wanted)} on"
+    reads = "reads all rows" if wanted is None else f"reads rows from {_shown(wanted)} on"
     last = (
-        "no run has left a mark yet"
-        if left.watermark is None
-        else f"the last run's mark is {_shown(left.watermark.value, now)}"
+        "there is no watermark yet"
+        if before.watermark is None
+        else f"the watermark of the last run is {_shown(before.watermark.value, now)}"
     )
-    found = f"{last}; the next run {asks}"
+    found = f"{last}; the next run {reads}"
     if snapshot.watermark is not None and snapshot.rows:
-        found += f"; the newest of the rows looked at is of {_shown(snapshot.watermark.value, now)}"
+        found += f"; the newest row of the sample has {_shown(snapshot.watermark.value, now)}"
     yield Check(f"step {step.name}", "ok", found)
 
 
 def _shown(value: WatermarkValue, now: datetime | None = None) -> str:
-    """A watermark, and how old it is; a text may be anybody's name, and is not shown."""
+    """A watermark and its age. A text is not shown: it may be personal data."""
     if isinstance(value, str):
         return "a text, which is not shown"
     if not isinstance(value, date):
@@ -158,4 +154,4 @@ def _shown(value: WatermarkValue, now: datetime | None = None) -> str:
     if now is None:
         return shown
     age = (now - (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))).total_seconds()
-    return f"{shown}, {lasting(max(age, 0.0))} ago"
+    return f"{shown}, {duration_words(max(age, 0.0))} ago"

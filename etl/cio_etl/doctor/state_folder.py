@@ -1,4 +1,4 @@
-"""Can the state be kept where the job says, and what would `run` go on with?"""
+"""Checks the place of the state, and which run the next `run` would resume."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from urllib.parse import quote
 
 from cio_etl import state
 from cio_etl.doctor.check import Check, Level, Machine
-from cio_etl.errors import (
-    ConfigError,
-    JobLocked,
-    StateError,
-)
+from cio_etl.errors import ConfigError, JobLocked, StateError
 from cio_etl.model import Job
 from cio_etl.run import status
 from cio_etl.run.resume import REMEDY, changes_since
 
-LITTLE_BYTES = 1_000_000_000  # of free space: less is told
+LITTLE_BYTES = 1_000_000_000  # of free space: less is a warning
 
 
 def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Check]:
-    """The disk, the file system, the lock, the database and the newest run."""
+    """Checks the disk, the file system, the lock, the database and the newest run."""
     folder = next(each for each in (job.state, *job.state.absolute().parents) if each.exists())
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -37,23 +33,25 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Check]:
         except StateError as error:
             yield Check("state", "wrong", str(error), error.remedy, error.exit_code)
     free = machine.free_bytes(folder)
-    there = "can be written" if job.state.exists() else "is not there yet, and can be made"
-    remedy = "make room there: databases and packed files are copied to it before they are sent"
+    writable = "is writable" if job.state.exists() else "does not exist yet, and can be created"
+    remedy = "free some space: databases and compressed files are copied there before they are sent"
     level: Level = "ok" if free >= LITTLE_BYTES else "warning"
-    yield Check("state", level, f"{job.state} {there}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else "")
-    there_is = state.exists(job.kept_in)
+    yield Check(
+        "state", level, f"{job.state} {writable}; {free / 1e9:,.1f} GB are free", remedy if level != "ok" else ""
+    )
+    exists = state.exists(job.kept_in)
     if job.database is not None:
-        known = "holds the state" if there_is else "can be reached, and will hold the state"
+        known = "contains the state" if exists else "can be reached, and will contain the state"
         yield Check("state", "ok", f"the database {known}")
-    held = _holder(job)
-    if held is not None:
-        yield Check("state", "warning", str(held), held.remedy)
-    if there_is:
-        yield from _runs(job, command, held is not None)
+    lock = _lock(job)
+    if lock is not None:
+        yield Check("state", "warning", str(lock), lock.remedy)
+    if exists:
+        yield from _runs(job, command, lock is not None)
 
 
-def _holder(job: Job) -> JobLocked | None:
-    """Who is at work on the job; asking makes no lock."""
+def _lock(job: Job) -> JobLocked | None:
+    """The error that says which process runs the job; None: no process does. Creates no lock."""
     if job.database is None and not (job.state / f"{job.name}.lock").exists():
         return None
     if job.database is not None and not state.exists(job.database):
@@ -65,8 +63,8 @@ def _holder(job: Job) -> JobLocked | None:
     return None
 
 
-def _runs(job: Job, command: str, held: bool) -> Iterator[Check]:
-    """Whether the state database is whole, and what `run` would go on with."""
+def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
+    """Checks that the state database is not damaged, and says what the next `run` would do."""
     if job.database is None:
         _check_whole(job.state / "state.db")
     store = state.open_store(job.kept_in)
@@ -76,26 +74,26 @@ def _runs(job: Job, command: str, held: bool) -> Iterator[Check]:
             yield Check("state", "ok", f"{job.name} has never run; `{command}` starts it")
             return
         job, command = status.as_begun(job, newest, store.steps(newest.run_id), command)
-        unfinished = newest.status in state.RESUMABLE and not held
+        unfinished = newest.status in state.RESUMABLE and not is_running
         stuck = unfinished and store.has_sent(newest.run_id)
         stuck = stuck and bool(changes_since(newest, store.steps(newest.run_id), job, newest.row_limit))
-        found = f"{newest.run_id} {newest.status}: {status.next_step(store, job, newest, held, command)}"
+        found = f"{newest.run_id} {newest.status}: {status.next_step(store, job, newest, is_running, command)}"
     finally:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"
-    remedy = REMEDY if stuck else "let it go on, or give it up with --restart" if unfinished else ""
+    remedy = REMEDY if stuck else "resume it, or abandon it with --restart" if unfinished else ""
     yield Check("state", level, found, remedy, ConfigError.exit_code if stuck else 0)
 
 
 def _check_whole(path: Path) -> None:
-    """Raises StateError when the database is damaged; a run looks for that only when the one before did not end."""
+    """Raises StateError when the database is damaged. A run checks that only after a run that did not end."""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
-        return  # it cannot be opened, or is locked: `open_store` says so
+        return  # it cannot be opened, or is locked: `open_store` reports that
     except sqlite3.DatabaseError:
-        said = "no database"
-    if said != "ok":
-        remedy = "keep the file, move it away, and start anew with --restart"
+        answer = "no database"
+    if answer != "ok":
+        remedy = "move the file away, keep it, and start again with --restart"
         raise StateError(remedy, place=path, what="the state database is damaged")
