@@ -269,7 +269,7 @@ def test_a_copy_that_is_not_whole_is_made_again_while_nothing_is_sent(
         "s3://rows/day/*.csv: some of its rows are sent, and the staged rest is gone, "
         "or the source's settings have changed"
     )
-    assert error.value.remedy == "undo that, or give the run up and start anew with --restart"
+    assert error.value.remedy == "undo the change, or abandon the run and start again with --restart"
     assert rows(csv([pattern], store.storage(), staging)) == ["10", "11", "20", "21", "30", "31"]
 
 
@@ -681,8 +681,8 @@ def test_a_file_of_the_web_is_the_same_under_a_new_signature_and_another_by_othe
         ("gone?sig=SECRET", SourceError, "{url}/gone: there is no such file", 1),
         ("down?sig=SECRET", SourceUnreachable, "{url}/down is out of reach: it answers with HTTP 500", 2),
         ("teapot?sig=SECRET", SourceUnreachable, "{url}/teapot is out of reach: it answers with HTTP 418", 1),
-        ("away", SourceError, "{url}/away: leads on to an address that does not begin with https://", 1),
-        ("round", SourceError, "{url}/round: leads on from address to address for ever", 10),
+        ("away", SourceError, "{url}/away: redirects to an address that does not begin with https://", 1),
+        ("round", SourceError, "{url}/round: redirects without end", 10),
     ],
 )
 def test_what_the_web_answers_is_told_without_the_address_s_secrets(

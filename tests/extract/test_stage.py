@@ -90,7 +90,7 @@ def test_a_source_of_which_rows_were_sent_is_not_asked_again(tmp_path: Path) -> 
     with pytest.raises(SourceError, match=r"some of its rows are sent, and the staged rest is gone") as error:
         staged(source, Staging(tmp_path, may_read=False), 10)
     assert source.asked == 0
-    assert error.value.remedy == "undo that, or give the run up and start anew with --restart"
+    assert error.value.remedy == "undo the change, or abandon the run and start again with --restart"
 
 
 def test_a_copy_that_broke_off_does_not_count(tmp_path: Path) -> None:

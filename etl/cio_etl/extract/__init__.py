@@ -124,4 +124,4 @@ def origin_of(source: Source) -> list[object]:
 def delete_copy(snapshot: Snapshot) -> None:
     """Invalidates the copy that the snapshot was read from, if there is one: the next run copies the source again."""
     if snapshot.copy is not None:
-        copies.forget(snapshot.copy)
+        copies.invalidate(snapshot.copy)

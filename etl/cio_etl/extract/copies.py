@@ -1,6 +1,6 @@
-"""How is a copy of rows written so that it counts only once it is whole? Into a folder, its manifest last.
+"""Writes a copy of rows into a folder, its manifest last: a folder without a manifest is not a copy.
 
-Files are the user's only (0600) and on the disk before the manifest names them.
+Files are readable for the user only (0600) and on the disk before the manifest names them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MANIFEST = "manifest.json"
 
 
 def begin(folder: Path) -> None:
-    """Makes the empty folder, in place of what a process left there that did not come to its end."""
+    """Creates the empty folder, and removes what a killed process wrote there."""
     shutil.rmtree(folder, ignore_errors=True)
     with on_disk(folder):
         folder.mkdir(mode=0o700, parents=True)
 
 
 def end(folder: Path, manifest: object) -> None:
-    """Makes the copy count: from now on it is whole."""
+    """Completes the copy: writes its manifest."""
     with on_disk(folder):
         with created(folder / "manifest.new") as file:
             file.write(json.dumps(manifest).encode())
@@ -37,23 +37,23 @@ def end(folder: Path, manifest: object) -> None:
 
 
 def manifest_of(folder: Path) -> Any | None:
-    """What `end` was told; None: there is no whole copy."""
+    """The manifest that `end` wrote; None: there is no complete copy."""
     try:
         return json.loads((folder / _MANIFEST).read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def forget(folder: Path) -> None:
-    """Makes the copy count no longer: the next one that is asked for is made anew."""
+def invalidate(folder: Path) -> None:
+    """Removes the manifest: the next run copies the source again."""
     with on_disk(folder):
         (folder / _MANIFEST).unlink(missing_ok=True)
 
 
-def nothing_left(place: str) -> SourceError:
-    """Why a source of which rows are sent already is not copied again: it may hold other rows by now."""
+def copy_missing(place: str) -> SourceError:
+    """The error of a source that must not be copied again, since rows of it are sent: it may have other rows now."""
     return SourceError(
-        "undo that, or give the run up and start anew with --restart",
+        "undo the change, or abandon the run and start again with --restart",
         place=place,
         what="some of its rows are sent, and the staged rest is gone, or the source's settings have changed",
     )
@@ -61,7 +61,7 @@ def nothing_left(place: str) -> SourceError:
 
 @contextmanager
 def created(path: Path) -> Iterator[BinaryIO]:
-    """A new file of the user's only, which is on the disk when the block ends."""
+    """A new file, readable for the user only, which is on the disk when the block ends."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         yield file
         file.flush()
@@ -70,7 +70,7 @@ def created(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def on_disk(folder: Path) -> Iterator[None]:
-    """A full or failing disk in our words."""
+    """Raises StateError in place of errors of a full or failing disk."""
     try:
         yield
     except (OSError, pl.exceptions.ComputeError) as error:

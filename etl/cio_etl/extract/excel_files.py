@@ -1,4 +1,4 @@
-"""How does a sheet of a workbook become typed columns?
+"""Reads a sheet of a workbook as typed columns.
 
 The first row that is not empty names the columns; empty rows are skipped. A column has the type of its cells:
 
@@ -37,7 +37,7 @@ _FRAME_ROWS = 25_000
 _HEAD_ROWS = 100  # empty rows that may stand above the header
 _MAX_FILE_BYTES = 512 << 20
 _MAX_UNPACKED_BYTES = 2 << 30
-_MAX_CELLS = 32_000_000  # a sheet is held in memory from its first cell to its last, 32 bytes each
+_MAX_CELLS = 32_000_000  # a sheet is in memory from its first cell to its last, 32 bytes each
 _EXACT = 1 << 53
 _FIRST_DAY = datetime(1900, 1, 1)
 _CELL = re.compile(rb'<c r="([A-Z]{1,3})([0-9]{1,7})"')
@@ -64,7 +64,7 @@ class _ExcelFiles:
         return [RULES, self._paths, self._sheet]
 
     def cancel(self) -> None:
-        """A sheet is decoded in one go; the thread stops after it."""
+        """A sheet is decoded as a whole; the thread stops after it."""
 
     def frames(self) -> Iterator[pl.DataFrame]:
         paths = named_files(self._paths)
@@ -100,18 +100,18 @@ class _ExcelFiles:
         if above is None:
             raise SourceError("name the columns in the sheet's first row", place=place, what="has no header row")
         body = _typed(workbook, sheet, above + 1)
-        kept = [at for at, name in enumerate(head.row(above)) if name is not None or not _is_empty(body, at)]
-        names = ["" if (name := head.item(above, at)) is None else name for at in kept]
+        places = [at for at, name in enumerate(head.row(above)) if name is not None or not _is_empty(body, at)]
+        names = ["" if (name := head.item(above, at)) is None else name for at in places]
         check_unique(place, names, "give every column a name, or clear its cells")
         check_own_names(place, names)
-        rows = body.select(_plain(body.to_series(at)).alias(name) for at, name in zip(kept, names, strict=True))
+        rows = body.select(_plain(body.to_series(at)).alias(name) for at, name in zip(places, names, strict=True))
         numbers = pl.int_range(above + 2, above + 2 + rows.height, eager=True)
         filled = rows.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
         return rows.filter(filled), numbers.filter(filled)
 
 
 def _content(opened: RegularFile, max_unpacked_bytes: int) -> bytes:
-    """The file's bytes. Raises SourceError for what would fill the memory when it is decoded."""
+    """The file's bytes. Raises SourceError for a file that would fill the memory when it is decoded."""
     if not opened.identity.bytes:
         raise SourceError("export it again", place=opened.path, what="the file is empty")
     if opened.identity.bytes > _MAX_FILE_BYTES:

@@ -1,4 +1,4 @@
-"""Which local files does a source name, and is each still the file it was?"""
+"""Finds the local files that a source names, and reads them while noticing any change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def named_files(paths: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the system says of a file that changes when its content does."""
+    """Facts about a file that change when its content changes."""
 
     device: int
     inode: int

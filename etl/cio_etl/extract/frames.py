@@ -1,4 +1,4 @@
-"""What does every frame of a snapshot carry, and which of the source's columns?"""
+"""Chooses the columns of a snapshot's frames, and adds position and fault to each row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cio_etl.model import FAULT, POSITION
 
 
 def check_names(place: str, names: Sequence[str]) -> None:
-    """Raises SourceError when a column has a name that this program gives to its own."""
+    """Raises SourceError when a column has a name that this program uses itself."""
     for number, name in enumerate(names, 1):
         if name in (POSITION, FAULT):
             raise SourceError(

@@ -1,4 +1,4 @@
-"""Which columns do the folders of a path hold? `year=2024/month=01/x.parquet` is two more, of text, for each row.
+"""Adds the folders of a path as columns: `year=2024/month=01/x.parquet` gives each row two columns of text.
 
 Text, because a type taken from the values changes with them: `01` stays `01`. Written as Hive and Spark write them:
 percent-encoded, and `__HIVE_DEFAULT_PARTITION__` for null.
@@ -57,15 +57,15 @@ def partitions(path: str) -> dict[str, str | None]:
     {'year': '2024', 'city': 'São'}
     """
     folders = re.sub(r"^[a-z][a-z0-9+.-]*://[^/]*/", "", path, flags=re.IGNORECASE).split("/")[:-1]
-    found: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     for key, is_one, value in (folder.partition("=") for folder in folders):
         if not (key and is_one):
             continue
         name = _decoded(key)
-        if name in found:
+        if name in values:
             raise SourceError("rename one of the folders", place=path, what=f"two of its folders are {name}=…")
-        found[name] = None if value == _NULL else _decoded(value)
-    return found
+        values[name] = None if value == _NULL else _decoded(value)
+    return values
 
 
 def _decoded(text: str) -> str:
@@ -85,7 +85,7 @@ def _check(snapshot: Snapshot, values: Sequence[dict[str, str | None]]) -> None:
             raise SourceError(
                 "name files of one kind, or make them two steps",
                 place=file.path,
-                what=f"its folders are {_said(of_file)}, and those of {first} are {_said(values[0])}",
+                what=f"its folders are {_key_list(of_file)}, and those of {first} are {_key_list(values[0])}",
             )
     check_names(first, list(values[0]))
     if doubled := [name for name in values[0] if name in snapshot.schema]:
@@ -96,5 +96,5 @@ def _check(snapshot: Snapshot, values: Sequence[dict[str, str | None]]) -> None:
         )
 
 
-def _said(values: dict[str, str | None]) -> str:
+def _key_list(values: dict[str, str | None]) -> str:
     return ", ".join(f"{name}=…" for name in values) or "none of key=value"

@@ -1,8 +1,8 @@
-"""Which rows are new since the last finished run, and where does the next one begin?
+"""Selects the rows that are new since the last finished run, and finds the watermark where the next run begins.
 
-The mark is the highest watermark that was read, but never later than the clock: a row dated 2099 must not hide all that
-come before it. A run asks for rows from a little before the mark on (one step of its type, and `lag`), so rows that
-share the mark's moment cannot be missed; those of them that were read before are known by their digests, and left out.
+The watermark is the highest value that was read, but never later than the clock: a row dated 2099 must not hide the
+rows before it. A run reads from a little before the watermark (one step of its type, and `lag`), so rows with the same
+value cannot be missed; rows that an earlier run read are recognised by their digests and dropped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _DIGITS = 32  # 128 bits of SHA-256
 
 
 def first_wanted(incremental: Incremental, staging: Staging) -> WatermarkValue | None:
-    """What `:watermark` stands for in this run; None: every row is wanted."""
+    """The value of `:watermark` in this run; None: all rows are read."""
     if staging.since is not None:
         return staging.since
     return incremental.start if staging.watermark is None else _before(staging.watermark.value, incremental.lag)
 
 
 def _before(value: WatermarkValue, lag: timedelta | int | None) -> WatermarkValue:
-    """A little before the mark: by its lag, and by one step of its type, so that `>` finds what `>=` would.
+    """The value minus the lag and one step of its type, so that `>` finds the same rows as `>=`.
 
-    Texts and decimals have no such step; for them the statement must say `>=`.
+    Texts and decimals have no such step; for them the statement must use `>=`.
     """
     if isinstance(value, datetime):
         return value - _duration(lag) - timedelta(microseconds=1)
@@ -48,7 +48,7 @@ def _before(value: WatermarkValue, lag: timedelta | int | None) -> WatermarkValu
 
 
 def has_step(value: WatermarkValue) -> bool:
-    """Whether `_before` ends before the value itself, so that rows of the value are found by `>` too."""
+    """Whether `_before` gives less than the value itself, so that `>` finds the rows of the value as well."""
     return not isinstance(value, (str, Decimal))
 
 
@@ -58,16 +58,16 @@ def _duration(lag: timedelta | int | None) -> timedelta:
 
 @dataclass(slots=True)
 class NewRows:
-    """Leaves out what the last run had already, and finds the mark that this one leaves."""
+    """Drops rows that an earlier run read, and finds the watermark of this run."""
 
     place: str
     incremental: Incremental
     staging: Staging
     clock: datetime = field(default_factory=lambda: datetime.now(UTC))
-    left_out: int = 0
+    dropped_rows: int = 0
     _highest: WatermarkValue | None = None
-    _clock_as: WatermarkValue | None = None  # of the watermark's type, once there was a row that has one
-    _kept: list[pl.DataFrame] = field(default_factory=list)  # watermark and digest of the rows that were left out
+    _clock_as: WatermarkValue | None = None  # in the watermark's type, known from the first row that has one
+    _dropped: list[pl.DataFrame] = field(default_factory=list)  # watermark and digest of the rows that were dropped
 
     def of(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame's new rows."""
@@ -97,19 +97,19 @@ class NewRows:
         new = ~digests[DIGEST].is_in(list(known))
         if new.all():
             return frame
-        self._kept.append(digests.filter(~new))
-        self.left_out += frame.height - int(new.sum())
+        self._dropped.append(digests.filter(~new))
+        self.dropped_rows += frame.height - int(new.sum())
         return frame.filter(new)
 
     @property
     def columns(self) -> list[str] | None:
-        """What `mark` needs of the rows; None: all columns."""
+        """The columns that `next_watermark` needs; None: all columns."""
         return [*dict.fromkeys((*self.incremental.key, self.incremental.watermark))] if self.incremental.key else None
 
     def next_watermark(self, frames: Iterable[pl.DataFrame]) -> Watermark | None:
-        """Where the next run begins, once these rows are settled. `frames` are all the rows that were kept.
+        """The watermark of the next run, once these rows are sent. `frames` are all rows that were not dropped.
 
-        None when no row had a watermark, and there was no mark before.
+        None when no row had a value and there was no watermark before.
         """
         before = self.staging.watermark
         highest = _higher(self._highest, before.value if before is not None else None)
@@ -118,7 +118,7 @@ class NewRows:
             return None
         window = _before(highest, self.incremental.lag)
         seen = set(before.seen) if before is not None and self.staging.since is not None else set()
-        for frame in self._kept:
+        for frame in self._dropped:
             value = self._values(frame)
             seen.update(frame.filter(value >= _comparable(window, value.dtype))[DIGEST])
         for frame in frames:
@@ -144,33 +144,33 @@ class NewRows:
             raise SourceError(
                 "name a column of times, dates, whole numbers or text",
                 place=self.place,
-                what=f"the watermark {name!r} is {value.dtype}, which has no exact order to go on from",
+                what=f"the watermark {name!r} is {value.dtype}, which has no exact order to continue from",
             )
         self._check_settings(value.dtype)
         return value
 
     def _check_settings(self, dtype: pl.DataType) -> None:
-        """Raises SourceError when what the rows are asked by is not of the watermark's kind: it would hide rows."""
-        said = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
+        """Raises SourceError when a value to begin from, or the lag, does not fit the type: rows would be lost."""
+        watermark = f"the watermark {self.incremental.watermark!r} is {_kind(dtype)}"
         before, since, lag = self.staging.watermark, self.staging.since, self.incremental.lag
         if before is not None and since is None and not _fits(before.value, dtype):
             raise SourceError(
                 "make it what it was, or read everything once more with --full-refresh --accept-drift",
                 place=self.place,
-                what=f"{said} now, and was of another kind in the last run",
+                what=f"{watermark} now, and was of another kind in the last run",
             )
         begin = since if since is not None else self.incremental.start if before is None else None
         if begin is not None and not _can_begin(begin, dtype):
             word = "--watermark" if since is not None else "start"
             raise SourceError(
-                f"write {word} as {_WRITTEN[_kind(dtype)]}", place=self.place, what=f"{said}, and {word} is none"
+                f"write {word} as {_WRITTEN[_kind(dtype)]}", place=self.place, what=f"{watermark}, and {word} is not"
             )
         if lag is not None and isinstance(lag, timedelta) != dtype.is_temporal():
             fitting = "a duration, as 15 minutes" if dtype.is_temporal() else "a whole number, or leave it out"
-            raise SourceError(f"write {fitting}", place=self.place, what=f"{said}, and lag does not go with that")
+            raise SourceError(f"write {fitting}", place=self.place, what=f"{watermark}, and lag does not fit that")
 
     def _values(self, frame: pl.DataFrame) -> pl.Series:
-        """The watermarks, as what they can be compared with."""
+        """The watermark column in a type that can be compared."""
         value = frame[self.incremental.watermark]
         return as_decimals(value, self.place) if value.dtype == DECIMAL_TEXT else value
 
@@ -196,7 +196,7 @@ def _kind(dtype: pl.DataType) -> str:
 
 
 def _can_begin(value: WatermarkValue, dtype: pl.DataType) -> bool:
-    """Whether rows of this type can be asked for from a value on that a person has written."""
+    """Whether a value that a person wrote can begin a column of this type."""
     if isinstance(value, date):
         return dtype.is_temporal() or dtype == pl.String
     if isinstance(value, str):
@@ -208,12 +208,12 @@ def _higher(one: WatermarkValue | None, other: WatermarkValue | None) -> Waterma
     if one is None or other is None:
         return one if other is None else other
     if (isinstance(one, str), isinstance(one, datetime)) != (isinstance(other, str), isinstance(other, datetime)):
-        return one  # the column was of another kind before: what is read now counts
+        return one  # the column had another kind before: the present one counts
     return max(one, other)
 
 
 def _fits(value: WatermarkValue, dtype: pl.DataType) -> bool:
-    """Whether a column of this type goes on where the mark ends."""
+    """Whether a column of this type can continue from the watermark."""
     if isinstance(value, datetime):
         return isinstance(dtype, pl.Datetime) and (dtype.time_zone is None) == (value.tzinfo is None)
     if isinstance(value, date):
@@ -224,14 +224,14 @@ def _fits(value: WatermarkValue, dtype: pl.DataType) -> bool:
 
 
 def _python(value: object) -> WatermarkValue | None:
-    """A column's highest value as a mark; a time with a zone in UTC."""
+    """A column's highest value as a watermark; a time with a zone in UTC."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)
     return value  # type: ignore[return-value]
 
 
 def _comparable(value: WatermarkValue, dtype: pl.DataType) -> pl.Expr | WatermarkValue:
-    """The value as a column of this type can be compared with it."""
+    """The value in a form that can be compared with a column of this type."""
     if isinstance(value, datetime):
         if dtype == pl.Date:
             return value.date()

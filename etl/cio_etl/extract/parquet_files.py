@@ -1,4 +1,4 @@
-"""How do Parquet files become a snapshot, in bounded memory and whatever they hold?
+"""Reads Parquet files as a snapshot, in bounded memory whatever their layout.
 
 polars decodes a row group five times quicker than anything else, but only whole: a slice of one is read from the
 group's beginning. So it reads the groups that fit into memory; pyarrow streams the pages of larger ones through a small

@@ -1,7 +1,7 @@
-"""How do rejected rows become a snapshot again? Copied, so that a replay that was killed goes on with just these.
+"""Makes a snapshot of rejected rows: a copy, so that a killed replay resumes with exactly these rows.
 
-Each row tells what it was: the fingerprint and the position that may stand for an event's key, the number of its reject
-in the state, and whether that is closed by now.
+Each row has the fingerprint and position that may be part of its event's id, the number of its reject in the state, and
+whether that reject is closed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Rows:
 
     @property
     def place(self) -> str:
-        return "the rejected rows"
+        return self.source.place
 
     @property
     def settings(self) -> object:
@@ -46,7 +46,7 @@ class _Rows:
             yield placed(frame.drop(FILE, LINE), frame[FILE], frame[LINE])
 
     def cancel(self) -> None:
-        """There is nothing to end."""
+        """Nothing to cancel: the rows are in memory."""
 
 
 def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Snapshot:
@@ -56,7 +56,7 @@ def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Sn
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         for frame in copy.read([*(own if columns is None else columns), *_OWN], start):
-            fault = pl.when(pl.col(CLOSED).not_()).then(ROW_FAULT)  # what is closed is left out, whatever it was
+            fault = pl.when(pl.col(CLOSED).not_()).then(ROW_FAULT)  # a closed reject is skipped, whatever its fault was
             yield frame.with_columns(fault.alias(FAULT)).drop(ROW_FAULT)
 
     ids = [frame[REJECT_ID].to_numpy() for frame in copy.read([REJECT_ID], 0)]
@@ -70,6 +70,6 @@ def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Sn
 
 
 def is_copied(source: ReplaySource, staging: Staging) -> bool:
-    """Whether the rows lie in the stage already, whole."""
+    """Whether a complete copy of the rows is in the stage already."""
     folder: Path = copy_folder(_Rows(source), staging)
     return copies.manifest_of(folder) is not None

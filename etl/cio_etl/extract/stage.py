@@ -1,7 +1,7 @@
-"""How do rows that may be other ones tomorrow become a snapshot? Copied once into Parquet files of this machine.
+"""Copies a source whose rows may change into Parquet files of this machine, which become the snapshot.
 
-A source that is a question (a query, a table of a lake) gives frames; a thread reads them while this one writes. A
-process that dies before the copy is whole leaves nothing to go on from, and the next one copies again.
+A reader (of a query, of a table of a lake) gives frames; a thread reads them while this one writes. If the process dies
+before the copy is complete, the next one copies again.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Waterma
 
 log = structlog.get_logger()
 
-PART_ROWS, PART_BYTES = 50_000, 32 << 20  # of a file of the copy: what is held before it is written
+PART_ROWS, PART_BYTES = 50_000, 32 << 20  # per file of the copy: as much is collected before it is written
 GROUP_ROWS = 25_000
 _EXACT = 1 << 53  # beyond it, a float skips whole numbers
-_AHEAD = 3  # frames that wait to be written
+_AHEAD = 3  # frames that may wait to be written
 
 
 class Reader(Protocol):
-    """What reads a source once, from its beginning to its end."""
+    """Reads a source once, from its beginning to its end."""
 
     @property
     def place(self) -> str:
-        """What the source is called in messages."""
+        """The name of the source in messages."""
 
     @property
     def settings(self) -> object:
-        """What decides which rows come, as JSON can hold it; without secrets."""
+        """Everything that decides which rows come, as JSON can hold it; without secrets."""
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """At least one frame, which may be empty; all have the same columns. Raises EtlError."""
@@ -55,20 +55,20 @@ class Reader(Protocol):
 
 
 def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incremental | None = None) -> Snapshot:
-    """The reader's rows as a snapshot: of the copy in the staging's folder, made now unless it is there and whole.
+    """The snapshot of the copy in the staging's folder, which is made now unless it is there and complete.
 
     Raises SourceError, also when there is no copy and none may be made; StateError when there is no room for one.
     """
     folder = copy_folder(reader, staging, incremental)
     if copies.manifest_of(folder) is None:
         if not staging.may_read:
-            raise copies.nothing_left(reader.place)
+            raise copies.copy_missing(reader.place)
         _copy(reader, staging, folder, incremental)
     return open_staged(folder, chunk_rows)
 
 
 def copy_folder(reader: Reader, staging: Staging, incremental: Incremental | None = None) -> Path:
-    """One folder for one question: steps that ask the same share a copy, and a changed query has another."""
+    """The folder of the copy: steps that read the same share it, and a changed query has another one."""
     watermark = None if staging.watermark is None else staging.watermark.to_text()
     asked = [reader.settings, staging.columns, watermark, staging.since, staging.rows, repr(incremental)]
     return staging.folder / hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
@@ -94,11 +94,11 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
     }
     copies.end(folder, manifest)
     if new is not None:
-        log.info("new_rows_copied", source=reader.place, rows=parts.rows, sent_before=new.left_out)
+        log.info("new_rows_copied", source=reader.place, rows=parts.rows, sent_before=new.dropped_rows)
 
 
 def _wanted(staging: Staging, incremental: Incremental | None) -> frozenset[str] | None:
-    """The columns that something is made of; None: all."""
+    """The columns that the mapping uses; None: all."""
     if staging.columns is None:
         return None
     return frozenset(staging.columns if incremental is None else (*staging.columns, incremental.watermark))
@@ -116,9 +116,9 @@ def _limited(frames: Iterable[pl.DataFrame], rows: int | None) -> Iterator[pl.Da
 
 
 def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
-    """The reader's frames, read in a thread: this one can then be interrupted, and writes meanwhile.
+    """The reader's frames, read in a thread: the calling thread can be interrupted, and writes meanwhile.
 
-    To close the generator ends the reading.
+    Closing the generator ends the reading.
     """
     frames: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(_AHEAD)
     stopped = threading.Event()
@@ -136,10 +136,10 @@ def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
                 if stopped.is_set():
                     return
             put(None)
-        except BaseException as error:  # whatever it is, it is raised where the frames are used
+        except BaseException as error:  # any error is raised where the frames are used
             put(error)
 
-    thread = threading.Thread(target=read, name="reader", daemon=True)  # a driver that hangs must not hold the exit
+    thread = threading.Thread(target=read, name="reader", daemon=True)  # a driver that hangs must not block the exit
     thread.start()
     try:
         while (item := frames.get()) is not None:
@@ -150,7 +150,7 @@ def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
     finally:
         if thread.is_alive():
             stopped.set()
-            with suppress(Exception):  # however that ends, what was raised before is what happened
+            with suppress(Exception):  # the error that was raised before counts
                 reader.cancel()
             thread.join(5.0)
 
@@ -163,24 +163,24 @@ class _Parts:
         self.paths: list[Path] = []
         self.decimals: dict[str, Decimals] = {}  # of columns that came as text
         self._folder, self._place, self._wanted = folder, place, wanted
-        self._token = secrets.token_hex(4)  # a manifest never names the files of a process that was taken for dead
-        self._held: list[pl.DataFrame] = []
+        self._token = secrets.token_hex(4)  # so a manifest never names the files of another process
+        self._waiting: list[pl.DataFrame] = []
         self._schema: pl.Schema | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Takes a frame, and writes a file when there is enough for one."""
+        """Takes a frame, and writes a file when there are enough rows."""
         self._schema = frame.schema if self._schema is None else _common(self._schema, frame.schema)
         self._measure(frame)
         self.rows += frame.height
         if frame.height:
-            self._held.append(frame)
-        held = sum(each.height for each in self._held)
-        if held >= PART_ROWS or sum(each.estimated_size() for each in self._held) >= PART_BYTES:
+            self._waiting.append(frame)
+        rows = sum(each.height for each in self._waiting)
+        if rows >= PART_ROWS or sum(each.estimated_size() for each in self._waiting) >= PART_BYTES:
             self._write()
 
     def end(self) -> None:
-        """Writes what is left; files whose columns turned out to be of wider types are written once more."""
-        if self._held or not self.paths:
+        """Writes the last rows. Files whose columns got wider types later are written again."""
+        if self._waiting or not self.paths:
             self._write()
         assert self._schema is not None
         for path in self.paths:
@@ -190,9 +190,9 @@ class _Parts:
                 self._create(path, frame)
 
     def _write(self) -> None:
-        held = [self._in_common_types(frame) for frame in self._held]
-        frame = pl.concat(held) if held else pl.DataFrame(schema=self._schema)
-        self._held = []
+        frames = [self._in_common_types(frame) for frame in self._waiting]
+        frame = pl.concat(frames) if frames else pl.DataFrame(schema=self._schema)
+        self._waiting = []
         path = self._folder / f"part-{self._token}-{len(self.paths):05}.parquet"
         self._create(path, frame)
         self.paths.append(path)
@@ -222,13 +222,13 @@ class _Parts:
             )
 
     def read(self, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
-        """What was written, a file at a time."""
+        """The written rows, one file at a time."""
         for path in self.paths:
             lines = pl.scan_parquet(path, glob=False)
             yield (lines if columns is None else lines.select(map(cs.by_name, columns))).collect()
 
     def _measure(self, frame: pl.DataFrame) -> None:
-        """What the decimals need that come as text. Where nothing is made of one that doesn't fit, it stays text."""
+        """Measures decimals that come as text. A column that does not fit stays text if the mapping does not use it."""
         for name in (name for name, dtype in frame.schema.items() if dtype == DECIMAL_TEXT):
             needs = self.decimals.setdefault(name, Decimals(self._place, name))
             needs.add(frame[name])
@@ -237,7 +237,7 @@ class _Parts:
 
 
 def _common(before: pl.Schema, now: pl.Schema) -> pl.Schema:
-    """The types that hold the rows of both; a source of loose types finds out as it goes."""
+    """The types that can hold the rows of both; sources with loose types widen them as rows come."""
     if before == now:
         return before
     empty = [pl.DataFrame(schema=schema) for schema in (before, now)]
@@ -248,7 +248,7 @@ def _common(before: pl.Schema, now: pl.Schema) -> pl.Schema:
 
 
 def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
-    """The snapshot of a copy that was made. Raises SourceError when it is not whole."""
+    """The snapshot of an existing copy. Raises SourceError when it is not complete."""
     manifest = copies.manifest_of(folder)
     if manifest is None:
         raise SourceError(place=str(folder), what="the staged rows are gone")
@@ -256,11 +256,11 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     parts = open_parquet(ParquetSource(paths), chunk_rows)
     place, scales = manifest["place"], manifest["scales"]
     if parts.rows != manifest["rows"]:
-        raise SourceError("start anew with --restart", place=str(folder), what="the staged rows are not all there")
+        raise SourceError("start again with --restart", place=str(folder), what="the staged rows are not all there")
     watermark = None if manifest["mark"] is None else Watermark.of_text(manifest["mark"])
     json_texts = frozenset(name for name, dtype in parts.schema.items() if dtype == JSON_TEXT)
-    typed = {name: _meant(name, dtype, scales) for name, dtype in parts.schema.items()}
-    schema = pl.Schema((name, _plain(name, dtype, scales)) for name, dtype in parts.schema.items())
+    typed = {name: _value(name, dtype, scales) for name, dtype in parts.schema.items()}
+    schema = pl.Schema((name, _value_type(name, dtype, scales)) for name, dtype in parts.schema.items())
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         for frame in parts.read(columns, start):
@@ -281,18 +281,18 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     )
 
 
-def _plain(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.DataType:
-    """The column's type as it is meant. Decimals that fit no decimal, of which nothing is made, are text."""
+def _value_type(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.DataType:
+    """The type of the column's values. Decimals of unused columns that do not fit a decimal are text."""
     if dtype == DECIMAL_TEXT and name in scales:
         return pl.Decimal(DIGITS, scales[name])
     return pl.String() if dtype in (JSON_TEXT, DECIMAL_TEXT) else dtype
 
 
-def _meant(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.Expr | None:
-    """The column as it is meant; None: as it is."""
+def _value(name: str, dtype: pl.DataType, scales: dict[str, int]) -> pl.Expr | None:
+    """The expression that gives the column's values; None: the column itself."""
     if dtype == JSON_TEXT:
         return cs.by_name(name).as_expr().struct.field("json_text").alias(name)
     if dtype == DECIMAL_TEXT:
         text = cs.by_name(name).as_expr().struct.field("decimal_text")
-        return text.cast(_plain(name, dtype, scales)).alias(name)
+        return text.cast(_value_type(name, dtype, scales)).alias(name)
     return None

@@ -1,6 +1,6 @@
-"""From which file and row did each row of a copy come? Two columns of the copy say so; the snapshot shows neither.
+"""Records for each row of a copy from which file and row it came, in two columns that the snapshot does not show.
 
-For readers of files that are decoded as a whole, and so are read once and staged.
+For files that are decoded as a whole, and so are read once and copied.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _FILE, _ROW = "_staged_file", "_staged_row"
 
 
 def placed(frame: pl.DataFrame, path: str | pl.Series, rows: pl.Series) -> pl.DataFrame:
-    """The frame of some file, or of the file that each row names, with the 1-based row of it that each row was."""
+    """The frame with the file (one for all rows, or one per row) and the 1-based row in it of each row."""
     file = pl.lit(path) if isinstance(path, str) else path
     return frame.with_columns(file.alias(_FILE), rows.cast(pl.Int64).alias(_ROW))
 
 
 def with_places(snapshot: Snapshot) -> Snapshot:
-    """The snapshot of a copy whose frames were `placed`, by its source's own columns, files and rows."""
+    """The snapshot of a copy whose frames were `placed`: with the source's own columns, files and rows."""
     own = [name for name in snapshot.schema if name not in (_FILE, _ROW)]
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
@@ -45,7 +45,7 @@ def with_places(snapshot: Snapshot) -> Snapshot:
 
 
 def check_own_names(place: str, names: Sequence[str]) -> None:
-    """Raises SourceError when a column is named like one of ours."""
+    """Raises SourceError when a column has a name that this program uses itself."""
     for name in names:
         if name in (_FILE, _ROW, POSITION, FAULT):
             what = f"has a column {name!r}, which is a name of this program's own"

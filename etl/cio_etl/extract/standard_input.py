@@ -1,7 +1,7 @@
-"""How can rows that are piped in be read twice, and again after a kill? From a copy, made before anything else.
+"""Copies standard input first, so that its rows can be read twice, and again after a kill.
 
-The copy lies in the stage folder under a name of its own until the run is finished; a resumed run, which has no pipe
-any more, finds it there. It is in place only when it is whole: it has another name until its last byte is on the disk.
+The copy stays in the stage folder until the run has finished; a resumed run, which has no pipe any more, reads it. It
+gets its name when its last byte is on the disk, so that a copy of that name is complete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 1 << 20
 def open_standard_input(
     staging: Staging, open_copy: Callable[[str], Snapshot], stream: BinaryIO | None = None
 ) -> Snapshot:
-    """The snapshot that `open_copy` makes of the copy at a path; it is called "standard input" in all it says.
+    """The snapshot that `open_copy` makes of the copy at a path; messages call it "standard input".
 
     The stream is read once (None: the process's own), to its end, and not at all when there is a copy. Raises
     SourceError for a terminal, for nothing, and when there is no copy and none may be made.
@@ -36,14 +36,14 @@ def open_standard_input(
     if not path.exists():
         if not staging.may_read:
             raise SourceError(
-                "give the run up and start anew with --restart, and pipe the rows in again",
+                "abandon the run and start again with --restart, and pipe the rows in again",
                 place=_PLACE,
                 what="some of its rows are sent, and the copy of the rest is gone",
             )
         _copy(sys.stdin.buffer if stream is None else stream, path, staging)
     elif _other_rows_wait(sys.stdin.buffer if stream is None else stream, path):
         raise SourceError(
-            "finish that run first, with </dev/null in place of the pipe, or give it up with --restart",
+            "finish that run first, with </dev/null in place of the pipe, or abandon it with --restart",
             place=_PLACE,
             what="has other rows than the unfinished run, which would not be sent",
         )
@@ -60,7 +60,7 @@ def open_standard_input(
 
 
 def _other_rows_wait(stream: BinaryIO, path: Path) -> bool:
-    """Whether what can be read at once begins otherwise than the copy; a pipe that nobody writes to says nothing."""
+    """Whether the pipe has bytes that differ from the beginning of the copy; an idle pipe does not."""
     with suppress(OSError, ValueError, AttributeError):  # closed, or no file at all
         if stream.isatty() or not select.select([stream], [], [], 0)[0]:
             return False

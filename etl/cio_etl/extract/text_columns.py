@@ -1,6 +1,6 @@
-"""What does a column mean of which a source gives the text? JSON, or decimals that no type of a frame fits beforehand.
+"""Columns whose source gives text that means JSON, or decimals whose digits are not known beforehand.
 
-Readers give such columns as a struct of one text, whose name says which it is: so it survives Parquet.
+Readers give such a column as a struct with one text, whose name says which it is: the name survives Parquet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Decimals:
     name: str
     before: int = 0  # the point
     after: int = 0
-    odd: list[str] = field(default_factory=list)  # what it holds that is no decimal of 38 digits
+    odd: list[str] = field(default_factory=list)  # its values that are not decimals of 38 digits, in words
 
     def add(self, column: pl.Series) -> None:
         """Counts in a frame's column, of type DECIMAL_TEXT."""

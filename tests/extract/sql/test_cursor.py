@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
-from cio_etl.extract.sql.cursor import Rows
+from cio_etl.extract.sql.cursor import CursorReader
 from cio_etl.extract.sql.dialects import address
 from cio_etl.extract.sql.names import ANSI_CAPITALS
-from cio_etl.extract.sql.values import Columns
+from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.extract.stage import staged
 from cio_etl.extract.text_columns import DECIMAL_TEXT
 from cio_etl.model import SqlSource, Staging, Watermark
@@ -68,7 +68,7 @@ def with_psycopg(url: URL) -> str:
 )
 def test_a_value_of_a_driver_makes_a_column(postgres: Any, expression: str, dtype: pl.DataType, expected: Any) -> None:
     source = asking(with_psycopg(postgres.url), f"SELECT * FROM (VALUES ({expression}), (NULL)) AS a(v)")
-    snapshot = staged(reader(Rows, source, POSTGRES), Staging(Path("stage")), 10)
+    snapshot = staged(reader(CursorReader, source, POSTGRES), Staging(Path("stage")), 10)
     assert snapshot.schema["v"] == dtype
     assert rows_of(snapshot) == [{"v": expected}, {"v": None}]
     assert ("v" in snapshot.json) == (expected in ('{"a": [1, "ü"]}', "[1, 2]", '["1.50"]'))
@@ -91,7 +91,7 @@ def test_a_value_of_a_driver_makes_a_column(postgres: Any, expression: str, dtyp
 def test_a_column_has_a_type_that_holds_all_its_values(
     values: list[Any], dtype: pl.DataType, expected: list[Any] | None
 ) -> None:
-    column = Columns(["v"], "the query", None).frame([(value,) for value in values])["v"]
+    column = ResultColumns(["v"], "the query", None).frame([(value,) for value in values])["v"]
     assert column.dtype == dtype
     if expected is not None:
         inner = column.struct.unnest().to_series() if isinstance(dtype, pl.Struct) else column
@@ -99,29 +99,29 @@ def test_a_column_has_a_type_that_holds_all_its_values(
 
 
 def test_json_stays_json_when_a_later_frame_has_only_texts() -> None:
-    columns = Columns(["v"], "the query", None)
+    columns = ResultColumns(["v"], "the query", None)
     assert columns.frame([({"a": 1},)])["v"].struct.field("json_text").to_list() == ['{"a": 1}']
     assert columns.frame([("x",)])["v"].struct.field("json_text").to_list() == ['"x"']
 
 
 def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(postgres: Any) -> None:
     source = asking(with_psycopg(postgres.url), "SELECT 1 AS n, '\\x00ff'\\:\\:bytea AS v")
-    assert read(Rows, source, POSTGRES) == [{"n": 1}]
+    assert read(CursorReader, source, POSTGRES) == [{"n": 1}]
     with pytest.raises(SourceError, match="column 'v' holds bytes"):
-        read(Rows, source, POSTGRES, "n", "v")
+        read(CursorReader, source, POSTGRES, "n", "v")
 
 
 def test_names_in_capitals_come_back_as_the_mapping_writes_them() -> None:
     capitals = replace(SQLITE, names=ANSI_CAPITALS)
     sqlite3.connect("shop.db").close()
     source = asking("sqlite:///shop.db", 'SELECT 1 AS ID, 2 AS "Mixed", 3 AS LOUD, 4 AS "two words"')
-    assert read(Rows, source, capitals, "id", "LOUD") == [{"id": 1, "LOUD": 3}]
-    assert list(read(Rows, source, capitals)[0]) == ["id", "Mixed", "loud", "two words"]
+    assert read(CursorReader, source, capitals, "id", "LOUD") == [{"id": 1, "LOUD": 3}]
+    assert list(read(CursorReader, source, capitals)[0]) == ["id", "Mixed", "loud", "two words"]
 
 
 def test_all_rows_are_of_one_moment_while_others_write(postgres: Any) -> None:
     postgres.execute("CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 30000)")
-    frames = reader(Rows, asking(with_psycopg(postgres.url), table="t"), POSTGRES).frames()
+    frames = reader(CursorReader, asking(with_psycopg(postgres.url), table="t"), POSTGRES).frames()
     seen = [next(frames)]
     postgres.execute("DELETE FROM t WHERE n > 5", "INSERT INTO t VALUES (-1)")
     seen += list(frames)
@@ -132,16 +132,16 @@ def test_a_query_that_would_write_writes_nothing(postgres: Any) -> None:
     postgres.execute("CREATE TABLE t (n int)")
     postgres.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING n'")
     with pytest.raises(SourceError, match="the query would write, and is run read-only"):
-        read(Rows, asking(with_psycopg(postgres.url), "SELECT f() AS n"), POSTGRES)
+        read(CursorReader, asking(with_psycopg(postgres.url), "SELECT f() AS n"), POSTGRES)
     assert postgres.rows("SELECT * FROM t") == []
     with closing(sqlite3.connect("shop.db")) as shop:
         shop.execute("CREATE TABLE t (n)")
     with pytest.raises(SourceError):
-        read(Rows, asking("sqlite:///shop.db", "INSERT INTO t VALUES (1) RETURNING n"), SQLITE)
+        read(CursorReader, asking("sqlite:///shop.db", "INSERT INTO t VALUES (1) RETURNING n"), SQLITE)
 
 
 def test_a_reading_that_is_given_up_ends_the_query_in_the_database(postgres: Any) -> None:
-    one = reader(Rows, asking(with_psycopg(postgres.url), "SELECT pg_sleep(60)"), POSTGRES)
+    one = reader(CursorReader, asking(with_psycopg(postgres.url), "SELECT pg_sleep(60)"), POSTGRES)
     told: list[EtlError] = []
     sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
@@ -165,7 +165,7 @@ def test_a_reading_that_is_given_up_ends_the_query_in_the_database(postgres: Any
 def test_a_name_is_a_name_whatever_signs_it_has(postgres: Any, name: str) -> None:
     written = '"' + name.replace('"', '""') + '"'
     postgres.execute(f"CREATE TABLE {written} ({written} int)", f"INSERT INTO {written} VALUES (7)")
-    assert read(Rows, asking(with_psycopg(postgres.url), table=name), POSTGRES, name) == [{name: 7}]
+    assert read(CursorReader, asking(with_psycopg(postgres.url), table=name), POSTGRES, name) == [{name: 7}]
 
 
 @pytest.mark.parametrize("given", ["it's", "\\'; --", "%s", "%(a)s", ":x", "ü漢😀", "", 7, 1.5, True])
@@ -173,12 +173,12 @@ def test_a_parameter_is_a_value_whatever_signs_it_has(postgres: Any, given: obje
     kind = {str: "text", int: "int", float: "float8", bool: "bool"}[type(given)]
     query = f"SELECT CAST(:given AS {kind}) AS v, '%' AS w"
     source = asking(with_psycopg(postgres.url), query, parameters={"given": given})
-    assert read(Rows, source, POSTGRES) == [{"v": given, "w": "%"}]
+    assert read(CursorReader, source, POSTGRES) == [{"v": given, "w": "%"}]
 
 
 def night(source: SqlSource, number: int, mark: Watermark | None) -> tuple[list[Any], Watermark | None]:
     staging = Staging(Path(f"night{number}"), ("id",), mark)
-    one = Rows(source, staging, address(source), POSTGRES)
+    one = CursorReader(source, staging, address(source), POSTGRES)
     snapshot = staged(one, staging, 10, source.incremental)
     return sorted(row["id"] for row in rows_of(snapshot, "id")), snapshot.watermark
 
@@ -205,7 +205,7 @@ def test_each_night_reads_what_is_new_and_what_shares_the_mark(postgres: Any, ki
 
 def failing(url: str, query: str) -> EtlError:
     with pytest.raises(EtlError) as error:
-        read(Rows, asking(url, query), POSTGRES)
+        read(CursorReader, asking(url, query), POSTGRES)
     return error.value
 
 
@@ -234,5 +234,5 @@ def test_what_refuses_or_cannot_be_reached_is_told(postgres: Any) -> None:
 
 def test_a_driver_that_is_not_there_is_told() -> None:
     with pytest.raises(SourceError, match="the driver nope for PostgreSQL is not installed") as error:
-        reader(Rows, asking("postgresql+nope://h/d", "SELECT 1 AS a"), POSTGRES)
+        reader(CursorReader, asking("postgresql+nope://h/d", "SELECT 1 AS a"), POSTGRES)
     assert error.value.remedy == "install it, or leave it out of the address"

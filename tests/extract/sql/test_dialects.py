@@ -133,7 +133,7 @@ def test_an_address_becomes_what_the_driver_connects_with(url: str, expected: di
 def test_an_option_that_is_not_known_is_told_without_its_value(url: str, what: str) -> None:
     database = DATABASES[make_url(url).get_backend_name()]
     with pytest.raises(SourceError, match=what) as error:
-        reader(adbc.Rows, asking(url, "SELECT 1 AS a"), database)
+        reader(adbc.AdbcReader, asking(url, "SELECT 1 AS a"), database)
     assert error.value.remedy == f"write it as {database.address}"
     closed([CANARY], f"{error.value} {error.value.remedy}")
 
@@ -186,7 +186,7 @@ def test_a_warehouse_is_asked_and_its_tables_are_frames(monkeypatch: pytest.Monk
     known = adbc.WAREHOUSES["snowflake"]
     monkeypatch.setitem(adbc.WAREHOUSES, "snowflake", replace(known, connect=lambda url: ArrowConnection(asked)))
     source = asking("snowflake://u:p@a/d/s", table="People", incremental=by_id("id", start=7))
-    frames = list(reader(adbc.Rows, source, DATABASES["snowflake"], "id", "j").frames())
+    frames = list(reader(adbc.AdbcReader, source, DATABASES["snowflake"], "id", "j").frames())
     assert asked == [
         ("ALTER SESSION SET TIMEZONE = 'UTC'", None),
         ('SELECT "ID" AS "id", "J" AS "j" FROM "People" WHERE "ID" >= 7', None),
@@ -209,10 +209,10 @@ def test_a_driver_of_adbc_is_read_and_its_errors_are_reworded(shop: str, monkeyp
     one = adbc.Warehouse(lambda url: driver.connect(shop), lambda url: {}, lambda asked: (asked.with_literals(), None))
     monkeypatch.setitem(adbc.WAREHOUSES, "bigquery", one)
     ours = replace(DATABASES["bigquery"], grammar="sqlite")
-    assert read(adbc.Rows, asking("bigquery://p", "SELECT * FROM t -- end"), ours) == [
+    assert read(adbc.AdbcReader, asking("bigquery://p", "SELECT * FROM t -- end"), ours) == [
         {"id": 1, "v": "it's"},
         {"id": 2, "v": None},
     ]
     with pytest.raises(SourceError, match="the database failed while it was read") as error:
-        read(adbc.Rows, asking("bigquery://p", f"SELECT '{CANARY}' AS a FROM nope"), ours)
+        read(adbc.AdbcReader, asking("bigquery://p", f"SELECT '{CANARY}' AS a FROM nope"), ours)
     closed([CANARY], f"{error.value} {error.value.remedy}")

@@ -144,10 +144,10 @@ def test_settings_cannot_be_changed_by_a_query(shop: Shop) -> None:
 
 
 def test_a_reading_that_is_given_up_ends_at_once(shop: Shop) -> None:
-    from cio_etl.extract.sql.duckdb import Rows
+    from cio_etl.extract.sql.duckdb import DuckdbReader
 
     query = "SELECT count(*) AS n FROM range(1_000_000) a, range(1_000_000) b WHERE a.range * b.range % 7 = 3"
-    one = reader(Rows, asking(URL, query), DATABASES["duckdb"])
+    one = reader(DuckdbReader, asking(URL, query), DATABASES["duckdb"])
     told: list[EtlError] = []
 
     def read() -> None:

@@ -169,7 +169,7 @@ def test_a_server_that_is_out_of_reach_is_named_with_the_reason(
     assert code == 65
     assert said == [
         f"postgresql {there.host}:{there.port}/{there.database} is out of reach: {reason}",
-        f"see whether it runs and can be reached from here; then: {RUN}",
+        f"check whether it runs and can be reached from here; then: {RUN}",
     ]
     command.address(command.database.address)
     assert command.requests == 0
@@ -397,19 +397,19 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
             {"table": "people"},
             "ALTER TABLE people RENAME TO persons",
             'table people: the database does not understand it: relation "people" does not exist',
-            "mend the query, or the table",
+            "fix the query, or the table",
         ),
         (
             {"table": "shop.people"},
             "SELECT 1",
             'table shop.people: the database does not understand it: relation "shop.people" does not exist',
-            "mend the query, or the table",
+            "fix the query, or the table",
         ),
         (
             {"table": "people"},
             "ALTER TABLE people RENAME note TO remark",
             'table people: the database does not understand it: column "note" does not exist',
-            "mend the query, or the table",
+            "fix the query, or the table",
         ),
         (
             {"query": "SELECT * FROM people"},
@@ -433,13 +433,13 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
             {"query": "SELEC 1"},
             "SELECT 1",
             'the query: the database does not understand it: syntax error at or near "SELEC"',
-            "mend the query, or the table",
+            "fix the query, or the table",
         ),
         (
             {"query": "SELECT id, n, note FROM people WHERE note = 'canary-of-the-rows' 'x'"},
             "SELECT 1",
             "the query: the database does not understand it: syntax error at or near a value",
-            "mend the query, or the table",
+            "fix the query, or the table",
         ),
         (
             {"query": "SELECT id, n, note FROM people WHERE note = CAST(:text AS int)", "parameters": {"text": CANARY}},

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
-from cio_etl.extract.sql.mysql import Rows, arguments
+from cio_etl.extract.sql.mysql import MysqlReader, arguments
 from cio_etl.model import SqlSource
 from tests.databases import Database
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent, value
@@ -90,7 +90,7 @@ def test_an_empty_result_has_the_types_of_its_columns(mariadb: Database) -> None
 
 @pytest.mark.parametrize("kind", ["date", "datetime", "timestamp null"])
 def test_a_date_that_is_none_is_told_and_does_no_harm_where_nothing_is_made_of_it(mariadb: Database, kind: str) -> None:
-    with pytest.raises(SourceError, match=r"column 'v' has dates that are none, as 0000-00-00") as error:
+    with pytest.raises(SourceError, match=r"column 'v' has invalid dates, as 0000-00-00") as error:
         column(mariadb, kind, "'0000-00-00'")
     assert error.value.remedy == "write nullif(v, 0) in a query"
     assert rows(asking(mariadb.address, table="t"), "n") == [{"n": 0}]
@@ -129,7 +129,7 @@ def test_a_limit_ends_the_reading_and_the_query(mariadb: Database) -> None:
 
 
 def test_a_reading_that_is_given_up_ends_the_query_in_the_database(mariadb: Database) -> None:
-    one = reader(Rows, asking(mariadb.address, LONG), DATABASES["mariadb"])
+    one = reader(MysqlReader, asking(mariadb.address, LONG), DATABASES["mariadb"])
     told: list[EtlError] = []
 
     def read() -> None:
@@ -180,7 +180,7 @@ def test_a_query_that_would_write_writes_nothing(mariadb: Database, query: str) 
 
 def test_all_rows_are_of_one_moment_while_others_write(mariadb: Database) -> None:
     mariadb.execute("CREATE TABLE t (n int) ENGINE InnoDB", "INSERT INTO t SELECT seq FROM seq_1_to_30000")
-    frames = reader(Rows, asking(mariadb.address, table="t"), DATABASES["mariadb"]).frames()
+    frames = reader(MysqlReader, asking(mariadb.address, table="t"), DATABASES["mariadb"]).frames()
     seen = [next(frames), next(frames)]
     mariadb.execute("DELETE FROM t WHERE n > 5", "INSERT INTO t SELECT -seq FROM seq_1_to_9")
     seen += list(frames)
@@ -337,7 +337,7 @@ def test_a_missing_column_of_a_table_is_told(mariadb: Database) -> None:
 
 
 def test_a_connection_that_is_killed_is_told(mariadb: Database) -> None:
-    one = reader(Rows, asking(mariadb.address, "SELECT seq AS n FROM seq_1_to_3000000"), DATABASES["mariadb"])
+    one = reader(MysqlReader, asking(mariadb.address, "SELECT seq AS n FROM seq_1_to_3000000"), DATABASES["mariadb"])
     frames = one.frames()
     next(frames)
     (thread,) = mariadb.rows("SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT seq%'")

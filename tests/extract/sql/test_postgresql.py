@@ -16,7 +16,7 @@ from sqlalchemy import URL
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import open_source
 from cio_etl.extract.sql.dialects import DATABASES, address
-from cio_etl.extract.sql.postgresql import Rows
+from cio_etl.extract.sql.postgresql import PostgresqlReader
 from cio_etl.model import FAULT, POSITION, Constant, Incremental, Snapshot, SqlSource, Staging, Step
 from cio_etl.run.open_step import prepare
 from cio_etl.validate.preview import preview
@@ -415,10 +415,10 @@ def test_a_hostile_name_executes_nothing(postgres: Database, hostile: str) -> No
         with pytest.raises(EtlError) as error:
             opened(source, *columns)
         assert CANARY not in str(error.value)
-    with pytest.raises(SourceError, match="and start is none"):
+    with pytest.raises(SourceError, match="and start is not"):
         rows(asking(postgres, table="t", incremental=Incremental("w", start=hostile)), "a")
     query = "SELECT a, w FROM t WHERE CAST(w AS text) >= :watermark"
-    with pytest.raises(SourceError, match="and start is none"):
+    with pytest.raises(SourceError, match="and start is not"):
         rows(asking(postgres, query, incremental=Incremental("w", start=hostile)), "a")
     assert postgres.rows("SELECT secret FROM canary") == [(CANARY,)]
 
@@ -594,7 +594,7 @@ def test_all_rows_are_of_one_moment_while_others_write(postgres: Database) -> No
     postgres.execute("CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 60000)")
     source = asking(postgres, "SELECT n, (SELECT count(*) FROM t) AS rows, repeat('x', 300) AS pad FROM t")
     staging = Staging(Path("stage"))
-    frames = Rows(source, staging, address(source), DATABASES["postgresql"]).frames()
+    frames = PostgresqlReader(source, staging, address(source), DATABASES["postgresql"]).frames()
     seen = [next(frames), next(frames)]  # the snapshot is taken; the rest is still to come
     postgres.execute("UPDATE t SET n = -n", "INSERT INTO t VALUES (0)", "DELETE FROM t WHERE n < -30000")
     seen += list(frames)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
-from cio_etl.extract.sql.sqlite import Rows
+from cio_etl.extract.sql.sqlite import SqliteReader
 from cio_etl.model import WatermarkValue
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent, value
 
@@ -139,7 +139,7 @@ def test_another_file_cannot_be_made_by_a_query(shop: Shop) -> None:
 
 def test_all_rows_are_of_one_moment_while_others_write(shop: Shop) -> None:
     shop("PRAGMA journal_mode = WAL", f"INSERT INTO t {MANY.format(30_000)}")
-    frames = reader(Rows, asking(SHOP, table="t"), DATABASES["sqlite"]).frames()
+    frames = reader(SqliteReader, asking(SHOP, table="t"), DATABASES["sqlite"]).frames()
     seen = [next(frames)]
     shop("DELETE FROM t WHERE n > 5", "INSERT INTO t VALUES (-1)")
     seen += list(frames)
@@ -147,7 +147,7 @@ def test_all_rows_are_of_one_moment_while_others_write(shop: Shop) -> None:
 
 
 def test_a_reading_that_is_given_up_ends_at_once(shop: Shop) -> None:
-    one = reader(Rows, asking(SHOP, f"SELECT count(*) AS n FROM ({MANY.format(10**12)})"), DATABASES["sqlite"])
+    one = reader(SqliteReader, asking(SHOP, f"SELECT count(*) AS n FROM ({MANY.format(10**12)})"), DATABASES["sqlite"])
     told: list[EtlError] = []
 
     def read() -> None:
@@ -311,7 +311,7 @@ def test_a_file_that_another_program_holds_is_told(shop: Shop) -> None:
     with closing(sqlite3.connect("shop.db", isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         error = failing(f"{SHOP}?timeout=0", "SELECT * FROM t")
-    assert "another program has held the file for too long" in str(error)
+    assert "another program has locked the file for too long" in str(error)
 
 
 def test_an_option_that_sqlite_has_not_is_told(shop: Shop) -> None:

@@ -227,7 +227,7 @@ def test_what_may_write_is_refused_where_the_database_would_do_it(database: str,
 @pytest.mark.parametrize("mark", ["text", Decimal("1.5")])
 def test_a_mark_without_one_just_before_it_must_be_asked_for_itself(mark: Any) -> None:
     source = asking("", "SELECT * FROM t WHERE at > :watermark", incremental=by_id("at"))
-    with pytest.raises(SourceError, match="would lose rows that share the mark"):
+    with pytest.raises(SourceError, match="would lose rows that have the same watermark"):
         statement(source, Staging(Path(), watermark=Watermark(mark)), DATABASES["postgresql"])
     assert statement(source, Staging(Path(), watermark=Watermark(7)), DATABASES["postgresql"]).values == {
         "watermark": 6

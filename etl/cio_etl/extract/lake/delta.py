@@ -1,4 +1,4 @@
-"""Which files make up a version of a Delta table, and which of their rows are deleted?"""
+"""Finds the files of a version of a Delta table, and which of their rows are deleted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cio_etl.extract.lake.version import DataFile, TableVersion, located
 from cio_etl.extract.remote.storage import Patience, address, complaint, table_options
 from cio_etl.model import DeltaSource, is_remote
 
-# What a reader must mind of a table, as far as this one does; typeWidening is a cast.
-_MINDED = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening"}
+# Features of tables that this reader respects; typeWidening is a cast.
+_SUPPORTED = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening"}
 
 
 def pinned(source: DeltaSource, place: str, patience: Patience) -> TableVersion:
-    """The table's named version, or its newest. Raises SourceError for none, and for what would be read wrongly."""
+    """The table's named version, or its newest. Raises SourceError for none, and for unsupported features."""
     at = address(source.table) if is_remote(source.table) else None
     options = None
     if at is not None:
@@ -37,8 +37,8 @@ def pinned(source: DeltaSource, place: str, patience: Patience) -> TableVersion:
         schema = pa.schema(delta.schema().to_arrow())
         deleted = _deleted(delta)
     partitions = delta.metadata().partition_columns
-    kept = ["path", "num_records", "modification_time", *(f"partition.{name}" for name in partitions)]
-    actions = actions.select([name for name in kept if name in actions.column_names])
+    wanted = ["path", "num_records", "modification_time", *(f"partition.{name}" for name in partitions)]
+    actions = actions.select([name for name in wanted if name in actions.column_names])
     files, used = [], 0
     for row in actions.sort_by([("modification_time", "ascending"), ("path", "ascending")]).to_pylist():
         name = row["path"]
@@ -62,7 +62,7 @@ def _by_name(_place: str, schema: pa.Schema) -> Mapping[str, str]:
 
 def _check(delta: DeltaTable, place: str) -> None:
     protocol, settings = delta.protocol(), delta.metadata().configuration
-    strange = sorted({*(protocol.reader_features or ())} - _MINDED - {"columnMapping"})
+    strange = sorted({*(protocol.reader_features or ())} - _SUPPORTED - {"columnMapping"})
     if settings.get("delta.columnMapping.mode", "none") != "none":
         strange.append("columnMapping")
     if strange:
@@ -74,15 +74,15 @@ def _check(delta: DeltaTable, place: str) -> None:
 
 
 def _deleted(delta: DeltaTable) -> dict[str, dict[str, npt.NDArray[np.int64]]]:
-    """Of files with deleted rows, by their last name and address: which rows."""
-    found: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
+    """The deleted rows of files, by the last part of their names and by address."""
+    deleted: dict[str, dict[str, npt.NDArray[np.int64]]] = {}
     if "deletionVectors" not in (delta.protocol().reader_features or ()):
-        return found
+        return deleted
     for batch in pa.RecordBatchReader.from_stream(delta.deletion_vectors()):
-        for uri, kept in zip(batch["filepath"].to_pylist(), batch["selection_vector"], strict=True):
-            rows = np.flatnonzero(~kept.values.to_numpy(zero_copy_only=False))
-            found.setdefault(_last(uri), {})[uri] = rows
-    return found
+        for uri, selected in zip(batch["filepath"].to_pylist(), batch["selection_vector"], strict=True):
+            rows = np.flatnonzero(~selected.values.to_numpy(zero_copy_only=False))
+            deleted.setdefault(_last(uri), {})[uri] = rows
+    return deleted
 
 
 def _last(name: str) -> str:
@@ -90,7 +90,7 @@ def _last(name: str) -> str:
 
 
 def _same(uri: str, name: str) -> bool:
-    """Whether the address of a file is that of a name in the log; one may be encoded once more than the other."""
+    """Whether an address and a name in the log mean the same file; one may be encoded once more than the other."""
     return any(
         one == other or one.endswith(f"/{other}") for one in (uri, unquote(uri)) for other in (name, unquote(name))
     )
@@ -98,7 +98,7 @@ def _same(uri: str, name: str) -> bool:
 
 @contextmanager
 def _reworded(place: str, version: int | None) -> Iterator[None]:
-    """deltalake's words hold addresses and answers' bodies."""
+    """Raises EtlError in place of deltalake's errors, whose words have addresses and bodies of answers."""
     try:
         yield
     except EtlError:

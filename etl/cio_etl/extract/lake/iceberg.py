@@ -1,4 +1,4 @@
-"""Which files make up a snapshot of an Iceberg table, and by which names do they have its columns?"""
+"""Finds the files of a snapshot of an Iceberg table, and the names that its columns have in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FIELD_ID = b"PARQUET:field_id"
 
 
 def pinned(source: IcebergSource, place: str, patience: Patience) -> TableVersion:
-    """The table's named snapshot, or the one that is current. Raises SourceError for none, and for what is not read."""
+    """The table's named snapshot, or its current one. Raises SourceError for none, and for unsupported features."""
     files = _Files(source.storage, patience)
     try:
         where = source.table if source.table.endswith(".json") else _newest_metadata(source, place, patience)
@@ -76,15 +76,15 @@ def pinned(source: IcebergSource, place: str, patience: Patience) -> TableVersio
         )
     columns_of = partial(_by_id, schema_to_pyarrow(schema, include_field_ids=True), _old_names(table, schema))
     deleted = _Deleted(files)
-    kept = [
+    data_files = [
         DataFile(_here(task.file.file_path), task.file.record_count, of_file, deleted.rows_of(task))
         for task, of_file in zip(tasks, constants, strict=True)
     ]
-    return TableVersion(number, schema_to_pyarrow(schema, include_field_ids=False), kept, columns_of)
+    return TableVersion(number, schema_to_pyarrow(schema, include_field_ids=False), data_files, columns_of)
 
 
 def _constants(table: StaticTable, schema: Schema, file: IcebergFile) -> dict[str, pa.Scalar]:
-    """What a file's folder says of its rows: files that Hive wrote do not hold the columns of their folders."""
+    """The values that a file's folder gives to all its rows: files of Hive lack the columns of their folders."""
     types = schema_to_pyarrow(schema, include_field_ids=False)
     names = {each.field_id: each.name for each in schema.fields}
     return {
@@ -95,12 +95,12 @@ def _constants(table: StaticTable, schema: Schema, file: IcebergFile) -> dict[st
 
 
 def _strange(file: IcebergFile) -> bool:
-    """Whether a file of deleted rows is one that is not read here: by values, or as a bitmap."""
+    """Whether a file of deleted rows has a kind that is not supported: by values, or as a bitmap."""
     return file.content != DataFileContent.POSITION_DELETES or file.file_format != FileFormat.PARQUET
 
 
 class _Deleted:
-    """Rows that are deleted but still in their files: other files name them, by file and position."""
+    """Deleted rows that are still in their files: other files list them by file and position."""
 
     def __init__(self, files: _Files) -> None:
         self._files = files
@@ -134,7 +134,7 @@ def _with_deletes(place: str) -> SourceError:
 
 
 def _newest_metadata(source: IcebergSource, place: str, patience: Patience) -> str:
-    """The metadata file of the highest number in the table's folder. Raises SourceError for none, or two of them."""
+    """The metadata file with the highest number in the table's folder. Raises SourceError for none, or two."""
     if is_remote(source.table):
         at = address(source.table.rstrip("/"))
         store = opened(at, source.storage, patience)
@@ -155,11 +155,11 @@ def _newest_metadata(source: IcebergSource, place: str, patience: Patience) -> s
     return highest[1]
 
 
-# ---------------------------------------------------------------- columns: by number, whatever their names were
+# ---------------------------------------------------------------- columns, by number
 
 
 def _old_names(table: StaticTable, schema: Schema) -> Mapping[str, int]:
-    """Numbers by the names of files that were written without any."""
+    """The numbers of columns by name, for files that were written without numbers."""
     mapping = table.name_mapping()
     if mapping is None:
         return {}
@@ -167,10 +167,10 @@ def _old_names(table: StaticTable, schema: Schema) -> Mapping[str, int]:
     return {name: each.field_id for each in mapping for name in each.names if each.field_id in known}
 
 
-def _by_id(wanted: pa.Schema, old_names: Mapping[str, int], place: str, held: pa.Schema) -> Mapping[str, str]:
-    numbers = {_number(each): each for each in held if _number(each) is not None}
+def _by_id(wanted: pa.Schema, old_names: Mapping[str, int], place: str, fields: pa.Schema) -> Mapping[str, str]:
+    numbers = {_number(each): each for each in fields if _number(each) is not None}
     if not numbers:
-        numbers = {old_names[each.name]: each for each in held if each.name in old_names}
+        numbers = {old_names[each.name]: each for each in fields if each.name in old_names}
         if not numbers:
             raise SourceError(
                 "rewrite its files (rewrite_data_files)", place=place, what="its columns have no Iceberg numbers"

@@ -1,8 +1,8 @@
-"""How do the rows of a Delta or Iceberg table come here? File after file of one version of it, in bounded memory.
+"""Reads the rows of a Delta or Iceberg table: one version, file after file, in bounded memory.
 
 The version is pinned when a step begins. Its files are fetched whole, one at a time, and streamed page by page: polars
-would hold whole row groups, which such tables' writers make a million rows long. Measured, 3 M rows × 10 columns in two
-such groups: 241 MB in place of 561 MB, and no slower.
+would load whole row groups, which writers of such tables make a million rows long. Measured, 3 M rows × 10 columns in
+two such groups: 241 MB in place of 561 MB, and no slower.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def lake_reader(
     staging: Staging,
     patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> LakeReader:
-    """What reads the table, for `staged`."""
+    """The reader of the table, for `staged`."""
     return LakeReader(source, staging, patience)
 
 
@@ -82,7 +82,7 @@ class LakeReader:
 
     @property
     def settings(self) -> object:
-        """Without the version that is the newest now: a run that goes on has copied another one, and keeps to it."""
+        """Without the version that is the newest now: a resumed run uses the version that it has copied."""
         source, where = self._source, self._source.storage or Storage()
         return [RULES, type(source).__name__, source.table, source.asked_version, where.endpoint, where.region]
 
@@ -90,7 +90,7 @@ class LakeReader:
         self._stopped.set()
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """The table's rows as they are in the version that is the newest now, or the named one."""
+        """The table's rows in the version that the job names, or in the newest."""
         table = self._pinned()
         log.info("table_pinned", table=self.place, version=table.version, files=len(table.files))
         wanted = self._wanted(table.schema)
@@ -110,14 +110,14 @@ class LakeReader:
         return version
 
     def _wanted(self, schema: pa.Schema) -> pa.Schema:
-        """The asked columns; without any, the first one stands for the number of rows."""
-        held = pa.schema((each.name, getattr(each.type, "storage_type", each.type)) for each in schema)
-        check_names(self.place, held.names)
-        known = pl.DataFrame(held.empty_table()).schema
-        names = chosen_columns(self.place, known, self._staging.columns) or held.names[:1]
+        """The columns to read; if the mapping uses none, the first one, for the number of rows."""
+        columns = pa.schema((each.name, getattr(each.type, "storage_type", each.type)) for each in schema)
+        check_names(self.place, columns.names)
+        known = pl.DataFrame(columns.empty_table()).schema
+        names = chosen_columns(self.place, known, self._staging.columns) or columns.names[:1]
         if not names:
             raise SourceError("name another table", place=self.place, what="the table has no columns")
-        return pa.schema(held.field(name) for name in names)
+        return pa.schema(columns.field(name) for name in names)
 
     @contextmanager
     def _here(self, file: DataFile, folder: Path) -> Iterator[Path]:
@@ -135,7 +135,7 @@ class LakeReader:
         yield path
 
     def _blocks(self, where: str) -> Iterator[bytes]:
-        """A file of a table never changes: there is one of its name, or none any more."""
+        """The file in blocks. A file of a table never changes, but it may have been deleted."""
         at = address(where)
         try:
             yield from blocks(opened(at, self._source.storage, self._patience), at.key, where, None)
@@ -156,7 +156,7 @@ def _vacuumed(where: str) -> SourceError:
 
 
 def _rows(path: Path, file: DataFile, table: TableVersion, wanted: pa.Schema) -> Iterator[pl.DataFrame]:
-    """The file's rows that count, with the table's types."""
+    """The file's rows that are not deleted, with the table's types."""
     place = shown(file.where)
     read = 0
     with _reworded(place), pa.OSFile(str(path)) as stream:
@@ -169,26 +169,26 @@ def _rows(path: Path, file: DataFile, table: TableVersion, wanted: pa.Schema) ->
         columns = list(there.values()) or parquet.schema_arrow.names[:1]
         for batch in parquet.iter_batches(FRAME_ROWS, columns=columns, use_threads=False):
             batch.validate(full=True)  # pyarrow does not look into text by itself
-            kept = _kept(file.deleted, read, batch.num_rows)
+            live = _live_rows(file.deleted, read, batch.num_rows)
             read += batch.num_rows
-            if kept is not None:
-                batch = batch.filter(pa.array(kept))
+            if live is not None:
+                batch = batch.filter(pa.array(live))
             if batch.num_rows:
                 yield _frame(place, _typed(place, batch, there, file.constants, wanted))
     if file.rows is not None and read != file.rows:
         raise _damaged(place)
 
 
-def _kept(deleted: npt.NDArray[np.int64] | None, first: int, rows: int) -> npt.NDArray[np.bool_] | None:
-    """Which of the rows from `first` on count; None: all."""
+def _live_rows(deleted: npt.NDArray[np.int64] | None, first: int, rows: int) -> npt.NDArray[np.bool_] | None:
+    """Which of the rows from `first` on are not deleted; None: all."""
     if deleted is None:
         return None
     begin, end = np.searchsorted(deleted, [first, first + rows])
     if begin == end:
         return None
-    kept = np.ones(rows, np.bool_)
-    kept[deleted[begin:end] - first] = False
-    return kept
+    live = np.ones(rows, np.bool_)
+    live[deleted[begin:end] - first] = False
+    return live
 
 
 def _typed(
@@ -198,7 +198,7 @@ def _typed(
     constants: Mapping[str, pa.Scalar],
     wanted: pa.Schema,
 ) -> pa.RecordBatch:
-    """The batch as the table has it: older files lack newer columns, and hold narrower types."""
+    """The batch with the table's columns: older files lack newer columns, and have narrower types."""
     columns = []
     for each in wanted:
         if each.name in there:
@@ -231,7 +231,7 @@ def _frame(place: str, batch: pa.RecordBatch) -> pl.DataFrame:
 
 @contextmanager
 def _reworded(place: str) -> Iterator[None]:
-    """Whatever a damaged file makes two libraries raise becomes a SourceError without their words."""
+    """Raises SourceError, without their words, in place of whatever two libraries raise for a damaged file."""
     try:
         yield
     except (EtlError, GeneratorExit, KeyboardInterrupt):

@@ -1,6 +1,6 @@
-"""Files that are elsewhere, as files of this machine.
+"""Fetches files of object stores and of the web to this machine.
 
 storage.py  addresses, keys and errors of object stores
-fetch.py    objects listed and fetched, each in one version, under their own names
+fetch.py    lists and fetches objects, each in one version, and shows them under their own names
 web.py      files of the web
 """

@@ -1,7 +1,7 @@
-"""How do objects of a store, or files of the web, become files of this machine, and their places stay their own?
+"""Fetches objects of a store, or files of the web, to this machine; messages use their remote names.
 
-They are listed, then fetched with If-Match: one that is replaced in between is noticed, not half of each read. A run
-that goes on finds them fetched, and asks the store nothing. Readers get local paths; people see the remote names.
+They are listed, then fetched with If-Match: an object that is replaced in between is an error, never half of each. A
+resumed run finds the copies and sends the store no request.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-RULES = "objects 1"  # part of a copy's name: raise it when a copy made before cannot be used
+RULES = "objects 1"  # part of a copy's name: raise it when older copies cannot be used
 
 _AT_ONCE = 6
 _BLOCK_BYTES = 1 << 20
 _ENDING = re.compile(r"(\.[A-Za-z0-9]{1,12}){1,2}\Z")
-# What a signature adds to an address; the rows are the same under another one.
+# What a signature adds to an address; with another signature the rows are the same.
 _SIGNATURE = re.compile(
     r"(x-amz|x-goog)-.*|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid|sig|se|st|sp|sv|sr|spr|sk\w+",
     re.IGNORECASE,
@@ -63,14 +63,14 @@ class Fetched:
     """Remote files as files of this machine, in the order of their remote names."""
 
     paths: tuple[str, ...]
-    names: Mapping[str, str]  # of each path: what people know it as
+    names: Mapping[str, str]  # the remote name of each path
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """One object, as it was listed."""
+    """One object of the listing."""
 
-    name: str  # for people
+    name: str  # for messages
     path: str  # in its bucket, or the whole address of a file of the web
     bytes: int | None
     etag: str | None
@@ -94,8 +94,8 @@ def open_remote(
         try:
             return replace(renamed(open_local(copy.paths), copy.names), copy=folder)
         except SourceError:
-            if staging.may_read:  # the next run fetches what has been mended
-                copies.forget(folder)
+            if staging.may_read:  # the next run fetches the files again, when they are fixed
+                copies.invalidate(folder)
             raise
 
 
@@ -107,14 +107,14 @@ def fetched(
 ) -> Fetched:
     """The files that addresses and patterns name, each once, fetched into the staging's folder unless they are there.
 
-    Whole files, whatever rows are wanted of them. Raises as `open_remote` does.
+    Always whole files. Raises as `open_remote` does.
     """
     folder = staging.folder / _copy_name(paths, storage)
     if (there := _whole(folder)) is not None:
         return there
     place = shown(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
     if not staging.may_read:
-        raise copies.nothing_left(place)
+        raise copies.copy_missing(place)
     copies.begin(folder)
     stopped = threading.Event()
     objects = _apart(lambda: _fetch(paths, storage, folder, patience, stopped), stopped)
@@ -126,7 +126,7 @@ def fetched(
 
 
 def _copy_name(paths: Sequence[str], storage: Storage | None) -> str:
-    """One folder for the same files, whatever keys and signatures they are asked for with."""
+    """The folder of the copies: the same for the same files, whatever keys and signatures are used."""
     where = storage or Storage()
     asked = [RULES, sorted(map(_unsigned, paths)), where.endpoint, where.region]
     return f"objects-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
@@ -140,7 +140,7 @@ def _unsigned(path: str) -> str:
 
 
 def _whole(folder: Path) -> Fetched | None:
-    """The copy, if it is there with every file as long as it was."""
+    """The copy, if it is complete and every file has its size."""
     manifest = copies.manifest_of(folder)
     if manifest is None:
         return None
@@ -155,17 +155,17 @@ def _whole(folder: Path) -> Fetched | None:
     return None
 
 
-# ---------------------------------------------------------------- fetching: in threads, this one can be interrupted
+# ---------------------------------------------------------------- fetching, in threads
 
 
 def _apart(work: Callable[[], _T], stopped: threading.Event) -> _T:
-    """What the work gives, done in a thread that does not hold the exit: a signal ends the waiting at once."""
+    """The result of the work, done in a thread: a signal interrupts the wait, and the thread blocks no exit."""
     given: Future[_T] = Future()
 
     def run() -> None:
         try:
             given.set_result(work())
-        except BaseException as error:  # whatever it is, it is raised where the work is waited for
+        except BaseException as error:  # any error is raised in the waiting thread
             given.set_exception(error)
 
     thread = threading.Thread(target=run, name="fetcher", daemon=True)
@@ -180,9 +180,9 @@ def _apart(work: Callable[[], _T], stopped: threading.Event) -> _T:
 def _fetch(
     paths: Sequence[str], storage: Storage | None, folder: Path, patience: Patience, stopped: threading.Event
 ) -> list[dict[str, Any]]:
-    """Fetches everything, and says what came: of each its name, file, size and etag."""
+    """Fetches everything; returns the name, file, size and etag of each object."""
     objects = _objects(paths, storage, patience)
-    copy = secrets.token_hex(4)  # in the files' names: what a reader keeps of one copy is not taken for another's
+    copy = secrets.token_hex(4)  # in the files' names, so that files of two copies are never confused
     done: list[dict[str, Any]] = [{} for _ in objects]
     numbers, errors = itertools.count(), list[BaseException]()
 
@@ -226,7 +226,7 @@ def _fetch_one(each: _Object, to: Path, patience: Patience, stopped: threading.E
 
 
 def blocks(store: Store, path: str, name: str, etag: str | None) -> Iterator[bytes]:
-    """The object's bytes, if it is still the one of this etag. What the store complains of is an EtlError."""
+    """The object's bytes, if it still has this etag. Errors of the store are raised as EtlError."""
     options: Any = None if etag is None else {"if_match": etag}
     with reworded(name):
         yield from needed("obstore", "storage", name).get(store, path, options=options).stream(_BLOCK_BYTES)
@@ -236,7 +236,7 @@ def blocks(store: Store, path: str, name: str, etag: str | None) -> Iterator[byt
 
 
 def _objects(paths: Sequence[str], storage: Storage | None, patience: Patience) -> list[_Object]:
-    """What the paths name, sorted by name, each once."""
+    """The objects that the paths name, sorted by name, each once."""
     found: dict[str, _Object] = {}
     for path in paths:
         if not is_remote(path):
@@ -270,12 +270,12 @@ def _of_store(at: Address, path: str, store: Store) -> list[_Object]:
 
 
 def _strong(etag: str) -> str:
-    """As a request names it: Azure lists them without their quotes."""
+    """The etag in the form of requests: Azure lists etags without their quotes."""
     return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
 
 
 def _matching(pattern: str, store: Store) -> Iterator[Any]:
-    """The objects that a pattern means; one whose own name it is, is meant literally."""
+    """The objects that match a pattern; an object whose name equals the pattern is the only match."""
     prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     wanted = [None if part == "**" else _translated(part) for part in pattern.split("/")]
     matching = []
@@ -296,7 +296,7 @@ def _translated(part: str) -> re.Pattern[str]:
 def _fits(wanted: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -> bool:
     if not wanted:
         return not parts
-    if wanted[0] is None:  # ** is any number of folders; at the end, anything in them
+    if wanted[0] is None:  # ** matches any number of folders; at the end, everything in them
         rest = range(len(parts) + 1) if len(wanted) > 1 else range(len(parts), len(parts) + 1)
         return any(_fits(wanted[1:], parts[count:]) and _open(parts[:count]) for count in rest)
     return bool(parts) and wanted[0].match(parts[0]) is not None and _fits(wanted[1:], parts[1:])
@@ -319,7 +319,7 @@ def _is_object(store: Store, path: str) -> bool:
 
 
 def renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapshot:
-    """The snapshot under other names of its files: in `files`, in what `locate` says, in errors while it is read."""
+    """The snapshot with other names for its files: in `files`, in `locate`, in errors while it is read."""
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         with in_their_names(names):
@@ -335,7 +335,7 @@ def renamed(snapshot: Snapshot, names: Mapping[str, str]) -> Snapshot:
 
 @contextmanager
 def in_their_names(names: Mapping[str, str]) -> Iterator[None]:
-    """A SourceError of a file here becomes one of the file that people know."""
+    """Replaces the local path in a SourceError by the remote name."""
 
     def put(text: object) -> object:
         if isinstance(text, str):

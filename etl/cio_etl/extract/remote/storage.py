@@ -1,7 +1,6 @@
-"""Where is an object store, by which keys is it reached, and what does it complain of, in our words?
+"""Addresses, keys and errors of object stores, which are read with obstore.
 
-obstore speaks to all of them. Its own messages hold addresses with signatures, answers' bodies and settings, so none of
-them is ever shown.
+obstore's messages have signed addresses, bodies of answers and settings, so none of them is ever shown.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ LONGEST_DOWNLOAD = timedelta(days=2)  # without it obstore ends every request, i
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a store that does not answer, or answers that it cannot now, is asked again."""
+    """How often and how long a request is repeated when a store does not answer, or is not available."""
 
     retries: int = 8
     retry_s: float = 180.0
@@ -44,7 +43,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A remote path, taken apart."""
+    """The parts of a remote path."""
 
     scheme: str
     root: str = field(repr=False)  # scheme and bucket, or container; for az:// the account is in the settings
@@ -56,7 +55,7 @@ class Address:
 
 
 def address(path: str) -> Address:
-    """The remote path, taken apart. Raises SourceError for one that cannot be read."""
+    """The parts of the remote path. Raises SourceError for an invalid one."""
     parts = address_parts(path)
     assert parts is not None
     scheme, authority, rest = parts[0].lower(), parts[1], parts[2]
@@ -92,7 +91,7 @@ def needed(package: str, extra: str, place: str) -> ModuleType:
 
 
 def opened(at: Address, storage: Storage | None, patience: Patience) -> Store:
-    """The bucket that the address is in. Raises SourceError for settings that cannot be."""
+    """The bucket of the address. Raises SourceError for settings that do not fit."""
     storage, place = storage or Storage(), shown(at.root)
     stores = needed("obstore.store", "storage", place)
     _check(storage, at, place)
@@ -121,13 +120,13 @@ def opened(at: Address, storage: Storage | None, patience: Patience) -> Store:
 
 
 def table_options(at: Address, storage: Storage | None) -> dict[str, str]:
-    """The same settings for libraries that take obstore's names with `aws_` before them, and text only."""
+    """The same settings for libraries that use obstore's names with the prefix `aws_`, as texts."""
     storage, place = storage or Storage(), shown(at.root)
     _check(storage, at, place)
     settings, provider = _keys(storage, at, place)
     prefix = {"s3": "aws_", "gs": "google_"}.get(at.scheme.removesuffix("a"), "azure_storage_")
     if provider is not None:
-        lent = provider()  # of use for some minutes at least; only the table's log is read with it
+        lent = provider()  # valid for some minutes at least; only the table's log is read with it
         region = getattr(provider, "config", {}).get("region")
         settings |= {"access_key_id": lent["access_key_id"], "secret_access_key": lent["secret_access_key"]}
         settings |= {"session_token": lent["token"]} if lent.get("token") else {}
@@ -141,7 +140,7 @@ def table_options(at: Address, storage: Storage | None) -> dict[str, str]:
 
 
 def _may_be_plain(storage: Storage) -> bool:
-    """Whether requests may go without TLS: to an endpoint of http://, which the environment may name as well."""
+    """Whether requests may be sent without TLS: to an http:// endpoint, of the job or of the environment."""
     return not (storage.endpoint or "").startswith("https://")
 
 
@@ -163,7 +162,7 @@ def _check(storage: Storage, at: Address, place: str) -> None:
 
 
 def _keys(storage: Storage, at: Address, place: str) -> tuple[dict[str, Any], Any]:
-    """Settings with the keys, or what lends keys while they are needed. Neither: as obstore finds them."""
+    """The settings with the keys, or a provider of keys. Neither: obstore finds them itself."""
     settings: dict[str, Any] = {} if storage.region is None else {"region": storage.region}
     if storage.anonymous:
         return settings | {"skip_signature": True}, None
@@ -175,7 +174,7 @@ def _keys(storage: Storage, at: Address, place: str) -> tuple[dict[str, Any], An
 
 
 def _lender(profile: str | None, place: str) -> Any:
-    """AWS's own chain of keys: environment, profiles, single sign-on, roles. None without boto3: obstore knows less."""
+    """boto3's chain of keys: environment, profiles, single sign-on, roles. None without boto3."""
     try:
         boto3 = import_module("boto3")
         lenders = import_module("obstore.auth.boto3")
@@ -191,17 +190,17 @@ def _lender(profile: str | None, place: str) -> Any:
         if profile is None:
             return None
         what = f"the profile {profile!r} is not in ~/.aws, or holds no keys"
-        raise SourceError("mend it, or name another with storage: profile", place=place, what=what) from None
+        raise SourceError("fix it, or name another one with storage: profile", place=place, what=what) from None
 
 
-# ---------------------------------------------------------------- complaints
+# ---------------------------------------------------------------- errors
 
 _STATUS = re.compile(r"status code[^<]{0,60}?\b(\d{3})\b")
 
 
 @contextmanager
 def reworded(place: str) -> Iterator[None]:
-    """What a store, or obstore itself, complains of becomes an EtlError that holds none of its words."""
+    """Raises an EtlError without their words in place of errors of the store, or of obstore."""
     try:
         yield
     except (EtlError, KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -211,7 +210,7 @@ def reworded(place: str) -> Iterator[None]:
 
 
 def complaint(place: str, error: BaseException) -> EtlError:
-    """The error for what happened while `place` was asked for."""
+    """The EtlError for an error that a request for `place` raised."""
     kind, words = type(error).__name__, str(error)
     found = _STATUS.search(words)
     status = int(found[1]) if found else 0
@@ -241,7 +240,7 @@ def complaint(place: str, error: BaseException) -> EtlError:
 
 
 def changed(place: str) -> SourceError:
-    """The object is not the one that was listed any more."""
+    """The error for an object that was replaced after it was listed."""
     return SourceError(
         "wait until its writer has finished, and run the same command again",
         place=place,

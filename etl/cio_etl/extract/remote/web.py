@@ -1,4 +1,4 @@
-"""How does one file come over https: whole, from nowhere without https, its address never shown?"""
+"""Downloads one file over https, never without TLS; its address is never shown with its secrets."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _MOST_REDIRECTS = 10
 _BLOCK_BYTES = 1 << 20
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines hold whole addresses, signatures and all
+logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines have whole addresses with their signatures
 
 
 @dataclass(frozen=True, slots=True)
 class WebFile:
-    """What came: its size, and its server's mark of this version, if it gives one."""
+    """A downloaded file: its size, and the etag of this version, if the server gives one."""
 
     bytes: int
     etag: str | None
 
 
 class _Again(Exception):
-    """Worth another try; `error` when it was the last one."""
+    """A failed try that may be repeated; `error` is raised after the last one."""
 
     def __init__(self, error: EtlError) -> None:
         self.error = error
@@ -63,23 +63,27 @@ def _once(client: httpx.Client, address: str, file: BinaryIO, stopped: threading
                     return _body(place, answer, file, stopped)
                 url = _next(place, url, answer.headers.get("Location", ""))
     except httpx.InvalidURL:
-        raise SourceError("mend the address", place=place, what="it, or one that it leads to, is no address") from None
+        raise SourceError(
+            "fix the address", place=place, what="it, or an address that it redirects to, is invalid"
+        ) from None
     except httpx.TimeoutException:
         raise _Again(_unreachable(place, "no answer in time")) from None
     except httpx.ConnectError:
         raise _Again(_unreachable(place, "no connection, or no trustworthy certificate")) from None
     except httpx.HTTPError:
         raise _Again(_unreachable(place, "the connection was cut, or the answer was no HTTP")) from None
-    raise SourceError("name the last address itself", place=place, what="leads on from address to address for ever")
+    raise SourceError("name the last address itself", place=place, what="redirects without end")
 
 
 def _next(place: str, before: httpx.URL, location: str) -> httpx.URL:
-    """Where an answer leads. Raises SourceError when the rows would come without https."""
+    """The address of a redirect. Raises SourceError when it would leave https."""
     after = before.join(location)
     secret = after.scheme == "https" or (before.scheme == after.scheme == "http" and after.host in _LOOPBACK)
     if not location or not secret:
         raise SourceError(
-            "name the last address itself", place=place, what="leads on to an address that does not begin with https://"
+            "name the last address itself",
+            place=place,
+            what="redirects to an address that does not begin with https://",
         )
     return after
 

@@ -1,7 +1,7 @@
-"""Rows of a database: one question in one read-only transaction, streamed as frames.
+"""Reads a database: one statement in one read-only transaction, streamed as frames.
 
-dialects.py    which databases there are, and what reads each: a table
-names.py       how a name is quoted, and comes back
+dialects.py    the table of databases, and the reader of each
+names.py       quotes names, and maps result columns to the names of the mapping
 statement.py   table or query, with its parameters, as one SQL text
 postgresql.py  PostgreSQL by ADBC
 mysql.py       MySQL and MariaDB by pymysql
@@ -11,7 +11,8 @@ adbc.py        warehouses that answer in Arrow: Snowflake, BigQuery, Databricks
 cursor.py      all others by SQLAlchemy and a server-side cursor
 columns.py     Arrow's columns as a frame's
 values.py      Python objects as a frame's columns
-faults.py      what a database complains of, in our words
+faults.py      errors of databases as errors of this program
+estimate.py    how many rows a statement gives, without reading them
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How are the rows of warehouses read that answer in Arrow? By ADBC, or by a driver that gives Arrow tables.
+"""Reads warehouses that answer in Arrow: by ADBC, or by a driver that gives Arrow tables.
 
-How each is connected to is a function below. None has been run against a real account by us; see `Database.ran`.
+A function below connects to each. None has been run against a real account; see `Database.ran`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _JSON_KINDS = (b"VARIANT", b"OBJECT", b"ARRAY", b"JSON")  # of Snowflake's logic
 
 @dataclass(frozen=True, slots=True)
 class Warehouse:
-    """How one of them is connected to, and asked."""
+    """How a warehouse is connected to, and how a statement is given to it."""
 
     connect: Callable[[URL], Any]
     options: Callable[[URL], Mapping[str, str]]  # of an address; raises ValueError with the name of an unknown one
     asked: Callable[[Statement], tuple[str, Mapping[str, Any] | None]]
 
 
-class Rows:
-    """The rows of one question to a warehouse."""
+class AdbcReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
@@ -63,7 +63,7 @@ class Rows:
         return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
-        with suppress(Exception):  # it may just have been closed
+        with suppress(Exception):  # it may have been closed meanwhile
             if self._cursor is not None:
                 getattr(self._cursor, "adbc_cancel", self._cursor.cancel)()
 
@@ -106,9 +106,9 @@ def _answer(cursor: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 
 def _marked(name: str, field: pa.Field) -> pa.Field:
-    """The column under its name; one that holds JSON as text is marked so."""
-    told: Mapping[bytes, bytes] = field.metadata or {}
-    is_json = pa.types.is_string(field.type) and told.get(b"logicalType", told.get(b"Type")) in _JSON_KINDS
+    """The column under its name; a text column that holds JSON gets the type JSON."""
+    metadata: Mapping[bytes, bytes] = field.metadata or {}
+    is_json = pa.types.is_string(field.type) and metadata.get(b"logicalType", metadata.get(b"Type")) in _JSON_KINDS
     return pa.field(name, pa.json_(pa.string()) if is_json else field.type)
 
 
@@ -121,7 +121,7 @@ def _as(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-# ---------------------------------------------------------------- how each is connected to
+# ---------------------------------------------------------------- connections
 
 _SNOWFLAKE = "adbc.snowflake.sql."
 _SNOWFLAKE_OPTIONS = {
@@ -153,7 +153,7 @@ def _snowflake(url: URL) -> Mapping[str, str]:
         f"{_SNOWFLAKE}schema": schema,
         f"{_SNOWFLAKE}auth_type": _SNOWFLAKE_WAYS.get(way, ""),
         f"{_SNOWFLAKE}client_option.login_timeout": "30s",
-        f"{_SNOWFLAKE}client_option.max_timestamp_precision": "microseconds",  # of nanoseconds, years end in 2262
+        f"{_SNOWFLAKE}client_option.max_timestamp_precision": "microseconds",  # with nanoseconds, years end in 2262
         f"{_SNOWFLAKE}client_option.use_high_precision": "true",  # decimals, not floats
     }
     if way not in _SNOWFLAKE_WAYS:

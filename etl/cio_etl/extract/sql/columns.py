@@ -1,4 +1,4 @@
-"""Which Arrow columns can a database's rows have, and how does each lie in a frame?"""
+"""Turns the Arrow columns of a database's rows into frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cio_etl.extract.frames import check_names
 
 
 def check_columns(names: Sequence[str], place: str) -> None:
-    """Raises SourceError when two columns have one name, or one has none."""
+    """Raises SourceError when two columns have the same name, or a column has a reserved one."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise SourceError(
@@ -28,27 +28,27 @@ def check_columns(names: Sequence[str], place: str) -> None:
 def unquoted_frames(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], place: str, wanted: Sequence[str] | None
 ) -> Iterator[pl.DataFrame]:
-    """Arrow batches as frames: JSON and exact decimals marked as such, UUIDs as text, columns of bytes left out.
+    """Arrow batches as frames: JSON and exact decimals marked as such, UUIDs as text, without the columns of bytes.
 
     The first frame is empty. Raises SourceError when a wanted column holds bytes.
     """
-    kept = [field for field in schema if not _is_bytes(field.type)]
+    fields = [field for field in schema if not _is_bytes(field.type)]
     for field in schema:
-        if field not in kept and field.name in (wanted or ()):
+        if field not in fields and field.name in (wanted or ()):
             raise SourceError(
                 "leave it out of the mapping, or encode it in the query",
                 place=place,
                 what=f"column {field.name!r} holds bytes ({field.type}), which have no JSON form",
             )
-    if not kept:
+    if not fields:
         raise SourceError("ask for some", place=place, what="no column that has a JSON form")
-    yield _frame(kept, pa.RecordBatch.from_pylist([], schema=schema))
+    yield _frame(fields, pa.RecordBatch.from_pylist([], schema=schema))
     for batch in batches:
-        yield _frame(kept, batch)
+        yield _frame(fields, batch)
 
 
 def has_one_of(values: pa.Array, days: pa.Array, microseconds: pa.Array) -> bool:
-    """Whether dates, or times, hold one of these numbers: a database's infinities, which are no moments."""
+    """Whether dates or times contain one of these numbers: a database's infinities, which are not moments."""
     if pa.types.is_date32(values.type):
         return bool(pc.any(pc.is_in(values.cast(pa.int32()), days)).as_py())
     if pa.types.is_timestamp(values.type):
@@ -63,8 +63,8 @@ def _is_bytes(dtype: pa.DataType) -> bool:
     return any(is_(storage) for is_ in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary))
 
 
-def _frame(kept: Sequence[pa.Field], batch: pa.RecordBatch) -> pl.DataFrame:
-    return pl.DataFrame([_series(field, batch.column(field.name)) for field in kept])
+def _frame(fields: Sequence[pa.Field], batch: pa.RecordBatch) -> pl.DataFrame:
+    return pl.DataFrame([_series(field, batch.column(field.name)) for field in fields])
 
 
 def _series(field: pa.Field, values: pa.Array) -> pl.Series:

@@ -1,6 +1,6 @@
-"""How are the rows of any other database read? By its SQLAlchemy dialect, with a server-side cursor where it has one.
+"""Reads any other database by its SQLAlchemy dialect, with a server-side cursor if it has one.
 
-Each value is a Python object on its way, so this is slower than the readers of one database's own.
+Each value becomes a Python object, so this is slower than the readers for one database.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, not_installed, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
 from cio_etl.extract.sql.statement import asked_columns, statement
-from cio_etl.extract.sql.values import Columns
+from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 10_000
 
 
-class Rows:
-    """The rows of one question to a database that SQLAlchemy has a dialect for."""
+class CursorReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
@@ -49,7 +49,7 @@ class Rows:
         return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
-        with suppress(Exception):  # most drivers have a cancel; none is sure to take it now
+        with suppress(Exception):  # most drivers can cancel, but perhaps not at this moment
             if self._connection is not None:
                 getattr(self._connection.connection.driver_connection, "cancel")()  # noqa: B009  # not of every type
 
@@ -65,26 +65,26 @@ class Rows:
                 raise SourceError("write a select", place=self.place, what="the query gives no rows")
             names = self._names.come_back(list(result.keys()), self._asked or ())
             check_columns(names, self.place)
-            yield from Columns(names, self.place, self._asked).frames(lambda: result.fetchmany(_ROWS))
+            yield from ResultColumns(names, self.place, self._asked).frames(lambda: result.fetchmany(_ROWS))
 
     def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
         return reworded(self.place, self._shown, lambda error: _complaint(error, connected))
 
 
 def with_driver(url: URL, database: Database) -> URL:
-    """The address with the driver that goes with the database, unless it names one; its dialect is known then."""
+    """The address with the database's driver, unless it names one; the driver's dialect is registered afterwards."""
     with suppress(ImportError):
         for name in database.needs:
-            import_module(name)  # some make their dialect known when they are imported
+            import_module(name)  # some register their dialect when they are imported
     if "+" in url.drivername or not database.driver:
         return url
     return url.set(drivername=f"{url.drivername}+{database.driver}")
 
 
 def _complaint(error: Exception, connected: bool) -> Complaint:
-    """What a driver says: SQLSTATE where it has one, else its number."""
-    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    code = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
-    if not code and said.args and isinstance(said.args[0], int):
-        code = said.args[0]
-    return Complaint(str(code or ""), str(said), connected)
+    """The driver's error with its SQLSTATE, or with its number if it has none."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if not code and cause.args and isinstance(cause.args[0], int):
+        code = cause.args[0]
+    return Complaint(str(code or ""), str(cause), connected)

@@ -1,4 +1,4 @@
-"""Which databases can be read, and by what? A row of the table each."""
+"""The databases that can be read, one record each, and their readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cio_etl.model import SECRET_OPTIONS, SqlSource, Staging
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What reads a database: the module of `cio_etl.extract.sql` with a class `Rows`, and what must be installed."""
+    """How a database is read: by the reader in a module of `cio_etl.extract.sql`, with these packages."""
 
     title: str
     address: str  # an example
@@ -28,12 +28,12 @@ class Database:
     needs: tuple[str, ...]  # modules of the driver
     extra: str  # of pip: cio-etl[extra]; "": nothing to install
     names: Names
-    grammar: str  # sqlglot's word for its SQL
-    ran: bool = False  # our tests read from a real one
-    read_only: bool = True  # it refuses to write for us; else a query must be a plain select
+    grammar: str  # sqlglot's name of its SQL
+    ran: bool = False  # the tests read from a real one
+    read_only: bool = True  # it can refuse to write; else a query must be a plain select
     driver: str = ""  # SQLAlchemy's, for an address that names none
     begins_with: tuple[str, ...] = ()  # statements that open a read-only, repeatable-read transaction with UTC
-    by_bytes: str = "{}"  # a column of texts, compared by its bytes, as this program finds the highest
+    by_bytes: str = "{}"  # a text column, compared by its bytes, as this program does
 
 
 _OF_POSTGRESQL = 'CAST({} AS text) COLLATE "C"'
@@ -58,7 +58,7 @@ DATABASES: dict[str, Database] = {
         "mysql",
         BACKTICKS,
         "mysql",
-        read_only=False,  # `drop table` ends a read-only transaction and is done
+        read_only=False,  # `drop table` ends a read-only transaction and succeeds
         driver="pymysql",
         begins_with=(
             "SET time_zone = '+00:00'",
@@ -73,7 +73,7 @@ DATABASES: dict[str, Database] = {
         "sqlite",
         (),
         "",
-        BACKTICKS,  # of a name in "" that it does not know, it makes a text
+        BACKTICKS,  # an unknown name in "" is read as a text
         "sqlite",
         ran=True,
         begins_with=("PRAGMA query_only = ON", "BEGIN"),
@@ -176,7 +176,7 @@ DATABASES["mariadb"] = replace(
 
 
 def reader_of(source: SqlSource, staging: Staging) -> Reader:
-    """What reads the source. Raises SourceError for an address that is none, or a driver that is not installed."""
+    """The reader of the source. Raises SourceError for an invalid address, and for a driver that is not installed."""
     url = address(source)
     database = DATABASES.get(url.get_backend_name())
     if database is None:
@@ -185,20 +185,21 @@ def reader_of(source: SqlSource, staging: Staging) -> Reader:
             place=source.place,
             what=f"no database {url.get_backend_name()!r} is known",
         )
-    own_driver = "+" in url.drivername and database.module == "cursor"  # cursor.py sees whether that is there
+    own_driver = "+" in url.drivername and database.module == "cursor"  # cursor.py checks whether it is installed
     for name in () if own_driver else database.needs:
         try:
             import_module(name)
         except ImportError:
             raise not_installed(source, database) from None
-    rows: Callable[[SqlSource, Staging, URL, Database], Reader] = import_module(
-        f"cio_etl.extract.sql.{database.module}"
-    ).Rows
-    return rows(source, staging, url, database)
+    module = import_module(f"cio_etl.extract.sql.{database.module}")
+    reader: Callable[[SqlSource, Staging, URL, Database], Reader] = getattr(
+        module, f"{database.module.capitalize()}Reader"
+    )
+    return reader(source, staging, url, database)
 
 
 def not_installed(source: SqlSource, database: Database, driver: str = "") -> SourceError:
-    """The error for a driver that is missing."""
+    """The error for a missing driver."""
     return SourceError(
         f"pip install 'cio-etl[{database.extra}]'" if not driver else "install it, or leave it out of the address",
         place=source.place,
@@ -226,13 +227,13 @@ _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")
 
 
 def who_and_where(url: URL) -> str:
-    """A digest of the whole address but its password: what tells one source of rows from another."""
+    """A digest of the address without its password, which identifies the source."""
     options = {name: value for name, value in url.query.items() if name.lower() not in SECRET_OPTIONS}
     return hashlib.sha256(str(url.set(password=None, query=options)).encode()).hexdigest()
 
 
 def database_name(url: URL) -> str:
-    """The database as a message may name it: neither user nor password nor options."""
+    """The database in messages: without user, password and options."""
     where = f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/" if url.host else ""
     return f"{url.get_backend_name()} {where}{url.database or ''}".strip()
 

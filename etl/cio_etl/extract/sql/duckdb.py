@@ -1,7 +1,7 @@
-"""How are DuckDB's rows read? By its own stream of Arrow batches, from a file that is opened for reading only.
+"""Reads DuckDB by its stream of Arrow batches, from a file that is opened read-only.
 
-What Arrow, or a frame, has no type for is cast by DuckDB: to text, or to JSON where it is nested. A query cannot reach
-other files or the network.
+Types that Arrow or a frame does not have are cast by DuckDB: to text, or to JSON if nested. A query cannot reach other
+files or the network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cio_etl.extract.sql.statement import asked_columns, statement
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 10_000
-_THREADS = "1"  # each holds buffers of its own; the reading is quick enough
+_THREADS = "1"  # each thread has its own buffers; one reads fast enough
 _MEMORY = "200MB"  # beyond it, DuckDB sorts on the disk
 _JSON = pa.json_(pa.string())
 _NUMERIC = pa.opaque(pa.string(), "numeric", "DuckDB")
@@ -35,8 +35,8 @@ _INFINITE_DAYS = pa.array([2**31 - 1, 1 - 2**31], pa.int32())
 _INFINITE_US = pa.array([2**63 - 1, 1 - 2**63], pa.int64())
 
 
-class Rows:
-    """The rows of one question to a DuckDB file."""
+class DuckdbReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
@@ -52,7 +52,7 @@ class Rows:
         return [f"duckdb {self._path}", self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
-        with suppress(duckdb.Error):  # it may just have been closed
+        with suppress(duckdb.Error):  # it may have been closed meanwhile
             if self._connection is not None:
                 self._connection.interrupt()
 
@@ -80,7 +80,7 @@ class Rows:
                     yield from unquoted_frames(schema, self._checked(schema, stream), self.place, self._asked)
 
     def _checked(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The batches, with columns marked by the schema. Raises SourceError for an infinite date that is asked for."""
+        """The batches with the types of the schema. Raises SourceError for an infinite date in a mapped column."""
         for batch in batches:
             columns = [
                 pa.ExtensionArray.from_storage(field.type, column)
@@ -91,7 +91,7 @@ class Rows:
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _finite(self, name: str, column: pa.Array) -> pa.Array:
-        """The column as it is; one that nothing is made of is null where its date is infinite."""
+        """The column; a column that is not mapped becomes null if it has an infinite date."""
         if not has_one_of(column, _INFINITE_DAYS, _INFINITE_US):
             return column
         if self._asked is None or name in self._asked:
@@ -112,15 +112,15 @@ class Rows:
     def _error(self, error: Exception) -> EtlError:
         words = str(error)
         if isinstance(error, (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException)):
-            said = words.partition("\n")[0].partition("Error: ")[2] or words
-            return complaint_to_error(Complaint("42", said), self.place, "")
-        for found, (remedy, what) in _TOLD.items():
-            if found in words:
+            words = words.partition("\n")[0].partition("Error: ")[2] or words
+            return complaint_to_error(Complaint("42", words), self.place, "")
+        for sign, (remedy, what) in _FAULTS.items():
+            if sign in words:
                 return SourceError(remedy, place=str(self._path), what=what)
         return SourceError("try the query in duckdb", place=self.place, what="DuckDB failed while it was read")
 
 
-_TOLD = {  # DuckDB's words: what to do, and what is wrong
+_FAULTS = {  # DuckDB's words: the remedy, and the fault
     "Could not set lock": (
         "run again when it has ended; DuckDB lets one program write, or several read",
         "another program has it open for writing",
@@ -139,9 +139,9 @@ _TOLD = {  # DuckDB's words: what to do, and what is wrong
 
 
 def _readable(asked: str, columns: Sequence[str], kinds: Sequence[str], names: Names) -> str:
-    """The statement, around which columns are cast that Arrow or a frame has no type for.
+    """The statement, wrapped in casts of the columns whose type Arrow or a frame does not have.
 
-    The columns have numbers in between: DuckDB takes names for the same that differ in capitals.
+    The columns have numbers in between, because DuckDB does not distinguish names by case.
     """
     read = [_read_as(f"c{number}", kind) for number, kind in enumerate(kinds)]
     if not any("(" in each for each in read):
@@ -152,14 +152,14 @@ def _readable(asked: str, columns: Sequence[str], kinds: Sequence[str], names: N
 
 
 def _read_as(column: str, kind: str) -> str:
-    """The column, as DuckDB is to give it."""
+    """The SQL expression that gives the column in a form that Arrow has."""
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
         return f"to_json({column})" if kind.startswith("UNION") or _NESTED.search(kind) else column
     return f"CAST({column} AS varchar)" if _AS_TEXT.match(kind) else column
 
 
 def _schema(schema: pa.Schema, kinds: Sequence[str]) -> pa.Schema:
-    """The stream's columns, of which those are marked that hold JSON or wide numbers as text."""
+    """The stream's columns; those that hold JSON or wide numbers as text get a type that says so."""
     fields = zip(schema, kinds, strict=True)
     return pa.schema([pa.field(field.name, _mark(kind) or field.type) for field, kind in fields])
 

@@ -1,4 +1,4 @@
-"""How many rows would a database answer with? Its planner's guess, where counting would mean to read them all."""
+"""Estimates how many rows a statement gives: by the planner where counting would read all of them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from cio_etl.model import SqlSource, Staging
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The rows of a question: counted, or as the planner guesses."""
+    """The number of rows of a statement: counted, or the planner's estimate."""
 
     rows: int
     exact: bool
 
 
 def estimate(source: SqlSource, staging: Staging) -> Estimate | None:
-    """How many rows the next run would be answered with; None when the database does not say.
+    """How many rows the next run would read; None when the database cannot tell.
 
-    For a source that has just been read: what is wrong with it is not told of here.
+    For a source that was just read: its errors are not reported here.
     """
     try:
         url = address(source)
@@ -90,7 +90,7 @@ def _counting(asked: Statement) -> Statement:
 
 
 def _answered(url: URL, asked: Statement) -> list[dict[str, Any]]:
-    """The rows of the answer, by column, from a connection that may only read."""
+    """The rows of the answer as dictionaries, from a connection that may only read."""
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
         for begin in DATABASES[url.get_backend_name()].begins_with:

@@ -1,6 +1,6 @@
-"""What does a database complain of, in our words? Its own may show data, passwords and addresses.
+"""Turns errors of databases into errors of this program: their own words may show data, passwords and addresses.
 
-Only what names tables, columns and syntax is repeated: SQLSTATE class 42, and the like of other databases.
+Only words about tables, columns and syntax are repeated: SQLSTATE class 42, and its like in other databases.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachab
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What a driver tells of an error; "" for what it doesn't tell."""
+    """An error of a driver; "" for what the driver does not give."""
 
     code: str = ""  # SQLSTATE, or the database's own number
     words: str = ""  # of the server, may hold data
@@ -24,7 +24,7 @@ class Complaint:
 
 @contextmanager
 def reworded(place: str, database: str, of: Callable[[Exception], Complaint]) -> Iterator[None]:
-    """Whatever a driver raises, which may be errors of its own and show data, as an error of ours."""
+    """Raises an EtlError without data in place of whatever the driver raises in the block."""
     try:
         yield
     except EtlError:
@@ -52,14 +52,16 @@ _READ_ONLY = {"25006", "1792", "1290"}
 
 
 def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlError:
-    """The error for what a database complained of while `place` was read."""
+    """The error of this program for an error of the database while `place` was read."""
     code = complaint.code
-    words = complaint.words if not code or not complaint.connected else ""  # with a code they are not needed: data
+    words = (
+        complaint.words if not code or not complaint.connected else ""
+    )  # not needed beside a code, and may hold data
     if code.startswith("28") or code in ("1045", "1698") or _PASSWORD.search(words):
         return SourceRefused("renew the user or password in the job's reference", place=database)
     if not complaint.connected:
         return SourceUnreachable(
-            "see whether it runs and can be reached from here", place=database, what=_reason(words)
+            "check whether it runs and can be reached from here", place=database, what=_reason(words)
         )
     if code in _RIGHTS:
         return SourceError(
@@ -70,15 +72,15 @@ def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlEr
             "leave a query that only reads", place=place, what="the query would write, and is run read-only"
         )
     if code in _NAMES or code.startswith(("42", "3F", "3D")) or code in ("1064", "1049"):
-        said = _one_line(complaint.words)
+        words = _one_line(complaint.words)
         return SourceError(
-            "mend the query, or the table", place=place, what=f"the database does not understand it: {said}"
+            "fix the query, or the table", place=place, what=f"the database does not understand it: {words}"
         )
     if code in ("57014", "25P03", "25P04", "1969", "3024") or _TIME.search(words):
         return SourceError(
             "raise its time-out, or ask for less at a time", place=place, what="the database stopped it: a time-out"
         )
-    if code == "40001":  # of a standby: what the query read was cleared away under it
+    if code == "40001":  # of a standby: rows that the query needed were removed
         return SourceError(
             "run it again; raise max_standby_streaming_delay if this returns",
             place=place,
@@ -86,16 +88,16 @@ def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlEr
         )
     if code.startswith(("08", "57P")) or code in ("2006", "2013", "1927") or _GONE.search(words):
         return SourceUnreachable(place=database, what="the connection was lost while rows were read")
-    said = f" (code {code})" if re.fullmatch(r"[0-9A-Z]{1,10}", code) else ""
+    shown_code = f" (code {code})" if re.fullmatch(r"[0-9A-Z]{1,10}", code) else ""
     return SourceError(
-        "try the query in the database", place=place, what=f"the database failed while it was read{said}"
+        "try the query in the database", place=place, what=f"the database failed while it was read{shown_code}"
     )
 
 
 def _reason(words: str) -> str:
     """Why there is no connection."""
-    said = words.lower()
-    for found, reason in (
+    words = words.lower()
+    for sign, reason in (
         ("connection refused", "it refused the connection"),
         ("pg_hba.conf", "it takes no such connection from this machine (pg_hba.conf); without TLS, perhaps"),
         ("permission denied", "its user may not connect to it"),
@@ -114,15 +116,15 @@ def _reason(words: str) -> str:
         ("starting up", "it is starting up, or recovering"),
         ("shutting down", "it is shutting down"),
     ):
-        if found in said:
+        if sign in words:
             return reason
-    if re.search(r"database .* does not exist", said):
+    if re.search(r"database .* does not exist", words):
         return "it has no database of that name"
     return "no connection"
 
 
 def _one_line(words: str) -> str:
-    """The first line of what the server says of names and syntax, without literals; at most 200 signs."""
+    """The first line of the server's message about names or syntax, without literals; at most 200 characters."""
     line = next((line for line in words.splitlines() if line.strip()), "")
     line = re.sub(r"near \"(?:[^\w\s]*'|\d).*", "near a value", line)  # near "'something"
     return "".join(sign if sign.isprintable() else " " for sign in line).strip()[:200]

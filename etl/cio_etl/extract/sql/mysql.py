@@ -1,7 +1,7 @@
-"""How are the rows of MySQL and MariaDB read? By pymysql's unbuffered cursor, undecoded; polars reads the texts.
+"""Reads MySQL and MariaDB by pymysql's unbuffered cursor, undecoded; polars parses the texts.
 
-Its own decoders take 1.7 times as long, and give zero dates as texts among dates. A column's type is what the server
-says of it, so a result without rows has types, too.
+pymysql's own decoders take 1.7 times as long, and give zero dates as texts among dates. The server declares the type of
+each column, so a result without rows has types as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cio_etl.extract.sql.statement import asked_columns, statement
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 from cio_etl.model import SqlSource, Staging
 
-_ROWS = 10_000  # in a frame: 50,000 take twice the memory, and no less time
+_ROWS = 10_000  # per frame: 50,000 take twice the memory, and are not faster
 _CONNECT_S = 15
 _DIALECT = MySQLDialect_pymysql()
 _ENCODERS = {kind: of for kind, of in conversions.items() if not isinstance(kind, int)}
@@ -37,8 +37,8 @@ _INTEGERS = {FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.LONG, FIELD_TYPE.INT2
 _TEXTS = {FIELD_TYPE.VARCHAR, *range(FIELD_TYPE.TINY_BLOB, FIELD_TYPE.STRING + 1), FIELD_TYPE.ENUM, FIELD_TYPE.SET}
 
 
-class Rows:
-    """The rows of one question to MySQL or MariaDB."""
+class MysqlReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
@@ -61,14 +61,14 @@ class Rows:
             return
         arguments = {**self._arguments, "connect_timeout": 3, "read_timeout": 3}
         with suppress(Exception), pymysql.connect(**arguments) as other:
-            other.cursor().execute(f"KILL QUERY {connection.thread_id()}")  # it goes on until it sends the next row
+            other.cursor().execute(f"KILL QUERY {connection.thread_id()}")  # the query runs until it sends the next row
         with suppress(Exception):
             connection._sock.shutdown(socket.SHUT_RDWR)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         with self._reworded(connected=False):
             self._connection = pymysql.connect(**self._arguments)
-        with self._reworded(), _left_at_once(self._connection) as cursor:
+        with self._reworded(), _cursor_without_draining(self._connection) as cursor:
             for setting in self._begins_with:
                 cursor.execute(setting)
             asked, values = self._statement.placed(_DIALECT)
@@ -79,10 +79,10 @@ class Rows:
                 yield _frame(columns, rows)
 
     def _columns(self, cursor: Any) -> list[_Column]:
-        """How each column of the result is read, but for those of bytes. Raises SourceError when one is asked for."""
+        """The columns of the result without those of bytes. Raises SourceError when the mapping uses one of bytes."""
         if cursor.description is None:
             raise SourceError("write a select", place=self.place, what="the query gives no rows")
-        check_columns([told[0] for told in cursor.description], self.place)
+        check_columns([column[0] for column in cursor.description], self.place)
         columns = [_Column(field, number, self.place) for number, field in enumerate(cursor._result.fields)]
         for column in columns:
             column.asked = self._asked is None or column.name in self._asked
@@ -92,10 +92,10 @@ class Rows:
                     place=self.place,
                     what=f"column {column.name!r} holds bytes, which have no JSON form",
                 )
-        kept = [column for column in columns if column.read is not None]
-        if not kept:
+        readable = [column for column in columns if column.read is not None]
+        if not readable:
             raise SourceError("ask for some", place=self.place, what="no column that has a JSON form")
-        return kept
+        return readable
 
     @contextmanager
     def _reworded(self, connected: bool = True) -> Iterator[None]:
@@ -108,27 +108,27 @@ class Rows:
 
 
 def arguments(url: URL) -> dict[str, Any]:
-    """What to connect with: the address and its options as SQLAlchemy reads them."""
+    """The arguments of the connection: the address and its options in SQLAlchemy's form."""
     _, given = _DIALECT.create_connect_args(url)
     ours = {"connect_timeout": _CONNECT_S, "charset": "utf8mb4"}
     return {**ours, **given, "conv": _ENCODERS, "cursorclass": SSCursor, "autocommit": True, "local_infile": False}
 
 
 @contextmanager
-def _left_at_once(connection: Any) -> Iterator[Any]:
-    """A cursor of the connection. Closing both properly would read all rows that are left, seconds for each million."""
+def _cursor_without_draining(connection: Any) -> Iterator[Any]:
+    """A cursor of the connection. A proper close would read all remaining rows, which takes seconds per million."""
     cursor = connection.cursor()
     try:
         yield cursor
     finally:
         for result in (cursor._result, connection._result):
             if result is not None:
-                result.unbuffered_active = False  # its finaliser would read on
+                result.unbuffered_active = False  # its finaliser would read the rest
         connection._force_close()
 
 
 class _Column:
-    """One column of a result: what the server says of it, and how its texts become values."""
+    """One column of a result: its declaration by the server, and how its texts become values."""
 
     def __init__(self, field: Any, number: int, place: str) -> None:
         self.name: str = field.name
@@ -147,7 +147,7 @@ class _Column:
             raise SourceError(
                 f"write nullif({self.name}, 0) in a query",
                 place=self.place,
-                what=f"column {self.name!r} has dates that are none, as 0000-00-00",
+                what=f"column {self.name!r} has invalid dates, as 0000-00-00",
             )
         return series
 
@@ -193,8 +193,8 @@ def _cast(dtype: pl.DataType) -> _Reading:
     return lambda texts: texts.cast(dtype)
 
 
-def _marked(mark: pl.Struct) -> _Reading:
-    return lambda texts: texts.to_frame(mark.fields[0].name).to_struct(texts.name)
+def _marked(dtype: pl.Struct) -> _Reading:
+    return lambda texts: texts.to_frame(dtype.fields[0].name).to_struct(texts.name)
 
 
 def _time(texts: pl.Series) -> pl.Series:
@@ -202,7 +202,7 @@ def _time(texts: pl.Series) -> pl.Series:
 
 
 def _truth(texts: pl.Series) -> pl.Series:
-    """A tinyint(1), which is how a boolean is declared; numbers where it holds others than 0 and 1."""
+    """A tinyint(1), which declares a boolean; numbers if it has values other than 0 and 1."""
     numbers = texts.cast(pl.Int64)
     return numbers.cast(pl.Boolean) if numbers.is_between(0, 1).all() else numbers
 

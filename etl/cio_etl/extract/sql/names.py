@@ -1,7 +1,7 @@
-"""How is a name written in a database's SQL, and under which name does its column come back?
+"""Quotes names by a database's rules, and maps the columns of its results to the names of the mapping.
 
-Every name is quoted, so it can never be more than a name. The rules stand here as data, not in SQLAlchemy's dialects:
-those of BigQuery do not escape what ends a name, and a database read by another driver needs none of them installed.
+Every name is quoted, so that it cannot be read as SQL. The rules are data here, not in SQLAlchemy's dialects:
+BigQuery's does not escape the quote that ends a name, and most databases are read without SQLAlchemy's dialect.
 """
 
 from __future__ import annotations

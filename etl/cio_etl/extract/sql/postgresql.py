@@ -1,8 +1,8 @@
-"""How are PostgreSQL's rows read? By ADBC: COPY's binary stream becomes Arrow, without a Python object for a value.
+"""Reads PostgreSQL by ADBC: COPY's binary stream becomes Arrow, without a Python object per value.
 
 The types that ADBC hands over as bytes of PostgreSQL's own (enums, domains over them, network addresses, intervals …)
 are cast to text by the server, arrays of these and composites to JSON. ADBC streams only statements without parameters,
-so the values stand in the text.
+so the values are written into the text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETTINGS = (
     "SET LOCAL TIME ZONE 'UTC'",
     "SET LOCAL standard_conforming_strings = on",  # what the literals in the statement are written for
 )
-_CONNECTING = {  # unless the address says otherwise: a server that is gone is found out in a minute, not in hours
+_CONNECTING = {  # unless the address sets them: a dead server is noticed in a minute, not in hours
     "application_name": "cio-etl",
     "connect_timeout": "20",
     "keepalives_idle": "30",
@@ -50,8 +50,8 @@ _INFINITE_DAYS = pa.array([-(2**31) + 10_956, -(2**31) + 10_957], pa.int32())
 _INFINITE_US = pa.array([-(2**63) + 946_684_799_999_999, -(2**63) + 946_684_800_000_000], pa.int64())
 
 
-class Rows:
-    """The rows of one question to PostgreSQL."""
+class PostgresqlReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
@@ -61,20 +61,20 @@ class Rows:
         self._statement = statement(source, staging, database)
         self._wanted = asked_columns(source, staging)
         self._connection: adbc.Connection | None = None
-        self._closing = threading.Lock()  # while it is held, the connection neither ends nor is cancelled
+        self._closing = threading.Lock()  # protects the connection from being cancelled while it ends
 
     @property
     def settings(self) -> object:
         return [self._asked_of, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
-        with self._closing, suppress(adbc_driver_manager.Error):  # it may have ended just now
+        with self._closing, suppress(adbc_driver_manager.Error):  # it may have ended meanwhile
             if self._connection is not None:
                 self._connection.adbc_cancel()
 
     def frames(self) -> Iterator[pl.DataFrame]:
         asked = self._statement.with_literals()
-        if "\0" in asked:  # the driver would take what stands before it for the whole statement
+        if "\0" in asked:  # the driver would end the statement there
             raise SourceError("leave it out", place=self.place, what="the query or a parameter has a NUL sign in it")
         with self._connected() as connection, self._reworded(), closing(connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
@@ -100,7 +100,7 @@ class Rows:
                 connection.close()
 
     def _columns(self, cursor: Any, asked: str) -> tuple[dict[str, str], list[str]]:
-        """Each column as the server is to give it, and which of them are lists."""
+        """The SQL expression of each column, and the names of the columns that are lists."""
         schema = cursor.adbc_execute_schema(asked)
         check_columns(schema.names, self.place)
         types = {name: _server_type(field) for name, field in zip(schema.names, schema, strict=True)}
@@ -122,7 +122,7 @@ class Rows:
 
 
 def libpq_address(url: URL) -> str:
-    """The address as libpq reads it, for which a `+` is a plus."""
+    """The address in libpq's form, in which `+` means a plus sign."""
     parts = url.username, None if url.password is None else str(url.password), url.database
     user, password, database = (quote(part or "", safe="") for part in parts)
     host = f"[{url.host}]" if url.host and ":" in url.host else quote(url.host or "", safe="")
@@ -132,8 +132,8 @@ def libpq_address(url: URL) -> str:
     return f"postgresql://{who}{host}{port}/{database}?{options}"
 
 
-def _text(told: str | bytes) -> str:
-    return told.decode(errors="replace") if isinstance(told, bytes) else told
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _server_type(field: pa.Field) -> str:
@@ -150,11 +150,11 @@ def _categories(cursor: Any, oids: set[str]) -> dict[str, str]:
 
 
 def _read_as(field: pa.Field, kind: str, categories: dict[str, str]) -> str:
-    """The column, as the server is to give it."""
+    """The SQL expression that gives the column in a form that ADBC can read."""
     name = _quoted(field.name)
     unnamed = _UNNAMED.fullmatch(kind)
     if kind == "money":
-        return f"{name}::numeric AS {name}"  # ADBC gives its cents, and how many there are to one depends on the server
+        return f"{name}::numeric AS {name}"  # ADBC gives the smallest unit, whose size depends on the server
     if kind == "inet":
         return f"to_json({name}) #>> '{{}}' AS {name}"  # as text it would have a /32
     if kind == "oid":
@@ -176,7 +176,7 @@ def _is_list(dtype: pa.DataType) -> bool:
 
 
 def _is_plain(dtype: pa.DataType) -> bool:
-    """Whether ADBC's own form of it is understood: not an extension, an interval, a struct or a time of day."""
+    """Whether a frame can hold ADBC's form: not an extension, an interval, a struct or a time of day."""
     return not (
         isinstance(dtype, pa.BaseExtensionType)
         or any(is_(dtype) for is_ in (pa.types.is_interval, pa.types.is_nested, pa.types.is_time))
@@ -184,8 +184,8 @@ def _is_plain(dtype: pa.DataType) -> bool:
 
 
 def _readable(asked: str, columns: dict[str, str], lists: Sequence[str]) -> str:
-    """The statement with what ADBC cannot read cast around it. Behind its columns it says, for each list, whether
-    that is one of lists: ADBC gives the elements of them all in a row."""
+    """The statement, wrapped in casts where ADBC cannot read a type. After the columns stands a boolean for each list:
+    whether it is a list of lists, of which ADBC would give all elements as one flat list."""
     if not lists and all(read == _quoted(name) for name, read in columns.items()):
         return f"{asked}\n"  # it may end with a comment, and the driver puts a bracket behind it
     nested = [
@@ -196,7 +196,7 @@ def _readable(asked: str, columns: dict[str, str], lists: Sequence[str]) -> str:
 
 
 def _batches(cursor: Any) -> Any:
-    """The cursor's reader whose errors have a code: the one that `fetch_record_batch` gives has lost it."""
+    """The cursor's reader whose errors have a code; the reader of `fetch_record_batch` loses it."""
     results = getattr(cursor, "_results", None)
     return getattr(results, "reader", None) or cursor.fetch_record_batch()
 
@@ -208,7 +208,7 @@ def _checked(
     place: str,
     wanted: Collection[str] | None,
 ) -> Iterator[pa.RecordBatch]:
-    """The batches with the columns of `schema`; infinite dates are null where nothing is made of them.
+    """The batches with the columns of `schema`; infinite dates in unmapped columns become null.
 
     Raises SourceError for a wanted column with an infinite date or a list of lists.
     """

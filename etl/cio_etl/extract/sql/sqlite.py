@@ -1,6 +1,6 @@
-"""How are SQLite's rows read? By Python's own module, from a file that is opened for reading only.
+"""Reads SQLite by Python's own module, from a file that is opened read-only.
 
-SQLite keeps a type for each value, not for each column, so a column takes the types of the values that come.
+SQLite has a type for each value, not for each column, so a column gets the type of its values.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.statement import asked_columns, statement
-from cio_etl.extract.sql.values import Columns
+from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 10_000
-_WAIT_S = 60.0  # for a writer that holds the file
+_WAIT_S = 60.0  # for another process that has locked the file
 _OF_URI = ("cache", "immutable", "nolock", "vfs")  # https://www.sqlite.org/uri.html; mode is always ro
 
 
-class Rows:
-    """The rows of one question to an SQLite file."""
+class SqliteReader:
+    """Reads the rows of one statement. See stage.Reader."""
 
     loose = True  # a column holds values of any type
 
@@ -50,7 +50,7 @@ class Rows:
         return [f"sqlite {self._path}", self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
-        with suppress(sqlite3.Error):  # it may just have been closed
+        with suppress(sqlite3.Error):  # it may have been closed meanwhile
             if self._connection is not None:
                 self._connection.interrupt()
 
@@ -67,9 +67,9 @@ class Rows:
                 cursor.execute(asked, list(map(_bound, values)))
                 if cursor.description is None:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
-                names = [told[0] for told in cursor.description]
+                names = [column[0] for column in cursor.description]
                 check_columns(names, self.place)
-                yield from Columns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
+                yield from ResultColumns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
 
     @contextmanager
     def _reworded(self) -> Iterator[None]:
@@ -80,7 +80,7 @@ class Rows:
             if isinstance(error, sqlite3.OperationalError) and words.startswith("no such"):
                 raise complaint_to_error(Complaint("42", words), self.place, "") from None
             remedy, what = next(
-                (told for found, told in _TOLD.items() if found in words), ("try the query in sqlite3", _FAILED)
+                (fault for sign, fault in _FAULTS.items() if sign in words), ("try the query in sqlite3", _FAILED)
             )
             name = getattr(error, "sqlite_errorname", "")
             place = self.place if what in (_FAILED, _SYNTAX) else str(self._path)
@@ -90,7 +90,7 @@ class Rows:
 
 
 def _allowed(action: int, *_: object) -> int:
-    """Refuses `attach`, which makes the file that it names."""
+    """Refuses `attach`, which would create the file that it names."""
     return sqlite3.SQLITE_DENY if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH) else sqlite3.SQLITE_OK
 
 
@@ -103,25 +103,25 @@ def _bound(value: Any) -> Any:
 
 _FAILED = "SQLite failed while it was read"
 _SYNTAX = "SQLite does not understand the query"
-_TOLD = {  # SQLite's words: what to do, and what is wrong
-    "syntax error": ("mend the query", _SYNTAX),
-    "incomplete input": ("mend the query", _SYNTAX),
+_FAULTS = {  # SQLite's words: the remedy, and the fault
+    "syntax error": ("fix the query", _SYNTAX),
+    "incomplete input": ("fix the query", _SYNTAX),
     "not a database": ("name a file that sqlite3 can read", "the file is no SQLite database, or an encrypted one"),
     "disk image is malformed": ("run `pragma integrity_check` in sqlite3", "the file is damaged"),
     "unable to open": (
         "let the job's user read the file and write to its folder, or add ?immutable=1 if nobody writes to it",
         "the file cannot be opened",
     ),
-    "locked": ("run again when it has ended", "another program has held the file for too long"),
+    "locked": ("run again when it has ended", "another program has locked the file for too long"),
     "readonly": ("leave a query that only reads", "the query would write, and is run read-only"),
     "not authorized": ("leave a query that only reads this file", "the query would open another file"),
     "interrupted": ("run the same command again", "the query was stopped"),
-    "decode": ("mend the text, or select hex(…) of it", "a text in it is not UTF-8"),
+    "decode": ("fix the text, or select hex(…) of it", "a text in it is not UTF-8"),
 }
 
 
 def database_file(url: URL, place: str) -> Path:
-    """The file that the address names. Raises SourceError when there is none: it is never made."""
+    """The file that the address names. Raises SourceError when it does not exist: it is never created."""
     name = url.database or ""
     if name.startswith("file:"):
         name = unquote(name.removeprefix("file:").partition("?")[0])

@@ -1,7 +1,7 @@
-"""Which SQL text asks for a source's rows, with which parameters?
+"""Writes the SQL statement that reads a source, with its parameters.
 
-Names are quoted by the database's own rules, and every column of a table is asked for under the name that the mapping
-writes. Values are parameters, or literals where a driver streams only statements without any.
+Names are quoted by the database's rules, and every column of a table is selected under the name that the mapping uses.
+Values are parameters, or literals where a driver streams only statements without any.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from cio_etl.extract.sql.names import Names
 from cio_etl.model import PARAMETER, SqlSource, Staging
 
 WATERMARK = "watermark"
-# A comparison with the mark that leaves out what is equal to it
+# A comparison with the watermark that excludes equal values
 _AFTER_ONLY = re.compile(r">(?!=)[^<>=]{0,80}:watermark\b|:watermark\b[^<>=]{0,80}<(?![=>])", re.DOTALL)
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "INTO"})
 _READS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "TABLE", "("})
 
 
 class Grammar(Protocol):
-    """What must be known of a database to write its SQL."""
+    """The facts about a database that its SQL depends on."""
 
     @property
     def names(self) -> Names: ...
     @property
     def grammar(self) -> str:
-        """sqlglot's word for its SQL."""
+        """sqlglot's name of its SQL."""
 
     @property
     def by_bytes(self) -> str:
-        """A column `{}` of texts, as it is compared by its bytes: as this program finds the highest."""
+        """A text column `{}`, compared by its bytes, as this program does to find the highest value."""
 
     @property
     def read_only(self) -> bool:
@@ -49,17 +49,17 @@ class Grammar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL text with `:name` parameters, as SQLAlchemy reads it, and their values."""
+    """One SQL text with `:name` parameters in SQLAlchemy's form, and their values."""
 
     sql: str
     values: Mapping[str, Any]
 
     def bound(self) -> TextClause:
-        """For SQLAlchemy to execute."""
+        """The statement as SQLAlchemy executes it."""
         return text(self.sql).bindparams(**self.values)
 
     def with_literals(self, *, backslashes: bool = False) -> str:
-        """The text with its values written out. `backslashes`: one means more than itself in the database's texts."""
+        """The text with its values as literals. `backslashes`: a backslash in a text is an escape in this database."""
         of_text = _backslashed if backslashes else _standard
         compiled = str(self.bound().compile(dialect=DefaultDialect(paramstyle="pyformat")))
         return compiled % {name: _literal(value, of_text) for name, value in self.values.items()}
@@ -101,7 +101,7 @@ def _backslashed(value: str) -> str:
 
 
 def statement(source: SqlSource, staging: Staging, grammar: Grammar) -> Statement:
-    """What the source asks the database. Raises SourceError for a query that is not one statement."""
+    """The statement that reads the source. Raises SourceError for a query that is not one statement."""
     incremental = source.incremental
     wanted = None if incremental is None else first_wanted(incremental, staging)
     bound = {} if wanted is None else {WATERMARK: wanted}
@@ -109,20 +109,21 @@ def statement(source: SqlSource, staging: Staging, grammar: Grammar) -> Statemen
         return Statement(_of_table(source, staging, grammar, bound), bound)
     if incremental is not None and wanted is not None and not has_step(wanted) and _AFTER_ONLY.search(source.query):
         raise SourceError(
-            "write >= :watermark; rows that were sent before are left out all the same",
+            "write >= :watermark; rows that were sent before are skipped anyway",
             place=source.place,
-            what="> :watermark would lose rows that share the mark, since a text or decimal has none just before it",
+            what="> :watermark would lose rows that have the same watermark, since a text or decimal has "
+            "no value just before it",
         )
     return Statement(one_statement(source, grammar), {**source.parameters, **bound})
 
 
 def asked_columns(source: SqlSource, staging: Staging) -> tuple[str, ...] | None:
-    """The columns that something is made of, those of the watermark and its key too; None: all."""
+    """The columns that the mapping uses, with those of the watermark and its key; None: all columns."""
     if staging.columns is None:
         return None
     incremental = source.incremental
     if incremental is not None and not incremental.key:
-        return None  # rows are told apart by all that they have
+        return None  # rows are identified by all their columns
     more = () if incremental is None else (incremental.watermark, *incremental.key)
     return tuple(dict.fromkeys((*staging.columns, *more)))
 
@@ -141,19 +142,19 @@ def _of_table(source: SqlSource, staging: Staging, grammar: Grammar, bound: Mapp
 
 
 def _escaped(sql: str) -> str:
-    """For `text()`, which reads a colon as the begin of a parameter."""
+    """The SQL for `text()`, which reads a colon as the begin of a parameter."""
     return sql.replace(":", "\\:")
 
 
 def one_statement(source: SqlSource, grammar: Grammar) -> str:
-    """The source's query up to its last sign that is neither `;` nor a comment.
+    """The source's query, without a `;` or comment at its end.
 
-    Raises SourceError for more than one statement, and for one that may write where the database does not see to that.
+    Raises SourceError for more than one statement, and for one that may write if the database cannot refuse that.
     """
     query = source.query or ""
     if grammar.read_only and query.strip() and not _NEEDS_A_LOOK.search(query):
         return query.strip()
-    from sqlglot import TokenType, tokenize  # here: it takes a third of a second, and most queries need none of it
+    from sqlglot import TokenType, tokenize  # imported here: it takes a third of a second, and few queries need it
     from sqlglot.errors import SqlglotError
 
     try:
@@ -181,13 +182,13 @@ def one_statement(source: SqlSource, grammar: Grammar) -> str:
             place=source.place,
             what="the query is no plain select, and this database cannot be told to refuse writing",
         )
-    for found in PARAMETER.finditer(query):
-        here = next((token for token in tokens if token.start <= found.start() <= token.end), None)
-        if here is None or here.token_type.name in _QUOTED_TOKENS:  # SQLAlchemy would put the value in even there
+    for match in PARAMETER.finditer(query):
+        here = next((token for token in tokens if token.start <= match.start() <= token.end), None)
+        if here is None or here.token_type.name in _QUOTED_TOKENS:  # SQLAlchemy would replace it even there
             raise SourceError(
-                f"write {found[0]} without quotes, or \\{found[0]} for the text itself",
+                f"write {match[0]} without quotes, or \\{match[0]} for the text itself",
                 place=source.place,
-                what=f"the parameter {found[0]} stands inside quotes or a comment",
+                what=f"the parameter {match[0]} stands inside quotes or a comment",
             )
     return query[: meant[-1].end + 1]
 

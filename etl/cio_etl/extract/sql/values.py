@@ -1,7 +1,7 @@
-"""Which column do the values of a driver make, that gives a Python object for each?
+"""Makes columns from the Python objects that a driver gives for each value.
 
-A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are marked as such. What
-has a form in text only (times of day, durations, UUIDs) is that text, and so is a column that mixes kinds. A later
+A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are marked as such. Values
+that have only a form as text (times of day, durations, UUIDs) become that text; so do columns of mixed kinds. A later
 frame may have another type than the first: the copy takes the common one.
 """
 
@@ -22,22 +22,22 @@ _BYTES = (bytes, bytearray, memoryview)
 _LONG = 2**63
 
 
-class Columns:
+class ResultColumns:
     """The columns of one result, frame by frame."""
 
     def __init__(self, names: Sequence[str], place: str, asked: Sequence[str] | None) -> None:
         self._names, self._place, self._asked = names, place, asked
-        self._left_out: set[str] | None = None  # columns of bytes, as the first frame shows
+        self._left_out: set[str] | None = None  # columns of bytes, known from the first frame
         self._json: set[str] = set()
 
     def frames(self, fetch: Callable[[], Sequence[Sequence[Any]]]) -> Iterator[pl.DataFrame]:
-        """A frame of the rows of each fetch, until one gives none; one frame there is in any case."""
+        """One frame per fetch, until a fetch gives no rows; at least one frame."""
         yield self.frame(fetch())
         while rows := fetch():
             yield self.frame(rows)
 
     def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-        """A frame of these rows; without any, its columns have no type yet."""
+        """A frame of these rows; without rows, its columns have no type yet."""
         columns = list(zip(*rows, strict=True)) or [()] * len(self._names)
         series = list(self._series(columns))
         if not series:
@@ -73,7 +73,7 @@ class Columns:
 
 
 def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
-    """The values as a column; `kind` are their types, but for None."""
+    """The values as a column; `kind` has their types, without that of None."""
     if not kind:
         return pl.Series(name, values, pl.Null)
     if kind <= {bool}:
@@ -107,12 +107,12 @@ def _times(name: str, values: Sequence[datetime | None]) -> pl.Series:
     return pl.Series(name, _mapped(_text, values), pl.String)
 
 
-def _mapped(of: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    return [None if value is None else of(value) for value in values]
+def _mapped(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    return [None if value is None else function(value) for value in values]
 
 
-def _marked(name: str, texts: list[str | None], mark: pl.Struct) -> pl.Series:
-    return pl.Series(mark.fields[0].name, texts, pl.String).to_frame().to_struct(name)
+def _marked(name: str, texts: list[str | None], dtype: pl.Struct) -> pl.Series:
+    return pl.Series(dtype.fields[0].name, texts, pl.String).to_frame().to_struct(name)
 
 
 def _decimal_text(value: int | Decimal) -> str:

@@ -1,4 +1,4 @@
-"""How is a text file, read through once, cut into chunks of whole records that can be read again from any row on?
+"""Cuts a text file into chunks of whole records, in one pass, so that it can be read from any row on.
 
 Each file is read twice. The first pass finds every record's end, lets the format check what it can, and keeps a short
 list of chunks; nothing is sent before all of it is sound. The second pass hands whole chunks to the format's parser and
@@ -31,7 +31,7 @@ from cio_etl.model import FAULT, Snapshot, SourceFile
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """What bounds memory. A record longer than `record_bytes` is refused; a frame has at most `chunk_rows` rows."""
+    """Limits of memory. A record longer than `record_bytes` is refused; a frame has at most `chunk_rows` rows."""
 
     chunk_rows: int = 25_000
     block_bytes: int = 2 << 20  # stays in the processor's cache through all passes: 8 MB takes 1.6 times as long
@@ -81,7 +81,7 @@ class Block:
 
 
 class Format(Protocol):
-    """What tells one text format from another."""
+    """What a text format must provide."""
 
     name: str  # for messages: CSV
 

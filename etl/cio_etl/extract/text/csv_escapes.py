@@ -1,8 +1,8 @@
-"""What does an escape in a CSV file mean, as MySQL, PostgreSQL's text form, Redshift and Hive write it?
+"""Resolves escapes in CSV files, as MySQL, PostgreSQL's text form, Redshift and Hive write them.
 
-The parser knows no escapes. So each is marked by a character that no text has, one of Unicode's noncharacters, which is
-an ordinary one to the parser; in the fields that come back, the marks become what they mean. An escape before any other
-sign is left out: the sign means itself.
+The parser knows no escapes. So each escape is replaced by a Unicode noncharacter, which no text has and which is an
+ordinary character to the parser; in the parsed fields it is replaced by its meaning. An escape before any other
+character is dropped: the character means itself.
 """
 
 from __future__ import annotations

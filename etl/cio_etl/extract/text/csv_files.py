@@ -1,4 +1,4 @@
-"""How do CSV files become a snapshot of text columns, without losing or inventing a row?
+"""Reads CSV files as a snapshot of text columns, without losing or inventing a row.
 
 Every field is text: `00123` stays `00123`. A field whose text is one of `null_values` is null, quoted or not; with
 `null_values: []`, and wherever "" is not in the list, an empty field is the empty text. Where the source has an
@@ -34,7 +34,7 @@ _PLAIN_TEXT = b"\xef\xbb\xbf"
 
 
 def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits) -> Snapshot:
-    """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong."""
+    """The snapshot of all files that the source names, in sorted order. Raises SourceError for any fault."""
     dialect = _dialect(source)
     encoding = canonical_encoding("source", source.encoding)
     copy = Copy(stage)
@@ -56,13 +56,13 @@ def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits) -> Snapshot:
 
 
 def _settings(source: CsvSource, encoding: str) -> list[object]:
-    """What decides how the bytes are read; what was not written leaves the fingerprint as it always was."""
+    """The settings that decide how the bytes are read, without omitted ones: fingerprints stay stable."""
     settings: list[object] = [RULES, encoding, source.separator, source.quote, sorted(source.null_values)]
     return settings + ([source.escape, source.columns] if source.escape or source.columns else [])
 
 
 def _dialect(source: CsvSource) -> Dialect:
-    """The bytes that shape the files. Raises SourceError for what a CSV file cannot be read with."""
+    """The separator, quote and escape as bytes. Raises SourceError for settings that do not fit."""
     signs = {"separator": source.separator, "quote": source.quote, "escape": source.escape}
     for name, character in signs.items():
         if character is not None and (len(character) != 1 or not character.isascii() or character in "\r\n\0"):

@@ -1,4 +1,4 @@
-"""Which columns does the first line of a CSV file name, and can it be believed?"""
+"""Reads the column names of a CSV file, and checks whether its first line is a header."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where does each record of a block of CSV end, and what is wrong with it?
+"""Finds where each record of a block of CSV ends, and what is malformed in it.
 
-Pure and vectorised: a block costs a few passes of numpy over its bytes, and no Python a row. A quote toggles
+Pure and vectorised: a block costs a few passes of numpy over its bytes, and no Python code per row. A quote toggles
 between inside and outside a quoted field; a doubled quote toggles twice, so it needs no care. Separators and line
 ends count outside only, and nothing counts that an escape stands before.
 """

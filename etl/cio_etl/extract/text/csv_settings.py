@@ -1,4 +1,4 @@
-"""Which separator and encoding has a CSV file, by its own evidence?"""
+"""Detects the separator and the encoding of a CSV file from its bytes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _MARKS = (  # longer marks first: UTF-32's begins with UTF-16's
 
 
 def csv_settings(path: Path) -> dict[str, str]:
-    """What a `source:` section needs beside `csv:`: `separator` and `encoding`, each left out where it is the default.
+    """The keys that a `source:` section needs beside `csv:`: `separator` and `encoding`, each only if not the default.
 
-    The separator is told from the first 64 kB: the one that divides the header line, and the lines after it into as
-    many fields. UTF-8 is tried on the whole file; what is no UTF-8 and has no byte-order mark is cp1252, or latin-1
-    where bytes have no meaning in cp1252. Of gzip the head alone is looked at, of zstd nothing. Raises SourceError when
-    the file cannot be read.
+    The separator is detected in the first 64 kB: it divides the header line, and the lines after it into as many
+    fields. UTF-8 is tried on the whole file; a file that is not UTF-8 and has no byte-order mark is cp1252, or latin-1
+    if some bytes have no meaning in cp1252. Of a gzip file only the head is read, of a zstd file nothing. Raises
+    SourceError when the file cannot be read.
     """
     with RegularFile(str(path)) as file:
         head = file.read_at(0, _HEAD_BYTES)
@@ -51,7 +51,7 @@ def _unpacked(head: bytes) -> bytes:
     try:
         return zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
     except zlib.error:
-        return b""  # opening the source will say what is wrong with it
+        return b""  # opening the source reports the fault
 
 
 def _marked(head: bytes) -> str:

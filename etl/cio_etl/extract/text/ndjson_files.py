@@ -1,4 +1,4 @@
-"""How do files of one JSON object a line become a snapshot, whose columns have one type each?
+"""Reads files with one JSON object per line as a snapshot, whose columns have one type each.
 
 A column has the type that holds all of its values exactly, over all rows of all files:
 
@@ -57,7 +57,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 @dataclass(slots=True)
 class _Values:
-    """What a column has held so far."""
+    """The kinds of values that a column had so far."""
 
     kinds: set[str] = field(default_factory=set)  # of: boolean, integer, float, text, nested
     largest: int = 0  # of its whole numbers, without sign
@@ -86,7 +86,7 @@ Columns = defaultdict[str, _Values]
 
 
 def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snapshot:
-    """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong."""
+    """The snapshot of all files that the source names, in sorted order. Raises SourceError for any fault."""
     encoding = canonical_encoding("source", source.encoding)
     copy = Copy(stage)
     files: list[TextFile] = []
@@ -108,7 +108,7 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snaps
 
 
 class _FirstPass:
-    """What is learnt from reading all files once."""
+    """The facts that the first pass over all files collects."""
 
     def __init__(self, limits: ChunkLimits) -> None:
         self.columns: Columns = defaultdict(_Values)

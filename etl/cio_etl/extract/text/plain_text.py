@@ -1,4 +1,4 @@
-"""How does any file of text become UTF-8 that can be read at any byte?
+"""Gives any text file as UTF-8 that can be read at any byte.
 
 Plain UTF-8 is read where it lies. What is compressed or in another encoding is written once, in bounded memory, to the
 source's copy: one file in the stage folder that has no name, so that it vanishes with the process and leaves no rows
