@@ -1,4 +1,4 @@
-"""Rejects are exported with their rows, and come back from the file exactly as they were."""
+"""Rejects are exported with their rows, and are read back from the file exactly."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def test_by_default_no_row_is_kept_and_a_changed_source_leaves_only_the_reasons(
 def test_kept_rows_can_be_fixed_when_the_source_is_gone(sandbox: Sandbox, capsys: Captured) -> None:
     events(sandbox, rejects="rows")
     run_id = run()
-    kept = Path(f".etl/runs/{run_id}/rejects")
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
-    assert [stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()] == [0o600]
+    folder = Path(f".etl/runs/{run_id}/rejects")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600]
     before = exported(run_id, "before.parquet")
     Path("events.parquet").unlink()
     assert_frame_equal(exported(run_id, "after.parquet"), before)
@@ -145,7 +145,7 @@ def test_kept_rows_can_be_fixed_when_the_source_is_gone(sandbox: Sandbox, capsys
     assert before["note"].to_list() == ["=x", "'=x"]
     assert counts(capsys, run_id) == (3, 0, 2, 0)
     assert counts(capsys, fixed(run_id, "m.parquet", id=pl.lit("9"))) == (0, 2, 0, 0)
-    assert not kept.exists()  # all are mended: nothing to keep
+    assert not folder.exists()  # no reject is open, so nothing is kept
 
 
 def test_forget_removes_the_kept_rows(sandbox: Sandbox, capsys: Captured) -> None:
@@ -191,7 +191,7 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in output
     assert "replay     cio-etl replay rejects.csv" in output
     main(["replay", fixed(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
-    output = capsys.readouterr().out  # an export would hold the source's values, and not what was mended
+    output = capsys.readouterr().out  # an export would have the source's values in place of the fixed ones
     assert "what is still wrong is open: mend it in fixed.csv, and replay that again" in output
     assert "cio-etl rejects" not in output
     main(["replay", run_id])

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("keys")
 
 
 def keyed_events(sandbox: Sandbox, *event_key: str) -> None:
-    """A job of one step of three events, the second of which has the first one's key and says something else."""
+    """A job with one step of three events. The second has the key of the first, and another price."""
     frame = {"id": ["1", "1", "2"], "order": ["a", "a", "b"], "line": [1, 2, 1], "price": [10, 20, 30]}
     pl.DataFrame(frame).write_parquet("orders.parquet")
     mapping = EVENTS | {"event_key": event_key, "attributes": {"price": "price"}, "timestamp": {"value": 1_700_000_000}}

@@ -21,8 +21,8 @@ from tests.running import start, until
 pytestmark = pytest.mark.usefixtures("keys")
 
 
-def many(sandbox: Sandbox, capsys: Captured, count: int = 1_200) -> str:
-    """A run of which all rows were rejected, mended in fixed.csv; each batch has some forty."""
+def run_with_many_rejects(sandbox: Sandbox, capsys: Captured, count: int = 1_200) -> str:
+    """A run that rejected all rows, which are fixed in fixed.csv. Each batch has about forty rows."""
     people(sandbox, destination={"lanes": 4, "max_batch_bytes": 32_100, "requests_per_second": "unlimited"})
     mapping = PEOPLE | {"attributes": {"row": {"column": "n", "apply": [{"cast": "integer"}]}, "note": "born"}}
     Path("people.yaml").write_text(json.dumps(mapping | {"attributes": mapping["attributes"] | {"email": "e_mail"}}))  # type: ignore[operator]
@@ -35,7 +35,7 @@ def many(sandbox: Sandbox, capsys: Captured, count: int = 1_200) -> str:
     return run_id
 
 
-def killed(after_s: float) -> bool:
+def replay_is_killed(after_s: float) -> bool:
     """Whether a replay of fixed.csv was killed so long after its start, or else had ended."""
     process = start("replay", "fixed.csv", folder=Path.cwd(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -47,8 +47,8 @@ def killed(after_s: float) -> bool:
         return True
 
 
-def settled(run_id: str) -> None:
-    """What is acknowledged is closed, and nothing else, at whatever moment the process died."""
+def check_closed_as_accepted(run_id: str) -> None:
+    """Exactly the rejects of accepted rows are closed, whenever the process was killed."""
     closed = rows("SELECT count(*) FROM reject WHERE run_id = ? AND closed_by IS NOT NULL", run_id)
     accepted = rows("SELECT coalesce(sum(accepted), 0) FROM lane JOIN run USING (run_id) WHERE job = 'job.replay'")
     assert closed == accepted
@@ -57,13 +57,13 @@ def settled(run_id: str) -> None:
 def test_a_replay_that_is_killed_repeatedly_loses_no_row_and_closes_each_once(
     sandbox: Sandbox, capsys: Captured
 ) -> None:
-    run_id = many(sandbox, capsys)
+    run_id = run_with_many_rejects(sandbox, capsys)
     sandbox.set_faults(Faults(seed=5, latency_s=0.15, rates={"503": 0.1, "lost_after": 0.03}))
     dice, kills = random.Random(7), 0
-    while killed(1.0 + dice.random() * 1.5) and kills < 12:
+    while replay_is_killed(1.0 + dice.random() * 1.5) and kills < 12:
         kills += 1
-        settled(run_id)
-    settled(run_id)
+        check_closed_as_accepted(run_id)
+    check_closed_as_accepted(run_id)
     if kills == 12:
         sandbox.set_faults(Faults())
         assert main(["replay", "fixed.csv"]) == 0
@@ -74,23 +74,23 @@ def test_a_replay_that_is_killed_repeatedly_loses_no_row_and_closes_each_once(
     )
     came = Counter(row for person in sandbox.people.everybody() for row in person.trace)
     assert accepted == 1_200 and sorted(came) == list(range(1_200))
-    assert sum(count > 1 for count in came.values()) <= twice  # a row may be under way at several kills
+    assert sum(count > 1 for count in came.values()) <= twice  # a row may be in flight at several kills
     for person in sandbox.people.everybody():
         assert person.attributes["row"] == max(person.trace)
 
 
 def test_after_a_kill_another_file_starts_a_new_replay_of_the_open_rejects(sandbox: Sandbox, capsys: Captured) -> None:
-    run_id = many(sandbox, capsys, 600)
+    run_id = run_with_many_rejects(sandbox, capsys, 600)
     sandbox.set_faults(Faults(latency_s=0.1))
     process = start("replay", "fixed.csv", folder=Path.cwd(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: len(still_open(run_id)) < 600)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    left = len(still_open(run_id))
-    assert 0 < left < 600
+    remaining = len(still_open(run_id))
+    assert 0 < remaining < 600
     sandbox.set_faults(Faults())
     read("fixed.csv").reverse().write_csv("other.csv")
-    assert counts(capsys, "other.csv") == (0, left, 0, 600 - left)
+    assert counts(capsys, "other.csv") == (0, remaining, 0, 600 - remaining)
     assert still_open(run_id) == {}
     assert rows("SELECT status FROM run WHERE job = 'job.replay' ORDER BY rowid") == [("abandoned",), ("finished",)]
 
@@ -98,7 +98,7 @@ def test_after_a_kill_another_file_starts_a_new_replay_of_the_open_rejects(sandb
 def test_a_signal_stops_a_replay_after_its_requests_and_the_same_command_resumes_it(
     sandbox: Sandbox, capsys: Captured
 ) -> None:
-    run_id = many(sandbox, capsys, 600)
+    run_id = run_with_many_rejects(sandbox, capsys, 600)
     sandbox.set_faults(Faults(latency_s=0.1))
     process = start("replay", "fixed.csv", folder=Path.cwd())
     until(lambda: len(still_open(run_id)) < 600)
@@ -114,7 +114,7 @@ def test_a_signal_stops_a_replay_after_its_requests_and_the_same_command_resumes
 
 
 def test_another_file_does_not_repeat_deletes_that_may_be_done(sandbox: Sandbox, capsys: Captured) -> None:
-    run_id = many(sandbox, capsys, 200)
+    run_id = run_with_many_rejects(sandbox, capsys, 200)
     Path("people.yaml").write_text(json.dumps({"operation": "delete", "identifiers": {"id": "id"}}))
     sandbox.set_faults(Faults(latency_s=20.0))
     process = start("replay", "fixed.csv", folder=Path.cwd(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

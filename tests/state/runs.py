@@ -30,7 +30,7 @@ def begin(store: Store, lanes: int = 4) -> Committer:
 
 
 def committer_of(store: Store, run_id: str, step: int, replayed: ReplayedRejects | None = None) -> Committer:
-    """What commits the lanes of a step, all of which are taken."""
+    """A committer of a step, with all of its lanes claimed."""
     leases = store.leases(run_id, step, "here:1:0")
     leases.claim(range(256), "print")
     return store.committer(leases, replayed)

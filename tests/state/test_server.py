@@ -370,7 +370,7 @@ def test_four_processes_share_one_rate(store: Store, address: SecretStr, pauses:
     assert most_in(1.0, taken()) <= 105
 
 
-# Takes slots as fast as it can, five at once, so that the schedule lies ahead of the clock.
+# Takes slots as fast as it can, five at once, so that the schedule is ahead of the clock.
 BUSY = """
 import os, sys
 from pydantic import SecretStr
@@ -384,7 +384,7 @@ for _ in range(int(sys.argv[1])):
 def test_no_slot_is_lost_while_four_processes_take_them(store: Store, address: SecretStr) -> None:
     surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
     with contextlib.closing(Budget(address, "workspace")) as budget:
-        budget.take(1, 600.0, 0.0)  # from here on the schedule lies ahead of the clock, however slow this machine is
+        budget.take(1, 600.0, 0.0)  # from here on the schedule is ahead of the clock, however slow this machine is
         before = next_slot(address)
         for process in [spawn([sys.executable, "-c", BUSY, 40], env=surroundings) for _ in range(4)]:
             assert process.wait(60) == 0
@@ -440,4 +440,7 @@ def test_a_run_record_has_every_column_of_its_table(store: Store) -> None:
     begin(store)
     later = replace(RUN, run_id="nightly-2", started_at="2026-11-20T00:00:00+00:00")
     store.begin(later, [("people", "{}")])
-    assert [run.run_id for run in store.runs()] == ["nightly-2", "nightly-1"]  # as they came, whatever the clocks say
+    assert [run.run_id for run in store.runs()] == [
+        "nightly-2",
+        "nightly-1",
+    ]  # in the order of their start, whatever the clocks are
