@@ -14,18 +14,18 @@ Dtype = pl.DataType | type[pl.DataType] | None
 
 
 def mapped(values: Sequence[object], raw: object, dtype: Dtype = None) -> list[Any]:
-    """A column through one function, with the evidence that it asks for."""
+    """A column through one function, with the facts that it asks for."""
     return made_of(values, raw, dtype)[0]
 
 
 def made_of(values: Sequence[object], raw: object, dtype: Dtype = None) -> tuple[list[Any], list[bool]]:
     """A column through one function, and which of its rows are rejected."""
     call, frame = completed(parse_call(raw)), pl.DataFrame({"v": pl.Series(values, dtype=dtype, strict=False)})
-    column, kind, evidence = pl.col("v"), frame.schema["v"], None
-    if gathering := FUNCTIONS[call.name].evidence:
+    column, kind, facts = pl.col("v"), frame.schema["v"], None
+    if gathering := FUNCTIONS[call.name].facts:
         queries = gathering.queries(column, kind, call)
-        evidence = gathering.combine([frame.select(**queries).row(0, named=True)] if queries else [], kind, call)
-    made, meant = apply(column, kind, call, evidence), meant_null(column, kind, call)
+        facts = gathering.combine([frame.select(**queries).row(0, named=True)] if queries else [], kind, call)
+    made, meant = apply(column, kind, call, facts), meant_null(column, kind, call)
     frame = frame.with_columns(made=made, meant=pl.lit(False) if meant is None else meant)
     assert frame.lazy().select(made=made).collect_schema()["made"] == frame.schema["made"]  # as compile_mapping asks
     lost = pl.col("made").is_null() & column.is_not_null() & ~pl.col("meant").fill_null(False)

@@ -169,7 +169,8 @@ def test_a_mapping_that_needs_other_facts_about_whole_columns_is_refused_without
     Path("events.parquet").rename("gone.parquet")
     assert main(["replay", name]) == 65
     assert (
-        "timestamp: tells from the whole column how to read it, and only some rows are here" in capsys.readouterr().err
+        "timestamp: needs the whole column to choose how to read it, and only some rows are here"
+        in capsys.readouterr().err
     )
     Path("gone.parquet").rename("events.parquet")  # now it can be asked
     assert counts(capsys, name, "--limit", "1") == (0, 1, 0, 0)

@@ -68,8 +68,8 @@ def test_a_group_that_took_no_part_in_the_match_is_as_none() -> None:
     [
         ({"regex_match": "(a"}, "'pattern' is not one: unclosed group; put a \\ before a sign that stands for itself"),
         ({"regex_extract": "[a"}, "'pattern' is not one: unclosed character class; put a \\ before"),
-        ({"regex_match": "a(?=b)"}, "'pattern' is not one: look-around, as (?=…), is not there; take a group"),
-        ({"regex_match": r"(a)\1"}, r"'pattern' is not one: a reference back, as \1, is not there"),
+        ({"regex_match": "a(?=b)"}, "'pattern' is not one: look-around, such as (?=…), is not supported; take a group"),
+        ({"regex_match": r"(a)\1"}, r"'pattern' is not one: a back-reference, such as \1, is not supported"),
         ({"regex_match": "(a{1000}){1000}"}, "'pattern' is not one: it is too large; repeat less"),
         (
             {"regex_extract": {"pattern": "a(b)", "group": 2}},

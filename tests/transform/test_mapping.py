@@ -230,7 +230,7 @@ def test_a_condition_that_does_not_fit_the_columns_is_refused_before_any_row(con
 def test_a_condition_that_fails_for_a_row_stops_without_telling_its_value() -> None:
     frame = rows({"n": ["7", "secret", None]})
     assert refusal(mapping(when="cast(n as int) > 5"), frame) == (
-        "m.yaml: when: it cannot be worked out for some row; write try_cast for cast, and such a row is skipped"
+        "m.yaml: when: it cannot be computed for some row; write try_cast for cast, and such a row is skipped"
     )
     assert sent(mapping(when="try_cast(n as int) > 5"), frame) == [{}, "skipped", "skipped"]
 

@@ -84,7 +84,7 @@ def versions(at: Any, person: str = "a") -> pl.DataFrame:
 def test_the_last_row_of_a_person_by_order_by_is_sent(at: Any, newest: int | None) -> None:
     frame = versions(at)
     if newest is None:
-        with pytest.raises(SourceError, match="zone"):
+        with pytest.raises(SourceError, match="offset"):
             sent(PEOPLE, frame)
     else:
         for frame_rows in (1, 2, 1_000):
@@ -94,16 +94,16 @@ def test_the_last_row_of_a_person_by_order_by_is_sent(at: Any, newest: int | Non
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        (["10/03/2024", "9/03/2024"], "it holds dates that are not ISO 8601, and don't sort"),
-        (["2024/03/10"], "it holds dates that are not ISO 8601, and don't sort"),
-        (["3 Mar 2024", "4 Apr 2024"], "it holds dates that are not ISO 8601, and don't sort"),
-        (["Sun, 10 März 2024"], "it holds dates that are not ISO 8601, and don't sort"),
-        (["2024-03-10T09:00Z", "2024-03-10T09:00"], "some of its times say their zone and some don't"),
+        (["10/03/2024", "9/03/2024"], "it holds dates that are not ISO 8601 and cannot be sorted"),
+        (["2024/03/10"], "it holds dates that are not ISO 8601 and cannot be sorted"),
+        (["3 Mar 2024", "4 Apr 2024"], "it holds dates that are not ISO 8601 and cannot be sorted"),
+        (["Sun, 10 März 2024"], "it holds dates that are not ISO 8601 and cannot be sorted"),
+        (["2024-03-10T09:00Z", "2024-03-10T09:00"], "some of its times have an offset and some have none"),
         (["1", "n/a"], "it holds numbers or times in some rows and other text in others"),
         (["2024-03-10", "20240310"], "it holds numbers or times in some rows and other text in others"),
-        (["2024-02-30", "2024-03-01"], "it holds dates that are not ISO 8601, and don't sort"),
-        ([[1], [2]], "it is List(Int64), and an order is of numbers, times or text"),
-        ([b"a", b"b"], "it is Binary, and an order is of numbers, times or text"),
+        (["2024-02-30", "2024-03-01"], "it holds dates that are not ISO 8601 and cannot be sorted"),
+        ([[1], [2]], "it is List(Int64), and only numbers, times and text can be sorted"),
+        ([b"a", b"b"], "it is Binary, and only numbers, times and text can be sorted"),
     ],
 )
 def test_a_column_that_does_not_sort_is_refused_even_when_nobody_has_two_rows(at: Any, said: str) -> None:
@@ -173,12 +173,12 @@ def test_the_last_wins_whatever_the_frames_and_counts_add_up(
     winners = {n for *_, n in newest.values()}
     people, times = [person for person, _ in versions], [time for _, time in versions]
     frame = rows({"id": people, "at": pl.Series(times, dtype=pl.Int64), "n": range(len(versions))})
-    deciding = repeats.LastWins(frame.height)
+    decision = repeats.LastWins(frame.height)
     for part in frame.iter_slices(compare_at):  # the same, compared a few at a time
-        deciding.take(part.select("_position", pl.col("id").alias("identifiers.id"), pl.col("at").alias("order.0")))
+        decision.add(part.select("_position", pl.col("id").alias("identifiers.id"), pl.col("at").alias("order.0")))
     assert became(PEOPLE, frame, frame_rows) == [n if n in winners else "skipped" for n in range(len(versions))]
-    decided = deciding.decided()
-    assert {n for n, code in enumerate(decided.codes) if code == repeats.KEPT} == winners
+    decided = decision.repeats()
+    assert {n for n, code in enumerate(decided.codes) if code == repeats.SENT} == winners
     assert decided.keys == sum(people.count(person) > 1 for person in newest)
 
 
@@ -256,16 +256,16 @@ def test_hashes_that_occur_twice_are_found_and_known_again(numbers: list[int], a
 
 def test_rows_that_only_share_a_hash_are_told_apart_by_their_keys() -> None:
     last, first = repeats.LastWins(3), repeats.FirstWins(3)
-    last.take(pl.DataFrame({"_position": [0, 1, 2], "identifiers.id": ["a", "b", "a"], "order.0": [1, 2, 3]}))
-    first.take(
+    last.add(pl.DataFrame({"_position": [0, 1, 2], "identifiers.id": ["a", "b", "a"], "order.0": [1, 2, 3]}))
+    first.add(
         pl.DataFrame({"_position": [0, 1, 2], "digest.0": [1, 1, 1], "digest.1": [1, 2, 1]}).with_columns(
             pl.lit(5).alias("content.0"), pl.Series("content.1", [6, 6, 7])
         )
     )
-    for deciding, expected in ((last, repeats.SUPERSEDED), (first, repeats.CONFLICTING)):
-        decided = deciding.decided()
+    for decision, expected in ((last, repeats.SUPERSEDED), (first, repeats.CONFLICTING)):
+        decided = decision.repeats()
         assert decided.keys == 1
-        assert {n: code for n, code in enumerate(decided.codes) if code} == {0 if deciding is last else 2: expected}
+        assert {n: code for n, code in enumerate(decided.codes) if code} == {0 if decision is last else 2: expected}
 
 
 def test_a_constant_name_and_several_columns_make_a_key() -> None:

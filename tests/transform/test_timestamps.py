@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.transform.functions import FUNCTIONS, apply, parse_call
-from cio_etl.transform.timestamps import Evidence
+from cio_etl.transform.timestamps import TimestampFacts
 
 EPOCH = datetime(1970, 1, 1)
 ZONES = [
@@ -29,15 +29,15 @@ ZONES = [
 
 
 def seconds(values: Sequence[object], dtype: Any = None, *, frames: int = 1, **arguments: object) -> list[int | None]:
-    """A column through `timestamp`, its evidence gathered over so many frames."""
+    """A column through `timestamp`, its facts gathered over so many frames."""
     call, frame = parse_call({"timestamp": arguments}), pl.DataFrame({"v": pl.Series(values, dtype=dtype)})
-    gathering, kind = FUNCTIONS["timestamp"].evidence, frame.schema["v"]
+    gathering, kind = FUNCTIONS["timestamp"].facts, frame.schema["v"]
     assert gathering is not None
     rows = -(-len(values) // frames) or 1
     queries = gathering.queries(pl.col("v"), kind, call)
     pieces = [frame.slice(start, rows) for start in range(0, len(values), rows)] if queries else []
-    evidence = gathering.combine([piece.select(**queries).row(0, named=True) for piece in pieces], kind, call)
-    made = frame.select(apply(pl.col("v"), kind, call, evidence)).to_series()
+    facts = gathering.combine([piece.select(**queries).row(0, named=True) for piece in pieces], kind, call)
+    made = frame.select(apply(pl.col("v"), kind, call, facts)).to_series()
     assert made.dtype == pl.Int64
     return made.to_list()
 
@@ -423,24 +423,24 @@ def test_an_empty_column_has_no_opinion() -> None:
         assert seconds([None], dtype) == [None]
 
 
-# ---------------------------------------------------------------- evidence
+# ---------------------------------------------------------------- facts
 
 
 def test_evidence_is_what_the_column_has_in_common() -> None:
-    gathering, call = FUNCTIONS["timestamp"].evidence, parse_call("timestamp")
+    gathering, call = FUNCTIONS["timestamp"].facts, parse_call("timestamp")
     assert gathering is not None
     queries = gathering.queries(pl.col("v"), pl.String(), call)
 
-    def evidence(*frames: list[str]) -> object:
+    def facts(*frames: list[str]) -> object:
         rows = [pl.DataFrame({"v": frame}).select(**queries).row(0, named=True) for frame in frames]
         return gathering.combine(rows, pl.String(), call)
 
-    seconds_t = Evidence(unit="s", numbers=False, stem="%Y-%m-%dT%H:%M:%S", aware=False, offsets=False)
-    assert evidence(["2024-01-01T00:00:00", "unknown"], ["2024-01-01T00:00:00.5"]) == seconds_t
-    assert evidence(["2024-01-01"]) == Evidence("s", False, "%Y-%m-%d", False, False)
-    assert evidence(["2024-01-01"], ["2024-01-01 00:00"]) == Evidence("s", False, None, False, False)
-    assert evidence(["2024-01-01 00:00:00Z"]) == Evidence("s", False, "%Y-%m-%d %H:%M:%S", True, False)
-    assert evidence(["2024-01-01 00:00+02"], ["1710061200123"]) == Evidence("ms", True, None, True, True)
+    seconds_t = TimestampFacts(unit="s", numbers=False, stem="%Y-%m-%dT%H:%M:%S", aware=False, offsets=False)
+    assert facts(["2024-01-01T00:00:00", "unknown"], ["2024-01-01T00:00:00.5"]) == seconds_t
+    assert facts(["2024-01-01"]) == TimestampFacts("s", False, "%Y-%m-%d", False, False)
+    assert facts(["2024-01-01"], ["2024-01-01 00:00"]) == TimestampFacts("s", False, None, False, False)
+    assert facts(["2024-01-01 00:00:00Z"]) == TimestampFacts("s", False, "%Y-%m-%d %H:%M:%S", True, False)
+    assert facts(["2024-01-01 00:00+02"], ["1710061200123"]) == TimestampFacts("ms", True, None, True, True)
 
 
 @given(st.lists(iso_texts() | st.just(("unknown", 0, False)), min_size=1, max_size=6), st.sampled_from(["UTC", *ZONES]))
@@ -453,7 +453,7 @@ def test_evidence_changes_no_answer(column: list[tuple[str, int, bool]], zone: s
 
 
 def test_typed_columns_and_formats_and_said_units_need_no_evidence() -> None:
-    gathering = FUNCTIONS["timestamp"].evidence
+    gathering = FUNCTIONS["timestamp"].facts
     assert gathering is not None
     for dtype, arguments in (
         (pl.Datetime(), {}),
@@ -557,14 +557,14 @@ NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
         ({"nonexistent": "null"}, "'nonexistent' must be one of reject, shift_forward"),
         ({"format": 5}, "'format' must be text or a list of text"),
         ({"format": []}, "'format' must not be empty"),
-        ({"format": "%d/%m"}, f"'format' does not say which day: {NEEDS}"),
+        ({"format": "%d/%m"}, f"'format' does not give the day: {NEEDS}"),
         ({"format": "%Y-%m-%d %H"}, f"'format' cannot be read: {NEEDS}"),
         ({"format": "%"}, f"'format' cannot be read: {NEEDS}"),
-        ({"format": ["%Y-%m-%d", "%d/%m"]}, f"'format' does not say which day: {NEEDS}"),
+        ({"format": ["%Y-%m-%d", "%d/%m"]}, f"'format' does not give the day: {NEEDS}"),
         ({"format": "%s"}, "'format' has %s: numbers need no format; put `unit:`"),
         (
             {"format": "%Y-%m-%d %H:%M %Z"},
-            "'format' has %Z: the name of a zone says no offset; put `timezone:` and leave it out",
+            "'format' has %Z: the name of a zone is not an offset; put `timezone:` and leave it out",
         ),
         ({"format": "%Y-%m-%d %H:%M:%S,%f"}, "'format' has %f: write %.f for the fraction of a second"),
         ({"format": "%Y-%m-%d", "unit": "s"}, "'format' is for text and 'unit' for numbers: give one of them"),

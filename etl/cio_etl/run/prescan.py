@@ -22,7 +22,7 @@ from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
 from cio_etl.transform.encode import Leaf, Members
 from cio_etl.transform.mapping import is_date
-from cio_etl.transform.repeats import Deciding, FirstWins, Hashes, LastWins, Repeats
+from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
 
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
 
@@ -90,7 +90,7 @@ def with_duplicates(
 
     Raises SourceError when the columns of `order_by` cannot be put in order.
     """
-    if not repeats.asked(mapping):
+    if not repeats.finds_repeats(mapping):
         return compiled
     narrow = _narrowed(mapping, compiled, repeats.targets(mapping), (*mapping.event_key, *mapping.order_by))
     parts = -(-snapshot.rows // keys_at_once) or 1
@@ -118,7 +118,7 @@ def with_duplicates(
         if those.is_empty():
             return those
         mapped = compiled.mapped(frame.join(those, on=POSITION, how="semi", maintain_order="left"))
-        return repeats.said(mapped.values, mapped.items)
+        return repeats.key_and_content(mapped.values, mapped.items)
 
     return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, said))
 
@@ -144,9 +144,12 @@ def _look(
 
 
 def _decided(
-    deciding: Deciding, snapshot: Snapshot, columns: Sequence[str], candidates: Callable[[pl.DataFrame], pl.DataFrame]
+    decision: RepeatDecision,
+    snapshot: Snapshot,
+    columns: Sequence[str],
+    candidates: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> Repeats:
     for rows in prefetch(candidates, snapshot.read(columns, 0)):
         if rows.height:
-            deciding.take(rows)
-    return deciding.decided()
+            decision.add(rows)
+    return decision.repeats()

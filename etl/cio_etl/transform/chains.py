@@ -14,7 +14,7 @@ from cio_etl.model import Call, Column, Constant, Mapping
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 
-Gathered = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
+KnownFacts = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def column_of(name: str) -> pl.Expr:
 
 
 def applied(
-    file: str, chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: Gathered, schema: pl.Schema
+    file: str, chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: KnownFacts, schema: pl.Schema
 ) -> tuple[pl.Expr, pl.DataType]:
     """`value`, an expression of this type over `schema`, after the chain's function at `place`; and its type then."""
     try:

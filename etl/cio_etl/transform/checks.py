@@ -1,7 +1,9 @@
-"""What must hold of a row before it is sent? Each rule is one expression; a row that breaks one is a reject.
+"""The checks that a row must pass before it is sent. Each is one expression, with its reason declared beside it.
 
-The limits are Customer.io's, in UTF-8 bytes of what is sent (Track API v2 reference: people, events, sizes). Each of
-these is a silent failure there, so it must be a loud one here.
+The limits are Customer.io's, in UTF-8 bytes of what is sent (Track API v2 reference: people, events, sizes). Its API
+drops data over these limits without an error, so the program must report it.
+
+To add a check: a reason, and a function or line that yields the Check.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
 from cio_etl.model import Column, Columns, Constant, Mapping, reject_reason
-from cio_etl.transform import encode
+from cio_etl.transform import encode, row_sql
 
 MAX_IDENTIFIER_BYTES = 150
 MAX_NAME_BYTES = 150  # of an attribute
@@ -37,7 +39,7 @@ class Check:
 
 
 def problems(mapping: Mapping) -> Iterator[tuple[str, str]]:
-    """What is wrong with a mapping whatever the rows are: (dotted path, what and what to do)."""
+    """The faults of a mapping that do not depend on the rows: (dotted path, fault and remedy)."""
     operation = OPERATIONS[mapping.operation]
     if operation.max_attributes is not None and len(mapping.attributes) > operation.max_attributes:
         yield "attributes", f"{len(mapping.attributes)} attributes; Customer.io takes {operation.max_attributes} a call"
@@ -60,7 +62,7 @@ def problems(mapping: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def is_name(target: str) -> bool:
-    """Whether a target says who, what or by which name, so that its value is text: `identifiers.id`, `event`."""
+    """Whether a target is an identifier or a name, so that its value is text: `identifiers.id`, `event`."""
     return bool(_NAME.fullmatch(target))
 
 
@@ -75,36 +77,38 @@ EVENT_KEY_MISSING = reject_reason(
 NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
 
 
-def rules(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload) -> Iterator[Check]:
-    """All rules that hold for the rows of a mapping; `types` are those of its settled values, `dates` its times."""
+def row_checks(
+    mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload
+) -> Iterator[Check]:
+    """All checks for the rows of a mapping; `types` are those of its converted values, `dates` its times."""
     for part in ("identifiers", "primary", "secondary"):
         for kind in getattr(mapping, part):
-            yield from of_identifier(kind, pl.col(f"{part}.{kind}").cast(pl.String), f"{part}.{kind}")
+            yield from identifier_checks(kind, pl.col(f"{part}.{kind}").cast(pl.String), f"{part}.{kind}")
     for name in mapping.object:
-        yield from of_object(name, pl.col(f"object.{name}").cast(pl.String), f"object.{name}")
-    yield from _of_merge(mapping)
+        yield from object_checks(name, pl.col(f"object.{name}").cast(pl.String), f"object.{name}")
+    yield from _merge_checks(mapping)
     if isinstance(mapping.event, Column | Columns):
-        yield from of_event_name(pl.col("event"), mapping.allow_reserved)
+        yield from event_name_checks(pl.col("event"), mapping.allow_reserved)
     if mapping.timestamp is not None:
-        yield from of_timestamp(pl.col("timestamp"))
+        yield from timestamp_checks(pl.col("timestamp"))
     if mapping.event_key:
         yield Check(EVENT_KEY_MISSING, "event_key", pl.col("_digest").is_null() & pl.col("event").is_not_null())
     for target, dtype in types.items():
         if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
             yield Check(NUMBER_NOT_FINITE, target, broken)
-    yield from _of_device(types)
-    yield from _of_relationships(mapping, types, payload.max_relationships is not None)
+    yield from _device_checks(types)
+    yield from _relationship_checks(mapping, types, payload.max_relationships is not None)
     limit = OPERATIONS[mapping.operation].max_value_bytes
     for target, dtype in types.items():
         if "attributes." not in target:
             continue
-        yield from of_value(target, pl.col(target), dtype, limit)
+        yield from value_checks(target, pl.col(target), dtype, limit)
         if target in dates:
-            yield from of_date(target, pl.col(target))
+            yield from date_checks(target, pl.col(target))
         if target == "attributes.email" and mapping.operation == "identify" and dtype == pl.String:
             yield Check(EMAIL_MALFORMED, target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
     if "device.last_used" in types:
-        yield from of_date("device.last_used", pl.col("device.last_used"))
+        yield from date_checks("device.last_used", pl.col("device.last_used"))
 
 
 IDENTIFIER_MISSING = reject_reason(
@@ -117,8 +121,8 @@ EMAIL_MALFORMED = reject_reason(
 PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
 
 
-def of_identifier(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
-    """Rules of the text that says who."""
+def identifier_checks(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
+    """Checks of a person's identifier."""
     yield Check(IDENTIFIER_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
     yield Check(IDENTIFIER_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
     if kind == "email":
@@ -134,8 +138,8 @@ OBJECT_TOO_LONG = reject_reason("object_too_long", f"the object's id is over {MA
 OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type is its number at Customer.io, as 1")
 
 
-def of_object(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
-    """Rules of the text that says which object, or of which type."""
+def object_checks(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
+    """Checks of an object's id or type."""
     yield Check(OBJECT_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
     yield Check(OBJECT_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
     if name == "type":
@@ -145,7 +149,7 @@ def of_object(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
 MERGE_OF_ONE = reject_reason("merge_of_one", "both sides of the merge are the same person")
 
 
-def _of_merge(mapping: Mapping) -> Iterator[Check]:
+def _merge_checks(mapping: Mapping) -> Iterator[Check]:
     for kind in mapping.primary.keys() & mapping.secondary.keys():
         primary, secondary = (pl.col(f"{part}.{kind}").cast(pl.String) for part in ("primary", "secondary"))
         if kind == "email":
@@ -159,7 +163,7 @@ DEVICE_MISSING = reject_reason(
 PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios or android")
 
 
-def _of_device(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
+def _device_checks(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
     if "device.token" in types:
         token = pl.col("device.token")
         yield Check(DEVICE_MISSING, "device.token", token.is_null() | (token.str.strip_chars() == ""))
@@ -173,7 +177,7 @@ RELATIONSHIP_MISSING = reject_reason(
 )
 
 
-def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
+def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
     """An object or person of a tie that is null in a row leaves the tie out; where ties are the point, one must be."""
     ends = [
         [f"relationships[{place}].{tie.kind}.{name}" for name in tie.to]
@@ -182,7 +186,7 @@ def _of_relationships(mapping: Mapping, types: MappingOf[str, pl.DataType], all_
     for target in (target for end in ends for target in end if target in types):
         text = pl.col(target).cast(pl.String)
         name = target.rpartition(".")[2]
-        about = of_object(name, text, target) if ".object." in target else of_identifier(name, text, target)
+        about = object_checks(name, text, target) if ".object." in target else identifier_checks(name, text, target)
         yield from (check for check in about if not check.reason.endswith("_missing"))
         yield Check(RELATIONSHIP_MISSING, target, text.str.strip_chars() == "")
     needed = all_needed or "relationships" in OPERATIONS[mapping.operation].needs
@@ -198,8 +202,8 @@ EVENT_NAME_RESERVED = reject_reason(
 )
 
 
-def of_event_name(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
-    """Rules of an event's name, where it comes from a column."""
+def event_name_checks(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
+    """Checks of an event's name, where it comes from a column."""
     name = value.str.strip_chars()  # Customer.io trims it
     yield Check(EVENT_NAME_MISSING, "event", value.is_null() | (name == ""))
     yield Check(EVENT_NAME_TOO_LONG, "event", value.str.len_bytes() > MAX_EVENT_NAME_BYTES)
@@ -214,22 +218,22 @@ TIMESTAMP_OUT_OF_RANGE = reject_reason(
 )
 
 
-def of_timestamp(value: pl.Expr) -> Iterator[Check]:
-    """Rules of the item's own time."""
+def timestamp_checks(value: pl.Expr) -> Iterator[Check]:
+    """Checks of the item's own time."""
     yield Check(TIMESTAMP_MISSING, "timestamp", value.is_null())
     yield Check(TIMESTAMP_OUT_OF_RANGE, "timestamp", value.is_between(0, LATEST_S).not_())
 
 
-def of_date(path: str, value: pl.Expr) -> Iterator[Check]:
-    """Rules of a date in Unix seconds that is not the item's own."""
+def date_checks(path: str, value: pl.Expr) -> Iterator[Check]:
+    """Checks of a date in Unix seconds other than the item's own time."""
     yield Check(TIMESTAMP_OUT_OF_RANGE, path, value.is_between(EARLIEST_S, LATEST_S).not_())
 
 
 VALUE_TOO_LONG = reject_reason("value_too_long", "the value is over 1,000 bytes")
 
 
-def of_value(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | None) -> Iterator[Check]:
-    """Rules of an attribute's settled value."""
+def value_checks(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | None) -> Iterator[Check]:
+    """Checks of an attribute's converted value."""
     if limit is not None and dtype == pl.String:
         yield Check(VALUE_TOO_LONG, path, value.str.len_bytes() > limit)
     elif limit is not None and dtype.is_nested():
@@ -240,8 +244,8 @@ def of_value(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | None) -
 ITEM_TOO_LARGE = reject_reason("item_too_large", f"the item is over {MAX_ITEM_BYTES:,} bytes")
 
 
-def of_items(item: pl.Expr) -> Iterator[Check]:
-    """Rules of the finished item text, which ends in a comma that is not part of it."""
+def item_checks(item: pl.Expr) -> Iterator[Check]:
+    """Checks of the finished item text, which ends in a comma that is not part of it."""
     yield Check(ITEM_TOO_LARGE, None, item.str.len_bytes() - 1 > MAX_ITEM_BYTES)
 
 
@@ -253,5 +257,5 @@ def columns_of(mapping: Mapping) -> tuple[str, ...]:
         if not isinstance(value, Constant)
         for name in ((value.name,) if isinstance(value, Column) else value.names)
     ]
-    in_when = [] if mapping.when is None else pl.sql_expr(mapping.when).meta.root_names()
+    in_when = () if mapping.when is None else row_sql.columns_of(mapping.when)
     return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when]))

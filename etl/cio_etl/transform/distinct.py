@@ -1,7 +1,7 @@
-"""How does a Python function make a column, without running for each row? Once for each distinct value of a frame.
+"""A Python function over a column, called once for each distinct value of a frame instead of each row.
 
-What repeats from frame to frame is remembered by the function itself: give it an lru_cache of REMEMBERED values, if it
-costs more than looking a value up does.
+Values that repeat from frame to frame are cached by the function itself: give it an lru_cache of CACHED_VALUES if it
+costs more than a cache lookup.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-REMEMBERED = 50_000  # values, of each function: some 10 MB
+CACHED_VALUES = 50_000  # per function: some 10 MB
 
 
 def by_distinct(value: pl.Expr, function: Callable[[Any], Any], dtype: pl.DataType) -> pl.Expr:
-    """`function` of each value, of type `dtype`; null stays null, and where it answers None it becomes null.
+    """`function` of each value, of type `dtype`; null stays null, and None becomes null.
 
-    The function must answer the same for the same value, and may be called by several threads at once. What it raises
-    comes out of the frame's select; it must not quote the value.
+    The function must return the same result for the same value, and may be called by several threads at once. An error
+    that it raises leaves the frame's select; it must not quote the value.
     """
 
-    arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow makes lists of Python's twenty times as fast
+    arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow converts Python lists twenty times as fast
 
     def mapped(column: pl.Series) -> pl.Series:
         coded = column.to_arrow().dictionary_encode()

@@ -1,7 +1,7 @@
-"""How does a column become JSON text, exactly? Types are settled here, before polars' encoder sees them.
+"""Columns to JSON text, exactly. Types are converted here, before polars' encoder reads them.
 
-polars writes null for NaN and for a missing value, text for decimals, and panics on binary; so each type is brought
-to one that it writes as JSON should be, or refused when the mapping is compiled.
+polars writes null for NaN and for a missing value, text for decimals, and panics on binary; so each type is converted
+to one that it writes correctly, or refused when the mapping is compiled.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import polars as pl
 
 from cio_etl.transform.structs import as_dtype, fields
 
-EXACT_DIGITS = 15  # a decimal of up to 15 digits survives the way through a 64-bit float
+EXACT_DIGITS = 15  # a 64-bit float preserves a decimal of up to 15 digits
 
 
 def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """`value` in a type that can be written as JSON: dates become Unix seconds, categories text, and so inwards.
+    """`value` in a type that can be written as JSON: dates become Unix seconds, categories text; nested values too.
 
-    Raises ValueError, saying what to do, for a type that has no JSON form.
+    Raises ValueError, with what to do, for a type that has no JSON form.
     """
     if isinstance(dtype, pl.Struct) and dtype.fields:
         settled = [settle(part, inner).alias(name) for name, part, inner in fields(value, dtype)]
@@ -49,13 +49,13 @@ def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def not_finite(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
-    """True where a NaN or an infinity is anywhere in `value`, which JSON cannot say; None when its type has none."""
+    """True where `value` contains a NaN or an infinity, which JSON cannot express; None when its type cannot."""
     if dtype.is_float():
         return value.is_finite().not_().fill_null(False)
     if isinstance(dtype, pl.Struct):
         parts = [not_finite(part, inner) for _, part, inner in fields(value, dtype)]
-        found = [part for part in parts if part is not None]
-        return pl.any_horizontal(found) if found else None
+        conditions = [part for part in parts if part is not None]
+        return pl.any_horizontal(conditions) if conditions else None
     if isinstance(dtype, pl.Array):
         return not_finite(value.arr.to_list(), pl.List(dtype.inner))
     if isinstance(dtype, pl.List):
@@ -78,7 +78,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The value of a settled column; `verbatim`: its text is JSON already."""
+    """The value of a converted column; `verbatim`: its text is JSON already."""
 
     column: str
     verbatim: bool = False
@@ -86,7 +86,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """An object. A member that is null in a row is left out, or sent as null; a required one makes all of it null."""
+    """An object. A member that is null in a row is omitted, or sent as null; a required one makes the object null."""
 
     of: Mapping[str, Node]
     nulls: Literal["required", "omit", "clear"] = "required"
@@ -94,13 +94,13 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """A list, without those of its entries that are null in a row; without any, it is left out itself."""
+    """A list without the entries that are null in a row; an empty list is omitted itself."""
 
     of: tuple[Node, ...]
 
 
 Node = Fixed | Leaf | Members | Entries
-Pieces = list[str | pl.Expr]  # what a text is made of, side by side
+Pieces = list[str | pl.Expr]  # parts of a text, to be concatenated
 
 
 def verbatim(tree: Node) -> Iterator[str]:
@@ -119,8 +119,8 @@ def verbatim(tree: Node) -> Iterator[str]:
 def items(values: pl.DataFrame, tree: Node) -> pl.Series:
     """The item text of every row, with a trailing comma: `{"type":…,"attributes":{…}},`; null where a required part is.
 
-    One concatenation for all of it. A member that has a null in this frame is a text by itself, name, comma and all,
-    and empty where it is null.
+    One concatenation makes all of it. A member that has a null in this frame is a text of its own, with name and comma,
+    which is empty where the member is null.
     """
     text = _joined([*_text(tree, values), ","])
     return values.select(text.alias("item")).to_series()
@@ -134,11 +134,11 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
             return _value(values[column], verbatim)
         case Members(of, nulls):
             texts = {name: [f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()}
-            may_lack = [name for name, inner in of.items() if _may_lack(inner, nulls, values)]
-            always = [text for name, text in texts.items() if name not in may_lack]
+            optional = [name for name, inner in of.items() if _may_be_absent(inner, nulls, values)]
+            always = [text for name, text in texts.items() if name not in optional]
             sometimes = [
                 _joined([",", *texts[name]]).fill_null(f",{literal(name)}:null" if nulls == "clear" else "")
-                for name in may_lack
+                for name in optional
             ]
         case Entries(entries):
             always = [_text(inner, values) for inner in entries if not _nullable(inner, values)]
@@ -154,8 +154,8 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
     return [opening, *_listed(always), *sometimes, closing]
 
 
-def _may_lack(member: Node, nulls: str, values: pl.DataFrame) -> bool:
-    """Whether an object lacks this member in some row of this frame."""
+def _may_be_absent(member: Node, nulls: str, values: pl.DataFrame) -> bool:
+    """Whether an object lacks this member in some row of the frame."""
     return (nulls != "required" or isinstance(member, Entries)) and _nullable(member, values)
 
 
@@ -184,7 +184,7 @@ def _joined(pieces: Pieces) -> pl.Expr:
 
 
 def _value(column: pl.Series, verbatim: bool) -> Pieces:
-    """A settled column's JSON text; null where the column is."""
+    """A converted column's JSON text; null where the column is null."""
     value, dtype = pl.col(column.name), column.dtype
     if verbatim:
         return [value]
@@ -197,18 +197,18 @@ def _value(column: pl.Series, verbatim: bool) -> Pieces:
 
 
 def needs_escapes(column: pl.Series) -> bool:
-    """Whether a text holds a character that JSON text must not: a control character, a quote or a backslash.
+    """Whether a text contains a character that JSON must escape: a control character, a quote or a backslash.
 
-    Looking costs a tenth of what escaping all the same would.
+    The search costs a tenth of escaping every text.
     """
     data = column.to_arrow().buffers()[2]
     if data is None:
         return False
-    for start in range(0, data.size, _LOOK_BYTES):
-        look = np.frombuffer(data, dtype=np.uint8)[start : start + _LOOK_BYTES]
-        if ((look < ord(" ")) | (look == ord('"')) | (look == ord("\\"))).any():
+    for start in range(0, data.size, _BLOCK_BYTES):
+        block = np.frombuffer(data, dtype=np.uint8)[start : start + _BLOCK_BYTES]
+        if ((block < ord(" ")) | (block == ord('"')) | (block == ord("\\"))).any():
             return True
     return False
 
 
-_LOOK_BYTES = 1 << 18  # at a time: what stays in the processor's cache
+_BLOCK_BYTES = 1 << 18  # fits into the processor's cache

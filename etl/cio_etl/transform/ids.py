@@ -1,7 +1,7 @@
-"""What names a row for ever: its person's lane and its event's id. Both are part of the stored state's format.
+"""The lane of a person and the id of an event. Both are part of the stored state's format.
 
 Neither may change with a library's version or with the machine: xxHash64 and SHA-256 are specifications, and the
-tests hold both functions to known answers.
+tests compare both functions with known results.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import polars as pl
 import pyarrow as pa
 from polars_hash import CryptographicHashingNameSpace, NonCryptographicHashingNameSpace
 
-LANE_HASH = "xxhash64"  # stored with a run: its marks mean nothing under another hash
+LANE_HASH = "xxhash64"  # stored with a run: its lane progress is void under another hash
 
 CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def lane(identifier: pl.Expr, kind: str, lanes: int) -> pl.Expr:
-    """The lane (UInt8) of each identifier text: rows of one person have one lane. Null is lane 0.
+    """The lane (UInt8) of each identifier text: rows of one person have the same lane. Null is lane 0.
 
-    E-mail addresses are one person whatever their case (Customer.io: identifying people), so it does not count there.
+    Case does not count in e-mail addresses: Customer.io treats them as one person (identifying people).
     """
     text = identifier.str.to_lowercase() if kind == "email" else identifier
     return (NonCryptographicHashingNameSpace(text).xxhash64() % lanes).fill_null(0).cast(pl.UInt8)

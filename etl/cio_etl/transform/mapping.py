@@ -1,6 +1,6 @@
-"""How do rows become items? A mapping, compiled against a source's columns, turns each frame into an items frame.
+"""Compiling a mapping against a source's columns. The result turns each frame of rows into an items frame.
 
-It is compiled once, before the first row: what is wrong with it, or with the columns, is told then.
+A mapping is compiled once, before the first row: faults of the mapping or of the columns are reported then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cio_etl.model import (
     Mapping,
 )
 from cio_etl.transform import checks, encode, ids, payloads
-from cio_etl.transform.chains import Chain, Gathered, applied, chains, column_of, require_columns, unfit
+from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, meant_null
 
@@ -32,7 +32,7 @@ _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 def compile_mapping(
     mapping: Mapping,
     schema: pl.Schema,
-    known: Gathered,
+    known: KnownFacts,
     fingerprint: str | None,
     lanes: int,
     api: str = DEFAULT_API,
@@ -70,7 +70,7 @@ def compile_mapping(
         stages.append(Stage(tuple(settled), {}))
     if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
         stages.append(Stage(tuple(named), {}))
-    rules = checks.rules(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, payload)
+    rules = checks.row_checks(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, payload)
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -78,7 +78,7 @@ def compile_mapping(
         first=(*_first(mapping, made, schema), *(_ORIGIN if fingerprint is None else ())),
         stages=tuple(stages),
         checks=tuple(rules),
-        checks_of_items=tuple(checks.of_items(pl.col("item"))),
+        checks_of_items=tuple(checks.item_checks(pl.col("item"))),
         tree=payloads.tree(mapping, payload, frozenset(verbatim)),
         lane=_lane(mapping, lanes),
     )

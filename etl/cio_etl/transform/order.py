@@ -1,8 +1,8 @@
-"""Which of a person's rows is the newest? The columns of `order_by`, as values that sort.
+"""The columns of `order_by` as sort keys, which decide the newest of a person's rows.
 
-A column sorts by what it holds: numbers as numbers, dates and times as times. Text is read over the whole column: all
-of it must be numbers, or ISO 8601 times that all say their zone or all don't, or words; words sort by their characters.
-Null and blank text come before everything.
+A column sorts by its type: numbers as numbers, dates and times as times. The whole of a text column decides how it is
+read: all texts are numbers, or ISO 8601 times that all have an offset or all have none, or words, which sort by
+characters. Null and blank text come first.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.model import Mapping
 from cio_etl.transform import timestamps
-from cio_etl.transform.timestamps import Evidence, Zone
+from cio_etl.transform.timestamps import TimestampFacts, Zone
 
 Reading = Literal["as it is", "whole numbers", "numbers", "times", "words"]
 
 _WHOLE = r"^[+-]?[0-9]{1,18}$"
 _DECIMAL = r"^[+-]?[0-9]{1,18}\.[0-9]{1,9}$"
 _SAYS_ITS_ZONE = r"^.{16}.*(?:Z|UTC|[+-][0-9:]{2,5})$"
-# Dates that sort wrongly by their characters: 10/03/2024, 3 Mar 2024, Sunday, March 10.
+# Dates that would sort wrongly by characters: 10/03/2024, 3 Mar 2024, Sunday, March 10.
 _MONTH = "(?:jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])"
 _DATE_OF_OTHER_FORM = rf"(?i)^(?:[0-9]{{1,4}}[./-][0-9]{{1,2}}[./-][0-9]{{1,4}}|.*\b{_MONTH}[a-z]*\b)"
 
 
 def queries(mapping: Mapping, schema: pl.Schema) -> dict[str, pl.Expr]:
-    """What must be asked of every frame before its rows can be put in order: of text columns, which kinds they hold.
+    """Aggregations for every frame: the kinds of text in each text column. The order depends on their results.
 
-    Raises SourceError for a column of a type that has no order.
+    Raises SourceError for a column whose type has no order.
     """
-    asked: dict[str, pl.Expr] = {}
+    queries: dict[str, pl.Expr] = {}
     for name in mapping.order_by:
         if (dtype := schema[name]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Enum):
-            raise _unfit(mapping, name, f"it is {dtype}, and an order is of numbers, times or text")
+            raise _unfit(mapping, name, f"it is {dtype}, and only numbers, times and text can be sorted")
         if _is_text(dtype):
             kinds = _kinds(_text(name))
-            asked |= {f"{name}\0{kind}": holds.fill_null(False).any() for kind, holds in kinds.items()}
-    return asked
+            queries |= {f"{name}\0{kind}": holds.fill_null(False).any() for kind, holds in kinds.items()}
+    return queries
 
 
-def readings(mapping: Mapping, schema: pl.Schema, answers: Sequence[MappingOf[str, Any]]) -> dict[str, Reading]:
-    """How each column is read, after what all frames have answered. Raises SourceError when it does not sort."""
+def readings(mapping: Mapping, schema: pl.Schema, results: Sequence[MappingOf[str, Any]]) -> dict[str, Reading]:
+    """How each column is read, from the results of all frames. Raises SourceError when it cannot be sorted."""
     return {
-        name: _reading(mapping, name, answers) if _is_text(schema[name]) else "as it is" for name in mapping.order_by
+        name: _reading(mapping, name, results) if _is_text(schema[name]) else "as it is" for name in mapping.order_by
     }
 
 
 def keys(readings: MappingOf[str, Reading], schema: pl.Schema) -> list[pl.Expr]:
-    """What rows are sorted by, in this order and nulls first: `order.0`, `order.1`, …"""
-    found: list[pl.Expr] = []
+    """The sort keys, by priority and with nulls first: `order.0`, `order.1`, …"""
+    keys: list[pl.Expr] = []
     for name, reading in readings.items():
-        found += _typed(name, schema[name]) if reading == "as it is" else _read(_text(name), reading)
-    return [key.alias(f"order.{place}") for place, key in enumerate(found)]
+        keys += _typed(name, schema[name]) if reading == "as it is" else _read(_text(name), reading)
+    return [key.alias(f"order.{place}") for place, key in enumerate(keys)]
 
 
 def _typed(name: str, dtype: pl.DataType) -> list[pl.Expr]:
@@ -71,14 +71,14 @@ def _is_text(dtype: pl.DataType) -> bool:
 
 
 def _text(name: str) -> pl.Expr:
-    """The column's text without the white space around it, null when nothing is left."""
+    """The column's text without the white space around it; null when it is empty."""
     text = cs.by_name(name).as_expr().cast(pl.String).str.strip_chars()
     return pl.when(text != "").then(text)
 
 
 def _kinds(text: pl.Expr) -> dict[str, pl.Expr]:
     whole, decimal, aware = (text.str.contains(pattern) for pattern in (_WHOLE, _DECIMAL, _SAYS_ITS_ZONE))
-    time = timestamps.from_iso(text, Zone(), Evidence()).is_not_null()
+    time = timestamps.from_iso(text, Zone(), TimestampFacts()).is_not_null()
     words = (whole | decimal | time).not_()
     return {
         "whole": whole,
@@ -90,16 +90,16 @@ def _kinds(text: pl.Expr) -> dict[str, pl.Expr]:
     }
 
 
-def _reading(mapping: Mapping, name: str, answers: Sequence[MappingOf[str, Any]]) -> Reading:
+def _reading(mapping: Mapping, name: str, results: Sequence[MappingOf[str, Any]]) -> Reading:
     kinds = ("whole", "decimal", "aware", "plain", "words", "dates")
-    holds = {kind for kind in kinds if any(answer[f"{name}\0{kind}"] for answer in answers)}
+    holds = {kind for kind in kinds if any(result[f"{name}\0{kind}"] for result in results)}
     if "dates" in holds:
-        what = "it holds dates that are not ISO 8601, and don't sort; write them as 2024-03-10T09:00:00Z"
+        what = "it holds dates that are not ISO 8601 and cannot be sorted; write them as 2024-03-10T09:00:00Z"
         raise _unfit(mapping, name, what)
     if holds == {"aware", "plain"}:
-        raise _unfit(mapping, name, "some of its times say their zone and some don't: write all of them alike")
-    for reading, of in _READ_AS.items():
-        if holds <= of:
+        raise _unfit(mapping, name, "some of its times have an offset and some have none: write all of them alike")
+    for reading, allowed in _READ_AS.items():
+        if holds <= allowed:
             return reading
     raise _unfit(mapping, name, "it holds numbers or times in some rows and other text in others")
 
@@ -119,7 +119,7 @@ def _read(text: pl.Expr, reading: Reading) -> list[pl.Expr]:
         return [text.str.to_decimal(scale=9)]
     if reading == "times":  # to the second, then by the digits of its fraction
         fraction = text.str.extract("[.,]([0-9]+)").str.strip_chars_end("0").fill_null("")
-        return [timestamps.from_iso(text, Zone(), Evidence()), fraction]
+        return [timestamps.from_iso(text, Zone(), TimestampFacts()), fraction]
     return [text]
 
 

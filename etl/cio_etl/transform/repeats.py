@@ -1,11 +1,11 @@
-"""Which rows repeat another row's key, and what becomes of them?
+"""Rows that repeat another row's key, and which of them are sent.
 
-Of a person's rows the last by `order_by` is sent, the others are skipped. Of an event's rows, told by `event_key`, the
-first is sent; those that say the same are skipped, those that say something else are rejects. Which rows these are is
-decided before the first is sent, of the whole snapshot, and so is the same in a resumed run.
+Of a person's rows the last by `order_by` is sent; the others are skipped. Of the rows with one `event_key` the first is
+sent; rows with the same values are skipped, rows with different values are rejected. This is decided over the whole
+snapshot before the first row is sent, so a resumed run decides the same.
 
-Deciding takes two passes. The first looks for hashes of keys that occur twice, and nearly always finds none. The second
-decides among the rows that have them, by the keys themselves.
+It takes two passes. The first finds hashes of keys that occur twice, and nearly always there are none. The second
+compares the rows that have such hashes, by the keys themselves.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
 )
 
-KEPT, SUPERSEDED, REPEATED, CONFLICTING = range(4)
+SENT, SUPERSEDED, REPEATED, CONFLICTING = range(4)
 
 Hashes = npt.NDArray[np.uint64]
 
-_AT_ONCE = 500_000  # rows that are gathered before they are compared
+_BUFFER_ROWS = 500_000  # rows that are collected before they are compared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repeats:
-    """What becomes of each row of a snapshot, for its key's sake: KEPT, SUPERSEDED, REPEATED or CONFLICTING."""
+    """The decision about each row of a snapshot: SENT, SUPERSEDED, REPEATED or CONFLICTING."""
 
     codes: npt.NDArray[np.uint8]  # by position
     keys: int  # people, or events, that have several rows
 
     def applied(self, items: pl.DataFrame) -> pl.DataFrame:
-        """An items frame without the rows that give way: skipped, or rejects."""
+        """An items frame where the rows that repeat a key are skipped or rejected."""
         here = self.codes[items["position"].to_numpy()]
         if not here.any():
             return items
         code = pl.lit(pl.Series(here))
-        keep, refused = code == KEPT, code == CONFLICTING
+        sent, refused = code == SENT, code == CONFLICTING
         return items.with_columns(
-            pl.when(keep).then("item").alias("item"),
-            pl.when(keep).then("reason").when(refused).then(pl.lit(EVENT_KEY_REPEATED)).alias("reason"),
-            pl.when(keep).then("field").when(refused).then(pl.lit("event_key")).alias("field"),
+            pl.when(sent).then("item").alias("item"),
+            pl.when(sent).then("reason").when(refused).then(pl.lit(EVENT_KEY_REPEATED)).alias("reason"),
+            pl.when(sent).then("field").when(refused).then(pl.lit("event_key")).alias("field"),
         )
 
     def positions(self, code: int) -> npt.NDArray[np.int64]:
-        """The rows of which this becomes, in order."""
+        """The positions of the rows with this decision, in order."""
         return np.flatnonzero(self.codes == code)
 
 
-def asked(mapping: Mapping) -> bool:
-    """Whether the mapping says what is to be done with rows that repeat a key."""
+def finds_repeats(mapping: Mapping) -> bool:
+    """Whether the mapping defines a key by which rows can repeat."""
     return bool(mapping.order_by or mapping.event_key)
 
 
 def targets(mapping: Mapping) -> list[str]:
-    """The values that a row's key is made of. An event's does not tell whose it is; a constant makes no difference."""
+    """The values that form a row's key. An event's key does not include the person; constants are left out."""
     if not OPERATIONS[mapping.operation].has_event:
         return [target for target in mapping.values() if target.startswith(_WHO)]
     named = [] if isinstance(mapping.event, Constant) else ["event"]
@@ -76,12 +76,12 @@ _WHO = ("identifiers.", "object.")
 
 def keyed(values: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """POSITION and the key of each row, as text columns; rows without a key are left out."""
-    found = values.select(POSITION, *(_key(target) for target in targets(mapping)))
-    return found if all(count == 0 for count in found.null_count().row(0)) else found.drop_nulls()
+    keys = values.select(POSITION, *(_key(target) for target in targets(mapping)))
+    return keys if all(count == 0 for count in keys.null_count().row(0)) else keys.drop_nulls()
 
 
 def _key(target: str) -> pl.Expr:
-    """A part of a key; e-mail addresses are one person whatever their case, see ids.lane."""
+    """A part of a key; case does not count in e-mail addresses, see ids.lane."""
     text = pl.col(target).cast(pl.String)
     if not target.startswith(_WHO):
         return text
@@ -89,7 +89,7 @@ def _key(target: str) -> pl.Expr:
 
 
 def hashes(keys: pl.DataFrame) -> Hashes:
-    """A hash of each key. It decides nothing, so it need not be the same with another version of polars."""
+    """A hash of each key. It only selects candidates, so it may differ in another version of polars."""
     hashes: Hashes = keys.drop(POSITION).hash_rows().to_numpy()
     return hashes
 
@@ -103,15 +103,15 @@ def twice(hashes: Hashes) -> Hashes:
 
 
 def among(hashes: Hashes, repeated: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of the hashes are repeated; `repeated` is in order and not empty."""
+    """Which of the hashes are in `repeated`, which is sorted and not empty."""
     place = np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)
     return np.equal(repeated[place], hashes)
 
 
-class Deciding(ABC):
-    """Takes the rows whose hash is repeated, in order of position, and decides which of each key stays.
+class RepeatDecision(ABC):
+    """Reads the rows whose hash is repeated, in order of position, and decides which row of each key is sent.
 
-    What it holds is one row of each key that has come so far, and a byte for every row of the snapshot.
+    It keeps one row per key in memory, and one byte per row of the snapshot.
     """
 
     def __init__(self, rows: int) -> None:
@@ -121,13 +121,13 @@ class Deciding(ABC):
         self._best: pl.DataFrame | None = None
         self._several: set[str] = set()
 
-    def take(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: pl.DataFrame) -> None:
         self._pending.append(rows)
         self._waiting += rows.height
-        if self._waiting >= max(_AT_ONCE, 0 if self._best is None else self._best.height):
+        if self._waiting >= max(_BUFFER_ROWS, 0 if self._best is None else self._best.height):
             self._compare()
 
-    def decided(self) -> Repeats:
+    def repeats(self) -> Repeats:
         self._compare()
         keys = 0 if self._best is None else int((self._best["rows"] > 1).sum())
         return Repeats(self._codes, keys)
@@ -146,15 +146,15 @@ class Deciding(ABC):
 
     @abstractmethod
     def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-        """The row of each key that stays."""
+        """The row of each key that is sent."""
 
     @abstractmethod
     def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
-        """Writes down what becomes of all these rows."""
+        """Write the decision about all these rows."""
 
 
-class LastWins(Deciding):
-    """Of rows with POSITION, `identifiers.…` and `order.…`: the last in that order stays, of equals the later row."""
+class LastWins(RepeatDecision):
+    """For rows with POSITION, `identifiers.…` and `order.…`: the last in that order is sent, of equals the later."""
 
     def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         order = [name for name in rows.columns if name.startswith("order.")]
@@ -162,25 +162,25 @@ class LastWins(Deciding):
 
     def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
         self._codes[rows[POSITION].to_numpy()] = SUPERSEDED
-        self._codes[best[POSITION].to_numpy()] = KEPT
+        self._codes[best[POSITION].to_numpy()] = SENT
 
 
-class FirstWins(Deciding):
-    """Of rows with POSITION, `digest.…` of the key and `content.…` of what is sent: the first stays."""
+class FirstWins(RepeatDecision):
+    """For rows with POSITION, `digest.…` of the key and `content.…` of the item: the first is sent."""
 
     def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         return rows.unique(keys, keep="first", maintain_order=True)
 
     def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
-        beside = rows.join(best.drop("rows"), on=keys, how="left", suffix=".best", maintain_order="left")
+        with_best = rows.join(best.drop("rows"), on=keys, how="left", suffix=".best", maintain_order="left")
         same = pl.all_horizontal(pl.col(f"content.{half}") == pl.col(f"content.{half}.best") for half in range(2))
-        code = pl.when(pl.col(POSITION) == pl.col(f"{POSITION}.best")).then(KEPT).when(same).then(REPEATED)
-        codes = beside.select(code.otherwise(CONFLICTING).cast(pl.UInt8)).to_series()
+        code = pl.when(pl.col(POSITION) == pl.col(f"{POSITION}.best")).then(SENT).when(same).then(REPEATED)
+        codes = with_best.select(code.otherwise(CONFLICTING).cast(pl.UInt8)).to_series()
         self._codes[rows[POSITION].to_numpy()] = codes.to_numpy()
 
 
-def said(values: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """What FirstWins takes, of the rows that would be sent: 128 bits of SHA-256 stand for the key and the content."""
+def key_and_content(values: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The input of FirstWins, for the rows that would be sent: 128 bits of SHA-256 each for the key and the content."""
     sent = items.filter(pl.col("item").is_not_null()).select(pl.col("position").alias(POSITION), "item")
     both = sent.join(values.select(POSITION, "_digest"), on=POSITION, how="inner", maintain_order="left")
     content = CryptographicHashingNameSpace(pl.col("item")).sha2_256()

@@ -1,7 +1,7 @@
-"""Which second does a value mean? Expressions that make Unix seconds (Int64) of text, numbers, dates and times.
+"""Expressions that convert text, numbers, dates and times to Unix seconds (Int64).
 
-Each answers null for what it cannot read, never a guess, and floors: a fraction of a second is dropped toward the
-past, before 1970 too. "Wall" seconds are what the clock showed, counted as if it had shown UTC.
+Each is null for what it cannot read, never a guess, and floors: a fraction of a second is dropped toward the past,
+before 1970 too. "Wall" seconds are local time, counted as if it were UTC.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 Unit = Literal["s", "ms", "us", "ns"]
 PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
-Serial = Literal["excel", "excel1904"]  # days, as spreadsheets count them from 1900, old ones of the Mac from 1904
+Serial = Literal["excel", "excel1904"]  # days as spreadsheets count them: from 1900, or on old Macs from 1904
 
 # ISO 8601 as programs write it: a date; or a date, 'T' or a space, hours and minutes, then seconds and their fraction,
 # then 'Z', 'UTC' or an offset. Ranges are checked here, days of the month by the calendar. ":60" is read as POSIX
@@ -32,16 +32,16 @@ _BELOW_ZERO_BY_FRACTION = r"^-[0-9]+\.[0-9]*[1-9]"
 _DAYS = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
-_YEAR_2100 = 4_102_444_800  # polars knows no change of clocks from 2100 on
+_YEAR_2100 = 4_102_444_800  # polars has no daylight-saving changes from 2100 on
 
-# By system: the first day that there is, the one of 1970-01-01, the one of 9999-12-31.
+# By system: the first day, the day of 1970-01-01, and that of 9999-12-31.
 _SERIALS: dict[Serial, tuple[int, int, int]] = {"excel": (1, 25_569, 2_958_465), "excel1904": (0, 24_107, 2_957_003)}
-_DAY_THAT_NEVER_WAS = 60  # Excel's 1900-02-29, kept from Lotus 1-2-3; the days before it count one less
+_NONEXISTENT_DAY = 60  # Excel's 1900-02-29, inherited from Lotus 1-2-3; the days before it count one less
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """Where the clock hung that showed a time without an offset, and what to do when it was put back or forward."""
+    """The time zone of times without an offset, and how to read times at a change of the clocks."""
 
     name: str | None = None  # IANA name; None: UTC
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
@@ -49,18 +49,18 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of a whole column. It picks among readings that give the same answer, but for `unit`."""
+class TimestampFacts:
+    """Facts about a whole column. Except for `unit` they only choose a faster way to the same result."""
 
-    unit: Unit | Serial | None = None  # of the column's numbers; None: it has none, or they say no unit
+    unit: Unit | Serial | None = None  # of the column's numbers; None: no numbers, or no unit that fits them
     numbers: bool = True  # some texts may be numbers
     stem: str | None = None  # a strptime format that reads the first 10 or 19 characters of every ISO text
-    aware: bool = True  # some ISO texts may say their offset, or Z
-    offsets: bool = True  # some may say it in numbers
+    aware: bool = True  # some ISO texts may have an offset, or Z
+    offsets: bool = True  # some may have an offset in digits
 
 
 def let(make: Callable[..., pl.Expr], **values: pl.Expr) -> pl.Expr:
-    """`make` of the values, each computed once however often `make` names it: an eager select would repeat it."""
+    """`make` of the values, each computed once even if `make` uses it twice; an eager select would repeat it."""
     made = make(*(pl.field(name) for name in values)).alias("made")
     given = pl.struct([value.alias(name) for name, value in values.items()])
     return given.struct.with_fields(made).struct.field("made")
@@ -70,19 +70,19 @@ def let(make: Callable[..., pl.Expr], **values: pl.Expr) -> pl.Expr:
 
 
 def is_zone(name: str) -> bool:
-    """Whether polars knows the zone, by the data that it will read times with."""
+    """Whether polars knows the zone, in the database with which it will read times."""
     try:
         pl.select(_localize(pl.lit(0), Zone(name), "earliest"))
     except pl.exceptions.PolarsError:
         return False
-    return name != ""  # which polars takes for no zone at all
+    return name != ""  # polars treats it as no zone
 
 
 def from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
-    """Unix seconds at which clocks of the zone showed `wall`.
+    """Unix seconds of the local time `wall` in the zone.
 
-    Null where they showed it twice or never, unless the zone says which is meant. `shift_forward` moves a time that
-    was skipped by as much as the clocks were: 02:30 becomes 03:30, as in Java, JavaScript and Python's fold=0.
+    Null where that time occurs twice or never, unless the zone says what to do. `shift_forward` moves a skipped time by
+    as much as the clocks moved: 02:30 becomes 03:30, as in Java, JavaScript and Python's fold=0.
     """
     return wall if zone.name in (None, "UTC") else let(lambda known: _from_wall(known, zone), known=_known(wall))
 
@@ -95,7 +95,7 @@ def _from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
     instant = _localize(wall, zone, "null" if zone.ambiguous == "reject" else zone.ambiguous)
     if zone.nonexistent == "reject":
         return instant
-    # The clock of the day before still ran as it did until it was put forward.
+    # The offset of the day before applied until the clocks moved forward.
     skipped = wall.is_not_null() & _localize(wall, zone, "earliest").is_null()
     return pl.when(skipped).then(_localize(wall - 86_400, zone, "earliest") + 86_400).otherwise(instant)
 
@@ -117,7 +117,7 @@ def from_typed(value: pl.Expr, dtype: pl.DataType, zone: Zone) -> pl.Expr:
 
 
 def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """A number column, or text that is digits, as Int64, floored; null where it is no number or past 64 bits."""
+    """A number column, or text of digits, as Int64, floored; null where it is not a number or exceeds 64 bits."""
     if isinstance(dtype, pl.String):
         digits = number.str.extract(_EPOCH).cast(pl.Int64, strict=False)
         return digits - number.str.contains(_BELOW_ZERO_BY_FRACTION).cast(pl.Int64)
@@ -125,9 +125,9 @@ def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def from_number(number: pl.Expr, dtype: pl.DataType, unit: Unit | Serial | None, zone: Zone) -> pl.Expr:
-    """Seconds of numbers, or of texts of numbers: counts since 1970, or a spreadsheet's days by the zone's clock.
+    """Seconds of numbers, or of texts of numbers: counts since 1970, or a spreadsheet's days in the zone's local time.
 
-    Years 1 to 9999 only: beyond them are milliseconds said to be seconds. All null while the unit is not known.
+    Years 1 to 9999 only: larger numbers are milliseconds declared as seconds. All null if the unit is unknown.
     """
     if unit is None:
         return pl.lit(None, pl.Int64)
@@ -138,7 +138,7 @@ def from_number(number: pl.Expr, dtype: pl.DataType, unit: Unit | Serial | None,
 
 
 def _wall_of_days(number: pl.Expr, dtype: pl.DataType, system: Serial) -> pl.Expr:
-    """Wall seconds of a spreadsheet's days. A fraction is the time of day, to the millisecond, as Excel has it."""
+    """Wall seconds of a spreadsheet's days. A fraction is the time of day, to the millisecond, as in Excel."""
     if isinstance(dtype, pl.String):
         number = pl.when(number.str.contains(_DAYS)).then(number)
     first, of_1970, last = _SERIALS[system]
@@ -148,8 +148,8 @@ def _wall_of_days(number: pl.Expr, dtype: pl.DataType, system: Serial) -> pl.Exp
         is_day = days.is_between(first, last + 1, closed="left")
         if system == "excel1904":
             return pl.when(is_day).then(seconds)
-        early = days < _DAY_THAT_NEVER_WAS
-        is_day &= early | (days >= _DAY_THAT_NEVER_WAS + 1)
+        early = days < _NONEXISTENT_DAY
+        is_day &= early | (days >= _NONEXISTENT_DAY + 1)
         return pl.when(is_day).then(seconds + early.cast(pl.Int64) * 86_400)
 
     return let(wall, days=number.cast(pl.Float64, strict=False))
@@ -158,10 +158,10 @@ def _wall_of_days(number: pl.Expr, dtype: pl.DataType, system: Serial) -> pl.Exp
 # ---------------------------------------------------------------- text
 
 
-def from_iso(text: pl.Expr, zone: Zone, evidence: Evidence) -> pl.Expr:
+def from_iso(text: pl.Expr, zone: Zone, facts: TimestampFacts) -> pl.Expr:
     """Seconds of ISO 8601 text. A time without an offset is the zone's, a date its midnight there."""
-    wall, offset = _wall(text, evidence.stem), _offset(text.str.slice(16), evidence)
-    if not evidence.aware:
+    wall, offset = _wall(text, facts.stem), _offset(text.str.slice(16), facts)
+    if not facts.aware:
         seconds = from_wall(wall, zone)
     elif zone.name in (None, "UTC"):
         seconds = wall - offset.fill_null(0)
@@ -175,7 +175,7 @@ def from_iso(text: pl.Expr, zone: Zone, evidence: Evidence) -> pl.Expr:
 
 
 def _wall(text: pl.Expr, stem: str | None) -> pl.Expr:
-    """Wall seconds of an ISO text; the fraction is not looked at, which floors."""
+    """Wall seconds of an ISO text; the fraction is ignored, which floors."""
     if stem == "%Y-%m-%d":
         return _parsed(text, stem)
     if stem is not None:
@@ -187,14 +187,14 @@ def _wall(text: pl.Expr, stem: str | None) -> pl.Expr:
 
 
 def _parsed(text: pl.Expr, format: str) -> pl.Expr:
-    # Without polars' cache of equal texts, which costs more than it saves where most differ.
+    # Without polars' cache of equal texts, which costs more than it saves where most texts differ.
     return text.str.to_datetime(format, strict=False, time_unit="ms", cache=False).dt.epoch("s")
 
 
-def _offset(tail: pl.Expr, evidence: Evidence) -> pl.Expr:
-    """Seconds that an ISO text is ahead of UTC, by its 17th character and the rest; null when it does not say."""
+def _offset(tail: pl.Expr, facts: TimestampFacts) -> pl.Expr:
+    """The offset of an ISO text from UTC in seconds, from its 17th character on; null when it has none."""
     universal = pl.when(tail.str.ends_with("Z") | tail.str.ends_with("UTC")).then(pl.lit(0, pl.Int64))
-    if not evidence.offsets:
+    if not facts.offsets:
         return universal
     digits = tail.str.extract(_OFFSET).str.replace(":", "", literal=True).str.pad_end(5, "0")  # +02, +0200, +02:00
     clock = digits.cast(pl.Int64, strict=False)  # -230 for -02:30
@@ -202,7 +202,7 @@ def _offset(tail: pl.Expr, evidence: Evidence) -> pl.Expr:
     return pl.coalesce(universal, seconds)
 
 
-# ---------------------------------------------------------------- text in a format of the user's
+# ---------------------------------------------------------------- text in a custom format
 
 _NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
 
@@ -212,23 +212,23 @@ _WIDTH = {"Y": 4, "G": 4, "j": 3} | dict.fromkeys("mdHMSyIVCegklUWu", 2)
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A strptime format, and the shape of the texts that it may read."""
+    """A strptime format, and the pattern of the texts that it may read."""
 
     strptime: str
     shape: str
-    aware: bool  # it reads an offset
+    aware: bool  # it includes an offset
 
 
 def as_format(text: str) -> Format:
-    """A format of the YAML, checked; raises ValueError with what is wrong and what to do."""
+    """A format from the YAML, checked; raises ValueError with the fault and what to do."""
     for directive, advice in (
         ("%s", "numbers need no format; put `unit:`"),
-        ("%Z", "the name of a zone says no offset; put `timezone:` and leave it out"),
+        ("%Z", "the name of a zone is not an offset; put `timezone:` and leave it out"),
         ("%f", "write %.f for the fraction of a second"),
     ):
         if directive in text.replace("%%", "").replace(".%f", ""):
             raise ValueError(f"'format' has {directive}: {advice}")
-    write = re.sub("%[:#]z", "%z", text).replace(".%f", "%.f")  # .%f: Python's way to write a fraction
+    write = re.sub("%[:#]z", "%z", text).replace(".%f", "%.f")  # .%f is Python's notation for a fraction
     strptime = write.replace("%z", "%#z")  # reads Z, +02, +0200 and +02:00
     probe = pl.datetime(2001, 2, 3, 16, 5, 6, time_zone="UTC")
     try:
@@ -237,14 +237,14 @@ def as_format(text: str) -> Format:
     except pl.exceptions.PolarsError:
         raise ValueError(f"'format' cannot be read: {_NEEDS}") from None
     if read.dt.date().to_list() != pl.select(probe.dt.date()).to_series().to_list():
-        raise ValueError(f"'format' does not say which day: {_NEEDS}")
+        raise ValueError(f"'format' does not give the day: {_NEEDS}")
     return Format(strptime, _shape(strptime), aware="%#z" in strptime or "%+" in strptime)
 
 
 def _shape(format: str) -> str:
-    """A pattern that holds numbers to their width, where strptime would take a year of 2 digits for the year 24.
+    """A pattern that requires the width of numbers, where strptime would read a year of 2 digits as the year 24.
 
-    Days, months and hours may have one digit, unless another number stands next to them.
+    Days, months and hours may have one digit, unless another number is next to them.
     """
     for short, long in _WHOLE.items():
         format = format.replace(short, long)
@@ -253,7 +253,7 @@ def _shape(format: str) -> str:
     pattern = ""
     for piece, width, before, after in zip(pieces, widths, [None, *widths], [*widths[1:], None], strict=False):
         if width is None:
-            pattern += ".*" if piece.startswith("%") else _literally(piece)
+            pattern += ".*" if piece.startswith("%") else _escaped(piece)
         elif width > 2 or piece[-1] == "y" or before or after:
             pattern += f"[0-9]{{{width}}}"
         else:
@@ -261,12 +261,12 @@ def _shape(format: str) -> str:
     return f"(?s)^{pattern}$"
 
 
-def _literally(text: str) -> str:
+def _escaped(text: str) -> str:
     return re.sub(r"\s+", r"\\s+", re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text))
 
 
 def from_format(text: pl.Expr, format: Format, zone: Zone) -> pl.Expr:
-    """Seconds of text in a format; one that reads an offset needs no zone."""
+    """Seconds of text in a format; a format with an offset needs no zone."""
     read = text.str.to_datetime(format.strptime, strict=False, time_unit="us", cache=False).dt.epoch("s")
     seconds = read if format.aware else from_wall(read, zone)
     return pl.when(text.str.contains(format.shape)).then(seconds)

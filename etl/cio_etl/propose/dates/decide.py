@@ -23,10 +23,9 @@ from cio_etl.transform.functions.timestamp import (
     SECONDS_T,
     UNIT_NAMES,
     UNIVERSAL,
-    evidence_of,
+    timestamp_facts,
 )
-from cio_etl.transform.timestamps import PER_SECOND, Serial, Unit
-from cio_etl.transform.timestamps import Evidence as Known
+from cio_etl.transform.timestamps import PER_SECOND, Serial, TimestampFacts, Unit
 
 SURE = 0.95  # of the values
 MOST = 0.5
@@ -82,9 +81,9 @@ class Decision:
         return next((question for ask, question in self.asks if ask in what), "")
 
     @property
-    def known(self) -> Known:
+    def known(self) -> TimestampFacts:
         """What `timestamp` must know of the column: the numbers' unit stands in the call."""
-        return evidence_of(self.seen.shapes.keys(), None, numbers=self.seen.numbers > 0)
+        return timestamp_facts(self.seen.shapes.keys(), None, numbers=self.seen.numbers > 0)
 
 
 def decide(seen: Evidence, told: Told, forced: bool = False) -> Decision | None:

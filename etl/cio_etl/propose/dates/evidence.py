@@ -22,7 +22,7 @@ from cio_etl.propose.dates.formats import DATE_LIKE, Formats, Found
 from cio_etl.propose.dates.offsets import Offsets
 from cio_etl.propose.dates.sentinels import Sentinel
 from cio_etl.transform import timestamps
-from cio_etl.transform.functions.timestamp import DATE, OFFSET, UNIVERSAL, evidence_of, shape
+from cio_etl.transform.functions.timestamp import DATE, OFFSET, UNIVERSAL, shape, timestamp_facts
 from cio_etl.transform.timestamps import PER_SECOND, Unit
 
 # The floor of a number lies between these. No two of the units' ranges meet: 1990 to 2040 is in none of another's.
@@ -179,7 +179,7 @@ class _Seen:
         self.shapes.update(counts)
         if any(code & OFFSET for code in counts):
             zoned = texts.filter((codes & OFFSET) > 0)
-            known = evidence_of(counts, None, numbers=False)
+            known = timestamp_facts(counts, None, numbers=False)
             reads = timestamps.from_iso(pl.col("text"), timestamps.Zone(), known).alias("instant")
             read = zoned.to_frame("text").with_columns(reads).drop_nulls()
             self.offsets.take(read["text"], read["instant"])

@@ -1,4 +1,4 @@
-"""How does a value become one of another kind, or another value of its kind?"""
+"""Functions for any value: casts, defaults, maps, nulls and booleans."""
 
 from __future__ import annotations
 
@@ -144,10 +144,10 @@ def map(
     default: Scalar | None = None,
     optional: bool = False,
 ) -> pl.Expr:
-    """What `values` has for the value; what it does not have becomes `default`, or rejects the row without one.
+    """The entry of `values` for the value; a value without one becomes `default`, or rejects the row.
 
-    With `optional` it becomes null instead, and the row is not rejected. A number or true/false among the values to
-    look up is found in a text column too, as YAML would write it.
+    With `optional` it becomes null instead, and the row is not rejected. A key that is a number or true/false also
+    matches text, as YAML writes it.
 
     >>> "p" | {map: {p: pro, f: free}} -> "pro"
     >>> "x" | {map: {p: pro, f: free}} -> rejected
@@ -162,12 +162,12 @@ def map(
     results = [*values.values(), *([] if default is None else [default])]
     made = pl.Series(results, dtype=_type_of(results))
     new, rest = made[: len(old)], None if default is None else made[-1]
-    found = value.replace_strict(pl.Series(old, dtype=dtype), new, default=rest, return_dtype=made.dtype)
-    return pl.when(value.is_not_null()).then(found)
+    mapped = value.replace_strict(pl.Series(old, dtype=dtype), new, default=rest, return_dtype=made.dtype)
+    return pl.when(value.is_not_null()).then(mapped)
 
 
 def _looked_up(key: Any, dtype: pl.DataType) -> Any:
-    """A key of `values` as the column holds it."""
+    """A key of `values` in the type of the column."""
     text = str(key).lower() if isinstance(key, bool) else str(key)
     try:
         if isinstance(dtype, pl.String):
@@ -194,9 +194,9 @@ def _some_values(*, values: str | float | list[str | float], **_: object) -> Non
 def null_if(
     value: pl.Expr, dtype: pl.DataType, *, values: str | float | list[str | float], ignore_case: bool = False
 ) -> pl.Expr:
-    """The value, but null where it is one of `values`, as exports write that nothing is known; no row is rejected.
+    """The value, but null where it is one of `values`, such as an export's N/A; no row is rejected.
 
-    In a column of dates the values are written as in ISO 8601; a day, as 9999-12-31, stands for each time of it.
+    In a column of dates the values are written as in ISO 8601; a day, such as 9999-12-31, stands for all its times.
 
     >>> "N/A" | {null_if: ["N/A", "-", ""]} -> null
     >>> "n/a" | {null_if: {values: N/A, ignore_case: true}} -> null
@@ -220,7 +220,7 @@ def null_if(
 
 
 def _is_at(value: pl.Expr, dtype: pl.DataType, written: str | float) -> pl.Expr:
-    """Whether a date or time is the one that is written; every time of a day that is written alone."""
+    """Whether a date or time equals the written one; a written day equals every time of that day."""
     try:
         moment = datetime.fromisoformat(str(written))
     except ValueError:
@@ -252,7 +252,7 @@ _WORDS_OF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def _words(language: str | list[str], yes: list[str] | None, no: list[str] | None) -> dict[str, bool]:
-    """What each word means; raises ValueError for a language without words, and a word of both meanings."""
+    """The meaning of each word; raises ValueError for an unknown language, and for a word with both meanings."""
     meanings: dict[str, bool] = {}
     lists: list[tuple[Sequence[str], Sequence[str]]] = [_EVERYWHERE, (yes or (), no or ())]
     for name in [language] if isinstance(language, str) else language:

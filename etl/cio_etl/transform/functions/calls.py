@@ -1,9 +1,9 @@
-"""Which functions can stand in an `apply` list? FUNCTIONS, and the way from YAML to a call to an expression.
+"""From an entry of an `apply` list in YAML to a call, and from a call to an expression.
 
     call = parse_call({"divide": 100})              # Call("divide", {"by": 100}), or ValueError for the YAML's author
     expression = apply(pl.col("cents"), pl.Int64(), call)
 
-A function with `evidence` must know the whole column first: `queries` over every frame, then `combine`.
+A function with `facts` needs facts about the whole column first: `queries` over every frame, then `combine`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import polars as pl
 
 from cio_etl.model import Call
 from cio_etl.transform.functions.define import FUNCTIONS, Function, kind_of
-from cio_etl.transform.timestamps import Evidence
+from cio_etl.transform.timestamps import TimestampFacts
 
 
 def parse_call(raw: object) -> Call:
     """A call from an entry of an `apply` list: `trim`, `{divide: 100}` or `{round: {digits: 2}}`.
 
-    Raises ValueError saying what is wrong and what would be right, a line for each; it quotes the YAML, never data.
+    Raises ValueError with each fault and its remedy on a line of its own; it quotes the YAML, never data.
     """
-    name, given = _named(raw)
+    name, raw_arguments = _named(raw)
     function = FUNCTIONS.get(name)
     if function is None:
         near = difflib.get_close_matches(name, FUNCTIONS, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FUNCTIONS)}"
         raise ValueError(f"no function {name!r}; {advice}")
-    arguments = _arguments(function, given)
+    arguments = _arguments(function, raw_arguments)
     if faults := list(_faults(function, arguments)):
         raise ValueError("\n".join(f"{name}: {fault}" for fault in faults))
     if function.check is not None:
@@ -41,19 +41,19 @@ def parse_call(raw: object) -> Call:
     return Call(name, arguments)
 
 
-def apply(value: pl.Expr, dtype: pl.DataType, call: Call, evidence: Evidence | None = None) -> pl.Expr:
-    """The expression that a call makes of `value`, a column of this dtype; null stays null but for `default`
-    and the functions of several columns.
+def apply(value: pl.Expr, dtype: pl.DataType, call: Call, facts: TimestampFacts | None = None) -> pl.Expr:
+    """The expression of a call on `value`, a column of this dtype. Null stays null, except for `default` and for the
+    functions of several columns.
 
     Raises ValueError when the function cannot read such a column. Text means String, Categorical or Enum.
     """
     function = FUNCTIONS[call.name]
-    value, dtype = as_taken(value, dtype, function)
+    value, dtype = normalized(value, dtype, function)
     if function.takes and not takes(function, dtype):
         raise ValueError(
             f"{call.name} needs {' or '.join(function.takes)}; the column is {dtype}{_advice(dtype, function)}"
         )
-    known = {} if function.evidence is None else {"evidence": evidence}
+    known = {} if function.facts is None else {"facts": facts}
     return function.build(value, dtype, **call.arguments, **known)
 
 
@@ -64,16 +64,16 @@ def takes(function: Function, dtype: pl.DataType) -> bool:
 
 
 def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None:
-    """True where a null that the call makes of `value` is no failure; None when every one is."""
+    """A Boolean expression: true where a null result of the call is correct. None when every null is a failure."""
     function = FUNCTIONS[call.name]
     if function.means_null is None:
         return None
-    value, dtype = as_taken(value, dtype, function)
+    value, dtype = normalized(value, dtype, function)
     return function.means_null(value, dtype, **call.arguments)
 
 
-def as_taken(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
-    """A column as functions know it: categories are text, arrays lists, and a column of nulls is what is wanted."""
+def normalized(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
+    """A column in the type that functions read: categories as text, arrays as lists, a column of nulls as needed."""
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return value.cast(pl.String), pl.String()
     if isinstance(dtype, pl.Array):
@@ -112,7 +112,7 @@ def _arguments(function: Function, given: object) -> dict[str, Any]:
 
 
 def _faults(function: Function, arguments: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the arguments one by one. With an unknown one, none is missed: it may have been meant."""
+    """The faults of the arguments. With an unknown one, none is reported missing: it may be a misspelling."""
     for argument, value in arguments.items():
         parameter = function.parameters.get(argument)
         if parameter is None:

@@ -1,6 +1,6 @@
-"""How are phone numbers, e-mail addresses and time zones brought to the one form that Customer.io reads?
+"""Functions for phone numbers, e-mail addresses and time zones: each into the one form that Customer.io reads.
 
-Each is worked out once for a distinct value: the libraries that know the rules know one value at a time.
+Each distinct value is converted once: the libraries that know the rules take one value at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tzlocal.windows_tz import win_tz
 
 from cio_etl.model import reject_reason
 from cio_etl.transform.checks import EMAIL_MALFORMED
-from cio_etl.transform.distinct import REMEMBERED, by_distinct
+from cio_etl.transform.distinct import CACHED_VALUES, by_distinct
 from cio_etl.transform.functions.define import function
 from cio_etl.transform.structs import fields
 
@@ -34,14 +34,14 @@ TIMEZONE_UNKNOWN = reject_reason(
 
 
 def _check_phone(*, region: str | None = None, **_: object) -> None:
-    from cio_etl.transform.e164 import is_region  # here: its library is slow to load, and few mappings need it
+    from cio_etl.transform.e164 import is_region  # imported here: its library is slow to load, and few mappings need it
 
     if region is not None and not is_region(region):
         raise ValueError("'region' must be a country's two capitals in ISO 3166, as FR or US")
 
 
 def _no_number(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
-    """Where there is a region, but no number of it."""
+    """True where the row has a region but no number."""
     if not isinstance(dtype, pl.Struct) or not dtype.fields:
         return pl.lit(False)
     number = next(fields(value, dtype))[1]
@@ -60,9 +60,9 @@ def phone(
 ) -> pl.Expr:
     """The phone number in E.164 form, as +33612345678; `region` is the country of numbers that name none.
 
-    Rejected: what is no number of its country's plan (with `check: possible`, what has a wrong length), a national
-    number without a `region`, two numbers, and one with an extension, which E.164 cannot say. Of two columns,
-    `columns: [phone, country]`, the second is the region, in ISO 3166; where it is null or no region, `region` counts.
+    Rejected: what is not a number of its country's plan (with `check: possible`, what has a wrong length), a national
+    number without a `region`, two numbers, and one with an extension, which E.164 cannot express. With two columns,
+    `columns: [phone, country]`, the second is the region, in ISO 3166; where it is null or unknown, `region` applies.
 
     >>> "06 12 34 56 78" | {phone: FR} -> "+33612345678"
     >>> "+1 (201) 555-0123" | phone -> "+12015550123"
@@ -116,11 +116,11 @@ _MAX_ADDRESS, _MAX_LOCAL = 254, 64  # bytes, RFC 5321
 
 @function(takes=("text",), reason=EMAIL_MALFORMED)
 def email(value: pl.Expr, dtype: pl.DataType, *, gmail: bool = False) -> pl.Expr:
-    """The e-mail address without white space around it, its domain in small letters, and in ASCII (IDNA).
+    """The e-mail address without white space around it, its domain in lower case and in ASCII (IDNA).
 
-    What stands before the @ is kept, in Unicode's form NFC; put `lower` after it if case is not to count. With `gmail`,
-    addresses of gmail.com and googlemail.com lose dots and what follows a plus, and are in small letters, because Gmail
-    delivers them all alike. Rejected: what is no address by RFC 5321, without quotes and comments.
+    The part before the @ is kept, in Unicode's form NFC; put `lower` after it if case must not count. With `gmail`,
+    addresses of gmail.com and googlemail.com lose dots and what follows a plus, and become lower case, because Gmail
+    delivers them all alike. Rejected: what is not an address by RFC 5321, without quotes and comments.
 
     >>> " Ada.Lovelace@Example.ORG " | email -> "Ada.Lovelace@example.org"
     >>> "info@bücher.example" | email -> "info@xn--bcher-kva.example"
@@ -153,7 +153,7 @@ def _address_in_ascii(text: str) -> str | None:
     return f"{local}@{named}" if at and re.fullmatch(_ADDRESS[1:-1], f"{stand_in}@{named}") else None
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED_VALUES)
 def _domain_in_ascii(domain: str) -> str:
     """A domain's name as IDNA 2008 has it, mapped by UTS 46; empty if it is none."""
     try:

@@ -1,13 +1,13 @@
-"""What is a function of an `apply` list? A record that says its name, its parameters, its reason and how it is built.
+"""The decorator that makes a record of a function of an `apply` list: name, parameters, reason and builder.
 
-A function is one decorated Python function, and the decorator writes it into FUNCTIONS. It takes the value and its
-type, and by name what the YAML gives; it answers an expression. It answers null for what it cannot convert, never a
-guess: a value that was there before and is null after rejects its row with the function's `reason`.
+A function is one decorated Python function; the decorator writes it into FUNCTIONS. Its parameters are the value, the
+value's type and, by keyword, the arguments from the YAML; it returns an expression. The expression is null for what
+cannot be converted, never a guess: a value that becomes null rejects its row with the function's `reason`.
 
-Some nulls are no failure: a JSON document without that key, `null_if`. A function says which with `means_null`.
+Some nulls are not failures: a JSON document without that key, `null_if`. `means_null` says which.
 
-Its docstring's `>>> input | call -> output` lines are its tests: input and output are JSON, the call is YAML, and
-`rejected` stands for a null that rejects the row. Several columns are a JSON object in it.
+The lines `>>> input | call -> output` of its docstring are its tests: input and output are JSON, the call is YAML, and
+`rejected` stands for a null that rejects the row. Several columns are a JSON object.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ Group = Literal["Any value", "Text", "Numbers", "Dates", "People's data", "Sever
 Builder = Callable[..., pl.Expr]
 Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON"]
 
-# The type of what `json` makes: a text that is JSON already, marked by this field's name. An encoder writes the
-# field's text as it is, without quotes.
+# The type of the values of `json`: text that is JSON already, marked by this field's name. The encoder writes the
+# field's text unchanged, without quotes.
 RAW_JSON = pl.Struct({"raw_json": pl.String})
 
-# Keyword arguments of builders that the YAML does not give: what `gather` found, and what config/calls.py fetches.
-SUPPLIED = ("evidence", "table", "secret")
+# Keyword arguments of builders that do not come from the YAML: the results of `collect_facts`, and what
+# config/function_arguments.py reads from files and secrets.
+SUPPLIED = ("facts", "table", "secret")
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
-    """How to learn what must be known of a whole column before its first row is mapped.
+class FactQueries:
+    """Queries for facts about a whole column that a function needs before the first row is mapped.
 
-    `queries(value, dtype, call)` are aggregations, each one value for a frame; none when nothing must be known.
-    `combine(rows, dtype, call)` makes the evidence of one dict of their values for each frame; raises ValueError when
-    the column cannot be read without more words in the YAML. `said_by` are the arguments that leave nothing to be told
-    by rows that are not at hand.
+    `queries(value, dtype, call)` are aggregations, each one value per frame; none when no fact is needed.
+    `combine(rows, dtype, call)` makes the facts from one dict of these values per frame; raises ValueError when the
+    YAML must say more about the column. With one of the arguments `replaced_by`, no facts about absent rows are needed.
     """
 
     queries: Callable[[pl.Expr, pl.DataType, Call], dict[str, pl.Expr]]
     combine: Callable[[Sequence[Mapping[str, Any]], pl.DataType, Call], Any]
-    said_by: tuple[str, ...] = ()
+    replaced_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A row of FUNCTIONS. `takes` are the kinds of column it can read; none: any. "a list" is one of text, too."""
+    """An entry of FUNCTIONS. `takes` are the kinds of column it reads; none: any. "a list" includes a list of text."""
 
     name: str
     parameters: Mapping[str, Parameter]
@@ -80,9 +80,9 @@ class Function:
     takes: tuple[Kind, ...]
     reason: str  # of the reject when a value becomes null
     build: Builder
-    check: Callable[..., None] | None  # what the parameters' types cannot say; raises ValueError
-    evidence: Gathering | None
-    means_null: Builder | None  # where a null that it makes of a value is meant, and rejects nothing
+    check: Callable[..., None] | None  # of the arguments, beyond their types; raises ValueError
+    facts: FactQueries | None
+    means_null: Builder | None  # true where a null result is correct, and rejects nothing
     supplied: tuple[str, ...]  # those of SUPPLIED that it takes
     doc: str
 
@@ -96,13 +96,13 @@ def function(
     reason: str = "",
     shorthand: str | None = None,
     check: Callable[..., None] | None = None,
-    evidence: Gathering | None = None,
+    facts: FactQueries | None = None,
     means_null: Builder | None = None,
 ) -> Callable[[Builder], Builder]:
-    """Write the decorated function into FUNCTIONS; its keyword-only parameters are what the YAML may give.
+    """Write the decorated function into FUNCTIONS; its keyword-only parameters are the arguments in the YAML.
 
-    Without a `reason` the function makes no value null. With `evidence` it gets a keyword `evidence` too. `means_null`
-    takes what the function takes, and answers a Boolean expression.
+    Without a `reason` the function makes no value null. With `facts` it gets a keyword `facts` too. `means_null` has
+    the function's parameters and returns a Boolean expression.
     """
 
     def register(build: Builder) -> Builder:
@@ -121,7 +121,7 @@ def function(
             reason=reason or f"{name}_failed",
             build=build,
             check=check,
-            evidence=evidence,
+            facts=facts,
             means_null=means_null,
             supplied=tuple(one.name for one in keywords if one.name in SUPPLIED),
             doc=inspect.getdoc(build) or "",
@@ -132,7 +132,7 @@ def function(
 
 
 def kind_of(dtype: pl.DataType) -> Kind | None:
-    """What kind of column this is to a function; None: one that only a cast could read, such as Binary."""
+    """The kind of a column; None for types that no function reads, such as Binary."""
     if isinstance(dtype, pl.String):
         return "text"
     if dtype.is_numeric():
@@ -149,7 +149,7 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
 
 
 def is_of_kind(constant: Scalar | list[str], dtype: pl.DataType) -> bool:
-    """Whether a constant of the YAML could stand in such a column; a number with a point only among floats."""
+    """Whether a constant of the YAML fits such a column; a number with a point fits floats only."""
     match kind_of(dtype):
         case "text":
             return isinstance(constant, str)
@@ -165,7 +165,7 @@ def is_of_kind(constant: Scalar | list[str], dtype: pl.DataType) -> bool:
 
 
 def always(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
-    """Of `means_null`: no null that comes out is a failure."""
+    """For `means_null`: no null result is a failure."""
     return pl.lit(True)
 
 
@@ -190,7 +190,7 @@ def _words(annotation: Any) -> str:
 
 
 def _fits(annotation: Any, argument: object) -> bool:
-    """Whether YAML's value is what the annotation says; true is no number, and whole numbers have at most 64 bits."""
+    """Whether a value from the YAML fits the annotation; true is not a number, whole numbers have at most 64 bits."""
     origin, choices = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return any(_fits(choice, argument) for choice in choices)

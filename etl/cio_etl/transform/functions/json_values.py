@@ -1,4 +1,4 @@
-"""How is JSON sent, and how is a part of a document taken out?"""
+"""Functions for JSON: send a document, or take a part of it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Part = str | int | None  # of a path: a name, a place in a list, or None, each e
 
 @function(takes=("text",), reason=JSON_UNREADABLE)
 def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The list, object or other value that the JSON text says, sent as it is written: no digit of a number changes.
+    """The list, object or other value in a JSON text, sent as it is written: no digit of a number changes.
 
-    The column is RAW_JSON. Rejected: what is not JSON or not Unicode, is nested deeper than 127, or says null.
+    The column is RAW_JSON. Rejected: what is not JSON or not Unicode, is nested deeper than 127, or is null.
 
     >>> "[1, 12345678901234567890]" | json -> [1, 12345678901234567890]
     >>> "{'a': 1}" | json -> rejected
@@ -41,7 +41,7 @@ _PART = re.compile(r"""(?P<dot>\.?)(?P<name>[^.\[\]"'\\]+) | \[(?P<place>-?[0-9]
 
 
 def _parts(path: str) -> tuple[Part, ...]:
-    """A path's parts; raises ValueError when it is none."""
+    """The parts of a path; raises ValueError when it is not a path."""
     parts: list[Part] = []
     end = 0
     for found in _PART.finditer(path):
@@ -76,11 +76,11 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
     means_null=_missing_is_no_failure,
 )
 def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
-    """What stands at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; as text out of JSON text.
+    """The value at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; from JSON text it is text.
 
-    Out of JSON text a number comes as the text `5`, a list or an object as JSON, for `cast`, `number` or `json` to go
-    on with; `[*]` makes a list of text. Out of a nested column comes what it holds. What isn't there is null, as JSON's
-    null is, and rejects nothing; text that isn't JSON does. Numbers of more than 64 bits lose digits.
+    From JSON text a number is the text `5`, a list or an object is JSON text, for a following `cast`, `number` or
+    `json`; `[*]` makes a list of text. From a nested column the value keeps its type. A missing value is null, like
+    JSON's null, and rejects nothing; text that is not JSON rejects the row. Numbers over 64 bits lose digits.
 
     >>> "{\\"user\\": {\\"mail\\": \\"a@b.co\\"}}" | {pick: user.mail} -> "a@b.co"
     >>> "{\\"items\\": [{\\"sku\\": \\"x\\", \\"n\\": 2}]}" | {pick: "items[0].n"} -> "2"
@@ -129,7 +129,7 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
 
 
 def _each(text: str, before: Sequence[Part], after: Sequence[Part]) -> list[str | None] | None:
-    """Of each element of the list at `before` what stands at `after`, as text; None where there is no list."""
+    """For each element of the list at `before`, the value at `after`, as text; None where there is no list."""
     try:
         found = _at(json_text.loads(text, parse_constant=_refused), before)
     except (ValueError, RecursionError):

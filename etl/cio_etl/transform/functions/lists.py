@@ -1,4 +1,4 @@
-"""How do texts become lists, and what can be made of a list?"""
+"""Functions for lists: from text, to text, and their elements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _separator_not_empty(*, separator: str = ",", **_: object) -> None:
 
 @function(takes=("text",), shorthand="separator", check=_separator_not_empty)
 def split(value: pl.Expr, dtype: pl.DataType, *, separator: str = ",", trim: bool = False) -> pl.Expr:
-    """The pieces of the text between separators, a list of text; `trim` takes the white space around each off.
+    """The pieces of the text between separators, a list of text; `trim` removes the white space around each.
 
     >>> "red,,blue" | {split: ","} -> ["red", "", "blue"]
     >>> "red; blue" | {split: {separator: ";", trim: true}} -> ["red", "blue"]
@@ -82,7 +82,7 @@ def limit(value: pl.Expr, dtype: pl.DataType, *, count: int) -> pl.Expr:
 
 @function(takes=("a list",))
 def unique(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The list with each element once, where it stood first.
+    """The list with each element once, at its first place.
 
     >>> ["red", "blue", "red"] | unique -> ["red", "blue"]
     """
@@ -91,7 +91,7 @@ def unique(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("a list",), shorthand="order")
 def sort(value: pl.Expr, dtype: pl.DataType, *, order: Literal["ascending", "descending"] = "ascending") -> pl.Expr:
-    """The list in order, nulls at its end; text by its characters' numbers in Unicode, so capitals come first.
+    """The list in order, nulls at its end; text by code points, so capitals come first.
 
     >>> ["b", "a", "C"] | sort -> ["C", "a", "b"]
     >>> [3, 10, 7] | {sort: descending} -> [10, 7, 3]
@@ -108,10 +108,10 @@ def compact(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
     >>> ["red", "", null, " ", "blue"] | compact -> ["red", "blue"]
     """
-    kept = value.list.drop_nulls()
+    non_null = value.list.drop_nulls()
     if isinstance(dtype, pl.List) and dtype.inner == pl.String:
-        return kept.list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
-    return kept
+        return non_null.list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+    return non_null
 
 
 @function(takes=("a list", "text"))
@@ -126,7 +126,7 @@ def length(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("text", "a list"), shorthand="what")
 def contains(value: pl.Expr, dtype: pl.DataType, *, what: Scalar) -> pl.Expr:
-    """Whether the text holds `what` somewhere, or the list has it as an element; no pattern, and case counts.
+    """Whether the text contains `what`, or the list has it as an element; not a pattern, and case counts.
 
     >>> "Order of 2 books" | {contains: book} -> true
     >>> ["red", "blue"] | {contains: red} -> true
@@ -136,5 +136,5 @@ def contains(value: pl.Expr, dtype: pl.DataType, *, what: Scalar) -> pl.Expr:
     inner = as_dtype(dtype.inner) if isinstance(dtype, pl.List) else dtype
     if not is_of_kind(what, inner):
         raise ValueError(f"contains: 'what' is of another kind than {inner}")
-    held = pl.lit(what)
-    return value.list.contains(held) if isinstance(dtype, pl.List) else value.str.contains(held, literal=True)
+    searched = pl.lit(what)
+    return value.list.contains(searched) if isinstance(dtype, pl.List) else value.str.contains(searched, literal=True)

@@ -1,4 +1,4 @@
-"""How is a value looked up in a file? The file is read when the mapping is; here it is a table."""
+"""The function `lookup`: a value from a CSV file. config/ reads the file with the mapping; here it is a table."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOOKUP_UNMATCHED = reject_reason("lookup_unmatched", "the file of `lookup` has n
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Table:
-    """Keys and what stands beside them in a lookup's file, both text."""
+    """Keys and values of a lookup's file, both text."""
 
     entries: Mapping[str, str]
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of what is looked up, whatever the order of the file's lines."""
+        """SHA-256, in hex, of the entries, whatever the order of the file's lines."""
         return hashlib.sha256(json.dumps(sorted(self.entries.items())).encode()).hexdigest()
 
 
@@ -56,11 +56,11 @@ def lookup(
     separator: str = ",",
     table: Any = None,
 ) -> pl.Expr:
-    """What a CSV file has in its column `value`, in the line whose column `key` is the value; all of it is text.
+    """The column `value` of a CSV file, from the line whose column `key` equals the value; everything is text.
 
-    What the file does not have becomes `default`, or null with `optional`, or rejects the row. The file is read when
-    the mapping is, and its content is part of the mapping: a run is not resumed with another one. It has a line of
-    names, at most 10 MB, and no key twice.
+    A value that the file does not have becomes `default`, or null with `optional`, or rejects the row. The file is
+    read with the mapping, and its content is part of the mapping: a run is not resumed with another content. It has a
+    header line, at most 10 MB, and no key twice.
 
     >>> "FR" | {lookup: {file: countries.csv, key: code, value: name}} -> "France"
     >>> "XX" | {lookup: {file: countries.csv, key: code, value: name}} -> rejected

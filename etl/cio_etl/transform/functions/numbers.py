@@ -1,4 +1,4 @@
-"""How do texts become numbers, and how are numbers changed?"""
+"""Functions for numbers: from text, and arithmetic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP = "Numbers"
 
 NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one too large to be exact")
 
-# A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", whatever a library would take.
+# A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", which libraries accept.
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 # From 2^53 on a double cannot hold every whole number, so a JSON reader would change the last digits.
@@ -125,11 +125,11 @@ def number(
     units: str | list[str] | None = None,
     accounting: bool = False,
 ) -> pl.Expr:
-    """The number that people wrote, a Float64: with this `decimal` sign, and this sign between `thousands` or none.
+    """The number in a text that people wrote, a Float64, with this `decimal` sign and this sign between `thousands`.
 
-    Nothing is guessed: a sign that was not named rejects the row, and so do groups that are not of three digits.
-    `units` may stand before or after the number, and are dropped: `[€, EUR]`, `"%"`; 12 % is 12, for `divide: 100` to
-    make a share of. With `accounting`, `(5)` and `5-` are -5. Numbers from ±2^53 on are rejected.
+    Nothing is guessed: another sign rejects the row, and so do groups that do not have three digits. `units` may stand
+    before or after the number, and are dropped: `[€, EUR]`, `"%"`; 12 % is 12: put `divide: 100` after it for a share.
+    With `accounting`, `(5)` and `5-` are -5. Numbers from ±2^53 on are rejected.
 
     >>> "1234,56" | {number: comma} -> 1234.56
     >>> "1.234,56 €" | {number: {decimal: comma, thousands: point, units: "€"}} -> 1234.56

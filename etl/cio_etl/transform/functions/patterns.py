@@ -1,6 +1,6 @@
-"""How is text found and changed by a pattern? Regular expressions are those of Rust: no look-around, linear time.
+"""Functions with regular expressions, in Rust's syntax: no look-around, linear time.
 
-A pattern is compiled when the YAML is read, so a wrong one is told there, with its line.
+A pattern is compiled when the YAML is read, so a wrong one is reported with its line.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ def _check_pattern(*, pattern: str, **_: object) -> None:
 
 @lru_cache(1_000)
 def groups_of(pattern: str) -> tuple[str, ...]:
-    """The groups of a pattern, in order, by name or else by number; raises ValueError for what is no pattern."""
+    """The groups of a pattern, in order, by name or else by number; raises ValueError for an invalid pattern."""
     value = pl.col("v").str
     try:
         pl.DataFrame({"v": [""]}).select(value.contains(pattern))
         made = pl.LazyFrame(schema={"v": pl.String}).select(value.extract_groups(pattern)).collect_schema()["v"]
     except pl.exceptions.PolarsError as error:
-        raise ValueError(f"'pattern' is not one: {_in_our_words(str(error))}") from None
+        raise ValueError(f"'pattern' is not one: {_message_of(str(error))}") from None
     assert isinstance(made, pl.Struct)
     return tuple(field.name for field in made.fields)
 
 
-def _in_our_words(said: str) -> str:
-    """What Rust's parser says of a pattern, of which its last line is the reason; it quotes YAML, never data."""
-    if "look-around" in said:
-        return "look-around, as (?=…), is not there; take a group with `regex_extract` instead"
-    if "backreferences" in said:
-        return r"a reference back, as \1, is not there; write the pattern without it"
-    if "size limit" in said:
+def _message_of(error: str) -> str:
+    """A message from the error of Rust's parser, whose last line is the reason; it quotes YAML, never data."""
+    if "look-around" in error:
+        return "look-around, such as (?=…), is not supported; take a group with `regex_extract` instead"
+    if "backreferences" in error:
+        return r"a back-reference, such as \1, is not supported; write the pattern without it"
+    if "size limit" in error:
         return "it is too large; repeat less"
-    reason = re.search(r"(?m)^error: (.+)$", said)
+    reason = re.search(r"(?m)^error: (.+)$", error)
     return f"{reason[1]}; put a \\ before a sign that stands for itself" if reason else "write it otherwise"
 
 
@@ -77,10 +77,10 @@ def _number_of(pattern: str, group: int | str | None) -> int:
 def regex_extract(
     value: pl.Expr, dtype: pl.DataType, *, pattern: str, group: int | str | None = None, optional: bool = False
 ) -> pl.Expr:
-    """What a group of the pattern's first match holds: of `group`, a number or a name, else of the first group.
+    """The text of a group in the pattern's first match: `group`, a number or a name, else the first group.
 
-    A pattern without groups gives the whole match, as `group: 0` does. A text in which nothing matches rejects the row;
-    with `optional` it becomes null.
+    A pattern without groups gives the whole match, as `group: 0` does. A text without a match rejects the row; with
+    `optional` it becomes null.
 
     >>> "Order #4711 of May" | {regex_extract: "#([0-9]+)"} -> "4711"
     >>> "ada@example.org" | {regex_extract: {pattern: "@(?<domain>.+)", group: domain}} -> "example.org"
@@ -93,7 +93,7 @@ def regex_extract(
 
 @function(takes=("text",), shorthand="pattern", check=_check_pattern)
 def regex_match(value: pl.Expr, dtype: pl.DataType, *, pattern: str) -> pl.Expr:
-    """Whether the pattern matches somewhere in the text; `^` and `$` tie it to start and end, `(?i)` ignores case.
+    """Whether the pattern matches somewhere in the text; `^` and `$` anchor it to start and end, `(?i)` ignores case.
 
     >>> "SKU-0042" | {regex_match: "^SKU-[0-9]{4}$"} -> true
     >>> "sku-42" | {regex_match: "^SKU-[0-9]{4}$"} -> false

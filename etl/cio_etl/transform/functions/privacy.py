@@ -1,4 +1,4 @@
-"""How is a value told from others without being shown? Digests and masks."""
+"""Functions that hide a value but let it be compared: digests and masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = "People's data"
 def sha256(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """SHA-256 of the text's UTF-8 bytes, 64 hexadecimal digits.
 
-    Ad platforms want it of a normalised address: `[email, lower, sha256]`.
+    Ad platforms expect it of a normalised address: `[email, lower, sha256]`.
 
     >>> "ada" | sha256 -> "fdee430d40bd57deeac186cd9790033d0f06f909a8806e7ce6e717ab7c7d5029"
     """
@@ -30,8 +30,8 @@ def hmac(value: pl.Expr, dtype: pl.DataType, *, key: str, secret: SecretStr | No
     """HMAC-SHA256 of the text's UTF-8 bytes under a secret key, 64 hexadecimal digits.
 
     The key is a reference, `${SHOP_HMAC_KEY}` or `${file:/run/secrets/key}`, never the key itself, and only a run looks
-    it up. In `check`, `validate`, `preview` and a rehearsal (`run --sandbox`) the reference's own text stands for the
-    key, so that they need no secrets; what they show is not what will be sent.
+    it up. `check`, `validate`, `preview` and `run --sandbox` use the reference's own text as the key, so that they need
+    no secrets; their digests are not those that a run sends.
 
     >>> "ada" | {hmac: "${SHOP_HMAC_KEY}"} -> "af53fbf73bd6317aed90f1d052aa007d4fcab7f27cf8130b92ab66706ed26b1c"
     """
@@ -65,10 +65,10 @@ def mask(
     sign: str = "*",
     email: bool = False,
 ) -> pl.Expr:
-    """The text with `sign` for all characters but the last `keep` (or the first: `side: start`).
+    """The text with `sign` in place of all characters except the last `keep` (or the first: `side: start`).
 
-    A text that has no more than `keep` characters is masked whole. With `email`, the first letter and the domain are
-    kept, and three signs stand between, whatever the length; what has no `@` is masked whole.
+    A text of at most `keep` characters is masked completely. With `email`, the first letter and the domain remain, with
+    three signs between them, whatever the length; a text without `@` is masked completely.
 
     >>> "FR7630006000011234" | mask -> "**************1234"
     >>> "1234" | {mask: 4} -> "****"

@@ -1,6 +1,6 @@
-"""How does one value come of several columns? They arrive as one struct, a field for each column, in order.
+"""Functions of several columns: these arrive as one struct, with a field for each column, in order.
 
-A null that comes out is no failure here: it says that nothing was there to make a value of.
+A null result is not a failure here: there was nothing to make a value of.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def coalesce(value: pl.Expr, dtype: pl.Struct, *, skip_blank: bool = False) -> p
 
 
 def _kind(dtype: pl.DataType) -> str:
-    """What columns must share to be one without a change: whole numbers go together, and so do floats."""
+    """The kind that columns must share to be combined unchanged: whole numbers are one kind, floats another."""
     if dtype.is_float():
         return "floats"
     return "integers" if dtype.is_integer() and dtype != pl.UInt64 else str(dtype)  # Int64 and UInt64 make floats
@@ -72,13 +72,13 @@ def _texts(called: str, value: pl.Expr, dtype: pl.DataType) -> dict[str, pl.Expr
     texts = {}
     for name, part, kind in _parts(value, dtype):
         if kind_of(kind) not in ("text", "a number", "true or false", "a date") and kind != pl.Null:
-            raise ValueError(f"{called}: the column {name!r} is {kind}, of which there is no text")
+            raise ValueError(f"{called}: the column {name!r} is {kind}, which has no text")
         texts[name] = to_text(part, kind)
     return texts
 
 
 def _all_finite(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
-    """True where no column holds NaN or infinity, of which there is no text."""
+    """True where no column holds NaN or infinity, which have no text."""
     broken = not_finite(value, dtype)
     return pl.lit(True) if broken is None else ~broken
 
@@ -87,7 +87,7 @@ def _all_finite(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
 def concat(value: pl.Expr, dtype: pl.DataType, *, separator: str = "", skip_blank: bool = False) -> pl.Expr:
     """The columns as one text with the separator between them; nulls are left out, and null if all are null.
 
-    With `skip_blank`, empty and blank texts are left out as well. Other columns than text are written as by
+    With `skip_blank`, empty and blank texts are left out as well. Columns other than text are written as by
     `cast: text`.
 
     >>> {"first": "Ada", "last": "L"} | {concat: " "} -> "Ada L"
@@ -108,18 +108,18 @@ _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 def _pieces(template: str) -> list[tuple[str, str | None]]:
     """A template as (text, name of the column after it); the last name is None."""
     pieces: list[tuple[str, str | None]] = []
-    said, end = "", 0
+    text, end = "", 0
     for found in _HOLE.finditer(template):
-        said += template[end : found.start()]
+        text += template[end : found.start()]
         end = found.end()
         if found[0] in ("{{", "}}"):
-            said += found[0][0]
+            text += found[0][0]
         elif found[1] is None:
             raise ValueError("'template' has a brace alone; a column is {name}, and {{ or }} is a brace")
         else:
-            pieces.append((said, found[1]))
-            said = ""
-    return [*pieces, (said + template[end:], None)]
+            pieces.append((text, found[1]))
+            text = ""
+    return [*pieces, (text + template[end:], None)]
 
 
 def _check_template(*, template: str, **_: object) -> None:
@@ -137,7 +137,7 @@ def _check_template(*, template: str, **_: object) -> None:
     means_null=_all_finite,
 )
 def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: str | None = None) -> pl.Expr:
-    """The template with each `{name}` replaced by that column's text; of a single column, `{}` is the value.
+    """The template with each `{name}` replaced by that column's text; for a single column, `{}` is the value.
 
     Null when one of the columns that it names is null; with `null_text`, that text stands for the null. Braces
     themselves are `{{` and `}}`. Other columns than text are written as by `cast: text`.
@@ -150,8 +150,8 @@ def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: st
     single = not isinstance(dtype, pl.Struct)
     texts = {"": to_text(value, dtype)} if single else _texts("template", value, dtype)
     made: list[pl.Expr] = []
-    for said, name in _pieces(template):
-        made += [pl.lit(said)] if said else []
+    for text, name in _pieces(template):
+        made += [pl.lit(text)] if text else []
         if name is not None:
             if name not in texts:
                 raise ValueError(f"template: no column {name!r}; {_near(name, single, list(texts))}")
@@ -170,18 +170,18 @@ def _check_expr(*, sql: str) -> None:
     row_sql.check_value(sql)
 
 
-def _worked_out(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
+def _computable(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
     return value.map_batches(lambda rows: ~row_sql.failing_rows(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 
-@function(takes=("several columns",), reason=EXPR_FAILED, shorthand="sql", check=_check_expr, means_null=_worked_out)
+@function(takes=("several columns",), reason=EXPR_FAILED, shorthand="sql", check=_check_expr, means_null=_computable)
 def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
-    """What SQL makes of the columns of one row: operators, `case`, and the functions that look at one row's values.
+    """The value of an SQL expression over the columns of one row: operators, `case`, and functions of one row.
 
-    Odd names stand in double quotes, text in single ones. A null that comes out is null, as SQL has it; a row for which
-    it cannot be worked out, such as a `cast` that fails, is rejected: `try_cast` gives null instead. Queries,
-    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits, and are not checked for
-    growing out of them.
+    Unusual names stand in double quotes, text in single quotes. A null result is null, as in SQL; a row for which the
+    expression cannot be computed, such as a `cast` that fails, is rejected: `try_cast` gives null instead. Queries,
+    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits; an overflow is not
+    detected.
 
     >>> {"cents": 1050, "quantity": 2} | {expr: "cents * quantity / 100"} -> 21.0
     >>> {"first": "Ada", "last": "L"} | {expr: "first || ' ' || last"} -> "Ada L"

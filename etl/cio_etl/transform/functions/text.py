@@ -1,4 +1,4 @@
-"""How is text changed? Spaces, letters, length."""
+"""Functions for text: white space, case, length."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def collapse(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("text",))
 def lower(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The text in small letters.
+    """The text in lower case.
 
     >>> "Ada@Example.ORG" | lower -> "ada@example.org"
     """
@@ -50,7 +50,7 @@ def lower(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("text",))
 def upper(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The text in capitals.
+    """The text in upper case.
 
     >>> "fr" | upper -> "FR"
     """
@@ -59,7 +59,7 @@ def upper(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("text",))
 def title(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The text with a capital at the start of every word and small letters after it.
+    """The text with a capital at the start of every word and lower case after it.
 
     >>> "ada o'NEIL" | title -> "Ada O'Neil"
     """
@@ -68,7 +68,7 @@ def title(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("text",), check=_old_not_empty)
 def replace(value: pl.Expr, dtype: pl.DataType, *, old: str, new: str) -> pl.Expr:
-    """The text with every `old` replaced by `new`; both are plain text, no pattern.
+    """The text with every `old` replaced by `new`; both are plain text, not patterns.
 
     >>> "1 234 567" | {replace: {old: " ", new: ""}} -> "1234567"
     >>> "a.b" | {replace: {old: ".", new: "$0"}} -> "a$0b"
@@ -78,7 +78,7 @@ def replace(value: pl.Expr, dtype: pl.DataType, *, old: str, new: str) -> pl.Exp
 
 @function(takes=("text",), shorthand="form")
 def normalize(value: pl.Expr, dtype: pl.DataType, *, form: Literal["NFC", "NFD", "NFKC", "NFKD"] = "NFC") -> pl.Expr:
-    """The text with each character in the one way that a Unicode normal form has for it.
+    """The text in a Unicode normal form.
 
     >>> "e\\u0301" | normalize -> "é"
     >>> "ﬁ ②" | {normalize: NFKC} -> "fi 2"
@@ -158,13 +158,13 @@ def unescape_html(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.coalesce(by_distinct(escaped, unescape, pl.String()), value)
 
 
-# Small letters which Unicode does not take apart into an ASCII letter and a mark.
+# Lower-case letters that Unicode does not decompose into an ASCII letter and a mark.
 _SPELLED = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i"}
 
 
 @function(takes=("text",), reason=SLUG_EMPTY)
 def slug(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Small ASCII letters and digits, words joined by '-'; null when nothing of the text is left.
+    """Lower-case ASCII letters and digits, words joined by '-'; null when no character remains.
 
     >>> "  Crème brûlée & Straßenbahn!" | slug -> "creme-brulee-strassenbahn"
     >>> "日本" | slug -> rejected

@@ -1,4 +1,4 @@
-"""How does a column of times become Unix seconds? The function `timestamp`, and what it asks of the whole column."""
+"""The function `timestamp`: times to Unix seconds, and the facts about the whole column that it needs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import polars as pl
 
 from cio_etl.model import Call, reject_reason
 from cio_etl.transform import timestamps
-from cio_etl.transform.functions.define import Gathering, function
-from cio_etl.transform.timestamps import Evidence, Serial, Unit, Zone
+from cio_etl.transform.functions.define import FactQueries, function
+from cio_etl.transform.timestamps import Serial, TimestampFacts, Unit, Zone
 
 GROUP = "Dates"
 
@@ -20,28 +20,28 @@ TIMESTAMP_UNREADABLE = reject_reason(
 
 UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
-# |number| from here on is of the unit: each unit's range are the same dates, 1970-04-26 to 2286-11-20, so no two meet.
+# From this |number| on the unit applies: each range is the dates 1970-04-26 to 2286-11-20, so ranges do not overlap.
 _FROM: dict[Unit, int] = {"s": 1, "ms": 10**10, "us": 10**13, "ns": 10**16}
 
-# A column whose newest number would be before 1980 holds something else: days, Excel's serials, 20240310, 202403100900.
+# A column whose newest number would be before 1980 holds something else: days, Excel's days, 20240310, 202403100900.
 _YEAR_1980 = 315_532_800
 
-# What an ISO text is like, as bits.
+# Properties of an ISO text, as bits.
 DATE, SECONDS_T, SECONDS_SPACE, UNIVERSAL, OFFSET = 1, 2, 4, 8, 16
 
 
 def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Expr]:
-    """The sizes of the column's numbers and the shapes of its ISO texts, each kind named once for a frame."""
+    """The sizes of the column's numbers and the shapes of its ISO texts: the distinct ones of a frame."""
     if "format" in call.arguments:
         return {}
     if isinstance(dtype, pl.String):
         return {**_of_numbers(timestamps.whole(value, dtype)), "shapes": shape(value).unique().implode()}
-    if dtype.is_numeric() and not _said(call):
+    if dtype.is_numeric() and not _unit_argument(call):
         return _of_numbers(timestamps.whole(value, dtype))
     return {}
 
 
-def _said(call: Call) -> Unit | Serial | None:
+def _unit_argument(call: Call) -> Unit | Serial | None:
     unit: Unit | Serial | Literal["auto"] = call.arguments.get("unit", "auto")
     return None if unit == "auto" else unit
 
@@ -52,7 +52,7 @@ def _of_numbers(number: pl.Expr) -> dict[str, pl.Expr]:
 
 
 def _size(number: pl.Expr) -> pl.Expr:
-    """0 for zero, which is a number of every unit; 1 to 4 for the units of _FROM; null for null."""
+    """0 for zero, which fits every unit; 1 to 4 for the units of _FROM; null for null."""
     return pl.sum_horizontal((number >= least).cast(pl.UInt8) for least in _FROM.values()) + number * 0
 
 
@@ -69,16 +69,16 @@ def shape(text: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(timestamps.ISO)).then(code)
 
 
-def _combine(rows: Sequence[Mapping[str, Any]], dtype: pl.DataType, call: Call) -> Evidence:
-    """The evidence of all frames; raises ValueError when the numbers' unit must be said."""
-    sizes, shapes = _seen("sizes", rows), _seen("shapes", rows)
+def _combine(rows: Sequence[Mapping[str, Any]], dtype: pl.DataType, call: Call) -> TimestampFacts:
+    """The facts from all frames; raises ValueError when the YAML must give the numbers' unit."""
+    sizes, shapes = _distinct("sizes", rows), _distinct("shapes", rows)
     largest = max((row["largest"] for row in rows if row.get("largest") is not None), default=0)
-    return evidence_of(shapes, _said(call) or _unit(sizes, largest, alone=not shapes), numbers=bool(sizes))
+    return timestamp_facts(shapes, _unit_argument(call) or _unit(sizes, largest, alone=not shapes), numbers=bool(sizes))
 
 
-def evidence_of(shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool) -> Evidence:
-    """What is known of a column whose ISO texts have these shapes, and whose numbers have this unit."""
-    return Evidence(
+def timestamp_facts(shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool) -> TimestampFacts:
+    """The facts about a column whose ISO texts have these shapes and whose numbers have this unit."""
+    return TimestampFacts(
         unit=unit,
         numbers=numbers,
         stem=_stem(shapes),
@@ -87,15 +87,15 @@ def evidence_of(shapes: Collection[int], unit: Unit | Serial | None, *, numbers:
     )
 
 
-def _seen(name: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
+def _distinct(name: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
     return {code for row in rows for code in row.get(name, ()) if code is not None}
 
 
 def _unit(sizes: set[int], largest: int, alone: bool) -> Unit | None:
-    """The one unit of all numbers. Numbers too small to be epochs are refused, or unreadable beside other texts."""
+    """The unit of all numbers. Numbers too small for epochs are refused, or unreadable if there are other texts."""
     units = [unit for size, unit in enumerate(_FROM, start=1) if size in sizes]
     if not units:
-        return "s"  # zeros, or nothing at all
+        return "s"  # zeros, or no numbers
     if len(units) > 1:
         candidates = " and ".join(UNIT_NAMES[unit] for unit in units)
         raise ValueError(f"timestamp: some numbers look like {candidates}; put `unit:` (s, ms, us, ns)")
@@ -110,7 +110,7 @@ def _unit(sizes: set[int], largest: int, alone: bool) -> Unit | None:
 
 
 def _stem(shapes: Collection[int]) -> str | None:
-    """The one format of every ISO text's first characters, if they have one."""
+    """The format of the first characters of all ISO texts, if they share one."""
     starts = {code & (DATE | SECONDS_T | SECONDS_SPACE) for code in shapes}
     formats = {DATE: "%Y-%m-%d", SECONDS_T: "%Y-%m-%dT%H:%M:%S", SECONDS_SPACE: "%Y-%m-%d %H:%M:%S"}
     return formats.get(starts.pop()) if len(starts) == 1 else None
@@ -134,7 +134,7 @@ def _check(
     takes=("text", "a number", "a date"),
     reason=TIMESTAMP_UNREADABLE,
     check=_check,
-    evidence=Gathering(_queries, _combine, said_by=("unit",)),
+    facts=FactQueries(_queries, _combine, replaced_by=("unit",)),
 )
 def timestamp(
     value: pl.Expr,
@@ -145,19 +145,19 @@ def timestamp(
     unit: Literal["auto", "s", "ms", "us", "ns", "excel", "excel1904"] = "auto",
     ambiguous: Literal["earliest", "latest", "reject"] = "reject",
     nonexistent: Literal["reject", "shift_forward"] = "reject",
-    evidence: Evidence | None = None,
+    facts: TimestampFacts | None = None,
 ) -> pl.Expr:
     """The time as Unix seconds, Int64; fractions are floored.
 
     - Text is ISO 8601 with '-' and ':', with or without an offset, or a number; with `format`, text is only what one
-      of these strptime formats reads, the first that can. 03/04/2024 is never guessed: it needs a `format`.
-    - `timezone` is where the clock hung that showed a time without an offset; without it, UTC. A date is its midnight
-      there. From 2100 on it must be UTC: no changes of clocks are known.
-    - `ambiguous`: the hour that the clock showed twice. `nonexistent`: the hour that it left out; `shift_forward` reads
-      02:30 as 03:30.
-    - `unit` of numbers, counts since 1970; `auto` tells it from the sizes of the whole column's numbers, and asks
-      for it when they are of two sizes or all too small. `excel` are a spreadsheet's days, as it shows 45361.375 where
-      it should show 2024-03-10 09:00: local times, whose zone `timezone` says; `excel1904` those of old Macs.
+      of these strptime formats reads; the first that fits is used. 03/04/2024 is never guessed: it needs a `format`.
+    - `timezone` is the zone of times without an offset, UTC by default. A date is its midnight in that zone. From 2100
+      on the zone must be UTC: later changes between summer and winter time are unknown.
+    - `ambiguous`: the hour that occurs twice in autumn. `nonexistent`: the hour that is skipped in spring;
+      `shift_forward` reads 02:30 as 03:30.
+    - `unit` of numbers, counts since 1970; `auto` derives it from the sizes of the whole column's numbers, and requires
+      a `unit` when they have two sizes or are all too small. `excel` is a spreadsheet's days: 45361.375 is 2024-03-10
+      09:00, a local time of `timezone`; `excel1904` is the count of old Macs.
 
     >>> "2024-03-10T09:00:00Z" | timestamp -> 1710061200
     >>> "2024-03-10 09:00" | {timestamp: {timezone: Europe/Paris}} -> 1710057600
@@ -173,18 +173,18 @@ def timestamp(
     >>> "2024-10-27 02:30" | {timestamp: {timezone: Europe/Paris}} -> rejected
     >>> "2024-10-27 02:30" | {timestamp: {timezone: Europe/Paris, ambiguous: latest}} -> 1729992600
     """
-    known = evidence or Evidence()
+    facts = facts or TimestampFacts()
     zone = Zone(timezone, ambiguous, nonexistent)
-    said = known.unit if unit == "auto" else unit
+    known_unit = facts.unit if unit == "auto" else unit
     if format is not None:
         return _in_formats(value, dtype, format, zone)
     if isinstance(dtype, pl.Date | pl.Datetime):
         return timestamps.from_typed(value, dtype, zone)
-    from_number = timestamps.from_number(value, dtype, said, zone)
+    from_number = timestamps.from_number(value, dtype, known_unit, zone)
     if not isinstance(dtype, pl.String):
         return from_number
-    from_iso = timestamps.from_iso(value, zone, known)
-    return pl.coalesce(from_iso, from_number) if known.numbers else from_iso
+    from_iso = timestamps.from_iso(value, zone, facts)
+    return pl.coalesce(from_iso, from_number) if facts.numbers else from_iso
 
 
 def _in_formats(value: pl.Expr, dtype: pl.DataType, format: str | list[str], zone: Zone) -> pl.Expr:
