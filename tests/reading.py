@@ -18,14 +18,14 @@ from tests.mapped_rows import mapping as mapping_of
 
 
 def asking(url: str, query: str | None = None, table: str | tuple[str, ...] = "", **settings: Any) -> SqlSource:
-    """A source of a query, or of a table."""
+    """The source of a query, or of a table."""
     named = (table,) if isinstance(table, str) else table
     place = settings.pop("place", "the query")
     return SqlSource(SecretStr(url), query=query, table=named if query is None else None, place=place, **settings)
 
 
 def opened(source: SqlSource, *columns: str, **staging: Any) -> Snapshot:
-    """The source's snapshot; without columns, all are wanted."""
+    """The source's snapshot; without columns, it has all of them."""
     return open_source(source, Staging(Path("stage"), columns or None, **staging))
 
 
@@ -38,20 +38,20 @@ def rows(source: SqlSource, *columns: str, **staging: Any) -> list[dict[str, Any
 
 
 def value(url: str, expression: str) -> Any:
-    """What an SQL expression is in a snapshot."""
+    """The value of an SQL expression in a snapshot."""
     (row,) = rows(asking(url, f"SELECT {expression} AS v"))
     return row["v"]
 
 
 def sent(url: str, expression: str) -> Any:
-    """What an attribute of an SQL expression is in the payload; the whole outcome when there is no payload."""
+    """The payload's attribute for an SQL expression; the whole outcome when there is no payload."""
     identify = mapping_of(identifiers={"id": Constant("1")}, attributes=attributes(v="v"))
     (outcome,) = preview(Step("s", asking(url, f"SELECT {expression} AS v"), identify), 5, "track")
     return outcome["payload"]["attributes"].get("v", "(none)") if "payload" in outcome else outcome
 
 
 def reader(kind: Callable[..., Reader], source: SqlSource, database: Database, *columns: str) -> Reader:
-    """A reader by its class, as the table does not choose it."""
+    """A reader of the given class, whatever the table of databases says."""
     return kind(source, Staging(Path("stage"), columns or None), address(source), database)
 
 
@@ -61,14 +61,14 @@ def read(kind: Callable[..., Reader], source: SqlSource, database: Database, *co
 
 
 def nights(source: SqlSource, *between: Callable[[], None]) -> list[list[Any]]:
-    """The ids that each of as many nights and one more reads, each going on where the last one ended."""
-    mark: Watermark | None = None
+    """The ids that successive incremental runs read: one before each change, and one after the last."""
+    watermark: Watermark | None = None
     read: list[list[Any]] = []
     for number, change in enumerate((lambda: None, *between)):
         change()
-        snapshot = open_source(source, Staging(Path(f"night{number}"), ("id",), mark))
+        snapshot = open_source(source, Staging(Path(f"night{number}"), ("id",), watermark))
         read.append(sorted(row["id"] for row in rows_of(snapshot, "id")))
-        mark = None if snapshot.watermark is None else Watermark.of_text(snapshot.watermark.to_text())
+        watermark = None if snapshot.watermark is None else Watermark.of_text(snapshot.watermark.to_text())
     return read
 
 
@@ -76,9 +76,9 @@ def by_id(watermark: str, **settings: Any) -> Incremental:
     return Incremental(watermark, ("id",), **settings)
 
 
-def closed(words: Sequence[str], told: str) -> None:
-    """Fails when a message tells any of the words."""
-    assert [word for word in words if word in told] == []
+def closed(words: Sequence[str], message: str) -> None:
+    """Fails when a message contains any of the words."""
+    assert [word for word in words if word in message] == []
 
 
 __all__ = ["DATABASES", "asking", "by_id", "closed", "nights", "opened", "read", "reader", "rows", "sent", "value"]

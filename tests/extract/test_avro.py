@@ -1,4 +1,4 @@
-"""Does an Avro file become its rows, or an error that says why not?"""
+"""Avro files become their rows, or an error that names the fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a CSV file become exactly its rows, or an error that names the line?"""
+"""CSV files become exactly their rows, or an error that names the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does an escaped field become the text that the tool had, at the line where it stood?"""
+"""Escaped fields become the text that the tool exported, at their line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a sheet become typed columns as its reader sees them, or an error that says why not?"""
+"""Sheets become typed columns, or an error that names the fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the folders of a path become text columns of exactly the rows of their files?"""
+"""Folders of a path become text columns of exactly the rows of their files."""
 
 from __future__ import annotations
 

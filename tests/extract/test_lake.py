@@ -1,4 +1,4 @@
-"""Do Delta and Iceberg tables become the rows of one version, deleted ones left out, or an error that says why not?"""
+"""Delta and Iceberg tables become the rows of one version without deleted rows, or an error that names the fault."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_rows_written_later_come_later(staging: Staging, tmp_path: Path) -> None
     assert {*ids[:3]} == {1, 2, 3}
 
 
-def test_a_run_that_goes_on_keeps_to_its_version_and_asks_for_nothing(
+def test_a_resumed_run_reads_its_version_and_sends_no_request(
     store: ObjectStore, staging: Staging, tmp_path: Path
 ) -> None:
     folder = orders(tmp_path / "orders")

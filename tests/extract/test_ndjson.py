@@ -1,4 +1,4 @@
-"""Does a file of JSON lines become exactly its rows, in columns of one type each, or an error that names the line?"""
+"""NDJSON files become exactly their rows, in columns of one type each, or an error that names the line."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])
-def test_json_text_says_what_the_line_said(tmp_path: Path, ascii_only: bool) -> None:
+def test_json_text_has_the_content_of_the_line(tmp_path: Path, ascii_only: bool) -> None:
     content = "".join(json.dumps({"b": "\\n", "a": value}, ensure_ascii=ascii_only) + "\n" for value in NESTED)
     snapshot = opened(written(tmp_path, content.encode()), limits=ChunkLimits())
     frame = whole(snapshot)
@@ -252,7 +252,7 @@ def test_what_is_no_ndjson_is_refused_without_showing_it(
     assert "secret" not in str(caught.value) + caught.value.remedy
 
 
-def test_a_line_too_long_to_be_held_is_refused(tmp_path: Path) -> None:
+def test_a_line_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b'{"a":1}\n{"a":"' + b"x" * 200 + b'"}\n')
     with pytest.raises(SourceError, match=r"x\.ndjson:2: a row longer than") as caught:
         opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=100))

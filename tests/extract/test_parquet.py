@@ -1,4 +1,4 @@
-"""Do Parquet files become exactly their rows, in bounded frames, or an error that names the file?"""
+"""Parquet files become exactly their rows, in bounded frames, or an error that names the file."""
 
 from __future__ import annotations
 

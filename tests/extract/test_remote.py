@@ -1,6 +1,6 @@
-"""Do remote files become their rows under their own names, once, from one version of each, or an error without secrets?
+"""Remote files become their rows under their own names, from one version of each, or an error without secrets.
 
-The server speaks real S3; what it says and when is the test's to change.
+The server speaks real S3; a test can change its answers and their timing.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def test_several_objects_come_at_once(store: ObjectStore, staging: Staging) -> N
 # ---------------------------------------------------------------- the copy
 
 
-def test_the_copy_is_the_user_s_only_and_knows_what_it_holds(
+def test_the_copy_is_readable_for_the_user_only_and_has_a_manifest(
     store: ObjectStore, staging: Staging, quiet_log: EVENTS
 ) -> None:
     copy = fetched([three(store)], store.storage(), staging, ONCE)
@@ -280,9 +280,7 @@ def test_a_limit_fetches_whole_files_into_the_same_copy(store: ObjectStore, stag
     assert contents(staging)[0] == b"id,name\n10,a\n11,b\n"
 
 
-def test_a_copy_that_is_made_anew_has_other_paths_and_the_snapshot_says_where_it_is(
-    store: ObjectStore, staging: Staging
-) -> None:
+def test_a_second_copy_has_other_paths_and_the_snapshot_names_its_folder(store: ObjectStore, staging: Staging) -> None:
     snapshot = csv([three(store)], store.storage(), staging)
     copy = fetched(["s3://rows/day/*.csv"], store.storage(), staging, ONCE)
     assert snapshot.copy == Path(copy.paths[0]).parent
@@ -471,7 +469,7 @@ def test_wrong_keys_are_refused_without_showing_them(store: ObjectStore, staging
     ids=str,
 )
 @pytest.mark.parametrize("path", ["s3://rows/day/*.csv", "s3://rows/day/1.csv"])
-def test_what_the_store_complains_of_is_told_in_our_words(
+def test_errors_of_the_store_are_reported_without_its_words(
     store: ObjectStore, staging: Staging, path: str, answer: Response, message: str
 ) -> None:
     three(store)
@@ -502,7 +500,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(store: ObjectS
     released.set()
 
 
-def test_faults_in_an_object_are_told_under_its_name(store: ObjectStore, staging: Staging) -> None:
+def test_faults_in_an_object_are_reported_under_its_name(store: ObjectStore, staging: Staging) -> None:
     store.put("day/1.csv", b"id,name\n1,a\n")
     store.put("day/2.csv", b"id,colour\n1,a\n")
     with pytest.raises(SourceError) as error:
@@ -516,7 +514,7 @@ def test_faults_in_an_object_are_told_under_its_name(store: ObjectStore, staging
         csv(["s3://rows/day/*.csv"], store.storage(), staging)
 
 
-def test_a_fault_is_gone_once_its_object_is_mended(store: ObjectStore, staging: Staging) -> None:
+def test_a_fault_is_gone_after_its_object_is_fixed(store: ObjectStore, staging: Staging) -> None:
     store.put("x.csv", b'id\n"open\n')
     with pytest.raises(SourceError, match="the quote that opens here is not closed"):
         csv(["s3://rows/x.csv"], store.storage(), staging)
@@ -524,7 +522,9 @@ def test_a_fault_is_gone_once_its_object_is_mended(store: ObjectStore, staging: 
     assert rows(csv(["s3://rows/x.csv"], store.storage(), staging)) == ["7"]
 
 
-def test_faults_that_show_while_reading_are_told_under_the_object_s_name(store: ObjectStore, staging: Staging) -> None:
+def test_faults_that_show_while_reading_are_reported_under_the_object_s_name(
+    store: ObjectStore, staging: Staging
+) -> None:
     snapshot = csv([three(store)], store.storage(), staging)
     with pytest.raises(SourceError, match=r"^s3://rows/day/1\.csv: has no column 'plan'$"):
         list(snapshot.read(["plan"], 0))
@@ -685,7 +685,7 @@ def test_a_file_of_the_web_is_the_same_under_a_new_signature_and_another_by_othe
         ("round", SourceError, "{url}/round: redirects without end", 10),
     ],
 )
-def test_what_the_web_answers_is_told_without_the_address_s_secrets(
+def test_what_the_web_answers_is_reported_without_the_address_s_secrets(
     web: ObjectStore, staging: Staging, path: str, error: type[EtlError] | None, message: str, tries: int
 ) -> None:
     if error is None:
@@ -698,7 +698,7 @@ def test_what_the_web_answers_is_told_without_the_address_s_secrets(
     assert len(web.asked) == tries
 
 
-def test_a_file_of_the_web_that_is_cut_is_fetched_anew(store: ObjectStore, staging: Staging) -> None:
+def test_a_truncated_download_is_repeated(store: ObjectStore, staging: Staging) -> None:
     whole, cut = Response(CONTENT, 200), cut_once(store, CONTENT, lambda: None)
     store.before = lambda asked: cut(asked) or whole
     fetched([f"{store.url}/x.csv"], None, staging, TWICE)
@@ -729,7 +729,7 @@ def run(job: Job) -> Report:
         return run_job(job, Options(), "cio-etl run job.yaml", signals, Progress(Console(quiet=True), live=False))
 
 
-def test_a_run_goes_on_with_the_objects_that_it_began_with(
+def test_a_resumed_run_reads_the_objects_that_it_began_with(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows_of(plan: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A copy of a source: made once, whole or not at all, the user's only."""
+"""A copy of a source is made once, complete or not at all, and readable for the user only."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_limit_ends_the_reading(tmp_path: Path) -> None:
     assert source.cancelled.is_set()
 
 
-def test_what_is_told_is_the_number_of_rows_so_far(tmp_path: Path) -> None:
+def test_progress_is_the_number_of_rows_so_far(tmp_path: Path) -> None:
     told: list[int] = []
     staged(Frames([numbers(0, 3), numbers(3, 5)]), Staging(tmp_path, told=told.append), 10)
     assert told == [3, 5]
@@ -143,7 +143,7 @@ def test_decimals_that_come_as_text_are_decimals_of_the_longest_fraction(tmp_pat
 
 
 @pytest.mark.parametrize("text", ["1" * 40, "nan", "0." + "1" * 39])
-def test_a_decimal_of_too_many_digits_is_told_without_its_value(tmp_path: Path, text: str) -> None:
+def test_a_decimal_of_too_many_digits_is_reported_without_its_value(tmp_path: Path, text: str) -> None:
     frame = pl.DataFrame({"d": [{"decimal_text": text}]}, schema={"d": DECIMAL_TEXT})
     with pytest.raises(SourceError, match=r"'d'") as error:
         list(staged(Frames([frame]), Staging(tmp_path), 10).read(None, 0))

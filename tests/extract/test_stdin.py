@@ -1,4 +1,4 @@
-"""Are piped rows read once, kept until they are sent, and found again by a run that has no pipe?"""
+"""Piped rows are read once, stored until they are sent, and read from the copy by a run without a pipe."""
 
 from __future__ import annotations
 

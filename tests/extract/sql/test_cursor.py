@@ -1,4 +1,4 @@
-"""Does any database of SQLAlchemy's come out as it is? SQLite and PostgreSQL, read the way that all others are."""
+"""Any database of SQLAlchemy is read without loss: SQLite and PostgreSQL, by the reader for all others."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_query_that_would_write_writes_nothing(postgres: Any) -> None:
         read(CursorReader, asking("sqlite:///shop.db", "INSERT INTO t VALUES (1) RETURNING n"), SQLITE)
 
 
-def test_a_reading_that_is_given_up_ends_the_query_in_the_database(postgres: Any) -> None:
+def test_a_cancelled_read_ends_the_query_in_the_database(postgres: Any) -> None:
     one = reader(CursorReader, asking(with_psycopg(postgres.url), "SELECT pg_sleep(60)"), POSTGRES)
     told: list[EtlError] = []
     sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
@@ -169,7 +169,7 @@ def test_a_name_is_a_name_whatever_signs_it_has(postgres: Any, name: str) -> Non
 
 
 @pytest.mark.parametrize("given", ["it's", "\\'; --", "%s", "%(a)s", ":x", "ü漢😀", "", 7, 1.5, True])
-def test_a_parameter_is_a_value_whatever_signs_it_has(postgres: Any, given: object) -> None:
+def test_a_parameter_is_a_value_whatever_characters_it_has(postgres: Any, given: object) -> None:
     kind = {str: "text", int: "int", float: "float8", bool: "bool"}[type(given)]
     query = f"SELECT CAST(:given AS {kind}) AS v, '%' AS w"
     source = asking(with_psycopg(postgres.url), query, parameters={"given": given})
@@ -192,7 +192,9 @@ def night(source: SqlSource, number: int, mark: Watermark | None) -> tuple[list[
         ("text", "'B'", "'a'"),
     ],
 )
-def test_each_night_reads_what_is_new_and_what_shares_the_mark(postgres: Any, kind: str, tie: str, later: str) -> None:
+def test_each_run_reads_new_rows_and_rows_with_the_same_watermark(
+    postgres: Any, kind: str, tie: str, later: str
+) -> None:
     postgres.execute(f"CREATE TABLE t (id int, w {kind})", f"INSERT INTO t VALUES (1, {tie}), (2, {tie})")
     source = asking(with_psycopg(postgres.url), table="t", incremental=by_id("w"))
     first, mark = night(source, 1, None)
@@ -217,13 +219,13 @@ def failing(url: str, query: str) -> EtlError:
         (f"SELECT CAST('{CANARY}' AS int) AS a", "the database failed while it was read (code 22P02)"),
     ],
 )
-def test_a_query_that_fails_is_told_without_data(postgres: Any, query: str, what: str) -> None:
+def test_a_query_that_fails_is_reported_without_data(postgres: Any, query: str, what: str) -> None:
     error = failing(with_psycopg(postgres.url), query)
     assert what in str(error)
     closed([CANARY, str(postgres.url.password)], f"{error} {error.remedy}")
 
 
-def test_what_refuses_or_cannot_be_reached_is_told(postgres: Any) -> None:
+def test_refused_and_failed_connections_are_reported(postgres: Any) -> None:
     refused = failing(with_psycopg(postgres.url.set(password=CANARY)), "SELECT 1 AS a")
     assert isinstance(refused, SourceRefused)
     unreachable = failing(with_psycopg(postgres.url.set(port=5)), "SELECT 1 AS a")
@@ -232,7 +234,7 @@ def test_what_refuses_or_cannot_be_reached_is_told(postgres: Any) -> None:
     closed([CANARY, str(postgres.url.password)], f"{refused} {unreachable}")
 
 
-def test_a_driver_that_is_not_there_is_told() -> None:
+def test_a_missing_driver_is_reported() -> None:
     with pytest.raises(SourceError, match="the driver nope for PostgreSQL is not installed") as error:
         reader(CursorReader, asking("postgresql+nope://h/d", "SELECT 1 AS a"), POSTGRES)
     assert error.value.remedy == "install it, or leave it out of the address"

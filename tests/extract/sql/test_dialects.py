@@ -1,4 +1,4 @@
-"""Is each database's row in the table right, as far as that can be seen without an account?"""
+"""Each database's record in the table is right, as far as that can be tested without an account."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def missing() -> list[str]:
 
 
 @pytest.mark.parametrize("name", missing())
-def test_a_driver_that_is_missing_is_told_with_what_installs_it(name: str) -> None:
+def test_a_missing_driver_is_reported_with_its_pip_command(name: str) -> None:
     database = DATABASES[name]
     with pytest.raises(SourceError) as error:
         reader_of(asking(database.address, "SELECT 1"), Staging(Path()))
@@ -65,7 +65,7 @@ def test_a_driver_that_is_missing_is_told_with_what_installs_it(name: str) -> No
         (f"postgresql://u:{CANARY}@h:port/d", "the database's address cannot be read"),
     ],
 )
-def test_an_address_that_is_none_is_told_without_showing_it(url: str, what: str) -> None:
+def test_an_invalid_address_is_reported_without_showing_it(url: str, what: str) -> None:
     with pytest.raises(SourceError, match=what) as error:
         reader_of(asking(url, "SELECT 1"), Staging(Path()))
     closed([CANARY], f"{error.value} {error.value.remedy}")
@@ -130,7 +130,7 @@ def test_an_address_becomes_what_the_driver_connects_with(url: str, expected: di
         (f"databricks://token:{CANARY}@h", "Databricks has no http_path"),
     ],
 )
-def test_an_option_that_is_not_known_is_told_without_its_value(url: str, what: str) -> None:
+def test_an_option_that_is_not_known_is_reported_without_its_value(url: str, what: str) -> None:
     database = DATABASES[make_url(url).get_backend_name()]
     with pytest.raises(SourceError, match=what) as error:
         reader(adbc.AdbcReader, asking(url, "SELECT 1 AS a"), database)

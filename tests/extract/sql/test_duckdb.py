@@ -1,4 +1,4 @@
-"""Do a DuckDB file's rows come out as they are, and can nothing but reading be done to it?"""
+"""DuckDB files are read without loss, and cannot be written."""
 
 from __future__ import annotations
 
@@ -95,9 +95,7 @@ def test_an_empty_result_has_the_types_of_its_columns(shop: Shop) -> None:
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
 @pytest.mark.parametrize("infinity", ["infinity", "-infinity"])
-def test_an_infinite_date_is_told_and_does_no_harm_where_nothing_is_made_of_it(
-    shop: Shop, kind: str, infinity: str
-) -> None:
+def test_an_infinite_date_is_an_error_only_in_a_mapped_column(shop: Shop, kind: str, infinity: str) -> None:
     source = asking(URL, f"SELECT 1 AS n, '{infinity}'::{kind} AS v")
     with pytest.raises(SourceError, match="column 'v' holds an infinite date, which is no moment"):
         rows(source)
@@ -121,7 +119,7 @@ def test_many_rows_come_in_their_order(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "query", ["DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (a int)"]
 )
-def test_a_query_that_would_write_is_told_and_writes_nothing(shop: Shop, query: str) -> None:
+def test_a_query_that_would_write_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
     shop("INSERT INTO t VALUES (1)")
     with pytest.raises(SourceError, match="the query would write, and is run read-only"):
         rows(asking(URL, query))
@@ -143,7 +141,7 @@ def test_settings_cannot_be_changed_by_a_query(shop: Shop) -> None:
         rows(asking(URL, "SET enable_external_access = true"))
 
 
-def test_a_reading_that_is_given_up_ends_at_once(shop: Shop) -> None:
+def test_a_cancelled_read_ends_immediately(shop: Shop) -> None:
     from cio_etl.extract.sql.duckdb import DuckdbReader
 
     query = "SELECT count(*) AS n FROM range(1_000_000) a, range(1_000_000) b WHERE a.range * b.range % 7 = 3"
@@ -196,7 +194,7 @@ def test_names_that_differ_in_capitals_are_two(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("given", ["it's", "back\\slash", "%s", ":x", "\\:x", "ü漢😀", "a\nb", "", 7, 1.5, True])
-def test_a_parameter_is_a_value_whatever_signs_it_has(shop: Shop, given: object) -> None:
+def test_a_parameter_is_a_value_whatever_characters_it_has(shop: Shop, given: object) -> None:
     source = asking(URL, "SELECT :given AS v, '%' AS w, '?' AS q, 1::hugeint AS h", parameters={"given": given})
     assert rows(source) == [{"v": given, "w": "%", "q": "?", "h": 1}]
 
@@ -221,7 +219,7 @@ def test_a_query_may_end_in_a_comment(shop: Shop, query: str) -> None:
         ("varchar COLLATE nocase", "'B'", "'a'"),
     ],
 )
-def test_each_night_reads_what_is_new_and_what_shares_the_mark(shop: Shop, kind: str, tie: str, later: str) -> None:
+def test_each_run_reads_new_rows_and_rows_with_the_same_watermark(shop: Shop, kind: str, tie: str, later: str) -> None:
     shop(f"CREATE TABLE w (id int, w {kind})", f"INSERT INTO w VALUES (1, {tie}), (2, {tie})")
     read = nights(
         asking(URL, table="w", incremental=by_id("w")),
@@ -246,19 +244,19 @@ def test_a_database_in_memory_has_nothing_to_read(url: str) -> None:
     assert "the address duckdb:// names no file" in str(failing(url))
 
 
-def test_a_file_that_is_missing_is_told_and_not_made() -> None:
+def test_a_missing_file_is_reported_and_not_created() -> None:
     assert str(failing("duckdb:///nope.duckdb")) == f"{Path('nope.duckdb').absolute()}: no such file"
     assert not Path("nope.duckdb").exists()
 
 
-def test_a_file_that_is_no_database_is_told() -> None:
+def test_a_file_that_is_no_database_is_reported() -> None:
     Path("text.duckdb").write_text(CANARY * 1000)
     error = failing("duckdb:///text.duckdb")
     assert "the file is no DuckDB database" in str(error)
     closed([CANARY], str(error))
 
 
-def test_a_file_that_another_program_writes_is_told(shop: Shop) -> None:
+def test_a_file_that_another_program_writes_is_reported(shop: Shop) -> None:
     holds = "import duckdb, sys; c = duckdb.connect('shop.duckdb'); print('open', flush=True); sys.stdin.read()"
     with spawn([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -279,12 +277,12 @@ def test_a_file_that_another_program_writes_is_told(shop: Shop) -> None:
         (f"SELECT (if(range < 90000, '1', '{CANARY}'))::int AS a FROM range(90001)", "DuckDB failed while it was read"),
     ],
 )
-def test_a_query_that_fails_is_told(shop: Shop, query: str, what: str) -> None:
+def test_a_query_that_fails_is_reported(shop: Shop, query: str, what: str) -> None:
     error = failing(URL, query)
     assert what in str(error)
     closed([CANARY], f"{error} {error.remedy}")
 
 
-def test_a_missing_column_of_a_table_is_told(shop: Shop) -> None:
+def test_a_missing_column_of_a_table_is_reported(shop: Shop) -> None:
     with pytest.raises(SourceError, match='Column "nope" referenced'):
         rows(asking(URL, table="t"), "n", "nope")

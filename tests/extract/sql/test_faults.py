@@ -1,4 +1,4 @@
-"""What happens when a database fails? Whole runs against a real PostgreSQL; nothing is told of passwords or rows."""
+"""Whole runs against a real PostgreSQL that fails: no message shows passwords or rows."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_user_who_may_not_connect_is_no_matter_of_passwords(command: Command) 
 
 @pytest.mark.fault("S24")
 @pytest.mark.parametrize("who", ["a wrong password", "nobody", "no login", "no password"])
-def test_a_user_or_password_that_is_refused_is_the_keeper_s_to_mend(command: Command, who: str) -> None:
+def test_a_refused_user_or_password_is_an_error_of_the_credentials(command: Command, who: str) -> None:
     command.job()
     login = "NOLOGIN" if who == "no login" else "LOGIN"
     with user(command.database, "GRANT SELECT ON people TO {}", attributes=login) as (name, _):
@@ -266,7 +266,7 @@ def test_a_password_that_changed_between_two_runs_is_renewed_in_its_reference(co
 
 
 @pytest.mark.fault("S24")
-def test_a_run_goes_on_after_its_second_source_s_password_was_renewed(command: Command) -> None:
+def test_a_run_resumes_after_the_password_of_its_second_source_was_renewed(command: Command) -> None:
     people = {"table": "people"}
     steps = {
         "first": ({"sql": "${WAREHOUSE_URL}", **people}, "people.yaml"),
@@ -360,7 +360,7 @@ def test_a_password_that_changed_while_rows_were_read_stops_the_run_until_it_is_
 
 
 @pytest.mark.fault("S21")
-def test_a_statement_timeout_is_told_as_one(command: Command) -> None:
+def test_a_statement_timeout_is_reported_as_one(command: Command) -> None:
     slow_job(command)
     command.address(f"{command.database.address}?options=-c%20statement_timeout%3D1500")
     code, said = command.run()
@@ -479,7 +479,7 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
         ),
     ],
 )
-def test_a_question_that_cannot_be_answered_is_told_before_the_first_request(
+def test_a_query_that_fails_is_reported_before_the_first_request(
     command: Command, asked: dict[str, Any], spoil: str, line: str, remedy: str
 ) -> None:
     command.job(people=50_100, **asked)
@@ -490,7 +490,7 @@ def test_a_question_that_cannot_be_answered_is_told_before_the_first_request(
     assert command.database.rows("SELECT count(*) FROM pg_class WHERE relname IN ('people', 'persons')") == [(1,)]
 
 
-def test_a_user_without_rights_is_told_so(command: Command) -> None:
+def test_a_user_without_rights_is_refused(command: Command) -> None:
     command.job()
     with user(command.database) as (name, _):
         command.address(command.database.as_user(name, "first"))
@@ -528,7 +528,7 @@ def test_a_column_of_another_kind_than_in_the_last_run_stops_before_the_first_re
     assert person is not None and person.attributes["n"] == "3"
 
 
-def test_a_drift_that_was_mended_in_the_database_is_gone_in_the_next_run(command: Command) -> None:
+def test_a_drift_that_was_fixed_in_the_database_is_gone_in_the_next_run(command: Command) -> None:
     command.job()
     assert command.run()[0] == 0
     command.database.execute("ALTER TABLE people ALTER n TYPE text")
@@ -541,7 +541,7 @@ def test_a_drift_that_was_mended_in_the_database_is_gone_in_the_next_run(command
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_the_copy_is_the_user_s_only_and_is_kept_when_asked_for(command: Command, kept: bool) -> None:
+def test_the_copy_is_readable_for_the_user_only_and_stays_with_keep_snapshots(command: Command, kept: bool) -> None:
     command.job()
     job = json.loads(Path("job.yaml").read_text())
     Path("job.yaml").write_text(json.dumps(job | {"keep_snapshots": kept}))
@@ -611,7 +611,9 @@ def test_copies_of_runs_that_are_over_are_gone_after_the_next_run(command: Comma
         (Complaint("", "canary"), SourceError, "failed while it was read"),
     ],
 )
-def test_a_complaint_is_told_by_its_code_and_without_data(complaint: Complaint, kind: type, said: str) -> None:
+def test_an_error_of_a_driver_is_classified_by_its_code_and_shows_no_data(
+    complaint: Complaint, kind: type, said: str
+) -> None:
     error = complaint_to_error(complaint, "table t", "postgresql h/d")
     assert type(error) is kind
     assert said in str(error)

@@ -1,4 +1,4 @@
-"""Do the rows of MariaDB and MySQL come out as they are, and can nothing but reading be done through a job?"""
+"""MariaDB and MySQL are read without loss, and a job cannot write."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_empty_result_has_the_types_of_its_columns(mariadb: Database) -> None
 
 
 @pytest.mark.parametrize("kind", ["date", "datetime", "timestamp null"])
-def test_a_date_that_is_none_is_told_and_does_no_harm_where_nothing_is_made_of_it(mariadb: Database, kind: str) -> None:
+def test_an_invalid_date_is_an_error_only_in_a_mapped_column(mariadb: Database, kind: str) -> None:
     with pytest.raises(SourceError, match=r"column 'v' has invalid dates, as 0000-00-00") as error:
         column(mariadb, kind, "'0000-00-00'")
     assert error.value.remedy == "write nullif(v, 0) in a query"
@@ -128,7 +128,7 @@ def test_a_limit_ends_the_reading_and_the_query(mariadb: Database) -> None:
     until(lambda: reading(mariadb) == [])
 
 
-def test_a_reading_that_is_given_up_ends_the_query_in_the_database(mariadb: Database) -> None:
+def test_a_cancelled_read_ends_the_query_in_the_database(mariadb: Database) -> None:
     one = reader(MysqlReader, asking(mariadb.address, LONG), DATABASES["mariadb"])
     told: list[EtlError] = []
 
@@ -220,7 +220,7 @@ def test_columns_come_back_as_the_mapping_writes_them(mariadb: Database) -> None
 @pytest.mark.parametrize(
     "text", ["it's", 'a"b', "back\\slash", "\\'; DROP TABLE t; --", "100 %", "%s", ":x", "\\:x", "ü漢😀", "a\nb", ""]
 )
-def test_a_parameter_is_a_value_whatever_signs_it_has(mariadb: Database, text: str) -> None:
+def test_a_parameter_is_a_value_whatever_characters_it_has(mariadb: Database, text: str) -> None:
     source = asking(mariadb.address, "SELECT :given AS v, '%' AS w, '\\:x' AS x", parameters={"given": text})
     assert rows(source) == [{"v": text, "w": "%", "x": ":x"}]
 
@@ -246,7 +246,7 @@ def test_two_columns_of_one_name_are_refused(mariadb: Database) -> None:
         ("varchar(20)", "'B'", "'a'"),  # by bytes; the column's own order has them the other way round
     ],
 )
-def test_each_night_reads_what_is_new_and_what_shares_the_mark(
+def test_each_run_reads_new_rows_and_rows_with_the_same_watermark(
     mariadb: Database, kind: str, tie: str, later: str
 ) -> None:
     mariadb.execute(f"CREATE TABLE t (id int, w {kind})", f"INSERT INTO t VALUES (1, {tie}), (2, {tie})")
@@ -278,7 +278,7 @@ def failing(source: SqlSource) -> EtlError:
     return error.value
 
 
-def test_a_wrong_password_is_the_keeper_s_of_the_keys(mariadb: Database) -> None:
+def test_a_wrong_password_is_an_error_of_the_credentials(mariadb: Database) -> None:
     error = failing(asking(mariadb.as_user("etl", CANARY), "SELECT 1 AS a"))
     assert isinstance(error, SourceRefused)
     closed([CANARY, "etl"], str(error))
@@ -292,7 +292,7 @@ def test_a_wrong_password_is_the_keeper_s_of_the_keys(mariadb: Database) -> None
         ({"host": "no.such.invalid"}, "its host name has no address"),
     ],
 )
-def test_what_cannot_be_reached_is_told_with_its_reason(mariadb: Database, change: dict[str, Any], what: str) -> None:
+def test_failed_connections_are_reported_with_the_reason(mariadb: Database, change: dict[str, Any], what: str) -> None:
     error = failing(asking(mariadb.url.set(**change).render_as_string(hide_password=False), "SELECT 1 AS a"))
     assert isinstance(error, SourceUnreachable)
     assert what in str(error)
@@ -307,14 +307,14 @@ def test_what_cannot_be_reached_is_told_with_its_reason(mariadb: Database, chang
         ("SELECT 1 FROM", "You have an error in your SQL syntax"),
     ],
 )
-def test_a_query_that_fails_is_told(mariadb: Database, query: str, what: str) -> None:
+def test_a_query_that_fails_is_reported(mariadb: Database, query: str, what: str) -> None:
     mariadb.execute("CREATE TABLE t (n int)")
     error = failing(asking(mariadb.address, query))
     assert isinstance(error, SourceError)
     assert what in str(error)
 
 
-def test_a_query_that_takes_too_long_for_the_server_is_told(mariadb: Database) -> None:
+def test_a_query_that_takes_too_long_for_the_server_is_reported(mariadb: Database) -> None:
     address = mariadb.url.update_query_dict({"init_command": "SET max_statement_time = 0.1"})
     with pytest.raises(SourceError, match="the database stopped it: a time-out"):
         rows(asking(address.render_as_string(hide_password=False), "SELECT SLEEP(20) AS a"))
@@ -330,13 +330,13 @@ def test_a_function_of_the_database_cannot_write(mariadb: Database) -> None:
     assert mariadb.rows("SELECT * FROM t") == []
 
 
-def test_a_missing_column_of_a_table_is_told(mariadb: Database) -> None:
+def test_a_missing_column_of_a_table_is_reported(mariadb: Database) -> None:
     mariadb.execute("CREATE TABLE t (n int)")
     with pytest.raises(SourceError, match="Unknown column 'nope'"):
         rows(asking(mariadb.address, table="t"), "n", "nope")
 
 
-def test_a_connection_that_is_killed_is_told(mariadb: Database) -> None:
+def test_a_connection_that_is_killed_is_reported(mariadb: Database) -> None:
     one = reader(MysqlReader, asking(mariadb.address, "SELECT seq AS n FROM seq_1_to_3000000"), DATABASES["mariadb"])
     frames = one.frames()
     next(frames)
@@ -356,7 +356,7 @@ def test_an_error_tells_nothing_of_the_rows(mariadb: Database) -> None:
     closed([CANARY], f"{error} {error.remedy}")
 
 
-def test_a_server_that_does_not_answer_is_given_up(mariadb: Database) -> None:
+def test_a_server_that_does_not_answer_times_out(mariadb: Database) -> None:
     address = mariadb.url.update_query_dict({"read_timeout": "1"}).render_as_string(hide_password=False)
     with pytest.raises(SourceUnreachable, match="the connection was lost while rows were read"):
         rows(asking(address, "SELECT SLEEP(20) AS a"))
@@ -371,7 +371,7 @@ def test_options_of_the_address_are_those_of_sqlalchemy() -> None:
     assert arguments(make_url("mysql://h/d"))["connect_timeout"] == 15
 
 
-def test_an_option_that_the_driver_does_not_know_is_told(mariadb: Database) -> None:
+def test_an_option_that_the_driver_does_not_know_is_reported(mariadb: Database) -> None:
     address = mariadb.url.update_query_dict({"nope": CANARY}).render_as_string(hide_password=False)
     error = failing(asking(address, "SELECT 1 AS a"))
     closed([CANARY], f"{error} {error.remedy}")

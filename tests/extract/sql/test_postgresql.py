@@ -1,4 +1,4 @@
-"""Do a PostgreSQL's rows come out as they are, and can nothing but reading be done through a job? Real PostgreSQL."""
+"""A real PostgreSQL is read without loss, and a job cannot write."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_numerics_of_a_column_keep_the_longest_fraction(calculator: Database) ->
         ("(repeat('7', 30)), ('0.' || repeat('7', 20))", "holds more than 38 digits", "cast it"),
     ],
 )
-def test_a_numeric_that_json_or_a_decimal_cannot_say_is_told_without_its_value(
+def test_a_numeric_that_json_or_a_decimal_cannot_say_is_reported_without_its_value(
     calculator: Database, numbers: str, what: str, remedy: str
 ) -> None:
     source = asking(calculator, f"SELECT 1 AS id, v::numeric FROM (VALUES {numbers}) AS t(v)")
@@ -237,7 +237,7 @@ def test_a_numeric_that_json_or_a_decimal_cannot_say_is_told_without_its_value(
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("listed", [False, True])
-def test_an_infinite_date_is_told_and_does_no_harm_where_nothing_is_made_of_it(
+def test_an_infinite_date_is_an_error_only_in_a_mapped_column(
     calculator: Database, kind: str, sign: str, listed: bool
 ) -> None:
     expression = f"'{sign}infinity'::{kind}"
@@ -253,7 +253,7 @@ def test_the_farthest_dates_are_not_taken_for_infinite_ones(calculator: Database
     assert sent(calculator, expression)["rejected"] == "timestamp_out_of_range"
 
 
-def test_lists_of_lists_are_told_since_the_driver_would_flatten_them(calculator: Database) -> None:
+def test_lists_of_lists_are_reported_since_the_driver_would_flatten_them(calculator: Database) -> None:
     query = "SELECT 1 AS id, CASE WHEN n > 2 THEN array[array['a'], array['b']] ELSE array['c'] END AS v FROM {}"
     flat, nested = (asking(calculator, query.format(f"generate_series(1, {n}) AS t(n)")) for n in (2, 3))
     assert [row["v"] for row in rows(flat)] == [["c"], ["c"]]
@@ -448,7 +448,7 @@ def test_a_hostile_name_executes_nothing(postgres: Database, hostile: str) -> No
     ],
 )
 @pytest.mark.parametrize("settings", ["", "?options=-c%20standard_conforming_strings%3Doff"])
-def test_a_parameter_is_a_value_whatever_signs_it_has(postgres: Database, text: str, settings: str) -> None:
+def test_a_parameter_is_a_value_whatever_characters_it_has(postgres: Database, text: str, settings: str) -> None:
     postgres.execute("CREATE TABLE canary (secret text)")
     source = asking(
         postgres,
@@ -562,7 +562,7 @@ def test_a_query_that_would_write_is_refused_and_writes_nothing(postgres: Databa
     assert postgres.rows("SELECT is_called FROM numbers") == [(False,)]
 
 
-def test_a_query_that_would_write_is_told_so(postgres: Database) -> None:
+def test_a_query_that_would_write_is_refused(postgres: Database) -> None:
     postgres.execute("CREATE TABLE canary (secret text)")
     with pytest.raises(SourceError, match=r"^the query: the query would write, and is run read-only$") as error:
         opened(asking(postgres, "DELETE FROM canary RETURNING secret"))
@@ -603,7 +603,7 @@ def test_all_rows_are_of_one_moment_while_others_write(postgres: Database) -> No
     assert came["rows"].unique().to_list() == [60_000]
 
 
-def test_a_reading_that_is_given_up_ends_the_query_in_the_database(calculator: Database) -> None:
+def test_a_cancelled_read_ends_the_query_in_the_database(calculator: Database) -> None:
     source = asking(calculator, "SELECT generate_series(1, 50000000) AS n, repeat('x', 300) AS pad")
     assert opened(source, rows=10).rows == 10
     others = "FROM pg_stat_activity WHERE query LIKE '%1, 50000000%' AND pid <> pg_backend_pid()"

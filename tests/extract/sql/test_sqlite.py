@@ -1,4 +1,4 @@
-"""Do an SQLite file's rows come out as they are, and can nothing but reading be done to it?"""
+"""SQLite files are read without loss, and cannot be written."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_many_rows_come_in_their_order(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "query", ["DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (a)", "VACUUM"]
 )
-def test_a_query_that_would_write_is_told_and_writes_nothing(shop: Shop, query: str) -> None:
+def test_a_query_that_would_write_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
     shop("INSERT INTO t VALUES (1)")
     before = Path("shop.db").read_bytes()
     with pytest.raises(SourceError):
@@ -125,7 +125,7 @@ def test_a_query_that_would_write_is_told_and_writes_nothing(shop: Shop, query: 
     assert Path("shop.db").read_bytes() == before
 
 
-def test_a_query_that_would_write_is_told_so(shop: Shop) -> None:
+def test_a_query_that_would_write_is_refused(shop: Shop) -> None:
     with pytest.raises(SourceError, match="the query would write, and is run read-only") as error:
         rows(asking(SHOP, "DELETE FROM t RETURNING n"))
     assert error.value.remedy == "leave a query that only reads"
@@ -146,7 +146,7 @@ def test_all_rows_are_of_one_moment_while_others_write(shop: Shop) -> None:
     assert pl.concat(seen)["n"].to_list() == list(range(1, 30_001))
 
 
-def test_a_reading_that_is_given_up_ends_at_once(shop: Shop) -> None:
+def test_a_cancelled_read_ends_immediately(shop: Shop) -> None:
     one = reader(SqliteReader, asking(SHOP, f"SELECT count(*) AS n FROM ({MANY.format(10**12)})"), DATABASES["sqlite"])
     told: list[EtlError] = []
 
@@ -187,7 +187,7 @@ def test_a_name_is_a_name_whatever_signs_it_has(shop: Shop, name: str) -> None:
     assert shop("SELECT count(*) FROM t") == [[(0,)]]
 
 
-def test_a_column_that_is_missing_is_told_and_no_text_of_its_name(shop: Shop) -> None:
+def test_a_missing_column_is_reported_and_not_read_as_a_text(shop: Shop) -> None:
     shop("INSERT INTO t VALUES (1)")
     with pytest.raises(SourceError, match="the database does not understand it: no such column: nope"):
         rows(asking(SHOP, table="t"), "n", "nope")
@@ -199,7 +199,7 @@ def test_columns_come_back_as_the_mapping_writes_them(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("given", ["it's", "back\\slash", "%s", ":x", "\\:x", "ü漢😀", "a\nb", "", 7, 1.5, 2**40])
-def test_a_parameter_is_a_value_whatever_signs_it_has(shop: Shop, given: object) -> None:
+def test_a_parameter_is_a_value_whatever_characters_it_has(shop: Shop, given: object) -> None:
     source = asking(SHOP, "SELECT :given AS v, '%' AS w, '\\:x' AS x, '?' AS q", parameters={"given": given})
     assert rows(source) == [{"v": given, "w": "%", "x": ":x", "q": "?"}]
 
@@ -227,7 +227,7 @@ def test_two_columns_of_one_name_are_refused(shop: Shop) -> None:
         ("integer", "9007199254740993", "9007199254740994"),
     ],
 )
-def test_each_night_reads_what_is_new_and_what_shares_the_mark(shop: Shop, kind: str, tie: str, later: str) -> None:
+def test_each_run_reads_new_rows_and_rows_with_the_same_watermark(shop: Shop, kind: str, tie: str, later: str) -> None:
     shop(f"CREATE TABLE w (id int, w {kind})", f"INSERT INTO w VALUES (1, {tie}), (2, {tie})")
     read = nights(
         asking(SHOP, table="w", incremental=by_id("w")),
@@ -268,7 +268,7 @@ def test_a_database_in_memory_has_nothing_to_read(url: str) -> None:
     assert "sqlite:///shop.db" in error.remedy
 
 
-def test_a_file_that_is_missing_is_told_and_not_made() -> None:
+def test_a_missing_file_is_reported_and_not_created() -> None:
     error = failing("sqlite:///nope.db")
     assert str(error) == f"{Path('nope.db').absolute()}: no such file"
     assert not Path("nope.db").exists()
@@ -282,7 +282,7 @@ def test_a_file_may_have_any_name(shop: Shop, name: str) -> None:
         assert rows(asking(address, "SELECT 1 AS a")) == [{"a": 1}]
 
 
-def test_a_file_that_is_no_database_is_told(shop: Shop) -> None:
+def test_a_file_that_is_no_database_is_reported(shop: Shop) -> None:
     Path("text.db").write_text(f"{CANARY}, not a database, but long enough to be looked at by the program" * 9)
     error = failing("sqlite:///text.db", "SELECT * FROM t")
     assert "the file is no SQLite database, or an encrypted one" in str(error)
@@ -301,20 +301,20 @@ def test_a_file_that_is_no_database_is_told(shop: Shop) -> None:
         ("SELECT abs(-9223372036854775808) AS a", "SQLite failed while it was read"),
     ],
 )
-def test_a_query_that_fails_is_told(shop: Shop, query: str, what: str) -> None:
+def test_a_query_that_fails_is_reported(shop: Shop, query: str, what: str) -> None:
     error = failing(SHOP, query)
     assert what in str(error)
     closed([CANARY], f"{error} {error.remedy}")
 
 
-def test_a_file_that_another_program_holds_is_told(shop: Shop) -> None:
+def test_a_file_locked_by_another_program_is_reported(shop: Shop) -> None:
     with closing(sqlite3.connect("shop.db", isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         error = failing(f"{SHOP}?timeout=0", "SELECT * FROM t")
     assert "another program has locked the file for too long" in str(error)
 
 
-def test_an_option_that_sqlite_has_not_is_told(shop: Shop) -> None:
+def test_an_unknown_option_is_reported(shop: Shop) -> None:
     error = failing(f"{SHOP}?nope={CANARY}")
     assert "the address has an option 'nope', which SQLite has not" in str(error)
     closed([CANARY], f"{error} {error.remedy}")

@@ -1,4 +1,4 @@
-"""Which SQL text is asked of each database, and can a name or a value be more than that in it?"""
+"""The SQL text for each database: names and values cannot be read as SQL."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_table_s_columns_are_asked_for_as_the_mapping_writes_them(database: st
 
 
 @pytest.mark.parametrize("database", ["postgresql", "mysql", "sqlite", "duckdb", "mssql"])
-def test_texts_are_compared_by_their_bytes_as_the_mark_was_found(database: str) -> None:
+def test_texts_are_compared_by_their_bytes_as_for_the_watermark(database: str) -> None:
     source = asking("", table="t", incremental=by_id("at"))
     asked = text_of(statement(source, Staging(Path(), watermark=Watermark("B")), DATABASES[database]))
     assert "COLLATE" in asked
@@ -197,7 +197,7 @@ def test_a_query_ends_at_its_last_word(database: str, query: str, end: str) -> N
         ("SELECT 'canary", "a quote or comment in the query is not closed"),
     ],
 )
-def test_what_is_not_one_statement_is_told_without_showing_it(database: str, query: str, what: str) -> None:
+def test_what_is_not_one_statement_is_reported_without_showing_it(database: str, query: str, what: str) -> None:
     with pytest.raises(SourceError) as error:
         statement(asking("", query), Staging(Path()), DATABASES[database])
     assert str(error.value) == f"the query: {what}"
@@ -225,7 +225,7 @@ def test_what_may_write_is_refused_where_the_database_would_do_it(database: str,
 
 
 @pytest.mark.parametrize("mark", ["text", Decimal("1.5")])
-def test_a_mark_without_one_just_before_it_must_be_asked_for_itself(mark: Any) -> None:
+def test_a_text_or_decimal_watermark_requires_greater_or_equal(mark: Any) -> None:
     source = asking("", "SELECT * FROM t WHERE at > :watermark", incremental=by_id("at"))
     with pytest.raises(SourceError, match="would lose rows that have the same watermark"):
         statement(source, Staging(Path(), watermark=Watermark(mark)), DATABASES["postgresql"])
