@@ -127,7 +127,7 @@ def test_a_limit_ends_the_reading(tmp_path: Path) -> None:
 
 def test_progress_is_the_number_of_rows_so_far(tmp_path: Path) -> None:
     told: list[int] = []
-    staged(Frames([numbers(0, 3), numbers(3, 5)]), Staging(tmp_path, told=told.append), 10)
+    staged(Frames([numbers(0, 3), numbers(3, 5)]), Staging(tmp_path, report_rows=told.append), 10)
     assert told == [3, 5]
 
 

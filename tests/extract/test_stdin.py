@@ -43,7 +43,7 @@ NEVER: BinaryIO = NeverRead()  # type: ignore[assignment]
 
 def test_what_is_piped_in_is_read_as_a_file(tmp_path: Path) -> None:
     told: list[int] = []
-    staging = Staging(tmp_path / "stage", told=told.append)
+    staging = Staging(tmp_path / "stage", report_rows=told.append)
     snapshot = piped(staging, io.BytesIO(b"a,b\n1,2\n3\n"))
     assert rows(snapshot) == [("1", "2"), (None, None)]
     assert snapshot.locate([1, 0]) == [("standard input", 3), ("standard input", 2)]

@@ -690,8 +690,8 @@ def test_a_mark_is_of_one_destination_and_one_watermark(nights: Nights) -> None:
     nights.job(watermark="extra")
     with pytest.raises(SourceError) as error:
         nights.run()
-    assert "its mark is of another destination, database, table or watermark column" in str(error.value)
-    assert error.value.remedy == "read everything with --full-refresh, or go on from a value with --watermark"
+    assert "its watermark belongs to another destination, database, table or column" in str(error.value)
+    assert error.value.remedy == "read everything with --full-refresh, or continue from a value with --watermark"
     nights.job()
     assert nights.night() == []
     with Sandbox() as another:
@@ -699,7 +699,7 @@ def test_a_mark_is_of_one_destination_and_one_watermark(nights: Nights) -> None:
         job = json.loads(Path("job.yaml").read_text())
         job["destination"]["base_url"] = another.url
         Path("job.yaml").write_text(json.dumps(job))
-        with pytest.raises(SourceError, match="its mark is of another destination"):
+        with pytest.raises(SourceError, match="its watermark belongs to another destination"):
             nights.run()
         nights.run(since=FULL_REFRESH)
         assert another.stats()["people"] == 1

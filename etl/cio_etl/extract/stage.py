@@ -81,7 +81,7 @@ def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Increment
     with closing(_read_ahead(reader)) as frames:
         for frame in _limited(frames if new is None else map(new.of, frames), staging.rows):
             parts.add(frame)
-            staging.told(parts.rows)
+            staging.report_rows(parts.rows)
     parts.end()
     watermark = None if new is None else new.next_watermark(parts.read(new.columns))
     manifest = {

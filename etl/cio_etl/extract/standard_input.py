@@ -86,7 +86,7 @@ def _copy(stream: BinaryIO, path: Path, staging: Staging) -> None:
             while block := _block(stream):
                 file.write(block)
                 lines += block.count(b"\n")
-                staging.told(lines)
+                staging.report_rows(lines)
             size = file.tell()
         if size:
             os.rename(unfinished, path)

@@ -1,4 +1,4 @@
-"""Where a step's source begins in this run, and what this run leaves for the next one."""
+"""Where a step's source begins in this run, and the bookmark for the next run."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ log = structlog.get_logger()
 def staging(
     folder: Path,
     step: Step,
-    left: Bookmark,
+    before: Bookmark,
     since: str | None = None,
     *,
     rows: int | None = None,
     told: Callable[[int], None] = lambda rows: None,
     may_read: bool = True,
 ) -> Staging:
-    """How the step's source is staged, if it has to be. `left` is what its last finished run left, `since` what the
-    command line says instead of that."""
+    """How the step's source is copied, if it is. `before` is the bookmark of its last finished run; `since` is a value of
+    the command line that replaces its watermark."""
     return Staging(
         folder,
         columns=columns_of(step.mapping),
-        watermark=None if since == FULL_REFRESH else left.watermark,
+        watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
-        told=told,
+        report_rows=told,
         may_read=may_read,
     )
 
 
 def origin(destination: Destination, step: Step) -> str:
-    """What a mark of the step would be of, as a digest: where its rows go, the database, the table, the watermark."""
+    """A digest of what a watermark of the step belongs to: destination, database, table and watermark column."""
     source = step.source
     if source.incremental is None:
         return ""
@@ -55,18 +55,18 @@ def origin(destination: Destination, step: Step) -> str:
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
-def check_origin(step: Step, left: Bookmark, now: str, since: str | None) -> None:
-    """Raises SourceError when the mark is not of what is read and sent to now: all before it would be left out."""
-    if left.watermark is not None and since is None and left.origin != now:
+def check_origin(step: Step, before: Bookmark, now: str, since: str | None) -> None:
+    """Raises SourceError when the watermark belongs to something else: all rows before it would be skipped."""
+    if before.watermark is not None and since is None and before.origin != now:
         raise SourceError(
-            "read everything with --full-refresh, or go on from a value with --watermark",
+            "read everything with --full-refresh, or continue from a value with --watermark",
             place=f"step {step.name}",
-            what="its mark is of another destination, database, table or watermark column",
+            what="its watermark belongs to another destination, database, table or column",
         )
 
 
 def load_bookmarks(job: Job) -> dict[str, Bookmark]:
-    """What the last finished run left of each of the job's steps; asking makes no state."""
+    """The bookmark of each step of the job, from its last finished run. Creates no state."""
     if not exists(job.kept_in):
         return {}
     store = open_store(job.kept_in)
@@ -77,7 +77,7 @@ def load_bookmarks(job: Job) -> dict[str, Bookmark]:
 
 
 def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: bool) -> Bookmark:
-    """What a step over this snapshot leaves, once it is finished. `moves`: the mark, to where these rows end."""
+    """The bookmark of a step over this snapshot, once it has finished. `moves`: its watermark moves as well."""
     known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
     columns = {**known, **kinds(snapshot)}
     return (
@@ -89,7 +89,7 @@ def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: 
 
 @contextmanager
 def copy_deleted_if_unfit(snapshot: Snapshot, begun: bool) -> Iterator[None]:
-    """When the block finds the snapshot unfit and none of it was sent, the next run copies its source anew, mended."""
+    """Deletes the copy when the block raises SourceError and no row was sent: the next run copies the fixed source."""
     try:
         yield
     except SourceError:

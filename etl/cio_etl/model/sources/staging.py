@@ -18,5 +18,5 @@ class Staging:
     watermark: Watermark | None = None  # of the last finished run; None: from the source's `start` on
     since: WatermarkValue | None = None  # start here, whatever the watermark and the source's `start` are
     rows: int | None = None  # at most this many
-    told: Callable[[int], None] = lambda rows: None  # called with the number of rows copied so far
+    report_rows: Callable[[int], None] = lambda rows: None  # called with the number of rows copied so far
     may_read: bool = True  # False: some of its rows are sent already, so only the copy that they came from will do
