@@ -32,8 +32,11 @@ def staging(
     told: Callable[[int], None] = lambda rows: None,
     may_read: bool = True,
 ) -> Staging:
-    """How the step's source is copied, if it is. `before` is the bookmark of its last finished run; `since` is a value of
-    the command line that replaces its watermark."""
+    """How the step's source is copied, if it is.
+
+    before: the bookmark of its last finished run.
+    since: a value of the command line that replaces the watermark.
+    """
     return Staging(
         folder,
         columns=columns_of(step.mapping),
