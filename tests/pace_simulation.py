@@ -1,7 +1,7 @@
-"""Lanes and a server in virtual time: what a pace does in hours, seen in seconds, and the same each time.
+"""Simulates lanes and a server in virtual time: hours of a pace take seconds, and go the same way each time.
 
-A lane is a generator of the seconds it sleeps. The turns, the answers and the waits between attempts are the
-program's own; the server is a model: a function of the time at which a request starts.
+A lane is a generator of the seconds it sleeps. Turns and the waits between attempts are the program's own; the server
+is a model: a function of the time at which a request starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cio_etl.model import Accepted, Retry, Verdict
 TIME_OUT_S = 30.0
 LATE_S = 0.002  # threads wake up to so much later than they asked
 
-Answer = tuple[float, Verdict]  # seconds until it comes, and what it says
+Answer = tuple[float, Verdict]  # seconds until it comes, and its verdict
 Server = Callable[[float, random.Random], Answer]
 
 TOO_MANY = Retry("HTTP 429", throttled=True)
@@ -30,7 +30,7 @@ NO_ANSWER = (TIME_OUT_S, Retry("no answer within 30 s", ambiguous=True))
 
 
 class Clock:
-    """A clock that stands still until somebody sleeps."""
+    """A clock that only moves when somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -53,8 +53,8 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What came of a simulation."""
+class Result:
+    """All exchanges of a simulation."""
 
     exchanges: list[Exchange]
     pace: Pace
@@ -62,13 +62,13 @@ class Seen:
     def between(self, start: float, stop: float) -> list[Exchange]:
         return [each for each in self.exchanges if start <= each.started < stop]
 
-    def taken_per_second(self, start: float, stop: float) -> float:
+    def accepted_per_second(self, start: float, stop: float) -> float:
         return sum(isinstance(each.verdict, Accepted) for each in self.between(start, stop)) / (stop - start)
 
     def refused(self, start: float, stop: float) -> float:
-        """The share of requests that were answered with anything but success."""
-        made = self.between(start, stop)
-        return sum(not isinstance(each.verdict, Accepted) for each in made) / max(1, len(made))
+        """The share of requests that did not succeed."""
+        requests = self.between(start, stop)
+        return sum(not isinstance(each.verdict, Accepted) for each in requests) / max(1, len(requests))
 
     def busiest_second(self) -> int:
         starts, most, first = sorted(each.started for each in self.exchanges), 0, 0
@@ -82,11 +82,11 @@ class Seen:
         return Counter(each.lane for each in self.exchanges if isinstance(each.verdict, Accepted))
 
     def back_after(self, moment: float, per_second: float, during_s: float = 5.0) -> float:
-        """Seconds from `moment` until so many a second were taken, over a few seconds; a day when they never were."""
+        """Seconds from `moment` until so many a second are accepted, over `during_s`; a day when that never happens."""
         last = max(each.started for each in self.exchanges)
         at = moment
         while at + during_s <= last:
-            if self.taken_per_second(at, at + during_s) >= per_second:
+            if self.accepted_per_second(at, at + during_s) >= per_second:
                 return at - moment
             at += 0.5
         return 86_400.0
@@ -101,54 +101,57 @@ def simulate(
     slower: dict[int, float] | None = None,
     works: Callable[[int, float], float] = lambda lane, at: 0.0,
     seed: int = 1,
-) -> Seen:
-    """So many lanes that always have a batch, against `server`. `slower`: by lane, what its connection adds to an
-    answer; `works`: by lane and time, how long it takes until its next batch is there."""
+) -> Result:
+    """Runs so many lanes, which always have a batch, against `server`.
+
+    `slower`: by lane, the seconds that its connection adds to an answer. `works`: by lane and time, the seconds until
+    its next batch is there.
+    """
     chance, clock, order = random.Random(seed), Clock(), count()
     state = random.getstate()
-    random.seed(seed)  # tenacity's jitter is of the module's own generator
-    began = clock.now
+    random.seed(seed)  # tenacity takes its jitter from the module's generator
+    beginning = clock.now
     pace = Pace(per_second, clock, chance.random)
-    seen: list[Exchange] = []
+    exchanges: list[Exchange] = []
 
     def lane(number: int) -> Iterator[float]:
         while True:
-            yield works(number, clock.now - began)
+            yield works(number, clock.now - beginning)
             backoff = Backoff(inf, clock)
             while True:
                 for wait_s in pace.waits():
                     yield wait_s + chance.random() * LATE_S
                 started = clock.now
-                answer_s, verdict = server(started - began, chance)
+                answer_s, verdict = server(started - beginning, chance)
                 yield min(TIME_OUT_S, answer_s + (slower or {}).get(number, 0.0))
                 pace.record(started, verdict)
-                seen.append(Exchange(number, started - began, clock.now - began, verdict))
+                exchanges.append(Exchange(number, started - beginning, clock.now - beginning, verdict))
                 if not isinstance(verdict, Retry):
                     break
                 pause_s = backoff.wait_s(verdict)
                 assert pause_s is not None
                 yield pause_s
 
-    ready = [(began, next(order), lane(number)) for number in range(lanes)]
+    ready = [(beginning, next(order), lane(number)) for number in range(lanes)]
     try:
-        while ready and ready[0][0] - began < seconds:
+        while ready and ready[0][0] - beginning < seconds:
             clock.now, _, who = heapq.heappop(ready)
             heapq.heappush(ready, (clock.now + next(who), next(order), who))
     finally:
         random.setstate(state)
-    return Seen(seen, pace)
+    return Result(exchanges, pace)
 
 
 # ---------------------------------------------------------------- servers
 
 
 def steady(latency_s: float = 0.1) -> Server:
-    """Takes everything."""
+    """Accepts everything."""
     return lambda at, chance: (latency_s * (0.5 + chance.random()), Accepted())
 
 
 def bucket(per_second: float, burst: float, server: Server, refuse: Retry = TOO_MANY) -> Server:
-    """Takes so many a second, after a rest so many at once, and refuses the others."""
+    """Accepts so many a second, after a pause `burst` at once, and refuses the others."""
     tokens, then = burst, 0.0
 
     def take(at: float, chance: random.Random) -> Answer:
@@ -163,7 +166,7 @@ def bucket(per_second: float, burst: float, server: Server, refuse: Retry = TOO_
 
 
 def window(requests: int, window_s: float, server: Server, refuse: Retry = TOO_MANY) -> Server:
-    """Takes so many in each second, or minute, of its clock."""
+    """Accepts so many in each second, or minute, of its clock."""
     taken: Counter[int] = Counter()
 
     def take(at: float, chance: random.Random) -> Answer:
@@ -174,7 +177,7 @@ def window(requests: int, window_s: float, server: Server, refuse: Retry = TOO_M
 
 
 def queue(per_second: float, places: float) -> Server:
-    """Serves one after the other; who finds no place in the queue never hears of it again."""
+    """Serves one after the other; a request that finds no place in the queue is never answered."""
     free_at = 0.0
 
     def take(at: float, chance: random.Random) -> Answer:
@@ -188,17 +191,17 @@ def queue(per_second: float, places: float) -> Server:
 
 
 def failing(share: float, server: Server, answer: Answer = (0.02, UNAVAILABLE)) -> Server:
-    """Fails for no reason, this share of the time."""
+    """Fails without a reason, for this share of requests."""
     return lambda at, chance: answer if chance.random() < share else server(at, chance)
 
 
 def outage(start: float, stop: float, server: Server, answer: Answer = (0.02, UNAVAILABLE)) -> Server:
-    """Is down from then to then."""
+    """Is down from `start` to `stop`."""
     return lambda at, chance: answer if start <= at < stop else server(at, chance)
 
 
 def sliding(requests: int, window_s: float, server: Server, *, counts: bool = False, refuses_s: float = 0.02) -> Server:
-    """Takes so many in any second; with `counts`, the refused ones count, too. To refuse takes it `refuses_s`."""
+    """Accepts so many in any second; with `counts`, refused requests count too. A refusal takes `refuses_s`."""
     recent: deque[float] = deque()
 
     def take(at: float, chance: random.Random) -> Answer:

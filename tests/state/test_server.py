@@ -21,7 +21,7 @@ from sqlalchemy import select, text
 
 from cio_etl import state
 from cio_etl.errors import JobLocked, LanesTaken, StateError
-from cio_etl.load.rate.shared_limiter import DatabaseRateLimiter
+from cio_etl.load.rate import DatabaseRateLimiter
 from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import Budget, Leases, Store, tables
 from cio_etl.state import lock_server as locks
@@ -331,7 +331,7 @@ TAKER = """
 import os, sys, time
 from pathlib import Path
 from pydantic import SecretStr
-from cio_etl.load.rate.shared_limiter import DatabaseRateLimiter
+from cio_etl.load.rate import DatabaseRateLimiter
 from cio_etl.state import Budget
 pause, times = float(sys.argv[1]), sys.argv[2]
 slots = DatabaseRateLimiter(Budget(SecretStr(os.environ["ETL_STATE_URL"]), "workspace"), 100.0)

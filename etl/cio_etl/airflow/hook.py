@@ -50,7 +50,7 @@ class CustomerIOHook(BaseHook):
 
         from cio_etl.apis import APIS, allowed_address, variable
         from cio_etl.errors import EtlError
-        from cio_etl.load import check_credentials, of_region
+        from cio_etl.load import check_credentials, with_region
         from cio_etl.model import Destination
 
         host = self.get_connection(self.customerio_conn_id).host or "us"
@@ -68,7 +68,7 @@ class CustomerIOHook(BaseHook):
                 attempt_deadline_s=PATIENCE_S,
             )
             greeting = check_credentials(request, PATIENCE_S, persistent=True)
-            of_region(request, greeting)
+            with_region(request, greeting)
         except EtlError as error:
             return False, f"{error}; {error.remedy}" if error.remedy else str(error)
         except ValueError as error:

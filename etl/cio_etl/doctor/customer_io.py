@@ -8,7 +8,7 @@ from dataclasses import replace
 from cio_etl.apis import APIS
 from cio_etl.doctor.check import Check, Machine, duration_words
 from cio_etl.errors import CredentialsRefused
-from cio_etl.load import check_credentials, of_region
+from cio_etl.load import check_credentials, with_region
 from cio_etl.model import Job
 
 SKEW_S = 60.0  # between this machine's clock and Customer.io's: a larger difference is reported
@@ -27,7 +27,7 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
             raise
         yield Check("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
-    of_region(destination, greeting)
+    with_region(destination, greeting)
     if api.credential_request.region is None:
         keys = " and ".join(key.replace("_", " ") for key in api.credentials)
         yield Check("Customer.io", "ok", f"{greeting.host} accepts the {keys}")
@@ -37,9 +37,9 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
     else:
         found = f"{greeting.host} accepts the credentials, which belong to the region {greeting.region}"
         yield Check("Customer.io", "ok", found)
-    if greeting.ahead_s is not None and abs(greeting.ahead_s) > SKEW_S:
-        where = "ahead of" if greeting.ahead_s > 0 else "behind"
-        found = f"this machine's clock is {duration_words(abs(greeting.ahead_s))} {where} that of {greeting.host}"
+    if greeting.clock_ahead_s is not None and abs(greeting.clock_ahead_s) > SKEW_S:
+        where = "ahead of" if greeting.clock_ahead_s > 0 else "behind"
+        found = f"this machine's clock is {duration_words(abs(greeting.clock_ahead_s))} {where} that of {greeting.host}"
         yield Check(
             "clock", "warning", found, "set the clock (NTP): the watermark of an incremental source never passes it"
         )

@@ -7,12 +7,11 @@ retry.py          how long to wait before the same body is sent again
 rate/             when a request may start: rate limit, speed, outages
 connection.py     one body there, one answer back, a deadline for both; every failure is a verdict
 answer_stream.py  the bytes of a connection, read no further than the answer's end
-credentials.py    before the first row: are the credentials accepted, and of which region are they
+credentials.py    before the first row: are the credentials accepted, and what is their region
 ping.py           a monitor hears that a run starts, and how it ends
-destinations/     what an API is sent and what its answers mean: pure functions
 """
 
-from cio_etl.load.credentials import CredentialCheck, check_credentials, of_region, resolve
+from cio_etl.load.credentials import CredentialCheck, check_credentials, resolve, with_region
 from cio_etl.load.lanes import Lanes
 from cio_etl.load.pack import Packer
 from cio_etl.load.ping import monitored
@@ -25,7 +24,7 @@ __all__ = [
     "Packer",
     "check_credentials",
     "monitored",
-    "of_region",
     "rate_limiter",
     "resolve",
+    "with_region",
 ]

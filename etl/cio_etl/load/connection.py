@@ -75,7 +75,7 @@ class Deadlines:
 
 
 class Connection:
-    """A connection to the destination that takes one exchange at a time, and is opened anew when it was closed.
+    """A connection to the destination that takes one exchange at a time, and is opened again after it was closed.
 
     It is httpcore's connection without httpx's client around it: nothing here follows a redirect, keeps a cookie, or
     asks the environment for a proxy.

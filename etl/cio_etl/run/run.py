@@ -71,8 +71,8 @@ def run_held(job: Job, options: Options, command: str, signals: Signals, progres
             run = begin_or_resume(store, job, options)
         remove_old_copies(job, store, run.run_id)
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
-        with rate_limiter(destination, job.state, schedule) as slots:
-            pace = Pace(slots, time.monotonic)
+        with rate_limiter(destination, job.state, schedule) as limiter:
+            pace = Pace(limiter, time.monotonic)
             context = RunContext(job, run, store, destination, pace, signals, progress, options, state.new_owner())
             if run.status != "finished":
                 with recording_run(context, command):

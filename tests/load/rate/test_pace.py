@@ -124,13 +124,13 @@ def test_a_lower_limit_of_the_server_is_found_and_used(
 ) -> None:
     until = {1: 900, 100: 150, 1_000: 60}[per_second]
     result = simulate(server, per_second=per_second, seconds=until, lanes=lanes)
-    assert result.taken_per_second(30, until) >= 0.9 * min(limit, per_second)
+    assert result.accepted_per_second(30, until) >= 0.9 * min(limit, per_second)
     assert result.refused(30, until) <= 0.05
 
 
 def test_without_a_configured_limit_the_servers_is_found_too() -> None:
     result = simulate(bucket(60, 60, steady()), per_second=None, seconds=150)
-    assert result.taken_per_second(30, 150) >= 0.9 * 60
+    assert result.accepted_per_second(30, 150) >= 0.9 * 60
     assert result.refused(30, 150) <= 0.1
 
 
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_answer_429_is_not_overrun(
     server: Server, per_second: int, lanes: int, least: float, refused: float
 ) -> None:
     result = simulate(server, per_second=per_second, seconds=400, lanes=lanes)
-    assert result.taken_per_second(60, 400) >= least
+    assert result.accepted_per_second(60, 400) >= least
     assert result.refused(60, 400) <= refused
 
 
@@ -164,13 +164,13 @@ def test_a_queue_that_comes_near_the_deadline_gets_shorter() -> None:
 )
 def test_occasional_failures_do_not_lower_the_rate(share: float, answer: Answer) -> None:
     result = simulate(failing(share, steady(), answer), per_second=50, seconds=120)
-    assert result.taken_per_second(10, 85) >= 0.93 * 50 * (1 - share)
+    assert result.accepted_per_second(10, 85) >= 0.93 * 50 * (1 - share)
 
 
 @pytest.mark.parametrize("wait_s", [5.0, 12.0, 31.0])
 def test_a_lane_with_a_slow_connection_slows_only_itself(wait_s: float) -> None:
     result = simulate(steady(), per_second=100, seconds=120, slower={3: wait_s})
-    assert result.taken_per_second(10, 80) >= 97
+    assert result.accepted_per_second(10, 80) >= 97
     others = [taken for lane, taken in result.by_lane().items() if lane != 3]
     assert min(others) >= 0.9 * max(others)
 
@@ -187,7 +187,7 @@ def test_with_work_in_bursts_the_limit_is_found_too() -> None:
 
     result = simulate(bucket(60, 10, steady()), per_second=100, seconds=200, works=works)
     assert result.refused(30, 200) <= 0.07
-    assert result.taken_per_second(30, 200) >= 0.4 * 60
+    assert result.accepted_per_second(30, 200) >= 0.4 * 60
 
 
 @pytest.mark.parametrize("lanes", [16, 256])
