@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, create_model, model_validator
 
-from cio_etl.apis import APIS, DEFAULT_API, allowed_address, is_loopback
+from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
 from cio_etl.model import NO_SECRET, Destination, Job, Mapping, MaxRejects, Step
@@ -134,17 +134,39 @@ PlainName = Annotated[
 ]
 
 
-def _credential(description: str) -> Any:
-    return Field(NO_SECRET, description=description, json_schema_extra={SHOWN_DEFAULT: "required for it"})
-
-
 if TYPE_CHECKING:
     ApiName = str
 else:
     ApiName = Literal[tuple(APIS)]
 
 
-class DestinationYaml(Section):
+class _ApiYaml(Section):
+    api: ApiName = Field(
+        DEFAULT_API,
+        description="; ".join(f"`{api.name}`: {api.description}" for api in APIS.values()) + ". See Which API.",
+    )
+    region: Literal["us", "eu", "auto"] = Field(
+        "us", description="`us`, `eu`, or `auto`: ask the Track API to which region the credentials belong"
+    )
+
+
+def _credential(api: Api, key: str) -> Any:
+    """The field of a credential: a key of the job file that the record of the API names."""
+    description = f"of the {api.title} API: a reference, as `${{{variable(key)}}}`"
+    return Secret, Field(NO_SECRET, description=description, json_schema_extra={SHOWN_DEFAULT: "required for it"})
+
+
+if TYPE_CHECKING:
+    _CredentialsYaml = _ApiYaml
+else:
+    _CredentialsYaml = create_model(
+        "_CredentialsYaml",
+        __base__=_ApiYaml,
+        **{key: _credential(api, key) for api in APIS.values() for key in api.credentials},
+    )
+
+
+class DestinationYaml(_CredentialsYaml):
     """Where rows go."""
 
     not_offered: ClassVar[dict[str, str]] = {
@@ -154,16 +176,6 @@ class DestinationYaml(Section):
         "batch_size": "a batch contains as many rows as fit into max_batch_bytes:; leave it out",
     }
 
-    api: ApiName = Field(
-        DEFAULT_API,
-        description="; ".join(f"`{api.name}`: {api.description}" for api in APIS.values()) + ". See Which API.",
-    )
-    region: Literal["us", "eu", "auto"] = Field(
-        "us", description="`us`, `eu`, or `auto`: ask the Track API to which region the credentials belong"
-    )
-    site_id: Secret = _credential("of the Track API: a reference, as `${CUSTOMERIO_SITE_ID}`")
-    api_key: Secret = _credential("of the Track API: a reference, as `${CUSTOMERIO_API_KEY}`")
-    write_key: Secret = _credential("of the Pipelines API: a reference, as `${CUSTOMERIO_WRITE_KEY}`")
     requests_per_second: Annotated[float | None, PlainValidator(_rate, json_schema_input_type=_WrittenRate)] = Field(
         100.0,
         description="the highest rate of all lanes together, and of all runs that share the state: above 0, up to "

@@ -138,8 +138,8 @@ def _operation_rules(name: str) -> JsonSchemaValue:
     for part in ("identifiers", "primary", "secondary"):
         if operation.allows(part):
             parts[part] = {"propertyNames": {"enum": [*operation.kinds]}}
-    if operation.ties:
-        parts["relationships"] = {"items": {"required": [operation.ties[0]]}}
+    if operation.relationships:
+        parts["relationships"] = {"items": {"required": [operation.relationships[0]]}}
     condition = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
     return {"if": condition, "then": {"required": [*operation.needs], "properties": parts}}
 

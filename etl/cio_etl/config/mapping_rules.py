@@ -91,9 +91,9 @@ def _identifier_faults(identifiers: Any, loc: Loc) -> Iterator[Fault]:
 
 def _relationship_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
     """Relationships to an end, or with attributes, that this operation does not have."""
-    if not operation.ties or not isinstance(data.get("relationships"), list):
+    if not operation.relationships or not isinstance(data.get("relationships"), list):
         return
-    end, *kinds = operation.ties
+    end, *kinds = operation.relationships
     other = "person" if end == "object" else "object"
     for place, relationship in enumerate(data["relationships"]):
         if not isinstance(relationship, dict):

@@ -178,10 +178,10 @@ RELATIONSHIP_MISSING = reject_reason(
 
 
 def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
-    """An object or person of a tie that is null in a row leaves the tie out; where ties are the point, one must be."""
+    """A relationship whose other end is null in a row is left out; an operation on relationships needs one of them."""
     ends = [
-        [f"relationships[{place}].{tie.kind}.{name}" for name in tie.to]
-        for place, tie in enumerate(mapping.relationships)
+        [f"relationships[{place}].{relationship.kind}.{name}" for name in relationship.to]
+        for place, relationship in enumerate(mapping.relationships)
     ]
     for target in (target for end in ends for target in end if target in types):
         text = pl.col(target).cast(pl.String)
