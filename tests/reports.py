@@ -81,7 +81,6 @@ RUN = replace(
     exit_code=69,
     reason="track.customer.io is out of reach: timed out",
     resumable=True,
-    resume_command="cio-etl run shop.yaml",
     steps=(
         replace(STEP, profile=None, forecast=None),
         StepReport("orders", "waiting", 0, Counts(), 0.0),

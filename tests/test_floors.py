@@ -52,8 +52,8 @@ ROOMS_OF_LIBRARIES = {
     "ruamel": {"config", "airflow"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
-    "rich": {"report", "cli", "run", "airflow"},
-    "click": {"cli", "run"},
+    "rich": {"report", "cli", "airflow"},
+    "click": {"cli"},
     "airflow": {"airflow"},
 }
 

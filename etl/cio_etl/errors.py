@@ -1,4 +1,4 @@
-"""Every way this program can fail, grouped by who must act.
+"""Defines every failure of this program, grouped by who must act.
 
     EtlError                                        exit
     ├── ConfigError          author of the YAML      78
@@ -15,17 +15,21 @@
     ├── LanesTaken           this machine            75
     ├── EndedElsewhere       as the one that ended it
     ├── Interrupted          this machine       130/143
+    ├── InvalidArguments     the caller               2
     └── CountsDisagree       us: a bug                1
 
-A docstring is the message; its `{names}` are filled in by the keyword arguments. The first line on stderr is the
-message, the second the remedy. No message ever holds a value of the data or a secret: positions and names only.
+A docstring is the message; its `{names}` are filled in by the keyword arguments. The command prints the message on the
+first line of stderr and the remedy on the second. No message holds a value of the data or a secret, only positions and
+names.
 """
 
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 # What each exit code means.
@@ -37,7 +41,7 @@ EXIT_CODES: dict[int, str] = {
     4: "too many rejects, or --fail-on",
     65: "source unreadable, out of reach, damaged or changed",
     69: "Customer.io out of reach; run again to go on",
-    74: "state or disk failed; mend it and run again",
+    74: "state or disk failed; fix it and run again",
     75: "another run holds this job, or its lanes",
     77: "credentials refused",
     78: "job file wrong, or changed since the run began",
@@ -180,7 +184,23 @@ class Interrupted(EtlError):
         super().__init__(remedy, signal=signal)
 
 
+class InvalidArguments(EtlError):
+    """{what}"""
+
+    exit_code = 2
+
+    def __init__(self, what: str) -> None:
+        """`what` names options in backticks, as Python spells them; the command shows its own spelling."""
+        super().__init__(what=what)
+
+
 class CountsDisagree(EtlError):
     """step {step}: {rows_read} rows read, but {counted} accepted, rejected or skipped; please report this bug"""
 
     exit_code = 1
+
+
+def unexpected(error: BaseException) -> str:
+    """What is reported of a bug: the kind of error and where it arose; never its words, which may hold values."""
+    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return f"unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact"

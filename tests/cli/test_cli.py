@@ -22,6 +22,7 @@ import pytest
 
 from cio_etl import state
 from cio_etl.cli import cli, main
+from cio_etl.run import open_step
 from cio_etl.sandbox import Faults, Sandbox
 from tests.running import API_KEY, SITE_ID, environment, start, write_job
 
@@ -214,7 +215,7 @@ def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a value of the data")
 
-    monkeypatch.setattr("cio_etl.run.open_step.open_source", broken)  # the one patch: how else to make a bug of ours?
+    monkeypatch.setattr(open_step, "open_source", broken)  # the one patch: how else to make a bug of ours?
     assert main(["run", job]) == 1
     err = capsys.readouterr().err
     assert re.search(r"a bug of ours: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)

@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from rich.console import Console
 
 from cio_etl.config import canonical, describe_change, load_job, load_mapping, require_secrets, stand_ins
 from cio_etl.config.function_arguments import MAX_LOOKUP_BYTES
 from cio_etl.errors import ConfigError
 from cio_etl.model import Column, Job
-from cio_etl.report import Progress
-from cio_etl.run.resume import Options
-from cio_etl.run.run import run_job
-from cio_etl.run.signals import Signals
+from cio_etl.run import Caller, RunOptions, run_job
 from tests.mapped_rows import rows, sent
 
 CANARY = "canary-9c1e"
@@ -176,7 +172,7 @@ def test_a_missing_secret_of_a_function_is_reported_with_its_place() -> None:
 def test_values_made_without_their_secret_are_not_sent_to_customer_io() -> None:
     unresolved = job({}, secrets=False)
     with pytest.raises(ConfigError) as error:
-        run_job(unresolved, Options(), "", Signals(), Progress(Console(quiet=True), live=False))
+        run_job(unresolved, RunOptions(), Caller())
     assert str(error.value) == "m.yaml: hmac: ${SHOP_KEY} was not looked up; load the job with its secrets"
     here = dataclasses.replace(unresolved.destination, base_url="http://127.0.0.1:8080")
     require_secrets(dataclasses.replace(unresolved, destination=here))  # a sandbox

@@ -24,6 +24,7 @@ from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.model import CSV_DIALECTS
 from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
+from cio_etl.run.options import FAIL_ON_REJECTS, RunOptions, options_of
 from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from tests.faults import FAULTS
@@ -224,6 +225,12 @@ def option_words(option: click.Option) -> tuple[str, str]:
     return f"`{' '.join(filter(None, [option.opts[0], option.metavar]))}`", words
 
 
+def params() -> str:
+    """What a person may choose when an Airflow DAG is started by hand."""
+    offered = [option for option in (*options_of(RunOptions), FAIL_ON_REJECTS) if "param" in option.doors]
+    return table(("param", "what it does"), [(f"`{option.name}`", option.help) for option in offered])
+
+
 # What a person does after a run that ended with this code. "Again" is explained above the table.
 WHAT_TO_DO = {
     0: "nothing",
@@ -289,6 +296,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "mapping-keys": keys_of(MappingYaml),
     "operations": operations,
     "options": options,
+    "params": params,
     "reasons": reasons,
     "reserved-events": reserved_events,
     "rooms": rooms,

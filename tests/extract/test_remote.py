@@ -20,7 +20,6 @@ import polars as pl
 import pytest
 import structlog
 from pydantic import SecretStr
-from rich.console import Console
 from werkzeug.wrappers import Response
 
 from cio_etl.config import load_job
@@ -41,10 +40,7 @@ from cio_etl.extract.remote.storage import Patience, address, opened
 from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
 from cio_etl.model import CsvSource, Job, ParquetSource, Report, Snapshot, Staging, Storage, shown
-from cio_etl.report import Progress
-from cio_etl.run.resume import Options
-from cio_etl.run.run import run_job
-from cio_etl.run.signals import Signals
+from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Faults, Sandbox
 from tests.object_store import KEY_ID, SECRET, Asked, ObjectStore, object_store
 from tests.running import API_KEY, SITE_ID, write_job
@@ -725,8 +721,7 @@ def test_addresses_do_not_reach_the_log(
 
 
 def run(job: Job) -> Report:
-    with Signals() as signals:
-        return run_job(job, Options(), "cio-etl run job.yaml", signals, Progress(Console(quiet=True), live=False))
+    return run_job(job, RunOptions(), Caller())
 
 
 def test_a_resumed_run_reads_the_objects_that_it_began_with(

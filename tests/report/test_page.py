@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from cio_etl.cli.commands import reject_commands
 from cio_etl.model import Counts, Report
-from cio_etl.report import mending
 from cio_etl.report.page import page, tone, verdict, visible, write_page
 from tests.reports import HOSTILE, NOTHING, RUN, STEP, VALIDATION, WIDE, hostile
 
@@ -111,7 +111,7 @@ def test_a_validation_s_page_says_all_that_its_report_does() -> None:
     said = words(page(VALIDATION, {"run": "cio-etl run shop.yaml"}))
     for expected in (
         "Validation of shop 2024-03-10 09:00 UTC",
-        "A run would send 24,000 of 24,690 rows, reject 600 and leave 90 out.",
+        "A run would send 24,000 of 24,690 rows, reject 600 and skip 90.",
         "Exit code 3: done, some rows rejected. A run takes about 3 min.",
         "run cio-etl run shop.yaml",
         "people 12,345 = 12,000 + 300 + 45 ✓",
@@ -136,7 +136,7 @@ def test_a_validation_s_page_says_all_that_its_report_does() -> None:
 
 
 def test_a_stopped_run_s_page_says_why_and_how_to_go_on() -> None:
-    said = words(page(RUN, {"rejects": "cio-etl rejects shop-… -o rejects.csv"}))
+    said = words(page(RUN, {"continue": "cio-etl run shop.yaml", "rejects": "cio-etl rejects shop-… -o rejects.csv"}))
     for expected in (
         "The run has stopped; 12,000 rows were accepted so far and 300 rejected: track.customer.io is out of reach",
         "Exit code 69: Customer.io out of reach; run again to go on.",
@@ -159,9 +159,9 @@ def test_a_stopped_run_s_page_says_why_and_how_to_go_on() -> None:
          "Not as it is: a run would stop in step people: more than max_rejects allows.", "bad"),
         ({"exit_code": 0, "steps": NOTHING.steps}, "There are no rows to send.", "fair"),
         ({"run_id": "r", "exit_code": 0, "steps": NOTHING.steps}, "There were no rows to send.", "good"),
-        ({"run_id": "r"}, "24,000 of 24,690 rows were accepted, 600 rejected and 90 left out.", "fair"),
+        ({"run_id": "r"}, "24,000 of 24,690 rows were accepted, 600 rejected and 90 skipped.", "fair"),
         ({"run_id": "r", "status": "running", "exit_code": None},
-         "The run is at work; 24,000 rows were accepted so far and 600 rejected.", "fair"),
+         "The run is in progress; 24,000 rows were accepted so far and 600 rejected.", "fair"),
         ({"run_id": "r", "status": "failed", "exit_code": 1, "reason": "unexpected KeyError"},
          "The run has stopped; 24,000 rows were accepted so far and 600 rejected: unexpected KeyError.", "bad"),
     ],
@@ -205,11 +205,8 @@ def test_the_page_is_written_for_its_user_only_whatever_names_hold(tmp_path: Pat
         ("shop.replay", ".etl", []),  # its rejects are those of the run before
     ],
 )
-def test_rejected_rows_are_mended_by_commands_that_can_be_run_as_they_are(
-    job: str, state: str, commands: list[str]
-) -> None:
+def test_the_commands_that_fix_rejected_rows_can_be_run_as_they_are(job: str, state: str, commands: list[str]) -> None:
     report = replace(VALIDATION, run_id="r", job=job)
-    assert [what.removesuffix("   (when they are mended there)") for what in mending(report, Path(state)).values()] == (
-        commands
-    )
-    assert mending(replace(report, steps=NOTHING.steps), Path(state)) == {}
+    shown = reject_commands(report, Path(state)).values()
+    assert [command.removesuffix("   (when they are fixed there)") for command in shown] == commands
+    assert reject_commands(replace(report, steps=NOTHING.steps), Path(state)) == {}

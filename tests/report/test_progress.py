@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cio_etl.model import Counts, LaneProgress
-from cio_etl.report import Progress
+from cio_etl.report.progress import Progress
 
 
 @pytest.mark.fault("N5")

@@ -19,7 +19,6 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from sqlalchemy import URL
 
 from cio_etl.cli import main
@@ -27,10 +26,7 @@ from cio_etl.config import load_job
 from cio_etl.errors import CredentialsRefused, SourceError, TooManyRejects
 from cio_etl.extract.incremental import NewRows, first_wanted
 from cio_etl.model import Incremental, Report, Staging, Watermark, WatermarkValue
-from cio_etl.report import Progress
-from cio_etl.run.resume import FULL_REFRESH, Options
-from cio_etl.run.run import run_job
-from cio_etl.run.signals import Signals
+from cio_etl.run import Caller, RunOptions, Signals, run_job
 from cio_etl.sandbox import Faults, Sandbox
 from cio_etl.state import open_store
 from tests.databases import Database, own_database
@@ -103,8 +99,7 @@ class Nights:
 
     def run(self, **options: Any) -> Report:
         with Signals() as signals:
-            progress = Progress(Console(quiet=True), live=False)
-            return run_job(load_job(Path("job.yaml")), Options(**options), "cio-etl run job.yaml", signals, progress)
+            return run_job(load_job(Path("job.yaml")), RunOptions(**options), Caller(signals))
 
     def arrived(self) -> list[str]:
         """The versions that came since this was last asked, each as often as it came."""
@@ -263,7 +258,7 @@ def test_a_watermark_that_changed_its_type_is_told_and_a_full_refresh_begins_ane
     with pytest.raises(SourceError, match="is a time without a zone now, and was of another") as error:
         nights.run()
     assert "--full-refresh" in error.value.remedy
-    assert nights.night(since=FULL_REFRESH) == ["a.1"]
+    assert nights.night(full_refresh=True) == ["a.1"]
     assert nights.night() == []
 
 
@@ -284,7 +279,7 @@ def test_what_is_not_of_the_watermark_s_kind_is_refused_before_it_hides_rows(
     nights.job(**settings)
     nights.write(("a.1", "'2024-03-10 09:00+00'"))
     with pytest.raises(SourceError) as error:
-        nights.run(since=since)
+        nights.run(watermark=since)
     assert str(error.value) == f"table people: the watermark 'updated_at' is a time with a zone, {what}"
     assert error.value.remedy == remedy
     if not settings:
@@ -366,7 +361,7 @@ def test_rows_without_a_watermark_come_with_the_first_run_only(nights: Nights) -
     nights.write(("a.1", "NULL"), ("b.1", "'2024-03-10'"))
     assert nights.night() == ["a.1", "b.1"]
     assert nights.night() == []
-    assert nights.night(since=FULL_REFRESH) == ["a.1", "b.1"]
+    assert nights.night(full_refresh=True) == ["a.1", "b.1"]
     assert nights.night() == []
 
 
@@ -408,7 +403,7 @@ def test_a_full_refresh_reads_everything_from_start_on_again(nights: Nights) -> 
     nights.job(start="2024-01-01")
     nights.write(("a.1", "'2024-03-10'"), ("b.1", "'2024-03-11'"), ("old.1", "'2023-03-11'"))
     assert nights.night() == ["a.1", "b.1"]
-    assert nights.night(since=FULL_REFRESH) == ["a.1", "b.1"]
+    assert nights.night(full_refresh=True) == ["a.1", "b.1"]
     assert nights.night() == []
 
 
@@ -417,10 +412,10 @@ def test_a_watermark_on_the_command_line_goes_back_and_leaves_the_right_mark(nig
     nights.job()
     nights.write(("a.1", "'2024-03-08+00'"), ("b.1", "'2024-03-09+00'"), ("c.1", "'2024-03-10+00'"))
     assert nights.night() == ["a.1", "b.1", "c.1"]
-    assert nights.night(since="2024-03-09T00:00:00Z") == ["b.1", "c.1"]
+    assert nights.night(watermark="2024-03-09T00:00:00Z") == ["b.1", "c.1"]
     assert nights.night() == []
     nights.write(("d.1", "'2024-03-10+00'"))
-    assert nights.night(since="2030-01-01") == []
+    assert nights.night(watermark="2030-01-01") == []
     assert nights.night() == ["d.1"], "a watermark that found nothing moves no mark"
 
 
@@ -504,7 +499,7 @@ def test_a_run_with_flags_goes_on_without_them(nights: Nights) -> None:
     nights.night()
     nights.sandbox.set_faults(Faults(key_revoked_after=3))
     with pytest.raises(CredentialsRefused):
-        nights.run(since=FULL_REFRESH)
+        nights.run(full_refresh=True)
     nights.sandbox.set_faults(Faults())
     assert sorted(nights.night()) == sorted(f"{n}.1" for n in range(1, 201)), "all of them once, over both calls"
     assert nights.night() == []
@@ -701,7 +696,7 @@ def test_a_mark_is_of_one_destination_and_one_watermark(nights: Nights) -> None:
         Path("job.yaml").write_text(json.dumps(job))
         with pytest.raises(SourceError, match="its watermark belongs to another destination"):
             nights.run()
-        nights.run(since=FULL_REFRESH)
+        nights.run(full_refresh=True)
         assert another.stats()["people"] == 1
 
 
@@ -718,5 +713,5 @@ def test_a_watermark_that_is_given_forgets_nothing_of_what_was_sent(nights: Nigh
     nights.job(lag="1h")
     nights.write(("a.1", "'2024-03-10 11:10+00'"), ("b.1", "'2024-03-10 12:00+00'"))
     assert nights.night() == ["a.1", "b.1"]
-    assert nights.night(since="2024-03-10T11:59:00Z") == ["b.1"]
+    assert nights.night(watermark="2024-03-10T11:59:00Z") == ["b.1"]
     assert nights.night() == []

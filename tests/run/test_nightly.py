@@ -28,7 +28,7 @@ from cio_etl.cli import main
 from cio_etl.config import duration, load_job
 from cio_etl.errors import CredentialsRefused, JobLocked
 from cio_etl.load import monitored
-from cio_etl.report.logs import FileLines, KeptLines
+from cio_etl.report.logs import BufferedLines, FileLines
 from cio_etl.sandbox import Faults, Sandbox
 from tests.running import environment, start, until, write_job
 
@@ -187,12 +187,12 @@ def test_a_pipe_that_nobody_reads_is_no_log_file(job: Path, capfd: pytest.Captur
 
 
 def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = KeptLines()
+    lines = BufferedLines()
     for line in ("one", "two"):
         lines.warning(line)
     assert capsys.readouterr().err == ""
-    lines.tell()
-    lines.tell()
+    lines.flush()
+    lines.flush()
     assert capsys.readouterr().err == "one\ntwo\n"
 
 

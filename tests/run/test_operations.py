@@ -10,16 +10,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from cio_etl.apis import APIS, unsupported
 from cio_etl.config import load_job, load_mapping
 from cio_etl.errors import ConfigError, CredentialsRefused
 from cio_etl.model import Report
-from cio_etl.report import Progress
-from cio_etl.run.resume import Options
-from cio_etl.run.run import run_job
-from cio_etl.run.signals import Signals
+from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Answer, Faults, Sandbox
 from tests.running import API_KEY, SITE_ID, write_job
 
@@ -38,8 +34,7 @@ def run(sandbox: Sandbox, api: str, *steps: tuple[str, Sequence[Mapping[str, Any
         written[f"{number}-{name}"] = ({"parquet": f"{number}.parquet"}, str(SHIPPED[name]))
     to = {"api": api, "write_key": f"${{{WRITE_KEY}}}", "lanes": 4, "requests_per_second": "unlimited"}
     path = write_job(Path("job.yaml"), sandbox.url, written, destination=to, max_rejects="100%", **settings)
-    progress = Progress(Console(quiet=True), live=False)
-    return run_job(load_job(path, KEYS), Options(), "cio-etl run job.yaml", Signals(), progress)
+    return run_job(load_job(path, KEYS), RunOptions(), Caller())
 
 
 def counts(report: Report) -> list[tuple[int, int, int]]:

@@ -18,9 +18,10 @@ from cio_etl.cli import main
 from cio_etl.config import load_job
 from cio_etl.errors import SourceError
 from cio_etl.model import Column, Finding, Job, Mapping, Report
+from cio_etl.run import RunOptions
 from cio_etl.run.prescan import prescan
 from cio_etl.run.recording import note_findings
-from cio_etl.run.resume import Options, begin_or_resume
+from cio_etl.run.resume import begin_or_resume
 from cio_etl.sandbox import Sandbox
 from cio_etl.state import open_store
 from cio_etl.transform import Mapped
@@ -215,7 +216,7 @@ def test_a_warning_is_noted_and_logged_once_and_a_notice_only_noted(
     versions(people=2, rows=6)
     written = job(sandbox, PERSON)
     store = open_store(written.state)
-    record = begin_or_resume(store, written, Options())
+    record = begin_or_resume(store, written, RunOptions())
     (first,) = store.steps(record.run_id)
     found = (Finding("late", "warning", None, 7, "7 rows are late", ("f:1",)), Finding("x", "notice", None, 1, "so"))
     note_findings(store, record.run_id, first, found)

@@ -23,7 +23,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from cio_etl import state
 from cio_etl.cli import main
@@ -40,10 +39,8 @@ from cio_etl.errors import (
     WrongDestination,
 )
 from cio_etl.model import Job, Report
-from cio_etl.report import Progress
-from cio_etl.run.resume import Options
-from cio_etl.run.run import run_job
-from cio_etl.run.signals import Signals
+from cio_etl.report import Commands, Observer
+from cio_etl.run import Caller, RunOptions, Signals, run_job
 from cio_etl.sandbox import Answer, Credentials, Faults, Sandbox
 from tests.killing_rows import overtaken
 from tests.running import API_KEY, SITE_ID, environment, start, until, write_job
@@ -131,10 +128,10 @@ def destined(job: Job, **settings: Any) -> Job:
     return replace(job, destination=replace(job.destination, **settings))
 
 
-def run(job: Job, progress: Progress | None = None, **options: Any) -> Report:
-    silent = Progress(Console(quiet=True), live=False)
+def run(job: Job, progress: Observer | None = None, **options: Any) -> Report:
     with Signals() as signals:
-        return run_job(job, Options(**options), COMMAND, signals, progress or silent)
+        caller = Caller(signals, progress or Observer(), Commands(COMMAND))
+        return run_job(job, RunOptions(**options), caller)
 
 
 def told(job: Job, run_id: str, file: str = "report.json") -> dict[str, Any]:
@@ -495,7 +492,7 @@ def test_restart_gives_the_unfinished_run_up(sandbox: Sandbox) -> None:
 
 @pytest.mark.fault("S2")
 def test_a_source_that_changes_while_it_is_read_stops_the_run(sandbox: Sandbox) -> None:
-    class Meddling(Progress):
+    class Meddling(Observer):
         """Changes the file between the moment when it was looked at and the one when it is read."""
 
         @contextmanager
@@ -505,7 +502,7 @@ def test_a_source_that_changes_while_it_is_read_stops_the_run(sandbox: Sandbox) 
 
     shop()
     with pytest.raises(SourceError, match=r"people\.csv: changed while it was being read") as refused:
-        run(job_for(sandbox), progress=Meddling(Console(quiet=True), live=False))
+        run(job_for(sandbox), progress=Meddling())
     assert refused.value.exit_code == 65
 
 
@@ -796,6 +793,6 @@ def test_a_signal_that_came_before_a_step_stops_the_run_there(sandbox: Sandbox) 
     with Signals() as signals:
         signals.ask("SIGTERM")
         with pytest.raises(Interrupted, match="stopped by SIGTERM"):
-            run_job(job_for(sandbox), Options(), COMMAND, signals, Progress(Console(quiet=True), live=False))
+            run_job(job_for(sandbox), RunOptions(), Caller(signals))
     assert sandbox.stats()["items"] == 0
     assert run(job_for(sandbox)).status == "finished"

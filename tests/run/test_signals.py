@@ -9,12 +9,13 @@ import threading
 import pytest
 
 from cio_etl.errors import Interrupted
-from cio_etl.run.signals import Signals
+from cio_etl.report.streams import say
+from cio_etl.run import Signals
 
 
 def test_the_first_signal_drains_and_the_second_stops(capsys: pytest.CaptureFixture[str]) -> None:
     drained: list[bool] = []
-    with Signals() as signals, signals.draining(lambda: drained.append(True)):
+    with Signals(lambda line: say(line, err=True)) as signals, signals.draining(lambda: drained.append(True)):
         os.kill(os.getpid(), signal.SIGTERM)
         assert (signals.received, drained) == ("SIGTERM", [True])
         with pytest.raises(Interrupted, match="stopped by SIGINT"):

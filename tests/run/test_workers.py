@@ -19,7 +19,7 @@ import sqlalchemy
 from pydantic import SecretStr
 
 from cio_etl import state
-from cio_etl.run.resume import Share, share
+from cio_etl.run import Share, share
 from cio_etl.sandbox import Faults, Sandbox
 from tests import databases
 from tests import workers as campaign

@@ -205,7 +205,7 @@ def test_a_report_sums_counts_over_lanes_and_seconds_over_processes(store: Store
     counts = [RejectCount("row_ragged", None, 1, ("a.csv:3",))]
     store.end_step(RUN.run_id, 0, finished=False, rows_read=2, seconds=1.5, rejects=counts)
     store.end_step(RUN.run_id, 0, finished=True, rows_read=3, seconds=2.0, rejects=counts)
-    step = state.build_report(store, RUN, "cio-etl run x").steps[0]
+    step = state.build_report(store, RUN).steps[0]
     assert (
         step.rows_read,
         step.counts.accepted,

@@ -46,13 +46,16 @@ def test_validation_can_come_first(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("a: b\nschedule: [", "it is not YAML in line 2; `cio-etl check` tells more"),
-        ("schedule: '@daily'\nname: ${NAME}\n", "its name must be written out, for Airflow to know the DAG by it"),
-        ("schedule: ${CRON}\n", "its schedule must be a cron line, written out, or {assets: […]}"),
-        ("schedule: {assets: ['s3://${B}']}\n", "its schedule must be a cron line, written out, or {assets: […]}"),
-        ("schedule: 3\n", "its schedule must be a cron line, written out, or {assets: […]}"),
-        ("schedule: '@daily'\nname: people\n", "its name is that of {jobs}/people.yaml; give it another one"),
-        (b"\xff\xfe\x00", "it is not YAML; `cio-etl check` tells more"),
+        ("a: b\nschedule: [", "it is not YAML in line 2; `cio-etl check` reports more"),
+        ("schedule: '@daily'\nname: ${NAME}\n", "its name must not be a reference: Airflow knows the DAG by it"),
+        ("schedule: ${CRON}\n", "its schedule must be a cron line without references, or {assets: […]}"),
+        (
+            "schedule: {assets: ['s3://${B}']}\n",
+            "its schedule must be a cron line without references, or {assets: […]}",
+        ),
+        ("schedule: 3\n", "its schedule must be a cron line without references, or {assets: […]}"),
+        ("schedule: '@daily'\nname: people\n", "{jobs}/people.yaml has the same name; give it another one"),
+        (b"\xff\xfe\x00", "it is not YAML; `cio-etl check` reports more"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_and_hides_no_other(shop: Shop, text: str | bytes, fault: str) -> None:

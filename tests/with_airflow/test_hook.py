@@ -35,7 +35,7 @@ def test_a_connection_that_customer_io_takes(shop: Shop, monkeypatch: pytest.Mon
     connect(monkeypatch, host=shop.sandbox.url)
     taken, words = CustomerIOHook().test_connection()
     assert taken, words
-    assert re.fullmatch(r"127\.0\.0\.1:\d+ takes the credentials, which belong to the region us", words)
+    assert re.fullmatch(r"127\.0\.0\.1:\d+ accepts the credentials, which belong to the region us", words)
 
 
 @pytest.mark.parametrize(

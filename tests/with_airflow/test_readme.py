@@ -19,12 +19,12 @@ PAGE = (Path(__file__).parents[2] / "airflow_dags" / "README.md").read_text(enco
 
 def table(heading: str) -> list[list[str]]:
     """The rows of the table with this first column, without its heading."""
-    lines = PAGE.split(f"\n| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
+    lines = PAGE.split(f"\n| {heading} |")[1].split("\n\n")[0].split("\n<!--")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def test_the_params_are_those_of_the_code() -> None:
-    assert table("param") == [[f"`{name}`", words] for name, (_, words, _) in PARAMS.items()]
+    assert table("param") == [[f"`{name}`", option.help] for name, option in PARAMS.items()]
 
 
 def test_the_arguments_are_those_of_the_code() -> None:

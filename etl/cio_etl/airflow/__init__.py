@@ -1,22 +1,22 @@
-"""The room for Airflow: a provider of the connection type `customerio`, and DAGs made from job files.
+"""Connects Airflow: a provider of the connection type `customerio`, tasks, and DAGs made from job files.
 
-hook.py       the connection: credentials as variables for a job, and whether they are taken
-operators.py  tasks: a run, a validation, or both as a group
-dags.py       one DAG for each job of a folder that has a schedule
-asked.py      what a task is asked to do, and what it tells in the end
-here.py       the task's work in its own process
-command.py    the task's work by the command, in an environment of its own
-lineage.py    which columns became what, for OpenLineage
+hook.py        the connection: credentials as variables for a job, and their test
+operators.py   tasks: a run, a validation, or both as a group
+dags.py        one DAG for each job of a folder that has a schedule
+request.py     what a task is asked to do, its summary, and the params of a DAG
+in_process.py  does the task's work in the task's own process
+subprocess.py  does the task's work by the command, in an environment of its own
+lineage.py     which columns became what, for OpenLineage
 
-Airflow reads DAG files all day, and starts tasks by forking. So polars, which does not survive a fork, is imported only
-within a task that is at work; tests/with_airflow asserts it. Importing this module loads nothing.
+Airflow reads DAG files all day, and starts tasks by forking. polars does not survive a fork, so it is imported only in
+a running task; tests/with_airflow asserts it. Importing this package loads nothing.
 """
 
 from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """What Airflow wants to know of a provider, by its entry point `apache_airflow_provider`."""
+    """The provider's description, which Airflow reads by the entry point `apache_airflow_provider`."""
     text = {"type": ["string", "null"]}
     password = text | {"format": "password"}
     return {
@@ -45,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "write_key": {
                         "label": "Write key",
-                        "description": "Of the Pipelines API, in place of site ID and API key",
+                        "description": "For the Pipelines API, in place of site ID and API key",
                         "schema": password,
                     },
                 },

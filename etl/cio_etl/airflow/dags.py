@@ -1,7 +1,7 @@
-"""Which DAGs do job files make? One for each job of a folder that has a `schedule`.
+"""Makes one DAG for each job file of a folder that has a `schedule`.
 
-Airflow runs this all day, so of a job file only `name` and `schedule` are read here. The rest is checked when its task
-is at work, or before by `cio-etl check`.
+Airflow runs this all day, so only `name` and `schedule` of a job file are read here. The rest is checked when its task
+runs, or before that by `cio-etl check`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=5), "retry_exponential
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a DAG needs to know of a job file. `fault` is what keeps it from being read."""
+    """What a DAG needs from a job file. `fault` says why the file cannot be used."""
 
     path: Path
     name: str
@@ -55,15 +55,15 @@ def build_dags(
 ) -> dict[str, DAG]:
     """A DAG for each job file in the folder `jobs` that has a `schedule`, by name: `globals().update(build_dags(…))`.
 
-    Relative paths of the jobs begin at `folder`, which is the one that holds `jobs` unless it is named. A cron line is
-    read in `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. `default_args`
-    and `dag_arguments` are Airflow's. With `workers`, so many mapped tasks share the run's `lanes` out, over a state
-    database, and a task `report` ends it. Each run updates the asset `customerio://` with the job's name.
+    Relative paths in the jobs start at `folder`; its default is the folder that holds `jobs`. A cron line is read in
+    `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. `default_args` and
+    `dag_arguments` are Airflow's. With `workers`, that many mapped tasks share the run's `lanes` over a state database,
+    and a task `report` ends the run. Each run updates the asset `customerio://` with the job's name.
 
     A file that cannot be read makes a DAG, too: without a schedule, tagged "broken", with the fault in its notes.
     """
     jobs = Path(jobs).absolute()
-    wanted = get_parsing_context().dag_id  # a task that starts needs its own DAG only
+    wanted = get_parsing_context().dag_id  # a task that starts needs only its own DAG
     dags: dict[str, DAG] = {}
     for planned in plans(jobs):
         dag_id = prefix + planned.name
@@ -108,18 +108,18 @@ def build_dags(
 
 
 def plans(jobs: Path) -> list[Planned]:
-    """The job files of a folder that have a schedule, or that cannot be read; of two of one name the second cannot."""
-    found: dict[str, Planned] = {}
+    """The job files of a folder that have a schedule or a fault; the second of two with one name has a fault."""
+    by_name: dict[str, Planned] = {}
     for path in sorted([*jobs.glob("*.yaml"), *jobs.glob("*.yml")]):
         if path.name.startswith("."):
             continue
         planned = _planned(path)
-        if planned is not None and planned.name in found:
-            fault = f"its name is that of {found[planned.name].path}; give it another one"
+        if planned is not None and planned.name in by_name:
+            fault = f"{by_name[planned.name].path} has the same name; give it another one"
             planned = Planned(path, f"{planned.name}.{path.name}", fault=fault)
         if planned is not None:
-            found[planned.name] = planned
-    return list(found.values())
+            by_name[planned.name] = planned
+    return list(by_name.values())
 
 
 def _planned(path: Path) -> Planned | None:
@@ -130,16 +130,16 @@ def _planned(path: Path) -> Planned | None:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" in line {mark.line + 1}"
-        return Planned(path, path.stem, fault=f"it is not YAML{line}; `cio-etl check` tells more")
+        return Planned(path, path.stem, fault=f"it is not YAML{line}; `cio-etl check` reports more")
     if not isinstance(job, dict) or "schedule" not in job:
         return None
     name, schedule = job.get("name", path.stem), job["schedule"]
     if not isinstance(name, str) or "${" in name:
-        return Planned(path, path.stem, fault="its name must be written out, for Airflow to know the DAG by it")
+        return Planned(path, path.stem, fault="its name must not be a reference: Airflow knows the DAG by it")
     if isinstance(schedule, dict) and schedule.keys() == {"assets"} and isinstance(schedule["assets"], list):
         uris = schedule["assets"]
         if uris and all(isinstance(uri, str) and "${" not in uri for uri in uris):
             return Planned(path, name, [Asset(uri) for uri in uris])
     if isinstance(schedule, str) and "${" not in schedule:
         return Planned(path, name, schedule)
-    return Planned(path, name, fault="its schedule must be a cron line, written out, or {assets: […]}")
+    return Planned(path, name, fault="its schedule must be a cron line without references, or {assets: […]}")

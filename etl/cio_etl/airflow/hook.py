@@ -1,4 +1,4 @@
-"""What does a connection of the type `customerio` hold, and does Customer.io take it?"""
+"""Reads a connection of the type `customerio`, and tests whether Customer.io accepts it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 REGIONS = ("us", "eu", "auto")
-PATIENCE_S = 5.0  # of somebody who has pressed "Test"
+TEST_TIMEOUT_S = 5.0  # a person waits who has pressed "Test"
 
 
 class CustomerIOHook(BaseHook):
     """A connection to Customer.io: login is the site ID, password the API key, host the region.
 
-    Its extra may have `write_key`, of the Pipelines API, and variables for job files under names in capitals, as
+    Its extra may have `write_key`, for the Pipelines API, and variables for job files under names in capitals, such as
     WAREHOUSE_URL.
     """
 
@@ -28,24 +28,24 @@ class CustomerIOHook(BaseHook):
         self.customerio_conn_id = customerio_conn_id
 
     def environment(self) -> dict[str, str]:
-        """What the connection holds, by the names under which job files refer to it. Logs show none of it."""
+        """The connection's values, by the names that job files use. They are masked in logs."""
         connection = self.get_connection(self.customerio_conn_id)
         extra: Mapping[str, object] = connection.extra_dejson
         region = connection.host if connection.host in REGIONS else None
-        held: dict[str, object] = {name: value for name, value in extra.items() if name.isupper()}
-        held |= {
+        values: dict[str, object] = {name: value for name, value in extra.items() if name.isupper()}
+        values |= {
             "CUSTOMERIO_SITE_ID": connection.login,
             "CUSTOMERIO_API_KEY": connection.password,
             "CUSTOMERIO_WRITE_KEY": extra.get("write_key"),
             "CUSTOMERIO_APP_API_KEY": extra.get("app_api_key"),
         }
-        secrets = {name: str(value) for name, value in held.items() if value not in (None, "")}
+        secrets = {name: str(value) for name, value in values.items() if value not in (None, "")}
         for value in secrets.values():
             mask_secret(value)
         return secrets | ({"CUSTOMERIO_REGION": region} if region else {})
 
     def test_connection(self) -> tuple[bool, str]:
-        """Asks Customer.io which region the credentials belong to: whether they are taken, in words."""
+        """Whether Customer.io accepts the credentials, and a sentence about it."""
         from pydantic import SecretStr
 
         from cio_etl.apis import APIS, allowed_address, variable
@@ -54,8 +54,8 @@ class CustomerIOHook(BaseHook):
         from cio_etl.model import Destination
 
         host = self.get_connection(self.customerio_conn_id).host or "us"
-        held = self.environment()
-        api = next((api for api in APIS.values() if variable(api.credentials[-1]) in held), None)
+        values = self.environment()
+        api = next((api for api in APIS.values() if variable(api.credentials[-1]) in values), None)
         if api is None:
             return False, "there is neither an API key nor a write key"
         try:
@@ -63,15 +63,15 @@ class CustomerIOHook(BaseHook):
             request = Destination(
                 api=api.name,
                 base_url=address,
-                credentials={key: SecretStr(held.get(variable(key), "")) for key in api.credentials},
+                credentials={key: SecretStr(values.get(variable(key), "")) for key in api.credentials},
                 region="eu" if host == "eu" else "auto" if host == "auto" else "us",
-                attempt_deadline_s=PATIENCE_S,
+                attempt_deadline_s=TEST_TIMEOUT_S,
             )
-            greeting = check_credentials(request, PATIENCE_S, persistent=True)
+            greeting = check_credentials(request, TEST_TIMEOUT_S, persistent=True)
             with_region(request, greeting)
         except EtlError as error:
             return False, f"{error}; {error.remedy}" if error.remedy else str(error)
         except ValueError as error:
             return False, f"the region is us, eu or auto; as an address: {error}"
         belongs = f", which belong to the region {greeting.region}" if greeting.region else ""
-        return True, f"{greeting.host} takes the credentials{belongs}"
+        return True, f"{greeting.host} accepts the credentials{belongs}"

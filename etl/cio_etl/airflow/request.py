@@ -1,76 +1,71 @@
-"""What is a task asked to do, and what does it tell in the end? The same, whichever way the work is done."""
+"""Defines what a task is asked to do and what it returns, for both ways of doing its work; and the params of a DAG."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-Summary = dict[str, Any]
-Environment = Callable[[], dict[str, str]]  # asked anew when credentials are refused: they may be renewed meanwhile
+from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, options_of
+from cio_etl.validate.options import ValidateOptions
 
-# Trying again does not help: the command line, the rows, the keys or the job file must be mended by somebody first.
+Summary = dict[str, Any]
+Environment = Callable[[], dict[str, str]]  # called again when credentials are refused: they may have been renewed
+
+# A retry does not help: a person must first fix the arguments, the rows, the keys or the job file.
 HOPELESS = frozenset({2, 4, 77, 78})
 DONE = frozenset({0, 3})
 
-GRACE_S = 4.0  # Airflow kills a task five seconds after it has asked it to end
+
+def task_options(kind: type[RunOptions] | type[ValidateOptions]) -> tuple[Option, ...]:
+    """The options that an operator has as arguments."""
+    return (*(each for each in options_of(kind) if "airflow" in each.doors), FAIL_ON_REJECTS)
+
+
+def default_of(option: Option) -> Any:
+    """The default of an operator's argument."""
+    return option.default if option.airflow_default is None else option.airflow_default
+
+
+# What a person may choose when a DAG is started by hand.
+PARAMS = {each.name: each for each in task_options(RunOptions) if "param" in each.doors}
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run or validation, as the command's options say it."""
+    """One run or validation."""
 
     job: str
-    folder: str | None = None  # where relative paths begin; None: the folder of the task's process
-    steps: Sequence[str] = ()
-    limit: int | None = None
-    full_refresh: bool = False
-    watermark: str | None = None
-    lanes: int | str | None = None  # how many; or a worker's share of them, as `0-7/16`
-    run_id: str | None = None  # the run's own name, which workers need to find each other
-    restart: bool = False
-    began: str = ""  # ISO 8601, UTC: a run begun since then is this one, on an earlier try, and is not given up
-    accept_drift: bool = False
-    grace_s: float = GRACE_S
-    fail_on: Sequence[str] = ()  # of a validation
+    folder: str | None = None  # where relative paths start; None: the working folder of the task's process
+    run: RunOptions = field(default_factory=RunOptions)
+    validation: ValidateOptions = field(default_factory=ValidateOptions)
+    began: str = ""  # ISO 8601, UTC: an unfinished run started since then is an earlier try of this task
+
+    def restarts(self, unfinished_since: str | None) -> bool:
+        """Whether to abandon the unfinished run: `restart` is asked for, and the run is not an earlier try."""
+        return self.run.restart and unfinished_since is not None and unfinished_since < self.began
 
 
 class Runner(Protocol):
-    """A way to do what is asked. `environment` is what the job's references stand for."""
+    """A way to do the work. `environment` gives the values that the job file refers to."""
 
     def run(self, request: RunRequest, environment: Environment) -> Summary:
-        """Runs the job, or goes on with its unfinished run. Raises AirflowException."""
+        """Runs the job, or resumes its unfinished run. Raises AirflowException."""
 
     def validate(self, request: RunRequest, environment: Environment) -> Summary:
         """Reads, maps and checks every row, and sends nothing. Raises AirflowException."""
 
     def stop(self) -> None:
-        """Asks it to finish what is under way, and to end."""
-
-
-# What a person may choose when a DAG is started by hand, and what each is for.
-PARAMS: dict[str, tuple[Any, str, dict[str, Any]]] = {
-    "full_refresh": (False, "Read everything that is newer than `start`, again.", {"type": "boolean"}),
-    "limit": (None, "Only the first rows of each step, so many.", {"type": ["integer", "null"], "minimum": 1}),
-    "watermark": (None, "Read from this value on, instead of the last run's mark.", {"type": ["string", "null"]}),
-    "lanes": (
-        None,
-        "Batches under way at once, at most, instead of the job's.",
-        {"type": ["integer", "null"], "minimum": 1, "maximum": 256},
-    ),
-    "restart": (False, "Give the unfinished run up and start anew.", {"type": "boolean"}),
-    "accept_drift": (False, "Take columns whose kind has changed since the last run.", {"type": "boolean"}),
-    "fail_on_rejects": (False, "Fail when there are rejected rows, however few.", {"type": "boolean"}),
-}
+        """Requests a stop: requests in flight are finished, then the work ends."""
 
 
 def shares(lanes: int, workers: int) -> list[str]:
-    """The lanes shared out among so many workers, as `run --lanes` has it: `["0-7/16", "8-15/16"]`.
+    """The lanes divided among workers, in the form of `run --lanes`: `["0-7/16", "8-15/16"]`.
 
     Raises ValueError when there are fewer lanes than workers.
     """
@@ -81,23 +76,23 @@ def shares(lanes: int, workers: int) -> list[str]:
 
 
 def plain_name(run_id: str) -> str:
-    """A DAG run's id as a run may be called."""
+    """A DAG run's id as the name of a run."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).lstrip("-_")[:100]
 
 
 def run_params() -> dict[str, Param]:
-    """The params of a DAG that runs a job, as `DAG(params=run_params())`."""
-    return {name: Param(default, words, **schema) for name, (default, words, schema) in PARAMS.items()}
+    """The params of a DAG that runs a job, for `DAG(params=run_params())`."""
+    return {name: Param(each.default, each.help, **each.schema) for name, each in PARAMS.items()}
 
 
 def failure(exit_code: int, words: str) -> AirflowException:
-    """What a task raises that ended like this: one that is tried again, unless that cannot help."""
+    """The exception of a task that ended with this exit code: one that Airflow retries, unless a retry cannot help."""
     kind = AirflowFailException if exit_code in HOPELESS else AirflowException
     return kind(f"{words} (exit code {exit_code})")
 
 
 def summary_of(report: Mapping[str, Any]) -> Summary:
-    """The few figures of a report, as JSON has it, that other tasks may ask for."""
+    """The few figures of a report, in JSON's types, that other tasks may use."""
     steps = {step["name"]: {name: step[name] for name in _COUNTS} for step in report["steps"]}
     totals = {name: sum(step[name] for step in steps.values()) for name in _COUNTS}
     seconds = round(sum(step["seconds"] for step in report["steps"]), 3)
@@ -105,4 +100,4 @@ def summary_of(report: Mapping[str, Any]) -> Summary:
     return {**about, **totals, "seconds": seconds, "steps": steps}
 
 
-_COUNTS = ("rows_read", "accepted", "rejected", "skipped", "possibly_sent_twice")
+_COUNTS: Sequence[str] = ("rows_read", "accepted", "rejected", "skipped", "possibly_sent_twice")

@@ -1,4 +1,4 @@
-"""How is a task's work done by the command, in an environment of its own? Options in, JSON and exit code out."""
+"""Does a task's work by the command, in an environment of its own: options in, JSON and exit code out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import signal
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cio_etl.airflow.request import DONE, Environment, RunRequest, Summary, failure, summary_of
+from cio_etl.run.options import RunOptions, options_of
+from cio_etl.validate.options import ValidateOptions
 
 log = logging.getLogger("airflow.task")
 
 
 class Subprocess:
-    """Work by a `cio-etl` of another environment. Keys are in its environment: not in its words, nor on a disk.
+    """Work by a `cio-etl` of another environment. Keys are in its environment, not in its arguments or on a disk.
 
-    It is a session of its own, so that a signal reaches it once, through `stop`: a second one would not let it finish.
-    When this process is killed outright the command ends its run, and the next try finds the job locked until then.
+    It has a session of its own, so that a signal reaches it once, through `stop`; a second one would not let it finish.
+    When this process is killed, the command finishes its run, and the next try finds the job locked until then.
     """
 
     def __init__(self, executable: str | Sequence[str]) -> None:
@@ -29,42 +32,31 @@ class Subprocess:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, request: RunRequest, environment: Environment) -> Summary:
-        """See Work."""
-        flags = {
-            "--restart": request.restart and self._is_old(request, environment),
-            "--accept-drift": request.accept_drift,
-        }
-        valued = {"--grace": request.grace_s, "--lanes": request.lanes, "--run-id": request.run_id}
-        words = [flag for flag, is_asked in flags.items() if is_asked]
-        words += [f"{option}={value}" for option, value in valued.items() if value is not None]
-        return self._report("run", request, [*_options(request), *words], environment)
+        """See Runner."""
+        newest = self._output("status", request, [], environment) if request.run.restart else None
+        options = replace(request.run, restart=request.restarts(newest["started_at"] if newest else None))
+        return self._report("run", request, _words(options), environment)
 
     def validate(self, request: RunRequest, environment: Environment) -> Summary:
-        """See Work."""
-        words = [f"--fail-on={text}" for text in request.fail_on]
-        return self._report("validate", request, [*_options(request), *words], environment)
+        """See Runner."""
+        return self._report("validate", request, _words(request.validation), environment)
 
     def stop(self) -> None:
-        """See Work."""
+        """See Runner."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    def _is_old(self, request: RunRequest, environment: Environment) -> bool:
-        """Whether the job's unfinished run is of another day, and no earlier try of this one."""
-        newest = self._told("status", request, [], environment)
-        return newest is not None and newest["started_at"] < request.began
-
     def _report(self, name: str, request: RunRequest, options: list[str], environment: Environment) -> Summary:
-        report = self._told(name, request, options, environment)
+        report = self._output(name, request, options, environment)
         if report is None:
-            raise failure(1, f"{name} has told nothing")
+            raise failure(1, f"{name} has printed no report")
         return summary_of(report)
 
-    def _told(
+    def _output(
         self, name: str, request: RunRequest, options: list[str], environment: Environment
     ) -> dict[str, Any] | None:
-        """What the command prints as JSON."""
-        last: deque[str] = deque(maxlen=2)  # of stderr: what happened, and what to do
+        """What the command prints, as JSON."""
+        last: deque[str] = deque(maxlen=2)  # lines of stderr: the message and the remedy
         with tempfile.TemporaryFile("w+") as stdout:
             try:
                 self._process = subprocess.Popen(
@@ -85,7 +77,7 @@ class Subprocess:
                     for line in process.stderr or ():
                         log.info("%s", line.rstrip())
                         last.append(line.strip())
-                except BaseException:  # as an execution_timeout: the block waits for its end
+                except BaseException:  # such as an execution_timeout; the block waits for the process to end
                     self.stop()
                     raise
             stdout.seek(0)
@@ -95,17 +87,13 @@ class Subprocess:
         return report
 
 
-def _options(request: RunRequest) -> Iterator[str]:
-    """Those that a run and a validation share."""
-    yield from (f"--step={name}" for name in request.steps)
-    if request.limit is not None:
-        yield f"--limit={request.limit}"
-    if request.full_refresh:
-        yield "--full-refresh"
-    if request.watermark is not None:
-        yield f"--watermark={request.watermark}"
+def _words(options: RunOptions | ValidateOptions) -> list[str]:
+    """The options as the command's arguments: those that Airflow has, where they are not the command's default."""
+    offered = [each for each in options_of(type(options)) if "airflow" in each.doors]
+    values = ((each, getattr(options, each.name)) for each in offered)
+    return [word for each, value in values if value != each.default for word in each.words(value)]
 
 
 def _bare() -> dict[str, str]:
-    """This process's environment without what is Airflow's: its own passwords are among that."""
+    """This process's environment without Airflow's variables, which hold its passwords."""
     return {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}

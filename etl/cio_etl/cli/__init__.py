@@ -1,16 +1,48 @@
-"""The door: commands, options, what is printed, and the exit code. Results go to stdout, everything else to stderr.
+"""The command line: commands, options, what is printed, and the exit code. Results go to stdout, all else to stderr.
 
-door.py       the group of all commands, and what a failure looks like
-options.py    parameters that several commands share
-shared.py     what several commands do: load a job, find a state, show a report
-sending.py    run, replay
-looking.py    validate, check, doctor, preview, status, rejects
-beginning.py  inspect, init, schema, sandbox
+main.py       the group of all commands, and how a failure is printed
+options.py    options, made from run/options.py or shared by several commands
+shared.py     what several commands do: find a state, start a run, print a report
+commands.py   words the commands that a person may type next
+source.py     the `source:` section of a source on the command line
+demo.py       the demo's data
 
-A command imports what it needs when it is called, so each starts as soon as it can.
+run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
+sandbox.py    one command each
+
+A command imports what it needs when it is called, so that each starts quickly.
 """
 
-from cio_etl.cli import beginning, looking, sending  # their commands
+from cio_etl.cli import (
+    check,
+    doctor,
+    init,
+    inspect,
+    preview,
+    rejects,
+    replay,
+    run,
+    sandbox,
+    schema,
+    status,
+    validate,
+)
 from cio_etl.cli.main import EXIT_CODES, cli, main
 
-__all__ = ["EXIT_CODES", "beginning", "cli", "looking", "main", "sending"]
+__all__ = [
+    "EXIT_CODES",
+    "check",
+    "cli",
+    "doctor",
+    "init",
+    "inspect",
+    "main",
+    "preview",
+    "rejects",
+    "replay",
+    "run",
+    "sandbox",
+    "schema",
+    "status",
+    "validate",
+]

@@ -1,10 +1,10 @@
-"""What does the demo load? A shop's export as such exports are: 5,000 customers and 12,000 orders, half a per cent bad.
+"""Writes the data of the demo: a realistic shop's export, 5,000 customers and 12,000 orders, half a per cent bad.
 
     python -m cio_etl.cli.demo FOLDER
 
 writes customers.csv (separator ";") and orders-1.parquet to orders-3.parquet, the same bytes for the same seed.
-BAD_CUSTOMERS and BAD_ORDERS say how many rows must be rejected and why; all other oddities (leading zeros, quotes, line
-breaks inside a field, accents, empty fields) must come through.
+BAD_CUSTOMERS and BAD_ORDERS define how many rows must be rejected and why; all other oddities (leading zeros, quotes,
+line breaks inside a field, accents, empty fields) must be sent.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def customers(seed: int = SEED) -> Iterator[list[str]]:
     """The rows of customers.csv, bad ones among them, without the header."""
     dice = random.Random(seed)
     faults = [spoil for count, spoil in BAD_CUSTOMERS.values() for _ in range(count)]
-    to_be_read = [number for number in range(CUSTOMERS) if not _is_internal(number)]
-    spoiled = dict(zip(dice.sample(to_be_read, len(faults)), faults, strict=True))
+    eligible = [number for number in range(CUSTOMERS) if not _is_internal(number)]
+    spoiled = dict(zip(dice.sample(eligible, len(faults)), faults, strict=True))
     for number in range(CUSTOMERS):
         row = _customer(number, dice)
         yield spoiled[number](row, dice) if number in spoiled else row
@@ -79,17 +79,17 @@ def orders(seed: int = SEED) -> pl.DataFrame:
             ).tolist(),
         }
     ).with_columns(coupon=pl.col("coupon").replace("", None))
-    to_be_read = (frame["status"] != "test").arg_true().to_numpy()
-    return _spoil_orders(frame, dice.choice(to_be_read, sum(BAD_ORDERS.values()), replace=False))
+    eligible = (frame["status"] != "test").arg_true().to_numpy()
+    return _spoil_orders(frame, dice.choice(eligible, sum(BAD_ORDERS.values()), replace=False))
 
 
 def customer_id(number: int) -> str:
-    """Leading zeros count: 00042 is not 42."""
+    """A number with leading zeros, which matter: 00042 is not 42."""
     return f"{number + 1:05d}"
 
 
 def write(folder: Path, seed: int = SEED) -> list[Path]:
-    """Write the demo's files, and say which."""
+    """Writes the demo's files; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "customers.csv", *(folder / f"orders-{number}.parquet" for number in range(1, ORDER_FILES + 1))]
     with paths[0].open("w", encoding="utf-8", newline="") as file:

@@ -1,11 +1,11 @@
-"""The group of all commands, the exit code, and what a failure looks like: two lines on stderr."""
+"""Defines the group of all commands, and prints a failure as two lines on stderr."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,54 @@ import click
 import structlog
 
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
-from cio_etl.errors import EtlError
+from cio_etl.errors import EtlError, InvalidArguments, unexpected
 from cio_etl.report.logs import FileLines, LogLines
-from cio_etl.report.streams import let_go, say, take_any_text
+from cio_etl.report.streams import accept_any_text, drop_output, say
 
 
 def _exit_codes() -> str:
     """The exit codes as the help shows them, in two columns."""
-    said = [f"{code}  {words}" for code, words in EXIT_WORDS.items() if code not in (130, 143)]
-    said.insert(5, f"130, 143  {EXIT_WORDS[130]}")
-    rows = (f"  {left:<36}{right}" for left, right in zip(said[:6], said[6:], strict=True))
+    lines = [f"{code}  {words}" for code, words in EXIT_WORDS.items() if code not in (130, 143)]
+    lines.insert(5, f"130, 143  {EXIT_WORDS[130]}")
+    rows = (f"  {first:<36}{second}" for first, second in zip(lines[:6], lines[6:], strict=True))
     return "\n".join(["\b", "Exit codes:", *rows])
 
 
 EXIT_CODES = _exit_codes()
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command that shows wrong arguments as click shows its own, with options as they are spelled here."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InvalidArguments as error:
+            from cio_etl.cli.options import FLAGS
+
+            words = re.sub(r"`(\w+)`", lambda match: FLAGS.get(match[1], match[0]), str(error))
+            raise click.UsageError(words, ctx) from None
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cio-etl", prog_name="cio-etl")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look on stderr.")
-@click.option("--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Log lines go there, not to stderr.")
-@click.option("--debug", is_flag=True, help="Log more: every retry.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="The format of log lines on stderr."
+)
+@click.option(
+    "--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Write log lines there, not to stderr."
+)
+@click.option("--debug", is_flag=True, help="Log more, such as every retry.")
 def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
-    """Loads files into Customer.io: mapped, checked, in order, resumable."""
+    """Loads files, tables and queries into Customer.io: mapped, checked, in order, resumable.
+
+    Documentation: README.md to start, jobs/README.md for jobs, sources and exit codes, mappings/README.md for mappings
+    and rejects, airflow_dags/README.md for Airflow, etl/README.md for how it works.
+    """
     try:
         _set_up_log(LogLines() if log_file is None else FileLines(log_file), log_format, debug)
     except OSError as error:
@@ -45,8 +70,8 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
-    take_any_text()
-    os.umask(0o077)  # what is written here tells of people: state, reports, rejects
+    accept_any_text()
+    os.umask(0o077)  # files written here are about people: state, reports, rejects
     try:
         cli.main(arguments, standalone_mode=False, prog_name="cio-etl")
     except SystemExit as end:
@@ -62,15 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        let_go(sys.stdout)  # click's own output, as of --help
+        drop_output(sys.stdout)  # click's own output, such as --help
         return 0
     except Exception as error:
-        # frames only: the error's own words may hold values
-        frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        say(
-            f"a bug of ours: unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact",
-            err=True,
-        )
+        say(f"a bug of ours: {unexpected(error)}", err=True)
         say("run the same command again to go on, and please report this line", err=True)
         return 1
     return 0
@@ -90,4 +110,4 @@ def _set_up_log(lines: LogLines | FileLines, log_format: str, debug: bool) -> No
         logger_factory=lambda *_: lines,
     )
     for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # at debug they write headers, and so the key
+        logging.getLogger(name).setLevel(logging.WARNING)  # at debug they log headers, which hold the key

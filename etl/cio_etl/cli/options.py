@@ -1,25 +1,32 @@
-"""Parameters that several commands share, and the kinds of values that they take."""
+"""Makes click's options from the declarations in run/options.py, and declares those that several commands share."""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from cio_etl.run.resume import Share
+from cio_etl.run.options import RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of
+from cio_etl.run.shares import Share, share
+from cio_etl.validate.options import ValidateOptions
+
+Command = Callable[..., None]
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A duration, as `30m` or `2 hours`, in seconds."""
+    """A duration such as `30m` or `2 hours`, in seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        from cio_etl.config import duration
+        from cio_etl.model.yaml_section import duration
 
+        if isinstance(value, float):
+            return value
         try:
             return duration(str(value)).total_seconds()
         except ValueError as error:
@@ -27,13 +34,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 class Lanes(click.ParamType):  # type: ignore[type-arg]
-    """How many lanes, as `32`, or which of how many, as `0-7/16` or `0,4,8/16`; 1 to 256 in all."""
+    """A number of lanes such as `32`, or a share of all lanes such as `0-7/16` or `0,4,8/16`; 1 to 256 in all."""
 
     name = "lanes"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int | Share:
-        from cio_etl.run.resume import share
-
         try:
             return share(str(value))
         except ValueError as error:
@@ -41,39 +46,71 @@ class Lanes(click.ParamType):  # type: ignore[type-arg]
 
 
 class RunName(click.ParamType):  # type: ignore[type-arg]
-    """A run's own name: it names a folder."""
+    """A run's own name: it is a folder's name, too."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", str(value)):
+        if not re.fullmatch(RUN_NAME, str(value)):
             self.fail("up to 100 letters, digits, - and _, beginning with a letter or digit", param, context)
         return str(value)
 
 
-DURATION = Duration()
+_TYPES: dict[str, dict[str, Any]] = {
+    "flag": {"is_flag": True},
+    "count": {"type": click.IntRange(1)},
+    "seconds": {"type": click.FloatRange(0), "show_default": True},
+    "duration": {"type": Duration()},
+    "text": {},
+    "texts": {"multiple": True},
+    "lanes": {"type": Lanes()},
+    "name": {"type": RunName()},
+    "folder": {"type": click.Path()},
+}
+
+
+def options(kind: type[ReadOptions], only: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Gives a command the options that a class declares, or `only` some of them, as its argument `options`."""
+    offered = [each for each in options_of(kind) if "cli" in each.doors and (not only or each.name in only)]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def call(**arguments: Any) -> None:
+            values = {each.name: arguments.pop(each.name) for each in offered}
+            command(options=made_of(kind, values), **arguments)
+
+        for each in reversed(offered):
+            click_option(each)(call)
+        return call
+
+    return decorate
+
+
+def click_option(option: Option) -> Callable[[Command], Command]:
+    """The option as click declares it."""
+    settings = {"default": option.default, "help": option.help, **_TYPES[option.kind]}
+    if option.metavar is not None:
+        settings["metavar"] = option.metavar
+    short = [option.short] if option.short else []
+    return click.option(*short, option.flag, option.name, **settings)
+
+
+# The spelling of each option in messages, by its name in Python.
+FLAGS = {each.name: each.flag for kind in (RunOptions, ValidateOptions) for each in options_of(kind)}
+
 JOB = click.argument("job", type=click.Path(path_type=Path))
-STEP = click.option("--step", "steps", multiple=True, metavar="NAME", help="Only this step; may be given again.")
-FULL_REFRESH = click.option("--full-refresh", is_flag=True, help="Read everything that is newer than `start`, again.")
-WATERMARK = click.option(
-    "--watermark", metavar="VALUE", help="Read from this value on, instead of the last run's mark."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
 SOURCE = click.argument("source")
 TABLE = click.option(
     "--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table."
 )
 QUERY_FILE = click.option(
-    "--query-file", metavar="FILE", help="SOURCE is a database's address; read what this query gives."
+    "--query-file", metavar="FILE", help="SOURCE is a database's address; read the result of this query."
 )
-SHEET = click.option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")
+SHEET = click.option("--sheet", metavar="NAME", help="The sheet to read, of a workbook with several.")
 UNITS = ("s", "ms", "us", "ns", "excel", "excel1904")
-SANDBOX = click.option("--sandbox", is_flag=True, help="Against the embedded sandbox instead of Customer.io.")
-GRACE = click.option(
-    "--grace", type=click.FloatRange(0), default=20.0, show_default=True, help="Seconds to drain after a signal."
-)
 STATE = click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="The state folder, or a job file that says where it is. [default: .etl]",
+    help="The state folder, or a job file that names it. [default: .etl]",
 )

@@ -1,13 +1,13 @@
-"""What several commands do: load a job, find a state, say what goes on, show a report."""
+"""What several commands do: find a state, start a run, report its failure, print its report."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
-import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,18 @@ import click
 from pydantic import SecretStr
 
 from cio_etl.errors import EtlError
-from cio_etl.model import Job, Report
+from cio_etl.model import Report
+from cio_etl.report import Commands, Observer, as_json
 from cio_etl.report.streams import Screen, say
 
 if TYPE_CHECKING:
-    from cio_etl.run.resume import Share
+    from cio_etl.run import Caller
     from cio_etl.state import Store
 
 
 @dataclass(frozen=True, slots=True)
 class StateLocation:
-    """Where a state is: the folder of its files, the database if one holds it, and what names it for a command."""
+    """Where a state is: the folder of its files, the database if one holds it, and its name in a command."""
 
     folder: Path
     database: SecretStr | None
@@ -38,110 +39,70 @@ class StateLocation:
 
 def state_location(state: Path | None) -> StateLocation:
     """The state that --state names, or ETL_STATE, which may be a database's address."""
-    named = str(state or os.environ.get("ETL_STATE", ".etl"))
-    if named.endswith((".yaml", ".yml")):
+    name = str(state or os.environ.get("ETL_STATE", ".etl"))
+    if name.endswith((".yaml", ".yml")):
         from cio_etl.config import load_job
 
-        job = load_job(Path(named), secrets=False, sources=False)
+        job = load_job(Path(name), secrets=False, sources=False)
         return StateLocation(job.state, job.database, job.named_by)
-    if state is None and "://" in named:
-        return StateLocation(Path(".etl"), SecretStr(named), Path(".etl"))
-    return StateLocation(Path(named), None, Path(named))
+    if state is None and "://" in name:
+        return StateLocation(Path(".etl"), SecretStr(name), Path(".etl"))
+    return StateLocation(Path(name), None, Path(name))
 
 
 @contextlib.contextmanager
-def opened_store(kept: StateLocation) -> Iterator[Store]:
-    """The state, which must be there: asking makes none."""
+def opened_store(location: StateLocation) -> Iterator[Store]:
+    """The state, which must exist: a question creates none."""
     from cio_etl.state import exists, open_store
 
-    if not exists(kept.where):
-        raise click.UsageError(f"{kept.named_by} holds no state; name the folder with --state, or a job file")
-    store = open_store(kept.where)
+    if not exists(location.where):
+        raise click.UsageError(f"{location.named_by} holds no state; name the folder with --state, or a job file")
+    store = open_store(location.where)
     try:
         yield store
     finally:
         store.close()
 
 
-def load(path: Path, steps: Sequence[str], *, secrets: bool) -> Job:
-    """A job with the steps that are asked for. Raises ConfigError; UsageError for a step that it has not."""
-    from cio_etl.config import load_job
-    from cio_etl.run.run import chosen
+class Notes(Observer):
+    """Prints the notes about a dry run to stderr."""
 
-    job = load_job(path, secrets=secrets)
-    known = {name for step in job.steps for name in (step.name, step.name.split("/")[0])}
-    if unknown := [name for name in steps if name not in known]:
-        raise click.UsageError(
-            f"{path} has no step {unknown[0]!r}; it has {', '.join(step.name for step in job.steps)}"
-        )
-    return replace(job, steps=chosen(job, steps))
-
-
-def laned(job: Job, lanes: int | Share | None) -> Job:
-    """The job with another number of lanes, when one is asked for."""
-    return job if not isinstance(lanes, int) else replace(job, destination=replace(job.destination, lanes=lanes))
-
-
-def since_of(full_refresh: bool, watermark: str | None) -> str | None:
-    """Where to begin, as the options say it; None: where the last run left off."""
-    from cio_etl.run.resume import FULL_REFRESH as FULL
-
-    if full_refresh and watermark is not None:
-        raise click.UsageError("--full-refresh reads everything, --watermark from a value on; give one of the two")
-    return FULL if full_refresh else watermark
-
-
-def flags_of(steps: Sequence[str], limit: int | None, full_refresh: bool, watermark: str | None) -> list[str]:
-    """What `run` and `validate` were asked for, as they are asked for it again."""
-    flags = [f"--step={name}" for name in steps] + ([f"--limit={limit}"] if limit else [])
-    return flags + (["--full-refresh"] if full_refresh else [f"--watermark={watermark}"] if watermark else [])
-
-
-def say_stand_ins(job: Job) -> None:
-    """Tells which of the values that are made now are not those that a run would send."""
-    from cio_etl.config import stand_ins
-
-    for reference in dict.fromkeys(name for step in job.steps for name in stand_ins(step.mapping)):
-        say(f"hmac: {reference} is not looked up here; its own text is the key, so a run sends other values", err=True)
+    def note(self, line: str) -> None:
+        say(line, err=True)
 
 
 @contextlib.contextmanager
-def rehearsal(job: Job, quiet: bool = False) -> Iterator[Job]:
-    """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
-    from cio_etl.sandbox import Sandbox
+def calling(commands: Commands, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
+    """The caller of a run: signals stop it, and its progress is shown on stderr."""
+    from rich.console import Console
 
-    with Sandbox() as sandbox:
-        credentials = dict.fromkeys(job.destination.credentials, SecretStr("sandbox"))
-        target = replace(job.destination, base_url=sandbox.url, region="us", credentials=credentials)
-        yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
-        if quiet:
-            return
-        stats: dict[str, Any] = sandbox.stats()
-        say(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events", err=True)
+    from cio_etl.report.progress import Progress
+    from cio_etl.run import Caller, Signals
 
-
-def as_typed(*words: object) -> str:
-    """A `cio-etl` command as one would type it."""
-    return shlex.join(["cio-etl", *(str(word) for word in words)])
+    console = Console(stderr=True)
+    progress = Progress(console, live=console.is_terminal and not as_json and not quiet, quiet=quiet)
+    gc.freeze()  # modules and job live as long as the run: garbage collection need not look at them each time
+    with Signals(lambda line: say(line, err=True)) as signals:
+        yield Caller(signals, progress, commands)
 
 
 @contextlib.contextmanager
-def continued_by(command: str, told_as_json: Job | None = None) -> Iterator[None]:
-    """An error that leaves the block says the command that goes on, and with a job is printed as JSON, too."""
+def resumed_by(command: str, json_of: str | None = None) -> Iterator[None]:
+    """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too."""
     try:
         yield
     except EtlError as error:
         if error.resumable:
             error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
-        if told_as_json is not None:
-            say(json.dumps(_stopped(told_as_json, error), ensure_ascii=False))
+        if json_of is not None:
+            say(json.dumps(_stopped(json_of, error), ensure_ascii=False))
         raise
 
 
-def _stopped(job: Job, error: EtlError) -> dict[str, Any]:
-    """What `--json` prints of a run that did not come to its end."""
+def _stopped(job: str, error: EtlError) -> dict[str, Any]:
+    """What `--json` prints of a run that has failed or stopped."""
     return {
-        "job": job.name,
+        "job": job,
         "status": "stopped" if error.resumable else "failed",
         "exit_code": error.exit_code,
         "reason": str(error),
@@ -150,20 +111,20 @@ def _stopped(job: Job, error: EtlError) -> dict[str, Any]:
     }
 
 
-def show_report(report: Report, as_json: bool, next_steps: dict[str, str], state: Path | None = None) -> None:
-    """Prints a report, and what to do next."""
-    from cio_etl.report import mending, show
-    from cio_etl.report.files import as_json as content
+def print_report(report: Report, is_json: bool, commands: Commands, more: Mapping[str, str]) -> None:
+    """Prints a report; for people with the commands to go on, `more` of them after the one that resumes the run."""
+    if is_json:
+        say(json.dumps(as_json(report, commands.resume_command(report)), ensure_ascii=False))
+        return
+    from cio_etl.report.terminal import show
     from cio_etl.transform import reason_words
 
-    if as_json:
-        say(json.dumps(content(report), ensure_ascii=False))
-    else:
-        next_steps |= mending(report, state) if state is not None else {}
-        show(report, Screen(), reason_words(), next_steps)
+    resume = commands.resume_command(report)
+    lines = ({"continue": resume} if resume else {}) | dict(more) | dict(commands.next_steps(report))
+    show(report, Screen(), reason_words(), lines)
 
 
 def page_of(folder: Path) -> str:
-    """The report to read of a run, or the one for programs if that is all there is."""
+    """The page of a run's report, or report.json where there is no page."""
     page = folder / "report.html"
     return str(page if page.exists() else page.with_suffix(".json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +14,7 @@ from cio_etl import state
 from cio_etl.doctor.check import Check, Level, Machine
 from cio_etl.errors import ConfigError, JobLocked, StateError
 from cio_etl.model import Job
-from cio_etl.run import status
-from cio_etl.run.resume import REMEDY, changes_since
+from cio_etl.run import REMEDY, as_started, changes_since, next_step, next_words, repeated_words
 
 LITTLE_BYTES = 1_000_000_000  # of free space: less is a warning
 
@@ -73,11 +73,12 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
         if newest is None:
             yield Check("state", "ok", f"{job.name} has never run; `{command}` starts it")
             return
-        job, command = status.as_begun(job, newest, store.steps(newest.run_id), command)
+        job, options = as_started(job, newest, store.steps(newest.run_id))
+        command = " ".join([command, *map(shlex.quote, repeated_words(options))])
         unfinished = newest.status in state.RESUMABLE and not is_running
         stuck = unfinished and store.has_sent(newest.run_id)
         stuck = stuck and bool(changes_since(newest, store.steps(newest.run_id), job, newest.row_limit))
-        found = f"{newest.run_id} {newest.status}: {status.next_step(store, job, newest, is_running, command)}"
+        found = f"{newest.run_id} {newest.status}: {next_words(next_step(store, job, newest, is_running), command)}"
     finally:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"

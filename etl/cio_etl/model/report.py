@@ -128,6 +128,21 @@ class StepReport:
     profile: Profile | None = None  # of a validation
 
     @property
+    def accepted(self) -> int:
+        """Rows that Customer.io has accepted, or would be sent."""
+        return self.counts.accepted
+
+    @property
+    def rejected(self) -> int:
+        """Rows that were rejected, here or by Customer.io."""
+        return self.counts.rejected
+
+    @property
+    def skipped(self) -> int:
+        """Rows that the mapping leaves out."""
+        return self.counts.skipped
+
+    @property
     def rows_per_second(self) -> float:
         return self.rows_read / self.seconds if self.seconds else 0.0
 
@@ -148,7 +163,6 @@ class Report:
     exit_code: int | None = None
     reason: str | None = None
     resumable: bool = False
-    resume_command: str | None = None
     row_limit: int | None = None  # of each step, by --limit
 
     @property

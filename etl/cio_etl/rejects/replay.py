@@ -26,13 +26,16 @@ from cio_etl.extract import is_copied
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Job, MaxRejects, ReplaySource, Report, Step
 from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects
-from cio_etl.report import Progress
-from cio_etl.run.incremental import staging
-from cio_etl.run.recording import rejects_folder, stage_folder
-from cio_etl.run.reject_rows import delete
-from cio_etl.run.resume import Options, changes_since
-from cio_etl.run.run import run_held
-from cio_etl.run.signals import Signals
+from cio_etl.run import (
+    Caller,
+    RunOptions,
+    changes_since,
+    delete,
+    rejects_folder,
+    run_locked,
+    stage_folder,
+    staging,
+)
 from cio_etl.state import Bookmark, RunRecord, StepRecord, Store
 from cio_etl.transform import columns_of
 
@@ -79,27 +82,20 @@ def request_for_file(store: Store, path: Path) -> ReplayRequest:
     return ReplayRequest(file.digest, file.runs, file.rows)
 
 
-def replay(
-    request: ReplayRequest,
-    job: Job,
-    options: Options,
-    command: str,
-    signals: Signals,
-    progress: Progress,
-    note: Note = lambda sentence: None,
-) -> Report | None:
+def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller) -> Report | None:
     """Sends the rows again; None when there is nothing to send. Raises EtlError, as `run_job` does.
 
-    `note` takes sentences for the user. When the rejects are of another job than this one, which rehearses it, they
+    When the rejects are of another job than this one, which rehearses it, they
     stay as they are.
     """
+    note = caller.observer.note
     with state.hold(job.kept_in, job.name):
         store = state.open_store(job.kept_in)
         try:
             steps = tuple(_steps(store, request, job, note))
             _note_newer_run(store, request, note)
             target = replace(job, name=f"{job.name}.replay", steps=steps, max_rejects=MaxRejects(share=1.0))
-            options = replace(options, since=request.key, accept_drift=True)
+            options = replace(options, watermark=request.key, accept_drift=True)
             resumes = not options.restart and _is_resumable(store, target, options)
             if not resumes:
                 if not any(_has_open_rejects(step) for step in steps):
@@ -109,7 +105,7 @@ def replay(
         finally:
             store.close()
         try:
-            return run_held(target, replace(options, restart=not resumes), command, signals, progress)
+            return run_locked(target, replace(options, restart=not resumes), caller)
         finally:
             with contextlib.suppress(EtlError):
                 _delete_fixed_rows(job, request.runs)
@@ -188,7 +184,7 @@ def _has_open_rejects(step: Step) -> bool:
 # ---------------------------------------------------------------- the replay before it
 
 
-def _is_resumable(store: Store, target: Job, options: Options) -> bool:
+def _is_resumable(store: Store, target: Job, options: RunOptions) -> bool:
     """Whether there is an unfinished replay of the same rows, with complete copies of them."""
     unfinished = store.unfinished(target.name)
     if unfinished is None:

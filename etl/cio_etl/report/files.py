@@ -1,10 +1,9 @@
-"""The report as JSON: report.json, for programs, and status.json, what a monitor asks for."""
+"""Writes the report as JSON: report.json for programs, and status.json with the few lines that a monitor needs."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,9 +14,14 @@ from cio_etl.model import Report, StepReport
 _STATUS = ("run_id", "job", "status", "exit_code", "reason", "resumable", "resume_command", "started_at", "finished_at")
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """The report as JSON types, with what follows from its counts."""
-    return {**asdict(replace(report, steps=())), "steps": [_step(step) for step in report.steps]}
+def as_json(report: Report, resume_command: str | None = None) -> dict[str, Any]:
+    """The report as JSON types, with the rates of its steps, and the command that resumes the run."""
+    content: dict[str, Any] = {}
+    for name, value in asdict(replace(report, steps=())).items():
+        content[name] = value
+        if name == "resumable":
+            content["resume_command"] = resume_command
+    return content | {"steps": [_step(step) for step in report.steps]}
 
 
 def _step(step: StepReport) -> dict[str, Any]:
@@ -36,31 +40,15 @@ def _step(step: StepReport) -> dict[str, Any]:
     }
 
 
-def mending(report: Report, state: Path) -> dict[str, str]:
-    """What is done about a run's rejected rows, as commands; nothing when there are none.
-
-    Those of a replay are rejects of the run before, which stay open there.
-    """
-    if not report.rejected or report.job.endswith(".replay"):
-        return {}
-    where = [f"--state={state}"] if state != Path(".etl") else []
-    rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
-    replay = shlex.join(["cio-etl", "replay", "rejects.csv", *rehearsed, *where])
-    return {
-        "rejects": shlex.join(["cio-etl", "rejects", report.run_id, "-o", "rejects.csv", *where]),
-        "replay": f"{replay}   (when they are mended there)",
-    }
-
-
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, resume_command: str | None = None) -> Path:
     """Writes report.json and status.json into `folder` (0600, each whole or not at all); the report's path."""
-    write_status(report, folder)
-    return _write(folder / "report.json", as_json(report))
+    write_status(report, folder, resume_command)
+    return _write(folder / "report.json", as_json(report, resume_command))
 
 
-def write_status(report: Report, folder: Path) -> None:
-    """Writes status.json alone: what is known when a run begins."""
-    content = as_json(report)
+def write_status(report: Report, folder: Path, resume_command: str | None = None) -> None:
+    """Writes status.json alone, when a run starts."""
+    content = as_json(report, resume_command)
     _write(folder / "status.json", {key: content[key] for key in _STATUS})
 
 
@@ -69,10 +57,10 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Writes a file that only its user may read (0600), whole or not at all, and its folder if need be; the path."""
+    """Writes a file that only its user may read (0600), whole or not at all, and makes its folder; the path."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 by itself
-    # a file's name may hold bytes that are no text: shown as an escape, which JSON reads as one, too
+    # the name of a source file may hold bytes that are not text: they become an escape, which JSON can read
     with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as out:
         out.write(text)
     os.replace(name, path)

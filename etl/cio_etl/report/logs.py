@@ -1,4 +1,8 @@
-"""Where do log lines go? To stderr as they come, back to it only when something is wrong, or to a file of their own."""
+"""Writes log lines: to stderr at once, to stderr only when something fails, or to a file.
+
+The standard library's WatchedFileHandler closes the old file before it opens the new one, so a new file that cannot be
+made would lose all later lines, and it follows links. FileLines does neither.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ from pathlib import Path
 
 from cio_etl.report.streams import say
 
-MOST_LINES = 10_000  # that are kept back: a run of a night has some thousand
+MOST_LINES = 10_000  # that are held back: a run of a night has a few thousand
 
 
 class _Lines:
-    """What structlog calls; `_write` says where a line goes."""
+    """The logger that structlog calls; `_write` decides where a line goes."""
 
     def msg(self, line: str) -> None:
         self._write(line)
@@ -25,11 +29,11 @@ class _Lines:
 
 
 class LogLines(_Lines):
-    """Lines to stderr, whatever has become of it."""
+    """Lines to stderr, even when nobody reads it any more."""
 
 
-class KeptLines(_Lines):
-    """Lines that nobody needs to see unless something goes wrong."""
+class BufferedLines(_Lines):
+    """Lines that are printed only when something fails."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
@@ -37,18 +41,18 @@ class KeptLines(_Lines):
     def _write(self, line: str) -> None:
         self._lines.append(line)
 
-    def tell(self) -> None:
-        """Prints them to stderr, the newest of them if there are very many."""
+    def flush(self) -> None:
+        """Prints the lines to stderr; of very many only the newest."""
         while self._lines:
             say(self._lines.popleft(), err=True)
 
 
 class FileLines(_Lines):
-    """Lines to a file for its owner only, made anew when it was moved away, as logrotate does.
+    """Lines to a file that only its owner may read, created again when it was moved away, as logrotate does.
 
-    A link in its place is refused with OSError when it is opened, and so is a pipe that nobody reads. What goes wrong
-    later costs lines and never the run: of a full disk those that have no room, and where no new file can be made they
-    go on into the old one.
+    Opening raises OSError for a link in the file's place, and for a pipe that nobody reads. A later failure costs lines
+    and never the run: lines that find no room on the disk are lost, and where no new file can be created, lines go into
+    the old one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,20 +70,20 @@ class FileLines(_Lines):
             os.write(self._file, f"{line}\n".encode(errors="backslashreplace"))
 
     def _follow(self) -> None:
-        """Opens the file that has the path now, under the number of the old one.
+        """Opens the file that has the path now, under the descriptor of the old one.
 
-        The number stays ours whatever fails and whichever thread comes first: a freed one is soon another file's.
+        The descriptor stays open whatever fails and whichever thread is first: a freed one may soon be another file's.
         """
         if self._was_moved():
-            anew = self._opened()
+            new = self._opened()
             try:
-                os.dup2(anew, self._file, inheritable=False)
+                os.dup2(new, self._file, inheritable=False)
             finally:
-                os.close(anew)
+                os.close(new)
 
     def _was_moved(self) -> bool:
         try:
-            there = os.stat(self._path, follow_symlinks=False)
+            current = os.stat(self._path, follow_symlinks=False)
         except FileNotFoundError:
             return True
-        return not os.path.samestat(there, os.fstat(self._file))
+        return not os.path.samestat(current, os.fstat(self._file))

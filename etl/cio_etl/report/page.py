@@ -1,4 +1,4 @@
-"""The report as a page: one HTML file that needs nothing else, for people who decide about a run."""
+"""Writes the report as a page: one HTML file without other files, for people who decide about a run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ COLUMNS_SHOWN = 40  # the others are folded up
 
 
 def write_page(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path:
-    """Writes report.html into `folder` (0600, whole or not at all); its path. `next_steps` are commands."""
+    """Writes report.html into `folder` (0600, whole or not at all); its path. `next_steps` are commands by purpose."""
     return write_text(folder / NAME, page(report, next_steps))
 
 
 def page(report: Report, next_steps: Mapping[str, str]) -> str:
-    """The report as HTML. All that comes from data, files or mappings is escaped; there are no scripts."""
+    """The report as HTML. Text from data, files and mappings is escaped; there are no scripts."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -54,34 +54,34 @@ def page(report: Report, next_steps: Mapping[str, str]) -> str:
         verdict=verdict(report),
         tone=tone(report),
         exit_words=None if report.exit_code is None else EXIT_CODES.get(report.exit_code),
-        next_steps=({"continue": report.resume_command} if report.resume_command else {}) | dict(next_steps),
+        next_steps=dict(next_steps),
         seconds=seconds(report.steps),
         revealed=any(step.profile is not None and step.profile.revealed for step in report.steps),
         columns_shown=COLUMNS_SHOWN,
-        style=Markup(style),  # ours; the policy allows what has this digest, and nothing else
+        style=Markup(style),  # our own file; the policy allows the style with this digest and no other
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
         version=version("cio-etl"),
     )
 
 
 def verdict(report: Report) -> str:
-    """What would happen, or what happened, in one sentence."""
+    """What a run would do, or did, in one sentence."""
     read, counts = report.rows_read, report.counts
     accepted, rejected, skipped = counts.accepted, counts.rejected, counts.skipped
     if report.is_validation and report.exit_code == 4:
         return f"Not as it is: {report.reason}."
     if report.status != "finished":
-        where = {"running": "is at work", "abandoned": "was given up"}.get(report.status, "has stopped")
-        so_far = f"The run {where}; {accepted:,} rows were accepted so far and {rejected:,} rejected"
+        state = {"running": "is in progress", "abandoned": "was abandoned"}.get(report.status, "has stopped")
+        so_far = f"The run {state}; {accepted:,} rows were accepted so far and {rejected:,} rejected"
         return f"{so_far}: {report.reason}." if report.reason else f"{so_far}."
     if not read:
         return "There are no rows to send." if report.is_validation else "There were no rows to send."
-    of = f"all {read:,} rows" if accepted == read else f"{accepted:,} of {read:,} rows"
-    others = [f"reject {rejected:,}"] * bool(rejected) + [f"leave {skipped:,} out"] * bool(skipped)
+    rows = f"all {read:,} rows" if accepted == read else f"{accepted:,} of {read:,} rows"
+    others = [f"reject {rejected:,}"] * bool(rejected) + [f"skip {skipped:,}"] * bool(skipped)
     if report.is_validation:
-        return f"A run would send {of}{_listed(others)}."
-    others = [f"{rejected:,} rejected"] * bool(rejected) + [f"{skipped:,} left out"] * bool(skipped)
-    return f"{of[0].upper()}{of[1:]} were accepted{_listed(others)}."
+        return f"A run would send {rows}{_listed(others)}."
+    others = [f"{rejected:,} rejected"] * bool(rejected) + [f"{skipped:,} skipped"] * bool(skipped)
+    return f"{rows[0].upper()}{rows[1:]} were accepted{_listed(others)}."
 
 
 def tone(report: Report) -> str:
@@ -95,20 +95,20 @@ def tone(report: Report) -> str:
 
 
 def seconds(steps: Sequence[StepReport]) -> float | None:
-    """How long a run over all steps would take; None when it is not known of each."""
+    """How long a run over all steps would take; None unless it is known for each step."""
     known = [step.forecast.seconds for step in steps if step.forecast is not None]
     return sum(known) if known and len(known) == len(steps) else None
 
 
 def visible(text: str) -> str:
-    """The text with a sign for all that would be unseen, or change how the rest reads: controls, direction marks."""
+    """The text with an escape for each invisible character: controls, and marks that change the reading direction."""
     return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
 
 
-def _visible(sign: str) -> str:
-    if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return sign
-    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 def _listed(others: Sequence[str]) -> str:
@@ -116,7 +116,7 @@ def _listed(others: Sequence[str]) -> str:
 
 
 def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]:
-    """The first rows of a problem: with their cells when a validation has read them, else where they are."""
+    """The first rows of a problem: with their cells when a validation has read them, else only their places."""
     code = problem.code if isinstance(problem, Finding) else problem.reason
     rows = () if step.profile is None else step.profile.rows
     shown = {row.place: row for row in rows if (row.code, row.field) == (code, problem.field)}

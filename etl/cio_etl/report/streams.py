@@ -1,4 +1,4 @@
-"""How is anything printed? So that a reader who has left, as `… | head` does, costs the words and never the run."""
+"""Prints lines such that a reader that closes its end of the pipe, like `… | head`, never stops the run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.console import Console
 
 
 class Screen(Console):
-    """A console for stdout that goes quiet when its reader leaves; rich's own would end the process with 1."""
+    """A console for stdout that goes quiet when its reader closes the pipe; rich's own would exit with 1."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        let_go(sys.stdout)
+        drop_output(sys.stdout)
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Prints a line to stdout, or to stderr, at once. Nobody listens: it is lost. A log's full disk: likewise."""
+    """Prints a line to stdout or stderr, and flushes it. It is lost where nobody reads, and on stderr's full disk."""
     stream: TextIO | None = sys.stderr if err else sys.stdout
-    if stream is None:  # closed before we began
+    if stream is None:  # closed before the program started
         return
     try:
         stream.write(f"{line}\n")
@@ -30,16 +30,16 @@ def say(line: str, *, err: bool = False) -> None:
     except OSError as error:
         if not err and not isinstance(error, BrokenPipeError):
             raise  # a result that could not be written
-        let_go(stream)
+        drop_output(stream)
 
 
-def take_any_text() -> None:
-    """Lets stdout show as an escape what its encoding has no sign for, as stderr does: a file's name may hold it."""
+def accept_any_text() -> None:
+    """Makes stdout print an escape for a character that its encoding lacks, as stderr does: file names may hold any."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def let_go(stream: TextIO) -> None:
-    """Lets what is still to be printed vanish; else the interpreter would fail over it at its end."""
+def drop_output(stream: TextIO) -> None:
+    """Drops what is still buffered; else the interpreter would fail on it at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

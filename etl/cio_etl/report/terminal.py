@@ -1,4 +1,4 @@
-"""The report on a terminal: the verdict, a line a step, the rejects by reason, and what to do next."""
+"""Prints the report on a terminal: the verdict, a line for each step, the rejects by reason, and the next commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cio_etl.model import Finding, RejectCount, Report, StepReport
 
-NARROWEST = 120  # columns of the table, where the output is no terminal
+NARROWEST = 120  # columns of the table, where the output is not a terminal
 
 _COUNTS = {
     "accepted": "accepted",
@@ -25,7 +25,7 @@ _STYLES = {"finished": "bold green", "running": "bold cyan"}
 
 
 def show(report: Report, console: Console, reasons: Mapping[str, str], next_steps: Mapping[str, str]) -> None:
-    """Prints the report. `reasons` says each reason in words; `next_steps` are commands by what they are for."""
+    """Prints the report. `reasons` has each reason in words; `next_steps` are commands by purpose."""
     if not console.is_terminal:
         console.width = max(console.width, NARROWEST)
     console.print(_verdict(report), soft_wrap=True)
@@ -33,10 +33,8 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     for step in report.steps:
         for line in (*_forecast(step), *_findings(step), *_rejects(step, reasons)):
             console.print(line, soft_wrap=True)
-    if report.resume_command:
-        next_steps = {"continue": report.resume_command, **next_steps}
-    for name, what in next_steps.items():
-        console.print(Text.assemble(f"{name:<10} ", (what, "bold")), soft_wrap=True)
+    for purpose, command in next_steps.items():
+        console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
 
 
 def _verdict(report: Report) -> Text:
@@ -59,7 +57,7 @@ def _steps(steps: Sequence[StepReport]) -> Table:
         name = step.name if step.status == "finished" else f"{step.name} ({_unfinished(step)})"
         counts = [f"{rows:,}" for rows in (step.rows_read, *(getattr(step.counts, name) for name in _COUNTS.values()))]
         times = [f"{step.counts.bytes_sent / 1e6:,.1f}"]
-        if step.seconds or not step.counts.settled:  # nobody took the time of a process that was killed
+        if step.seconds or not step.counts.settled:  # the time of a killed process is unknown
             times += [f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
         table.add_row(Text(name), *counts, *times)
     return table

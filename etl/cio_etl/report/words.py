@@ -1,4 +1,4 @@
-"""How are counts, shares, sizes and times said to people?"""
+"""Formats counts, shares, sizes and times for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def number(value: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share that never says 0 % of something, nor 100 % of less than all."""
+    """A share that is never shown as 0 % of something, nor as 100 % of less than all."""
     if not part or not whole:
         return "0\u00a0%"
     share = 100 * part / whole
@@ -28,7 +28,7 @@ def percent(part: float, whole: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in a unit that leaves a readable number."""
+    """Bytes in a unit that gives a readable number."""
     if count < 1000:
         return f"{count:,.0f} bytes"
     power = min(int(math.log10(count)) // 3, 3)
@@ -37,7 +37,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in a unit that leaves a readable number."""
+    """A time in a unit that gives a readable number."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, hours = seconds / 60, seconds / 3600

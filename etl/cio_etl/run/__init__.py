@@ -1,1 +1,192 @@
-"""A run: the straight line in run.py, and what it uses. Read run.py first."""
+"""Runs a job. Read run.py first: the line from source to acknowledgement.
+
+run.py            the line: each step is opened, mapped, packed, sent and recorded
+start.py          what the command, the Python API and Airflow call: a job file is loaded, checked and run
+options.py        every run option, declared once
+shares.py         the lanes that one of several workers takes
+open_step.py      opens a step's source and compiles its mapping
+prescan.py        finds duplicates and warnings in all rows before the first is sent
+prefetch.py       maps frames in parallel, in their order
+recording.py      records how a run and its steps end, and writes the report
+resume.py         decides which run to work on: the unfinished one, or a new one
+incremental.py    where a step starts reading, and what it leaves for the next run
+schema_drift.py   compares the kinds of columns with the last run's
+reject_rows.py    keeps rejected rows for a later replay
+signals.py        stops a run on request
+status.py         what a job's newest run is, and what the next `run` would do
+
+Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cio_etl.run.incremental import load_bookmarks, staging
+    from cio_etl.run.open_step import limited, prepare
+    from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
+    from cio_etl.run.recording import (
+        Caller,
+        places_of,
+        rejects_folder,
+        run_folder,
+        stage_folder,
+        validation_folder,
+        write_reports,
+    )
+    from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, delete, read_rows, rows_at
+    from cio_etl.run.resume import REMEDY, changes_since
+    from cio_etl.run.run import run_job, run_locked
+    from cio_etl.run.schema_drift import check_drift, kind, kinds
+    from cio_etl.run.shares import Share, share
+    from cio_etl.run.signals import Signals
+    from cio_etl.run.start import (
+        load_run,
+        load_steps,
+        note_stand_ins,
+        private_files,
+        rehearsal,
+        run_file,
+        run_loaded,
+    )
+    from cio_etl.run.status import (
+        JobStatus,
+        NextStep,
+        as_started,
+        job_status,
+        next_step,
+        next_words,
+        recent_runs,
+        unfinished_since,
+    )
+
+_FILES = {
+    "incremental": (
+        "load_bookmarks",
+        "staging",
+    ),
+    "open_step": (
+        "limited",
+        "prepare",
+    ),
+    "options": (
+        "FULL_REFRESH",
+        "ReadOptions",
+        "RunOptions",
+        "made_of",
+        "options_of",
+        "repeated_words",
+    ),
+    "recording": (
+        "Caller",
+        "places_of",
+        "rejects_folder",
+        "run_folder",
+        "stage_folder",
+        "validation_folder",
+        "write_reports",
+    ),
+    "reject_rows": (
+        "Columns",
+        "PLACE_FILE",
+        "PLACE_LINE",
+        "delete",
+        "read_rows",
+        "rows_at",
+    ),
+    "resume": (
+        "REMEDY",
+        "changes_since",
+    ),
+    "run": (
+        "run_job",
+        "run_locked",
+    ),
+    "start": (
+        "load_run",
+        "load_steps",
+        "note_stand_ins",
+        "private_files",
+        "rehearsal",
+        "run_file",
+        "run_loaded",
+    ),
+    "schema_drift": (
+        "check_drift",
+        "kind",
+        "kinds",
+    ),
+    "shares": (
+        "Share",
+        "share",
+    ),
+    "signals": ("Signals",),
+    "status": (
+        "JobStatus",
+        "NextStep",
+        "as_started",
+        "job_status",
+        "next_step",
+        "next_words",
+        "recent_runs",
+        "unfinished_since",
+    ),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
+
+__all__ = [
+    "FULL_REFRESH",
+    "PLACE_FILE",
+    "PLACE_LINE",
+    "REMEDY",
+    "Caller",
+    "Columns",
+    "JobStatus",
+    "NextStep",
+    "ReadOptions",
+    "RunOptions",
+    "Share",
+    "Signals",
+    "as_started",
+    "changes_since",
+    "check_drift",
+    "delete",
+    "job_status",
+    "kind",
+    "kinds",
+    "limited",
+    "load_bookmarks",
+    "load_run",
+    "load_steps",
+    "made_of",
+    "next_step",
+    "next_words",
+    "note_stand_ins",
+    "options_of",
+    "places_of",
+    "prepare",
+    "private_files",
+    "read_rows",
+    "recent_runs",
+    "rehearsal",
+    "rejects_folder",
+    "repeated_words",
+    "rows_at",
+    "run_file",
+    "run_folder",
+    "run_job",
+    "run_loaded",
+    "run_locked",
+    "share",
+    "stage_folder",
+    "staging",
+    "unfinished_since",
+    "validation_folder",
+    "write_reports",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FILE_OF:
+        return getattr(import_module(f"cio_etl.run.{_FILE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

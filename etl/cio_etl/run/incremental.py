@@ -8,18 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 from cio_etl.apis import APIS
 from cio_etl.errors import SourceError
 from cio_etl.extract import delete_copy, origin_of
 from cio_etl.model import Destination, Job, Snapshot, Staging, Step, watermark_value
-from cio_etl.run.resume import FULL_REFRESH
+from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import Bookmark, exists, open_store
 from cio_etl.transform import columns_of
-
-log = structlog.get_logger()
 
 
 def staging(
@@ -54,8 +50,8 @@ def origin(destination: Destination, step: Step) -> str:
     if source.incremental is None:
         return ""
     account = destination.credentials[APIS[destination.api].workspace_key]
-    of = [destination.base_url, account.get_secret_value(), *origin_of(source)]
-    return hashlib.sha256(json.dumps(of).encode()).hexdigest()
+    parts = [destination.base_url, account.get_secret_value(), *origin_of(source)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def check_origin(step: Step, before: Bookmark, now: str, since: str | None) -> None:

@@ -1,4 +1,4 @@
-"""A step's rows and its mapping, ready to be sent: the source is opened, the mapping compiled, all rows looked over."""
+"""Opens a step: its source is opened, its mapping compiled, and all rows are scanned before the first is sent."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ from cio_etl.transform import Compiled, collect_facts, compile_mapping, require_
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A snapshot of files as they were when it was opened."""
+    """A snapshot of files, and their state on disk when it was opened."""
 
     snapshot: Snapshot
-    seen: tuple[object, ...]
+    on_disk: tuple[object, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Files:
-        return cls(snapshot, _seen(snapshot))
+        return cls(snapshot, _on_disk(snapshot))
 
     def unless_changed(self) -> Snapshot | None:
-        """The snapshot, while nobody has written to its files or put others in their place."""
-        return self.snapshot if _seen(self.snapshot) == self.seen else None
+        """The snapshot, unless its files were written to or replaced since."""
+        return self.snapshot if _on_disk(self.snapshot) == self.on_disk else None
 
 
-def _seen(snapshot: Snapshot) -> tuple[object, ...]:
-    found = []
+def _on_disk(snapshot: Snapshot) -> tuple[object, ...]:
+    files = []
     for file in snapshot.files:
         with suppress(OSError):
             status = os.stat(file.path)
-            found.append((file.path, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
+            files.append((file.path, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(files)
 
 
 def open_files(context: RunContext) -> dict[int, Files]:
-    """The files of all steps, by the steps' numbers, when nothing of the run is sent yet.
+    """The files of all steps, by the steps' numbers, when the run has sent nothing yet.
 
-    A file that is not there, or lacks a column, is told of before the first row goes out, whatever step it is of.
-    What must be copied first, from a database or another machine, is opened when its step comes.
+    So a file that is missing or lacks a column is reported before the first row is sent, whichever step reads it. A
+    source that must be copied first, from a database or another machine, is opened when its step starts.
     """
     if context.store.has_sent(context.run.run_id):
         return {}
     opened = {}
     for number, step in enumerate(context.job.steps):
         if not step.source.is_staged:
-            with context.progress.staging(step.name) as told:
+            with context.caller.observer.staging(step.name) as told:
                 how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, told=told)
                 opened[number] = Files.of(open_source(step.source, how))
             require_columns(step.mapping, opened[number].snapshot.schema)
@@ -70,7 +70,7 @@ def open_files(context: RunContext) -> dict[int, Files]:
 
 @dataclass(frozen=True, slots=True)
 class PreparedStep:
-    """A step's rows and its mapping, ready to be sent; `leaves` is for the next run."""
+    """A step's rows and its compiled mapping; the bookmark is for the next run."""
 
     snapshot: Snapshot
     compiled: Compiled
@@ -78,7 +78,7 @@ class PreparedStep:
 
 
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
-    """The work of a step that is under way; None when the others have finished it meanwhile."""
+    """A step that other workers have started; None when they have finished it since."""
     try:
         return open_step(context, step, record, files, begun=True)
     except SourceError:
@@ -88,8 +88,7 @@ def join_step(context: RunContext, step: Step, record: StepRecord, files: Files 
 
 
 def open_step(context: RunContext, step: Step, record: StepRecord, files: Files | None, *, begun: bool) -> PreparedStep:
-    """Opens the source and compiles the mapping. Unless rows have been under way, the step begins with what is found;
-    else that must be what it began with."""
+    """Opens the source and compiles the mapping. Where rows were sent before, the source must be what it was then."""
     store, run_id, number = context.store, context.run.run_id, record.number
     before, here = store.bookmark(context.job.name, step.name), origin(context.destination, step)
     if not begun:
@@ -97,7 +96,7 @@ def open_step(context: RunContext, step: Step, record: StepRecord, files: Files 
     limit = context.run.row_limit
     whole = None if files is None else files.unless_changed()
     if whole is None:
-        with context.progress.staging(step.name) as told:
+        with context.caller.observer.staging(step.name) as told:
             how = staging(context.stage, step, before, context.run.since, rows=limit, told=told, may_read=not begun)
             whole = open_source(step.source, how)
     snapshot = limited(whole, limit)
@@ -129,7 +128,7 @@ def prepare(
     run_id: str = "",
     noted: dict[str, list[Mapping[str, Any]]] | None = None,
 ) -> Compiled:
-    """The step's mapping, ready for the snapshot's frames. What it asked of whole columns is written into `noted`."""
+    """The step's mapping, compiled for the snapshot. Facts about whole columns are also written into `noted`."""
     mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
     of_all = None if again is None else again.answers
     known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
@@ -147,12 +146,12 @@ def limited(snapshot: Snapshot, rows: int | None) -> Snapshot:
         return snapshot
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
-        left = rows - start
+        remaining = rows - start
         for frame in snapshot.read(columns, start):
-            if left > 0:
-                yield frame.head(left)
-            left -= frame.height
-            if left <= 0:
+            if remaining > 0:
+                yield frame.head(remaining)
+            remaining -= frame.height
+            if remaining <= 0:
                 return
 
     return replace(snapshot, rows=rows, read=read)

@@ -1,4 +1,4 @@
-"""How are all cores kept busy? Frames are mapped a few ahead of the packer, and handed over in their order."""
+"""Maps frames in parallel, a few ahead of the packer, and gives them in their order."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-MAPPERS = min(4, os.cpu_count() or 1)  # polars lets go of the interpreter; more would only hold more frames
+MAPPERS = min(4, os.cpu_count() or 1)  # polars releases the interpreter; more would only hold more frames
 
 
 def prefetch(function: Callable[[A], B], frames: Iterable[A], mappers: int = MAPPERS) -> Iterator[B]:
-    """`function` of each frame, in order; at most `mappers` of them are made or held at a time.
+    """`function` of each frame, in order; at most `mappers` results exist at a time.
 
-    What `function` raises is raised here in its place, what `frames` raises at once. Left early, it waits for what is
-    being made.
+    An error of `function` is raised in its frame's place, an error of `frames` at once. When the caller stops early,
+    the results in progress are waited for.
     """
     with ThreadPoolExecutor(mappers, thread_name_prefix="mapper") as pool:
-        made: deque[Future[B]] = deque()
+        results: deque[Future[B]] = deque()
         for frame in frames:
-            made.append(pool.submit(function, frame))
-            if len(made) == mappers:
-                yield made.popleft().result()
-        while made:
-            yield made.popleft().result()
+            results.append(pool.submit(function, frame))
+            if len(results) == mappers:
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()

@@ -1,7 +1,7 @@
-"""What must be known of a step's rows, all of them, before the first is sent? Passes over the few columns that tell.
+"""Scans all rows of a step before the first is sent: for duplicates, and for what a person should be warned of.
 
-Which rows give way to another of their key is part of how rows are mapped, so `validate` and `preview` ask, too. What a
-person should be warned of is asked by a run, once, when it begins.
+It reads only the columns that it needs. Duplicates are part of the mapping, so `validate` and `preview` look for them,
+too. Warnings are collected once, when a run starts.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
-    """The mapping of the item's time and other dates."""
+    """The mapping reduced to the item's timestamp and other dates."""
     dates = {chain.target for chain in chains(mapping) if is_date(chain, snapshot.schema)}
     return _narrowed(mapping, compiled, {"timestamp", *dates})
 
 
 def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], more: Sequence[str] = ()) -> Compiled:
-    """The compiled mapping for these targets alone, which reads `more` columns than they need.
+    """The compiled mapping reduced to these targets; it also reads the columns `more`.
 
-    Its items are no payloads, but are null where a check of these targets says so; all are in one lane.
+    Its items are not payloads, but are null where a check of these targets rejects the row; all are in one lane.
     """
     wanted = {POSITION, *targets}
 
@@ -86,7 +86,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
 def with_duplicates(
     mapping: Mapping, snapshot: Snapshot, compiled: Compiled, keys_at_once: int = KEYS_AT_ONCE
 ) -> Compiled:
-    """The compiled mapping, which knows what becomes of rows that repeat another's key, if the mapping asks for that.
+    """The compiled mapping with its decision about rows that repeat another row's key, where the mapping asks for one.
 
     Raises SourceError when the columns of `order_by` cannot be put in order.
     """
@@ -113,20 +113,20 @@ def with_duplicates(
 
         return replace(compiled, repeats=_decided(LastWins(snapshot.rows), snapshot, narrow.columns, ordered))
 
-    def said(frame: pl.DataFrame) -> pl.DataFrame:
+    def outcomes(frame: pl.DataFrame) -> pl.DataFrame:
         those = candidates(frame).select(POSITION)
         if those.is_empty():
             return those
         mapped = compiled.mapped(frame.join(those, on=POSITION, how="semi", maintain_order="left"))
         return repeats.key_and_content(mapped.values, mapped.items)
 
-    return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, said))
+    return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes))
 
 
 def _look(
     mapping: Mapping, narrow: Compiled, snapshot: Snapshot, part: int, parts: int
 ) -> tuple[Hashes, list[dict[str, Any]]]:
-    """The hashes of keys that occur more than once, of this part of all hashes; and what order_by's columns hold."""
+    """The hashes in this part that occur more than once; and facts about the columns of `order_by`."""
     queries = order.queries(mapping, snapshot.schema)
 
     def look(frame: pl.DataFrame) -> tuple[Hashes, dict[str, Any]]:
@@ -134,7 +134,7 @@ def _look(
         mine = hashes if parts == 1 else hashes[hashes % np.uint64(parts) == part]
         return mine, frame.select(**queries).row(0, named=True) if queries else {}
 
-    every, filled = np.empty(snapshot.rows, dtype=np.uint64), 0  # what is not filled takes no memory
+    every, filled = np.empty(snapshot.rows, dtype=np.uint64), 0  # pages that are not filled take no memory
     answers = []
     for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
         every[filled : filled + len(hashes)] = hashes

@@ -1,18 +1,17 @@
-"""What is written down of a run and its steps, however they end? Counts, rejects, the reason, and the report."""
+"""Records how a run and its steps end: counts, rejects, the reason, and the report."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import structlog
 
 from cio_etl import state
 from cio_etl.errors import (
@@ -27,42 +26,51 @@ from cio_etl.errors import (
 )
 from cio_etl.load import Pace
 from cio_etl.model import Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
-from cio_etl.report import Progress, mending, write_report, write_status
+from cio_etl.model.log import get_logger
+from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report, write_status
+from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
-from cio_etl.run.resume import Options
 from cio_etl.run.signals import Signals
 from cio_etl.state import Bookmark, Leases, ReplayedRejects, RunRecord, StepRecord, Store
 
-log = structlog.get_logger()
+log = get_logger()
 
-FOR_ALL = (TooManyRejects, CredentialsRefused, WrongDestination)  # what ends a run for all of its workers
+FOR_ALL = (TooManyRejects, CredentialsRefused, WrongDestination)  # end a run for all of its workers
 
 Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """What a run gets from the door that starts it: who may stop it, who follows it, and the commands to show."""
+
+    signals: Signals = field(default_factory=Signals)
+    observer: Observer = field(default_factory=Observer)
+    commands: Commands = NO_COMMANDS
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run at work, and all that its steps share."""
+    """One run in progress, and what its steps share."""
 
     job: Job
     run: RunRecord
     store: Store
     destination: Destination
     pace: Pace
-    signals: Signals
-    progress: Progress
-    options: Options
-    owner: str = ""  # this process, as the lanes that it takes say
+    options: RunOptions
+    caller: Caller
+    owner: str = ""  # the name of this process in its leases
 
     @property
     def lanes(self) -> Collection[int]:
-        """The lanes to begin with: all, or the worker's share."""
+        """The lanes to start with: all, or the worker's share."""
         return range(self.run.lanes) if self.options.share is None else self.options.share.lanes
 
     @property
     def ended(self) -> RunRecord | None:
-        """The run, when another of its workers has ended it; None while it goes on."""
+        """The run, when another worker has ended it; None while it is running."""
         if not self.store.is_shared:
             return None
         run = self.store.run(self.run.run_id)
@@ -70,8 +78,8 @@ class RunContext:
 
     def require_running(self) -> None:
         """Raises Interrupted after a signal, and EndedElsewhere when another worker has ended the run."""
-        if self.signals.received:
-            raise Interrupted(self.signals.received)
+        if self.caller.signals.received:
+            raise Interrupted(self.caller.signals.received)
         if (run := self.ended) is not None:
             raise EndedElsewhere(exit_code=run.exit_code or 1, reason=run.reason or run.status)
 
@@ -86,29 +94,29 @@ class RunContext:
 
 
 def run_folder(job: Job, run_id: str) -> Path:
-    """Where a run's report and its staged files lie."""
+    """The folder of a run's report and its staged files."""
     return job.state / "runs" / run_id
 
 
 def validation_folder(job: Job) -> Path:
-    """Where the report of the job's last validation lies; the next one takes its place."""
+    """The folder of the job's last validation report; the next validation replaces it."""
     return job.state / "validations" / job.name
 
 
 def stage_folder(job: Job, run_id: str) -> Path:
-    """Where a run's sources are copied to, those that cannot be read twice."""
+    """The folder to which a run copies sources that cannot be read twice."""
     return run_folder(job, run_id) / "stage"
 
 
 def rejects_folder(state: Path, run_id: str) -> Path:
-    """Where a run's rejected rows are kept, if they are."""
+    """The folder of a run's rejected rows, where the job keeps them."""
     return state / "runs" / run_id / "rejects"
 
 
 def remove_old_copies(job: Job, store: Store, current: str) -> None:
-    """Removes what runs that are over have left in their stages: given up, or killed right after they had finished.
+    """Removes the copied sources of other runs that are over: abandoned, or killed right after they had finished.
 
-    `keep_snapshots` keeps those of finished runs.
+    With `keep_snapshots`, those of finished runs stay.
     """
     over = {"abandoned"} if job.keep_snapshots else {"abandoned", "finished"}
     for run in store.runs(job.name, limit=100):
@@ -116,19 +124,19 @@ def remove_old_copies(job: Job, store: Store, current: str) -> None:
             shutil.rmtree(stage_folder(job, run.run_id), ignore_errors=True)
 
 
-def report_of(store: Store, run_id: str, command: str) -> Report:
-    """What a run has done so far."""
+def report_of(store: Store, run_id: str) -> Report:
+    """The report of a run so far."""
     run = store.run(run_id)
     assert run is not None
-    return state.build_report(store, run, command)
+    return state.build_report(store, run)
 
 
 def commit_within_limit(
     context: RunContext, number: int, marks: Sequence[LaneProgress], snapshot: Snapshot, leases: Leases
 ) -> Commit:
-    """A step's commit, which stops the run after the reject that is one too many; raises at once when it is there.
+    """A step's commit, which raises TooManyRejects after the reject that exceeds max_rejects, or at once after that.
 
-    Raises what Committer.commit does, too.
+    The commit raises what Committer.commit raises, too.
     """
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
     commit = store.committer(leases, _again(snapshot)).commit
@@ -137,10 +145,10 @@ def commit_within_limit(
     def check() -> None:
         total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
         if total > max_rejects.limit(rows):
-            said = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
+            limit = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
             most = store.reject_counts(run_id, number)[0].reason
-            remedy = "raise max_rejects, or mend the mapping or the rows and add --restart"
-            raise TooManyRejects(remedy, rejected=f"{total:,}", limit=said, most=most)
+            remedy = "raise max_rejects, or fix the mapping or the rows and add --restart"
+            raise TooManyRejects(remedy, rejected=f"{total:,}", limit=limit, most=most)
 
     def commit_and_check(mark: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         commit(mark, rejects, accepted)
@@ -153,7 +161,7 @@ def commit_within_limit(
 
 
 def _again(snapshot: Snapshot) -> ReplayedRejects | None:
-    """What the snapshot's rows are to the state; None: no rejects that are sent again."""
+    """The rejects that the snapshot's rows replay; None: it is not a replay."""
     again = snapshot.replayed
     if again is None:
         return None
@@ -162,11 +170,11 @@ def _again(snapshot: Snapshot) -> ReplayedRejects | None:
 
 @contextmanager
 def releasing(leases: Leases) -> Iterator[None]:
-    """Gives back, however the block is left, what lanes are held: whoever goes on need not wait for their end."""
+    """Releases the leases at the block's end, so that the next worker need not wait until they expire."""
     try:
         yield
     finally:
-        with suppress(StateError):  # out of reach: they end by themselves
+        with suppress(StateError):  # the database is out of reach: the leases expire
             leases.release()
 
 
@@ -174,9 +182,10 @@ def releasing(leases: Leases) -> Iterator[None]:
 def recording_step(
     context: RunContext, record: StepRecord, snapshot: Snapshot, bookmark: Bookmark
 ) -> Iterator[Callable[[int], int]]:
-    """Notes, however the block is left, how many rows the step has read (as last told), its time and its rejects.
+    """Records at the block's end how many rows the step has read, its time and its rejects.
 
-    When the block ends well the step is finished, and `leaves` is noted for the next run.
+    The block calls the function with the rows read. When it ends without an error the step is finished, and the
+    bookmark is recorded for the next run.
     """
     began, read, finished = time.monotonic(), record.rows_read, False
 
@@ -207,7 +216,7 @@ def recording_step(
 
 
 def note_findings(store: Store, run_id: str, record: StepRecord, findings: Sequence[Finding]) -> None:
-    """Notes what was found out about the step's rows, and says what is a warning: nothing has been sent yet."""
+    """Records the findings about the step's rows, and logs the warnings, before anything is sent."""
     store.note_findings(run_id, record.number, findings)
     for finding in findings:
         if finding.severity == "warning":
@@ -215,7 +224,7 @@ def note_findings(store: Store, run_id: str, record: StepRecord, findings: Seque
 
 
 def _keep_rejects(context: RunContext, record: StepRecord, snapshot: Snapshot) -> None:
-    """Keeps the step's rejected rows; when that fails the run is as it is, and they may be read again later."""
+    """Keeps the step's rejected rows; when that fails, the run is not affected, and they may be read again later."""
     positions = context.store.rejects(context.run.run_id, record.number)["position"].to_list()
     try:
         rows = rows_at(snapshot, positions)
@@ -230,42 +239,40 @@ def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list
     positions = sorted({position for count in counts for position in count.first})
     try:
         places = places_of(snapshot, positions)
-    except EtlError:  # the file went away meanwhile, and the run has stopped for that
+    except EtlError:  # the file has disappeared, and the run has stopped for that
         places = {position: f"row {position + 1}" for position in positions}
     return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]
 
 
 def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
-    """Each position's `file:line`, as a person looks for it."""
+    """Each position's `file:line`, for a person to look up."""
     located = zip(positions, snapshot.locate(positions), strict=True)
     return {position: f"{file}:{line}" for position, (file, line) in located}
 
 
-def written(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path | None:
-    """Writes the report for programs and for people; the page's path. What cannot be written costs a warning only.
-
-    `next_steps` are commands by what they are for.
-    """
+def write_reports(report: Report, folder: Path, commands: Commands = NO_COMMANDS) -> Path | None:
+    """Writes the report for programs and for people; the page's path. A failure is only a warning."""
     try:
-        write_report(report, folder)
-    except OSError as error:  # a run is as it is; `status` tells the same from the state
+        write_report(report, folder, commands.resume_command(report))
+    except OSError as error:  # the run is not affected: `status` reports the same from the state
         log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
         return None
     try:
         from cio_etl.report.page import write_page  # here: the template engine is needed at the end only
 
-        return write_page(report, folder, next_steps)
+        return write_page(report, folder, commands.shown(report))
     except Exception as error:  # a page that fails must not fail the run that it is about
         log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
         return None
 
 
 @contextmanager
-def recording_run(context: RunContext, command: str) -> Iterator[None]:
-    """Notes how the run ends, whichever way, and writes its report."""
-    store, run_id = context.store, context.run.run_id
-    with suppress(OSError):  # it will be told of when the run ends
-        write_status(report_of(store, run_id, command), context.folder)
+def recording_run(context: RunContext) -> Iterator[None]:
+    """Records how the run ends, whichever way, and writes its report."""
+    store, run_id, commands = context.store, context.run.run_id, context.caller.commands
+    with suppress(OSError):  # reported when the run ends
+        report = report_of(store, run_id)
+        write_status(report, context.folder, commands.resume_command(report))
     try:
         yield
         rejected = any(
@@ -275,15 +282,24 @@ def recording_run(context: RunContext, command: str) -> Iterator[None]:
         if not context.job.keep_snapshots:
             shutil.rmtree(context.stage, ignore_errors=True)
     except (EndedElsewhere, LanesTaken):
-        raise  # others have the run, or had it last
+        raise  # another worker has the run
     except EtlError as error:
-        if isinstance(error, FOR_ALL) or context.options.share is None or not store.is_in_progress(run_id):
-            store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))
+        _end_for(context, error)
+        raise
+    except KeyboardInterrupt:  # of a program that uses the Python API: the command handles the signal
+        _end_for(context, Interrupted("SIGINT"))
         raise
     except BaseException as error:
         store.end(run_id, "failed", 1, f"unexpected {type(error).__name__}")
         raise
     finally:
-        report = report_of(store, run_id, command)
-        written(report, context.folder, mending(report, context.job.named_by))
+        report = report_of(store, run_id)
+        write_reports(report, context.folder, commands)
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)
+
+
+def _end_for(context: RunContext, error: EtlError) -> None:
+    """Records that the run has ended with this error, unless other workers go on with it."""
+    store, run_id = context.store, context.run.run_id
+    if isinstance(error, FOR_ALL) or context.options.share is None or not store.is_in_progress(run_id):
+        store.end(run_id, "stopped" if error.resumable else "failed", error.exit_code, str(error))

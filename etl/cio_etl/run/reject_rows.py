@@ -1,7 +1,8 @@
-"""What is kept of a step so that its rejected rows can be mended later? Its columns' types, and the rows if asked for.
+"""Keeps what a later replay of rejected rows needs: the types of the source's columns, and the rows if asked for.
 
-The rows lie in the run's folder, `rejects/0.parquet` for its first step: the source's columns, and file and line of
-each. They are written when the step is left; what is not there is read again from the source while that is unchanged.
+The rows are in the run's folder, `rejects/0.parquet` for its first step: the source's columns, and file and line of
+each row. They are written when the step ends; rows that are not kept are read again from the source while it is
+unchanged.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ import polars as pl
 from cio_etl.model import POSITION, ColumnFacts, Snapshot
 
 PLACE_FILE, PLACE_LINE = "_cio_etl_file", "_cio_etl_line"
-AGAIN_ROWS = 100_000  # to the next reject: so far, reading on is as quick as to begin anew
+SKIP_ROWS = 100_000  # to the next reject: up to this distance, reading on is as fast as opening the source again
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a replay must know of a step's source: its columns, and what functions asked of all their values."""
+    """What a replay must know of a step's source: its columns, and the facts about whole columns."""
 
     schema: pl.Schema
     json: frozenset[str]
     answers: ColumnFacts
 
     def to_text(self) -> str:
-        """As the state keeps it."""
+        """The text that the state keeps."""
         empty = BytesIO()
         pl.DataFrame(schema=self.schema).write_ipc(empty)
         answers = {digest: rows for digest, rows in self.answers.items() if rows and _is_json(rows)}
@@ -45,42 +46,42 @@ class Columns:
 
     @classmethod
     def of_text(cls, text: str) -> Columns:
-        """What was kept as this text."""
-        said = json.loads(text)
-        schema = pl.read_ipc(BytesIO(base64.b64decode(said["types"]))).schema
-        return cls(schema, frozenset(said["json"]), said["answers"])
+        """The columns from the text of `to_text`."""
+        content = json.loads(text)
+        schema = pl.read_ipc(BytesIO(base64.b64decode(content["types"]))).schema
+        return cls(schema, frozenset(content["json"]), content["answers"])
 
 
 def _is_json(rows: Any) -> bool:
-    """Whether the answers come back from JSON as they are."""
+    """Whether the facts are the same after a round trip through JSON."""
     with suppress(TypeError, ValueError):
         return bool(json.loads(json.dumps(rows)) == rows)
     return False
 
 
-LEFT_S = 3_600  # no file takes so long to be written
+ORPHANED_S = 3_600  # no file takes so long to be written
 
 
 def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
-    """The rows at these positions, at least one, which rise: all columns, POSITION and FAULT, file and line of each.
+    """The rows at these positions, one or more in rising order: all columns, POSITION and FAULT, file and line of each.
 
     Raises SourceError.
     """
-    found: list[pl.DataFrame] = []
+    parts: list[pl.DataFrame] = []
     wanted, last = pl.Series(positions, dtype=pl.Int64), -1
     frames = snapshot.read(None, positions[0])
     for position in positions:
         if position <= last:
             continue
-        if found and position - last > AGAIN_ROWS:
+        if parts and position - last > SKIP_ROWS:
             frames = snapshot.read(None, position)
         for frame in frames:
             here = wanted.filter(wanted.is_between(int(frame[POSITION][0]), int(frame[POSITION][-1])))
-            found.append(frame.filter(pl.col(POSITION).is_in(here.implode())))
+            parts.append(frame.filter(pl.col(POSITION).is_in(here.implode())))
             last = int(frame[POSITION][-1])
             if last >= position:
                 break
-    rows = pl.concat(found)
+    rows = pl.concat(parts)
     places = snapshot.locate(rows[POSITION].to_list())
     return rows.with_columns(
         pl.Series(PLACE_FILE, [file for file, _ in places], dtype=pl.String),
@@ -89,13 +90,13 @@ def rows_at(snapshot: Snapshot, positions: Sequence[int]) -> pl.DataFrame:
 
 
 def write_rows(folder: Path, number: int, rows: pl.DataFrame) -> None:
-    """Keeps a step's rejected rows: the user's only, whole or not at all. Raises OSError."""
+    """Writes a step's rejected rows, for their owner only, whole or not at all. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.glob(f".{number}.*"):  # by a process that was killed
+    for orphan in folder.glob(f".{number}.*"):  # of a process that was killed
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > LEFT_S:
-                left.unlink()
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{number}.")  # 0600, and no other worker's
+            if time.time() - orphan.stat().st_mtime > ORPHANED_S:
+                orphan.unlink()
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{number}.")  # 0600, and of this worker alone
     with os.fdopen(descriptor, "wb") as file:
         rows.write_parquet(file)
         file.flush()
@@ -104,14 +105,14 @@ def write_rows(folder: Path, number: int, rows: pl.DataFrame) -> None:
 
 
 def read_rows(folder: Path, number: int) -> pl.DataFrame | None:
-    """The rows of a step that were kept; None when there are none, or they cannot be read."""
+    """The kept rows of a step; None when there are none, or they cannot be read."""
     with suppress(OSError, pl.exceptions.PolarsError):
         return pl.read_parquet((folder / f"{number}.parquet").read_bytes())
     return None
 
 
 def delete(folder: Path) -> bool:
-    """Removes what is kept of a run's rows; whether there was anything."""
+    """Removes the kept rows of a run; whether there were any."""
     there = folder.is_dir()
     shutil.rmtree(folder, ignore_errors=True)
     return there

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import polars as pl
-import structlog
 
 from cio_etl.errors import SourceError
 from cio_etl.model import Snapshot, Step
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def kinds(snapshot: Snapshot) -> dict[str, str]:
     """What each column holds, in the words of messages.
 
-    Nothing is said by a snapshot without rows, by one whose types may be others tomorrow, by a column of nulls.
+    Omitted are columns of nulls, and all columns of a snapshot without rows or with types that may differ tomorrow.
     """
     if snapshot.loose or not snapshot.rows:
         return {}
@@ -24,7 +24,7 @@ def kinds(snapshot: Snapshot) -> dict[str, str]:
 
 
 def kind(dtype: pl.DataType) -> str:
-    """What a column of this type holds; types of one kind are sent alike."""
+    """What a column of this type holds; types of one kind are sent in the same way."""
     if dtype.is_numeric():
         return "numbers"
     if isinstance(dtype, pl.Datetime):
@@ -37,7 +37,7 @@ def check_drift(step: Step, before: Mapping[str, str], now: Mapping[str, str], m
     changed = [f"{name!r} held {before[name]} and now {now[name]}" for name in mapped if _differ(name, before, now)]
     if changed:
         raise SourceError(
-            "mend the source, or add --accept-drift to take it as it is now",
+            "fix the source, or add --accept-drift to accept it as it is now",
             place=f"step {step.name}",
             what=f"since the last run, {'; '.join(changed)}",
         )

@@ -1,4 +1,8 @@
-"""What does a signal do? The first one drains, the second one stops: what is acknowledged is kept either way."""
+"""Stops a run on request: the first signal lets requests in flight finish, the second stops at once.
+
+Rows that Customer.io has acknowledged are recorded either way. Only a door installs the handlers, by entering the
+block; the Python API does not.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,24 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from cio_etl.errors import Interrupted
-from cio_etl.report.streams import say
 
 
 class Signals:
-    """Listens to SIGINT and SIGTERM while its block lasts; `received` names the first that came."""
+    """Requests to stop. While its block lasts it handles SIGINT and SIGTERM; `received` names the first request.
 
-    def __init__(self) -> None:
+    `note` takes a sentence for the person who sent the first signal.
+    """
+
+    def __init__(self, note: Callable[[str], None] = lambda line: None) -> None:
+        self._note = note
         self.received: str | None = None
         self._drain: Callable[[], None] | None = None
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Signals:
-        here = threading.current_thread() is threading.main_thread()  # elsewhere none can be heard, only `ask`
+        here = threading.current_thread() is threading.main_thread()  # Python allows handlers nowhere else
         for number in (signal.SIGINT, signal.SIGTERM) if here else ():
-            self._before[number] = signal.signal(number, self._hear)
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -31,14 +38,14 @@ class Signals:
             signal.signal(number, before)  # type: ignore[arg-type]
 
     def ask(self, name: str) -> None:
-        """As if this signal had come first, where something else hears it and tells; it never stops what drains."""
+        """Requests a stop as the first signal does, for a caller that gets the signal itself; may be called again."""
         self.received = self.received or name
         if self._drain is not None:
             self._drain()
 
     @contextlib.contextmanager
     def draining(self, drain: Callable[[], None]) -> Iterator[None]:
-        """While the block lasts the first signal calls `drain` instead of raising; one that has come, at once."""
+        """While the block lasts, the first signal calls `drain` and does not raise; an earlier one calls it at once."""
         before, self._drain = self._drain, drain
         try:
             if self.received is not None:
@@ -47,11 +54,11 @@ class Signals:
         finally:
             self._drain = before
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         first, self.received = self.received is None, self.received or name
         if first and self._drain is not None:
             self._drain()
-            say(f"{name}: finishing what is under way; once more to stop now", err=True)
+            self._note(f"{name}: finishing what is under way; once more to stop now")
             return
         raise Interrupted(name)

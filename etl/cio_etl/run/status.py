@@ -1,102 +1,109 @@
-"""Where do things stand? The runs of a state folder, and what the next `run` of a job would do."""
+"""Reports a job's newest run, whether it is stale, and what the next `run` would do."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-
-import click
-from rich.table import Table
+from typing import Literal
 
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
-from cio_etl.report import show
-from cio_etl.report.files import as_json as content
-from cio_etl.report.streams import Screen, say
+from cio_etl.run.options import RunOptions
 from cio_etl.run.resume import changes_since
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform import reason_words
-
-
-def runs_status(where: state.Where, as_json: bool) -> None:
-    """Prints the newest runs of every job in a state."""
-    if not state.exists(where):
-        name = where if isinstance(where, Path) else "the database"
-        raise click.UsageError(f"{name} holds no state; name the job, or the folder with --state")
-    store = state.open_store(where)
-    runs = store.runs()
-    if as_json:
-        say(json.dumps([content(_report(store, run)) for run in runs], ensure_ascii=False))
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "status", "started", "exit", "rows accepted", "rejected"):
-        table.add_column(name, justify="right" if name in ("exit", "rows accepted", "rejected") else "left")
-    for run in runs:
-        counts = _report(store, run).counts
-        code = "" if run.exit_code is None else str(run.exit_code)
-        table.add_row(run.run_id, run.status, run.started_at, code, f"{counts.accepted:,}", f"{counts.rejected:,}")
-    console = Screen()
-    if not console.is_terminal:
-        console.width = 120
-    console.print(table)
-
-
-def job_status(job: Job, command: str, as_json: bool, now: datetime) -> int:
-    """Prints the job's newest run, and what `command` would do; 3 when no run has finished for too long, else 0."""
-    store = state.open_store(job.kept_in) if state.exists(job.kept_in) else None  # asking makes no state
-    runs = [] if store is None else store.runs(job.name, limit=100)
-    stale = staleness(job, runs, now)
-    code = STALE if stale else 0
-    if store is None or not runs:
-        say(json.dumps(None if stale is None else {"stale": stale}) if as_json else _never(job, command, stale))
-        return code
-    newest = runs[0]
-    held = state.running(job.kept_in, job.name)
-    job, command = as_begun(job, newest, store.steps(newest.run_id), command)
-    report = state.build_report(store, newest, command)
-    if newest.status == "running" and not held:
-        report = replace(report, status="stopped", reason=KILLED)
-    still_open = store.open_rejects(newest.run_id)
-    if as_json:
-        more = {"held": held, "open_rejects": still_open, "stale": stale}
-        say(json.dumps({**content(report), **more}, ensure_ascii=False))
-        return code
-    lines = {"rejects": f"{still_open:,} of its rejects are open, to be mended and replayed"} if still_open else {}
-    lines |= {"stale": stale} if stale else {}
-    show(report, Screen(), reason_words(), {**lines, "next": next_step(store, job, newest, held, command)})
-    return code
-
 
 KILLED = "its process is gone: it was killed, or the machine went down"
 
 
-def as_begun(job: Job, run: RunRecord, steps: Sequence[StepRecord], command: str) -> tuple[Job, str]:
-    """The job with those steps that the run has, and the command that goes on with it, with its options."""
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What the next `run` of a job would do.
+
+    locked: exit, since a process holds the job. new: start a new run. refuse: exit, since the job has `changes`.
+    resume: go on in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
+    """
+
+    kind: Literal["locked", "new", "refuse", "resume"]
+    changes: tuple[str, ...] = ()
+    step: str | None = None
+    settled: int = 0
+    rows: int = 0
+    lanes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job's newest run, if it has one, and what is known of it."""
+
+    report: Report | None
+    held: bool = False  # a process is at work on the job
+    open_rejects: int = 0
+    stale: str | None = None  # how the last finished run is older than `expect_every` allows
+    next_step: NextStep = field(default_factory=lambda: NextStep("new"))
+    options: RunOptions = field(default_factory=RunOptions)  # with which `run` resumes it
+
+
+def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
+    """The newest runs of every job in a state, which must exist, each with its job file."""
+    store = state.open_store(where)
+    try:
+        return [(state.build_report(store, run), run.job_file) for run in store.runs()]
+    finally:
+        store.close()
+
+
+def job_status(job: Job, now: datetime) -> JobStatus:
+    """The status of a job; creates no state."""
+    if not state.exists(job.kept_in):
+        return JobStatus(None, stale=staleness(job, [], now))
+    store = state.open_store(job.kept_in)
+    try:
+        runs = store.runs(job.name, limit=100)
+        stale = staleness(job, runs, now)
+        if not runs:
+            return JobStatus(None, stale=stale)
+        newest = runs[0]
+        held = state.running(job.kept_in, job.name)
+        job, options = as_started(job, newest, store.steps(newest.run_id))
+        report = state.build_report(store, newest)
+        if newest.status == "running" and not held:
+            report = replace(report, status="stopped", reason=KILLED)
+        open_rejects = store.open_rejects(newest.run_id)
+        return JobStatus(report, held, open_rejects, stale, next_step(store, job, newest, held), options)
+    finally:
+        store.close()
+
+
+def unfinished_since(job: Job) -> str | None:
+    """When the job's unfinished run was started, in ISO 8601 and UTC; None when there is none."""
+    if not state.exists(job.kept_in):
+        return None
+    store = state.open_store(job.kept_in)
+    try:
+        unfinished = store.unfinished(job.name)
+        return None if unfinished is None else unfinished.started_at
+    finally:
+        store.close()
+
+
+def as_started(job: Job, run: RunRecord, steps: Sequence[StepRecord]) -> tuple[Job, RunOptions]:
+    """The job with the steps that the run has, and the options that resume it."""
     if run.status not in state.RESUMABLE:
-        return job, command
+        return job, RunOptions()
     names = {step.name for step in steps}
-    of_run = tuple(step for step in job.steps if step.name in names)
-    options = [f"--limit={run.row_limit}"] if run.row_limit else []
-    if of_run and len(of_run) == len(names) < len(job.steps):
-        job, options = replace(job, steps=of_run), [*(f"--step={step.name}" for step in of_run), *options]
-    return job, " ".join([command, *map(shlex.quote, options)])
-
-
-STALE = 3  # exit code: nothing is wrong with the job file or the state, but a person should look
-
-
-def _never(job: Job, command: str, stale: str | None) -> str:
-    return f"{job.name} has never run; `{command}` starts it" + (f"\nstale      {stale}" if stale else "")
+    selected = tuple(step for step in job.steps if step.name in names)
+    if selected and len(selected) == len(names) < len(job.steps):
+        return replace(job, steps=selected), RunOptions(
+            steps=tuple(step.name for step in selected), limit=run.row_limit or None
+        )
+    return job, RunOptions(limit=run.row_limit or None)
 
 
 def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
-    """In which way the job's last finished run is older than `expect_every` says; None when it is not, or nothing says.
+    """How the job's last finished run is older than `expect_every` allows; None when it is not, or nothing is expected.
 
-    `runs` are the job's, the newest first. Those of `--limit` do not count: they were to try something.
+    `runs` are the job's, the newest first. Runs with `--limit` do not count: they were trials.
     """
     if job.expect_every is None:
         return None
@@ -118,24 +125,35 @@ def _rounded(time: timedelta) -> str:
     return f"{seconds} seconds"
 
 
-def next_step(store: Store, job: Job, run: RunRecord, held: bool, command: str) -> str:
-    """What `command` would do, now that the job's newest run is this one; `held`: a process is at work on it."""
+def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
+    """What `run` would do, now that the job's newest run is this one; `held`: a process is at work on it."""
     if held:
-        return "a process is at work on it now; `run` would exit 75"
+        return NextStep("locked")
     if run.status not in state.RESUMABLE:
-        return f"`{command}` starts a new run"
+        return NextStep("new")
     if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
-        return f"`{command}` would exit 78, since {'; '.join(changes)}; undo that, or add --restart"
-    left = [step for step in store.steps(run.run_id) if step.status != "finished"]
-    marks = [mark for step in left for mark in store.lane_progress(run.run_id, step.number)]
-    settled = total_counts(mark.counts for mark in marks).settled
-    rows = sum(step.rows or 0 for step in left)
-    again = sum(mark.sending_through > mark.acked_through for mark in marks)
-    return (
-        f"`{command}` goes on in step {left[0].name if left else '-'}: {settled:,} of {rows:,} rows are settled, "
-        f"a batch of {again} lanes may be sent a second time"
+        return NextStep("refuse", tuple(changes))
+    remaining = [step for step in store.steps(run.run_id) if step.status != "finished"]
+    marks = [mark for step in remaining for mark in store.lane_progress(run.run_id, step.number)]
+    return NextStep(
+        "resume",
+        step=remaining[0].name if remaining else None,
+        settled=total_counts(mark.counts for mark in marks).settled,
+        rows=sum(step.rows or 0 for step in remaining),
+        lanes=sum(mark.sending_through > mark.acked_through for mark in marks),
     )
 
 
-def _report(store: Store, run: RunRecord) -> Report:
-    return state.build_report(store, run, f"cio-etl run {run.job_file}")
+def next_words(next_step: NextStep, command: str) -> str:
+    """What `command` would do, in a sentence."""
+    match next_step.kind:
+        case "locked":
+            return "a process is at work on it now; `run` would exit 75"
+        case "new":
+            return f"`{command}` starts a new run"
+        case "refuse":
+            return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"
+    return (
+        f"`{command}` goes on in step {next_step.step or '-'}: {next_step.settled:,} of {next_step.rows:,} rows are "
+        f"settled, a batch of {next_step.lanes} lanes may be sent a second time"
+    )

@@ -10,9 +10,8 @@ from cio_etl.model import RejectCount, Report, StepReport, total_counts
 from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
 
 
-def build_report(store: Store, run: RunRecord, resume_command: str) -> Report:
+def build_report(store: Store, run: RunRecord) -> Report:
     """The report of a run, whether it is running, stopped or finished."""
-    resumable = run.status in RESUMABLE
     return Report(
         run_id=run.run_id,
         job=run.job,
@@ -22,8 +21,7 @@ def build_report(store: Store, run: RunRecord, resume_command: str) -> Report:
         steps=tuple(_step(store, run.run_id, step) for step in store.steps(run.run_id)),
         exit_code=run.exit_code,
         reason=run.reason,
-        resumable=resumable,
-        resume_command=resume_command if resumable else None,
+        resumable=run.status in RESUMABLE,
         row_limit=run.row_limit,
     )
 

@@ -1,1 +1,33 @@
-"""Dry runs: what a run would do, the payloads of the first rows, and the checks of job files. Nothing is sent."""
+"""Dry runs: what a run would do, and the payloads of the first rows. Nothing is sent.
+
+validation.py     validates the job of a file: for the command, the Python API and Airflow
+dry_run.py        reads, maps, checks and packs every row
+fail_on.py        decides what makes a validation fail that a run would let pass
+preview.py        makes the payloads of a step's first rows
+options.py        the options of a validation
+
+Other rooms import from here. Names are loaded on first use, because a dry run needs polars and `--help` does not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cio_etl.validate.options import ValidateOptions
+    from cio_etl.validate.preview import preview_file
+    from cio_etl.validate.validation import Validation, validate_file
+
+_ROOM = {
+    "ValidateOptions": "options",
+    "Validation": "validation",
+    "preview_file": "preview",
+    "validate_file": "validation",
+}
+
+__all__ = ["ValidateOptions", "Validation", "preview_file", "validate_file"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM:
+        return getattr(import_module(f"cio_etl.validate.{_ROOM[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

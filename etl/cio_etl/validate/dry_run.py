@@ -1,4 +1,4 @@
-"""What would a run do? Every row read, mapped, checked and packed, and nothing sent."""
+"""Reads, maps, checks and packs every row, and sends nothing: what a run would do."""
 
 from __future__ import annotations
 
@@ -49,19 +49,20 @@ def validate(
     job: Job,
     steps: Sequence[Step],
     limit: int | None,
-    left: MappingOf[str, Bookmark],
+    bookmarks: MappingOf[str, Bookmark],
     since: str | None = None,
     *,
     reveal: bool = False,
 ) -> Report:
-    """The report that a run over these steps would begin with: what is rejected, how many requests and bytes go out.
+    """The report of a dry run over these steps: the rejected rows, and the requests and bytes that a run would send.
 
-    `left` is what the last finished run left of each step, by name. With `reveal` the report holds values of rows.
-
-    Customer.io may reject rows of its own accord; that only a run can tell. Raises SourceError as a run does.
+    `bookmarks` are from each step's last finished run, by name. With `reveal` the report holds values of rows. Which
+    rows Customer.io would reject is not known. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    reports = tuple(_validate_step(job, step, limit, left.get(step.name, Bookmark()), since, reveal) for step in steps)
+    reports = tuple(
+        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal) for step in steps
+    )
     too_many = [step for step in reports if step.counts.rejected > job.max_rejects.limit(step.rows_read)]
     return Report(
         run_id=VALIDATION,
@@ -77,19 +78,19 @@ def validate(
 
 
 def _validate_step(
-    job: Job, step: Step, limit: int | None, left: Bookmark, since: str | None, reveal: bool
+    job: Job, step: Step, limit: int | None, bookmark: Bookmark, since: str | None, reveal: bool
 ) -> StepReport:
     began = time.monotonic()
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_source(step.source, staging(Path(stage), step, left, since, rows=limit)), limit)
+        snapshot = limited(open_source(step.source, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
         compiled = prepare(step, snapshot, lanes, job.destination.api)
         to = endpoint(job.destination.api, step.mapping)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
         rows_read = accepted = sent = 0
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
-        context = StepContext(job.steps, tuple(snapshot.schema), left.columns, kinds(snapshot))
+        context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot))
         audits_of_step = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), context)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
@@ -142,7 +143,7 @@ def _validate_step(
 
 
 def _packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
-    """The bytes of the batches that have a body, which are counted by lane."""
+    """The bytes of the batches that have a body; those batches are counted by lane."""
     bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
     requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
     return sum(map(sum, bodies.values()))

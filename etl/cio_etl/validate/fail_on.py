@@ -1,4 +1,4 @@
-"""What makes a validation fail that a run would let pass? What `--fail-on` names: a gate for changes on their way."""
+"""Makes a validation fail for what `--fail-on` names, though a run would let it pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REJECTED = re.compile(r"(\d+(?:\.\d+)?)%|(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One `--fail-on`: more rejected rows of a step than a share or a number; else the name of a reason or finding."""
+    """One `--fail-on`: more rejected rows in a step than a share or a number; else the name of a reason or finding."""
 
     text: str  # as it was written
     percent: float | None = None
@@ -25,9 +25,9 @@ class Gate:
 
 
 def gate(text: str) -> Gate:
-    """What the text of a `--fail-on` means. Raises ValueError, with what is near, when it means nothing."""
-    if found := _REJECTED.fullmatch(text):
-        share, rows = found.groups()
+    """The gate that the text of a `--fail-on` describes. Raises ValueError, with a similar name, when there is none."""
+    if match := _REJECTED.fullmatch(text):
+        share, rows = match.groups()
         if share is not None and float(share) >= 100:
             raise ValueError(f"{text}: no step can have more rejected rows than that")
         return Gate(text, *((float(share), None) if share is not None else (None, int(rows))))
@@ -40,8 +40,8 @@ def gate(text: str) -> Gate:
 
 
 def gated(report: Report, gates: Sequence[Gate]) -> Report:
-    """The report, with exit code 4 and why, when there is something that a gate names."""
-    met = [f"--fail-on {each.text}: {said}" for each in gates for step in report.steps for said in _met(each, step)]
+    """The report, with exit code 4 and the reason, when a gate applies to it."""
+    met = [f"--fail-on {each.text}: {fault}" for each in gates for step in report.steps for fault in _met(each, step)]
     if not met:
         return report
     return replace(report, exit_code=4, reason="; ".join([report.reason, *met] if report.reason else met))

@@ -1,0 +1,28 @@
+"""Words the commands that a person may type next. Only the command line does this."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from cio_etl.model import Report
+
+
+def as_typed(*words: object) -> str:
+    """A `cio-etl` command as one would type it."""
+    return shlex.join(["cio-etl", *(str(word) for word in words)])
+
+
+def reject_commands(report: Report, state: Path) -> dict[str, str]:
+    """The commands that fix a run's rejected rows; none when there are none.
+
+    The rejects of a replay are rejects of the run before, which stay open there.
+    """
+    if not report.rejected or report.job.endswith(".replay"):
+        return {}
+    where = [f"--state={state}"] if state != Path(".etl") else []
+    rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
+    return {
+        "rejects": as_typed("rejects", report.run_id, "-o", "rejects.csv", *where),
+        "replay": as_typed("replay", "rejects.csv", *rehearsed, *where) + "   (when they are fixed there)",
+    }

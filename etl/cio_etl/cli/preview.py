@@ -1,0 +1,28 @@
+"""The command `preview`: prints the payloads of the first rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import JOB, options
+from cio_etl.run.options import ReadOptions
+
+
+@cli.command(epilog="More: mappings/README.md")
+@JOB
+@options(ReadOptions, only=("steps",))
+@click.option(
+    "-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step."
+)
+def preview(job: Path, options: ReadOptions, rows: int) -> None:
+    """Print the payloads of the first rows of JOB, one JSON line each."""
+    from cio_etl.cli.shared import Notes
+    from cio_etl.report.streams import say
+    from cio_etl.validate import preview_file
+
+    for row in preview_file(job, rows, options, Notes()):
+        say(json.dumps(row, ensure_ascii=False))

@@ -1,0 +1,58 @@
+"""The command `rejects`: writes a run's rejected rows into a file."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import STATE
+
+
+@cli.command(epilog="More: mappings/README.md")
+@click.argument("run_id", metavar="RUN")
+@click.option("-o", "out", type=click.Path(path_type=Path), help="A .csv, .parquet or .ndjson file.")
+@click.option("--all", "closed", is_flag=True, help="Also rows that a replay has closed.")
+@click.option("--forget", is_flag=True, help="Remove the rows that `rejects: rows` has kept of this run.")
+@STATE
+def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
+    """Write the rejected rows of RUN, with reasons, to be fixed and sent by `replay`."""
+    from cio_etl.cli.shared import opened_store, state_location
+    from cio_etl.config import load_job
+    from cio_etl.errors import ConfigError
+    from cio_etl.rejects import export, rejected_rows
+    from cio_etl.report.streams import say
+    from cio_etl.run import delete, rejects_folder
+
+    location = state_location(state)
+    with opened_store(location) as store:
+        run = store.run(run_id)
+        if run is None:
+            raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
+        if run.job.endswith(".replay"):
+            raise click.UsageError(f"{run_id} is a replay; what it did not fix is still rejected in the run before it")
+        if out is None and not forget:
+            raise click.UsageError("name the file to write with -o, as rejects.csv")
+        if out is not None:
+            job = None
+            with contextlib.suppress(ConfigError):
+                job = load_job(Path(run.job_file), secrets=False, sources=False)
+            rows, notes = rejected_rows(store, location.folder, run, job, closed=closed)
+            try:
+                inexact = export(rows, out)
+            except FileExistsError:
+                raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
+            except OSError as error:
+                raise click.UsageError(error.strerror or str(error)) from None
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            for note in notes:
+                say(note, err=True)
+            for name in inexact:
+                say(f"column {name}: {out.suffix} cannot hold all of its values exactly; .parquet can", err=True)
+            say(f"{rows.height:,} rejected rows in {out}")
+    if forget:
+        removed = delete(rejects_folder(location.folder, run_id))
+        say(f"the kept rows of {run_id} are removed" if removed else f"no rows are kept of {run_id}")

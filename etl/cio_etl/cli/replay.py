@@ -1,0 +1,68 @@
+"""The command `replay`: sends rejected rows again."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import JSON, STATE, options
+from cio_etl.run.options import RunOptions, repeated_words
+
+
+@cli.command(epilog="More: mappings/README.md")
+@click.argument("what", metavar="RUN_OR_FILE")
+@options(RunOptions, only=("limit", "restart", "sandbox", "grace"))
+@click.option("--unknown", is_flag=True, help="Also rows whose answer was lost; Customer.io may have them already.")
+@STATE
+@JSON
+def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as_json: bool) -> None:
+    """Send rejected rows again: those of a fixed FILE, or all of RUN; rows that are accepted are closed."""
+    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.shared import calling, opened_store, page_of, print_report, resumed_by, state_location
+    from cio_etl.config import load_job
+    from cio_etl.errors import ConfigError, Problem
+    from cio_etl.rejects import ENDINGS, request_for_file, request_for_run
+    from cio_etl.rejects import replay as send_again
+    from cio_etl.report import Commands
+    from cio_etl.report.streams import say
+    from cio_etl.run import note_stand_ins, rehearsal, run_folder
+
+    location = state_location(state)
+    with opened_store(location) as store:
+        is_file = what.endswith(ENDINGS) or Path(what).is_file()
+        request = request_for_file(store, Path(what)) if is_file else request_for_run(store, what)
+    request, newest = replace(request, unknown=unknown), request.runs[-1]
+    job_name = request.job.removesuffix(".sandbox")
+    if job_name != request.job and not options.sandbox:
+        raise click.UsageError(f"{newest.run_id} was a rehearsal, and its rows are sent nowhere else; add --sandbox")
+    if not Path(newest.job_file).exists():
+        fault = f"the job file of {newest.run_id} is missing; put it back, or go to the folder where that run started"
+        raise ConfigError([Problem(newest.job_file, None, "", fault)])
+    loaded = load_job(Path(newest.job_file), secrets=not options.sandbox)
+    loaded = replace(loaded, state=location.folder, database=location.database)
+    if loaded.name != job_name:
+        fault = f"is now the job {loaded.name}, and {newest.run_id} was a run of {job_name}; give it its old name back"
+        raise ConfigError([Problem(newest.job_file, None, "name", fault)])
+    where = [f"--state={location.named_by}"] if location.named_by != Path(".etl") else []
+    resume = as_typed("replay", what, *repeated_words(options), *["--unknown"] * unknown, *where)
+    commands = Commands(resume)
+    with calling(commands, as_json=as_json) as caller, resumed_by(resume):
+        note_stand_ins(loaded, caller.observer)
+        with rehearsal(loaded, caller.observer) if options.sandbox else contextlib.nullcontext(loaded) as target:
+            report = send_again(request, target, options, caller)
+    if report is None:
+        say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
+        raise SystemExit(0)
+    lines = {"report": page_of(run_folder(target, report.run_id))}
+    if target.name != request.job:
+        lines["rehearsed"] = "the rejects are open as before; without --sandbox they are sent"
+    elif report.rejected and Path(what).is_file():  # an export would hold the source's values, not the fixed ones
+        lines["rest"] = f"what is still wrong is open: fix it in {what}, and replay that again"
+    elif report.rejected:
+        lines["rejects"] = as_typed("rejects", newest.run_id, "-o", "rejects.csv", *where)
+    print_report(report, as_json, commands, lines)
+    raise SystemExit(report.exit_code)

@@ -1,0 +1,60 @@
+"""The command `run`: sends a job's rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import structlog
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import JOB, JSON, options
+from cio_etl.run.options import RunOptions, repeated_words
+
+
+@cli.command(epilog="More: jobs/README.md")
+@JOB
+@options(RunOptions)
+@click.option("--quiet", is_flag=True, help="Print nothing when every row was accepted; for cron.")
+@JSON
+def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
+    """Run JOB, or resume its unfinished run."""
+    from cio_etl.cli.commands import as_typed, reject_commands
+    from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
+    from cio_etl.report import Commands
+    from cio_etl.run import load_run, run_folder, run_loaded
+
+    loaded = load_run(job, options)
+    name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
+    resume = as_typed("run", job, *repeated_words(options))
+    commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by))
+    with _lines_held_back() if quiet else contextlib.nullcontext():
+        with (
+            calling(commands, as_json=as_json, quiet=quiet) as caller,
+            resumed_by(resume, name if as_json else None),
+        ):
+            report = run_loaded(loaded, options, caller, lambda: load_run(job, options))
+        if report.exit_code or as_json or not quiet:
+            print_report(report, as_json, commands, {"report": page_of(run_folder(loaded, report.run_id))})
+        raise SystemExit(report.exit_code)
+
+
+@contextlib.contextmanager
+def _lines_held_back() -> Iterator[None]:
+    """Log lines of the block are printed at its end, and only when it ends otherwise than with exit code 0."""
+    from cio_etl.report.logs import BufferedLines, LogLines
+
+    before = structlog.get_config()["logger_factory"]
+    lines = BufferedLines()
+    if isinstance(before(), LogLines):  # lines that go to a file are not held back
+        structlog.configure(logger_factory=lambda *_: lines)
+    try:
+        yield
+    except BaseException as error:
+        if not (isinstance(error, SystemExit) and error.code == 0):
+            lines.flush()
+        raise
+    finally:
+        structlog.configure(logger_factory=before)

@@ -1,0 +1,19 @@
+"""The command `schema`: prints a JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from cio_etl.cli.main import cli
+
+
+@cli.command(epilog="More: jobs/README.md")
+@click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
+def schema(kind: Literal["job", "mapping"]) -> None:
+    """Print the JSON Schema of a job or a mapping, for editors; KIND is `job` or `mapping`."""
+    from cio_etl.config import schema_text
+    from cio_etl.report.streams import say
+
+    say(schema_text(kind).removesuffix("\n"))

@@ -1,0 +1,100 @@
+"""The command `status`: prints the runs of a job or a state, and what the next `run` would do."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import JSON
+
+if TYPE_CHECKING:
+    from cio_etl.model import Job
+    from cio_etl.state import Where
+
+STALE = 3  # exit code: neither the job file nor the state is wrong, but a person should look
+
+
+@cli.command(epilog="More: jobs/README.md")
+@click.argument("job", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
+)
+@JSON
+def status(job: Path | None, state: Path | None, as_json: bool) -> None:
+    """Print the runs of JOB, or of every job in the state folder, and what `run` would do next."""
+    from cio_etl.cli.shared import state_location
+    from cio_etl.config import load_job
+
+    if job is None:
+        _print_runs(state_location(state).where, as_json)
+    else:
+        raise SystemExit(_print_job(load_job(job, secrets=False, sources=False), job, as_json))
+
+
+def _print_runs(where: Where, is_json: bool) -> None:
+    """Prints the newest runs of every job in a state."""
+    from rich.table import Table
+
+    from cio_etl.cli.commands import as_typed
+    from cio_etl.report import as_json
+    from cio_etl.report.streams import Screen, say
+    from cio_etl.run import recent_runs
+    from cio_etl.state import exists
+
+    if not exists(where):
+        name = where if isinstance(where, Path) else "the database"
+        raise click.UsageError(f"{name} holds no state; name the job, or the folder with --state")
+    runs = recent_runs(where)
+    if is_json:
+        reports = [as_json(run, as_typed("run", file) if run.resumable else None) for run, file in runs]
+        say(json.dumps(reports, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("run", "status", "started", "exit", "rows accepted", "rejected"):
+        table.add_column(name, justify="right" if name in ("exit", "rows accepted", "rejected") else "left")
+    for run, _ in runs:
+        code = "" if run.exit_code is None else str(run.exit_code)
+        counts = run.counts
+        table.add_row(run.run_id, run.status, run.started_at, code, f"{counts.accepted:,}", f"{counts.rejected:,}")
+    console = Screen()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)
+
+
+def _print_job(job: Job, file: Path, is_json: bool) -> int:
+    """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0."""
+    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.shared import print_report
+    from cio_etl.report import Commands, as_json
+    from cio_etl.report.streams import say
+    from cio_etl.run import job_status, next_words, repeated_words
+
+    status = job_status(job, datetime.now(UTC))
+    code = STALE if status.stale else 0
+    command = as_typed("run", file, *repeated_words(status.options))
+    commands = Commands(command)
+    if status.report is None:
+        never = f"{job.name} has never run; `{command}` starts it"
+        if is_json:
+            say(json.dumps(None if status.stale is None else {"stale": status.stale}))
+        else:
+            say(never + (f"\nstale      {status.stale}" if status.stale else ""))
+        return code
+    if is_json:
+        more = {"held": status.held, "open_rejects": status.open_rejects, "stale": status.stale}
+        content = as_json(status.report, commands.resume_command(status.report))
+        say(json.dumps({**content, **more}, ensure_ascii=False))
+        return code
+    lines = {}
+    if status.open_rejects:
+        lines["rejects"] = f"{status.open_rejects:,} of its rejects are open, to be fixed and replayed"
+    if status.stale:
+        lines["stale"] = status.stale
+    print_report(status.report, False, commands, lines | {"next": next_words(status.next_step, command)})
+    return code

@@ -1,0 +1,47 @@
+"""The command `validate`: a dry run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cio_etl.cli.main import cli
+from cio_etl.cli.options import JOB, JSON, options
+from cio_etl.run.options import ReadOptions, repeated_words
+from cio_etl.validate.options import ValidateOptions
+
+
+@cli.command(epilog="More: jobs/README.md")
+@JOB
+@options(ValidateOptions)
+@JSON
+def validate(job: Path, options: ValidateOptions, as_json: bool) -> None:
+    """Dry run: read, map, check and pack every row of JOB; send nothing."""
+    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.shared import Notes, print_report
+    from cio_etl.model import Report
+    from cio_etl.report import NO_COMMANDS, Commands
+    from cio_etl.run import Caller
+    from cio_etl.validate import validate_file
+
+    words = repeated_words(
+        ReadOptions(
+            steps=options.steps,
+            limit=options.limit,
+            full_refresh=options.full_refresh,
+            watermark=options.watermark,
+        )
+    )
+
+    def next_steps(report: Report) -> dict[str, str]:
+        lines = {"run": as_typed("run", job, *words)}
+        if report.exit_code == 4:
+            gates = [f"--fail-on={text}" for text in options.fail_on]
+            lines = {"again": as_typed("validate", job, *words, *gates)}
+        if not options.reveal and report.rejected:
+            lines["values"] = as_typed("validate", job, *words, "--reveal")
+        return lines
+
+    done = validate_file(job, options, Caller(observer=Notes(), commands=Commands(None, next_steps)))
+    more = {"report": str(done.page)} if done.page is not None else {}
+    print_report(done.report, as_json, NO_COMMANDS, more)
+    raise SystemExit(done.report.exit_code)

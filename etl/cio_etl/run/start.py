@@ -1,0 +1,124 @@
+"""Runs the job of a file: what the command, the Python API and the Airflow task have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from cio_etl.config import load_job, stand_ins
+from cio_etl.errors import CredentialsRefused, InvalidArguments
+from cio_etl.model import Job, Report, Step
+from cio_etl.model.log import get_logger
+from cio_etl.report import Observer
+from cio_etl.run.options import ReadOptions, RunOptions
+from cio_etl.run.recording import Caller
+from cio_etl.run.run import run_job
+
+log = get_logger()
+
+Environment = Callable[[], Mapping[str, str]]  # read again when credentials are refused: they may have been renewed
+
+
+def run_file(path: Path, options: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
+    """Runs the job of a file, or resumes its unfinished run. Raises EtlError.
+
+    `environment` gives the values that the job file refers to; None: the process's environment.
+    """
+    job = load_run(path, options, environment)
+    return run_loaded(job, options, caller, lambda: load_run(path, replace(options, sandbox=False), environment))
+
+
+def run_loaded(job: Job, options: RunOptions, caller: Caller, load_again: Callable[[], Job] | None = None) -> Report:
+    """Runs a job that `load_run` has given. Raises EtlError.
+
+    When credentials are refused and `load_again` gives others, the run is resumed with those, once.
+    """
+    note_stand_ins(job, caller.observer)
+    with private_files(), rehearsal(job, caller.observer) if options.sandbox else contextlib.nullcontext(job) as target:
+        if options.sandbox:  # its sandbox is empty: it starts where a first run would
+            options = replace(options, restart=True, full_refresh=options.watermark is None)
+        try:
+            return run_job(target, options, caller)
+        except CredentialsRefused:
+            renewed = job if load_again is None or options.sandbox else load_again()
+            if renewed.destination == job.destination:
+                raise
+            log.warning("credentials_renewed")
+            return run_job(renewed, replace(options, restart=False), caller)
+
+
+def load_run(path: Path, options: RunOptions, environment: Environment | None = None) -> Job:
+    """The job of a file as these options run it. Raises ConfigError, and InvalidArguments for unfit options."""
+    job = load_steps(path, options, environment, secrets=not options.sandbox)
+    if isinstance(options.lanes, int):
+        job = replace(job, destination=replace(job.destination, lanes=options.lanes))
+    if options.share is not None:
+        _require_shared(job, options)
+    return job
+
+
+def load_steps(path: Path, options: ReadOptions, environment: Environment | None = None, *, secrets: bool) -> Job:
+    """The job of a file with the steps that are asked for. Raises ConfigError, and InvalidArguments for other steps."""
+    job = load_job(path, secrets=secrets) if environment is None else load_job(path, environment(), secrets=secrets)
+    return replace(job, steps=chosen_steps(job, options))
+
+
+def chosen_steps(job: Job, options: ReadOptions) -> tuple[Step, ...]:
+    """The job's steps that are asked for, in the job's order. Raises InvalidArguments for a step that it lacks."""
+    if not options.steps:
+        return job.steps
+    names = {name for step in job.steps for name in _names(step)}
+    if unknown := [name for name in options.steps if name not in names]:
+        has = ", ".join(step.name for step in job.steps)
+        raise InvalidArguments(f"{job.file} has no step {unknown[0]!r}; it has {has}")
+    return tuple(step for step in job.steps if not set(options.steps).isdisjoint(_names(step)))
+
+
+def _names(step: Step) -> tuple[str, str]:
+    """The step's name, and the name it has in the job file: a fan-out makes several steps of one."""
+    return step.name, step.name.split("/")[0]
+
+
+def _require_shared(job: Job, options: RunOptions) -> None:
+    """Raises InvalidArguments unless a worker can find the others."""
+    if options.sandbox:
+        raise InvalidArguments("`sandbox` is for one process; rehearse without a share of lanes")
+    if job.database is None:
+        raise InvalidArguments("workers share a state database: write state: {database: …} in the job file")
+    if options.run_id is None:
+        raise InvalidArguments("workers find each other by the run's name: give all of them the same `run_id`")
+
+
+def note_stand_ins(job: Job, observer: Observer) -> None:
+    """Reports each key of a function that is not looked up, so that the values made differ from those of a run."""
+    for reference in dict.fromkeys(name for step in job.steps for name in stand_ins(step.mapping)):
+        observer.note(f"hmac: {reference} is not looked up here; its own text is the key, so a run sends other values")
+
+
+@contextlib.contextmanager
+def rehearsal(job: Job, observer: Observer) -> Iterator[Job]:
+    """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
+    from cio_etl.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        credentials = dict.fromkeys(job.destination.credentials, SecretStr("sandbox"))
+        target = replace(job.destination, base_url=sandbox.url, region="us", credentials=credentials)
+        yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
+        stats: dict[str, Any] = sandbox.stats()
+        observer.note(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events")
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Files written in the block are for their owner only: state, reports and rejected rows are about people."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)

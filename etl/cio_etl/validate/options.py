@@ -1,0 +1,25 @@
+"""Declares the options of a validation, beyond those of reading. See run/options.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cio_etl.run.options import ReadOptions, option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateOptions(ReadOptions):
+    """What a validation is asked to do, beyond what its job file says."""
+
+    report: str | None = option(
+        None, "Where the report is written.", "folder", short="-o", metavar="FOLDER", doors=("cli",)
+    )
+    reveal: bool = option(False, "Show values of rows in the report.", "flag", doors=("cli",))
+    fail_on: Sequence[str] = option(
+        (),
+        "Exit with 4 when there is this: a reason, a finding, `warning`, or more rejects than 1% or 100. Repeatable.",
+        "texts",
+        metavar="WHAT",
+        doors=("cli", "airflow"),
+    )
