@@ -1,4 +1,4 @@
-"""A first job and mapping for a source that nobody has described yet: `cio-etl init`; and its dates: `inspect`.
+"""A first job and mapping proposed for a source (`cio-etl init`), and the formats of its dates (`inspect`).
 
 columns.py       what each column looks like: counts of signs, over the first rows
 dates/           which columns hold dates, how they are written, and how they are to be read: `inspect`, too

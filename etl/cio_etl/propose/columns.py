@@ -1,4 +1,4 @@
-"""What does each column look like? One pass over the first rows of a snapshot: counts of signs, never values.
+"""Counts of what each column's values look like, from one pass over the first rows of a snapshot; never values.
 
 A sign is what a value may look like: an e-mail address, a whole number, JSON; dates are looked for in dates/. Where
 `apply` has a function for it, the function itself is the judge: what is proposed is what a run can read. Signs that
@@ -23,13 +23,13 @@ from cio_etl.transform.functions import apply
 from cio_etl.transform.functions.define import kind_of
 
 MAX_ROWS = 200_000
-MAX_CELLS = 10_000_000  # 8 bytes are held of each: 80 MB
+MAX_CELLS = 10_000_000  # of 8 bytes each: 80 MB
 MIN_ROWS = 1_000
 
-MOST = 0.5  # a sign that fewer values bear says nothing
+MOST = 0.5  # a sign on fewer values is ignored
 _ENOUGH = 1_000  # values, before a sign is dropped
 
-# Words that exports write where there is nothing; a whole column of them is still nothing.
+# Words that exports write for an empty field; a column with nothing else is empty.
 NULL_WORDS = ("NULL", "null", r"\N", "N/A", "n/a", "#N/A", "NaN", "nan", "(null)", "<null>")
 
 _IP = (
@@ -44,13 +44,13 @@ _SECRET = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of one column. `signs` counts the filled values that bear a sign; dropped signs are not in it."""
+    """The counts of one column. `signs` counts the filled values that have a sign; dropped signs are not included."""
 
     name: str
     dtype: pl.DataType
     rows: int
     filled: int  # neither null nor blank, nor a word for null
-    distinct: int | None  # different values; None: such a column is no key
+    distinct: int | None  # distinct values; None: such a column cannot be a key
     signs: Mapping[str, int]
     null_words: frozenset[str] = frozenset()
     in_null_words: int = 0
@@ -73,7 +73,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What was seen of all columns, in `rows` sound rows of a snapshot of `of_rows`."""
+    """The counts of all columns, over `rows` readable rows of a snapshot of `of_rows`."""
 
     rows: int
     of_rows: int
@@ -86,7 +86,7 @@ class Looks:
 
 
 def look_at(snapshot: Snapshot, words_for_null: bool = False, max_rows: int = MAX_ROWS) -> Looks:
-    """What every column looks like in the first rows: `max_rows`, fewer of a very wide source.
+    """The counts of every column over the first `max_rows` rows, or fewer of a very wide source.
 
     With `words_for_null`, texts such as NULL and n/a stand for nothing, and are counted as such.
     """
@@ -102,7 +102,7 @@ def look_at(snapshot: Snapshot, words_for_null: bool = False, max_rows: int = MA
 
 
 def rows_to_read(snapshot: Snapshot, max_rows: int = MAX_ROWS) -> int:
-    """How many rows are looked at: fewer of a wide source."""
+    """The number of rows to read: fewer of a wide source."""
     return min(max_rows, max(MIN_ROWS, MAX_CELLS // max(len(snapshot.schema), 1)))
 
 
@@ -116,7 +116,7 @@ def first_frames(snapshot: Snapshot, names: Sequence[str], rows: int) -> Iterato
 
 
 def cleaned(raw: pl.Expr, dtype: pl.DataType, words_for_null: bool) -> pl.Expr:
-    """A column's values without the white space around them; null where nothing is left, or a word for null."""
+    """A column's values without the white space around them; null where it is empty, or a word for null."""
     if isinstance(dtype, pl.Categorical | pl.Enum):
         raw, dtype = raw.cast(pl.String), pl.String()
     if not isinstance(dtype, pl.String):
@@ -139,13 +139,13 @@ def _like(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
 
 
 def _opaque(text: pl.Expr) -> pl.Expr:
-    """Long, without spaces, of small letters, capitals and digits: what keys and tokens look like."""
+    """Whether a text looks like a key or token: long, no spaces, with lower case, upper case and digits."""
     parts = ("^[A-Za-z0-9+/_=.~-]{24,}$", "[a-z]", "[A-Z]", "[0-9]")
     return pl.all_horizontal(text.str.contains(part) for part in parts)
 
 
 def _card(text: pl.Expr) -> pl.Expr:
-    """A card's digits, the last of which checks the others (ISO/IEC 7812: Luhn)."""
+    """Whether a text is a card number, by its check digit (ISO/IEC 7812: Luhn)."""
     digits = text.str.replace_all("[ -]", "")
     total = pl.lit(0, pl.Int64)
     for place in range(16):
@@ -173,7 +173,7 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "prose": _like(r"(?:\S+\s+){4}\S"),
 }
 
-# Seen of all values, however few bear them: one is enough to change what is proposed.
+# Counted over all values: a single one is enough to change the proposal.
 _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "zeros": _like(r"^[+-]?0[0-9]"),
     "digit": _like("^[01]$"),
@@ -184,12 +184,12 @@ _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-# ---------------------------------------------------------------- a column on the way
+# ---------------------------------------------------------------- one column
 
 
 @dataclass(slots=True)
 class _Seen:
-    """One column, while its frames go by."""
+    """The counts of one column so far."""
 
     name: str
     dtype: pl.DataType
@@ -212,7 +212,7 @@ class _Seen:
         return self.is_text or self.dtype.is_integer() or isinstance(self.dtype, pl.Date | pl.Datetime | pl.Boolean)
 
     def queries(self, value: pl.Expr, raw: pl.Expr, words_for_null: bool) -> Iterator[tuple[str, pl.Expr]]:
-        """What to ask of a frame: name and aggregation."""
+        """The aggregations of a frame, by name."""
         yield "filled", value.count()
         if self.is_text:
             raw = raw.cast(pl.String)
@@ -253,7 +253,7 @@ class _Seen:
 
 
 def _take_in(seen: Sequence[_Seen], frame: pl.DataFrame, words_for_null: bool) -> None:
-    """One frame, asked everything at once. Columns go by numbers: polars takes some names for patterns."""
+    """The results of all aggregations of a frame. Columns are numbered: polars treats some names as patterns."""
     raw = frame.select(cs.by_name(column.name).as_expr().alias(f"raw{n}") for n, column in enumerate(seen))
     values = raw.with_columns(
         cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(seen)

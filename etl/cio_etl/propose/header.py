@@ -1,4 +1,4 @@
-"""Is the first line of a file its header, or its first row? Names that are values would carry people into a job."""
+"""Refuses a file whose first line is a row instead of a header: its values would become names in the job."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from cio_etl.errors import SourceError
 
-# What nobody calls a column, an address or a date; and what some do, a number, though not a third of all columns.
+# Nobody names a column like an address or a date. A number is possible, but not for a third of all columns.
 _VALUE = re.compile(r"[^\s@]+@[^\s@]+\.[a-z]{2,}|\d{4}-\d{2}-\d{2}\b.*|\d{1,2}[./]\d{1,2}[./]\d{4}\b.*", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d[\d ]*([.,]\d+)?")
 
 
 def require_names(place: str, names: Sequence[str]) -> None:
-    """Raises SourceError when columns are named by what must be values; it shows none of them."""
+    """Raises SourceError when column names are clearly values; the message shows none of them."""
     values = [number for number, name in enumerate(names, 1) if _VALUE.fullmatch(name.strip())]
     numeric = [number for number, name in enumerate(names, 1) if _NUMBER.fullmatch(name.strip())]
     odd = sorted(values + numeric)

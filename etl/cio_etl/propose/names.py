@@ -1,4 +1,4 @@
-"""What does a column's name say about what it holds?"""
+"""What a column's name indicates about its content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 
-# Patterns over the words of a name, in small letters and joined: `_first_name_`.
+# Patterns over the words of a name, in lower case and joined: `_first_name_`.
 _PERSONAL = {
     "a name": r"_(?:first|last|full|middle|family|given|sur|user|nick|maiden|display|legal|customer|client|contact"
     r"|member|person)_?name_|^_name_$|_(?:vorname|nachname|prenom|surname|nombre|apellidos?)_",
@@ -51,49 +51,49 @@ _YES_NO = (
 
 
 def words(name: str) -> str:
-    """The name's words in small letters, joined: `_first_name_` for `firstName`, `First name` and `first-name`."""
+    """The name's words in lower case, joined: `_first_name_` for `firstName`, `First name` and `first-name`."""
     plain = unicodedata.normalize("NFKD", name[:300])
     plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return "_" + "_".join(word.lower() for word in _WORD.findall(plain)) + "_"
 
 
 def personal(name: str) -> str:
-    """What about a person a column of this name holds, "a name" or "a phone number"; "" when it does not say."""
+    """The personal data that the name indicates, "a name" or "a phone number"; "" if none."""
     return next((what for what, pattern in _PERSONAL.items() if re.search(pattern, words(name))), "")
 
 
 def sensitive(name: str) -> str:
-    """What a column of this name holds that has no business at Customer.io; "" when it does not say."""
+    """The sensitive data that the name indicates and that should not be sent to Customer.io; "" if none."""
     return next((what for what, pattern in _SENSITIVE.items() if re.search(pattern, words(name))), "")
 
 
 def says_time(name: str) -> bool:
-    """Whether the name is one of times or dates."""
+    """Whether the name indicates times or dates."""
     return re.search(_TIME, words(name)) is not None
 
 
 def says_yes_or_no(name: str) -> bool:
-    """Whether the name asks a question that yes or no answers."""
+    """Whether the name indicates yes or no."""
     return re.search(_YES_NO, words(name)) is not None
 
 
 def says_label(name: str) -> bool:
-    """Whether digits under this name are a label, as of a key or a post code, and no quantity."""
+    """Whether digits under this name are a label, such as a key or a post code, and not a quantity."""
     return re.search(_LABEL, words(name)) is not None
 
 
 def says_cents(name: str) -> bool:
-    """Whether the name says that a number counts hundredths."""
+    """Whether the name indicates that a number counts hundredths."""
     return re.search(r"_(?:cents?|pence|minor)_", words(name)) is not None
 
 
 def signup_rank(name: str) -> int | None:
-    """How plainly the name says when somebody became a person here: 0 is best, None not at all."""
+    """How clearly the name indicates the sign-up time: 0 is best, None not at all."""
     return next((rank for rank, pattern in enumerate(_SIGNUP) if re.search(pattern, words(name))), None)
 
 
 def person_rank(name: str) -> int | None:
-    """How plainly the name says whose row it is: 0 for customer_id, 1 for customer; None not at all."""
+    """How clearly the name indicates the person of a row: 0 for customer_id, 1 for customer; None not at all."""
     said = words(name)
     if name == "cio_id" or re.fullmatch(rf"_(?:\w+_)?{_PERSON}_?{_KEY}_", said):
         return 0
@@ -101,7 +101,7 @@ def person_rank(name: str) -> int | None:
 
 
 def key_rank(name: str) -> int | None:
-    """How plainly the name says that it tells rows apart: 0 for customer_id, 1 for id, 2 for order_id; None not."""
+    """How clearly the name indicates a unique key: 0 for customer_id, 1 for id, 2 for order_id; None not at all."""
     said = words(name)
     if person_rank(name) == 0:
         return 0

@@ -1,4 +1,4 @@
-"""Whose rows are these, people's or events', and what does each column become in the mapping?"""
+"""The plan of a mapping: people or events, and the attribute that each column becomes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cio_etl.propose.dates.decide import of
 from cio_etl.propose.readings import SAME, Reading
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_NAME_BYTES
 
-MAX_ATTRIBUTES = 300  # of people, a call; the rest is left to the author
+MAX_ATTRIBUTES = 300  # of people, per call; the author decides about the rest
 
-# What shows that rows are of people.
+# Attributes that indicate rows of people.
 _OF_A_PERSON = ("an e-mail address", "a name", "a phone number", "a birth date")
 
 _EMAIL_NAMES = ("_email_", "_e_mail_", "_email_address_")
 
-# Attributes of a person that are more than attributes: they say who it is.
+# Attributes of a person that also identify the person.
 _WHO = ("id", "cio_id", "email")
 
 
@@ -35,7 +35,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the mapping will say, and why."""
+    """The content of the mapping, and the reasons."""
 
     operation: Literal["identify", "track"]
     kind: IdentifierKind
@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def decisions(self) -> tuple[tuple[str, str], ...]:
-        """(place, question) of all that the author must decide."""
+        """(place, question) of every decision for the author."""
         kept = [(f"identifiers.{self.kind}", self.who)]
         kept += [("timestamp", self.timestamp)] if self.timestamp is not None else []
         kept += [(f"attributes.{one.name}", one.reading) for one in self.attributes]
@@ -67,7 +67,7 @@ class Plan:
 
 
 def plan(readings: Sequence[Reading], name: str) -> Plan:
-    """What to propose for a source named `name`. Raises SourceError when no column could say who a row is about."""
+    """The plan for a source named `name`. Raises SourceError when no column could identify a person."""
     usable = [reading for reading in readings if _may_say_who(reading)]
     if not usable:
         what = "no column of text or whole numbers, which could say whose row it is"
@@ -79,7 +79,7 @@ def plan(readings: Sequence[Reading], name: str) -> Plan:
     return _people(readings, person, own, usable)
 
 
-# ---------------------------------------------------------------- who
+# ---------------------------------------------------------------- the identifier
 
 
 def _may_say_who(reading: Reading) -> bool:
@@ -95,15 +95,15 @@ def _repeats(reading: Reading) -> bool:
 
 
 def _is_of_things(own: Reading | None) -> bool:
-    """Whether a key is plainly one of something else than people: order_id."""
+    """Whether a key clearly belongs to something other than people: order_id."""
     return own is not None and names.key_rank(own.name) == 2 and names.person_rank(own.name) is None
 
 
 def _person(usable: Sequence[Reading]) -> Reading | None:
-    """The column that says whose row it is: customer_id, else customer, else the e-mail address."""
+    """The column that identifies the person of a row: customer_id, else customer, else the e-mail address."""
     named = [(rank, reading) for reading in usable if (rank := names.person_rank(reading.name)) is not None]
     named = [(rank, reading) for rank, reading in named if reading.kind != "email" and _mostly_filled(reading)]
-    # of several, the one with more different values: customer_id rather than account_id
+    # of several, the one with more distinct values: customer_id rather than account_id
     best = min(named, key=lambda one: (one[0], -(one[1].look.distinct or 0)), default=None)
     if best is not None and (best[0] == 0 or not _prose_like(best[1])):
         return best[1]
@@ -126,14 +126,14 @@ def _emails(usable: Sequence[Reading]) -> list[Reading]:
 
 
 def _own_key(usable: Sequence[Reading]) -> Reading | None:
-    """The column that tells the rows apart, by its name and because it does."""
+    """The column that is a unique key, by its name and its values."""
     keys = [one for one in usable if one.kind not in ("email", "phone") and _tells_rows_apart(one)]
     ranked = [(not one.look.is_key, rank, one) for one in keys if (rank := _rank(one)) is not None]
     return min(ranked, key=lambda found: found[:2], default=(None, None, None))[2]
 
 
 def _tells_rows_apart(reading: Reading) -> bool:
-    """In nearly all rows: exports have some dirt."""
+    """Whether it is in nearly all rows: exports have some bad rows."""
     return reading.look.filled >= SAME * reading.look.rows and not _repeats(reading)
 
 
@@ -142,11 +142,11 @@ def _rank(reading: Reading) -> int | None:
     return 2 if rank is None and reading.look.filled and reading.look.share("uuid") == 1 else rank
 
 
-# ---------------------------------------------------------------- when
+# ---------------------------------------------------------------- the time
 
 
 def _when(readings: Sequence[Reading]) -> Reading | None:
-    """The column that says when: one that is filled and named like a time, a plain one before an ambiguous one."""
+    """The time column: filled and named like a time; an unambiguous one is preferred."""
     times = [one for one in readings if one.kind == "time" and names.personal(one.name) != "a birth date"]
     times = [one for one in times if _mostly_filled(one)]
     return min(
@@ -162,7 +162,7 @@ def _when(readings: Sequence[Reading]) -> Reading | None:
 
 
 def _late(reading: Reading) -> bool:
-    """Whether the name is of a time that comes after the event itself."""
+    """Whether the name indicates a time after the event itself."""
     said = names.words(reading.name)
     return any(
         f"_{word}" in said for word in ("updated", "modified", "exp", "due", "deleted", "loaded", "synced", "end")
@@ -177,7 +177,7 @@ def _events(readings: Sequence[Reading], person: Reading, own: Reading | None, w
     event = name.encode()[:MAX_EVENT_NAME_BYTES].decode(errors="ignore")
     taken = {person.name, when.name}
     attributes, unlisted = _attributes([one for one in readings if one.name not in taken], "track")
-    if when.left_out:  # ambiguous: better no event than one at a wrong time
+    if when.left_out:  # ambiguous: better no event than a wrong time
         why = "as it stands, every row is rejected; " + when.left_out
         when = replace(when, apply=("timestamp",), evidence=(*when.evidence, why), left_out="")
     return Plan("track", _kind(person), who, attributes, event, when, own, unlisted)
@@ -220,7 +220,7 @@ def _kind(reading: Reading) -> IdentifierKind:
 
 
 def _as_identifier(reading: Reading, evidence: str) -> Reading:
-    """The column as text that says who: numbers are not counted with here."""
+    """The column as an identifier: a text, even if it looks like a number."""
     apply = tuple(call for call in reading.apply if call in ("trim", "lower"))
     said = [evidence]
     if missing := reading.look.rows - reading.look.filled:
@@ -238,7 +238,7 @@ def _as_identifier(reading: Reading, evidence: str) -> Reading:
 def _attributes(
     readings: Sequence[Reading], operation: Literal["identify", "track"]
 ) -> tuple[tuple[Attribute, ...], int]:
-    """The columns as attributes, renamed where they must be; and how many are past the limit."""
+    """The columns as attributes, renamed where necessary; and how many exceed the limit."""
     of_people = operation == "identify"
     signup = _signup(readings) if of_people else None
     email = next(iter(_emails([one for one in readings if not one.left_out])), None) if of_people else None
@@ -279,7 +279,7 @@ def _fit_for_people(reading: Reading) -> Reading:
 
 
 def _attribute_name(reading: Reading, operation: str, taken: set[str]) -> str:
-    """The column's own name, where Customer.io lets it be an attribute's and no other has it."""
+    """The attribute's name: the column's, unless Customer.io reserves it or another attribute has it."""
     name = reading.name.replace("\0", "").strip() or "column"
     if reading.name in _not_to_be_used(operation):
         name = f"source_{name}"

@@ -1,4 +1,4 @@
-"""What is one column, and which functions make of it what Customer.io wants? With the evidence, in words and counts."""
+"""How one column is read: its kind, the functions that convert it for Customer.io, and the evidence in words."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cio_etl.transform.encode import settle
 
 Kind = Literal["email", "phone", "time", "integer", "number", "boolean", "json", "text", "other"]
 
-SURE_OF_EMAIL = 0.8  # dirty addresses are still addresses
-SAME = 0.98  # different values among as many: a key, but for some repetitions
+SURE_OF_EMAIL = 0.8  # a column may contain some bad addresses
+SAME = 0.98  # distinct values, as a share: a key, apart from some repetitions
 
 MAX_NAME_BYTES = 500  # a YAML file has its own bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A column as the mapping will take it. `apply` makes of it what `kind` says.
+    """A column as the mapping will read it. `apply` converts it to `kind`.
 
     `evidence` are phrases for its comment. `decide` asks the author something; `left_out` says why the line is written
     as a comment; `personal` what it tells about a person.
@@ -42,7 +42,7 @@ class Reading:
 
 
 def read_column(look: Look, dates: Decision | None) -> Reading:
-    """What the column is, by its signs, its type, its name and its dates, if it has any."""
+    """The reading of the column, from its signs, type, name and dates."""
     if unusable := _unusable(look):
         return Reading(look, "other", left_out=unusable)
     if look.rows and not look.filled and not (dates and dates.read):
@@ -76,7 +76,7 @@ def _type_name(dtype: pl.DataType) -> str:
 
 
 def _described(reading: Reading) -> Reading:
-    """With what is to be said of any column: empty, the same everywhere, a person's."""
+    """The reading with notes for any column: empty, constant, personal data."""
     look, said = reading.look, list(reading.evidence)
     if look.filled < look.rows:
         said.append(f"filled in {look.filled:,} of {look.rows:,}")
@@ -91,7 +91,7 @@ def _described(reading: Reading) -> Reading:
 
 
 def _guarded(reading: Reading) -> Reading:
-    """Secrets and official numbers are left out, unless the column is plainly something else."""
+    """Secrets and official numbers are left out, unless the column is clearly something else."""
     look = reading.look
     named = "" if reading.kind in ("boolean", "time") else names.sensitive(look.name)
     by_content = next((what for sign, what in _SENSITIVE_SIGNS.items() if look.share(sign) >= SURE), "")
@@ -126,7 +126,7 @@ def _of_text(look: Look, dates: Decision | None) -> Reading:
 
 
 def _by_name(look: Look) -> Reading:
-    """Of a column without rows."""
+    """The reading of a column without rows."""
     if names.personal(look.name) == "an e-mail address":
         return Reading(look, "email", ("trim", "lower"), ("by its name alone",))
     if names.says_time(look.name):
@@ -149,7 +149,7 @@ def _is_sure(dates: Decision) -> bool:
 
 
 def _time(look: Look, dates: Decision) -> Reading:
-    """Of dates in whatever form; better none than one at a wrong time."""
+    """The reading of dates in any form; a wrong time is worse than none."""
     said = [*dates.phrases, *(dates.notes if dates.seen.is_text or dates.seen.numbers else ())]
     reading = Reading(look, "time", dates.options[0].apply, tuple(said))
     if dates.asks_for("order"):

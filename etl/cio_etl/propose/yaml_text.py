@@ -1,4 +1,4 @@
-"""How does a plan read as YAML, with its reasons as comments, whatever the columns are named?
+"""A plan as YAML text, with its reasons as comments; any column name is written safely.
 
 Names come from the data's owner, or from whoever made the file: in YAML they are plain words or JSON strings, in
 comments nothing of them can end the line.

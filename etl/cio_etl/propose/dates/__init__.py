@@ -1,4 +1,4 @@
-"""Which columns hold dates, how are they written, and what must be said before they can be read? `inspect`, and `init`.
+"""Date columns: how they are written, and what a person must decide before they can be read. For `inspect` and `init`.
 
 evidence.py   what a column shows, in one pass over all of its rows
 formats.py    in which strptime formats it writes dates, and whether the day or the month comes first

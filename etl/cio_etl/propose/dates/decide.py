@@ -1,4 +1,4 @@
-"""How is a column of dates to be read? Its evidence, and what was told, as functions of `apply`; or as a question.
+"""The decision how to read a column of dates, from evidence and options: functions of `apply`, or a question.
 
 What the values do not say is asked and never guessed: the order of day and month where no number is above 12, the zone
 of times without an offset, the unit of numbers of two sizes.
@@ -14,7 +14,7 @@ import polars as pl
 
 from cio_etl.propose import names
 from cio_etl.propose.dates import formats
-from cio_etl.propose.dates.evidence import Evidence
+from cio_etl.propose.dates.evidence import DateEvidence
 from cio_etl.propose.dates.formats import Formats
 from cio_etl.transform.functions.timestamp import (
     DATE,
@@ -29,8 +29,8 @@ from cio_etl.transform.timestamps import PER_SECOND, Serial, TimestampFacts, Uni
 
 SURE = 0.95  # of the values
 MOST = 0.5
-_SOME = 0.1  # of a column that is named like times: a bad export is still one
-_A_FEW = 0.01  # of the values: forms that fewer have are left to be rejected, and told
+_SOME = 0.1  # of a column named like times: even in a bad export
+_A_FEW = 0.01  # of the values: rarer forms are rejected and reported
 
 Calls = tuple[Any, ...]  # an `apply` list, as YAML writes it
 Ask = Literal["order", "both orders", "zone", "unit", "forms"]
@@ -45,7 +45,7 @@ _UNITS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a person says of the columns, where they do not say it themselves."""
+    """What a person states about the columns, where the values do not show it."""
 
     order: Literal["day first", "month first"] | None = None
     timezone: str | None = None
@@ -54,7 +54,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to read the column: `words` say what the values are taken for, where there is a choice."""
+    """One way to read the column; `words` describe it where there is a choice."""
 
     words: str
     apply: Calls
@@ -68,7 +68,7 @@ class Decision:
     in words, `notes` what else a person should know.
     """
 
-    seen: Evidence
+    seen: DateEvidence
     forms: tuple[tuple[str, int], ...]
     read: int
     options: tuple[Option, ...]
@@ -82,12 +82,12 @@ class Decision:
 
     @property
     def known(self) -> TimestampFacts:
-        """What `timestamp` must know of the column: the numbers' unit stands in the call."""
+        """The facts that `timestamp` needs about the column; the unit of numbers is in the call."""
         return timestamp_facts(self.seen.shapes.keys(), None, numbers=self.seen.numbers > 0)
 
 
-def decide(seen: Evidence, told: Told, forced: bool = False) -> Decision | None:
-    """How the column is read; None when it holds no dates, as far as values and name say. `forced`: it does."""
+def decide(seen: DateEvidence, told: Told, forced: bool = False) -> Decision | None:
+    """How the column is read; None when values and name show no dates. `forced`: it holds dates in any case."""
     if isinstance(seen.dtype, pl.Date | pl.Datetime):
         return _typed(seen, told)
     if not seen.dated:
@@ -109,7 +109,7 @@ def decide(seen: Evidence, told: Told, forced: bool = False) -> Decision | None:
     return _several(seen) if (named and _dated(seen) >= MOST * seen.dated) or forced else None
 
 
-def could_be(seen: Evidence) -> str:
+def could_be(seen: DateEvidence) -> str:
     """What the numbers of a column that was not decided could be, though its name does not say so; "" when nothing."""
     if not seen.dated or is_label(seen.name):
         return ""
@@ -124,14 +124,14 @@ def is_label(name: str) -> bool:
     return names.key_rank(name) is not None or names.says_label(name)
 
 
-def _dated(seen: Evidence) -> int:
+def _dated(seen: DateEvidence) -> int:
     return seen.iso + seen.formats.read + sum(seen.units.values()) + seen.excel
 
 
 # ---------------------------------------------------------------- texts
 
 
-def _texts(seen: Evidence, told: Told) -> Decision:
+def _texts(seen: DateEvidence, told: Told) -> Decision:
     """Of texts in ISO 8601, perhaps with numbers between them, or in formats."""
     few = max(1, _A_FEW * seen.dated) if seen.iso >= SURE * seen.dated else 1
     if seen.formats.read >= few:
@@ -139,7 +139,7 @@ def _texts(seen: Evidence, told: Told) -> Decision:
     return _iso(seen, told)
 
 
-def _iso(seen: Evidence, told: Told) -> Decision:
+def _iso(seen: DateEvidence, told: Told) -> Decision:
     naive = seen.iso - seen.with_offset
     clocks = naive - seen.days  # show a time, and no offset
     numbers = max(PER_SECOND, key=lambda unit: seen.units.get(unit, 0))
@@ -168,7 +168,7 @@ def _iso(seen: Evidence, told: Told) -> Decision:
     )
 
 
-def _in_formats(seen: Evidence, told: Told) -> Decision:
+def _in_formats(seen: DateEvidence, told: Told) -> Decision:
     """Of texts in formats; those in ISO 8601 between them get formats, too."""
     found, read = _ordered(seen.formats, told), seen.iso + seen.formats.read
     clocks = any(formats.is_timed(name) and not formats.is_aware(name) for name in found.names)
@@ -236,7 +236,7 @@ def _iso_formats(shapes: Mapping[int, int]) -> Iterator[str]:
             yield from (f"%Y-%m-%dT%H:%M{offset}", f"%Y-%m-%d %H:%M{offset}")
 
 
-def _iso_forms(seen: Evidence) -> Iterator[tuple[str, int]]:
+def _iso_forms(seen: DateEvidence) -> Iterator[tuple[str, int]]:
     offset = seen.with_offset - seen.universal
     for words, count in (
         ("ISO 8601 with Z", seen.universal),
@@ -256,7 +256,7 @@ def _of_years(found: Formats) -> Iterator[str]:
 # ---------------------------------------------------------------- numbers
 
 
-def _counts(seen: Evidence, told: Told, *units: Unit | Serial) -> Decision:
+def _counts(seen: DateEvidence, told: Told, *units: Unit | Serial) -> Decision:
     """Of numbers in one of these units."""
     asks: list[tuple[Ask, str]] = []
     if len(units) > 1:
@@ -286,7 +286,7 @@ def _counts(seen: Evidence, told: Told, *units: Unit | Serial) -> Decision:
     )
 
 
-def _number_forms(seen: Evidence, taken_for: str | None) -> Iterator[tuple[str, int]]:
+def _number_forms(seen: DateEvidence, taken_for: str | None) -> Iterator[tuple[str, int]]:
     """Numbers by what they could be."""
     yield from ((_UNITS[unit], count) for unit, count in seen.units.items())
     if seen.excel and (taken_for in ("excel", "excel1904") or not seen.units):
@@ -296,7 +296,7 @@ def _number_forms(seen: Evidence, taken_for: str | None) -> Iterator[tuple[str, 
 # ---------------------------------------------------------------- the rest
 
 
-def _typed(seen: Evidence, told: Told) -> Decision:
+def _typed(seen: DateEvidence, told: Told) -> Decision:
     """Of dates and times with a type."""
     zoned = isinstance(seen.dtype, pl.Datetime) and bool(seen.dtype.time_zone)
     if isinstance(seen.dtype, pl.Date):
@@ -319,7 +319,7 @@ def _typed(seen: Evidence, told: Told) -> Decision:
     )
 
 
-def _several(seen: Evidence) -> Decision:
+def _several(seen: DateEvidence) -> Decision:
     found = ((f'"{name}"', count) for name, count in seen.formats.counts)
     forms = (*found, *_iso_forms(seen), *_number_forms(seen, None))
     several = "dates in several forms, which no one call reads: mend the export, or give each its own column"
@@ -331,7 +331,7 @@ def _zone_asked(clocks: object, told: Told) -> tuple[tuple[Ask, str], ...]:
     return (("zone", ZONE),) if clocks and told.timezone is None else ()
 
 
-def _notes(seen: Evidence) -> Iterator[str]:
+def _notes(seen: DateEvidence) -> Iterator[str]:
     for one in seen.sentinels:
         if not one.certain:
             shown = ", ".join(f'"{text}"' for text in one.texts[:3])
@@ -341,7 +341,7 @@ def _notes(seen: Evidence) -> Iterator[str]:
         yield f"the offsets change as the clocks of {' or '.join(seen.offsets.zones)}"
 
 
-def _apply(seen: Evidence, **arguments: object) -> Calls:
+def _apply(seen: DateEvidence, **arguments: object) -> Calls:
     """The functions that read the column: trimmed, without what stands for none, as Unix seconds."""
     given = {name: argument for name, argument in arguments.items() if argument is not None}
     nothing: list[str | int] = [text for one in seen.sentinels if one.certain for text in one.texts]

@@ -1,4 +1,4 @@
-"""What does a column show of how it writes dates? One pass over all rows, with the columns that may hold some.
+"""Evidence of how columns write dates, from one pass over all rows of the columns that may hold dates.
 
 Counts, places and dates that stand for none; never a value that is somebody's. A column that turns out to hold nothing
 like a date is dropped on the way, so the rest of the pass does not read it.
@@ -18,7 +18,7 @@ from cio_etl.model import FAULT, POSITION, Snapshot
 from cio_etl.propose import names
 from cio_etl.propose.columns import cleaned
 from cio_etl.propose.dates import offsets, sentinels
-from cio_etl.propose.dates.formats import DATE_LIKE, Formats, Found
+from cio_etl.propose.dates.formats import DATE_LIKE, FormatCounts, Formats
 from cio_etl.propose.dates.offsets import Offsets
 from cio_etl.propose.dates.sentinels import Sentinel
 from cio_etl.transform import timestamps
@@ -37,15 +37,15 @@ _HARDLY_ANY, _HALF = 0.01, 0.5  # of them are written like dates, and numbers th
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was seen of one column in `rows` sound rows."""
+class DateEvidence:
+    """The counts of one column over `rows` readable rows."""
 
     name: str
     dtype: pl.DataType
     rows: int
     filled: int = 0  # neither null nor blank, nor a word for null
     padded: int = 0  # with spaces around
-    blank: int = 0  # nothing but spaces
+    blank: int = 0  # only spaces
     shapes: Mapping[int, int] = field(default_factory=dict)  # ISO 8601 texts, by their bits
     offsets: Offsets = field(default_factory=Offsets)
     numbers: int = 0
@@ -79,14 +79,14 @@ class Evidence:
 
     @property
     def dated(self) -> int:
-        """Values that may be dates: not those that stand for none and are none."""
+        """Values that may be dates, without those that stand for no date."""
         none = sum(one.count for one in self.sentinels if one.day in (sentinels.NO_DAY, sentinels.NO_VALUE))
         return self.filled + self.blank - none
 
 
 def collect_facts(
     snapshot: Snapshot, columns: Iterable[str], words_for_null: bool = False, kept: frozenset[str] = frozenset()
-) -> dict[str, Evidence]:
+) -> dict[str, DateEvidence]:
     """The evidence of each column that may hold dates; of those `kept`, whatever they hold."""
     seen = {name: _Seen(name, snapshot.schema[name], name in kept) for name in columns}
     asked = [name for name, column in seen.items() if column.is_open]
@@ -107,7 +107,7 @@ def collect_facts(
 
 
 class _Seen:
-    """One column, while its frames go by."""
+    """One column, counted frame by frame."""
 
     def __init__(self, name: str, dtype: pl.DataType, kept: bool) -> None:
         self.name, self.dtype = name, dtype
@@ -115,7 +115,7 @@ class _Seen:
         self.rows = self.filled = self.padded = self.blank = self.numbers = self.fractions = self.excel = 0
         self.shapes: Counter[int] = Counter()
         self.units: Counter[Unit] = Counter()
-        self.offsets, self.found, self.sentinels = offsets.Seen(), Found(), sentinels.Seen()
+        self.offsets, self.found, self.sentinels = offsets.OffsetCounts(), FormatCounts(), sentinels.SentinelCounts()
 
     @property
     def is_text(self) -> bool:
@@ -127,7 +127,7 @@ class _Seen:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still turn out to hold dates."""
+        """Whether the column may still contain dates."""
         if not (self.is_text or self.is_time or (self.dtype.is_numeric() and not self.dtype.is_decimal())):
             return False
         if self.kept or self.is_time or self.filled < _ENOUGH:
@@ -136,7 +136,7 @@ class _Seen:
         return written >= _HARDLY_ANY * self.filled or numbers >= _HALF * self.filled
 
     def take(self, frame: pl.DataFrame, words_for_null: bool) -> None:
-        """Looks at the column in a frame of sound rows."""
+        """Count the column's values in a frame of readable rows."""
         raw = cs.by_name(self.name).as_expr()
         value = cleaned(raw, self.dtype, words_for_null)
         all_rows = frame.select(pl.col(POSITION).alias("position"), raw.alias("raw"), value.alias("value"))
@@ -201,9 +201,9 @@ class _Seen:
             self.units[unit] += int(whole.is_between(least, most).sum())
         self.excel += int(whole.is_between(*_EXCEL).sum())
 
-    def evidence(self) -> Evidence:
-        """What was seen."""
-        return Evidence(
+    def evidence(self) -> DateEvidence:
+        """The evidence so far."""
+        return DateEvidence(
             name=self.name,
             dtype=self.dtype,
             rows=self.rows,

@@ -1,4 +1,4 @@
-"""In which strptime formats does a column of text write its dates, and is the day or the month first?
+"""The strptime formats of the dates in a text column, and whether the day or the month is first.
 
 Formats are tried with the code that `timestamp` reads them with. 05/04/2024 says nothing of the order; 25/04/2024 does.
 """
@@ -20,7 +20,7 @@ Order = Literal["day first", "month first", "either", "both", "said"]  # said: b
 
 MONTHS = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 
-# What may be a date, loosely: the formats are the judge.
+# What may be a date, roughly: the formats decide.
 DATE_LIKE = (
     r"^[0-9]{4}[-/.]?[0-9]{1,2}[-/.]?[0-9]{1,2}(?:[ T].*)?$|^[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{2}){1,2}\b"
     r"|^(?:19|20)[0-9]{10}(?:[0-9]{2})?$"
@@ -82,12 +82,12 @@ def _format(text: str) -> Format:
 
 
 def is_aware(format: str) -> bool:
-    """Whether texts in this format say their offset from UTC."""
+    """Whether texts in this format have an offset from UTC."""
     return _format(format).aware or format.endswith("GMT")
 
 
 def is_timed(format: str) -> bool:
-    """Whether texts in this format say a time of day."""
+    """Whether texts in this format have a time of day."""
     return "%M" in format
 
 
@@ -103,8 +103,8 @@ def day_first(format: str) -> str:
     return day + format[2] + month + format[5:] if (month, day) == ("%m", "%d") else format
 
 
-class Found:
-    """The formats of one column, while its frames go by: how many values each reads that none before it did."""
+class FormatCounts:
+    """The formats of one column, counted frame by frame: how many values each reads that none before it did."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -148,7 +148,7 @@ class Found:
             self.first.setdefault(order, rows["position"][0])
 
     def formats(self) -> Formats:
-        """What was found."""
+        """The formats and their counts."""
         by_day, by_month = self.only["day first"], self.only["month first"]
         order: Order = "said"
         if any(month_first(format) != format for format in self.counts):

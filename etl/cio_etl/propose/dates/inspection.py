@@ -1,4 +1,4 @@
-"""Which columns of a snapshot hold dates, and how are they to be read? Evidence, decision and measures of all rows."""
+"""The date columns of a snapshot, each with evidence, decision and measures over all rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Dates:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found in `rows` rows. `unsure` are columns that could hold dates, with what they could be."""
+    """The result for `rows` rows. `unsure` are columns that could hold dates, with what they could be."""
 
     rows: int
     columns: int
@@ -43,7 +43,7 @@ class Inspection:
 
     @property
     def exit_code(self) -> int:
-        """3 when something must be told before all columns can be read, else 0."""
+        """3 when a person must decide something before all columns can be read, else 0."""
         return 3 if any(one.decision.asks for one in self.dates) else 0
 
 
@@ -80,7 +80,7 @@ def _located(snapshot: Snapshot, decision: Decision, measures: tuple[Measure, ..
 
 
 def _examples(snapshot: Snapshot, column: str, positions: dict[int, str]) -> dict[int, str]:
-    """The values at these positions, each read by itself: they are few."""
+    """The values at these few positions, each read separately."""
     found = {}
     for position in positions:
         frame = next(iter(snapshot.read([column], position)))

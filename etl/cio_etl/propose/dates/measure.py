@@ -1,4 +1,4 @@
-"""What do the proposed functions make of every row? One more pass, through the very code that a run would use.
+"""Measures of the proposed functions over every row: one more pass, through the same code as a run.
 
 First and last time, times of the last 72 hours and of the future, and the rows that would be rejected: unreadable, or
 at an hour that the clocks of their zone left out or showed twice.
@@ -21,9 +21,9 @@ from cio_etl.transform.functions import apply, parse_call
 
 YOUNG_S = 72 * 3_600  # events of the last 72 hours can start campaigns at Customer.io
 FIRST = 3  # rows that are named
-_YEAR_2100 = 4_102_444_800  # no changes of clocks are known from then on
+_YEAR_2100 = 4_102_444_800  # no daylight-saving changes are known from then on
 
-# Rows that are told apart: name -> what it says of them.
+# Kinds of rows: name -> description.
 KINDS = {
     "unreadable": "unreadable, and would be rejected",
     "gap": "at an hour that the clocks left out",
@@ -36,8 +36,8 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Some rows: how many, and the positions of the first."""
+class RowSample:
+    """A count of rows, and the positions of the first."""
 
     count: int = 0
     first: tuple[int, ...] = ()
@@ -45,19 +45,19 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What one option makes of the column: times that were read, as Unix seconds, and the rows of each of KINDS."""
+    """The result of one option for the column: the times as Unix seconds, and the rows of each of KINDS."""
 
     read: int
     first_s: int | None
     last_s: int | None
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, RowSample]
 
     def count(self, kind: str) -> int:
         return self.rows[kind].count
 
 
 def measure(snapshot: Snapshot, decisions: Sequence[Decision], now_s: int) -> list[list[Measure]]:
-    """Of each decision, the measures of its options."""
+    """The measures of the options of each decision."""
     tries = [
         [_Tried(f"{n}.{place}", decision, option.apply) for place, option in enumerate(decision.options)]
         for n, decision in enumerate(decisions)
@@ -80,7 +80,7 @@ def measure(snapshot: Snapshot, decisions: Sequence[Decision], now_s: int) -> li
 
 
 class _Tried:
-    """One option on one column, while its frames go by."""
+    """One option on one column, counted frame by frame."""
 
     def __init__(self, key: str, decision: Decision, calls: Calls) -> None:
         self.key, self.name, self.dtype = key, decision.seen.name, decision.seen.dtype
@@ -146,14 +146,14 @@ class _Tried:
         }
 
     def _there(self, column: str) -> pl.Expr:
-        """Whether there is a value that should be a time."""
+        """True where a value should be a time."""
         value, dtype = pl.col(column), self.dtype
         for call in self.calls[:-1]:
             value = apply(value, dtype, call)
         return value.is_not_null()
 
     def take(self, answers: Mapping[str, Any]) -> None:
-        """Adds a frame's answers."""
+        """Add the results of a frame."""
         own = f"{self.key}."
         mine = {name.removeprefix(own): answer for name, answer in answers.items() if name.startswith(own)}
         self.read += mine["read"]
@@ -165,7 +165,7 @@ class _Tried:
             self.first[kind] = (self.first[kind] + list(mine.get(f"first.{kind}") or ()))[:FIRST]
 
     def measure(self) -> Measure:
-        rows = {kind: Rows(self.counts[kind], tuple(self.first[kind])) for kind in KINDS}
+        rows = {kind: RowSample(self.counts[kind], tuple(self.first[kind])) for kind in KINDS}
         return Measure(self.read, self.first_s, self.last_s, rows)
 
 

@@ -1,4 +1,4 @@
-"""Which zone changes its clocks as the offsets of a column do? +01:00 in winter and +02:00 in summer: Europe/Paris."""
+"""The time zones that match the offsets of a column: +01:00 in winter and +02:00 in summer is Europe/Paris."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Offsets:
     zones: tuple[str, ...] = ()
 
 
-class Seen:
-    """The offsets of one column, while its frames go by."""
+class OffsetCounts:
+    """The offsets of one column, counted frame by frame."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Which dates stand for none? Days that programs write where there is nothing, however the column writes its days."""
+"""Dates that stand for no date: days that programs write into empty fields, in any format."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import polars as pl
 
 from cio_etl.propose.columns import NULL_WORDS
 
-# Year, month, day -> whether it can be anything else. The others may be somebody's birthday.
+# Year, month, day -> whether it can also be a real date, such as a birthday.
 _DAYS: dict[tuple[str, str, str], bool] = {
     ("0000", "00", "00"): False,  # MySQL
     ("0001", "01", "01"): False,  # .NET's DateTime.MinValue
-    ("9999", "12", "31"): False,  # for ever
+    ("9999", "12", "31"): False,  # no end
     ("1753", "01", "01"): True,  # SQL Server's first
     ("1899", "12", "30"): True,  # day 0 of OLE, and of Excel as most programs read it
     ("1900", "01", "01"): True,
@@ -32,7 +32,7 @@ _TIME = (  # midnight, or the last moment of the day, or of 32 bits
     r"(?: ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?))?)?"
 )
 
-# Counts since 1970 that stand for none, whatever their unit but for zeros behind them.
+# Counts since 1970 that stand for no date; in other units they only have more zeros.
 _NUMBERS = {"0": "1970-01-01", "2147483647": "2038-01-19", "253402300799": "9999-12-31", "253402214400": "9999-12-31"}
 
 MAX_TEXTS = 20
@@ -40,7 +40,7 @@ MAX_TEXTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Sentinel:
-    """A day that stands for none, and the texts of it: they are no secret, as nobody's date is in them."""
+    """A day that stands for no date, and its texts: these are not personal data."""
 
     day: str
     count: int
@@ -64,14 +64,14 @@ _PATTERNS = {"-".join(day): _pattern(*day) for day in _DAYS}
 ANY = "|".join(_PATTERNS.values())
 
 
-class Seen:
-    """The sentinels of one column, while its frames go by."""
+class SentinelCounts:
+    """The sentinels of one column, counted frame by frame."""
 
     def __init__(self) -> None:
         self.texts: Counter[str] = Counter()
 
     def take(self, texts: pl.Series) -> None:
-        """Counts those of a series of text."""
+        """Count sentinels in a series of text."""
         found = texts.filter(texts.str.contains(ANY) | texts.is_in(NULL_WORDS))
         if found.len():
             for text, count in found.value_counts().iter_rows():
@@ -79,16 +79,16 @@ class Seen:
                     self.texts[text] += count
 
     def take_blanks(self, count: int) -> None:
-        """Counts texts of which nothing is left without their spaces."""
+        """Count texts that contain only spaces."""
         self.texts.update({"": count} if count else {})
 
     def take_numbers(self, numbers: pl.Series) -> None:
-        """Counts those of whole numbers."""
+        """Count sentinels among whole numbers."""
         found = numbers.filter(numbers.is_in([int(number) for number in _NUMBERS]))
         self.texts.update({str(number): count for number, count in found.value_counts().iter_rows()})
 
     def take_times(self, times: pl.Series) -> None:
-        """Counts those of dates and times with a type."""
+        """Count sentinels in typed dates and times."""
         days = times.dt.date().cast(pl.String)
         found = days.filter(days.is_in(list(_PATTERNS)))
         self.texts.update({day: count for day, count in found.value_counts().iter_rows()})

@@ -1,4 +1,4 @@
-"""How does an inspection read, on a terminal and as JSON? Names, counts, places; no value but first and last time."""
+"""An inspection on a terminal and as JSON: names, counts, places; no value except the first and last time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from cio_etl.propose.dates.decide import Option
 from cio_etl.propose.dates.inspection import Dates, Inspection
-from cio_etl.propose.dates.measure import KINDS, Measure, Rows
+from cio_etl.propose.dates.measure import KINDS, Measure, RowSample
 from cio_etl.propose.yaml_text import flow, printable, scalar, shown
 from cio_etl.report.streams import Screen, say
 
@@ -55,18 +55,18 @@ def yaml_of(column: str, option: Option) -> str:
 
 # ---------------------------------------------------------------- on a terminal
 
-RunContext = tuple[str, str, str]  # name, text, style
+OutputLine = tuple[str, str, str]  # name, text, style
 
 
 def _zones(inspection: Inspection) -> str:
-    """What the offsets of other columns say of the zone of times without one."""
+    """The zone that other columns' offsets suggest for times without an offset."""
     for one in inspection.dates:
         if zones := one.decision.seen.offsets.zones:
             return f" {zones[0]}, whose clocks the offsets of {shown(one.name)} follow"
     return ""
 
 
-def _lines(one: Dates, zones: str, reveal: bool) -> Iterator[RunContext]:
+def _lines(one: Dates, zones: str, reveal: bool) -> Iterator[OutputLine]:
     decision, seen = one.decision, one.decision.seen
     filled = "all" if seen.filled == seen.rows else f"{seen.filled:,}"
     padded = f", {seen.padded:,} with spaces around" if seen.padded else ""
@@ -127,7 +127,7 @@ def _order(one: Dates) -> str:
     return "; ".join(proofs)
 
 
-def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> Iterator[RunContext]:
+def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> Iterator[OutputLine]:
     prefix = f"{option.words}: " if option.words else ""
     if measure.first_s is not None and measure.last_s is not None:
         yield "from, to", f"{prefix}{moment(measure.first_s)} to {moment(measure.last_s)}", ""
@@ -142,7 +142,7 @@ def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> It
                 yield "", f"{'':>12}  {examples}", ""
 
 
-def _places(one: Dates, rows: Rows) -> str:
+def _places(one: Dates, rows: RowSample) -> str:
     """The first rows as file:line, each file named once."""
     split = [one.places[place].rpartition(":")[::2] for place in rows.first]
     files = [f"{file}:{','.join(line for _, line in here)}" for file, here in groupby(split, key=lambda pair: pair[0])]
@@ -158,7 +158,7 @@ def moment(second: int) -> str:
 
 
 def content(inspection: Inspection, source: str, reveal: bool = False) -> dict[str, Any]:
-    """All that was found, as plain data."""
+    """The whole inspection as plain data."""
     zones = _zones(inspection)
     return {
         "source": source,
@@ -204,7 +204,7 @@ def _column(one: Dates, zones: str, reveal: bool) -> dict[str, Any]:
 
 
 def _option(one: Dates, option: Option, measure: Measure) -> dict[str, Any]:
-    def places(rows: Rows) -> Sequence[str]:
+    def places(rows: RowSample) -> Sequence[str]:
         return [one.places[place] for place in rows.first]
 
     return {
