@@ -1,6 +1,6 @@
-"""Which columns of which sources became what at Customer.io? Read from the mappings, told as OpenLineage wants it.
+"""Reports to OpenLineage which columns of which sources became which attributes at Customer.io.
 
-Airflow's listener forks before it asks, so what needs polars is done in the task (`flows_of`), and the rest is plain.
+Airflow's listener forks before it asks, so the part that needs polars runs in the task (`flows_of`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One step: from where, to where, and by target of the mapping the columns that it is made of."""
+    """One step: its inputs, its output, and the columns from which each target of the mapping is made."""
 
     step: str
     inputs: tuple[Dataset, ...]
@@ -24,7 +24,7 @@ class Flow:
 
 
 def flows_of(job: Job) -> list[Flow]:
-    """The job's steps."""
+    """The flow of each step of the job."""
     from cio_etl.apis import APIS, OPERATIONS
     from cio_etl.transform.chains import chains
 
@@ -53,7 +53,7 @@ def operator_lineage(flows: Sequence[Flow], steps: Mapping[str, Mapping[str, int
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     outputs = []
-    for output in dict.fromkeys(flow.output for flow in flows):  # several steps may go to one
+    for output in dict.fromkeys(flow.output for flow in flows):  # several steps may have the same output
         into = [flow for flow in flows if flow.output == output]
         fields: dict[str, list[Any]] = {}
         for flow in into:
