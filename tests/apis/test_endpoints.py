@@ -1,4 +1,4 @@
-"""Does an answer of the Pipelines API, or of the Track API v1, mean what their references say?"""
+"""Endpoints of each API; answers of the Pipelines API and of the Track API v1 mean what their references say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the same in the answers of every API of Customer.io: statuses, errors in words, Retry-After."""
+"""Reads what is the same in the answers of every API of Customer.io: statuses, error messages, Retry-After."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cio_etl.errors import CredentialsRefused, WrongDestination
 from cio_etl.model import Retry, Split, Stop, Verdict
 
 RETRIED = frozenset({408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-TURNED_AWAY = frozenset({425, 429, 503})  # nothing was done; after the others of RETRIED nobody knows
-MAX_AFTER_S = 300.0  # a longer Retry-After is cut to this: five minutes later is soon enough to look again
+TURNED_AWAY = frozenset({425, 429, 503})  # nothing was accepted; after the others of RETRIED it is unknown
+MAX_AFTER_S = 300.0  # a longer Retry-After is cut to this: a run then tries again after five minutes
 MAX_MESSAGE = 200
 
 
 def by_status(status: int, headers: Mapping[str, str], host: str) -> Verdict | None:
-    """What a status means whatever the body says; None where the body decides: 200, 207, 400."""
+    """What a status means, whatever the body is; None where the body decides: 200, 207, 400."""
     if status in (200, 207, 400):
         return None
     if status in (401, 403):
@@ -38,12 +38,12 @@ def by_status(status: int, headers: Mapping[str, str], host: str) -> Verdict | N
 
 
 def unreadable(status: int) -> Verdict:
-    """What an answer means whose body is not what the status promises."""
+    """What an answer means whose body does not fit its status."""
     return Split("http_400") if status == 400 else Retry(f"HTTP {status} with an unreadable body", ambiguous=True)
 
 
 def as_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object that a body is; None when it is none."""
+    """The JSON object in a body; None when the body is not one."""
     try:
         content = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -57,8 +57,8 @@ def meta_errors(content: Mapping[str, Any]) -> str:
     Sources: the Track API v1 and the Pipelines API reference, and Customer.io's page on invalid requests.
     """
     meta = content.get("meta")
-    said = (meta.get("errors") or [meta.get("error")]) if isinstance(meta, dict) else []
-    first = said[0] if isinstance(said, list) and said else said
+    errors = (meta.get("errors") or [meta.get("error")]) if isinstance(meta, dict) else []
+    first = errors[0] if isinstance(errors, list) and errors else errors
     return printable(first)[:MAX_MESSAGE] if isinstance(first, str) else ""
 
 
@@ -68,15 +68,15 @@ def printable(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a Retry-After asks for, at most MAX_AFTER_S; None when there is none that can be read.
+    """The seconds of a Retry-After, at most MAX_AFTER_S; None when there is none, or an unreadable one.
 
     A date is measured against the answer's own Date, so our clock does not matter. (RFC 9110, 10.2.3.)
     """
-    said = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", said):  # not float(): that takes "nan", "1e20" and other scripts' digits
-        return min(float(said), MAX_AFTER_S)
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):  # not float(): that takes "nan", "1e20" and other scripts' digits
+        return min(float(value), MAX_AFTER_S)
     try:
-        seconds = (parsedate_to_datetime(said) - parsedate_to_datetime(headers["date"])).total_seconds()
+        seconds = (parsedate_to_datetime(value) - parsedate_to_datetime(headers["date"])).total_seconds()
     except (KeyError, ValueError, TypeError, IndexError, OverflowError):
         return None
     return min(seconds, MAX_AFTER_S) if seconds >= 0 else None

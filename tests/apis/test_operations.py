@@ -1,4 +1,4 @@
-"""Does the table of operations say what Customer.io documents, and does each API have a shape for what it offers?"""
+"""The table of operations agrees with what Customer.io documents, and each API has payloads for what it offers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cio_etl.model import Call, Column, Columns, Constant, Device, Mapping, Rela
 from tests.mapped_rows import attributes, mapping, outcomes, rows
 
 SHIPPED = sorted((Path(__file__).parents[2] / "mappings").rglob("*.yaml"))
-PIPELINES_LACKS = {"merge", "add_to_segment", "remove_from_segment"}
+UNSUPPORTED_BY_PIPELINES = {"merge", "add_to_segment", "remove_from_segment"}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -26,16 +26,16 @@ def test_every_operation_has_a_shipped_example_of_what_each_api_is_sent(name: st
         for example in shipped.examples
     ]
     assert any("track" in example.payloads for example in examples)
-    if name not in PIPELINES_LACKS | {"identify"}:  # a whole identify is tried below
+    if name not in UNSUPPORTED_BY_PIPELINES | {"identify"}:  # a whole identify is tried below
         assert any("pipelines" in example.payloads for example in examples)
 
 
-def test_every_operation_has_a_shape_for_track_and_those_that_pipelines_has_for_pipelines() -> None:
+def test_track_has_a_payload_for_every_operation_and_pipelines_for_all_but_three() -> None:
     assert APIS["track"].payloads.keys() == OPERATIONS.keys()
-    assert OPERATIONS.keys() - APIS["pipelines"].payloads.keys() == PIPELINES_LACKS
+    assert OPERATIONS.keys() - APIS["pipelines"].payloads.keys() == UNSUPPORTED_BY_PIPELINES
 
 
-def test_every_part_is_of_some_operation() -> None:
+def test_every_part_belongs_to_an_operation() -> None:
     used = {part for operation in OPERATIONS.values() for part in (*operation.needs, *operation.may)}
     assert used == set(PARTS)
 
@@ -47,14 +47,14 @@ def test_the_limits_are_those_that_customer_io_documents() -> None:
     assert (events.max_attributes, events.max_value_bytes) == (None, None)
 
 
-def test_the_reserved_names_are_those_that_change_what_a_call_means() -> None:
+def test_names_that_change_the_meaning_of_a_call_are_reserved() -> None:
     assert {"cio_id", "anonymous_id", "cio_subscription_preferences", "_update"} <= OPERATIONS["identify"].reserved
     assert OPERATIONS["track"].reserved == {"recipient", "from_address", "reply_to"}
     assert "email" not in OPERATIONS["identify"].reserved and "created_at" not in OPERATIONS["identify"].reserved
     assert len(SEMANTIC_EVENTS) == 9 and "User Deleted" in SEMANTIC_EVENTS
 
 
-def test_what_cannot_be_undone_is_not_repeatable() -> None:
+def test_operations_that_cannot_be_undone_are_not_repeatable() -> None:
     once = {name for name, operation in OPERATIONS.items() if not operation.repeatable}
     assert once == {"merge", "delete", "delete_object"}
 
@@ -65,7 +65,7 @@ def test_events_refuse_rows_without_a_name(name: str) -> None:
     assert made[1] == ("event_name_missing", "event")
 
 
-# ---------------------------------------------------------------- what the Pipelines API is sent, and has no place for
+# ---------------------------------------------------------------- the Pipelines API: payloads, and what it cannot take
 
 
 def test_pipelines_takes_a_person_with_iso_time_and_unix_attributes() -> None:
@@ -75,7 +75,7 @@ def test_pipelines_takes_a_person_with_iso_time_and_unix_attributes() -> None:
     assert made == {"type": "identify", "userId": "7", "timestamp": "2024-03-10T09:00:00Z", "traits": {"a": 1}}
 
 
-def test_pipelines_knows_a_person_by_the_email_among_the_traits() -> None:
+def test_pipelines_identifies_a_person_by_the_email_among_the_traits() -> None:
     who = mapping(identifiers={"email": Column("id")}, attributes=attributes(a="a"))
     (made,) = outcomes(who, rows({"id": ["a@b.co"], "a": [1]}), api="pipelines")
     assert isinstance(made, dict)
@@ -94,7 +94,7 @@ def test_a_message_has_one_id_whenever_it_is_made_and_an_event_the_id_that_it_ha
 
 
 ACME: dict[str, Value] = {"type": Constant("1"), "id": Column("a")}
-TIE = Relationship("object", ACME)
+TO_ACME = Relationship("object", ACME)
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ TIE = Relationship("object", ACME)
             "write api: track",
         ),
         (
-            mapping(relationships=(TIE,)),
+            mapping(relationships=(TO_ACME,)),
             "relationships",
             "the Pipelines API has no place for relationships: write a second mapping with operation: "
             "add_relationships, or api: track",
         ),
         (
-            mapping("add_relationships", relationships=(TIE, TIE)),
+            mapping("add_relationships", relationships=(TO_ACME, TO_ACME)),
             "relationships",
             "the Pipelines API takes one a call; write a mapping for each, or api: track",
         ),
@@ -163,12 +163,12 @@ TIE = Relationship("object", ACME)
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
-def test_what_pipelines_has_no_place_for_is_told(has: Mapping, path: str, message: str) -> None:
+def test_parts_that_the_pipelines_api_cannot_take_are_reported(has: Mapping, path: str, message: str) -> None:
     assert list(unsupported(has, "pipelines")) == [(path, message)]
     assert list(unsupported(has, "track")) == []
 
 
-def test_an_object_alone_is_nobody_s_person() -> None:
+def test_an_object_without_a_person_is_sent_for_a_visitor_named_after_it() -> None:
     made = outcomes(mapping("identify_object", identifiers={}, object=ACME), rows({"a": ["acme"]}), api="pipelines")
     assert isinstance(made[0], dict)
     assert "userId" not in made[0] and made[0]["anonymousId"] == made[0]["groupId"] == "acme"
@@ -185,7 +185,7 @@ def test_an_identifier_is_a_number_when_the_mapping_makes_it_one_and_text_otherw
 
 
 def test_a_tie_without_its_end_is_left_out_and_a_row_without_any_is_rejected_where_ties_are_the_point() -> None:
-    two = (TIE, Relationship("object", {"type": Constant("2"), "id": Column("b")}, attributes(role="role")))
+    two = (TO_ACME, Relationship("object", {"type": Constant("2"), "id": Column("b")}, attributes(role="role")))
     data = rows({"id": ["1", "2", "3"], "a": ["x", None, None], "b": ["y", "z", None], "role": ["r", None, "r"]})
     made = outcomes(mapping("add_relationships", relationships=two), data)
     second = {"identifiers": {"object_type_id": "2", "object_id": "y"}, "relationship_attributes": {"role": "r"}}
