@@ -156,3 +156,8 @@ def test_the_command_needs_no_airflow_and_what_airflow_reads_all_day_no_polars()
     asked = "import sys, cio_etl.airflow; cio_etl.airflow.get_provider_info(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
     assert "cio_etl.airflow" in loaded and not {"polars", "airflow"} & {*loaded}
+
+
+def test_every_room_logs_by_the_log_that_prints_nothing_unless_it_is_configured() -> None:
+    own = [str(path.relative_to(HOUSE)) for path in FILES if "structlog.get_logger" in path.read_text()]
+    assert own == ["model/log.py"]

@@ -19,7 +19,6 @@ from typing import Protocol
 
 import polars as pl
 import polars.selectors as cs
-import structlog
 
 from cio_etl.errors import SourceError
 from cio_etl.extract import copies
@@ -27,8 +26,9 @@ from cio_etl.extract.incremental import NewRows
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals
 from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 PART_ROWS, PART_BYTES = 50_000, 32 << 20  # per file of the copy: as much is collected before it is written
 GROUP_ROWS = 25_000

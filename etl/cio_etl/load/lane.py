@@ -20,7 +20,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from cio_etl.errors import CredentialsRefused, DestinationUnavailable, TooManyRejects, WrongDestination
 from cio_etl.load.rate import PROBE_S, Pace
@@ -40,8 +39,9 @@ from cio_etl.model import (
     Unknown,
     Verdict,
 )
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 HOPELESS = 20  # items refused one by one, for one reason, with none accepted: the fault is not in the rows
 WORTH_A_WARNING_S = 10.0  # a shorter wait is usual, and the report counts it

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-import structlog
 from pydantic import SecretStr
 
 from cio_etl.errors import EtlError
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 TIMEOUT_S = 5.0
 ATTEMPTS = 2

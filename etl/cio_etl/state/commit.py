@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
 from cio_etl.model import Counts, LaneProgress, Reject
+from cio_etl.model.log import get_logger
 from cio_etl.state import tables
 from cio_etl.state.connect import replacement_check
 from cio_etl.state.faults import is_disconnect, unusable
 from cio_etl.state.leases import CLOCK, Leases
 
-log = structlog.get_logger()
+log = get_logger()
 
 NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 GATHER_S = 0.002  # most lanes arrive within it, because a frame's batches are handed over together

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -33,10 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
+from cio_etl.model.log import get_logger
 from cio_etl.state import tables
 from cio_etl.state.faults import place, unusable
 
-log = structlog.get_logger()
+log = get_logger()
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # continues while a machine sleeps, where it exists
 

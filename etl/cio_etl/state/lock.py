@@ -7,15 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
-
 from cio_etl.errors import JobLocked
+from cio_etl.model.log import get_logger
 from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.lock_file import FileLock
 from cio_etl.state.lock_owner import this_process
 from cio_etl.state.lock_server import ServerLock
 
-log = structlog.get_logger()
+log = get_logger()
 
 POLL_S = 0.5
 

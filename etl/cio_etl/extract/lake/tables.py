@@ -22,7 +22,6 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import structlog
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import copies
@@ -32,8 +31,9 @@ from cio_etl.extract.remote.fetch import blocks
 from cio_etl.extract.remote.storage import Patience, address, needed, opened
 from cio_etl.extract.stage import staged
 from cio_etl.model import DeltaSource, IcebergSource, LakeSource, Snapshot, Staging, Storage, is_remote, shown
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 RULES = "lake 1"  # part of a copy's name: raise it when the same version would give other rows
 

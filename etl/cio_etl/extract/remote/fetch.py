@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import polars as pl
-import structlog
 
 from cio_etl.errors import SourceError
 from cio_etl.extract import copies
@@ -38,11 +37,12 @@ from cio_etl.extract.remote.storage import (
 )
 from cio_etl.extract.remote.web import download
 from cio_etl.model import Snapshot, Staging, Storage, is_remote, shown
+from cio_etl.model.log import get_logger
 
 if TYPE_CHECKING:
     from cio_etl.extract.remote.storage import Store
 
-log = structlog.get_logger()
+log = get_logger()
 
 RULES = "objects 1"  # part of a copy's name: raise it when older copies cannot be used
 

@@ -23,13 +23,12 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from cio_etl.apis import APIS
 from cio_etl.load.rate.limiter import WINDOW_S, LocalRateLimiter, RateLimiter
 from cio_etl.model import Destination
+from cio_etl.model.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 LOCK_TIMEOUT_S = 0.25  # a lock that is held for longer belongs to a process that was stopped
 BATCH_S = 0.05  # so many seconds of slots are reserved at once in the database
