@@ -187,7 +187,7 @@ def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tupl
     }
 
 
-def test_past_what_is_held_at_once_counts_are_reckoned() -> None:
+def test_counts_beyond_the_sample_are_estimated() -> None:
     how = mapping(attributes=attributes(email="mail"))
     n = 40_000
     frame = rows({"id": [str(k) for k in range(n)], "mail": [f"p{k // 2}@b.co" for k in range(n)]})

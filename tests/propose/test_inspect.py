@@ -141,7 +141,7 @@ OPEN: dict[str, tuple[list[str], Told, list[str], list[str]]] = {
     "several forms": (
         ["45361", "45362", "2024-03-10"],
         Told(),
-        ["dates in several forms, which no one call reads: mend the export, or give each its own column"],
+        ["dates in several forms, which no one call reads: fix the export, or give each its own column"],
         [],
     ),
 }  # fmt: skip

@@ -161,9 +161,7 @@ SENT: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
 
 
 @pytest.mark.parametrize(("path", "body", "keys"), SENT)
-def test_faults_befall_every_path_to_which_something_is_sent(
-    path: str, body: dict[str, Any], keys: tuple[str, str]
-) -> None:
+def test_faults_apply_to_every_path_that_receives_data(path: str, body: dict[str, Any], keys: tuple[str, str]) -> None:
     script = ("503", "lost_before", "lost_after", "html", Answer(207, b"{}", applied=True))
     with (
         Sandbox(Faults(script=script, retry_after=("7",))) as sandbox,

@@ -315,7 +315,7 @@ def test_who_is_suppressed_is_removed_and_cannot_come_back(client: httpx.Client,
     assert {each.reason for each in sandbox.activity.of_type("ignored_suppressed")} == {"the identifier is suppressed"}
 
 
-def test_who_is_unsuppressed_begins_anew(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_an_unsuppressed_person_starts_empty(client: httpx.Client, sandbox: Sandbox) -> None:
     unsuppress = person("unsuppress") | {"identifiers": {"email": "a@b.co"}}
     send(client, sandbox, identify("42", email="a@b.co", n=1), person("suppress"), unsuppress, identify("42"))
     assert sandbox.people.suppressed == []

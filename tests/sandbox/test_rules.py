@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from cio_etl.sandbox import Credentials, Faults, Sandbox, pipelines, rules
-from cio_etl.sandbox.reading import Malformed, read_batch
+from cio_etl.sandbox.request_body import Malformed, read_batch
 from tests.sandbox_client import ULID, body_of, event, identify, padded, send
 
 

@@ -336,7 +336,7 @@ def test_missing_columns_are_all_named_before_anything_else() -> None:
     with pytest.raises(SourceError) as refused:
         compile_mapping(how, frame.drop(POSITION, FAULT).schema, {}, "f", 4)
     assert str(refused.value) == message
-    assert refused.value.remedy == "mend the mapping, or the source"
+    assert refused.value.remedy == "fix the mapping, or the source"
 
 
 NOT_SECONDS = "it must be Unix seconds: put `apply: [timestamp]`"

@@ -157,7 +157,7 @@ def _time(look: Look, dates: Decision) -> Reading:
         why = f"the order of day and month is not known; month first is {other}"
         return replace(reading, decide=dates.asks_for("order"), left_out=why)
     if dates.asks_for("both orders"):
-        why = "two orders of day and month in one column; mend the export, or write both formats in a list"
+        why = "two orders of day and month in one column; fix the export, or write both formats in a list"
         return replace(reading, decide=dates.asks_for("both orders"), left_out=why)
     if dates.asks_for("unit"):
         return replace(reading, decide=dates.asks_for("unit"), left_out="the unit of the numbers is not known")

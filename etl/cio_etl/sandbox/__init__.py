@@ -1,4 +1,4 @@
-"""What is this room? A local Customer.io: the documented endpoints, limits and answers, with faults on demand.
+"""A local Customer.io: the documented endpoints, limits and answers, with faults on demand.
 
 It is the server of the tests, of the demo and of a rehearsal, and the judge of them: it remembers what it was sent, so
 that a test can ask what became of each row. It knows nothing of the rest of the program and shares no code with it: a
@@ -20,9 +20,9 @@ One request goes through the files in this order:
     server.py      a uvicorn on a thread, on a loopback address only
     wire.py        cut, dripping, broken and endless answers
     app.py         which path is answered by what
-    ingest.py      which fault befalls a request that sends something (faults.py); traffic.py counts
-    taking.py      credentials and rules, applied to a body
-    reading.py     bytes -> items, strictly
+    ingest.py      which fault applies to a request that sends data (faults.py); traffic.py counts
+    handlers.py    credentials and rules, applied to a body
+    request_body.py bytes -> items, strictly
     rules.py       Track item -> what is wrong with it (pure)
     pipelines.py   Pipelines call -> what is wrong with it, and the Track item that it becomes (pure)
     v1.py          request of Track v1 -> Track items (pure)

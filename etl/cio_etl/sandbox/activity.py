@@ -1,4 +1,4 @@
-"""What was done how often, and what was answered with 200 and had no effect? Counts, and the activity log."""
+"""Counts of operations, and the activity log of requests answered with 200 that had no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which path is answered by what?"""
+"""The routes: the handler of each path."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.routing import Route
 
-from cio_etl.sandbox import taking, v1
+from cio_etl.sandbox import handlers, v1
 from cio_etl.sandbox.faults import Answer
+from cio_etl.sandbox.handlers import Sent
 from cio_etl.sandbox.ingest import Ingest
 from cio_etl.sandbox.lookup import Lookup
 from cio_etl.sandbox.pipelines import CALLS, MAX_CALL_BYTES
-from cio_etl.sandbox.taking import Sent
 from cio_etl.sandbox.workspace import Workspace
 
 # A page of the Internet that gets this address by a trick of DNS names its own host: it may not look in here.
@@ -33,21 +33,21 @@ def make_app(workspace: Workspace) -> Starlette:
 
 def _track_v2(workspace: Workspace) -> list[Route]:
     def batch(request: Request, sent: Sent) -> Answer:
-        return taking.take_batch(workspace, sent)
+        return handlers.handle_batch(workspace, sent)
 
     def entity(request: Request, sent: Sent) -> Answer:
-        return taking.take_entity(workspace, sent)
+        return handlers.handle_entity(workspace, sent)
 
     return [
         _post(workspace, "/api/v2/batch", batch),
-        _post(workspace, "/api/v2/entity", entity, lambda: taking.max_entity_bytes(workspace)),
+        _post(workspace, "/api/v2/entity", entity, lambda: handlers.max_entity_bytes(workspace)),
     ]
 
 
 def _track_v1(workspace: Workspace) -> list[Route]:
     def items(items_of: Callable[[str, object], list[v1.Item]]) -> Callable[[Request, Sent], Answer]:
         def right(request: Request, sent: Sent) -> Answer:
-            return taking.take_v1(workspace, sent, request.path_params.get("identifier", ""), items_of)
+            return handlers.handle_v1(workspace, sent, request.path_params.get("identifier", ""), items_of)
 
         return right
 
@@ -57,7 +57,7 @@ def _track_v1(workspace: Workspace) -> list[Route]:
     def segment(add: bool) -> Callable[[Request, Sent], Answer]:
         def right(request: Request, sent: Sent) -> Answer:
             segment_id, id_type = request.path_params["segment_id"], request.query_params.get("id_type", "id")
-            return taking.take_segment(workspace, sent, segment_id, id_type, add=add)
+            return handlers.handle_segment(workspace, sent, segment_id, id_type, add=add)
 
         return right
 
@@ -79,7 +79,7 @@ def _track_v1(workspace: Workspace) -> list[Route]:
 
 def _pipelines(workspace: Workspace) -> list[Route]:
     def calls(kind: str | None) -> Callable[[Request, Sent], Answer]:
-        return lambda request, sent: taking.take_calls(workspace, sent, kind)
+        return lambda request, sent: handlers.handle_calls(workspace, sent, kind)
 
     def max_call_bytes() -> int:
         return min(MAX_CALL_BYTES, workspace.faults.max_body_bytes)

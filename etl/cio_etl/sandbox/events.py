@@ -1,4 +1,4 @@
-"""Which events were there, whose are they, and which came again? Those of visitors wait for their person."""
+"""The events of people, repeated events, and events of visitors that wait for their person."""
 
 from __future__ import annotations
 

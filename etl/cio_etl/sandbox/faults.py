@@ -1,4 +1,4 @@
-"""What shall go wrong, and with which request?"""
+"""The faults to inject, and the requests that they hit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Faults:
     """What the sandbox does wrong. Nothing, by default.
 
     A fault is "ok", a status ("429", "503", "307", …: answered with it, not applied), a key of UNREADABLE or of
-    CONNECTION_FAULTS, or, in a script, an Answer. Faults befall every request that sends something: Track v2 and v1,
+    CONNECTION_FAULTS, or, in a script, an Answer. Faults apply to every request that sends data: Track v2 and v1,
     and Pipelines. The same seed and the same order of requests give the same faults.
 
         Faults(rates={"503": 0.2, "429": 0.05, "lost_after": 0.02}, retry_after=("1",))
@@ -79,7 +79,7 @@ class Faults:
     location: str = "/elsewhere"  # of a redirect
     latency_s: float = 0.0  # before each answer
     refused: float = 0.0  # share of valid items refused all the same; the same ones every time (of Track v2)
-    item_error_status: int = 207  # 200 and 400 are told of in the field, with the same body
+    item_error_status: int = 207  # 200 and 400 have been observed in practice, with the same body
     strict: bool = False  # one bad item: 400 for the whole batch, which does not say which, and nothing is applied
     max_body_bytes: int = MAX_BODY_BYTES
     too_large_status: int = 413  # not documented; 400 is the other guess
@@ -148,7 +148,7 @@ def name_of(item: Mapping[str, Any]) -> str:
 
 
 class FaultSequence:
-    """Which fault befalls the next request."""
+    """The fault for the next request."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults

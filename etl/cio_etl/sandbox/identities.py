@@ -1,4 +1,4 @@
-"""Who is who? Profiles by each of their identifiers, and the identifiers that are suppressed."""
+"""Profiles by each of their identifiers, and the suppressed identifiers."""
 
 from __future__ import annotations
 

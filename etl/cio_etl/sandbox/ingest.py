@@ -1,4 +1,4 @@
-"""What befalls a request that sends something, and which answer leaves the sandbox?"""
+"""The life of a request that sends data: faults, limits, and the answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cio_etl.sandbox import wire
 from cio_etl.sandbox.faults import UNREADABLE, Answer
-from cio_etl.sandbox.taking import Sent
+from cio_etl.sandbox.handlers import Sent
 from cio_etl.sandbox.workspace import Workspace
 
 
@@ -50,10 +50,10 @@ class Ingest:
                 return _plain(faults.answer_with(429, self.workspace.now()))
             return _plain(self.right(request, sent))
 
-        return self._counted(self._befallen(fault, right))
+        return self._counted(self._faulty_answer(fault, right))
 
-    def _befallen(self, fault: str | Answer, right: Callable[[], Response]) -> Response:
-        """The answer when a fault befalls the request. `right()` applies it and gives the right answer."""
+    def _faulty_answer(self, fault: str | Answer, right: Callable[[], Response]) -> Response:
+        """The answer to a request with a fault. `right()` applies the request and returns the correct answer."""
         faults = self.workspace.faults
         if isinstance(fault, Answer):
             if fault.applied:

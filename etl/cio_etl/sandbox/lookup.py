@@ -1,4 +1,4 @@
-"""Who asks what became of it? The App API, the sandbox's own figures, and its pages."""
+"""Read access: the App API, the sandbox's own figures, and its pages."""
 
 from __future__ import annotations
 

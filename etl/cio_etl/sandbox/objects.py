@@ -1,4 +1,4 @@
-"""Which objects are there (companies, courses, …), and which people are they related to?"""
+"""Objects (companies, courses, …) and the people that they are related to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does somebody see who rehearses and opens the sandbox in a browser? HTML without scripts or remote assets."""
+"""The pages that the sandbox shows in a browser: HTML without scripts or remote assets."""
 
 from __future__ import annotations
 

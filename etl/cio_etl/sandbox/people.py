@@ -1,4 +1,4 @@
-"""Who are the people now, and which events did they have? The workspace's memory, and the tests' oracle.
+"""People and their events: the workspace's memory, and the tests' oracle.
 
 Written by the server's thread only. Another thread may read what it likes once its own requests are answered.
 """

@@ -1,4 +1,4 @@
-"""What does a call of the Pipelines API ask for, and what is wrong with it? Calls as items of Track, pure functions.
+"""Calls of the Pipelines API, validated and converted to items of Track; pure functions.
 
 Sources: the Pipelines API's OpenAPI document (calls, required members, semantic events). It asks little of a call: what
 a workspace can keep is found out later, when a call has become an item, and only the activity log tells. That is what

@@ -1,4 +1,4 @@
-"""How does the App API show what a workspace holds? Attribute values come back as strings there."""
+"""The App API's representation of a workspace. Attribute values are strings there."""
 
 from __future__ import annotations
 

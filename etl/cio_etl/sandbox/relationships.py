@@ -1,4 +1,4 @@
-"""What does an item do to objects, and to the relationships between them and people?"""
+"""The effects of an item on objects and on relationships between objects and people."""
 
 from __future__ import annotations
 

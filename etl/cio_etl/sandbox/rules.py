@@ -1,4 +1,4 @@
-"""What is wrong with an item? The documented rules of Track v2, as a pure function.
+"""The documented rules of Track v2 for an item, as a pure function.
 
 Sources: the Track API's OpenAPI document (operations, required fields, sizes) and the page on invalid requests (sizes
 of names and values). Where they are silent, the stricter reading is taken, so that what passes here passes there; each

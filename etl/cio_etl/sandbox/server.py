@@ -1,4 +1,4 @@
-"""How does the sandbox run? A uvicorn on a loopback address, on a thread of its own or in this one."""
+"""The sandbox's server: uvicorn on a loopback address, in a thread of its own or in this one."""
 
 from __future__ import annotations
 

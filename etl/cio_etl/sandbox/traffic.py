@@ -1,4 +1,4 @@
-"""How much was sent, how fast, and how was it answered?"""
+"""Figures of the traffic: volume, rate and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a request of the Track API's first version ask for? Its body as items of the second, pure functions.
+"""Requests of the first version of the Track API, converted to items of the second; pure functions.
 
 Only what a loader can need of it: anonymous events, manual segments, and people, devices and merges for comparison.
 """

@@ -1,4 +1,4 @@
-"""How can a connection misbehave? Answers that are cut, late, broken or endless.
+"""Connections that misbehave: answers that are cut, late, broken or endless.
 
 uvicorn has no way to drop a connection from inside an application, so `ReachableTransport` hands the connection's
 transport to the application, and the classes below are Starlette responses that use it. Each of them leaves only once

@@ -1,4 +1,4 @@
-"""What does the sandbox hold? Its one mutable thing: credentials, faults, people and traffic."""
+"""The sandbox's mutable state: credentials, faults, people and traffic."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Workspace:
         return self.sequence.faults
 
     def set_faults(self, faults: Faults) -> None:
-        """From the next request on; its script and its count of requests begin anew."""
+        """From the next request on; its script and its count of requests start again."""
         self.sequence = FaultSequence(faults)
 
     # ---------------------------------------------------------------- who may
@@ -72,7 +72,7 @@ class Workspace:
     # ---------------------------------------------------------------- what comes, and what is told
 
     def arrived(self, endpoint: str) -> tuple[str | Answer, bool]:
-        """A request begins: which fault befalls it, and is it one too many in this second?"""
+        """Register a request: its fault, and whether it exceeds the limit of this second."""
         in_this_second = self.traffic.arrived(endpoint, self._monotonic())
         fault = self.sequence.next()
         if fault != "ok":

@@ -1,4 +1,4 @@
-"""What is on its way from columns to a value? A chain: which value of the mapping, whence, and through what."""
+"""Chains: a value of the mapping, the columns it comes from, and the functions it passes through."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cio_etl.model import Call, Column, Constant, Mapping
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 
-KnownFacts = MappingOf[tuple[str, int], Any]  # what a function knows of its whole column, by (target, place in `apply`)
+KnownFacts = MappingOf[tuple[str, int], Any]  # facts about whole columns, by (target, place in `apply`)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One value of the mapping that comes from columns: which (`attributes.plan`), whence, and through what.
+    """One value of the mapping that comes from columns: its target (`attributes.plan`), columns and calls.
 
     Several columns are one value at first: a struct of them, null where all of them are.
     """
@@ -60,7 +60,7 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     if missing:
         has = ", ".join(repr(name) for name in schema)
         what = f"the source has no column {', '.join(repr(name) for name in missing)}; it has {has}"
-        raise SourceError("mend the mapping, or the source", place=mapping.file, what=what)
+        raise SourceError("fix the mapping, or the source", place=mapping.file, what=what)
 
 
 def column_of(name: str) -> pl.Expr:

@@ -38,10 +38,10 @@ def compile_mapping(
     api: str = DEFAULT_API,
     run_id: str = "",
 ) -> Compiled:
-    """The mapping, ready for frames of `schema`, in the light of what `gather` found; its items are for this API.
+    """The mapping, ready for frames of `schema`, with the facts from `collect_facts`; its items are for this API.
 
     `fingerprint` is the snapshot's: with the row's position it is the key of an event that has no `event_key`. None:
-    each row says of itself whence it was. Raises SourceError when the columns don't fit the mapping: before anything is
+    each row carries its own origin. Raises SourceError when the columns don't fit the mapping: before anything is
     sent.
     """
     require_columns(mapping, schema)

@@ -415,7 +415,7 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
             {"query": "SELECT * FROM people"},
             "ALTER TABLE people RENAME note TO remark",
             "people.yaml: the source has no column 'note'; it has 'id', 'n', 'remark'",
-            "mend the mapping, or the source",
+            "fix the mapping, or the source",
         ),
         (
             {"table": "people", "watermark": "changed_at"},

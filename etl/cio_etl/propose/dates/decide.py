@@ -322,7 +322,7 @@ def _typed(seen: DateEvidence, told: Told) -> Decision:
 def _several(seen: DateEvidence) -> Decision:
     found = ((f'"{name}"', count) for name, count in seen.formats.counts)
     forms = (*found, *_iso_forms(seen), *_number_forms(seen, None))
-    several = "dates in several forms, which no one call reads: mend the export, or give each its own column"
+    several = "dates in several forms, which no one call reads: fix the export, or give each its own column"
     none = "nothing in it is in a form that is known; say it with `format:`"
     return Decision(seen, forms, 0, (), (("forms", several if len(forms) > 1 else none),))
 

@@ -101,7 +101,7 @@ def _once(name: str) -> Iterator[str]:
 
 _ADVICE = {
     "day first or month first?": "say it with --day-first or --month-first",
-    "day and month in two orders": "mend the export; --day-first or --month-first takes one of them",
+    "day and month in two orders": "fix the export; --day-first or --month-first takes one of them",
     "no offset": "say it with --timezone{}",
     "numbers of several sizes": "say it with --unit",
 }

@@ -1,4 +1,4 @@
-"""Which items does a request body hold, and how many bytes is each of them?
+"""The items of a request body, and the size of each in bytes.
 
 Stricter than JSON readers are by default: NaN, Infinity, numbers beyond a double, a key given twice and half a
 surrogate pair are errors. Items are decoded one by one out of the body's text, because that gives the place where each

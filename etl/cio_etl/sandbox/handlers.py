@@ -1,4 +1,4 @@
-"""What does a request that sends something do, and how is it answered?
+"""The handlers of requests that send data: their effects and their answers.
 
 Each function takes a workspace and what was sent, applies what is good, and gives the right answer. Nothing here knows
 of connections and their faults; ingest.py does.
@@ -16,7 +16,7 @@ from typing import Any, Final
 from cio_etl.sandbox import pipelines, v1
 from cio_etl.sandbox.faults import Answer, name_of
 from cio_etl.sandbox.identities import IdentifierKind
-from cio_etl.sandbox.reading import Item, Malformed, read_batch, read_entity, read_envelope
+from cio_etl.sandbox.request_body import Item, Malformed, read_batch, read_entity, read_envelope
 from cio_etl.sandbox.rules import MAX_ITEM_BYTES, Violation, violations, visitor_violations
 from cio_etl.sandbox.workspace import Workspace
 
@@ -37,7 +37,7 @@ class Sent:
 # ---------------------------------------------------------------- Track v2
 
 
-def take_batch(workspace: Workspace, sent: Sent) -> Answer:
+def handle_batch(workspace: Workspace, sent: Sent) -> Answer:
     """Apply a batch's good items."""
     if refusal := _track_refusal(workspace, sent, _too_large):
         return refusal
@@ -55,7 +55,7 @@ def take_batch(workspace: Workspace, sent: Sent) -> Answer:
     return _error_answer(faults.item_error_status, errors)
 
 
-def take_entity(workspace: Workspace, sent: Sent) -> Answer:
+def handle_entity(workspace: Workspace, sent: Sent) -> Answer:
     """Apply one item."""
     if refusal := _track_refusal(workspace, sent, _too_large):
         return refusal
@@ -99,7 +99,7 @@ def _take(workspace: Workspace, items: list[Item], *, all_or_nothing: bool) -> l
 # ---------------------------------------------------------------- Track v1
 
 
-def take_v1(
+def handle_v1(
     workspace: Workspace, sent: Sent, identifier: str, items_of: Callable[[str, Any], list[dict[str, Any]]]
 ) -> Answer:
     """Apply what the body and the path's identifier say, or nothing of it."""
@@ -116,7 +116,7 @@ def take_v1(
     return _take_v1(workspace, sent, taken)
 
 
-def take_segment(workspace: Workspace, sent: Sent, segment_id: int, id_type: str, *, add: bool) -> Answer:
+def handle_segment(workspace: Workspace, sent: Sent, segment_id: int, id_type: str, *, add: bool) -> Answer:
     """Put people into a manual segment, or out of it."""
 
     def taken(body: Any) -> None:
@@ -147,7 +147,7 @@ def _take_v1(workspace: Workspace, sent: Sent, taken: Callable[[Any], None]) -> 
 # ---------------------------------------------------------------- Pipelines
 
 
-def take_calls(workspace: Workspace, sent: Sent, kind: str | None) -> Answer:
+def handle_calls(workspace: Workspace, sent: Sent, kind: str | None) -> Answer:
     """Apply a batch's calls (`kind` None), or the one call of an endpoint.
 
     In strict mode a request with anything wrong is refused whole. Without it every answer is 200, and what is wrong is
