@@ -132,7 +132,7 @@ def report_of(store: Store, run_id: str) -> Report:
 
 
 def commit_within_limit(
-    context: RunContext, number: int, marks: Sequence[LaneProgress], snapshot: Snapshot, leases: Leases
+    context: RunContext, number: int, progress: Sequence[LaneProgress], snapshot: Snapshot, leases: Leases
 ) -> Commit:
     """A step's commit, which raises TooManyRejects after the reject that exceeds max_rejects, or at once after that.
 
@@ -140,7 +140,7 @@ def commit_within_limit(
     """
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
     commit = store.committer(leases, _again(snapshot)).commit
-    rejected = {mark.lane: mark.counts.rejected for mark in marks}
+    rejected = {lane.lane: lane.counts.rejected for lane in progress}
 
     def check() -> None:
         total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
@@ -150,9 +150,9 @@ def commit_within_limit(
             remedy = "raise max_rejects, or fix the mapping or the rows and add --restart"
             raise TooManyRejects(remedy, rejected=f"{total:,}", limit=limit, most=most)
 
-    def commit_and_check(mark: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
-        commit(mark, rejects, accepted)
-        rejected[mark.lane] = mark.counts.rejected
+    def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
+        commit(lane, rejects, accepted)
+        rejected[lane.lane] = lane.counts.rejected
         if rejects:
             check()
 
@@ -276,7 +276,7 @@ def recording_run(context: RunContext) -> Iterator[None]:
     try:
         yield
         rejected = any(
-            mark.counts.rejected for step in store.steps(run_id) for mark in store.lane_progress(run_id, step.number)
+            lane.counts.rejected for step in store.steps(run_id) for lane in store.lane_progress(run_id, step.number)
         )
         store.end(run_id, "finished", 3 if rejected else 0, None)
         if not context.job.keep_snapshots:

@@ -1,6 +1,6 @@
 """Runs a job's steps in order: each row goes from its source to Customer.io, and the answer into the state.
 
-    job ─▶ for each step:  EXTRACT snapshot ─▶ TRANSFORM items ─▶ LOAD batches, lanes ─▶ STATE marks, rejects, counts
+    job ─▶ for each step:  EXTRACT snapshot ─▶ TRANSFORM items ─▶ LOAD batches, lanes ─▶ STATE progress, rejects
 
 At whatever moment this process dies, the next run of the job resumes from the state.
 """
@@ -113,7 +113,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
                 time.sleep(LOOK_EVERY_S)
             taken = leases.claim(summary.free, prepared.snapshot.fingerprint)
         note(prepared.snapshot.rows)
-        counted = total_counts(mark.counts for mark in store.lane_progress(run_id, number)).settled
+        counted = total_counts(lane.counts for lane in store.lane_progress(run_id, number)).settled
         if counted != prepared.snapshot.rows:
             raise CountsDisagree(step=step.name, rows_read=prepared.snapshot.rows, counted=counted)
 
@@ -128,20 +128,20 @@ def _send(
 ) -> None:
     """Sends the remaining rows of the leased lanes, and records those lanes as done."""
     snapshot, compiled, taken = prepared.snapshot, prepared.compiled, sorted(leases.epochs)
-    marks = context.store.lane_progress(context.run.run_id, record.number)
-    mine, others = [marks[lane] for lane in taken], [mark for mark in marks if mark.lane not in leases.epochs]
+    progress = context.store.lane_progress(context.run.run_id, record.number)
+    mine, others = [progress[lane] for lane in taken], [lane for lane in progress if lane.lane not in leases.epochs]
     if others:
         compiled = replace(compiled, only=frozenset(taken))
     to = endpoint(context.destination.api, step.mapping)
     acked, announced = (
-        np.array([getattr(mark, name) for mark in marks]) for name in ("acked_through", "sending_through")
+        np.array([getattr(lane, name) for lane in progress]) for name in ("acked_through", "sending_through")
     )
     packer = Packer(context.destination.max_batch_bytes, acked, to.envelope, None if to.repeatable else announced)
-    commit = commit_within_limit(context, record.number, marks, snapshot, leases)
+    commit = commit_within_limit(context, record.number, progress, snapshot, leases)
     lanes = Lanes(
         context.destination, context.pace, mine, commit, packer.too_large, context.options.grace, to, leases.check
     )
-    rows_read = min(mark.acked_through for mark in mine) + 1
+    rows_read = min(lane.acked_through for lane in mine) + 1
     signals, observer = context.caller.signals, context.caller.observer
 
     def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:

@@ -134,13 +134,13 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
     if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
         return NextStep("refuse", tuple(changes))
     remaining = [step for step in store.steps(run.run_id) if step.status != "finished"]
-    marks = [mark for step in remaining for mark in store.lane_progress(run.run_id, step.number)]
+    progress = [lane for step in remaining for lane in store.lane_progress(run.run_id, step.number)]
     return NextStep(
         "resume",
         step=remaining[0].name if remaining else None,
-        settled=total_counts(mark.counts for mark in marks).settled,
+        settled=total_counts(lane.counts for lane in progress).settled,
         rows=sum(step.rows or 0 for step in remaining),
-        lanes=sum(mark.sending_through > mark.acked_through for mark in marks),
+        lanes=sum(lane.sending_through > lane.acked_through for lane in progress),
     )
 
 
