@@ -72,7 +72,7 @@ def test_a_mapped_column_of_another_kind_is_named() -> None:
     with pytest.raises(SourceError) as error:
         check_drift(STEP, {"id": "numbers", "n": "text"}, {"id": "text", "n": "text"}, ["id", "n"])
     assert str(error.value) == "step people: since the last run, 'id' held numbers and now text"
-    assert error.value.remedy == "mend the source, or add --accept-drift to take it as it is now"
+    assert error.value.remedy == "fix the source, or add --accept-drift to accept it as it is now"
 
 
 def test_what_is_not_mapped_may_change_and_what_is_new_is_noted(quiet_log: list[structlog.typing.EventDict]) -> None:
