@@ -474,7 +474,7 @@ def test_a_table_is_inspected_whole(capsys: Captured, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--day-first", "--month-first"], "--day-first and --month-first say the opposite; give one of the two"),
+        (["--day-first", "--month-first"], "--day-first and --month-first contradict each other; give one of the two"),
         (["--timezone", "Paris"], "no time zone 'Paris'; use a name such as Europe/Paris or UTC"),
         (["--column", "paid"], "x.csv has no column 'paid'; it has 'id', 'at'"),
     ],
