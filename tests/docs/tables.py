@@ -215,6 +215,16 @@ def options() -> str:
     return table(("option", "commands", "what it does"), rows)
 
 
+def run_options() -> str:
+    """The options of a run by every door."""
+    rows = []
+    for option in options_of(RunOptions):
+        airflow = "argument and param" if "param" in option.doors else "argument" if "airflow" in option.doors else "–"
+        flag = f"`{' '.join(filter(None, [option.flag, option.metavar]))}`" if "cli" in option.doors else "–"
+        rows.append((f"`{option.name}`", flag, airflow, option.help))
+    return table(("in Python", "command", "Airflow", "what it does"), rows)
+
+
 def option_words(option: click.Option) -> tuple[str, str]:
     """An option as it is written, and its help with the choices or the default that there are."""
     words = option.help or ""
@@ -300,6 +310,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reasons": reasons,
     "reserved-events": reserved_events,
     "rooms": rooms,
+    "run-options": run_options,
     "source-keys": keys_of(SourceYaml),
     "state-keys": keys_of(StateYaml),
     "step-keys": keys_of(StepYaml),

@@ -11,7 +11,7 @@ from cio_etl.cli.main import cli
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free port.")
 def sandbox(host: str, port: int) -> None:
-    """Serve a local Customer.io to rehearse against, until Ctrl-C."""
+    """Serve a local Customer.io for tests, until Ctrl-C."""
     from cio_etl.report.streams import say
     from cio_etl.sandbox import serve
 
