@@ -632,3 +632,9 @@ def test_commands_that_send_nothing_need_no_key_of_a_function_and_say_what_stand
     assert main(["check", job]) == 0
     assert main(["run", job]) == 78
     assert "hmac: the environment variable SHOP_KEY is not set; set it" in capsys.readouterr().err
+
+
+def test_the_help_loads_no_library_of_the_run() -> None:
+    program = "import sys, cio_etl.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded and not {"polars", "pydantic", "numpy", "httpx", "sqlalchemy"} & {*loaded}
