@@ -152,7 +152,7 @@ def test_forget_removes_the_kept_rows(sandbox: Sandbox, capsys: Captured) -> Non
     people(sandbox, rejects="rows")
     run_id = run()
     assert main(["rejects", run_id, "--forget"]) == 0
-    assert f"the rows kept of {run_id} are removed" in capsys.readouterr().out
+    assert f"the kept rows of {run_id} are removed" in capsys.readouterr().out
     assert not Path(f".etl/runs/{run_id}/rejects").exists() and len(still_open(run_id)) == 3
     assert main(["rejects", run_id, "--forget"]) == 0
     assert f"no rows are kept of {run_id}" in capsys.readouterr().out
@@ -192,12 +192,12 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     assert "replay     cio-etl replay rejects.csv" in output
     main(["replay", fixed(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
     output = capsys.readouterr().out  # an export would have the source's values in place of the fixed ones
-    assert "what is still wrong is open: mend it in fixed.csv, and replay that again" in output
+    assert "what is still wrong is open: fix it in fixed.csv, and replay that again" in output
     assert "cio-etl rejects" not in output
     main(["replay", run_id])
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in capsys.readouterr().out
     main(["status", "job.yaml"])
-    assert "2 of its rejects are open, to be mended and replayed" in capsys.readouterr().out
+    assert "2 of its rejects are open, to be fixed and replayed" in capsys.readouterr().out
     main(["status", "job.yaml", "--json"])
     assert json.loads(capsys.readouterr().out)["open_rejects"] == 2
     assert main(["rejects", newest("job.replay"), "-o", "x.csv"]) == 2

@@ -231,7 +231,7 @@ def test_a_job_file_that_is_missing_renamed_or_without_the_step_is_refused(sandb
     text = Path("job.yaml").read_text()
     Path("job.yaml").unlink()
     assert main(["replay", run_id]) == 78
-    assert f"job.yaml: the job file of {run_id} is not there; put it back" in capsys.readouterr().err
+    assert f"job.yaml: the job file of {run_id} is missing; put it back" in capsys.readouterr().err
     Path("job.yaml").write_text(text.replace('"name": "people"', '"name": "customers"'))
     assert main(["replay", run_id]) == 65
     assert "people: the job file no longer has this step" in capsys.readouterr().err

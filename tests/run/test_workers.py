@@ -199,10 +199,10 @@ def test_workers_send_the_copy_that_the_first_of_them_made(sandbox: Sandbox, pos
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--lanes=0-3/16"], "give all of them the same --run-id NAME"),
+        (["--lanes=0-3/16"], "give all of them the same --run-id"),
         (["--lanes=0-16/16", "--run-id=a"], "lanes of 16 are 0 to 15"),
         (["--lanes=0-3/16", "--run-id=../a"], "up to 100 letters, digits, - and _"),
-        (["--lanes=0-3/16", "--run-id=a", "--sandbox"], "a rehearsal is done by one"),
+        (["--lanes=0-3/16", "--run-id=a", "--sandbox"], "--sandbox is for one process"),
     ],
 )
 def test_what_a_worker_lacks_is_told(
@@ -264,6 +264,6 @@ def test_status_rejects_and_replay_find_a_state_in_a_database(postgres: database
         assert code == 0, stderr
         assert "open" not in cio_etl("status", "job.yaml")[1]
         code, printed, stderr = cio_etl("doctor", "job.yaml")
-        assert code == 0 and "the database holds the state" in printed, stderr
+        assert code == 0 and "the database contains the state" in printed, stderr
     with closing(state.open_store(SecretStr(postgres.address))) as store:
         assert [run.job for run in store.runs()] == ["job.replay", "job"]

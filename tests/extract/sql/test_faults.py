@@ -517,7 +517,7 @@ def test_a_column_of_another_kind_than_in_the_last_run_stops_before_the_first_re
         65,
         [
             "step people: since the last run, 'n' held numbers and now text",
-            f"mend the source, or add --accept-drift to take it as it is now; then: {RUN}",
+            f"fix the source, or add --accept-drift to accept it as it is now; then: {RUN}",
         ],
     )
     assert command.run() == command.run() == expected
