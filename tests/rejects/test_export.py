@@ -201,6 +201,6 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     main(["status", "job.yaml", "--json"])
     assert json.loads(capsys.readouterr().out)["open_rejects"] == 2
     assert main(["rejects", newest("job.replay"), "-o", "x.csv"]) == 2
-    assert "is a replay; what it did not mend is still rejected in the run before it" in capsys.readouterr().err
+    assert "is a replay; what it did not fix is still rejected in the run before it" in capsys.readouterr().err
     assert main(["replay", newest("job.replay")]) == 65
     assert "is a replay, and has no rejects of its own" in capsys.readouterr().err
