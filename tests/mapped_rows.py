@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import polars as pl
@@ -25,8 +26,22 @@ def column(name: str, *calls: object) -> Column:
 def mapping(operation: str = "identify", **parts: Any) -> Mapping:
     """A mapping of m.yaml: of the people named in column `id`, without attributes; or of their events named `e`."""
     events = {"event": Constant("e")} if operation in ("track", "page", "screen") else {}
-    given = {"identifiers": {"id": Column("id")}, "attributes": {}} | events | parts
-    return Mapping(file="m.yaml", operation=operation, digest="", **given)
+    given = {"identifiers": {"id": Column("id")}} | events | parts
+    settings = {field.name: given.pop(field.name) for field in fields(Mapping) if field.name in given}
+    return Mapping("m.yaml", operation, targets(**given), **settings)
+
+
+def targets(**parts: Any) -> dict[str, Value]:
+    """The values of parts that are written as in a mapping file, by their paths."""
+    return dict(value for path, part in parts.items() for value in _values(part, path))
+
+
+def _values(part: Any, path: str) -> Iterator[tuple[str, Value]]:
+    if isinstance(part, Value):
+        yield path, part
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, below in inner:
+        yield from _values(below, f"{path}[{name}]" if isinstance(part, list) else f"{path}.{name}")
 
 
 def attributes(**values: Value | str) -> dict[str, Value]:

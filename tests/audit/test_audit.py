@@ -157,7 +157,7 @@ def test_people_and_objects_with_several_rows_are_counted_unless_the_newest_is_c
     )
     assert one(mapping(order_by=("at",)), data, "person_repeated") is None
     assert one(mapping("track"), data, "person_repeated") is None
-    thing = Mapping("m.yaml", "identify_object", {}, {}, "", object={"type": Constant(1), "id": Column("id")})
+    thing = mapping("identify_object", identifiers={}, object={"type": Constant(1), "id": Column("id")})
     assert said(one(thing, data, "person_repeated"))[3].startswith("1 objects have several rows, 3 in all")
 
 

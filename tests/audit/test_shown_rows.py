@@ -53,7 +53,7 @@ def test_a_problem_shows_who_and_the_columns_of_its_field(field: str | None, col
 
 
 def test_a_constant_identifier_shows_nobody() -> None:
-    everybody = replace(HOW, identifiers={"id": Constant("7")})
+    everybody = replace(HOW, targets={**HOW.targets, "identifiers.id": Constant("7")})
     assert columns_of_field(everybody, "attributes.email", SCHEMA) == ("mail",)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cio_etl.config import canonical, describe_change, digest, load_mapping
 from cio_etl.model import Call, Column, Constant, Mapping
+from tests.mapped_rows import mapping
 
 MAPPING = """\
 operation: track
@@ -103,25 +104,62 @@ def test_several_changes_are_described_in_order_and_without_values(tmp_path: Pat
 
 def test_names_with_the_same_beginning_are_different_places() -> None:
     long = "x" * 90
-    one = Mapping("m.yaml", "identify", {"id": Column("a")}, {f"{long}1": Column("a"), f"{long}2": Column("b")}, "")
-    other = replace(one, attributes={f"{long}1": Column("b"), f"{long}2": Column("b")})
+    one = mapping(attributes={f"{long}1": Column("a"), f"{long}2": Column("b")})
+    other = mapping(attributes={f"{long}1": Column("b"), f"{long}2": Column("b")})
     assert describe_change(canonical(one), canonical(other)) == f"attributes.{'x' * 60}….column changed"
 
 
 def test_a_constant_null_differs_from_no_attribute() -> None:
-    plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {"x": Constant("1")}, "")
-    nothing = replace(plain, attributes={"x": Constant(None)})
+    plain, nothing = mapping(attributes={"x": Constant("1")}), mapping(attributes={"x": Constant(None)})
     assert describe_change(canonical(plain), canonical(nothing)) == "attributes.x.value changed"
-    assert describe_change(canonical(nothing), canonical(replace(plain, attributes={}))) == "attributes.x removed"
+    assert describe_change(canonical(nothing), canonical(mapping())) == "attributes.x removed"
 
 
 def test_the_canonical_text_and_digest_stay_the_same_between_versions() -> None:
-    mapping = Mapping("m.yaml", "identify", {"id": Column("é")}, {"x": Column("a", (Call("trim"),))}, "")
-    assert canonical(mapping) == (
+    plain = mapping(identifiers={"id": Column("é")}, attributes={"x": Column("a", (Call("trim"),))})
+    assert canonical(plain) == (
         '{"allow_reserved":[],"attributes":{"x":{"apply":[["trim",{}]],"column":"a"}},"event":null,"event_key":[],'
         '"identifiers":{"id":{"apply":[],"column":"é"}},"nulls":"omit","operation":"identify","timestamp":null,"when":null}'
     )
-    assert digest(mapping) == "426ba2d22c84e1be555a64e4748af59318363a1c041d46fc0794b3d255c28491"
+    assert digest(plain) == "426ba2d22c84e1be555a64e4748af59318363a1c041d46fc0794b3d255c28491"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "operation: identify\nidentifiers: {email: e}\nattributes: {a.b: {value: [1, null]}, "
+            "plan: {expr: x || y}}\ntopics: {1: news}\n"
+            "relationships: [{object: {type: 1, id: c}, attributes: {role: r}}]\nexisting_only: true\nwhen: x > 1\n",
+            "74d7dc1e48d76fa5c5fc4410ca27328606ad617901d0d41450267e4339fada36",
+        ),
+        (
+            "operation: track\nidentifiers: {anonymous_id: v}\nevent: {column: e, apply: trim}\ntimestamp: t\n"
+            "event_key: [a, b]\nallow_reserved: [recipient]\nnulls: clear\n",
+            "42f4936a0401272b8e2c8246beadc2ac6dcf0c1ae381d36528ad4c7df8f1655d",
+        ),
+        (
+            "operation: identify_object\nobject: {type: kind, id: {columns: [a, b], apply: {concat: /}}}\n"
+            "relationships: [{person: {email: e}}, {person: {id: f}}]\norder_by: at\n",
+            "204d9fc736f1b47e0bf6fb7a86c499700c37b94dcb0be254992060f21cbbffa1",
+        ),
+        (
+            "operation: add_device\nidentifiers: {id: i}\ndevice: {token: t, platform: {value: ios}, last_used: l, "
+            "attributes: {app: v}}\n",
+            "aeaa8c436f38f8da75ee1f3a4605e2979dc9f1feb4ca680f983e059b472abd92",
+        ),
+        (
+            "operation: merge\nprimary: {id: a}\nsecondary: {email: b}\nretry_unknown: true\n",
+            "7a00b8ba4770b48992c38494077b1ba32b4d7bdd24bec58d137b8f13f0e8ee14",
+        ),
+        (
+            "operation: add_to_segment\nidentifiers: {id: i}\nsegment: 7\n",
+            "d0de6fbff82988c99db5d1f57bd2b036002ccb062a24d1e7ce93995a4ba135be",
+        ),
+    ],
+)
+def test_the_digests_of_mappings_with_every_part_stay_the_same(tmp_path: Path, text: str, expected: str) -> None:
+    assert read(tmp_path, text).digest == expected
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
@@ -132,12 +170,10 @@ VALUES = st.builds(Constant, JSON) | st.builds(
     Column, NAMES, st.lists(st.sampled_from([Call("trim"), Call("divide", {"by": 2})]), max_size=2).map(tuple)
 )
 MAPPINGS = st.builds(
-    Mapping,
-    file=NAMES,
+    mapping,
     operation=st.sampled_from(["identify", "track"]),
     identifiers=st.builds(lambda kind, value: {kind: value}, st.sampled_from(["id", "email"]), VALUES),
     attributes=st.dictionaries(NAMES, VALUES, max_size=3),
-    digest=st.just(""),
     event=st.none() | VALUES,
     timestamp=st.none() | VALUES,
     event_key=st.lists(NAMES, max_size=2).map(tuple),
@@ -178,7 +214,7 @@ def _sections(text: str) -> list[str]:
 
 
 def test_order_by_is_in_the_canonical_text_only_when_it_is_used() -> None:
-    plain = Mapping("m.yaml", "identify", {"id": Column("a")}, {}, "")
+    plain = mapping()
     assert "order_by" not in canonical(plain)
     ordered, other = replace(plain, order_by=("at", "no")), replace(plain, order_by=("no", "at"))
     assert describe_change(canonical(plain), canonical(ordered)) == "order_by added"

@@ -169,6 +169,22 @@ def test_a_missing_secret_of_a_function_is_reported_with_its_place() -> None:
     ]
 
 
+def test_missing_secrets_are_reported_with_the_places_of_names_with_dots_and_of_relationships() -> None:
+    call = "{column: id, apply: [trim, {hmac: '${SHOP_KEY}'}]}"
+    text = (
+        f"operation: identify\nidentifiers: {{id: id}}\nattributes:\n  plan: plan\n  token.v.1: {call}\n"
+        f"relationships:\n  - object:\n      type: 1\n      id: {call}\n    attributes:\n      a.b: {call}\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        job({}, mapping=text)
+    fault = "hmac: the environment variable SHOP_KEY is not set; set it"
+    assert [str(problem) for problem in error.value.problems] == [
+        f"m.yaml:5: attributes['token.v.1'].apply[1]: {fault}",
+        f"m.yaml:9: relationships[0].object.id.apply[1]: {fault}",
+        f"m.yaml:11: relationships[0].attributes['a.b'].apply[1]: {fault}",
+    ]
+
+
 def test_values_made_without_their_secret_are_not_sent_to_customer_io() -> None:
     unresolved = job({}, secrets=False)
     with pytest.raises(ConfigError) as error:
@@ -197,6 +213,6 @@ def test_a_secret_in_plain_text_is_refused_without_showing_it(key: str) -> None:
 def test_a_secret_is_looked_up_wherever_the_function_is_used() -> None:
     text = HMAC.replace("{id: id}", "{id: {column: id, apply: [{hmac: '${SHOP_KEY}'}]}}")
     mapping = job({"SHOP_KEY": "k"}, mapping=text).steps[0].mapping
-    for value in (mapping.identifiers["id"], mapping.attributes["token"]):
+    for value in (mapping.targets["identifiers.id"], mapping.targets["attributes.token"]):
         assert isinstance(value, Column)
         assert isinstance(value.apply[0].arguments["secret"], SecretStr)

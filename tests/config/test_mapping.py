@@ -57,13 +57,13 @@ examples:
 """.replace('  "": {value: 1}\n', "")
     )
     assert mapping.operation == "track"
-    assert mapping.event == Column("kind")
-    assert mapping.identifiers == {"email": Column("e_mail", (Call("trim"), Call("lower")))}
-    assert mapping.timestamp == Column("at", (Call("timestamp", {"timezone": "Europe/Paris"}),))
     assert mapping.event_key == ("order_id",)
-    assert mapping.attributes == {
-        "total": Column("cents", (Call("divide", {"by": 100}),)),
-        "source": Constant({"name": "shop", "tags": ["a", 1, None]}),
+    assert mapping.targets == {
+        "identifiers.email": Column("e_mail", (Call("trim"), Call("lower"))),
+        "event": Column("kind"),
+        "timestamp": Column("at", (Call("timestamp", {"timezone": "Europe/Paris"}),)),
+        "attributes.total": Column("cents", (Call("divide", {"by": 100}),)),
+        "attributes.source": Constant({"name": "shop", "tags": ["a", 1, None]}),
     }
     assert (mapping.nulls, mapping.when, mapping.allow_reserved) == ("clear", "status <> 'test'", ("recipient",))
     assert mapping.examples == (
@@ -76,8 +76,8 @@ examples:
 
 def test_optional_keys_may_be_omitted(read: Read) -> None:
     mapping = read("operation: identify\nidentifiers: {id: user_id}\n")
-    assert (mapping.event, mapping.timestamp, mapping.event_key, mapping.when) == (None, None, (), None)
-    assert (mapping.attributes, mapping.nulls, mapping.examples) == ({}, "omit", ())
+    assert mapping.targets == {"identifiers.id": Column("user_id")}
+    assert (mapping.event_key, mapping.when, mapping.nulls, mapping.examples) == ((), None, "omit", ())
 
 
 @pytest.mark.parametrize(("written", "read_as"), [("updated_at", ("updated_at",)), ("[at, no]", ("at", "no"))])
@@ -88,13 +88,12 @@ def test_order_by_is_a_column_or_a_list_of_columns(read: Read, written: str, rea
 
 
 def test_an_event_without_a_timestamp_is_allowed(read: Read) -> None:
-    assert read("operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n").timestamp is None
+    assert "timestamp" not in read("operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n").targets
 
 
 def test_a_constant_null_is_a_constant(read: Read) -> None:
-    assert read("operation: identify\nidentifiers: {id: a}\nattributes: {x: {value: null}}\n").attributes == {
-        "x": Constant(None)
-    }
+    mapping = read("operation: identify\nidentifiers: {id: a}\nattributes: {x: {value: null}}\n")
+    assert mapping.targets["attributes.x"] == Constant(None)
 
 
 IDENTIFY = "operation: identify\nidentifiers: {id: a}\n"
@@ -336,11 +335,11 @@ def test_more_attributes_than_customer_io_accepts_are_refused(read: Read) -> Non
 def test_an_expr_is_a_value_of_the_columns_that_it_names(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text("operation: identify\nidentifiers: {id: a}\nattributes: {net: {expr: gross - tax, apply: round}}\n")
-    value = load_mapping(path).attributes["net"]
+    value = load_mapping(path).targets["attributes.net"]
     assert value == Columns(("gross", "tax"), (Call("expr", {"sql": "gross - tax"}), Call("round")))
 
 
 def test_a_column_that_an_expr_names_twice_is_listed_once(read: Read) -> None:
-    value = read(IDENTIFY + "attributes: {net: {expr: a || b || a}}\n").attributes["net"]
+    value = read(IDENTIFY + "attributes: {net: {expr: a || b || a}}\n").targets["attributes.net"]
     assert isinstance(value, Columns)
     assert value.names == ("a", "b")

@@ -56,7 +56,7 @@ def tried(proposal: Proposal, capsys: pytest.CaptureFixture[str]) -> tuple[Mappi
 
 def calls(mapping: Mapping, attribute: str) -> list[Any]:
     """What an attribute's `apply` says: names, or (name, arguments)."""
-    value = mapping.attributes[attribute]
+    value = mapping.targets[f"attributes.{attribute}"]
     assert isinstance(value, Column)
     return [(call.name, dict(call.arguments)) if call.arguments else call.name for call in value.apply]
 
@@ -91,8 +91,8 @@ def test_people_with_european_dates(capsys: pytest.CaptureFixture[str]) -> None:
     late = sum(int(text[:2]) > 12 for text in days(rows, "%d/%m/%Y"))
     mapping, report = tried(proposal, capsys)
     assert mapping.operation == "identify"
-    assert {kind: source_of(who) for kind, who in mapping.identifiers.items()} == {"id": "customer_no"}
-    assert list(mapping.attributes) == [
+    assert {kind: source_of(who) for kind, who in mapping.part("identifiers").items()} == {"id": "customer_no"}
+    assert list(mapping.part("attributes")) == [
         "email",
         "first_name",
         "created_at",
@@ -127,10 +127,11 @@ def test_orders_with_milliseconds_are_events(capsys: pytest.CaptureFixture[str])
     )
     mapping, report = tried(proposal, capsys)
     assert (mapping.operation, mapping.event_key) == ("track", ("order_id",))
-    assert source_of(mapping.identifiers["id"]) == "customer_id"
-    assert isinstance(mapping.timestamp, Column) and mapping.timestamp.name == "placed_at"
-    assert mapping.timestamp.apply[0].arguments == {"unit": "ms"}
-    assert {name: source_of(value) for name, value in mapping.attributes.items()} == {
+    assert source_of(mapping.targets["identifiers.id"]) == "customer_id"
+    timestamp = mapping.targets["timestamp"]
+    assert isinstance(timestamp, Column) and timestamp.name == "placed_at"
+    assert timestamp.apply[0].arguments == {"unit": "ms"}
+    assert {name: source_of(value) for name, value in mapping.part("attributes").items()} == {
         "order_id": "order_id",
         "source_recipient": "recipient",
     }
@@ -163,9 +164,9 @@ def test_typed_parquet(capsys: pytest.CaptureFixture[str]) -> None:
         }
     )
     mapping, report = tried(of_parquet(frame), capsys)
-    assert source_of(mapping.identifiers["id"]) == "user_id"
+    assert source_of(mapping.targets["identifiers.id"]) == "user_id"
     assert report["accepted"] == 50
-    assert mapping.attributes.keys() == {
+    assert mapping.part("attributes").keys() == {
         *("created_at", "seen", "born", "day_id", "as_of_date", "score", "tags", "plan", "paid", "active", "email")
     }
     assert calls(mapping, "created_at") == [("timestamp", {"timezone": "UTC"})]
@@ -175,8 +176,8 @@ def test_typed_parquet(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_header_without_rows_is_read_by_its_names(capsys: pytest.CaptureFixture[str]) -> None:
     mapping, report = tried(of_csv({"customer_id": [], "e_mail": [], "created_at": [], "password": []}), capsys)
-    assert source_of(mapping.identifiers["id"]) == "customer_id"
-    assert mapping.attributes.keys() == {"email", "created_at"}
+    assert source_of(mapping.targets["identifiers.id"]) == "customer_id"
+    assert mapping.part("attributes").keys() == {"email", "created_at"}
     assert report["rows_read"] == 0
 
 
@@ -245,7 +246,7 @@ def test_times_without_an_offset_ask_for_their_zone() -> None:
 def test_dates_without_proof_of_their_order_are_left_to_the_author(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], "renewed": ["05/04/2024", "06/07/2024"]})
     mapping, report = tried(proposal, capsys)
-    assert "renewed" not in mapping.attributes and report["accepted"] == 2
+    assert "renewed" not in mapping.part("attributes") and report["accepted"] == 2
     assert (
         '  # renewed: {column: renewed, apply: [{timestamp: {format: "%d/%m/%Y", timezone: UTC}}]}' in proposal.mapping
     )
@@ -266,7 +267,7 @@ def test_dates_in_both_orders_are_left_out(capsys: pytest.CaptureFixture[str]) -
     mails = [f"p{n}@b.co" for n in range(40)]
     proposal = of_csv({"id": [str(n) for n in range(40)], "e": mails, "renewed": renewed})
     mapping, _ = tried(proposal, capsys)
-    assert "renewed" not in mapping.attributes
+    assert "renewed" not in mapping.part("attributes")
     assert "39 can only be day first, 1 only month first" in proposal.mapping
 
 
@@ -326,7 +327,7 @@ def test_what_should_not_be_sent_is_written_as_a_comment(
 ) -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], name: values})
     mapping, report = tried(proposal, capsys)
-    assert name not in mapping.attributes and report["accepted"] == 2
+    assert name not in mapping.part("attributes") and report["accepted"] == 2
     assert f"# {name}: " in proposal.mapping and why in proposal.mapping
     assert f"left out: {name}" in proposal.summary
 
@@ -344,9 +345,9 @@ def test_columns_of_any_name_are_proposed(capsys: pytest.CaptureFixture[str]) ->
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], **{name: ["u", "v"] for name in ODD}})
     mapping, report = tried(proposal, capsys)
     assert report["accepted"] == 2
-    assert [source_of(value) for value in mapping.attributes.values()] == ["e", *ODD]
-    assert {"source__update", "spaced"} <= mapping.attributes.keys()
-    assert all(len(name.encode()) <= 150 for name in mapping.attributes)
+    assert [source_of(value) for value in mapping.part("attributes").values()] == ["e", *ODD]
+    assert {"source__update", "spaced"} <= mapping.part("attributes").keys()
+    assert all(len(name.encode()) <= 150 for name in mapping.part("attributes"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -360,7 +361,7 @@ def test_no_name_breaks_out_of_its_place(names: list[str]) -> None:
     proposal = of_parquet(frame)
     Path("m.yaml").write_text(proposal.mapping, encoding="utf-8")
     mapping = load_mapping(Path("m.yaml"))
-    read = [source_of(value) for value in (*mapping.identifiers.values(), *mapping.attributes.values())]
+    read = [source_of(value) for value in (*mapping.part("identifiers").values(), *mapping.part("attributes").values())]
     left_out = [name for name in frame.columns if f"  # {scalar(name)}: " in proposal.mapping]
     assert sorted([*read, *(name for name in left_out if name not in read)]) == sorted(frame.columns)
     assert all(line.isprintable() for line in proposal.mapping.split("\n"))
@@ -390,7 +391,7 @@ def test_a_column_that_yaml_cannot_name_is_left_out(name: str) -> None:
     faulty = frame.with_columns(pl.lit(0, pl.Int64).alias(POSITION), pl.lit(None, pl.String).alias(FAULT))
     snapshot = Snapshot("f", (), 1, frame.schema, lambda columns, start: iter([faulty]), lambda positions: [])
     Path("m.yaml").write_text(propose(snapshot, {"parquet": "x"}, "x").mapping)
-    assert load_mapping(Path("m.yaml")).attributes.keys() == {"email"}
+    assert load_mapping(Path("m.yaml")).part("attributes").keys() == {"email"}
 
 
 def test_of_two_columns_of_addresses_the_one_named_email_is_the_email(capsys: pytest.CaptureFixture[str]) -> None:
@@ -400,13 +401,14 @@ def test_of_two_columns_of_addresses_the_one_named_email_is_the_email(capsys: py
         "Email": ["a@b.co", "a@b.co", ""],
     }
     mapping, _ = tried(of_csv(columns), capsys)
-    assert {name: source_of(value) for name, value in mapping.attributes.items()} == {"work": "work", "email": "Email"}
+    read = {name: source_of(value) for name, value in mapping.part("attributes").items()}
+    assert read == {"work": "work", "email": "Email"}
 
 
 def test_columns_past_the_limit_of_a_call_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"], **{f"c{n}": ["v"] for n in range(350)}})
     mapping, _ = tried(proposal, capsys)
-    assert len(mapping.attributes) == 300
+    assert len(mapping.part("attributes")) == 300
     assert "  # 51 more columns are not listed" in proposal.mapping
 
 

@@ -100,5 +100,5 @@ class Api:
 
     def payload(self, mapping: Rules) -> Payload:
         """The item that this API takes for the mapping's operation. Raises KeyError when it takes none."""
-        payloads = self.visitor_payloads if "anonymous_id" in mapping.identifiers else self.payloads
+        payloads = self.visitor_payloads if "identifiers.anonymous_id" in mapping.targets else self.payloads
         return payloads[mapping.operation]

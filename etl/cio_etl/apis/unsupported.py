@@ -16,24 +16,25 @@ def unsupported(mapping: Mapping, api: str) -> Iterator[tuple[str, str]]:
         yield "operation", f"{title} has no {mapping.operation}; write api: {others} in the job"
         return
     payload = APIS[api].payload(mapping)
-    for kind in mapping.identifiers:
+    for kind in mapping.part("identifiers"):
         if payload.identifier_kinds is not None and kind not in payload.identifier_kinds:
             yield (
                 f"identifiers.{kind}",
                 f"for {mapping.operation} {title} takes {' or '.join(payload.identifier_kinds)}",
             )
-        if kind in payload.identifiers_in_attributes and kind in mapping.attributes:
+        if kind in payload.identifiers_in_attributes and f"attributes.{kind}" in mapping.targets:
             yield f"attributes.{kind}", f"{title} has the {kind} from identifiers; leave it out here"
-    used = {path.split(".")[0] for path in mapping.values()} | ({"existing_only"} if mapping.existing_only else set())
-    used |= {path.rpartition(".")[0] for path in mapping.values()} | set(mapping.values())
-    used |= {"relationships"} if mapping.relationships else set()
+    ends = mapping.relationship_ends()
+    used = {path.split(".")[0] for path in mapping.targets} | ({"existing_only"} if mapping.existing_only else set())
+    used |= {path.rpartition(".")[0] for path in mapping.targets} | set(mapping.targets)
+    used |= {"relationships"} if ends else set()
     for part, advice in payload.unsupported.items():
         if part in used or any(path.endswith(f".{part}") for path in used):
             yield part.partition(".")[0], f"{title} has no place for {part}: {advice}"
     if payload.max_relationships is None:
         return
-    if len(mapping.relationships) > payload.max_relationships:
+    if len(ends) > payload.max_relationships:
         yield "relationships", f"{title} takes one a call; write a mapping for each, or api: {others}"
-    for place, relationship in enumerate(mapping.relationships):
-        if relationship.kind == "person" and not {"id", "anonymous_id"} & relationship.to.keys():
-            yield f"relationships[{place}].person", f"{title} knows people by id"
+    for end in ends:
+        if end.endswith(".person") and not {"id", "anonymous_id"} & mapping.part(end).keys():
+            yield end, f"{title} knows people by id"

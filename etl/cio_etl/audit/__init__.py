@@ -25,7 +25,7 @@ from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows
 from cio_etl.audit.totals import forecast
-from cio_etl.model import Column, Columns, Destination, Finding, Step
+from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
 __all__ = [
@@ -58,10 +58,8 @@ def audits(
     mapping = step.mapping
     made: list[Audit] = [RepeatedRows(compiled.repeats), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
-    if (
-        isinstance(mapping.attributes.get("unsubscribed"), (Column, Columns))
-        and not OPERATIONS[mapping.operation].has_event
-    ):
+    varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
+    if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())
     return [*made, *run_audits(step, compiled, destination, now_s)]
 

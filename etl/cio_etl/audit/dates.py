@@ -61,9 +61,9 @@ def date_audits(mapping: Mapping, now_s: float) -> Iterator[Audit]:
     has_event = OPERATIONS[mapping.operation].has_event
     if has_event:
         yield EventTimes(mapping, int(now_s))
-    if not has_event and mapping.timestamp is not None:
+    if not has_event and "timestamp" in mapping.targets:
         yield ChangeTimes(mapping, int(now_s))
-    if mapping.operation == "identify" and "created_at" in mapping.attributes:
+    if mapping.operation == "identify" and _CREATED in mapping.targets:
         yield CreatedAt(mapping, int(now_s))
 
 
@@ -71,8 +71,9 @@ class EventTimes:
     """Counts events that can start campaigns, and those of the future."""
 
     def __init__(self, mapping: Mapping, now_s: int) -> None:
-        self._constant = mapping.timestamp.value if isinstance(mapping.timestamp, Constant) else None
-        self._undated = mapping.timestamp is None
+        time = mapping.targets.get(_TIME)
+        self._constant = time.value if isinstance(time, Constant) else None
+        self._undated = time is None
         self._now_s = now_s
         self._events = 0
         self._young, self._future = Tally(), Tally()
@@ -102,10 +103,8 @@ class ChangeTimes:
     """Counts changes of people that Customer.io would drop because of their time."""
 
     def __init__(self, mapping: Mapping, now_s: int, most: int = 4_000_000) -> None:
-        self._who = [
-            f"identifiers.{kind}" for kind, who in mapping.identifiers.items() if not isinstance(who, Constant)
-        ]
-        self._constant = isinstance(mapping.timestamp, Constant)
+        self._who = mapping.from_columns("identifiers")
+        self._constant = isinstance(mapping.targets[_TIME], Constant)
         self._now_s = now_s
         self._old, self._future = Tally(), Tally()
         self._people = PeopleTimes(most)
@@ -171,7 +170,7 @@ class CreatedAt:
     """Finds a `created_at` that could change with the next run."""
 
     def __init__(self, mapping: Mapping, now_s: int) -> None:
-        created = mapping.attributes["created_at"]
+        created = mapping.targets[_CREATED]
         self._constant = isinstance(created, Constant)
         self._now_s = now_s
         self._column = next((name for name in _columns(created) if _changes(name)), None)
@@ -234,11 +233,10 @@ def _columns(value: Value) -> tuple[str, ...]:
 
 def _times_of(mapping: Mapping) -> Iterator[tuple[str, Value]]:
     """The other values that may be times of a person."""
-    if mapping.timestamp is not None and not isinstance(mapping.timestamp, Constant):
-        yield _TIME, mapping.timestamp
-    for name, value in mapping.attributes.items():
-        if name != "created_at" and not isinstance(value, Constant):
-            yield f"attributes.{name}", value
+    for target, value in mapping.targets.items():
+        may_be_time = target == _TIME or (target.startswith("attributes.") and target != _CREATED)
+        if may_be_time and not isinstance(value, Constant):
+            yield target, value
 
 
 def _changes(name: str) -> bool:

@@ -10,7 +10,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.audit.keys import MOST, Keys
-from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model import POSITION, Mapping
 from cio_etl.transform import Mapped
 
 EMAIL_SHARED = finding_kind(
@@ -62,16 +62,12 @@ class Identity:
     """Counts people by the hash of their identifier, and observes ids and addresses that are probably mistakes."""
 
     def __init__(self, mapping: Mapping, most: int = MOST) -> None:
-        self._who = [
-            target for target in mapping.values() if target.startswith(("identifiers.", "object.", "primary."))
-        ]
+        self._who = [target for target in mapping.targets if target.startswith(("identifiers.", "object.", "primary."))]
         self._by_id, self._by_email = self._who == [_ID], self._who == [_EMAIL]
         self._identifies = OPERATIONS[mapping.operation].allows("order_by")
-        self._noun = "objects" if mapping.object else "people"
+        self._noun = "objects" if mapping.part("object") else "people"
         self._ordered = bool(mapping.order_by)
-        varying = {
-            f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
-        }
+        varying = mapping.from_columns("attributes")
         observed = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
         self._addresses = {target: Keys(most) for target in observed}
         self.people, self._cases, self._zeros = (Keys(most) for _ in range(3))

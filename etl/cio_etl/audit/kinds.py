@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
-from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model import POSITION, Mapping
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
 
 KINDS_MIXED = finding_kind("kinds_mixed", "warning", "make them one kind: a segment of numbers does not find text")
@@ -42,9 +42,7 @@ class Kinds:
 
     def __init__(self, mapping: Mapping, compiled: Compiled, context: StepContext) -> None:
         self._mapping, self._context = mapping, context
-        columns = [
-            f"attributes.{name}" for name, value in mapping.attributes.items() if not isinstance(value, Constant)
-        ]
+        columns = mapping.from_columns("attributes")
         verbatim = set(encode.verbatim(compiled.tree))
         self._json = {target: {kind: Tally() for kind in _JSON} for target in columns if target in verbatim}
         self._text = {target: (Tally(), Tally()) for target in columns if target not in self._json}  # numbers, others

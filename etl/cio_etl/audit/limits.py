@@ -9,7 +9,7 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind, firsts, sent
-from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model import POSITION, Mapping
 from cio_etl.transform import Mapped
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_ITEM_BYTES
 
@@ -50,11 +50,9 @@ class LimitAudit:
 
     def __init__(self, mapping: Mapping) -> None:
         operation = OPERATIONS[mapping.operation]
-        self._attributes = [
-            f"attributes.{n}" for n, value in mapping.attributes.items() if not isinstance(value, Constant)
-        ]
-        self._near = {f"identifiers.{kind}": Near(MAX_IDENTIFIER_BYTES) for kind in mapping.identifiers}
-        if mapping.event is not None and not isinstance(mapping.event, Constant):
+        self._attributes = mapping.from_columns("attributes")
+        self._near = {f"identifiers.{kind}": Near(MAX_IDENTIFIER_BYTES) for kind in mapping.part("identifiers")}
+        if mapping.from_columns("event"):
             self._near["event"] = Near(MAX_EVENT_NAME_BYTES)
         if operation.max_value_bytes is not None:
             self._near |= {target: Near(operation.max_value_bytes) for target in self._attributes}

@@ -64,20 +64,21 @@ class Names:
 
     def _of_the_job(self) -> Iterator[PositionedFinding]:
         mapping, operation = self._mapping, OPERATIONS[self._mapping.operation]
+        own_names = mapping.part("attributes")
         if operation.has_event:  # each event has names of its own
-            yield from _collisions(mapping.attributes, mapping.attributes)
+            yield from _collisions(own_names, own_names)
             return
         steps = [step.mapping for step in self._context.steps]
         alike = [other for other in steps if _are_alike(other, mapping)] or [mapping]
-        names = {name: None for other in alike for name in other.attributes}
-        yield from _collisions(mapping.attributes, names)
-        reserved = [name for name in mapping.attributes if name.startswith("cio_") and name not in operation.reserved]
+        names = {name: None for other in alike for name in other.part("attributes")}
+        yield from _collisions(own_names, names)
+        reserved = [name for name in own_names if name.startswith("cio_") and name not in operation.reserved]
         for name in reserved:
             words = "names that begin with cio_ are Customer.io's own; it may set this attribute itself"
             yield NAME_IS_CUSTOMER_IO_S.finding(f"attributes.{name}", 0, words)
         if len(names) > MAX_ATTRIBUTES and mapping is alike[0]:
             words = f"the job's steps set {len(names)} attributes, and Customer.io keeps {MAX_ATTRIBUTES} of each"
-            yield ATTRIBUTES_TOO_MANY.finding(None, 0, f"{words} {'object' if mapping.object else 'person'}")
+            yield ATTRIBUTES_TOO_MANY.finding(None, 0, f"{words} {'object' if mapping.part('object') else 'person'}")
 
     def _of_the_source(self) -> Iterator[PositionedFinding]:
         read = columns_of(self._mapping)
@@ -89,7 +90,7 @@ class Names:
 
 def _are_alike(one: Mapping, other: Mapping) -> bool:
     """Whether two mappings set attributes of the same kind of thing."""
-    return one.operation == other.operation and one.object.get("type") == other.object.get("type")
+    return one.operation == other.operation and one.targets.get("object.type") == other.targets.get("object.type")
 
 
 def _collisions(names_of_mapping: Iterable[str], among: Iterable[str]) -> Iterator[PositionedFinding]:

@@ -20,19 +20,19 @@ def canonical(mapping: Mapping) -> str:
     """
     meaning = {
         "operation": mapping.operation,
-        "identifiers": {kind: _value(value) for kind, value in mapping.identifiers.items()},
-        "event": _value(mapping.event),
-        "timestamp": _value(mapping.timestamp),
+        "identifiers": {kind: _value(value) for kind, value in mapping.part("identifiers").items()},
+        "event": _value(mapping.targets.get("event")),
+        "timestamp": _value(mapping.targets.get("timestamp")),
         "event_key": list(mapping.event_key),
-        "attributes": {name: _value(value) for name, value in mapping.attributes.items()},
+        "attributes": {name: _value(value) for name, value in mapping.part("attributes").items()},
         "nulls": mapping.nulls,
         "when": mapping.when,
         "allow_reserved": sorted(set(mapping.allow_reserved)),
     }
-    parts = {target.partition(".")[0] for target in mapping.values()} - meaning.keys()
-    if parts:  # keys added later appear only when they are used, so that the texts of older mappings do not change
-        more = {target: _value(value) for target, value in mapping.values().items()}
-        meaning["more"] = {target: value for target, value in more.items() if target.partition(".")[0] in parts}
+    # keys added later appear only when they are used, so that the texts of older mappings do not change
+    others = {target for target in mapping.targets if target.partition(".")[0] not in meaning}
+    if others:
+        meaning["more"] = {target: _value(mapping.targets[target]) for target in others}
     meaning |= {name: setting for name in _SETTINGS if (setting := getattr(mapping, name))}
     return _text(meaning)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from cio_etl.apis import is_loopback
 from cio_etl.config.references import read_text, resolve_secret
-from cio_etl.config.yaml_file import Loc, read_yaml
+from cio_etl.config.yaml_file import Loc, place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
-from cio_etl.model import Call, Job, Mapping
+from cio_etl.model import Call, Constant, Job, Mapping, Value
 from cio_etl.model.yaml_section import did_you_mean
 from cio_etl.transform.functions import FUNCTIONS
 from cio_etl.transform.functions.lookup import Table
@@ -59,7 +59,7 @@ def with_secrets(mapping: Mapping, environ: MappingOf[str, str]) -> tuple[Mappin
             problems.append(read_yaml(Path(mapping.file)).problem(loc, f"{call.name}: {error}"))
             return call
 
-    return _with_calls(mapping, (), resolved), problems
+    return _with_calls(mapping, resolved), problems
 
 
 def stand_ins(mapping: Mapping) -> list[str]:
@@ -71,7 +71,7 @@ def stand_ins(mapping: Mapping) -> list[str]:
             references.append(call.arguments["key"])
         return call
 
-    _with_calls(mapping, (), note)
+    _with_calls(mapping, note)
     return list(dict.fromkeys(references))
 
 
@@ -96,22 +96,17 @@ def canonical_call(call: Call) -> list[Any]:
     return [call.name, arguments]
 
 
-def _with_calls(thing: Any, loc: Loc, change: Any) -> Any:
-    """The mapping, or a part of it, with `change` applied to every call in it."""
-    if isinstance(thing, Call):
-        return change(thing, loc)
-    if is_dataclass(thing) and not isinstance(thing, type):
-        parts = {field.name: getattr(thing, field.name) for field in fields(thing) if field.init}
-        made = {name: _with_calls(part, (*loc, name), change) for name, part in parts.items()}
-        changed = {name: part for name, part in made.items() if part is not parts[name]}
-        return replace(thing, **changed) if changed else thing
-    if isinstance(thing, dict):
-        entries = {key: _with_calls(part, (*loc, key), change) for key, part in thing.items()}
-        return entries if any(entries[key] is not thing[key] for key in thing) else thing
-    if isinstance(thing, tuple):
-        items = tuple(_with_calls(part, (*loc, place), change) for place, part in enumerate(thing))
-        return items if any(one is not part for one, part in zip(items, thing, strict=True)) else thing
-    return thing
+def _with_calls(mapping: Mapping, change: Callable[[Call, Loc], Call]) -> Mapping:
+    """The mapping with `change` applied to every call in it, which it gets with its place in the mapping file."""
+    targets = {target: _value_with_calls(value, target, change) for target, value in mapping.targets.items()}
+    return replace(mapping, targets=targets)
+
+
+def _value_with_calls(value: Value, target: str, change: Callable[[Call, Loc], Call]) -> Value:
+    if isinstance(value, Constant):
+        return value
+    loc = place_of(target)
+    return replace(value, apply=tuple(change(call, (*loc, "apply", n)) for n, call in enumerate(value.apply)))
 
 
 # ---------------------------------------------------------------- the file of a lookup

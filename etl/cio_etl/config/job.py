@@ -63,7 +63,7 @@ def read_job(
     if secrets:
         for name, mapping in usable.items():
             usable[name], problems_of_keys = with_secrets(mapping, environ)
-            problems += problems_of_keys
+            problems += in_order(problems_of_keys)
     job = None if parsed is None or problems else parsed.to_job(document, path, usable)
     if job is not None:
         shared = shared_ids(job, [loc for loc, _ in _mapping_files(document.data)])

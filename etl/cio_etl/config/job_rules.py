@@ -74,7 +74,7 @@ def shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
     """
     before: list[tuple[Step, dict[str, Any]]] = []
     for step, loc in zip(job.steps, places, strict=True):
-        if step.mapping.event is None:
+        if "event" not in step.mapping.targets:
             continue
         this = json.loads(canonical(step.mapping))
         for other, that in before:

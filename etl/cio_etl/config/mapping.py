@@ -14,7 +14,7 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import in_order, looks_like, not_consequences, validated
-from cio_etl.config.yaml_file import Loc, read_yaml
+from cio_etl.config.yaml_file import place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Mapping
 
@@ -46,7 +46,7 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
     if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document)
-    unfit = [] if api is None else [document.problem(_loc(path), text) for path, text in unsupported(mapping, api)]
+    unfit = [] if api is None else [document.problem(place_of(path), text) for path, text in unsupported(mapping, api)]
     return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
 
 
@@ -62,8 +62,3 @@ def _without_wrong_examples(data: dict[str, Any], problems: Iterable[Problem]) -
 
 
 _EXAMPLE = re.compile(r"examples\[(\d+)\]")
-
-
-def _loc(path: str) -> Loc:
-    """The place of a dotted path such as `relationships[0].person`."""
-    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path))

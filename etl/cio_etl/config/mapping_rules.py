@@ -138,15 +138,10 @@ def _list_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
 def _against_the_api(data: dict[str, Any]) -> Iterator[Fault]:
     """What transform/checks.py refuses whatever the rows are. It needs only names, so the values are left empty."""
     attributes, event = data.get("attributes"), _constant(data.get("event"))
-    sketch = Mapping(
-        file="",
-        operation=data["operation"],
-        identifiers={},
-        attributes=dict.fromkeys(attributes, Constant(None)) if isinstance(attributes, dict) else {},
-        digest="",
-        event=Constant(event) if event is not None else None,
-        allow_reserved=tuple(_list(data.get("allow_reserved"))),
-    )
+    names = attributes if isinstance(attributes, dict) else ()
+    targets = {"event": Constant(event)} if event is not None else {}
+    targets |= {f"attributes.{name}": Constant(None) for name in names}
+    sketch = Mapping("", data["operation"], targets, allow_reserved=tuple(_list(data.get("allow_reserved"))))
     for path, message in checks.problems(sketch):
         yield tuple(path.split(".", 1)), message
 

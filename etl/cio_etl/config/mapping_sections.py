@@ -17,6 +17,7 @@ from cio_etl.config.value_sections import (
     ObjectYaml,
     RelationshipYaml,
     ValueYaml,
+    values_in,
 )
 from cio_etl.config.yaml_file import Document
 from cio_etl.model import Example, Mapping
@@ -100,6 +101,21 @@ class ExampleYaml(Section):
 _OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
 
 
+# The keys that contain values, in the order of the targets: of several faults of a row, the first is its reason.
+_PARTS = (
+    "identifiers",
+    "event",
+    "timestamp",
+    "object",
+    "primary",
+    "secondary",
+    "device",
+    "relationships",
+    "topics",
+    "attributes",
+)
+
+
 class MappingYaml(Section):
     """A mapping file."""
 
@@ -177,11 +193,7 @@ class MappingYaml(Section):
         return Mapping(
             file=document.file,
             operation=self.operation,
-            identifiers=self.identifiers.to_values() if self.identifiers else {},
-            attributes={name: value.to_value() for name, value in self.attributes.items()},
-            digest="",
-            event=self.event.to_value() if self.event else None,
-            timestamp=self.timestamp.to_value() if self.timestamp else None,
+            targets=dict(value for part in _PARTS for value in values_in(getattr(self, part), part)),
             event_key=tuple(self.event_key),
             order_by=tuple(self.order_by),
             nulls=self.nulls,
@@ -197,12 +209,6 @@ class MappingYaml(Section):
                 )
                 for n, example in enumerate(self.examples)
             ),
-            object=self.object.to_values() if self.object else {},
-            relationships=tuple(relationship.to_relationship() for relationship in self.relationships),
-            device=self.device.to_device() if self.device else None,
-            topics={topic: value.to_value() for topic, value in self.topics.items()},
-            primary=self.primary.to_values() if self.primary else {},
-            secondary=self.secondary.to_values() if self.secondary else {},
             segment=self.segment,
             existing_only=self.existing_only,
             retry_unknown=self.retry_unknown,

@@ -15,9 +15,7 @@ from cio_etl.model import (
     Column,
     Columns,
     Constant,
-    Device,
     IdentifierKind,
-    Relationship,
     Value,
 )
 from cio_etl.model.yaml_section import Section, Text, omitted, wrong
@@ -134,10 +132,6 @@ class IdentifiersYaml(Section):
     cio_id: ValueYaml = omitted("Customer.io's own identifier of the person")
     anonymous_id: ValueYaml = omitted("of events: the id of a visitor who is not known yet")
 
-    def to_values(self) -> dict[IdentifierKind, Value]:
-        values = {kind: getattr(self, kind) for kind in KINDS}
-        return {kind: value.to_value() for kind, value in values.items() if value is not None}
-
 
 def _object_type(raw: object) -> object:
     """The number of an object's type as a constant: it may be written without `value:`."""
@@ -163,10 +157,6 @@ class ObjectYaml(Section):
         if written not in ({"type", "id"}, {"cio_object_id"}):
             yield "write type: and id:, or cio_object_id: alone"
 
-    def to_values(self) -> dict[str, Value]:
-        parts = {name: getattr(self, name) for name in ("type", "id", "cio_object_id")}
-        return {name: value.to_value() for name, value in parts.items() if value is not None}
-
 
 class RelationshipYaml(Section):
     """A relationship of a person or an object, with its attributes."""
@@ -182,14 +172,6 @@ class RelationshipYaml(Section):
         if len(written & {*cls.one_of}) != 1:
             yield "write either object:, for a relationship of a person, or person:, for one of an object"
 
-    def to_relationship(self) -> Relationship:
-        attributes = {name: value.to_value() for name, value in self.attributes.items()}
-        if self.person:
-            return Relationship(
-                "person", {str(kind): value for kind, value in self.person.to_values().items()}, attributes
-            )
-        return Relationship("object", self.object.to_values(), attributes)
-
 
 class DeviceYaml(Section):
     """A person's device."""
@@ -199,10 +181,14 @@ class DeviceYaml(Section):
     last_used: ValueYaml = omitted("when the device was last used, in Unix seconds")
     attributes: Attributes = Field(default={}, description="the attributes of the device: names and values, texts")
 
-    def to_device(self) -> Device:
-        return Device(
-            token=self.token.to_value(),
-            platform=self.platform.to_value() if self.platform else None,
-            last_used=self.last_used.to_value() if self.last_used else None,
-            attributes={name: value.to_value() for name, value in self.attributes.items()},
-        )
+
+def values_in(section: object, path: str) -> Iterator[tuple[str, Value]]:
+    """Every value of a section, or of what it contains, by its path: `device.token`, `relationships[0].object.id`."""
+    if isinstance(section, ValueYaml):
+        yield path, section.to_value()
+    elif isinstance(section, Section | dict):
+        for name, inner in dict(section).items():
+            yield from values_in(inner, f"{path}.{name}")
+    elif isinstance(section, list):
+        for place, inner in enumerate(section):
+            yield from values_in(inner, f"{path}[{place}]")

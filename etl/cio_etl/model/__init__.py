@@ -9,11 +9,9 @@ from cio_etl.model.mapping import (
     Column,
     Columns,
     Constant,
-    Device,
     Example,
     IdentifierKind,
     Mapping,
-    Relationship,
     Value,
 )
 from cio_etl.model.reasons import (
@@ -133,7 +131,6 @@ __all__ = [
     "Dataset",
     "DeltaSource",
     "Destination",
-    "Device",
     "Envelope",
     "Example",
     "ExcelSource",
@@ -156,7 +153,6 @@ __all__ = [
     "Refused",
     "Reject",
     "RejectCount",
-    "Relationship",
     "ReplaySource",
     "Replayed",
     "Report",

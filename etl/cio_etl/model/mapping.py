@@ -1,7 +1,8 @@
-"""What a mapping says: values, relationships, devices, examples."""
+"""What a mapping says: the value of each target, settings, examples."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -44,28 +45,6 @@ Value = Column | Columns | Constant
 
 
 @dataclass(frozen=True, slots=True)
-class Relationship:
-    """What a person or an object is tied to, and attributes of the tie.
-
-    `to` says an object by `type` and `id`, or by `cio_object_id`; a person by one identifier.
-    """
-
-    kind: Literal["object", "person"]
-    to: MappingOf[str, Value]
-    attributes: MappingOf[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device of a person; of one that is to be deleted only the token is known."""
-
-    token: Value
-    platform: Value | None = None
-    last_used: Value | None = None
-    attributes: MappingOf[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Example:
     """A row and what the mapping must make of it: payloads, or a reject with this reason, or `skipped`."""
 
@@ -80,44 +59,44 @@ class Example:
 class Mapping:
     """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't.
 
-    Which of the parts are there depends on the operation: apis/operations.py.
+    `targets` has every value by its path in the mapping file: `attributes.plan`, `relationships[0].object.id`. Which
+    there are depends on the operation (apis/operations.py); of several faults of a row, the first target's is reported.
     """
 
     file: str
     operation: str  # a row of the table in apis/operations.py: identify, track, …
-    identifiers: MappingOf[IdentifierKind, Value]  # one, or none where the operation is about an object or two people
-    attributes: MappingOf[str, Value]
-    digest: str
-    event: Value | None = None
-    timestamp: Value | None = None
+    targets: MappingOf[str, Value]
+    digest: str = ""
     event_key: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()  # columns; of a person's rows the last by them is sent, the others are skipped
     nulls: Literal["omit", "clear"] = "omit"
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
     examples: tuple[Example, ...] = ()
-    object: MappingOf[str, Value] = field(default_factory=dict)  # `type` and `id`, or `cio_object_id`
-    relationships: tuple[Relationship, ...] = ()
-    device: Device | None = None
-    topics: MappingOf[str, Value] = field(default_factory=dict)  # of the subscription centre, by their numbers
-    primary: MappingOf[IdentifierKind, Value] = field(default_factory=dict)  # of a merge: who stays
-    secondary: MappingOf[IdentifierKind, Value] = field(default_factory=dict)  # of a merge: who goes
     segment: int | None = None
     existing_only: bool = False
     retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
 
-    def values(self) -> dict[str, Value]:
-        """Every value of the mapping by its target, a dotted path: `attributes.plan`, `relationships[0].object.id`."""
-        made: dict[str, Value] = {f"identifiers.{kind}": value for kind, value in self.identifiers.items()}
-        made |= {name: value for name in ("event", "timestamp") if (value := getattr(self, name)) is not None}
-        for part in ("object", "primary", "secondary"):
-            made |= {f"{part}.{name}": value for name, value in getattr(self, part).items()}
-        if self.device is not None:
-            parts = {"token": self.device.token, "platform": self.device.platform, "last_used": self.device.last_used}
-            made |= {f"device.{name}": value for name, value in parts.items() if value is not None}
-            made |= {f"device.attributes.{name}": value for name, value in self.device.attributes.items()}
-        for place, tie in enumerate(self.relationships):
-            made |= {f"relationships[{place}].{tie.kind}.{name}": value for name, value in tie.to.items()}
-            made |= {f"relationships[{place}].attributes.{name}": value for name, value in tie.attributes.items()}
-        made |= {f"topics.{topic}": value for topic, value in self.topics.items()}
-        return made | {f"attributes.{name}": value for name, value in self.attributes.items()}
+    def part(self, path: str) -> dict[str, Value]:
+        """The values below a path, by the rest of their path: of `attributes`, those of attributes by their names."""
+        return {
+            target.removeprefix(f"{path}."): value
+            for target, value in self.targets.items()
+            if target.startswith(f"{path}.")
+        }
+
+    def from_columns(self, path: str) -> list[str]:
+        """The targets at a path or below it whose values come from columns, and so may differ from row to row."""
+        return [
+            target
+            for target, value in self.targets.items()
+            if f"{target}.".startswith(f"{path}.") and not isinstance(value, Constant)
+        ]
+
+    def relationship_ends(self) -> list[str]:
+        """The path of each relationship's other end: `relationships[0].object`, or `….person`."""
+        matches = (_RELATIONSHIP_END.match(target) for target in self.targets)
+        return list(dict.fromkeys(match[1] for match in matches if match))
+
+
+_RELATIONSHIP_END = re.compile(r"(relationships\[\d+\]\.(?:object|person))\.")

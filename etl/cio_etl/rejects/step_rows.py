@@ -191,7 +191,7 @@ def _with_unfixed_key(source: StepRejects, rows: pl.DataFrame, note: Note) -> pl
         how="left",
         maintain_order="left",
     )["_index"]
-    event = source.step.mapping.event
+    event = source.step.mapping.targets.get("event")
     names = (event.name,) if isinstance(event, Column) else event.names if isinstance(event, ColumnList) else ()
     same = index.is_not_null()
     for name in (*names, *source.step.mapping.event_key):

@@ -49,7 +49,7 @@ def chains(mapping: Mapping) -> list[Chain]:
         Chain(target, (value.name,), value.apply)
         if isinstance(value, Column)
         else Chain(target, value.names, value.apply, several=True)
-        for target, value in mapping.values().items()
+        for target, value in mapping.targets.items()
         if not isinstance(value, Constant)
     ]
 

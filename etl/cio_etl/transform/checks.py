@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
-from cio_etl.model import Column, Columns, Constant, Mapping, reject_reason
+from cio_etl.model import Column, Constant, Mapping, reject_reason
 from cio_etl.transform import encode, row_sql
 
 MAX_IDENTIFIER_BYTES = 150
@@ -40,10 +40,10 @@ class Check:
 
 def problems(mapping: Mapping) -> Iterator[tuple[str, str]]:
     """The faults of a mapping that do not depend on the rows: (dotted path, fault and remedy)."""
-    operation = OPERATIONS[mapping.operation]
-    if operation.max_attributes is not None and len(mapping.attributes) > operation.max_attributes:
-        yield "attributes", f"{len(mapping.attributes)} attributes; Customer.io takes {operation.max_attributes} a call"
-    for name in mapping.attributes:
+    operation, attributes = OPERATIONS[mapping.operation], mapping.part("attributes")
+    if operation.max_attributes is not None and len(attributes) > operation.max_attributes:
+        yield "attributes", f"{len(attributes)} attributes; Customer.io takes {operation.max_attributes} a call"
+    for name in attributes:
         path = f"attributes.{name}"
         if not name.strip():
             yield "attributes", "an attribute has an empty name"
@@ -51,8 +51,8 @@ def problems(mapping: Mapping) -> Iterator[tuple[str, str]]:
             yield path, f"the name is {len(name.encode())} bytes; Customer.io takes {MAX_NAME_BYTES}"
         if name in operation.reserved and name not in mapping.allow_reserved:
             yield path, f"{name!r} is reserved by Customer.io; add allow_reserved: [{name}] if you mean it"
-    if isinstance(mapping.event, Constant):
-        name = mapping.event.value
+    if isinstance(event := mapping.targets.get("event"), Constant):
+        name = event.value
         if not isinstance(name, str) or not name.strip():
             yield "event", "the name of an event is text, and not empty"
         elif len(name.encode()) > MAX_EVENT_NAME_BYTES:
@@ -81,15 +81,16 @@ def row_checks(
     mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload
 ) -> Iterator[Check]:
     """All checks for the rows of a mapping; `types` are those of its converted values, `dates` its times."""
-    for part in ("identifiers", "primary", "secondary"):
-        for kind in getattr(mapping, part):
-            yield from identifier_checks(kind, pl.col(f"{part}.{kind}").cast(pl.String), f"{part}.{kind}")
-    for name in mapping.object:
-        yield from object_checks(name, pl.col(f"object.{name}").cast(pl.String), f"object.{name}")
+    for target in mapping.targets:
+        part, _, name = target.partition(".")
+        if part in ("identifiers", "primary", "secondary"):
+            yield from identifier_checks(name, pl.col(target).cast(pl.String), target)
+        elif part == "object":
+            yield from object_checks(name, pl.col(target).cast(pl.String), target)
     yield from _merge_checks(mapping)
-    if isinstance(mapping.event, Column | Columns):
+    if mapping.from_columns("event"):
         yield from event_name_checks(pl.col("event"), mapping.allow_reserved)
-    if mapping.timestamp is not None:
+    if "timestamp" in mapping.targets:
         yield from timestamp_checks(pl.col("timestamp"))
     if mapping.event_key:
         yield Check(EVENT_KEY_MISSING, "event_key", pl.col("_digest").is_null() & pl.col("event").is_not_null())
@@ -150,7 +151,7 @@ MERGE_OF_ONE = reject_reason("merge_of_one", "both sides of the merge are the sa
 
 
 def _merge_checks(mapping: Mapping) -> Iterator[Check]:
-    for kind in mapping.primary.keys() & mapping.secondary.keys():
+    for kind in mapping.part("primary").keys() & mapping.part("secondary").keys():
         primary, secondary = (pl.col(f"{part}.{kind}").cast(pl.String) for part in ("primary", "secondary"))
         if kind == "email":
             primary, secondary = primary.str.to_lowercase(), secondary.str.to_lowercase()
@@ -179,10 +180,7 @@ RELATIONSHIP_MISSING = reject_reason(
 
 def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
     """A relationship whose other end is null in a row is left out; an operation on relationships needs one of them."""
-    ends = [
-        [f"relationships[{place}].{relationship.kind}.{name}" for name in relationship.to]
-        for place, relationship in enumerate(mapping.relationships)
-    ]
+    ends = [[f"{end}.{name}" for name in mapping.part(end)] for end in mapping.relationship_ends()]
     for target in (target for end in ends for target in end if target in types):
         text = pl.col(target).cast(pl.String)
         name = target.rpartition(".")[2]
@@ -253,7 +251,7 @@ def columns_of(mapping: Mapping) -> tuple[str, ...]:
     """The source columns that a mapping reads, in its order, each once."""
     names = [
         name
-        for value in mapping.values().values()
+        for value in mapping.targets.values()
         if not isinstance(value, Constant)
         for name in ((value.name,) if isinstance(value, Column) else value.names)
     ]

@@ -90,12 +90,15 @@ def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
     Not where a function other than `default` is to make something of the text.
     """
     made = {
-        name: Column(value.name, (Call("json"), *value.apply))
-        if isinstance(value, Column) and value.name in columns and {call.name for call in value.apply} <= {"default"}
+        target: Column(value.name, (Call("json"), *value.apply))
+        if target.startswith("attributes.")
+        and isinstance(value, Column)
+        and value.name in columns
+        and {call.name for call in value.apply} <= {"default"}
         else value
-        for name, value in mapping.attributes.items()
+        for target, value in mapping.targets.items()
     }
-    return replace(mapping, attributes=made) if columns else mapping
+    return replace(mapping, targets=made) if columns else mapping
 
 
 def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
@@ -132,7 +135,7 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
 def _constants(mapping: Mapping) -> dict[str, object]:
     """Constants that go where a column could: who or what it is about, the event's name, the time. Others are text."""
     constants: dict[str, object] = {}
-    for target, value in mapping.values().items():
+    for target, value in mapping.targets.items():
         if isinstance(value, Constant) and target.split(".")[0] in _WHO:
             constants[target] = str(value.value)  # an id may be written as a number
         elif isinstance(value, Constant) and target in ("event", "timestamp"):
@@ -199,8 +202,9 @@ def is_date(chain: Chain, schema: pl.Schema) -> bool:
 def _digest(mapping: Mapping, fingerprint: str | None) -> pl.Expr:
     """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
     name: pl.Expr | str = pl.col("event")
-    if isinstance(mapping.event, Constant) and isinstance(mapping.event.value, str):
-        name = mapping.event.value
+    event = mapping.targets.get("event")
+    if isinstance(event, Constant) and isinstance(event.value, str):
+        name = event.value
     if mapping.event_key:
         return ids.key_digest(name, [pl.col(f"_key.{place}") for place in range(len(mapping.event_key))])
     return ids.key_digest(name, _place(fingerprint))
@@ -221,17 +225,16 @@ def _ids_of_items(mapping: Mapping, fingerprint: str | None, payload: Payload, r
     if "message_id" in parts:  # what a run sends twice has one id; the next run must not be taken for a repetition
         place = [pl.lit(run_id), pl.lit(mapping.digest), *_place(fingerprint)]
         yield ids.key_digest(mapping.operation, place).alias(payloads.MESSAGE_ID)
-    if "timestamp_iso" in parts and mapping.timestamp is not None:
+    if "timestamp_iso" in parts and "timestamp" in mapping.targets:
         seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
         yield pl.from_epoch(seconds, time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias(payloads.ISO)
 
 
 def _lane(mapping: Mapping, lanes: int) -> pl.Expr:
     """The lane of the person or object that a row is about; of a merge, of the person who stays."""
-    if who := mapping.identifiers or mapping.primary:
-        kind = next(iter(who))
-        part = "identifiers" if mapping.identifiers else "primary"
-        return ids.lane(pl.col(f"{part}.{kind}").cast(pl.String), kind, lanes)
-    return ids.lane(
-        pl.concat_str([pl.col(f"object.{name}") for name in mapping.object], separator="/"), "object", lanes
-    )
+    for target in mapping.targets:
+        part, _, kind = target.partition(".")
+        if part in ("identifiers", "primary"):
+            return ids.lane(pl.col(target).cast(pl.String), kind, lanes)
+    names = [pl.col(f"object.{name}") for name in mapping.part("object")]
+    return ids.lane(pl.concat_str(names, separator="/"), "object", lanes)

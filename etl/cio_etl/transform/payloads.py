@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cio_etl.apis import Payload
-from cio_etl.model import Constant, Value
-from cio_etl.model import Mapping as Rules
+from cio_etl.model import Constant, Mapping
 from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node
 
 # Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`.
@@ -16,7 +14,7 @@ TOPIC = "cio_subscription_preferences.topics.topic_"  # one topic; the whole obj
 _OBJECT_KEYS = {"type": "object_type_id", "id": "object_id", "cio_object_id": "cio_object_id"}
 
 
-def tree(mapping: Rules, payload: Payload, verbatim: frozenset[str]) -> Node:
+def tree(mapping: Mapping, payload: Payload, verbatim: frozenset[str]) -> Node:
     """The item that a mapping makes for a payload, as a tree of columns; `verbatim` are columns of JSON text."""
     parts = _Parts(mapping, payload, verbatim)
     if payload.whole is not None:
@@ -44,7 +42,7 @@ def _put(members: dict[str, Node], path: list[str], node: Node) -> None:
 class _Parts:
     """The parts of a mapping that a payload can name, as nodes."""
 
-    mapping: Rules
+    mapping: Mapping
     payload: Payload
     verbatim: frozenset[str]
 
@@ -52,12 +50,12 @@ class _Parts:
         """The part of this name; None when the mapping has no such part."""
         mapping = self.mapping
         match part.split("."):
-            case ["identifiers"]:
-                return Members({kind: Leaf(f"identifiers.{kind}") for kind in mapping.identifiers})
+            case ["identifiers" | "primary" | "secondary"]:
+                return Members({kind: Leaf(f"{part}.{kind}") for kind in mapping.part(part)})
             case ["identifier"]:
-                return Leaf(f"identifiers.{next(iter(mapping.identifiers))}")
+                return Leaf(f"identifiers.{next(iter(mapping.part('identifiers')))}")
             case ["user_id"]:  # Pipelines reference: with an empty userId, the e-mail among the traits identifies
-                return Fixed("") if "email" in mapping.identifiers else self.of("identifier")
+                return Fixed("") if "identifiers.email" in mapping.targets else self.of("identifier")
             case ["event"]:
                 return Leaf("event")
             case ["event_id"]:
@@ -65,9 +63,9 @@ class _Parts:
             case ["message_id"]:
                 return Leaf(MESSAGE_ID)
             case ["timestamp"]:
-                return None if mapping.timestamp is None else Leaf("timestamp")
+                return Leaf("timestamp") if "timestamp" in mapping.targets else None
             case ["timestamp_iso"]:
-                return None if mapping.timestamp is None else Leaf(ISO)
+                return Leaf(ISO) if "timestamp" in mapping.targets else None
             case ["attributes"]:
                 return self._attributes()
             case ["relationships"]:
@@ -76,21 +74,18 @@ class _Parts:
                 return self._device()
             case ["device", name]:
                 return self._leaf(f"device.{name}")
-            case ["primary" | "secondary"]:
-                return Members({kind: Leaf(f"{part}.{kind}") for kind in getattr(mapping, part)})
             case ["object"]:
-                return Members({_OBJECT_KEYS[name]: Leaf(f"object.{name}") for name in mapping.object})
+                return Members({_OBJECT_KEYS[name]: Leaf(f"object.{name}") for name in mapping.part("object")})
             case ["object", "type"]:
                 return Leaf("object.type", verbatim=True)  # digits: there it is a number
             case ["object", name]:
                 return Leaf(f"object.{name}")
             case ["visitor_named_after_object"]:  # a call about an object alone needs a person or a visitor
-                return None if mapping.relationships else Leaf("object.id")
+                return None if mapping.relationship_ends() else Leaf("object.id")
             case ["relationship", "person"]:
                 return self._person_of_relationship()
             case ["relationship", "attributes"]:
-                has_attributes = mapping.relationships and mapping.relationships[0].attributes
-                return self._relationship_attributes(0) if has_attributes else None
+                return self._relationship_attributes("relationships[0]")
             case ["relationship", "object", "type"]:
                 return self._leaf("relationships[0].object.type", number=True)
             case ["relationship", "object", name]:
@@ -98,60 +93,52 @@ class _Parts:
         raise AssertionError(part)
 
     def _leaf(self, target: str, number: bool = False) -> Node | None:
-        value = self.mapping.values().get(target)
+        value = self.mapping.targets.get(target)
         if isinstance(value, Constant):
             return Fixed(int(value.value) if number else value.value)
         return None if value is None else Leaf(target, verbatim=number or target in self.verbatim)
 
-    def _all(self, prefix: str, values: Mapping[str, Value]) -> dict[str, Node]:
-        nodes = {name: self._leaf(f"{prefix}.{name}") for name in values}
+    def _all(self, path: str) -> dict[str, Node]:
+        nodes = {name: self._leaf(f"{path}.{name}") for name in self.mapping.part(path)}
         fixed = {name: node for name, node in nodes.items() if isinstance(node, Fixed)}
         return fixed | {name: node for name, node in nodes.items() if node is not None and name not in fixed}
 
     def _attributes(self) -> Node:
         mapping = self.mapping
-        members = self._all("attributes", mapping.attributes)
+        members = self._all("attributes")
         if mapping.existing_only:
             members["_update"] = Fixed(True)
-        for topic in mapping.topics:
+        for topic in mapping.part("topics"):
             members[f"{TOPIC}{topic}"] = self._leaf(f"topics.{topic}") or Fixed(None)
         for kind in self.payload.identifiers_in_attributes:
-            if kind in mapping.identifiers:
+            if f"identifiers.{kind}" in mapping.targets:
                 members[kind] = Leaf(f"identifiers.{kind}")
         return Members(members, mapping.nulls)
 
     def _relationships(self) -> Node | None:
-        if not self.mapping.relationships:
-            return None
-        return Entries(tuple(self._relationship(place) for place in range(len(self.mapping.relationships))))
+        ends = self.mapping.relationship_ends()
+        return Entries(tuple(self._relationship(end) for end in ends)) if ends else None
 
-    def _relationship(self, place: int) -> Node:
-        relationship = self.mapping.relationships[place]
-        names = _OBJECT_KEYS if relationship.kind == "object" else {}
-        to = {
-            names.get(name, name): self._leaf(f"relationships[{place}].{relationship.kind}.{name}") or Fixed(None)
-            for name in relationship.to
-        }
+    def _relationship(self, end: str) -> Node:
+        names = _OBJECT_KEYS if end.endswith(".object") else {}
+        to = {names.get(name, name): self._leaf(f"{end}.{name}") or Fixed(None) for name in self.mapping.part(end)}
         members: dict[str, Node] = {"identifiers": Members(to)}
-        if relationship.attributes:
-            members["relationship_attributes"] = self._relationship_attributes(place)
+        if (attributes := self._relationship_attributes(end.rpartition(".")[0])) is not None:
+            members["relationship_attributes"] = attributes
         return Members(members)
 
-    def _relationship_attributes(self, place: int) -> Node:
-        values = self.mapping.relationships[place].attributes
-        return Members(self._all(f"relationships[{place}].attributes", values), self.mapping.nulls)
+    def _relationship_attributes(self, relationship: str) -> Node | None:
+        members = self._all(f"{relationship}.attributes")
+        return Members(members, self.mapping.nulls) if members else None
 
     def _person_of_relationship(self) -> Node | None:
         """The person, or visitor, at the other end of the relationship: the call is theirs."""
-        kinds = self.mapping.relationships[0].to if self.mapping.relationships else ()
-        return next((self._leaf(f"relationships[0].person.{kind}") for kind in kinds), None)
+        persons = (target for target in self.mapping.targets if target.startswith("relationships[0].person."))
+        return next((self._leaf(target) for target in persons), None)
 
     def _device(self) -> Node | None:
-        device = self.mapping.device
-        if device is None:
-            return None
         parts = {name: self._leaf(f"device.{name}") for name in ("token", "platform", "last_used")}
         members = {name: node for name, node in parts.items() if node is not None}
-        if device.attributes:
-            members["attributes"] = Members(self._all("device.attributes", device.attributes), "omit")
-        return Members(members, "omit")
+        if attributes := self._all("device.attributes"):
+            members["attributes"] = Members(attributes, "omit")
+        return Members(members, "omit") if members else None

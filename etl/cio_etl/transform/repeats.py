@@ -20,7 +20,7 @@ import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.model import POSITION, Constant, Mapping, reject_reason
+from cio_etl.model import POSITION, Mapping, reject_reason
 
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
@@ -66,9 +66,8 @@ def finds_repeats(mapping: Mapping) -> bool:
 def targets(mapping: Mapping) -> list[str]:
     """The values that form a row's key. An event's key does not include the person; constants are left out."""
     if not OPERATIONS[mapping.operation].has_event:
-        return [target for target in mapping.values() if target.startswith(_WHO)]
-    named = [] if isinstance(mapping.event, Constant) else ["event"]
-    return [*named, *(f"_key.{place}" for place in range(len(mapping.event_key)))]
+        return [target for target in mapping.targets if target.startswith(_WHO)]
+    return [*mapping.from_columns("event"), *(f"_key.{place}" for place in range(len(mapping.event_key)))]
 
 
 _WHO = ("identifiers.", "object.")

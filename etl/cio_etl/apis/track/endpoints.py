@@ -53,7 +53,7 @@ def segment(verb: str) -> Callable[[Rules], Endpoint]:
     """Where people are sent whom a mapping adds to a manual segment, or removes from it."""
 
     def of_mapping(mapping: Rules) -> Endpoint:
-        path = f"/api/v1/segments/{mapping.segment}/{verb}?id_type={next(iter(mapping.identifiers))}"
+        path = f"/api/v1/segments/{mapping.segment}/{verb}?id_type={next(iter(mapping.part('identifiers')))}"
         return Endpoint(path, judge_v1, Envelope(b'{"ids":[', b"]}", MAX_IDS))
 
     return of_mapping
