@@ -116,7 +116,7 @@ class SourceRefused(EtlError):
 
 
 class TooManyRejects(EtlError):
-    """{rejected} rows rejected, more than max_rejects allows ({limit}); the most frequent: {most}"""
+    """{rejected} rejected, more than max_rejects allows ({limit}); the most frequent: {most}"""
 
     exit_code = 4
     resumable = True

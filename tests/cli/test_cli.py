@@ -160,7 +160,7 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("break_it", "exit_code", "first", "last"),
     [
-        ("max_rejects", 4, r"1 rows rejected, more than max_rejects .*\(0 rows\); .*: email_malformed", "max_rejects"),
+        ("max_rejects", 4, r"1 row rejected, more than max_rejects .*\(0 rows\); .*: email_malformed", "max_rejects"),
         ("source", 65, r"people\.csv: cannot be read: No such file", "then: cio-etl run job.yaml"),
         ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
         ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),

@@ -327,7 +327,7 @@ def test_problems_of_a_job_do_not_hide_those_of_its_mappings_and_examples() -> N
     )
     assert problems == [
         "j:5: steps[2].mapping: no file 'none'; relative paths start at the folder in which the command runs",
-        "j:6: max_rejects: must be a share, as 1%, or a whole number of rows",
+        "j:6: max_rejects: must be a share, as 1% or {share: 1%, at_least: 0}, or a whole number of rows",
         "broken:1: operation: no such operation; did you mean 'identify'?",
         "m:6: examples[0]: the payload differs at payload.attributes.half",
     ]

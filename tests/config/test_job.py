@@ -184,10 +184,29 @@ def test_rejects_stores_keys_unless_rows_is_written(read: Read) -> None:
         ("0%", MaxRejects(share=0.0)),
         ("100%", MaxRejects(share=1.0)),
         ("2.5 %", MaxRejects(share=0.025)),
+        ("{share: 1%, at_least: 0}", MaxRejects(share=0.01, at_least=0)),
+        ("{share: 1%, at_least: '${LEAST:-3}'}", MaxRejects(share=0.01, at_least=3)),
     ],
 )
 def test_max_rejects_is_a_share_or_a_number_of_rows(read: Read, written: str, meant: MaxRejects) -> None:
     assert read(f"{WORKING}max_rejects: {written}\n").max_rejects == meant
+
+
+@pytest.mark.parametrize(
+    ("max_rejects", "rows", "limit", "words"),
+    [
+        (MaxRejects(share=0.01), 3, 10, "10 rows, the least that 1 % allows"),
+        (MaxRejects(share=0.01), 1_000, 10, "10 rows, 1 % of 1,000"),
+        (MaxRejects(share=0.01), 1_001, 11, "11 rows, 1 % of 1,001"),
+        (MaxRejects(share=0.01, at_least=0), 3, 1, "1 row, 1 % of 3"),
+        (MaxRejects(share=0.0), 1_000, 0, "0 rows"),
+        (MaxRejects(rows=1), 1_000, 1, "1 row"),
+    ],
+)
+def test_a_share_allows_a_small_step_ten_rejected_rows(
+    max_rejects: MaxRejects, rows: int, limit: int, words: str
+) -> None:
+    assert (max_rejects.limit(rows), max_rejects.of(rows)) == (limit, words)
 
 
 def test_a_job_is_checked_without_looking_up_secrets(read: Read) -> None:
@@ -208,7 +227,7 @@ ADDRESSES = (
 )
 RATE = "must be a number above 0, up to 1000; or unlimited, with a base_url on this machine"
 A_NAME = "must be up to 100 letters, digits, - and _, beginning with a letter or digit: it names files"
-SHARE = "must be a share, as 1%, or a whole number of rows"
+SHARE = "must be a share, as 1% or {share: 1%, at_least: 0}, or a whole number of rows"
 
 
 @pytest.mark.parametrize(

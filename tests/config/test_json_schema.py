@@ -238,6 +238,8 @@ def test_the_schema_has_every_operation_and_every_function() -> None:
         ("job", JOB + "name: 7\n", ["$.name"]),
         ("job", JOB + "max_rejects: 1.5\n", ["$.max_rejects"]),
         ("job", JOB + "max_rejects: many\n", ["$.max_rejects"]),
+        ("job", JOB + "max_rejects: {at_least: 3}\n", ["$.max_rejects"]),
+        ("job", JOB + "max_rejects: {share: 1%, at_least: -3}\n", ["$.max_rejects"]),
         ("job", JOB + "keep_snapshots: yes\n", ["$.keep_snapshots"]),
         ("job", JOB + "rejects: row\n", ["$.rejects"]),
         ("job", JOB + "state: 7\n", ["$.state"]),

@@ -253,7 +253,7 @@ WHAT_TO_DO = {
     ),
     4: (
         "read the reasons first: one wrong column rejects every row. If the rows are right to be rejected, raise "
-        "`max_rejects`, and again. If you fixed the mapping or the file: `--restart`. After `validate`: the report "
+        "`max_rejects`, and again. If you fixed the mapping or the rows: again. After `validate`: the report "
         "names what `--fail-on` matched"
     ),
     65: (

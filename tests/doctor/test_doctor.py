@@ -237,6 +237,9 @@ def test_an_unfinished_run_is_reported_with_what_run_would_do(url: str) -> None:
     assert f" stopped: `{COMMAND}` goes on in step people: " in reported(going_on, "state")
     assert "resume it, or abandon it with --restart" in reported(going_on, "state")
     write_mapping(attributes={"email": "e_mail"})
+    anew = examine(Path("job.yaml"), COMMAND, machine)
+    assert "reads the source again in a new run, since this one had too many rejects" in reported(anew, "state")
+    Path("job.yaml").write_text(Path("job.yaml").read_text().replace('"max_rejects": 0', '"max_rejects": 5'))
     stuck = examine(Path("job.yaml"), COMMAND, machine)
     assert f"`{COMMAND}` would exit 78, since people.yaml changed" in reported(stuck, "state")
     assert exit_code(stuck) == 78
@@ -334,9 +337,9 @@ def test_rows_that_would_be_rejected_are_counted_by_reason_without_their_values(
 
 def test_too_many_rejects_are_wrong_if_all_rows_were_mapped(url: str) -> None:
     write_people("1,no", "2,no", "3,a@b.co")
-    (fault,) = not_ok(checked(url))
+    (fault,) = not_ok(checked(url, max_rejects={"share": "1%", "at_least": 0}))
     assert fault[1] == "wrong" and fault[3] == 4
-    assert fault[2].endswith("; that is more than max_rejects allows (1 %)")
+    assert fault[2].endswith("; that is more than max_rejects allows (1 row, 1 % of 3)")
 
 
 def test_only_the_first_thousand_rows_are_mapped(url: str) -> None:

@@ -216,7 +216,7 @@ def test_a_warning_is_noted_and_logged_once_and_a_notice_only_noted(
     versions(people=2, rows=6)
     written = job(sandbox, PERSON)
     store = open_store(written.state)
-    record = begin_or_resume(store, written, RunOptions())
+    record = begin_or_resume(store, written, RunOptions(), lambda sentence: None)
     (first,) = store.steps(record.run_id)
     found = (Finding("late", "warning", None, 7, "7 rows are late", ("f:1",)), Finding("x", "notice", None, 1, "so"))
     note_findings(store, record.run_id, first, found)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeGuard
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, create_model, model_validator
 
 from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
-from cio_etl.model import NO_SECRET, Destination, Job, Mapping, MaxRejects, Step
+from cio_etl.model import AT_LEAST, NO_SECRET, Destination, Job, Mapping, MaxRejects, Step
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
     Flag,
@@ -83,12 +83,18 @@ def _lease(raw: object) -> timedelta:
 
 
 def _max_rejects(raw: object) -> MaxRejects:
-    if isinstance(raw, str) and (match := re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", raw, re.ASCII)):
-        if float(match[1]) <= 100:
-            return MaxRejects(share=float(match[1]) / 100)
-    elif isinstance(rows := from_reference(raw), int) and not isinstance(rows, bool) and rows >= 0:
+    written = raw if isinstance(raw, dict) else {"share": raw} if isinstance(raw, str) else {}
+    share = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", str(written.get("share")), re.ASCII)
+    if share and float(share[1]) <= 100 and written.keys() <= {"share", "at_least"}:
+        if _is_count(at_least := from_reference(written.get("at_least", AT_LEAST))):
+            return MaxRejects(share=float(share[1]) / 100, at_least=at_least)
+    elif _is_count(rows := from_reference(raw)):
         return MaxRejects(rows=rows)
-    raise wrong("must be a share, as 1%, or a whole number of rows")
+    raise wrong("must be a share, as 1% or {share: 1%, at_least: 0}, or a whole number of rows")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _ping(url: SecretStr) -> SecretStr:
@@ -118,7 +124,17 @@ def _schedule(raw: object) -> str | tuple[str, ...]:
 
 # What may be written where a validator reads the value; the JSON Schema is made of it.
 _WrittenRate = Annotated[float, Field(gt=0, le=MAX_REQUESTS_PER_SECOND)] | Literal["unlimited"]
-_WrittenMaxRejects = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,9})? ?%$")]
+_Share = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,9})? ?%$")]
+
+
+class MaxRejectsYaml(Section):
+    """A share of a step's rows that may be rejected, and its floor."""
+
+    share: _Share = Field(description="a share of the step's rows, as `1%`")
+    at_least: Annotated[int, Field(ge=0)] = Field(AT_LEAST, description="rows that may be rejected in any case")
+
+
+_WrittenMaxRejects = Annotated[int, Field(ge=0)] | _Share | MaxRejectsYaml
 
 
 class AssetsYaml(Section):
@@ -269,8 +285,9 @@ class JobYaml(Section):
     )
     max_rejects: Annotated[MaxRejects, PlainValidator(_max_rejects, json_schema_input_type=_WrittenMaxRejects)] = Field(
         MaxRejects(share=0.01),
-        description="how many rows of each step may be rejected: a share, as `1%` (rounded up), or a number of rows. "
-        "One more, and the run stops with exit code 4",
+        description="how many rows of each step may be rejected: a number of rows, or a share, as `1%` (rounded up). "
+        "A share allows at least 10 rows, and with `{share: 1%, at_least: 0}` fewer; `0%` allows none. One more, and "
+        "the run stops with exit code 4",
         json_schema_extra={SHOWN_DEFAULT: "`1%`"},
     )
     state: Annotated[StateYaml, References.ADDRESS] = Field(

@@ -108,7 +108,7 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     )
     too_many = rejected > job.max_rejects.limit(frame.height)
     certain = too_many and all_read
-    verdict = f"; that is more than max_rejects allows ({job.max_rejects})" if too_many else ""
+    verdict = f"; that is more than max_rejects allows ({job.max_rejects.of(frame.height)})" if too_many else ""
     most = counts["reason"][0]
     yield Check(
         f"step {step.name}",

@@ -14,7 +14,7 @@ from cio_etl import state
 from cio_etl.doctor.check import Check, Level, Machine
 from cio_etl.errors import ConfigError, JobLocked, StateError
 from cio_etl.model import Job
-from cio_etl.run import REMEDY, as_started, changes_since, next_step, next_words, repeated_words
+from cio_etl.run import REMEDY, as_started, next_step, next_words, repeated_words
 
 LITTLE_BYTES = 1_000_000_000  # of free space: less is a warning
 
@@ -76,9 +76,9 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
         job, options = as_started(job, newest, store.steps(newest.run_id))
         command = " ".join([command, *map(shlex.quote, repeated_words(options))])
         unfinished = newest.status in state.RESUMABLE and not is_running
-        stuck = unfinished and store.has_sent(newest.run_id)
-        stuck = stuck and bool(changes_since(newest, store.steps(newest.run_id), job, newest.row_limit))
-        found = f"{newest.run_id} {newest.status}: {next_words(next_step(store, job, newest, is_running), command)}"
+        step = next_step(store, job, newest, is_running)
+        stuck = unfinished and step.kind == "refuse"
+        found = f"{newest.run_id} {newest.status}: {next_words(step, command)}"
     finally:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"

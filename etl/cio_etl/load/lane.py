@@ -255,7 +255,9 @@ def _require_some_accepted(delivery: Delivery) -> None:
     reasons = {reject.reason for reject in delivery.rejects}
     if delivery.refused_alone == HOPELESS and not delivery.accepted and len(reasons) == 1:
         raise TooManyRejects(
-            rejected=HOPELESS, limit=f"{HOPELESS} one by one with none accepted", most=delivery.rejects[0].reason
+            rejected=f"{HOPELESS} rows",
+            limit=f"{HOPELESS} one by one with none accepted",
+            most=delivery.rejects[0].reason,
         )
 
 

@@ -3,7 +3,7 @@
 A row has a *position*: its 0-based place in the snapshot. Records name positions, never values.
 """
 
-from cio_etl.model.job import NO_SECRET, Destination, Job, MaxRejects, Step
+from cio_etl.model.job import AT_LEAST, NO_SECRET, Destination, Job, MaxRejects, Step
 from cio_etl.model.mapping import (
     Call,
     Column,
@@ -98,6 +98,7 @@ from cio_etl.model.sources import (
 
 __all__ = [
     "ARRAY",
+    "AT_LEAST",
     "CLOSED",
     "CSV_DIALECTS",
     "FAULT",

@@ -43,19 +43,40 @@ class Destination:
     batch_budget_s: float = 900.0
 
 
+AT_LEAST = 10  # rejected rows that a share allows a small step
+
+
 @dataclass(frozen=True, slots=True)
 class MaxRejects:
-    """Past this many rejected rows of a step the run stops: a share of the step's rows, or a number of rows."""
+    """Past this many rejected rows of a step the run stops: a share of the step's rows, or a number of rows.
+
+    A share has a floor, so that two rejected rows do not stop a night of three; a share of zero has none.
+    """
 
     share: float | None = None  # 0.01 is 1 %
     rows: int | None = None
+    at_least: int = AT_LEAST  # rows that may be rejected whatever the share says
 
     def limit(self, rows: int) -> int:
         """The number of rejected rows that a step of `rows` rows may have; a share is rounded up."""
-        return self.rows if self.rows is not None else ceil((self.share or 0.0) * rows)
+        if self.rows is not None:
+            return self.rows
+        return max(ceil(self.share * rows), self.at_least) if self.share else 0
 
     def __str__(self) -> str:
-        return f"{self.rows} rows" if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
+        return _rows(self.rows) if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
+
+    def of(self, rows: int) -> str:
+        """The limit of a step of `rows` rows, in words: `300 rows, 1 % of 30,000`."""
+        limit = self.limit(rows)
+        if not self.share:
+            return _rows(limit)
+        why = f"{self} of {rows:,}" if limit == ceil(self.share * rows) else f"the least that {self} allows"
+        return f"{_rows(limit)}, {why}"
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)

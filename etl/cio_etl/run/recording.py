@@ -28,6 +28,8 @@ from cio_etl.load import Pace
 from cio_etl.model import Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
 from cio_etl.model.log import get_logger
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report, write_status
+from cio_etl.report.words import counted
+from cio_etl.run.begin_anew import done_twice
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.signals import Signals
@@ -138,6 +140,7 @@ def commit_within_limit(
 
     The commit raises what Committer.commit raises, too.
     """
+    mapping = context.job.steps[number].mapping
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
     commit = store.committer(leases, _again(snapshot)).commit
     rejected = {lane.lane: lane.counts.rejected for lane in progress}
@@ -145,10 +148,11 @@ def commit_within_limit(
     def check() -> None:
         total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
         if total > max_rejects.limit(rows):
-            limit = f"{max_rejects} of {rows:,}" if max_rejects.rows is None else f"{max_rejects}"
             most = store.reject_counts(run_id, number)[0].reason
-            remedy = "raise max_rejects, or fix the mapping or the rows and add --restart"
-            raise TooManyRejects(remedy, rejected=f"{total:,}", limit=limit, most=most)
+            remedy = "fix the mapping or the rows, or raise max_rejects"
+            if twice := done_twice(context.destination.api, mapping):
+                remedy += f"; after a change of mapping or rows, --restart is needed: {twice}"
+            raise TooManyRejects(remedy, rejected=counted(total, "row"), limit=max_rejects.of(rows), most=most)
 
     def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         commit(lane, rejects, accepted)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.model.log import get_logger
+from cio_etl.run.begin_anew import accepted, begins_anew
 from cio_etl.run.options import FULL_REFRESH, RunOptions
+from cio_etl.run.recording import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
@@ -19,10 +21,11 @@ log = get_logger()
 REMEDY = "undo the change and run the same command again, or abandon the run and start a new one with --restart"
 
 
-def begin_or_resume(store: Store, job: Job, options: RunOptions) -> RunRecord:
+def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[[str], None]) -> RunRecord:
     """The run to work on, recorded as running. Raises ChangedSinceStart when the unfinished one no longer fits.
 
-    A run that was named and has finished is returned as it is: nothing is left to do.
+    A run that was named and has finished is returned as it is: nothing is left to do. A run that too many rejects
+    stopped is replaced by a new one where that is safe, and `note` is called with a sentence that says so.
     """
     named = None if options.run_id is None else _named(store, run_name(job, options.run_id))
     if named is not None and named.status == "finished":
@@ -37,6 +40,9 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions) -> RunRecord:
         return _started(store, job, options)
     sent = store.has_sent(unfinished.run_id)
     worked_on = options.share is not None and (sent or store.is_in_progress(unfinished.run_id))
+    by_others = options.share is not None and (is_own or store.is_in_progress(unfinished.run_id))
+    if not by_others and is_replaced(store, job, unfinished, options.limit, options.since):
+        return _replaced(store, job, options, unfinished, note)
     changes = changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since)
     if options.share is not None and options.share.of != unfinished.lanes:
         changes.append(f"it has {unfinished.lanes} lanes, and now would have {options.share.of}")
@@ -50,6 +56,21 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions) -> RunRecord:
     store.end(unfinished.run_id, "running", None, None)
     log.info("run_joined" if worked_on else "run_resumed", run_id=unfinished.run_id)
     return unfinished
+
+
+def _replaced(
+    store: Store, job: Job, options: RunOptions, stopped: RunRecord, note: Callable[[str], None]
+) -> RunRecord:
+    """A new run in place of one that had too many rejects."""
+    kept = accepted(store, stopped)
+    store.end(stopped.run_id, "abandoned", stopped.exit_code, f"{stopped.reason}; the next run has begun anew")
+    run = _started(store, job, options)
+    log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=kept)
+    note(
+        f"the run {stopped.run_id} had too many rejects; this run reads the source again. {kept:,} rows that were "
+        "accepted then stay in Customer.io, and are sent again with the values that they have now"
+    )
+    return run
 
 
 def run_name(job: Job, name: str) -> str:
@@ -104,13 +125,32 @@ def changes_since(
     run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None, since: str | None = None
 ) -> list[str]:
     """What has changed in the job since the run started, as far as it changes which rows are sent, or where."""
-    changes = []
     if [step.name for step in steps] != [step.name for step in job.steps]:
         before, now = (", ".join(step.name for step in listed) for listed in (steps, job.steps))
         return [f"its steps were {before}, and now are {now}"]
-    for record, step in zip(steps, job.steps, strict=True):
-        if record.status != "finished" and record.mapping != (mapping := canonical(step.mapping)):
-            changes.append(f"{step.mapping.file} changed: {describe_change(record.mapping, mapping)}")
+    return [*_changed_mappings(steps, job), *_changed_settings(run, job, limit, since)]
+
+
+def is_replaced(store: Store, job: Job, run: RunRecord, limit: int | None, since: str | None = None) -> bool:
+    """Whether a new run replaces the unfinished one because it had too many rejects: see begin_anew.py."""
+    steps = store.steps(run.run_id)
+    if [step.name for step in steps] != [step.name for step in job.steps]:
+        return False
+    if _changed_settings(run, job, limit, since):
+        return False
+    return begins_anew(store, job, run, stage_folder(job, run.run_id), bool(_changed_mappings(steps, job)))
+
+
+def _changed_mappings(steps: Sequence[StepRecord], job: Job) -> list[str]:
+    return [
+        f"{step.mapping.file} changed: {describe_change(record.mapping, mapping)}"
+        for record, step in zip(steps, job.steps, strict=True)
+        if record.status != "finished" and record.mapping != (mapping := canonical(step.mapping))
+    ]
+
+
+def _changed_settings(run: RunRecord, job: Job, limit: int | None, since: str | None) -> list[str]:
+    changes = []
     if job.destination.base_url not in ("", run.destination):  # "": the region is not known yet
         changes.append(f"it went to {run.destination}, and now would to {job.destination.base_url}")
     if run.row_limit != limit:

@@ -63,7 +63,7 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
     store = state.open_store(job.kept_in)
     try:
         with store.exclusive(job.name):
-            run = begin_or_resume(store, job, options)
+            run = begin_or_resume(store, job, options, caller.observer.note)
         remove_old_copies(job, store, run.run_id)
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
         with rate_limiter(destination, job.state, schedule) as limiter:

@@ -10,7 +10,7 @@ from typing import Literal
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
 from cio_etl.run.options import RunOptions
-from cio_etl.run.resume import changes_since
+from cio_etl.run.resume import changes_since, is_replaced
 from cio_etl.state import RunRecord, StepRecord, Store
 
 KILLED = "its process is gone: it was killed, or the machine went down"
@@ -20,11 +20,12 @@ KILLED = "its process is gone: it was killed, or the machine went down"
 class NextStep:
     """What the next `run` of a job would do.
 
-    locked: exit, since a process holds the job. new: start a new run. refuse: exit, since the job has `changes`.
+    locked: exit, since a process holds the job. new: start a new run. anew: replace the run by a new one.
+    refuse: exit, since the job has `changes`.
     resume: go on in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
     """
 
-    kind: Literal["locked", "new", "refuse", "resume"]
+    kind: Literal["locked", "new", "anew", "refuse", "resume"]
     changes: tuple[str, ...] = ()
     step: str | None = None
     settled: int = 0
@@ -131,6 +132,8 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
         return NextStep("locked")
     if run.status not in state.RESUMABLE:
         return NextStep("new")
+    if is_replaced(store, job, run, run.row_limit):
+        return NextStep("anew")
     if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
         return NextStep("refuse", tuple(changes))
     remaining = [step for step in store.steps(run.run_id) if step.status != "finished"]
@@ -151,6 +154,8 @@ def next_words(next_step: NextStep, command: str) -> str:
             return "a process is at work on it now; `run` would exit 75"
         case "new":
             return f"`{command}` starts a new run"
+        case "anew":
+            return f"`{command}` reads the source again in a new run, since this one had too many rejects"
         case "refuse":
             return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"
     return (

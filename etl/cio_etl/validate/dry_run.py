@@ -31,11 +31,13 @@ from cio_etl.model import (
     Batch,
     Counts,
     Job,
+    MaxRejects,
     RejectCount,
     Report,
     Step,
     StepReport,
 )
+from cio_etl.report.words import counted
 from cio_etl.run.incremental import staging
 from cio_etl.run.open_step import limited, prepare
 from cio_etl.run.prefetch import prefetch
@@ -72,8 +74,16 @@ def validate(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         steps=reports,
         exit_code=4 if too_many else 3 if any(step.counts.rejected for step in reports) else 0,
-        reason=f"a run would stop in step {too_many[0].name}: more than max_rejects allows" if too_many else None,
+        reason=_would_stop(too_many[0], job.max_rejects) if too_many else None,
         row_limit=limit,
+    )
+
+
+def _would_stop(step: StepReport, max_rejects: MaxRejects) -> str:
+    rejected = counted(step.counts.rejected, "row")
+    return (
+        f"a run would stop in step {step.name}: {rejected} rejected, more than max_rejects allows "
+        f"({max_rejects.of(step.rows_read)})"
     )
 
 
