@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cio_etl
+from cio_etl.airflow import get_provider_info
 from cio_etl.apis import APIS, Api, get
 from cio_etl.config.job_sections import DestinationYaml
 from cio_etl.config.mapping_sections import ExampleYaml
@@ -36,6 +37,16 @@ def test_the_keys_that_an_api_names_are_keys_of_job_and_example(api: Api) -> Non
     assert api.workspace_key in api.credentials
     assert api.example_key in ExampleYaml.model_fields
     assert api.hosts.keys() == {"us", "eu"}
+
+
+def test_the_form_of_an_airflow_connection_has_a_field_for_each_credential_of_each_api() -> None:
+    """The form is plain data, because the records load polars, which Airflow must not; the first API has the login."""
+    (form,) = get_provider_info()["connection-types"]
+    first, *others = APIS.values()
+    labels = [form["ui-field-behaviour"]["relabeling"][field] for field in ("login", "password")]
+    assert [label.lower().replace(" ", "_") for label in labels] == [*first.credentials]
+    assert [*form["conn-fields"]] == [key for api in others for key in api.credentials]
+    assert all(key.endswith("_key") for key in form["conn-fields"])  # which the hook reads from the extra
 
 
 @pytest.mark.parametrize("name", [None, 7, ["track"], "other"])

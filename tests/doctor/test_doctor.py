@@ -257,6 +257,19 @@ def test_wrong_credentials_are_wrong_and_not_shown(url: str, monkeypatch: pytest
     assert hidden(checks)
 
 
+def test_refused_credentials_of_the_pipelines_api_are_named_by_its_key(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WRITE_KEY", f"{CANARY}another")
+    write_mapping(examples=[])
+    destination = {"api": "pipelines", "base_url": url, "write_key": "${WRITE_KEY}"}
+    steps = [{"name": "people", "source": {"csv": "people.csv"}, "mapping": "people.yaml"}]
+    Path("job.yaml").write_text(json.dumps({"destination": destination, "steps": steps}), encoding="utf-8")
+    checks = examine(Path("job.yaml"), COMMAND, Machine(now=lambda: NOW, patience_s=0.5, mounts=lambda: LOCAL))
+    assert "renew what destination.write_key refers to" in reported(checks, "Customer.io")
+    assert hidden(checks) and "site_id" not in repr(checks)
+
+
 def test_a_server_that_is_down_is_wrong() -> None:
     checks = checked("http://127.0.0.1:1")
     assert not_ok(checks) == [("Customer.io", "wrong", "127.0.0.1:1 is out of reach: no connection", 69)]

@@ -14,8 +14,8 @@ TEST_TIMEOUT_S = 5.0  # a person waits who has pressed "Test"
 class CustomerIOHook(BaseHook):
     """A connection to Customer.io: login is the site ID, password the API key, host the region.
 
-    Its extra may have `write_key`, for the Pipelines API, and variables for job files under names in capitals, such as
-    WAREHOUSE_URL.
+    Its extra may have the keys of other APIs, as `write_key` for the Pipelines API, and variables for job files under
+    names in capitals, such as WAREHOUSE_URL.
     """
 
     conn_name_attr = "customerio_conn_id"
@@ -33,12 +33,8 @@ class CustomerIOHook(BaseHook):
         extra: Mapping[str, object] = connection.extra_dejson
         region = connection.host if connection.host in REGIONS else None
         values: dict[str, object] = {name: value for name, value in extra.items() if name.isupper()}
-        values |= {
-            "CUSTOMERIO_SITE_ID": connection.login,
-            "CUSTOMERIO_API_KEY": connection.password,
-            "CUSTOMERIO_WRITE_KEY": extra.get("write_key"),
-            "CUSTOMERIO_APP_API_KEY": extra.get("app_api_key"),
-        }
+        values |= {f"CUSTOMERIO_{name.upper()}": value for name, value in extra.items() if name.endswith("_key")}
+        values |= {"CUSTOMERIO_SITE_ID": connection.login, "CUSTOMERIO_API_KEY": connection.password}
         secrets = {name: str(value) for name, value in values.items() if value not in (None, "")}
         for value in secrets.values():
             mask_secret(value)

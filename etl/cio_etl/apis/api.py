@@ -81,6 +81,7 @@ class Api:
     description: str
     hosts: Mapping[str, str]  # by region
     credentials: tuple[str, ...]  # keys of `destination:`: the user of the basic authentication, then its password
+    renewal: str  # what to do when the credentials are refused
     credential_request: CredentialRequest
     batch: Endpoint
     payloads: Mapping[str, Payload]  # by operation

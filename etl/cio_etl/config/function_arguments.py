@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from cio_etl.apis import is_loopback
-from cio_etl.config.references import read_text, resolve_secret
+from cio_etl.config.references import read_file, resolve_secret
 from cio_etl.config.yaml_file import Loc, place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Call, Constant, Job, Mapping, Value
@@ -129,7 +129,7 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
     if "\0" in file or "://" in file:
         raise ValueError("'file' must be the path of a CSV file on this machine")
     reader = csv.reader(
-        io.StringIO(read_text(Path(file), MAX_LOOKUP_BYTES), newline=""), delimiter=separator, strict=True
+        io.StringIO(read_file(Path(file), MAX_LOOKUP_BYTES), newline=""), delimiter=separator, strict=True
     )
     try:
         names = next(reader, [])

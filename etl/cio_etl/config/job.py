@@ -15,7 +15,7 @@ from cio_etl.config.job_rules import job_faults, shared_ids, steps_of
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.references import read_text
+from cio_etl.config.references import read_file
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
@@ -82,7 +82,7 @@ def _query_files(data: dict[str, Any]) -> list[Fault]:
                 faults.append((loc, "query: is written too; write one of the two"))
                 continue
             try:
-                source["query"] = read_text(Path(path))
+                source["query"] = read_file(Path(path))
             except ValueError as error:
                 faults.append((loc, str(error)))
     return faults

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, create_model
 
-from cio_etl.apis import APIS, OPERATIONS
+from cio_etl.apis import APIS, OPERATIONS, Api
 from cio_etl.config.value_sections import (
     Attributes,
     DeviceYaml,
@@ -67,18 +67,34 @@ def _segment(raw: object) -> int:
 _EXAMPLE_KEYS = tuple(api.example_key for api in APIS.values())
 
 
-class ExampleYaml(Section):
+def _payload_of(api: Api) -> Any:
+    """The field of the payload for one API; it is text where the API takes an identifier alone."""
+    description = f"what is sent for the row with `api: {api.name}`"
+    if all(payload.whole is None for payload in api.payloads.values()):
+        return dict[str, Any], omitted(description)
+    text = PlainValidator(_payload, json_schema_input_type=dict[str, Any] | str)
+    return Annotated[dict[str, Any] | str, text], omitted(f"{description}; of a segment, the identifier")
+
+
+class _RowYaml(Section):
+    row: dict[str, Any] = Field(
+        description="a row of the source: every column that the mapping uses, with its value or null"
+    )
+
+
+if TYPE_CHECKING:
+    _PayloadsYaml = _RowYaml
+else:
+    _PayloadsYaml = create_model(
+        "_PayloadsYaml", __base__=_RowYaml, **{api.example_key: _payload_of(api) for api in APIS.values()}
+    )
+
+
+class ExampleYaml(_PayloadsYaml):
     """A row, and its expected result."""
 
     one_of = (_EXAMPLE_KEYS, "rejected", "skipped")
 
-    row: dict[str, Any] = Field(
-        description="a row of the source: every column that the mapping uses, with its value or null"
-    )
-    payload: Annotated[dict[str, Any] | str, PlainValidator(_payload, json_schema_input_type=dict[str, Any] | str)] = (
-        omitted("what is sent for the row with `api: track`; of a segment, the identifier")
-    )
-    pipelines: dict[str, Any] = omitted("what is sent for the row with `api: pipelines`")
     rejected: Annotated[Text, WithJsonSchema({"enum": sorted(REASONS)})] = omitted(
         "the row is rejected, for this reason"
     )

@@ -6,12 +6,12 @@ content of a file without its last line break. No message contains the value of 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from cio_etl.config.text_file import UnreadableText, read_text
 from cio_etl.model import SECRET_OPTIONS
 from cio_etl.model.sources import UNREAD_ADDRESS
 
@@ -109,25 +109,21 @@ def _value(inside: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def read_text(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
+def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     """The text of a small file. Raises ValueError with the reason, without the content."""
-    if not os.path.isfile(path):
-        raise ValueError(f"no file {str(path)!r}")
     try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ValueError(f"the file {str(path)!r} cannot be read: {error.strerror}") from None
-    if len(content) > max_bytes:
-        raise ValueError(f"the file {str(path)!r} is larger than {max_bytes:,} bytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"the file {str(path)!r} is not UTF-8") from None
+        return read_text(path, max_bytes)
+    except UnreadableText as error:
+        what = {
+            "unreadable": f"cannot be read: {error.reason}",
+            "too_large": f"is larger than {max_bytes:,} bytes",
+            "not_utf8": "is not UTF-8",
+        }.get(error.fault)
+        raise ValueError(f"the file {str(path)!r} {what}" if what else f"no file {str(path)!r}") from None
 
 
 def _content(path: Path) -> str:
-    return read_text(path).removesuffix("\n").removesuffix("\r")
+    return read_file(path).removesuffix("\n").removesuffix("\r")
 
 
 def _subject(inside: str) -> str:

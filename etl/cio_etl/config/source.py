@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cio_etl.config.references import read_text, resolve, resolve_address
+from cio_etl.config.references import read_file, resolve, resolve_address
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import dotted
@@ -42,7 +42,7 @@ def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.envi
     try:
         data = {key: _resolved(key, value, environ) for key, value in section.items()}
         if "query_file" in data:
-            data["query"] = read_text(Path(data["query_file"]))
+            data["query"] = read_file(Path(data["query_file"]))
     except ValueError as error:
         raise ConfigError([Problem("the source", None, "", str(error))]) from None
     parsed, faults = validated(SourceYaml, data)

@@ -8,7 +8,6 @@ first limit, so that a YAML bomb does no harm.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
+from cio_etl.config.text_file import UnreadableText, read_text
 from cio_etl.errors import Problem
 
 MAX_BYTES = 1_000_000
@@ -96,20 +96,18 @@ class _Unreadable(Exception):
 
 
 def _text(path: Path) -> str:
-    if not os.path.isfile(path):  # reading a pipe or a device could wait for ever
-        fault = "not a file" if os.path.exists(path) else "no such file"
-        raise _Unreadable(f"{fault}; relative paths start at the folder in which the command runs")
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _Unreadable(f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise _Unreadable(f"larger than {MAX_BYTES:,} bytes; a job or a mapping is a few kilobytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Unreadable("not UTF-8; save the file as UTF-8", content[: error.start].count(b"\n") + 1) from None
+        return read_text(path, MAX_BYTES)
+    except UnreadableText as error:
+        folder = "relative paths start at the folder in which the command runs"
+        message = {
+            "missing": f"no such file; {folder}",
+            "not_a_file": f"not a file; {folder}",
+            "unreadable": f"cannot be read: {error.reason}",
+            "too_large": f"larger than {MAX_BYTES:,} bytes; a job or a mapping is a few kilobytes",
+            "not_utf8": "not UTF-8; save the file as UTF-8",
+        }[error.fault]
+        raise _Unreadable(message, error.line) from None
 
 
 class _Reader:

@@ -12,7 +12,6 @@ from typing import Literal
 
 from cio_etl import state
 from cio_etl.errors import (
-    CredentialsRefused,
     DestinationUnavailable,
     EtlError,
     SourceUnreachable,
@@ -62,8 +61,6 @@ def with_errors(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
 
 
 _REMEDIES: dict[type[EtlError], str] = {
-    CredentialsRefused: "renew what destination.site_id and api_key refer to: a site id and a Track API key of one "
-    "workspace",
     DestinationUnavailable: "check whether this machine can reach it: name server, firewall, a proxy with its own "
     "certificate (destination.ca_file)",
     WrongDestination: "leave base_url out of the job file or fix it, and check that region is that of the workspace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Observer:
         """Takes a sentence for the person who watches."""
 
 
-class Following(Observer):
+class Following(Observer, ABC):
     """Follows each step in a thread of its own, by `follow`."""
 
     @contextmanager
@@ -52,9 +53,9 @@ class Following(Observer):
             ended.set()
             thread.join()
 
+    @abstractmethod
     def follow(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
         """Shows the step until `ended` is set."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ PIPELINES = Api(
     description="the Pipelines API, `/v1/batch`, in strict mode",
     hosts=HOSTS,
     credentials=("write_key",),
+    renewal="renew what destination.write_key refers to: the write key of a Pipelines source of the workspace",
     credential_request=CredentialRequest(BATCH.path, body=b'{"batch":[]}', headers=STRICT),
     batch=BATCH,
     payloads=PAYLOADS,

@@ -10,6 +10,7 @@ TRACK = Api(
     description="the Track API v2, `/batch`",
     hosts=HOSTS,
     credentials=("site_id", "api_key"),
+    renewal="renew what destination.site_id and api_key refer to: a site id and a Track API key of one workspace",
     credential_request=CredentialRequest("/api/v1/accounts/region", region=region),
     batch=BATCH,
     payloads=PAYLOADS,

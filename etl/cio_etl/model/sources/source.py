@@ -161,7 +161,7 @@ class LakeSource(Source):
 # ---------------------------------------------------------------- sections of YAML
 
 
-class SourceKeys(Section):
+class SourceKeys(Section, ABC):
     """The keys of one kind of source. The first field is the kind's own key, and names the kind.
 
     A step's `source:` section has the keys of all kinds; config/source_sections.py puts them together, and refuses
@@ -180,8 +180,9 @@ class SourceKeys(Section):
         """What is wrong with the values together, as messages."""
         yield from ()
 
+    @abstractmethod
     def to_source(self) -> Source:
-        raise NotImplementedError
+        """The source that the section describes."""
 
 
 _REMOTE = re.compile(r"(s3|gs|az|https)://[^/]+/.*", re.IGNORECASE | re.DOTALL)
