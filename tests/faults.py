@@ -63,7 +63,7 @@ FAULTS: dict[str, str] = {
     "N13": "other statuses that ask for a retry: 408, 425, 499, 52x",
     "N14": "HTTP 200 whose body is not the API's",
     "N15": "an answer is cut short",
-    "N16": "an answer's compression is damaged",
+    "N16": "an answer is compressed, which nobody asked for",
     "N17": "an answer never ends, or is huge",
     "N18": "the connection is reset, or the answer comes, before the body is sent",
     "N19": "a batch was applied and its answer is lost, or the batch was not applied",
@@ -73,6 +73,6 @@ FAULTS: dict[str, str] = {
     "N23": "the host name cannot be resolved",
     "N24": "a certificate is expired, for another host, or self-signed",
     "N25": "the environment names a proxy",
-    "N26": "two answers come for one request",
+    "N26": "two answers come for one request, or one comes late or early",
     "N27": "the pause before a retry would overflow",
 }

@@ -43,12 +43,23 @@ def unreadable(status: int) -> Verdict:
 
 
 def as_object(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None when the body is not one."""
+    """The JSON object in a body; None when the body is not one, or a key of it comes twice."""
     try:
-        content = json.loads(body.decode("utf-8"))
+        content = json.loads(body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key comes twice")
+    return content
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def meta_errors(content: Mapping[str, Any]) -> str:

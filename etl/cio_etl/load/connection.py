@@ -1,6 +1,10 @@
 """Sends one body over one connection and gives back a verdict, within a deadline for the whole exchange.
 
 Whatever happens on the way there and back is a verdict too: no exception of the network leaves this file.
+
+Only the answer to this request may say that it is accepted. So a connection is used again only after an answer that
+accepts its batch; after any other one, what still comes on it belongs to nobody. A destination that once sent bytes
+that nobody asked for gets a connection for each request.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ import httpx
 
 from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import DestinationUnavailable
-from cio_etl.load.answer_stream import AnswerBackend
-from cio_etl.model import Destination, Retry, Stop, Verdict
+from cio_etl.load.answer_stream import AnswerBackend, AnswerStream, AnswerTooLong
+from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
+from cio_etl.model.log import get_logger
+
+log = get_logger()
 
 CONNECT_S = 10.0
-MAX_ANSWER_BYTES = 1_000_000  # an answer with an error for each of 1,500 items has some 200 kB
 KEEP_ALIVE_S = 55.0  # below the 60 s after which a half-open connection would go unnoticed
 WATCH_EVERY_S = 0.25
+UNREADABLE = b"\xff"  # no JSON: judged in place of a body that is not read
 
 ReadAnswer = Callable[[int, httpx.Headers, bytes], Verdict]  # status, headers, body -> what it means
 
@@ -34,16 +41,17 @@ FAILURES: dict[type[Exception], str] = {
     httpcore.ReadTimeout: "no answer in time",
     httpcore.WriteTimeout: "the body was not taken in time",
     httpcore.NetworkError: "the connection was cut",
+    AnswerTooLong: "the answer is too long",
     httpcore.RemoteProtocolError: "the connection was cut, or the answer was no HTTP",
     httpcore.ProtocolError: "the connection was cut",
-    httpx.DecodingError: "the answer could not be decompressed",
 }
 
 
 class Deadlines:
     """Cuts every exchange that outlives its deadline: httpcore's time-outs bound each read and write, not their sum."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch_every_s: float = WATCH_EVERY_S) -> None:
+        self._watch_every_s = watch_every_s
         self._lock = threading.Lock()
         self._running: dict[Connection, float] = {}
         self._ended = threading.Event()
@@ -66,7 +74,7 @@ class Deadlines:
                 self._running.pop(connection, None)
 
     def _watch(self) -> None:
-        while not self._ended.wait(WATCH_EVERY_S):
+        while not self._ended.wait(self._watch_every_s):
             now = time.monotonic()
             with self._lock:
                 for connection in [each for each, deadline in self._running.items() if now > deadline]:
@@ -101,6 +109,7 @@ class Connection:
         self._tls = tls_context(destination.ca_file) if address.scheme == "https" else None
         self._network = AnswerBackend()
         self._http: httpcore.HTTPConnection | None = None
+        self._single_use = False  # each request gets a connection of its own
         headers = {
             "Host": self.host,
             "Authorization": api.authorization(destination.credentials),
@@ -146,29 +155,41 @@ class Connection:
         request = httpcore.Request(method, url, headers=headers, content=body, extensions=self._extensions)
         self._overdue = False
         try:
-            with (
-                self._deadlines.during(self, self._deadline_s),
-                contextlib.closing(self._opened(url.origin).handle_request(request)) as raw,
-            ):
-                assert self._network.stream is not None
-                self._network.stream.begin_body(raw.headers)
-                response = httpx.Response(raw.status, headers=raw.headers, stream=_Body(raw))
-                answer = bytearray()
-                for piece in response.iter_bytes():
-                    answer += piece
-                    if len(answer) > MAX_ANSWER_BYTES:
-                        return Retry(f"HTTP {raw.status} with an endless body", ambiguous=True)
+            with self._deadlines.during(self, self._deadline_s):
+                verdict = self._answered(self._opened(url.origin), request, read)
         except httpcore.ConnectError as error:
-            return _not_connected(error, self.host)
+            verdict = _not_connected(error, self.host)
         except httpcore.ConnectTimeout:
-            return Retry("no connection in time")
+            verdict = Retry("no connection in time")
         except tuple(FAILURES) as error:
             words = next(words for kind, words in FAILURES.items() if isinstance(error, kind))
-            return Retry(f"no answer within {self._deadline_s:g} s" if self._overdue else words, ambiguous=True)
-        return read(response.status_code, response.headers, bytes(answer))
+            verdict = self._overdue_verdict if self._overdue else Retry(words, ambiguous=True)
+        if self._overdue and isinstance(verdict, Accepted):  # the end of its body may be our cut
+            verdict = self._overdue_verdict
+        if self._single_use or not isinstance(verdict, Accepted):
+            self.close()
+        return verdict
+
+    def _answered(self, http: httpcore.HTTPConnection, request: httpcore.Request, read: ReadAnswer) -> Verdict:
+        """Sends a request, and judges its answer."""
+        is_reused = http.is_available()
+        with contextlib.closing(http.handle_request(request)) as raw:
+            stream = self._stream
+            stream.begin_body(raw.headers)
+            headers = httpx.Headers(raw.headers)
+            answer = b"".join(raw.iter_stream()) if _is_plain(raw, headers) else UNREADABLE
+        verdict = read(raw.status, headers, answer)
+        if isinstance(verdict, Accepted) and (stream.is_early or (is_reused and stream.has_unasked())):
+            # an answer to an earlier request, which may have been answered twice
+            self._note_unasked()
+            return Retry(f"HTTP {raw.status} that may answer an earlier request", ambiguous=True)
+        return verdict
 
     def _opened(self, origin: httpcore.Origin) -> httpcore.HTTPConnection:
         """The connection; a new one where it was closed, was idle for too long, or bytes came that nobody asked for."""
+        if self._http is not None and self._http.is_available() and self._stream.has_unasked():
+            self._note_unasked()
+            self.close()
         if self._http is None or not self._http.is_available() or self._http.has_expired():
             self.close()
             self._http = httpcore.HTTPConnection(
@@ -176,19 +197,35 @@ class Connection:
             )
         return self._http
 
+    @property
+    def _overdue_verdict(self) -> Retry:
+        return Retry(f"no answer within {self._deadline_s:g} s", ambiguous=True)
+
+    @property
+    def _stream(self) -> AnswerStream:
+        assert self._network.stream is not None
+        return self._network.stream
+
+    def _note_unasked(self) -> None:
+        """After an answer without a request, each request gets a connection of its own.
+
+        A 408 is how some servers end a connection that was idle; it cannot be taken for an acceptance.
+        """
+        if not self._single_use and not self._stream.unasked.startswith((b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")):
+            log.warning("answer_without_request", host=self.host)
+            self._single_use = True
+
     def _trace(self, event: str, _info: dict[str, Any]) -> None:
         if event == "http11.send_request_body.started":
             self._check()
 
 
-class _Body(httpx.SyncByteStream):
-    """The body of an answer as it comes from the network; httpx decompresses it."""
-
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._response.iter_stream()
+def _is_plain(answer: httpcore.Response, headers: httpx.Headers) -> bool:
+    """Whether the body can be read as it comes: HTTP/1, of one length, and not compressed, which nobody asked for."""
+    if not answer.extensions["http_version"].startswith(b"HTTP/1."):
+        return False
+    framed_twice = "transfer-encoding" in headers and "content-length" in headers
+    return not framed_twice and headers.get("content-encoding", "").strip().lower() in ("", "identity")
 
 
 def _not_connected(error: httpcore.ConnectError, host: str) -> Verdict:

@@ -77,8 +77,8 @@ def _judge_content(status: int, body: bytes, items: int) -> Verdict:
             item_errors = _item_errors(errors, items)
             return Split("answer_unreadable") if item_errors is None else Refused(item_errors)
         return Split(_reason(errors[0]) if errors else "http_400", _message(errors[0]) if errors else "")
-    if status == 207 and not errors:
-        return Split("answer_unreadable", ambiguous=True)
+    if (status == 207 and not errors) or "meta" in content or "error" in content:  # not documented: nobody knows
+        return Split("answer_unreadable", meta_errors(content), ambiguous=True)
     item_errors = _item_errors(errors, items)
     return Split("answer_unreadable", ambiguous=True) if item_errors is None else Accepted(item_errors)
 
