@@ -25,6 +25,7 @@ from cio_etl.run.resume import begin_or_resume
 from cio_etl.sandbox import Sandbox
 from cio_etl.state import open_store
 from cio_etl.transform import Mapped
+from cio_etl.validate.dry_run import validate
 from tests.mapped_rows import attributes, column, mapping, rows
 from tests.run.test_run import job_for, newest, run, unfinished
 from tests.running import start, until
@@ -86,6 +87,31 @@ def test_the_newest_row_of_each_person_arrives_and_the_others_are_counted(sandbo
     assert finding.first_rows[0] == f"people.parquet:{first + 1}"
 
 
+def test_rows_that_are_rejected_for_their_identifier_supersede_no_row(sandbox: Sandbox) -> None:
+    data = {"id": ["bad", "bad", "worse", "a@b.co", "a@b.co"], "at": [1, 2, 3, 4, 5], "row": range(5)}
+    pl.DataFrame(data).write_parquet("people.parquet")
+    report = run(job(sandbox, PERSON | {"identifiers": {"email": "id"}}, max_rejects=9))
+    assert counts(report) == (5, 1, 3, 1)
+    assert [(finding.code, finding.rows) for finding in report.steps[0].findings] == [("superseded", 1)]
+    assert [(reject.reason, reject.rows) for reject in report.steps[0].rejects] == [("email_malformed", 3)]
+
+
+def test_a_person_whose_newest_row_is_rejected_is_named(sandbox: Sandbox) -> None:
+    data = {"id": ["a", "a", "b", "b", "c"], "at": [1, 2, 3, 4, 5], "row": ["1", "x", "y", "4", "z"]}
+    pl.DataFrame(data).write_parquet("people.parquet")
+    number = {"attributes": {"row": {"column": "row", "apply": [{"cast": "integer"}]}}}
+    written = job(sandbox, PERSON | number, max_rejects=9)
+    dry = validate(written, written.steps, None, {})
+    report = run(written)
+    for step_report in (*dry.steps, *report.steps):
+        found = {finding.code: finding for finding in step_report.findings}
+        assert (found["newest_rejected"].rows, found["superseded"].rows) == (1, 2)
+        assert found["newest_rejected"].words == "1 row is the newest of a person and is rejected"
+        assert found["newest_rejected"].first_rows == ("people.parquet:2",)
+        assert step_report.counts.rejected == 2  # `c` has no other row: a plain reject
+    assert sandbox.people.find("id", "a") is None and sandbox.people.find("id", "b") is not None
+
+
 @pytest.mark.fault("S20")
 def test_a_run_that_goes_on_leaves_out_the_same_rows(sandbox: Sandbox) -> None:
     newest_of = versions(people=160, rows=640)
@@ -145,7 +171,7 @@ def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_ski
     )
     assert finding == Finding(
         *("event_repeated", "notice", None, 1),
-        "1 rows repeat another row, and are skipped",
+        "1 row repeats another row, and is skipped",
         ("people.parquet:3",),
     )
     assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == [1, 2, 2]

@@ -23,7 +23,7 @@ from cio_etl.audit.mask import mask, shown
 from cio_etl.audit.names import Names
 from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.shown_rows import shown_rows
-from cio_etl.audit.superseded import RepeatedRows
+from cio_etl.audit.superseded import RepeatedRows, newest_rejected
 from cio_etl.audit.totals import forecast
 from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
@@ -43,9 +43,11 @@ __all__ = [
     "forecast",
     "located_findings",
     "mask",
+    "newest_rejected",
     "run_audits",
     "shown",
     "shown_rows",
+    "with_places",
 ]
 
 _NO_CONTEXT = StepContext()
@@ -73,7 +75,13 @@ def located_findings(
     audits: Sequence[Audit], places: Callable[[Sequence[int]], Mapping[int, str]]
 ) -> tuple[Finding, ...]:
     """All findings of the audits, warnings first; `places` gives each position's place, as `file:line`."""
-    positioned = [finding for audit in audits for finding in audit.findings()]
+    return with_places([finding for audit in audits for finding in audit.findings()], places)
+
+
+def with_places(
+    positioned: Sequence[PositionedFinding], places: Callable[[Sequence[int]], Mapping[int, str]]
+) -> tuple[Finding, ...]:
+    """The findings with the places of their first rows, warnings first."""
     place_of = places(sorted({position for finding in positioned for position in finding.first}))
     findings = [
         Finding(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind
 from cio_etl.transform import Mapped
-from cio_etl.transform.repeats import REPEATED, SUPERSEDED, Repeats
+from cio_etl.transform.repeats import NEWEST, REPEATED, SUPERSEDED, Repeats
 
 SUPERSEDED_ROWS = finding_kind("superseded", "notice", "nothing: the newest row of each person is sent")
+NEWEST_REJECTED = finding_kind(
+    "newest_rejected", "warning", "fix these rows: their people are not sent at all, since older rows are skipped"
+)
 EVENT_REPEATED = finding_kind(
     "event_repeated", "notice", "nothing: each event is sent once; check the export if it should contain each row once"
 )
@@ -19,21 +26,35 @@ class RepeatedRows:
 
     def __init__(self, repeats: Repeats | None) -> None:
         self._repeats = repeats
+        self._rejected: list[npt.NDArray[np.int64]] = []
 
     def observe(self, mapped: Mapped) -> None:
-        """Nothing to observe: the rows are known before the first frame."""
+        """Takes the rejected rows; those that are skipped are known before the first frame."""
+        if self._repeats is not None and mapped.items["reason"].null_count() < mapped.items.height:
+            rejected = mapped.items.filter(pl.col("reason").is_not_null())["position"]
+            self._rejected.append(rejected.to_numpy())
 
     def findings(self) -> Iterable[PositionedFinding]:
         if self._repeats is None:
             return
-        for code, kind, words in (
-            (
-                SUPERSEDED,
-                SUPERSEDED_ROWS,
-                "rows are older by order_by than another of the same person, and are skipped",
-            ),
-            (REPEATED, EVENT_REPEATED, "rows repeat another row, and are skipped"),
-        ):
-            if len(rows := self._repeats.positions(code)):
-                first = tuple(int(position) for position in rows[:FIRST])
-                yield kind.finding(None, len(rows), f"{len(rows):,} {words}", first)
+        older, repeated = (self._repeats.positions(code) for code in (SUPERSEDED, REPEATED))
+        yield from _of_rows(
+            SUPERSEDED_ROWS, older, "{is} older by order_by than another of the same person, and {is} skipped"
+        )
+        yield from _of_rows(EVENT_REPEATED, repeated, "{repeats} another row, and {is} skipped")
+        yield from newest_rejected(self._repeats, np.concatenate(self._rejected or [np.empty(0, np.int64)]))
+
+
+def newest_rejected(repeats: Repeats | None, rejected: npt.NDArray[np.int64]) -> Iterator[PositionedFinding]:
+    """The finding on people whose newest row is among these rejected rows, if there are any."""
+    if repeats is not None:
+        newest = np.intersect1d(rejected, repeats.positions(NEWEST))
+        yield from _of_rows(NEWEST_REJECTED, newest, "{is} the newest of a person and {is} rejected")
+
+
+def _of_rows(kind: FindingKind, rows: npt.NDArray[np.int64], words: str) -> Iterator[PositionedFinding]:
+    """The finding on these rows, if there are any; the verbs in `words` follow their number."""
+    if count := len(rows):
+        verbs = {"is": "is", "repeats": "repeats"} if count == 1 else {"is": "are", "repeats": "repeat"}
+        first = tuple(int(position) for position in rows[:FIRST])
+        yield kind.finding(None, count, f"{count:,} row{'' if count == 1 else 's'} {words.format(**verbs)}", first)

@@ -101,7 +101,7 @@ def with_duplicates(
         return compiled
 
     def candidates(frame: pl.DataFrame) -> pl.DataFrame:
-        keys = repeats.keyed(narrow.unchecked(frame), mapping)
+        keys = repeats.keyed(_accepted(narrow, frame) if mapping.order_by else narrow.unchecked(frame), mapping)
         return keys.filter(pl.Series(repeats.among(repeats.hashes(keys), repeated)))
 
     if mapping.order_by:
@@ -121,6 +121,13 @@ def with_duplicates(
         return repeats.key_and_content(mapped.values, mapped.items)
 
     return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes))
+
+
+def _accepted(narrow: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
+    """The values of the rows whose identifiers are right: a row that is rejected for them supersedes no other row."""
+    mapped = narrow.mapped(frame)
+    rejected = mapped.items.filter(pl.col("reason").is_not_null())["position"]
+    return mapped.values.filter(pl.col(POSITION).is_in(rejected.implode()).not_()) if len(rejected) else mapped.values
 
 
 def _look(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cio_etl import state
+from cio_etl.audit import newest_rejected, with_places
 from cio_etl.errors import (
     CredentialsRefused,
     EndedElsewhere,
@@ -34,6 +35,7 @@ from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.signals import Signals
 from cio_etl.state import Bookmark, Leases, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.transform.repeats import Repeats
 
 log = get_logger()
 
@@ -184,7 +186,7 @@ def releasing(leases: Leases) -> Iterator[None]:
 
 @contextmanager
 def recording_step(
-    context: RunContext, record: StepRecord, snapshot: Snapshot, bookmark: Bookmark
+    context: RunContext, record: StepRecord, snapshot: Snapshot, bookmark: Bookmark, repeats: Repeats | None
 ) -> Iterator[Callable[[int], int]]:
     """Records at the block's end how many rows the step has read, its time and its rejects.
 
@@ -203,6 +205,8 @@ def recording_step(
         finished = True
     finally:
         rejects = _located(context.store, context.run.run_id, record.number, snapshot)
+        if repeats is not None and rejects:
+            _note_newest_rejected(context, record, snapshot, repeats)
         again = _again(snapshot)
         if again is not None and finished:
             context.store.close_skipped(context.run.run_id, record.number, again)
@@ -222,9 +226,25 @@ def recording_step(
 def note_findings(store: Store, run_id: str, record: StepRecord, findings: Sequence[Finding]) -> None:
     """Records the findings about the step's rows, and logs the warnings, before anything is sent."""
     store.note_findings(run_id, record.number, findings)
+    _log_warnings(record, findings)
+
+
+def _log_warnings(record: StepRecord, findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.severity == "warning":
             log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)
+
+
+def _note_newest_rejected(context: RunContext, record: StepRecord, snapshot: Snapshot, repeats: Repeats) -> None:
+    """Adds the finding on people that are not sent since their newest row is rejected."""
+    store, run_id = context.store, context.run.run_id
+    rejected = store.rejects(run_id, record.number)["position"].to_numpy()
+    added = with_places(list(newest_rejected(repeats, rejected)), lambda rows: _places(snapshot, rows))
+    codes = {finding.code for finding in added}
+    before = [finding for finding in store.steps(run_id)[record.number].findings if finding.code not in codes]
+    if added:
+        store.note_findings(run_id, record.number, [*added, *before])
+        _log_warnings(record, added)
 
 
 def _keep_rejects(context: RunContext, record: StepRecord, snapshot: Snapshot) -> None:
@@ -240,12 +260,15 @@ def _keep_rejects(context: RunContext, record: StepRecord, snapshot: Snapshot) -
 def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list[RejectCount]:
     """The step's rejects by reason and field, each with its first rows by file and line."""
     counts = store.reject_counts(run_id, number)
-    positions = sorted({position for count in counts for position in count.first})
-    try:
-        places = places_of(snapshot, positions)
-    except EtlError:  # the file has disappeared, and the run has stopped for that
-        places = {position: f"row {position + 1}" for position in positions}
+    places = _places(snapshot, sorted({position for count in counts for position in count.first}))
     return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]
+
+
+def _places(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
+    try:
+        return places_of(snapshot, positions)
+    except EtlError:  # the file has disappeared, and the run has stopped for that
+        return {position: f"row {position + 1}" for position in positions}
 
 
 def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:

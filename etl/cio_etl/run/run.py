@@ -97,7 +97,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
     if prepared is None:
         return
     with (
-        recording_step(context, record, prepared.snapshot, prepared.next_bookmark) as note,
+        recording_step(context, record, prepared.snapshot, prepared.next_bookmark, prepared.compiled.repeats) as note,
         releasing(leases),
         context.caller.signals.draining(lambda: None),
     ):

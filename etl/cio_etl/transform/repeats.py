@@ -26,7 +26,7 @@ EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
 )
 
-SENT, SUPERSEDED, REPEATED, CONFLICTING = range(4)
+SENT, SUPERSEDED, REPEATED, CONFLICTING, NEWEST = range(5)
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -35,7 +35,7 @@ _BUFFER_ROWS = 500_000  # rows that are collected before they are compared
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repeats:
-    """The decision about each row of a snapshot: SENT, SUPERSEDED, REPEATED or CONFLICTING."""
+    """The decision about each row of a snapshot. NEWEST is sent as SENT is; older rows of its person are skipped."""
 
     codes: npt.NDArray[np.uint8]  # by position
     keys: int  # people, or events, that have several rows
@@ -46,7 +46,7 @@ class Repeats:
         if not here.any():
             return items
         code = pl.lit(pl.Series(here))
-        sent, refused = code == SENT, code == CONFLICTING
+        sent, refused = code.is_in([SENT, NEWEST]), code == CONFLICTING
         return items.with_columns(
             pl.when(sent).then("item").alias("item"),
             pl.when(sent).then("reason").when(refused).then(pl.lit(EVENT_KEY_REPEATED)).alias("reason"),
@@ -141,7 +141,7 @@ class RepeatDecision(ABC):
         best = self._best_of(rows, keys)
         counts = rows.group_by(keys).agg(pl.col("rows").sum())
         self._best = best.drop("rows").join(counts, on=keys, how="left").select(rows.columns)
-        self._note(rows, best, keys)
+        self._note(rows, self._best, keys)
 
     @abstractmethod
     def _best_of(self, rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -161,7 +161,7 @@ class LastWins(RepeatDecision):
 
     def _note(self, rows: pl.DataFrame, best: pl.DataFrame, keys: Sequence[str]) -> None:
         self._codes[rows[POSITION].to_numpy()] = SUPERSEDED
-        self._codes[best[POSITION].to_numpy()] = SENT
+        self._codes[best[POSITION].to_numpy()] = np.where(best["rows"].to_numpy() > 1, NEWEST, SENT)
 
 
 class FirstWins(RepeatDecision):
