@@ -37,7 +37,7 @@ from tests.running import start, until, write_job
 
 # A process is killed at a random moment: one in three counted from its start, the others from its first log line, when
 # it begins to load. So kills hit batches under way also on a machine on which the start takes long.
-FROM_START_S, FROM_FIRST_LINE_S = 4.0, 2.0
+FROM_START_S, FROM_FIRST_LINE_S = 1.0, 1.0
 FROM_START = 1 / 3
 STEPS = (PEOPLE, EVENTS)
 SMALLEST_ITEM_BYTES = 800
@@ -175,7 +175,7 @@ def _run(job: Path, dice: random.Random | None) -> int | None:
         try:
             return process.wait(patience_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.signal_group(signal.SIGKILL)
             process.wait()
             return None
 

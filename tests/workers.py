@@ -28,6 +28,7 @@ from typing import Any
 
 from cio_etl.sandbox import Sandbox
 from tests import databases
+from tests.fork_server import Process
 from tests.killing import STEPS, Setting, drawn, wrong_counts, wrong_rejects
 from tests.killing_rows import EVENTS, PEOPLE, TRACE, Expected, misplaced_events, misplaced_people, receipts, write
 from tests.running import environment, start, write_job
@@ -62,7 +63,7 @@ class Worker:
     """One share of the lanes, and the processes that have it: one, or an orphan beside the next try."""
 
     share: str
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     asleep: dict[int, float] = field(default_factory=dict)  # when a stopped process is woken, by pid
     code: int | None = None
 
@@ -87,7 +88,7 @@ def night(setting: Setting, folder: Path, address: str, troubles: int, dice: ran
             _worked(workers, folder, address, troubles, dice, done)
         finally:
             for process in (process for worker in workers for process in worker.processes):
-                os.killpg(process.pid, signal.SIGKILL)
+                process.signal_group(signal.SIGKILL)
                 process.wait()
         done.problems += _audit(folder, address, expected, sandbox, done)
     return done
@@ -136,17 +137,17 @@ def _trouble(worker: Worker, folder: Path, address: str, dice: random.Random, do
         kind = "kill"
     done.happened[kind] += 1
     if kind == "kill":
-        os.killpg(process.pid, signal.SIGKILL)
+        process.signal_group(signal.SIGKILL)
     elif kind == "stop":
-        os.killpg(process.pid, signal.SIGSTOP)
+        process.signal_group(signal.SIGSTOP)
         worker.asleep[process.pid] = time.monotonic() + LEASE_S + dice.uniform(-1.0, 2.5)
     elif kind == "end":
-        os.killpg(process.pid, signal.SIGTERM)
+        process.signal_group(signal.SIGTERM)
     else:
         worker.processes.append(_started(worker, folder, address))
 
 
-def _started(worker: Worker, folder: Path, address: str) -> subprocess.Popen[str]:
+def _started(worker: Worker, folder: Path, address: str) -> Process:
     command = ("run", "job.yaml", f"--lanes={worker.share}", "--run-id=night")
     with (folder / "log").open("a") as log:
         surroundings = environment() | {ADDRESS: address}

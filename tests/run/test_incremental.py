@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -528,8 +527,7 @@ def killed(nights: Nights, folder: Path, when: Callable[[], bool]) -> None:
 
         until(now)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.signal_group(signal.SIGKILL)
         process.wait()
 
 

@@ -43,7 +43,7 @@ from cio_etl.report import Commands, Observer
 from cio_etl.run import Caller, RunOptions, Signals, run_job
 from cio_etl.sandbox import Answer, Credentials, Faults, Sandbox
 from tests.killing_rows import overtaken
-from tests.running import API_KEY, SITE_ID, environment, start, until, write_job
+from tests.running import API_KEY, SITE_ID, environment, start, start_anew, until, write_job
 
 NOTE_BYTES = 700  # a batch of the smallest size holds some 35 people
 SMALL = 32_100  # bytes: the smallest max_batch_bytes
@@ -675,7 +675,7 @@ def test_a_state_that_cannot_grow_stops_the_run_and_with_room_it_goes_on(sandbox
     def little_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    process = start("run", "job.yaml", folder=tmp_path, before_exec=little_room)
+    process = start_anew("run", "job.yaml", folder=tmp_path, before_exec=little_room)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 74, said
     assert said.splitlines()[-2].startswith(f"{job.state}/state.db: ") and said.splitlines()[-1].endswith(COMMAND)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cio_etl.sandbox import Faults, Sandbox
-from tests.running import start, until, write_job
+from tests.running import start, start_anew, until, write_job
 
 
 def shop(url: str, rows: int) -> None:
@@ -37,7 +37,7 @@ def cio_etl(*arguments: str) -> tuple[int, str, str]:
 def test_of_a_killed_run_all_is_told_and_the_command_that_is_named_goes_on(options: list[str]) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
         shop(sandbox.url, rows=10_000)
-        process = start("run", "job.yaml", *options, folder=Path())
+        process = start_anew("run", "job.yaml", *options, folder=Path())
         until(lambda: sandbox.stats()["requests"] > 12)
         (folder,) = Path(".etl/runs").iterdir()
         assert json.loads((folder / "status.json").read_text())["status"] == "running"

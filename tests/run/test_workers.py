@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -23,6 +22,7 @@ from cio_etl.run import Share, share
 from cio_etl.sandbox import Faults, Sandbox
 from tests import databases
 from tests import workers as campaign
+from tests.fork_server import Process
 from tests.killing import drawn
 from tests.running import environment, start, until, write_job
 
@@ -44,11 +44,11 @@ def shop(url: str, rows: int = 2_000, **settings: Any) -> None:
     write_job(Path("job.yaml"), url, settings.pop("steps", steps), state=kept, destination=destination, **settings)
 
 
-def started(postgres: databases.Database, *arguments: str) -> subprocess.Popen[str]:
+def started(postgres: databases.Database, *arguments: str) -> Process:
     return start("run", "job.yaml", *arguments, folder=Path(), env=environment() | {ADDRESS: postgres.address})
 
 
-def ended(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+def ended(processes: Sequence[Process]) -> list[tuple[int, str, str]]:
     """Exit codes, and what was printed on stdout and stderr."""
     said = [process.communicate(timeout=60) for process in processes]
     return [(process.returncode, *both) for process, both in zip(processes, said, strict=True)]

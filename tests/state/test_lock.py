@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cio_etl import state
 from cio_etl.errors import JobLocked
-from tests.running import spawn
+from tests.running import start_program
 
 
 @pytest.mark.fault("P8")
@@ -33,7 +31,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         "import sys, time, pathlib; from cio_etl.state import hold\n"
         "with hold(pathlib.Path(sys.argv[1]), 'j'): print(1, flush=True); time.sleep(60)"
     )
-    with spawn([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) as holder:
+    with start_program(program, tmp_path) as holder:
         assert holder.stdout is not None and holder.stdout.readline()
         assert state.running(tmp_path, "j")
         holder.kill()

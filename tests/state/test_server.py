@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -29,8 +28,9 @@ from cio_etl.state.commit import Committer
 from cio_etl.state.connect import open_engine
 from cio_etl.state.leases import renewing
 from tests import databases
+from tests.fork_server import Process
 from tests.load.rate.test_shared_limiter import most_in
-from tests.running import environment, spawn, until
+from tests.running import environment, start_program, until
 from tests.state.runs import FILES, RUN
 
 LEASE_S = 1.0
@@ -280,9 +280,9 @@ with state.hold(SecretStr(os.environ["ETL_STATE_URL"]), "nightly", shared=sys.ar
 
 
 @contextlib.contextmanager
-def holder(address: SecretStr, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
+def holder(address: SecretStr, how: str = "alone") -> Iterator[Process]:
     surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
-    with spawn([sys.executable, "-c", HOLDER, how], env=surroundings, stdout=subprocess.PIPE, text=True) as process:
+    with start_program(HOLDER, how, env=surroundings) as process:
         try:
             assert process.stdout is not None and process.stdout.readline() == "held\n"
             yield process
@@ -343,13 +343,10 @@ while not Path("enough").exists():
 """
 
 
-def takers(address: SecretStr, pauses: list[float]) -> list[subprocess.Popen[bytes]]:
+def takers(address: SecretStr, pauses: list[float]) -> list[Process]:
     """Processes that take slots, at most 100 a second together, until there is a file "enough"."""
     surroundings = environment() | {"ETL_STATE_URL": address.get_secret_value()}
-    return [
-        spawn([sys.executable, "-c", TAKER, pause, f"{number}.times"], env=surroundings)
-        for number, pause in enumerate(pauses)
-    ]
+    return [start_program(TAKER, pause, f"{number}.times", env=surroundings) for number, pause in enumerate(pauses)]
 
 
 def taken() -> list[float]:
@@ -386,7 +383,7 @@ def test_no_slot_is_lost_while_four_processes_take_them(store: Store, address: S
     with contextlib.closing(Budget(address, "workspace")) as budget:
         budget.take(1, 600.0, 0.0)  # from here on the schedule is ahead of the clock, however slow this machine is
         before = next_slot(address)
-        for process in [spawn([sys.executable, "-c", BUSY, 40], env=surroundings) for _ in range(4)]:
+        for process in [start_program(BUSY, 40, env=surroundings) for _ in range(4)]:
             assert process.wait(60) == 0
         assert next_slot(address) - before == pytest.approx(4 * 40 * 5 * 0.1, abs=0.001)
 

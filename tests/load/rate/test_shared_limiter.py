@@ -8,8 +8,6 @@ import os
 import signal
 import stat
 import struct
-import subprocess
-import sys
 import time
 from bisect import bisect_left
 from pathlib import Path
@@ -23,7 +21,8 @@ from cio_etl.load import rate_limiter
 from cio_etl.load.rate.limiter import WINDOW_S
 from cio_etl.load.rate.shared_limiter import MAX_AHEAD_S, FileRateLimiter
 from cio_etl.model import Destination
-from tests.running import environment, spawn, until
+from tests.fork_server import Process
+from tests.running import start_program, until
 
 # Reserves slots for a moment that stays the same, as fast as it can, and writes down their times.
 TAKER = """
@@ -38,10 +37,9 @@ for _ in range(int(sys.argv[1])):
 GAP_S = WINDOW_S / 100.0
 
 
-def takers(processes: int, slots: int) -> list[subprocess.Popen[bytes]]:
+def takers(processes: int, slots: int) -> list[Process]:
     """Processes that share a rate of 100 a second, and reserve so many slots each."""
-    commands = [[sys.executable, "-c", TAKER, slots, f"{number}.times"] for number in range(processes)]
-    return [spawn(command, env=environment()) for command in commands]
+    return [start_program(TAKER, slots, f"{number}.times") for number in range(processes)]
 
 
 def taken() -> list[float]:
@@ -62,7 +60,7 @@ def test_four_processes_share_one_rate_without_gap_or_overlap() -> None:
     assert most_in(1.0, times) <= 100
 
 
-def stop_between_slots(process: subprocess.Popen[bytes]) -> None:
+def stop_between_slots(process: Process) -> None:
     """Stops a process at a moment at which it does not hold the lock of the file."""
     with open("budget", "rb") as file:
         while True:

@@ -1,0 +1,294 @@
+"""Starts processes of the program that need not import it: each is forked from a server that has imported it.
+
+A new interpreter needs 0.7 to 1 s of CPU before `cio-etl` does anything, a fork some 0.02 s. The server itself runs
+nothing of the program, and so polars has no threads when it forks. What a new interpreter has and a fork has not is
+tested where `running.start_anew` is used: a hash seed of its own, and limits from before its start.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import cio_etl
+
+# What the program imports where it needs it, of what many tests need; the libraries of most sources are not among it.
+LAZY = (
+    *("encodings.idna", "httpx", "jinja2", "psycopg", "rich.table", "sqlalchemy.dialects.sqlite"),
+    *("starlette.applications", "uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl"),
+)
+LARGEST_REQUEST = 65_536
+NUMBER = struct.Struct("!q")  # what a process' socket carries: first its pid, at last its exit code
+
+
+class Process:
+    """A forked process; what `subprocess.Popen` calls by these names."""
+
+    def __init__(self, pid: int, life: socket.socket, stdout: IO[str] | None, stderr: IO[str] | None) -> None:
+        self.pid, self.stdout, self.stderr = pid, stdout, stderr
+        self.returncode: int | Any = None  # as Popen's: None while it runs
+        self._life = life  # on which the server tells the exit code
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._life.settimeout(timeout)
+            try:
+                self.returncode = _number_from(self._life)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
+            self._life.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What is printed on stdout and on stderr until the process ends; nothing of what is no pipe."""
+        printed = {"stderr": ""}
+
+        def read_stderr() -> None:
+            printed["stderr"] = self.stderr.read() if self.stderr else ""
+
+        reader = threading.Thread(target=read_stderr, daemon=True)
+        reader.start()
+        stdout = self.stdout.read() if self.stdout else ""
+        reader.join()
+        self.wait(timeout)
+        self.close_pipes()
+        return stdout, printed["stderr"]
+
+    def close_pipes(self) -> None:
+        for pipe in (self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def signal_group(self, number: int) -> None:
+        """Sends a signal to the process and to those that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close_pipes()
+        self.wait()
+
+
+class ForkServer:
+    """The server, as a test process sees it. It ends with the test process."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._lock = threading.Lock()
+        self._channel, theirs = socket.socketpair()
+        path = os.pathsep.join([environment["PYTHONPATH"], str(Path(__file__).parents[1])])
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**environment, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        atexit.register(self.close)
+
+    def start(
+        self,
+        program: str | None,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        deadline_s: int,
+        stdout: int | IO[Any] | None = subprocess.PIPE,
+        stderr: int | IO[Any] | None = subprocess.PIPE,
+    ) -> Process:
+        """Starts `cio-etl` with these arguments, or a Python program, in a session of its own."""
+        request = {"program": program, "arguments": list(arguments), "folder": str(folder.absolute())}
+        asked = json.dumps(request | {"environment": dict(environment), "deadline_s": deadline_s}).encode()
+        if len(asked) > LARGEST_REQUEST:
+            raise ValueError(f"a request of {len(asked)} bytes is longer than {LARGEST_REQUEST}")
+        life, theirs = socket.socketpair()
+        opened, pipes, fds = [theirs.detach()], [], []
+        for stream, default in ((stdout, 1), (stderr, 2)):
+            pipe = None
+            if stream == subprocess.PIPE:
+                ours, end = os.pipe()
+                pipe = open(ours, encoding="utf-8")  # noqa: SIM115  # the process' owner closes it
+                opened.append(end)
+                fds.append(end)
+            elif stream == subprocess.DEVNULL:
+                opened.append(os.open(os.devnull, os.O_WRONLY))
+                fds.append(opened[-1])
+            elif stream is None:
+                fds.append(default)
+            else:
+                fds.append(stream if isinstance(stream, int) else stream.fileno())
+            pipes.append(pipe)
+        try:
+            with self._lock:
+                socket.send_fds(self._channel, [len(asked).to_bytes(4, "big")], [opened[0], *fds])
+                self._channel.sendall(asked)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+        return Process(_number_from(life), life, *pipes)
+
+    def close(self) -> None:
+        self._channel.close()
+        self._server.wait()
+
+
+def _number_from(life: socket.socket) -> int:
+    received = life.recv(NUMBER.size)
+    if not received:
+        raise RuntimeError("the fork server has ended")
+    return int(NUMBER.unpack(received)[0])
+
+
+# ---------------------------------------------------------------- in the server
+
+
+def _import_all() -> None:
+    for module in pkgutil.walk_packages(cio_etl.__path__, "cio_etl."):
+        if not module.name.startswith(("cio_etl.airflow", "cio_etl.extract.")) and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in LAZY:
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+
+
+def _serve(channel: socket.socket) -> None:
+    """Forks for each request, and tells on its third socket how the process ended."""
+    lives: dict[int, socket.socket] = {}
+    woken, wakes = socket.socketpair()
+    for end in (woken, wakes):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    gc.collect()
+    gc.freeze()  # its pages stay shared with the forks
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if woken in ready:
+                woken.recv(4_096)
+                _reap(lives)
+            if channel in ready:
+                length, fds, _, _ = socket.recv_fds(channel, 4, 3)
+                if not length:
+                    break
+                request = channel.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+                pid = os.fork()
+                if not pid:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    selector.close()
+                    for other in (channel, woken, wakes, *lives.values()):
+                        other.close()
+                    _become(json.loads(request), *fds)
+                lives[pid] = socket.socket(fileno=fds[0])
+                for descriptor in fds[1:]:
+                    os.close(descriptor)
+    for pid in lives:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    while lives:
+        _reap(lives, 0)
+
+
+def _reap(lives: dict[int, socket.socket], flags: int = os.WNOHANG) -> None:
+    while lives:
+        pid, status = os.waitpid(-1, flags)
+        if not pid:
+            return
+        with lives.pop(pid) as life, suppress(BrokenPipeError, ConnectionResetError):
+            life.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _become(request: Mapping[str, Any], life: int, stdout: int, stderr: int) -> None:
+    """Makes the forked process what a new interpreter is, runs its program, and ends."""
+    code = 1
+    try:
+        os.setsid()
+        with socket.socket(fileno=life) as its_life:
+            its_life.sendall(NUMBER.pack(os.getpid()))
+        signal.alarm(request["deadline_s"])
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        for descriptor in {stdout, stderr} - {1, 2}:
+            os.close(descriptor)
+        sys.stdout = sys.__stdout__ = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", False)), "utf-8")  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = io.TextIOWrapper(  # type: ignore[misc]
+            io.BufferedWriter(io.FileIO(2, "w", False)), "utf-8", "backslashreplace", line_buffering=True
+        )
+        os.environ.clear()
+        os.environ |= request["environment"]
+        time.tzset()
+        os.chdir(request["folder"])
+        code = _run(request["program"], request["arguments"])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the interpreter's end does
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            code = 120
+        os._exit(code)
+
+
+def _run(program: str | None, arguments: Sequence[str]) -> int:
+    if program is None:
+        from cio_etl.cli import main
+
+        sys.argv = ["cio-etl", *arguments]
+        return main()
+    sys.argv = ["-c", *arguments]
+    exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
+    return 0
+
+
+if __name__ == "__main__":
+    _import_all()
+    with socket.socket(fileno=int(sys.argv[1])) as of_the_tests:
+        _serve(of_the_tests)
+    os._exit(0)  # libraries may complain about what an interpreter leaves at its end
