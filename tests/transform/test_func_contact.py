@@ -104,10 +104,13 @@ def test_the_region_of_another_column_counts_and_the_argument_where_there_is_non
     [
         (
             pl.Float64(),
-            "phone: the column is Float64, and a phone number is text or whole: put `cast: integer` before it",
+            "phone: the column holds numbers, and a phone number is text or whole: put `cast: integer` before it",
         ),
         (pl.Struct({"a": pl.String}), "phone: it takes the number and its region, and 1 columns are given"),
-        (pl.Struct({"a": pl.String, "b": pl.Int64}), "phone: the region's column is Int64, and must be text"),
+        (
+            pl.Struct({"a": pl.String, "b": pl.Int64}),
+            "phone: the region's column holds whole numbers, and must be text",
+        ),
     ],
 )
 def test_a_column_that_holds_no_numbers_is_refused(dtype: pl.DataType, told: str) -> None:

@@ -102,9 +102,9 @@ def test_nested_columns_keep_their_types(path: str, made: object) -> None:
     [
         ("itms", "pick: no field 'itms'; did you mean 'items'?"),
         ("to.zip", "pick: no field 'zip'; there are '^city$'"),
-        ("items.sku", "pick: no field 'sku' in a column of List"),
-        ("id[0]", "pick: no place in a column of Int64"),
-        ("to[*]", "pick: no place in a column of Struct"),
+        ("items.sku", "pick: no field 'sku' in a column of lists"),
+        ("id[0]", "pick: no place in a column of whole numbers"),
+        ("to[*]", "pick: no place in a column of records"),
     ],
 )
 def test_a_path_that_no_nested_column_can_have_is_told(path: str, told: str) -> None:

@@ -51,11 +51,11 @@ def test_a_text_contains_what_python_finds_in_it(text: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "raw", "told"),
     [
-        (pl.String(), "first", "first needs a list; the column is String: put `split` before it"),
-        (pl.String(), {"contains": 1}, "contains: 'what' is of another kind than String"),
-        (pl.List(pl.Int64), {"contains": "1"}, "contains: 'what' is of another kind than Int64"),
+        (pl.String(), "first", "first needs a list; the column holds text: put `split` before it"),
+        (pl.String(), {"contains": 1}, "contains: 'what' is of another kind than text"),
+        (pl.List(pl.Int64), {"contains": "1"}, "contains: 'what' is of another kind than whole numbers"),
         (pl.List(pl.Struct({"a": pl.Int64})), "sort", "sort: the elements are lists or structs, which have no order"),
-        (pl.List(pl.Int64), "join", "join needs a list of text; the column is List(Int64)"),
+        (pl.List(pl.Int64), "join", "join needs a list of text; the column holds lists of whole numbers"),
     ],
 )
 def test_a_column_that_is_no_such_list_is_refused(dtype: pl.DataType, raw: object, told: str) -> None:

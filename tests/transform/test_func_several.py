@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.transform.functions import RAW_JSON, apply, parse_call
+from cio_etl.transform.nested import in_words
 from tests.functions import made_of, mapped
 
 TEXTS = st.none() | st.sampled_from(["", " ", "Ada", "L", "日"])
@@ -92,13 +93,12 @@ def test_coalesce_keeps_the_type(rows: list[Any], made: list[Any]) -> None:
         (
             [pl.String, pl.Int64],
             "coalesce",
-            "coalesce: the columns are of several kinds, String, Int64; cast them in an",
+            "coalesce: the columns are of several kinds, text, whole numbers; cast them in an",
         ),
-        ([pl.Int64, pl.Float64], "coalesce", "coalesce: the columns are of several kinds, Int64, Float64; "),
-        ([pl.Int64, pl.UInt64], "coalesce", "coalesce: the columns are of several kinds, Int64, UInt64; "),
-        ([pl.Date, pl.Datetime("us")], "coalesce", "coalesce: the columns are of several kinds, Date, Datetime"),
-        ([pl.List(pl.String)], "concat", "concat: the column 'a' is List(String), which has no text"),
-        ([pl.Binary], "concat", "concat: the column 'a' is Binary, which has no text"),
+        ([pl.Int64, pl.Float64], "coalesce", "coalesce: the columns are of several kinds, whole numbers, numbers; "),
+        ([pl.Date, pl.Datetime("us")], "coalesce", "coalesce: the columns are of several kinds, dates, times in us"),
+        ([pl.List(pl.String)], "concat", "concat: the column 'a' holds lists of text, which have no text"),
+        ([pl.Binary], "concat", "concat: the column 'a' holds bytes, which have no text"),
         ([pl.String, pl.String], {"template": "{first}"}, "template: no column 'first'; there are 'a', 'b'"),
         ([pl.String, pl.String], {"template": "{}"}, "template: no column ''; there are 'a', 'b'"),
         ([pl.String, pl.String], {"expr": "a || c"}, "expr: no column 'c' among those given: 'a', 'b'"),
@@ -109,7 +109,7 @@ def test_coalesce_keeps_the_type(rows: list[Any], made: list[Any]) -> None:
             "expr: it does not fit the columns' types; CSV columns are",
         ),
         ([pl.String, pl.String], {"expr": "not a"}, "expr: it does not fit the columns' types; "),
-        ([pl.String, pl.String], "trim", "trim needs text; the column is Struct"),
+        ([pl.String, pl.String], "trim", "trim needs text; the column holds records"),
     ],
 )
 def test_columns_that_do_not_go_together_are_refused(dtypes: list[Any], raw: object, told: str) -> None:
@@ -123,8 +123,8 @@ def test_columns_that_do_not_go_together_are_refused(dtypes: list[Any], raw: obj
 def test_one_column_is_not_several(name: str, dtype: pl.DataType) -> None:
     with pytest.raises(ValueError) as caught:
         apply(pl.col("v"), dtype, parse_call(name))
-    told = f"{name} needs several columns; the column is {dtype}: write {{columns: [one, another], apply: […]}}"
-    assert str(caught.value) == told
+    holds = f"{name} needs several columns; the column holds {in_words(dtype)}"
+    assert str(caught.value) == f"{holds}: write {{columns: [one, another], apply: […]}}"
 
 
 def test_one_column_s_template_has_no_names() -> None:

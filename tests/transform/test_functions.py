@@ -55,6 +55,9 @@ def test_every_function_is_documented_with_an_example_and_its_arguments_have_wor
         assert parameter.kind
 
 
+NO_DEFAULT = "which the default is not; put a `cast` before it"
+
+
 def shortest_call(function: Function) -> object:
     """The function's name where it needs no argument, else the call of an example that is of one column."""
     if not any(parameter.required for parameter in function.parameters.values()):
@@ -156,23 +159,39 @@ def test_a_wrong_call_says_what_would_be_right(raw: object, message: str) -> Non
 @pytest.mark.parametrize(
     ("dtype", "raw", "message"),
     [
-        (pl.Int64(), "trim", "trim needs text; the column is Int64: put `cast: text` before it"),
-        (pl.Binary(), "trim", "trim needs text; the column is Binary"),
-        (pl.String(), "join", "join needs a list of text; the column is String: put `split` before it"),
+        (pl.Int64(), "trim", "trim needs text; the column holds whole numbers: put `cast: text` before it"),
+        (pl.Binary(), "trim", "trim needs text; the column holds bytes"),
+        (pl.String(), "join", "join needs a list of text; the column holds text: put `split` before it"),
         (
             pl.Boolean(),
             {"divide": 2},
-            "divide needs text or a number; the column is Boolean: put `cast: text` before it",
+            "divide needs text or a number; the column holds true or false: put `cast: text` before it",
         ),
-        (RAW_JSON, "trim", "trim needs text; the column is Struct({'raw_json': String})"),
-        (pl.Time(), "timestamp", "timestamp needs text or a number or a date; the column is Time"),
+        (RAW_JSON, "trim", "trim needs text; the column holds JSON"),
+        (pl.Time(), "timestamp", "timestamp needs text or a number or a date; the column holds times of day"),
         (pl.Date(), {"cast": "integer"}, "cast: a date is no integer; `timestamp` makes Unix seconds of it"),
-        (pl.String(), {"default": 0}, "default: the column is String, and the default is not; put a `cast` before it"),
-        (pl.Int64(), {"default": 0.5}, "default: the column is Int64, and the default is not; put a `cast` before it"),
-        (pl.Int64(), {"default": True}, "default: the column is Int64, and the default is not; put a `cast` before it"),
-        (pl.Int8(), {"default": 999}, "default: the column is Int8, and the default is not; put a `cast` before it"),
-        (pl.Int64(), {"map": {"a": 1}}, "map: the column is Int64, and a value to look up is not"),
-        (pl.Boolean(), {"map": {"a": 1}}, "map: the column is Boolean, and a value to look up is not"),
+        (
+            pl.String(),
+            {"default": 0},
+            f"default: the column holds text, {NO_DEFAULT}",
+        ),
+        (
+            pl.Int64(),
+            {"default": 0.5},
+            f"default: the column holds whole numbers, {NO_DEFAULT}",
+        ),
+        (
+            pl.Int64(),
+            {"default": True},
+            f"default: the column holds whole numbers, {NO_DEFAULT}",
+        ),
+        (
+            pl.Int8(),
+            {"default": 999},
+            f"default: the column holds whole numbers, {NO_DEFAULT}",
+        ),
+        (pl.Int64(), {"map": {"a": 1}}, "map: the column holds whole numbers, which a value to look up is not"),
+        (pl.Boolean(), {"map": {"a": 1}}, "map: the column holds true or false, which a value to look up is not"),
         (pl.Int64(), {"map": {1: 1, "1": 2}}, "map: two of the values to look up are the same for this column"),
     ],
 )
@@ -397,7 +416,7 @@ def test_a_json_column_is_marked_by_its_type() -> None:
 
 
 def test_no_time_of_day_has_a_default() -> None:
-    with pytest.raises(ValueError, match="the column is Time"):
+    with pytest.raises(ValueError, match="the column holds times of day"):
         mapped([time(1)], {"default": "x"})
 
 
@@ -431,4 +450,4 @@ def test_dates_that_stand_for_nothing_become_null(
 def test_a_date_that_is_not_written_as_one_is_refused() -> None:
     with pytest.raises(ValueError) as caught:
         apply(pl.col("v"), pl.Date(), parse_call({"null_if": "31/12/9999"}))
-    assert str(caught.value) == "null_if: the column is Date, and '31/12/9999' is no date as 2024-03-10"
+    assert str(caught.value) == "null_if: the column holds dates, and '31/12/9999' is no date as 2024-03-10"

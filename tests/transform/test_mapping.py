@@ -17,6 +17,7 @@ from cio_etl.errors import SourceError
 from cio_etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Columns, Constant, Mapping
 from cio_etl.transform import collect_facts, compile_mapping, with_json
 from cio_etl.transform.functions import parse_call
+from cio_etl.transform.nested import in_words
 from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 
@@ -218,8 +219,8 @@ def test_a_condition_may_hold_for_every_row(condition: str) -> None:
             "day > '2024-03-10'",
             "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5",
         ),
-        ("n", "it is String, and must be true or false"),
-        ("length(n)", "it is UInt32, and must be true or false"),
+        ("n", "it makes text, and must be true or false"),
+        ("length(n)", "it makes whole numbers, and must be true or false"),
     ],
 )
 def test_a_condition_that_does_not_fit_the_columns_is_refused_before_any_row(condition: str, message: str) -> None:
@@ -372,15 +373,22 @@ def test_whole_numbers_dates_and_times_are_times_without_a_function(values: Any,
 
 @pytest.mark.fault("S13", "S18")
 @pytest.mark.parametrize(
-    ("values", "dtype"),
-    [([1.0], "Float64"), ([True], "Boolean"), ([[1]], "List(Int64)"), ([date(2024, 3, 10)], "Date")],
+    ("values", "holds", "advice"),
+    [
+        ([1.0], "numbers", ": put `apply: [{cast: text}]`"),
+        ([Decimal("7")], "decimal numbers", ": put `apply: [{cast: text}]`"),
+        ([True], "true or false", ": put `apply: [{cast: text}]`"),
+        ([[1]], "lists of whole numbers", ""),
+        ([date(2024, 3, 10)], "dates", ": put `apply: [{cast: text}]`"),
+        ([b"a"], "bytes", ""),
+    ],
 )
 @pytest.mark.parametrize("target", ["identifiers.id", "event"])
-def test_who_and_what_must_be_text_or_whole_numbers(target: str, values: list[Any], dtype: str) -> None:
+def test_who_and_what_must_be_text_or_whole_numbers(target: str, values: list[Any], holds: str, advice: str) -> None:
     how = mapping("track", **({"event": Column("c")} if target == "event" else {"identifiers": {"id": Column("c")}}))
     assert (
         refusal(how, rows({"c": values}))
-        == f"m.yaml: {target}: column 'c': it is {dtype}, and must be text or whole numbers"
+        == f"m.yaml: {target}: column 'c': it holds {holds}, and must be text or whole numbers{advice}"
     )
 
 
@@ -402,15 +410,16 @@ def test_whole_numbers_and_categories_become_the_text_of_an_identifier(values: A
 def test_a_function_that_cannot_read_a_column_is_refused_with_the_place() -> None:
     how = mapping(attributes={"plan": column("n", "trim")})
     assert refusal(how, rows({"n": [1]})) == (
-        "m.yaml: attributes.plan: column 'n': trim needs text; the column is Int64: put `cast: text` before it"
+        "m.yaml: attributes.plan: column 'n': trim needs text; the column holds whole numbers: "
+        "put `cast: text` before it"
     )
 
 
 @pytest.mark.parametrize("values", [[[1]], [{"a": 1}], [b"x"]], ids=repr)
 def test_an_event_key_that_has_no_text_of_its_own_is_refused(values: list[Any]) -> None:
-    dtype = pl.Series(values).dtype
+    holds = in_words(pl.Series(values).dtype)
     assert refusal(mapping("track", event_key=("id", "k")), rows({"k": values})) == (
-        f"m.yaml: event_key: column 'k': it is {dtype}, and a key is text, numbers or dates"
+        f"m.yaml: event_key: column 'k': it holds {holds}, and a key is text, numbers or dates"
     )
 
 

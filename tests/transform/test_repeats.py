@@ -102,8 +102,8 @@ def test_the_last_row_of_a_person_by_order_by_is_sent(at: Any, newest: int | Non
         (["1", "n/a"], "it holds numbers or times in some rows and other text in others"),
         (["2024-03-10", "20240310"], "it holds numbers or times in some rows and other text in others"),
         (["2024-02-30", "2024-03-01"], "it holds dates that are not ISO 8601 and cannot be sorted"),
-        ([[1], [2]], "it is List(Int64), and only numbers, times and text can be sorted"),
-        ([b"a", b"b"], "it is Binary, and only numbers, times and text can be sorted"),
+        ([[1], [2]], "it holds lists of whole numbers, and only numbers, times and text can be sorted"),
+        ([b"a", b"b"], "it holds bytes, and only numbers, times and text can be sorted"),
     ],
 )
 def test_a_column_that_does_not_sort_is_refused_even_when_nobody_has_two_rows(at: Any, said: str) -> None:

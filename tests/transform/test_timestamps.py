@@ -539,7 +539,7 @@ def test_formats_go_with_a_zone_and_with_digits_in_a_number_column() -> None:
 
 @pytest.mark.parametrize("dtype", [pl.Date(), pl.Datetime(), pl.Float64()])
 def test_a_format_is_refused_where_there_is_no_text(dtype: pl.DataType) -> None:
-    with pytest.raises(ValueError, match=r"^timestamp: 'format' is for text; the column is .*: leave 'format' out$"):
+    with pytest.raises(ValueError, match=r"^timestamp: 'format' is for text; the column holds .*: leave 'format' out$"):
         apply(pl.col("v"), dtype, parse_call({"timestamp": {"format": "%Y-%m-%d"}}))
 
 

@@ -339,7 +339,7 @@ def test_a_payload_that_differs_is_told_by_its_paths_and_without_values(expected
         ),
         (
             Example(ROW | {"n": [1]}, skipped=True),
-            "attributes.half: column 'n': divide needs text or a number; the column is List(Int64)",
+            "attributes.half: column 'n': divide needs text or a number; the column holds lists of whole numbers",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, StepContext, finding_kind, sent
 from cio_etl.model import Mapping, Step
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
-from cio_etl.transform.structs import as_dtype
+from cio_etl.transform.nested import as_dtype
 
 NAMES_COLLIDE = finding_kind("names_collide", "warning", "give them one name")
 KEYS_COLLIDE = finding_kind("keys_collide", "notice", "give them one name, where the values are made")

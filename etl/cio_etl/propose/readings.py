@@ -62,17 +62,11 @@ def _unusable(look: Look) -> str:
         return "its name holds a NUL character; rename the column"
     if len(look.name.encode()) > MAX_NAME_BYTES:
         return f"its name is {len(look.name.encode()):,} bytes; rename the column"
-    if isinstance(look.dtype, pl.Decimal):
-        return ""  # written digit by digit
     try:
         settle(pl.col("x"), look.dtype)
-    except ValueError:
-        return f"{_type_name(look.dtype)} has no JSON form; cast it in the source"
+    except ValueError as error:
+        return str(error).replace("leave the column out or cast it", "cast it")
     return ""
-
-
-def _type_name(dtype: pl.DataType) -> str:
-    return str(dtype).split("(")[0]  # a struct's type lists its fields
 
 
 def _described(reading: Reading) -> Reading:

@@ -20,7 +20,7 @@ from cio_etl.rejects.original_rows import original_rows
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words
-from cio_etl.transform.structs import as_dtype
+from cio_etl.transform.nested import as_dtype
 
 KEY = "_reject"
 HEAD = ("step", "file", "line", "reason", "field", "hint", KEY)  # the columns that the export adds

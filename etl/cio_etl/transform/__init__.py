@@ -13,7 +13,7 @@ checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
-structs.py      fields of a struct, whatever their names
+nested.py       types inside types: walking them, naming them
 ids.py          a person's lane, an event's id
 payloads.py     the tree of an item, from an API's payload table
 """

@@ -17,7 +17,8 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
 from cio_etl.model import Column, Constant, Mapping, reject_reason
-from cio_etl.transform import encode, row_sql
+from cio_etl.transform import encode, row_sql, timestamps
+from cio_etl.transform.nested import anywhere
 
 MAX_IDENTIFIER_BYTES = 150
 MAX_NAME_BYTES = 150  # of an attribute
@@ -230,13 +231,26 @@ def date_checks(path: str, value: pl.Expr) -> Iterator[Check]:
 VALUE_TOO_LONG = reject_reason("value_too_long", "the value is over 1,000 bytes")
 
 
+def date_inside(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    """True where a date or time inside a nested value is out of range; None when its type has none.
+
+    The value is as the source has it: once it is seconds, a time cannot be told from a number.
+    """
+
+    def out_of_range(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+        if not isinstance(dtype, pl.Datetime | pl.Date):
+            return None
+        return timestamps.seconds(value, dtype).is_between(EARLIEST_S, LATEST_S).not_().fill_null(False)
+
+    return anywhere(value, dtype, out_of_range) if dtype.is_nested() else None
+
+
 def value_checks(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | None) -> Iterator[Check]:
     """Checks of an attribute's converted value."""
     if limit is not None and dtype == pl.String:
         yield Check(VALUE_TOO_LONG, path, value.str.len_bytes() > limit)
     elif limit is not None and dtype.is_nested():
-        encoded = pl.struct(value.alias("v")).struct.json_encode().str.len_bytes() - len('{"v":}')
-        yield Check(VALUE_TOO_LONG, path, encoded > limit)
+        yield Check(VALUE_TOO_LONG, path, encode.json_text(value, dtype).str.len_bytes() > limit)
 
 
 ITEM_TOO_LARGE = reject_reason("item_too_large", f"the item is over {MAX_ITEM_BYTES:,} bytes")

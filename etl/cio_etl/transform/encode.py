@@ -15,53 +15,73 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from cio_etl.transform.structs import as_dtype, fields
+from cio_etl.transform import timestamps
+from cio_etl.transform.nested import anywhere, as_dtype, fields, in_words, listed, parts
 
-EXACT_DIGITS = 15  # a 64-bit float preserves a decimal of up to 15 digits
+_KEYS = (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Decimal, pl.Categorical, pl.Enum)
 
 
 def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """`value` in a type that can be written as JSON: dates become Unix seconds, categories text; nested values too.
 
+    Decimals stay, and are written digit by digit. Keys of maps become text, as JSON needs it: as by `cast: text`.
     Raises ValueError, with what to do, for a type that has no JSON form.
     """
-    if isinstance(dtype, pl.Struct) and dtype.fields:
-        settled = [settle(part, inner).alias(name) for name, part, inner in fields(value, dtype)]
+    for part in parts(dtype):
+        where = f" (at {part.path})" if part.path else ""
+        if isinstance(part.dtype, pl.Map) and not _is_key(key := as_dtype(part.dtype.key)):
+            what = f"it holds maps{where} whose keys are {in_words(key)}"
+            raise ValueError(f"{what}, and keys in JSON are text; {_OTHERWISE}")
+        if isinstance(part.dtype, pl.Binary | pl.Object | pl.Duration | pl.Time | pl.Unknown):
+            raise ValueError(f"it holds {in_words(part.dtype)}{where}, which have no JSON form; {_OTHERWISE}")
+    return _settled(value, dtype)
+
+
+_OTHERWISE = "leave the column out or cast it in the source"
+
+
+def _is_key(dtype: pl.DataType) -> bool:
+    return dtype.is_integer() or isinstance(dtype, _KEYS)
+
+
+def _settled(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if not any(isinstance(part.dtype, _SETTLED) for part in parts(dtype)):
+        return value
+    if isinstance(dtype, pl.Struct):
+        settled = [_settled(part, inner).alias(name) for name, part, inner in fields(value, dtype)]
         return pl.when(value.is_not_null()).then(pl.struct(settled))
-    if isinstance(dtype, pl.Array):
-        return settle(value.arr.to_list(), pl.List(dtype.inner))
-    if isinstance(dtype, pl.List):
-        return value.list.eval(settle(pl.element(), as_dtype(dtype.inner)))
-    if isinstance(dtype, pl.Datetime):
-        per_second = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[dtype.time_unit]
-        return value.to_physical().floordiv(per_second)  # floor: before 1970 too
-    if dtype == pl.Date:
-        return value.to_physical().cast(pl.Int64) * 86_400
-    if isinstance(dtype, (pl.Categorical, pl.Enum)):
-        return value.cast(pl.String)
-    if isinstance(dtype, pl.Decimal):
-        if (dtype.precision or 38) > EXACT_DIGITS:
-            raise ValueError(f"a decimal of {dtype.precision} digits inside a list or struct would lose some; cast it")
-        return value.cast(pl.Float64)
-    if dtype in (pl.Binary, pl.Object, pl.Duration, pl.Time):
-        raise ValueError(f"{dtype} has no JSON form; leave the column out or cast it in the source")
-    return value
+    if isinstance(dtype, pl.Map):
+        (_, key, key_type), (_, inside, inner) = fields(pl.element(), _entry(dtype))
+        entry = pl.struct(key_text(key, key_type).alias("key"), _settled(inside, inner).alias("value"))
+        return value.map.entries().list.eval(entry).list.to_map()
+    if (elements := listed(value, dtype)) is not None:
+        return elements[0].list.eval(_settled(pl.element(), elements[1]))
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        return timestamps.seconds(value, dtype)
+    return value.cast(pl.String)  # a category
+
+
+_SETTLED = (pl.Map, pl.Array, pl.Datetime, pl.Date, pl.Categorical, pl.Enum)  # types that change
+
+
+def _entry(dtype: pl.Map) -> pl.Struct:
+    return pl.Struct({"key": as_dtype(dtype.key), "value": as_dtype(dtype.value)})
+
+
+def key_text(key: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A key of a map as the name of a member: 1 as "1", true as "true", times in ISO 8601, so that none become one."""
+    if not isinstance(dtype, pl.Date | pl.Datetime):
+        return key.cast(pl.String)
+    return pl.coalesce(timestamps.text_of(key, dtype), key.to_physical().cast(pl.String))
 
 
 def not_finite(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     """True where `value` contains a NaN or an infinity, which JSON cannot express; None when its type cannot."""
-    if dtype.is_float():
-        return value.is_finite().not_().fill_null(False)
-    if isinstance(dtype, pl.Struct):
-        parts = [not_finite(part, inner) for _, part, inner in fields(value, dtype)]
-        conditions = [part for part in parts if part is not None]
-        return pl.any_horizontal(conditions) if conditions else None
-    if isinstance(dtype, pl.Array):
-        return not_finite(value.arr.to_list(), pl.List(dtype.inner))
-    if isinstance(dtype, pl.List):
-        inner = not_finite(pl.element(), as_dtype(dtype.inner))
-        return None if inner is None else value.list.eval(inner).list.any().fill_null(False)
-    return None
+    return anywhere(value, dtype, _not_finite)
+
+
+def _not_finite(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    return value.is_finite().not_().fill_null(False) if dtype.is_float() else None
 
 
 def literal(value: object) -> str:
@@ -192,8 +212,31 @@ def _value(column: pl.Series, verbatim: bool) -> Pieces:
         return [value.cast(pl.String)]
     if dtype == pl.String and not needs_escapes(column):
         return ['"', value, '"']
-    encoded = pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+    encoded = json_text(value, dtype)
     return [pl.when(value.is_not_null()).then(encoded) if column.null_count() else encoded]
+
+
+def json_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The JSON text of a settled value: `null` where it is null.
+
+    polars writes decimals as text, so a type with decimals in it is written part by part.
+    """
+    if isinstance(dtype, pl.Decimal):
+        return value.cast(pl.String).fill_null("null")
+    if not any(isinstance(part.dtype, pl.Decimal) for part in parts(dtype)):
+        return pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+    if isinstance(dtype, pl.Struct):
+        members = [(f"{literal(name)}:", json_text(part, inner)) for name, part, inner in fields(value, dtype)]
+        text = _joined(["{", *_listed([[*member] for member in members]), "}"])
+    elif isinstance(dtype, pl.Map):
+        (_, key, key_type), (_, inside, inner) = fields(pl.element(), _entry(dtype))
+        member = pl.format("{}:{}", json_text(key, key_type), json_text(inside, inner))
+        text = pl.format("{{{}}}", value.map.entries().list.eval(member).list.join(","))
+    else:
+        elements = listed(value, dtype)
+        assert elements is not None
+        text = pl.format("[{}]", elements[0].list.eval(json_text(pl.element(), elements[1])).list.join(","))
+    return pl.when(value.is_not_null()).then(text).otherwise(pl.lit("null"))
 
 
 def needs_escapes(column: pl.Series) -> bool:

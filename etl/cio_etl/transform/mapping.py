@@ -21,10 +21,11 @@ from cio_etl.model import (
     Constant,
     Mapping,
 )
-from cio_etl.transform import checks, encode, ids, payloads
+from cio_etl.transform import checks, encode, ids, payloads, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
-from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, meant_null
+from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, kind_of, meant_null
+from cio_etl.transform.nested import in_words
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -59,18 +60,25 @@ def compile_mapping(
                 meant[chain.target] = nulls
             types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
         stages.append(Stage(tuple(values), reasons, meant))
-    settled, verbatim = [], set()
+    settled, verbatim, unsendable = [], set(), {}
+    dates = {chain.target for chain in made if is_date(chain, schema) or _is_time(types[chain.target], typed=True)}
     for chain in made:
         if _is_json(chain, types[chain.target]):
             verbatim.add(chain.target)
+        elif (far := checks.date_inside(pl.col(chain.target), types[chain.target])) is not None:
+            unsendable[chain.target] = (checks.TIMESTAMP_OUT_OF_RANGE, far)
+        elif chain.target.startswith("device.attributes.") and types[chain.target].is_float():  # sent as text
+            unsendable[chain.target] = (checks.NUMBER_NOT_FINITE, pl.col(chain.target).is_finite().not_())
         value, types[chain.target] = _settled(mapping, chain, types[chain.target])
+        if chain.target in unsendable:
+            value = pl.when(~unsendable[chain.target][1].fill_null(False)).then(value)
         if not value.meta.is_column():
             settled.append(value.alias(chain.target))
     if settled:
-        stages.append(Stage(tuple(settled), {}))
+        stages.append(Stage(tuple(settled), {target: reason for target, (reason, _) in unsendable.items()}))
     if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
         stages.append(Stage(tuple(named), {}))
-    rules = checks.row_checks(mapping, types, {chain.target for chain in made if is_date(chain, schema)}, payload)
+    rules = checks.row_checks(mapping, types, dates, payload)
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -110,7 +118,7 @@ def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
         what = "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"
         raise SourceError(place=f"{file}: when", what=what) from None
     if dtype not in (pl.Boolean, pl.Null):
-        raise SourceError(place=f"{file}: when", what=f"it is {dtype}, and must be true or false")
+        raise SourceError(place=f"{file}: when", what=f"it makes {in_words(dtype)}, and must be true or false")
     return condition
 
 
@@ -123,9 +131,14 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
         yield pl.lit(constant).alias(target)
     for place, column in enumerate(mapping.event_key):
         if (dtype := schema[column]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
-            what = f"column {column!r}: it is {dtype}, and a key is text, numbers or dates"
+            what = f"column {column!r}: it holds {in_words(dtype)}, and a key is text, numbers or dates"
             raise SourceError(place=f"{mapping.file}: event_key", what=what)
-        text = column_of(column).cast(pl.String)
+        source = column_of(column)
+        if isinstance(dtype, pl.Date | pl.Datetime):
+            source = timestamps.in_calendar(source, dtype)
+        elif dtype.is_float():
+            source = pl.when(source.is_finite()).then(source)
+        text = source.cast(pl.String)
         if isinstance(dtype, pl.Decimal):  # how many zeros follow the point depends on the other rows
             text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
             text = text.str.strip_suffix(".")
@@ -150,23 +163,30 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
     """A value in the type in which it is sent."""
     value = pl.col(chain.target)
     if checks.is_name(chain.target):
-        if not (dtype == pl.String or dtype.is_integer() or isinstance(dtype, (pl.Categorical, pl.Enum))):
-            raise unfit(mapping.file, chain, ValueError(f"it is {dtype}, and must be text or whole numbers"))
         if dtype.is_integer() and _is_number(chain):
             return value, dtype
-        return value if dtype == pl.String else value.cast(pl.String), pl.String()
+        if isinstance(dtype, pl.String) or dtype.is_integer() or isinstance(dtype, _NAMES):
+            return value if dtype == pl.String else value.cast(pl.String), pl.String()
+        advice = ": put `apply: [{cast: text}]`" if kind_of(dtype) in ("a number", "true or false", "a date") else ""
+        what = f"it holds {in_words(dtype)}, and must be text or whole numbers{advice}"
+        raise unfit(mapping.file, chain, ValueError(what))
     if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts
-        if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-            raise unfit(mapping.file, chain, ValueError(f"it is {dtype}, and a device's attributes are texts"))
-        return value.cast(pl.String), pl.String()
+        if dtype.is_nested():
+            raise unfit(
+                mapping.file, chain, ValueError(f"it holds {in_words(dtype)}, and a device's attributes are texts")
+            )
+        try:
+            return encode.settle(value, dtype).cast(pl.String), pl.String()
+        except ValueError as error:
+            raise unfit(mapping.file, chain, error) from None
     if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
         raise unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
     if _is_json(chain, dtype):
         return value.struct.field("raw_json"), pl.String()
+    if chain.target in _TIMES and dtype == pl.Null:
+        return value.cast(pl.Int64), pl.Int64()
     if chain.target in _TIMES and not _is_time(dtype):
         raise unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
-    if isinstance(dtype, pl.Decimal):
-        return value, dtype  # written digit by digit
     try:
         made = encode.settle(value, dtype)
     except ValueError as error:
@@ -175,6 +195,7 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
     return made, after[chain.target]
 
 
+_NAMES = (pl.Categorical, pl.Enum, pl.Null)  # types that become text, besides whole numbers
 _TIMES = ("timestamp", "attributes.created_at", "device.last_used")
 
 
@@ -183,9 +204,9 @@ def _is_number(chain: Chain) -> bool:
     return bool(chain.calls) and chain.calls[-1] == Call("cast", {"to": "integer"}) and "." in chain.target
 
 
-def _is_time(dtype: pl.DataType) -> bool:
-    """Whether such a column says Unix seconds: whole ones, or dates, of which they are made."""
-    return dtype.is_integer() or isinstance(dtype, (pl.Date, pl.Datetime))
+def _is_time(dtype: pl.DataType, *, typed: bool = False) -> bool:
+    """Whether such a column says Unix seconds: whole ones, or dates, of which they are made; `typed`: dates only."""
+    return (dtype.is_integer() and not typed) or isinstance(dtype, pl.Date | pl.Datetime)
 
 
 def _is_json(chain: Chain, dtype: pl.DataType) -> bool:

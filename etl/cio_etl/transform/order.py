@@ -17,6 +17,7 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.model import Mapping
 from cio_etl.transform import timestamps
+from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import TimestampFacts, Zone
 
 Reading = Literal["as it is", "whole numbers", "numbers", "times", "words"]
@@ -37,7 +38,7 @@ def queries(mapping: Mapping, schema: pl.Schema) -> dict[str, pl.Expr]:
     queries: dict[str, pl.Expr] = {}
     for name in mapping.order_by:
         if (dtype := schema[name]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Enum):
-            raise _unfit(mapping, name, f"it is {dtype}, and only numbers, times and text can be sorted")
+            raise _unfit(mapping, name, f"it holds {in_words(dtype)}, and only numbers, times and text can be sorted")
         if _is_text(dtype):
             kinds = _kinds(_text(name))
             queries |= {f"{name}\0{kind}": holds.fill_null(False).any() for kind, holds in kinds.items()}

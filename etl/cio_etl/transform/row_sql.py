@@ -16,7 +16,7 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from cio_etl.transform.structs import as_dtype
+from cio_etl.transform.nested import as_dtype
 
 MAX_LENGTH = 2_000  # the parser descends into what it reads
 

@@ -29,6 +29,7 @@ ISO = (
 _OFFSET = r"([+-][0-9:]{2,5})$"  # of an ISO text from its 17th character on
 _EPOCH = r"^([+-]?[0-9]{1,19})(?:\.[0-9]+)?$"
 _BELOW_ZERO_BY_FRACTION = r"^-[0-9]+\.[0-9]*[1-9]"
+_SCIENTIFIC = r"^[+-]?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+$"  # as programs write large numbers: 1.7100612e9
 _DAYS = r"^[0-9]{1,7}(?:\.[0-9]+)?$"
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
@@ -88,7 +89,7 @@ def from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
 
 
 def _known(wall: pl.Expr) -> pl.Expr:
-    return let(lambda wall: pl.when(wall < _YEAR_2100).then(wall), wall=wall)
+    return let(lambda wall: pl.when(wall.is_between(_YEAR_1, _YEAR_2100 - 1)).then(wall), wall=wall)
 
 
 def _from_wall(wall: pl.Expr, zone: Zone) -> pl.Expr:
@@ -108,19 +109,40 @@ def _localize(wall: pl.Expr, zone: Zone, ambiguous: Literal["earliest", "latest"
 # ---------------------------------------------------------------- dates, times and numbers
 
 
+def seconds(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Unix seconds of a date or time, of every unit; floored, before 1970 too. No value exceeds 64 bits."""
+    if isinstance(dtype, pl.Datetime):
+        return value.to_physical().floordiv(PER_SECOND[dtype.time_unit])
+    return value.to_physical().cast(pl.Int64) * 86_400
+
+
+def in_calendar(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A date or time of the years 1 to 9999; null for any other, which polars cannot write or compare with a day."""
+    return pl.when(seconds(value, dtype).is_between(_YEAR_1, _YEAR_10000 - 1)).then(value)
+
+
+def text_of(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A date or time in ISO 8601; null for what `in_calendar` leaves out."""
+    within = in_calendar(value, dtype)
+    return within.dt.to_string("iso:strict") if isinstance(dtype, pl.Datetime) else within.cast(pl.String)
+
+
 def from_typed(value: pl.Expr, dtype: pl.DataType, zone: Zone) -> pl.Expr:
     """Seconds of a Date (its midnight) or Datetime column; one with a time zone keeps its own."""
-    if isinstance(dtype, pl.Date):
-        return from_wall(value.cast(pl.Int64) * 86_400, zone)
-    seconds = value.dt.epoch("s")
-    return seconds if isinstance(dtype, pl.Datetime) and dtype.time_zone else from_wall(seconds, zone)
+    own_zone = isinstance(dtype, pl.Datetime) and dtype.time_zone
+    return seconds(value, dtype) if own_zone else from_wall(seconds(value, dtype), zone)
 
 
 def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A number column, or text of digits, as Int64, floored; null where it is not a number or exceeds 64 bits."""
     if isinstance(dtype, pl.String):
         digits = number.str.extract(_EPOCH).cast(pl.Int64, strict=False)
-        return digits - number.str.contains(_BELOW_ZERO_BY_FRACTION).cast(pl.Int64)
+        digits = pl.when(digits > -(2**63)).then(digits)  # one less has no place in 64 bits
+        scientific = pl.when(number.str.contains(_SCIENTIFIC)).then(number).cast(pl.Float64, strict=False)
+        return pl.coalesce(
+            digits - number.str.contains(_BELOW_ZERO_BY_FRACTION).cast(pl.Int64),
+            scientific.floor().cast(pl.Int64, strict=False),
+        )
     return (number if dtype.is_integer() else number.floor()).cast(pl.Int64, strict=False)
 
 

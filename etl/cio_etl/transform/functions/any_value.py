@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import polars as pl
@@ -12,6 +12,8 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform.functions.define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
+from cio_etl.transform.nested import in_words
+from cio_etl.transform.timestamps import PER_SECOND, in_calendar, text_of
 
 GROUP = "Any value"
 
@@ -63,8 +65,8 @@ def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "
 
 def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The value as text, as `cast: text` makes it: ISO 8601 for dates, null for NaN and infinity."""
-    if isinstance(dtype, pl.Datetime):
-        return value.dt.to_string("iso:strict")
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return text_of(value, dtype)
     return _finite_or_null(value, dtype).cast(pl.String)
 
 
@@ -108,7 +110,8 @@ def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl
 
 
 def _other_kind(dtype: pl.DataType) -> ValueError:
-    return ValueError(f"default: the column is {dtype}, and the default is not; put a `cast` before it")
+    what = f"the column holds {in_words(dtype)}, which the default is not; put a `cast` before it"
+    return ValueError(f"default: {what}")
 
 
 def _one_kind(*, values: dict[str, Scalar], default: Scalar | None = None, optional: bool = False) -> None:
@@ -176,7 +179,8 @@ def _looked_up(key: Any, dtype: pl.DataType) -> Any:
             return {"true": True, "false": False}[text.lower()]
         return int(text) if dtype.is_integer() else float(text)
     except (KeyError, ValueError):
-        raise ValueError(f"map: the column is {dtype}, and a value to look up is not") from None
+        what = f"the column holds {in_words(dtype)}, which a value to look up is not"
+        raise ValueError(f"map: {what}") from None
 
 
 def _type_of(results: Sequence[Any]) -> pl.DataType:
@@ -213,7 +217,7 @@ def null_if(
     except (OverflowError, TypeError):
         unknown = pl.Series([None], dtype=dtype)
     if unknown.null_count():
-        raise ValueError(f"null_if: the column is {dtype}, and a value of the list is not")
+        raise ValueError(f"null_if: the column holds {in_words(dtype)}, which a value of the list is not")
     if isinstance(dtype, pl.String) and ignore_case:
         return pl.when(~value.str.to_lowercase().is_in([str(one).lower() for one in listed])).then(value)
     return pl.when(~value.is_in(unknown.implode())).then(value)
@@ -224,12 +228,16 @@ def _is_at(value: pl.Expr, dtype: pl.DataType, written: str | float) -> pl.Expr:
     try:
         moment = datetime.fromisoformat(str(written))
     except ValueError:
-        raise ValueError(f"null_if: the column is {dtype}, and {written!r} is no date as 2024-03-10") from None
+        what = f"the column holds {in_words(dtype)}, and {written!r} is no date as 2024-03-10"
+        raise ValueError(f"null_if: {what}") from None
+    within = in_calendar(value, dtype)
     if isinstance(dtype, pl.Date) or len(str(written)) == len("2024-03-10"):
-        return value.dt.date() == moment.date()
-    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
-        return value == (moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    return value == moment.replace(tzinfo=None)
+        return within.dt.date().eq_missing(moment.date())
+    assert isinstance(dtype, pl.Datetime)
+    if not dtype.time_zone or not moment.tzinfo:
+        moment = moment.replace(tzinfo=UTC)
+    micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return within.to_physical().cast(pl.Int128).eq_missing(micros * PER_SECOND[dtype.time_unit] // 1_000_000)
 
 
 # Words for true and for false; digits and English stand in exports of any language.

@@ -16,6 +16,7 @@ import polars as pl
 
 from cio_etl.model import Call
 from cio_etl.transform.functions.define import FUNCTIONS, Function, kind_of
+from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import TimestampFacts
 
 
@@ -50,9 +51,8 @@ def apply(value: pl.Expr, dtype: pl.DataType, call: Call, facts: TimestampFacts 
     function = FUNCTIONS[call.name]
     value, dtype = normalized(value, dtype, function)
     if function.takes and not takes(function, dtype):
-        raise ValueError(
-            f"{call.name} needs {' or '.join(function.takes)}; the column is {dtype}{_advice(dtype, function)}"
-        )
+        needs, holds = " or ".join(function.takes), f"the column holds {in_words(dtype)}"
+        raise ValueError(f"{call.name} needs {needs}; {holds}{_advice(dtype, function)}")
     known = {} if function.facts is None else {"facts": facts}
     return function.build(value, dtype, **call.arguments, **known)
 

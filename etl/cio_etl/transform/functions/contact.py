@@ -19,7 +19,7 @@ from cio_etl.model import reject_reason
 from cio_etl.transform.checks import EMAIL_MALFORMED
 from cio_etl.transform.distinct import CACHED_VALUES, by_distinct
 from cio_etl.transform.functions.define import function
-from cio_etl.transform.structs import fields
+from cio_etl.transform.nested import fields, in_words
 
 GROUP = "People's data"
 
@@ -86,7 +86,7 @@ def _of_two(value: pl.Expr, dtype: pl.Struct, region: str | None, valid: bool) -
     if isinstance(country_kind, pl.Categorical | pl.Enum):
         country, country_kind = country.cast(pl.String), pl.String()
     if country_kind not in (pl.String, pl.Null):
-        raise ValueError(f"phone: the region's column is {country_kind}, and must be text")
+        raise ValueError(f"phone: the region's column holds {in_words(country_kind)}, and must be text")
     pair = pl.concat_str([country.cast(pl.String).fill_null(""), pl.lit("\0"), _number_text(number, kind)])
 
     def made(text: str) -> str | None:
@@ -101,7 +101,7 @@ def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.String | pl.Null | pl.Categorical | pl.Enum) or dtype.is_integer():
         return value.cast(pl.String)
     raise ValueError(
-        f"phone: the column is {dtype}, and a phone number is text or whole: put `cast: integer` before it"
+        f"phone: the column holds {in_words(dtype)}, and a phone number is text or whole: put `cast: integer` before it"
     )
 
 

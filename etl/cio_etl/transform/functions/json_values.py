@@ -13,7 +13,7 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import RAW_JSON, function
-from cio_etl.transform.structs import as_dtype, fields
+from cio_etl.transform.nested import as_dtype, fields, in_words
 
 GROUP = "Lists and JSON"
 
@@ -125,7 +125,7 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
             return value.list.eval(_in_columns(pl.element(), as_dtype(dtype.inner), rest))
         return _in_columns(value.list.get(part, null_on_oob=True), as_dtype(dtype.inner), rest)
     wanted = f"field {part!r}" if isinstance(part, str) else "place"
-    raise ValueError(f"pick: no {wanted} in a column of {dtype}")
+    raise ValueError(f"pick: no {wanted} in a column of {in_words(dtype)}")
 
 
 def _each(text: str, before: Sequence[Part], after: Sequence[Part]) -> list[str | None] | None:

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from cio_etl.transform.functions.define import Scalar, always, function, is_of_kind
-from cio_etl.transform.structs import as_dtype
+from cio_etl.transform.nested import as_dtype, in_words
 
 GROUP = "Lists and JSON"
 
@@ -135,6 +135,6 @@ def contains(value: pl.Expr, dtype: pl.DataType, *, what: Scalar) -> pl.Expr:
     """
     inner = as_dtype(dtype.inner) if isinstance(dtype, pl.List) else dtype
     if not is_of_kind(what, inner):
-        raise ValueError(f"contains: 'what' is of another kind than {inner}")
+        raise ValueError(f"contains: 'what' is of another kind than {in_words(inner)}")
     searched = pl.lit(what)
     return value.list.contains(searched) if isinstance(dtype, pl.List) else value.str.contains(searched, literal=True)

@@ -13,6 +13,7 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import function
+from cio_etl.transform.nested import in_words
 
 GROUP = "Any value"
 
@@ -72,9 +73,8 @@ def lookup(
         raise ValueError("lookup: its file was not read; load the mapping with cio_etl.config")
     if not isinstance(dtype, pl.String):
         if not dtype.is_integer():
-            raise ValueError(
-                f"lookup: the column is {dtype}, and keys are text or whole numbers; put a `cast` before it"
-            )
+            what = f"the column holds {in_words(dtype)}, and keys are text or whole numbers; put a `cast` before it"
+            raise ValueError(f"lookup: {what}")
         column = column.cast(pl.String)
     entries = table.entries
     return by_distinct(column, lambda one: entries.get(one, default), pl.String())

@@ -17,7 +17,7 @@ from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.encode import not_finite
 from cio_etl.transform.functions.any_value import to_text
 from cio_etl.transform.functions.define import always, function, kind_of
-from cio_etl.transform.structs import fields
+from cio_etl.transform.nested import fields, in_words
 
 GROUP = "Several columns"
 
@@ -41,16 +41,26 @@ def coalesce(value: pl.Expr, dtype: pl.Struct, *, skip_blank: bool = False) -> p
     if not found:
         return pl.lit(None, dtype=pl.String) if not dtype.fields else value.struct[0]
     if len({_kind(kind) for _, kind in found}) > 1:
-        kinds = ", ".join(str(kind) for _, kind in found)
+        kinds = ", ".join(dict.fromkeys(map(_words, (kind for _, kind in found))))
         raise ValueError(f"coalesce: the columns are of several kinds, {kinds}; cast them in an `expr`, or the source")
+    if any(kind == pl.UInt64 for _, kind in found) and len({kind for _, kind in found}) > 1:
+        found = [(part.cast(pl.Int128), pl.Int128()) for part, _ in found]  # polars makes floats of Int64 and UInt64
     return pl.coalesce(_not_blank(part, kind, skip_blank) for part, kind in found)
 
 
 def _kind(dtype: pl.DataType) -> str:
     """The kind that columns must share to be combined unchanged: whole numbers are one kind, floats another."""
-    if dtype.is_float():
-        return "floats"
-    return "integers" if dtype.is_integer() and dtype != pl.UInt64 else str(dtype)  # Int64 and UInt64 make floats
+    if isinstance(dtype, pl.Datetime):
+        return f"times in {dtype.time_unit}{f', {dtype.time_zone}' if dtype.time_zone else ''}"
+    if isinstance(dtype, pl.Decimal):
+        return f"decimal numbers with {dtype.scale} digits after the point"
+    if dtype.is_nested() or dtype == pl.UInt128:
+        return str(dtype)
+    return in_words(dtype)
+
+
+def _words(dtype: pl.DataType) -> str:
+    return in_words(dtype) if dtype.is_nested() else _kind(dtype)
 
 
 def _not_blank(part: pl.Expr, dtype: pl.DataType, skip_blank: bool) -> pl.Expr:
@@ -72,7 +82,7 @@ def _texts(called: str, value: pl.Expr, dtype: pl.DataType) -> dict[str, pl.Expr
     texts = {}
     for name, part, kind in _parts(value, dtype):
         if kind_of(kind) not in ("text", "a number", "true or false", "a date") and kind != pl.Null:
-            raise ValueError(f"{called}: the column {name!r} is {kind}, which has no text")
+            raise ValueError(f"{called}: the column {name!r} holds {in_words(kind)}, which have no text")
         texts[name] = to_text(part, kind)
     return texts
 

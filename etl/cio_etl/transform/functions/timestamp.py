@@ -10,6 +10,7 @@ import polars as pl
 from cio_etl.model import Call, reject_reason
 from cio_etl.transform import timestamps
 from cio_etl.transform.functions.define import FactQueries, function
+from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import Serial, TimestampFacts, Unit, Zone
 
 GROUP = "Dates"
@@ -189,7 +190,7 @@ def timestamp(
 
 def _in_formats(value: pl.Expr, dtype: pl.DataType, format: str | list[str], zone: Zone) -> pl.Expr:
     if not (isinstance(dtype, pl.String) or dtype.is_integer()):
-        raise ValueError(f"timestamp: 'format' is for text; the column is {dtype}: leave 'format' out")
+        raise ValueError(f"timestamp: 'format' is for text; the column holds {in_words(dtype)}: leave 'format' out")
     formats = [timestamps.as_format(text) for text in ([format] if isinstance(format, str) else format)]
     text = value.cast(pl.String)
     return pl.coalesce(timestamps.from_format(text, one, zone) for one in formats)
