@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cio_etl.transform.functions import FUNCTIONS, apply, parse_call
 from cio_etl.transform.timestamps import TimestampFacts
+from tests.functions import mapped
 
 EPOCH = datetime(1970, 1, 1)
 ZONES = [
@@ -140,7 +141,6 @@ def test_a_damaged_text_is_read_as_python_reads_it_or_not_at_all(
         "03/04/2024",
         "10.03.2024",
         "1,710,061,200",
-        "1.7e9",
         "now",
         "",
         "٢٠٢٤-٠١-٠١",
@@ -574,3 +574,15 @@ def test_wrong_arguments_say_what_would_be_right(arguments: object, message: str
     with pytest.raises(ValueError) as caught:
         parse_call({"timestamp": arguments})
     assert str(caught.value) == f"timestamp: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1.7e9", 1_700_000_000), ("1.7100612E+09", 1_710_061_200), ("-1.5e9", -1_500_000_000), ("1.7e400", None)],
+)
+def test_a_count_may_be_written_with_an_exponent(text: str, seconds: int | None) -> None:
+    assert mapped([text, "1700000000"], "timestamp") == [seconds, 1_700_000_000]
+
+
+def test_the_smallest_count_less_a_fraction_does_not_wrap_into_the_future() -> None:
+    assert mapped([f"{-(2**63)}.5"], {"timestamp": {"unit": "ns"}}) == [None]
