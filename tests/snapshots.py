@@ -28,4 +28,4 @@ def step(mapping: Mapping) -> Step:
 
 def compiled(mapping: Mapping, snapshot: Snapshot) -> Compiled:
     """As a run prepares it, with what becomes of repeated keys."""
-    return prepare(step(mapping), snapshot, 4, "track")
+    return prepare(step(mapping), snapshot, 4, "track")[1]

@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -214,10 +215,30 @@ def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
     assert pl.concat(snapshot.read(None, 0)).height == 3
 
 
-def test_whole_numbers_that_a_float_would_change_are_refused_beside_fractions(tmp_path: Path) -> None:
-    whole, fraction = pl.DataFrame({"a": [2**53 + 1] * 60_000}), pl.DataFrame({"a": [0.5]})
-    with pytest.raises(SourceError, match="holds fractions, and whole numbers that would lose digits beside them"):
-        staged(Frames([whole, fraction]), Staging(tmp_path), 10)
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        ([2**53 + 1], [0.5], ["9007199254740993", "0.5"]),
+        ([0.5], [2**53 + 1], ["0.5", "9007199254740993"]),
+        ([1], ["x"], ["1", '"x"']),
+        (["x\n"], [-(2**63)], ['"x\\n"', "-9223372036854775808"]),
+        ([1.5], ["1.5"], ["1.5", '"1.5"']),
+        ([True], ["true"], ["true", '"true"']),
+        ([None], ["x"], [None, "x"]),
+        ([1], [None], [1, None]),
+        ([1], [True], [1, 1]),
+        ([date(2024, 1, 2)], [7], ['"2024-01-02"', "7"]),
+        ([Decimal("1.50")], ["x"], ["1.50", '"x"']),
+    ],
+)
+def test_a_column_whose_frames_hold_other_kinds_keeps_each_value(
+    tmp_path: Path, first: list[Any], then: list[Any], expected: list[Any]
+) -> None:
+    frames = [pl.DataFrame({"a": values * times}, strict=False) for values, times in ((first, 60_000), (then, 1))]
+    snapshot = staged(Frames(frames), Staging(tmp_path), 25_000)
+    column = pl.concat(snapshot.read(["a"], 0))["a"]
+    assert [column[0], column[60_000]] == expected
+    assert ("a" in snapshot.json) == all(isinstance(text, str) for text in expected)
 
 
 def test_steps_that_read_on_in_other_ways_share_no_copy(tmp_path: Path) -> None:

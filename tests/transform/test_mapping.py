@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
 from cio_etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Columns, Constant, Mapping
-from cio_etl.transform import collect_facts, compile_mapping, with_json
+from cio_etl.transform import collect_facts, compile_mapping
 from cio_etl.transform.functions import parse_call
 from cio_etl.transform.nested import in_words
-from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
+from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent
 
 
 def refusal(mapping: Mapping, frame: pl.DataFrame) -> str:
@@ -497,22 +496,6 @@ def test_a_column_that_is_missing_is_told_before_the_source_is_read() -> None:
     how = mapping(attributes={"a": column("gone", "timestamp")})
     with pytest.raises(SourceError, match=r"^m\.yaml: the source has no column 'gone'; it has 'id'$"):
         collect_facts(how, pl.Schema({"id": pl.String}), lambda columns: [])
-
-
-def test_columns_that_are_json_are_sent_as_json_with_or_without_a_default() -> None:
-    plain = mapping(
-        attributes={
-            "a": column("j"),
-            "b": column("j", {"default": "none"}),
-            "c": column("j", "trim"),
-            "d": column("j", "json"),
-        }
-    )
-    frame = rows({"j": ['{"k": 1}', None]})
-    first, second = texts(with_json(plain, frozenset({"j"})), frame)
-    assert json.loads(first or "")["attributes"] == {"a": {"k": 1}, "b": {"k": 1}, "c": '{"k": 1}', "d": {"k": 1}}
-    assert json.loads(second or "")["attributes"] == {"b": "none"}
-    assert with_json(plain, frozenset()) is plain
 
 
 # ---------------------------------------------------------------- nulls that are meant

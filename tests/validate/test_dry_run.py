@@ -131,7 +131,7 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
     source = people("\n".join(["id,e_mail,plan", *lines, ""]))
     step = Step("people", source, PERSON)
     snapshot = open_source(source, Staging(tmp_path / "s"))
-    compiled = prepare(step, snapshot, 1, "track")
+    snapshot, compiled = prepare(step, snapshot, 1, "track")
     items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
     sizes = [len(item.encode()) for item in items["item"].drop_nulls()]
     (said,) = rehearsed(job(step, lanes=1)).steps

@@ -87,8 +87,8 @@ def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
 
 def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[Check]:
     """Checks that the mapping fits the columns' types, and counts the rejects among the first rows."""
-    compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
-    sample = limited(snapshot, SAMPLE_ROWS)
+    rows_read, compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
+    sample = limited(rows_read, SAMPLE_ROWS)
     items = [compiled.items(frame).select("item", "reason", "field") for frame in sample.read(compiled.columns, 0)]
     if not items:
         return

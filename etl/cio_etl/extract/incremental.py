@@ -17,7 +17,7 @@ import polars as pl
 import polars.selectors as cs
 
 from cio_etl.errors import SourceError
-from cio_etl.extract.text_columns import DECIMAL_TEXT, as_decimals
+from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT, as_decimals
 from cio_etl.model import Incremental, Staging, Watermark, WatermarkValue
 from cio_etl.transform.ids import key_digest
 
@@ -138,6 +138,12 @@ class NewRows:
         value = self._values(frame)
         if value.dtype == pl.Null:  # no row of this frame has one
             return value
+        if value.dtype == JSON_TEXT:
+            raise SourceError(
+                "cast it to one type in the query",
+                place=self.place,
+                what=f"the watermark {name!r} holds values of several types, as numbers and text, which have no order",
+            )
         if not (
             value.dtype.is_integer() or value.dtype.is_decimal() or value.dtype in (pl.Date, pl.Datetime, pl.String)
         ):

@@ -11,7 +11,7 @@ import json
 import queue
 import secrets
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract import copies
 from cio_etl.extract.incremental import NewRows
 from cio_etl.extract.parquet_files import open_parquet
-from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals
+from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals, as_json_texts
 from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
 from cio_etl.model.log import get_logger
 
@@ -166,10 +166,14 @@ class _Parts:
         self._token = secrets.token_hex(4)  # so a manifest never names the files of another process
         self._waiting: list[pl.DataFrame] = []
         self._schema: pl.Schema | None = None
+        self._long: set[str] = set()  # columns of whole numbers that are not exact as floats
 
     def add(self, frame: pl.DataFrame) -> None:
         """Takes a frame, and writes a file when there are enough rows."""
-        self._schema = frame.schema if self._schema is None else _common(self._schema, frame.schema)
+        for name, dtype in frame.schema.items():
+            if dtype == pl.Int64 and name not in self._long and not frame[name].is_between(-_EXACT, _EXACT).all():
+                self._long.add(name)
+        self._schema = frame.schema if self._schema is None else _common(self._schema, frame.schema, self._long)
         self._measure(frame)
         self.rows += frame.height
         if frame.height:
@@ -201,15 +205,11 @@ class _Parts:
         schema = self._schema or pl.Schema()
         if frame.schema == schema:
             return frame
-        for name, dtype in schema.items():
-            if dtype.is_float() and frame[name].dtype.is_integer() and (frame[name].abs() > _EXACT).any():
-                raise SourceError(
-                    "cast the column to text in the query",
-                    place=self._place,
-                    what=f"column {name!r} holds fractions, and whole numbers that would lose digits beside them",
-                )
         try:  # by_name, since `cast` would take names such as `*` and `^…$` for patterns
-            return frame.select(cs.by_name(name).cast(dtype) for name, dtype in schema.items())
+            return frame.select(
+                as_json_texts(frame[name]) if dtype == JSON_TEXT else cs.by_name(name).cast(dtype)
+                for name, dtype in schema.items()
+            )
         except pl.exceptions.PolarsError:
             raise SourceError(
                 "cast the column to one type in the query", place=self._place, what="a column holds values of two types"
@@ -236,15 +236,41 @@ class _Parts:
                 needs.check()
 
 
-def _common(before: pl.Schema, now: pl.Schema) -> pl.Schema:
-    """The types that can hold the rows of both; sources with loose types widen them as rows come."""
-    if before == now:
-        return before
-    empty = [pl.DataFrame(schema=schema) for schema in (before, now)]
-    try:
-        return pl.concat(empty, how="vertical_relaxed").schema
-    except pl.exceptions.PolarsError:
+def _common(before: pl.Schema, now: pl.Schema, long: Collection[str]) -> pl.Schema:
+    """The types that can hold the rows of both; sources with loose types widen them as rows come.
+
+    `long`: columns of whole numbers that would lose digits as floats.
+    """
+    if before == now or before.keys() != now.keys():
         return before  # frames that do not fit are refused when they are written
+    return pl.Schema({name: _common_type(dtype, now[name], name in long) for name, dtype in before.items()})
+
+
+def _common_type(one: pl.DataType, other: pl.DataType, long: bool) -> pl.DataType:
+    """The type of two, or JSON_TEXT where a value of one would become another kind, or lose digits, as the other."""
+    if one == other or other == pl.Null():
+        return one
+    if one == pl.Null():
+        return other
+    kinds = {_kind(one), _kind(other)}
+    if len(kinds) > 1 and kinds != {"number", "boolean"}:  # MySQL's tinyint(1) is one until it holds a 2
+        return JSON_TEXT
+    if long and (one.is_float() or other.is_float()):
+        return JSON_TEXT
+    try:
+        return pl.concat(
+            [pl.Series([], dtype=each).to_frame() for each in (one, other)], how="vertical_relaxed"
+        ).dtypes[0]
+    except pl.exceptions.PolarsError:
+        return one
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_numeric():
+        return "number"
+    if dtype.is_temporal():
+        return "time"
+    return {pl.Boolean: "boolean", pl.String: "text"}.get(dtype.base_type(), str(dtype))
 
 
 def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:

@@ -61,6 +61,23 @@ def as_decimals(column: pl.Series, place: str) -> pl.Series:
     return column.struct.field("decimal_text").cast(pl.Decimal(DIGITS, needs.after)).alias(column.name)
 
 
+def as_json_texts(column: pl.Series) -> pl.Series:
+    """The column as one of type JSON_TEXT, in which each value keeps its own kind: 5, 1.5, "5", true."""
+    value, frame = pl.col("value"), column.alias("value").to_frame()
+    if column.dtype == JSON_TEXT:
+        return column
+    if column.dtype == DECIMAL_TEXT:
+        text = value.struct.field("decimal_text")
+    elif column.dtype.is_temporal():
+        text = pl.format('"{}"', value.dt.to_string("iso"))
+    elif column.dtype.is_decimal() or column.dtype.is_integer():
+        text = value.cast(pl.String)
+    else:
+        encoded = pl.struct(v=value).struct.json_encode()
+        text = pl.when(value.is_not_null()).then(encoded.str.strip_prefix('{"v":').str.strip_suffix("}"))
+    return frame.select(text.cast(pl.String).alias("json_text")).to_struct(column.name)
+
+
 def _most(counts: pl.Series) -> int:
     most = counts.max()
     return most if isinstance(most, int) else 0

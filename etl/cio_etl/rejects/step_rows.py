@@ -26,7 +26,7 @@ from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns
 from cio_etl.run.schema_drift import kind
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform import collect_facts, columns_of, with_json
+from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json
 
 Note = Callable[[str], None]  # takes a sentence for the user
 
@@ -234,8 +234,8 @@ def _facts(source: StepRejects, columns: Columns) -> ColumnFacts:
     try:
         facts: dict[str, list[MappingOf[str, Any]]] = {}
         with open_original_source(source.run, source.record, source.job) as snapshot:
-            mapping = with_json(source.step.mapping, snapshot.json)
-            collect_facts(mapping, snapshot.schema, lambda names: snapshot.read(names, 0), facts)
+            mapping, rows = with_json(source.step.mapping, snapshot.json), plain_rows(source.step.mapping, snapshot)
+            collect_facts(mapping, rows.schema, lambda names: rows.read(names, 0), facts)
         return facts
     except EtlError:
         return columns.answers  # where a fact matters, the run's error names it

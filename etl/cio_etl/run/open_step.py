@@ -22,7 +22,7 @@ from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import REMEDY, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.state import Bookmark, StepRecord
-from cio_etl.transform import Compiled, collect_facts, compile_mapping, require_columns, with_json
+from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,14 @@ def open_step(context: RunContext, step: Step, record: StepRecord, files: Files 
     next_bookmark = bookmark_after(snapshot, before, here, moves=not limit)
     noted: dict[str, list[Mapping[str, Any]]] = {}
     with copy_deleted_if_unfit(snapshot, begun):
-        compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, noted)
+        rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, noted)
         if not (begun or context.options.accept_drift):
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
     if not begun:
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
-        note_findings(store, run_id, record, prescan(step, snapshot, compiled, audits))
-    return PreparedStep(snapshot, compiled, next_bookmark)
+        note_findings(store, run_id, record, prescan(step, rows, compiled, audits))
+    return PreparedStep(rows, compiled, next_bookmark)
 
 
 def prepare(
@@ -127,9 +127,13 @@ def prepare(
     api: str,
     run_id: str = "",
     noted: dict[str, list[Mapping[str, Any]]] | None = None,
-) -> Compiled:
-    """The step's mapping, compiled for the snapshot. Facts about whole columns are also written into `noted`."""
+) -> tuple[Snapshot, Compiled]:
+    """The snapshot as the step's mapping reads it, and the mapping, compiled for it.
+
+    Facts about whole columns are also written into `noted`.
+    """
     mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
+    snapshot = plain_rows(step.mapping, snapshot)
     of_all = None if again is None else again.answers
     known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
     fingerprint = snapshot.fingerprint if again is None else None
@@ -137,7 +141,7 @@ def prepare(
     if again is not None:
         still_open = pl.col(CLOSED).not_()
         compiled = replace(compiled, when=still_open if compiled.when is None else still_open & compiled.when)
-    return with_duplicates(mapping, snapshot, compiled)
+    return snapshot, with_duplicates(mapping, snapshot, compiled)
 
 
 def limited(snapshot: Snapshot, rows: int | None) -> Snapshot:

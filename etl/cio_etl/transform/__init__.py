@@ -3,6 +3,7 @@
 mapping.py      compiles a mapping against a source's columns
 chains.py       a value from its columns through its functions
 column_facts.py facts about whole columns that functions need first
+json_columns.py columns of JSON text, sent as JSON or read as text
 compiled.py     a frame of rows in, a frame of items out
 functions/      the functions of `apply`; one decorated function each
 timestamps.py   expressions that make Unix seconds
@@ -23,7 +24,8 @@ from cio_etl.transform.chains import KnownFacts, require_columns
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
-from cio_etl.transform.mapping import compile_mapping, with_json
+from cio_etl.transform.json_columns import plain_rows, with_json
+from cio_etl.transform.mapping import compile_mapping
 
 __all__ = [
     "REASONS",
@@ -34,6 +36,7 @@ __all__ = [
     "columns_of",
     "compile_mapping",
     "outcome",
+    "plain_rows",
     "reason_words",
     "require_columns",
     "with_json",

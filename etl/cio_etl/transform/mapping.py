@@ -6,7 +6,6 @@ A mapping is compiled once, before the first row: faults of the mapping or of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import polars as pl
 
@@ -17,7 +16,6 @@ from cio_etl.model import (
     ORIGIN_POSITION,
     POSITION,
     Call,
-    Column,
     Constant,
     Mapping,
 )
@@ -90,23 +88,6 @@ def compile_mapping(
         tree=payloads.tree(mapping, payload, frozenset(verbatim)),
         lane=_lane(mapping, lanes),
     )
-
-
-def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
-    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON.
-
-    Not where a function other than `default` is to make something of the text.
-    """
-    made = {
-        target: Column(value.name, (Call("json"), *value.apply))
-        if target.startswith("attributes.")
-        and isinstance(value, Column)
-        and value.name in columns
-        and {call.name for call in value.apply} <= {"default"}
-        else value
-        for target, value in mapping.targets.items()
-    }
-    return replace(mapping, targets=made) if columns else mapping
 
 
 def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:

@@ -94,7 +94,7 @@ def _validate_step(
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = limited(open_source(step.source, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
-        compiled = prepare(step, snapshot, lanes, job.destination.api)
+        rows, compiled = prepare(step, snapshot, lanes, job.destination.api)
         to = endpoint(job.destination.api, step.mapping)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
         rows_read = accepted = sent = 0
@@ -108,7 +108,7 @@ def _validate_step(
             mapped = compiled.mapped(frame)
             return mapped, profiler.count(mapped)
 
-        for mapped, frame_profile in prefetch(profiled, snapshot.read(compiled.columns, 0)):
+        for mapped, frame_profile in prefetch(profiled, rows.read(compiled.columns, 0)):
             profiler.add(frame_profile)
             for audit in audits_of_step:
                 audit.observe(mapped)
@@ -127,8 +127,8 @@ def _validate_step(
 
         counts = _located(pl.concat(rejects) if rejects else None, places)
         findings = located_findings(audits_of_step, places)
-        rows = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
-        profile = profiler.profile(places, tuple(rows))
+        shown = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
+        profile = profiler.profile(places, tuple(shown))
     rejected = sum(count.rows for count in counts)
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
     return StepReport(

@@ -25,8 +25,8 @@ def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
         snapshot = open_source(step.source, how)
-        compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
-        for frame in limited(snapshot, rows).read(compiled.columns, 0):
+        all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
+        for frame in limited(all_rows, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():
                 yield {"row": position + 1, **outcome(item, reason, field)}
 

@@ -21,7 +21,7 @@ from cio_etl.extract.sql.dialects import address
 from cio_etl.extract.sql.names import ANSI_CAPITALS
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.extract.stage import staged
-from cio_etl.extract.text_columns import DECIMAL_TEXT
+from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 from cio_etl.model import SqlSource, Staging, Watermark
 from tests.reading import DATABASES, asking, by_id, closed, read, reader, rows_of
 from tests.running import until
@@ -81,10 +81,11 @@ def test_a_value_of_a_driver_makes_a_column(postgres: Any, expression: str, dtyp
         ([1, 2**70], DECIMAL_TEXT, ["1", str(2**70)]),
         ([1, Decimal("1E+3")], DECIMAL_TEXT, ["1", "1000"]),
         ([1, 2.5], pl.Float64(), [1.0, 2.5]),
-        ([2**60, 2.5], pl.String(), [str(2**60), "2.5"]),
+        ([2**60, 2.5], JSON_TEXT, [str(2**60), "2.5"]),
         ([date(2024, 1, 2), "x"], pl.String(), ["2024-01-02", "x"]),
         ([datetime(2024, 1, 2), datetime(2024, 1, 2, tzinfo=UTC)], pl.String(), None),
-        ([True, "x"], pl.String(), ["true", "x"]),
+        ([True, "x", "true"], JSON_TEXT, ["true", '"x"', '"true"']),
+        ([1, 2.5, Decimal("1.50"), "1", date(2024, 1, 2)], JSON_TEXT, ["1", "2.5", "1.50", '"1"', '"2024-01-02"']),
         ([None], pl.Null(), [None]),
     ],
 )

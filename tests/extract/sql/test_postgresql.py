@@ -203,7 +203,7 @@ def test_a_payload_has_a_numeric_s_own_digits(calculator: Database) -> None:
     identify = mapping_of(attributes=attributes(v="v"))
     source = asking(calculator, "SELECT '1' AS id, 12345678901234567890.123456789::numeric AS v")
     snapshot = open_source(source, Staging(Path("stage"), ("id", "v")))
-    compiled = prepare(Step("s", source, identify), snapshot, 1, "track")
+    snapshot, compiled = prepare(Step("s", source, identify), snapshot, 1, "track")
     (frame,) = snapshot.read(compiled.columns, 0)
     assert '"v":12345678901234567890.123456789}' in compiled.items(frame)["item"][0]
 

@@ -53,7 +53,7 @@ def column(shop: Shop, *values: str) -> tuple[pl.DataType, list[Any]]:
         (["'00123'", "'Zoë 漢'", "NULL"], pl.String(), ["00123", "Zoë 漢", None]),
         (["1", "1.5"], pl.Float64(), [1.0, 1.5]),
         (["9007199254740993", "1.5"], pl.String(), ["9007199254740993", "1.5"]),
-        (["1", "'x'", "1.5"], pl.String(), ["1", "x", "1.5"]),
+        (["1", "'x'", "1.5", "'1'", "NULL"], pl.String(), ["1", '"x"', "1.5", '"1"', None]),
         (["NULL"], pl.Null(), [None]),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_column_has_the_type_of_its_values(
 @pytest.mark.parametrize(
     ("later", "dtype", "first", "last"),
     [
-        ("'x'", pl.String(), "1", "x"),
+        ("'x'", pl.String(), "1", '"x"'),
         ("1.5", pl.Float64(), 1.0, 1.5),
         ("NULL", pl.Int64(), 1, None),
     ],
@@ -236,6 +236,27 @@ def test_each_run_reads_new_rows_and_rows_with_the_same_watermark(shop: Shop, ki
         lambda: None,
     )
     assert read == [[1, 2], [3], [4], []]
+
+
+@pytest.mark.parametrize("written", ["table", "query"])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ("'2024-01-01'", "1704067201"),
+        ("'2024-01-01'", "0.5"),
+        ("1704067200", "'2024-01-02'"),
+        ("1704067200", "1704067201.5"),
+    ],
+)
+def test_a_watermark_of_another_type_than_before_stops_the_run(
+    shop: Shop, first: str, later: str, written: str
+) -> None:
+    shop("CREATE TABLE w (id, w)", f"INSERT INTO w VALUES (1, {first})")
+    query = "SELECT id, w FROM w WHERE w >= :watermark" if written == "query" else None
+    start = (0 if first.isdigit() else "2000") if query else None
+    source = asking(SHOP, query, "w", incremental=by_id("w", start=start))
+    with pytest.raises(SourceError, match=r"the watermark 'w' (is|holds)"):
+        nights(source, lambda: (shop(f"INSERT INTO w VALUES (2, {later})"), None)[1])
 
 
 @pytest.mark.parametrize(

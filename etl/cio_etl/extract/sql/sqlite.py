@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,8 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
-from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.names import BACKTICKS
+from cio_etl.extract.sql.statement import WATERMARK, asked_columns, statement
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
@@ -43,6 +45,7 @@ class SqliteReader:
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._watermark = None if source.incremental is None else source.incremental.watermark
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -63,6 +66,7 @@ class SqliteReader:
                 for setting in self._begins_with:
                     cursor.execute(setting)
                 connection.set_authorizer(_allowed)
+                self._check_watermark(cursor)
                 asked, values = self._statement.with_question_marks()
                 cursor.execute(asked, list(map(_bound, values)))
                 if cursor.description is None:
@@ -70,6 +74,25 @@ class SqliteReader:
                 names = [column[0] for column in cursor.description]
                 check_columns(names, self.place)
                 yield from ResultColumns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
+
+    def _check_watermark(self, cursor: sqlite3.Cursor) -> None:
+        """Raises SourceError for numbers in a watermark column of texts: SQLite sorts them before every text.
+
+        The comparison with the watermark would leave them out. Texts in a column of numbers come with the rows.
+        """
+        if self._watermark is None or not isinstance(self._statement.values.get(WATERMARK), (str, date)):
+            return
+        everything = replace(self._statement, values={**self._statement.values, WATERMARK: float("-inf")})
+        asked, values = everything.with_question_marks()
+        column = BACKTICKS.quoted(self._watermark)
+        numbers = f"SELECT 1 FROM ({asked}) WHERE typeof({column}) IN ('integer', 'real') LIMIT 1"
+        if cursor.execute(numbers, list(map(_bound, values))).fetchone():
+            raise SourceError(
+                "cast it to one type in the query, or make its values of one type",
+                place=self.place,
+                what=f"the watermark {self._watermark!r} is text in some rows and a number in others, so SQLite would "
+                "leave out new rows",
+            )
 
     @contextmanager
     def _reworded(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """Makes columns from the Python objects that a driver gives for each value.
 
 A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are marked as such. Values
-that have only a form as text (times of day, durations, UUIDs) become that text; so do columns of mixed kinds. A later
-frame may have another type than the first: the copy takes the common one.
+that have only a form as text (times of day, durations, UUIDs) become that text. Where numbers are beside texts, a value
+is its JSON, and keeps its kind. A later frame may have another type than the first: the copy takes the common one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 
 _BYTES = (bytes, bytearray, memoryview)
 _LONG = 2**63
+_OF_JSON = {int, float, bool, Decimal}  # numbers and truth values are not text in JSON
 
 
 class ResultColumns:
@@ -90,7 +91,9 @@ def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
         return _times(name, values)
     if kind <= {date}:
         return pl.Series(name, values, pl.Date)
-    return pl.Series(name, _mapped(_text, values), pl.String)
+    if kind.isdisjoint(_OF_JSON):
+        return pl.Series(name, _mapped(_text, values), pl.String)
+    return _marked(name, _mapped(_json_value, values), JSON_TEXT)
 
 
 def _of_bytes(kind: set[type]) -> bool:
@@ -117,6 +120,10 @@ def _marked(name: str, texts: list[str | None], dtype: pl.Struct) -> pl.Series:
 
 def _decimal_text(value: int | Decimal) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _json_value(value: Any) -> str:
+    return _decimal_text(value) if isinstance(value, Decimal) else _json_text(value)
 
 
 def _json_text(value: Any) -> str:

@@ -1,0 +1,95 @@
+"""Finds the strings in lines of NDJSON, and which of them are keys; no Python code per line.
+
+The lines are sound: each is one JSON object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+Offsets = npt.NDArray[np.int64]
+
+IGNORED_KEY = 0x7F  # a key of only this byte (DEL) is none: its value is not read
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """The strings of some lines, keys and values: the offset of each opening and closing quote."""
+
+    opens: Offsets
+    closes: Offsets
+    is_key: npt.NDArray[np.bool_]
+
+
+def find_strings(lines: bytes) -> Strings:
+    """The strings of whole lines. An escape stays in its string: `\\\\` and `\\"` neither open nor close one."""
+    if b"\\" in lines:
+        lines = lines.replace(b"\\\\", b"xx").replace(b'\\"', b"xx")
+    octets = np.frombuffer(lines, np.uint8)
+    quotes = np.flatnonzero(octets == ord('"'))
+    opens, closes = quotes[::2], quotes[1::2]
+    following = octets[closes + 1]  # an object is closed after its last string
+    if np.isin(following, _WHITE_SPACE).any():
+        places = np.flatnonzero(~np.isin(octets, _WHITE_SPACE))
+        following = octets[places[np.searchsorted(places, closes + 1)]]
+    return Strings(opens, closes, following == ord(":"))
+
+
+_WHITE_SPACE = np.frombuffer(b" \t\r\n", np.uint8)
+
+
+def with_mark_in_texts(lines: bytes, mark: bytes) -> bytes:
+    """The lines with the mark at the beginning of each string that is a value."""
+    strings = find_strings(lines)
+    places = strings.opens[~strings.is_key] + 1
+    octets = np.frombuffer(lines, np.uint8)
+    inserted = np.insert(octets, np.repeat(places, len(mark)), np.tile(np.frombuffer(mark, np.uint8), places.size))
+    return inserted.tobytes()
+
+
+def without_repeated_keys(lines: bytes) -> bytes:
+    """The lines in which of a key that an object has twice only the last is left, as in all readers of JSON.
+
+    The others become IGNORED_KEY, so that no offset changes. Keys of objects inside an object stay.
+    """
+    strings = find_strings(lines)
+    opens, closes = strings.opens[strings.is_key], strings.closes[strings.is_key]
+    octets = np.frombuffer(lines, np.uint8)
+    line_ends = np.flatnonzero(octets == ord("\n"))
+    if lines.count(b"{") - lines.count(b"\n{") > 1:  # some object is inside another one, or a line is indented
+        outer = _depths(octets, strings, opens) == 1
+        opens, closes = opens[outer], closes[outer]
+    if not opens.size:
+        return lines
+    keys = pl.DataFrame({"line": np.searchsorted(line_ends, opens), "key": _slices(lines, opens + 1, closes)})
+    if not keys.is_duplicated().any():
+        return lines
+    earlier = ~keys.select(pl.struct("line", "key").is_last_distinct()).to_series().to_numpy()
+    changed = octets.copy()
+    for begin, end in zip(opens[earlier] + 1, closes[earlier], strict=True):
+        changed[begin:end] = IGNORED_KEY
+    return changed.tobytes()
+
+
+def _slices(data: bytes, begins: Offsets, ends: Offsets) -> pl.Series:
+    """The bytes from each begin to its end; begins and ends rise."""
+    offsets = np.column_stack([begins, ends]).ravel()
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
+    pieces = pa.Array.from_buffers(pa.large_binary(), offsets.size - 1, buffers)  # every other one lies between two
+    return pl.Series(pieces).gather_every(2)
+
+
+def _depths(octets: npt.NDArray[np.uint8], strings: Strings, offsets: Offsets) -> Offsets:
+    """How many objects and lists are open at each offset."""
+    opened = (octets == ord("{")) | (octets == ord("["))
+    brackets = np.flatnonzero(opened | (octets == ord("}")) | (octets == ord("]")))
+    before = np.searchsorted(strings.opens, brackets)
+    inside = (before > 0) & (brackets < strings.closes[np.maximum(before, 1) - 1])
+    brackets = brackets[~inside]
+    depths = np.cumsum(np.where(opened[brackets], 1, -1))
+    return depths[np.searchsorted(brackets, offsets) - 1]

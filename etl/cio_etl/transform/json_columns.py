@@ -1,0 +1,92 @@
+"""Columns of JSON text: which values of a mapping are sent as the JSON that they are, and which are read as text.
+
+A reader gives a column as JSON text where its values are objects and lists, or of several kinds: 5, "5", true. An
+attribute without functions sends each value as it is. Wherever a text is read from such a column, as an identifier or
+by a function, a JSON string is that text without its quotes and escapes; other values are their JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from cio_etl.model import Call, Column, Constant, Mapping, Snapshot
+from cio_etl.transform import row_sql
+from cio_etl.transform.chains import column_of
+
+_AS_JSON = "\0json"  # after a column's name: its JSON text, where the name itself has the plain text
+_READ_JSON = ("json", "pick")  # functions that read JSON text
+_TIMES = ("attributes.created_at",)  # must be Unix seconds, so it is never sent unread
+
+
+def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
+    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON.
+
+    Not where a function other than `default` is to make something of the text. Frames must be those of `plain_rows`.
+    """
+    if not columns:
+        return mapping
+    both = _read_as_text(mapping, columns)
+    targets = {
+        target: Column(_json_name(value.name, both), (Call("json"), *value.apply))
+        if isinstance(value, Column) and value.name in columns and _is_sent_as_json(target, value)
+        else value
+        for target, value in mapping.targets.items()
+    }
+    return replace(mapping, targets=targets)
+
+
+def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
+    """The snapshot whose frames have, under the name of each JSON column that the mapping reads as text, that text.
+
+    Where an attribute sends the same column as JSON, its JSON is one column more. Frames of all columns (None) are as
+    the source has them.
+    """
+    texts = _read_as_text(mapping, snapshot.json)
+    if not texts:
+        return snapshot
+    both = [name for name in texts if _json_name(name, texts) in _names(with_json(mapping, snapshot.json))]
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        if columns is None:
+            yield from snapshot.read(None, start)
+            return
+        own = list(dict.fromkeys(name.removesuffix(_AS_JSON) for name in columns))
+        more = [column_of(name).alias(name + _AS_JSON) for name in both if name in own]
+        plain = [_plain_text(column_of(name)).alias(name) for name in texts if name in own]
+        for frame in snapshot.read(own, start):
+            yield frame.with_columns(*more, *plain)
+
+    schema = pl.Schema({**snapshot.schema, **{name + _AS_JSON: pl.String() for name in both}})
+    return replace(snapshot, schema=schema, read=read)
+
+
+def _json_name(name: str, texts: Sequence[str]) -> str:
+    return name + _AS_JSON if name in texts else name
+
+
+def _names(mapping: Mapping) -> set[str]:
+    return {value.name for value in mapping.targets.values() if isinstance(value, Column)}
+
+
+def _plain_text(json: pl.Expr) -> pl.Expr:
+    return pl.when(json.str.starts_with('"')).then(json.str.json_path_match("$")).otherwise(json)
+
+
+def _read_as_text(mapping: Mapping, columns: frozenset[str]) -> list[str]:
+    """The JSON columns that the mapping reads as text somewhere."""
+    names = [*mapping.event_key, *mapping.order_by, *(row_sql.columns_of(mapping.when) if mapping.when else ())]
+    for target, value in mapping.targets.items():
+        if isinstance(value, Column):
+            reads_json = value.apply and value.apply[0].name in _READ_JSON
+            names += [] if reads_json or _is_sent_as_json(target, value) else [value.name]
+        elif not isinstance(value, Constant):
+            names += value.names
+    return [name for name in dict.fromkeys(names) if name in columns]
+
+
+def _is_sent_as_json(target: str, value: Column) -> bool:
+    named = target.startswith("attributes.") and target not in _TIMES
+    return named and {call.name for call in value.apply} <= {"default"}
