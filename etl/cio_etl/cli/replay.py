@@ -50,7 +50,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     where = [f"--state={location.named_by}"] if location.named_by != Path(".etl") else []
     resume = as_typed("replay", what, *repeated_words(options), *["--unknown"] * unknown, *where)
     commands = Commands(resume)
-    with calling(commands, as_json=as_json) as caller, resumed_by(resume):
+    with calling(commands, options.grace, as_json=as_json) as caller, resumed_by(resume):
         note_stand_ins(loaded, caller.observer)
         with rehearsal(loaded, caller.observer) if options.sandbox else contextlib.nullcontext(loaded) as target:
             report = send_again(request, target, options, caller)

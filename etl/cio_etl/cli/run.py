@@ -32,7 +32,7 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by))
     with _lines_held_back() if quiet else contextlib.nullcontext():
         with (
-            calling(commands, as_json=as_json, quiet=quiet) as caller,
+            calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
             resumed_by(resume, name if as_json else None),
         ):
             report = run_loaded(loaded, options, caller, lambda: load_run(job, options))

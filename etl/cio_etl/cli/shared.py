@@ -72,8 +72,8 @@ class Notes(Observer):
 
 
 @contextlib.contextmanager
-def calling(commands: Commands, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
-    """The caller of a run: signals stop it, and its progress is shown on stderr."""
+def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
+    """The caller of a run: signals stop it, after `grace_s` at most, and its progress is shown on stderr."""
     from rich.console import Console
 
     from cio_etl.report.progress import Progress
@@ -82,7 +82,7 @@ def calling(commands: Commands, *, as_json: bool, quiet: bool = False) -> Iterat
     console = Console(stderr=True)
     progress = Progress(console, live=console.is_terminal and not as_json and not quiet, quiet=quiet)
     gc.freeze()  # modules and job live as long as the run: garbage collection need not look at them each time
-    with Signals(lambda line: say(line, err=True)) as signals:
+    with Signals(lambda line: say(line, err=True), grace_s, _to_go_on(commands.resume or "")) as signals:
         yield Caller(signals, progress, commands)
 
 
@@ -93,10 +93,14 @@ def resumed_by(command: str, json_of: str | None = None) -> Iterator[None]:
         yield
     except EtlError as error:
         if error.resumable:
-            error.remedy = f"{error.remedy}; then: {command}" if error.remedy else f"to go on: {command}"
+            error.remedy = f"{error.remedy}; then: {command}" if error.remedy else _to_go_on(command)
         if json_of is not None:
             say(json.dumps(_stopped(json_of, error), ensure_ascii=False))
         raise
+
+
+def _to_go_on(command: str) -> str:
+    return f"to go on: {command}"
 
 
 def _stopped(job: str, error: EtlError) -> dict[str, Any]:
