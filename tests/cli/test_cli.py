@@ -502,6 +502,13 @@ def test_the_sandbox_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     assert (process.returncode, err) == (0, "")
 
 
+def test_a_port_in_use_is_reported_with_the_option_that_takes_a_free_one(sandbox: Sandbox, capsys: Captured) -> None:
+    assert main(["sandbox", "--port", str(sandbox.port)]) == 2
+    out, err = capsys.readouterr()
+    message = f"port {sandbox.port} of 127.0.0.1 is in use by another program; add --port 0 for a free one"
+    assert out == "" and message in err
+
+
 def test_any_terminal_can_show_what_is_said(job: str, tmp_path: Path) -> None:
     """A job in a folder with an odd name, on a terminal that knows ASCII only: shown as it can be, and no failure."""
     odd = Path("Zoë.csv")

@@ -402,7 +402,7 @@ def _append_a_row() -> None:
 
 def _edit_a_cell() -> None:
     path = Path("people.csv")
-    path.write_text(path.read_text().replace("Person7", "Person8", 1))
+    path.write_text(path.read_text().replace("Person7", "PERSON7", 1))
 
 
 def _change_the_mapping() -> None:

@@ -1,4 +1,4 @@
-"""Can the sandbox make every fault that a test needs? What the loader makes of them is tested with the loader."""
+"""The faults that the sandbox can produce. tests/load has how the loader handles them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.sandbox_client import AUTH, ULID, body_of, event, identify, send
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 403, 404, 408, 425, 429, 500, 502, 503, 504, 522, 599])
-def test_a_status_is_answered_and_nothing_applied(client: httpx.Client, status: int) -> None:
+def test_a_status_is_answered_without_applying_the_request(client: httpx.Client, status: int) -> None:
     with Sandbox(Faults(script=(str(status),), location="https://elsewhere.example/x")) as sandbox:
         answer = send(client, sandbox, identify())
         assert (answer.status_code, answer.content, "retry-after" in answer.headers) == (status, b"", False)
         assert answer.headers.get("location") == ("https://elsewhere.example/x" if status < 400 else None)
         assert len(sandbox.people) == 0
-        assert send(client, sandbox, identify()).status_code == 200  # the script is over
+        assert send(client, sandbox, identify()).status_code == 200  # after the script
         assert sandbox.stats()["faults"] == {str(status): 1}
         assert sandbox.stats()["answers"] == {"200": 1, str(status): 1}
 
 
 @pytest.mark.parametrize("status", ["429", "503"])
-def test_retry_after_comes_as_it_is_given(client: httpx.Client, status: str) -> None:
+def test_retry_after_is_sent_as_it_is_set(client: httpx.Client, status: str) -> None:
     with Sandbox(Faults(rates={status: 1.0}, retry_after=("30", "nan"))) as sandbox:
         assert send(client, sandbox, identify()).headers.get_list("retry-after") == ["30", "nan"]
 
@@ -45,7 +45,7 @@ def test_retry_after_can_be_a_date(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_an_answer_can_be_no_acknowledgement(client: httpx.Client, name: str) -> None:
+def test_an_answer_with_status_200_can_be_unreadable(client: httpx.Client, name: str) -> None:
     with Sandbox(Faults(script=(name,))) as sandbox:
         answer = send(client, sandbox, identify())
         assert (answer.status_code, answer.content) == (200, UNREADABLE[name].body)
@@ -53,7 +53,7 @@ def test_an_answer_can_be_no_acknowledgement(client: httpx.Client, name: str) ->
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_any_answer_can_be_written_down(client: httpx.Client, applied: bool) -> None:
+def test_a_script_can_contain_any_answer(client: httpx.Client, applied: bool) -> None:
     odd = Answer(207, b'{"errors":[{"batch_index":-1}]}', (("x-odd", "é"), ("content-type", "text/odd")), applied)
     with Sandbox(Faults(script=("ok", odd))) as sandbox:
         assert send(client, sandbox, identify("1")).status_code == 200
@@ -65,14 +65,14 @@ def test_any_answer_can_be_written_down(client: httpx.Client, applied: bool) -> 
 
 
 @pytest.mark.parametrize("status", [200, 207, 400])
-def test_item_errors_come_with_any_status(client: httpx.Client, status: int) -> None:
+def test_item_errors_can_have_another_status(client: httpx.Client, status: int) -> None:
     with Sandbox(Faults(item_error_status=status)) as sandbox:
         answer = send(client, sandbox, identify("1"), identify(""))
         assert (answer.status_code, answer.json()["errors"][0]["batch_index"]) == (status, 1)
         assert len(sandbox.people) == 1
 
 
-def test_a_strict_sandbox_refuses_the_batch_and_names_no_item(client: httpx.Client) -> None:
+def test_a_strict_sandbox_refuses_the_whole_batch_without_naming_an_item(client: httpx.Client) -> None:
     with Sandbox(Faults(strict=True)) as sandbox:
         answer = send(client, sandbox, identify("1"), identify(""))
         assert answer.status_code == 400
@@ -90,8 +90,8 @@ def test_the_same_valid_items_are_refused_every_time(client: httpx.Client) -> No
     wrong = [index for index, item in enumerate(items) if faults.refuses(item)]
     assert 10 < len(wrong) < 50
     with Sandbox(faults) as sandbox:
-        for sent in (items, items):
-            errors = send(client, sandbox, *sent).json()["errors"]
+        for _ in range(2):
+            errors = send(client, sandbox, *items).json()["errors"]
             assert [error["batch_index"] for error in errors] == wrong
         (single,) = send(client, sandbox, items[wrong[0]]).json()["errors"]
         assert single["message"] == "refused on demand"
@@ -119,7 +119,7 @@ def test_requests_above_the_rate_are_answered_with_429(client: httpx.Client) -> 
         assert sandbox.stats()["max_requests_in_a_second"] == 5
 
 
-def test_a_key_can_be_revoked_midway_and_another_taken(client: httpx.Client) -> None:
+def test_a_key_can_be_revoked_and_replaced(client: httpx.Client) -> None:
     with Sandbox(Faults(key_revoked_after=2, new_api_key="fresh")) as sandbox:
         statuses = [send(client, sandbox, identify(str(n))).status_code for n in range(4)]
         assert statuses == [200, 200, 401, 401]
@@ -130,7 +130,7 @@ def test_a_key_can_be_revoked_midway_and_another_taken(client: httpx.Client) -> 
         assert send(client, sandbox, identify()).status_code == 401
 
 
-def test_an_answer_can_take_its_time(client: httpx.Client) -> None:
+def test_an_answer_can_be_delayed(client: httpx.Client) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
         start = time.monotonic()
         send(client, sandbox, identify())
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_faults(client: httpx.Client) -> None:
 
 # ---------------------------------------------------------------- of every path
 
-SENT: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+REQUESTS: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     ("/api/v2/batch", {"batch": [identify()]}, AUTH),
     ("/api/v2/entity", identify(), AUTH),
     ("/api/v1/events", {"name": "seen"}, AUTH),
@@ -160,11 +160,11 @@ SENT: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body", "keys"), SENT)
+@pytest.mark.parametrize(("path", "body", "keys"), REQUESTS)
 def test_faults_apply_to_every_path_that_receives_data(path: str, body: dict[str, Any], keys: tuple[str, str]) -> None:
     script = ("503", "lost_before", "lost_after", "html", Answer(207, b"{}", applied=True))
     with (
-        Sandbox(Faults(script=script, retry_after=("7",))) as sandbox,
+        Sandbox(Faults(script=script, retry_after=("7",)), segments=(7,)) as sandbox,
         httpx.Client(auth=keys, base_url=sandbox.url) as sender,
     ):
         unavailable = sender.post(path, json=body)
@@ -191,9 +191,9 @@ def test_faults_apply_to_every_path_that_receives_data(path: str, body: dict[str
 
 
 def test_item_errors_on_demand_are_of_track_v2_only(client: httpx.Client) -> None:
-    with Sandbox(Faults(refused=1.0)) as sandbox:
+    with Sandbox(Faults(refused=1.0), segments=(7,)) as sandbox:
         assert send(client, sandbox, identify()).status_code == 207
-        for path, body, keys in SENT[2:]:
+        for path, body, keys in REQUESTS[2:]:
             assert client.post(f"{sandbox.url}{path}", json=body, auth=keys).status_code == 200
 
 
@@ -212,7 +212,9 @@ def test_item_errors_on_demand_are_of_track_v2_only(client: httpx.Client) -> Non
         (identify() | {"identifiers": {"id": 42}}, "id 42"),
     ],
 )
-def test_what_is_refused_on_demand_has_a_name(client: httpx.Client, item: dict[str, Any], name: str) -> None:
+def test_items_that_are_refused_on_demand_are_listed_by_name(
+    client: httpx.Client, item: dict[str, Any], name: str
+) -> None:
     with Sandbox(Faults(refused=1.0)) as sandbox:
         assert send(client, sandbox, item).json()["errors"][0]["message"] == "refused on demand"
         assert sandbox.refused == {name}
@@ -246,7 +248,7 @@ def test_an_answer_can_be_lost_or_broken(fault: str) -> None:
             send(client, sandbox, identify("1"))
         assert len(sandbox.people) == applied
         assert sandbox.stats()["faults"] == {fault: 1}
-        assert send(client, sandbox, identify("2")).status_code == 200  # the sandbox goes on
+        assert send(client, sandbox, identify("2")).status_code == 200  # the sandbox still answers
 
 
 def test_every_fault_of_a_connection_is_tried_here() -> None:
@@ -298,7 +300,7 @@ def test_an_answer_can_drip(client: httpx.Client) -> None:
         assert time.monotonic() - start >= 0.03
 
 
-def test_an_answer_that_nobody_asked_for_can_follow() -> None:
+def test_a_second_answer_can_follow() -> None:
     body = body_of(identify(""))
     head = (
         "POST /api/v2/batch HTTP/1.1",
@@ -318,7 +320,7 @@ def test_an_answer_that_nobody_asked_for_can_follow() -> None:
     assert received.index(b"HTTP/1.1 200") > received.index(b"batch_index")
 
 
-def test_a_client_that_leaves_while_it_waits_is_not_waited_for() -> None:
+def test_the_sandbox_stops_without_waiting_for_an_answer_whose_client_left() -> None:
     with Sandbox(Faults(latency_s=60)) as sandbox:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{sandbox.url}/api/v2/batch", content=body_of(identify()), auth=AUTH, timeout=0.1)

@@ -1,4 +1,4 @@
-"""Does the sandbox do all that Track v2 can ask for: devices, objects, relationships, merges, suppression?"""
+"""Track v2: devices, objects, relationships, merges, suppression, visitors, and the activity log."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def related(identifiers: dict[str, Any], **attributes: object) -> dict[str, Any]
     return {"identifiers": identifiers} | ({"relationship_attributes": attributes} if attributes else {})
 
 
-def found(sandbox: Sandbox, person_id: str = "42") -> Person:
+def person_of(sandbox: Sandbox, person_id: str = "42") -> Person:
     person = sandbox.people.find("id", person_id)
     assert person is not None
     return person
 
 
 def people_after(*steps: tuple[float, dict[str, Any]]) -> People:
-    """People who had these items, each at its time."""
+    """People after these items were applied, each at its time."""
     people = People()
     for at, item in steps:
         assert violations(item, 0) == []
@@ -47,7 +47,7 @@ def people_after(*steps: tuple[float, dict[str, Any]]) -> People:
     return people
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refused items
 
 
 PREFERENCES = "cio_subscription_preferences"
@@ -198,7 +198,7 @@ PREFERENCES = "cio_subscription_preferences"
         ),
     ],
 )
-def test_an_item_without_what_its_operation_needs_is_refused(
+def test_an_item_without_a_required_member_is_refused(
     client: httpx.Client, sandbox: Sandbox, item: dict[str, Any], field: str, message: str
 ) -> None:
     answer = send(client, sandbox, item)
@@ -217,16 +217,18 @@ def test_a_number_and_its_text_are_the_same_id(client: httpx.Client, sandbox: Sa
     assert [each.id for each in sandbox.people.everybody()] == ["42", "7"]
 
 
-def test_all_preferences_are_replaced_and_one_is_changed(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_preferences_object_replaces_all_and_a_dotted_name_changes_one(
+    client: httpx.Client, sandbox: Sandbox
+) -> None:
     whole = {"topics": {"topic_1": True, "topic_2": False}}
     send(client, sandbox, identify(**{PREFERENCES: whole}), identify(**{f"{PREFERENCES}.topics.topic_2": True}))
-    assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_1": True, "topic_2": True}}}
+    assert person_of(sandbox).attributes == {PREFERENCES: {"topics": {"topic_1": True, "topic_2": True}}}
     send(client, sandbox, identify(**{f"{PREFERENCES}.topics.topic_1": None, f"{PREFERENCES}.topics.topic_9": ""}))
-    assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_2": True}}}
+    assert person_of(sandbox).attributes == {PREFERENCES: {"topics": {"topic_2": True}}}
     send(client, sandbox, identify(**{PREFERENCES: {"topics": {"topic_3": False}}}))
-    assert found(sandbox).attributes == {PREFERENCES: {"topics": {"topic_3": False}}}
+    assert person_of(sandbox).attributes == {PREFERENCES: {"topics": {"topic_3": False}}}
     send(client, sandbox, identify("7", **{f"{PREFERENCES}.topics.topic_1": False}))
-    assert found(sandbox, "7").attributes == {PREFERENCES: {"topics": {"topic_1": False}}}
+    assert person_of(sandbox, "7").attributes == {PREFERENCES: {"topics": {"topic_1": False}}}
     assert whole == {"topics": {"topic_1": True, "topic_2": False}}
 
 
@@ -234,12 +236,12 @@ def test_devices_are_added_changed_and_deleted(client: httpx.Client, sandbox: Sa
     ios = {"token": "t", "platform": "ios", "last_used": 7, "attributes": {"app_version": "1", "push_enabled": "true"}}
     newer = {"token": "t", "platform": "ios", "last_used": 8, "attributes": {"app_version": "2"}}
     send(client, sandbox, person("add_device", device=ios), person("add_device", device=newer))
-    (device,) = found(sandbox).devices.values()
+    (device,) = person_of(sandbox).devices.values()
     assert (device.token, device.platform, device.last_used) == ("t", "ios", 8)
     assert device.attributes == {"app_version": "2", "push_enabled": "true"}
-    gone = person("delete_device", device={"token": "t"})
-    assert send(client, sandbox, gone, gone).status_code == 200
-    assert found(sandbox).devices == {}
+    delete = person("delete_device", device={"token": "t"})
+    assert send(client, sandbox, delete, delete).status_code == 200
+    assert person_of(sandbox).devices == {}
     assert sandbox.people.counts == {
         "people_made_by_devices": 1,
         "devices_added": 2,
@@ -258,31 +260,31 @@ def test_a_merge_fills_what_is_empty_and_deletes_the_secondary(client: httpx.Cli
         identify("2", email="a@b.co", plan="free", city="Lyon"),
         event("2", id=ULID),
     )
-    cio_id = found(sandbox, "2").cio_id
+    cio_id = person_of(sandbox, "2").cio_id
     client.post(f"{sandbox.url}/api/v1/segments/7/add_customers", json={"ids": ["2"]})
     assert send(client, sandbox, merge({"id": "1"}, {"email": "A@B.co"})).status_code == 200
-    (left,) = sandbox.people.everybody()
-    assert (left.id, left.email, left.attributes) == ("1", "a@b.co", {"plan": "pro", "city": "Lyon"})
-    assert left.event_ids == [ULID] and sandbox.people.events[ULID].cio_id == left.cio_id
-    assert sandbox.people.segment(7) == [left]
-    assert sandbox.people.find("id", "2") is None and sandbox.people.find("email", "a@b.co") is left
-    (done,) = sandbox.people.merges
-    assert (done.primary, done.secondary["cio_id"], done.secondary["id"]) == (left.cio_id, cio_id, "2")
+    (primary,) = sandbox.people.everybody()
+    assert (primary.id, primary.email, primary.attributes) == ("1", "a@b.co", {"plan": "pro", "city": "Lyon"})
+    assert primary.event_ids == [ULID] and sandbox.people.events[ULID].cio_id == primary.cio_id
+    assert sandbox.people.segment(7) == [primary]
+    assert sandbox.people.find("id", "2") is None and sandbox.people.find("email", "a@b.co") is primary
+    (merged,) = sandbox.people.merges
+    assert (merged.primary, merged.secondary["cio_id"], merged.secondary["id"]) == (primary.cio_id, cio_id, "2")
 
 
 def test_a_merge_carries_the_last_30_days_of_events() -> None:
     old, new = (event("2", id=f"{ULID[:-1]}{n}", timestamp=at) for n, at in enumerate((0, 2 * DAY)))
     people = people_after((0, identify("1")), (0, old), (0, new), (31 * DAY, merge({"id": "1"}, {"id": "2"})))
-    (left,) = people.everybody()
-    assert left.event_ids == [new["id"]]
-    assert people.events[old["id"]].cio_id != left.cio_id
+    (primary,) = people.everybody()
+    assert primary.event_ids == [new["id"]]
+    assert people.events[old["id"]].cio_id != primary.cio_id
 
 
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        (merge({"id": "nobody"}, {"id": "1"}), "one of the two is not there"),
-        (merge({"id": "1"}, {"id": "nobody"}), "one of the two is not there"),
+        (merge({"id": "nobody"}, {"id": "1"}), "one of the two does not exist"),
+        (merge({"id": "1"}, {"id": "nobody"}), "one of the two does not exist"),
         (merge({"id": "1"}, {"email": "a@b.co"}), "both are the same person"),
     ],
 )
@@ -291,13 +293,13 @@ def test_a_merge_without_two_people_does_nothing(
 ) -> None:
     send(client, sandbox, identify("1", email="a@b.co", n=1))
     assert send(client, sandbox, item).text == "{}\n"
-    (left,) = sandbox.people.everybody()
-    assert (left.attributes, sandbox.people.merges) == ({"n": 1}, [])
+    (unchanged,) = sandbox.people.everybody()
+    assert (unchanged.attributes, sandbox.people.merges) == ({"n": 1}, [])
     (activity,) = sandbox.activity
     assert (activity.type, activity.reason) == ("failed_merge", reason)
 
 
-def test_who_is_suppressed_is_removed_and_cannot_come_back(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_suppressed_person_is_deleted_and_not_created_again(client: httpx.Client, sandbox: Sandbox) -> None:
     send(client, sandbox, identify("42", email="a@b.co"), person("suppress"))
     assert len(sandbox.people) == 0
     assert [each for each in sandbox.people.suppressed if each[0] != "cio_id"] == [("email", "a@b.co"), ("id", "42")]
@@ -315,16 +317,16 @@ def test_who_is_suppressed_is_removed_and_cannot_come_back(client: httpx.Client,
     assert {each.reason for each in sandbox.activity.of_type("ignored_suppressed")} == {"the identifier is suppressed"}
 
 
-def test_an_unsuppressed_person_starts_empty(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_person_who_is_created_after_unsuppression_has_no_attributes(client: httpx.Client, sandbox: Sandbox) -> None:
     unsuppress = person("unsuppress") | {"identifiers": {"email": "a@b.co"}}
     send(client, sandbox, identify("42", email="a@b.co", n=1), person("suppress"), unsuppress, identify("42"))
     assert sandbox.people.suppressed == []
-    assert found(sandbox).attributes == {}
+    assert person_of(sandbox).attributes == {}
     assert send(client, sandbox, person("suppress", "7"), identify("7"), person("unsuppress", "7")).status_code == 200
     assert sandbox.people.find("id", "7") is None
 
 
-def test_a_deleted_person_leaves_segments_and_objects(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_deleted_person_is_removed_from_segments_and_objects(client: httpx.Client, sandbox: Sandbox) -> None:
     send(client, sandbox, identify() | {"cio_relationships": [related(ACME)]})
     client.post(f"{sandbox.url}/api/v1/segments/7/add_customers", json={"ids": ["42"]})
     send(client, sandbox, person("delete"))
@@ -336,7 +338,7 @@ def test_a_deleted_person_leaves_segments_and_objects(client: httpx.Client, sand
 # ---------------------------------------------------------------- objects and relationships
 
 
-def test_an_object_is_made_changed_and_deleted(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_an_object_is_created_changed_and_deleted(client: httpx.Client, sandbox: Sandbox) -> None:
     number = {"object_type_id": 1, "object_id": 7}
     send(client, sandbox, thing(identifiers=number, attributes={"name": "Seven", "seats": 5, "plan": "pro"}))
     seven = sandbox.objects.find("1", "7")
@@ -349,7 +351,7 @@ def test_an_object_is_made_changed_and_deleted(client: httpx.Client, sandbox: Sa
     assert sandbox.people.counts == {"objects_identified": 2, "objects_deleted": 2}
 
 
-def test_a_cio_object_id_makes_no_object(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_cio_object_id_creates_no_object(client: httpx.Client, sandbox: Sandbox) -> None:
     nothing = {"cio_object_id": "ob1"}
     items = thing(identifiers=nothing), person("add_relationships", cio_relationships=[related(nothing)])
     assert send(client, sandbox, *items).status_code == 200
@@ -357,7 +359,7 @@ def test_a_cio_object_id_makes_no_object(client: httpx.Client, sandbox: Sandbox)
     assert [each.about for each in sandbox.activity] == ["object ob1", "object ob1"]
 
 
-def test_a_301st_attribute_of_an_object_is_not_kept(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_301st_attribute_of_an_object_is_refused(client: httpx.Client, sandbox: Sandbox) -> None:
     send(client, sandbox, thing(attributes={f"a{n}": n for n in range(300)}), thing(attributes={"b": 1, "a0": 7}))
     acme = sandbox.objects.find(1, "acme")
     assert acme is not None and len(acme.attributes) == 300 and acme.attributes["a0"] == 7
@@ -378,10 +380,10 @@ def test_people_and_objects_are_related_from_either_side(
     client: httpx.Client, sandbox: Sandbox, item: dict[str, Any]
 ) -> None:
     assert send(client, sandbox, item, item).status_code == 200
-    who, acme = found(sandbox), sandbox.objects.find(1, "acme")
+    employee, acme = person_of(sandbox), sandbox.objects.find(1, "acme")
     assert acme is not None
-    assert who.relationships == {acme.cio_object_id: {"role": "admin"}}
-    assert acme.people == {who.cio_id: {"role": "admin"}}
+    assert employee.relationships == {acme.cio_object_id: {"role": "admin"}}
+    assert acme.people == {employee.cio_id: {"role": "admin"}}
     assert sandbox.stats()["relationships"] == 1
 
 
@@ -393,21 +395,21 @@ def test_people_and_objects_are_related_from_either_side(
         thing("delete"),
     ],
 )
-def test_people_and_objects_are_parted_from_either_side(
+def test_relationships_are_deleted_from_either_side(
     client: httpx.Client, sandbox: Sandbox, item: dict[str, Any]
 ) -> None:
     send(client, sandbox, identify() | {"cio_relationships": [related(ACME)]}, item, item)
-    assert found(sandbox).relationships == {}
+    assert person_of(sandbox).relationships == {}
     assert sandbox.objects.relationships == 0
 
 
 def test_a_relationships_attribute_is_removed_by_null_or_empty_text(client: httpx.Client, sandbox: Sandbox) -> None:
     for attributes in ({"role": "admin", "since": 1, "desk": 7}, {"role": None, "since": ""}):
         send(client, sandbox, person("add_relationships", cio_relationships=[related(ACME, **attributes)]))
-    assert list(found(sandbox).relationships.values()) == [{"desk": 7}]
+    assert list(person_of(sandbox).relationships.values()) == [{"desk": 7}]
 
 
-def test_a_relationship_that_is_not_there_cannot_be_deleted(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_deleting_a_relationship_that_does_not_exist_is_logged(client: httpx.Client, sandbox: Sandbox) -> None:
     items = (
         person("delete_relationships", cio_relationships=[related(ACME)]),
         thing("delete_relationships", cio_relationships=[related({"id": "42"})]),
@@ -420,24 +422,26 @@ def test_a_relationship_that_is_not_there_cannot_be_deleted(client: httpx.Client
 @pytest.mark.parametrize(
     "members", [{"anonymous_id": "v1"}, {"cio_relationships": [related({"anonymous_id": "v1"}, role="guest")]}]
 )
-def test_a_visitors_relationship_is_the_persons_once_they_are_known(
+def test_a_visitors_relationship_becomes_the_identified_persons(
     client: httpx.Client, sandbox: Sandbox, members: dict[str, Any]
 ) -> None:
     send(client, sandbox, thing("identify_anonymous", **members), identify("7"))
     acme = sandbox.objects.find(1, "acme")
     assert acme is not None and list(acme.visitors) == ["v1"] and acme.people == {}
     send(client, sandbox, identify(anonymous_id="v1"))
-    assert (acme.visitors, list(acme.people)) == ({}, [found(sandbox).cio_id])
+    assert (acme.visitors, list(acme.people)) == ({}, [person_of(sandbox).cio_id])
     send(client, sandbox, thing("identify_anonymous", ACME | {"object_id": "later"}, anonymous_id="v1"))
-    assert len(found(sandbox).relationships) == 2
+    assert len(person_of(sandbox).relationships) == 2
 
 
-def test_an_object_that_is_deleted_waits_for_no_visitor(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_deleted_object_is_not_related_to_a_visitor_who_is_identified_later(
+    client: httpx.Client, sandbox: Sandbox
+) -> None:
     send(client, sandbox, thing("identify_anonymous", anonymous_id="v1"), thing("delete"), identify(anonymous_id="v1"))
-    assert (found(sandbox).relationships, sandbox.objects.relationships) == ({}, 0)
+    assert (person_of(sandbox).relationships, sandbox.objects.relationships) == ({}, 0)
 
 
-def test_a_delivery_is_noted(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_delivery_event_is_counted(client: httpx.Client, sandbox: Sandbox) -> None:
     opened = {"type": "delivery", "action": "event", "identifiers": {"id": "d"}, "name": "opened"}
     assert send(client, sandbox, opened | {"attributes": {"device_token": "t"}}).status_code == 200
     assert sandbox.people.counts == {"delivery_events": 1}
@@ -451,47 +455,47 @@ def visit(people: People, at: float, number: int = 0, **members: object) -> None
     people.record_anonymous(item | members, at)
 
 
-def test_a_visitors_events_are_the_persons_once_they_are_known() -> None:
+def test_a_visitors_events_become_the_identified_persons() -> None:
     people = people_after((0, identify("1")))
     visit(people, 0)
     visit(people, 1, 1, anonymous_id="v2")
     assert [each.anonymous_id for each in people.anonymous_events] == ["v1", "v2"]
     people.apply(identify("1", anonymous_id="v1"), 2)
-    (who,) = people.everybody()
-    assert [people.events[each].anonymous_id for each in who.event_ids] == ["v1"]
+    (identified,) = people.everybody()
+    assert [people.events[each].anonymous_id for each in identified.event_ids] == ["v1"]
     assert [each.anonymous_id for each in people.anonymous_events] == ["v2"]
     assert people.counts["anonymous_events_attached"] == 1
 
 
 @pytest.mark.parametrize(("late_s", "attached"), [(300, True), (301, False)])
-def test_a_visitors_late_events_are_the_persons_for_five_minutes(late_s: float, attached: bool) -> None:
+def test_events_that_arrive_five_minutes_after_identification_are_attached(late_s: float, attached: bool) -> None:
     people = people_after((0, identify("1", anonymous_id="v1")))
     visit(people, late_s)
     assert len(people.everybody()[0].event_ids) == attached
 
 
 @pytest.mark.parametrize(("after_days", "attached"), [(30, True), (31, False)])
-def test_a_visitors_events_wait_for_30_days(after_days: int, attached: bool) -> None:
+def test_a_visitors_events_can_be_attached_for_30_days(after_days: int, attached: bool) -> None:
     people = People()
     visit(people, 0)
     people.apply(identify("1", anonymous_id="v1"), after_days * DAY)
     assert len(people.everybody()[0].event_ids) == attached
 
 
-def test_a_visitor_cannot_be_two_people() -> None:
+def test_an_anonymous_id_belongs_to_one_person() -> None:
     people = people_after((0, identify("1", anonymous_id="v1")), (0, identify("2", anonymous_id="v1")))
     assert [each.attributes.get("anonymous_id") for each in people.everybody()] == ["v1", None]
     (activity,) = people.activity
-    assert (activity.about, activity.reason) == ("id 2", "anonymous_id: was somebody else's")
+    assert (activity.about, activity.reason) == ("id 2", "anonymous_id: belongs to another person")
 
 
-def test_a_merged_persons_visits_are_the_primarys() -> None:
+def test_a_merge_gives_the_primary_the_visits_of_the_secondary() -> None:
     people = people_after(
         (0, identify("1")), (0, identify("2", anonymous_id="v1")), (1, merge({"id": "1"}, {"id": "2"}))
     )
     visit(people, 2)
-    (left,) = people.everybody()
-    assert (left.attributes["anonymous_id"], len(left.event_ids)) == ("v1", 1)
+    (primary,) = people.everybody()
+    assert (primary.attributes["anonymous_id"], len(primary.event_ids)) == ("v1", 1)
 
 
 def test_a_visitors_repeated_event_counts_once() -> None:
@@ -507,7 +511,12 @@ def test_a_visitors_repeated_event_counts_once() -> None:
 @pytest.mark.parametrize(
     ("items", "kind", "about", "reason"),
     [
-        ([identify("1", _update=True)], "failed_attribute_change", "id 1", "there is no such person, and none is made"),
+        (
+            [identify("1", _update=True)],
+            "failed_attribute_change",
+            "id 1",
+            "there is no such person, and none is created",
+        ),
         (
             [identify("1", 200), identify("1", 100)],
             "skipped_update",
@@ -515,10 +524,10 @@ def test_a_visitors_repeated_event_counts_once() -> None:
             "older than the profile's newest edit",
         ),
         (
-            [identify("1", email="a@b.co"), identify("2", email="a@b.co")],
+            [identify("1", email="a@b.co"), identify("2"), identify("2", email="a@b.co")],
             "failed_attribute_change",
             "id 2",
-            "email: belongs to somebody else",
+            "email: belongs to another person",
         ),
         (
             [identify("1", id="2")],
@@ -542,7 +551,7 @@ def test_a_visitors_repeated_event_counts_once() -> None:
         ),
     ],
 )
-def test_what_was_answered_with_200_in_vain_is_in_the_log(
+def test_the_log_shows_what_was_answered_with_200_and_had_no_effect(
     client: httpx.Client, sandbox: Sandbox, items: list[dict[str, Any]], kind: str, about: str, reason: str
 ) -> None:
     assert send(client, sandbox, *items).text == "{}\n"

@@ -1,4 +1,4 @@
-"""Does the sandbox keep the Track API's documented rules, and say which one an item breaks?"""
+"""Track v2: the documented rules, and which rule an item breaks."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from types import ModuleType
 import httpx
 import pytest
 
-from cio_etl.sandbox import Credentials, Faults, Sandbox, pipelines, rules
+from cio_etl.sandbox import Credentials, Faults, Sandbox, paths, pipelines, rules
 from cio_etl.sandbox.request_body import Malformed, read_batch
 from tests.sandbox_client import ULID, body_of, event, identify, padded, send
 
 
-def test_a_good_batch_is_answered_with_an_empty_object(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_a_valid_batch_is_answered_with_an_empty_object(client: httpx.Client, sandbox: Sandbox) -> None:
     answer = send(client, sandbox, identify(), event())
     assert (answer.status_code, answer.json()) == (200, {})
     assert "server" not in answer.headers
     assert "date" in answer.headers
 
 
-def test_bad_items_are_named_by_index_and_the_others_are_taken(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_invalid_items_are_named_by_index_and_the_others_are_applied(client: httpx.Client, sandbox: Sandbox) -> None:
     answer = send(client, sandbox, identify("1"), {"type": "person", "action": "identify"}, identify("3"))
     assert answer.status_code == 207
     assert answer.json() == {
@@ -130,7 +130,7 @@ def test_an_item_that_breaks_a_rule_is_refused(
         event(id=ULID.lower(), attributes={"note": "x" * 20_000}),
     ],
 )
-def test_an_item_at_the_edge_of_a_rule_is_taken(client: httpx.Client, sandbox: Sandbox, item: object) -> None:
+def test_an_item_at_the_limit_of_a_rule_is_accepted(client: httpx.Client, sandbox: Sandbox, item: object) -> None:
     assert send(client, sandbox, item).text == "{}\n"
 
 
@@ -199,7 +199,7 @@ def test_space_around_the_parts_of_a_batch_is_ignored() -> None:
         read_batch(b'{"batch": [ ] }')
 
 
-def test_an_entity_is_taken_or_refused_alone(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_an_entity_is_accepted_or_refused(client: httpx.Client, sandbox: Sandbox) -> None:
     url = f"{sandbox.url}/api/v2/entity"
     assert client.post(url, json=identify("1")).text == "{}\n"
     refused = client.post(url, json=identify(""))
@@ -221,23 +221,23 @@ def test_wrong_track_credentials_are_refused(sandbox: Sandbox, auth: tuple[str, 
     assert len(sandbox.people) == 0
 
 
-def test_the_region_is_told_to_who_has_the_key(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_the_region_is_shown_to_whoever_has_the_key(client: httpx.Client, sandbox: Sandbox) -> None:
     answer = client.get(f"{sandbox.url}/api/v1/accounts/region").json()
     assert answer == {"url": sandbox.url, "region": "us", "environment_id": 1}
     sandbox.set_faults(Faults(region="eu"))
     assert client.get(f"{sandbox.url}/api/v1/accounts/region").json()["region"] == "eu"
 
 
-def test_credentials_can_be_others_and_change() -> None:
-    theirs = Credentials("site", "key", "app")
-    with Sandbox(credentials=theirs) as sandbox, httpx.Client(auth=("site", "key")) as client:
+def test_credentials_can_be_set_and_changed() -> None:
+    credentials = Credentials("site", "key", "app")
+    with Sandbox(credentials=credentials) as sandbox, httpx.Client(auth=("site", "key")) as client:
         assert send(client, sandbox, identify()).status_code == 200
         sandbox.set_credentials(Credentials("site", "new key", "app"))
         assert send(client, sandbox, identify()).status_code == 401
-    assert "key" not in repr(theirs).replace("api_key", "")
+    assert "key" not in repr(credentials).replace("api_key", "")
 
 
-@pytest.mark.parametrize("module", [pipelines, rules])
-def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
+@pytest.mark.parametrize("module", [paths, pipelines, rules])
+def test_the_examples_in_docstrings_are_right(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)

@@ -1,4 +1,4 @@
-"""Does the sandbox run as it should: settings, figures, pages, TLS, its start and its end?"""
+"""The sandbox as a server: settings, figures, pages, TLS, start and stop."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_faults_can_be_set_while_it_runs(client: httpx.Client, sandbox: Sandbox)
     assert send(client, sandbox, identify()).status_code == 200
     sandbox.set_faults(Faults(script=("500",)))
     assert send(client, sandbox, identify()).status_code == 500
-    wanted = {
+    settings = {
         "rates": {"503": 1},
         "script": ["502", {"status": 418, "body": "tea", "headers": [["x-a", "b"]], "applied": True}],
         "retry_after": ["7"],
     }
-    assert client.post(f"{sandbox.url}/__sandbox/faults", json=wanted).json() == {}
+    assert client.post(f"{sandbox.url}/__sandbox/faults", json=settings).json() == {}
     answers = [send(client, sandbox, identify()) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [502, 418, 503]
     assert (answers[1].text, answers[1].headers["x-a"]) == ("tea", "b")
@@ -63,14 +63,14 @@ def test_wrong_faults_are_refused_with_the_reason(
     assert sandbox.faults == Faults()
 
 
-def test_no_page_of_the_internet_can_reach_in(client: httpx.Client, sandbox: Sandbox) -> None:
-    """Neither by a form, which cannot send this type, nor by a name of its own that leads here."""
+def test_a_web_page_cannot_send_requests_to_the_sandbox(client: httpx.Client, sandbox: Sandbox) -> None:
+    """Neither by a form, which cannot send this content type, nor by a host name of its own that resolves here."""
     url = f"{sandbox.url}/__sandbox/faults"
     assert client.post(url, content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
     assert client.get(sandbox.url, headers={"Host": "rebound.example"}).status_code == 400
 
 
-def test_the_figures_are_told_as_json(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_the_figures_are_available_as_json(client: httpx.Client, sandbox: Sandbox) -> None:
     body = body_of(identify("1"), event("1", id=ULID), identify(""))
     client.post(f"{sandbox.url}/api/v2/batch", content=body)
     stats = client.get(f"{sandbox.url}/__sandbox/stats").json()
@@ -97,7 +97,7 @@ def test_the_figures_are_told_as_json(client: httpx.Client, sandbox: Sandbox) ->
     }
 
 
-def test_its_pages_show_what_came_and_escape_it(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_pages_show_people_and_events_and_escape_all_data(client: httpx.Client, sandbox: Sandbox) -> None:
     nasty = "<script>alert('&')</script>"
     assert "None yet." in client.get(sandbox.url).text
     items = [identify(nasty, **{nasty: nasty, "email": f'"{nasty}"@b.co'}), event(nasty, nasty, attributes={nasty: 1})]
@@ -115,20 +115,22 @@ def test_its_pages_show_what_came_and_escape_it(client: httpx.Client, sandbox: S
     assert client.get(f"{sandbox.url}/people/nobody").status_code == 404
 
 
-def test_its_pages_show_what_else_there_is_and_escape_it(client: httpx.Client, sandbox: Sandbox) -> None:
+def test_pages_show_objects_devices_segments_and_merges_and_escape_all_data(
+    client: httpx.Client, sandbox: Sandbox
+) -> None:
     nasty = "<b>&</b>"
     thing = {"object_type_id": "1", "object_id": nasty}
     related = {"identifiers": thing, "relationship_attributes": {nasty: nasty}}
     device = {"token": nasty, "platform": "ios", "attributes": {nasty: nasty}}
-    who = {"type": "person", "identifiers": {"id": nasty}}
+    of_nasty = {"type": "person", "identifiers": {"id": nasty}}
     bare = client.get(sandbox.url).text
     assert "Suppressed" not in bare and "Latest objects" not in bare
     items = [
         identify(nasty) | {"cio_relationships": [related]},
-        who | {"action": "add_device", "device": device},
+        of_nasty | {"action": "add_device", "device": device},
         identify("2"),
         {"type": "person", "action": "merge", "primary": {"id": nasty}, "secondary": {"id": "2"}},
-        who | {"action": "suppress", "identifiers": {"email": f"{nasty}@b.co"}},
+        of_nasty | {"action": "suppress", "identifiers": {"email": f"{nasty}@b.co"}},
         identify(nasty, id="other"),
         {"type": "object", "action": "identify", "identifiers": thing, "attributes": {nasty: nasty}},
         {"type": "object", "action": "identify_anonymous", "identifiers": thing, "anonymous_id": nasty},
@@ -151,7 +153,7 @@ def test_its_pages_show_what_else_there_is_and_escape_it(client: httpx.Client, s
     assert client.get(f"{sandbox.url}/objects/nothing").status_code == 404
 
 
-def test_it_speaks_tls(tmp_path: Path) -> None:
+def test_it_serves_tls(tmp_path: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     certificate, key, ca = (tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem"))
@@ -168,7 +170,7 @@ def test_it_speaks_tls(tmp_path: Path) -> None:
                     send(client, sandbox, identify("2"))
             assert len(sandbox.people) == 2
         with pytest.raises(httpx.ConnectError):
-            httpx.get(sandbox.url)  # does not know the authority
+            httpx.get(sandbox.url)  # this client does not trust the authority
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.1", "example.com", "::", ""])
@@ -179,7 +181,7 @@ def test_it_listens_on_loopback_only(host: str) -> None:
         serve(host, 0)
 
 
-def test_localhost_is_a_host(client: httpx.Client) -> None:
+def test_it_listens_on_localhost(client: httpx.Client) -> None:
     with Sandbox(host="localhost") as sandbox:
         assert send(client, sandbox, identify()).status_code == 200
 
@@ -189,7 +191,7 @@ def test_a_port_that_is_taken_is_an_error(sandbox: Sandbox) -> None:
         Sandbox(port=sandbox.port)
 
 
-def test_a_bad_certificate_is_an_error_at_once(tmp_path: Path) -> None:
+def test_a_bad_certificate_is_an_error_before_it_listens(tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("no certificate")
     with pytest.raises(OSError):
         Sandbox(ssl_certfile=tmp_path / "bad.pem", ssl_keyfile=tmp_path / "bad.pem")
@@ -202,26 +204,26 @@ def test_it_stops_with_clients_still_connected(client: httpx.Client) -> None:
         send(client, sandbox, identify())
 
 
-def test_every_setting_of_faults_is_json() -> None:
+def test_every_setting_of_faults_can_be_written_as_json() -> None:
     assert Faults.from_json({}) == Faults()
     plain = {each.name: getattr(Faults(), each.name) for each in fields(Faults) if each.name not in ("rates", "script")}
     assert Faults.from_json(json.loads(json.dumps(plain))) == Faults()
 
 
-@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
-def test_served_alone_it_ends_by_a_signal_and_says_nothing(sent: signal.Signals, exit_code: int) -> None:
+@pytest.mark.parametrize(("signal_sent", "exit_code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_served_sandbox_ends_on_a_signal_without_output(signal_sent: signal.Signals, exit_code: int) -> None:
     program = "from cio_etl.sandbox import serve; serve(port=0, announce=lambda url: print(url, flush=True))"
     command = [sys.executable, "-W", "error", "-c", program]
     with spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().strip()
         assert httpx.get(url).status_code == 200
-        process.send_signal(sent)
+        process.send_signal(signal_sent)
         assert (process.wait(10), process.stderr.read()) == (exit_code, "")
 
 
-def test_many_clients_at_once_lose_nothing() -> None:
-    """Eight clients send until each of their batches is acknowledged, through every fault that does not take long."""
+def test_items_of_eight_clients_arrive_once_through_every_quick_fault() -> None:
+    """Each client sends its batch again until it is acknowledged."""
     shares = (
         "429",
         "503",

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from cio_etl.cli.main import cli
 
 
-@cli.command(epilog="More: README.md")
+@cli.command(epilog="More: jobs/README.md")
 @click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free port.")
-def sandbox(host: str, port: int) -> None:
+@click.option(
+    "--segment",
+    "segments",
+    type=click.IntRange(1),
+    multiple=True,
+    help="The number of a manual segment that exists. Several are allowed.",
+)
+def sandbox(host: str, port: int, segments: tuple[int, ...]) -> None:
     """Serve a local Customer.io for tests, until Ctrl-C."""
     from cio_etl.report.streams import say
     from cio_etl.sandbox import serve
@@ -20,6 +29,14 @@ def sandbox(host: str, port: int) -> None:
         say(f"  a job sends there with   destination.base_url: {url}")
 
     try:
-        serve(host, port, announce=announce)
-    except (ValueError, OSError) as error:
+        serve(host, port, segments=segments, announce=announce)
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} of {host} is in use by another program; add --port 0 for a free one"
+        elif error.errno == errno.EACCES:
+            message = f"port {port} needs more rights than yours; add --port 0 for a free one"
+        else:
+            message = f"cannot listen on {host}, port {port}: {error.strerror or type(error).__name__}"
+        raise click.UsageError(message) from None

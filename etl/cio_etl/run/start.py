@@ -106,7 +106,8 @@ def rehearsal(job: Job, observer: Observer) -> Iterator[Job]:
     """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
     from cio_etl.sandbox import Sandbox
 
-    with Sandbox() as sandbox:
+    segments = {step.mapping.segment for step in job.steps if step.mapping.segment is not None}
+    with Sandbox(segments=segments) as sandbox:
         credentials = dict.fromkeys(job.destination.credentials, SecretStr("sandbox"))
         target = replace(job.destination, base_url=sandbox.url, region="us", credentials=credentials)
         yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)

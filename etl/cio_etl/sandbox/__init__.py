@@ -1,8 +1,8 @@
 """A local Customer.io: the documented endpoints, limits and answers, with faults on demand.
 
-It is the server of the tests, of the demo and of a rehearsal, and the judge of them: it remembers what it was sent, so
-that a test can ask what became of each row. It knows nothing of the rest of the program and shares no code with it: a
-rule that both sides had wrong in the same way would go unseen.
+It is the server of the tests, of the demo and of `run --sandbox`. It records what it receives, so that a test can ask
+what happened to each row. It knows nothing of the rest of the program and shares no code with it: a rule that both
+sides had wrong in the same way would stay unnoticed.
 
     with Sandbox(Faults(rates={"503": 0.2, "lost_after": 0.02})) as sandbox:
         ...                                         # send to sandbox.url
@@ -12,30 +12,32 @@ rule that both sides had wrong in the same way would go unseen.
         sandbox.activity.of_type("failed_event")    # what was answered with 200 and had no effect?
         sandbox.stats()                             # requests, items, refusals, busiest second
 
-It speaks Track v2 (`/api/v2/batch`, `/api/v2/entity`), what a loader can need of Track v1 (`/api/v1/…`), Pipelines
-(`/v1/batch`, `/v1/identify` and so on), and as much of the App API as it takes to read back what came.
+It serves Track v2 (`/api/v2/batch`, `/api/v2/entity`), Track v1 (`/api/v1/…`), Pipelines (`/v1/batch`, `/v1/identify`
+and so on), and the part of the App API that reads back what was sent.
 
 One request goes through the files in this order:
 
     server.py      a uvicorn on a thread, on a loopback address only
     wire.py        cut, dripping, broken and endless answers
-    app.py         which path is answered by what
+    app.py         the handler of each path; paths.py decodes identifiers and answers unknown paths
     ingest.py      which fault applies to a request that sends data (faults.py); traffic.py counts
-    handlers.py    credentials and rules, applied to a body
+    handlers.py    Track: credentials and rules, applied to a body; answers.py has the shapes of answers
+    pipelines_handlers.py  the same of Pipelines
     request_body.py bytes -> items, strictly
-    rules.py       Track item -> what is wrong with it (pure)
-    pipelines.py   Pipelines call -> what is wrong with it, and the Track item that it becomes (pure)
+    rules.py       Track item -> its violations (pure)
+    pipelines.py   Pipelines call -> its faults, and the Track item that it becomes (pure)
     v1.py          request of Track v1 -> Track items (pure)
-    people.py      item -> people; events.py, relationships.py with objects.py, identities.py: what belongs to them
-    activity.py    what had no effect, and why
-    lookup.py      who asks what became of it: readback.py as the App API, page.py as HTML
+    people.py      item -> people; events.py, relationships.py with objects.py, segments.py and identities.py with
+                   person.py: what belongs to them
+    activity.py    what changed; what had no effect, and why
+    lookup.py      requests that read: readback.py and activities.py as the App API, page.py as HTML
 """
 
 from cio_etl.sandbox.activity import Activity
 from cio_etl.sandbox.faults import Answer, Faults
-from cio_etl.sandbox.identities import Device
 from cio_etl.sandbox.objects import Object
 from cio_etl.sandbox.people import Event, Merge, People, Person
+from cio_etl.sandbox.person import Device
 from cio_etl.sandbox.server import Sandbox, serve
 from cio_etl.sandbox.workspace import Credentials
 

@@ -1,21 +1,23 @@
-"""Counts of operations, and the activity log of requests answered with 200 that had no effect."""
+"""The activity log: what was changed, what was answered with 200 and had no effect, and counts of both."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-_KEPT: Final = 10_000  # the latest; how many there were is in the counts
+from cio_etl.sandbox.person import Person
+
+_MAX_ENTRIES: Final = 10_000  # of each kind, the latest; the counts include all
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
     """One thing that did not happen. `type` is a word of the App API where it has one for it."""
 
-    id: str
+    number: int  # in the order of the whole log, with changes and events
     type: str  # failed_attribute_change | skipped_update | failed_event | …
     about: str  # who or what: `id 42`, `object 1/acme`, `message m-7`
     reason: str
@@ -23,27 +25,46 @@ class Activity:
     cio_id: str | None = None  # of the person, when there is one
 
 
+class Change(NamedTuple):
+    """One thing that happened to a person. `data` is what the App API shows; of attributes, old and new values."""
+
+    number: int
+    type: str  # profile_create | attribute_change | profile_delete | profile_merge
+    person: Person
+    at: float
+    data: Mapping[str, Any]
+
+
 class ActivityLog:
-    """The activities in order, the latest last; and what was counted, done or not done (see `People`)."""
+    """The activities without effect in order, the latest last; the latest changes; and the counts (see `People`)."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._kept: deque[Activity] = deque(maxlen=_KEPT)
+        self.changes: deque[Change] = deque(maxlen=_MAX_ENTRIES)
+        self._without_effect: deque[Activity] = deque(maxlen=_MAX_ENTRIES)
         self._numbers = count(1)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._without_effect)
 
     def __iter__(self) -> Iterator[Activity]:
-        return iter(self._kept)
+        return iter(self._without_effect)
 
     def __reversed__(self) -> Iterator[Activity]:
-        return reversed(self._kept)
+        return reversed(self._without_effect)
 
     def of_type(self, kind: str) -> list[Activity]:
-        return [each for each in self._kept if each.type == kind]
+        return [each for each in self._without_effect if each.type == kind]
+
+    def next_number(self) -> int:
+        """The place of the next entry or event in the log."""
+        return next(self._numbers)
 
     def drop(self, counted: str, kind: str, about: str, reason: str, at: float, cio_id: str | None = None) -> None:
-        """Something was answered with 200 and has no effect: count it, and note why."""
+        """Count something that was answered with 200 and has no effect, and note why."""
         self.counts[counted] += 1
-        self._kept.append(Activity(f"{next(self._numbers):012x}", kind, about, reason, at, cio_id))
+        self._without_effect.append(Activity(self.next_number(), kind, about, reason, at, cio_id))
+
+    def note(self, kind: str, person: Person, at: float, data: Mapping[str, Any]) -> None:
+        """Note a change of a person."""
+        self.changes.append(Change(self.next_number(), kind, person, at, data))

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from cio_etl.sandbox import wire
 from cio_etl.sandbox.faults import UNREADABLE, Answer
 from cio_etl.sandbox.handlers import Sent
+from cio_etl.sandbox.paths import JSON_TYPE
 from cio_etl.sandbox.workspace import Workspace
 
 
@@ -30,7 +31,7 @@ class Ingest:
 
     async def answer(self, request: Request) -> Response:
         faults, limit = self.workspace.faults, self.max_bytes()
-        fault, one_too_many = self.workspace.arrived(self.path)
+        fault, one_too_many = self.workspace.count_request(self.path)
         if fault == "cut_upload":
             return wire.Reset()
         if fault == "early_413":
@@ -42,8 +43,16 @@ class Ingest:
         self.workspace.traffic.body_sizes.append(size)
         if faults.latency_s:
             await wire.pause(request.receive, faults.latency_s)
-        is_strict = request.headers.get("x-strict-mode") == "1"
-        sent = Sent(request.headers.get("authorization", ""), body, size, limit, is_strict)
+        headers = request.headers
+        sent = Sent(
+            headers.get("authorization", ""),
+            body,
+            size,
+            limit,
+            is_strict=headers.get("x-strict-mode") == "1",
+            content_type=headers.get("content-type", ""),
+            encoding=headers.get("content-encoding", ""),
+        )
 
         def right() -> Response:
             if one_too_many:
@@ -111,7 +120,7 @@ def _plain(answer: Answer) -> Response:
     response = Response(answer.body, answer.status)
     names = {name.lower() for name, _ in answer.headers}
     if "content-type" not in names and answer.body:
-        response.headers["content-type"] = "application/json"
+        response.headers["content-type"] = JSON_TYPE
     for name, value in answer.headers:
         response.headers.append(name, value)
     return response

@@ -47,7 +47,7 @@ td code { display: block; width: max-content; max-width: 22rem; }
 
 def home(stats: Mapping[str, Any], people: People) -> str:
     """The overview: figures, and what came last. What nobody used has no section."""
-    segments = [(str(number), f"{len(members):,}") for number, members in sorted(people.segments.items())]
+    segments = [(str(each.id), _text(each.name), f"{len(each.members):,}") for each in people.segments]
     return _document(
         "Sandbox",
         "a local Customer.io; nothing here leaves this machine",
@@ -56,7 +56,7 @@ def home(stats: Mapping[str, Any], people: People) -> str:
         _section("Latest events", _events(_latest(people.events.values()), people)),
         _if_any("Answered with 200, without effect", ("what", "about", "why", "time"), _activity(people)),
         _if_any("Latest objects", ("object", "type", "attributes", "people"), _objects(people)),
-        _if_any("Manual segments", ("segment", "people"), segments),
+        _if_any("Manual segments", ("segment", "name", "people"), segments),
         _if_any("Latest merges", ("into", "who is no more", "time"), _merges(people)),
         _if_any("Suppressed", ("kind", "identifier"), _suppressed(people)),
         _section("Operations", _operations(stats)),
@@ -112,9 +112,9 @@ def thing(what: Object, people: People) -> str:
     )
 
 
-def nobody(what: str) -> str:
-    """The page of a person or an object that is not there, or no longer."""
-    return _document("Nobody", '<a href="/">everybody</a>', f"<p>There is no such {what}, or no longer.</p>")
+def not_found(what: str) -> str:
+    """The page of a person or an object that does not exist, or no longer."""
+    return _document("Not found", '<a href="/">all people</a>', f"<p>There is no such {what}, or no longer.</p>")
 
 
 def _document(title: str, subtitle: str, *sections: str) -> str:

@@ -1,8 +1,9 @@
 """Calls of the Pipelines API, validated and converted to items of Track; pure functions.
 
-Sources: the Pipelines API's OpenAPI document (calls, required members, semantic events). It asks little of a call: what
-a workspace can keep is found out later, when a call has become an item, and only the activity log tells. That is what
-makes this API treacherous, so it is done here in the same two steps.
+Sources: the Pipelines API's OpenAPI document (calls, required members, semantic events), and the page that compares it
+with Track (a userId that is an e-mail address). The document requires little of a call. Whether a workspace can store
+it is checked later, when the call has become an item, and then only the activity log shows a failure. This module
+checks in the same two steps: `complaints`, then `item_of` and the rules of Track.
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ Call = Mapping[str, Any]
 Item = dict[str, Any]
 
 
-# ---------------------------------------------------------------- what strict mode says
+# ---------------------------------------------------------------- what strict mode reports
+
+
+def without_nulls(call: Call) -> dict[str, Any]:
+    """The call without its null members, which count as absent: customerio-cdp-analytics sends them on each call.
+
+    Nulls within traits, properties and context stay. A trait that is null removes the attribute.
+
+    >>> without_nulls({"userId": "42", "anonymousId": None, "traits": {"plan": None}})
+    {'userId': '42', 'traits': {'plan': None}}
+    """
+    return {name: value for name, value in call.items() if value is not None}
 
 
 def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
@@ -42,13 +54,13 @@ def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
     # The document's batch has no alias; the vendor's own libraries send it there all the same.
     if named not in CALLS or (kind is not None and named != kind):
         return [f"type: must be {kind}" if kind else "type: is none of the known ones"]
-    found = [f"{member}: must be text" for member in _TEXTS if not _is_text(call.get(member, ""))]
-    found += [f"{member}: must be an object" for member in _OBJECTS if not isinstance(call.get(member, {}), dict)]
-    return found or [*_MISSING[named](call)]
+    problems = [f"{member}: must be text" for member in _TEXTS if not _is_text(call.get(member, ""))]
+    problems += [f"{member}: must be an object" for member in _OBJECTS if not isinstance(call.get(member, {}), dict)]
+    return problems or [*_MISSING[named](call)]
 
 
 def _missing_of_identify(call: Call) -> Iterable[str]:
-    # The one call that needs neither id: its address is enough, and an empty userId counts as none.
+    # An address is enough here, and an empty userId counts as none.
     if not _has_identity(call) and not call.get("traits", {}).get("email"):
         yield _NO_IDENTITY
 
@@ -58,8 +70,7 @@ def _missing_of_track(call: Call) -> Iterable[str]:
         yield "event: is required"
     elif call["event"] in SEMANTIC:
         yield from SEMANTIC[call["event"]][0](call)
-    elif not _has_identity(call) and not call.get("groupId"):
-        yield "userId, anonymousId or groupId: is required"
+    # A custom event needs no id: in the document's batch, the event of an anonymous user requires its name only.
 
 
 def _missing_of_view(call: Call) -> Iterable[str]:
@@ -88,7 +99,7 @@ _MISSING: Final[Mapping[str, Callable[[Call], Iterable[str]]]] = {
 }
 _NO_IDENTITY: Final = "userId or anonymousId: is required"
 _TEXTS: Final = ("userId", "anonymousId", "groupId", "previousId", "event", "messageId", "name")
-_OBJECTS: Final = ("traits", "properties", "context")  # `integrations` is null in the document's own example
+_OBJECTS: Final = ("traits", "properties", "context", "integrations")
 
 
 def _has_identity(call: Call) -> bool:
@@ -130,22 +141,40 @@ def _needs_object_id(call: Call) -> Iterable[str]:
         yield "properties.objectId: is required"
 
 
-def _needs_nothing(call: Call) -> Iterable[str]:
-    return ()
+def _needs_delivery(call: Call) -> Iterable[str]:
+    # The document lists these properties and requires none of them. Without them there is nothing to report.
+    properties = call.get("properties", {})
+    if not properties.get("deliveryId"):
+        yield "properties.deliveryId: is required"
+    if properties.get("metric") not in DELIVERY_METRICS:
+        yield f"properties.metric: must be {', '.join(DELIVERY_METRICS[:-1])} or {DELIVERY_METRICS[-1]}"
+
+
+def _needs_content_activity(call: Call) -> Iterable[str]:
+    # The document declares actionType, and requires activityType.
+    properties = call.get("properties", {})
+    if not any(properties.get(name) in CONTENT_ACTIVITIES for name in ("actionType", "activityType")):
+        yield f"properties.actionType: must be {' or '.join(CONTENT_ACTIVITIES)}"
 
 
 def _of_user(action: str) -> Callable[[Call], Item]:
-    return lambda call: {"type": "person", "action": action, "identifiers": {"id": call["userId"]}}
+    return lambda call: {"type": "person", "action": action, "identifiers": _person_of(call)}
+
+
+def _person_of(call: Call) -> dict[str, str]:
+    """The identifier of the call's userId, by its shape: an e-mail address, or else an id."""
+    user: str = call["userId"]
+    return {"email" if _EMAIL(user) else "id": user}
 
 
 def _device_of(call: Call) -> Item:
-    given = dict(call["context"]["device"])
-    device: dict[str, Any] = {"token": given.pop("token")}
-    if "type" in given:
-        device["platform"] = given.pop("type")
+    attributes = dict(call["context"]["device"])
+    device: dict[str, Any] = {"token": attributes.pop("token")}
+    if "type" in attributes:
+        device["platform"] = attributes.pop("type")
     if (at := seconds_of(call.get("timestamp"))) is not None:
         device["last_used"] = at
-    return _of_user("add_device")(call) | {"device": device | {"attributes": given}}
+    return _of_user("add_device")(call) | {"device": device | {"attributes": attributes}}
 
 
 def _without_device(call: Call) -> Item:
@@ -161,6 +190,16 @@ def _without_object(call: Call) -> Item:
     return {"type": "object", "action": "delete", "identifiers": _object_of(call["properties"])}
 
 
+def _delivery_of(call: Call) -> Item:
+    properties = call["properties"]
+    identifiers = {"id": str(properties["deliveryId"])}
+    return {"type": "delivery", "action": "event", "identifiers": identifiers, "name": properties["metric"]}
+
+
+def _content_of(call: Call) -> Item:
+    return {"type": "delivery", "action": "content", "attributes": call["properties"]}
+
+
 def _object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "object_type_id": properties.get("objectTypeId", DEFAULT_OBJECT_TYPE),
@@ -168,8 +207,11 @@ def _object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# `track` calls of these names are not recorded: they act. What each needs, and the item that does it.
-SEMANTIC: Final[Mapping[str, tuple[Callable[[Call], Iterable[str]], Callable[[Call], Item] | None]]] = {
+DELIVERY_METRICS: Final = ("delivered", "clicked", "converted", "opened")
+CONTENT_ACTIVITIES: Final = ("viewed_content", "clicked_content")
+
+# `track` calls of these names are operations, not events: what each requires, and the item that does it.
+SEMANTIC: Final[Mapping[str, tuple[Callable[[Call], Iterable[str]], Callable[[Call], Item]]]] = {
     "User Deleted": (_needs_user, _of_user("delete")),
     "User Suppressed": (_needs_user, _of_user("suppress")),
     "User Unsuppressed": (_needs_user, _of_user("unsuppress")),
@@ -177,19 +219,21 @@ SEMANTIC: Final[Mapping[str, tuple[Callable[[Call], Iterable[str]], Callable[[Ca
     "Device Deleted": (_needs_user_and_device, _without_device),
     "Relationship Deleted": (_needs_user_and_object, _without_relationship),
     "Object Deleted": (_needs_identity_and_object, _without_object),
-    "Report Delivery Event": (_needs_nothing, None),
-    "Report Content Event": (_needs_nothing, None),
+    "Report Delivery Event": (_needs_delivery, _delivery_of),
+    "Report Content Event": (_needs_content_activity, _content_of),
 }
 
 
-# ---------------------------------------------------------------- what a good call becomes
+# ---------------------------------------------------------------- what a valid call becomes
 
 
 def item_of(call: Call, kind: str) -> Item | None:
-    """The item of a call that has no complaints; None for one that no workspace keeps.
+    """The item of a call that has no complaints; None for a call that no workspace takes.
 
-    An event of a visitor has the type "anonymous", which Track v2 has not.
+    An event of a visitor has the type "anonymous", which Track v2 does not have.
     """
+    if not _is_for_customerio(call.get("integrations", {})):
+        return None
     item = _BECOMES[kind](call)
     if item is None:
         return None
@@ -197,15 +241,24 @@ def item_of(call: Call, kind: str) -> Item | None:
     return item if timestamp is None else item | {"timestamp": timestamp}
 
 
+def _is_for_customerio(integrations: Mapping[str, Any]) -> bool:
+    """`All: false` excludes every destination that is not named. The document does not list Customer.io's names."""
+    named = [value for name, value in integrations.items() if name.lower().startswith(_OWN_NAME)]
+    return any(named) if named else integrations.get("All") is not False
+
+
+_OWN_NAME: Final = "customer.io"  # "Customer.io Journeys", "Customer.io Data Pipelines", …
+
+
 def _identified(call: Call) -> Item | None:
     attributes = {_RENAMED.get(name, name): value for name, value in call.get("traits", {}).items()}
     if (created := seconds_of(attributes.get("created_at"))) is not None:
         attributes["created_at"] = int(created)
     if call.get("userId"):
-        identifiers = {"id": call["userId"]}
+        identifiers = _person_of(call)
     elif attributes.get("email"):
         identifiers = {"email": attributes.pop("email")}
-    else:  # a visitor has no profile before they are known
+    else:  # a visitor has no profile before they are identified
         return None
     if call.get("anonymousId"):
         attributes["anonymous_id"] = call["anonymousId"]
@@ -214,14 +267,15 @@ def _identified(call: Call) -> Item | None:
 
 def _tracked(call: Call) -> Item | None:
     if call["event"] in SEMANTIC:
-        _, acts = SEMANTIC[call["event"]]
-        return acts(call) if acts else None
+        _, operation = SEMANTIC[call["event"]]
+        return operation(call)
     return _event(call, "event", call["event"])
 
 
 def _viewed(action: str) -> Callable[[Call], Item | None]:
     def viewed(call: Call) -> Item | None:
-        return _event(call, action, call.get("name") or call.get("properties", {}).get("url"))
+        # The document requires neither a name nor a url, and does not say how such a page is called.
+        return _event(call, action, call.get("name") or call.get("properties", {}).get("url") or action)
 
     return viewed
 
@@ -229,24 +283,24 @@ def _viewed(action: str) -> Callable[[Call], Item | None]:
 def _event(call: Call, action: str, name: Any) -> Item | None:
     item = {"action": action, "name": name, "attributes": call.get("properties", {})}
     if call.get("userId"):
-        return {"type": "person", "identifiers": {"id": call["userId"]}} | item
+        return {"type": "person", "identifiers": _person_of(call)} | item
     if call.get("anonymousId"):
         return {"type": "anonymous", "anonymous_id": call["anonymousId"]} | item
-    return None  # of a group, which a workspace has no events of
+    return None if call.get("groupId") else {"type": "anonymous"} | item  # a workspace has no events of groups
 
 
 def _grouped(call: Call) -> Item:
     traits = dict(call.get("traits", {}))
     types = [traits.pop(name, None) for name in ("objectTypeId", "object_type_id")] + [call.get("objectTypeId")]
     object_type_id = next((each for each in types if each not in (None, "")), DEFAULT_OBJECT_TYPE)
-    relationship = {"relationship_attributes": traits.pop("relationshipAttributes", {})}
-    named, who = ("id", call.get("userId")) if call.get("userId") else ("anonymous_id", call.get("anonymousId"))
+    relationship = {"relationship_attributes": traits.pop("relationshipAttributes", None) or {}}
+    person = _person_of(call) if call.get("userId") else {"anonymous_id": call["anonymousId"]}
     return {
         "type": "object",
-        "action": "identify" if named == "id" else "identify_anonymous",
+        "action": "identify_anonymous" if "anonymous_id" in person else "identify",
         "identifiers": {"object_type_id": object_type_id, "object_id": call["groupId"]},
         "attributes": traits,
-        "cio_relationships": [{"identifiers": {named: who}} | relationship],
+        "cio_relationships": [{"identifiers": person} | relationship],
     }
 
 
@@ -280,4 +334,5 @@ def seconds_of(timestamp: Any) -> float | None:
         return None
 
 
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?", re.ASCII).fullmatch

@@ -1,4 +1,7 @@
-"""The App API's representation of a workspace. Attribute values are strings there."""
+"""The App API's documents about people, objects and segments. Attribute values are strings there.
+
+Source: the App API's OpenAPI document. activities.py has the documents of the activity log.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from cio_etl.sandbox.activity import Activity
 from cio_etl.sandbox.objects import Object
-from cio_etl.sandbox.people import Event, IdentifierKind, People, Person
+from cio_etl.sandbox.people import IdentifierKind, People, Person
+from cio_etl.sandbox.segments import Segment
 
 _T = TypeVar("_T")
 ID_TYPES: Final = ("id", "email", "phone", "cio_id")
+OBJECT_ID_TYPES: Final = ("object_id", "cio_object_id")
 _UNSUBSCRIBED: Final = ("true", "1")
 
 
 def find(people: People, id_type: str, value: str) -> Person | None:
-    """The person meant by an `id_type` of ID_TYPES and a value; a cio_id may have its prefix."""
+    """The person with this value of an `id_type` of ID_TYPES; a cio_id may have its prefix."""
     if id_type not in ID_TYPES:
         return None
     return people.find(cast(IdentifierKind, id_type), value.removeprefix("cio_") if id_type == "cio_id" else value)
+
+
+def find_object(people: People, id_type: str, object_type_id: str, value: str) -> Object | None:
+    """The object of this type with this value of an `id_type` of OBJECT_ID_TYPES."""
+    if id_type == "object_id":
+        return people.objects.find(object_type_id, value)
+    what = people.objects.by_cio_object_id.get(value)
+    return what if what and what.object_type_id == object_type_id else None
 
 
 def by_email(people: People, email: str) -> list[dict[str, Any]]:
@@ -29,142 +41,140 @@ def by_email(people: People, email: str) -> list[dict[str, Any]]:
 
 
 def customer(person: Person) -> dict[str, Any]:
-    """A profile, with the Unix second at which each attribute was last set."""
-    attributes = _as_strings(person.attributes)
-    named = {kind: value for kind in ("id", "email", "phone", "cio_id") if (value := getattr(person, kind)) is not None}
+    """A profile, with the Unix second at which each identifier and attribute was last set."""
+    attributes = as_strings(person.attributes)
+    identifiers = {kind: value for kind in ID_TYPES if (value := getattr(person, kind)) is not None}
     return {
         "id": person.id or person.cio_id,
         "identifiers": person.identifiers,
-        "attributes": attributes | named,
-        "timestamps": {name: int(at) for name, at in person.set_at.items()},
+        "attributes": attributes | identifiers,
+        "timestamps": {name: int(at) for name, at in (person.identified_at | person.set_at).items()},
         "unsubscribed": attributes.get("unsubscribed", "").lower() in _UNSUBSCRIBED,
         "devices": [
             {
                 "id": device.token,
                 "platform": device.platform,
                 "last_used": int(device.last_used),
-                "attributes": _as_strings(device.attributes),
+                "attributes": as_strings(device.attributes),
             }
             for device in person.devices.values()
         ],
     }
 
 
-def relationships_of_person(people: People, person: Person) -> dict[str, Any]:
-    """The objects that a person is related to."""
+def relationships_of_person(people: People, person: Person, query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of the objects that a person is related to. `query`: start, limit."""
     objects = people.objects.by_cio_object_id
+    related = [(objects[name], attributes) for name, attributes in person.relationships.items()]
+    shown, following = page_of(related, query)
     return {
         "cio_relationships": [
             {
-                "object_type_id": objects[name].object_type_id,
-                "identifiers": objects[name].identifiers,
-                "relationship_attributes": _as_strings(attributes),
+                "object_type_id": int(what.object_type_id),
+                "identifiers": {"object_id": what.object_id, "cio_object_id": what.cio_object_id},
+                "attributes": as_strings(attributes),
+                "timestamps": _timestamps(what),
             }
-            for name, attributes in person.relationships.items()
+            for what, attributes in shown
         ],
-        "next": "",
+        "next": following,
     }
 
 
 def segments_of(people: People, person: Person) -> dict[str, Any]:
     """The manual segments that a person is in; there are no others here."""
-    return {"segments": [_segment(number) for number in people.segments_of(person)]}
+    return {"segments": [segment(each) for each in people.segments.of(person)]}
 
 
 def thing(what: Object) -> dict[str, Any]:
     """An object, with the Unix second at which each attribute was last set."""
-    timestamps = {name: int(at) for name, at in what.set_at.items()}
-    attributes = _as_strings(what.attributes)
-    return {"object": {"identifiers": what.identifiers, "attributes": attributes, "timestamps": timestamps}}
-
-
-def relationships_of_object(people: People, what: Object) -> dict[str, Any]:
-    """The people that an object is related to."""
-    related = ((people.find("cio_id", cio_id), attributes) for cio_id, attributes in what.people.items())
     return {
-        "cio_relationships": [
-            {"identifiers": person.identifiers, "relationship_attributes": _as_strings(attributes)}
-            for person, attributes in related
-            if person is not None
-        ],
-        "next": "",
+        "object": {
+            "object_type_id": what.object_type_id,
+            "identifiers": {"object_id": what.object_id, "cio_object_id": what.cio_object_id},
+            "attributes": as_strings(what.attributes),
+            "timestamps": _timestamps(what),
+        }
     }
 
 
-def segments(people: People) -> dict[str, Any]:
-    """All manual segments; each is there from its first use on."""
-    return {"segments": [_segment(number) for number in sorted(people.segments)]}
-
-
-def membership(people: People, number: int, query: Mapping[str, str]) -> dict[str, Any]:
-    """A page of the members of a segment, in order of their coming in. `query`: start, limit (at most 30,000)."""
-    members, following = _page_of(people.segment(number), query, at_most=30_000, usually=1_000)
+def relationships_of_object(people: People, what: Object, query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of the people that an object is related to. `query`: start, limit."""
+    shown, following = page_of([people.identities.by_cio_id[cio_id] for cio_id in what.people], query)
     return {
+        "cio_relationships": [
+            {
+                "identifiers": person.identifiers,
+                "object_type_id": what.object_type_id,
+                "object_type_disabled": False,
+            }
+            for person in shown
+        ],
+        "next": following,
+    }
+
+
+def segment(each: Segment) -> dict[str, Any]:
+    """A manual segment. It is never updated, so both its times are that of its creation."""
+    created_at = int(each.created_at)
+    return {
+        "id": each.id,
+        "deduplicate_id": f"{each.id}:{created_at}",
+        "name": each.name,
+        "description": each.description,
+        "state": "finished",
+        "progress": None,
+        "type": "manual",
+        "tags": None,
+        "created_at": created_at,
+        "updated_at": created_at,
+    }
+
+
+def new_segment(body: Any) -> tuple[str, str] | None:
+    """Name and description of the segment that a body asks for; None when it has another form."""
+    members = body.get("segment") if isinstance(body, dict) else None
+    if not isinstance(members, dict):
+        return None
+    name, description = members.get("name"), members.get("description") or ""
+    return (name, description) if isinstance(name, str) and name.strip() and isinstance(description, str) else None
+
+
+def membership(people: People, segment_id: int, query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of the members of a segment, in the order in which they were added. `query`: start, limit."""
+    members, following = page_of(people.segment(segment_id), query, at_most=30_000, usually=1_000)
+    return {
+        "segment_id": segment_id,
         "ids": [person.id or "" for person in members],
         "identifiers": [person.identifiers for person in members],
         "next": following,
     }
 
 
-def activities_of(people: People, person: Person, query: Mapping[str, str]) -> dict[str, Any]:
-    """A page of a person's events, the latest first. `query`: type, name, start, limit (at most 100)."""
-    events = [people.events[event_id] for event_id in reversed(person.event_ids)]
-    for parameter in ("type", "name"):
-        if wanted := query.get(parameter):
-            events = [each for each in events if wanted == (each.action if parameter == "type" else each.name)]
-    shown, following = _page_of(events, query)
-    whose = {"customer_id": person.id or "", "customer_identifiers": person.identifiers}
-    return {"activities": [event(each) | whose for each in shown], "next": following}
-
-
-def activities(people: People, query: Mapping[str, str]) -> dict[str, Any]:
-    """A page of what came to nothing, the latest first. `query`: type, start, limit (at most 100)."""
-    wanted = query.get("type")
-    found = [each for each in reversed(list(people.activity)) if wanted in (None, "", each.type)]
-    shown, following = _page_of(found, query)
-    return {"activities": [_activity(people, each) for each in shown], "next": following}
-
-
-def event(each: Event) -> dict[str, Any]:
-    """An event, with its visitor when it was one's."""
-    shown = {
-        "id": each.id,
-        "type": each.action,
-        "name": each.name,
-        "timestamp": int(each.timestamp),
-        "data": each.attributes,
-    }
-    return shown if each.anonymous_id is None else shown | {"anonymous_id": each.anonymous_id}
-
-
-def _activity(people: People, each: Activity) -> dict[str, Any]:
-    person = people.find("cio_id", each.cio_id) if each.cio_id else None
-    return {
-        "id": each.id,
-        "type": each.type,
-        "timestamp": int(each.at),
-        "customer_id": (person.id or "") if person else "",
-        "customer_identifiers": person.identifiers if person else {},
-        "data": {"about": each.about, "reason": each.reason},
-    }
-
-
-def _segment(number: int) -> dict[str, Any]:
-    return {"id": number, "name": f"segment {number}", "type": "manual", "state": "finished"}
-
-
-def _page_of(
+def page_of(
     every: Sequence[_T], query: Mapping[str, str], *, at_most: int = 100, usually: int = 10
 ) -> tuple[Sequence[_T], str]:
-    """The part of a list that is asked for, and where the next one starts: "" after the last."""
-    start, limit = (int(text) if text.isdecimal() else 0 for text in (query.get("start", ""), query.get("limit", "")))
-    end = start + (min(limit, at_most) or usually)
+    """The requested part of a list, and where the next part starts: "" after the last."""
+    start, limit = page_bounds(query, at_most=at_most, usually=usually)
+    end = start + limit
     return every[start:end], str(end) if end < len(every) else ""
 
 
-def _as_strings(attributes: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _as_string(value) for name, value in attributes.items()}
+def page_bounds(query: Mapping[str, str], *, at_most: int = 100, usually: int = 10) -> tuple[int, int]:
+    """Start and length of the requested page."""
+    start, limit = (int(text) if text.isdecimal() else 0 for text in (query.get("start", ""), query.get("limit", "")))
+    return start, min(limit, at_most) or usually
 
 
-def _as_string(value: Any) -> str:
+def as_strings(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes as the App API shows them."""
+    return {name: as_string(value) for name, value in attributes.items()}
+
+
+def as_string(value: Any) -> str:
+    """A value as the App API shows it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _timestamps(what: Object) -> dict[str, int]:
+    return {name: int(at) for name, at in what.set_at.items()}

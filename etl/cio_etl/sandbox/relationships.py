@@ -7,24 +7,25 @@ from typing import Any
 
 from cio_etl.sandbox.activity import ActivityLog
 from cio_etl.sandbox.events import Events
-from cio_etl.sandbox.identities import Identities, Person, identifier_of
+from cio_etl.sandbox.identities import Identities, identifier_of
 from cio_etl.sandbox.objects import Object, Objects, name_of_object
+from cio_etl.sandbox.person import Person
 from cio_etl.sandbox.rules import MAX_ATTRIBUTES
 
 
 class Relationships:
     """Applies valid items whose type is object, or whose action is about relationships."""
 
-    def __init__(self, log: ActivityLog, who: Identities, events: Events, objects: Objects) -> None:
+    def __init__(self, log: ActivityLog, identities: Identities, events: Events, objects: Objects) -> None:
         self._log = log
-        self._who = who
+        self._identities = identities
         self._events = events
         self.objects = objects
 
     def identify(self, item: Mapping[str, Any], now: float) -> None:
-        what = self.objects.named(item["identifiers"]) or self.objects.make(item["identifiers"])
+        what = self.objects.identified(item["identifiers"]) or self.objects.create(item["identifiers"])
         if what is None:
-            about, reason = name_of_object(item["identifiers"]), "there is no such object, and none is made"
+            about, reason = name_of_object(item["identifiers"]), "there is no such object, and none is created"
             self._log.drop("identifies_of_no_object", "failed_attribute_change", about, reason, now)
             return
         self._log.counts["objects_identified"] += 1
@@ -53,12 +54,12 @@ class Relationships:
 
     def delete(self, item: Mapping[str, Any], now: float) -> None:
         self._log.counts["objects_deleted"] += 1
-        if what := self.objects.named(item["identifiers"]):
-            self.objects.forget(what, self._who.by_cio_id)
+        if what := self.objects.identified(item["identifiers"]):
+            self.objects.forget(what, self._identities.by_cio_id)
 
     def relate_person(self, item: Mapping[str, Any], now: float) -> None:
         kind, value = identifier_of(item["identifiers"])
-        person = self._who.met("relationships", kind, value, now)
+        person = self._identities.find_or_create("relationships", kind, value, now)
         if person is not None:
             self.relate_to_objects(person, item, now)
 
@@ -75,35 +76,35 @@ class Relationships:
     def _relate_to_people(self, what: Object, relationships: Sequence[Mapping[str, Any]], now: float) -> None:
         for each in relationships:
             kind, value = identifier_of(each["identifiers"])
-            person = self._who.met("relationships", kind, value, now)
+            person = self._identities.find_or_create("relationships", kind, value, now)
             if person is not None:
                 self._log.counts["relationships_added"] += 1
                 self.objects.relate(what, person, each.get("relationship_attributes", {}))
 
     def _object(self, identifiers: Mapping[str, Any], now: float) -> Object | None:
-        """The object that a relationship names, made if need be: nothing says that it is, or that it is not."""
-        what = self.objects.named(identifiers)
-        if what is None and (what := self.objects.make(identifiers)):
+        """The object that a relationship names, created if need be. Whether it is created is not documented."""
+        what = self.objects.identified(identifiers)
+        if what is None and (what := self.objects.create(identifiers)):
             self._log.counts["objects_made_by_relationships"] += 1
         if what is None:
             about, reason = name_of_object(identifiers), "there is no such object"
             self._log.drop("relationships_of_nobody", "failed_relationship", about, reason, now)
         return what
 
-    def part_person(self, item: Mapping[str, Any], now: float) -> None:
+    def unrelate_person(self, item: Mapping[str, Any], now: float) -> None:
         kind, value = identifier_of(item["identifiers"])
-        person = self._who.find(kind, value)
+        person = self._identities.find(kind, value)
         for each in item["cio_relationships"]:
-            self._part(person, self.objects.named(each["identifiers"]), f"{kind} {value}", now)
+            self._unrelate(person, self.objects.identified(each["identifiers"]), f"{kind} {value}", now)
 
-    def part_object(self, item: Mapping[str, Any], now: float) -> None:
-        what = self.objects.named(item["identifiers"])
+    def unrelate_object(self, item: Mapping[str, Any], now: float) -> None:
+        what = self.objects.identified(item["identifiers"])
         for each in item["cio_relationships"]:
-            person = self._who.find(*identifier_of(each["identifiers"]))
-            self._part(person, what, name_of_object(item["identifiers"]), now)
+            person = self._identities.find(*identifier_of(each["identifiers"]))
+            self._unrelate(person, what, name_of_object(item["identifiers"]), now)
 
-    def _part(self, person: Person | None, what: Object | None, about: str, now: float) -> None:
-        if person is not None and what is not None and self.objects.part(what, person):
+    def _unrelate(self, person: Person | None, what: Object | None, about: str, now: float) -> None:
+        if person is not None and what is not None and self.objects.unrelate(what, person):
             self._log.counts["relationships_deleted"] += 1
         else:
             reason = "there is no such relationship"

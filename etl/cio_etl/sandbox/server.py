@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import Any
@@ -43,10 +43,11 @@ class Sandbox:
         port: int = 0,
         credentials: Credentials | None = None,
         trace: str | None = None,
+        segments: Iterable[int] = (),
         ssl_certfile: str | PathLike[str] | None = None,
         ssl_keyfile: str | PathLike[str] | None = None,
     ) -> None:
-        self.workspace = Workspace(faults, credentials, trace)
+        self.workspace = Workspace(faults, credentials, trace, segments)
         self._socket = _listening(host, port)
         config = uvicorn.Config(
             make_app(self.workspace),
@@ -146,10 +147,11 @@ def serve(
     faults: Faults | None = None,
     *,
     credentials: Credentials | None = None,
+    segments: Iterable[int] = (),
     announce: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM. `announce` gets its URL once it listens. Raises as Sandbox does."""
-    sandbox = Sandbox(faults, host=host, port=port, credentials=credentials)
+    sandbox = Sandbox(faults, host=host, port=port, credentials=credentials, segments=segments)
     announce(sandbox.url)
     with contextlib.suppress(KeyboardInterrupt):
         sandbox.run()

@@ -7,22 +7,22 @@ from collections import Counter, deque
 
 
 class Traffic:
-    """Counts of the requests that send something. Times are of a clock that never goes back."""
+    """Counts of the requests that send data. Times are those of a clock that never goes back."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.endpoints: Counter[str] = Counter()  # the same, by path
-        self.items = 0  # in bodies that could be read, sent again or not
+        self.items = 0  # in bodies that could be read; an item that is sent twice counts twice
         self.invalid_items = 0  # that broke a rule
-        self.refused_items = 0  # that broke none and were refused on demand
+        self.refused_items = 0  # that were valid, and refused on demand
         self.answers: Counter[int] = Counter()  # by status; a connection that was cut counts no answer
         self.faults: Counter[str] = Counter()  # by name
         self.body_sizes = array("Q")  # bytes, in order of arrival
         self.busiest_second = 0  # most requests in any sliding second
         self._last_second: deque[float] = deque()
 
-    def arrived(self, endpoint: str, at: float) -> int:
-        """Count a request; answers how many there were in the second that ends now."""
+    def count_request(self, endpoint: str, at: float) -> int:
+        """Count a request. Returns how many there were in the second that ends now."""
         self.requests += 1
         self.endpoints[endpoint] += 1
         self._last_second.append(at)

@@ -1,6 +1,7 @@
 """Requests of the first version of the Track API, converted to items of the second; pure functions.
 
-Only what a loader can need of it: anonymous events, manual segments, and people, devices and merges for comparison.
+Sources: the Track API's OpenAPI document, and the page on invalid requests. Where the document says that an identifier
+is recognised by its shape, it is here, too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cio_etl.sandbox.rules import Violation, violations, visitor_violations
+from cio_etl.sandbox.rules import Violation, is_timestamp, violations, visitor_violations
 
 MAX_SEGMENT_IDS: Final = 1_000
 MAX_EVENT_DATA_BYTES: Final = 100_000
 SEGMENT_ID_TYPES: Final = ("id", "email", "cio_id")
 
-_EVENT_TYPES: Final = ("event", "page", "screen")
+_VIEWS: Final = ("page", "screen")
+_FORM_RESERVED: Final = frozenset({"form_id", "form_name", "form_type", "form_url", "form_url_param"})
+_PUSH_METRICS: Final = ("opened", "converted", "delivered")
+# The document lists metrics for each channel. A request does not name its channel, so all of them are accepted.
+_METRICS: Final = ("bounced", "clicked", "converted", "deferred", "delivered", "dropped", "opened", "spammed")
 Item = dict[str, Any]
 
 
 class Refused(Exception):
-    """A request that is not taken, with the words of its answer."""
+    """A request that is refused, with the messages of its answer."""
 
     def __init__(self, *errors: str) -> None:
         super().__init__(*errors)
@@ -29,10 +34,13 @@ class Refused(Exception):
 
 
 def identifiers_of(identifier: str) -> dict[str, str]:
-    """The kind of a path's identifier is told by its shape; a phone number is taken for an id."""
+    """The kind of a path's identifier, recognised by its shape; a phone number counts as an id."""
     if identifier.startswith("cio_"):
         return {"cio_id": identifier.removeprefix("cio_")}
-    return {"email" if _LOOKS_LIKE_EMAIL(identifier) else "id": identifier}
+    return {"email" if _EMAIL(identifier) else "id": identifier}
+
+
+# ---------------------------------------------------------------- people and their events
 
 
 def customer(identifier: str, body: Any) -> list[Item]:
@@ -73,13 +81,13 @@ def event(identifier: str, body: Any) -> list[Item]:
 
 def device(identifier: str, body: Any) -> list[Item]:
     """`PUT …/devices`. A token is called `id` here."""
-    given = _object(body).get("device")
-    if not isinstance(given, dict):
+    members = _object(body).get("device")
+    if not isinstance(members, dict):
         raise Refused("device: must be an object")
-    token = {"token": given["id"]} if "id" in given else {}
+    token = {"token": members["id"]} if "id" in members else {}
     return _checked(
         _person("add_device", identifier)
-        | {"device": {name: value for name, value in given.items() if name != "id"} | token}
+        | {"device": {name: value for name, value in members.items() if name != "id"} | token}
     )
 
 
@@ -90,17 +98,17 @@ def device_deleted(token: str) -> Callable[[str, Any], list[Item]]:
 
 def merged(_: str, body: Any) -> list[Item]:
     """`POST /merge_customers`."""
-    given = _object(body)
-    people = {member: given[member] for member in ("primary", "secondary") if member in given}
+    members = _object(body)
+    people = {member: members[member] for member in ("primary", "secondary") if member in members}
     return _checked({"type": "person", "action": "merge"} | people)
 
 
 def anonymous_event(_: str, body: Any) -> list[Item]:
-    """`POST /events`. The item's type is "anonymous", which the second version has not."""
-    given = _object(body)
-    item = _event_of(given) | {"type": "anonymous"}
-    if "anonymous_id" in given:
-        item["anonymous_id"] = given["anonymous_id"]
+    """`POST /events`. The item's type is "anonymous", which the second version does not have."""
+    members = _object(body)
+    item = _event_of(members) | {"type": "anonymous"}
+    if "anonymous_id" in members:
+        item["anonymous_id"] = members["anonymous_id"]
     _refuse(visitor_violations(item))
     return [item]
 
@@ -115,19 +123,73 @@ def segment_ids(body: Any) -> list[Any]:
     return ids
 
 
+# ---------------------------------------------------------------- forms, metrics and unsubscribe links
+
+
+def form_submitted(_: str, body: Any) -> list[Item]:
+    """`POST /forms/{form_id}/submit`: an identify of the person whose id or address the form contains."""
+    data = _object(body).get("data")
+    if not isinstance(data, dict):
+        raise Refused("data: must be an object")
+    fields = {name: value for name, value in data.items() if name not in _FORM_RESERVED and value is not None}
+    kinds = [kind for kind in ("id", "email") if kind in fields]
+    if len(kinds) != 1:
+        raise Refused("data: exactly one of id and email is needed")
+    # The document's own example has an id that is a number.
+    if wrong := [name for name, value in fields.items() if not isinstance(value, str) and name != "id"]:
+        raise Refused(*(f"data.{name[:50]}: must be text" for name in wrong))
+    kind = kinds[0]
+    identifiers = {kind: fields.pop(kind)}
+    return _checked({"type": "person", "action": "identify", "identifiers": identifiers, "attributes": fields})
+
+
+def metric(_: str, body: Any) -> list[Item]:
+    """`POST /metrics`: what became of a delivery."""
+    return [_delivery(_object(body), "metric", _METRICS)]
+
+
+def push_event(_: str, body: Any) -> list[Item]:
+    """`POST /push/events`: what became of a push notification."""
+    return [_delivery(_object(body), "event", _PUSH_METRICS)]
+
+
+def unsubscribed(identifier: str, body: Any) -> list[Item]:
+    """`POST /unsubscribe/{delivery_id}`."""
+    if not isinstance(_object(body).get("unsubscribe", True), bool):
+        raise Refused("unsubscribe: must be true or false")
+    return [{"type": "delivery", "action": "unsubscribe", "identifiers": {"id": identifier}}]
+
+
+def _delivery(members: Mapping[str, Any], named_by: str, metrics: tuple[str, ...]) -> Item:
+    """The item of a delivery's metric. The document declares no 400; the stricter reading is to refuse bad values."""
+    errors = []
+    if not isinstance(members.get("delivery_id"), str) or not members["delivery_id"].strip():
+        errors.append("delivery_id: is required")
+    if members.get(named_by) not in metrics:
+        errors.append(f"{named_by}: must be {', '.join(metrics[:-1])} or {metrics[-1]}")
+    if members.get("timestamp") is not None and not is_timestamp(members["timestamp"]):
+        errors.append("timestamp: must be Unix seconds")
+    if errors:
+        raise Refused(*errors)
+    identifiers = {"id": members["delivery_id"]}
+    return {"type": "delivery", "action": "event", "identifiers": identifiers, "name": members[named_by]}
+
+
+# ---------------------------------------------------------------- shared
+
+
 def _person(action: str, identifier: str) -> Item:
     return {"type": "person", "action": action, "identifiers": identifiers_of(identifier)}
 
 
-def _event_of(given: Mapping[str, Any]) -> Item:
-    action = given.get("type", "event")
-    if action not in _EVENT_TYPES:
-        raise Refused("type: must be event, page or screen")
-    data = given.get("data", {})
+def _event_of(members: Mapping[str, Any]) -> Item:
+    kind = members.get("type")
+    action = kind if kind in _VIEWS else "event"  # any other type becomes "event"
+    data = members.get("data", {})
     if isinstance(data, dict) and len(json.dumps(data, ensure_ascii=False).encode()) > MAX_EVENT_DATA_BYTES:
         raise Refused(f"data: cannot be larger than {MAX_EVENT_DATA_BYTES} bytes")
-    kept = {name: given[name] for name in ("name", "id", "timestamp") if name in given}
-    return {"action": action, "attributes": data} | kept
+    copied = {name: members[name] for name in ("name", "id", "timestamp") if name in members}
+    return {"action": action, "attributes": data} | copied
 
 
 def _object(body: Any) -> dict[str, Any]:
@@ -141,9 +203,9 @@ def _checked(*items: Item) -> list[Item]:
     return list(items)
 
 
-def _refuse(found: list[Violation]) -> None:
-    if found:
-        raise Refused(*(f"{each.field}: {each.message}" if each.field else each.message for each in found))
+def _refuse(problems: list[Violation]) -> None:
+    if problems:
+        raise Refused(*(f"{each.field}: {each.message}" if each.field else each.message for each in problems))
 
 
-_LOOKS_LIKE_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch

@@ -6,7 +6,7 @@ import base64
 import hmac
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from cio_etl.sandbox.traffic import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What is taken: Track by `site_id` and `api_key`, the App API by `app_api_key`, Pipelines by `write_key`."""
+    """Valid credentials: of Track `site_id` and `api_key`, of the App API `app_api_key`, of Pipelines `write_key`."""
 
     site_id: str = "sandbox"
     api_key: str = field(default="sandbox", repr=False)
@@ -26,19 +26,23 @@ class Credentials:
 
 
 class Workspace:
-    """A Customer.io workspace. `now` gives Unix seconds, `monotonic` seconds that never go back."""
+    """A Customer.io workspace. `now` returns Unix seconds, `monotonic` seconds that never go back.
+
+    `segments` are the numbers of the manual segments that exist from the start.
+    """
 
     def __init__(
         self,
         faults: Faults | None = None,
         credentials: Credentials | None = None,
         trace: str | None = None,
+        segments: Iterable[int] = (),
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sequence = FaultSequence(faults or Faults())
         self.credentials = credentials or Credentials()
-        self.people = People(trace)
+        self.people = People(trace, segments, now())
         self.messages: Counter[str] = Counter()  # how often each messageId of Pipelines came
         self.traffic = Traffic()
         self.refused: set[str] = set()  # names of valid items that were refused; see faults.name_of
@@ -50,30 +54,34 @@ class Workspace:
         return self.sequence.faults
 
     def set_faults(self, faults: Faults) -> None:
-        """From the next request on; its script and its count of requests start again."""
+        """Apply these from the next request on; their script and their count of requests start again."""
         self.sequence = FaultSequence(faults)
 
-    # ---------------------------------------------------------------- who may
+    # ---------------------------------------------------------------- credentials
 
     def may_track(self, authorization: str) -> bool:
-        key = self._now_taken(self.credentials.api_key, self.faults.new_api_key)
+        key = self._valid_key(self.credentials.api_key, self.faults.new_api_key)
         return key is not None and _same(authorization, _basic(self.credentials.site_id, key))
 
     def may_pipe(self, authorization: str) -> bool:
-        key = self._now_taken(self.credentials.write_key, self.faults.new_write_key)
-        return key is not None and _same(authorization, _basic(key, ""))
+        """Is the write key right? A key of a region has its prefix, and the vendor's clients send it as a bearer's."""
+        key = self._valid_key(self.credentials.write_key, self.faults.new_write_key)
+        if key is None:
+            return False
+        keys = (key, *(f"{kind}_{self.faults.region}_{key}" for kind in ("pk", "sk")))
+        return any(_same(authorization, form) for key in keys for form in (_basic(key, ""), f"Bearer {key}"))
 
     def may_read_back(self, authorization: str) -> bool:
         return _same(authorization, f"Bearer {self.credentials.app_api_key}")
 
-    def _now_taken(self, key: str, new_key: str | None) -> str | None:
+    def _valid_key(self, key: str, new_key: str | None) -> str | None:
         return new_key if self.sequence.is_key_revoked() else key
 
-    # ---------------------------------------------------------------- what comes, and what is told
+    # ---------------------------------------------------------------- traffic
 
-    def arrived(self, endpoint: str) -> tuple[str | Answer, bool]:
-        """Register a request: its fault, and whether it exceeds the limit of this second."""
-        in_this_second = self.traffic.arrived(endpoint, self._monotonic())
+    def count_request(self, endpoint: str) -> tuple[str | Answer, bool]:
+        """Count a request. Returns its fault, and whether it exceeds the limit of this second."""
+        in_this_second = self.traffic.count_request(endpoint, self._monotonic())
         fault = self.sequence.next()
         if fault != "ok":
             self.traffic.faults[fault if isinstance(fault, str) else "scripted answer"] += 1
@@ -100,5 +108,5 @@ def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(), wanted.encode())
+def _same(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode(), expected.encode())
