@@ -54,6 +54,7 @@ ROOMS_OF_LIBRARIES = {
     "markupsafe": {"report"},
     "rich": {"report", "cli", "airflow"},
     "click": {"cli"},
+    "croniter": {"config"},
     "airflow": {"airflow"},
 }
 

@@ -363,6 +363,13 @@ def test_a_run_leaves_a_page_however_it_ends(job: str, rows: list[str], exit_cod
     assert ("cio-etl run job.yaml" in page) == (exit_code == 4)
 
 
+def test_a_validation_without_its_report_fails(job: str, capsys: Captured) -> None:
+    Path(".etl").mkdir()
+    Path(".etl/validations").touch()  # a file where the folder of the reports belongs
+    assert main(["validate", job]) == 74
+    assert ".etl/validations/job: the report could not be written: Not a directory" in capsys.readouterr().err
+
+
 def test_a_page_that_fails_does_not_change_how_the_run_ends(
     job: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

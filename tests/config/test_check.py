@@ -318,6 +318,41 @@ def test_a_key_of_another_tool_is_answered_with_the_right_key(name: str, text: s
     assert problems_of(name, **{name: text}) == [problem]
 
 
+KEYED = """\
+operation: track
+identifiers: {id: id}
+event: {value: Order}
+event_key: id
+"""
+
+
+@pytest.mark.parametrize(
+    ("watermark", "more", "warns"),
+    [
+        ("updated_at", "", True),
+        ("LAST_MODIFIED", "", True),
+        ("created_at", "", False),
+        ("updated_at", "timestamp: {column: updated_at, apply: [{timestamp: {unit: s}}]}\n", False),
+        ("id", "", False),
+    ],
+)
+def test_check_warns_of_an_event_key_that_stays_when_its_row_changes(
+    watermark: str, more: str, warns: bool, capsys: Captured
+) -> None:
+    Path("m.yaml").write_text(KEYED + more)
+    source = f"{{sql: '${{URL}}', table: orders, watermark: {watermark}}}"
+    Path("j.yaml").write_text(JOB.replace("{csv: a.csv}", source))
+    assert main(["check", "j.yaml"]) == 0
+    warning = f"j.yaml: warning: step people: a row that changes is read again by its watermark '{watermark}'"
+    assert (warning in capsys.readouterr().err) == warns
+
+
+def test_an_asterisk_is_no_column(capsys: Captured) -> None:
+    Path("m.yaml").write_text("operation: identify\nidentifiers: {id: id}\nattributes: {'*': '*'}\n")
+    assert main(["check", "m.yaml"]) == 78
+    assert "m.yaml:3: attributes['*']: * is no column, and there is no wildcard" in capsys.readouterr().err
+
+
 def test_problems_of_a_job_do_not_hide_those_of_its_mappings_and_examples() -> None:
     steps = "".join(
         f"  - {{name: {name}, source: {{csv: a}}, mapping: {name}.yaml}}\n" for name in ("broken", "m", "none")

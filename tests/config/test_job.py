@@ -374,6 +374,7 @@ def test_a_wrong_source_is_reported(read: Read, source: str, problem: str) -> No
     assert problems_of(read, WORKING.replace("csv: a.csv", source)) == [f"j.yaml:4: steps[0].{problem}"]
 
 
+NO_CRON = "is not a cron line"
 SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}'
 
 
@@ -398,6 +399,12 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
         (WORKING + "name: ..\n", [f"j.yaml:6: name: {A_NAME}"]),
         (WORKING + "name: 'a\n\n  b'\n", [f"j.yaml:6: name: {A_NAME}"]),
         (WORKING + "name: 7\n", ["j.yaml:6: name: must be text; put it in quotes"]),
+        (
+            WORKING + "schedule: '0 25 * * *'\n",
+            [f"j.yaml:6: schedule: {NO_CRON}: [0 25 * * *] is not acceptable, out of range"],
+        ),
+        (WORKING + "schedule: '0 3 31 2 *'\n", [f"j.yaml:6: schedule: {NO_CRON}: failed to find next date"]),
+        (WORKING + "schedule: '@nightly'\n", [f"j.yaml:6: schedule: {SCHEDULE}"]),
         (WORKING + "max_rejects: 0.01\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
         (WORKING + "max_rejects: 101%\n", [f"j.yaml:6: max_rejects: {SHARE}"]),
         (WORKING + "max_rejects: -1\n", [f"j.yaml:6: max_rejects: {SHARE}"]),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
+from cio_etl.audit.event_keys import EVENT_KEY_OF_CHANGES, EventKeys, event_key_of_changes
 from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, StepContext
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
@@ -29,10 +30,12 @@ from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
 __all__ = [
+    "EVENT_KEY_OF_CHANGES",
     "FINDINGS",
     "FIRST",
     "Audit",
     "Empty",
+    "EventKeys",
     "FindingKind",
     "FrameProfile",
     "PositionedFinding",
@@ -40,6 +43,7 @@ __all__ = [
     "RepeatedRows",
     "StepContext",
     "audits",
+    "event_key_of_changes",
     "forecast",
     "located_findings",
     "mask",
@@ -58,7 +62,7 @@ def audits(
 ) -> list[Audit]:
     """All audits that apply to this step, newly made; `now_s` is the time, in Unix seconds."""
     mapping = step.mapping
-    made: list[Audit] = [RepeatedRows(compiled.repeats), Identity(mapping), LimitAudit(mapping)]
+    made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:

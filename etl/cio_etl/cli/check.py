@@ -29,6 +29,8 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     for path in files:
         checked = check_file(path)
         problems |= dict.fromkeys(checked.problems)
+        for warning in () if as_json else checked.warnings:
+            say(f"{path}: warning: {warning}", err=True)
         if not checked.problems and not as_json:
             say(f"{path}: {_contents(checked)}")
     if as_json:

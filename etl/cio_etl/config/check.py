@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cio_etl.audit import EVENT_KEY_OF_CHANGES, event_key_of_changes
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
@@ -14,7 +15,7 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import Problem
-from cio_etl.model import Mapping
+from cio_etl.model import Job, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Checked:
     mappings: int
     examples: int
     problems: tuple[Problem, ...]  # by file, in the order in which the files are read, then by line
+    warnings: tuple[str, ...] = ()  # what a job may do without an error, and what to do about it
 
 
 def check_file(path: Path) -> Checked:
@@ -37,7 +39,14 @@ def check_file(path: Path) -> Checked:
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)
     job, problems, mappings = read_job(path, secrets=False, sources=False)
-    return _checked(0 if job is None else len(job.steps), mappings, problems)
+    checked = _checked(0 if job is None else len(job.steps), mappings, problems)
+    return checked if job is None else replace(checked, warnings=tuple(_warnings(job)))
+
+
+def _warnings(job: Job) -> Iterator[str]:
+    for step in job.steps:
+        if (words := event_key_of_changes(step)) is not None:
+            yield f"step {step.name}: {words}; {EVENT_KEY_OF_CHANGES.remedy}"
 
 
 def _checked(steps: int | None, mappings: Sequence[Mapping], problems: Sequence[Problem]) -> Checked:

@@ -113,13 +113,29 @@ def _duration(raw: object) -> timedelta:
 
 
 def _schedule(raw: object) -> str | tuple[str, ...]:
-    if isinstance(raw, str) and (len(raw.split()) == 5 or re.fullmatch("@[a-z]+", raw)):
+    if isinstance(raw, str) and raw in _PRESETS:
         return raw
+    if isinstance(raw, str) and len(raw.split()) == 5:
+        return _cron(raw)
     if isinstance(raw, dict) and raw.keys() == {"assets"}:
         uris = raw["assets"]
         if isinstance(uris, list) and uris and all(isinstance(uri, str) and uri.strip() for uri in uris):
             return tuple(uris)
     raise wrong('must be a cron line of five fields, as "0 3 * * *", or @daily and the like, or {assets: [a URI, …]}')
+
+
+# Airflow's names for cron lines (its documentation, "Cron presets"), and @once and @continuous
+_PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@annually")
+
+
+def _cron(line: str) -> str:
+    from croniter import CroniterError, croniter  # here: few jobs have a cron line
+
+    try:
+        croniter(line).get_next()
+    except CroniterError as error:
+        raise wrong(f"is not a cron line: {error}") from None
+    return line
 
 
 # What may be written where a validator reads the value; the JSON Schema is made of it.

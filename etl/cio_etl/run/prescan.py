@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cio_etl.audit import Audit, Empty, RepeatedRows, located_findings
+from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings
 from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import places_of
@@ -38,9 +38,8 @@ def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence
         for mapped in prefetch(narrow.mapped, snapshot.read(narrow.columns, 0)):
             for audit in audits:
                 audit.observe(mapped)
-    return located_findings(
-        [Empty(snapshot), RepeatedRows(compiled.repeats), *audits], lambda positions: places_of(snapshot, positions)
-    )
+    known: list[Audit] = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
+    return located_findings([*known, *audits], lambda positions: places_of(snapshot, positions))
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:

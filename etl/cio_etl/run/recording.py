@@ -277,11 +277,20 @@ def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
     return {position: f"{file}:{line}" for position, (file, line) in located}
 
 
-def write_reports(report: Report, folder: Path, commands: Commands = NO_COMMANDS) -> Path | None:
-    """Writes the report for programs and for people; the page's path. A failure is only a warning."""
+def write_reports(
+    report: Report, folder: Path, commands: Commands = NO_COMMANDS, *, required: bool = False
+) -> Path | None:
+    """Writes the report for programs and for people; the page's path.
+
+    A failure is only a warning: of a run, `status` reports the same from the state. Where the report is `required`,
+    StateError is raised.
+    """
     try:
         write_report(report, folder, commands.resume_command(report))
-    except OSError as error:  # the run is not affected: `status` reports the same from the state
+    except OSError as error:
+        if required:
+            what = f"the report could not be written: {error.strerror}"
+            raise StateError("make room there, or name another folder", place=folder, what=what) from None
         log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
         return None
     try:

@@ -41,7 +41,7 @@ def validate_file(
         bookmarks = load_bookmarks(job)
         report = validate(job, job.steps, options.limit, bookmarks, options.since, reveal=options.reveal)
         report = gated(report, gates)
-        page = write_reports(report, folder or validation_folder(job), caller.commands)
+        page = write_reports(report, folder or validation_folder(job), caller.commands, required=True)
     return Validation(job, report, page)
 
 
