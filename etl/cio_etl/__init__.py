@@ -144,8 +144,8 @@ def preview(
 ) -> Iterator[dict[str, Any]]:
     """The payloads of the first rows of each step: `{"step": …, "row": 1, "payload": {…}}`, one after the other.
 
-    A row without a payload has `rejected`, the reason, and `field`; or `skipped`. `options` has `steps`. Sends nothing,
-    needs no keys. Raises EtlError.
+    A row without a payload has `rejected`, the reason, and `field`; or `skipped`. A number that a float would change is
+    a Decimal. `options` has `steps`. Sends nothing, needs no keys. Raises EtlError.
     """
     from cio_etl.errors import InvalidArguments
     from cio_etl.report import Observer

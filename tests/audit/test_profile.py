@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_etl.audit.profile import BARS, HASHES, Profiler, type_name, value_text
+from cio_etl.audit.profile import BARS, HASHES, Profiler, texts, type_name, value_text
 from cio_etl.model import FAULT, POSITION, Bar, Column, ColumnProfile, Mapping, Profile
 from cio_etl.transform import collect_facts, compile_mapping
 from tests.mapped_rows import attributes, column, mapping, rows
@@ -229,3 +229,19 @@ def test_a_value_is_rounded_unless_it_is_to_be_revealed(value: Any, rounded: str
 
 def test_a_type_without_words_of_ours_is_named_as_polars_names_it() -> None:
     assert type_name(pl.Duration()) == "duration"
+
+
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        (pl.Series([2**31 - 1, 19_000, None], dtype=pl.Date), ["2147483647", "2022-01-08", None]),
+        (pl.Series([2**63 - 1], dtype=pl.Datetime("ms")), ["9223372036854775807"]),
+        (pl.Series([{"a": 2**31 - 1}], dtype=pl.Struct({"a": pl.Date})), ['{"a":185542587100800}']),
+        (pl.Series([[b"a"], None], dtype=pl.List(pl.Binary)), ["(lists of bytes)", None]),
+        (pl.Series([{1: 1.5}], dtype=pl.Map(pl.Int8, pl.Float64)), ['{"1":1.5}']),
+        (pl.Series([[Decimal("1.10")]], dtype=pl.List(pl.Decimal(30, 2))), ["[1.10]"]),
+    ],
+    ids=lambda value: str(value.dtype) if isinstance(value, pl.Series) else "",
+)
+def test_a_value_of_any_type_has_a_text_for_the_report(values: pl.Series, made: list[str | None]) -> None:
+    assert texts(values) == made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ from cio_etl.model import (
 from cio_etl.run.open_step import prepare
 from cio_etl.state import Bookmark
 from cio_etl.validate.dry_run import validate
-from cio_etl.validate.preview import preview
-from tests.mapped_rows import attributes, column, mapping
+from cio_etl.validate.preview import preview, previewed
+from tests.mapped_rows import attributes, column, mapping, rows, texts
 
 PEOPLE = """\
 id,e_mail,plan
@@ -50,6 +51,8 @@ id,e_mail,plan
 """
 PLANS = {"map": {"pro": "Pro", "free": "Free", "internal": "-"}}
 PERSON = mapping(attributes={"email": Column("e_mail"), "plan": column("plan", PLANS)}, when="plan <> 'internal'")
+
+ONE = mapping(attributes=attributes(a="a"))
 
 
 def people(content: str = PEOPLE, name: str = "people.csv") -> CsvSource:
@@ -231,6 +234,40 @@ def test_a_preview_shows_the_first_rows_with_what_becomes_of_them() -> None:
 def parquet(**columns: Any) -> Source:
     pl.DataFrame(columns).write_parquet("rows.parquet")
     return ParquetSource(("rows.parquet",))
+
+
+@pytest.mark.parametrize(
+    "column_",
+    [
+        pl.Series([1e16, -0.0, 1.0, 5e-324]),
+        pl.Series([2**53 + 1, -(2**63), 2**63 - 1, 1]),
+        pl.Series([2**64 - 1, 10**19], dtype=pl.UInt64),
+        pl.Series([Decimal("1234567890123456.78"), Decimal("1.10"), Decimal("-0.00")]),
+        pl.Series(["a\x7f\u200b\ufeff\u2028é😀\U0010ffff", '"\\\n', ""]),
+        pl.Series([{"d": Decimal("1.10")}, None]),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_the_lines_of_a_preview_have_the_bytes_that_a_run_sends(column_: pl.Series) -> None:
+    frame = {"id": [str(n) for n in range(len(column_))], "a": column_}
+    lines = [row.line("s") for row in previewed(Step("s", parquet(**frame), ONE), 9, "track")]
+    sent = [f'{{"step": "s", "row": {n}, "payload": {text}}}' for n, text in enumerate(texts(ONE, rows(frame)), 1)]
+    assert lines == sent
+
+
+def test_json_text_is_previewed_as_it_is_sent_with_a_key_that_occurs_twice() -> None:
+    text = '{"a":1,"a":2,"b":1.10,"d":1e16}'
+    step = Step("s", parquet(id=["1"], j=[text]), mapping(attributes={"j": column("j", "json")}))
+    (row,) = previewed(step, 1, "track")
+    assert f'"attributes":{{"j":{text}}}' in row.line("s")
+    values = row.result()["payload"]["attributes"]["j"]
+    assert values == {"a": 2, "b": 1.1, "d": 1e16} and isinstance(values["d"], float)
+
+
+def test_a_number_that_a_float_would_change_is_a_decimal_for_python() -> None:
+    step = Step("s", parquet(id=["1"], a=[Decimal("1234567890123456.78")]), ONE)
+    (row,) = preview(step, 1, "track")
+    assert row["payload"]["attributes"] == {"a": Decimal("1234567890123456.78")}
 
 
 def test_a_preview_reads_the_first_rows_as_a_run_that_knows_them_all_would() -> None:

@@ -55,23 +55,28 @@ class _Number(str):
     """A number as the JSON text writes it, to the last digit."""
 
 
+class _Members(list[tuple[str, Any]]):
+    """The members of an object as the JSON text has them: a name may occur twice."""
+
+
 def payload_shown(text: str, reveal: bool) -> str:
     """A payload, one name or value a line, masked unless `reveal`; revealed, it is JSON."""
-    content = json.loads(text, parse_int=_Number, parse_float=_Number)
+    content = json.loads(text, parse_int=_Number, parse_float=_Number, object_pairs_hook=_Members)
     lines = "\n".join(_lines(content, "", "", reveal, _PLAIN))
     return lines.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which JSON may escape
 
 
 def _lines(value: Any, indent: str, comma: str, reveal: bool, plain: tuple[str, ...] = ()) -> Iterator[str]:
     """The value's lines; the first one follows its name, if it has one."""
-    if isinstance(value, dict) and value:
-        yield "{"
-        for place, (name, inner) in enumerate(value.items(), 1):
-            shows = reveal or (name in plain and not isinstance(inner, dict | list))
+    if isinstance(value, _Members):
+        yield "{" if value else f"{{}}{comma}"
+        for place, (name, inner) in enumerate(value, 1):
+            shows = reveal or (name in plain and not isinstance(inner, list))
             first, *rest = _lines(inner, f"{indent}  ", "," if place < len(value) else "", shows)
             yield f"{indent}  {json.dumps(name, ensure_ascii=False)}: {first}"
             yield from rest
-        yield f"{indent}}}{comma}"
+        if value:
+            yield f"{indent}}}{comma}"
     elif isinstance(value, list) and value:
         yield "["
         for place, inner in enumerate(value, 1):

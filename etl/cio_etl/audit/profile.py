@@ -22,9 +22,10 @@ import polars.selectors as cs
 from cio_etl.audit.mask import payload_shown, shown
 from cio_etl.model import Bar, ColumnProfile, Profile, Sample, ShownRow
 from cio_etl.model import Mapping as StepMapping
-from cio_etl.transform import Mapped, columns_of
+from cio_etl.transform import Mapped, columns_of, encode, timestamps
 from cio_etl.transform.chains import Chain, chains
 from cio_etl.transform.checks import MAX_ITEM_BYTES
+from cio_etl.transform.nested import in_words
 from cio_etl.transform.row_sql import columns_of as columns_of_sql
 
 SAMPLES = 3
@@ -212,6 +213,8 @@ def _facts(n: int, column: ColumnCounts) -> Iterator[pl.Expr]:
         yield value.str.len_bytes().min().alias(f"{n}.shortest")
         yield value.str.len_bytes().max().alias(f"{n}.longest")
     elif dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime):
+        if not dtype.is_numeric():
+            value = timestamps.in_calendar(value, dtype)  # Python has no others
         yield value.min().alias(f"{n}.low")
         yield value.max().alias(f"{n}.high")
 
@@ -279,13 +282,26 @@ def _most(one: Any, other: Any) -> Any:
 def texts(values: pl.Series) -> list[str | None]:
     """Values as text for reports."""
     values = values.alias("v")  # polars treats names such as ^x.*$ as patterns
-    if values.dtype.is_nested():
-        values = values.to_frame().select(pl.struct("v").struct.json_encode().str.slice(5).str.head(-1))["v"]
+    dtype = values.dtype
+    if dtype.is_nested():
+        try:
+            text = encode.json_text(encode.settle(pl.col("v"), dtype), _settled_type(values))
+        except ValueError:  # it has no JSON form, and is not sent
+            text = pl.lit(f"({in_words(dtype)})")
+        values = values.to_frame().select(pl.when(pl.col("v").is_not_null()).then(text).alias("v"))["v"]
+    elif isinstance(dtype, pl.Date | pl.Datetime):
+        count = pl.col("v").to_physical().cast(pl.String)  # of days or of a part of a second
+        text = pl.coalesce(timestamps.in_calendar(pl.col("v"), dtype).cast(pl.String), count)
+        values = values.to_frame().select(text.alias("v"))["v"]
     elif values.dtype == pl.Binary:
         values = values.bin.encode("hex")
     elif values.dtype == pl.Object:
         return ["" for _ in values]
     return values.cast(pl.String).to_list()
+
+
+def _settled_type(values: pl.Series) -> pl.DataType:
+    return values.clear().to_frame().select(encode.settle(pl.col("v"), values.dtype).alias("v")).schema["v"]
 
 
 def value_text(value: Any, reveal: bool) -> str:
@@ -296,7 +312,9 @@ def value_text(value: Any, reveal: bool) -> str:
         )
     if isinstance(value, int | Decimal) and reveal:
         return f"{value:,}"
-    rounded = float(f"{float(value):.2g}") if not reveal else float(value)
+    if reveal:
+        return f"{float(value):,}"
+    rounded = float(f"{float(value):.2g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 10 and rounded.is_integer() else f"{rounded:,g}"
 
 

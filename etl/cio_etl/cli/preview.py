@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -19,10 +18,10 @@ from cio_etl.run.options import ReadOptions
     "-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step."
 )
 def preview(job: Path, options: ReadOptions, rows: int) -> None:
-    """Print the payloads of the first rows of JOB, one JSON line each."""
+    """Print the payloads of the first rows of JOB, as they would be sent, one JSON line each."""
     from cio_etl.cli.shared import Notes
     from cio_etl.report.streams import say
-    from cio_etl.validate import preview_file
+    from cio_etl.validate import preview_lines
 
-    for row in preview_file(job, rows, options, Notes()):
-        say(json.dumps(row, ensure_ascii=False))
+    for line in preview_lines(job, rows, options, Notes()):
+        say(line)

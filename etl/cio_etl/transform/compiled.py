@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -173,8 +174,17 @@ def _seconds(values: pl.DataFrame) -> pl.Series:
     return values["timestamp"] if "timestamp" in values.columns else pl.repeat(0, values.height, eager=True)
 
 
+def _exact(text: str) -> float | Decimal:
+    """The number in a JSON text as a float, if that is the same number."""
+    number = float(text)
+    return number if Decimal(repr(number)) == Decimal(text) else Decimal(text)
+
+
 def outcome(item: str | None, reason: str | None, field: str | None) -> dict[str, Any]:
-    """The result for one row, from its cells of an items frame: its payload, or why there is none."""
+    """The result for one row, from its cells of an items frame: its payload, or why there is none.
+
+    A number of the payload that a float would change is a Decimal.
+    """
     if item is not None:
-        return {"payload": json.loads(item[:-1])}
+        return {"payload": json.loads(item[:-1], parse_float=_exact)}
     return {"skipped": True} if reason is None else {"rejected": reason, "field": field}

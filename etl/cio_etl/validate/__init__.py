@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.validate.options import ValidateOptions
-    from cio_etl.validate.preview import preview_file
+    from cio_etl.validate.preview import preview_file, preview_lines
     from cio_etl.validate.validation import Validation, validate_file
 
 _ROOM = {
     "ValidateOptions": "options",
     "Validation": "validation",
     "preview_file": "preview",
+    "preview_lines": "preview",
     "validate_file": "validation",
 }
 
-__all__ = ["ValidateOptions", "Validation", "preview_file", "validate_file"]
+__all__ = ["ValidateOptions", "Validation", "preview_file", "preview_lines", "validate_file"]
 
 
 def __getattr__(name: str) -> Any:

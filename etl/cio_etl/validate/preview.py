@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +22,62 @@ from cio_etl.transform import outcome
 EVIDENCE_ROWS = 10_000  # read from a source that has to be copied: enough to know a column's format
 
 
-def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
-    """The first rows of a step: for each its row number, and its payload, or why there is none."""
+@dataclass(frozen=True, slots=True)
+class PreviewedRow:
+    """A row of a step, and its payload as it would be sent, or why there is none."""
+
+    number: int  # from 1
+    item: str | None  # ends in a comma, as in a body
+    reason: str | None
+    field: str | None
+
+    def result(self) -> dict[str, Any]:
+        """The row's number, and its payload as Python values, or why there is none."""
+        return {"row": self.number, **outcome(self.item, self.reason, self.field)}
+
+    def line(self, step: str) -> str:
+        """One JSON line. The payload in it is the text that would be sent, byte for byte: no reader has changed it."""
+        if self.item is None:
+            return json.dumps({"step": step, **self.result()}, ensure_ascii=False)
+        row = json.dumps({"step": step, "row": self.number}, ensure_ascii=False)
+        return f'{row[:-1]}, "payload": {self.item[:-1]}}}'
+
+
+def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
+    """The first rows of a step."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
         snapshot = open_source(step.source, how)
         all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
         for frame in limited(all_rows, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():
-                yield {"row": position + 1, **outcome(item, reason, field)}
+                yield PreviewedRow(position + 1, item, reason, field)
+
+
+def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
+    """The first rows of a step: for each its row number, and its payload, or why there is none."""
+    return (row.result() for row in previewed(step, rows, api))
 
 
 def preview_file(
     path: Path, rows: int, options: ReadOptions, observer: Observer, environment: Environment | None = None
 ) -> Iterator[dict[str, Any]]:
     """The first rows of each step of a job: its name, the row number, and the payload, or why there is none."""
+    for step, row in _of_steps(path, rows, options, observer, environment):
+        yield {"step": step, **row.result()}
+
+
+def preview_lines(path: Path, rows: int, options: ReadOptions, observer: Observer) -> Iterator[str]:
+    """The first rows of each step of a job, one JSON line each, with the payloads as they would be sent."""
+    for step, row in _of_steps(path, rows, options, observer, None):
+        yield row.line(step)
+
+
+def _of_steps(
+    path: Path, rows: int, options: ReadOptions, observer: Observer, environment: Environment | None
+) -> Iterator[tuple[str, PreviewedRow]]:
     job = load_steps(path, options, environment, secrets=False)
     note_stand_ins(job, observer)
     for step in job.steps:
-        for row in preview(step, rows, job.destination.api):
-            yield {"step": step.name, **row}
+        for row in previewed(step, rows, job.destination.api):
+            yield step.name, row

@@ -22,13 +22,20 @@ JSON_UNREADABLE = reject_reason("json_unreadable", "not JSON, so that `json` or 
 Part = str | int | None  # of a path: a name, a place in a list, or None, each element
 
 
-@function(takes=("text",), reason=JSON_UNREADABLE)
+def _is_null(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
+    """Where JSON says that there is nothing."""
+    return value.str.strip_chars(" \t\r\n") == "null"
+
+
+@function(takes=("text",), reason=JSON_UNREADABLE, means_null=_is_null)
 def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list, object or other value in a JSON text, sent as it is written: no digit of a number changes.
 
-    The column is RAW_JSON. Rejected: what is not JSON or not Unicode, is nested deeper than 127, or is null.
+    JSON's null is null. Rejected: what is not JSON or not Unicode, or is nested deeper than 127. Where a key occurs
+    twice in an object, both are sent, and the last counts.
 
     >>> "[1, 12345678901234567890]" | json -> [1, 12345678901234567890]
+    >>> "null" | json -> null
     >>> "{'a': 1}" | json -> rejected
     >>> "[NaN]" | json -> rejected
     """
@@ -65,7 +72,7 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
         return pl.lit(True)
     if not isinstance(dtype, pl.String):
         return pl.lit(True)
-    return value.str.json_path_match("$").is_not_null() | (value.str.strip_chars() == "null")
+    return value.str.json_path_match("$").is_not_null() | _is_null(value, dtype)
 
 
 @function(
