@@ -22,8 +22,10 @@ import pytest
 
 from cio_etl import state
 from cio_etl.cli import cli, main
+from cio_etl.config import load_job
 from cio_etl.run import open_step
 from cio_etl.sandbox import Faults, Sandbox
+from tests import databases
 from tests.running import API_KEY, SITE_ID, environment, start, write_job
 
 Captured = pytest.CaptureFixture[str]
@@ -602,13 +604,77 @@ def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatc
     assert "19 rows accepted" in capsys.readouterr().out
 
 
+def shop_database() -> None:
+    with contextlib.closing(sqlite3.connect("shop.sqlite")) as database:
+        database.executescript(
+            "CREATE TABLE customers (id INTEGER, email TEXT, first_name TEXT);"
+            "CREATE TABLE orders (order_id INTEGER, customer_id INTEGER, placed_at TEXT, total REAL);"
+            "CREATE VIEW best AS SELECT * FROM customers;"
+        )
+        people = [(n, f"p{n}@example.com", "Ada") for n in range(20)]
+        database.executemany("INSERT INTO customers VALUES (?, ?, ?)", people)
+        orders = [(n, n % 7, f"2024-01-{n + 1:02} 10:00", n * 2.5) for n in range(20)]
+        database.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", orders)
+        database.commit()
+
+
+def test_init_lists_the_tables_of_a_database_when_none_is_named(capsys: Captured) -> None:
+    shop_database()
+    for source in ("shop.sqlite", "sqlite:///shop.sqlite"):
+        assert main(["init", source]) == 78
+        assert "add --table or --query-file; its tables are best, customers, orders" in capsys.readouterr().err
+
+
+def test_init_lists_the_tables_of_postgresql_with_their_schema(
+    capsys: Captured, postgres: databases.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres.execute("CREATE TABLE people (id int)", "CREATE SCHEMA sales", "CREATE TABLE sales.orders (id int)")
+    monkeypatch.setenv("SHOP_URL", postgres.address)
+    assert main(["init", "${SHOP_URL}"]) == 78
+    assert "its tables are people, sales.orders" in capsys.readouterr().err
+
+
+def test_init_makes_one_job_of_several_tables_with_people_before_events(capsys: Captured) -> None:
+    shop_database()
+    arguments = ["--table", "orders", "--table", "customers", "--timezone", "Europe/Paris"]
+    assert main(["init", "shop.sqlite", *arguments]) == 0, capsys.readouterr().err
+    job = load_job(Path("jobs/shop.yaml"), secrets=False)
+    steps = [(step.name, step.mapping.operation, step.mapping.file) for step in job.steps]
+    assert steps == [
+        ("customers", "identify", "mappings/shop_customers.yaml"),
+        ("orders", "track", "mappings/shop_orders.yaml"),
+    ]
+    orders = Path("mappings/shop_orders.yaml").read_text()
+    assert "{timestamp: {timezone: Europe/Paris}}" in orders and "which zone" not in orders
+    assert main(["validate", "jobs/shop.yaml"]) == 0
+    assert "40 rows accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "doctor", "check"])
+@pytest.mark.parametrize("file", ["people.csv", "people.json", "shop.sqlite"])
+def test_a_source_that_is_named_instead_of_a_job_is_recognised(command: str, file: str, capsys: Captured) -> None:
+    shop_database()
+    Path("people.csv").write_text("id,email\n1,a@example.com\n")
+    Path("people.json").write_text('{"id": 1}\n{"id": 2}\n')
+    assert main([command, file]) == 78
+    printed = capsys.readouterr()
+    assert f"`cio-etl init {file}` proposes a job for it" in (printed.out + printed.err).replace("\n", " ")
+
+
+def test_a_mapping_that_is_named_instead_of_its_job_names_the_job(capsys: Captured) -> None:
+    Path("people.csv").write_text("id,email\n1,a@example.com\n")
+    assert main(["init", "people.csv"]) == 0
+    assert main(["run", "mappings/people.yaml"]) == 78
+    assert "run jobs/people.yaml instead" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["nowhere.csv"], 65, "nowhere.csv: cannot be read: No such file or directory"),
         (["${NOWHERE}", "--table", "people"], 78, "the environment variable NOWHERE is not set"),
         (["people.csv", "--table", "people"], 78, "must be a database's address"),
-        (["${NOWHERE}"], 78, "add --table or --query-file"),
+        (["${NOWHERE}"], 78, "a database, and no rows of it are named; add --table or --query-file"),
         (["mysql://db/shop"], 78, "add --table or --query-file"),
         (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain text"),
     ],

@@ -43,7 +43,10 @@ ONE_END = "write either object:, for a relationship of a person, or person:, for
 ONLY_REFERENCES = (
     "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was written here"
 )
-NOT_A_JOB = "this is a mapping, not a job: a job has destination: and steps:, and names this file as a mapping:"
+NOT_A_JOB = (
+    "this is a mapping, not a job; a job has the keys destination and steps, and names this file under mapping; "
+    "run a job instead; `cio-etl check m.yaml` checks the mapping alone"
+)
 NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
 
 Captured = pytest.CaptureFixture[str]

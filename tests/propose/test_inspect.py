@@ -19,7 +19,7 @@ from cio_etl.cli import main
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import CsvSource, ParquetSource, Snapshot
-from cio_etl.propose.dates.decide import Told
+from cio_etl.propose.dates.decide import Statements
 from cio_etl.propose.dates.inspection import Dates, Inspection, inspect
 from cio_etl.propose.dates.offsets import ZONES
 from cio_etl.propose.dates.show import content, moment, yaml_of
@@ -35,11 +35,11 @@ def of_csv(columns: dict[str, Sequence[str | None]], chunk_rows: int = 25_000) -
 
 
 def found(
-    texts: Sequence[str | None], name: str = "happened_at", told: Told | None = None, only: Sequence[str] = ()
+    texts: Sequence[str | None], name: str = "happened_at", stated: Statements | None = None, only: Sequence[str] = ()
 ) -> Inspection:
     """The inspection of one column; an id beside it, so that no line is empty."""
     snapshot = of_csv({"id": [f"k{n}" for n in range(len(texts))], name: texts})
-    return inspect(snapshot, NOW, told, only)
+    return inspect(snapshot, NOW, stated, only)
 
 
 def the_one(inspection: Inspection) -> Dates:
@@ -98,28 +98,28 @@ def test_a_column_that_says_it_all_gets_the_one_call_that_reads_every_row(form: 
     assert rows(one, "unreadable") == (0, [])
 
 
-OPEN: dict[str, tuple[list[str], Told, list[str], list[str]]] = {
+OPEN: dict[str, tuple[list[str], Statements, list[str], list[str]]] = {
     "no proof of the order": (
         ["02/03/2024", "04/05/2024"],
-        Told(),
+        Statements(),
         ["day first or month first?"],
         ['{timestamp: {format: "%d/%m/%Y", timezone: UTC}}', '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'],
     ),
     "two orders": (
         ["25/04/2024", "25/05/2024", "04/25/2024"],
-        Told(),
+        Statements(),
         ["day and month in two orders"],
         ['{timestamp: {format: "%d/%m/%Y", timezone: UTC}}', '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'],
     ),
     "no zone": (
         ["2024-03-10 09:00"],
-        Told(),
+        Statements(),
         ["no offset: which zone? UTC is written; or as Europe/Paris"],
         ["{timestamp: {timezone: UTC}}"],
     ),
     "no zone, and no proof of the order": (
         ["02/03/2024 09:00"],
-        Told(),
+        Statements(),
         ["day first or month first?", "no offset: which zone? UTC is written; or as Europe/Paris"],
         [
             '{timestamp: {format: "%d/%m/%Y %H:%M", timezone: UTC}}',
@@ -128,19 +128,19 @@ OPEN: dict[str, tuple[list[str], Told, list[str], list[str]]] = {
     ),
     "two units": (
         ["1710057600", "1710057600", "1710057600123"],
-        Told(),
+        Statements(),
         ["numbers of several sizes: 2 seconds since 1970 and 1 milliseconds since 1970; which unit?"],
         ["{timestamp: {unit: s}}", "{timestamp: {unit: ms}}"],
     ),
     "days of Excel with a time": (
         ["45361.375"],
-        Told(),
+        Statements(),
         ["no offset: which zone? UTC is written; or as Europe/Paris"],
         ["{timestamp: {unit: excel, timezone: UTC}}"],
     ),
     "several forms": (
         ["45361", "45362", "2024-03-10"],
-        Told(),
+        Statements(),
         ["dates in several forms, which no one call reads: fix the export, or give each its own column"],
         [],
     ),
@@ -149,38 +149,38 @@ OPEN: dict[str, tuple[list[str], Told, list[str], list[str]]] = {
 
 @pytest.mark.parametrize("form", OPEN)
 def test_what_the_values_leave_open_is_asked_and_not_proposed(form: str) -> None:
-    texts, told, questions, calls = OPEN[form]
-    inspection = found(texts, told=told)
+    texts, stated, questions, calls = OPEN[form]
+    inspection = found(texts, stated=stated)
     one = the_one(inspection)
     assert [question for _, question in one.decision.asks] == questions
     assert (yaml(one), inspection.exit_code) == (calls, 3)
 
 
 @pytest.mark.parametrize(
-    ("texts", "told", "call"),
+    ("texts", "stated", "call"),
     [
-        (["02/03/2024"], Told("day first"), '{timestamp: {format: "%d/%m/%Y", timezone: UTC}}'),
-        (["02/03/2024"], Told("month first"), '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'),
-        (["04/25/2024"], Told("month first"), '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'),
-        (["2024-03-10 09:00"], Told(timezone="Europe/Paris"), "{timestamp: {timezone: Europe/Paris}}"),
-        (["2024-03-10"], Told(timezone="Europe/Paris"), "{timestamp: {timezone: Europe/Paris}}"),
-        (["2024-03-10T09:00Z"], Told(timezone="Europe/Paris"), "timestamp"),
-        (["1710057600", "1710057600123"], Told(unit="ms"), "{timestamp: {unit: ms}}"),
-        (["2024-03-10"], Told(unit="ms"), "timestamp"),
+        (["02/03/2024"], Statements("day first"), '{timestamp: {format: "%d/%m/%Y", timezone: UTC}}'),
+        (["02/03/2024"], Statements("month first"), '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'),
+        (["04/25/2024"], Statements("month first"), '{timestamp: {format: "%m/%d/%Y", timezone: UTC}}'),
+        (["2024-03-10 09:00"], Statements(timezone="Europe/Paris"), "{timestamp: {timezone: Europe/Paris}}"),
+        (["2024-03-10"], Statements(timezone="Europe/Paris"), "{timestamp: {timezone: Europe/Paris}}"),
+        (["2024-03-10T09:00Z"], Statements(timezone="Europe/Paris"), "timestamp"),
+        (["1710057600", "1710057600123"], Statements(unit="ms"), "{timestamp: {unit: ms}}"),
+        (["2024-03-10"], Statements(unit="ms"), "timestamp"),
         (
             ["45361.375"],
-            Told(unit="excel1904", timezone="Europe/Paris"),
+            Statements(unit="excel1904", timezone="Europe/Paris"),
             "{timestamp: {unit: excel1904, timezone: Europe/Paris}}",
         ),
     ],
 )
-def test_what_is_told_decides(texts: list[str], told: Told, call: str) -> None:
-    inspection = found(texts, told=told)
+def test_what_a_person_states_decides(texts: list[str], stated: Statements, call: str) -> None:
+    inspection = found(texts, stated=stated)
     assert (yaml(the_one(inspection)), inspection.exit_code) == ([call], 0)
 
 
 def test_an_order_that_is_told_is_taken_even_against_a_proof_and_its_rows_are_told() -> None:
-    one = the_one(found(["04/25/2024", "03/04/2024"], told=Told("day first")))
+    one = the_one(found(["04/25/2024", "03/04/2024"], stated=Statements("day first")))
     assert yaml(one) == ['{timestamp: {format: "%d/%m/%Y", timezone: UTC}}']
     assert rows(one, "unreadable") == (1, ["x.csv:2"])
 
@@ -219,7 +219,7 @@ def test_one_option_reads_what_python_wrote_and_two_are_given_only_without_proof
     column: list[datetime], format: str, chunk_rows: int
 ) -> None:
     texts = [wall.strftime(format) for wall in column]
-    one = the_one(inspect(of_csv({"at": texts}, chunk_rows=chunk_rows), NOW, Told(timezone="UTC")))
+    one = the_one(inspect(of_csv({"at": texts}, chunk_rows=chunk_rows), NOW, Statements(timezone="UTC")))
     expected = [int(wall.replace(tzinfo=UTC).timestamp()) for wall in column]
     readings = [(measure.read, measure.first_s, measure.last_s) for measure in one.measures]
     assert (len(column), min(expected), max(expected)) in readings
@@ -253,7 +253,7 @@ def test_times_that_never_were_or_were_twice_are_those_of_python(
         snapshot = open_parquet(ParquetSource(("x.parquet",)), 7)
     else:
         snapshot = of_csv({"at": [wall.isoformat(sep=written) for wall in column]}, chunk_rows=7)
-    one = the_one(inspect(snapshot, NOW, Told(timezone=zone)))
+    one = the_one(inspect(snapshot, NOW, Statements(timezone=zone)))
     kinds = [times(wall, zone) for wall in column]
     file, header = ("x.parquet", 1) if written == "typed" else ("x.csv", 2)
     for kind in ("gap", "fold"):
@@ -270,10 +270,10 @@ instants = st.datetimes(datetime(2016, 1, 1), datetime(2025, 12, 31), timezones=
 def test_a_zone_is_named_only_if_every_offset_is_its_own(column: list[datetime], zone: str) -> None:
     column = [instant.replace(microsecond=0) for instant in column]
     texts = [instant.astimezone(ZoneInfo(zone)).isoformat() for instant in column]
-    seen = the_one(inspect(of_csv({"at": texts}), NOW)).decision.seen.offsets
-    assert sum(seen.counts.values()) == len(texts)
-    if len(seen.counts) == 1:
-        assert seen.zones == ()
+    offsets = the_one(inspect(of_csv({"at": texts}), NOW)).decision.facts.offsets
+    assert sum(offsets.counts.values()) == len(texts)
+    if len(offsets.counts) == 1:
+        assert offsets.zones == ()
         return
     written = dict(zip(column, texts, strict=True))
     fitting = [
@@ -281,7 +281,7 @@ def test_a_zone_is_named_only_if_every_offset_is_its_own(column: list[datetime],
         for other in ZONES
         if all(instant.astimezone(ZoneInfo(other)).isoformat() == text for instant, text in written.items())
     ]
-    assert zone in fitting and list(seen.zones) == fitting[:3]
+    assert zone in fitting and list(offsets.zones) == fitting[:3]
 
 
 # ---------------------------------------------------------------- numbers that are no dates
@@ -319,7 +319,7 @@ def test_other_columns_are_not_spoken_of(name: str, texts: list[str | None]) -> 
 
 
 def test_a_column_that_is_named_holds_dates_whatever_it_looks_like() -> None:
-    one = the_one(found(["45361", "45362"], "amount", Told(unit="excel"), ["amount"]))
+    one = the_one(found(["45361", "45362"], "amount", Statements(unit="excel"), ["amount"]))
     assert yaml(one) == ["{timestamp: {unit: excel}}"]
     assert (one.measures[0].first_s, one.measures[0].last_s) == (1_710_028_800, 1_710_115_200)
     inspection = found(["mild", "fair"], "weather", only=["weather"])
@@ -352,14 +352,14 @@ def test_a_column_that_is_named_holds_dates_whatever_it_looks_like() -> None:
     ],
 )
 def test_a_date_that_stands_for_none_is_counted_however_it_is_written(text: str, day: str) -> None:
-    (sentinel,) = the_one(found(["2024-03-10", "25/04/2024", text, text])).decision.seen.sentinels
+    (sentinel,) = the_one(found(["2024-03-10", "25/04/2024", text, text])).decision.facts.sentinels
     assert (sentinel.day, sentinel.count, sentinel.texts) == (day, 2, (text,))
     assert sentinel.certain == (day in ("0000-00-00", "0001-01-01", "9999-12-31"))
 
 
 @pytest.mark.parametrize("text", ["1970-01-02", "1970-01-01 08:13", "11/01/1970", "2038-01-18", "9998-12-31"])
 def test_a_date_like_any_other_stands_for_itself(text: str) -> None:
-    assert the_one(found(["2024-03-10", "2024-03-11", text])).decision.seen.sentinels == ()
+    assert the_one(found(["2024-03-10", "2024-03-11", text])).decision.facts.sentinels == ()
 
 
 def test_a_day_that_may_be_somebodys_is_told_and_kept() -> None:
@@ -373,7 +373,7 @@ def test_dates_with_a_type_that_stand_for_none_are_left_out_too() -> None:
     zoned = pl.Series([datetime(9999, 12, 31), datetime(2024, 3, 10)]).dt.replace_time_zone("UTC")
     frame = pl.DataFrame({"until": [date(9999, 12, 31), date(2024, 3, 10)], "at": [datetime(9999, 12, 31, 5)] * 2})
     frame.with_columns(zoned.alias("utc"), zoned[1:].new_from_index(0, 2).alias("plain")).write_parquet("x.parquet")
-    inspection = inspect(open_parquet(ParquetSource(("x.parquet",)), 10), NOW, Told(timezone="UTC"))
+    inspection = inspect(open_parquet(ParquetSource(("x.parquet",)), 10), NOW, Statements(timezone="UTC"))
     call = '{null_if: "9999-12-31"}'
     in_utc = f"{call}, {{timestamp: {{timezone: UTC}}}}"
     assert [yaml(one) for one in inspection.dates] == [[in_utc], [in_utc], [f"{call}, timestamp"], ["c"]]
@@ -393,7 +393,7 @@ def test_rows_of_the_last_72_hours_and_of_the_future_are_counted() -> None:
 
 def test_times_that_customer_io_would_not_take_and_those_without_known_clocks_are_counted() -> None:
     texts = ["1899-12-31 00:00", "2100-01-01 00:00", "2024-03-10 09:00"]
-    one = the_one(found(texts, told=Told(timezone="Europe/Paris")))
+    one = the_one(found(texts, stated=Statements(timezone="Europe/Paris")))
     assert rows(one, "out_of_range") == (1, ["x.csv:2"])
     assert rows(one, "late") == (1, ["x.csv:3"])
     assert rows(one, "gap") == rows(one, "fold") == (0, [])
@@ -488,7 +488,7 @@ def test_a_wrong_command_line_says_what_would_be_right(arguments: list[str], mes
 def test_rows_that_cannot_be_read_are_no_evidence() -> None:
     Path("x.csv").write_text("id,at\n1,2024-03-10\n2\n3,2024-03-11\n")
     inspection = inspect(open_csv(CsvSource(("x.csv",)), Path("stage"), ChunkLimits()), NOW)
-    assert (the_one(inspection).decision.seen.rows, inspection.rows) == (2, 3)
+    assert (the_one(inspection).decision.facts.rows, inspection.rows) == (2, 3)
 
 
 @given(st.data())
@@ -506,7 +506,7 @@ def test_how_the_frames_are_cut_changes_nothing(data: st.DataObject) -> None:
     ]
     texts = data.draw(st.lists(st.sampled_from(pool) | st.none(), min_size=1, max_size=30))
     columns: dict[str, Sequence[str | None]] = {"id": ["k"] * len(texts), "at": texts}
-    whole, cut = (inspect(of_csv(columns, rows), NOW, Told("day first", "UTC")) for rows in (100, 3))
+    whole, cut = (inspect(of_csv(columns, rows), NOW, Statements("day first", "UTC")) for rows in (100, 3))
 
     def plain(inspection: Inspection) -> Any:
         return json.dumps(content(inspection, ""), sort_keys=True)
@@ -548,9 +548,11 @@ def test_what_is_said_of_the_rows_is_what_a_run_does_with_the_proposal(data: st.
     some = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4))
     texts = data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=20))
     texts += data.draw(st.sampled_from([[], ["2024-03-10"] * 2_000, ["2024-03-10T09:00:00Z"] * 2_000]))
-    told = data.draw(st.sampled_from([Told(), Told("day first", "Europe/Paris"), Told(timezone="UTC")]))
+    stated = data.draw(
+        st.sampled_from([Statements(), Statements("day first", "Europe/Paris"), Statements(timezone="UTC")])
+    )
     snapshot = of_csv({"id": ["k"] * len(texts), "at": texts})
-    for one in inspect(snapshot, NOW, told).dates:
+    for one in inspect(snapshot, NOW, stated).dates:
         for option, measure in zip(one.decision.options, one.measures, strict=True):
             value = column("at", *option.apply)
             items = mapped(mapping(attributes={"at": value}), *snapshot.read(None, 0))

@@ -23,7 +23,8 @@ from cio_etl.extract import csv_settings
 from cio_etl.extract.parquet_files import open_parquet
 from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import FAULT, POSITION, Column, CsvSource, Mapping, ParquetSource, Snapshot
-from cio_etl.propose import Proposal, name_from, propose, written
+from cio_etl.propose import Proposal, job_of, name_from, propose
+from cio_etl.propose import write_proposal as write_files
 from cio_etl.propose.columns import look_at
 from cio_etl.propose.yaml_text import comment, flow, scalar
 
@@ -33,25 +34,40 @@ Columns = dict[str, Sequence[Any]]
 def of_csv(columns: Columns, name: str = "people", separator: str = ",") -> Proposal:
     Path(f"{name}.csv").write_bytes(pl.DataFrame(columns).write_csv(separator=separator).encode())
     source = {"csv": f"{name}.csv", **({} if separator == "," else {"separator": separator})}
-    return propose(open_csv(CsvSource((f"{name}.csv",), separator), Path("stage"), ChunkLimits()), source, name)
+    snapshot = open_csv(CsvSource((f"{name}.csv",), separator), Path("stage"), ChunkLimits())
+    return job_of([propose(snapshot, source, name)], name)
 
 
 def of_parquet(frame: pl.DataFrame, name: str = "rows") -> Proposal:
     frame.write_parquet(f"{name}.parquet")
-    return propose(open_parquet(ParquetSource((f"{name}.parquet",)), 25_000), {"parquet": f"{name}.parquet"}, name)
+    snapshot = open_parquet(ParquetSource((f"{name}.parquet",)), 25_000)
+    return job_of([propose(snapshot, {"parquet": f"{name}.parquet"}, name)], name)
 
 
-def tried(proposal: Proposal, capsys: pytest.CaptureFixture[str]) -> tuple[Mapping, dict[str, Any]]:
+def mapping_file(proposal: Proposal) -> Path:
+    (path,) = proposal.mappings
+    return path
+
+
+def mapping_text(proposal: Proposal) -> str:
+    return proposal.mappings[mapping_file(proposal)]
+
+
+def write(proposal: Proposal) -> None:
+    write_files(proposal.job_file, proposal.job, proposal.mappings)
+
+
+def validated(proposal: Proposal, capsys: pytest.CaptureFixture[str]) -> tuple[Mapping, dict[str, Any]]:
     """The proposal's mapping and the report of `validate`, after all three commands that must take it."""
-    written(proposal)
+    write(proposal)
     job = str(proposal.job_file)
     assert main(["check", job]) == 0, capsys.readouterr().err
     assert main(["preview", job]) == 0, capsys.readouterr().err
     capsys.readouterr()
     assert main(["validate", "--json", job]) in (0, 3, 4), capsys.readouterr().err
     report: dict[str, Any] = json.loads(capsys.readouterr().out)["steps"][0]
-    assert load_job(proposal.job_file, secrets=False).steps[0].mapping.file == str(proposal.mapping_file)
-    return load_mapping(proposal.mapping_file), report
+    assert load_job(proposal.job_file, secrets=False).steps[0].mapping.file == str(mapping_file(proposal))
+    return load_mapping(mapping_file(proposal)), report
 
 
 def calls(mapping: Mapping, attribute: str) -> list[Any]:
@@ -89,7 +105,7 @@ def test_people_with_european_dates(capsys: pytest.CaptureFixture[str]) -> None:
         separator=";",
     )
     late = sum(int(text[:2]) > 12 for text in days(rows, "%d/%m/%Y"))
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert mapping.operation == "identify"
     assert {kind: source_of(who) for kind, who in mapping.part("identifiers").items()} == {"id": "customer_no"}
     assert list(mapping.part("attributes")) == [
@@ -108,8 +124,8 @@ def test_people_with_european_dates(capsys: pytest.CaptureFixture[str]) -> None:
     assert calls(mapping, "zip") == []
     assert calls(mapping, "spent_cents") == [("cast", {"to": "integer"})]
     assert (report["accepted"], report["rejected"]) == (355, 45)
-    assert "# e-mail addresses: 355 of 400 · 45 others, whose rows would be rejected" in proposal.mapping
-    assert f"day first: {late:,} have a first number above 12, none a second" in proposal.mapping
+    assert "# e-mail addresses: 355 of 400 · 45 others, whose rows would be rejected" in mapping_text(proposal)
+    assert f"day first: {late:,} have a first number above 12, none a second" in mapping_text(proposal)
     assert "personal: mail, first_name, birthday, zip" in proposal.summary
     assert 'source: {csv: people.csv, separator: ";"}' in proposal.job
 
@@ -125,7 +141,7 @@ def test_orders_with_milliseconds_are_events(capsys: pytest.CaptureFixture[str])
         },
         "orders",
     )
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert (mapping.operation, mapping.event_key) == ("track", ("order_id",))
     assert source_of(mapping.targets["identifiers.id"]) == "customer_id"
     timestamp = mapping.targets["timestamp"]
@@ -136,8 +152,8 @@ def test_orders_with_milliseconds_are_events(capsys: pytest.CaptureFixture[str])
         "source_recipient": "recipient",
     }
     assert (report["accepted"], report["rejected"]) == (rows, 0)
-    assert "event: {value: orders}" in proposal.mapping
-    assert "milliseconds since 1970, by their size: all 300" in proposal.mapping
+    assert "event: {value: orders}" in mapping_text(proposal)
+    assert "milliseconds since 1970, by their size: all 300" in mapping_text(proposal)
     assert (
         proposal.summary[1] == "track: id from customer_id, timestamp from placed_at, event_key order_id; 2 attributes"
     )
@@ -163,7 +179,7 @@ def test_typed_parquet(capsys: pytest.CaptureFixture[str]) -> None:
             "e": [f"p{n}@example.com" for n in range(50)],
         }
     )
-    mapping, report = tried(of_parquet(frame), capsys)
+    mapping, report = validated(of_parquet(frame), capsys)
     assert source_of(mapping.targets["identifiers.id"]) == "user_id"
     assert report["accepted"] == 50
     assert mapping.part("attributes").keys() == {
@@ -175,7 +191,7 @@ def test_typed_parquet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_header_without_rows_is_read_by_its_names(capsys: pytest.CaptureFixture[str]) -> None:
-    mapping, report = tried(of_csv({"customer_id": [], "e_mail": [], "created_at": [], "password": []}), capsys)
+    mapping, report = validated(of_csv({"customer_id": [], "e_mail": [], "created_at": [], "password": []}), capsys)
     assert source_of(mapping.targets["identifiers.id"]) == "customer_id"
     assert mapping.part("attributes").keys() == {"email", "created_at"}
     assert report["rows_read"] == 0
@@ -183,21 +199,23 @@ def test_a_header_without_rows_is_read_by_its_names(capsys: pytest.CaptureFixtur
 
 def test_null_words_go_into_the_job(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1", "2", "3", "4"], "age": ["30", "NULL", r"\N", "31"]})
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert calls(mapping, "age") == [("cast", {"to": "integer"})]
     assert report["accepted"] == 4
     assert r'null_values: ["", "NULL", "\\N"]' in proposal.job
     assert "# null_values: 2 fields hold one of these words" in proposal.job
 
 
-def test_rows_that_tell_of_no_person_ask_who_they_are_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_is_questioned_when_no_other_column_is_about_people(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     proposal = of_csv({"id": ["1", "2"], "amount": ["5", "7"]})
-    tried(proposal, capsys)
-    assert "to decide: identifiers.id: does it name a person? nothing else in the rows tells of one" in proposal.summary
+    validated(proposal, capsys)
+    assert "to decide: identifiers.id: is it a person's key? no other column is about a person" in proposal.summary
 
 
-def test_a_source_that_cannot_say_who_is_refused() -> None:
-    with pytest.raises(SourceError, match="no column of text or whole numbers, which could say whose row it is"):
+def test_a_source_without_a_possible_identifier_is_refused() -> None:
+    with pytest.raises(SourceError, match="no column of text or whole numbers, which could identify a person"):
         of_parquet(pl.DataFrame({"score": [0.5], "when": [datetime.date(2024, 3, 10)]}))
 
 
@@ -230,7 +248,7 @@ TIMES: dict[str, tuple[list[str], list[Any]]] = {
 @pytest.mark.parametrize("form", TIMES)
 def test_a_column_of_times_gets_the_arguments_that_read_it(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     texts, wanted = TIMES[form]
-    mapping, report = tried(of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], "last_login": texts}), capsys)
+    mapping, report = validated(of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], "last_login": texts}), capsys)
     assert calls(mapping, "last_login") == wanted
     assert (report["accepted"], report["rejected"]) == (2, 0)
 
@@ -245,19 +263,19 @@ def test_times_without_an_offset_ask_for_their_zone() -> None:
 
 def test_dates_without_proof_of_their_order_are_left_to_the_author(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], "renewed": ["05/04/2024", "06/07/2024"]})
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert "renewed" not in mapping.part("attributes") and report["accepted"] == 2
-    assert (
-        '  # renewed: {column: renewed, apply: [{timestamp: {format: "%d/%m/%Y", timezone: UTC}}]}' in proposal.mapping
+    assert '  # renewed: {column: renewed, apply: [{timestamp: {format: "%d/%m/%Y", timezone: UTC}}]}' in mapping_text(
+        proposal
     )
-    assert "no proof of the order: no number is above 12" in proposal.mapping
+    assert "no proof of the order: no number is above 12" in mapping_text(proposal)
     assert "to decide: attributes.renewed: day first or month first?" in proposal.summary
 
 
 def test_the_proof_of_the_order_may_lie_past_the_rows_that_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     rows = 200_001
     renewed = ["05/04/2024"] * (rows - 1) + ["05/14/2024"]
-    mapping, report = tried(of_csv({"id": [str(n) for n in range(rows)], "renewed": renewed}), capsys)
+    mapping, report = validated(of_csv({"id": [str(n) for n in range(rows)], "renewed": renewed}), capsys)
     assert calls(mapping, "renewed") == reads("%m/%d/%Y")
     assert report["rejected"] == 0
 
@@ -266,9 +284,9 @@ def test_dates_in_both_orders_are_left_out(capsys: pytest.CaptureFixture[str]) -
     renewed = ["25/04/2024"] * 39 + ["04/25/2024"]
     mails = [f"p{n}@b.co" for n in range(40)]
     proposal = of_csv({"id": [str(n) for n in range(40)], "e": mails, "renewed": renewed})
-    mapping, _ = tried(proposal, capsys)
+    mapping, _ = validated(proposal, capsys)
     assert "renewed" not in mapping.part("attributes")
-    assert "39 can only be day first, 1 only month first" in proposal.mapping
+    assert "39 can only be day first, 1 only month first" in mapping_text(proposal)
 
 
 def test_an_event_with_an_undecided_date_is_rejected_rather_than_dated_wrongly(
@@ -277,10 +295,10 @@ def test_an_event_with_an_undecided_date_is_rejected_rather_than_dated_wrongly(
     proposal = of_csv(
         {"order_id": ["1", "2", "3"], "customer_id": ["7", "7", "8"], "placed": ["05/04/2024"] * 3}, "orders"
     )
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert mapping.operation == "track"
     assert report["rejects"][0]["reason"] == "timestamp_unreadable" and report["rejected"] == 3
-    assert "as it stands, every row is rejected" in " ".join(proposal.mapping.replace("# ", "").split())
+    assert "as it stands, every row is rejected" in " ".join(mapping_text(proposal).replace("# ", "").split())
 
 
 @pytest.mark.parametrize(
@@ -298,10 +316,10 @@ def test_an_event_with_an_undecided_date_is_rejected_rather_than_dated_wrongly(
         ("broken", ['{"a": 1}', "{a}"], []),
     ],
 )
-def test_a_column_gets_the_function_that_its_values_bear(
+def test_a_column_gets_the_function_that_reads_its_values(
     name: str, values: list[str], wanted: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mapping, report = tried(of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], name: values}), capsys)
+    mapping, report = validated(of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], name: values}), capsys)
     assert calls(mapping, name) == wanted
     assert report["rejected"] == 0
 
@@ -326,9 +344,9 @@ def test_what_should_not_be_sent_is_written_as_a_comment(
     name: str, values: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], name: values})
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert name not in mapping.part("attributes") and report["accepted"] == 2
-    assert f"# {name}: " in proposal.mapping and why in proposal.mapping
+    assert f"# {name}: " in mapping_text(proposal) and why in mapping_text(proposal)
     assert f"left out: {name}" in proposal.summary
 
 
@@ -343,7 +361,7 @@ ODD = [
 
 def test_columns_of_any_name_are_proposed(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], **{name: ["u", "v"] for name in ODD}})
-    mapping, report = tried(proposal, capsys)
+    mapping, report = validated(proposal, capsys)
     assert report["accepted"] == 2
     assert [source_of(value) for value in mapping.part("attributes").values()] == ["e", *ODD]
     assert {"source__update", "spaced"} <= mapping.part("attributes").keys()
@@ -356,15 +374,15 @@ def test_columns_of_any_name_are_proposed(capsys: pytest.CaptureFixture[str]) ->
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1, unique=True
     )
 )
-def test_no_name_breaks_out_of_its_place(names: list[str]) -> None:
+def test_no_column_name_changes_the_structure_of_the_mapping(names: list[str]) -> None:
     frame = pl.DataFrame({"id": ["1"], **{name: ["w"] for name in names if name not in ("id", "_position", "_fault")}})
     proposal = of_parquet(frame)
-    Path("m.yaml").write_text(proposal.mapping, encoding="utf-8")
+    Path("m.yaml").write_text(mapping_text(proposal), encoding="utf-8")
     mapping = load_mapping(Path("m.yaml"))
     read = [source_of(value) for value in (*mapping.part("identifiers").values(), *mapping.part("attributes").values())]
-    left_out = [name for name in frame.columns if f"  # {scalar(name)}: " in proposal.mapping]
+    left_out = [name for name in frame.columns if f"  # {scalar(name)}: " in mapping_text(proposal)]
     assert sorted([*read, *(name for name in left_out if name not in read)]) == sorted(frame.columns)
-    assert all(line.isprintable() for line in proposal.mapping.split("\n"))
+    assert all(line.isprintable() for line in mapping_text(proposal).split("\n"))
     assert all(line.isprintable() for line in proposal.summary)
 
 
@@ -390,7 +408,7 @@ def test_a_column_that_yaml_cannot_name_is_left_out(name: str) -> None:
     frame = pl.DataFrame({"id": ["1"], name: ["x"], "e": ["a@b.co"]})
     faulty = frame.with_columns(pl.lit(0, pl.Int64).alias(POSITION), pl.lit(None, pl.String).alias(FAULT))
     snapshot = Snapshot("f", (), 1, frame.schema, lambda columns, start: iter([faulty]), lambda positions: [])
-    Path("m.yaml").write_text(propose(snapshot, {"parquet": "x"}, "x").mapping)
+    Path("m.yaml").write_text(mapping_text(job_of([propose(snapshot, {"parquet": "x"}, "x")], "x")))
     assert load_mapping(Path("m.yaml")).part("attributes").keys() == {"email"}
 
 
@@ -400,25 +418,25 @@ def test_of_two_columns_of_addresses_the_one_named_email_is_the_email(capsys: py
         "work": ["a@b.co", "c@d.co", "e@f.co"],
         "Email": ["a@b.co", "a@b.co", ""],
     }
-    mapping, _ = tried(of_csv(columns), capsys)
+    mapping, _ = validated(of_csv(columns), capsys)
     read = {name: source_of(value) for name, value in mapping.part("attributes").items()}
     assert read == {"work": "work", "email": "Email"}
 
 
 def test_columns_past_the_limit_of_a_call_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"], **{f"c{n}": ["v"] for n in range(350)}})
-    mapping, _ = tried(proposal, capsys)
+    mapping, _ = validated(proposal, capsys)
     assert len(mapping.part("attributes")) == 300
-    assert "  # 51 more columns are not listed" in proposal.mapping
+    assert "  # 51 more columns are not listed" in mapping_text(proposal)
 
 
-# ---------------------------------------------------------------- what is told, and what is written
+# ---------------------------------------------------------------- what is printed and written
 
 
-def test_no_value_of_the_data_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    spoken = random.Random(1)
+def test_no_value_of_the_data_is_printed_or_written(capsys: pytest.CaptureFixture[str]) -> None:
+    generator = random.Random(1)
     columns: Columns = {
-        name: [f"{mark}{spoken.randrange(10**9)}{end}" for _ in range(50)]
+        name: [f"{mark}{generator.randrange(10**9)}{end}" for _ in range(50)]
         for name, mark, end in (
             ("customer_id", "qzk", ""),
             ("mail", "qzm", "@example.com"),
@@ -429,54 +447,54 @@ def test_no_value_of_the_data_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         )
     }
     proposal = of_csv({**columns, "constant": ["qzc"] * 50, "nr": ["qz"] * 25 + ["7"] * 25})
-    tried(proposal, capsys)
-    assert "qz" not in proposal.mapping + proposal.job + "".join(proposal.summary)
+    validated(proposal, capsys)
+    assert "qz" not in mapping_text(proposal) + proposal.job + "".join(proposal.summary)
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"]})
-    proposal.mapping_file.parent.mkdir()
-    proposal.mapping_file.write_text("mine")
-    with pytest.raises(ConfigError) as failed:
-        written(proposal)
-    assert str(failed.value) == (
-        "mappings/people.yaml: is there already, and is not written over; choose another name, or move it"
+    mapping_file(proposal).parent.mkdir()
+    mapping_file(proposal).write_text("mine")
+    with pytest.raises(ConfigError) as raised:
+        write(proposal)
+    assert str(raised.value) == (
+        "mappings/people.yaml: exists already and is not overwritten; give another --name, or move the file away"
     )
-    assert proposal.mapping_file.read_text() == "mine"
+    assert mapping_file(proposal).read_text() == "mine"
     assert not proposal.job_file.exists()
 
 
-def test_half_a_proposal_is_taken_back(tmp_path: Path) -> None:
+def test_a_job_is_removed_when_its_mapping_cannot_be_written(tmp_path: Path) -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"]})
     Path("mappings").write_text("a file where a folder must be")
     with pytest.raises(ConfigError, match=r"mappings/people.yaml: cannot be written: "):
-        written(proposal)
+        write(proposal)
     assert not proposal.job_file.exists()
 
 
-def test_a_link_to_nowhere_counts_as_there(tmp_path: Path) -> None:
+def test_a_link_to_a_missing_file_is_not_overwritten(tmp_path: Path) -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"]})
     Path("jobs").mkdir()
     Path("jobs/people.yaml").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"jobs/people.yaml: is there already"):
-        written(proposal)
+    with pytest.raises(ConfigError, match=r"jobs/people.yaml: exists already"):
+        write(proposal)
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_both_files_name_their_schema_which_lies_beside_them() -> None:
+def test_both_files_name_the_schema_beside_them() -> None:
     proposal = of_csv({"id": ["1"], "e": ["a@b.co"]})
-    written(proposal)
-    for path, kind in ((proposal.job_file, "job"), (proposal.mapping_file, "mapping")):
+    write(proposal)
+    for path, kind in ((proposal.job_file, "job"), (mapping_file(proposal), "mapping")):
         assert path.read_text().startswith("# yaml-language-server: $schema=.schema.json\n# Proposed by")
         assert json.loads((path.parent / ".schema.json").read_text())["title"] == f"cio-etl {kind}"
 
 
-def test_an_older_schema_is_renewed_and_a_file_of_somebody_else_is_not() -> None:
+def test_an_older_schema_is_replaced_and_any_other_file_is_not() -> None:
     for folder in ("jobs", "mappings"):
         Path(folder).mkdir()
     Path("jobs/.schema.json").write_text(schema_text("job").replace('"api_key"', '"old"'))
     Path("mappings/.schema.json").write_text('{"title": "ours"}')
-    written(of_csv({"id": ["1"], "e": ["a@b.co"]}))
+    write(of_csv({"id": ["1"], "e": ["a@b.co"]}))
     assert Path("jobs/.schema.json").read_text() == schema_text("job")
     assert Path("mappings/.schema.json").read_text() == '{"title": "ours"}'
 
@@ -486,7 +504,7 @@ def test_a_schema_that_is_a_link_stays_as_it_is(tmp_path: Path) -> None:
     target = tmp_path / "elsewhere.json"
     target.write_text("{}")
     Path("jobs/.schema.json").symlink_to(target)
-    written(of_csv({"id": ["1"], "e": ["a@b.co"]}))
+    write(of_csv({"id": ["1"], "e": ["a@b.co"]}))
     assert target.read_text() == "{}" and Path("jobs/.schema.json").is_symlink()
 
 
@@ -494,7 +512,7 @@ def test_a_schema_that_is_a_link_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_a_jobs_is_refused(name: str) -> None:
     snapshot = open_csv(CsvSource((str(csv_file(b"id\n1\n")),)), Path("stage"), ChunkLimits())
     with pytest.raises(ConfigError, match="cannot be the job's name"):
-        propose(snapshot, {"csv": "x.csv"}, name)
+        job_of([propose(snapshot, {"csv": "x.csv"}, "x")], name)
 
 
 @pytest.mark.parametrize(
@@ -510,7 +528,7 @@ def test_a_job_is_named_after_its_file(text: str, name: str) -> None:
     assert name_from(text) == name
 
 
-def test_only_the_first_rows_are_looked_at_and_it_is_said() -> None:
+def test_only_the_first_rows_are_counted_and_the_proposal_says_so() -> None:
     rows = 5_000
     proposal_of = csv_file(("id,e\n" + "".join(f"{n},a{n}@b.co\n" for n in range(rows))).encode())
     snapshot = open_csv(CsvSource((str(proposal_of),)), Path("stage"), ChunkLimits(chunk_rows=700))
@@ -521,7 +539,8 @@ def test_only_the_first_rows_are_looked_at_and_it_is_said() -> None:
 
 def test_rows_that_cannot_be_read_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     path = csv_file(b"id,e\n1,a@b.co\n2\n3,c@d.co\n")
-    proposal = propose(open_csv(CsvSource((str(path),)), Path("stage"), ChunkLimits()), {"csv": str(path)}, "x")
+    snapshot = open_csv(CsvSource((str(path),)), Path("stage"), ChunkLimits())
+    proposal = job_of([propose(snapshot, {"csv": str(path)}, "x")], "x")
     assert proposal.summary[0] == "2 rows and 2 columns of x.csv, 1 more could not be read"
 
 
@@ -552,16 +571,18 @@ SETTINGS: dict[str, tuple[Callable[[], bytes], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("form", SETTINGS)
-def test_separator_and_encoding_are_told_from_the_file(form: str) -> None:
+def test_separator_and_encoding_are_detected(form: str) -> None:
     content, wanted = SETTINGS[form]
-    found = csv_settings(csv_file(content()))
-    assert found == wanted
+    settings_of_file = csv_settings(csv_file(content()))
+    assert settings_of_file == wanted
     open_csv(
-        CsvSource(("x.csv",), found.get("separator", ","), found.get("encoding", "utf-8")), Path("stage"), ChunkLimits()
+        CsvSource(("x.csv",), settings_of_file.get("separator", ","), settings_of_file.get("encoding", "utf-8")),
+        Path("stage"),
+        ChunkLimits(),
     )
 
 
-def test_the_separator_of_a_gzip_file_is_told(tmp_path: Path) -> None:
+def test_the_separator_of_a_gzip_file_is_detected(tmp_path: Path) -> None:
     path = csv_file(gzip.compress(TEXT.format(";").encode("cp1252")))
     assert csv_settings(path) == {"separator": ";", "encoding": "cp1252"}
 
@@ -570,18 +591,18 @@ def test_the_separator_of_a_gzip_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "first", ["7,ana@shop.example,pro", "7,Ana,2024-03-01", "7,Ana,3.5", "7,Ana,+34 600 123 456", "7,Ana,01.02.2024"]
 )
-def test_a_file_whose_first_line_is_a_row_is_refused_without_showing_it(
+def test_a_file_whose_first_line_is_a_row_is_refused_without_its_values(
     command: str, first: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("people.csv").write_text(f"{first}\n8,x,y\n", encoding="utf-8")
     assert main([command, "people.csv"]) == 65
-    said = capsys.readouterr().err
-    assert "the first line seems to be a row, not the header" in said and "`columns:`" in said
-    assert not any(value in said for value in first.split(",")[1:])
+    message = capsys.readouterr().err
+    assert "the first line seems to be a row, not the header" in message and "`columns:`" in message
+    assert not any(value in message for value in first.split(",")[1:])
     assert not Path("jobs").exists()
 
 
-def test_odd_names_are_names_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_header_with_some_numbers_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
     Path("people.csv").write_text(
         "id,email,2024,Q1 2024,@handle,a.b,1,2.0 plan\n7,a@b.co,1,2,3,4,5,6\n", encoding="utf-8"
     )

@@ -46,7 +46,7 @@ def inspect(
     from cio_etl.config import load_source
     from cio_etl.extract import open_source
     from cio_etl.model import Staging
-    from cio_etl.propose.dates.decide import Told
+    from cio_etl.propose.dates.decide import Statements
     from cio_etl.propose.dates.inspection import inspect as look
     from cio_etl.propose.dates.show import show
     from cio_etl.propose.header import require_names
@@ -56,7 +56,7 @@ def inspect(
         raise click.UsageError("--day-first and --month-first contradict each other; give one of the two")
     if timezone is not None and not is_zone(timezone):
         raise click.UsageError(f"no time zone {timezone!r}; use a name such as Europe/Paris or UTC")
-    told = Told("day first" if day_first else "month first" if month_first else None, timezone, unit)
+    stated = Statements("day first" if day_first else "month first" if month_first else None, timezone, unit)
     section = section_of(source, table, query_file, sheet)
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000)
@@ -65,6 +65,6 @@ def inspect(
         if unknown := [name for name in columns if name not in snapshot.schema]:
             has = ", ".join(repr(name) for name in snapshot.schema)
             raise click.UsageError(f"{source} has no column {unknown[0]!r}; it has {has}")
-        inspection = look(snapshot, int(time.time()), told, columns, reveal)
+        inspection = look(snapshot, int(time.time()), stated, columns, reveal)
         show(inspection, table or query_file or source, as_json, reveal)
     raise SystemExit(inspection.exit_code)

@@ -104,6 +104,13 @@ SOURCE = click.argument("source")
 TABLE = click.option(
     "--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table."
 )
+TABLES = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table; repeatable, a step each.",
+)
 QUERY_FILE = click.option(
     "--query-file", metavar="FILE", help="SOURCE is a database's address; read the result of this query."
 )

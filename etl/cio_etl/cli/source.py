@@ -8,11 +8,34 @@ from typing import Any
 
 
 def section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
-    """The `source:` section for a source on the command line; of a CSV file with its separator and encoding."""
-    from cio_etl.config import source_section
+    """The `source:` section for a source on the command line; of a CSV file with its separator and encoding.
+
+    Raises ConfigError, which lists the tables, when it is a database and no table or query is named.
+    """
+    from cio_etl.config import address_of, is_database, source_section
     from cio_etl.extract import csv_settings
 
+    source = address_of(source)
+    if table is None and query_file is None and is_database(source):
+        _require_table(source)
     section = source_section(source, table=table, query_file=query_file, sheet=sheet)
     if section.keys() == {"csv"} and (files := [source] if Path(source).is_file() else sorted(glob.glob(source))):
         section |= csv_settings(Path(files[0]))
     return section
+
+
+def _require_table(address: str) -> None:
+    """Raises ConfigError with the tables of the database, where they can be listed."""
+    from cio_etl.errors import ConfigError, EtlError, Problem
+    from cio_etl.propose import MAX_TABLES, tables_of
+
+    try:
+        tables = tables_of(address)
+    except EtlError:
+        return  # the section reports that no table is named
+    if not tables:
+        raise ConfigError([Problem("the source", None, "", "a database without tables and views; check its address")])
+    rest = " and others" if len(tables) == MAX_TABLES else ""
+    names = f"its tables are {', '.join(tables)}{rest}"
+    message = f"a database, and no rows of it are named; add --table or --query-file; {names}"
+    raise ConfigError([Problem("the source", None, "", message)])

@@ -15,7 +15,7 @@ from cio_etl.config.job_sections import PLAIN_NAME, JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.config.mapping import load_mapping
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.source import load_source, source_section
+from cio_etl.config.source import address_of, is_database, load_source, source_section
 from cio_etl.model.yaml_section import duration
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Key",
     "MappingYaml",
     "SchemaKind",
+    "address_of",
     "canonical",
     "check_examples",
     "check_file",
@@ -34,6 +35,7 @@ __all__ = [
     "describe_change",
     "digest",
     "duration",
+    "is_database",
     "is_generated_schema",
     "load_job",
     "load_mapping",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
@@ -16,6 +17,7 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.references import read_file
+from cio_etl.config.source import is_source_file
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
@@ -45,11 +47,16 @@ def read_job(
     A mapping can be tested if nothing is wrong in it except its examples.
     """
     document = read_yaml(path)
+    if document.data is None and is_source_file(path):
+        message = f"a source of rows, not a job; `cio-etl init {shlex.quote(str(path))}` proposes a job for it"
+        return None, [Problem(str(path), None, "", message)], []
     if document.data is None:
         return None, in_order(document.problems), []
     if looks_like(MappingYaml, document.data, rather_than=JobYaml):
-        message = "this is a mapping, not a job: a job has destination: and steps:, and names this file as a mapping:"
-        return None, [document.problem((), message)], []
+        message = (
+            "this is a mapping, not a job; a job has the keys destination and steps, and names this file under mapping"
+        )
+        return None, [document.problem((), f"{message}; {_how_to_run(path)}")], []
     data, unresolved = resolve_job(document.data, environ, secrets, sources)
     unresolved += _query_files(data)
     parsed, faults = validated(JobYaml, data)
@@ -69,6 +76,14 @@ def read_job(
         shared = shared_ids(job, [loc for loc, _ in _mapping_files(document.data)])
         problems = in_order(document.problem(loc, text) for loc, text in shared)
     return (None if problems else job), problems, list(usable.values())
+
+
+def _how_to_run(mapping: Path) -> str:
+    """What to run instead of a mapping: the job of the same name in the folder `jobs`, as `init` writes it."""
+    job = Path("jobs") / mapping.name
+    if job.is_file() and job.absolute() != mapping.absolute():
+        return f"run {job} instead"
+    return f"run a job instead; `cio-etl check {shlex.quote(str(mapping))}` checks the mapping alone"
 
 
 def _query_files(data: dict[str, Any]) -> list[Fault]:

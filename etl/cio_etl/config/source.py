@@ -17,7 +17,9 @@ from cio_etl.model import Source
 from cio_etl.model.sources import KINDS
 from cio_etl.model.yaml_section import References
 
-_KINDS_OF_ENDINGS = {ending: kind.kind() for kind in KINDS for ending in kind.endings}
+_KINDS_OF_ENDINGS = {ending: kind.kind() for kind in KINDS for ending in kind.endings} | {
+    ending: "csv" for ending in (".csv", ".tsv")
+}
 
 _DATABASE = re.compile(r"(?!(s3a?|gs|gcs|az|azure|abfss?|https?|file|ftp|hdfs)://)[a-z][a-z0-9+_]*://", re.IGNORECASE)
 
@@ -29,12 +31,43 @@ def source_section(
     if table is not None or query_file is not None:
         chosen = {"table": table, "query_file": query_file}
         return {"sql": named, **{key: value for key, value in chosen.items() if value is not None}}
-    if "${" in named or _DATABASE.match(named):
-        problem = "names a database, but not which rows; add --table or --query-file"
+    if is_database(named):
+        problem = "a database, and no rows of it are named; add --table or --query-file"
         raise ConfigError([Problem("the source", None, "", problem)])
+    return {_kind(named) or "csv": named} | ({"sheet": sheet} if sheet is not None else {})
+
+
+def is_source_file(path: Path) -> bool:
+    """Whether a file's name, or what it begins with, is that of rows."""
+    return path.is_file() and (_kind(path.name) is not None or is_database(address_of(str(path))))
+
+
+def _kind(named: str) -> str | None:
+    """The kind of a file by the ending of its name; None where it has no kind's."""
     plain = named.partition("?")[0].removesuffix(".gz").removesuffix(".zst")
-    kind = _KINDS_OF_ENDINGS.get(Path(plain).suffix.lower(), "csv")
-    return {kind: named} | ({"sheet": sheet} if sheet is not None else {})
+    return _KINDS_OF_ENDINGS.get(Path(plain).suffix.lower())
+
+
+_MAGIC = {0: (b"SQLite format 3\0", "sqlite"), 8: (b"DUCK", "duckdb")}  # by place in the file
+
+
+def address_of(named: str) -> str:
+    """What a source is named by: a file that is a database gets its address, as sqlite:///shop.db."""
+    path = Path(named)
+    if not path.is_file():
+        return named
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError:
+        return named  # opening the source reports it
+    kinds = (kind for place, (magic, kind) in _MAGIC.items() if head[place:].startswith(magic))
+    return next((f"{kind}:///{named}" for kind in kinds), named)
+
+
+def is_database(named: str) -> bool:
+    """Whether this is a database's address, or a reference to one."""
+    return "${" in named or _DATABASE.match(named) is not None
 
 
 def load_source(section: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Source:

@@ -1,48 +1,80 @@
-"""A first job and mapping proposed for a source (`cio-etl init`), and the formats of its dates (`inspect`).
+"""A first job and its mappings proposed for sources (`cio-etl init`), and the formats of their dates (`inspect`).
 
+nested.py        members of objects as columns
 columns.py       what each column looks like: counts of signs, over the first rows
 dates/           which columns hold dates, how they are written, and how they are to be read: `inspect`, too
 names.py         what a column's name says
 header.py        whether the first line of a file is its header
 readings.py      what a column is, and which functions it needs
-plan.py          people or events, who, when, and which attributes
-yaml_text.py     the plan as commented YAML
+roles.py         which columns could be the person, the key, the time and the event's name
+subject.py       people or events: the evidence for both
+plan.py          the parts of the mapping, and the reasons
+attributes.py    the names of the attributes
+yaml_text.py     plain data and comments as YAML
+mapping_text.py  a plan as a mapping
+job_text.py      the steps as a job
+files.py         writes the files
+tables.py        the tables of a database
 
 Nothing here copies a value: comments, summary and errors hold names and counts.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cio_etl.config import PLAIN_NAME, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
+from cio_etl.config import PLAIN_NAME
 from cio_etl.errors import ConfigError, Problem, SourceError
 from cio_etl.model import Snapshot
-from cio_etl.propose.columns import NULL_WORDS, Looks, look_at
-from cio_etl.propose.dates.decide import Told, decide
+from cio_etl.model.sources import KINDS
+from cio_etl.propose.columns import NULL_WORDS, Looks, distinct_rows, look_at
+from cio_etl.propose.dates.decide import Statements, decide
 from cio_etl.propose.dates.evidence import collect_facts
+from cio_etl.propose.files import write_proposal
 from cio_etl.propose.header import require_names
-from cio_etl.propose.plan import Plan, plan
-from cio_etl.propose.readings import read_column
-from cio_etl.propose.yaml_text import job_text, mapping_text, printable, shown
+from cio_etl.propose.job_text import StepText, job_text
+from cio_etl.propose.mapping_text import mapping_text
+from cio_etl.propose.nested import with_members
+from cio_etl.propose.plan import Plan, Proposed, plan
+from cio_etl.propose.readings import read_columns
+from cio_etl.propose.subject import Subject
+from cio_etl.propose.tables import MAX_TABLES, tables_of
+from cio_etl.propose.yaml_text import place, printable, shown
+from cio_etl.report.words import counted
 
-__all__ = ["Proposal", "name_from", "propose", "written"]
+__all__ = ["MAX_TABLES", "Proposal", "ProposedStep", "job_of", "name_from", "propose", "tables_of", "write_proposal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Two files, not written yet, and what to say of them on a terminal."""
+    """Files that are not written yet, and the lines that describe them on a terminal."""
 
     job_file: Path
-    mapping_file: Path
     job: str
-    mapping: str
+    mappings: Mapping[Path, str]
     summary: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedStep:
+    """The proposal for one source. `section` is its `source:` in the job; `about` says of which rows it was made."""
+
+    name: str
+    proposed: Proposed
+    section: Mapping[str, Any]
+    about: str
+    notes: tuple[str, ...]
+    rejects: int  # of `rows`, at most
+    rows: int
+
+    @property
+    def is_about_events(self) -> bool:
+        return self.proposed.plan.operation == "track"
 
 
 def name_from(text: str) -> str:
@@ -51,135 +83,113 @@ def name_from(text: str) -> str:
     return name if PLAIN_NAME.fullmatch(name) else "source"
 
 
-def propose(snapshot: Snapshot, source: Mapping[str, Any], name: str, folder: Path = Path()) -> Proposal:
-    """A job and a mapping for the snapshot, as `jobs/NAME.yaml` and `mappings/NAME.yaml` in the folder.
+def propose(
+    snapshot: Snapshot,
+    source: Mapping[str, Any],
+    name: str,
+    *,
+    subject: Subject | None = None,
+    timezone: str | None = None,
+) -> ProposedStep:
+    """A step and its mapping for the snapshot.
 
-    `source` is the job's `source:` section, by which the snapshot was opened; `name` names the job, its step and, for
-    rows that are events, the event. Raises SourceError when the rows cannot be read or say nothing of a person,
-    ConfigError when the name cannot be a job's.
+    `source` is the job's `source:` section, by which the snapshot was opened; `name` names the step and, for rows that
+    are events without a column for it, the event. `subject` and `timezone` are what a person states about the rows.
+    Raises SourceError when the rows cannot be read or no column could identify a person.
     """
-    job_file, mapping_file = (folder / kind / f"{name}.yaml" for kind in ("jobs", "mappings"))
-    if not PLAIN_NAME.fullmatch(name):
-        what = "cannot be the job's name; use up to 100 letters, digits, - and _, beginning with a letter or digit"
-        raise ConfigError([Problem(printable(name), None, "", what)])
     if not snapshot.schema:
         raise SourceError("name a source with columns", place=name, what="it has no columns")
     if "csv" in source:
         require_names(name, snapshot.schema.names())
     words_for_null = "csv" in source and "null_values" not in source
-    looks = look_at(snapshot, words_for_null)
-    proposed = _planned(snapshot, looks, name, words_for_null)
+    snapshot, members = with_members(snapshot)
+    looks = look_at(snapshot, words_for_null, members=members)
+    facts = collect_facts(snapshot, [look.name for look in looks.columns], words_for_null)
+    dates = {column: decide(evidence, Statements(timezone=timezone)) for column, evidence in facts.items()}
+    count_distinct = partial(distinct_rows, snapshot)
+    proposed = plan(read_columns(looks, dates), name, _source_name(source), count_distinct, subject)
     section, notes = _with_null_words(source, looks)
-    about = _about(looks, section)
+    rejects, rows = proposed.plan.rejects + looks.faulty, looks.rows + looks.faulty
+    return ProposedStep(name, proposed, section, _about(looks, section), tuple(notes), rejects, rows)
+
+
+def job_of(steps: Sequence[ProposedStep], name: str, folder: Path = Path()) -> Proposal:
+    """The job `jobs/NAME.yaml` with its mappings, `mappings/NAME.yaml` or one for each step, in the folder.
+
+    Steps of people come before those of events. Raises ConfigError when the name cannot be a job's.
+    """
+    if not PLAIN_NAME.fullmatch(name):
+        what = "cannot be the job's name; use up to 100 letters, digits, - and _, beginning with a letter or digit"
+        raise ConfigError([Problem(printable(name), None, "", what)])
+    job_file = folder / "jobs" / f"{name}.yaml"
+    ordered = sorted(steps, key=lambda step: step.is_about_events)
+    mapping_names = {step.name: name if len(steps) == 1 else f"{name}_{step.name}" for step in ordered}
+    files = {step: folder / "mappings" / f"{mapping}.yaml" for step, mapping in mapping_names.items()}
+    texts = [
+        StepText(step.name, step.section, str(files[step.name]), step.notes, step.rejects, step.rows)
+        for step in ordered
+    ]
+    summary = [line for step in ordered for line in _summary(step, len(ordered) > 1)]
+    paths = ", ".join(printable(str(path)) for path in (job_file, *files.values()))
     return Proposal(
         job_file=job_file,
-        mapping_file=mapping_file,
-        job=job_text(section, name, str(mapping_file), notes),
-        mapping=mapping_text(proposed, about, str(job_file)),
-        summary=tuple(_summary(proposed, about, job_file, mapping_file)),
+        job=job_text(texts),
+        mappings={files[step.name]: mapping_text(step.proposed, step.about, str(job_file)) for step in ordered},
+        summary=(*summary, f"written: {paths}"),
     )
 
 
-def written(proposal: Proposal) -> None:
-    """Writes the two files, neither ever written over, and beside each the schema that its editor reads.
-
-    Raises ConfigError when one is there already.
-    """
-    files = {proposal.job_file: proposal.job, proposal.mapping_file: proposal.mapping}
-    there = [path for path in files if os.path.lexists(path)]
-    if there:
-        raise ConfigError(_there(path) for path in there)
-    made: list[Path] = []
-    try:
-        for path, text in files.items():
-            _make(path, text)
-            made.append(path)
-        _make_schema(proposal.job_file.parent / SCHEMA_FILE, "job")
-        _make_schema(proposal.mapping_file.parent / SCHEMA_FILE, "mapping")
-    except ConfigError:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise
+def _source_name(source: Mapping[str, Any]) -> str:
+    """The name of the file or table, without folders and endings."""
+    named = str(next((source[key] for key in ("table", "query_file", *_KINDS) if key in source), ""))
+    return Path(named).name.partition(".")[0] if "table" not in source else named.rpartition(".")[2]
 
 
-def _make(path: Path, text: str) -> None:
-    try:
-        os.makedirs(path.parent, exist_ok=True)
-        file = path.open("x", encoding="utf-8")  # O_EXCL: somebody may have made it meanwhile
-    except OSError as error:
-        if isinstance(error, FileExistsError) and os.path.lexists(path):
-            raise ConfigError([_there(path)]) from None
-        raise ConfigError([_failed(path, error)]) from None
-    try:
-        with file:
-            file.write(text)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise ConfigError([_failed(path, error)]) from None
-
-
-def _make_schema(path: Path, kind: SchemaKind) -> None:
-    """Writes the schema, over an older one of ours too; a file of somebody else stays as it is."""
-    try:
-        if os.path.lexists(path):
-            if path.is_symlink() or not is_generated_schema(path.read_text(encoding="utf-8", errors="replace")):
-                return
-            path.unlink()
-    except OSError as error:
-        raise ConfigError([_failed(path, error)]) from None
-    _make(path, schema_text(kind))
-
-
-def _failed(path: Path, error: OSError) -> Problem:
-    return Problem(str(path), None, "", f"cannot be written: {os.strerror(error.errno or 0)}; make room for it")
-
-
-def _there(path: Path) -> Problem:
-    return Problem(str(path), None, "", "is there already, and is not written over; choose another name, or move it")
-
-
-def _planned(snapshot: Snapshot, looks: Looks, name: str, words_for_null: bool) -> Plan:
-    seen = collect_facts(snapshot, [look.name for look in looks.columns], words_for_null)
-    dates = {name: decide(evidence, Told()) for name, evidence in seen.items()}
-    return plan([read_column(look, dates.get(look.name)) for look in looks.columns], name)
+_KINDS = [kind.kind() for kind in KINDS]
 
 
 def _with_null_words(source: Mapping[str, Any], looks: Looks) -> tuple[dict[str, Any], list[str]]:
     """The section with the words that stand for nothing, where the columns have some."""
-    found = {word for look in looks.columns for word in look.null_words}
-    if not found:
+    words = {word for look in looks.columns for word in look.null_words}
+    if not words:
         return dict(source), []
     fields = sum(look.in_null_words for look in looks.columns)
-    words = [word for word in NULL_WORDS if word in found]
     note = f"null_values: {fields:,} fields hold one of these words; take one out if it is meant as text."
-    return {**source, "null_values": ["", *words]}, [note]
+    return {**source, "null_values": ["", *(word for word in NULL_WORDS if word in words)]}, [note]
 
 
 def _about(looks: Looks, source: Mapping[str, Any]) -> str:
-    where = next((source[key] for key in ("csv", "parquet", "table", "query_file") if key in source), "the source")
+    where = next((source[key] for key in ("table", "query_file", *_KINDS) if key in source), "the source")
     named = where if isinstance(where, str) else f"{where[0]} and others" if where else "the source"
-    rows = f"the first {looks.rows:,} of {looks.of_rows:,} rows" if looks.partly else f"{looks.rows:,} rows"
+    named = f"the table {named}" if "table" in source else named
+    rows = counted(looks.of_rows if looks.partly else looks.rows, "row")
+    rows = f"the first {looks.rows:,} of {rows}" if looks.partly else rows
     faulty = f", {looks.faulty:,} more could not be read" if looks.faulty else ""
-    return f"{rows} and {len(looks.columns):,} columns of {printable(str(named))}{faulty}"
+    return f"{rows} and {counted(len(looks.columns), 'column')} of {printable(str(named))}{faulty}"
 
 
-def _summary(proposed: Plan, about: str, job_file: Path, mapping_file: Path) -> list[str]:
-    roles = [f"{proposed.kind} from {shown(proposed.who.name)}"]
-    if proposed.timestamp is not None:
-        roles.append(f"timestamp from {shown(proposed.timestamp.name)}")
-    if proposed.event_key is not None:
-        roles.append(f"event_key {shown(proposed.event_key.name)}")
-    lines = [about, f"{proposed.operation}: {', '.join(roles)}; {len(proposed.attributes):,} attributes"]
-    lines += [f"to decide: {_path(place)}: {question}" for place, question in proposed.decisions]
+def _summary(step: ProposedStep, with_name: bool) -> list[str]:
+    proposed, prefix = step.proposed, f"{step.name}: " if with_name else ""
+    lines = [step.about, _roles(proposed.plan)]
+    if proposed.verdict.evidence:
+        lines.append(f"because: {'; '.join(map(printable, proposed.verdict.evidence))}")
+    lines += [f"to decide: {place(where)}: {printable(question)}" for where, question in proposed.decisions]
+    readings = proposed.plan.readings
     for title, names in (
-        ("personal", [one.name for one in proposed.readings if one.personal and not one.left_out]),
-        ("left out", [one.name for one in proposed.readings if one.left_out]),
+        ("personal", [one.name for one in readings if one.personal and not one.left_out]),
+        ("left out", [one.name for one in readings if one.left_out]),
     ):
         if names:
             lines.append(f"{title}: {', '.join(shown(name) for name in names)}")
-    return [*lines, f"written: {printable(str(job_file))}, {printable(str(mapping_file))}"]
+    return [f"{prefix}{line}" for line in lines]
 
 
-def _path(place: str) -> str:
-    head, dot, name = place.partition(".")
-    return head + dot + (shown(name) if dot else "")
+def _roles(proposed: Plan) -> str:
+    roles = [f"{proposed.kind} from {shown(proposed.person.name)}"]
+    if proposed.event is not None:
+        roles.append(f"event from {shown(proposed.event.name)}")
+    if proposed.timestamp is not None:
+        roles.append(f"timestamp from {shown(proposed.timestamp.name)}")
+    if proposed.event_key:
+        roles.append(f"event_key {', '.join(map(shown, proposed.event_key))}")
+    return f"{proposed.operation}: {', '.join(roles)}; {counted(len(proposed.attributes), 'attribute')}"

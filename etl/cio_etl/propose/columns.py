@@ -1,8 +1,8 @@
 """Counts of what each column's values look like, from one pass over the first rows of a snapshot; never values.
 
 A sign is what a value may look like: an e-mail address, a whole number, JSON; dates are looked for in dates/. Where
-`apply` has a function for it, the function itself is the judge: what is proposed is what a run can read. Signs that
-most values of a column do not bear are dropped on the way.
+`apply` has a function for it, the function itself is the judge: what is proposed is what a run can read. A sign that
+none of a column's first values has is not looked for any further, unless its count is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import polars.selectors as cs
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import FAULT, Call, Snapshot
-from cio_etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_IDENTIFIER_BYTES
+from cio_etl.propose.nested import Member
+from cio_etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES
 from cio_etl.transform.functions import apply
 from cio_etl.transform.functions.define import kind_of
 
@@ -26,8 +27,8 @@ MAX_ROWS = 200_000
 MAX_CELLS = 10_000_000  # of 8 bytes each: 80 MB
 MIN_ROWS = 1_000
 
-MOST = 0.5  # a sign on fewer values is ignored
-_ENOUGH = 1_000  # values, before a sign is dropped
+_ENOUGH = 1_000  # values, before a sign that none of them has is dropped
+_REPORTED = frozenset({"email", "e164", "phone"})  # their counts are reported where few values have them, too
 
 # Words that exports write for an empty field; a column with nothing else is empty.
 NULL_WORDS = ("NULL", "null", r"\N", "N/A", "n/a", "#N/A", "NaN", "nan", "(null)", "<null>")
@@ -44,7 +45,10 @@ _SECRET = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The counts of one column. `signs` counts the filled values that have a sign; dropped signs are not included."""
+    """The counts of one column. `signs` counts the filled values that have a sign; dropped signs are not included.
+
+    `member` is set where the values are members of the objects in a column.
+    """
 
     name: str
     dtype: pl.DataType
@@ -52,8 +56,20 @@ class Look:
     filled: int  # neither null nor blank, nor a word for null
     distinct: int | None  # distinct values; None: such a column cannot be a key
     signs: Mapping[str, int]
+    blank: int = 0  # empty or only white space, and not null: a function that converts rejects such a value
     null_words: frozenset[str] = frozenset()
     in_null_words: int = 0
+    member: Member | None = None
+
+    @property
+    def column(self) -> str:
+        """The source's column."""
+        return self.name if self.member is None else self.member.column
+
+    @property
+    def label(self) -> str:
+        """The name that indicates what the values are: the column's, or the member's."""
+        return self.name if self.member is None else self.member.key
 
     def count(self, sign: str) -> int:
         return self.signs.get(sign, 0)
@@ -85,20 +101,36 @@ class Looks:
         return self.rows + self.faulty < self.of_rows
 
 
-def look_at(snapshot: Snapshot, words_for_null: bool = False, max_rows: int = MAX_ROWS) -> Looks:
+def look_at(
+    snapshot: Snapshot,
+    words_for_null: bool = False,
+    max_rows: int = MAX_ROWS,
+    members: Mapping[str, Member] | None = None,
+) -> Looks:
     """The counts of every column over the first `max_rows` rows, or fewer of a very wide source.
 
-    With `words_for_null`, texts such as NULL and n/a stand for nothing, and are counted as such.
+    With `words_for_null`, texts such as NULL and n/a stand for nothing, and are counted as such. `members` are the
+    columns of the snapshot that hold members of objects.
     """
     names = list(snapshot.schema)
-    seen = [_Seen(name, snapshot.schema[name]) for name in names]
+    counts = [_Counts(name, snapshot.schema[name], (members or {}).get(name)) for name in names]
     wanted = rows_to_read(snapshot, max_rows)
     rows = faulty = 0
     for frame in first_frames(snapshot, names, wanted):
         sound = frame.filter(pl.col(FAULT).is_null())
         rows, faulty = rows + sound.height, faulty + frame.height - sound.height
-        _take_in(seen, sound, words_for_null)
-    return Looks(rows, snapshot.rows, faulty, tuple(column.look(rows) for column in seen))
+        _count(counts, sound, words_for_null)
+    return Looks(rows, snapshot.rows, faulty, tuple(column.look(rows) for column in counts))
+
+
+def distinct_rows(snapshot: Snapshot, names: Sequence[str], max_rows: int = MAX_ROWS) -> tuple[int, int]:
+    """How many different combinations of values the columns have, and how many rows were read."""
+    hashes: list[npt.NDArray[np.uint64]] = []
+    for frame in first_frames(snapshot, names, rows_to_read(snapshot, max_rows)):
+        sound = frame.filter(pl.col(FAULT).is_null())
+        hashes.append(sound.select(cs.by_name(*names)).hash_rows().to_numpy())
+    every = np.concatenate(hashes or [np.empty(0, np.uint64)])
+    return len(np.unique(every)), len(every)
 
 
 def rows_to_read(snapshot: Snapshot, max_rows: int = MAX_ROWS) -> int:
@@ -134,7 +166,7 @@ def _readable(name: str, **arguments: Any) -> Callable[[pl.Expr], pl.Expr]:
     return lambda text: apply(text, pl.String(), Call(name, arguments)).is_not_null()
 
 
-def _like(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
+def _matches(pattern: str) -> Callable[[pl.Expr], pl.Expr]:
     return lambda text: text.str.contains(pattern)
 
 
@@ -156,30 +188,36 @@ def _card(text: pl.Expr) -> pl.Expr:
 
 
 _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
-    "email": _like(EMAIL_SHAPE),
-    "e164": _like(E164_SHAPE),
-    "phone": _like(r"^\+?[0-9(][0-9 ()./-]{5,18}[0-9]$"),
+    "email": _matches(EMAIL_SHAPE),
+    "e164": _matches(E164_SHAPE),
+    "phone": _matches(r"^\+?[0-9(][0-9 ()./-]{5,18}[0-9]$"),
     "integer": _readable("cast", to="integer"),
     "number": _readable("cast", to="number"),
     "boolean": _readable("cast", to="boolean"),
-    "comma": _like(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+),[0-9]+$"),
+    "comma": _matches(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+),[0-9]+$"),
+    "decimal_comma": _matches(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+)(?:,[0-9]+)?$"),
+    "point": _matches(r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$"),
+    "decimal_point": _matches(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?$"),
+    "country": _matches("^[A-Za-z]{2}$"),
     "json": lambda text: text.str.contains(r"(?s)^[\[{].*[\]}]$") & _readable("json")(text),
-    "uuid": _like(r"(?i)^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"),
-    "ip": _like(_IP),
-    "iban": _like(r"^[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?$"),
+    "uuid": _matches(r"(?i)^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$"),
+    "ip": _matches(_IP),
+    "iban": _matches(r"^[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?$"),
     "card": _card,
-    "secret": _like(_SECRET),
+    "excel_text": _matches(r"^'[+0-9]"),
+    "secret": _matches(_SECRET),
     "opaque": _opaque,
-    "prose": _like(r"(?:\S+\s+){4}\S"),
+    "prose": _matches(r"(?:\S+\s+){4}\S"),
 }
 
 # Counted over all values: a single one is enough to change the proposal.
 _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
-    "zeros": _like(r"^[+-]?0[0-9]"),
-    "digit": _like("^[01]$"),
-    "thousands": _like(r"[0-9]\.[0-9]{3}\b.*,"),
-    "spaced": _like(r"[0-9] [0-9]{3}\b.*,"),
+    "zeros": _matches(r"^[+-]?0[0-9]"),
+    "digit": _matches("^[01]$"),
+    "thousands": _matches(r"[0-9]\.[0-9]{3}\b.*,"),
+    "spaced": _matches(r"[0-9] [0-9]{3}\b.*,"),
     "long": lambda text: text.str.len_bytes() > (OPERATIONS["identify"].max_value_bytes or 0),
+    "long_name": lambda text: text.str.len_bytes() > MAX_EVENT_NAME_BYTES,
     "long_key": lambda text: text.str.len_bytes() > MAX_IDENTIFIER_BYTES,
 }
 
@@ -188,12 +226,14 @@ _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Counts:
     """The counts of one column so far."""
 
     name: str
     dtype: pl.DataType
+    member: Member | None = None
     filled: int = 0
+    blank: int = 0
     in_null_words: int = 0
     null_words: set[str] = field(default_factory=set)
     signs: dict[str, int] = field(default_factory=dict)
@@ -219,6 +259,7 @@ class _Seen:
             for sign in self.signs.keys() & {*_SIGNS, *_ALWAYS}:
                 yield sign, (_SIGNS.get(sign) or _ALWAYS[sign])(value).sum()
             yield "padded", (value.is_not_null() & (raw != value)).sum()
+            yield "blank", (raw.str.strip_chars() == "").sum()
             if words_for_null:
                 word = raw.str.strip_chars()
                 word = word.filter(word.is_in(NULL_WORDS))
@@ -226,16 +267,18 @@ class _Seen:
                 yield "in_null_words", word.len()
 
     def take(self, answers: Mapping[str, Any], value: pl.Series) -> None:
+        """Adds the answers to a frame's queries."""
         self.filled += answers["filled"]
         for sign in self.signs:
             self.signs[sign] += answers[sign]
+        self.blank += answers.get("blank", 0)
         self.null_words.update(answers.get("null_words") or ())
         self.in_null_words += answers.get("in_null_words", 0)
         if self.may_be_key:
             self.hashes.append(value.drop_nulls().hash().to_numpy())
         if self.filled >= _ENOUGH:
-            rare = [sign for sign in self.signs.keys() & _SIGNS.keys() if self.signs[sign] < MOST * self.filled]
-            for sign in rare:
+            absent = [sign for sign in self.signs.keys() & _SIGNS.keys() - _REPORTED if not self.signs[sign]]
+            for sign in absent:
                 del self.signs[sign]
 
     def look(self, rows: int) -> Look:
@@ -247,24 +290,26 @@ class _Seen:
             filled=self.filled,
             distinct=distinct,
             signs=dict(self.signs),
+            blank=self.blank,
+            member=self.member,
             null_words=frozenset(self.null_words),
             in_null_words=self.in_null_words,
         )
 
 
-def _take_in(seen: Sequence[_Seen], frame: pl.DataFrame, words_for_null: bool) -> None:
-    """The results of all aggregations of a frame. Columns are numbered: polars treats some names as patterns."""
-    raw = frame.select(cs.by_name(column.name).as_expr().alias(f"raw{n}") for n, column in enumerate(seen))
+def _count(counts: Sequence[_Counts], frame: pl.DataFrame, words_for_null: bool) -> None:
+    """Adds a frame to the counts of its columns. Columns are numbered: polars treats some names as patterns."""
+    raw = frame.select(cs.by_name(column.name).as_expr().alias(f"raw{n}") for n, column in enumerate(counts))
     values = raw.with_columns(
-        cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(seen)
+        cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(counts)
     )
-    asked = {
+    queries = {
         f"{n}.{name}": query
-        for n, column in enumerate(seen)
+        for n, column in enumerate(counts)
         for name, query in column.queries(pl.col(str(n)), pl.col(f"raw{n}"), words_for_null)
     }
-    answers = values.select(**asked).row(0, named=True)
-    for n, column in enumerate(seen):
-        own = f"{n}."
-        mine = {name.removeprefix(own): answer for name, answer in answers.items() if name.startswith(own)}
-        column.take(mine, values[str(n)])
+    answers = values.select(**queries).row(0, named=True)
+    for n, column in enumerate(counts):
+        prefix = f"{n}."
+        of_column = {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
+        column.take(of_column, values[str(n)])

@@ -35,14 +35,50 @@ _TIME = (
 )
 _SIGNUP = (
     r"^_created_at_$",
-    r"_sign(?:ed)?_?up|_(?:joined|registered|registration)_|_member_since_|_customer_since_",
-    r"^_(?:created|date_created|creation_date|created_on|created_date|creation_time)_$",
+    r"_sign(?:ed)?_?up|_(?:joined|registered|registration)_|_member_since_|_customer_since_|_confirm_time_",
+    r"^_(?:profile_)?(?:created|date_created|creation_date|created_on|created_date|create_date|creation_time)_(?:utc_)?$",
+    r"_opt_?in_time_",
+)
+# When an event took place, and times that follow it or belong to something else.
+_HAPPENED = r"^_(?:event_|local_|order_)?(?:time|timestamp|date_?time)_$|_(?:occurred|happened)_"
+_LATE = (
+    r"_(?:updated?|modified|modstamp|expir\w*|due|deleted|loaded|synced|end|ended|received|sent|upload|uploaded|uuid"
+    r"|processed|processing|required|shipped|delivered|fulfilled|refunded|cancell?ed|previous|first_touch|creation_time"
+    r"|paid|client|last)_"
+)
+_ACTION = r"_(?:placed|ordered|order_date|purchased|paid|invoice_date|clicked|opened|visited|viewed|charged|booked)_"
+_EVENT_NAME = r"^_(?:event|event_?name|event_?type|event_?text|activity|activity_?(?:name|type)|action)_$"
+_THING = (
+    r"(?:order|invoice|event|insert|message|transaction|payment|charge|purchase|session|visit|ticket|booking|sale"
+    r"|shipment|click|log|refund|receipt)"
 )
 _PERSON = (
     r"(?:customer|user|person|people|member|contact|client|subscriber|buyer|visitor|profile|patient|student|guest"
-    r"|shopper|lead|account|kunden?|employee)"
+    r"|shopper|kunden?|employee)"
 )
+_ACCOUNT = r"(?:account|lead)"
+_VISITOR = r"^_(?:anonymous|visitor|user_pseudo|device|cookie|anon)_?(?:id|uuid)_$"
 _KEY = r"(?:id|ids|uid|uuid|guid|no|nr|num|number|key|ref|reference|code|nummer)"
+_OF_PEOPLE = (
+    r"_(?:opt_?in|opt_?out|opted|consent|unsubscribed|subscribed|subscription|newsletter|lifecycle|signed_up|signup"
+    r"|member_since|first_seen|last_seen|first_active|last_active|last_login|first_session|last_session|accepts)_"
+    r"|_(?:total|number_of|count)_(?:orders|spent|spend|purchases|sessions)_|_(?:orders|payment|session)_count_"
+)
+_PEOPLE_SOURCE = (
+    r"_(?:customers?|users?|people|persons?|members?|contacts?|clients?|subscribers?|profiles?|audience|identifies"
+    r"|leads?|employees?|kunden)_"
+)
+_EVENT_SOURCE = (
+    r"_(?:events?|tracks?|orders?|invoices?|transactions?|payments?|charges?|purchases?|sales|clicks?|opens?|visits?"
+    r"|sessions?|logs?|bookings?|activity|activities)_"
+)
+_OF_A_PURCHASE = (
+    r"_(?:subtotal|line_?items?|quantity|qty|sku|currency|amount|unit_?price|freight|discount_code)_"
+    r"|_(?:financial|fulfillment|payment|order)_status_"
+)
+# The order's or the parcel's, and of no person of the row.
+_OF_A_DELIVERY = r"^_(?:ship|shipping|bill|billing|recipient|delivery)_"
+_COUNTRY = r"^_(?:\w+_)?country_(?:code_|iso_)?(?:code_)?$|^_(?:cc|country)_$"
 _LABEL = r"_(?:id|uid|uuid|guid|no|nr|key|ref|reference|code|sku|ean|gtin|isbn|zip|plz|postal|post_?code|version)_"
 _YES_NO = (
     r"^_(?:is|has|was|can|did|wants)_|_(?:active|enabled|disabled|flag|subscribed|unsubscribed|verified|deleted"
@@ -93,18 +129,83 @@ def signup_rank(name: str) -> int | None:
 
 
 def person_rank(name: str) -> int | None:
-    """How clearly the name indicates the person of a row: 0 for customer_id, 1 for customer; None not at all."""
-    said = words(name)
-    if name == "cio_id" or re.fullmatch(rf"_(?:\w+_)?{_PERSON}_?{_KEY}_", said):
+    """How clearly the name indicates a row's person: 0 for customer_id, 1 for customer, 2 for account_id; else None."""
+    in_words = words(name)
+    if says_visitor(name):
+        return None
+    if name == "cio_id" or re.fullmatch(rf"_(?:\w+_)?{_PERSON}_?{_KEY}_|_(?:distinct|external)_id_", in_words):
         return 0
-    return 1 if re.fullmatch(rf"_{_PERSON}_", said) else None
+    if re.fullmatch(rf"_{_PERSON}_", in_words):
+        return 1
+    return 2 if re.fullmatch(rf"_{_ACCOUNT}_?{_KEY}_", in_words) else None
 
 
 def key_rank(name: str) -> int | None:
     """How clearly the name indicates a unique key: 0 for customer_id, 1 for id, 2 for order_id; None not at all."""
-    said = words(name)
+    in_words = words(name)
     if person_rank(name) == 0:
         return 0
-    if re.fullmatch(r"_(?:id|uid|uuid|guid)_", said):
+    if re.fullmatch(r"_(?:id|uid|uuid|guid)_", in_words):
         return 1
-    return 2 if re.search(rf"_{_KEY}_$", said) or said.endswith("id_") else None
+    return 2 if re.search(rf"_{_KEY}_$", in_words) or in_words.endswith("id_") else None
+
+
+def says_visitor(name: str) -> bool:
+    """Whether the name indicates a visitor who is not known yet, such as anonymous_id."""
+    return re.search(_VISITOR, words(name)) is not None
+
+
+def says_event(name: str) -> bool:
+    """Whether the name indicates the name of an event."""
+    return re.search(_EVENT_NAME, words(name)) is not None
+
+
+def says_key_of_a_thing(name: str) -> bool:
+    """Whether the name indicates the key of something that happens, such as order_id."""
+    return re.search(rf"^_(?:\w+_)?{_THING}_?{_KEY}_$", words(name)) is not None
+
+
+def says_action(name: str) -> bool:
+    """Whether the name indicates the time of something that a person did."""
+    return time_rank(name) == 0 or re.search(_ACTION, words(name)) is not None
+
+
+def time_rank(name: str) -> int:
+    """How clearly the name indicates when an event took place: 0 for timestamp, 1 for created_at, 2 for updated_at."""
+    in_words = words(name)
+    return 0 if re.search(_HAPPENED, in_words) else 2 if re.search(_LATE, in_words) else 1
+
+
+def says_person_state(name: str) -> bool:
+    """Whether the name indicates a state of a person that an event does not have, such as unsubscribed."""
+    return re.search(_OF_PEOPLE, words(name)) is not None
+
+
+def says_delivery(name: str) -> bool:
+    """Whether the name belongs to a bill or a parcel, as in "Shipping Name"."""
+    return re.search(_OF_A_DELIVERY, words(name)) is not None
+
+
+def says_purchase(name: str) -> bool:
+    """Whether the name indicates a part of a purchase, such as a quantity."""
+    return re.search(_OF_A_PURCHASE, words(name)) is not None
+
+
+def says_country(name: str) -> bool:
+    """Whether the name indicates a country."""
+    return re.search(_COUNTRY, words(name)) is not None
+
+
+def is_table_of_identify_calls(name: str) -> bool:
+    """Whether a table has the name that warehouses give to the calls that change people."""
+    return words(name) == "_identifies_"
+
+
+def source_of_people(name: str) -> bool:
+    """Whether a file or table of this name indicates people."""
+    return re.search(_PEOPLE_SOURCE, words(name)) is not None and not source_of_events(name)
+
+
+def source_of_events(name: str) -> bool:
+    """Whether a file or table of this name indicates events."""
+    return re.search(_EVENT_SOURCE, words(name)) is not None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -195,7 +196,8 @@ def _check_kind(path: str, chunk: Chunk, data: bytes, refused: int) -> None:
     if start.startswith(b"["):
         what, remedy = (
             "begins a JSON list",
-            "write one object a line, without brackets and commas around: `jq -c '.[]'`",
+            "write one object a line, without brackets and commas around: "
+            f"`jq -c '.[]' {shlex.quote(path)} > rows.ndjson`",
         )
     elif re.match(rb"\{\s*\n|\{[^\n]*[,\[{]\s*\n", start):
         what, remedy = "begins a JSON object of several lines", "write one object a line, as `jq -c .` does"

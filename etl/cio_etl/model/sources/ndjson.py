@@ -28,7 +28,7 @@ class NdjsonSource(FileSource):
 class NdjsonKeys(SourceKeys):
     """The YAML keys of NDJSON files as a source."""
 
-    endings: ClassVar = (".ndjson", ".jsonl")
+    endings: ClassVar = (".ndjson", ".jsonl", ".json")
 
     ndjson: SourcePaths = kind_key("as `csv`, files with one JSON object per line")
     encoding: Encoding = encoding_key()

@@ -85,37 +85,37 @@ class DateEvidence:
 
 
 def collect_facts(
-    snapshot: Snapshot, columns: Iterable[str], words_for_null: bool = False, kept: frozenset[str] = frozenset()
+    snapshot: Snapshot, columns: Iterable[str], words_for_null: bool = False, always: frozenset[str] = frozenset()
 ) -> dict[str, DateEvidence]:
-    """The evidence of each column that may hold dates; of those `kept`, whatever they hold."""
-    seen = {name: _Seen(name, snapshot.schema[name], name in kept) for name in columns}
-    asked = [name for name, column in seen.items() if column.is_open]
+    """The evidence of each column that may hold dates; of those `always`, whatever they hold."""
+    counts = {name: _DateCounts(name, snapshot.schema[name], name in always) for name in columns}
+    wanted = [name for name, column in counts.items() if column.is_open]
     at = 0
     with ThreadPoolExecutor() as pool:
-        while asked:
-            for frame in snapshot.read(asked, at):
+        while wanted:
+            for frame in snapshot.read(wanted, at):
                 at += frame.height
                 sound = frame.filter(pl.col(FAULT).is_null())
-                list(pool.map(lambda name: seen[name].take(sound, words_for_null), asked))  # noqa: B023
-                still = [name for name in asked if seen[name].is_open]
-                if len(still) < len(asked):
+                list(pool.map(lambda name: counts[name].take(sound, words_for_null), wanted))  # noqa: B023
+                open_columns = [name for name in wanted if counts[name].is_open]
+                if len(open_columns) < len(wanted):
                     break
             else:
                 break
-            asked = still
-    return {name: seen[name].evidence() for name in asked}
+            wanted = open_columns
+    return {name: counts[name].evidence() for name in wanted}
 
 
-class _Seen:
+class _DateCounts:
     """One column, counted frame by frame."""
 
-    def __init__(self, name: str, dtype: pl.DataType, kept: bool) -> None:
+    def __init__(self, name: str, dtype: pl.DataType, always: bool) -> None:
         self.name, self.dtype = name, dtype
-        self.kept = kept or names.says_time(name)
+        self.always = always or names.says_time(name)
         self.rows = self.filled = self.padded = self.blank = self.numbers = self.fractions = self.excel = 0
         self.shapes: Counter[int] = Counter()
         self.units: Counter[Unit] = Counter()
-        self.offsets, self.found, self.sentinels = offsets.OffsetCounts(), FormatCounts(), sentinels.SentinelCounts()
+        self.offsets, self.formats, self.sentinels = offsets.OffsetCounts(), FormatCounts(), sentinels.SentinelCounts()
 
     @property
     def is_text(self) -> bool:
@@ -130,9 +130,9 @@ class _Seen:
         """Whether the column may still contain dates."""
         if not (self.is_text or self.is_time or (self.dtype.is_numeric() and not self.dtype.is_decimal())):
             return False
-        if self.kept or self.is_time or self.filled < _ENOUGH:
+        if self.always or self.is_time or self.filled < _ENOUGH:
             return True
-        written, numbers = self.shapes.total() + self.found.counts.total(), self.units.total() + self.excel
+        written, numbers = self.shapes.total() + self.formats.counts.total(), self.units.total() + self.excel
         return written >= _HARDLY_ANY * self.filled or numbers >= _HALF * self.filled
 
     def take(self, frame: pl.DataFrame, words_for_null: bool) -> None:
@@ -168,10 +168,10 @@ class _Seen:
             numbers = values.filter(is_number)
             self._count(numbers.select(timestamps.whole(pl.col("text"), pl.String())).to_series())
             self.fractions += int(numbers["text"].str.contains(_FRACTION).sum())
-            self.found.take(numbers.filter(_in_digits()))
+            self.formats.take(numbers.filter(_in_digits()))
             values = values.filter(~is_number)
         text = pl.col("text")
-        self.found.take(values.filter(text.str.contains(DATE_LIKE), ~text.str.starts_with("0000")))
+        self.formats.take(values.filter(text.str.contains(DATE_LIKE), ~text.str.starts_with("0000")))
 
     def _take_iso(self, texts: pl.Series) -> None:
         codes = texts.to_frame("text").select(shape(pl.col("text"))).to_series()
@@ -189,7 +189,7 @@ class _Seen:
         self._count(whole)
         if self.dtype.is_integer():
             texts = values.select("position", pl.col("value").cast(pl.String).alias("text"))
-            self.found.take(texts.filter(_in_digits()))
+            self.formats.take(texts.filter(_in_digits()))
         else:
             self.fractions += values.select((pl.col("value") != pl.col("value").floor()).sum()).item()
 
@@ -211,13 +211,13 @@ class _Seen:
             padded=self.padded,
             blank=self.blank,
             shapes=dict(sorted(self.shapes.items())),
-            offsets=self.offsets.found(),
+            offsets=self.offsets.offsets(),
             numbers=self.numbers,
             fractions=self.fractions,
             units={unit: count for unit, count in self.units.items() if count},
             excel=self.excel,
-            formats=self.found.formats(),
-            sentinels=self.sentinels.found(),
+            formats=self.formats.formats(),
+            sentinels=self.sentinels.sentinels(),
         )
 
 

@@ -112,7 +112,7 @@ class FormatCounts:
         self.first: dict[str, int] = {}  # by order: position of the first of them
 
     def take(self, rest: pl.DataFrame) -> pl.DataFrame:
-        """Reads what it can of a frame of `position` and `text`; answers what is left."""
+        """Reads what it can of a frame of `position` and `text`; returns what is left."""
         for format, _ in self.counts.most_common():
             rest = self._without(rest, format)
         for _ in range(_ROUNDS):
@@ -130,17 +130,17 @@ class FormatCounts:
         if rest.is_empty():
             return rest
         tried = rest.with_columns(from_format(pl.col("text"), _format(format), Zone()).alias("seconds"))
-        left = tried.filter(pl.col("seconds").is_null()).drop("seconds")
+        unread = tried.filter(pl.col("seconds").is_null()).drop("seconds")
         if (other := month_first(format)) != format:
             self._note("day first", tried.filter(_past_12(format)))
             by_month = from_format(pl.col("text"), _format(other), Zone()).is_not_null()
-            only_by_month = left.filter(by_month)
+            only_by_month = unread.filter(by_month)
             self._note("month first", only_by_month)
             if only_by_month.height:
-                left = left.filter(~by_month)
-        if read := rest.height - left.height:
+                unread = unread.filter(~by_month)
+        if read := rest.height - unread.height:
             self.counts[format] += read
-        return left
+        return unread
 
     def _note(self, order: str, rows: pl.DataFrame) -> None:
         if rows.height:
@@ -177,4 +177,4 @@ def _shaped_like(texts: pl.Series) -> Iterator[str]:
     """Formats that may read some of these texts, by a sample of them."""
     sample = texts.gather_every(max(1, texts.len() // _SAMPLE)).to_frame("text")
     has = sample.select(pl.col("text").str.contains(_format(format).shape).any().alias(format) for format in _FORMATS)
-    yield from (format for format, found in has.row(0, named=True).items() if found)
+    yield from (format for format, matches in has.row(0, named=True).items() if matches)

@@ -9,7 +9,7 @@ import polars as pl
 import polars.selectors as cs
 
 from cio_etl.model import POSITION, Snapshot
-from cio_etl.propose.dates.decide import Decision, Told, could_be, decide
+from cio_etl.propose.dates.decide import Decision, Statements, could_be, decide
 from cio_etl.propose.dates.evidence import collect_facts
 from cio_etl.propose.dates.measure import Measure, measure
 from cio_etl.run.recording import places_of
@@ -29,7 +29,7 @@ class Dates:
 
     @property
     def name(self) -> str:
-        return self.decision.seen.name
+        return self.decision.facts.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +50,40 @@ class Inspection:
 def inspect(
     snapshot: Snapshot,
     now_s: int,
-    told: Told | None = None,
+    stated: Statements | None = None,
     only: Sequence[str] = (),
     reveal: bool = False,
 ) -> Inspection:
     """The dates of a snapshot; of the columns `only`, which hold some whatever they are named.
 
-    What was `told` holds for all the columns that are looked at. `now_s` is the Unix time.
+    `stated` holds for all the columns that are looked at. `now_s` is the Unix time.
     """
-    told = told or Told()
-    seen = collect_facts(snapshot, only or list(snapshot.schema), kept=frozenset(only))
-    made = {name: decide(evidence, told, name in only) for name, evidence in seen.items()}
-    decisions = [made[name] for name in snapshot.schema if made.get(name) is not None]
+    stated = stated or Statements()
+    facts = collect_facts(snapshot, only or list(snapshot.schema), always=frozenset(only))
+    by_name = {name: decide(evidence, stated, name in only) for name, evidence in facts.items()}
+    decisions = [by_name[name] for name in snapshot.schema if by_name.get(name) is not None]
     decided = [decision for decision in decisions if decision is not None]
     measures = measure(snapshot, decided, now_s)
     dates = tuple(
         _located(snapshot, decision, tuple(of_one), reveal) for decision, of_one in zip(decided, measures, strict=True)
     )
-    unsure = [(name, could_be(seen[name])) for name in snapshot.schema if name in seen and made[name] is None]
+    unsure = [(name, could_be(facts[name])) for name in snapshot.schema if name in facts and by_name[name] is None]
     return Inspection(snapshot.rows, len(snapshot.schema), dates, tuple(pair for pair in unsure if pair[1]))
 
 
 def _located(snapshot: Snapshot, decision: Decision, measures: tuple[Measure, ...], reveal: bool) -> Dates:
-    found = decision.seen.formats
-    proofs = [place for place in (found.first_day_first, found.first_month_first) if place is not None]
+    by_format = decision.facts.formats
+    proofs = [place for place in (by_format.first_day_first, by_format.first_month_first) if place is not None]
     named = {place for one in measures for rows in one.rows.values() for place in rows.first}
     places = places_of(snapshot, sorted({*proofs, *named}))
-    return Dates(decision, measures, places, _examples(snapshot, decision.seen.name, places) if reveal else {})
+    return Dates(decision, measures, places, _examples(snapshot, decision.facts.name, places) if reveal else {})
 
 
 def _examples(snapshot: Snapshot, column: str, positions: dict[int, str]) -> dict[int, str]:
     """The values at these few positions, each read separately."""
-    found = {}
+    values = {}
     for position in positions:
         frame = next(iter(snapshot.read([column], position)))
         row = frame.filter(pl.col(POSITION) == position).select(cs.by_name(column).as_expr().cast(pl.String))
-        found[position] = str(row.item())
-    return found
+        values[position] = str(row.item())
+    return values

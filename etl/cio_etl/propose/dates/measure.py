@@ -58,32 +58,32 @@ class Measure:
 
 def measure(snapshot: Snapshot, decisions: Sequence[Decision], now_s: int) -> list[list[Measure]]:
     """The measures of the options of each decision."""
-    tries = [
-        [_Tried(f"{n}.{place}", decision, option.apply) for place, option in enumerate(decision.options)]
+    options = [
+        [_OptionCounts(f"{n}.{place}", decision, option.apply) for place, option in enumerate(decision.options)]
         for n, decision in enumerate(decisions)
     ]
-    names = list(dict.fromkeys(decision.seen.name for decision in decisions if decision.options))
+    names = list(dict.fromkeys(decision.facts.name for decision in decisions if decision.options))
     for frame in snapshot.read(names, 0) if names else ():
         sound = frame.filter(pl.col(FAULT).is_null())
         values = sound.select(
             pl.col(POSITION), *(cs.by_name(name).as_expr().alias(f"v{n}") for n, name in enumerate(names))
         )
         place = {name: f"v{n}" for n, name in enumerate(names)}
-        all_tries = list(chain.from_iterable(tries))
-        seconds = values.with_columns(chain.from_iterable(tried.expressions(place[tried.name]) for tried in all_tries))
+        of_all = list(chain.from_iterable(options))
+        seconds = values.with_columns(chain.from_iterable(option.expressions(place[option.name]) for option in of_all))
         answers = seconds.select(
-            chain.from_iterable(tried.queries(place[tried.name], now_s) for tried in all_tries)
+            chain.from_iterable(option.queries(place[option.name], now_s) for option in of_all)
         ).row(0, named=True)
-        for tried in all_tries:
-            tried.take(answers)
-    return [[tried.measure() for tried in of_one] for of_one in tries]
+        for option in of_all:
+            option.take(answers)
+    return [[option.measure() for option in of_one] for of_one in options]
 
 
-class _Tried:
+class _OptionCounts:
     """One option on one column, counted frame by frame."""
 
     def __init__(self, key: str, decision: Decision, calls: Calls) -> None:
-        self.key, self.name, self.dtype = key, decision.seen.name, decision.seen.dtype
+        self.key, self.name, self.dtype = key, decision.facts.name, decision.facts.dtype
         self.known = decision.known
         self.calls = [parse_call(call) for call in calls]
         if not any(call.name == "timestamp" for call in self.calls):
@@ -101,12 +101,12 @@ class _Tried:
 
     def expressions(self, column: str) -> Iterator[pl.Expr]:
         """The seconds as the option reads them; in a zone also by UTC's clock, and the earlier where there are two."""
-        yield self._made(column, {}).alias(f"{self.key}.s")
+        yield self._seconds(column, {}).alias(f"{self.key}.s")
         if self.in_zone:
-            yield self._made(column, {"timezone": "UTC"}).alias(f"{self.key}.utc")
-            yield self._made(column, {"ambiguous": "earliest"}).alias(f"{self.key}.early")
+            yield self._seconds(column, {"timezone": "UTC"}).alias(f"{self.key}.utc")
+            yield self._seconds(column, {"ambiguous": "earliest"}).alias(f"{self.key}.early")
 
-    def _made(self, column: str, changes: Mapping[str, Any]) -> pl.Expr:
+    def _seconds(self, column: str, changes: Mapping[str, Any]) -> pl.Expr:
         value, dtype = pl.col(column), self.dtype
         for call in self.calls[:-1]:
             value = apply(value, dtype, call)
@@ -126,26 +126,26 @@ class _Tried:
 
     def _kinds(self, column: str, now_s: int) -> dict[str, pl.Expr]:
         seconds = pl.col(f"{self.key}.s")
-        there = self._there(column)
+        expected = self._is_expected(column)
         kinds = {
             "out_of_range": seconds.is_between(EARLIEST_S, LATEST_S).not_(),
             "young": seconds.is_between(now_s - YOUNG_S, now_s),
             "future": seconds > now_s,
         }
         if not self.in_zone:
-            return {"unreadable": there & seconds.is_null(), **kinds}
+            return {"unreadable": expected & seconds.is_null(), **kinds}
         wall, early = pl.col(f"{self.key}.utc"), pl.col(f"{self.key}.early")
         lost = wall.is_not_null() & seconds.is_null()
         known = wall < _YEAR_2100
         return {
-            "unreadable": there & wall.is_null(),
+            "unreadable": expected & wall.is_null(),
             "gap": lost & known & early.is_null(),
             "fold": lost & known & early.is_not_null(),
             "late": lost & known.not_(),
             **kinds,
         }
 
-    def _there(self, column: str) -> pl.Expr:
+    def _is_expected(self, column: str) -> pl.Expr:
         """True where a value should be a time."""
         value, dtype = pl.col(column), self.dtype
         for call in self.calls[:-1]:
@@ -154,15 +154,15 @@ class _Tried:
 
     def take(self, answers: Mapping[str, Any]) -> None:
         """Add the results of a frame."""
-        own = f"{self.key}."
-        mine = {name.removeprefix(own): answer for name, answer in answers.items() if name.startswith(own)}
-        self.read += mine["read"]
-        self.first_s = _least((self.first_s, mine["first_s"]))
-        last = [one for one in (self.last_s, mine["last_s"]) if one is not None]
+        prefix = f"{self.key}."
+        of_option = {name.removeprefix(prefix): answer for name, answer in answers.items() if name.startswith(prefix)}
+        self.read += of_option["read"]
+        self.first_s = _least((self.first_s, of_option["first_s"]))
+        last = [one for one in (self.last_s, of_option["last_s"]) if one is not None]
         self.last_s = max(last, default=None)
         for kind in KINDS:
-            self.counts[kind] += mine.get(kind) or 0
-            self.first[kind] = (self.first[kind] + list(mine.get(f"first.{kind}") or ()))[:FIRST]
+            self.counts[kind] += of_option.get(kind) or 0
+            self.first[kind] = (self.first[kind] + list(of_option.get(f"first.{kind}") or ()))[:FIRST]
 
     def measure(self) -> Measure:
         rows = {kind: RowSample(self.counts[kind], tuple(self.first[kind])) for kind in KINDS}

@@ -18,7 +18,7 @@ ZONES = (
     *("America/Nuuk", "America/Miquelon", "Pacific/Norfolk", "Asia/Tehran", "Europe/Istanbul", "Europe/Moscow"),
 )
 _MOST = 3  # zones that are named
-_MAX_DAYS = 100_000  # of evidence that is kept
+_MAX_DAYS = 100_000  # of evidence in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class OffsetCounts:
         days = of_days if self.days is None else pl.concat([self.days, of_days]).unique(["offset", "day"])
         self.days = days.head(_MAX_DAYS)
 
-    def found(self) -> Offsets:
+    def offsets(self) -> Offsets:
         """The offsets, the most frequent first."""
         return Offsets(dict(sorted(self.counts.items(), key=lambda one: (-one[1], one[0]))), self._zones())
 
@@ -57,11 +57,11 @@ class OffsetCounts:
         """None where one offset is all there is: it may be any of many zones."""
         if self.days is None or len(self.counts) < 2:
             return ()
-        said = self.days["offset"].replace_strict(
+        stated = self.days["offset"].replace_strict(
             {offset: _seconds(offset) for offset in self.days["offset"].unique().to_list()}, return_dtype=pl.Int64
         )
         moments = pl.from_epoch(self.days["instant"], "s").dt.replace_time_zone("UTC")
-        return tuple(zone for zone in ZONES if (_offset_in(moments, zone) == said).all())[:_MOST]
+        return tuple(zone for zone in ZONES if (_offset_in(moments, zone) == stated).all())[:_MOST]
 
 
 def _offset_in(moments: pl.Series, zone: str) -> pl.Series:

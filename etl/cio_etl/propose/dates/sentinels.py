@@ -72,9 +72,9 @@ class SentinelCounts:
 
     def take(self, texts: pl.Series) -> None:
         """Count sentinels in a series of text."""
-        found = texts.filter(texts.str.contains(ANY) | texts.is_in(NULL_WORDS))
-        if found.len():
-            for text, count in found.value_counts().iter_rows():
+        matching = texts.filter(texts.str.contains(ANY) | texts.is_in(NULL_WORDS))
+        if matching.len():
+            for text, count in matching.value_counts().iter_rows():
                 if len(self.texts) < MAX_TEXTS or text in self.texts:
                     self.texts[text] += count
 
@@ -84,20 +84,20 @@ class SentinelCounts:
 
     def take_numbers(self, numbers: pl.Series) -> None:
         """Count sentinels among whole numbers."""
-        found = numbers.filter(numbers.is_in([int(number) for number in _NUMBERS]))
-        self.texts.update({str(number): count for number, count in found.value_counts().iter_rows()})
+        matching = numbers.filter(numbers.is_in([int(number) for number in _NUMBERS]))
+        self.texts.update({str(number): count for number, count in matching.value_counts().iter_rows()})
 
     def take_times(self, times: pl.Series) -> None:
         """Count sentinels in typed dates and times."""
         days = times.dt.date().cast(pl.String)
-        found = days.filter(days.is_in(list(_PATTERNS)))
-        self.texts.update({day: count for day, count in found.value_counts().iter_rows()})
+        matching = days.filter(days.is_in(list(_PATTERNS)))
+        self.texts.update({day: count for day, count in matching.value_counts().iter_rows()})
 
-    def found(self) -> tuple[Sentinel, ...]:
+    def sentinels(self) -> tuple[Sentinel, ...]:
         """By day, the most frequent first."""
         counts: Counter[str] = Counter()
         texts: dict[str, list[str]] = {}
-        for text, count in sorted(self.texts.items(), key=lambda found: (-found[1], found[0])):
+        for text, count in sorted(self.texts.items(), key=lambda each: (-each[1], each[0])):
             day = NO_VALUE if text == "" or text in NULL_WORDS else _NUMBERS.get(text) or _day_of(text)
             counts[day] += count
             texts.setdefault(day, []).append(text)

@@ -29,8 +29,8 @@ def show(inspection: Inspection, source: str, as_json: bool, reveal: bool = Fals
         return
     screen = Screen(highlight=False, markup=False)
     count = len(inspection.dates)
-    found = f"{count:,} of {inspection.columns:,} columns hold{'s' if count == 1 else ''} dates"
-    screen.print(f"{printable(source)}: {inspection.rows:,} rows, {found}", style="bold", soft_wrap=True)
+    columns = f"{count:,} of {inspection.columns:,} columns hold{'s' if count == 1 else ''} dates"
+    screen.print(f"{printable(source)}: {inspection.rows:,} rows, {columns}", style="bold", soft_wrap=True)
     zones = _zones(inspection)
     for one in inspection.dates:
         screen.print(f"\n{shown(one.name)}", style="bold cyan", soft_wrap=True)
@@ -61,23 +61,23 @@ OutputLine = tuple[str, str, str]  # name, text, style
 def _zones(inspection: Inspection) -> str:
     """The zone that other columns' offsets suggest for times without an offset."""
     for one in inspection.dates:
-        if zones := one.decision.seen.offsets.zones:
+        if zones := one.decision.facts.offsets.zones:
             return f" {zones[0]}, whose clocks the offsets of {shown(one.name)} follow"
     return ""
 
 
 def _lines(one: Dates, zones: str, reveal: bool) -> Iterator[OutputLine]:
-    decision, seen = one.decision, one.decision.seen
-    filled = "all" if seen.filled == seen.rows else f"{seen.filled:,}"
-    padded = f", {seen.padded:,} with spaces around" if seen.padded else ""
-    yield "filled", f"{filled} of {seen.rows:,} rows{padded}", ""
+    decision, facts = one.decision, one.decision.facts
+    filled = "all" if facts.filled == facts.rows else f"{facts.filled:,}"
+    padded = f", {facts.padded:,} with spaces around" if facts.padded else ""
+    yield "filled", f"{filled} of {facts.rows:,} rows{padded}", ""
     for name, (form, count) in zip(_once("written"), decision.forms, strict=False):
         yield name, f"{count:>12,}  {form}", ""
     if order := _order(one):
         yield "order", order, ""
-    if seen.offsets.counts:
-        yield "offsets", ", ".join(f"{offset} {count:,}" for offset, count in seen.offsets.counts.items()), ""
-    for name, sentinel in zip(_once("no dates"), seen.sentinels, strict=False):
+    if facts.offsets.counts:
+        yield "offsets", ", ".join(f"{offset} {count:,}" for offset, count in facts.offsets.counts.items()), ""
+    for name, sentinel in zip(_once("no dates"), facts.sentinels, strict=False):
         texts = ", ".join(f'"{printable(text)}"' for text in sentinel.texts[:3])
         what = "" if sentinel.certain else "  perhaps"
         yield name, f"{sentinel.count:>12,}  {sentinel.day}{what}, as {texts}", ""
@@ -113,16 +113,16 @@ def _with_advice(question: str, zones: str = "") -> str:
 
 
 def _order(one: Dates) -> str:
-    found = one.decision.seen.formats
+    by_format = one.decision.facts.formats
     proofs = [
         f"{count:,} can only be {order}, the first at {one.places[first]}"
         for order, count, first in (
-            ("day first", found.day_first, found.first_day_first),
-            ("month first", found.month_first, found.first_month_first),
+            ("day first", by_format.day_first, by_format.first_day_first),
+            ("month first", by_format.month_first, by_format.first_month_first),
         )
         if first is not None
     ]
-    if found.order == "either":
+    if by_format.order == "either":
         return "no proof: no number is above 12"
     return "; ".join(proofs)
 
@@ -134,7 +134,7 @@ def _of_option(one: Dates, option: Option, measure: Measure, reveal: bool) -> It
     for kind, words in KINDS.items():
         if rows := measure.rows[kind].count and measure.rows[kind]:
             style = "red" if kind in _HARMFUL else "yellow"
-            share = f" ({rows.count / one.decision.seen.filled:.1%} of the filled)" if kind == "unreadable" else ""
+            share = f" ({rows.count / one.decision.facts.filled:.1%} of the filled)" if kind == "unreadable" else ""
             remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
             yield "rows", f"{rows.count:>12,}  {prefix}{words}{share}, at {_places(one, rows)}{remedy}", style
             if reveal:
@@ -170,28 +170,28 @@ def content(inspection: Inspection, source: str, reveal: bool = False) -> dict[s
 
 
 def _column(one: Dates, zones: str, reveal: bool) -> dict[str, Any]:
-    decision, seen = one.decision, one.decision.seen
-    found = seen.formats
+    decision, facts = one.decision, one.decision.facts
+    by_format = facts.formats
     examples = {"examples": {one.places[place]: text for place, text in one.examples.items()}} if reveal else {}
     return {
         "column": one.name,
-        "type": str(seen.dtype),
-        "rows": seen.rows,
-        "filled": seen.filled,
-        "padded": seen.padded,
+        "type": str(facts.dtype),
+        "rows": facts.rows,
+        "filled": facts.filled,
+        "padded": facts.padded,
         "forms": [{"form": form, "count": count} for form, count in decision.forms],
         "order": {
-            "order": found.order,
-            "day_first": found.day_first,
-            "month_first": found.month_first,
-            "day_first_proof": one.places.get(-1 if found.first_day_first is None else found.first_day_first),
-            "month_first_proof": one.places.get(-1 if found.first_month_first is None else found.first_month_first),
+            "order": by_format.order,
+            "day_first": by_format.day_first,
+            "month_first": by_format.month_first,
+            "day_first_proof": _place(one, by_format.first_day_first),
+            "month_first_proof": _place(one, by_format.first_month_first),
         },
-        "offsets": dict(seen.offsets.counts),
-        "zones": list(seen.offsets.zones),
+        "offsets": dict(facts.offsets.counts),
+        "zones": list(facts.offsets.zones),
         "sentinels": [
             {"day": each.day, "count": each.count, "certain": each.certain, "texts": list(each.texts)}
-            for each in seen.sentinels
+            for each in facts.sentinels
         ],
         "decided": not decision.asks,
         "questions": [{"about": ask, "question": _with_advice(question, zones)} for ask, question in decision.asks],
@@ -201,6 +201,10 @@ def _column(one: Dates, zones: str, reveal: bool) -> dict[str, Any]:
         "notes": list(decision.notes),
         **examples,
     }
+
+
+def _place(one: Dates, position: int | None) -> str | None:
+    return None if position is None else one.places.get(position)
 
 
 def _option(one: Dates, option: Option, measure: Measure) -> dict[str, Any]:
