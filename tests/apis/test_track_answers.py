@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_etl.apis.answers import retry_after
+from cio_etl.apis.answers import masked, retry_after
 from cio_etl.apis.track.endpoints import judge, region
 from cio_etl.errors import CredentialsRefused, WrongDestination
 from cio_etl.model import Accepted, ItemError, Refused, Retry, Split, Stop, Verdict
@@ -195,3 +195,34 @@ def test_no_answer_rejects_an_item_that_is_not_there_or_fails(status: int, conte
 )
 def test_the_region_is_read_or_unknown(body: bytes, found: str | None) -> None:
     assert region(body) == found
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "stored"),
+    [
+        ("attribute is too long", None, "attribute is too long"),
+        ("ann@shop.example is no customer", None, "…@… is no customer"),
+        ("no customer <ann+x@shop.example>, sorry", None, "no customer <…@…>, sorry"),
+        ("jörg@bücher.example", None, "…@…"),
+        ('"ann" is not a plan', None, '"…" is not a plan'),
+        ("'ann' and 'bob' differ", None, "'…' and '…' differ"),
+        ("it's John's plan", None, "it's John's plan"),
+        ("not 'O'Brien' but `x` or “y” or «z»", None, "not '…' but `…` or “…” or «…»"),
+        ('"plan" must not be "gold"', "plan", '"plan" must not be "…"'),
+        ('cut off: "ann@shop.exa', None, 'cut off: "…'),
+        ('""', None, '"…"'),
+        ("", None, ""),
+    ],
+)
+def test_a_message_that_is_stored_quotes_no_value(message: str, field: str | None, stored: str) -> None:
+    assert masked(message, field) == stored
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("invalid", "refused_invalid"), ("Bad 'ann@shop.example'", "refused_bad"), ("no a@b.co here", "refused_no_here")],
+)
+def test_a_reason_holds_no_address_and_no_quoted_value(reason: str, expected: str) -> None:
+    assert answer(207, {"errors": [{"batch_index": 0, "reason": reason}]}) == Accepted(
+        (ItemError(0, expected, None, ""),)
+    )

@@ -104,3 +104,10 @@ def test_one_invalid_json_cell_leaves_the_others_readable() -> None:
 def test_cells_with_each_sign_of_a_formula_are_guarded() -> None:
     assert all(re.match("'", cell) for cell in guarded(pl.Series([f"{sign}1" for sign in SIGNS])))
     assert math.isnan(from_text(pl.Series(["NaN"]), pl.Float64()).item())
+
+
+@pytest.mark.parametrize("blank", [" ", "  ", "\u00a0", "\n", "\r\n ", "\v", "\u2003"])
+def test_a_formula_behind_blanks_is_guarded_and_read_back(blank: str) -> None:
+    cells = pl.Series([f"{blank}{sign}1" for sign in SIGNS] + [f"'{blank}=1"])
+    assert all(cell.startswith("'") for cell in guarded(cells))
+    assert unguarded(guarded(cells)).to_list() == cells.to_list()

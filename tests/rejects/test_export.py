@@ -19,7 +19,7 @@ from cio_etl.rejects import export
 from cio_etl.rejects.csv_cells import as_text, from_text
 from cio_etl.rejects.export import HEAD, KEY, exported_name, source_name
 from cio_etl.rejects.fixed_file import read_rows
-from cio_etl.sandbox import Faults, Sandbox
+from cio_etl.sandbox import Answer, Faults, Sandbox
 from cio_etl.transform import reason_words
 from tests.rejects.reject_jobs import (
     ROWS,
@@ -59,6 +59,25 @@ def test_the_hint_of_a_refused_row_is_customer_io_s_message(sandbox: Sandbox) ->
     run()
     (row,) = exported(newest("job"), "out.ndjson").to_dicts()
     assert row["reason"].startswith("refused_") and row["hint"] and row["hint"] not in reason_words().values()
+
+
+@pytest.mark.parametrize(
+    ("stored", "hint"),
+    [("keys", 'no "…" of …@…'), ("rows", 'no "gold" of ann@shop.example')],
+)
+def test_the_state_has_a_message_without_the_values_it_quotes_unless_it_may_have_the_rows(
+    sandbox: Sandbox, stored: str, hint: str
+) -> None:
+    people(sandbox, rejects=stored)
+    write_people("1,a@b.co,2001-02-03,10")
+    error = {"batch_index": 0, "reason": "invalid", "message": 'no "gold" of ann@shop.example'}
+    refusal = Answer(207, json.dumps({"errors": [error]}).encode())
+    sandbox.set_faults(Faults(script=(refusal,)))
+    run_id = run()
+    (row,) = exported(run_id, "out.ndjson").to_dicts()
+    assert row["hint"] == hint
+    content = b"".join(path.read_bytes() for path in Path(".etl").glob("state.db*"))
+    assert (b"ann@shop.example" in content) == (stored == "rows")
 
 
 names = st.sampled_from(["id", "_reject", "source._reject", "step", "source.source.line", "source.id", "=a", "'b"])

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from sqlalchemy import update
 
 from cio_etl import state
 from cio_etl.errors import StateError
 from cio_etl.model import Counts, Finding, LaneProgress, Reject, RejectCount, Watermark, WatermarkValue
-from cio_etl.state import Bookmark, ReplayedRejects, Store
+from cio_etl.state import Bookmark, ReplayedRejects, Store, tables
 from tests.state.runs import FILES, RUN, begin, committer_of
 
 
@@ -273,3 +274,29 @@ def test_findings_of_a_step_are_read_as_they_were_noted(store: Store) -> None:
     finding = Finding("event_in_the_future", "warning", "timestamp", 2, "2 events", ("a.csv:3",))
     store.note_findings(RUN.run_id, 0, [finding])
     assert store.steps(RUN.run_id)[0].findings == (finding,)
+
+
+@pytest.mark.fault("P17")
+@pytest.mark.parametrize("column", ["rejects", "findings", "files", "mapping", "columns"])
+@pytest.mark.parametrize("text", ["[", "[[1, 2]]x", "{'a': 1}", "\x00", "[" * 100_000])
+def test_a_step_whose_json_is_damaged_is_a_damaged_state(store: Store, column: str, text: str) -> None:
+    begin(store)
+    damaged = text.replace("\x00", "\x01") if store.is_shared else text
+    with store._engine.begin() as connection:
+        connection.execute(update(tables.step).values({column: damaged}))
+    with pytest.raises(StateError, match="the state database is damaged") as raised:
+        store.steps(RUN.run_id)
+    assert (raised.value.exit_code == 74 and "copy" in raised.value.remedy) or "--restart" in raised.value.remedy
+
+
+@pytest.mark.fault("P17")
+@pytest.mark.parametrize("damage", [{"mark": "no watermark"}, {"columns": "["}, {"columns": "1"}])
+def test_a_bookmark_that_is_damaged_is_a_damaged_state(store: Store, damage: dict[str, str]) -> None:
+    begin(store)
+    bookmark = Bookmark(Watermark(1, frozenset()), {"id": "numbers"}, "origin")
+    store.end_step(RUN.run_id, 0, finished=True, rows_read=3, seconds=1.0, rejects=(), bookmark=bookmark)
+    assert store.bookmark("nightly", "people") == bookmark
+    with store._engine.begin() as connection:
+        connection.execute(update(tables.source).values(damage))
+    with pytest.raises(StateError, match="the state database is damaged"):
+        store.bookmark("nightly", "people")

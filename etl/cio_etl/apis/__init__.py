@@ -11,7 +11,7 @@ addresses.py    the addresses to which credentials and rows may be sent
 """
 
 from cio_etl.apis.addresses import allowed_address, is_loopback
-from cio_etl.apis.answers import by_status
+from cio_etl.apis.answers import by_status, masked
 from cio_etl.apis.api import Api, Endpoint, Payload, variable
 from cio_etl.apis.catalog import APIS, DEFAULT_API, endpoint, get
 from cio_etl.apis.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
@@ -32,6 +32,7 @@ __all__ = [
     "endpoint",
     "get",
     "is_loopback",
+    "masked",
     "unsupported",
     "variable",
 ]

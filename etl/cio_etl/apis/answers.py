@@ -16,6 +16,14 @@ TURNED_AWAY = frozenset({425, 429, 503})  # nothing was accepted; after the othe
 MAX_AFTER_S = 300.0  # a longer Retry-After is cut to this: a run then tries again after five minutes
 MAX_MESSAGE = 200
 
+_ADDRESS = re.compile(r"[^\s@\"'<>()\[\],;:]+@[^\s@\"'<>()\[\],;:]+")
+# texts in quotes; an apostrophe within a word opens none, and a quote that is not closed quotes the rest
+_QUOTED = re.compile(
+    r""" "[^"]*(?:"|$) | `[^`]*(?:`|$) | “[^”]*(?:”|$) | ‘[^’]*(?:’|$) | «[^»]*(?:»|$)
+    | (?<!\w)'(?:[^']|'(?=\w))*(?:'|$) """,
+    re.VERBOSE,
+)
+
 
 def by_status(status: int, headers: Mapping[str, str], host: str) -> Verdict | None:
     """What a status means, whatever the body is; None where the body decides: 200, 207, 400."""
@@ -71,6 +79,17 @@ def meta_errors(content: Mapping[str, Any]) -> str:
     errors = (meta.get("errors") or [meta.get("error")]) if isinstance(meta, dict) else []
     first = errors[0] if isinstance(errors, list) and errors else errors
     return printable(first)[:MAX_MESSAGE] if isinstance(first, str) else ""
+
+
+def masked(message: str, field: str | None = None) -> str:
+    """A message of Customer.io without what it may quote of a row: addresses, and quoted texts but the field's name."""
+
+    def mask(quoted: re.Match[str]) -> str:
+        text = quoted[0]
+        closed = len(text) > 1 and text[-1] in "\"`”’»'"
+        return text if field and text[1:-1] == field else f"{text[0]}…{text[-1] if closed else ''}"
+
+    return _ADDRESS.sub("…@…", _QUOTED.sub(mask, message))
 
 
 def printable(text: str) -> str:

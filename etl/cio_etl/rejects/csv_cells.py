@@ -1,8 +1,8 @@
 """Writes values of any type as cells of text, and reads them back exactly.
 
-Two kinds of text get an apostrophe before them. A spreadsheet runs a cell that begins with a sign of a formula. And it
-shows "" and null alike: null is the empty cell, and "" is an apostrophe alone. A text that already begins with such
-apostrophes gets one more, so reading removes one apostrophe and changes no other cell.
+Two kinds of text get an apostrophe before them. A spreadsheet runs a cell that begins with a sign of a formula, and
+some do so behind blanks. And it shows "" and null alike: null is the empty cell, and "" is an apostrophe alone. A text
+that already begins with such apostrophes gets one more, so reading removes one apostrophe and changes no other cell.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import polars as pl
 
 _FORMULA = "=+@＝＋－＠\t\r\n-"  # signs of formulas (OWASP: CSV injection); some are full-width
-_TO_GUARD = rf"^'*([{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
-_GUARDED = rf"^'+([{_FORMULA}]|\z)"
+_TO_GUARD = rf"^'*(\s*[{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
+_GUARDED = rf"^'+(\s*[{_FORMULA}]|\z)"
 
 _TIME = r"(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?"
 _MOMENT = rf"^(\d{{4}}-\d\d-\d\d)(?:[ T]{_TIME})?\s?(Z|UTC|[+-]\d\d:?\d\d)?$"

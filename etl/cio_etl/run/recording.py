@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cio_etl import state
+from cio_etl.apis import masked
 from cio_etl.audit import newest_rejected, with_places
 from cio_etl.errors import (
     CredentialsRefused,
@@ -157,6 +158,8 @@ def commit_within_limit(
             raise TooManyRejects(remedy, rejected=counted(total, "row"), limit=max_rejects.of(rows), most=most)
 
     def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
+        if context.job.rejects != "rows":  # the state then holds no value of a row, also none that a message quotes
+            rejects = [replace(each, message=masked(each.message, each.field)) for each in rejects]
         commit(lane, rejects, accepted)
         rejected[lane.lane] = lane.counts.rejected
         if rejects:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
@@ -33,6 +36,22 @@ def place(engine: Engine) -> str:
     return f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
+@contextmanager
+def decoding(engine: Engine) -> Iterator[None]:
+    """The block reads texts that this program wrote; one that it cannot read is a damaged state's."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        raise _damaged(engine) from None
+
+
+def _damaged(engine: Engine) -> StateError:
+    remedy = "put an undamaged copy of it back"
+    if engine.dialect.name == "sqlite":
+        remedy = "keep the file, move it away, and start again with --restart"
+    return StateError(remedy, place=place(engine), what="the state database is damaged")
+
+
 def is_disconnect(engine: Engine, error: SQLAlchemyError) -> bool:
     """Whether a server's connection failed. Then it is unknown whether the last commit took effect."""
     if engine.dialect.name == "sqlite" or not isinstance(error, DBAPIError):
@@ -56,8 +75,7 @@ def _file_error(engine: Engine, error: SQLAlchemyError) -> StateError:
         remedy = "free some space or replace the disk, then run the same command again"
         return StateError(remedy, place=place(engine), what="the disk failed, or a quota is used up")
     if "malformed" in message or "not a database" in message:
-        remedy = "keep the file, move it away, and start again with --restart"
-        return StateError(remedy, place=place(engine), what="the state database is damaged")
+        return _damaged(engine)
     if "locked" in message:
         return StateError(place=place(engine), what="another process keeps the state database locked")
     if "readonly" in message or "read-only" in message or "unable to open" in message:

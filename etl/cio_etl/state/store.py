@@ -25,7 +25,7 @@ from cio_etl.state.commit import (
     progress_values,
 )
 from cio_etl.state.connect import Where, open_engine
-from cio_etl.state.faults import unusable
+from cio_etl.state.faults import decoding, unusable
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
 
@@ -253,7 +253,9 @@ class Store:
             row = connection.execute(query).one_or_none()
         if row is None:
             return Bookmark()
-        return Bookmark(None if row.mark is None else Watermark.of_text(row.mark), json.loads(row.columns), row.origin)
+        with decoding(self._engine):
+            watermark = None if row.mark is None else Watermark.of_text(row.mark)
+            return Bookmark(watermark, dict(json.loads(row.columns)), row.origin)
 
     def has_begun(self, run_id: str, number: int, *, by_others: bool) -> bool:
         """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
@@ -307,17 +309,8 @@ class Store:
         query = select(tables.step).where(tables.step.c.run_id == run_id).order_by(tables.step.c.number)
         with self._transaction() as connection:
             rows = [dict(row._mapping) for row in connection.execute(query)]
-        for row in rows:
-            del row["run_id"]
-            row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
-            row["findings"] = tuple(
-                Finding(code, severity, field, rows, words, tuple(first))
-                for code, severity, field, rows, words, first in json.loads(row["findings"])
-            )
-            row["files"] = (
-                None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
-            )
-        return [StepRecord(**row) for row in rows]
+        with decoding(self._engine):
+            return [_step_record(row) for row in rows]
 
     def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
         """The progress of a step's lanes, in order; empty before the step has begun."""
@@ -398,6 +391,20 @@ def open_store(where: Where, mounts: str | None = None) -> Store:
 
 def _step(run_id: str, number: int) -> Any:
     return update(tables.step).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+
+
+def _step_record(row: dict[str, Any]) -> StepRecord:
+    """The step of a row of its table, whose lists are JSON."""
+    del row["run_id"]
+    row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
+    row["findings"] = tuple(
+        Finding(code, severity, field, rows, words, tuple(first))
+        for code, severity, field, rows, words, first in json.loads(row["findings"])
+    )
+    row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+    for column in ("mapping", "columns"):  # read where they are needed, and written with the others
+        json.loads(row[column] or "null")
+    return StepRecord(**row)
 
 
 def _values(record: Any) -> dict[str, Any]:

@@ -92,7 +92,7 @@ reject = Table(
     Column("position", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("field", Text),
-    Column("message", Text, nullable=False),  # of Customer.io; "" when the row was never sent
+    Column("message", Text, nullable=False),  # of Customer.io, see apis.masked; "" when the row was never sent
     # The run that accepted or skipped the row; null: the reject is open. A replay closes its own rejects: rows that
     # are still wrong stay open in the run that rejected them first.
     Column("closed_by", Text),

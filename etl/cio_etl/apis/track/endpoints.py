@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cio_etl.apis.answers import MAX_MESSAGE, as_object, by_status, meta_errors, printable, unreadable
+from cio_etl.apis.answers import MAX_MESSAGE, as_object, by_status, masked, meta_errors, printable, unreadable
 from cio_etl.apis.api import Endpoint
 from cio_etl.model import Accepted, Envelope, ItemError, Refused, Split, Verdict
 from cio_etl.model import Mapping as Rules
@@ -98,7 +98,7 @@ def _reason(error: Mapping[str, Any]) -> str:
     reason = error.get("reason")
     if not isinstance(reason, str) or not reason:
         return "refused"
-    return "refused_" + re.sub(r"\W+", "_", reason.lower(), flags=re.ASCII)[:40]
+    return "refused_" + re.sub(r"\W+", "_", masked(reason.lower()), flags=re.ASCII).strip("_")[:40]
 
 
 def _field(error: Mapping[str, Any]) -> str | None:
