@@ -10,7 +10,7 @@ import pytest
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.hive import partitions, with_partitions
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.remote.fetch import renamed
 from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
 from cio_etl.extract import open_source
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.model import FAULT, POSITION, CsvSource, ParquetSource, Snapshot, Staging
 
 ROWS = pl.DataFrame({"id": range(100), "name": [f"n{number}" for number in range(100)]})
 
 
-def opened(*paths: Path, chunk_rows: int = 7) -> Snapshot:
-    return open_parquet(ParquetSource(tuple(str(path) for path in paths)), chunk_rows)
+def opened(*paths: Path, chunk_rows: int = 7, columns: Sequence[str] | None = None) -> Snapshot:
+    return open_parquet(ParquetSource(tuple(str(path) for path in paths)), chunk_rows, columns=columns)
 
 
 def written(folder: Path, frame: pl.DataFrame, name: str = "x.parquet", group_rows: int = 30) -> Path:
@@ -110,20 +110,20 @@ def test_categories_are_text(tmp_path: Path) -> None:
     assert whole(snapshot).select("c", "e").rows() == [("x", "u"), ("y", "u"), (None, "v"), ("x", "w")]
 
 
-def test_extensions_come_as_what_they_are_stored_as(tmp_path: Path) -> None:
+def test_a_uuid_comes_as_its_text_and_json_as_what_it_is_stored_as(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     table = pa.table({"uuid": pa.array([b"0123456789abcdef"], pa.uuid()), "json": pa.array(["{}"], pa.json_())})
     pq.write_table(table, path)
     snapshot = opened(path)
-    assert snapshot.schema == {"uuid": pl.Binary(), "json": pl.String()}
-    assert whole(snapshot, ["json", "uuid"]).rows() == [("{}", b"0123456789abcdef", 0, None)]
+    assert snapshot.schema == {"uuid": pl.String(), "json": pl.String()}
+    assert whole(snapshot, ["json", "uuid"]).rows() == [("{}", "30313233-3435-3637-3839-616263646566", 0, None)]
 
 
 def test_a_decimal_that_is_too_wide_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"sum": pa.array([1], pa.decimal256(50, 2))}), path)
     with pytest.raises(SourceError, match="column 'sum' is a decimal of more than 38 digits"):
-        opened(path)
+        opened(path, columns=["sum"])
 
 
 def test_columns_come_in_the_order_asked(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_files_with_other_columns_are_refused(tmp_path: Path, columns: dict[str,
     first = written(tmp_path, ROWS, "1.parquet")
     second = written(tmp_path, pl.DataFrame(columns), "2.parquet")
     with pytest.raises(SourceError) as caught:
-        opened(first, second)
+        opened(first, second, columns=["id", "name", "more"])
     assert str(caught.value) == f"{second}: {what} {first}"
 
 
@@ -301,7 +301,7 @@ def test_a_damaged_file_reads_or_is_refused_and_never_loses_a_row(
         except SourceError as error:
             refused += 1
             assert str(error).startswith(f"{path}: ")
-            assert error.__suppress_context__
+            assert error.__context__ is None or error.__suppress_context__
     assert 50 < refused < 200
     assert "panicked" not in capfd.readouterr().err
 

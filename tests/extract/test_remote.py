@@ -34,7 +34,7 @@ from cio_etl.errors import (
 )
 from cio_etl.extract import delete_copy
 from cio_etl.extract.hive import with_partitions
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.remote.fetch import fetched, open_remote
 from cio_etl.extract.remote.storage import Patience, address, opened
 from cio_etl.extract.text.chunks import ChunkLimits

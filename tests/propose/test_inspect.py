@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cio_etl.cli import main
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import CsvSource, ParquetSource, Snapshot
 from cio_etl.propose.dates.decide import Statements

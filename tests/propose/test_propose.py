@@ -20,7 +20,7 @@ from cio_etl.config import load_job, load_mapping, schema_text
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError, SourceError
 from cio_etl.extract import csv_settings
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text.csv_files import ChunkLimits, open_csv
 from cio_etl.model import FAULT, POSITION, Column, CsvSource, Mapping, ParquetSource, Snapshot
 from cio_etl.propose import Proposal, job_of, name_from, propose

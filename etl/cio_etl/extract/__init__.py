@@ -1,7 +1,7 @@
 """Reads the rows of any source as one unchanging, row-numbered snapshot.
 
 source ── CSV, NDJSON ─────▶ text/ ──────────────────────────────────────────────┐
-       ├─ Parquet ─────────▶ parquet_files ──────────────────────────────────────┤
+       ├─ Parquet ─────────▶ parquet/ ───────────────────────────────────────────┤
        ├─ Excel, Avro ─────▶ excel_files, avro_files ─┐                          ├─▶ Snapshot
        ├─ Delta, Iceberg ──▶ lake/ ───────────────────┼─▶ stage: a Parquet copy ─┘
        ├─ a database ──────▶ sql/ ─▶ incremental ─────┤
@@ -24,7 +24,7 @@ from cio_etl.extract.excel_files import open_excel
 from cio_etl.extract.hive import with_partitions
 from cio_etl.extract.incremental import first_wanted
 from cio_etl.extract.lake import open_lake
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.remote.fetch import open_remote
 from cio_etl.extract.replayed import is_copied, open_replayed
 from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql
@@ -79,7 +79,7 @@ class SourceReader:
 READERS: dict[type[Source], SourceReader] = {
     CsvSource: SourceReader(lambda source, staging, rows: open_csv(source, staging.folder, ChunkLimits(rows))),
     NdjsonSource: SourceReader(lambda source, staging, rows: open_ndjson(source, staging.folder, ChunkLimits(rows))),
-    ParquetSource: SourceReader(lambda source, staging, rows: open_parquet(source, rows)),
+    ParquetSource: SourceReader(lambda source, staging, rows: open_parquet(source, rows, columns=staging.columns)),
     ExcelSource: SourceReader(open_excel),
     AvroSource: SourceReader(open_avro),
     DeltaSource: SourceReader(open_lake),

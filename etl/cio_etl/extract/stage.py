@@ -23,7 +23,7 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.extract import copies
 from cio_etl.extract.incremental import NewRows
-from cio_etl.extract.parquet_files import open_parquet
+from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals, as_json_texts
 from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
 from cio_etl.model.log import get_logger
@@ -279,7 +279,7 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     if manifest is None:
         raise SourceError(place=str(folder), what="the staged rows are gone")
     paths = tuple(str(folder / name) for name in manifest["files"])
-    parts = open_parquet(ParquetSource(paths), chunk_rows)
+    parts = open_parquet(ParquetSource(paths), chunk_rows, is_copy=True)
     place, scales = manifest["place"], manifest["scales"]
     if parts.rows != manifest["rows"]:
         raise SourceError("start again with --restart", place=str(folder), what="the staged rows are not all there")

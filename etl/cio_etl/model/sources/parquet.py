@@ -20,7 +20,7 @@ class ParquetKeys(SourceKeys):
 
     endings: ClassVar = (".parquet", ".pq")
 
-    parquet: SourcePaths = kind_key("as `csv`, Parquet files; all of them have the same columns")
+    parquet: SourcePaths = kind_key("as `csv`, Parquet files; all of them have the columns that the mapping reads")
     hive: Flag = hive_key()
     storage: StorageYaml = storage_key()
 
