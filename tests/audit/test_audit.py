@@ -16,7 +16,6 @@ from cio_etl.audit.identity import Identity
 from cio_etl.audit.keys import Keys
 from cio_etl.audit.names import JSON_VALUES_READ
 from cio_etl.model import Column, Constant, Destination, Finding, Forecast, Mapping
-from cio_etl.run.recording import places_of
 from tests.mapped_rows import attributes, column, mapping, rows
 from tests.snapshots import compiled, held, step
 
@@ -36,7 +35,7 @@ def findings(
         mapped = ready.mapped(part)
         for audit in asking:
             audit.observe(mapped)
-    return list(located_findings(asking, lambda positions: places_of(snapshot, positions)))
+    return list(located_findings(asking, snapshot.places))
 
 
 def one(how: Mapping, data: dict[str, Any], code: str, **more: Any) -> Finding | None:

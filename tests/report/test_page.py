@@ -18,6 +18,7 @@ import pytest
 from cio_etl.cli.commands import reject_commands
 from cio_etl.model import Counts, Report
 from cio_etl.report.page import page, tone, verdict, visible, write_page
+from cio_etl.run.recording import remedies
 from tests.reports import HOSTILE, NOTHING, RUN, STEP, VALIDATION, WIDE, hostile
 
 
@@ -46,14 +47,17 @@ def shape(text: str) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("report", [VALIDATION, RUN], ids=["validation", "run"])
 def test_what_comes_from_data_or_files_is_text_wherever_it_stands(report: Report, text: str) -> None:
-    plain, made = page(hostile(report, "plain"), {"run": "plain"}), page(hostile(report, text), {"run": text})
+    plain, made = (
+        page(hostile(report, "plain"), {"run": "plain"}, remedies()),
+        page(hostile(report, text), {"run": text}, remedies()),
+    )
     assert shape(plain) == shape(made)  # not one element or attribute more
     assert words(made).count(" ".join(visible(text).split())) >= words(plain).count("plain") - 12
     assert not re.search("[\x00-\x08\x0b-\x1f\u200b\u202a-\u202e\u2066-\u2069\ud800-\udfff]", made)
 
 
 def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
-    made = page(VALIDATION, {})
+    made = page(VALIDATION, {}, remedies())
     elements = Elements(made).found
     assert {tag for tag, _ in elements} & {
         "script",
@@ -76,7 +80,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
 
 
 def test_the_policy_allows_the_page_s_own_style_and_nothing_else() -> None:
-    made = page(VALIDATION, {})
+    made = page(VALIDATION, {}, remedies())
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', made)
     (style,) = re.findall(r"<style>(.*?)</style>", made, re.DOTALL)
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -92,7 +96,7 @@ def test_the_policy_allows_the_page_s_own_style_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("report", [VALIDATION, RUN, NOTHING, WIDE], ids=["validation", "run", "nothing", "wide"])
 def test_the_page_can_be_read_by_those_who_do_not_see_it(report: Report) -> None:
-    made = page(report, {})
+    made = page(report, {}, remedies())
     elements = Elements(made).found
     tags = [tag for tag, _ in elements]
     assert tags.count("h1") == 1 and 'lang="en"' in made
@@ -108,7 +112,7 @@ def test_the_page_can_be_read_by_those_who_do_not_see_it(report: Report) -> None
 
 
 def test_a_validation_s_page_says_all_that_its_report_does() -> None:
-    said = words(page(VALIDATION, {"run": "cio-etl run shop.yaml"}))
+    said = words(page(VALIDATION, {"run": "cio-etl run shop.yaml"}, remedies()))
     for expected in (
         "Validation of shop 2024-03-10 09:00 UTC",
         "A run would send 24,000 of 24,690 rows, reject 600 and skip 90.",
@@ -136,7 +140,9 @@ def test_a_validation_s_page_says_all_that_its_report_does() -> None:
 
 
 def test_a_stopped_run_s_page_says_why_and_how_to_go_on() -> None:
-    said = words(page(RUN, {"continue": "cio-etl run shop.yaml", "rejects": "cio-etl rejects shop-… -o rejects.csv"}))
+    said = words(
+        page(RUN, {"continue": "cio-etl run shop.yaml", "rejects": "cio-etl rejects shop-… -o rejects.csv"}, remedies())
+    )
     for expected in (
         "The run has stopped; 12,000 rows were accepted so far and 300 rejected: track.customer.io is out of reach",
         "Exit code 69: Customer.io out of reach; run again to go on.",
@@ -173,18 +179,18 @@ def test_the_verdict_is_one_sentence_and_looks_as_it_is(changes: dict[str, Any],
 
 def test_rows_that_do_not_add_up_get_no_tick() -> None:
     report = replace(VALIDATION, steps=(replace(STEP, rows_read=12_346),))
-    assert "✓" in page(VALIDATION, {}) and "✓" not in page(report, {})
+    assert "✓" in page(VALIDATION, {}, remedies()) and "✓" not in page(report, {}, remedies())
 
 
 def test_of_many_columns_the_first_are_shown_and_the_others_folded_up() -> None:
-    made = page(WIDE, {})
+    made = page(WIDE, {}, remedies())
     first, _, folded = made.partition("260 more columns</summary>")
     assert "column_number_039" in first and "column_number_040" not in first and "column_number_299" in folded
     assert '<details class="all"><summary>100 columns that are not read' in made
 
 
 def test_the_page_is_written_for_its_user_only_whatever_names_hold(tmp_path: Path) -> None:
-    path = write_page(replace(VALIDATION, reason="\udcff"), tmp_path / "new", {})
+    path = write_page(replace(VALIDATION, reason="\udcff"), tmp_path / "new", {}, remedies())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.name == "report.html"
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]

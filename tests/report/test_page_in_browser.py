@@ -9,6 +9,7 @@ import pytest
 
 from cio_etl.model import Report
 from cio_etl.report.page import page, visible
+from cio_etl.run.recording import remedies
 from tests.browser import Browser
 from tests.reports import HOSTILE, NOTHING, RUN, VALIDATION, WIDE, hostile
 
@@ -36,7 +37,7 @@ CONTRAST = """() => {
 
 def written(folder: Path, report: Report, command: str = "cio-etl run shop.yaml") -> Path:
     path = folder / "report.html"
-    path.write_text(page(report, {"run": command}), encoding="utf-8")
+    path.write_text(page(report, {"run": command}, remedies()), encoding="utf-8")
     return path
 
 

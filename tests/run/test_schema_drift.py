@@ -12,11 +12,10 @@ from pydantic import SecretStr
 
 from cio_etl import state
 from cio_etl.errors import SourceError
-from cio_etl.model import CsvSource, Destination, Job, Snapshot, Staging, Step, Watermark
+from cio_etl.model import Bookmark, CsvSource, Destination, Job, Snapshot, Staging, Step, Watermark
 from cio_etl.run import FULL_REFRESH
 from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.schema_drift import check_drift, kinds
-from cio_etl.state import Bookmark
 from tests.mapped_rows import attributes, mapping
 
 MARK = Watermark(datetime(2026, 11, 20, tzinfo=UTC), frozenset({"0" * 32}))

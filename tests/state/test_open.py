@@ -13,8 +13,8 @@ import pytest
 
 from cio_etl import state
 from cio_etl.errors import StateError
-from cio_etl.model import Counts, LaneProgress, Watermark
-from cio_etl.state import Bookmark, Store
+from cio_etl.model import Bookmark, Counts, LaneProgress, Watermark
+from cio_etl.state import Store
 from cio_etl.state.filesystem import file_system
 from tests.state.runs import RUN, begin, committer_of
 

@@ -17,8 +17,8 @@ from sqlalchemy import update
 
 from cio_etl import state
 from cio_etl.errors import StateError
-from cio_etl.model import Counts, Finding, LaneProgress, Reject, RejectCount, Watermark, WatermarkValue
-from cio_etl.state import Bookmark, ReplayedRejects, Store, tables
+from cio_etl.model import Bookmark, Counts, Finding, LaneProgress, Reject, RejectCount, Watermark, WatermarkValue
+from cio_etl.state import ReplayedRejects, Store, tables
 from tests.state.runs import FILES, RUN, begin, committer_of
 
 

@@ -16,6 +16,7 @@ from cio_etl.config.examples import check_examples
 from cio_etl.errors import SourceError
 from cio_etl.extract import open_source
 from cio_etl.model import (
+    Bookmark,
     Column,
     Constant,
     CsvSource,
@@ -33,7 +34,6 @@ from cio_etl.model import (
     Step,
 )
 from cio_etl.run.open_step import prepare
-from cio_etl.state import Bookmark
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.preview import preview, previewed
 from tests.mapped_rows import attributes, column, mapping, rows, texts

@@ -26,7 +26,6 @@ class Flow:
 def flows_of(job: Job) -> list[Flow]:
     """The flow of each step of the job."""
     from cio_etl.apis import APIS, OPERATIONS
-    from cio_etl.transform.chains import chains
 
     host = (job.destination.base_url or APIS[job.destination.api].hosts["us"]).partition("://")[2]
     return [
@@ -34,7 +33,7 @@ def flows_of(job: Job) -> list[Flow]:
             step.name,
             tuple(step.source.datasets()),
             (f"customerio://{host}", OPERATIONS[step.mapping.operation].subject),
-            {chain.target: tuple(chain.sources) for chain in chains(step.mapping)},
+            {target: value.sources for target, value in step.mapping.targets.items() if value.sources},
         )
         for step in job.steps
     ]

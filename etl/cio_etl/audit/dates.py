@@ -17,7 +17,7 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, Audit, PositionedFinding, Tally, finding_kind, firsts, sent
-from cio_etl.model import POSITION, Column, Columns, Constant, Mapping, Value
+from cio_etl.model import POSITION, Constant, Mapping, Value
 from cio_etl.transform import Mapped
 
 EVENT_MAY_START_CAMPAIGNS = finding_kind(
@@ -173,9 +173,9 @@ class CreatedAt:
         created = mapping.targets[_CREATED]
         self._constant = isinstance(created, Constant)
         self._now_s = now_s
-        self._column = next((name for name in _columns(created) if _changes(name)), None)
+        self._column = next((name for name in created.sources if _changes(name)), None)
         self._others = [
-            target for target, value in _times_of(mapping) if any(_changes(name) for name in (target, *_columns(value)))
+            target for target, value in _times_of(mapping) if any(_changes(name) for name in (target, *value.sources))
         ]
         self._same = dict.fromkeys(self._others, 0)  # rows where it equals another column of times
         self._rows = 0
@@ -225,10 +225,6 @@ class CreatedAt:
 
 def _all(rows: pl.DataFrame, value: object) -> pl.Series:
     return pl.Series([value]).new_from_index(0, rows.height)
-
-
-def _columns(value: Value) -> tuple[str, ...]:
-    return (value.name,) if isinstance(value, Column) else value.names if isinstance(value, Columns) else ()
 
 
 def _times_of(mapping: Mapping) -> Iterator[tuple[str, Value]]:

@@ -256,9 +256,9 @@ def _range(values: pl.DataFrame, target: str) -> tuple[Any, Any]:
 
 def _targets(mapping: StepMapping) -> Mapping[str, list[str]]:
     targets: defaultdict[str, list[str]] = defaultdict(list)
-    for chain in chains(mapping):
-        for name in chain.sources:
-            targets[name].append(chain.target)
+    for target, value in mapping.targets.items():
+        for name in value.sources:
+            targets[name].append(target)
     for name in mapping.event_key:
         targets[name].append("event_key")
     for name in mapping.order_by:

@@ -10,7 +10,6 @@ from cio_etl.audit.mask import shown
 from cio_etl.audit.profile import texts
 from cio_etl.model import FAULT, POSITION, Finding, RejectCount, ShownRow, Snapshot
 from cio_etl.model import Mapping as StepMapping
-from cio_etl.transform.chains import chains
 
 WHO = ("identifiers.", "primary.", "secondary.", "object.")
 MAX_ROWS = 60  # that are read again for a step: those of the most frequent problems
@@ -46,9 +45,8 @@ def shown_rows(
 
 def columns_of_field(mapping: StepMapping, field: str | None, schema: pl.Schema) -> tuple[str, ...]:
     """The columns of the row's identifiers, and those that this target of the mapping is made of."""
-    made = chains(mapping)
-    who = [name for chain in made if chain.target.startswith(WHO) for name in chain.sources]
-    of_field = [name for chain in made if chain.target == field for name in chain.sources]
+    who = [name for target, value in mapping.targets.items() if target.startswith(WHO) for name in value.sources]
+    of_field = [name for target, value in mapping.targets.items() if target == field for name in value.sources]
     if field == "event_key":
         of_field = list(mapping.event_key)
     elif field is not None and not of_field and field in schema:

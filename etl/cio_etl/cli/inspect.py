@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -48,8 +49,9 @@ def inspect(
     from cio_etl.model import Staging
     from cio_etl.propose.dates.decide import Statements
     from cio_etl.propose.dates.inspection import inspect as look
-    from cio_etl.propose.dates.show import show
+    from cio_etl.propose.dates.show import content, lines
     from cio_etl.propose.header import require_names
+    from cio_etl.report.streams import Screen, say
     from cio_etl.transform.timestamps import is_zone
 
     if day_first and month_first:
@@ -66,5 +68,12 @@ def inspect(
             has = ", ".join(repr(name) for name in snapshot.schema)
             raise click.UsageError(f"{source} has no column {unknown[0]!r}; it has {has}")
         inspection = look(snapshot, int(time.time()), stated, columns, reveal)
-        show(inspection, table or query_file or source, as_json, reveal)
+    name = table or query_file or source
+    if as_json:
+        say(json.dumps(content(inspection, name, reveal), ensure_ascii=False))
+    else:
+        screen = Screen(highlight=False, markup=False)
+        for line in lines(inspection, name, reveal):
+            for place, (text, style) in enumerate(line, 1):
+                screen.print(text, style=style, end="\n" if place == len(line) else "", soft_wrap=True)
     raise SystemExit(inspection.exit_code)

@@ -20,10 +20,10 @@ from cio_etl.doctor.job_file import job_file, load
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
 from cio_etl.errors import StateError
+from cio_etl.model import Bookmark
 from cio_etl.report.streams import Screen, say
 from cio_etl.report.words import counted
-from cio_etl.run.incremental import load_bookmarks
-from cio_etl.state import Bookmark
+from cio_etl.run import load_bookmarks
 
 __all__ = ["Check", "Machine", "examine", "exit_code", "show"]
 

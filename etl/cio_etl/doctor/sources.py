@@ -14,13 +14,9 @@ import polars as pl
 from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
 from cio_etl.errors import EtlError, SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted, open_source
-from cio_etl.model import Job, Snapshot, Source, Staging, Step, WatermarkValue
+from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
 from cio_etl.report.words import counted
-from cio_etl.run.incremental import staging
-from cio_etl.run.open_step import limited, prepare
-from cio_etl.run.schema_drift import check_drift, kinds
-from cio_etl.state import Bookmark
-from cio_etl.transform import columns_of, reason_words
+from cio_etl.run import check_drift, kinds, limited, prepare, staging
 
 SAMPLE_ROWS = 1_000  # the rows of each step that are mapped
 
@@ -33,9 +29,11 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         yield Check(subject, "warning", "not checked, because its address or keys are missing", remedy)
         return
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
-        snapshot, how = _opened(step, staging(Path(folder), step, before, rows=SAMPLE_ROWS))
+        asked = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
+        snapshot, how = _opened(step, asked)
+        columns = asked.columns or ()
         rows = _rows(step.source, snapshot, how)
-        if missing := [name for name in columns_of(step.mapping) if name not in snapshot.schema]:
+        if missing := [name for name in columns if name not in snapshot.schema]:
             found = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
             remedy = f"fix {step.mapping.file}, or the source"
             yield Check(subject, "wrong", found, remedy, SourceError.exit_code)
@@ -43,7 +41,7 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
             yield Check(subject, "warning", "readable, but without rows", "check whether that is intended")
         else:
             yield Check(subject, "ok", f"readable, {rows}; no column that the mapping reads is missing")
-        yield from _drifted(step, before, snapshot)
+        yield from _drifted(step, before, snapshot, columns)
         if not missing:
             yield from with_errors(subject, _mapped(job, step, snapshot, how))
         yield from with_errors(subject, _watermark(step, before, snapshot, how, machine.now()))
@@ -60,7 +58,7 @@ def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
                 snapshot = open_source(step.source, everything)
             except EtlError:
                 raise error from None
-            if set(columns_of(step.mapping)) - set(snapshot.schema):
+            if set(how.columns or ()) - set(snapshot.schema):
                 return snapshot, everything
         raise
 
@@ -119,9 +117,9 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     )
 
 
-def _drifted(step: Step, before: Bookmark, snapshot: Snapshot) -> Iterator[Check]:
+def _drifted(step: Step, before: Bookmark, snapshot: Snapshot, columns: Sequence[str]) -> Iterator[Check]:
     try:
-        check_drift(step, before.columns, kinds(snapshot), columns_of(step.mapping))
+        check_drift(step, before.columns, kinds(snapshot), columns)
     except SourceError as error:
         yield failed_check(f"step {step.name}", error)
 

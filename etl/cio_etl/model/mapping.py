@@ -25,12 +25,22 @@ class Column:
     name: str
     apply: tuple[Call, ...] = ()
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of the row that the value is made of."""
+        return (self.name,)
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:
     """The same value for every row: anything JSON can hold."""
 
     value: Any
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """None: no column."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,11 @@ class Columns:
 
     names: tuple[str, ...]
     apply: tuple[Call, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of the row that the value is made of."""
+        return self.names
 
 
 Value = Column | Columns | Constant

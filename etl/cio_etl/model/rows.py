@@ -70,6 +70,11 @@ class Snapshot:
     watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent
     replayed: Replayed | None = None  # its rows are rejects that are sent again
 
+    def places(self, positions: Sequence[int]) -> dict[int, str]:
+        """Each position's `file:line`, for a person to look up."""
+        located = zip(positions, self.locate(positions), strict=True)
+        return {position: f"{file}:{line}" for position, (file, line) in located}
+
 
 # Columns of an items frame, one row for each source row, in order of position:
 #   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)

@@ -17,7 +17,7 @@ import polars as pl
 from cio_etl.model import FAULT, POSITION, Job
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
-from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE
+from cio_etl.run import PLACE_FILE, PLACE_LINE
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words
 from cio_etl.transform.nested import as_dtype

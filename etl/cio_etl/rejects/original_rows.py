@@ -13,8 +13,7 @@ import polars as pl
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import open_source, open_staged
 from cio_etl.model import POSITION, Job, Snapshot, Staging, Step
-from cio_etl.run.recording import rejects_folder, stage_folder
-from cio_etl.run.reject_rows import read_rows, rows_at
+from cio_etl.run import read_rows, rejects_folder, rows_at, stage_folder
 from cio_etl.state import RunRecord, StepRecord
 
 

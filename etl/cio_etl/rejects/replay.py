@@ -23,7 +23,7 @@ from cio_etl import state
 from cio_etl.apis import endpoint
 from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
-from cio_etl.model import CLOSED, ORIGIN_POSITION, Job, MaxRejects, ReplaySource, Report, Step
+from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
 from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects
 from cio_etl.run import (
@@ -36,7 +36,7 @@ from cio_etl.run import (
     stage_folder,
     staging,
 )
-from cio_etl.state import Bookmark, RunRecord, StepRecord, Store
+from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import columns_of
 
 

@@ -18,8 +18,7 @@ import polars.selectors as cs
 from cio_etl.config import canonical
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
-from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, Column, ColumnFacts, Job, Step
-from cio_etl.model import Columns as ColumnList
+from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, ColumnFacts, Job, Step
 from cio_etl.rejects.csv_cells import as_text, from_text
 from cio_etl.rejects.fixed_file import AT, NOT_REJECTED, RESTORE_KEY, RUN, STEP, refuse_rows
 from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original_source, original_rows
@@ -192,9 +191,8 @@ def _with_unfixed_key(source: StepRejects, rows: pl.DataFrame, note: Note) -> pl
         maintain_order="left",
     )["_index"]
     event = source.step.mapping.targets.get("event")
-    names = (event.name,) if isinstance(event, Column) else event.names if isinstance(event, ColumnList) else ()
     same = index.is_not_null()
-    for name in (*names, *source.step.mapping.event_key):
+    for name in (*(event.sources if event is not None else ()), *source.step.mapping.event_key):
         same &= as_text(repeated[name]).eq_missing(as_text(original.rows[name].gather(index)))
     return positions.filter(same)
 

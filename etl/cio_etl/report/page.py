@@ -12,25 +12,26 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cio_etl.audit import FINDINGS
 from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
 from cio_etl.report.files import write_text
 from cio_etl.report.words import duration, number, percent, size
-from cio_etl.transform import reason_words
 
 HERE = Path(__file__).parent
 NAME = "report.html"
 COLUMNS_SHOWN = 40  # the others are folded up
 
 
-def write_page(report: Report, folder: Path, next_steps: Mapping[str, str]) -> Path:
-    """Writes report.html into `folder` (0600, whole or not at all); its path. `next_steps` are commands by purpose."""
-    return write_text(folder / NAME, page(report, next_steps))
+def write_page(report: Report, folder: Path, next_steps: Mapping[str, str], remedies: Mapping[str, str]) -> Path:
+    """Writes report.html into `folder` (0600, whole or not at all); its path."""
+    return write_text(folder / NAME, page(report, next_steps, remedies))
 
 
-def page(report: Report, next_steps: Mapping[str, str]) -> str:
-    """The report as HTML. Text from data, files and mappings is escaped; there are no scripts."""
+def page(report: Report, next_steps: Mapping[str, str], remedies: Mapping[str, str]) -> str:
+    """The report as HTML: `next_steps` are commands by purpose, `remedies` texts by reason and code of finding.
+
+    Text from data, files and mappings is escaped; there are no scripts.
+    """
     style = (HERE / "page.css").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -47,7 +48,7 @@ def page(report: Report, next_steps: Mapping[str, str]) -> str:
         "duration": duration,
         "oneline": _oneline,
     }
-    environment.globals |= {"remedy": _remedy, "rows_of": _rows_of}
+    environment.globals |= {"remedy": lambda code: remedies.get(code, ""), "rows_of": _rows_of}
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -121,10 +122,6 @@ def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]
     rows = () if step.profile is None else step.profile.rows
     shown = {row.place: row for row in rows if (row.code, row.field) == (code, problem.field)}
     return [shown.get(place, ShownRow(code, problem.field, place, ())) for place in problem.first_rows]
-
-
-def _remedy(code: str) -> str:
-    return FINDINGS[code].remedy if code in FINDINGS else reason_words().get(code, "")
 
 
 def _oneline(text: str) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.recording import (
         Caller,
-        places_of,
         rejects_folder,
         run_folder,
         stage_folder,
@@ -79,7 +78,6 @@ _FILES = {
     ),
     "recording": (
         "Caller",
-        "places_of",
         "rejects_folder",
         "run_folder",
         "stage_folder",
@@ -163,7 +161,6 @@ __all__ = [
     "next_words",
     "note_stand_ins",
     "options_of",
-    "places_of",
     "prepare",
     "private_files",
     "read_rows",

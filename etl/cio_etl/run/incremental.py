@@ -11,10 +11,10 @@ from pathlib import Path
 from cio_etl.apis import APIS
 from cio_etl.errors import SourceError
 from cio_etl.extract import delete_copy, origin_of
-from cio_etl.model import Destination, Job, Snapshot, Staging, Step, watermark_value
+from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
-from cio_etl.state import Bookmark, exists, open_store
+from cio_etl.state import exists, open_store
 from cio_etl.transform import columns_of
 
 

@@ -14,14 +14,14 @@ import polars as pl
 from cio_etl.audit import run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.extract import open_source
-from cio_etl.model import CLOSED, Snapshot, Step
+from cio_etl.model import CLOSED, Bookmark, Snapshot, Step
 from cio_etl.run.incremental import bookmark_after, check_origin, copy_deleted_if_unfit, origin, staging
 from cio_etl.run.prescan import prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import REMEDY, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.state import Bookmark, StepRecord
+from cio_etl.state import StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
 

@@ -16,7 +16,6 @@ import polars as pl
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings
 from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
-from cio_etl.run.recording import places_of
 from cio_etl.transform import Compiled, order, repeats
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
@@ -39,7 +38,7 @@ def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence
             for audit in audits:
                 audit.observe(mapped)
     known: list[Audit] = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
-    return located_findings([*known, *audits], lambda positions: places_of(snapshot, positions))
+    return located_findings([*known, *audits], snapshot.places)
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:

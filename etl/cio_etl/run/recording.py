@@ -15,7 +15,7 @@ import polars as pl
 
 from cio_etl import state
 from cio_etl.apis import masked
-from cio_etl.audit import newest_rejected, with_places
+from cio_etl.audit import FINDINGS, newest_rejected, with_places
 from cio_etl.errors import (
     CredentialsRefused,
     EndedElsewhere,
@@ -27,7 +27,7 @@ from cio_etl.errors import (
     WrongDestination,
 )
 from cio_etl.load import Pace
-from cio_etl.model import Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
+from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
 from cio_etl.model.log import get_logger
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report, write_status
 from cio_etl.report.words import counted
@@ -35,7 +35,8 @@ from cio_etl.run.begin_anew import done_twice
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.signals import Signals
-from cio_etl.state import Bookmark, Leases, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.state import Leases, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
 
 log = get_logger()
@@ -269,15 +270,14 @@ def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list
 
 def _places(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
     try:
-        return places_of(snapshot, positions)
+        return snapshot.places(positions)
     except EtlError:  # the file has disappeared, and the run has stopped for that
         return {position: f"row {position + 1}" for position in positions}
 
 
-def places_of(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
-    """Each position's `file:line`, for a person to look up."""
-    located = zip(positions, snapshot.locate(positions), strict=True)
-    return {position: f"{file}:{line}" for position, (file, line) in located}
+def remedies() -> dict[str, str]:
+    """What to do about each reason of a reject and each finding."""
+    return reason_words() | {code: kind.remedy for code, kind in FINDINGS.items()}
 
 
 def write_reports(
@@ -299,7 +299,7 @@ def write_reports(
     try:
         from cio_etl.report.page import write_page  # here: the template engine is needed at the end only
 
-        return write_page(report, folder, commands.shown(report))
+        return write_page(report, folder, commands.shown(report), remedies())
     except Exception as error:  # a page that fails must not fail the run that it is about
         log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
         return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from cio_etl.model import Finding, LaneProgress, RejectCount, SourceFile, Watermark
+from cio_etl.model import Bookmark, Finding, LaneProgress, RejectCount, SourceFile, Watermark
 from cio_etl.state import tables
 from cio_etl.state.commit import (
     PROGRESS,
@@ -78,15 +78,6 @@ class Rejected:
     field: str | None
     rows: int
     first: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Where the next run of a step starts: the watermark of the last finished run, and the kinds of its columns."""
-
-    watermark: Watermark | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    origin: str = ""  # a digest of what the watermark belongs to
 
 
 class Store:

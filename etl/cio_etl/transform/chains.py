@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from cio_etl.errors import SourceError
-from cio_etl.model import Call, Column, Constant, Mapping
+from cio_etl.model import Call, Columns, Constant, Mapping
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 
@@ -46,9 +46,7 @@ class Chain:
 def chains(mapping: Mapping) -> list[Chain]:
     """Every value of the mapping that comes from columns, under its target's name."""
     return [
-        Chain(target, (value.name,), value.apply)
-        if isinstance(value, Column)
-        else Chain(target, value.names, value.apply, several=True)
+        Chain(target, value.sources, value.apply, several=isinstance(value, Columns))
         for target, value in mapping.targets.items()
         if not isinstance(value, Constant)
     ]

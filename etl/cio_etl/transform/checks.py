@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
-from cio_etl.model import Column, Constant, Mapping, reject_reason
+from cio_etl.model import Constant, Mapping, reject_reason
 from cio_etl.transform import encode, row_sql, timestamps
 from cio_etl.transform.nested import anywhere
 
@@ -263,11 +263,6 @@ def item_checks(item: pl.Expr) -> Iterator[Check]:
 
 def columns_of(mapping: Mapping) -> tuple[str, ...]:
     """The source columns that a mapping reads, in its order, each once."""
-    names = [
-        name
-        for value in mapping.targets.values()
-        if not isinstance(value, Constant)
-        for name in ((value.name,) if isinstance(value, Column) else value.names)
-    ]
+    names = [name for value in mapping.targets.values() for name in value.sources]
     in_when = () if mapping.when is None else row_sql.columns_of(mapping.when)
     return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when]))

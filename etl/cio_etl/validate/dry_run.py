@@ -29,6 +29,7 @@ from cio_etl.load import Packer
 from cio_etl.model import (
     VALIDATION,
     Batch,
+    Bookmark,
     Counts,
     Job,
     MaxRejects,
@@ -38,12 +39,8 @@ from cio_etl.model import (
     StepReport,
 )
 from cio_etl.report.words import counted
-from cio_etl.run.incremental import staging
-from cio_etl.run.open_step import limited, prepare
+from cio_etl.run import kinds, limited, prepare, staging
 from cio_etl.run.prefetch import prefetch
-from cio_etl.run.recording import places_of
-from cio_etl.run.schema_drift import kinds
-from cio_etl.state import Bookmark
 from cio_etl.transform import Mapped
 
 
@@ -121,7 +118,7 @@ def _validate_step(
         position_of: dict[str, int] = {}
 
         def places(positions: Sequence[int]) -> dict[int, str]:
-            where = places_of(snapshot, positions)
+            where = snapshot.places(positions)
             position_of.update({place: position for position, place in where.items()})
             return where
 

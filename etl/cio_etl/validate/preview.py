@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.extract import open_source
-from cio_etl.model import Step
+from cio_etl.model import Bookmark, Step
 from cio_etl.report import Observer
-from cio_etl.run.incremental import staging
-from cio_etl.run.open_step import limited, prepare
+from cio_etl.run import limited, prepare, staging
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.start import Environment, load_steps, note_stand_ins
-from cio_etl.state import Bookmark
 from cio_etl.transform import outcome
 
 EVIDENCE_ROWS = 10_000  # read from a source that has to be copied: enough to know a column's format

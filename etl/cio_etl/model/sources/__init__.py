@@ -1,6 +1,7 @@
 """Sources of rows: a module for each kind, with its record, its YAML keys and what other rooms ask of it.
 
-To add a kind: write its module here, name its keys in KINDS, and name its reader in READERS of `extract`.
+To add a kind: write its module here, name its keys in KINDS and its record in __all__, and its reader in READERS of
+`extract`.
 """
 
 from cio_etl.model.sources.avro import AvroKeys, AvroSource
@@ -25,7 +26,7 @@ from cio_etl.model.sources.source import (
 from cio_etl.model.sources.sql import PARAMETER, SECRET_OPTIONS, UNREAD_ADDRESS, SqlKeys, SqlSource
 from cio_etl.model.sources.staging import Staging
 from cio_etl.model.sources.storage import Storage
-from cio_etl.model.sources.watermark import Incremental, Watermark, WatermarkValue, watermark_value
+from cio_etl.model.sources.watermark import Bookmark, Incremental, Watermark, WatermarkValue, watermark_value
 
 # Every kind that a job's `source:` may name; the order is that of documents and messages.
 KINDS: tuple[type[SourceKeys], ...] = (
@@ -47,6 +48,7 @@ __all__ = [
     "STANDARD_INPUT",
     "UNREAD_ADDRESS",
     "AvroSource",
+    "Bookmark",
     "CsvSource",
     "Dataset",
     "DeltaSource",

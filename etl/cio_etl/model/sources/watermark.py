@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -58,6 +59,15 @@ class Watermark:
             case "Decimal":
                 return cls(Decimal(value), frozenset(seen))
         return cls(value, frozenset(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Where the next run of a step starts: the watermark of the last finished run, and the kinds of its columns."""
+
+    watermark: Watermark | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""  # a digest of what the watermark belongs to
 
 
 def watermark_value(written: str) -> WatermarkValue:

@@ -12,7 +12,6 @@ from cio_etl.model import POSITION, Snapshot
 from cio_etl.propose.dates.decide import Decision, Statements, could_be, decide
 from cio_etl.propose.dates.evidence import collect_facts
 from cio_etl.propose.dates.measure import Measure, measure
-from cio_etl.run.recording import places_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def _located(snapshot: Snapshot, decision: Decision, measures: tuple[Measure, ..
     by_format = decision.facts.formats
     proofs = [place for place in (by_format.first_day_first, by_format.first_month_first) if place is not None]
     named = {place for one in measures for rows in one.rows.values() for place in rows.first}
-    places = places_of(snapshot, sorted({*proofs, *named}))
+    places = snapshot.places(sorted({*proofs, *named}))
     return Dates(decision, measures, places, _examples(snapshot, decision.facts.name, places) if reveal else {})
 
 

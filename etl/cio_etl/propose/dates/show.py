@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -12,7 +11,8 @@ from cio_etl.propose.dates.decide import Option
 from cio_etl.propose.dates.inspection import Dates, Inspection
 from cio_etl.propose.dates.measure import KINDS, Measure, RowSample
 from cio_etl.propose.yaml_text import flow, printable, scalar, shown
-from cio_etl.report.streams import Screen, say
+
+StyledText = tuple[str, str]  # a text and rich's style
 
 _WIDTH = 12  # of the names of lines
 _REMEDIES = {
@@ -22,28 +22,23 @@ _REMEDIES = {
 _HARMFUL = ("unreadable", "gap", "fold", "late", "out_of_range")
 
 
-def show(inspection: Inspection, source: str, as_json: bool, reveal: bool = False) -> None:
-    """Prints the inspection of a source. `reveal` prints the values of the rows that are named."""
-    if as_json:
-        say(json.dumps(content(inspection, source, reveal), ensure_ascii=False))
-        return
-    screen = Screen(highlight=False, markup=False)
+def lines(inspection: Inspection, source: str, reveal: bool = False) -> Iterator[tuple[StyledText, ...]]:
+    """The inspection of a source as lines of styled texts. `reveal` shows the values of the rows that are named."""
     count = len(inspection.dates)
     columns = f"{count:,} of {inspection.columns:,} columns hold{'s' if count == 1 else ''} dates"
-    screen.print(f"{printable(source)}: {inspection.rows:,} rows, {columns}", style="bold", soft_wrap=True)
+    yield ((f"{printable(source)}: {inspection.rows:,} rows, {columns}", "bold"),)
     zones = _zones(inspection)
     for one in inspection.dates:
-        screen.print(f"\n{shown(one.name)}", style="bold cyan", soft_wrap=True)
+        yield ((f"\n{shown(one.name)}", "bold cyan"),)
         for name, text, style in _lines(one, zones, reveal):
-            screen.print(f"  {name:<{_WIDTH}}", end="", style="dim")
-            screen.print(text, style=style, soft_wrap=True)
+            yield (f"  {name:<{_WIDTH}}", "dim"), (text, style)
     if inspection.unsure:
-        screen.print("\nnot taken for dates; --column NAME looks at one all the same:", style="bold", soft_wrap=True)
+        yield (("\nnot taken for dates; --column NAME looks at one all the same:", "bold"),)
         for name, why in inspection.unsure:
-            screen.print(f"  {shown(name)}: {why}", soft_wrap=True)
+            yield ((f"  {shown(name)}: {why}", ""),)
     open_ones = [one.name for one in inspection.dates if one.decision.asks]
     if open_ones:
-        screen.print(f"\nto decide: {', '.join(map(shown, open_ones))}", style="bold yellow", soft_wrap=True)
+        yield ((f"\nto decide: {', '.join(map(shown, open_ones))}", "bold yellow"),)
 
 
 def yaml_of(column: str, option: Option) -> str:
