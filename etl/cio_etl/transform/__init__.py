@@ -9,6 +9,7 @@ functions/      the functions of `apply`; one decorated function each
 timestamps.py   expressions that make Unix seconds
 row_sql.py      SQL over the columns of one row
 e164.py         phone numbers
+decimals.py     exact arithmetic on decimal numbers
 distinct.py     a Python function, called once for each distinct value
 checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Literal
 
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.transform import decimals
 from cio_etl.transform.functions.define import function
 
 GROUP = "Numbers"
@@ -34,8 +36,13 @@ def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.when(double.is_between(-_EXACT, _EXACT, closed="none")).then(double)
 
 
-def _finite(number: pl.Expr) -> pl.Expr:
-    return pl.when(number.is_finite()).then(number)
+def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """The number as it is written, for exact arithmetic; null where `to_double` is null."""
+    return pl.when(to_double(value, dtype).is_not_null()).then(value.cast(pl.String))
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
 
 
 def _not_zero(*, by: float) -> None:
@@ -47,13 +54,14 @@ def _not_zero(*, by: float) -> None:
 def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
     """The number divided by `by`, a Float64; a text must be a number. JSON's 10.0 and 10 are the same number.
 
+    It is calculated in decimals, as on paper, and so are `multiply` and `round`: a float is the number that it shows.
+
     >>> 1050 | {divide: 100} -> 10.5
     >>> "1000" | {divide: 100} -> 10.0
     >>> 187484 | {divide: 100} -> 1874.84
     >>> "12 EUR" | {divide: 100} -> rejected
     """
-    double = to_double(value, dtype)
-    return _finite(double / (double * 0.0 + float(by)))  # polars multiplies by 1/by where `by` is one number for all
+    return decimals.quotient(_number_text(value, dtype), _decimal(by))
 
 
 @function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by")
@@ -62,11 +70,12 @@ def multiply(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
 
     >>> 19 | {multiply: 100} -> 1900
     >>> "10.5" | {multiply: 100} -> 1050.0
+    >>> "4.35" | {multiply: 100} -> 435.0
     >>> 9223372036854775807 | {multiply: 2} -> rejected
     """
     if dtype.is_integer() and isinstance(by, int):
-        return (value.cast(pl.Int128) * pl.lit(by, pl.Int128)).cast(pl.Int64, strict=False)
-    return _finite(to_double(value, dtype) * float(by))
+        return (value.cast(pl.Int64, strict=False).cast(pl.Int128) * pl.lit(by, pl.Int128)).cast(pl.Int64, strict=False)
+    return decimals.product(_number_text(value, dtype), _decimal(by))
 
 
 def _at_most_15(*, digits: int = 0) -> None:
@@ -80,11 +89,13 @@ def round_(value: pl.Expr, dtype: pl.DataType, *, digits: int = 0) -> pl.Expr:
 
     >>> 2.345 | {round: 1} -> 2.3
     >>> "-2.5" | round -> -3.0
+    >>> "1.005" | {round: 2} -> 1.01
+    >>> 2.675 | {round: 2} -> 2.68
     >>> 7 | round -> 7
     """
     if dtype.is_integer():
         return value
-    return to_double(value, dtype).round(digits, mode="half_away_from_zero")
+    return decimals.rounded(_number_text(value, dtype), digits)
 
 
 # Signs between groups of three digits, as people and programs write them; spaces that do not break among them.
