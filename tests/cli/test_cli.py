@@ -410,6 +410,16 @@ def test_preview_is_a_json_line_for_each_row(job: str, capsys: Captured) -> None
 # ---------------------------------------------------------------- after a run
 
 
+def test_status_and_doctor_tell_runs_in_the_sandbox_from_none(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+    main(["run", job, "--sandbox"])
+    run_id = re.findall(r"job\.sandbox-\S+", capsys.readouterr().out)[0]
+    assert main(["status", job]) == 0
+    message = f"job has run in the sandbox only, last as {run_id}; `cio-etl run job.yaml` sends to the destination\n"
+    assert capsys.readouterr().out == message
+    main(["doctor", job])
+    assert f"job has run in the sandbox only, last as {run_id}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_status_says_where_a_job_stands_and_what_run_would_do(job: str, sandbox: Sandbox, capsys: Captured) -> None:
     assert main(["status", job]) == 0
     assert capsys.readouterr().out == "job has never run; `cio-etl run job.yaml` starts it\n"

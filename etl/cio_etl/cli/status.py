@@ -73,18 +73,18 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     from cio_etl.cli.shared import print_report
     from cio_etl.report import Commands, as_json
     from cio_etl.report.streams import say
-    from cio_etl.run import job_status, next_words, repeated_words
+    from cio_etl.run import first_run_words, job_status, next_words, repeated_words
 
     status = job_status(job, datetime.now(UTC))
     code = STALE if status.stale else 0
     command = as_typed("run", file, *repeated_words(status.options))
     commands = Commands(command)
     if status.report is None:
-        never = f"{job.name} has never run; `{command}` starts it"
+        first_run = first_run_words(job, status.sandbox_run, command)
         if is_json:
             say(json.dumps(None if status.stale is None else {"stale": status.stale}))
         else:
-            say(never + (f"\nstale      {status.stale}" if status.stale else ""))
+            say(first_run + (f"\nstale      {status.stale}" if status.stale else ""))
         return code
     if is_json:
         more = {"held": status.held, "open_rejects": status.open_rejects, "stale": status.stale}

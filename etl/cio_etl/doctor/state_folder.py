@@ -14,7 +14,15 @@ from cio_etl import state
 from cio_etl.doctor.check import Check, Level, Machine
 from cio_etl.errors import ConfigError, JobLocked, StateError
 from cio_etl.model import Job
-from cio_etl.run import REMEDY, as_started, next_step, next_words, repeated_words
+from cio_etl.run import (
+    REMEDY,
+    as_started,
+    first_run_words,
+    newest_sandbox_run,
+    next_step,
+    next_words,
+    repeated_words,
+)
 
 LITTLE_BYTES = 1_000_000_000  # of free space: less is a warning
 
@@ -71,7 +79,7 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
     try:
         newest = next(iter(store.runs(job.name, limit=1)), None)
         if newest is None:
-            yield Check("state", "ok", f"{job.name} has never run; `{command}` starts it")
+            yield Check("state", "ok", first_run_words(job, newest_sandbox_run(store, job), command))
             return
         job, options = as_started(job, newest, store.steps(newest.run_id))
         command = " ".join([command, *map(shlex.quote, repeated_words(options))])

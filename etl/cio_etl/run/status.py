@@ -43,6 +43,7 @@ class JobStatus:
     stale: str | None = None  # how the last finished run is older than `expect_every` allows
     next_step: NextStep = field(default_factory=lambda: NextStep("new"))
     options: RunOptions = field(default_factory=RunOptions)  # with which `run` resumes it
+    sandbox_run: str | None = None  # without a report: the newest run of `run --sandbox`
 
 
 def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
@@ -63,7 +64,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         runs = store.runs(job.name, limit=100)
         stale = staleness(job, runs, now)
         if not runs:
-            return JobStatus(None, stale=stale)
+            return JobStatus(None, stale=stale, sandbox_run=newest_sandbox_run(store, job))
         newest = runs[0]
         held = state.running(job.kept_in, job.name)
         job, options = as_started(job, newest, store.steps(newest.run_id))
@@ -145,6 +146,18 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
         rows=sum(step.rows or 0 for step in remaining),
         lanes=sum(lane.sending_through > lane.acked_through for lane in progress),
     )
+
+
+def newest_sandbox_run(store: Store, job: Job) -> str | None:
+    """The newest run of the job in the sandbox; None when there is none."""
+    return next((run.run_id for run in store.runs(f"{job.name}.sandbox", limit=1)), None)
+
+
+def first_run_words(job: Job, sandbox_run: str | None, command: str) -> str:
+    """That a job has no run yet, other than in the sandbox, and that `command` starts one."""
+    if sandbox_run is None:
+        return f"{job.name} has never run; `{command}` starts it"
+    return f"{job.name} has run in the sandbox only, last as {sandbox_run}; `{command}` sends to the destination"
 
 
 def next_words(next_step: NextStep, command: str) -> str:

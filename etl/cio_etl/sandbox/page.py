@@ -29,10 +29,12 @@ h1 { font-size: 1.35rem; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: .8rem; margin: 2.25rem 0 .6rem; color: var(--soft); text-transform: uppercase; letter-spacing: .07em; }
 p { margin: 0; color: var(--soft); }
 a { color: var(--mark); text-underline-offset: .2em; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .75rem; margin: 0; }
-dl div { padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(9rem, 22%), 1fr)); gap: .75rem; margin: 0; }
+dl div { container-type: inline-size; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .6rem; }
 dt { color: var(--soft); font-size: .8rem; }
-dd { margin: 0; font-size: 1.5rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+dd { margin: 0; font-size: clamp(.9rem, 12cqi, 1.5rem); overflow-wrap: anywhere; font-weight: 600;
+  font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: .5rem 1rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
