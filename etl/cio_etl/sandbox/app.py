@@ -1,4 +1,4 @@
-"""The routes: the handler of each path."""
+"""The routes: which handler answers each path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cio_etl.sandbox.paths import EncodedPaths, UnknownPath
 from cio_etl.sandbox.pipelines import CALLS, MAX_CALL_BYTES
 from cio_etl.sandbox.workspace import Workspace
 
-# A page of the Internet that gets this address by a trick of DNS names its own host: it may not look in here.
+# A web page that makes its own host name resolve to this address sends that name: it gets no answer.
 LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
@@ -114,7 +114,7 @@ def _pipelines(workspace: Workspace) -> list[Route]:
 def _post(
     workspace: Workspace,
     path: str,
-    right: Callable[[Request, Sent], Answer],
+    handle: Callable[[Request, Sent], Answer],
     max_bytes: Callable[[], int] | None = None,
     *,
     method: str = "POST",
@@ -122,7 +122,7 @@ def _post(
     """A path that takes data, and whose requests are subject to faults."""
     limit = max_bytes or (lambda: workspace.faults.max_body_bytes)
     counted_as = path.replace(":segment}", "}").replace(":int}", "}")
-    return Route(path, Ingest(workspace, counted_as, right, limit).answer, methods=[method])
+    return Route(path, Ingest(workspace, counted_as, handle, limit).answer, methods=[method])
 
 
 def _lookup(workspace: Workspace) -> list[Route]:

@@ -1,4 +1,4 @@
-"""The faults to inject, and the requests that they hit."""
+"""The faults to inject, and the requests to which they apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cio_etl.sandbox.rules import MAX_BODY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to give as it is, whatever was asked. `applied`: the request's items are taken all the same."""
+    """An answer that is sent as it is, to any request. `applied`: the request's items are applied nevertheless."""
 
     status: int
     body: bytes = b""
@@ -30,7 +30,7 @@ class Answer:
 _JSON: Final = (("content-type", "application/json"),)
 _HTML: Final = (("content-type", "text/html"),)
 
-# Answers that are no acknowledgement, though their status is 200: whoever believes one loses the batch.
+# Answers that acknowledge nothing, though their status is 200: a client that trusts one loses the batch.
 UNREADABLE: Final[Mapping[str, Answer]] = {
     "html": Answer(200, b"<!doctype html><title>Sign in</title><p>Sign in to use this network.", _HTML),
     "empty": Answer(200, b"", _JSON),
@@ -40,28 +40,28 @@ UNREADABLE: Final[Mapping[str, Answer]] = {
     "text": Answer(200, b"{} and more", _JSON),
 }
 
-# What the connection can do instead of carrying an answer.
+# Faults of the connection.
 CONNECTION_FAULTS: Final[Mapping[str, str]] = {
     "cut_upload": "reset while the request's body arrives; not applied",
     "early_413": "413 and closed before the request's body was read; not applied",
     "lost_before": "reset without an answer; not applied",
     "lost_after": "applied, then reset without an answer",
-    "closed_after": "applied, then closed in good order without an answer",
-    "hang_before": "no answer until the client leaves; not applied",
-    "hang_after": "applied, then no answer until the client leaves",
-    "drip": "applied, the answer comes a byte at a time, `drip_s` seconds apart",
+    "closed_after": "applied, then closed properly without an answer",
+    "hang_before": "no answer until the client closes the connection; not applied",
+    "hang_after": "applied, then no answer until the client closes the connection",
+    "drip": "applied, the answer is sent one byte at a time, `drip_s` seconds apart",
     "truncated": "applied, the answer's body ends after `cut_at` bytes",
     "broken_chunks": "applied, the answer's chunked body is broken",
     "bad_gzip": "applied, the answer says gzip and is not",
     "huge": "applied, the answer has a body of `huge_bytes` bytes",
     "header_bomb": "applied, the answer has a header of 1 MB",
-    "two_answers": "applied, one more answer follows that nobody asked for",
+    "two_answers": "applied, a second answer follows",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What the sandbox does wrong. Nothing, by default.
+    """The faults of the sandbox. None, by default.
 
     A fault is "ok", a status ("429", "503", "307", …: answered with it, not applied), a key of UNREADABLE or of
     CONNECTION_FAULTS, or, in a script, an Answer. Faults apply to every request that sends data: Track v2 and v1,
@@ -85,9 +85,9 @@ class Faults:
     too_large_status: int = 413  # not documented; 400 is the other guess
     requests_per_second: int | None = None  # in any sliding second; above it 429
     key_revoked_after: int | None = None  # requests, after which the keys are refused …
-    new_api_key: str | None = None  # … and this one taken by Track,
-    new_write_key: str | None = None  # … and this one by Pipelines
-    pipelines_dedupes: bool = True  # a messageId that came before is ignored: nobody promises it, or denies it
+    new_api_key: str | None = None  # … and Track takes this one,
+    new_write_key: str | None = None  # … and Pipelines this one
+    pipelines_dedupes: bool = True  # a repeated messageId is ignored; whether Customer.io does so is not documented
     cut_at: int = 1
     drip_s: float = 0.05
     huge_bytes: int = 300_000_000
@@ -135,9 +135,9 @@ class Faults:
 
 
 def name_of(item: Mapping[str, Any]) -> str:
-    """What an item is called in the list of refused ones: `event <its id>`, or who it is about, as `id 42`.
+    """How the list of refused items refers to an item: `event <its id>`, or the person's identifier, as `id 42`.
 
-    A merge is about its secondary, and an object is named as `object 1/acme`.
+    A merge is named by its secondary, and an object as `object 1/acme`.
     """
     if "id" in item:
         return f"event {item['id']}"
@@ -167,7 +167,7 @@ class FaultSequence:
         return "ok"
 
     def is_key_revoked(self) -> bool:
-        """Have as many requests come as the keys were good for?"""
+        """Have as many requests arrived as the keys were valid for?"""
         after = self.faults.key_revoked_after
         return after is not None and self.requests > after
 

@@ -1,4 +1,4 @@
-"""The life of a request that sends data: faults, limits, and the answer."""
+"""Handles requests that send data: which fault applies, the limit of the body, and the answer."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from cio_etl.sandbox.workspace import Workspace
 
 
 class Ingest:
-    """One path. `right` applies a request and gives its right answer; `max_bytes` is the limit of its body now."""
+    """One path. `handle` applies a request and returns its answer; `max_bytes` returns the limit of its body."""
 
     def __init__(
         self,
         workspace: Workspace,
         path: str,
-        right: Callable[[Request, Sent], Answer],
+        handle: Callable[[Request, Sent], Answer],
         max_bytes: Callable[[], int],
     ) -> None:
         self.workspace = workspace
         self.path = path
-        self.right = right
+        self.handle = handle
         self.max_bytes = max_bytes
 
     async def answer(self, request: Request) -> Response:
         faults, limit = self.workspace.faults, self.max_bytes()
-        fault, one_too_many = self.workspace.count_request(self.path)
+        fault, is_over_limit = self.workspace.count_request(self.path)
         if fault == "cut_upload":
             return wire.Reset()
         if fault == "early_413":
             return self._counted(Response(status_code=413, headers={"connection": "close"}))
         try:
-            body, size = await _received(request, limit)
+            body, size = await _read_body(request, limit)
         except ClientDisconnect:
             return wire.Hang()
         self.workspace.traffic.body_sizes.append(size)
@@ -54,29 +54,29 @@ class Ingest:
             encoding=headers.get("content-encoding", ""),
         )
 
-        def right() -> Response:
-            if one_too_many:
-                return _plain(faults.answer_with(429, self.workspace.now()))
-            return _plain(self.right(request, sent))
+        def respond() -> Response:
+            if is_over_limit:
+                return _response(faults.answer_with(429, self.workspace.now()))
+            return _response(self.handle(request, sent))
 
-        return self._counted(self._faulty_answer(fault, right))
+        return self._counted(self._faulty_answer(fault, respond))
 
-    def _faulty_answer(self, fault: str | Answer, right: Callable[[], Response]) -> Response:
-        """The answer to a request with a fault. `right()` applies the request and returns the correct answer."""
+    def _faulty_answer(self, fault: str | Answer, respond: Callable[[], Response]) -> Response:
+        """The answer to a request with a fault. `respond()` applies the request and returns the correct answer."""
         faults = self.workspace.faults
         if isinstance(fault, Answer):
             if fault.applied:
-                right()
-            return _plain(fault)
+                respond()
+            return _response(fault)
         if fault.isdigit():
-            return _plain(faults.answer_with(int(fault), self.workspace.now()))
+            return _response(faults.answer_with(int(fault), self.workspace.now()))
         if fault in UNREADABLE:
-            return _plain(UNREADABLE[fault])
+            return _response(UNREADABLE[fault])
         if fault == "lost_before":
             return wire.Reset()
         if fault == "hang_before":
             return wire.Hang()
-        answer = right()
+        answer = respond()
         match fault:
             case "lost_after":
                 return wire.Reset()
@@ -106,8 +106,8 @@ class Ingest:
         return response
 
 
-async def _received(request: Request, limit: int) -> tuple[bytes, int]:
-    """The body and its size. It is read to its end, for an orderly answer, and kept as far as the limit allows."""
+async def _read_body(request: Request, limit: int) -> tuple[bytes, int]:
+    """The body up to the limit, and its whole size. It is read to its end, so that the client can read the answer."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -116,7 +116,7 @@ async def _received(request: Request, limit: int) -> tuple[bytes, int]:
     return b"".join(chunks), size
 
 
-def _plain(answer: Answer) -> Response:
+def _response(answer: Answer) -> Response:
     response = Response(answer.body, answer.status)
     names = {name.lower() for name, _ in answer.headers}
     if "content-type" not in names and answer.body:

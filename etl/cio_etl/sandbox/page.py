@@ -1,4 +1,4 @@
-"""The pages that the sandbox shows in a browser: HTML without scripts or remote assets."""
+"""The sandbox's pages for a browser: HTML without scripts or remote assets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ td code { display: block; width: max-content; max-width: 22rem; }
 
 
 def home(stats: Mapping[str, Any], people: People) -> str:
-    """The overview: figures, and what came last. What nobody used has no section."""
+    """The overview: figures, and the latest of each kind. A kind without entries has no section."""
     segments = [(str(each.id), _text(each.name), f"{len(each.members):,}") for each in people.segments]
     return _document(
         "Sandbox",
@@ -59,7 +59,7 @@ def home(stats: Mapping[str, Any], people: People) -> str:
         _if_any("Answered with 200, without effect", ("what", "about", "why", "time"), _activity(people)),
         _if_any("Latest objects", ("object", "type", "attributes", "people"), _objects(people)),
         _if_any("Manual segments", ("segment", "name", "people"), segments),
-        _if_any("Latest merges", ("into", "who is no more", "time"), _merges(people)),
+        _if_any("Latest merges", ("into", "deleted person", "time"), _merges(people)),
         _if_any("Suppressed", ("kind", "identifier"), _suppressed(people)),
         _section("Operations", _operations(stats)),
         '<h2>For programs</h2><p><a href="/__sandbox/stats">figures as JSON</a> · faults: <code>POST '
@@ -68,7 +68,7 @@ def home(stats: Mapping[str, Any], people: People) -> str:
 
 
 def person(who: Person, people: People) -> str:
-    """One profile with its attributes, latest events and what else belongs to it."""
+    """One profile with its attributes, latest events, devices, relationships and segments."""
     identifiers = [("cio_id", who.cio_id), ("id", who.id), ("email", who.email), ("phone", who.phone)]
     events = (people.events[event_id] for event_id in reversed(who.event_ids))
     objects = people.objects.by_cio_object_id
@@ -96,7 +96,7 @@ def person(who: Person, people: People) -> str:
 
 
 def thing(what: Object, people: People) -> str:
-    """One object with its attributes and the people that are related to it."""
+    """One object with its attributes and the people who are related to it."""
     identifiers = [(kind, _text(value)) for kind, value in what.identifiers.items()]
     related = [
         (_link(who), _code(attributes))
@@ -229,7 +229,7 @@ def _name_of(who: Person) -> str:
 
 
 def _text(value: str | None) -> str:
-    """Data, made safe and short."""
+    """Data, escaped and cut to a length."""
     value = value or ""
     return escape(value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…")
 

@@ -1,11 +1,11 @@
 """The items of a request body, and the size of each in bytes.
 
-Stricter than JSON readers are by default: NaN, Infinity, numbers beyond a double, a key given twice and half a
-surrogate pair are errors. Items are decoded one by one out of the body's text, because that gives the place where each
-ends, so its size is that of the bytes that were received and not of a second encoding.
+Stricter than JSON readers are by default: NaN, Infinity, numbers beyond a double, a repeated key and half a
+surrogate pair are errors. Items are decoded one by one from the body's text. That gives the place where each ends, so
+its size is that of the bytes that were received, and not of a second encoding.
 
-The decoder is the standard library's: with these hooks it takes less than half of what an item costs the sandbox, and a
-faster one would be one more dependency for everybody who installs the program.
+The decoder is the standard library's: with these hooks it takes less than half of the time that an item costs the
+sandbox, and a faster one would be one more dependency of the program.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any, NamedTuple, NoReturn
 
 
 class Malformed(Exception):
-    """A body that is not what the endpoint takes. The message names no value."""
+    """A body that the endpoint cannot read. The message names no value."""
 
 
 class Item(NamedTuple):
-    """One entity of a request: any JSON value, and the bytes that it had in the body."""
+    """One entity of a request: any JSON value, and its size in the body in bytes."""
 
     value: Any
     bytes: int
 
 
 class Envelope(NamedTuple):
-    """The calls of a Pipelines batch, and what stands beside them and is meant for all of them."""
+    """The calls of a Pipelines batch, and the members beside them, which apply to all of them."""
 
     calls: list[Item]
     members: dict[str, Any]
@@ -121,7 +121,7 @@ def _envelope_from(text: str, start: int) -> Envelope:
 
 
 def _not_a_batch(document: Any) -> Malformed:
-    """Why is a document that is JSON not a batch?"""
+    """The error of a JSON document that is no batch."""
     if not isinstance(document, dict):
         return Malformed("the body is not an object")
     if not isinstance(document.get("batch"), list):
@@ -133,7 +133,7 @@ def _not_a_batch(document: Any) -> Malformed:
 
 def _text_of(body: bytes) -> str:
     text = body.decode()
-    if "\\u" in text:  # only an escape can smuggle in half a surrogate pair, which no UTF-8 can hold
+    if "\\u" in text:  # only an escape can contain half a surrogate pair, which UTF-8 cannot
         json.dumps(_whole(text), ensure_ascii=False).encode()
     return text
 
@@ -147,12 +147,12 @@ def _whole(text: str) -> Any:
 
 @contextmanager
 def _reworded() -> Iterator[None]:
-    """Re-word what the decoder raises: its messages can quote the body."""
+    """Replace the decoder's messages, which can quote the body."""
     try:
         yield
     except json.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON at character {error.pos}") from None
-    except StopIteration as where:  # the scanner's way to say that no value begins there
+    except StopIteration as where:  # of the scanner: no value begins there
         raise Malformed(f"the body is not JSON at character {where.value}") from None
     except UnicodeError:
         raise Malformed("the body is not UTF-8, or a string holds half a surrogate pair") from None

@@ -27,8 +27,8 @@ class Sandbox:
     """A local Customer.io for the length of a `with` block, at `url`.
 
     `port` 0 takes a free one. With `ssl_certfile` and `ssl_keyfile` it speaks TLS. `trace` names the attribute whose
-    values each profile keeps in order (see People). It listens from its making on; leaving the block cuts what is open.
-    Raises ValueError for a host that is not a loopback address and OSError for a port that is taken.
+    values each profile keeps in order (see People). It listens as soon as it is created; leaving the block cuts all
+    connections. Raises ValueError for a host that is not a loopback address and OSError for a port in use.
 
         with Sandbox(Faults(script=("503",))) as sandbox:
             httpx.post(f"{sandbox.url}/api/v2/batch", auth=("sandbox", "sandbox"), content=body)
@@ -63,7 +63,7 @@ class Sandbox:
             ssl_keyfile=ssl_keyfile,
         )
         try:
-            config.load()  # here, where a bad certificate can be told to the caller
+            config.load()  # here, so that the caller gets the error of a bad certificate
         except BaseException:
             self._socket.close()
             raise
@@ -79,7 +79,7 @@ class Sandbox:
             self._server.run(sockets=[self._socket])
         finally:
             self._socket.close()
-            self._server.accepting.set()  # or who waits for it would do so for ever
+            self._server.accepting.set()  # or a thread that waits for it would wait for ever
 
     def stop(self) -> None:
         """Cut every connection and end the thread."""
@@ -106,12 +106,12 @@ class Sandbox:
 
     @property
     def activity(self) -> ActivityLog:
-        """What was answered with 200 and had no effect, the latest last."""
+        """Requests that were answered with 200 and had no effect, the latest last."""
         return self.workspace.people.activity
 
     @property
     def messages(self) -> Mapping[str, int]:
-        """How often each messageId of Pipelines came."""
+        """How often each messageId of Pipelines arrived."""
         return dict(self.workspace.messages)
 
     @property
@@ -120,7 +120,7 @@ class Sandbox:
 
     @property
     def refused(self) -> frozenset[str]:
-        """The valid items that were refused on demand: `id 42`, `email …`, or `event <its id>`."""
+        """The valid items that were refused on demand: `id 42`, `email …` or `event <its id>`."""
         return frozenset(self.workspace.refused)
 
     @property
@@ -133,11 +133,11 @@ class Sandbox:
         return self.workspace.stats()
 
     def set_faults(self, faults: Faults) -> None:
-        """Go wrong in this way from the next request on."""
+        """Apply these faults from the next request on."""
         self.workspace.set_faults(faults)
 
     def set_credentials(self, credentials: Credentials) -> None:
-        """Take these from the next request on."""
+        """Accept these from the next request on."""
         self.workspace.credentials = credentials
 
 
@@ -158,7 +158,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which starts and stops without polling and waits for nobody when it stops."""
+    """uvicorn's server, which starts and stops without polling, and stops without waiting for clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -197,8 +197,8 @@ def _listening(host: str, port: int) -> socket.socket:
         raise ValueError("the sandbox listens on a loopback address only: 127.0.0.1, ::1 or localhost")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=1024)
-    # Connections inherit it. asyncio would set it, but not for a socket made without naming TCP; without it an answer's
-    # body waits some 40 ms for the client to acknowledge the headers.
+    # Connections inherit it. asyncio sets it only for a socket that was created with TCP named; without it an answer's
+    # body waits some 40 ms until the client acknowledges the headers.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

@@ -1,8 +1,8 @@
-"""Connections that misbehave: answers that are cut, late, broken or endless.
+"""Faults of connections: answers that are cut, late, broken or endless.
 
 uvicorn has no way to drop a connection from inside an application, so `ReachableTransport` hands the connection's
-transport to the application, and the classes below are Starlette responses that use it. Each of them leaves only once
-uvicorn has seen the connection end: then it neither expects an answer nor logs the lack of one.
+transport to the application, and the classes below are Starlette responses that use it. Each of them returns only
+when the connection has ended: then uvicorn neither expects an answer nor logs that there was none.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Reset(Response):
 
 
 class Raw(Response):
-    """These bytes for an answer, good HTTP or not; then the connection is closed."""
+    """These bytes as the answer, valid HTTP or not; then the connection is closed."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -62,43 +62,43 @@ class Raw(Response):
 
 
 class Hang(Response):
-    """No answer until the client leaves."""
+    """No answer until the client closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _end_of(receive)
 
 
 class TwoAnswers(Response):
-    """The right answer, and behind it one that nobody asked for."""
+    """The correct answer, and a second one after it."""
 
-    def __init__(self, right: Response) -> None:
+    def __init__(self, correct: Response) -> None:
         super().__init__()
-        self.right = right
+        self.correct = correct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.right(scope, receive, send)
+        await self.correct(scope, receive, send)
         scope[_TRANSPORT].write(_raw_head(200, b"content-length: 2") + b"{}")
 
 
-def truncated(right: Response, after_bytes: int) -> Response:
-    """The right answer, whose body ends too early."""
-    body = bytes(right.body)
+def truncated(correct: Response, after_bytes: int) -> Response:
+    """The correct answer, whose body ends too early."""
+    body = bytes(correct.body)
     return Raw(
-        _raw_head(right.status_code, b"content-length: %d" % len(body)) + body[: min(after_bytes, len(body) - 1)]
+        _raw_head(correct.status_code, b"content-length: %d" % len(body)) + body[: min(after_bytes, len(body) - 1)]
     )
 
 
-def broken_chunks(right: Response) -> Response:
-    """The right answer in a chunked body, of which the second chunk has no size."""
-    body = bytes(right.body)
+def broken_chunks(correct: Response) -> Response:
+    """The correct answer in a chunked body whose second chunk has no size."""
+    body = bytes(correct.body)
     return Raw(
-        _raw_head(right.status_code, b"transfer-encoding: chunked") + b"%x\r\n%s\r\nno size\r\n" % (len(body), body)
+        _raw_head(correct.status_code, b"transfer-encoding: chunked") + b"%x\r\n%s\r\nno size\r\n" % (len(body), body)
     )
 
 
-def bad_gzip(right: Response) -> Response:
-    """The right answer, which says that it is compressed and is not."""
-    return Response(right.body, right.status_code, {"content-encoding": "gzip", "content-type": "application/json"})
+def bad_gzip(correct: Response) -> Response:
+    """The correct answer, with a header that says it is compressed, which it is not."""
+    return Response(correct.body, correct.status_code, {"content-encoding": "gzip", "content-type": "application/json"})
 
 
 def header_bomb() -> Response:
@@ -116,19 +116,19 @@ def huge(size_bytes: int) -> Response:
     return StreamingResponse(chunks(), media_type="application/json")
 
 
-def dripping(right: Response, pause_s: float) -> Response:
-    """The right answer, a byte at a time."""
+def dripping(correct: Response, pause_s: float) -> Response:
+    """The correct answer, one byte at a time."""
 
     async def drops() -> AsyncIterator[bytes]:
-        for byte in bytes(right.body):
+        for byte in bytes(correct.body):
             await asyncio.sleep(pause_s)
             yield bytes([byte])
 
-    return StreamingResponse(drops(), right.status_code, media_type="application/json")
+    return StreamingResponse(drops(), correct.status_code, media_type="application/json")
 
 
 async def pause(receive: Receive, seconds: float) -> None:
-    """Wait, but no longer than the client does."""
+    """Wait, but not after the client has closed the connection."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_end_of(receive), seconds)
 

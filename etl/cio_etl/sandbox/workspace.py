@@ -64,7 +64,7 @@ class Workspace:
         return key is not None and _same(authorization, _basic(self.credentials.site_id, key))
 
     def may_pipe(self, authorization: str) -> bool:
-        """Is the write key right? A key of a region has its prefix, and the vendor's clients send it as a bearer's."""
+        """Is the write key valid? A key of a region has its prefix, and the vendor's clients send it as a bearer."""
         key = self._valid_key(self.credentials.write_key, self.faults.new_write_key)
         if key is None:
             return False
