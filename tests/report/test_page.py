@@ -213,6 +213,5 @@ def test_the_page_is_written_for_its_user_only_whatever_names_hold(tmp_path: Pat
 )
 def test_the_commands_that_fix_rejected_rows_can_be_run_as_they_are(job: str, state: str, commands: list[str]) -> None:
     report = replace(VALIDATION, run_id="r", job=job)
-    shown = reject_commands(report, Path(state)).values()
-    assert [command.removesuffix("   (when they are fixed there)") for command in shown] == commands
+    assert list(reject_commands(report, Path(state)).values()) == commands
     assert reject_commands(replace(report, steps=NOTHING.steps), Path(state)) == {}

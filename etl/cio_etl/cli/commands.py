@@ -24,5 +24,5 @@ def reject_commands(report: Report, state: Path) -> dict[str, str]:
     rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
     return {
         "rejects": as_typed("rejects", report.run_id, "-o", "rejects.csv", *where),
-        "replay": as_typed("replay", "rejects.csv", *rehearsed, *where) + "   (when they are fixed there)",
+        "once fixed": as_typed("replay", "rejects.csv", *rehearsed, *where),
     }

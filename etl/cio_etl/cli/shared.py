@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import structlog
 from pydantic import SecretStr
 
 from cio_etl.errors import EtlError
@@ -71,6 +73,9 @@ class Notes(Observer):
         say(line, err=True)
 
 
+_LOG_DEFAULTS = {"log_format": "text", "log_file": None, "debug": False}  # the bar replaces such a log, not another one
+
+
 @contextlib.contextmanager
 def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
     """The caller of a run: signals stop it, after `grace_s` at most, and its progress is shown on stderr."""
@@ -80,7 +85,10 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
     from cio_etl.run import Caller, Signals
 
     console = Console(stderr=True)
-    progress = Progress(console, live=console.is_terminal and not as_json and not quiet, quiet=quiet)
+    live = console.is_terminal and not as_json and not quiet
+    if live and click.get_current_context().find_root().params == _LOG_DEFAULTS:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    progress = Progress(console, live, quiet)
     gc.freeze()  # modules and job live as long as the run: garbage collection need not look at them each time
     with Signals(lambda line: say(line, err=True), grace_s, _to_go_on(commands.resume or "")) as signals:
         yield Caller(signals, progress, commands)

@@ -23,6 +23,9 @@ Waited = Callable[[], float | None]  # seconds for which all lanes have been wai
 class Observer:
     """Follows a run. This one shows nothing."""
 
+    def begin(self, steps: Sequence[str]) -> None:
+        """Takes the names of the run's steps, in order, before the first of them."""
+
     @contextmanager
     def step(self, name: str, rows: int, marks: Marks, waited: Waited = lambda: None) -> Iterator[None]:
         """Follows `marks` through a step of `rows` rows until the block ends."""

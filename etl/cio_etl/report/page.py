@@ -54,6 +54,7 @@ def page(report: Report, next_steps: Mapping[str, str], remedies: Mapping[str, s
         report=report,
         verdict=verdict(report),
         tone=tone(report),
+        warnings=warnings(report),
         exit_words=None if report.exit_code is None else EXIT_CODES.get(report.exit_code),
         next_steps=dict(next_steps),
         seconds=seconds(report.steps),
@@ -91,8 +92,12 @@ def tone(report: Report) -> str:
         return "bad"
     if report.is_validation and not any(step.rows_read for step in report.steps):
         return "fair"
-    warned = any(finding.severity == "warning" for step in report.steps for finding in step.findings)
-    return "fair" if report.exit_code == 3 or warned else "good"
+    return "fair" if report.exit_code == 3 or warnings(report) else "good"
+
+
+def warnings(report: Report) -> int:
+    """How many findings are warnings."""
+    return sum(finding.severity == "warning" for step in report.steps for finding in step.findings)
 
 
 def seconds(steps: Sequence[StepReport]) -> float | None:

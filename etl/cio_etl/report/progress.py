@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from cio_etl.model import LaneProgress, total_counts
@@ -20,6 +21,9 @@ log = get_logger()
 
 BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
 SHOWN_FROM_S = 1.0  # a shorter wait would only flicker
+SPEED_OVER_S = 10.0  # the remaining time follows from the speed of the last seconds
+NARROW = 110  # columns; a narrower terminal has no room for all that a wide one shows
+STALLED_AFTER_S = 3.0  # without a settled row there is no speed
 
 
 class Progress(Following):
@@ -29,6 +33,11 @@ class Progress(Following):
         self._console = console
         self._live = live
         self._quiet = quiet
+        self._steps: Sequence[str] = ()
+
+    def begin(self, steps: Sequence[str]) -> None:
+        """Takes the names of the run's steps."""
+        self._steps = steps
 
     def note(self, line: str) -> None:
         """Prints the sentence to stderr."""
@@ -66,27 +75,36 @@ class Progress(Following):
             log.info("step_staged", step=name, rows=staged, seconds=round(time.monotonic() - began, 1))
 
     def _draw(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
+        narrow = self._console.width < NARROW
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=10 if narrow else 40),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *([] if narrow else [TimeElapsedColumn()]),
+            TextColumn("{task.fields[remaining]}"),
         )
+        speed = Speed()
         with Bar(*columns, console=self._console, auto_refresh=False) as bar:
-            task = bar.add_task(name, total=rows, note="")
-            before = settled(marks())
+            task = bar.add_task(self._title(name), total=rows, note="", remaining="")
             while True:
                 over = ended.wait(BAR_EVERY_S)
                 now = marks()
-                rate = (settled(now) - before) / max(time.monotonic() - began, 1e-9)
-                note = f"{rate:,.0f} rows/s · {total_counts(mark.counts for mark in now).rejected:,} rejected"
-                if (seconds := waited()) is not None and seconds >= SHOWN_FROM_S:
-                    note = f"waiting since {clock(seconds)}"
-                bar.update(task, completed=settled(now), note=note, refresh=True)
+                done, waiting = settled(now), waited()
+                rate = speed.after(time.monotonic(), done)
+                note = f"{rate or 0:,.0f} rows/s · {total_counts(mark.counts for mark in now).rejected:,} rejected"
+                if waiting is not None and waiting >= SHOWN_FROM_S:
+                    note, rate = f"waiting since {clock(waiting)}", None
+                remaining = f"{duration((rows - done) / rate)} left" if rate else ""
+                bar.update(task, completed=done, note=note, remaining=remaining, refresh=True)
                 if over:
                     return
+
+    def _title(self, name: str) -> str:
+        """The step's name and its place among the steps, where there are several."""
+        if len(self._steps) < 2 or name not in self._steps:
+            return name
+        return f"{name} ({self._steps.index(name) + 1} of {len(self._steps)})"
 
     def _log(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
         before = settled(marks())
@@ -102,6 +120,31 @@ class Progress(Following):
                 rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
                 **({} if seconds is None else {"waiting_since": clock(seconds)}),
             )
+
+
+class Speed:
+    """Rows per second over the last seconds; None while no row is settled."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def after(self, now_s: float, done: int) -> float | None:
+        """The speed, now that so many rows are settled."""
+        self._marks.append((now_s, done))
+        while self._marks[0][0] < now_s - SPEED_OVER_S:
+            self._marks.popleft()
+        began_s, before = self._marks[0]
+        last_s = next(at for at, rows in self._marks if rows == done)
+        if done == before or now_s - last_s > STALLED_AFTER_S:
+            return None
+        return (done - before) / max(now_s - began_s, 1e-9)
+
+
+def duration(seconds: float) -> str:
+    """0:07, 12:30 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def clock(seconds: float) -> str:

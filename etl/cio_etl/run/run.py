@@ -68,6 +68,7 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
         with rate_limiter(destination, job.state, schedule) as limiter:
             pace = Pace(limiter, time.monotonic)
+            caller.observer.begin([step.name for step in job.steps])
             context = RunContext(job, run, store, destination, pace, options, caller, state.new_owner())
             if run.status != "finished":
                 with recording_run(context):
