@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import zipfile
 from datetime import date, datetime, timedelta
@@ -15,13 +16,15 @@ import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.excel_files import open_excel
-from cio_etl.model import FAULT, POSITION, ExcelSource, Snapshot, Staging
+from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, FAULT, POSITION, ExcelSource, Snapshot, Staging
 
 Rows = list[list[Any]]
 
+ERRORS = ("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!")
+
 
 def workbook(first_row: int = 0, **sheets: Rows) -> bytes:
-    """Cells by Python type; a text that begins with "#" is an error; None is no cell."""
+    """Cells by Python type; a text as "#N/A" is an error; None is no cell."""
     file = io.BytesIO()
     book = xlsxwriter.Workbook(file)
     forms = {
@@ -38,11 +41,19 @@ def workbook(first_row: int = 0, **sheets: Rows) -> bytes:
                     sheet.write_number(number, column, float(value), forms[Clock])
                 elif isinstance(value, date | timedelta):
                     sheet.write_datetime(number, column, value, forms[type(value)])
-                elif isinstance(value, str) and value.startswith("#"):
+                elif value in ERRORS:
                     sheet.write_formula(number, column, "=NA()", None, value)
                 elif value is not None:
                     sheet.write(number, column, value)
     book.close()
+    return file.getvalue()
+
+
+def packed(**parts: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
     return file.getvalue()
 
 
@@ -73,10 +84,21 @@ COLUMNS: dict[str, tuple[list[Any], pl.DataType, list[Any]]] = {
     ),
     "times without a day": ([Clock(0.25), Clock(0.5)], pl.String(), ["06:00:00", "12:00:00"]),
     "true and false": ([True, False], pl.Boolean(), [True, False]),
-    "numbers and text": ([5, "five", 1.5], pl.String(), ["5", "five", "1.5"]),
+    "numbers and text": ([5, "five", 1.5, "5", None], pl.String(), ["5", '"five"', "1.5", '"5"', None]),
+    "true and numbers": ([True, 1], pl.String(), ["true", "1"]),
+    "true and text": ([False, "false", 'a"b'], pl.String(), ["false", '"false"', '"a\\"b"']),
+    "days and numbers": ([date(2024, 1, 2), 45293], pl.String(), ['"2024-01-02 00:00:00"', "45293"]),
+    "times with and without a day": (
+        [datetime(2024, 1, 2, 3), Clock(0.25), date(2024, 1, 2)],
+        pl.String(),
+        ["2024-01-02 03:00:00", "06:00:00", "2024-01-02 00:00:00"],
+    ),
+    "times and text": ([Clock(0.25), "noon"], pl.String(), ["06:00:00", "noon"]),
+    "durations and text": ([timedelta(hours=30), "long"], pl.String(), ["30:00:00", "long"]),
+    "days before March 1900": ([date(1900, 1, 1), date(1900, 2, 28)], pl.Date(), [date(1900, 1, 1), date(1900, 2, 28)]),
+    "texts that say nothing": (["N/A", "#VALUE", "null", "-"], pl.String(), ["N/A", "#VALUE", "null", "-"]),
     "days and text": ([date(2024, 1, 2), "soon"], pl.String(), ["2024-01-02 00:00:00", "soon"]),
     "durations": ([timedelta(hours=30)], pl.Duration("ms"), [timedelta(hours=30)]),
-    "errors": ([1, "#N/A"], pl.Int64(), [1, None]),
     "nothing": ([None, None], pl.Null(), [None, None]),
 }
 
@@ -90,6 +112,132 @@ def test_a_column_has_the_type_of_its_cells(
     assert snapshot.schema == {"key": pl.Int64(), "a": dtype}
     assert whole(snapshot)["a"].to_list() == expected
     assert whole(snapshot)[FAULT].null_count() == len(cells)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_row_with_an_error_is_rejected_where_the_column_is_read(tmp_path: Path, error: str) -> None:
+    rows: Rows = [["a", "b", "c"], [1, 2, 3], [4, error, "x"], [None, error, None], [5, 6, None], [7, "y", error]]
+    snapshot = opened(tmp_path, workbook(first_row=2, S=rows))
+    faults = pl.concat(snapshot.read(None, 0))[FAULT].to_list()
+    assert faults == [None, CELL_ERROR, CELL_ERROR, None, CELL_ERROR]
+    for names, expected in (
+        (["a"], [None] * 5),
+        (["b", "a"], [None, CELL_ERROR, CELL_ERROR, None, None]),
+        (["c"], [None] * 4 + [CELL_ERROR]),
+    ):
+        frame = pl.concat(snapshot.read(names, 0))
+        assert frame[FAULT].to_list() == expected
+        assert frame.columns == [*names, POSITION, FAULT]
+    assert snapshot.locate([2]) == [(str(tmp_path / "0.xlsx"), 6)]
+
+
+def edited(content: bytes, part: str, *changes: tuple[str, str]) -> bytes:
+    """The workbook, with changes in the XML of a part."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for before, after in changes:
+        changed = re.sub(before, after, parts[part].decode())
+        assert changed != parts[part].decode()
+        parts[part] = changed.encode()
+    return packed(**parts)
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+FORMULA = "#formula"
+
+
+def with_formulas(rows: Rows, *changes: tuple[str, str]) -> bytes:
+    """A sheet whose cells FORMULA hold a formula of the result 99."""
+    content = workbook(S=[[98765 if cell == FORMULA else cell for cell in row] for row in rows])
+    return edited(content, SHEET, ("<v>98765</v>", "<f>49+50</f><v>99</v>"), *changes)
+
+
+def test_an_error_that_the_library_does_not_know_is_refused_with_its_cell(tmp_path: Path) -> None:
+    content = edited(workbook(S=[["a", "b"], [1, "#N/A"], [2, "#NUM!"]]), SHEET, ("#NUM!", "#SPILL!"))
+    with pytest.raises(SourceError, match=r"sheet 'S': cell B3 holds an error #SPILL!, which cannot be read"):
+        opened(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("<v>99</v>", ""),
+        ("<v>99</v>", "<v/>"),
+        ("<v>99</v>", "<v></v>"),
+        ("<f>49.50</f><v>99</v>", '<f t="shared" si="0"/>'),
+        (r"><f>49.50</f><v>99</v>", r' t="n"><f>49+50</f><v />'),
+    ],
+    ids=["no value", "an empty value", "nothing in the value", "a shared formula", "with a type"],
+)
+def test_a_row_with_a_formula_that_was_never_computed_is_rejected(tmp_path: Path, change: tuple[str, str]) -> None:
+    content = with_formulas([["k", "v"], [1, FORMULA], [2, None], [3, 4], [None, FORMULA]], change)
+    snapshot = opened(tmp_path, content)
+    assert whole(snapshot)["k"].to_list() == [1, 2, 3, None]
+    assert whole(snapshot)[FAULT].to_list() == [CELL_NOT_COMPUTED, None, None, CELL_NOT_COMPUTED]
+    assert pl.concat(snapshot.read(["k"], 0))[FAULT].null_count() == 4
+
+
+def test_a_column_of_formulas_that_were_never_computed_is_there(tmp_path: Path) -> None:
+    snapshot = opened(tmp_path, with_formulas([["v"], [FORMULA], [FORMULA]], ("<v>99</v>", "")))
+    assert whole(snapshot)[FAULT].to_list() == [CELL_NOT_COMPUTED] * 2
+
+
+def test_a_computed_formula_is_its_result(tmp_path: Path) -> None:
+    rows: Rows = [["v", "k"], [FORMULA, 1], [FORMULA, 2]]
+    content = with_formulas(rows, ('<c r="A2">(.*?)<v>99</v>', r'<c r="A2" t="str">\1<v></v>'))
+    frame = whole(opened(tmp_path, content))
+    assert frame[FAULT].null_count() == 2
+    assert frame["v"].to_list()[1] in (99, "99") and frame["v"].to_list()[0] in (None, '""', "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        workbook(first_row=1, S=[["a", "#REF!"], [1, 2]]),
+        with_formulas([[None], ["a", FORMULA], [1, 2]], ("<v>99</v>", "")),
+    ],
+    ids=["an error", "never computed"],
+)
+def test_a_header_cell_without_a_value_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(SourceError, match="cell B2 of the header has no value"):
+        opened(tmp_path, content)
+
+
+def test_days_and_times_of_a_workbook_that_counts_from_1904(tmp_path: Path) -> None:
+    rows: Rows = [["d", "t", "n"], [date(2024, 1, 2), Clock(0.25), Clock(0.5)], [date(2024, 1, 3), Clock(0.75), "noon"]]
+    content = edited(workbook(S=rows), "xl/workbook.xml", ("<workbookPr ", '<workbookPr date1904="1" '))
+    frame = whole(opened(tmp_path, content))
+    assert frame["d"].to_list() == [date(2028, 1, 3), date(2028, 1, 4)]
+    assert frame["t"].to_list() == ["06:00:00", "18:00:00"]
+    assert frame["n"].to_list() == ["12:00:00", "noon"]
+
+
+def test_rich_text_merged_cells_and_hidden_rows_are_read(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    sheet, bold = book.add_worksheet("S"), book.add_format({"bold": True})
+    sheet.write_row(0, 0, ["a", "b"])
+    sheet.write_rich_string(1, 0, "one ", bold, "two")
+    sheet.merge_range(1, 1, 2, 1, "both")
+    sheet.write(2, 0, "x")
+    sheet.write(3, 0, "hidden")
+    sheet.set_row(3, None, None, {"hidden": True})
+    book.close()
+    frame = whole(opened(tmp_path, file.getvalue()))
+    assert frame.drop(POSITION, FAULT).rows() == [("one two", "both"), ("x", None), ("hidden", None)]
+
+
+def test_elements_may_have_a_prefix(tmp_path: Path) -> None:
+    changes = (("<v>99</v>", ""), (r"<(/?)(?![?])", r"<\1x:"), (' xmlns="', ' xmlns:x="'))
+    content = with_formulas([["k", "v"], [1, FORMULA]], *changes)
+    assert whole(opened(tmp_path, content))[FAULT].to_list() == [CELL_NOT_COMPUTED]
+
+
+def test_cells_of_several_kinds_of_two_files_agree(tmp_path: Path) -> None:
+    first, second = workbook(S=[["a", "b"], [1, 2], ["x", "#N/A"]]), workbook(S=[["b", "a"], ["#N/A", 7], [3, 8]])
+    snapshot = opened(tmp_path, first, second)
+    assert whole(snapshot)["a"].to_list() == ["1", '"x"', "7", "8"] and "a" in snapshot.json
+    assert whole(snapshot)[FAULT].to_list() == [None, CELL_ERROR, CELL_ERROR, None]
 
 
 def test_a_type_that_goes_with_no_other_makes_only_its_own_column_text(tmp_path: Path) -> None:
@@ -150,14 +298,6 @@ def test_the_copy_is_read_again_without_the_file(tmp_path: Path) -> None:
     assert whole(again)["a"].to_list() == [1] and again.locate([0]) == [(str(tmp_path / "0.xlsx"), 2)]
 
 
-def packed(**parts: bytes) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
 GOOD = workbook(S=[["a", "b"], ["secret", 1]])
 REFUSED: dict[str, tuple[bytes, str, str]] = {
     "two columns of one name": (workbook(S=[["a", "a"], ["secret", 1]]), "columns 1 and 2 are all named 'a'", "name"),
@@ -203,6 +343,14 @@ def test_a_stray_cell_far_away_does_not_end_the_process(tmp_path: Path) -> None:
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="unpacks to more than 1 MB"):
         opened(tmp_path, packed(x=b"0" * (2 << 20)), max_unpacked_bytes=1 << 20)
+
+
+def test_a_part_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
+    content = packed(**{SHEET: b"<x/>", "xl/sharedStrings.xml": b"0" * (1 << 20)})
+    size = (1 << 20).to_bytes(4, "little")
+    assert content.count(size) == 2  # in the part's own header, and in the list of parts
+    with pytest.raises(SourceError, match="is damaged, or no spreadsheet"):
+        opened(tmp_path, content.replace(size, (64).to_bytes(4, "little")), max_unpacked_bytes=1 << 19)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.ndjson_files import MAX_COLUMNS, open_ndjson
 from cio_etl.extract.text.plain_text import BombLimits
-from cio_etl.model import FAULT, POSITION, REASONS, ROW_UNREADABLE, NdjsonSource, Snapshot
+from cio_etl.model import FAULT, POSITION, REASONS, ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
 
 SMALL = ChunkLimits(chunk_rows=3, block_bytes=16)
 
@@ -153,13 +153,17 @@ def test_blank_lines_carriage_returns_and_a_byte_order_mark_are_no_rows(tmp_path
     assert snapshot.locate([2, 0, 1]) == [(str(path), 7), (str(path), 2), (str(path), 5)]
 
 
+@pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["in many chunks", "in one chunk"])
+@pytest.mark.parametrize("line", [b'{"a": "x\0"}', rb'{"a": "x\u0000"}', rb'{"a": {"b": ["\\\u0000"]}}'])
+def test_a_line_with_nul_is_a_row_with_a_fault(tmp_path: Path, line: bytes, limits: ChunkLimits) -> None:
+    snapshot = opened(written(tmp_path, rb'{"a": "\\u0000"}' + b"\n" + line + b'\n{"a": "y"}\n'), limits=limits)
+    assert whole(snapshot, ["a"])[FAULT].to_list() == [None, ROW_NUL, None]
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
 

@@ -1,46 +1,50 @@
 """Reads a sheet of a workbook as typed columns.
 
-The first row that is not empty names the columns; empty rows are skipped. A column has the type of its cells:
+The first row that is not empty names the columns; empty rows are skipped. Rows, columns and sheets that are hidden are
+read like others; of merged cells, the first one has the value. A column has the type of its cells:
 
     numbers                 Int64 if all are whole (a workbook stores 7 as 7.0), else Float64
     days, times             Date if no cell has a time of day; Datetime; "09:30:00" for times without a day
-    true and false          Boolean; among numbers, 1 and 0
-    a mixture               text, as the numbers and dates are stored
-    errors (#N/A), nothing  null
+    durations               Duration
+    true and false          Boolean
+    several of these        their JSON text, each cell of its own kind; text, if all are texts, days or times
+    nothing                 null
+
+A row with an error (#N/A), or with a formula whose result the file does not have, is rejected if the mapping reads that
+column: such a cell has no value, and null would say that it is empty.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import zipfile
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.excel_cells import error_places, is_filled, read_cells
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
-from cio_etl.extract.staged_files import agreed, check_own_names, placed, with_places
+from cio_etl.extract.staged_files import agreed, check_own_names, faults_text, in_type, placed, with_places
 from cio_etl.extract.text.csv_header import check_unique
-from cio_etl.model import ExcelSource, Snapshot, Staging
+from cio_etl.extract.xlsx_parts import SheetFacts, cell_name, check_sizes, part_of_sheet, scan_sheet, worksheets
+from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, ExcelSource, Snapshot, Staging
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
 
-RULES = "excel 1"  # part of the copy's name: raise it when the same bytes would give other rows
+RULES = "excel 2"  # part of the copy's name: raise it when the same bytes would give other rows
 
 _FRAME_ROWS = 25_000
 _HEAD_ROWS = 100  # empty rows that may stand above the header
 _MAX_FILE_BYTES = 512 << 20
 _MAX_UNPACKED_BYTES = 2 << 30
 _MAX_CELLS = 32_000_000  # a sheet is in memory from its first cell to its last, 32 bytes each
-_EXACT = 1 << 53
-_FIRST_DAY = datetime(1900, 1, 1)
-_CELL = re.compile(rb'<c r="([A-Z]{1,3})([0-9]{1,7})"')
+_ZIP = b"PK\x03\x04"
 
 
 def open_excel(
@@ -48,6 +52,15 @@ def open_excel(
 ) -> Snapshot:
     """The snapshot of a copy of all files that the source names, in sorted order. Raises SourceError, StateError."""
     return with_places(staged(_ExcelFiles(source, max_unpacked_bytes), staging, chunk_rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _SheetRows:
+    """The rows of a sheet that are not empty, and their numbers; the cells without a value, by number and column."""
+
+    rows: pl.DataFrame
+    numbers: pl.Series
+    faults: Mapping[tuple[int, str], str]
 
 
 class _ExcelFiles:
@@ -69,49 +82,73 @@ class _ExcelFiles:
     def frames(self) -> Iterator[pl.DataFrame]:
         paths = named_files(self._paths)
         last = self._rows(paths[-1])
-        others = [(path, self._rows(path)[0].schema) for path in paths[:-1]]
-        schema = agreed([*others, (paths[-1], last[0].schema)])
-        yield placed(pl.DataFrame(schema=schema), "", pl.Series([], dtype=pl.Int64))
+        others = [(path, self._rows(path).rows.schema) for path in paths[:-1]]
+        schema = agreed([*others, (paths[-1], last.rows.schema)])
+        nothing = pl.Series([], dtype=pl.Int64)
+        yield placed(pl.DataFrame(schema=schema), "", nothing, nothing.cast(pl.String))
         for path in paths:
-            rows, numbers = last if path == paths[-1] else self._rows(path)
-            frame = placed(rows.select(pl.col(name).cast(dtype) for name, dtype in schema.items()), path, numbers)
+            sheet = last if path == paths[-1] else self._rows(path)
+            rows = pl.DataFrame([in_type(sheet.rows[name], dtype) for name, dtype in schema.items()])
+            frame = placed(rows, path, sheet.numbers, faults_text(sheet.faults, list(schema), sheet.numbers))
             yield from frame.iter_slices(_FRAME_ROWS)
 
-    def _rows(self, path: str) -> tuple[pl.DataFrame, pl.Series]:
-        """The sheet's rows that are not empty, and the number of each in the sheet."""
+    def _rows(self, path: str) -> _SheetRows:
         with RegularFile(path) as opened:
-            data = _content(opened, self._max_unpacked_bytes)
+            data, facts = _content(opened, self._max_unpacked_bytes)
             opened.check_unchanged()
         try:
-            return self._decoded(path, data)
+            return self._decoded(path, data, facts)
         except SourceError:
             raise
         except (Exception, pl.exceptions.PanicException):  # the library's own words may show cells
             raise _damaged(path) from None
 
-    def _decoded(self, path: str, data: bytes) -> tuple[pl.DataFrame, pl.Series]:
+    def _decoded(self, path: str, data: bytes, of_parts: Mapping[str, SheetFacts]) -> _SheetRows:
         workbook = _workbook(path, data)
         sheet = _chosen(path, workbook.sheet_names, self._sheet)
         place = f"{path}: sheet {sheet!r}"
-        head = _head(workbook, sheet)
+        part = part_of_sheet(data, sheet) if of_parts else None
+        facts = of_parts.get(part or "", SheetFacts())
+        if facts.unknown_error is not None:
+            cell, error = facts.unknown_error
+            raise SourceError(
+                "fix its formula, and save the file again",
+                place=place,
+                what=f"cell {cell_name(*cell)} holds an error {error}, which cannot be read",
+            )
+        head, head_errors = _head(workbook, sheet)
         above = next(
             (number for number, row in enumerate(head.iter_rows()) if any(cell is not None for cell in row)), None
         )
         if above is None:
             raise SourceError("name the columns in the sheet's first row", place=place, what="has no header row")
-        body = _typed(workbook, sheet, above + 1)
-        places = [at for at, name in enumerate(head.row(above)) if name is not None or not _is_empty(body, at)]
-        names = ["" if (name := head.item(above, at)) is None else name for at in places]
-        check_unique(place, names, "give every column a name, or clear its cells")
-        check_own_names(place, names)
-        rows = body.select(_plain(body.to_series(at)).alias(name) for at, name in zip(places, names, strict=True))
-        numbers = pl.int_range(above + 2, above + 2 + rows.height, eager=True)
-        filled = rows.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-        return rows.filter(filled), numbers.filter(filled)
+        cells = read_cells(workbook, sheet, above + 1)
+        first = facts.first_column
+        faults = {(above + 2 + row, at): CELL_ERROR for row, at in cells.errors}
+        faults |= {(row, column - first): CELL_NOT_COMPUTED for row, column in facts.not_computed}
+        of_header = [at for row, at in faults if row == above + 1] + [at for row, at in head_errors if row == above]
+        if of_header:
+            what = f"cell {cell_name(above + 1, first + min(of_header))} of the header has no value"
+            raise SourceError("write the column's name there", place=place, what=what)
+        body, with_fault = cells.columns, {at for _, at in faults}
+        names = {at: head.item(above, at) or "" for at in range(head.width)}
+        names = {at: name for at, name in names.items() if name or at in with_fault or not _is_empty(body, at)}
+        check_unique(place, list(names.values()), "give every column a name, or clear its cells")
+        check_own_names(place, list(names.values()))
+        rows = pl.DataFrame([body.to_series(at).alias(name) for at, name in names.items()])
+        height = max([rows.height, *(row - above - 1 for row, _ in faults)])  # formulas below the last value count, too
+        rows = pl.concat([rows, rows.clear(height - rows.height)])
+        numbers = pl.int_range(above + 2, above + 2 + height, eager=True)
+        wanted = is_filled(rows) | numbers.is_in([row for row, _ in faults])
+        named = {(row, names[at]): reason for (row, at), reason in faults.items() if at in names}
+        return _SheetRows(rows.filter(wanted), numbers.filter(wanted), named)
 
 
-def _content(opened: RegularFile, max_unpacked_bytes: int) -> bytes:
-    """The file's bytes. Raises SourceError for a file that would fill the memory when it is decoded."""
+def _content(opened: RegularFile, max_unpacked_bytes: int) -> tuple[bytes, dict[str, SheetFacts]]:
+    """The file's bytes, and the facts about each sheet of an .xlsx, by its part.
+
+    Raises SourceError for a file that would fill the memory when it is decoded.
+    """
     if not opened.identity.bytes:
         raise SourceError("export it again", place=opened.path, what="the file is empty")
     if opened.identity.bytes > _MAX_FILE_BYTES:
@@ -119,48 +156,33 @@ def _content(opened: RegularFile, max_unpacked_bytes: int) -> bytes:
             "export the sheet as CSV", place=opened.path, what=f"is larger than {_MAX_FILE_BYTES >> 20} MB"
         )
     data = opened.read_at(0, opened.identity.bytes)
-    if not data.startswith(b"PK\x03\x04"):
-        return data  # .xls: its sheets end at 65,536 rows of 256 cells, and nothing is packed
+    if not data.startswith(_ZIP):
+        return data, {}  # .xls: its sheets end at 65,536 rows of 256 cells, and nothing is packed
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             if sum(part.file_size for part in archive.infolist()) > max_unpacked_bytes:
                 what = f"unpacks to more than {max_unpacked_bytes >> 20} MB"
                 raise SourceError("export the sheet as CSV", place=opened.path, what=what)
-            for part in archive.infolist():
-                if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
-                    _check_extent(opened.path, archive, part)
+            check_sizes(archive, max_unpacked_bytes)
+            facts = {part.filename: scan_sheet(archive, part) for part in worksheets(archive)}
+            for of_sheet in facts.values():
+                _check_extent(opened.path, of_sheet)
     except SourceError:
         raise
     except Exception:  # zipfile raises BadZipFile, zlib.error, EOFError, NotImplementedError and more
         raise _damaged(opened.path) from None
-    return data
+    return data, facts
 
 
-def _check_extent(path: str, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
+def _check_extent(path: str, facts: SheetFacts) -> None:
     """Raises SourceError when a stray cell far from the others would fill the memory with empty ones."""
-    widest = last = 0
-    rest = b""
-    with archive.open(part) as stream:
-        while block := stream.read(1 << 20):
-            text = rest + block
-            cells = _CELL.findall(text)
-            if cells:
-                widest = max(widest, *map(_column_number, {letters for letters, _ in cells}))
-                last = max(last, int(cells[-1][1]))
-            rest = text[-20:]
-    if widest * last > _MAX_CELLS:
+    if facts.rows * facts.columns > _MAX_CELLS:
         raise SourceError(
             "delete what stands far below or to the right of the rows, or export the sheet as CSV",
             place=path,
-            what=f"a sheet reaches to row {last:,} and column {widest:,}, which is more than fits into memory",
+            what=f"a sheet reaches to row {facts.rows:,} and column {facts.columns:,}, which is more than fits into "
+            "memory",
         )
-
-
-def _column_number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - ord("A") + 1
-    return number
 
 
 def _workbook(path: str, data: bytes) -> ExcelReader:
@@ -194,55 +216,20 @@ def _chosen(path: str, sheets: list[str], wanted: str | None) -> str:
     )
 
 
-def _head(workbook: ExcelReader, sheet: str) -> pl.DataFrame:
-    """The sheet's first rows, from its first one on, as text."""
+def _head(workbook: ExcelReader, sheet: str) -> tuple[pl.DataFrame, set[tuple[int, int]]]:
+    """The sheet's first rows, from its first one on, as text; and the places of errors in them, from 0."""
     import fastexcel
 
     try:
-        head: pl.DataFrame = workbook.load_sheet(
-            sheet, header_row=None, skip_rows=0, n_rows=_HEAD_ROWS, dtypes="string"
-        ).to_polars()
+        head = workbook.load_sheet(sheet, header_row=None, skip_rows=0, n_rows=_HEAD_ROWS, dtypes="string")
     except fastexcel.InvalidParametersError:  # an empty sheet has fewer rows than the none that are skipped
-        return pl.DataFrame()
-    return head
-
-
-def _typed(workbook: ExcelReader, sheet: str, skipped: int) -> pl.DataFrame:
-    """The sheet's cells from a row on. A column whose cells' types have none in common is text."""
-    import fastexcel
-
-    how: dict[str, Any] = {"header_row": None, "skip_rows": skipped, "schema_sample_rows": None}
-    try:
-        typed: pl.DataFrame = workbook.load_sheet(sheet, **how).to_polars()
-        return typed
-    except fastexcel.UnsupportedColumnTypeCombinationError:
-        as_text = workbook.load_sheet(sheet, dtypes="string", **how).to_polars()
-    columns = []
-    for at in range(as_text.width):
-        try:
-            columns.append(workbook.load_sheet(sheet, use_columns=[at], **how).to_polars().to_series())
-        except fastexcel.UnsupportedColumnTypeCombinationError:
-            columns.append(as_text.to_series(at))
-    return pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)])
+        return pl.DataFrame(), set()
+    batch, errors = head.to_arrow_with_errors()
+    return pl.DataFrame(batch), error_places(errors)
 
 
 def _is_empty(frame: pl.DataFrame, at: int) -> bool:
     return frame.to_series(at).null_count() == frame.height
-
-
-def _plain(column: pl.Series) -> pl.Series:
-    """The column with the type that its cells mean."""
-    cells = column.drop_nulls()
-    if cells.is_empty():
-        return column.cast(pl.Null)
-    if column.dtype.is_float() and bool(((cells == cells.floor()) & (cells.abs() <= _EXACT)).all()):
-        return column.cast(pl.Int64)
-    if isinstance(column.dtype, pl.Datetime):
-        if bool((cells < _FIRST_DAY).all()):
-            return column.dt.to_string("%H:%M:%S%.f")
-        if bool((cells.dt.date().cast(column.dtype) == cells).all()):
-            return column.dt.date()
-    return column
 
 
 def _damaged(path: str) -> SourceError:

@@ -16,6 +16,8 @@ from cio_etl.model.mapping import (
     Value,
 )
 from cio_etl.model.reasons import (
+    CELL_ERROR,
+    CELL_NOT_COMPUTED,
     OUTCOME_UNKNOWN,
     REASONS,
     ROW_NUL,
@@ -73,6 +75,8 @@ from cio_etl.model.sources import *  # noqa: F403  a kind of source is named the
 __all__ = [
     "ARRAY",
     "AT_LEAST",
+    "CELL_ERROR",
+    "CELL_NOT_COMPUTED",
     "CLOSED",
     "FAULT",
     "ITEMS_SCHEMA",

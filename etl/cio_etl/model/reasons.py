@@ -43,6 +43,14 @@ def reason_words() -> dict[str, str]:
 ROW_RAGGED = reject_reason("row_ragged", "the row has more or fewer fields than the header", "fix the file")
 ROW_NUL = reject_reason("row_nul", "the row holds a NUL byte", "fix the file")
 ROW_UNREADABLE = reject_reason("row_unreadable", "the line is not one JSON object", "fix the file")
+CELL_ERROR = reject_reason(
+    "cell_error", "a cell of the sheet holds an error, such as #N/A or #DIV/0!", "fix its formula, or clear the cell"
+)
+CELL_NOT_COMPUTED = reject_reason(
+    "cell_not_computed",
+    "a cell of the sheet holds a formula, and the file does not have its result",
+    "open the file in a spreadsheet program, and save it",
+)
 VALUE_OF_OTHER_TYPE = reject_reason(
     "value_of_other_type",
     "in the fixed file a value does not have its column's type",

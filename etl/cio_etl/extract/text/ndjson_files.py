@@ -43,6 +43,7 @@ _TYPED_ROWS = 4_000  # typed at once: polars' time for objects with ever new key
 _LINES = Dialect(0xFF, None)  # a byte that no text has: each record is one field
 _SAYS = np.array([octet not in b" \t\r\n" for octet in range(256)])
 _MARK = re.compile(rb"(\xef\xb7[\x90-\xaf])|\\u([fF][dD][dDeE][0-9a-fA-F])")  # a noncharacter, or its escape
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LOST_ESCAPE = re.compile(rb"\\(?=[bfnrt]|u00(?:[01][0-9a-fA-F]|22|5[cC]))")
 
 
@@ -142,7 +143,12 @@ class _NdjsonFormat:
         if isinstance(records, Malformed) or not records.ends.size:
             return records
         said = _SAYS[np.frombuffer(data, np.uint8)[: records.consumed]]
-        return replace(records, blank=~np.logical_or.reduceat(said, records.starts))
+        records = replace(records, blank=~np.logical_or.reduceat(said, records.starts))
+        if b"\\u0000" in data and (found := [each.end() for each in _NUL.finditer(data, 0, records.consumed)]):
+            nul = records.nul.copy()
+            nul[np.searchsorted(records.ends, found)] = True
+            return replace(records, nul=nul)
+        return records
 
     def faults(self, records: Records, position: int) -> Mapping[str, Mask]:
         rows = np.flatnonzero(~records.blank)

@@ -24,9 +24,9 @@ class ExcelSource(FileSource):
 class ExcelKeys(SourceKeys):
     """The YAML keys of Excel files as a source."""
 
-    endings: ClassVar = (".xlsx", ".xlsm", ".xls", ".ods")
+    endings: ClassVar = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
-    excel: SourcePaths = kind_key("as `csv`, `.xlsx`, `.xls` or `.ods` files")
+    excel: SourcePaths = kind_key("as `csv`, `.xlsx`, `.xlsm`, `.xlsb`, `.xls` or `.ods` files")
     sheet: Text = omitted("of Excel: the name of the sheet", "the only one")
     storage: StorageYaml = storage_key()
 

@@ -1,0 +1,158 @@
+"""Reads the cells of a sheet as typed columns, and finds the cells that hold an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+
+from cio_etl.extract.text_columns import JSON_TEXT, as_json_texts
+
+if TYPE_CHECKING:
+    from fastexcel import CellErrors, ExcelReader
+
+_EXACT = 1 << 53
+_DAY_ONE = datetime(1900, 1, 1)  # what is before it is a time without a day
+_DAY_ZERO_OF_1904 = date(1904, 1, 1)  # in workbooks that count from 1904, a time without a day is on it
+_KIND = re.compile(r"but got '(\w+)")  # what follows is the cell's content
+_MOMENT = re.compile(r"value: ([-+\d.eE]+), datetime_type: (\w+), is_1904: (\w+)")
+
+_TYPES = {"number": "float", "Bool": "boolean", "moment": "datetime", "duration": "duration"}
+
+Load = Callable[..., tuple[pa.RecordBatch, "CellErrors | None"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells of a sheet: a column for each of the sheet's, named by its number; and the rows and columns of errors."""
+
+    columns: pl.DataFrame
+    errors: frozenset[tuple[int, int]]  # row and column, from 0
+
+
+def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
+    """The sheet's cells below the first `skipped` rows. A column has the type of its cells; see excel_files.py."""
+    import fastexcel
+
+    # Of #NAME? alone the library finds no type.
+    not_one_kind = (fastexcel.UnsupportedColumnTypeCombinationError, fastexcel.CalamineCellError)
+
+    def load(**how: Any) -> tuple[pa.RecordBatch, CellErrors | None]:
+        loaded = workbook.load_sheet(sheet, header_row=None, skip_rows=skipped, schema_sample_rows=None, **how)
+        read: tuple[pa.RecordBatch, CellErrors | None] = loaded.to_arrow_with_errors()
+        return read
+
+    try:
+        batch, errors = load(dtype_coercion="strict")
+        columns = [_of_one_kind(pl.Series(column), at, load) for at, column in enumerate(batch.columns)]
+        found = error_places(errors)
+    except not_one_kind:
+        columns, found = [], set()
+        for at in range(load(dtypes="string")[0].num_columns):
+            try:
+                batch, errors = load(dtype_coercion="strict", use_columns=[at])
+                columns.append(_of_one_kind(pl.Series(batch.column(0)), at, load))
+            except not_one_kind:
+                _, errors = load(dtypes="datetime", use_columns=[at])
+                columns.append(_of_several_kinds(at, load))
+            found |= error_places(errors)
+    return Cells(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), frozenset(found))
+
+
+def _details(errors: CellErrors | None) -> dict[int, str]:
+    """By row: what the library says about the cells that are not of the asked type."""
+    return {} if errors is None else {error.offset_position[0]: error.detail for error in errors.errors}
+
+
+def error_places(errors: CellErrors | None) -> set[tuple[int, int]]:
+    """The cells that hold an error, as #N/A."""
+    those = [] if errors is None else [error for error in errors.errors if _kind(error.detail) == "Error"]
+    return {(error.offset_position[0], error.position[1]) for error in those}
+
+
+def _kind(detail: str) -> str:
+    kind = _KIND.search(detail)
+    return kind[1] if kind else ""
+
+
+# ---------------------------------------------------------------- one kind
+
+
+def _of_one_kind(column: pl.Series, at: int, load: Load) -> pl.Series:
+    """The column with the type that its cells mean."""
+    cells = column.drop_nulls()
+    if cells.is_empty():
+        return column.cast(pl.Null)
+    if column.dtype.is_float():
+        whole = bool(((cells == cells.floor()) & (cells.abs() <= _EXACT)).all())
+        return column.cast(pl.Int64) if whole else column
+    return _moments(column, at, load) if isinstance(column.dtype, pl.Datetime) else column
+
+
+def _moments(column: pl.Series, at: int, load: Load) -> pl.Series:
+    """Days, or days with a time; text where some are times without a day."""
+    cells = column.drop_nulls()
+    first = _DAY_ONE
+    if (cells.dt.date() == _DAY_ZERO_OF_1904).any():
+        details = _details(load(dtypes="float", use_columns=[at])[1])
+        if any("is_1904: true" in detail for detail in details.values()):
+            first = datetime(1904, 1, 2)
+    has_no_day = cells < first
+    if not has_no_day.any():
+        is_midnight = cells.dt.date().cast(column.dtype) == cells
+        return column.dt.date() if bool(is_midnight.all()) else column
+    text = pl.when(pl.first() < first).then(pl.first().dt.to_string("%H:%M:%S%.f"))
+    return column.to_frame().select(text.otherwise(pl.first().dt.to_string("%Y-%m-%d %H:%M:%S%.f"))).to_series()
+
+
+# ---------------------------------------------------------------- several kinds
+
+
+def _of_several_kinds(at: int, load: Load) -> pl.Series:
+    """Text where all cells are texts, days or times; else JSON text, in which each cell keeps its kind."""
+    (as_texts, _), (_, moments), (_, others) = (
+        load(dtypes=dtype, use_columns=[at]) for dtype in ("string", "float", "datetime")
+    )
+    texts = pl.Series("texts", as_texts.column(0))
+    kinds = ["number"] * len(texts)
+    for row, detail in _details(others).items():
+        kinds[row] = _kind(detail)
+    new = {}
+    for row, detail in _details(moments).items():
+        if _kind(detail).startswith(("DateTime", "Duration")):
+            kinds[row] = "duration" if "TimeDelta" in detail else "moment"
+            new[row] = _moment(texts[row], detail)
+    if new:
+        texts = texts.scatter(list(new), list(new.values()))
+    kind = pl.Series("kind", kinds)
+    present = set(kind.filter(texts.is_not_null())) - {"Error"}
+    if len(present) == 1 and (dtype := _TYPES.get(*present)):
+        return _of_one_kind(pl.Series(load(dtypes=dtype, use_columns=[at])[0].column(0)), at, load)
+    if not present & {"number", "Bool"}:
+        return texts
+    frame = pl.DataFrame([texts, kind, as_json_texts(texts).struct.field("json_text").alias("quoted")])
+    json = pl.when(pl.col("kind").is_in(["number", "Bool"])).then("texts").otherwise("quoted")
+    return frame.select(json.alias("json_text")).to_struct()
+
+
+def _moment(text: str | None, detail: str) -> str | None:
+    """The text of a day or time in a column of several kinds."""
+    parts = _MOMENT.search(detail)
+    if parts is None or text is None:  # of an OpenDocument sheet
+        return text
+    days = float(parts[1])
+    if parts[2] == "TimeDelta":
+        seconds = round(timedelta(days=days).total_seconds())
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return text.rpartition(" ")[2] if 0 <= days < 1 else text
+
+
+def is_filled(frame: pl.DataFrame) -> pl.Series:
+    """Whether a row has any value."""
+    values = [pl.col(name).struct[0] if dtype == JSON_TEXT else pl.col(name) for name, dtype in frame.schema.items()]
+    return frame.select(pl.any_horizontal(value.is_not_null() for value in values)).to_series()
