@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
@@ -10,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from pydantic import SecretStr
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from cio_etl.extract.remote.storage import Patience
 from cio_etl.model import Storage
 
+ONCE = Patience(retries=0, retry_s=5.0, first_wait_s=0.001, longest_wait_s=0.001, connect_s=5.0, read_s=5.0)
 KEY_ID, SECRET = "KEYID0OF0THE0TESTS00", "SECRET0OF0THE0TESTS00SECRET0OF0THE0TESTS"
 _SIGNED = {
     "Authorization": f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request, "
@@ -58,36 +60,42 @@ class ObjectStore:
     def put(self, key: str, content: bytes, bucket: str = "rows") -> None:
         """The object, in place of one that is there."""
         address = httpx.URL(self.url).copy_with(raw_path=f"/{bucket}/{_quoted(key)}".encode())
-        httpx.put(address, content=content, headers=_SIGNED, trust_env=False).raise_for_status()
+        _client().put(address, content=content, headers=_SIGNED).raise_for_status()
 
     def delete(self, key: str, bucket: str = "rows") -> None:
         address = httpx.URL(self.url).copy_with(raw_path=f"/{bucket}/{_quoted(key)}".encode())
-        httpx.delete(address, headers=_SIGNED, trust_env=False).raise_for_status()
+        _client().delete(address, headers=_SIGNED).raise_for_status()
 
     def bucket(self, name: str = "rows") -> None:
-        httpx.put(f"{self.url}/{name}", headers=_SIGNED, trust_env=False).raise_for_status()
+        _client().put(f"{self.url}/{name}", headers=_SIGNED).raise_for_status()
 
     def publish(self, bucket: str = "rows") -> None:
         """Lets everybody read the bucket, without a signature."""
         resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
         everybody = {"Effect": "Allow", "Principal": "*", "Action": ["s3:*"], "Resource": resources}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
-        httpx.put(f"{self.url}/{bucket}?policy", content=policy, headers=_SIGNED, trust_env=False).raise_for_status()
+        _client().put(f"{self.url}/{bucket}?policy", content=policy, headers=_SIGNED).raise_for_status()
 
     def check_credentials(self, on: bool) -> None:
         """From now on, keys that no user has are refused; all are, as the tests make no users."""
-        httpx.post(f"{self.url}/moto-api/reset-auth", content="0" if on else "999999", trust_env=False)
+        _client().post(f"{self.url}/moto-api/reset-auth", content="0" if on else "999999")
 
     def empty(self) -> None:
         """As it was at the start, with the bucket `rows`."""
         self.before = None
         self.check_credentials(False)
-        httpx.post(f"{self.url}/moto-api/reset", trust_env=False).raise_for_status()
+        _client().post(f"{self.url}/moto-api/reset").raise_for_status()
         self.bucket()
         self.asked.clear()
 
     def downloads(self) -> list[str]:
         return [asked.path for asked in self.asked if asked.downloads]
+
+
+@functools.cache
+def _client() -> httpx.Client:
+    """One for all requests of the tests themselves: each new one would read the system's certificates, in 15 ms."""
+    return httpx.Client(trust_env=False, verify=False)
 
 
 def _quoted(key: str) -> str:
@@ -108,6 +116,8 @@ class _Silent(WSGIRequestHandler):
 @contextmanager
 def object_store() -> Iterator[ObjectStore]:
     """A server on a free port of this machine, until the block ends."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # takes 0.5 s
+
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     store = ObjectStore("")
     moto = DomainDispatcherApplication(create_backend_app)

@@ -40,35 +40,11 @@ from pyroaring import BitMap
 
 from cio_etl.errors import SourceError, SourceRefused
 from cio_etl.extract.lake.tables import FRAME_ROWS, lake_reader
-from cio_etl.extract.remote.storage import Patience
 from cio_etl.extract.stage import staged
 from cio_etl.model import FAULT, POSITION, DeltaSource, IcebergSource, Snapshot, Staging, Storage
-from tests.object_store import KEY_ID, SECRET, ObjectStore, object_store
+from tests.object_store import KEY_ID, ONCE, SECRET, ObjectStore
 
-ONCE = Patience(retries=0, retry_s=5.0, first_wait_s=0.001, longest_wait_s=0.001, connect_s=5.0, read_s=5.0)
 EVENTS = list[structlog.typing.EventDict]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as running:
-        yield running
-
-
-@pytest.fixture
-def store(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    for name in os.environ:
-        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server.empty()
-    yield server
-    server.empty()
-
-
-@pytest.fixture
-def staging(tmp_path: Path) -> Staging:
-    return Staging(tmp_path / "stage")
 
 
 def opened(source: DeltaSource | IcebergSource, staging: Staging) -> Snapshot:

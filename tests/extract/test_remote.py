@@ -12,7 +12,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,35 +42,11 @@ from cio_etl.extract.text.csv_files import open_csv
 from cio_etl.model import CsvSource, Job, ParquetSource, Report, Snapshot, Staging, Storage, shown
 from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Faults, Sandbox
-from tests.object_store import KEY_ID, SECRET, Asked, ObjectStore, object_store
+from tests.object_store import KEY_ID, ONCE, SECRET, Asked, ObjectStore
 from tests.running import API_KEY, SITE_ID, write_job
 
-ONCE = Patience(retries=0, retry_s=5.0, first_wait_s=0.001, longest_wait_s=0.001, connect_s=5.0, read_s=5.0)
 TWICE = replace(ONCE, retries=1)
 EVENTS = list[structlog.typing.EventDict]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as running:
-        yield running
-
-
-@pytest.fixture
-def store(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """The store, empty but for the bucket `rows`, and no keys of whoever runs the tests."""
-    for name in os.environ:
-        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server.empty()
-    yield server
-    server.empty()
-
-
-@pytest.fixture
-def staging(tmp_path: Path) -> Staging:
-    return Staging(tmp_path / "stage")
 
 
 def csv(
