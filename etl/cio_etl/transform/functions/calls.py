@@ -49,6 +49,8 @@ def apply(value: pl.Expr, dtype: pl.DataType, call: Call, facts: TimestampFacts 
     Raises ValueError when the function cannot read such a column. Text means String, Categorical or Enum.
     """
     function = FUNCTIONS[call.name]
+    if dtype == pl.Null and function.takes and function.takes != ("several columns",):
+        return value  # null stays null, and the type stays open for a `default`
     value, dtype = normalized(value, dtype, function)
     if function.takes and not takes(function, dtype):
         needs, holds = " or ".join(function.takes), f"the column holds {in_words(dtype)}"
