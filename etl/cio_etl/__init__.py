@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -45,6 +46,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.errors import (
+        Bug,
         ChangedSinceStart,
         ConfigError,
         CountsDisagree,
@@ -56,11 +58,13 @@ if TYPE_CHECKING:
         InvalidArguments,
         JobLocked,
         LanesTaken,
+        LimitReached,
         Problem,
         SourceError,
         SourceRefused,
         SourceUnreachable,
         StateError,
+        TooDeep,
         TooManyRejects,
         WrongDestination,
     )
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
     Progress = Callable[[StepProgress], object] | Observer
 
 __all__ = [
+    "Bug",
     "ChangedSinceStart",
     "ConfigError",
     "CountsDisagree",
@@ -84,6 +89,7 @@ __all__ = [
     "Job",
     "JobLocked",
     "LanesTaken",
+    "LimitReached",
     "Problem",
     "Report",
     "SourceError",
@@ -92,6 +98,7 @@ __all__ = [
     "StateError",
     "StepProgress",
     "StepReport",
+    "TooDeep",
     "TooManyRejects",
     "WrongDestination",
     "__version__",
@@ -121,7 +128,8 @@ def run(
     from cio_etl.run.start import run_file
 
     caller = Caller(observer=_observer(progress))
-    return run_file(Path(job), made_of(RunOptions, options), caller, _getter(environment))
+    with _only_etl_errors():
+        return run_file(Path(job), made_of(RunOptions, options), caller, _getter(environment))
 
 
 def validate(job: str | Path, *, environment: Mapping[str, str] | None = None, **options: Any) -> Report:
@@ -136,7 +144,8 @@ def validate(job: str | Path, *, environment: Mapping[str, str] | None = None, *
     from cio_etl.validate.options import ValidateOptions
     from cio_etl.validate.validation import validate_file
 
-    return validate_file(Path(job), made_of(ValidateOptions, options), Caller(), _getter(environment)).report
+    with _only_etl_errors():
+        return validate_file(Path(job), made_of(ValidateOptions, options), Caller(), _getter(environment)).report
 
 
 def preview(
@@ -154,7 +163,9 @@ def preview(
 
     if not isinstance(rows, int) or rows < 1:
         raise InvalidArguments("`rows` must be a whole number, 1 or more")
-    return preview_file(Path(job), rows, made_of(ReadOptions, options), Observer(), _getter(environment))
+    with _only_etl_errors():
+        shown = preview_file(Path(job), rows, made_of(ReadOptions, options), Observer(), _getter(environment))
+    return _guarded(shown)
 
 
 def check(*files: str | Path) -> tuple[Problem, ...]:
@@ -164,16 +175,36 @@ def check(*files: str | Path) -> tuple[Problem, ...]:
     """
     from cio_etl.config import check_file
 
-    return tuple(dict.fromkeys(problem for file in files for problem in check_file(Path(file)).problems))
+    with _only_etl_errors():
+        return tuple(dict.fromkeys(problem for file in files for problem in check_file(Path(file)).problems))
 
 
 def load_job(job: str | Path, *, environment: Mapping[str, str] | None = None, secrets: bool = True) -> Job:
     """The job of a file, checked. With `secrets=False` no keys are needed. Raises ConfigError with all its problems."""
     from cio_etl.config import load_job
 
-    if environment is None:
-        return load_job(Path(job), secrets=secrets)
-    return load_job(Path(job), environment, secrets=secrets)
+    with _only_etl_errors():
+        if environment is None:
+            return load_job(Path(job), secrets=secrets)
+        return load_job(Path(job), environment, secrets=secrets)
+
+
+@contextmanager
+def _only_etl_errors() -> Iterator[None]:
+    """Raises an EtlError in place of any other failure: a panic of a library in Rust would pass `except Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        from cio_etl.errors import failure_of, is_failure
+
+        if not is_failure(error) or failure_of(error) is error:
+            raise
+        raise failure_of(error) from None  # the words of other libraries may hold values
+
+
+def _guarded(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    with _only_etl_errors():
+        yield from rows
 
 
 def _observer(progress: Progress | None) -> Observer:

@@ -11,12 +11,15 @@
     ├── WrongDestination     keeper of the keys      78
     ├── DestinationUnavailable  Customer.io, network 69
     ├── StateError           this machine            74
+    ├── LimitReached         this machine            74
     ├── JobLocked            this machine            75
     ├── LanesTaken           this machine            75
     ├── EndedElsewhere       as the one that ended it
     ├── Interrupted          this machine       130/143
     ├── InvalidArguments     the caller               2
-    └── CountsDisagree       us: a bug                1
+    ├── TooDeep              owner of the data       65
+    ├── CountsDisagree       us: a bug                1
+    └── Bug                  us: a bug                1
 
 A docstring is the message; its `{names}` are filled in by the keyword arguments. The command prints the message on the
 first line of stderr and the remedy on the second. No message holds a value of the data or a secret, only positions and
@@ -25,7 +28,10 @@ names.
 
 from __future__ import annotations
 
+import errno
 import inspect
+import resource
+import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +47,7 @@ EXIT_CODES: dict[int, str] = {
     4: "too many rejects, or --fail-on",
     65: "source unreadable, out of reach, damaged or changed",
     69: "Customer.io out of reach; run again to go on",
-    74: "state or disk failed; fix it and run again",
+    74: "state, disk or memory failed; fix it and run again",
     75: "another run holds this job, or its lanes",
     77: "credentials refused",
     78: "job file wrong, or changed since the run began",
@@ -200,7 +206,72 @@ class CountsDisagree(EtlError):
     exit_code = 1
 
 
+class LimitReached(EtlError):
+    """{what}"""
+
+    exit_code = 74
+    resumable = True
+
+
+class TooDeep(EtlError):
+    """a value, or a file, nests more than {depth:,} levels deep"""
+
+    exit_code = 65
+    resumable = True
+    remedy = "export it flatter, or as text"
+
+
+class Bug(EtlError):
+    """a bug of ours: {what}; the state is intact"""
+
+    exit_code = 1
+    remedy = "run the same command again to go on, and please report this line"
+
+
 def unexpected(error: BaseException) -> str:
     """What is reported of a bug: the kind of error and where it arose; never its words, which may hold values."""
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    return f"unexpected {type(error).__name__}, {' > '.join(frames[-6:])}; the state is intact"
+    return f"unexpected {type(error).__name__}, {' > '.join(frames[-6:])}"
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an error is a failure, and no request to stop.
+
+    Panics of libraries in Rust are BaseExceptions, each library with a class of its own.
+    """
+    return isinstance(error, Exception) or any(kind.__name__ == "PanicException" for kind in type(error).__mro__)
+
+
+def failure_of(error: BaseException) -> EtlError:
+    """The failure that is reported of any error: itself, a limit of this machine that was reached, or a bug of ours."""
+    if isinstance(error, EtlError):
+        return error
+    words = str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map segment" in words):
+        return LimitReached(
+            "give the process more memory, or let other programs use less",
+            what=f"memory has run out: {_limit_words(resource.RLIMIT_AS, 'ulimit -v', megabytes=True)}",
+        )
+    if isinstance(error, RuntimeError) and "can't start new thread" in words:
+        return LimitReached(
+            "let the user start more processes, or run with fewer lanes",
+            what=f"no thread could be started: {_limit_words(resource.RLIMIT_NPROC, 'ulimit -u')}",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return LimitReached(
+            "raise the limit, or run with fewer lanes",
+            what=f"too many files are open: {_limit_words(resource.RLIMIT_NOFILE, 'ulimit -n')}",
+        )
+    if isinstance(error, RecursionError):
+        return TooDeep(depth=sys.getrecursionlimit())
+    return Bug(what=unexpected(error))
+
+
+def _limit_words(limit: int, command: str, *, megabytes: bool = False) -> str:
+    """The limit of this process in words, and the shell's command that shows it."""
+    allowed = resource.getrlimit(limit)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return f"this machine has no more (`{command}` sets no limit)"
+    return (
+        f"its limit is {allowed >> 20:,} MB (`{command}`)" if megabytes else f"the limit is {allowed:,} (`{command}`)"
+    )

@@ -262,14 +262,17 @@ WHAT_TO_DO = {
         "is intended: again, with `--accept-drift`"
     ),
     69: "wait for the network or Customer.io, and again. During a run, a batch is retried for 15 minutes first",
-    74: "make room on the disk of the state folder, or repair the state database, and again",
+    74: (
+        "make room on the disk of the state folder, repair the state database, or raise the limit that the message "
+        "names (memory, threads, open files), and again"
+    ),
     75: "usually nothing: the run before is still active, and the message names its process",
     77: "renew or correct the credentials, and again",
     78: (
         "the message names file and line. If the job, a mapping or a file changed during a run: undo the change, and "
         "again; or abandon the run with `--restart`"
     ),
-    130: "again. The same after 137 (`kill -9`, or out of memory)",
+    130: "again. The same after 137 (`kill -9`, or out of memory) and 134 (a limit of memory, `ulimit -v`)",
 }
 
 

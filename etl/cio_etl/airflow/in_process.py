@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cio_etl.airflow.lineage import Flow, flows_of
 from cio_etl.airflow.request import Environment, RunRequest, Summary, failure, summary_of
-from cio_etl.errors import EtlError, TooManyRejects, unexpected
+from cio_etl.errors import EtlError, TooManyRejects, failure_of, is_failure
 from cio_etl.model import Report
 from cio_etl.report import as_json
 from cio_etl.report.progress import Progress
@@ -91,13 +91,14 @@ def _translated(request: RunRequest, work: Callable[[], Summary]) -> Summary:
     try:
         with contextlib.chdir(request.folder or "."), private_files():
             return work()
-    except EtlError as error:
-        remedy = f"; {error.remedy}" if error.remedy else ""
-        raise failure(error.exit_code, f"{error}{remedy}") from None
     except AirflowException:
         raise
-    except Exception as error:
-        raise failure(1, unexpected(error)) from None
+    except BaseException as error:
+        if not is_failure(error):  # such as an execution_timeout
+            raise
+        ended = failure_of(error)
+        remedy = f"; {ended.remedy}" if ended.remedy else ""
+        raise failure(ended.exit_code, f"{ended}{remedy}") from None
 
 
 def _summary(report: Report, folder: Path) -> Summary:

@@ -13,8 +13,9 @@ from typing import Any
 import click
 import structlog
 
+from cio_etl.cli.own_words import only_own_words
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
-from cio_etl.errors import EtlError, InvalidArguments, unexpected
+from cio_etl.errors import InvalidArguments, failure_of
 from cio_etl.report.logs import FileLines, LogLines
 from cio_etl.report.streams import accept_any_text, drop_output, say
 
@@ -72,16 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
     accept_any_text()
     os.umask(0o077)  # files written here are about people: state, reports, rejects
+    with only_own_words():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         cli.main(arguments, standalone_mode=False, prog_name="cio-etl")
     except SystemExit as end:
         return int(end.code or 0)
-    except EtlError as error:
-        say(str(error), err=True)
-        if error.remedy:
-            say(error.remedy, err=True)
-        return error.exit_code
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
         error.show()
@@ -89,10 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         drop_output(sys.stdout)  # click's own output, such as --help
         return 0
-    except Exception as error:
-        say(f"a bug of ours: {unexpected(error)}", err=True)
-        say("run the same command again to go on, and please report this line", err=True)
-        return 1
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        failure = failure_of(error)
+        say(str(failure), err=True)
+        if failure.remedy:
+            say(failure.remedy, err=True)
+        return failure.exit_code
     return 0
 
 

@@ -16,7 +16,7 @@ import click
 import structlog
 from pydantic import SecretStr
 
-from cio_etl.errors import EtlError
+from cio_etl.errors import Bug, EtlError, failure_of, is_failure
 from cio_etl.model import Report
 from cio_etl.report import Commands, Observer, as_json
 from cio_etl.report.streams import Screen, say
@@ -96,15 +96,25 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
 
 @contextlib.contextmanager
 def resumed_by(command: str, json_of: str | None = None) -> Iterator[None]:
-    """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too."""
+    """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
+
+    Any error but a request to stop is raised as the EtlError that is reported of it.
+    """
     try:
         yield
-    except EtlError as error:
-        if error.resumable:
-            error.remedy = f"{error.remedy}; then: {command}" if error.remedy else _to_go_on(command)
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        failure = failure_of(error)
+        if isinstance(failure, Bug):
+            failure.remedy = f"{_to_go_on(command)}; and please report this line"
+        elif failure.resumable:
+            failure.remedy = f"{failure.remedy}; then: {command}" if failure.remedy else _to_go_on(command)
         if json_of is not None:
-            say(json.dumps(_stopped(json_of, error), ensure_ascii=False))
-        raise
+            say(json.dumps(_stopped(json_of, failure), ensure_ascii=False))
+        if failure is error:
+            raise
+        raise failure from None
 
 
 def _to_go_on(command: str) -> str:

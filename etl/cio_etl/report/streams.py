@@ -33,6 +33,14 @@ def say(line: str, *, err: bool = False) -> None:
         drop_output(stream)
 
 
+def stderr_descriptor() -> int:
+    """The descriptor of sys.stderr: 2, unless a command has given it one of its own."""
+    try:
+        return 2 if sys.stderr is None else sys.stderr.fileno()
+    except (OSError, ValueError):  # it is no file, as in tests
+        return 2
+
+
 def accept_any_text() -> None:
     """Makes stdout print an escape for a character that its encoding lacks, as stderr does: file names may hold any."""
     if isinstance(sys.stdout, io.TextIOWrapper):

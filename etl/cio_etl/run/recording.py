@@ -17,6 +17,7 @@ from cio_etl import state
 from cio_etl.apis import masked
 from cio_etl.audit import FINDINGS, newest_rejected, with_places
 from cio_etl.errors import (
+    Bug,
     CredentialsRefused,
     EndedElsewhere,
     EtlError,
@@ -25,6 +26,7 @@ from cio_etl.errors import (
     StateError,
     TooManyRejects,
     WrongDestination,
+    failure_of,
 )
 from cio_etl.load import Pace
 from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
@@ -322,14 +324,15 @@ def recording_run(context: RunContext) -> Iterator[None]:
             shutil.rmtree(context.stage, ignore_errors=True)
     except (EndedElsewhere, LanesTaken):
         raise  # another worker has the run
-    except EtlError as error:
-        _end_for(context, error)
-        raise
     except KeyboardInterrupt:  # of a program that uses the Python API: the command handles the signal
         _end_for(context, Interrupted("SIGINT"))
         raise
     except BaseException as error:
-        store.end(run_id, "failed", 1, f"unexpected {type(error).__name__}")
+        failure = failure_of(error)
+        if isinstance(failure, Bug):
+            store.end(run_id, "failed", 1, f"unexpected {type(error).__name__}")
+        else:
+            _end_for(context, failure)
         raise
     finally:
         report = report_of(store, run_id)

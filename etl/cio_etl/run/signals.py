@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from cio_etl.errors import Interrupted
+from cio_etl.report.streams import stderr_descriptor
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 20.0
@@ -142,5 +143,5 @@ class Signals:
         error = Interrupted(self.received or "SIGTERM")
         lines = f"{error}, and ended {self._limit_s:g} s later because it was still at work\n{self._remedy}\n"
         with contextlib.suppress(OSError):
-            os.write(2, lines.encode(errors="backslashreplace"))
+            os.write(stderr_descriptor(), lines.encode(errors="backslashreplace"))
         os._exit(error.exit_code)
