@@ -215,6 +215,7 @@ def test_the_report_is_written_whole_for_the_owner_only_and_is_what_was_returned
     assert sum(step["bytes_sent"] for step in written["steps"]) == sum(sandbox.body_sizes)
     assert [step["possibly_sent_twice"] for step in written["steps"]] == [0, 0]
     status = told(job, report.run_id, "status.json")
+    assert status.pop("settled") == report.counts.settled
     assert status.items() <= written.items()
     assert (status["status"], status["exit_code"], status["resumable"], status["resume_command"]) == (
         *("finished", 0, False),

@@ -78,7 +78,7 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     status = job_status(job, datetime.now(UTC))
     code = STALE if status.stale else 0
     command = as_typed("run", file, *repeated_words(status.options))
-    commands = Commands(command)
+    commands = Commands(None if status.next_step.kind == "refuse" else command)
     if status.report is None:
         first_run = first_run_words(job, status.sandbox_run, command)
         if is_json:

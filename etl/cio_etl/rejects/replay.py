@@ -32,6 +32,7 @@ from cio_etl.run import (
     changes_since,
     delete,
     rejects_folder,
+    require_current,
     run_locked,
     stage_folder,
     staging,
@@ -96,6 +97,8 @@ def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller
             target = replace(job, name=f"{job.name}.replay", steps=steps, max_rejects=MaxRejects(share=1.0))
             options = replace(options, watermark=request.key, accept_drift=True)
             resumes = not options.restart and _is_resumable(store, target, options)
+            if not options.restart:
+                require_current(store, target)
             if not resumes:
                 if not any(_has_open_rejects(step) for step in steps):
                     return None

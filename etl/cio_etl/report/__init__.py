@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.report.commands import NO_COMMANDS, Commands
-    from cio_etl.report.files import as_json, write_report, write_status
+    from cio_etl.report.files import as_json, write_report, write_status, write_status_json
     from cio_etl.report.observer import Callback, Observer, StepProgress
 
 _FILES = {
     "commands": ("NO_COMMANDS", "Commands"),
-    "files": ("as_json", "write_report", "write_status"),
+    "files": ("as_json", "write_report", "write_status", "write_status_json"),
     "observer": ("Callback", "Observer", "StepProgress"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
-__all__ = ["NO_COMMANDS", "Callback", "Commands", "Observer", "StepProgress", "as_json", "write_report", "write_status"]
+__all__ = [
+    "NO_COMMANDS",
+    "Callback",
+    "Commands",
+    "Observer",
+    "StepProgress",
+    "as_json",
+    "write_report",
+    "write_status",
+    "write_status_json",
+]
 
 
 def __getattr__(name: str) -> Any:

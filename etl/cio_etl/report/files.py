@@ -46,22 +46,45 @@ def write_report(report: Report, folder: Path, resume_command: str | None = None
     return _write(folder / "report.json", as_json(report, resume_command))
 
 
-def write_status(report: Report, folder: Path, resume_command: str | None = None) -> None:
-    """Writes status.json alone, when a run starts."""
+def write_status(report: Report, folder: Path, resume_command: str | None = None, settled: int | None = None) -> None:
+    """Writes status.json alone, while a run is at work; `settled` rows by now, those of the report unless given."""
     content = as_json(report, resume_command)
-    _write(folder / "status.json", {key: content[key] for key in _STATUS})
+    status = {key: content[key] for key in _STATUS}
+    write_status_json(folder, status | {"settled": report.counts.settled if settled is None else settled})
 
 
-def _write(path: Path, content: dict[str, Any]) -> Path:
-    return write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+def write_status_json(folder: Path, content: dict[str, Any]) -> None:
+    """Writes the content of status.json; returns when it is on the disk."""
+    _write(folder / "status.json", content, durable=True)
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Writes a file that only its user may read (0600), whole or not at all, and makes its folder; the path."""
+def _write(path: Path, content: dict[str, Any], *, durable: bool = False) -> Path:
+    return write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n", durable=durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> Path:
+    """Writes a file that only its user may read (0600), whole or not at all, and makes its folder; the path.
+
+    A `durable` file is on the disk on return.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 by itself
     # the name of a source file may hold bytes that are not text: they become an escape, which JSON can read
     with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as out:
         out.write(text)
+        if durable:
+            out.flush()
+            os.fsync(out.fileno())
     os.replace(name, path)
+    if durable:
+        _sync_folder(path.parent)
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename in the folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -13,6 +13,8 @@ incremental.py    where a step starts reading, and what it leaves for the next r
 schema_drift.py   compares the kinds of columns with the last run's
 reject_rows.py    keeps rejected rows for a later replay
 signals.py        stops a run on request
+status_note.py    notes how far a run is in status.json, and refuses a state that is older
+folders.py        the folders of a run in the state's folder
 status.py         what a job's newest run is, and what the next `run` would do
 
 Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.
@@ -22,15 +24,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cio_etl.run.folders import rejects_folder, run_folder, stage_folder, validation_folder
     from cio_etl.run.incremental import load_bookmarks, staging
     from cio_etl.run.open_step import limited, prepare
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.recording import (
         Caller,
-        rejects_folder,
-        run_folder,
-        stage_folder,
-        validation_folder,
         write_reports,
     )
     from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, delete, read_rows, rows_at
@@ -60,8 +59,15 @@ if TYPE_CHECKING:
         recent_runs,
         unfinished_since,
     )
+    from cio_etl.run.status_note import require_current
 
 _FILES = {
+    "folders": (
+        "rejects_folder",
+        "run_folder",
+        "stage_folder",
+        "validation_folder",
+    ),
     "incremental": (
         "load_bookmarks",
         "staging",
@@ -80,10 +86,6 @@ _FILES = {
     ),
     "recording": (
         "Caller",
-        "rejects_folder",
-        "run_folder",
-        "stage_folder",
-        "validation_folder",
         "write_reports",
     ),
     "reject_rows": (
@@ -133,6 +135,7 @@ _FILES = {
         "recent_runs",
         "unfinished_since",
     ),
+    "status_note": ("require_current",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
@@ -174,6 +177,7 @@ __all__ = [
     "rehearsal",
     "rejects_folder",
     "repeated_words",
+    "require_current",
     "rows_at",
     "run_file",
     "run_folder",

@@ -31,12 +31,14 @@ from cio_etl.errors import (
 from cio_etl.load import Pace
 from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
 from cio_etl.model.log import get_logger
-from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report, write_status
+from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.report.words import counted
 from cio_etl.run.begin_anew import done_twice
+from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.signals import Signals
+from cio_etl.run.status_note import StatusNote
 from cio_etl.state import Leases, ReplayedRejects, RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
@@ -69,6 +71,7 @@ class RunContext:
     pace: Pace
     options: RunOptions
     caller: Caller
+    note: StatusNote  # of how far the run is, outside of the state
     owner: str = ""  # the name of this process in its leases
 
     @property
@@ -99,26 +102,6 @@ class RunContext:
     def stage(self) -> Path:
         """This run's, see stage_folder."""
         return stage_folder(self.job, self.run.run_id)
-
-
-def run_folder(job: Job, run_id: str) -> Path:
-    """The folder of a run's report and its staged files."""
-    return job.state / "runs" / run_id
-
-
-def validation_folder(job: Job) -> Path:
-    """The folder of the job's last validation report; the next validation replaces it."""
-    return job.state / "validations" / job.name
-
-
-def stage_folder(job: Job, run_id: str) -> Path:
-    """The folder to which a run copies sources that cannot be read twice."""
-    return run_folder(job, run_id) / "stage"
-
-
-def rejects_folder(state: Path, run_id: str) -> Path:
-    """The folder of a run's rejected rows, where the job keeps them."""
-    return state / "runs" / run_id / "rejects"
 
 
 def remove_old_copies(job: Job, store: Store, current: str) -> None:
@@ -165,6 +148,7 @@ def commit_within_limit(
             rejects = [replace(each, message=masked(each.message, each.field)) for each in rejects]
         commit(lane, rejects, accepted)
         rejected[lane.lane] = lane.counts.rejected
+        context.note.refresh()
         if rejects:
             check()
 
@@ -311,9 +295,7 @@ def write_reports(
 def recording_run(context: RunContext) -> Iterator[None]:
     """Records how the run ends, whichever way, and writes its report."""
     store, run_id, commands = context.store, context.run.run_id, context.caller.commands
-    with suppress(OSError):  # reported when the run ends
-        report = report_of(store, run_id)
-        write_status(report, context.folder, commands.resume_command(report))
+    context.note.refresh()
     try:
         yield
         rejected = any(

@@ -11,8 +11,8 @@ from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.model.log import get_logger
 from cio_etl.run.begin_anew import accepted, begins_anew
+from cio_etl.run.folders import stage_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
-from cio_etl.run.recording import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 

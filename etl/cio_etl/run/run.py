@@ -21,6 +21,7 @@ from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
 from cio_etl.model import Job, Report, Step, total_counts
+from cio_etl.run.folders import run_folder
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step
 from cio_etl.run.options import RunOptions
 from cio_etl.run.prefetch import prefetch
@@ -35,6 +36,7 @@ from cio_etl.run.recording import (
     report_of,
 )
 from cio_etl.run.resume import begin_or_resume, is_named
+from cio_etl.run.status_note import StatusNote, close_notes, require_current
 from cio_etl.state import Leases, StepRecord, renewing
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
@@ -63,13 +65,17 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
     store = state.open_store(job.kept_in)
     try:
         with store.exclusive(job.name):
+            if not options.restart:
+                require_current(store, job)
             run = begin_or_resume(store, job, options, caller.observer.note)
+            close_notes(store, job, run.run_id)
         remove_old_copies(job, store, run.run_id)
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
         with rate_limiter(destination, job.state, schedule) as limiter:
             pace = Pace(limiter, time.monotonic)
             caller.observer.begin([step.name for step in job.steps])
-            context = RunContext(job, run, store, destination, pace, options, caller, state.new_owner())
+            note = StatusNote(run_folder(job, run.run_id), store, run, caller.commands)
+            context = RunContext(job, run, store, destination, pace, options, caller, note, state.new_owner())
             if run.status != "finished":
                 with recording_run(context):
                     opened = open_files(context)

@@ -11,6 +11,7 @@ from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
 from cio_etl.run.options import RunOptions
 from cio_etl.run.resume import changes_since, is_replaced
+from cio_etl.run.status_note import require_current
 from cio_etl.state import RunRecord, StepRecord, Store
 
 KILLED = "its process is gone: it was killed, or the machine went down"
@@ -50,17 +51,33 @@ def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
     """The newest runs of every job in a state, which must exist, each with its job file."""
     store = state.open_store(where)
     try:
-        return [(state.build_report(store, run), run.job_file) for run in store.runs()]
+        runs = store.runs()
+        held = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
+        newest = {run.job: run.run_id for run in reversed(runs)}
+        return [
+            (_with_killed(state.build_report(store, run), held.get(run.job, False) and is_newest), run.job_file)
+            for run in runs
+            for is_newest in (newest[run.job] == run.run_id,)
+        ]
     finally:
         store.close()
 
 
+def _with_killed(report: Report, held: bool) -> Report:
+    """The report of a run that was killed as one that has stopped; `held`: a process is at work on the run."""
+    if report.status != "running" or held:
+        return report
+    return replace(report, status="stopped", reason=KILLED)
+
+
 def job_status(job: Job, now: datetime) -> JobStatus:
-    """The status of a job; creates no state."""
+    """The status of a job; creates no state. Raises StateError, also for a state that is older than the last run."""
     if not state.exists(job.kept_in):
+        require_current(None, job)
         return JobStatus(None, stale=staleness(job, [], now))
     store = state.open_store(job.kept_in)
     try:
+        require_current(store, job)
         runs = store.runs(job.name, limit=100)
         stale = staleness(job, runs, now)
         if not runs:
@@ -68,9 +85,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         newest = runs[0]
         held = state.running(job.kept_in, job.name)
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        report = state.build_report(store, newest)
-        if newest.status == "running" and not held:
-            report = replace(report, status="stopped", reason=KILLED)
+        report = _with_killed(state.build_report(store, newest), held)
         open_rejects = store.open_rejects(newest.run_id)
         return JobStatus(report, held, open_rejects, stale, next_step(store, job, newest, held), options)
     finally:

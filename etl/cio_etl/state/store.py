@@ -272,6 +272,13 @@ class Store:
         with self._transaction() as connection:
             return int(connection.scalar(query) or 0)
 
+    def settled(self, run_id: str) -> int:
+        """How many rows of a run are accepted, rejected or skipped so far, by all workers."""
+        lane = tables.lane.c
+        query = select(func.sum(lane.accepted + lane.rejected + lane.skipped)).where(lane.run_id == run_id)
+        with self._transaction() as connection:
+            return int(connection.scalar(query) or 0)
+
     def has_sent(self, run_id: str) -> bool:
         """Whether a lane of the run has announced a row."""
         announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)

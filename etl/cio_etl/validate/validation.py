@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Report
+from cio_etl.run.folders import validation_folder
 from cio_etl.run.incremental import load_bookmarks
-from cio_etl.run.recording import Caller, validation_folder, write_reports
+from cio_etl.run.recording import Caller, write_reports
 from cio_etl.run.start import Environment, load_steps, note_stand_ins, private_files
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.fail_on import Gate, gate, gated

@@ -1,0 +1,32 @@
+"""Names the folders of a state's folder: where a run keeps its report, its copies and its rejected rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cio_etl.model import Job
+
+
+def runs_folder(state: Path) -> Path:
+    """The folder of the folders of all runs."""
+    return state / "runs"
+
+
+def run_folder(job: Job, run_id: str) -> Path:
+    """The folder of a run's report and its staged files."""
+    return runs_folder(job.state) / run_id
+
+
+def validation_folder(job: Job) -> Path:
+    """The folder of the job's last validation report; the next validation replaces it."""
+    return job.state / "validations" / job.name
+
+
+def stage_folder(job: Job, run_id: str) -> Path:
+    """The folder to which a run copies sources that cannot be read twice."""
+    return run_folder(job, run_id) / "stage"
+
+
+def rejects_folder(state: Path, run_id: str) -> Path:
+    """The folder of a run's rejected rows, where the job keeps them."""
+    return runs_folder(state) / run_id / "rejects"
