@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
-from cio_etl.audit.event_keys import EVENT_KEY_OF_CHANGES, EventKeys, event_key_of_changes
+from cio_etl.audit.event_keys import EventKeys
 from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, StepContext
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
@@ -30,7 +30,6 @@ from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
 __all__ = [
-    "EVENT_KEY_OF_CHANGES",
     "FINDINGS",
     "FIRST",
     "Audit",
@@ -43,7 +42,6 @@ __all__ = [
     "RepeatedRows",
     "StepContext",
     "audits",
-    "event_key_of_changes",
     "forecast",
     "located_findings",
     "mask",

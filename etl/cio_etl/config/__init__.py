@@ -6,7 +6,7 @@
 """
 
 from cio_etl.config.canonical import canonical, describe_change, digest
-from cio_etl.config.check import Checked, check_file
+from cio_etl.config.check import Checked, check_file, job_warnings
 from cio_etl.config.describe import Key, describe
 from cio_etl.config.examples import check_examples
 from cio_etl.config.function_arguments import require_secrets, stand_ins
@@ -37,6 +37,7 @@ __all__ = [
     "duration",
     "is_database",
     "is_generated_schema",
+    "job_warnings",
     "load_job",
     "load_mapping",
     "load_source",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cio_etl.audit import EVENT_KEY_OF_CHANGES, event_key_of_changes
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
@@ -15,7 +14,8 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import Problem
-from cio_etl.model import Job, Mapping
+from cio_etl.model import Job, Mapping, Step
+from cio_etl.transform.event_keys import REMEDY, event_key_of_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,17 @@ def check_file(path: Path) -> Checked:
         return _checked(None, [] if mapping is None else [mapping], problems)
     job, problems, mappings = read_job(path, secrets=False, sources=False)
     checked = _checked(0 if job is None else len(job.steps), mappings, problems)
-    return checked if job is None else replace(checked, warnings=tuple(_warnings(job)))
+    if job is None:
+        return checked
+    warnings = tuple(f"step {step.name}: {words}; {remedy}" for step, words, remedy in job_warnings(job))
+    return replace(checked, warnings=warnings)
 
 
-def _warnings(job: Job) -> Iterator[str]:
+def job_warnings(job: Job) -> Iterator[tuple[Step, str, str]]:
+    """Steps that may do what nobody means, though nothing in their YAML is wrong: what, and the remedy."""
     for step in job.steps:
         if (words := event_key_of_changes(step)) is not None:
-            yield f"step {step.name}: {words}; {EVENT_KEY_OF_CHANGES.remedy}"
+            yield step, words, REMEDY
 
 
 def _checked(steps: int | None, mappings: Sequence[Mapping], problems: Sequence[Problem]) -> Checked:

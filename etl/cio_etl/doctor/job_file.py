@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cio_etl.apis import APIS
-from cio_etl.audit import EVENT_KEY_OF_CHANGES, event_key_of_changes
-from cio_etl.config import check_examples, load_job
+from cio_etl.config import check_examples, job_warnings, load_job
 from cio_etl.doctor.check import Check
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job
@@ -38,9 +37,8 @@ def _of_problem(problem: Problem) -> Check:
 
 def job_file(job: Job) -> Iterator[Check]:
     """Checks that the examples of the mappings give the expected results."""
-    for step in job.steps:
-        if (words := event_key_of_changes(step)) is not None:
-            yield Check(f"step {step.name}", "warning", words, EVENT_KEY_OF_CHANGES.remedy)
+    for step, words, remedy in job_warnings(job):
+        yield Check(f"step {step.name}", "warning", words, remedy)
     mappings = {step.mapping.file: step.mapping for step in job.steps}
     problems = [problem for mapping in mappings.values() for problem in check_examples(mapping)]
     yield from map(_of_problem, problems)

@@ -13,6 +13,7 @@ decimals.py     exact arithmetic on decimal numbers
 distinct.py     a Python function, called once for each distinct value
 checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key
+event_keys.py   event keys that stay the same when their rows change
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
 nested.py       types inside types: walking them, naming them
