@@ -112,6 +112,7 @@ class SourceUnreachable(EtlError):
 
     exit_code = 65
     resumable = True
+    remedy = "check whether it runs and whether this machine can reach it"
 
 
 class SourceRefused(EtlError):
@@ -140,6 +141,7 @@ class WrongDestination(EtlError):
 
     exit_code = 78
     resumable = True
+    remedy = "leave base_url out of the job file or fix it, and check that region is that of the workspace"
 
 
 class DestinationUnavailable(EtlError):
@@ -147,6 +149,10 @@ class DestinationUnavailable(EtlError):
 
     exit_code = 69
     resumable = True
+    remedy = (
+        "check whether this machine can reach it: name server, firewall, a proxy with its own certificate "
+        "(destination.ca_file)"
+    )
 
 
 class StateError(EtlError):
@@ -154,6 +160,29 @@ class StateError(EtlError):
 
     exit_code = 74
     resumable = True
+    remedy = "check the disk and the folder of the state, or name another one with state: in the job file"
+
+    @classmethod
+    def of_file(cls, place: object, error: OSError) -> StateError:
+        """The error of a file or folder of the state, with what helps against it."""
+        remedy = _FILE_REMEDIES.get(error.errno or 0, "")
+        return cls(remedy, place=place, what=error.strerror or "cannot be used")
+
+
+_FILE_REMEDIES = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT), "free some space there, or name another folder with state: in the job file"
+    ),
+    errno.EFBIG: "raise the quota, or the limit of a file's size (ulimit -f)",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "make the folder writable for this user, or name another one with state: in the job file",
+    ),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+        "a file or a link has the name of the folder: move it, or name another folder with state: in the job file",
+    ),
+}
 
 
 class JobLocked(EtlError):

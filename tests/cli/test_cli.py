@@ -166,7 +166,12 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
         ("source", 65, r"people\.csv: cannot be read: No such file", "then: cio-etl run job.yaml"),
         ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
         ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),
-        ("key", 77, r"127\.0\.0\.1:\d+ refused the credentials \(HTTP 401\)", "to go on: cio-etl run job.yaml"),
+        (
+            "key",
+            77,
+            r"127\.0\.0\.1:\d+ refused the credentials \(HTTP 401\)",
+            "a Track API key of one workspace; then: cio-etl run job.yaml",
+        ),
         (
             "address",
             78,

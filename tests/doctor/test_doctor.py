@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import resource
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -18,7 +21,11 @@ import pytest
 
 from cio_etl import state
 from cio_etl.cli import main
+from cio_etl.config import load_job
 from cio_etl.doctor import Check, Machine, examine, exit_code
+from cio_etl.doctor.check import with_errors
+from cio_etl.doctor.state_folder import state_folder
+from cio_etl.errors import StateError
 from cio_etl.sandbox import Credentials, Sandbox
 from tests import databases
 from tests.running import API_KEY, SITE_ID, write_job
@@ -189,6 +196,36 @@ def test_a_state_folder_that_cannot_be_written_is_wrong(url: str) -> None:
     Path("state").write_text("no folder")
     checks = checked(url, state="state")
     assert not_ok(checks) == [("state", "wrong", "state: Not a directory", 74)]
+    assert "move it, or name another folder" in reported(checks, "state")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space there"),
+        (errno.EDQUOT, "free some space there"),
+        (errno.EFBIG, "raise the quota"),
+        (errno.EACCES, "make the folder writable"),
+        (errno.EROFS, "make the folder writable"),
+        (errno.EIO, "check the disk"),
+    ],
+)
+def test_the_remedy_for_a_state_that_cannot_be_written_fits_the_cause(number: int, remedy: str) -> None:
+    error = StateError.of_file(".etl", OSError(number, os.strerror(number)))
+    assert str(error) == f".etl: {os.strerror(number)}" and error.remedy.startswith(remedy)
+
+
+def test_a_disk_without_room_is_wrong_and_needs_no_other_permissions(url: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_job(Path("job.yaml"), url, {"people": ({"csv": "people.csv"}, "people.yaml")})
+    job = load_job(Path("job.yaml"), secrets=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))  # a write past it fails, as on a full disk
+    try:
+        checks = list(with_errors("state", state_folder(job, COMMAND, Machine(mounts=lambda: LOCAL))))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not_ok(checks) == [("state", "wrong", ".etl: File too large", 74)]
+    assert "raise the quota" in reported(checks, "state") and "writable for" not in reported(checks, "state")
 
 
 def test_a_running_job_is_reported_with_its_process(url: str) -> None:

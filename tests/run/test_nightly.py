@@ -72,6 +72,12 @@ def test_a_quiet_rehearsal_that_went_well_prints_nothing(job: Path) -> None:
     assert "hmac: ${SALT} is not looked up" in command("run", job, "--sandbox")[2]
 
 
+RENEWAL = (
+    "renew what destination.site_id and api_key refer to: a site id and a Track API key of one workspace; "
+    "then: cio-etl run job.yaml"
+)
+
+
 def test_a_quiet_run_with_rejects_prints_its_report_and_its_log(job: Path) -> None:
     Path("people.csv").write_text("id,e_mail\n1,a@b.co\n2,no\n")
     code, out, err = command("run", job, "--quiet")
@@ -84,7 +90,7 @@ def test_a_quiet_run_that_fails_says_what_happened_and_what_continues_it(job: Pa
     code, out, err = command("run", job, "--quiet")
     assert (code, out) == (77, "")
     *_, what, remedy = err.strip().split("\n")
-    assert "refused the credentials" in what and remedy == "to go on: cio-etl run job.yaml"
+    assert "refused the credentials" in what and remedy == RENEWAL
 
 
 @pytest.mark.parametrize("more", [[], ["--quiet"]], ids=["loud", "quiet"])
@@ -93,7 +99,7 @@ def test_json_is_one_line_also_of_a_run_that_stopped(more: list[str], job: Path,
     code, out, _ = command("run", job, "--json", *more)
     said = json.loads(out)
     assert out.count("\n") == 1 and (code, said["exit_code"], said["status"]) == (77, 77, "stopped")
-    assert said["resumable"] is True and said["remedy"] == "to go on: cio-etl run job.yaml"
+    assert said["resumable"] is True and said["remedy"] == RENEWAL
 
 
 def test_the_remedy_of_a_rehearsal_is_a_rehearsal(job: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,12 +25,15 @@ _QUOTED = re.compile(
 )
 
 
-def by_status(status: int, headers: Mapping[str, str], host: str) -> Verdict | None:
-    """What a status means, whatever the body is; None where the body decides: 200, 207, 400."""
+def by_status(status: int, headers: Mapping[str, str], host: str, renewal: str) -> Verdict | None:
+    """What a status means, whatever the body is; None where the body decides: 200, 207, 400.
+
+    `renewal` is the remedy for refused credentials.
+    """
     if status in (200, 207, 400):
         return None
     if status in (401, 403):
-        return Stop(CredentialsRefused(host=host, status=status))
+        return Stop(CredentialsRefused(renewal, host=host, status=status))
     if 300 <= status < 400:
         to = re.sub(r"[^A-Za-z0-9.:-]", "", headers.get("location", "").split("://")[-1].split("/")[0])
         return Stop(

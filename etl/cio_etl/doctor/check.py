@@ -12,11 +12,7 @@ from typing import Literal
 
 from cio_etl import state
 from cio_etl.errors import (
-    DestinationUnavailable,
     EtlError,
-    SourceUnreachable,
-    StateError,
-    WrongDestination,
 )
 from cio_etl.report.words import counted
 
@@ -60,18 +56,9 @@ def with_errors(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
         yield Check(subject, "wrong", found, "please report this line, which holds no data", 1)
 
 
-_REMEDIES: dict[type[EtlError], str] = {
-    DestinationUnavailable: "check whether this machine can reach it: name server, firewall, a proxy with its own "
-    "certificate (destination.ca_file)",
-    WrongDestination: "leave base_url out of the job file or fix it, and check that region is that of the workspace",
-    StateError: "make the folder writable for this user, or name another one with state: in the job file",
-    SourceUnreachable: "check whether it runs and whether this machine can reach it",
-}
-
-
 def failed_check(subject: str, error: EtlError) -> Check:
     """The error as a check; it always has a remedy."""
-    remedy = error.remedy or _REMEDIES.get(type(error), "fix the source, or its section in the job file")
+    remedy = error.remedy or "fix the source, or its section in the job file"
     return Check(subject, "wrong", str(error), remedy, error.exit_code)
 
 

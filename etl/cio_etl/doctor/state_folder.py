@@ -34,7 +34,7 @@ def state_folder(job: Job, command: str, machine: Machine) -> Iterator[Check]:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4_096))
     except OSError as error:
-        raise StateError(place=job.state, what=error.strerror or "cannot be written") from None
+        raise StateError.of_file(job.state, error) from None
     if job.database is None:
         try:
             state.require_local(folder, machine.mounts())

@@ -68,7 +68,7 @@ def check_credentials(destination: Destination, patience_s: float, *, persistent
         nonlocal check
         region = request.region(body) if request.region is not None and status == 200 else None
         check = CredentialCheck(connection.host, region, _clock_ahead_s(headers))
-        verdict = by_status(status, headers, connection.host) or Accepted()
+        verdict = by_status(status, headers, connection.host, api.renewal) or Accepted()
         return verdict if persistent or not isinstance(verdict, Retry) else Accepted()
 
     def attempt() -> Verdict:

@@ -94,9 +94,9 @@ def _file_engine(folder: Path, mounts: str) -> Engine:
         path = folder / "state.db"
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         if path.stat().st_uid != os.geteuid():
-            raise StateError(place=path, what="it belongs to another user")
+            raise StateError("run as that user, or name another folder", place=path, what="it belongs to another user")
     except OSError as error:
-        raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
+        raise StateError.of_file(folder, error) from None
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"check_same_thread": False, "timeout": 30},

@@ -77,9 +77,11 @@ def _file_error(engine: Engine, error: SQLAlchemyError) -> StateError:
     if "malformed" in message or "not a database" in message:
         return _damaged(engine)
     if "locked" in message:
-        return StateError(place=place(engine), what="another process keeps the state database locked")
+        remedy = "end the process that uses it, or run the same command again later"
+        return StateError(remedy, place=place(engine), what="another process keeps the state database locked")
     if "readonly" in message or "read-only" in message or "unable to open" in message:
-        return StateError(place=place(engine), what="the state database cannot be written")
+        remedy = "make the file and its folder writable for this user, or name another one with state: in the job file"
+        return StateError(remedy, place=place(engine), what="the state database cannot be written")
     return StateError(place=place(engine), what=f"the state database failed ({type(error).__name__})")
 
 

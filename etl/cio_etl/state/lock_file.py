@@ -22,7 +22,7 @@ class FileLock:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StateError(place=folder, what=error.strerror or "cannot be opened") from None
+            raise StateError.of_file(folder, error) from None
 
     def take(self) -> bool:
         """Tries to take the lock; whether this process has it now."""

@@ -1,7 +1,7 @@
 """The Pipelines API: the record that describes it."""
 
 from cio_etl.apis.api import Api, CredentialRequest, Limits
-from cio_etl.apis.pipelines.endpoints import BATCH, HOSTS, STRICT
+from cio_etl.apis.pipelines.endpoints import BATCH, HOSTS, RENEWAL, STRICT
 from cio_etl.apis.pipelines.payloads import PAYLOADS, VISITOR_PAYLOADS
 
 PIPELINES = Api(
@@ -10,7 +10,7 @@ PIPELINES = Api(
     description="the Pipelines API, `/v1/batch`, in strict mode",
     hosts=HOSTS,
     credentials=("write_key",),
-    renewal="renew what destination.write_key refers to: the write key of a Pipelines source of the workspace",
+    renewal=RENEWAL,
     credential_request=CredentialRequest(BATCH.path, body=b'{"batch":[]}', headers=STRICT),
     batch=BATCH,
     payloads=PAYLOADS,

@@ -14,12 +14,13 @@ from cio_etl.apis.api import Endpoint
 from cio_etl.model import Accepted, Split, Verdict
 
 HOSTS = {"us": "https://cdp.customer.io", "eu": "https://cdp-eu.customer.io"}
+RENEWAL = "renew what destination.write_key refers to: the write key of a Pipelines source of the workspace"
 STRICT = {"X-Strict-Mode": "1"}
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host: str) -> Verdict:
     """What the answer to a batch means. `headers` has lower-case names."""
-    if (verdict := by_status(status, headers, host)) is not None:
+    if (verdict := by_status(status, headers, host, RENEWAL)) is not None:
         return verdict
     content = as_object(body)
     if content is None:

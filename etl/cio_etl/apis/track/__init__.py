@@ -1,7 +1,7 @@
 """The Track API: the record that describes it."""
 
 from cio_etl.apis.api import Api, CredentialRequest, Limits
-from cio_etl.apis.track.endpoints import BATCH, HOSTS, region
+from cio_etl.apis.track.endpoints import BATCH, HOSTS, RENEWAL, region
 from cio_etl.apis.track.payloads import PAYLOADS, VISITOR_PAYLOADS
 
 TRACK = Api(
@@ -10,7 +10,7 @@ TRACK = Api(
     description="the Track API v2, `/batch`",
     hosts=HOSTS,
     credentials=("site_id", "api_key"),
-    renewal="renew what destination.site_id and api_key refer to: a site id and a Track API key of one workspace",
+    renewal=RENEWAL,
     credential_request=CredentialRequest("/api/v1/accounts/region", region=region),
     batch=BATCH,
     payloads=PAYLOADS,

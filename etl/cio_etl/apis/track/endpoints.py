@@ -16,6 +16,7 @@ from cio_etl.model import Accepted, Envelope, ItemError, Refused, Split, Verdict
 from cio_etl.model import Mapping as Rules
 
 HOSTS = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
+RENEWAL = "renew what destination.site_id and api_key refer to: a site id and a Track API key of one workspace"
 MAX_IDS = 1_000  # in a call that changes a manual segment (Track API v1 reference)
 
 
@@ -24,12 +25,12 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
 
     An answer that cannot be read, or whose errors name no item of the batch, is never an acknowledgement.
     """
-    return by_status(status, headers, host) or _judge_content(status, body, items)
+    return by_status(status, headers, host, RENEWAL) or _judge_content(status, body, items)
 
 
 def judge_v1(status: int, headers: Mapping[str, str], body: bytes, items: int, host: str) -> Verdict:
     """What the answer to a call of v1 means: it is accepted or refused as a whole, and its 200 may have no body."""
-    if (verdict := by_status(status, headers, host)) is not None:
+    if (verdict := by_status(status, headers, host, RENEWAL)) is not None:
         return verdict
     content = as_object(body or b"{}")
     if content is None:
