@@ -75,7 +75,7 @@ def test_an_address_of_several_ids_is_found_whatever_its_capitals() -> None:
         "warning",
         "attributes.email",
         3,
-        "1 addresses belong to several ids each, 2 ids; Customer.io gives an address to one person only",
+        "1 address belongs to several ids, 2 ids in all; Customer.io gives an address to one person only",
         ("2", "4", "5"),
     )
     assert one(PERSON, data | {"mail": ["a@b.co", "c@d.co", "e@f.co", "a@b.co", None]}, "email_shared") is None
@@ -151,13 +151,13 @@ def test_people_and_objects_with_several_rows_are_counted_unless_the_newest_is_c
     data = {"id": ["a", "b", "a", "a"], "at": [1, 2, 3, 4]}
     assert said(one(mapping(), data, "person_repeated")) == (
         *("notice", None, 3),
-        "1 people have several rows, 3 in all, which are sent in the order of the source",
+        "1 person has several rows, 3 rows in all, which are sent in the order of the source",
         ("2", "4", "5"),
     )
     assert one(mapping(order_by=("at",)), data, "person_repeated") is None
     assert one(mapping("track"), data, "person_repeated") is None
     thing = mapping("identify_object", identifiers={}, object={"type": Constant(1), "id": Column("id")})
-    assert said(one(thing, data, "person_repeated"))[3].startswith("1 objects have several rows, 3 in all")
+    assert said(one(thing, data, "person_repeated"))[3].startswith("1 object has several rows, 3 rows in all")
 
 
 # ---------------------------------------------------------------- in bounded memory
@@ -207,7 +207,7 @@ def test_counts_beyond_the_sample_are_estimated() -> None:
 
 def test_names_that_collide_within_the_mapping_or_with_another_step() -> None:
     how = mapping(attributes=attributes(Plan="n", plan="n", city="n"))
-    words = "'Plan' and 'plan' differ by capitals or white space only; to Customer.io they are two"
+    words = "'Plan' and 'plan' differ by capitals or white space only; to Customer.io they are different"
     assert said(one(how, {"n": [1]}, "names_collide"))[:4] == ("warning", "attributes.Plan", 0, words)
     other = step(mapping(attributes=attributes(CITY="n")))
     alone = mapping(attributes=attributes(city="n"))
@@ -250,7 +250,7 @@ def test_keys_of_nested_values_that_collide() -> None:
     finding = one(text, {"x": ['{"a": 1}', '[{"b": 1, "B": 2}]', None, '{"c": {"d": 1, "d ": 2}}']}, "keys_collide")
     assert said(finding)[2:] == (
         2,
-        "of the first 3, 2 values have keys that differ by capitals or white space only; in segments they are two",
+        "of the first 3, 2 values have keys that differ by capitals or white space only; they differ in segments",
         ("3", "5"),
     )
     many = ['{"a": 1}'] * JSON_VALUES_READ + ['{"a": 1, "A": 2}']
@@ -277,7 +277,7 @@ def test_values_near_their_limit_are_told_and_those_over_it_are_rejects_already(
 def test_items_near_their_limit() -> None:
     event = mapping("track", attributes=attributes(x="x"))
     finding = one(event, {"x": ["a" * 28_000, "b" * 30_000, "c" * 40_000]}, "item_near_limit")
-    assert said(finding)[1:] == (None, 1, "1 items have over 90% of the 32,000 bytes allowed", ("3",))
+    assert said(finding)[1:] == (None, 1, "1 item has over 90% of the 32,000 bytes allowed", ("3",))
 
 
 @pytest.mark.parametrize(
@@ -306,10 +306,10 @@ def test_texts_that_end_where_databases_cut_them(lengths: Sequence[int], cut: in
 def test_json_that_is_of_several_kinds() -> None:
     how = mapping(attributes={"x": column("x", "json")})
     finding = one(how, {"x": ["1", "-2.5", '"3"', "null", None, "7"]}, "kinds_mixed")
-    assert said(finding) == ("warning", "attributes.x", 1, "rows hold numbers in 3, text in 1", ("4",))
+    assert said(finding) == ("warning", "attributes.x", 1, "rows contain numbers in 3, text in 1", ("4",))
     assert one(how, {"x": ["1", "null", None]}, "kinds_mixed") is None
     finding = one(how, {"x": ["true", "[1]", '{"a": 1}']}, "kinds_mixed")
-    assert said(finding)[3] == "rows hold true or false in 1, objects in 1, lists in 1"
+    assert said(finding)[3] == "rows contain true or false in 1, objects in 1, lists in 1"
 
 
 def test_text_that_is_mostly_numbers() -> None:
@@ -325,9 +325,9 @@ def test_columns_that_were_of_another_kind_in_the_last_run() -> None:
     how = mapping(attributes=attributes(x="x"))
     before = {"id": "text", "x": "numbers", "other": "text"}
     beside = StepContext(kinds_before=before, kinds={"id": "text", "x": "text", "other": "numbers", "new": "text"})
-    words = "column 'x' held numbers in the last run and now text; a run would stop"
+    words = "column 'x' contained numbers in the last run, and now text; a run would stop"
     assert said(one(how, {"x": ["1"]}, "column_changed", beside=beside))[3] == words
-    words = "the source has columns that the last run did not see: 'new'"
+    words = "the source has columns that it did not have in the last run: 'new'"
     assert said(one(how, {"x": ["1"]}, "columns_appeared", beside=beside))[3] == words
     first = StepContext(kinds={"id": "text", "x": "text"})
     assert findings(how, rows({"x": ["1"]}), first) == []

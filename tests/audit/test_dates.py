@@ -79,7 +79,7 @@ def test_events_of_the_future_are_told() -> None:
         "warning",
         "timestamp",
         2,
-        "2 events are of the future, by this machine's clock",
+        "2 events are in the future, by this machine's clock",
         (0, 2),
     )
     assert found(EVENT, {"t": [NOW + 61, NOW - 365 * DAY, NOW + DAY]}) == [finding]
@@ -131,8 +131,8 @@ def test_past_its_room_it_reckons_from_some_of_the_people() -> None:
 
 
 def test_times_of_the_future_close_the_door_behind_them_and_old_ones_find_it_closed() -> None:
-    future = "1 rows are of the future: all changes of these people before then would be dropped"
-    old = "2 rows are older than a day; of people who were changed since then, they would be dropped"
+    future = "1 row is in the future: all changes of these people before then would be dropped"
+    old = "2 rows are older than a day, and would be dropped where the person was changed since then"
     assert found(CHANGE, {"t": [NOW + 3_600, NOW - DAY - 1, NOW - DAY, NOW - 9 * DAY]}) == [
         (DROPS, "warning", "timestamp", 1, future, (0,)),
         (DROPS, "notice", "timestamp", 2, old, (1, 3)),
@@ -176,7 +176,7 @@ def test_created_at_from_another_column_stays(name: str) -> None:
 
 def test_created_at_of_the_minute_of_the_export_moves() -> None:
     how = mapping(attributes={"created_at": column("c", *SECONDS)})
-    words = "all 100 are in one minute, 2025-11-24T16:00Z: the time of an export?"
+    words = "all 100 values are in the minute 2025-11-24T16:00Z, probably that of the export"
     assert found(how, {"c": [NOW - n % 50 for n in range(ENOUGH)]})[0][4] == words
     assert found(how, {"c": [NOW - n % 50 for n in range(ENOUGH - 1)]}) == []  # so few may have come together
     assert found(how, {"c": [NOW - n for n in range(ENOUGH)]}) == []
@@ -195,7 +195,7 @@ def test_created_at_that_always_is_the_time_of_the_last_change_moves() -> None:
 def test_people_who_are_created_in_the_future_are_told() -> None:
     how = mapping(attributes={"created_at": column("c", *SECONDS)})
     assert found(how, {"c": [NOW + DAY, NOW - DAY]}) == [
-        ("created_at_in_the_future", "warning", "attributes.created_at", 1, "1 people are created in the future", (0,))
+        ("created_at_in_the_future", "warning", "attributes.created_at", 1, "1 person is created in the future", (0,))
     ]
 
 

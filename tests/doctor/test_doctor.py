@@ -475,7 +475,7 @@ def test_a_column_that_drifted_is_wrong(url: str) -> None:
     pl.DataFrame({"id": ["x"], "e_mail": ["a@b.co"]}).write_parquet("people.parquet")
     (fault,) = not_ok(checked(url, source))
     assert fault[3] == 65
-    assert fault[2] == "step people: since the last run, 'id' held numbers and now text"
+    assert fault[2] == "step people: since the last run, 'id' contained numbers and now contains text"
 
 
 def test_a_missing_driver_is_reported_with_its_pip_command(url: str) -> None:

@@ -468,7 +468,7 @@ def test_a_table_is_inspected_whole(capsys: Captured, monkeypatch: pytest.Monkey
     code, out, err = run(["${SHOP_URL}", "--table", "orders"], capsys)
     assert code == 0, err
     assert '{column: placed_on, apply: [{timestamp: {format: "%m/%d/%Y", timezone: UTC}}]}' in out
-    assert "1 can only be month first, the first at table orders:41" in out
+    assert "1 can only be month first, the first at table orders, row 41" in out
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_the_newest_row_of_each_person_arrives_and_the_others_are_counted(sandbo
     first = next(row for row in range(400) if row not in newest_of.values())
     (finding,) = report.steps[0].findings
     assert (finding.code, finding.severity, finding.rows) == ("superseded", "notice", 360)
-    assert finding.words == "360 rows are older by order_by than another of the same person, and are skipped"
+    assert finding.words == "360 rows are older by order_by than another of the same person, and skipped"
     assert finding.first_rows[0] == f"people.parquet:{first + 1}"
 
 
@@ -106,7 +106,7 @@ def test_a_person_whose_newest_row_is_rejected_is_named(sandbox: Sandbox) -> Non
     for step_report in (*dry.steps, *report.steps):
         found = {finding.code: finding for finding in step_report.findings}
         assert (found["newest_rejected"].rows, found["superseded"].rows) == (1, 2)
-        assert found["newest_rejected"].words == "1 row is the newest of a person and is rejected"
+        assert found["newest_rejected"].words == "1 row is the newest of a person, and is rejected"
         assert found["newest_rejected"].first_rows == ("people.parquet:2",)
         assert step_report.counts.rejected == 2  # `c` has no other row: a plain reject
     assert sandbox.people.find("id", "a") is None and sandbox.people.find("id", "b") is not None
@@ -171,7 +171,7 @@ def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_ski
     )
     assert finding == Finding(
         *("event_repeated", "notice", None, 1),
-        "1 row repeats another row, and is skipped",
+        "1 row repeats another, and is skipped",
         ("people.parquet:3",),
     )
     assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == [1, 2, 2]

@@ -70,7 +70,7 @@ def test_nulls_no_rows_and_loose_types_say_nothing() -> None:
 def test_a_mapped_column_of_another_kind_is_named() -> None:
     with pytest.raises(SourceError) as error:
         check_drift(STEP, {"id": "numbers", "n": "text"}, {"id": "text", "n": "text"}, ["id", "n"])
-    assert str(error.value) == "step people: since the last run, 'id' held numbers and now text"
+    assert str(error.value) == "step people: since the last run, 'id' contained numbers and now contains text"
     assert error.value.remedy == "fix the source, or add --accept-drift to accept it as it is now"
 
 

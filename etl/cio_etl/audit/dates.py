@@ -18,6 +18,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, Audit, PositionedFinding, Tally, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Constant, Mapping, Value
+from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
 
 EVENT_MAY_START_CAMPAIGNS = finding_kind(
@@ -91,11 +92,14 @@ class EventTimes:
 
     def findings(self) -> Iterable[PositionedFinding]:
         if young := self._young.rows:
-            what = "have no time, so they are dated now" if self._undated else "are of the last 72 hours"
-            words = f"{young:,} of {self._events:,} events {what}, and can start campaigns"
+            one, several = "is of the last 72 hours", "are of the last 72 hours"
+            if self._undated:
+                one, several = "has no time, so it is dated now", "have no time, so they are dated now"
+            verb = one if young == 1 else several
+            words = f"{young:,} of {counted(self._events, 'event')} {verb}, and can start campaigns"
             yield EVENT_MAY_START_CAMPAIGNS.finding(_TIME, young, words, self._young.first)
         if future := self._future.rows:
-            words = f"{future:,} events are of the future, by this machine's clock"
+            words = f"{counted(future, 'event is', 'events are')} in the future, by this machine's clock"
             yield EVENT_IN_THE_FUTURE.finding(_TIME, future, words, self._future.first)
 
 
@@ -124,13 +128,16 @@ class ChangeTimes:
         late = self._people.out_of_order()
         if late.rows:
             about = "about " if self._people.every > 1 else ""
-            words = f"{about}{late.rows:,} rows are older than an earlier row of the same person, and would be dropped"
+            rows = counted(late.rows, "row is", "rows are")
+            words = f"{about}{rows} older than an earlier row of the same person, and would be dropped"
             yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, late.rows, words, late.first)
         if future := self._future.rows:
-            words = f"{future:,} rows are of the future: all changes of these people before then would be dropped"
+            rows = counted(future, "row is", "rows are")
+            words = f"{rows} in the future: all changes of these people before then would be dropped"
             yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, future, words, self._future.first)
         if old := self._old.rows:
-            words = f"{old:,} rows are older than a day; of people who were changed since then, they would be dropped"
+            rows = counted(old, "row is", "rows are")
+            words = f"{rows} older than a day, and would be dropped where the person was changed since then"
             yield IDENTIFY_TIMESTAMP_DROPS_UPDATES.finding(_TIME, old, words, self._old.first, severity="notice")
 
 
@@ -206,7 +213,7 @@ class CreatedAt:
         if self._rows and (cause := self._cause()):
             yield CREATED_AT_MOVES.finding(_CREATED, self._rows, cause, self._first)
         if future := self._future.rows:
-            words = f"{future:,} people are created in the future"
+            words = f"{counted(future, 'person is', 'people are')} created in the future"
             yield CREATED_AT_IN_THE_FUTURE.finding(_CREATED, future, words, self._future.first)
 
     def _cause(self) -> str:
@@ -219,7 +226,7 @@ class CreatedAt:
         if same and self._oldest_s < self._newest_s:
             return f"it equals {same[0]} in all {self._rows:,} rows"
         if self._newest_s - self._oldest_s <= 60 and self._newest_s >= self._now_s - DAY_S:
-            return f"all {self._rows:,} are in one minute, {_moment(self._newest_s)}: the time of an export?"
+            return f"all {self._rows:,} values are in the minute {_moment(self._newest_s)}, probably that of the export"
         return ""
 
 

@@ -11,6 +11,7 @@ from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.audit.keys import MOST, Keys
 from cio_etl.model import POSITION, Mapping
+from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
 
 EMAIL_SHARED = finding_kind(
@@ -48,10 +49,11 @@ _BEGINS_WITH_ZERO = pl.col(_ID).str.starts_with("0")
 
 
 # What identifies a person besides the id. A phone number does so only in workspaces that have it switched on.
-_SHARED: dict[str, tuple[FindingKind, str, str]] = {
-    "attributes.email": (EMAIL_SHARED, "addresses", "Customer.io gives an address"),
+_SHARED: dict[str, tuple[FindingKind, str, str, str]] = {
+    "attributes.email": (EMAIL_SHARED, "address", "addresses", "Customer.io gives an address"),
     "attributes.phone": (
         PHONE_SHARED,
+        "phone number",
         "phone numbers",
         "a workspace in which numbers identify people gives a number",
     ),
@@ -65,7 +67,7 @@ class Identity:
         self._who = [target for target in mapping.targets if target.startswith(("identifiers.", "object.", "primary."))]
         self._by_id, self._by_email = self._who == [_ID], self._who == [_EMAIL]
         self._identifies = OPERATIONS[mapping.operation].allows("order_by")
-        self._noun = "objects" if mapping.part("object") else "people"
+        self._nouns = ("object", "objects") if mapping.part("object") else ("person", "people")
         self._ordered = bool(mapping.order_by)
         varying = mapping.from_columns("attributes")
         observed = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
@@ -105,35 +107,40 @@ class Identity:
             _add_twins(self._zeros, digits, pl.when(without == "").then(pl.lit("0")).otherwise(without))
 
     def findings(self) -> Iterable[PositionedFinding]:
-        yield from self._emails.findings(ID_IS_EMAIL, "ids look like e-mail addresses")
-        yield from self._cio_ids.findings(ID_IS_CIO_ID, "ids begin with cio_, as Customer.io's own do")
+        yield from self._emails.findings(
+            ID_IS_EMAIL, "id looks like an e-mail address", "ids look like e-mail addresses"
+        )
+        yield from self._cio_ids.findings(
+            ID_IS_CIO_ID, "id begins with cio_, as Customer.io's own do", "ids begin with cio_, as Customer.io's own do"
+        )
         yield from self._of_several_ids()
         if self._by_id:
-            words = (
-                "ids differ from another id by capitals or white space only; to Customer.io they are different people"
-            )
-            yield from self._of_twins(ID_CASE_TWINS, self._cases, words)
-            words = "ids differ from another id by leading zeros only; to Customer.io they are different people"
-            yield from self._of_twins(ID_ZERO_TWINS, self._zeros, words)
+            yield from self._of_twins(ID_CASE_TWINS, self._cases, "by capitals or white space only")
+            yield from self._of_twins(ID_ZERO_TWINS, self._zeros, "by leading zeros only")
         if self._by_email:
-            words = "addresses occur with different capitals; to Customer.io each is one person"
-            yield from _grouped(EMAIL_CASE_TWINS, _EMAIL, self._cases.disagreeing(), self._cases.every, words)
+            words = "with different capitals; to Customer.io each address is one person"
+            groups = self._cases.disagreeing()
+            one, several = f"address occurs {words}", f"addresses occur {words}"
+            yield from _grouped(EMAIL_CASE_TWINS, _EMAIL, groups, self._cases.every, one, several)
         if self._identifies and not self._ordered:
             groups = self.people.several()
-            rows = _about(int(groups["rows"].sum()), self.people.every)
-            words = f"{self._noun} have several rows, {rows} in all, which are sent in the order of the source"
-            yield from _grouped(PERSON_REPEATED, None, groups, self.people.every, words)
+            rows = _about(int(groups["rows"].sum()), self.people.every, "row")
+            words = f"several rows, {rows} in all, which are sent in the order of the source"
+            noun, nouns = self._nouns
+            one, several = f"{noun} has {words}", f"{nouns} have {words}"
+            yield from _grouped(PERSON_REPEATED, None, groups, self.people.every, one, several)
 
     def _of_several_ids(self) -> Iterator[PositionedFinding]:
         for target, keys in self._addresses.items():
-            kind, noun, gives = _SHARED[target]
+            kind, noun, nouns, gives = _SHARED[target]
             groups = keys.disagreeing()
-            ids = _about(int(groups["contents"].sum()), keys.every)
-            words = f"{noun} belong to several ids each, {ids} ids; {gives} to one person only"
-            yield from _grouped(kind, target, groups, keys.every, words)
+            ids = _about(int(groups["contents"].sum()), keys.every, "id")
+            one = f"{noun} belongs to several ids, {ids} in all; {gives} to one person only"
+            several = f"{nouns} belong to several ids each, {ids} in all; {gives} to one person only"
+            yield from _grouped(kind, target, groups, keys.every, one, several)
 
-    def _of_twins(self, kind: FindingKind, twins: Keys, words: str) -> Iterator[PositionedFinding]:
-        """Ids that equal another id once both are folded."""
+    def _of_twins(self, kind: FindingKind, twins: Keys, difference: str) -> Iterator[PositionedFinding]:
+        """Ids that equal another id once both are folded: they differ by nothing else than the `difference`."""
         if not (groups := twins.groups()).height:
             return
         every = max(twins.every, self.people.every)
@@ -142,7 +149,9 @@ class Identity:
         twins_found = groups.filter(exists | (groups["contents"] > 1))
         if twins_found.height:
             ids = int(twins_found["contents"].sum()) + int(exists.sum())
-            yield kind.finding(_ID, ids * every, f"{_about(ids, every)} {words}", _first(twins_found))
+            words = f"from another id {difference}; to Customer.io they are different people"
+            counts = _about(ids, every, f"id differs {words}", f"ids differ {words}")
+            yield kind.finding(_ID, ids * every, counts, _first(twins_found))
 
 
 class MatchingIds:
@@ -157,9 +166,9 @@ class MatchingIds:
         if count and len(self._first) < FIRST:
             self._first = firsts(self._first, rows.filter(self._condition)[POSITION])
 
-    def findings(self, kind: FindingKind, words: str) -> Iterator[PositionedFinding]:
+    def findings(self, kind: FindingKind, one: str, several: str) -> Iterator[PositionedFinding]:
         if self._rows:
-            yield kind.finding(_ID, self._rows, f"{self._rows:,} {words}", self._first)
+            yield kind.finding(_ID, self._rows, counted(self._rows, one, several), self._first)
 
 
 def _hashed(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
@@ -173,16 +182,16 @@ def _add_twins(twins: Keys, rows: pl.DataFrame, fold: pl.Expr) -> None:
 
 
 def _grouped(
-    kind: FindingKind, field: str | None, groups: pl.DataFrame, every: int, words: str
+    kind: FindingKind, field: str | None, groups: pl.DataFrame, every: int, one: str, several: str
 ) -> Iterator[PositionedFinding]:
     if groups.height:
         rows = int(groups["rows"].sum()) * every
-        yield kind.finding(field, rows, f"{_about(groups.height, every)} {words}", _first(groups))
+        yield kind.finding(field, rows, _about(groups.height, every, one, several), _first(groups))
 
 
-def _about(count: int, every: int) -> str:
-    """The total that a count in the sample stands for."""
-    return f"{count:,}" if every == 1 else f"about {count * every:,}"
+def _about(count: int, every: int, one: str, several: str = "") -> str:
+    """The total that a count in the sample stands for, with the words for one or several."""
+    return counted(count, one, several) if every == 1 else f"about {counted(count * every, one, several)}"
 
 
 def _first(groups: pl.DataFrame) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
 from cio_etl.model import POSITION, Mapping
+from cio_etl.model.words import counted
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
 
 KINDS_MIXED = finding_kind("kinds_mixed", "warning", "make them one kind: a segment of numbers does not find text")
@@ -71,20 +72,24 @@ class Kinds:
             if len(present) > 1:
                 fewest = min(present.values(), key=lambda tally: tally.rows)
                 counts = ", ".join(f"{kind} in {tally.rows:,}" for kind, tally in present.items())
-                yield KINDS_MIXED.finding(target, fewest.rows, f"rows hold {counts}", fewest.first)
+                yield KINDS_MIXED.finding(target, fewest.rows, f"rows contain {counts}", fewest.first)
         for target, (numbers, others) in self._text.items():
             if others.rows and numbers.rows > (numbers.rows + others.rows) * MOSTLY:
-                words = f"{others.rows:,} values are not numbers, but {numbers.rows:,} others are; all are sent as text"
+                values = counted(others.rows, "value is not a number", "values are not numbers")
+                others_are = counted(numbers.rows, "other is", "others are")
+                words = f"{values}, but {others_are}; all are sent as text"
                 yield NUMBERS_MIXED.finding(target, others.rows, words, others.first)
 
     def _changes_since_last_run(self) -> Iterator[PositionedFinding]:
         before, now = self._context.kinds_before, self._context.kinds
         for name in columns_of(self._mapping):
             if name in before and name in now and before[name] != now[name]:
-                words = f"column {name!r} held {before[name]} in the last run and now {now[name]}; a run would stop"
+                words = (
+                    f"column {name!r} contained {before[name]} in the last run, and now {now[name]}; a run would stop"
+                )
                 yield COLUMN_CHANGED.finding(None, 0, words)
         if before and (new := [name for name in now if name not in before]):
-            words = f"the source has columns that the last run did not see: {', '.join(map(repr, sorted(new)))}"
+            words = f"the source has columns that it did not have in the last run: {', '.join(map(repr, sorted(new)))}"
             yield COLUMNS_APPEARED.finding(None, 0, words)
 
 
@@ -107,7 +112,6 @@ class Subscriptions:
 
     def findings(self) -> Iterable[PositionedFinding]:
         if rows := self._unclear.rows:
-            words = (
-                f"{rows:,} values are neither true nor false, nor 1 or 0; Customer.io treats such people as subscribed"
-            )
+            values = counted(rows, "value is", "values are")
+            words = f"{values} neither true nor false, nor 1 or 0; Customer.io treats such people as subscribed"
             yield UNSUBSCRIBED_UNCLEAR.finding(self.TARGET, rows, words, self._unclear.first)

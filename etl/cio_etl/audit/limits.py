@@ -10,6 +10,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind, firsts, sent
 from cio_etl.model import POSITION, Mapping
+from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES, MAX_ITEM_BYTES
 
@@ -91,10 +92,13 @@ class LimitAudit:
     def findings(self) -> Iterable[PositionedFinding]:
         for target, near in self._near.items():
             if near.rows:
-                words = f"{near.rows:,} values have over {NEAR:.0%} of the {near.limit:,} bytes allowed"
+                values = counted(near.rows, "value has", "values have")
+                words = f"{values} over {NEAR:.0%} of the {near.limit:,} bytes allowed"
                 yield VALUE_NEAR_LIMIT.finding(target, near.rows, words, near.first)
         if (items := self._items).rows:
-            words = f"{items.rows:,} items have over {NEAR:.0%} of the {items.limit:,} bytes allowed"
+            words = (
+                f"{counted(items.rows, 'item has', 'items have')} over {NEAR:.0%} of the {items.limit:,} bytes allowed"
+            )
             yield ITEM_NEAR_LIMIT.finding(None, items.rows, words, items.first)
         for target, longest in self._longest.items():
             if longest.length in CUT_AT and _CUT_ROWS <= longest.rows <= longest.non_null // 2:

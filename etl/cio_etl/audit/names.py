@@ -12,6 +12,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, PositionedFinding, StepContext, finding_kind, sent
 from cio_etl.model import Mapping, Step
+from cio_etl.model.words import counted
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
 from cio_etl.transform.nested import as_dtype
 
@@ -55,11 +56,12 @@ class Names:
     def findings(self) -> Iterable[PositionedFinding]:
         yield from self._of_the_job()
         yield from self._of_the_source()
-        words = "values have keys that differ by capitals or white space only; in segments they are two"
+        words = "keys that differ by capitals or white space only; they differ in segments"
+        one, several = f"value has {words}", f"values have {words}"
         for target, rows in self._typed.items():
-            yield KEYS_COLLIDE.finding(target, rows, f"{rows:,} {words}")
+            yield KEYS_COLLIDE.finding(target, rows, counted(rows, one, several))
         for target, (rows, first) in self._keys.items():
-            of_first = f"of the first {self._parsed[target]:,}, {rows:,} {words}"
+            of_first = f"of the first {self._parsed[target]:,}, {counted(rows, one, several)}"
             yield KEYS_COLLIDE.finding(target, rows, of_first, first)
 
     def _of_the_job(self) -> Iterator[PositionedFinding]:
@@ -96,7 +98,7 @@ def _are_alike(one: Mapping, other: Mapping) -> bool:
 def _collisions(names_of_mapping: Iterable[str], among: Iterable[str]) -> Iterator[PositionedFinding]:
     for names in _alike(among):
         if set(names) & set(names_of_mapping):
-            words = f"{_listed(names)} differ by capitals or white space only; to Customer.io they are two"
+            words = f"{_listed(names)} differ by capitals or white space only; to Customer.io they are different"
             yield NAMES_COLLIDE.finding(f"attributes.{next(n for n in names if n in set(names_of_mapping))}", 0, words)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind
+from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
 from cio_etl.transform.repeats import NEWEST, REPEATED, SUPERSEDED, Repeats
 
@@ -38,10 +39,11 @@ class RepeatedRows:
         if self._repeats is None:
             return
         older, repeated = (self._repeats.positions(code) for code in (SUPERSEDED, REPEATED))
+        words = "older by order_by than another of the same person, and skipped"
+        yield from _of_rows(SUPERSEDED_ROWS, older, f"row is {words}", f"rows are {words}")
         yield from _of_rows(
-            SUPERSEDED_ROWS, older, "{is} older by order_by than another of the same person, and {is} skipped"
+            EVENT_REPEATED, repeated, "row repeats another, and is skipped", "rows repeat another, and are skipped"
         )
-        yield from _of_rows(EVENT_REPEATED, repeated, "{repeats} another row, and {is} skipped")
         yield from newest_rejected(self._repeats, np.concatenate(self._rejected or [np.empty(0, np.int64)]))
 
 
@@ -49,12 +51,16 @@ def newest_rejected(repeats: Repeats | None, rejected: npt.NDArray[np.int64]) ->
     """The finding on people whose newest row is among these rejected rows, if there are any."""
     if repeats is not None:
         newest = np.intersect1d(rejected, repeats.positions(NEWEST))
-        yield from _of_rows(NEWEST_REJECTED, newest, "{is} the newest of a person and {is} rejected")
+        yield from _of_rows(
+            NEWEST_REJECTED,
+            newest,
+            "row is the newest of a person, and is rejected",
+            "rows are the newest of a person each, and are rejected",
+        )
 
 
-def _of_rows(kind: FindingKind, rows: npt.NDArray[np.int64], words: str) -> Iterator[PositionedFinding]:
-    """The finding on these rows, if there are any; the verbs in `words` follow their number."""
+def _of_rows(kind: FindingKind, rows: npt.NDArray[np.int64], one: str, several: str) -> Iterator[PositionedFinding]:
+    """The finding on these rows, if there are any: their number, then the words for one row or several."""
     if count := len(rows):
-        verbs = {"is": "is", "repeats": "repeats"} if count == 1 else {"is": "are", "repeats": "repeat"}
         first = tuple(int(position) for position in rows[:FIRST])
-        yield kind.finding(None, count, f"{count:,} row{'' if count == 1 else 's'} {words.format(**verbs)}", first)
+        yield kind.finding(None, count, counted(count, one, several), first)

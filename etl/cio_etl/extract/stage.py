@@ -304,6 +304,7 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
         copy=folder,
         watermark=watermark,
         loose=manifest["loose"],
+        in_files=False,
     )
 
 

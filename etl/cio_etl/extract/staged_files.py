@@ -68,7 +68,7 @@ def with_places(snapshot: Snapshot) -> Snapshot:
         return [places[position] for position in positions]
 
     schema = pl.Schema({name: snapshot.schema[name] for name in own})
-    return replace(snapshot, schema=schema, read=read, locate=locate)
+    return replace(snapshot, schema=schema, read=read, locate=locate, in_files=True)
 
 
 def check_own_names(place: str, names: Sequence[str]) -> None:

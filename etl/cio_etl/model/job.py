@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from cio_etl.model.mapping import Mapping
 from cio_etl.model.sources import Source
+from cio_etl.model.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +65,15 @@ class MaxRejects:
         return max(ceil(self.share * rows), self.at_least) if self.share else 0
 
     def __str__(self) -> str:
-        return _rows(self.rows) if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
+        return counted(self.rows, "row") if self.rows is not None else f"{(self.share or 0.0) * 100:g} %"
 
     def of(self, rows: int) -> str:
         """The limit of a step of `rows` rows, in words: `300 rows, 1 % of 30,000`."""
         limit = self.limit(rows)
         if not self.share:
-            return _rows(limit)
+            return counted(limit, "row")
         why = f"{self} of {rows:,}" if limit == ceil(self.share * rows) else f"the least that {self} allows"
-        return f"{_rows(limit)}, {why}"
-
-
-def _rows(number: int) -> str:
-    return f"{number:,} row{'' if number == 1 else 's'}"
+        return f"{counted(limit, 'row')}, {why}"
 
 
 @dataclass(frozen=True, slots=True)

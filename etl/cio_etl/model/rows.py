@@ -55,7 +55,8 @@ class Snapshot:
 
     `read(columns, start)` yields frames of at most some 25,000 rows, from position `start` on, in order of position:
     the asked columns (None: all) plus POSITION and FAULT. Raises SourceError, also when a file changes underneath.
-    `locate(positions)` answers, for each, the file and the 1-based line (CSV) or row (Parquet) in it.
+    `locate(positions)` answers, for each, the file and the 1-based line (CSV) or row (Parquet) in it; of a
+    database, the table or the query, and the row in the order in which it was read.
     """
 
     fingerprint: str  # SHA-256 over the files' contents in order and the settings they are read with
@@ -69,11 +70,13 @@ class Snapshot:
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
     watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent
     replayed: Replayed | None = None  # its rows are rejects that are sent again
+    in_files: bool = True  # False: the rows of a table or a query, which have no line of a file
 
     def places(self, positions: Sequence[int]) -> dict[int, str]:
-        """Each position's `file:line`, for a person to look up."""
+        """Each position's `file:line`, or `table orders, row 44`, for a person to look up."""
         located = zip(positions, self.locate(positions), strict=True)
-        return {position: f"{file}:{line}" for position, (file, line) in located}
+        before = ":" if self.in_files else ", row "
+        return {position: f"{file}{before}{line}" for position, (file, line) in located}
 
 
 # Columns of an items frame, one row for each source row, in order of position:

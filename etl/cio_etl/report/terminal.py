@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -21,6 +22,7 @@ _COUNTS = {
     "requests": "requests",
     "retries": "retries",
 }
+_PLACE = re.compile(r"(.*?)(:|, row |row )(\d+)", re.DOTALL)  # of a first row: Snapshot.places
 _STYLES = {"finished": "bold green", "running": "bold cyan"}
 
 
@@ -97,8 +99,12 @@ def _findings(step: StepReport) -> list[Text]:
     return lines
 
 
-def _places(noted: RejectCount | Finding) -> str:
-    """The first rows as file:line, each file named once."""
-    split = [row.rpartition(":")[::2] for row in noted.first_rows]
-    files = [f"{file}:{','.join(line for _, line in rows)}" for file, rows in groupby(split, key=lambda pair: pair[0])]
-    return " ".join(files) + (" …" if noted.rows > len(noted.first_rows) else "")
+def _places(problem: RejectCount | Finding) -> str:
+    """The first rows as `file:3,19` or `table orders, rows 3,19`, each file or table named once."""
+    split = [match.groups() for row in problem.first_rows if (match := _PLACE.fullmatch(row)) is not None]
+    places = []
+    for (file, separator), rows in groupby(split, key=lambda parts: parts[:2]):
+        numbers = [number for *_, number in rows]
+        between = separator.replace("row", "rows") if len(numbers) > 1 else separator
+        places.append(f"{file}{between}{','.join(numbers)}")
+    return " ".join(places) + (" …" if problem.rows > len(problem.first_rows) else "")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
+from cio_etl.model.words import counted
+
+__all__ = ["counted", "duration", "number", "percent", "size"]
+
 _UNITS = ("bytes", "kB", "MB", "GB")
-
-
-def counted(number: int, word: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def number(value: float) -> str:

@@ -14,7 +14,7 @@ log = get_logger()
 
 
 def kinds(snapshot: Snapshot) -> dict[str, str]:
-    """What each column holds, in the words of messages.
+    """What each column contains, in the words of messages.
 
     Omitted are columns of nulls, and all columns of a snapshot without rows or with types that may differ tomorrow.
     """
@@ -24,7 +24,7 @@ def kinds(snapshot: Snapshot) -> dict[str, str]:
 
 
 def kind(dtype: pl.DataType) -> str:
-    """What a column of this type holds; types of one kind are sent in the same way."""
+    """What a column of this type contains; types of one kind are sent in the same way."""
     if dtype.is_numeric():
         return "numbers"
     if isinstance(dtype, pl.Datetime):
@@ -34,7 +34,11 @@ def kind(dtype: pl.DataType) -> str:
 
 def check_drift(step: Step, before: Mapping[str, str], now: Mapping[str, str], mapped: Sequence[str]) -> None:
     """Raises SourceError when a column that the mapping reads is of another kind than in the last finished run."""
-    changed = [f"{name!r} held {before[name]} and now {now[name]}" for name in mapped if _differ(name, before, now)]
+    changed = [
+        f"{name!r} contained {before[name]} and now contains {now[name]}"
+        for name in mapped
+        if _differ(name, before, now)
+    ]
     if changed:
         raise SourceError(
             "fix the source, or add --accept-drift to accept it as it is now",

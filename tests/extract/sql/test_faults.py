@@ -516,7 +516,7 @@ def test_a_column_of_another_kind_than_in_the_last_run_stops_before_the_first_re
     expected = (
         65,
         [
-            "step people: since the last run, 'n' held numbers and now text",
+            "step people: since the last run, 'n' contained numbers and now contains text",
             f"fix the source, or add --accept-drift to accept it as it is now; then: {RUN}",
         ],
     )
