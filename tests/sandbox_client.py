@@ -1,4 +1,4 @@
-"""What the sandbox's tests send: its keys, items, and requests."""
+"""Keys, items and requests for tests that use the sandbox."""
 
 from __future__ import annotations
 

@@ -52,6 +52,13 @@ def test_run_returns_the_report(job: str, sandbox: Sandbox) -> None:
     assert page["steps"][0]["accepted"] == 2
 
 
+def test_run_in_the_sandbox_has_the_manual_segments_of_the_mappings(sandbox: Sandbox, job: str) -> None:
+    Path("people.yaml").write_text(
+        json.dumps({"operation": "add_to_segment", "segment": 12, "identifiers": {"id": "id"}})
+    )
+    assert cio_etl.run(job, sandbox=True).steps[0].accepted == 3
+
+
 def test_run_in_the_sandbox_sends_nothing_to_the_destination_and_needs_no_keys(sandbox: Sandbox, job: str) -> None:
     report = cio_etl.run(job, sandbox=True, environment={})
     assert (report.job, report.steps[0].accepted, sandbox.stats()["requests"]) == ("job.sandbox", 2, 0)
