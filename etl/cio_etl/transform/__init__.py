@@ -16,6 +16,7 @@ repeats.py      rows that repeat another row's key
 event_keys.py   event keys that stay the same when their rows change
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
+invisible.py    characters that nobody sees
 nested.py       types inside types: walking them, naming them
 ids.py          a person's lane, an event's id
 payloads.py     the tree of an item, from an API's payload table

@@ -18,6 +18,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
 from cio_etl.model import Constant, Mapping, reject_reason
 from cio_etl.transform import encode, row_sql, timestamps
+from cio_etl.transform.invisible import UNSEEN, has_unseen, is_blank
 from cio_etl.transform.nested import anywhere
 
 MAX_IDENTIFIER_BYTES = 150
@@ -25,7 +26,8 @@ MAX_NAME_BYTES = 150  # of an attribute
 MAX_EVENT_NAME_BYTES = 100
 MAX_ITEM_BYTES = 32_000
 EARLIEST_S, LATEST_S = -2_208_988_800, 7_258_118_400  # 1900 and 2200: milliseconds and 9999-12-31 lie beyond
-EMAIL_SHAPE = r"^[^@\s,;<>()\[\]]+@[^@\s,;<>()\[\].]+(\.[^@\s,;<>()\[\].]+)+$"
+_NOT_IN_EMAIL = rf"@\s,;<>()\[\]{UNSEEN}"
+EMAIL_SHAPE = rf"^[^{_NOT_IN_EMAIL}]+@[^{_NOT_IN_EMAIL}.]+(\.[^{_NOT_IN_EMAIL}.]+)+$"
 E164_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 OBJECT_TYPE_SHAPE = r"^[1-9][0-9]{0,8}$"
 
@@ -118,15 +120,22 @@ IDENTIFIER_MISSING = reject_reason(
 )
 IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes")
 EMAIL_MALFORMED = reject_reason(
-    "email_malformed", "not the shape of an e-mail address", "fix it, or leave the attribute out"
+    "email_malformed", "not the shape of an e-mail address", "fix it, or put `email`, which cleans it"
+)
+CHARACTERS_UNSEEN = reject_reason(
+    "characters_unseen",
+    "it has characters that nobody sees, such as a zero-width space, so it is another name or id than it seems",
+    "`trim` removes them at both ends; elsewhere fix the source",
 )
 PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
 
 
 def identifier_checks(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Checks of a person's identifier."""
-    yield Check(IDENTIFIER_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
+    yield Check(IDENTIFIER_MISSING, path, value.is_null() | is_blank(value))
     yield Check(IDENTIFIER_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
+    if kind not in ("email", "phone"):  # they have a shape
+        yield Check(CHARACTERS_UNSEEN, path, has_unseen(value))
     if kind == "email":
         yield Check(EMAIL_MALFORMED, path, value.str.contains(EMAIL_SHAPE).not_())
     if kind == "phone":
@@ -142,8 +151,9 @@ OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type
 
 def object_checks(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Checks of an object's id or type."""
-    yield Check(OBJECT_MISSING, path, value.is_null() | (value.str.strip_chars() == ""))
+    yield Check(OBJECT_MISSING, path, value.is_null() | is_blank(value))
     yield Check(OBJECT_TOO_LONG, path, value.str.len_bytes() > MAX_IDENTIFIER_BYTES)
+    yield Check(CHARACTERS_UNSEEN, path, has_unseen(value))
     if name == "type":
         yield Check(OBJECT_TYPE_MALFORMED, path, value.str.contains(OBJECT_TYPE_SHAPE).not_())
 
@@ -168,7 +178,8 @@ PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios
 def _device_checks(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
     if "device.token" in types:
         token = pl.col("device.token")
-        yield Check(DEVICE_MISSING, "device.token", token.is_null() | (token.str.strip_chars() == ""))
+        yield Check(DEVICE_MISSING, "device.token", token.is_null() | is_blank(token))
+        yield Check(CHARACTERS_UNSEEN, "device.token", has_unseen(token))
     if "device.platform" in types:
         platform = pl.col("device.platform")
         yield Check(PLATFORM_UNKNOWN, "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_())
@@ -186,8 +197,8 @@ def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], a
         text = pl.col(target).cast(pl.String)
         name = target.rpartition(".")[2]
         about = object_checks(name, text, target) if ".object." in target else identifier_checks(name, text, target)
+        yield Check(RELATIONSHIP_MISSING, target, is_blank(text))
         yield from (check for check in about if not check.reason.endswith("_missing"))
-        yield Check(RELATIONSHIP_MISSING, target, text.str.strip_chars() == "")
     needed = all_needed or "relationships" in OPERATIONS[mapping.operation].needs
     missing = [pl.any_horizontal([pl.col(t).is_null() for t in end if t in types] or [pl.lit(False)]) for end in ends]
     if missing and needed:
@@ -204,7 +215,8 @@ EVENT_NAME_RESERVED = reject_reason(
 def event_name_checks(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
     """Checks of an event's name, where it comes from a column."""
     name = value.str.strip_chars()  # Customer.io trims it
-    yield Check(EVENT_NAME_MISSING, "event", value.is_null() | (name == ""))
+    yield Check(EVENT_NAME_MISSING, "event", value.is_null() | is_blank(value))
+    yield Check(CHARACTERS_UNSEEN, "event", has_unseen(value, joiners=True))
     yield Check(EVENT_NAME_TOO_LONG, "event", value.str.len_bytes() > MAX_EVENT_NAME_BYTES)
     yield Check(EVENT_NAME_RESERVED, "event", name.is_in(sorted(SEMANTIC_EVENTS - set(allowed))))
 

@@ -21,6 +21,7 @@ from polars_hash import CryptographicHashingNameSpace
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import POSITION, Mapping, reject_reason
+from cio_etl.transform import invisible
 
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
@@ -84,7 +85,7 @@ def _key(target: str) -> pl.Expr:
     text = pl.col(target).cast(pl.String)
     if not target.startswith(_WHO):
         return text
-    return pl.when(text.str.strip_chars() != "").then(text.str.to_lowercase() if target.endswith(".email") else text)
+    return pl.when(~invisible.is_blank(text)).then(text.str.to_lowercase() if target.endswith(".email") else text)
 
 
 def hashes(keys: pl.DataFrame) -> Hashes:

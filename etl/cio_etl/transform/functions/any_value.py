@@ -12,6 +12,7 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform.functions.define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
+from cio_etl.transform.invisible import stripped
 from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import PER_SECOND, in_calendar, text_of
 
@@ -310,5 +311,5 @@ def boolean(
     """
     if isinstance(dtype, pl.String):
         words = _words(language, yes, no)
-        return value.str.strip_chars().str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+        return stripped(value).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     return _to_boolean(value, dtype)

@@ -19,6 +19,7 @@ from cio_etl.model import reject_reason
 from cio_etl.transform.checks import EMAIL_MALFORMED
 from cio_etl.transform.distinct import CACHED_VALUES, by_distinct
 from cio_etl.transform.functions.define import function
+from cio_etl.transform.invisible import stripped
 from cio_etl.transform.nested import fields, in_words
 
 GROUP = "People's data"
@@ -128,7 +129,7 @@ def email(value: pl.Expr, dtype: pl.DataType, *, gmail: bool = False) -> pl.Expr
     >>> "ada@example" | email -> rejected
     >>> "ada@@example.org" | email -> rejected
     """
-    text = value.str.strip_chars()
+    text = stripped(value)
     ascii_only = ~text.str.contains(r"[^\x00-\x7F]")
     unusual = by_distinct(pl.when(~ascii_only).then(text), _address_in_ascii, pl.String())
     made = pl.when(ascii_only).then(pl.when(text.str.contains(_ADDRESS)).then(text)).otherwise(unusual)

@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from cio_etl.transform.functions.define import Scalar, always, function, is_of_kind
+from cio_etl.transform.invisible import is_blank, stripped
 from cio_etl.transform.nested import as_dtype, in_words
 
 GROUP = "Lists and JSON"
@@ -25,7 +26,7 @@ def split(value: pl.Expr, dtype: pl.DataType, *, separator: str = ",", trim: boo
     >>> "red; blue" | {split: {separator: ";", trim: true}} -> ["red", "blue"]
     """
     pieces = value.str.split(separator)
-    return pieces.list.eval(pl.element().str.strip_chars()) if trim else pieces
+    return pieces.list.eval(stripped(pl.element())) if trim else pieces
 
 
 @function(takes=("a list of text",), shorthand="separator")
@@ -110,7 +111,7 @@ def compact(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """
     non_null = value.list.drop_nulls()
     if isinstance(dtype, pl.List) and dtype.inner == pl.String:
-        return non_null.list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+        return non_null.list.eval(pl.element().filter(~is_blank(pl.element())))
     return non_null
 
 

@@ -17,6 +17,7 @@ from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.encode import not_finite
 from cio_etl.transform.functions.any_value import to_text
 from cio_etl.transform.functions.define import always, function, kind_of
+from cio_etl.transform.invisible import is_blank
 from cio_etl.transform.nested import fields, in_words
 
 GROUP = "Several columns"
@@ -64,7 +65,7 @@ def _words(dtype: pl.DataType) -> str:
 
 
 def _not_blank(part: pl.Expr, dtype: pl.DataType, skip_blank: bool) -> pl.Expr:
-    return pl.when(part.str.strip_chars() != "").then(part) if skip_blank and isinstance(dtype, pl.String) else part
+    return pl.when(~is_blank(part)).then(part) if skip_blank and isinstance(dtype, pl.String) else part
 
 
 def _parts(value: pl.Expr, dtype: pl.Struct) -> Iterator[tuple[str, pl.Expr, pl.DataType]]:

@@ -10,6 +10,7 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import function
+from cio_etl.transform.invisible import stripped
 
 GROUP = "Text"
 
@@ -23,11 +24,14 @@ def _old_not_empty(*, old: str, **_: object) -> None:
 
 @function(takes=("text",))
 def trim(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The text without the white space around it.
+    """The text without the white space around it, and without characters at its ends that nobody sees.
+
+    These are Unicode's control and format characters, such as a zero-width space or a byte-order mark.
 
     >>> " Ada\\t" | trim -> "Ada"
+    >>> "\\ufeffada@example.org\\u200b" | trim -> "ada@example.org"
     """
-    return value.str.strip_chars()
+    return stripped(value)
 
 
 @function(takes=("text",))
@@ -36,7 +40,7 @@ def collapse(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
     >>> " Ada \\n  Lovelace\\u00a0" | collapse -> "Ada Lovelace"
     """
-    return value.str.replace_all(r"\s+", " ").str.strip_chars()
+    return stripped(value.str.replace_all(r"\s+", " "))
 
 
 @function(takes=("text",))
