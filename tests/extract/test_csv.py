@@ -83,7 +83,6 @@ READ = {
     "one column": (b'a\nx\n""\n"\n"\n', {}, [("x",), (None,), ("\n",)]),
     "one column with a comma in quotes": (b'a\n"x,y"\n', {}, [("x,y",)]),
     "a comma in a name": (b'"Last; First; Middle",b\n1,2\n', {}, [("1", "2")]),
-    "a record that begins with a byte-order mark": (b"a,b\n\xef\xbb\xbf1,2\n", {}, [("\ufeff1", "2")]),
     "a record that begins like compressed data": (b"a,b\nx\x01,2\n", {}, [("x\x01", "2")]),
     "control characters": (b"a,b\n\x1b[31m,\x07\n", {}, [("\x1b[31m", "\x07")]),
     "latin-1": ("a,b\né,ß\n".encode("latin-1"), {"encoding": "latin-1"}, [("é", "ß")]),
@@ -196,6 +195,13 @@ REFUSED = {
     "a header with NUL": (b"a,b\0cdefghijkl\n1,2\n", {}, ":1", "NUL bytes", "UTF-8"),
     "zip": (zipped(), {}, "", "is a zip archive", "unpack it"),
     "parquet": (b"PAR1\x15\x04", {}, "", "is a Parquet file", "parquet:"),
+    "a SQLite database": (b"SQLite format 3\0" + bytes(99), {}, "", "is a SQLite database", "sql: sqlite:///"),
+    "an Arrow file": (b"ARROW1\0\0", {}, "", "is an Arrow file", "Parquet"),
+    "JSON lines": (b'{"a": 1}\n{"a": 2}\n', {}, "", "is JSON, not CSV", "ndjson:"),
+    "a JSON list": (b'\n[\n  {"a": "x"},\n {}]', {}, "", "is JSON, not CSV", "jq -c '.[]'"),
+    "a JSON object of several lines": (b'{\n  "a": "x"\n}\n', {}, "", "is JSON, not CSV", "jq -c ."),
+    "another separator by sep=": (b"sep=;\na;b\n", {}, ":1", 'says that the separator is ";"', 'separator: ";"'),
+    "too few lines to skip": (b"a\nb", {"skip_lines": 2}, ":2", "has no 2 lines", "above the header"),
     "xz": (b"\xfd7zXZ\x00\x00", {}, "", "compressed with xz", "gzip or zstd"),
     "tar in gzip": (gzip.compress(b"a" * 257 + b"ustar"), {}, "", "is a tar archive", "unpack"),
     "gzip in gzip": (gzip.compress(gzip.compress(b"a,b\n")), {}, "", "compressed twice", "once"),
@@ -337,15 +343,6 @@ def test_files_of_a_glob_are_read_in_sorted_order_each_once(tmp_path: Path) -> N
     assert values(snapshot) == [("1",), ("2",), ("3",)]
     assert [Path(file.path).name for file in snapshot.files] == ["a.csv", "b.csv", "c[1].csv"]
     assert snapshot.locate([2, 0]) == [(str(tmp_path / "c[1].csv"), 2), (str(tmp_path / "a.csv"), 2)]
-
-
-def test_files_with_other_columns_are_refused(tmp_path: Path) -> None:
-    first, second = written(tmp_path, b"a,b\n1,2\n", "1.csv"), written(tmp_path, b"a,c\n1,2\n", "2.csv")
-    with pytest.raises(SourceError) as caught:
-        opened(first, second)
-    assert str(caught.value) == f"{second}: its header differs from that of {first}: column 2 is 'c' here and 'b' there"
-    with pytest.raises(SourceError, match="column 2 is absent here and 'b' there"):
-        opened(first, written(tmp_path, b"a\n", "3.csv"))
 
 
 def test_compressed_and_plain_files_may_be_mixed(tmp_path: Path) -> None:

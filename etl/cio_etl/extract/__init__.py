@@ -77,7 +77,9 @@ class SourceReader:
 
 
 READERS: dict[type[Source], SourceReader] = {
-    CsvSource: SourceReader(lambda source, staging, rows: open_csv(source, staging.folder, ChunkLimits(rows))),
+    CsvSource: SourceReader(
+        lambda source, staging, rows: open_csv(source, staging.folder, ChunkLimits(rows), staging.columns)
+    ),
     NdjsonSource: SourceReader(lambda source, staging, rows: open_ndjson(source, staging.folder, ChunkLimits(rows))),
     ParquetSource: SourceReader(lambda source, staging, rows: open_parquet(source, rows, columns=staging.columns)),
     ExcelSource: SourceReader(open_excel),

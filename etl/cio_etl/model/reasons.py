@@ -42,6 +42,14 @@ def reason_words() -> dict[str, str]:
 # Faults of a row of the source: the reader writes them into the column FAULT.
 ROW_RAGGED = reject_reason("row_ragged", "the row has more or fewer fields than the header", "fix the file")
 ROW_NUL = reject_reason("row_nul", "the row holds a NUL byte", "fix the file")
+ROW_HEADER = reject_reason(
+    "row_header",
+    "the row is the header line once more",
+    "take it out; several files are named one by one or by a pattern",
+)
+ROW_MARKED = reject_reason(
+    "row_marked", "the row begins with a byte-order mark", "put files together without their marks"
+)
 ROW_UNREADABLE = reject_reason("row_unreadable", "the line is not one JSON object", "fix the file")
 CELL_ERROR = reject_reason(
     "cell_error", "a cell of the sheet holds an error, such as #N/A or #DIV/0!", "fix its formula, or clear the cell"

@@ -29,7 +29,8 @@ from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json
 
 Note = Callable[[str], None]  # takes a sentence for the user
 
-ROW_FAULTS = frozenset({"row_ragged", "row_nul", "row_unreadable"})  # faults of a whole row: all its columns are null
+# Faults of a whole row: all its columns are null.
+ROW_FAULTS = frozenset({"row_header", "row_marked", "row_nul", "row_ragged", "row_unreadable"})
 OTHER_TYPE = "value_of_other_type"
 REPEATED = "event_key_repeated"  # Customer.io ignores the row while it has that key
 UNKNOWN = "outcome_unknown"  # it may be done, and cannot be undone: it is sent again only when a person decides so

@@ -103,11 +103,19 @@ class _Readable(Protocol):
 
 
 def blocks(
-    opened: RegularFile, text: Text, form: Format, limits: ChunkLimits, digest: hashlib._Hash | None = None
+    opened: RegularFile,
+    text: Text,
+    form: Format,
+    limits: ChunkLimits,
+    digest: hashlib._Hash | None = None,
+    line: int = 1,
 ) -> Iterator[Block]:
-    """The text in blocks of whole records; what is read also goes into the digest. Raises SourceError at a line."""
+    """The text in blocks of whole records; what is read also goes into the digest. Raises SourceError at a line.
+
+    `line` is the number of the first one.
+    """
     readable: _Readable = text.copy or opened
-    offset, line, rest = text.start, 1, b""
+    offset, rest = text.start, b""
     while offset + len(rest) < text.end:
         unread = offset + len(rest)
         piece = readable.read_at(unread, min(limits.block_bytes, text.end - unread))
@@ -117,13 +125,13 @@ def blocks(
         final = offset + len(data) >= text.end
         records = form.scanned(data, final=final)
         if isinstance(records, Malformed):
-            raise _at(opened.path, line, data, records)
+            raise error_at(opened.path, line, data, records)
         rest = data[records.consumed :]
         if records.unclosed is not None and (final or len(rest) > limits.record_bytes):
-            raise _at(opened.path, line, data, _never_closed(records.unclosed, limits))
+            raise error_at(opened.path, line, data, _never_closed(records.unclosed, limits))
         if len(rest) > limits.record_bytes:
             too_long = f"a row longer than {limits.record_bytes >> 20} MB begins here"
-            raise _at(opened.path, line, data, Malformed(records.consumed, too_long, f"is this {form.name}?"))
+            raise error_at(opened.path, line, data, Malformed(records.consumed, too_long, f"is this {form.name}?"))
         if records.consumed:
             yield Block(data, offset, line, records)
             line += data.count(b"\n", 0, records.consumed)
@@ -138,7 +146,8 @@ def _never_closed(offset: int, limits: ChunkLimits) -> Malformed:
     )
 
 
-def _at(path: str, line: int, data: bytes, malformed: Malformed) -> SourceError:
+def error_at(path: str, line: int, data: bytes, malformed: Malformed) -> SourceError:
+    """The error of a block whose first line is `line`."""
     line += data.count(b"\n", 0, malformed.offset)
     return SourceError(malformed.remedy, place=f"{path}:{line}", what=malformed.what)
 
@@ -197,11 +206,13 @@ def text_snapshot(rows: TextRows, settings: object, json: frozenset[str] = froze
 class TextRows:
     """The rows of indexed files, by position."""
 
-    def __init__(self, files: Sequence[TextFile], chunks: Sequence[Chunk], schema: pl.Schema, form: Format) -> None:
+    def __init__(
+        self, files: Sequence[TextFile], chunks: Sequence[Chunk], schema: pl.Schema, forms: Sequence[Format]
+    ) -> None:
         self.files = tuple(files)
         self.schema = schema
         self._chunks = tuple(chunks)
-        self._form = form
+        self._forms = tuple(forms)  # of each file
         self._first_positions = [chunk.position for chunk in chunks]
 
     def read(self, columns: Sequence[str] | None = None, start: int = 0) -> Iterator[pl.DataFrame]:
@@ -255,7 +266,7 @@ class TextRows:
             opened.check_unchanged()
 
     def _records(self, chunk: Chunk, data: bytes) -> Records:
-        records = self._form.scanned(data, final=True)
+        records = self._forms[chunk.file].scanned(data, final=True)
         if isinstance(records, Malformed) or len(records.ends) - int(records.blank.sum()) != chunk.rows:
             raise self._lost(chunk)
         return records
@@ -264,7 +275,7 @@ class TextRows:
         if chunk.sound:
             return numbered(self._parsed(chunk, data, chunk.rows, columns), chunk.position, chunk.rows)
         records = self._records(chunk, data)
-        faults = self._form.faults(records, chunk.position)
+        faults = self._forms[chunk.file].faults(records, chunk.position)
         sound = ~np.any([records.blank, *faults.values()], axis=0)
         octets = np.frombuffer(data, np.uint8)
         kept = octets[np.repeat(sound, np.diff(records.ends, prepend=0))].tobytes()
@@ -277,7 +288,7 @@ class TextRows:
         if not rows or not columns:
             return pl.DataFrame(schema={name: self.schema[name] for name in columns})
         try:
-            frame = self._form.parsed(data, columns)
+            frame = self._forms[chunk.file].parsed(data, columns)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             raise self._lost(chunk) from None
         if frame.height != rows:

@@ -8,7 +8,8 @@ Every field is text: `00123` stays `00123`. A field whose text is one of `null_v
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,24 @@ import polars as pl
 from cio_etl.errors import SourceError
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
-from cio_etl.extract.text.chunks import Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
+from cio_etl.extract.text.chunks import (
+    Chunk,
+    ChunkLimits,
+    TextFile,
+    TextRows,
+    add,
+    blocks,
+    cut,
+    error_at,
+    text_snapshot,
+)
 from cio_etl.extract.text.csv_escapes import MARKS, marked, unmarked
-from cio_etl.extract.text.csv_header import check_declared, check_same, column_names
+from cio_etl.extract.text.csv_header import check_declared, column_names, common_columns
+from cio_etl.extract.text.csv_joined import JoinedFiles
+from cio_etl.extract.text.csv_prologue import after_prologue, comment_lines, without_comments
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
-from cio_etl.model import ROW_NUL, ROW_RAGGED, CsvSource, Snapshot
+from cio_etl.model import ROW_HEADER, ROW_MARKED, ROW_NUL, ROW_RAGGED, CsvSource, Snapshot
 
 __all__ = ["RULES", "ChunkLimits", "open_csv"]
 
@@ -33,32 +46,36 @@ RULES = "csv 1"  # part of the fingerprint: raise it when the same bytes would g
 _PLAIN_TEXT = b"\xef\xbb\xbf"
 
 
-def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits) -> Snapshot:
-    """The snapshot of all files that the source names, in sorted order. Raises SourceError for any fault."""
+def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits, wanted: Sequence[str] | None = None) -> Snapshot:
+    """The snapshot of all files that the source names, in sorted order. Raises SourceError for any fault.
+
+    Files may differ in the order of their columns, and in columns that are not `wanted`; these are left out.
+    """
     dialect = _dialect(source)
     encoding = canonical_encoding("source", source.encoding)
     copy = Copy(stage)
     files: list[TextFile] = []
     chunks: list[Chunk] = []
-    first_names: tuple[str, ...] = ()
+    names_of: list[tuple[str, tuple[str, ...]]] = []
     for number, path in enumerate(named_files(source.paths)):
         with RegularFile(path) as opened:
             text = plain_text(opened, encoding, copy, limits.bomb)
             rows_before = sum(file.rows for file in files)
             file, names, new_chunks = _index(opened, number, rows_before, text, source, dialect, limits)
             opened.check_unchanged()
-        first_names = first_names or names
-        check_same(path, names, files[0].path if files else path, first_names)
+        names_of.append((path, names))
         files.append(file)
         chunks.extend(new_chunks)
-    form = _CsvFormat(source, dialect, first_names)
-    return text_snapshot(TextRows(files, chunks, form.schema, form), _settings(source, encoding))
+    schema = pl.Schema(dict.fromkeys(common_columns(names_of, wanted), pl.String()))
+    forms = [_CsvFormat(source, dialect, names) for _, names in names_of]
+    return text_snapshot(TextRows(files, chunks, schema, forms), _settings(source, encoding))
 
 
 def _settings(source: CsvSource, encoding: str) -> list[object]:
     """The settings that decide how the bytes are read, without omitted ones: fingerprints stay stable."""
     settings: list[object] = [RULES, encoding, source.separator, source.quote, sorted(source.null_values)]
-    return settings + ([source.escape, source.columns] if source.escape or source.columns else [])
+    settings += [source.escape, source.columns] if source.escape or source.columns else []
+    return settings + ([source.skip_lines, source.comment] if source.skip_lines or source.comment else [])
 
 
 def _dialect(source: CsvSource) -> Dialect:
@@ -92,12 +109,13 @@ def _index(
 ) -> tuple[TextFile, tuple[str, ...], list[Chunk]]:
     """The file, its columns and its chunks; its first row has this position."""
     path = opened.path
+    text, lines = after_prologue(path, text.copy or opened, text, source)
     digest = hashlib.sha256(opened.read_at(0, text.start) if text.copy is None else b"")
     names: tuple[str, ...] = ()
     chunks: list[Chunk] = []
     rows = 0
     form = _CsvFormat(source, dialect, names)
-    for block in blocks(opened, text, form, limits, digest):
+    for block in blocks(opened, text, form, limits, digest, lines + 1):
         first = 0
         if not names:
             full = np.flatnonzero(~block.records.blank)
@@ -112,6 +130,10 @@ def _index(
                 names = column_names(place, block.record(int(full[0])), first_row, source)
             check_names(place, names)
             form = _CsvFormat(source, dialect, names)
+        traced = form.traced(block.data, block.records)
+        if isinstance(traced, Malformed):
+            raise error_at(path, block.line, block.data, traced)
+        block = replace(block, records=traced)
         unsound = np.any([block.records.blank, *form.faults(block.records, 0).values()], axis=0)
         for chunk in cut(block, first, number, position + rows, unsound, limits.chunk_rows):
             rows += chunk.rows
@@ -129,6 +151,7 @@ class _CsvFormat:
 
     def __init__(self, source: CsvSource, dialect: Dialect, names: tuple[str, ...]) -> None:
         self.schema = pl.Schema(dict.fromkeys(names, pl.String()))
+        self._joined = JoinedFiles(names, source) if names else None
         self._source = source
         self._dialect = dialect
 
@@ -136,10 +159,29 @@ class _CsvFormat:
         if self._dialect.escape is not None and (found := MARKS.search(data)):
             remedy = "export the file again; no text has this character"
             return Malformed(found.start(), "holds one of the noncharacters U+FDD0 to U+FDEF", remedy)
-        return scan(data, self._dialect, final=final)
+        comments: list[int] = []
+        scannable = data
+        if self._source.comment is not None and self._source.comment.encode() in data:
+            scannable, comments = comment_lines(data, self._source.comment, self._source.quote, final=final)
+        records = scan(scannable, self._dialect, final=final)
+        if isinstance(records, Malformed):
+            return records
+        if comments:
+            records = without_comments(records, comments)
+        return self.traced(data, records)
+
+    def traced(self, data: bytes, records: Records) -> Records | Malformed:
+        """The records, with the traces of files that were put together."""
+        return records if self._joined is None else self._joined.with_traces(data, records)
 
     def faults(self, records: Records, position: int) -> Mapping[str, Mask]:
-        return {ROW_NUL: records.nul, ROW_RAGGED: ~records.blank & (records.fields != len(self.schema))}
+        none = np.zeros(len(records.ends), np.bool_)
+        return {
+            ROW_NUL: records.nul,
+            ROW_HEADER: none if records.header is None else records.header,
+            ROW_MARKED: none if records.marked is None else records.marked,
+            ROW_RAGGED: ~records.blank & (records.fields != len(self.schema)),
+        }
 
     def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         names = list(self.schema)

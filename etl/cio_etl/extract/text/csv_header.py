@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from cio_etl.errors import SourceError
 from cio_etl.model import CsvSource
@@ -21,7 +22,7 @@ def column_names(place: str, header: bytes, first_row: bytes, source: CsvSource)
     """
     if b"\0" in header:
         raise SourceError("export the file again as UTF-8 text", place=place, what="the header line holds NUL bytes")
-    names = _fields(header, source.separator, source.quote, source.escape)
+    names = fields_of(header, source.separator, source.quote, source.escape)
     if not names:
         raise SourceError("is this a CSV file?", place=place, what="the header line cannot be read")
     for other, written in _SEPARATORS.items():
@@ -48,24 +49,34 @@ def check_declared(place: str, names: tuple[str, ...], fields: int) -> tuple[str
     return names
 
 
-def check_same(path: str, names: tuple[str, ...], first_path: str, first_names: tuple[str, ...]) -> None:
-    """Raises SourceError when two files of one source have different header lines."""
-    if names == first_names:
-        return
-    number = next(
-        (number for number, pair in enumerate(zip(names, first_names, strict=False), 1) if pair[0] != pair[1]),
-        min(len(names), len(first_names)) + 1,
-    )
-    raise SourceError(
-        "export both with the same columns in the same order, or make them two steps",
-        place=path,
-        what=f"its header differs from that of {first_path}: column {number} is "
-        f"{_name_at(names, number)} here and {_name_at(first_names, number)} there",
-    )
+def common_columns(
+    names_of: Sequence[tuple[str, tuple[str, ...]]], wanted: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The columns that all files have, in the order of the first; `names_of` has the path and names of each.
 
-
-def _name_at(names: tuple[str, ...], number: int) -> str:
-    return repr(names[number - 1]) if number <= len(names) else "absent"
+    Raises SourceError when there are none, and for a file without a wanted column that another file has.
+    """
+    first_path, first = names_of[0]
+    common = tuple(name for name in first if all(name in names for _, names in names_of))
+    for path, names in names_of:
+        for name in wanted or ():
+            other = next((each for each, theirs in names_of if name in theirs), None)
+            if name not in names and other is not None:
+                near = get_close_matches(name, names, 1)
+                raise SourceError(
+                    "export both with the columns that the mapping reads, or make them two steps",
+                    place=path,
+                    what=f"has no column {name!r}, which {other} has{f'; is it {near[0]!r}?' if near else ''}",
+                )
+        if not common and not set(names) & set(first):
+            raise SourceError(
+                "export both with the same columns, or make them two steps",
+                place=path,
+                what=f"its header has no column in common with that of {first_path}",
+            )
+    if not common:
+        raise SourceError("make them several steps", place=first_path, what="no column is in all of the source's files")
+    return common
 
 
 def _divides(other: str, header: bytes, first_row: bytes, width: int, source: CsvSource) -> bool:
@@ -74,16 +85,17 @@ def _divides(other: str, header: bytes, first_row: bytes, width: int, source: Cs
     A header that the job's separator leaves whole and the other one divides says so itself. Where the job's divides it
     too (a comma in a name), the first row must agree: as many fields as the header by the other one, not by the job's.
     """
-    wider = len(_fields(header, other, source.quote))
+    wider = len(fields_of(header, other, source.quote))
     if wider <= width:
         return False
     if width == 1:
         return True
-    row_width = len(_fields(first_row, source.separator, source.quote))
-    return row_width != width and len(_fields(first_row, other, source.quote)) == wider
+    row_width = len(fields_of(first_row, source.separator, source.quote))
+    return row_width != width and len(fields_of(first_row, other, source.quote)) == wider
 
 
-def _fields(record: bytes, separator: str, quote: str | None, escape: str | None = None) -> list[str]:
+def fields_of(record: bytes, separator: str, quote: str | None, escape: str | None = None) -> list[str]:
+    """The fields of one record; none when it cannot be read."""
     text = record.decode().rstrip("\r\n")
     try:
         # One element with its line ends inside: the reader must not take them apart.

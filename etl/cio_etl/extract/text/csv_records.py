@@ -45,6 +45,8 @@ class Records:
     blank: Mask  # nothing but a line end
     nul: Mask  # holds a NUL byte
     unclosed: int | None  # offset of a quote that is still open where the block ends
+    header: Mask | None = None  # is the header line once more
+    marked: Mask | None = None  # begins with a byte-order mark
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:

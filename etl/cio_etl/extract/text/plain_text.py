@@ -11,6 +11,7 @@ import codecs
 import hashlib
 import io
 import os
+import re
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -45,9 +46,14 @@ _NOT_TEXT = {
     b"Rar!\x1a\x07": ("a rar archive", "unpack it"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress it with gzip or zstd"),
     b"\xd0\xcf\x11\xe0": ("an Office document", "for a spreadsheet write `excel:` before its path"),
+    b"SQLite format 3\0": ("a SQLite database", "write `sql: sqlite:///PATH` and `table:` instead"),
+    b"ARROW1": ("an Arrow file", "write it as Parquet"),
+    b"ORC": ("an ORC file", "write it as Parquet"),
     b"%PDF-": ("a PDF document", "export the rows from where they came"),
 }
 _TAR_MAGIC_OFFSET = 257
+# How a JSON document begins, and no header line of CSV: an object on one line, on several, or a list of objects.
+_JSON = re.compile(rb'\s*(?:(?P<lines>\{[ \t]*"[^\n]*\}\s*$)|(?P<object>\{\s*")|(?P<list>\[\s*\{))', re.MULTILINE)
 
 # Longer marks first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
@@ -253,6 +259,10 @@ def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
             raise SourceError(remedy, place=path, what=f"is {what}, not {form}")
     if head[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
         raise SourceError("unpack it", place=path, what=f"is a tar archive, not {form}")
+    if form == "CSV" and (json := _JSON.match(head)):
+        steps = {"lines": "", "object": ", after `jq -c .`", "list": ", after `jq -c '.[]'`"}
+        remedy = f"write `ndjson:` before its path{steps[json.lastgroup or 'lines']}"
+        raise SourceError(remedy, place=path, what="is JSON, not CSV")
     if any(head.startswith(magic) for magic in _COMPRESSED):
         raise SourceError("compress it once", place=path, what="is compressed twice")
     marked = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)

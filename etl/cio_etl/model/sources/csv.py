@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cio_etl.model.sources.source import Encoding, FileSource, SourceKeys, SourcePaths, encoding_key, hive_key, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
-from cio_etl.model.yaml_section import SHOWN_DEFAULT, Flag, Names, as_list, did_you_mean, omitted, wrong
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, Count, Flag, Names, as_list, did_you_mean, omitted, wrong
 
 # Settings of tools that write CSV, as the fields of CsvSource that differ from its defaults.
 CSV_DIALECTS: dict[str, dict[str, Any]] = {
@@ -37,6 +37,8 @@ class CsvSource(FileSource):
     null_values: tuple[str, ...] = ("",)
     escape: str | None = None  # before a sign: the sign itself; before n, t, r, 0, b, f, v, Z, N: as in MySQL
     columns: tuple[str, ...] = ()  # the names, for files without a header line
+    skip_lines: int = 0  # above the header
+    comment: str | None = None  # a line that begins with it is no row
 
 
 def _one_sign(text: str) -> str:
@@ -80,12 +82,16 @@ class CsvKeys(SourceKeys):
         json_schema_extra={SHOWN_DEFAULT: '`[""]`'},
     )
     columns: Names = omitted("of CSV: the names of the columns, for files without a header line", "the first line")
+    skip_lines: Count = Field(0, description="of CSV: how many lines above the header are left out, as titles")
+    comment: _Sign = omitted('of CSV: one ASCII character; a line that begins with it is left out, as `"#"`')
     hive: Flag = hive_key()
     storage: StorageYaml = storage_key()
 
     def faults(self) -> Iterator[str]:
         if self.quote == self.separator:
             yield "separator and quote are the same sign"
+        if self.comment is not None and self.comment in (self.separator, self.quote):
+            yield "comment is also the separator or the quote"
 
     def to_source(self) -> CsvSource:
         """The dialect's settings, and over them those that are written."""
@@ -101,6 +107,8 @@ class CsvKeys(SourceKeys):
             tuple(self.csv),
             encoding=self.encoding,
             columns=tuple(self.columns or ()),
+            skip_lines=self.skip_lines,
+            comment=self.comment,
             hive=self.hive,
             storage=to_storage(self.storage),
             **settings,
