@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
+import zlib
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +15,10 @@ from typing import Any
 import fastavro
 import polars as pl
 import pytest
+import zstandard
 
 from cio_etl.errors import SourceError
-from cio_etl.extract.avro_files import open_avro
+from cio_etl.extract.avro import open_avro
 from cio_etl.model import FAULT, POSITION, AvroSource, Snapshot, Staging
 
 COLUMNS: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
@@ -66,7 +71,7 @@ def whole(snapshot: Snapshot, start: int = 0) -> pl.DataFrame:
     return pl.concat(snapshot.read(None, start))
 
 
-@pytest.mark.parametrize("codec", ["null", "deflate"])
+@pytest.mark.parametrize("codec", ["null", "deflate", "bzip2", "xz"])
 def test_columns_keep_their_types_but_bytes_are_left_out(tmp_path: Path, codec: str) -> None:
     row = {name: value for name, (_, value, _, _) in COLUMNS.items()}
     snapshot = opened(tmp_path, avro(SCHEMA, [row], codec=codec))
@@ -82,8 +87,21 @@ def test_snappy_is_read(tmp_path: Path) -> None:
     assert whole(opened(tmp_path, file.getvalue()))["a"].sum() == 499_500
 
 
+def test_zstandard_is_read(tmp_path: Path) -> None:
+    assert whole(opened(tmp_path, packed(avro(fields(a="int"), [{"a": 7}]), "zstandard")))["a"].to_list() == [7]
+
+
+def test_snappy_whose_checksum_is_wrong_is_damaged(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    pl.DataFrame({"a": list(range(1000))}).write_avro(file, compression="snappy")
+    content = bytearray(file.getvalue())
+    content[-17] ^= 1  # the checksum's last byte, before the mark
+    with pytest.raises(SourceError, match="is damaged or cut short in block 1"):
+        opened(tmp_path, bytes(content))
+
+
 def test_a_file_of_many_blocks_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cio_etl.extract.avro_files._READ_BYTES", 500)
+    monkeypatch.setattr("cio_etl.extract.avro.rows._READ_BYTES", 500)
     content = avro(fields(a="int"), [{"a": number} for number in range(5_000)], sync_interval=100)
     snapshot = opened(tmp_path, content, content)
     frame = whole(snapshot)
@@ -118,13 +136,86 @@ def test_the_copy_is_read_again_without_the_file(tmp_path: Path) -> None:
     assert again.fingerprint == first.fingerprint and whole(again)["a"].to_list() == [1]
 
 
+NODE = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
+POINT = {"type": "record", "name": "Point", "fields": [{"name": "x", "type": "int"}]}
+NANOS = 1_704_067_200_000_000_001
+ROW_UUID = "30313233-3435-3637-3839-616263646566"
+
+REWRITTEN: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
+    "a map": ({"type": "map", "values": "int"}, {"k": 1}, pl.Map(pl.String(), pl.Int32()), {"k": 1}),
+    "a map that may be null": (
+        ["null", {"type": "map", "values": "int"}],
+        None,
+        pl.Map(pl.String(), pl.Int32()),
+        None,
+    ),
+    "a map of maps": (
+        {"type": "map", "values": {"type": "map", "values": ["null", "string"]}},
+        {"a": {"b": None}},
+        pl.Map(pl.String(), pl.Map(pl.String(), pl.String())),
+        {"a": {"b": None}},
+    ),
+    "a map in a list in a record": (
+        {
+            "type": "record",
+            "name": "Outer",
+            "fields": [{"name": "m", "type": {"type": "array", "items": {"type": "map", "values": POINT}}}],
+        },
+        {"m": [{"k": {"x": 1}}]},
+        pl.Struct({"m": pl.List(pl.Map(pl.String(), pl.Struct({"x": pl.Int32()})))}),
+        {"m": [{"k": {"x": 1}}]},
+    ),
+    "nulls": ("null", None, pl.Null(), None),
+    "nanoseconds": (
+        {"type": "long", "logicalType": "timestamp-nanos"},
+        NANOS,
+        pl.Datetime("ns", "UTC"),
+        datetime(2024, 1, 1, tzinfo=UTC),
+    ),
+    "local nanoseconds": (
+        {"type": "long", "logicalType": "local-timestamp-nanos"},
+        NANOS,
+        pl.Datetime("ns"),
+        datetime(2024, 1, 1),
+    ),
+    "local microseconds": (
+        {"type": "long", "logicalType": "local-timestamp-micros"},
+        datetime(2024, 1, 1),
+        pl.Datetime("us"),
+        datetime(2024, 1, 1),
+    ),
+    "a uuid of text": ({"type": "string", "logicalType": "uuid"}, ROW_UUID, pl.String(), ROW_UUID),
+    "a uuid of bytes": (
+        {"type": "fixed", "name": "Id", "size": 16, "logicalType": "uuid"},
+        b"0123456789abcdef",
+        pl.String(),
+        ROW_UUID,
+    ),
+    "an unknown logical type": ({"type": "int", "logicalType": "week"}, 7, pl.Int32(), 7),
+}
+
+
+@pytest.mark.parametrize(("kind", "value", "dtype", "expected"), REWRITTEN.values(), ids=REWRITTEN)
+def test_what_the_decoder_does_not_know_is_read_by_another_name(
+    tmp_path: Path, kind: Any, value: Any, dtype: pl.DataType, expected: Any
+) -> None:
+    rows = [{"k": number, "a": value, "z": "end"} for number in range(3)]
+    snapshot = opened(tmp_path, avro(fields(k="int", a=kind, z="string"), rows))
+    assert snapshot.schema == {"k": pl.Int32(), "a": dtype, "z": pl.String()}
+    assert whole(snapshot)["a"].to_list() == [expected] * 3
+    assert whole(snapshot)["z"].to_list() == ["end"] * 3
+
+
 NOT_READ: dict[str, tuple[Any, Any, str]] = {
-    "a map": ({"type": "map", "values": "int"}, {"k": 1}, "holds maps"),
-    "a map that may be null": (["null", {"type": "map", "values": "int"}], None, "holds maps"),
-    "a map in a list": ({"type": "array", "items": {"type": "map", "values": "int"}}, [], "holds maps"),
     "several types": (["null", "int", "string"], 1, "holds values of several types"),
     "one type in a list": (["int"], 1, "holds values of several types"),
-    "nulls": ("null", None, "holds only nulls"),
+    "itself": (NODE, {"next": None}, "holds values of the type 'Node', which contains itself"),
+    "a list of nothing": ({"type": "array", "items": "null"}, [None], "holds lists of nothing"),
+    "a list of empty records": (
+        {"type": "array", "items": {"type": "record", "name": "Empty", "fields": []}},
+        [{}],
+        "holds lists of nothing",
+    ),
 }
 
 
@@ -137,10 +228,67 @@ def test_what_the_decoder_cannot_read_is_named_before_it_tries(
     assert "JSON text" in caught.value.remedy
 
 
-def test_a_type_that_is_used_twice_is_named(tmp_path: Path) -> None:
+def test_a_type_that_is_used_twice_is_read(tmp_path: Path) -> None:
     kind = {"type": "enum", "name": "Kind", "symbols": ["x", "y"]}
-    with pytest.raises(SourceError, match="column 2, 'b', holds a type that stands elsewhere in the schema"):
-        opened(tmp_path, avro(fields(a=kind, b="Kind"), [{"a": "x", "b": "y"}]))
+    snapshot = opened(tmp_path, avro(fields(a=kind, b="Kind"), [{"a": "x", "b": "y"}]))
+    assert whole(snapshot).drop(POSITION, FAULT).rows() == [("x", "y")]
+
+
+DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 50, "scale": 2}
+DURATION = {"type": "fixed", "name": "Span", "size": 12, "logicalType": "duration"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "what"),
+    [(DECIMAL, Decimal("1.10"), "decimals of more than 38 digits"), (DURATION, bytes(12), "durations")],
+)
+def test_what_has_no_json_form_matters_only_where_it_is_read(tmp_path: Path, kind: Any, value: Any, what: str) -> None:
+    content = avro(fields(k="int", a=kind), [{"k": 1, "a": value}])
+    assert opened(tmp_path, content, columns=("k",)).schema == {"k": pl.Int32()}
+    with pytest.raises(SourceError, match=f"column 'a' holds {what}, which have no JSON form"):
+        opened(tmp_path, content, columns=("k", "a"))
+
+
+@pytest.mark.fault("S16")
+@pytest.mark.parametrize("codec", ["deflate", "bzip2", "xz", "zstandard"])
+def test_a_block_that_unfolds_beyond_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    monkeypatch.setattr("cio_etl.extract.avro.container.MAX_BLOCK_BYTES", 1 << 20)
+    content = packed(avro(fields(a="string"), [{"a": "x" * (2 << 20)}]), codec)
+    assert len(content) < 20_000
+    with pytest.raises(SourceError, match="block 1 unfolds to more than 1 MB"):
+        opened(tmp_path, content)
+
+
+def packed(content: bytes, codec: str) -> bytes:
+    """A file of one block, packed as fastavro cannot without more libraries."""
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "deflate": lambda data: zlib.compress(data, 1, -15),
+        "bzip2": lambda data: bz2.compress(data, 1),
+        "xz": lambda data: lzma.compress(data, preset=0),
+        "zstandard": zstandard.compress,
+    }
+    sync = content[-16:]
+    head, block, _ = content.split(sync, 2)
+    at = 0
+    for _ in range(2):  # the numbers of rows and bytes
+        while block[at] & 0x80:
+            at += 1
+        at += 1
+    data = pack[codec](block[at:])
+    name = b"\x14avro.codec" + bytes([len(codec) << 1]) + codec.encode()
+    head = head.replace(b"\x14avro.codec\x08null", name)
+    return head + sync + b"\x02" + long(len(data)) + data + sync
+
+
+def long(number: int) -> bytes:
+    """A length as Avro writes it."""
+    number, out = number << 1, bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
 
 
 def test_a_wanted_column_of_bytes_is_refused(tmp_path: Path) -> None:
@@ -154,11 +302,11 @@ BROKEN = {
     "cut in the header": (WHOLE[:30], "is damaged or cut short"),
     "cut in a block": (WHOLE[:-20], "is damaged or cut short"),
     "a byte too much": (WHOLE + b"\x02", "is damaged or cut short"),
-    "another mark after a block": (WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]), "is damaged or cut short"),
+    "another mark after a block": (WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]), "is damaged or cut short in block 13"),
     "empty": (b"", "the file is empty"),
     "no Avro": (b"secret,b\n1,2\n", "does not begin as an Avro file does"),
     "not records": (avro("string", ["secret"]), "its rows are no records"),
-    "another codec": (avro(fields(a="string"), [{"a": "secret"}], codec="bzip2"), "packed in a way"),
+    "another codec": (WHOLE.replace(b"\x08null", b"\x08lzma", 1), "packed in a way"),
     "a column of ours": (avro(fields(_fault="string"), [{"_fault": "secret"}]), "'_fault', which is a name of this"),
     "only bytes": (avro(fields(a="bytes"), [{"a": b"secret"}]), "no column has a JSON form"),
 }

@@ -2,7 +2,7 @@
 
 source ── CSV, NDJSON ─────▶ text/ ──────────────────────────────────────────────┐
        ├─ Parquet ─────────▶ parquet/ ───────────────────────────────────────────┤
-       ├─ Excel, Avro ─────▶ excel_files, avro_files ─┐                          ├─▶ Snapshot
+       ├─ Excel, Avro ─────▶ excel_files, avro/ ──────┐                          ├─▶ Snapshot
        ├─ Delta, Iceberg ──▶ lake/ ───────────────────┼─▶ stage: a Parquet copy ─┘
        ├─ a database ──────▶ sql/ ─▶ incremental ─────┤
        └─ rejected rows ───▶ replayed ────────────────┘
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cio_etl.extract import copies
-from cio_etl.extract.avro_files import open_avro
+from cio_etl.extract.avro import open_avro
 from cio_etl.extract.excel_files import open_excel
 from cio_etl.extract.hive import with_partitions
 from cio_etl.extract.incremental import first_wanted

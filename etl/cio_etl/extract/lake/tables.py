@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import copies
+from cio_etl.extract.arrow_types import NotRead, Reading, reading_of
 from cio_etl.extract.frames import check_names, chosen_columns
 from cio_etl.extract.lake.version import DataFile, TableVersion
 from cio_etl.extract.remote.fetch import blocks
@@ -94,7 +95,7 @@ class LakeReader:
         table = self._pinned()
         log.info("table_pinned", table=self.place, version=table.version, files=len(table.files))
         wanted = self._wanted(table.schema)
-        yield _frame(self.place, _no_rows(wanted))
+        yield _frame(self.place, _no_rows(wanted), wanted)
         folder = self._staging.folder / f"files-{hashlib.sha256(json.dumps(self.settings).encode()).hexdigest()[:16]}"
         try:
             for file in table.files:
@@ -109,15 +110,27 @@ class LakeReader:
         version: TableVersion = import_module(library.module).pinned(self._source, self.place, self._patience)
         return version
 
-    def _wanted(self, schema: pa.Schema) -> pa.Schema:
-        """The columns to read; if the mapping uses none, the first one, for the number of rows."""
-        columns = pa.schema((each.name, getattr(each.type, "storage_type", each.type)) for each in schema)
-        check_names(self.place, columns.names)
-        known = pl.DataFrame(columns.empty_table()).schema
-        names = chosen_columns(self.place, known, self._staging.columns) or columns.names[:1]
+    def _wanted(self, schema: pa.Schema) -> Mapping[str, Reading]:
+        """The columns to read, and how; if the mapping uses none, the first one, for the number of rows."""
+        check_names(self.place, schema.names)
+        readings, refusals = {}, {}
+        for each in schema:
+            try:
+                readings[each.name] = reading_of(each.type)
+            except NotRead as odd:
+                refusals[each.name] = odd
+        for name in self._staging.columns or ():
+            if name in refusals:
+                raise SourceError(
+                    f"{refusals[name].remedy}, or leave it out of the mapping",
+                    place=self.place,
+                    what=f"column {name!r} is {refusals[name].what}, which is not read here",
+                )
+        known = pl.Schema({name: reading.dtype for name, reading in readings.items()})
+        names = chosen_columns(self.place, known, self._staging.columns) or list(known)[:1]
         if not names:
-            raise SourceError("name another table", place=self.place, what="the table has no columns")
-        return pa.schema(columns.field(name) for name in names)
+            raise SourceError("name another table", place=self.place, what="the table has no column that is read here")
+        return {name: readings[name] for name in names}
 
     @contextmanager
     def _here(self, file: DataFile, folder: Path) -> Iterator[Path]:
@@ -155,16 +168,20 @@ def _vacuumed(where: str) -> SourceError:
 # ---------------------------------------------------------------- rows of one file
 
 
-def _rows(path: Path, file: DataFile, table: TableVersion, wanted: pa.Schema) -> Iterator[pl.DataFrame]:
+def _rows(path: Path, file: DataFile, table: TableVersion, wanted: Mapping[str, Reading]) -> Iterator[pl.DataFrame]:
     """The file's rows that are not deleted, with the table's types."""
     place = shown(file.where)
     read = 0
     with _reworded(place), pa.OSFile(str(path)) as stream:
         parquet = pq.ParquetFile(
-            stream, pre_buffer=False, buffer_size=_PAGE_BUFFER_BYTES, coerce_int96_timestamp_unit="us"
+            stream,
+            pre_buffer=False,
+            buffer_size=_PAGE_BUFFER_BYTES,
+            coerce_int96_timestamp_unit="us",
+            page_checksum_verification=True,
         )
         names = table.columns_of(place, parquet.schema_arrow)
-        there = {name: names[name] for name in wanted.names if name in names}
+        there = {name: names[name] for name in wanted if name in names}
         # Without any, the first one stands for the number of rows.
         columns = list(there.values()) or parquet.schema_arrow.names[:1]
         for batch in parquet.iter_batches(FRAME_ROWS, columns=columns, use_threads=False):
@@ -174,7 +191,7 @@ def _rows(path: Path, file: DataFile, table: TableVersion, wanted: pa.Schema) ->
             if live is not None:
                 batch = batch.filter(pa.array(live))
             if batch.num_rows:
-                yield _frame(place, _typed(place, batch, there, file.constants, wanted))
+                yield _frame(place, _typed(place, batch, there, file.constants, wanted), wanted)
     if file.rows is not None and read != file.rows:
         raise _damaged(place)
 
@@ -196,37 +213,34 @@ def _typed(
     batch: pa.RecordBatch,
     there: Mapping[str, str],
     constants: Mapping[str, pa.Scalar],
-    wanted: pa.Schema,
+    wanted: Mapping[str, Reading],
 ) -> pa.RecordBatch:
     """The batch with the table's columns: older files lack newer columns, and have narrower types."""
     columns = []
-    for each in wanted:
-        if each.name in there:
-            column = batch.column(there[each.name])
-            column = getattr(column, "storage", column)
-            if column.type != each.type:
-                try:
-                    column = column.cast(each.type)
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
-                    raise SourceError(
-                        "rewrite the table's files with its present columns (OPTIMIZE, rewrite_data_files)",
-                        place=place,
-                        what=f"column {each.name!r} is of another type here than in the table",
-                    ) from None
+    for name, reading in wanted.items():
+        if name in there:
+            try:
+                columns.append(reading.of(batch.column(there[name])))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+                raise SourceError(
+                    "rewrite the table's files with its present columns (OPTIMIZE, rewrite_data_files)",
+                    place=place,
+                    what=f"column {name!r} is of another type here than in the table",
+                ) from None
         else:
-            value = constants.get(each.name, pa.scalar(None, each.type))
-            column = pa.repeat(value.cast(each.type), batch.num_rows)
-        columns.append(column)
-    return pa.record_batch(columns, schema=wanted)
+            value = constants.get(name, pa.scalar(None, reading.arrow))
+            columns.append(pa.repeat(value.cast(reading.arrow), batch.num_rows))
+    return pa.record_batch(columns, names=[*wanted])
 
 
-def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.record_batch([pa.array([], each.type) for each in schema], schema=schema)
+def _no_rows(wanted: Mapping[str, Reading]) -> pa.RecordBatch:
+    return pa.record_batch([pa.array([], reading.arrow) for reading in wanted.values()], names=[*wanted])
 
 
-def _frame(place: str, batch: pa.RecordBatch) -> pl.DataFrame:
+def _frame(place: str, batch: pa.RecordBatch, wanted: Mapping[str, Reading]) -> pl.DataFrame:
     with _reworded(place):
-        return pl.DataFrame(batch)
+        frame = pl.DataFrame(batch)
+        return frame.select(reading.typed(name, frame.schema[name]) for name, reading in wanted.items())
 
 
 @contextmanager
