@@ -1,6 +1,8 @@
 # Two commands on a machine with Python 3.11+ and make: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test bench bench-extract bench-validate lock clean
 

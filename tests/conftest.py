@@ -61,6 +61,12 @@ SLOW_FILES = frozenset(
 SERVERS = frozenset({"postgresql_server", "mariadb_server", "chromium"})
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test-fast` does not even import the files that it leaves out."""
+    fast = config.option.markexpr == "not slow"
+    return True if fast and collection_path.relative_to(TESTS).as_posix() in SLOW_FILES else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what is slow. The test that waits for those with Airflow comes first, since others can run meanwhile."""
     for item in items:

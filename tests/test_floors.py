@@ -104,19 +104,61 @@ def imported_files(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
             yield from (name if name in files else node.module for name in names)
 
 
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts).removesuffix(".__init__")
+def module_name(path: Path, root: Path = HOUSE.parent) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in [*FILES, HOUSE / "__init__.py"]}
+
+
+def circle_of_imports(files: Mapping[str, Path]) -> list[str]:
+    """Modules of which each imports the next one, and the last one the first; none if there is no circle.
+
+    Imports inside functions and those for type checkers count, too.
+    """
+    try:
+        graphlib.TopologicalSorter({name: {*imported_files(path, files)} for name, path in files.items()}).prepare()
+    except graphlib.CycleError as error:
+        return list(reversed(error.args[1][1:]))
+    return []
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    """Imports inside functions and those for type checkers count, too."""
-    files = {module_name(path): path for path in [*FILES, HOUSE / "__init__.py"]}
-    imports = {name: {*imported_files(path, files)} for name, path in files.items()}
-    assert {"cio_etl.errors", "cio_etl.extract.copies"} <= imports["cio_etl.extract.stage"]
-    try:
-        graphlib.TopologicalSorter(imports).prepare()
-    except graphlib.CycleError as error:
-        pytest.fail(f"a circle of imports: {' imports '.join(reversed(error.args[1]))}")
+    stage = {*imported_files(MODULES["cio_etl.extract.stage"], MODULES)}
+    assert {"cio_etl.errors", "cio_etl.extract.copies"} <= stage
+    assert circle_of_imports(MODULES) == []
+
+
+def test_a_circle_that_one_more_import_closes_is_found(tmp_path: Path) -> None:
+    changed = tmp_path / "copies.py"
+    changed.write_text(f"{MODULES['cio_etl.extract.copies'].read_text()}\nfrom cio_etl.extract.stage import staged\n")
+    assert sorted(circle_of_imports(MODULES | {"cio_etl.extract.copies": changed})) == [
+        "cio_etl.extract.copies",
+        "cio_etl.extract.stage",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("last", "circle"),
+    [
+        ("import json", []),
+        ("import house.a.one", ["house.a.one", "house.a.two", "house.b"]),
+        ("from house.a import one", ["house.a.one", "house.a.two", "house.b"]),
+        ("from house.a.one import name", ["house.a.one", "house.a.two", "house.b"]),
+        ("def later():\n    from house.a.one import name", ["house.a.one", "house.a.two", "house.b"]),
+        ("if TYPE_CHECKING:\n    from house.a import one, other", ["house.a.one", "house.a.two", "house.b"]),
+        ("from house.a.two import name", ["house.a.two", "house.b"]),
+        ("import house.b", ["house.b"]),
+    ],
+)
+def test_a_circle_is_found_in_every_form_of_import(last: str, circle: list[str], tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    texts = {"__init__.py": "", "a/__init__.py": "", "a/one.py": "from house.a import two", "b.py": last}
+    for name, text in {**texts, "a/two.py": "from house import b"}.items():
+        (house / name).parent.mkdir(parents=True, exist_ok=True)
+        (house / name).write_text(text)
+    files = {module_name(path, tmp_path): path for path in house.rglob("*.py")}
+    assert len(files) == 5 and sorted(circle_of_imports(files)) == circle
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))

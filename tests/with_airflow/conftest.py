@@ -6,9 +6,11 @@ import atexit
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -129,10 +131,15 @@ def summary(run: Any, task_id: str = "run") -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _database() -> None:
+def empty_database() -> Path:
+    """A copy of Airflow's database as it is before the first test: to make another one takes seconds."""
     from airflow.utils.db import initdb
 
     initdb()
+    copy = HOME / "empty.db"
+    with closing(sqlite3.connect(HOME / "airflow.db")) as made, closing(sqlite3.connect(copy)) as copied:
+        made.backup(copied)
+    return copy
 
 
 @pytest.fixture

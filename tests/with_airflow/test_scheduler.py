@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -29,7 +30,7 @@ DAG = "customerio__people"
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("faults", [Faults(latency_s=0.25)])
-def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
+def test_a_whole_cycle(shop: Shop, tmp_path: Path, empty_database: Path) -> None:
     shop.write(rows=ROWS, schedule={"assets": ["s3://lake/never"]})  # a cron line would start a run at once
     home = tmp_path / "airflow"
     (home / "dags").mkdir(parents=True)
@@ -39,7 +40,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
         f"globals().update(build_dags({str(shop.jobs)!r}, default_args="
         '{"retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}))\n'
     )
-    with airflow(home) as api:
+    with airflow(home, empty_database) as api:
         # killed outright, in the middle: the retry goes on
         first = api.trigger(DAG)
         api.until(lambda: shop.people > 1_000)
@@ -71,7 +72,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path) -> None:
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("faults", [Faults(latency_s=0.4)])
 def test_workers_outlive_a_task_and_a_scheduler_that_are_killed(
-    shop: Shop, tmp_path: Path, state_in_postgres: dict[str, str]
+    shop: Shop, tmp_path: Path, empty_database: Path, state_in_postgres: dict[str, str]
 ) -> None:
     """One of three mapped tasks is killed; then the scheduler is, and its orphans work on beside their next tries."""
     rows = 12_000
@@ -91,7 +92,7 @@ def test_workers_outlive_a_task_and_a_scheduler_that_are_killed(
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
         STATE_URL: address,
     }
-    with airflow(home, settings) as api:
+    with airflow(home, empty_database, settings) as api:
         run = api.trigger(DAG)
         api.until(lambda: shop.people > 600 and len(owners(address)) == 3)
         killed, orphan, _ = owners(address)
@@ -206,8 +207,8 @@ class Api:
 
 
 @contextmanager
-def airflow(home: Path, more: Mapping[str, str] | None = None) -> Iterator[Api]:
-    """A whole Airflow, until the block ends: its database migrated, its DAGs read, its two processes up."""
+def airflow(home: Path, database: Path, more: Mapping[str, str] | None = None) -> Iterator[Api]:
+    """A whole Airflow, until the block ends: with a copy of the database, its DAGs read, its two processes up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -232,8 +233,8 @@ def airflow(home: Path, more: Mapping[str, str] | None = None) -> Iterator[Api]:
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     command = [sys.executable, "-m", "airflow"]
-    for words in (["db", "migrate"], ["dags", "reserialize"]):
-        subprocess.run([*command, *words], env=inherited | settings, check=True, capture_output=True)
+    shutil.copy(database, home / "airflow.db")
+    subprocess.run([*command, "dags", "reserialize"], env=inherited | settings, check=True, capture_output=True)
     started: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(name: str) -> None:
