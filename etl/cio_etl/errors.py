@@ -61,13 +61,20 @@ class EtlError(Exception):
 
     exit_code: ClassVar[int] = 1
     resumable: ClassVar[bool] = False
+    has_lines: ClassVar[bool] = False  # its message is a list of problems, a line each
     remedy: str = ""
 
     def __init__(self, remedy: str = "", **facts: object) -> None:
         self.facts = facts
         if remedy:
             self.remedy = remedy
-        super().__init__(inspect.cleandoc(type(self).__doc__ or "").format(**facts))
+        message = inspect.cleandoc(type(self).__doc__ or "").format(**facts)
+        super().__init__(message if self.has_lines else _one_line(message))
+
+
+def _one_line(message: str) -> str:
+    """The message in one line: the name of a file or of a column may hold the end of a line."""
+    return "\\n".join(message.splitlines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +88,14 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return _one_line(f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}")
 
 
 class ConfigError(EtlError):
     """{what}"""
 
     exit_code = 78
+    has_lines = True
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

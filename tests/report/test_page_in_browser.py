@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cio_etl.model import Report
-from cio_etl.report.page import page, visible
+from cio_etl.report.page import page
+from cio_etl.report.visible import visible
 from cio_etl.run.recording import remedies
 from tests.browser import Browser
 from tests.reports import HOSTILE, NOTHING, RUN, VALIDATION, WIDE, hostile

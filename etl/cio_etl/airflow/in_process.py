@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
-from rich.console import Console
 
 from cio_etl.airflow.lineage import Flow, flows_of
 from cio_etl.airflow.request import Environment, RunRequest, Summary, failure, summary_of
@@ -18,7 +17,7 @@ from cio_etl.errors import EtlError, TooManyRejects, failure_of, is_failure
 from cio_etl.model import Report
 from cio_etl.report import as_json
 from cio_etl.report.progress import Progress
-from cio_etl.report.streams import say
+from cio_etl.report.streams import SafeConsole, say
 from cio_etl.run import (
     Caller,
     Signals,
@@ -74,7 +73,7 @@ def _values(environment: Environment) -> Environment:
 
 
 def _caller(signals: Signals) -> Caller:
-    return Caller(signals, Progress(Console(stderr=True), live=False))
+    return Caller(signals, Progress(SafeConsole(stderr=True), live=False))
 
 
 def flows(request: RunRequest, environment: Environment) -> list[Flow]:

@@ -18,6 +18,7 @@ from cio_etl.errors import EXIT_CODES as EXIT_WORDS
 from cio_etl.errors import InvalidArguments, failure_of
 from cio_etl.report.logs import FileLines, LogLines
 from cio_etl.report.streams import accept_any_text, drop_output, say
+from cio_etl.report.visible import visible, visible_event
 
 
 def _exit_codes() -> str:
@@ -85,6 +86,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
+        error.message = visible(error.message)  # type: ignore[misc]
         error.show()
         return error.exit_code
     except BrokenPipeError:
@@ -107,6 +109,7 @@ def _set_up_log(lines: LogLines | FileLines, log_format: str, debug: bool) -> No
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            visible_event,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),

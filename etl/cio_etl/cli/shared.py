@@ -79,12 +79,11 @@ _LOG_DEFAULTS = {"log_format": "text", "log_file": None, "debug": False}  # the 
 @contextlib.contextmanager
 def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
     """The caller of a run: signals stop it, after `grace_s` at most, and its progress is shown on stderr."""
-    from rich.console import Console
-
     from cio_etl.report.progress import Progress
+    from cio_etl.report.streams import SafeConsole
     from cio_etl.run import Caller, Signals
 
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     live = console.is_terminal and not as_json and not quiet
     if live and click.get_current_context().find_root().params == _LOG_DEFAULTS:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,6 +15,7 @@ from markupsafe import Markup
 from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
 from cio_etl.report.files import write_text
+from cio_etl.report.visible import visible
 from cio_etl.report.words import duration, number, percent, size
 
 HERE = Path(__file__).parent
@@ -112,17 +112,6 @@ def seconds(steps: Sequence[StepReport]) -> float | None:
     """How long a run over all steps would take; None unless it is known for each step."""
     known = [step.forecast.seconds for step in steps if step.forecast is not None]
     return sum(known) if known and len(known) == len(steps) else None
-
-
-def visible(text: str) -> str:
-    """The text with an escape for each invisible character: controls, and marks that change the reading direction."""
-    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return character
-    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 def _listed(others: Sequence[str]) -> str:

@@ -6,12 +6,24 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from cio_etl.report.visible import visible
 
 
-class Screen(Console):
+class SafeConsole(Console):
+    """A console that prints an escape for each invisible character of a text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+class Screen(SafeConsole):
     """A console for stdout that goes quiet when its reader closes the pipe; rich's own would exit with 1."""
 
     def on_broken_pipe(self) -> None:
@@ -20,12 +32,15 @@ class Screen(Console):
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Prints a line to stdout or stderr, and flushes it. It is lost where nobody reads, and on stderr's full disk."""
+    """Prints a line to stdout or stderr, and flushes it. It is lost where nobody reads, and on stderr's full disk.
+
+    Invisible characters become escapes; line feeds stay.
+    """
     stream: TextIO | None = sys.stderr if err else sys.stdout
     if stream is None:  # closed before the program started
         return
     try:
-        stream.write(f"{line}\n")
+        stream.write(f"{visible(line)}\n")
         stream.flush()
     except OSError as error:
         if not err and not isinstance(error, BrokenPipeError):

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.model import Finding, RejectCount, Report, StepReport
+from cio_etl.report.visible import one_line
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 
@@ -82,7 +83,7 @@ def _forecast(step: StepReport) -> list[Text]:
 def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
     lines = [Text.assemble("rejected in ", (step.name, "bold"))] if step.rejects else []
     for reject in step.rejects:
-        head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {reject.field}" if reject.field else "")
+        head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {one_line(reject.field)}" if reject.field else "")
         lines.append(Text.assemble((head, "yellow"), f" at {_places(reject)}"))
         if reject.reason in reasons:
             lines.append(Text(f"          {reasons[reject.reason]}", style="dim"))
@@ -93,15 +94,15 @@ def _findings(step: StepReport) -> list[Text]:
     lines = [Text.assemble("found in ", (step.name, "bold"))] if step.findings else []
     for finding in step.findings:
         style = "bold yellow" if finding.severity == "warning" else "cyan"
-        head = f"{finding.rows:>8,}  {finding.code}" + (f" in {finding.field}" if finding.field else "")
+        head = f"{finding.rows:>8,}  {finding.code}" + (f" in {one_line(finding.field)}" if finding.field else "")
         where = f" at {_places(finding)}" if finding.first_rows else ""
-        lines += [Text.assemble((head, style), where), Text(f"          {finding.words}", style="dim")]
+        lines += [Text.assemble((head, style), where), Text(f"          {one_line(finding.words)}", style="dim")]
     return lines
 
 
 def _places(problem: RejectCount | Finding) -> str:
     """The first rows as `file:3,19` or `table orders, rows 3,19`, each file or table named once."""
-    split = [match.groups() for row in problem.first_rows if (match := _PLACE.fullmatch(row)) is not None]
+    split = [match.groups() for row in problem.first_rows if (match := _PLACE.fullmatch(one_line(row))) is not None]
     places = []
     for (file, separator), rows in groupby(split, key=lambda parts: parts[:2]):
         numbers = [number for *_, number in rows]
