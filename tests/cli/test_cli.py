@@ -533,6 +533,24 @@ def test_a_port_in_use_is_reported_with_the_option_that_takes_a_free_one(sandbox
     assert out == "" and message in err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--certfile", "job.yaml"], "--certfile and --keyfile go together; add the other one"),
+        (
+            ["--certfile", "job.yaml", "--keyfile", "job.yaml"],
+            "job.yaml and job.yaml are no certificate with its key in PEM",
+        ),
+        (["--certfile", "no-such.pem", "--keyfile", "job.yaml"], "File 'no-such.pem' does not exist."),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_refused(
+    job: str, options: list[str], message: str, capsys: Captured
+) -> None:
+    assert main(["sandbox", "--port", "0", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_any_terminal_can_show_what_is_said(job: str, tmp_path: Path) -> None:
     """A job in a folder with an odd name, on a terminal that knows ASCII only: shown as it can be, and no failure."""
     odd = Path("Zoë.csv")

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from cio_etl.sandbox import Credentials, Faults, Sandbox
-from cio_etl.sandbox.pipelines import SEMANTIC, seconds_of
+from cio_etl.sandbox.calls import seconds_of
 from cio_etl.sandbox.request_body import Malformed, read_envelope
+from cio_etl.sandbox.semantic_events import SEMANTIC
 
 STRICT = {"X-Strict-Mode": "1"}
 AT = "2024-03-10T09:00:00Z"

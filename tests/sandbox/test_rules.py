@@ -9,7 +9,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from cio_etl.sandbox import Credentials, Faults, Sandbox, paths, pipelines, rules
+from cio_etl.sandbox import Credentials, Faults, Sandbox, calls, paths, pipelines, rules
 from cio_etl.sandbox.request_body import Malformed, read_batch
 from tests.sandbox_client import ULID, body_of, event, identify, padded, send
 
@@ -237,7 +237,7 @@ def test_credentials_can_be_set_and_changed() -> None:
     assert "key" not in repr(credentials).replace("api_key", "")
 
 
-@pytest.mark.parametrize("module", [paths, pipelines, rules])
+@pytest.mark.parametrize("module", [calls, paths, pipelines, rules])
 def test_the_examples_in_docstrings_are_right(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 0) == (0, True)

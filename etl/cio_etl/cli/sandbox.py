@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import ssl
+from pathlib import Path
 
 import click
 
@@ -19,7 +21,15 @@ from cio_etl.cli.main import cli
     multiple=True,
     help="The number of a manual segment that exists. Several are allowed.",
 )
-def sandbox(host: str, port: int, segments: tuple[int, ...]) -> None:
+@click.option(
+    "--certfile",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A certificate in PEM, with --keyfile: serve HTTPS, the only protocol of some clients of the vendor.",
+)
+@click.option(
+    "--keyfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The certificate's key in PEM."
+)
+def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | None, keyfile: Path | None) -> None:
     """Serve a local Customer.io for tests, until Ctrl-C."""
     from cio_etl.report.streams import say
     from cio_etl.sandbox import serve
@@ -28,10 +38,15 @@ def sandbox(host: str, port: int, segments: tuple[int, ...]) -> None:
         say(f"Customer.io sandbox on {url}  (site id, API key, write key and App key: sandbox)")
         say(f"  a job sends there with   destination.base_url: {url}")
 
+    if (certfile is None) is not (keyfile is None):
+        raise click.UsageError("--certfile and --keyfile go together; add the other one")
     try:
-        serve(host, port, segments=segments, announce=announce)
+        serve(host, port, segments=segments, ssl_certfile=certfile, ssl_keyfile=keyfile, announce=announce)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    except ssl.SSLError:
+        message = f"{certfile} and {keyfile} are no certificate with its key in PEM; name a pair that is one"
+        raise click.UsageError(message) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = f"port {port} of {host} is in use by another program; add --port 0 for a free one"

@@ -24,11 +24,12 @@ One request goes through the files in this order:
     handlers.py    Track: credentials and rules, applied to a body; answers.py has the shapes of answers
     pipelines_handlers.py  the same of Pipelines
     request_body.py bytes -> items, strictly
-    rules.py       Track item -> its violations (pure)
-    pipelines.py   Pipelines call -> its faults, and the Track item that it becomes (pure)
+    rules.py       Track item -> its violations (pure); limits.py has the limits of identifiers and attributes
+    pipelines.py   Pipelines call -> its faults, and the Track item that it becomes (pure), with calls.py and
+                   semantic_events.py
     v1.py          request of Track v1 -> Track items (pure)
-    people.py      item -> people; events.py, relationships.py with objects.py, segments.py and identities.py with
-                   person.py: what belongs to them
+    people.py      item -> people, with identify.py; events.py, relationships.py with objects.py, segments.py and
+                   identities.py with person.py: what belongs to them
     activity.py    what changed; what had no effect, and why
     lookup.py      requests that read: readback.py and activities.py as the App API, page.py as HTML
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cio_etl.sandbox.faults import Answer
-from cio_etl.sandbox.rules import Violation
+from cio_etl.sandbox.limits import Violation
 
 ACCEPTED: Final = Answer(200, b"{}\n")
 NO_CONTENT: Final = Answer(204)

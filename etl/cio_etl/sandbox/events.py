@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from cio_etl.sandbox.activity import ActivityLog
 from cio_etl.sandbox.identities import Identities, identifier_of
+from cio_etl.sandbox.limits import is_timestamp
 from cio_etl.sandbox.person import Person
-from cio_etl.sandbox.rules import is_timestamp
 
 _DAY_S: Final = 86_400
 _WAIT_S: Final = 30 * _DAY_S  # an anonymous event can be attached to its person for so long

@@ -13,8 +13,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from cio_etl.sandbox.identities import identifier_of
+from cio_etl.sandbox.limits import MAX_BODY_BYTES
 from cio_etl.sandbox.objects import name_of_object
-from cio_etl.sandbox.rules import MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import Any
 from cio_etl.sandbox import answers, v1
 from cio_etl.sandbox.answers import ACCEPTED, UNAUTHORIZED
 from cio_etl.sandbox.faults import Answer, name_of
+from cio_etl.sandbox.limits import MAX_ITEM_BYTES, Violation
 from cio_etl.sandbox.person import IdentifierKind
 from cio_etl.sandbox.request_body import Item, Malformed, read_batch, read_entity
-from cio_etl.sandbox.rules import MAX_ITEM_BYTES, Violation, violations
+from cio_etl.sandbox.rules import violations
 from cio_etl.sandbox.workspace import Workspace
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cio_etl.sandbox.limits import MAX_ATTRIBUTES
 from cio_etl.sandbox.person import Person
-from cio_etl.sandbox.rules import MAX_ATTRIBUTES
 
 
 @dataclass(slots=True)

@@ -8,18 +8,23 @@ checks in the same two steps: `complaints`, then `item_of` and the rules of Trac
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
+
+from cio_etl.sandbox.calls import (
+    DEFAULT_OBJECT_TYPE,
+    NO_IDENTITY,
+    Call,
+    Item,
+    has_identity,
+    person_of,
+    seconds_of,
+)
+from cio_etl.sandbox.semantic_events import SEMANTIC
 
 MAX_CALL_BYTES: Final = 32_000  # "32KB", read as the smaller of its meanings
 
 CALLS: Final = ("identify", "track", "page", "screen", "group", "alias")
-DEFAULT_OBJECT_TYPE: Final = "1"
-
-Call = Mapping[str, Any]
-Item = dict[str, Any]
 
 
 # ---------------------------------------------------------------- what strict mode reports
@@ -61,8 +66,8 @@ def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
 
 def _missing_of_identify(call: Call) -> Iterable[str]:
     # An address is enough here, and an empty userId counts as none.
-    if not _has_identity(call) and not call.get("traits", {}).get("email"):
-        yield _NO_IDENTITY
+    if not has_identity(call) and not call.get("traits", {}).get("email"):
+        yield NO_IDENTITY
 
 
 def _missing_of_track(call: Call) -> Iterable[str]:
@@ -74,13 +79,13 @@ def _missing_of_track(call: Call) -> Iterable[str]:
 
 
 def _missing_of_view(call: Call) -> Iterable[str]:
-    if not _has_identity(call):
-        yield _NO_IDENTITY
+    if not has_identity(call):
+        yield NO_IDENTITY
 
 
 def _missing_of_group(call: Call) -> Iterable[str]:
-    if not _has_identity(call):
-        yield _NO_IDENTITY
+    if not has_identity(call):
+        yield NO_IDENTITY
     if not call.get("groupId"):
         yield "groupId: is required"
 
@@ -97,131 +102,12 @@ _MISSING: Final[Mapping[str, Callable[[Call], Iterable[str]]]] = {
     "group": _missing_of_group,
     "alias": _missing_of_alias,
 }
-_NO_IDENTITY: Final = "userId or anonymousId: is required"
 _TEXTS: Final = ("userId", "anonymousId", "groupId", "previousId", "event", "messageId", "name")
 _OBJECTS: Final = ("traits", "properties", "context", "integrations")
 
 
-def _has_identity(call: Call) -> bool:
-    return bool(call.get("userId") or call.get("anonymousId"))
-
-
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and (not value or bool(value.strip()))
-
-
-# ---------------------------------------------------------------- semantic events
-
-
-def _needs_user(call: Call) -> Iterable[str]:
-    if not call.get("userId"):
-        yield "userId: is required"
-
-
-def _needs_user_and_device(call: Call) -> Iterable[str]:
-    yield from _needs_user(call)
-    device = call.get("context", {}).get("device")
-    if not isinstance(device, dict) or not device.get("token") or not isinstance(device["token"], str):
-        yield "context.device.token: is required"
-
-
-def _needs_user_and_object(call: Call) -> Iterable[str]:
-    yield from _needs_user(call)
-    yield from _needs_object_id(call)
-
-
-def _needs_identity_and_object(call: Call) -> Iterable[str]:
-    if not _has_identity(call):
-        yield _NO_IDENTITY
-    yield from _needs_object_id(call)
-
-
-def _needs_object_id(call: Call) -> Iterable[str]:
-    if not call.get("properties", {}).get("objectId"):
-        yield "properties.objectId: is required"
-
-
-def _needs_delivery(call: Call) -> Iterable[str]:
-    # The document lists these properties and requires none of them. Without them there is nothing to report.
-    properties = call.get("properties", {})
-    if not properties.get("deliveryId"):
-        yield "properties.deliveryId: is required"
-    if properties.get("metric") not in DELIVERY_METRICS:
-        yield f"properties.metric: must be {', '.join(DELIVERY_METRICS[:-1])} or {DELIVERY_METRICS[-1]}"
-
-
-def _needs_content_activity(call: Call) -> Iterable[str]:
-    # The document declares actionType, and requires activityType.
-    properties = call.get("properties", {})
-    if not any(properties.get(name) in CONTENT_ACTIVITIES for name in ("actionType", "activityType")):
-        yield f"properties.actionType: must be {' or '.join(CONTENT_ACTIVITIES)}"
-
-
-def _of_user(action: str) -> Callable[[Call], Item]:
-    return lambda call: {"type": "person", "action": action, "identifiers": _person_of(call)}
-
-
-def _person_of(call: Call) -> dict[str, str]:
-    """The identifier of the call's userId, by its shape: an e-mail address, or else an id."""
-    user: str = call["userId"]
-    return {"email" if _EMAIL(user) else "id": user}
-
-
-def _device_of(call: Call) -> Item:
-    attributes = dict(call["context"]["device"])
-    device: dict[str, Any] = {"token": attributes.pop("token")}
-    if "type" in attributes:
-        device["platform"] = attributes.pop("type")
-    if (at := seconds_of(call.get("timestamp"))) is not None:
-        device["last_used"] = at
-    return _of_user("add_device")(call) | {"device": device | {"attributes": attributes}}
-
-
-def _without_device(call: Call) -> Item:
-    return _of_user("delete_device")(call) | {"device": {"token": call["context"]["device"]["token"]}}
-
-
-def _without_relationship(call: Call) -> Item:
-    relationship = {"identifiers": _object_of(call["properties"])}
-    return _of_user("delete_relationships")(call) | {"cio_relationships": [relationship]}
-
-
-def _without_object(call: Call) -> Item:
-    return {"type": "object", "action": "delete", "identifiers": _object_of(call["properties"])}
-
-
-def _delivery_of(call: Call) -> Item:
-    properties = call["properties"]
-    identifiers = {"id": str(properties["deliveryId"])}
-    return {"type": "delivery", "action": "event", "identifiers": identifiers, "name": properties["metric"]}
-
-
-def _content_of(call: Call) -> Item:
-    return {"type": "delivery", "action": "content", "attributes": call["properties"]}
-
-
-def _object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "object_type_id": properties.get("objectTypeId", DEFAULT_OBJECT_TYPE),
-        "object_id": properties["objectId"],
-    }
-
-
-DELIVERY_METRICS: Final = ("delivered", "clicked", "converted", "opened")
-CONTENT_ACTIVITIES: Final = ("viewed_content", "clicked_content")
-
-# `track` calls of these names are operations, not events: what each requires, and the item that does it.
-SEMANTIC: Final[Mapping[str, tuple[Callable[[Call], Iterable[str]], Callable[[Call], Item]]]] = {
-    "User Deleted": (_needs_user, _of_user("delete")),
-    "User Suppressed": (_needs_user, _of_user("suppress")),
-    "User Unsuppressed": (_needs_user, _of_user("unsuppress")),
-    "Device Created or Updated": (_needs_user_and_device, _device_of),
-    "Device Deleted": (_needs_user_and_device, _without_device),
-    "Relationship Deleted": (_needs_user_and_object, _without_relationship),
-    "Object Deleted": (_needs_identity_and_object, _without_object),
-    "Report Delivery Event": (_needs_delivery, _delivery_of),
-    "Report Content Event": (_needs_content_activity, _content_of),
-}
 
 
 # ---------------------------------------------------------------- what a valid call becomes
@@ -255,7 +141,7 @@ def _identified(call: Call) -> Item | None:
     if (created := seconds_of(attributes.get("created_at"))) is not None:
         attributes["created_at"] = int(created)
     if call.get("userId"):
-        identifiers = _person_of(call)
+        identifiers = person_of(call)
     elif attributes.get("email"):
         identifiers = {"email": attributes.pop("email")}
     else:  # a visitor has no profile before they are identified
@@ -283,7 +169,7 @@ def _viewed(action: str) -> Callable[[Call], Item | None]:
 def _event(call: Call, action: str, name: Any) -> Item | None:
     item = {"action": action, "name": name, "attributes": call.get("properties", {})}
     if call.get("userId"):
-        return {"type": "person", "identifiers": _person_of(call)} | item
+        return {"type": "person", "identifiers": person_of(call)} | item
     if call.get("anonymousId"):
         return {"type": "anonymous", "anonymous_id": call["anonymousId"]} | item
     return None if call.get("groupId") else {"type": "anonymous"} | item  # a workspace has no events of groups
@@ -294,7 +180,7 @@ def _grouped(call: Call) -> Item:
     types = [traits.pop(name, None) for name in ("objectTypeId", "object_type_id")] + [call.get("objectTypeId")]
     object_type_id = next((each for each in types if each not in (None, "")), DEFAULT_OBJECT_TYPE)
     relationship = {"relationship_attributes": traits.pop("relationshipAttributes", None) or {}}
-    person = _person_of(call) if call.get("userId") else {"anonymous_id": call["anonymousId"]}
+    person = person_of(call) if call.get("userId") else {"anonymous_id": call["anonymousId"]}
     return {
         "type": "object",
         "action": "identify_anonymous" if "anonymous_id" in person else "identify",
@@ -317,22 +203,3 @@ _BECOMES: Final[Mapping[str, Callable[[Call], Item | None]]] = {
     "alias": _aliased,
 }
 _RENAMED: Final = {"createdAt": "created_at"}
-
-
-def seconds_of(timestamp: Any) -> float | None:
-    """Unix seconds of an ISO 8601 time; None of anything else. Without a zone it is UTC.
-
-    >>> seconds_of("1970-01-01T00:01:00.500Z"), seconds_of("60"), seconds_of(60)
-    (60.5, None, None)
-    """
-    if not isinstance(timestamp, str) or not _ISO(timestamp):
-        return None
-    try:
-        at = datetime.fromisoformat(timestamp)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except ValueError:
-        return None
-
-
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch
-_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?", re.ASCII).fullmatch

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cio_etl.sandbox import pipelines
 from cio_etl.sandbox.answers import ACCEPTED, UNAUTHORIZED, meta_errors
+from cio_etl.sandbox.calls import seconds_of
 from cio_etl.sandbox.faults import Answer
 from cio_etl.sandbox.handlers import Sent, collector_paused
 from cio_etl.sandbox.request_body import Item, Malformed, read_entity, read_envelope
@@ -90,7 +91,7 @@ def _apply_call(workspace: Workspace, call: dict[str, Any], kind: str, now: floa
         reason = "no workspace takes it; it is for other destinations"
         people.activity.drop("calls_forwarded", "forwarded_call", about, reason, now)
         return
-    if call.get("timestamp") is not None and pipelines.seconds_of(call["timestamp"]) is None:
+    if call.get("timestamp") is not None and seconds_of(call["timestamp"]) is None:
         reason = "the timestamp is not in ISO 8601, and became now"
         people.activity.drop("timestamps_replaced", "timestamp_replaced", about, reason, now)
     if item["type"] == "delivery":  # its rules are those of Pipelines, and complaints() has checked them

@@ -8,9 +8,9 @@ from typing import Any
 from cio_etl.sandbox.activity import ActivityLog
 from cio_etl.sandbox.events import Events
 from cio_etl.sandbox.identities import Identities, identifier_of
+from cio_etl.sandbox.limits import MAX_ATTRIBUTES
 from cio_etl.sandbox.objects import Object, Objects, name_of_object
 from cio_etl.sandbox.person import Person
-from cio_etl.sandbox.rules import MAX_ATTRIBUTES
 
 
 class Relationships:

@@ -7,34 +7,27 @@ each such place says so.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-MAX_BODY_BYTES: Final = 500_000  # "500 kb", read as the smaller of its meanings
-MAX_ITEM_BYTES: Final = 32_000  # "32 kb", likewise; also the limit of an entity request
-MAX_IDENTIFIER_BYTES: Final = 150
-MAX_ATTRIBUTES: Final = 300
-MAX_NAME_BYTES: Final = 150
-MAX_VALUE_BYTES: Final = 1_000
-MAX_EVENT_NAME_BYTES: Final = 100
+from cio_etl.sandbox.limits import (
+    MAX_EVENT_NAME_BYTES,
+    MAX_ITEM_BYTES,
+    NOTHING,
+    PERSON_IDENTIFIERS,
+    PREFERENCES,
+    RELATED_IDENTIFIERS,
+    Violation,
+    check_attributes,
+    check_person,
+    identifier_complaint,
+    is_longer_than,
+    is_timestamp,
+)
 
-PERSON_IDENTIFIERS: Final = ("id", "email", "phone", "cio_id")
-RELATED_IDENTIFIERS: Final = ("id", "email", "cio_id")  # of a merge, and of the people that an object is related to
-PREFERENCES: Final = "cio_subscription_preferences"
 _PLATFORMS: Final = ("ios", "android")
 _DELIVERY_METRICS: Final = ("opened", "converted", "delivered")
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One fault of an item, with the three members of an error of the API."""
-
-    reason: str  # required | invalid
-    field: str  # dotted path in the item; "" for the item as a whole
-    message: str
 
 
 def violations(item: Any, item_bytes: int) -> list[Violation]:
@@ -56,55 +49,16 @@ def violations(item: Any, item_bytes: int) -> list[Violation]:
     return problems
 
 
-def is_timestamp(value: Any) -> bool:
-    """Is this a time that the Track API stores? Unix seconds, whole or decimal; anything else becomes "now"."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 # ---------------------------------------------------------------- people
 
 
 def _person(item: Mapping[str, Any], problems: list[Violation]) -> None:
-    _check_person("identifiers", item.get("identifiers"), PERSON_IDENTIFIERS, problems)
+    check_person("identifiers", item.get("identifiers"), PERSON_IDENTIFIERS, problems)
 
 
 def _both_people(item: Mapping[str, Any], problems: list[Violation]) -> None:
     for member in ("primary", "secondary"):
-        _check_person(member, item.get(member), RELATED_IDENTIFIERS, problems)
-
-
-def _check_person(path: str, identifiers: Any, kinds: tuple[str, ...], problems: list[Violation]) -> None:
-    if not isinstance(identifiers, dict):
-        problems.append(Violation("required", path, f"{path} must be an object"))
-    elif len(identifiers) != 1:
-        message = f"exactly one identifier is needed, not {len(identifiers)}"
-        problems.append(Violation("required", path, message))
-    else:
-        ((kind, value),) = identifiers.items()
-        if kind not in kinds:
-            message = f"a person is identified by {', '.join(kinds[:-1])} or {kinds[-1]}"
-            if kinds is RELATED_IDENTIFIERS:
-                message += " here"
-            problems.append(Violation("invalid", path, message))
-        elif complaint := _identifier_complaint(kind, value):
-            problems.append(Violation("invalid", f"{path}.{kind}", complaint))
-
-
-def _identifier_complaint(kind: str, value: Any) -> str | None:
-    if not isinstance(value, str):
-        # The document's ids are strings. Many programs send whole numbers, which mean the same text.
-        if kind in _MAY_BE_NUMBERS and isinstance(value, int) and not isinstance(value, bool):
-            return None
-        return "an identifier must be a string" + (" or a whole number" if kind in _MAY_BE_NUMBERS else "")
-    if not value.strip():
-        return "an identifier cannot be blank"
-    if _longer_than(MAX_IDENTIFIER_BYTES, value):
-        return f"an identifier cannot be longer than {MAX_IDENTIFIER_BYTES} bytes"
-    if kind == "email" and not _EMAIL(value):
-        return "not an e-mail address"
-    if kind == "phone" and not _E164(value):
-        return "a phone number must be in E.164 form"
-    return None
+        check_person(member, item.get(member), RELATED_IDENTIFIERS, problems)
 
 
 def _event(item: Mapping[str, Any], problems: list[Violation]) -> None:
@@ -113,7 +67,7 @@ def _event(item: Mapping[str, Any], problems: list[Violation]) -> None:
         problems.append(Violation("required", "name", "an event needs a name"))
     elif not isinstance(name, str) or not name.strip():
         problems.append(Violation("invalid", "name", "an event's name must be text and cannot be blank"))
-    elif len(name) > _SURELY_SHORT_EVENT_NAME and _longer_than(MAX_EVENT_NAME_BYTES, name.strip()):
+    elif len(name) > _SURELY_SHORT_EVENT_NAME and is_longer_than(MAX_EVENT_NAME_BYTES, name.strip()):
         message = f"an event's name cannot be longer than {MAX_EVENT_NAME_BYTES} bytes"
         problems.append(Violation("invalid", "name", message))
     # The document does not say what happens to an id that is no ULID. It is refused here: events with it would not be
@@ -121,13 +75,13 @@ def _event(item: Mapping[str, Any], problems: list[Violation]) -> None:
     if "id" in item and not (isinstance(item["id"], str) and _ULID(item["id"])):
         problems.append(Violation("invalid", "id", "an event's id must be a ULID"))
     # An event's data is bounded by the item's size.
-    if not isinstance(item.get("attributes", _NOTHING), dict):
+    if not isinstance(item.get("attributes", NOTHING), dict):
         problems.append(Violation("invalid", "attributes", "attributes must be an object"))
 
 
 def _visitor(item: Mapping[str, Any], problems: list[Violation]) -> None:
     """The visitor of an anonymous event of Track v1. It may have none."""
-    if "anonymous_id" in item and (complaint := _identifier_complaint("anonymous_id", item["anonymous_id"])):
+    if "anonymous_id" in item and (complaint := identifier_complaint("anonymous_id", item["anonymous_id"])):
         problems.append(Violation("invalid", "anonymous_id", complaint))
 
 
@@ -141,7 +95,7 @@ def _added_device(item: Mapping[str, Any], problems: list[Violation]) -> None:
         problems.append(Violation("invalid", "device.platform", "a device's platform is ios or android"))
     if "last_used" in device and not is_timestamp(device["last_used"]):
         problems.append(Violation("invalid", "device.last_used", "a device's last_used must be Unix seconds"))
-    if "attributes" in device and _check_attributes("device.attributes", device["attributes"], problems):
+    if "attributes" in device and check_attributes("device.attributes", device["attributes"], problems):
         enabled = device["attributes"].get("push_enabled", "true")
         if enabled not in ("true", "false"):
             message = 'push_enabled must be the text "true" or "false"'
@@ -171,7 +125,7 @@ def _token(item: Mapping[str, Any], problems: list[Violation]) -> None:
 
 def _profile(item: Mapping[str, Any], problems: list[Violation]) -> None:
     """A person's attributes, including those with a meaning of their own."""
-    if "attributes" not in item or not _check_attributes("attributes", attributes := item["attributes"], problems):
+    if "attributes" not in item or not check_attributes("attributes", attributes := item["attributes"], problems):
         return
     if not isinstance(attributes.get("_update", False), bool):
         problems.append(Violation("invalid", "attributes._update", "_update must be true or false"))
@@ -184,27 +138,7 @@ def _profile(item: Mapping[str, Any], problems: list[Violation]) -> None:
 
 def _attributes(item: Mapping[str, Any], problems: list[Violation]) -> None:
     if "attributes" in item:
-        _check_attributes("attributes", item["attributes"], problems)
-
-
-def _check_attributes(path: str, attributes: Any, problems: list[Violation]) -> bool:
-    """Checks the limits of attributes. Returns whether they are an object."""
-    if not isinstance(attributes, dict):
-        problems.append(Violation("invalid", path, "attributes must be an object"))
-        return False
-    if len(attributes) > MAX_ATTRIBUTES:
-        message = f"cannot set more than {MAX_ATTRIBUTES} attributes at once"
-        problems.append(Violation("invalid", path, message))
-    for name, value in attributes.items():
-        if not name:
-            problems.append(Violation("invalid", path, "an attribute's name cannot be empty"))
-        elif len(name) > _SURELY_SHORT_NAME and _longer_than(MAX_NAME_BYTES, name):
-            message = f"a name cannot be longer than {MAX_NAME_BYTES} bytes"
-            problems.append(Violation("invalid", path, message))
-        if isinstance(value, _MEASURED) and _is_too_long(value):
-            message = f"a value cannot be longer than {MAX_VALUE_BYTES} bytes"
-            problems.append(Violation("invalid", f"{path}.{name[:50]}", message))
-    return True
+        check_attributes("attributes", item["attributes"], problems)
 
 
 def _preferences_complaint(name: str, value: Any) -> str | None:
@@ -212,7 +146,7 @@ def _preferences_complaint(name: str, value: Any) -> str | None:
     if name == PREFERENCES:
         if value in (None, ""):
             return None
-        topics = value.get("topics", _NOTHING) if isinstance(value, dict) else None
+        topics = value.get("topics", NOTHING) if isinstance(value, dict) else None
         if not isinstance(topics, dict):
             return "subscription preferences must be an object, and its topics another"
         chosen = list(topics.values())
@@ -241,7 +175,7 @@ def _check_object(path: str, identifiers: Any, problems: list[Violation]) -> Non
         problems.append(Violation("required", path, message))
         return
     for kind, value in identifiers.items():
-        if complaint := _identifier_complaint(kind, value):
+        if complaint := identifier_complaint(kind, value):
             problems.append(Violation("invalid", f"{path}.{kind}", complaint))
         elif kind == "object_type_id" and not _OBJECT_TYPE(str(value)):
             problems.append(Violation("invalid", f"{path}.{kind}", "an object type is a whole number from 1"))
@@ -264,7 +198,7 @@ def _people_if_any(item: Mapping[str, Any], problems: list[Violation]) -> None:
 
 def _people(item: Mapping[str, Any], problems: list[Violation]) -> None:
     for path, each in _relationships(item, problems):
-        _check_person(f"{path}.identifiers", each.get("identifiers"), RELATED_IDENTIFIERS, problems)
+        check_person(f"{path}.identifiers", each.get("identifiers"), RELATED_IDENTIFIERS, problems)
 
 
 def _visitors_if_any(item: Mapping[str, Any], problems: list[Violation]) -> None:
@@ -276,7 +210,7 @@ def _visitors_if_any(item: Mapping[str, Any], problems: list[Violation]) -> None
         identifiers = each.get("identifiers")
         if not isinstance(identifiers, dict) or identifiers.keys() != {"anonymous_id"}:
             problems.append(Violation("required", f"{path}.identifiers", "an anonymous_id is needed, and nothing else"))
-        elif complaint := _identifier_complaint("anonymous_id", identifiers["anonymous_id"]):
+        elif complaint := identifier_complaint("anonymous_id", identifiers["anonymous_id"]):
             problems.append(Violation("invalid", f"{path}.identifiers.anonymous_id", complaint))
 
 
@@ -294,7 +228,7 @@ def _relationships(item: Mapping[str, Any], problems: list[Violation]) -> list[t
             problems.append(Violation("invalid", path, "a relationship must be an object"))
             continue
         if "relationship_attributes" in each:  # their limits are not documented; those of an object's apply
-            _check_attributes(f"{path}.relationship_attributes", each["relationship_attributes"], problems)
+            check_attributes(f"{path}.relationship_attributes", each["relationship_attributes"], problems)
         objects.append((path, each))
     return objects
 
@@ -361,31 +295,7 @@ def _checks_of(item: Mapping[str, Any]) -> tuple[Check, ...] | Violation:
     return Violation("invalid", "action", f"{'an' if kind == 'object' else 'a'} {kind} has no such action")
 
 
-# ---------------------------------------------------------------- sizes and shapes
-
-
-def _is_too_long(value: str | dict[str, Any] | list[Any]) -> bool:
-    if isinstance(value, str):
-        return len(value) > _SURELY_SHORT_VALUE and _longer_than(MAX_VALUE_BYTES, value)
-    # How an object or array is measured is not documented. Here it is the length of its compact JSON text.
-    return _longer_than(MAX_VALUE_BYTES, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-def _longer_than(limit: int, text: str) -> bool:
-    """Is the text's UTF-8 longer than `limit` bytes?"""
-    return len(text) > limit or len(text.encode()) > limit
-
-
-# So many characters cannot be too many bytes, since each has 1 to 4: a quick answer for nearly all texts.
-_SURELY_SHORT_NAME = MAX_NAME_BYTES // 4
-_SURELY_SHORT_VALUE = MAX_VALUE_BYTES // 4
-_SURELY_SHORT_EVENT_NAME = MAX_EVENT_NAME_BYTES // 4
-
-_MAY_BE_NUMBERS = frozenset({"id", "object_id", "object_type_id"})
-_MEASURED = (str, dict, list)  # values of other types cannot be too long
-_NOTHING: Mapping[str, Any] = {}
+_SURELY_SHORT_EVENT_NAME = MAX_EVENT_NAME_BYTES // 4  # so many characters cannot be too many bytes
 _ONE_PREFERENCE = re.compile(rf"{PREFERENCES}\.(topics\.topic_[0-9]+|channels\.[a-z_]+)").fullmatch
 _OBJECT_TYPE = re.compile(r"[1-9][0-9]*").fullmatch
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+").fullmatch
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}").fullmatch
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE | re.ASCII).fullmatch

@@ -148,10 +148,20 @@ def serve(
     *,
     credentials: Credentials | None = None,
     segments: Iterable[int] = (),
+    ssl_certfile: str | PathLike[str] | None = None,
+    ssl_keyfile: str | PathLike[str] | None = None,
     announce: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM. `announce` gets its URL once it listens. Raises as Sandbox does."""
-    sandbox = Sandbox(faults, host=host, port=port, credentials=credentials, segments=segments)
+    sandbox = Sandbox(
+        faults,
+        host=host,
+        port=port,
+        credentials=credentials,
+        segments=segments,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+    )
     announce(sandbox.url)
     with contextlib.suppress(KeyboardInterrupt):
         sandbox.run()

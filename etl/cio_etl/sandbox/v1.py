@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cio_etl.sandbox.rules import Violation, is_timestamp, violations, visitor_violations
+from cio_etl.sandbox.limits import Violation, is_timestamp
+from cio_etl.sandbox.rules import violations, visitor_violations
 
 MAX_SEGMENT_IDS: Final = 1_000
 MAX_EVENT_DATA_BYTES: Final = 100_000
