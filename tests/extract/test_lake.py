@@ -35,7 +35,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
-from pyiceberg.types import LongType, NestedField, StringType
+from pyiceberg.types import LongType, NestedField, StringType, UUIDType
 from pyroaring import BitMap
 
 from cio_etl.errors import SourceError, SourceRefused
@@ -490,3 +490,39 @@ def test_storage_settings_and_versions_decide_which_copy_is_read(staging: Stagin
         IcebergSource("/t"),
     ]
     assert len({json.dumps(lake_reader(source, staging).settings) for source in sources}) == len(sources)
+
+
+# ---------------------------------------------------------------- types and checksums
+
+
+def test_a_uuid_of_an_iceberg_table_is_its_text(catalog: SqlCatalog, staging: Staging) -> None:
+    schema = Schema(NestedField(1, "id", LongType(), required=False), NestedField(2, "key", UUIDType(), required=False))
+    table = catalog.create_table("n.keys", schema=schema)
+    key = b"0123456789abcdef"
+    table.append(pa.table({"id": [1], "key": pa.array([key], pa.uuid())}, schema=table.schema().as_arrow()))
+    rows = frame(opened(IcebergSource(table.metadata_location), staging))
+    assert rows.rows() == [(1, "30313233-3435-3637-3839-616263646566")]
+
+
+@pytest.mark.fault("S17")
+def test_a_page_that_does_not_agree_with_its_checksum_is_damaged(staging: Staging, tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    write_deltalake(folder, pl.DataFrame({"id": range(100)}))
+    (path,) = folder.glob("*.parquet")
+    pq.write_table(
+        pa.table({"id": range(100)}), path, write_page_checksum=True, use_dictionary=False, compression="none"
+    )
+    assert frame(opened(DeltaSource(str(folder)), staging)).height == 100
+    content = bytearray(path.read_bytes())
+    content[content.index((57).to_bytes(8, "little")) + 2] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"\.parquet: is damaged"):
+        opened(DeltaSource(str(folder)), replace(staging, folder=tmp_path / "again"))
+
+
+def test_an_interval_of_a_table_matters_only_where_it_is_read(staging: Staging) -> None:
+    schema = pa.schema({"id": pa.int64(), "odd": pa.month_day_nano_interval()})
+    reader = lake_reader(DeltaSource("table"), replace(staging, columns=("id",)))
+    assert [*reader._wanted(schema)] == ["id"]
+    with pytest.raises(SourceError, match="table: column 'odd' is an INTERVAL, which is not read here"):
+        lake_reader(DeltaSource("table"), replace(staging, columns=("id", "odd")))._wanted(schema)

@@ -183,6 +183,37 @@ def test_a_full_disk_is_the_machine_s_fault_and_says_so(tmp_path: Path) -> None:
     assert error.value.remedy == "make room there and run the same command again"
 
 
+NOT_COPIED = {
+    "objects without members": pl.Series("odd", [{"a": {}}], dtype=pl.Struct({"a": pl.Struct({})})),
+    "whole numbers of 128 bits": pl.Series("odd", [[5]], dtype=pl.List(pl.Int128)),
+    "lists of no values": pl.Series("odd", [[]], dtype=pl.Array(pl.Int64, 0)),
+}
+
+
+@pytest.mark.parametrize(("what", "odd"), NOT_COPIED.items(), ids=NOT_COPIED.keys())
+def test_the_source_is_named_for_what_no_copy_can_hold(tmp_path: Path, what: str, odd: pl.Series) -> None:
+    rows = pl.DataFrame([pl.Series("n", [1]), odd])
+    snapshot = staged(Frames([rows]), Staging(tmp_path / "1", columns=("n",)), 10)
+    assert pl.concat(snapshot.read(["n"], 0))["n"].to_list() == [1]
+    with pytest.raises(SourceError) as caught:
+        staged(Frames([rows]), Staging(tmp_path / "2", columns=("n", "odd")), 10)
+    assert str(caught.value) == f"the frames: column 'odd' holds {what}, which are not read here"
+
+
+def test_a_copy_that_is_damaged_is_named_by_its_source(tmp_path: Path) -> None:
+    snapshot = staged(Frames([numbers(0, 5)]), Staging(tmp_path), 10)
+    assert snapshot.copy is not None
+    (part,) = snapshot.copy.glob("part-*")
+    part.write_bytes(b"PAR1" + b"?" * (part.stat().st_size - 8) + b"PAR1")
+    with pytest.raises(SourceError) as caught:
+        open_staged(snapshot.copy)
+    assert str(caught.value) == "the frames: the staged copy of its rows is damaged, or not a Parquet file"
+    with pytest.raises(SourceError, match="the frames: the staged copy of its rows changed while it was being read"):
+        list(snapshot.read(None, 0))
+    with pytest.raises(SourceError, match="the frames: has no column 'x'"):
+        list(snapshot.read(["x"], 0))
+
+
 def test_a_copy_without_all_its_rows_is_refused(tmp_path: Path) -> None:
     staged(Frames([numbers(0, 3)]), Staging(tmp_path), 10)
     (folder,) = tmp_path.iterdir()

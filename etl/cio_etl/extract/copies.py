@@ -78,6 +78,16 @@ def on_disk(folder: Path) -> Iterator[None]:
         raise StateError("make room there and run the same command again", place=folder, what=what) from None
 
 
+@contextmanager
+def blaming(place: str) -> Iterator[None]:
+    """Raises the errors of a copy's files as the source's, whose name a person knows."""
+    try:
+        yield
+    except SourceError as error:
+        what = f"the staged copy of its rows {error.facts.get('what')}"
+        raise SourceError("start again with --restart", place=place, what=what) from None
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

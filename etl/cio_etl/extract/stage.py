@@ -22,6 +22,8 @@ import polars.selectors as cs
 
 from cio_etl.errors import SourceError
 from cio_etl.extract import copies
+from cio_etl.extract.copyable import copyable
+from cio_etl.extract.frames import chosen_columns
 from cio_etl.extract.incremental import NewRows
 from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals, as_json_texts
@@ -170,6 +172,7 @@ class _Parts:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Takes a frame, and writes a file when there are enough rows."""
+        frame = copyable(self._place, frame, self._wanted)
         for name, dtype in frame.schema.items():
             if dtype == pl.Int64 and name not in self._long and not frame[name].is_between(-_EXACT, _EXACT).all():
                 self._long.add(name)
@@ -279,8 +282,9 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     if manifest is None:
         raise SourceError(place=str(folder), what="the staged rows are gone")
     paths = tuple(str(folder / name) for name in manifest["files"])
-    parts = open_parquet(ParquetSource(paths), chunk_rows, is_copy=True)
     place, scales = manifest["place"], manifest["scales"]
+    with copies.blaming(place):
+        parts = open_parquet(ParquetSource(paths), chunk_rows, is_copy=True)
     if parts.rows != manifest["rows"]:
         raise SourceError("start again with --restart", place=str(folder), what="the staged rows are not all there")
     watermark = None if manifest["mark"] is None else Watermark.of_text(manifest["mark"])
@@ -289,8 +293,10 @@ def open_staged(folder: Path, chunk_rows: int = 25_000) -> Snapshot:
     schema = pl.Schema((name, _value_type(name, dtype, scales)) for name, dtype in parts.schema.items())
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
-        for frame in parts.read(columns, start):
-            yield frame.with_columns(typed[name] for name in frame.columns if typed.get(name) is not None)
+        chosen = chosen_columns(place, schema, columns)
+        with copies.blaming(place):
+            for frame in parts.read(chosen, start):
+                yield frame.with_columns(typed[name] for name in frame.columns if typed.get(name) is not None)
 
     def locate(positions: Sequence[int]) -> list[tuple[str, int]]:
         return [(place, position + 1) for position in positions]
