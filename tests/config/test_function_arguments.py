@@ -52,7 +52,7 @@ def test_a_lookup_returns_the_values_of_its_file() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no file 'countries.csv'"),
+        (None, "no file 'countries.csv'; relative paths start at the folder in which the command runs"),
         ("", "the file 'countries.csv' has no header line"),
         ("cod,name\nFR,France\n", "the file 'countries.csv' has no column 'code'; did you mean 'cod'?"),
         ("code,code,name\nFR,FR,France\n", "the file 'countries.csv' has two columns 'code'; name them differently"),

@@ -348,7 +348,10 @@ REFERENCE = "a reference inside a query would be read as SQL; give it under para
         ("sql: 'postgresql://me:hunter2@db/shop', table: t", f"source.sql: {IN_SIGHT}"),
         ("sql: 'sqlite:///a.db'", "source: write one of table:, query: and query_file:"),
         ("sql: 'sqlite:///a.db', table: t, query: select 1", "source: write one of table:, query: and query_file:"),
-        ("sql: 'sqlite:///a.db', query_file: q.sql", "source.query_file: no file 'q.sql'"),
+        (
+            "sql: 'sqlite:///a.db', query_file: q.sql",
+            "source.query_file: no file 'q.sql'; relative paths start at the folder in which the command runs",
+        ),
         ("sql: 'sqlite:///a.db', table: a..b", f"source.table: {A_TABLE}"),
         ("sql: 'sqlite:///a.db', table: [a, b, c, d]", f"source.table: {A_TABLE}"),
         ("sql: 'sqlite:///a.db', table: t, key: id", "source: key: goes with watermark:, which is missing"),
@@ -430,7 +433,7 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
             WORKING + "state: ${1X}\n",
             ["j.yaml:6: state: not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"],
         ),
-        (WORKING + "state: ${file:/no/such}\n", ["j.yaml:6: state: no file '/no/such'"]),
+        (WORKING + "state: ${file:/no/such}\n", ["j.yaml:6: state: no file '/no/such'; check the path"]),
         (
             WORKING + STEPS.removeprefix("steps:\n"),
             ["j.yaml:6: steps[1].name: the name of steps[0] too; give each step its own"],

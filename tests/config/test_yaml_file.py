@@ -168,8 +168,19 @@ def test_the_message_for_a_missing_file_says_where_relative_paths_start(
     os.mkfifo("pipe")
     message = "relative paths start at the folder in which the command runs"
     assert problems_of(read_yaml(Path("no.yaml"))) == [f"no.yaml: no such file; {message}"]
-    assert problems_of(read_yaml(Path("pipe"))) == [f"pipe: not a file; {message}"]
-    assert problems_of(read_yaml(Path("."))) == [f".: not a file; {message}"]
+    for name in ("pipe", "."):
+        assert problems_of(read_yaml(Path(name))) == [f"{name}: a folder, a pipe or a device; name a file"]
+
+
+def test_a_missing_file_is_reported_with_one_that_the_path_may_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "shop.yaml").touch()
+    for path in ("jobs/shop.yml", "jobs/shops.yaml", "jobs/Shop.yaml", "shop.yaml", "job/shop.yaml"):
+        assert problems_of(read_yaml(Path(path))) == [f"{path}: no such file; did you mean jobs/shop.yaml?"]
+    assert problems_of(read_yaml(tmp_path / "x")) == [f"{tmp_path}/x: no such file; check the path"]
 
 
 @pytest.mark.parametrize(

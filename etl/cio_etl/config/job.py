@@ -18,6 +18,7 @@ from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
+from cio_etl.config.text_file import did_you_mean_file
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem
@@ -120,7 +121,8 @@ def _mappings(
             mappings[path] = mappings.get(path) or read_mapping(Path(path), api)
         else:
             name = _value_at(written, loc)  # a message never contains the value of a reference
-            missing.append((loc, f"no file {name!r}; relative paths start at the folder in which the command runs"))
+            advice = did_you_mean_file(path if path == name else "")
+            missing.append((loc, f"no file {name!r}; {advice}"))
     return mappings, missing
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from cio_etl.config.text_file import UnreadableText, read_text
+from cio_etl.config.text_file import UnreadableText, did_you_mean_file, read_text
 from cio_etl.model import SECRET_OPTIONS
 from cio_etl.model.sources import UNREAD_ADDRESS
 
@@ -119,7 +119,8 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
             "too_large": f"is larger than {max_bytes:,} bytes",
             "not_utf8": "is not UTF-8",
         }.get(error.fault)
-        raise ValueError(f"the file {str(path)!r} {what}" if what else f"no file {str(path)!r}") from None
+        missing = f"no file {str(path)!r}; {did_you_mean_file(str(path))}"
+        raise ValueError(f"the file {str(path)!r} {what}" if what else missing) from None
 
 
 def _content(path: Path) -> str:

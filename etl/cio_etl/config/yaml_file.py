@@ -27,7 +27,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from cio_etl.config.text_file import UnreadableText, read_text
+from cio_etl.config.text_file import UnreadableText, did_you_mean_file, read_text
 from cio_etl.errors import Problem
 
 MAX_BYTES = 1_000_000
@@ -99,10 +99,9 @@ def _text(path: Path) -> str:
     try:
         return read_text(path, MAX_BYTES)
     except UnreadableText as error:
-        folder = "relative paths start at the folder in which the command runs"
         message = {
-            "missing": f"no such file; {folder}",
-            "not_a_file": f"not a file; {folder}",
+            "missing": f"no such file; {did_you_mean_file(str(path))}",
+            "not_a_file": "a folder, a pipe or a device; name a file",
             "unreadable": f"cannot be read: {error.reason}",
             "too_large": f"larger than {MAX_BYTES:,} bytes; a job or a mapping is a few kilobytes",
             "not_utf8": "not UTF-8; save the file as UTF-8",
