@@ -18,8 +18,8 @@
     ├── Interrupted          this machine       130/143
     ├── InvalidArguments     the caller               2
     ├── TooDeep              owner of the data       65
-    ├── CountsDisagree       us: a bug                1
-    └── Bug                  us: a bug                1
+    ├── CountsDisagree       cio-etl: a bug           1
+    └── Bug                  cio-etl: a bug           1
 
 A docstring is the message; its `{names}` are filled in by the keyword arguments. The command prints the message on the
 first line of stderr and the remedy on the second. No message holds a value of the data or a secret, only positions and
@@ -41,7 +41,7 @@ from typing import ClassVar
 # What each exit code means.
 EXIT_CODES: dict[int, str] = {
     0: "every row accepted",
-    1: "a bug of ours; state intact",
+    1: "a bug in cio-etl; state intact",
     2: "wrong command line",
     3: "done, some rows rejected",
     4: "too many rejects, or --fail-on",
@@ -259,7 +259,7 @@ class TooDeep(EtlError):
 
 
 class Bug(EtlError):
-    """a bug of ours: {what}; the state is intact"""
+    """a bug in cio-etl: {what}; the state is intact"""
 
     exit_code = 1
     remedy = "run the same command again to go on, and please report this line"
@@ -280,7 +280,7 @@ def is_failure(error: BaseException) -> bool:
 
 
 def failure_of(error: BaseException) -> EtlError:
-    """The failure that is reported of any error: itself, a limit of this machine that was reached, or a bug of ours."""
+    """What is reported of any error: itself, a limit of this machine that was reached, or a bug in cio-etl."""
     if isinstance(error, EtlError):
         return error
     words = str(error)

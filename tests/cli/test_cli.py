@@ -222,10 +222,10 @@ def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a value of the data")
 
-    monkeypatch.setattr(open_step, "open_source", broken)  # the one patch: how else to make a bug of ours?
+    monkeypatch.setattr(open_step, "open_source", broken)  # the one patch: a bug cannot be made otherwise
     assert main(["run", job]) == 1
     err = capsys.readouterr().err
-    assert re.search(r"a bug of ours: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)
+    assert re.search(r"a bug in cio-etl: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)
     assert "a value of the data" not in err
 
 

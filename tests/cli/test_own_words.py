@@ -56,8 +56,8 @@ def raising(error: BaseException) -> Callable[..., None]:
 
 
 FAILURES: dict[str, tuple[Callable[..., None], int, str, str]] = {
-    "a panic": (panic, 1, "a bug of ours: unexpected PanicException, ", "; the state is intact"),
-    "a bug": (raising(KeyError("secret")), 1, "a bug of ours: unexpected KeyError, ", "; the state is intact"),
+    "a panic": (panic, 1, "a bug in cio-etl: unexpected PanicException, ", "; the state is intact"),
+    "a bug": (raising(KeyError("secret")), 1, "a bug in cio-etl: unexpected KeyError, ", "; the state is intact"),
     "memory": (raising(MemoryError()), 74, "memory has run out: ", "(`ulimit -v`"),
     "memory of Arrow": (raising(pa.ArrowMemoryError("secret")), 74, "memory has run out: ", "(`ulimit -v`"),
     "memory for a library": (

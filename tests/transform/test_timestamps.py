@@ -544,6 +544,7 @@ def test_a_format_is_refused_where_there_is_no_text(dtype: pl.DataType) -> None:
 
 
 NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
+COMMA = "%Y-%m-%d %H:%M:%S,%f"
 
 
 @pytest.mark.parametrize(
@@ -557,16 +558,23 @@ NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
         ({"nonexistent": "null"}, "'nonexistent' must be one of reject, shift_forward"),
         ({"format": 5}, "'format' must be text or a list of text"),
         ({"format": []}, "'format' must not be empty"),
-        ({"format": "%d/%m"}, f"'format' does not give the day: {NEEDS}"),
-        ({"format": "%Y-%m-%d %H"}, f"'format' cannot be read: {NEEDS}"),
-        ({"format": "%"}, f"'format' cannot be read: {NEEDS}"),
-        ({"format": ["%Y-%m-%d", "%d/%m"]}, f"'format' does not give the day: {NEEDS}"),
-        ({"format": "%s"}, "'format' has %s: numbers need no format; put `unit:`"),
+        ({"format": "%d/%m"}, f"'format' '%d/%m' does not give the day: {NEEDS}"),
+        ({"format": "%Y-%m-%d %H"}, f"'format' '%Y-%m-%d %H' cannot be read: {NEEDS}"),
+        ({"format": "%"}, f"'format' '%' cannot be read: {NEEDS}"),
+        ({"format": ["%Y-%m-%d", "%d/%m"]}, f"'format' '%d/%m' does not give the day: {NEEDS}"),
+        ({"format": "%s"}, "'format' '%s' has %s: numbers need no format; put `unit:`"),
+        ({"format": "DD.MM.YYYY"}, "'format' 'DD.MM.YYYY' has no directive such as %d; did you mean '%d.%m.%Y'?"),
+        (
+            {"format": "yyyy-MM-dd HH:MM"},
+            "'format' 'yyyy-MM-dd HH:MM' has no directive such as %d; did you mean '%Y-%m-%d %H:%M'?",
+        ),
+        ({"format": "MM/DD"}, f"'format' 'MM/DD' has no directive such as %d; {NEEDS}"),
         (
             {"format": "%Y-%m-%d %H:%M %Z"},
-            "'format' has %Z: the name of a zone is not an offset; put `timezone:` and leave it out",
+            "'format' '%Y-%m-%d %H:%M %Z' has %Z: the name of a zone is not an offset; put `timezone:` and "
+            "leave it out",
         ),
-        ({"format": "%Y-%m-%d %H:%M:%S,%f"}, "'format' has %f: write %.f for the fraction of a second"),
+        ({"format": COMMA}, f"'format' {COMMA!r} has %f: write %.f for the fraction of a second"),
         ({"format": "%Y-%m-%d", "unit": "s"}, "'format' is for text and 'unit' for numbers: give one of them"),
     ],
 )

@@ -225,7 +225,9 @@ TIMESTAMP_MISSING = reject_reason(
     "timestamp_missing", "no time in this row, and without one the event would be dated now"
 )
 TIMESTAMP_OUT_OF_RANGE = reject_reason(
-    "timestamp_out_of_range", "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)"
+    "timestamp_out_of_range",
+    "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
+    "if it is milliseconds, apply `timestamp`",
 )
 
 

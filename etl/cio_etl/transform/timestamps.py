@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -229,6 +230,14 @@ def _offset(tail: pl.Expr, facts: TimestampFacts) -> pl.Expr:
 _NEEDS = "it needs a year, a month and a day, %M beside %H, %p beside %I"
 
 _WHOLE = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y"}
+# How Java, Excel and SQL write what strptime writes as directives; longer ones first.
+_LETTERS = {"YYYY": "%Y", "yyyy": "%Y", "YY": "%y", "yy": "%y", "MM": "%m", "DD": "%d", "dd": "%d"} | {
+    "HH": "%H",
+    "hh": "%I",
+    "mm": "%M",
+    "ss": "%S",
+    "SS": "%S",
+}
 _WIDTH = {"Y": 4, "G": 4, "j": 3} | dict.fromkeys("mdHMSyIVCegklUWu", 2)
 
 
@@ -249,7 +258,9 @@ def as_format(text: str) -> Format:
         ("%f", "write %.f for the fraction of a second"),
     ):
         if directive in text.replace("%%", "").replace(".%f", ""):
-            raise ValueError(f"'format' has {directive}: {advice}")
+            raise ValueError(f"'format' {text!r} has {directive}: {advice}")
+    if "%" not in text:
+        raise ValueError(f"'format' {text!r} has no directive such as %d; {_in_directives(text)}")
     write = re.sub("%[:#]z", "%z", text).replace(".%f", "%.f")  # .%f is Python's notation for a fraction
     strptime = write.replace("%z", "%#z")  # reads Z, +02, +0200 and +02:00
     probe = pl.datetime(2001, 2, 3, 16, 5, 6, time_zone="UTC")
@@ -257,10 +268,19 @@ def as_format(text: str) -> Format:
         written = pl.select(probe.dt.strftime(write)).to_series()
         read = written.str.to_datetime(strptime, strict=False, time_unit="ms")
     except pl.exceptions.PolarsError:
-        raise ValueError(f"'format' cannot be read: {_NEEDS}") from None
+        raise ValueError(f"'format' {text!r} cannot be read: {_NEEDS}") from None
     if read.dt.date().to_list() != pl.select(probe.dt.date()).to_series().to_list():
-        raise ValueError(f"'format' does not give the day: {_NEEDS}")
+        raise ValueError(f"'format' {text!r} does not give the day: {_NEEDS}")
     return Format(strptime, _shape(strptime), aware="%#z" in strptime or "%+" in strptime)
+
+
+def _in_directives(text: str) -> str:
+    """Advice for a format in the letters of other programs: `did you mean '%d.%m.%Y'?` for DD.MM.YYYY."""
+    meant = re.sub("|".join(_LETTERS), lambda letters: _LETTERS[letters[0]], text)
+    meant = re.sub(r"(%[HI].?)%m", r"\1%M", meant)  # HH:MM are hours and minutes
+    with suppress(ValueError):
+        return f"did you mean {as_format(meant).strptime!r}?" if meant != text else _NEEDS
+    return _NEEDS
 
 
 def _shape(format: str) -> str:

@@ -16,7 +16,10 @@ from cio_etl.transform.timestamps import Serial, TimestampFacts, Unit, Zone
 GROUP = "Dates"
 
 TIMESTAMP_UNREADABLE = reject_reason(
-    "timestamp_unreadable", "no time in a form that `timestamp` reads, or one that its zone had twice or never"
+    "timestamp_unreadable",
+    "`timestamp` cannot read it: another format, a day that no calendar has (31.02.), milliseconds under `unit: s`, or "
+    "a time that a change of the clocks skipped or repeated",
+    "give it `format` or `unit`; for changes of the clocks, `nonexistent` and `ambiguous`",
 )
 
 UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
