@@ -268,7 +268,7 @@ def test_dates_without_proof_of_their_order_are_left_to_the_author(capsys: pytes
     assert '  # renewed: {column: renewed, apply: [{timestamp: {format: "%d/%m/%Y", timezone: UTC}}]}' in mapping_text(
         proposal
     )
-    assert "no proof of the order: no number is above 12" in mapping_text(proposal)
+    assert "no proof of the order: no number is above 12" in mapping_text(proposal).replace("\n  # ", " ")
     assert "to decide: attributes.renewed: day first or month first?" in proposal.summary
 
 
@@ -353,7 +353,7 @@ def test_what_should_not_be_sent_is_written_as_a_comment(
 # ---------------------------------------------------------------- names
 
 ODD = [
-    *("null", "yes", "on", "~", "true", "1.5", "0123", " spaced ", "a: b # c", 'q"uote', "'single'", "ünï cödé", "*"),
+    *("null", "yes", "on", "~", "true", "1.5", "0123", " spaced ", "a: b # c", 'q"uote', "'single'", "ünï cödé"),
     *("^a.*$", "{x}", "[y]", "&a", "!t", "- d", "? k", "end\\", "two\nlines: x", "tab\there", "\u202etxt", "_update"),
     *("cio_id2", "x" * 200, "x" * 199 + "y", "name\u2028attributes: {}", "${HOME}", "\x07bell", "a,b", "%TAG"),
 ]
@@ -403,8 +403,8 @@ def test_a_comment_stays_a_comment() -> None:
     assert lines == [r"# x\x0aoperation: delete\x0d\u2028y\x85 z"]
 
 
-@pytest.mark.parametrize("name", ["", "n\0l", "x" * 501])
-def test_a_column_that_yaml_cannot_name_is_left_out(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "n\0l", "x" * 501, "*"])
+def test_a_column_that_a_mapping_cannot_name_is_left_out(name: str) -> None:
     frame = pl.DataFrame({"id": ["1"], name: ["x"], "e": ["a@b.co"]})
     faulty = frame.with_columns(pl.lit(0, pl.Int64).alias(POSITION), pl.lit(None, pl.String).alias(FAULT))
     snapshot = Snapshot("f", (), 1, frame.schema, lambda columns, start: iter([faulty]), lambda positions: [])

@@ -39,7 +39,7 @@ def init(
     """Propose a job and a mapping for SOURCE, a file or a database, with the evidence in comments."""
     from cio_etl.cli.source import section_of
     from cio_etl.propose import job_of, name_from, write_proposal
-    from cio_etl.report.streams import say
+    from cio_etl.report.streams import Screen
     from cio_etl.transform.timestamps import is_zone
 
     if timezone is not None and not is_zone(timezone):
@@ -54,8 +54,9 @@ def init(
     steps = [_step(section, step if several else job, subject, timezone) for step, section in sections.items()]
     proposal = job_of(steps, job)
     write_proposal(proposal.job_file, proposal.job, proposal.mappings)
+    screen = Screen(highlight=False, markup=False)
     for line in proposal.summary:
-        say(line)
+        screen.print(line, soft_wrap=not screen.is_terminal)
 
 
 def _database(source: str) -> str:

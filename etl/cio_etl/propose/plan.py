@@ -168,8 +168,10 @@ def _event_key(person: Reading, roles: Roles, count_distinct: CountDistinct) -> 
     """
     if roles.key is not None and roles.key.look.member is None:
         return (roles.key.name,), f"{_how_unique(roles.key)}; the event's id is made from it"
+    if roles.key is not None:
+        return (), f"{shown(roles.key.name)} is {_how_unique(roles.key)}, but `event_key` takes columns only"
     together = [one for one in (person, roles.event, roles.when) if one is not None and one.look.member is None]
-    if roles.when is None or len(together) < 2 or not person.look.rows:
+    if roles.when not in together or person not in together or not person.look.rows:
         return (), "no column is different in every row"
     distinct, rows = count_distinct([one.name for one in together])
     if distinct == rows:

@@ -96,6 +96,8 @@ def _without_blanks(reading: Reading) -> Reading:
 def _unusable(look: Look) -> str:
     if not look.name:
         return "it has no name; give it one"
+    if look.column == "*":
+        return "its name is *, which a mapping cannot name; rename the column"
     if "\0" in look.name:
         return "its name holds a NUL character; rename the column"
     if len(look.name.encode()) > MAX_NAME_BYTES:

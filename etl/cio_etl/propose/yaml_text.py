@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
-WIDTH = 118
+WIDTH = 79  # of a terminal of 80 columns
 _SHOWN_SIGNS = 60  # of a name in a comment
 
 # Plain words that every reader of YAML takes for text; 1.1's `yes` and `on` are not among them.
