@@ -553,7 +553,24 @@ def csv_file(content: bytes) -> Path:
 
 
 TEXT = "näme{0}city, country{0}note\n" + "Zoë{0}Paris{0}a\n" * 3
-SETTINGS: dict[str, tuple[Callable[[], bytes], dict[str, str]]] = {
+TABLE = "id,email,plan\n1,a@b.co,pro\n2,c@d.co,free\n"
+SETTINGS: dict[str, tuple[Callable[[], bytes], dict[str, Any]]] = {
+    "a title": (lambda: b"People of March 2026\n" + TABLE.encode(), {"skip_lines": 1}),
+    "titles and a blank line": (lambda: b"People\nMarch 2026\n\n" + TABLE.encode(), {"skip_lines": 3}),
+    "a title in the first cell": (
+        lambda: b"People;;\n;;\n" + TABLE.replace(",", ";").encode(),
+        {"separator": ";", "skip_lines": 2},
+    ),
+    "comments": (lambda: b"# made by a, b\n" + TABLE.encode() + b"# the end\n", {"comment": "#"}),
+    "values with #": (lambda: b"name,email\n#1,a@b.co\n#2,c@d.co\n", {}),
+    "a header with #": (lambda: b"#id,email\n1,a@b.co\n2,c@d.co\n", {}),
+    "sep=": (lambda: b"sep=;\n" + TABLE.replace(",", ";").encode(), {"separator": ";"}),
+    "sep= of a tab, below a title": (
+        lambda: b"People\nsep=\t\n" + TABLE.replace(",", "\t").encode(),
+        {"separator": "\t", "skip_lines": 1},
+    ),
+    "one column of text with commas": (lambda: b"name\nLind, Ada\nMoss, Ben\nNash, Cleo\n", {}),
+    "rows that are too long": (lambda: b"id,email\n1,a@b.co,x\n2,c@d.co,y\n", {}),
     "comma": (lambda: TEXT.replace("city, ", "").format(",").encode(), {}),
     "semicolon": (lambda: TEXT.format(";").encode(), {"separator": ";"}),
     "tab": (lambda: TEXT.format("\t").encode(), {"separator": "\t"}),
@@ -575,11 +592,17 @@ def test_separator_and_encoding_are_detected(form: str) -> None:
     content, wanted = SETTINGS[form]
     settings_of_file = csv_settings(csv_file(content()))
     assert settings_of_file == wanted
-    open_csv(
-        CsvSource(("x.csv",), settings_of_file.get("separator", ","), settings_of_file.get("encoding", "utf-8")),
-        Path("stage"),
-        ChunkLimits(),
-    )
+    open_csv(CsvSource(("x.csv",), **settings_of_file), Path("stage"), ChunkLimits())
+
+
+def test_titles_and_comments_are_left_out_by_the_proposed_job(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("people.csv").write_text(f"People of March 2026\n\n# exported by a program\n{TABLE}# the end\n")
+    assert main(["init", "people.csv"]) == 0, capsys.readouterr().err
+    job = Path("jobs/people.yaml").read_text()
+    assert 'source: {csv: people.csv, skip_lines: 3, comment: "#"}' in job
+    assert "# skip_lines: 3 lines above the header, which look like titles." in job
+    assert main(["validate", "jobs/people.yaml"]) == 0
+    assert "2 rows accepted" in capsys.readouterr().out
 
 
 def test_the_separator_of_a_gzip_file_is_detected(tmp_path: Path) -> None:

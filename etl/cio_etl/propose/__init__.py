@@ -109,6 +109,11 @@ def propose(
     count_distinct = partial(distinct_rows, snapshot)
     proposed = plan(read_columns(looks, dates), name, _source_name(source), count_distinct, subject)
     section, notes = _with_null_words(source, looks)
+    if "skip_lines" in source:
+        lines = counted(source["skip_lines"], "line")
+        notes.append(f"skip_lines: {lines} above the header, which look like titles.")
+    if "comment" in source:
+        notes.append(f"comment: lines that begin with {source['comment']} are left out.")
     rejects, rows = proposed.plan.rejects + looks.faulty, looks.rows + looks.faulty
     return ProposedStep(name, proposed, section, _about(looks, section), tuple(notes), rejects, rows)
 

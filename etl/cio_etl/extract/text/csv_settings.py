@@ -1,17 +1,17 @@
-"""Detects the separator and the encoding of a CSV file from its bytes."""
+"""Detects the separator, the encoding, titles and comments of a CSV file from its bytes."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import zlib
 from pathlib import Path
+from typing import Any
 
 from cio_etl.extract.files import RegularFile
+from cio_etl.extract.text.csv_layout import layout_of
 
 _HEAD_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
-_SEPARATORS = (",", ";", "\t", "|")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 _MARKS = (  # longer marks first: UTF-32's begins with UTF-16's
@@ -23,13 +23,13 @@ _MARKS = (  # longer marks first: UTF-32's begins with UTF-16's
 )
 
 
-def csv_settings(path: Path) -> dict[str, str]:
-    """The keys that a `source:` section needs beside `csv:`: `separator` and `encoding`, each only if not the default.
+def csv_settings(path: Path) -> dict[str, Any]:
+    """The keys that a `source:` section needs beside `csv:`, each only if not the default.
 
-    The separator is detected in the first 64 kB: it divides the header line, and the lines after it into as many
-    fields. UTF-8 is tried on the whole file; a file that is not UTF-8 and has no byte-order mark is cp1252, or latin-1
-    if some bytes have no meaning in cp1252. Of a gzip file only the head is read, of a zstd file nothing. Raises
-    SourceError when the file cannot be read.
+    `separator`, `skip_lines` and `comment` are detected in the first 64 kB: the separator divides the header line, and
+    the lines after it into as many fields. UTF-8 is tried on the whole file; a file that is not UTF-8 and has no
+    byte-order mark is cp1252, or latin-1 if some bytes have no meaning in cp1252. Of a gzip file only the head is read,
+    of a zstd file nothing. Raises SourceError when the file cannot be read.
     """
     with RegularFile(str(path)) as file:
         head = file.read_at(0, _HEAD_BYTES)
@@ -42,9 +42,8 @@ def csv_settings(path: Path) -> dict[str, str]:
             encoding = _eight_bits(head) if packed else _of_whole(file)
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     text = decoder.decode(head).removeprefix("\ufeff")
-    settings = {"separator": _separator(text), "encoding": encoding}
-    defaults = {"separator": ",", "encoding": "utf-8"}
-    return {key: value for key, value in settings.items() if value != defaults[key]}
+    layout = layout_of(text, is_cut=len(text) >= _HEAD_BYTES // 4)
+    return layout.settings | ({} if encoding == "utf-8" else {"encoding": encoding})
 
 
 def _unpacked(head: bytes) -> bytes:
@@ -92,25 +91,3 @@ def _single_byte(block: bytes) -> str:
     except UnicodeDecodeError:
         return "latin-1"
     return "cp1252"
-
-
-def _separator(text: str) -> str:
-    """The separator by which the most lines have as many fields as the header, and by that the most fields."""
-    lines = text.splitlines(keepends=True)
-    lines = lines[:-1] if len(lines) > 2 and len(text) >= _HEAD_BYTES // 4 else lines  # the last one may be cut
-    scores = {separator: _score(lines, separator) for separator in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda separator: scores[separator])
-    return best if scores[best] > (0.0, 0) else ","
-
-
-def _score(lines: list[str], separator: str) -> tuple[float, int]:
-    """(share of records as wide as the header, its width); nothing for a header that is not divided."""
-    try:
-        records = [record for record in csv.reader(lines, delimiter=separator) if record]
-    except csv.Error:
-        return 0.0, 0
-    width = len(records[0]) if records else 0
-    if width < 2:
-        return 0.0, 0
-    agreeing = sum(len(record) == width for record in records)
-    return round(agreeing / len(records), 1), width
