@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,3 +31,10 @@ def made_of(values: Sequence[object], raw: object, dtype: Dtype = None) -> tuple
     assert frame.lazy().select(made=made).collect_schema()["made"] == frame.schema["made"]  # as compile_mapping asks
     lost = pl.col("made").is_null() & column.is_not_null() & ~pl.col("meant").fill_null(False)
     return frame["made"].to_list(), frame.select(lost).to_series().to_list()
+
+
+def of_json(value: Any) -> Any:
+    """What RAW_JSON, or a list of it, says; any other value itself."""
+    if isinstance(value, list):
+        return [of_json(one) for one in value]
+    return json.loads(value["raw_json"]) if isinstance(value, dict) and list(value) == ["raw_json"] else value

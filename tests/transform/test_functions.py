@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from cio_etl.model import Call
 from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, Function, apply, parse_call
-from tests.functions import made_of, mapped
+from tests.functions import made_of, mapped, of_json
 
 # ---------------------------------------------------------------- the documentation
 
@@ -37,8 +37,7 @@ def examples() -> Iterator[Any]:
 def test_every_example_is_true(row: str, raw: str, made: str) -> None:
     Path("countries.csv").write_text(COUNTRIES, encoding="utf-8")
     (value,), (rejected,) = made_of([json.loads(row)], YAML(typ="safe").load(raw))
-    if isinstance(value, dict):
-        value = json.loads(value["raw_json"])
+    value = of_json(value)
     expected = None if made == "rejected" else json.loads(made)
     assert value == expected
     assert type(value) is type(expected)
@@ -167,7 +166,7 @@ def test_a_wrong_call_says_what_would_be_right(raw: object, message: str) -> Non
             {"divide": 2},
             "divide needs text or a number; the column holds true or false: put `cast: text` before it",
         ),
-        (RAW_JSON, "trim", "trim needs text; the column holds JSON"),
+        (RAW_JSON, "first", "first needs a list; the column holds JSON"),
         (pl.Time(), "timestamp", "timestamp needs text or a number or a date; the column holds times of day"),
         (pl.Date(), {"cast": "integer"}, "cast: a date is no integer; `timestamp` makes Unix seconds of it"),
         (

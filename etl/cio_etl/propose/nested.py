@@ -16,7 +16,7 @@ import polars as pl
 import polars.selectors as cs
 
 from cio_etl.model import FAULT, POSITION, Call, Snapshot
-from cio_etl.transform.functions import apply
+from cio_etl.transform.functions import apply, plain_text
 
 _OBJECTS = re.compile(r"(?:event_?)?(?:properties|props|traits|attributes|params|parameters)", re.IGNORECASE)
 _SAMPLE = 2_000  # objects whose members are listed
@@ -65,7 +65,8 @@ def with_members(snapshot: Snapshot) -> tuple[Snapshot, dict[str, Member]]:
 
 
 def _picked(member: Member, dtype: pl.DataType) -> pl.Expr:
-    return apply(cs.by_name(member.column).as_expr(), dtype, Call("pick", {"path": member.path}))
+    value = apply(cs.by_name(member.column).as_expr(), dtype, Call("pick", {"path": member.path}))
+    return plain_text(value) if isinstance(dtype, pl.String) else value
 
 
 def _dtype(dtype: pl.DataType, member: Member) -> pl.DataType:

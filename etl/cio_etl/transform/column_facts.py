@@ -13,7 +13,7 @@ import polars as pl
 
 from cio_etl.model import ColumnFacts, Mapping
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, require_columns, unfit
-from cio_etl.transform.functions import FUNCTIONS
+from cio_etl.transform.functions import FUNCTIONS, normalized
 
 Read = Callable[[Sequence[str]], Iterable[pl.DataFrame]]
 
@@ -95,6 +95,7 @@ def _questions(mapping: Mapping, schema: pl.Schema, known: KnownFacts) -> Iterat
         for place, call in enumerate(chain.calls):
             fact_queries = FUNCTIONS[call.name].facts
             if fact_queries is not None and (chain.target, place) not in known:
+                value, dtype = normalized(value, dtype, FUNCTIONS[call.name])
                 yield Question(chain, place, dtype, fact_queries.queries(value, dtype, call))
                 break
             value, dtype = applied(mapping.file, chain, place, value, dtype, known, schema)

@@ -22,8 +22,8 @@ from cio_etl.model import (
 from cio_etl.transform import checks, encode, ids, payloads, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
-from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, kind_of, meant_null
-from cio_etl.transform.nested import in_words
+from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, kind_of, meant_null, plain_text
+from cio_etl.transform.nested import in_words, parts
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -61,13 +61,14 @@ def compile_mapping(
     settled, verbatim, unsendable = [], set(), {}
     dates = {chain.target for chain in made if is_date(chain, schema) or _is_time(types[chain.target], typed=True)}
     for chain in made:
-        if _is_json(chain, types[chain.target]):
-            verbatim.add(chain.target)
+        if is_json := _is_json(chain, schema, types[chain.target]):
+            if not _is_text(chain.target):
+                verbatim.add(chain.target)
         elif (far := checks.date_inside(pl.col(chain.target), types[chain.target])) is not None:
             unsendable[chain.target] = (checks.TIMESTAMP_OUT_OF_RANGE, far)
         elif chain.target.startswith("device.attributes.") and types[chain.target].is_float():  # sent as text
             unsendable[chain.target] = (checks.NUMBER_NOT_FINITE, pl.col(chain.target).is_finite().not_())
-        value, types[chain.target] = _settled(mapping, chain, types[chain.target])
+        value, types[chain.target] = _settled(mapping, chain, types[chain.target], is_json)
         if chain.target in unsendable:
             value = pl.when(~unsendable[chain.target][1].fill_null(False)).then(value)
         if not value.meta.is_column():
@@ -140,9 +141,11 @@ def _constants(mapping: Mapping) -> dict[str, object]:
 _WHO = ("identifiers", "object", "primary", "secondary")
 
 
-def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Expr, pl.DataType]:
-    """A value in the type in which it is sent."""
+def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) -> tuple[pl.Expr, pl.DataType]:
+    """A value in the type in which it is sent; `is_json`: it is JSON text."""
     value = pl.col(chain.target)
+    if is_json and dtype == RAW_JSON and _is_text(chain.target):
+        return plain_text(value), pl.String()
     if checks.is_name(chain.target):
         if dtype.is_integer() and _is_number(chain):
             return value, dtype
@@ -162,12 +165,15 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
             raise unfit(mapping.file, chain, error) from None
     if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
         raise unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
-    if _is_json(chain, dtype):
-        return value.struct.field("raw_json"), pl.String()
     if chain.target in _TIMES and dtype == pl.Null:
         return value.cast(pl.Int64), pl.Int64()
     if chain.target in _TIMES and not _is_time(dtype):
         raise unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
+    if is_json and dtype == RAW_JSON:
+        return value.struct.field("raw_json"), pl.String()
+    if is_json:
+        elements = value.list.eval(pl.element().struct.field("raw_json").fill_null("null"))
+        return pl.format("[{}]", elements.list.join(",")), pl.String()
     try:
         made = encode.settle(value, dtype)
     except ValueError as error:
@@ -177,6 +183,7 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType) -> tuple[pl.Exp
 
 
 _NAMES = (pl.Categorical, pl.Enum, pl.Null)  # types that become text, besides whole numbers
+_TEXTS = ("attributes.email", "attributes.phone")
 _TIMES = ("timestamp", "attributes.created_at", "device.last_used")
 
 
@@ -190,9 +197,17 @@ def _is_time(dtype: pl.DataType, *, typed: bool = False) -> bool:
     return (dtype.is_integer() and not typed) or isinstance(dtype, pl.Date | pl.Datetime)
 
 
-def _is_json(chain: Chain, dtype: pl.DataType) -> bool:
-    """Whether the value is JSON text made by `json`; a source's own struct may look the same."""
-    return dtype == RAW_JSON and any(call.name == "json" for call in chain.calls)
+def _is_json(chain: Chain, schema: pl.Schema, dtype: pl.DataType) -> bool:
+    """Whether the value is JSON text made by `json` or `pick`; a source's own struct may look the same."""
+    if dtype not in (RAW_JSON, RAW_JSON_LIST):
+        return False
+    own = any(part.dtype == RAW_JSON for part in parts(chain.dtype(schema)))
+    return any(call.name == "json" or (call.name == "pick" and not own) for call in chain.calls)
+
+
+def _is_text(target: str) -> bool:
+    """Whether Customer.io takes nothing but text there, so that a JSON string is sent as the text that it is."""
+    return checks.is_name(target) or target.startswith("device.attributes.") or target in _TEXTS
 
 
 def is_date(chain: Chain, schema: pl.Schema) -> bool:

@@ -15,20 +15,32 @@ import pkgutil
 from importlib import import_module
 from typing import get_args
 
-from cio_etl.transform.functions.calls import apply, meant_null, parse_call
-from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, Function, Group, Parameter, kind_of
+from cio_etl.transform.functions.calls import apply, meant_null, normalized, parse_call
+from cio_etl.transform.functions.define import (
+    FUNCTIONS,
+    RAW_JSON,
+    RAW_JSON_LIST,
+    Function,
+    Group,
+    Parameter,
+    kind_of,
+    plain_text,
+)
 
 __all__ = [
     "FUNCTIONS",
     "GROUPS",
     "RAW_JSON",
+    "RAW_JSON_LIST",
     "Function",
     "Parameter",
     "apply",
     "group_of",
     "kind_of",
     "meant_null",
+    "normalized",
     "parse_call",
+    "plain_text",
 ]
 
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cio_etl.model import reject_reason
-from cio_etl.transform.functions.define import RAW_JSON, Scalar, always, function, is_of_kind, kind_of
+from cio_etl.transform.functions.define import RAW_JSON, RAW_JSON_LIST, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
 from cio_etl.transform.invisible import stripped
 from cio_etl.transform.nested import in_words
@@ -100,6 +100,9 @@ def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl
     """
     if dtype == RAW_JSON:
         return value.fill_null(pl.struct(raw_json=pl.lit(json_text.dumps(to))))
+    if dtype == RAW_JSON_LIST and isinstance(to, list):
+        elements = pl.Series([[{"raw_json": json_text.dumps(one)} for one in to]], dtype=RAW_JSON_LIST)
+        return value.fill_null(pl.lit(elements).first())
     if dtype == pl.Null:
         return pl.lit(to)
     if not is_of_kind(to, dtype):

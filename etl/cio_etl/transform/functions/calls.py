@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.model import Call
-from cio_etl.transform.functions.define import FUNCTIONS, Function, kind_of
+from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import TimestampFacts
 
@@ -75,11 +75,15 @@ def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None
 
 
 def normalized(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:
-    """A column in the type that functions read: categories as text, arrays as lists, a column of nulls as needed."""
+    """A column in the type that functions read: categories and JSON as text, arrays as lists, nulls as needed."""
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return value.cast(pl.String), pl.String()
     if isinstance(dtype, pl.Array):
         return value.arr.to_list(), pl.List(dtype.inner)
+    if dtype == RAW_JSON and "text" in function.takes and "JSON" not in function.takes:
+        return plain_text(value), pl.String()
+    if dtype == RAW_JSON_LIST and function.takes and not function.any_elements:
+        return value.list.eval(plain_text(pl.element())), pl.List(pl.String())
     if isinstance(dtype, pl.Null) and function.takes and function.takes != ("several columns",):
         lists = not {"a list of text", "a list"}.isdisjoint(function.takes) and "text" not in function.takes
         wanted = pl.List(pl.String()) if lists else pl.String()

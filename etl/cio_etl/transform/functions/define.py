@@ -33,6 +33,19 @@ Kind = Literal["text", "a number", "true or false", "a date", "a list of text", 
 # The type of the values of `json`: text that is JSON already, marked by this field's name. The encoder writes the
 # field's text unchanged, without quotes.
 RAW_JSON = pl.Struct({"raw_json": pl.String})
+RAW_JSON_LIST = pl.List(RAW_JSON)  # of `pick` with [*]
+
+
+def raw_json(text: pl.Expr) -> pl.Expr:
+    """JSON text as RAW_JSON."""
+    return pl.when(text.is_not_null()).then(pl.struct(raw_json=text))
+
+
+def plain_text(value: pl.Expr) -> pl.Expr:
+    """RAW_JSON as text: a string without its quotes and escapes, another value as its JSON."""
+    text = value.struct.field("raw_json")
+    return pl.when(text.str.starts_with('"')).then(text.str.json_path_match("$")).otherwise(text)
+
 
 # Keyword arguments of builders that do not come from the YAML: the results of `collect_facts`, and what
 # config/function_arguments.py reads from files and secrets.
@@ -84,6 +97,7 @@ class Function:
     facts: FactQueries | None
     means_null: Builder | None  # true where a null result is correct, and rejects nothing
     supplied: tuple[str, ...]  # those of SUPPLIED that it takes
+    any_elements: bool  # it does not look at a list's elements, so that JSON in it stays JSON
     doc: str
 
 
@@ -98,6 +112,7 @@ def function(
     check: Callable[..., None] | None = None,
     facts: FactQueries | None = None,
     means_null: Builder | None = None,
+    any_elements: bool = False,
 ) -> Callable[[Builder], Builder]:
     """Write the decorated function into FUNCTIONS; its keyword-only parameters are the arguments in the YAML.
 
@@ -124,6 +139,7 @@ def function(
             facts=facts,
             means_null=means_null,
             supplied=tuple(one.name for one in keywords if one.name in SUPPLIED),
+            any_elements=any_elements,
             doc=inspect.getdoc(build) or "",
         )
         return build

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
-from cio_etl.transform.functions.define import RAW_JSON, function
+from cio_etl.transform.functions.define import RAW_JSON, function, plain_text, raw_json
 from cio_etl.transform.nested import as_dtype, fields, in_words
 
 GROUP = "Lists and JSON"
@@ -69,7 +69,7 @@ def _check_pick(*, path: str) -> None:
 
 def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
     if dtype == RAW_JSON:
-        return pl.lit(True)
+        value, dtype = plain_text(value), pl.String()
     if not isinstance(dtype, pl.String):
         return pl.lit(True)
     return value.str.json_path_match("$").is_not_null() | _is_null(value, dtype)
@@ -83,17 +83,18 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
     means_null=_missing_is_no_failure,
 )
 def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
-    """The value at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; from JSON text it is text.
+    """The value at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; it keeps its kind.
 
-    From JSON text a number is the text `5`, a list or an object is JSON text, for a following `cast`, `number` or
-    `json`; `[*]` makes a list of text. From a nested column the value keeps its type. A missing value is null, like
-    JSON's null, and rejects nothing; text that is not JSON rejects the row. Numbers over 64 bits lose digits.
+    From JSON text, a number is sent as a number, to its last digit, and a list or an object as itself; a function that
+    reads text gets it as text, so `cast`, `number`, `lower` or `timestamp` may follow. `[*]` makes a list. A missing
+    value is null, like JSON's null, and rejects nothing; text that is not JSON rejects the row. Of a key that occurs
+    twice in an object, the last counts.
 
     >>> "{\\"user\\": {\\"mail\\": \\"a@b.co\\"}}" | {pick: user.mail} -> "a@b.co"
-    >>> "{\\"items\\": [{\\"sku\\": \\"x\\", \\"n\\": 2}]}" | {pick: "items[0].n"} -> "2"
-    >>> "{\\"items\\": [{\\"sku\\": \\"x\\"}, {\\"sku\\": 7}]}" | {pick: "items[*].sku"} -> ["x", "7"]
+    >>> "{\\"items\\": [{\\"sku\\": \\"x\\", \\"n\\": 2}]}" | {pick: "items[0].n"} -> 2
+    >>> "{\\"items\\": [{\\"sku\\": \\"x\\"}, {\\"sku\\": 7}]}" | {pick: "items[*].sku"} -> ["x", 7]
     >>> "[\\"red\\", \\"blue\\"]" | {pick: "[*]"} -> ["red", "blue"]
-    >>> "{\\"a.b\\": {\\"c\\": true}}" | {pick: "[\\"a.b\\"]"} -> "{\\"c\\":true}"
+    >>> "{\\"a.b\\": {\\"c\\": true}}" | {pick: "[\\"a.b\\"]"} -> {"c": true}
     >>> "{\\"user\\": {}}" | {pick: user.mail} -> null
     >>> "user=7" | {pick: user} -> rejected
     >>> {"address": {"city": "Nice"}} | {pick: address.city} -> "Nice"
@@ -101,13 +102,34 @@ def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
     """
     parts = _parts(path)
     if dtype == RAW_JSON:
-        value, dtype = value.struct.field("raw_json"), pl.String()
+        value, dtype = plain_text(value), pl.String()  # a JSON string may hold JSON
     if not isinstance(dtype, pl.String):
         return _in_columns(value, dtype, parts)
     if None not in parts:
-        return value.str.json_path_match("$" + "".join(_as_json_path(part) for part in parts))
+        return raw_json(_raw(value, parts))
     each = parts.index(None)
-    return by_distinct(value, lambda text: _each(text, parts[:each], parts[each + 1 :]), pl.List(pl.String()))
+    texts = by_distinct(value, lambda text: _each(text, parts[:each], parts[each + 1 :]), pl.List(pl.String()))
+    return texts.list.eval(raw_json(pl.element()))
+
+
+# What may be another kind of value than a string.
+_NO_STRING = r"^(?:-?[0-9]|true$|false$|\[|\{)"
+
+
+def _raw(document: pl.Expr, parts: Sequence[Part]) -> pl.Expr:
+    """The JSON text of the value at a path.
+
+    polars gives a value as text: the number 5 and the string "5" are alike, and numbers lose digits. Where the text
+    could be either, or has many digits, the document decides: parsed once more, if it holds the text in quotes.
+    """
+    text = document.str.json_path_match("$" + "".join(_as_json_path(part) for part in parts))
+    quoted = pl.struct(v=text).struct.json_encode().str.slice(len('{"v":')).str.head(-1)
+    ambiguous = document.str.contains(pl.format('"{}"', text), literal=True) | document.str.contains("\\", literal=True)
+    as_written = pl.any_horizontal(document.str.contains(text + end, literal=True) for end in ",}] ")
+    changed = text.str.contains("[0-9]{16}") | (text.str.contains("^-?[0-9]") & ~as_written)
+    doubtful = text.str.contains(_NO_STRING) & (ambiguous | changed)
+    exact = by_distinct(pl.when(doubtful).then(document), lambda one: _json_at(one, parts), pl.String())
+    return pl.when(text.str.contains(_NO_STRING)).then(pl.coalesce(exact, text)).when(text.is_not_null()).then(quoted)
 
 
 def _as_json_path(part: Part) -> str:
@@ -135,13 +157,25 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
     raise ValueError(f"pick: no {wanted} in a column of {in_words(dtype)}")
 
 
+class _Number(str):
+    """A number as the JSON text writes it, to the last digit."""
+
+
+def _loaded(text: str) -> Any:
+    return json_text.loads(text, parse_constant=_refused, parse_int=_Number, parse_float=_Number)
+
+
+def _json_at(text: str, parts: Sequence[Part]) -> str | None:
+    return _as_json(_at(_loaded(text), parts))
+
+
 def _each(text: str, before: Sequence[Part], after: Sequence[Part]) -> list[str | None] | None:
-    """For each element of the list at `before`, the value at `after`, as text; None where there is no list."""
+    """For each element of the list at `before`, the value at `after`, as JSON; None where there is no list."""
     try:
-        found = _at(json_text.loads(text, parse_constant=_refused), before)
+        found = _at(_loaded(text), before)
     except (ValueError, RecursionError):
         return None
-    return [_as_text(_at(one, after)) for one in found] if isinstance(found, list) else None
+    return [_as_json(_at(one, after)) for one in found] if isinstance(found, list) else None
 
 
 def _refused(constant: str) -> Any:
@@ -159,7 +193,23 @@ def _at(document: Any, parts: Sequence[Part]) -> Any:
     return document
 
 
-def _as_text(found: Any) -> str | None:
-    if found is None or isinstance(found, str):
-        return found
-    return json_text.dumps(found, ensure_ascii=False, separators=(",", ":"))
+def _as_json(value: Any) -> str | None:
+    """The JSON text of a value that `_loaded` has read; None for null."""
+    return None if value is None else "".join(_pieces(value))
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield "{"
+        for place, (name, inner) in enumerate(value.items()):
+            yield f"{',' if place else ''}{json_text.dumps(name, ensure_ascii=False)}:"
+            yield from _pieces(inner)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for place, inner in enumerate(value):
+            yield "," if place else ""
+            yield from _pieces(inner)
+        yield "]"
+    else:
+        yield value if isinstance(value, _Number) else json_text.dumps(value, ensure_ascii=False)

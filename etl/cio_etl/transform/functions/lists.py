@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.transform.functions.define import Scalar, always, function, is_of_kind
+from cio_etl.transform.functions.define import RAW_JSON_LIST, Scalar, always, function, is_of_kind, plain_text
 from cio_etl.transform.invisible import is_blank, stripped
 from cio_etl.transform.nested import as_dtype, in_words
 
@@ -38,7 +38,7 @@ def join(value: pl.Expr, dtype: pl.DataType, *, separator: str = ",") -> pl.Expr
     return value.list.join(separator, ignore_nulls=True)
 
 
-@function(takes=("a list",), means_null=always)
+@function(takes=("a list",), means_null=always, any_elements=True)
 def first(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The first element of the list; null for an empty one.
 
@@ -48,7 +48,7 @@ def first(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return value.list.first()
 
 
-@function(takes=("a list",), means_null=always)
+@function(takes=("a list",), means_null=always, any_elements=True)
 def last(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The last element of the list; null for an empty one.
 
@@ -57,7 +57,7 @@ def last(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return value.list.last()
 
 
-@function(takes=("a list",), shorthand="place", means_null=always)
+@function(takes=("a list",), shorthand="place", means_null=always, any_elements=True)
 def element(value: pl.Expr, dtype: pl.DataType, *, place: int) -> pl.Expr:
     """The list's element at a place: 0 is the first, -1 the last; null where the list is too short.
 
@@ -72,7 +72,7 @@ def _some(*, count: int) -> None:
         raise ValueError("'count' must be 1 or more")
 
 
-@function(takes=("a list",), shorthand="count", check=_some)
+@function(takes=("a list",), shorthand="count", check=_some, any_elements=True)
 def limit(value: pl.Expr, dtype: pl.DataType, *, count: int) -> pl.Expr:
     """The first `count` elements of the list.
 
@@ -81,7 +81,7 @@ def limit(value: pl.Expr, dtype: pl.DataType, *, count: int) -> pl.Expr:
     return value.list.head(count)
 
 
-@function(takes=("a list",))
+@function(takes=("a list",), any_elements=True)
 def unique(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list with each element once, at its first place.
 
@@ -103,19 +103,21 @@ def sort(value: pl.Expr, dtype: pl.DataType, *, order: Literal["ascending", "des
     return value.list.eval(pl.element().sort(descending=order == "descending", nulls_last=True))
 
 
-@function(takes=("a list",))
+@function(takes=("a list",), any_elements=True)
 def compact(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list without its nulls, and without texts that are empty or white space.
 
     >>> ["red", "", null, " ", "blue"] | compact -> ["red", "blue"]
     """
     non_null = value.list.drop_nulls()
+    if dtype == RAW_JSON_LIST:
+        return non_null.list.eval(pl.element().filter(~is_blank(plain_text(pl.element()))))
     if isinstance(dtype, pl.List) and dtype.inner == pl.String:
         return non_null.list.eval(pl.element().filter(~is_blank(pl.element())))
     return non_null
 
 
-@function(takes=("a list", "text"))
+@function(takes=("a list", "text"), any_elements=True)
 def length(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """How many elements the list has, nulls counted, or how many characters the text.
 
