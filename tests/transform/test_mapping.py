@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -481,6 +482,15 @@ def test_two_functions_of_one_chain_may_each_ask_the_second_about_what_the_first
     assert asked == [["t"], ["t"]]
     assert [known["attributes.at", place].unit for place in (0, 2)] == ["s", "ms"]
     assert sent(how, frame) == [{"at": 1_710_061_200}, {"at": 1_710_064_800}]
+
+
+def test_a_missing_column_is_reported_with_its_line_and_the_column_that_may_be_meant() -> None:
+    how = replace(mapping(attributes={"plan": column("plan")}), lines={"attributes.plan": 7})
+    with pytest.raises(SourceError) as caught:
+        collect_facts(how, pl.Schema({"id": pl.String, "Plan": pl.String, "ann@x.org": pl.String}), lambda columns: [])
+    assert str(caught.value) == (
+        "m.yaml:7: the source has no column 'plan'; did you mean 'Plan'? It has 'id', 'Plan', '…@…'"
+    )
 
 
 def test_the_source_is_not_read_when_nothing_must_be_known() -> None:

@@ -22,6 +22,7 @@ from cio_etl.audit.kinds import Kinds, Subscriptions
 from cio_etl.audit.limits import LimitAudit
 from cio_etl.audit.mask import mask, shown
 from cio_etl.audit.names import Names
+from cio_etl.audit.placeholders import Header, Placeholders
 from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
@@ -62,6 +63,7 @@ def audits(
     mapping = step.mapping
     made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
+    made += [Placeholders(mapping), Header(context)]
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())

@@ -19,7 +19,7 @@ from cio_etl.config.value_sections import (
     ValueYaml,
     values_in,
 )
-from cio_etl.config.yaml_file import Document
+from cio_etl.config.yaml_file import Document, place_of
 from cio_etl.model import Example, Mapping
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, did_you_mean, omitted, wrong
 from cio_etl.transform import REASONS
@@ -206,10 +206,13 @@ class MappingYaml(Section):
     )
 
     def to_mapping(self, document: Document) -> Mapping:
+        targets = dict(value for part in _PARTS for value in values_in(getattr(self, part), part))
+        places = {target: place_of(target) for target in targets}
+        places |= {name: (name,) for name in ("event_key", "order_by", "when")}
         return Mapping(
             file=document.file,
             operation=self.operation,
-            targets=dict(value for part in _PARTS for value in values_in(getattr(self, part), part)),
+            targets=targets,
             event_key=tuple(self.event_key),
             order_by=tuple(self.order_by),
             nulls=self.nulls,
@@ -228,4 +231,5 @@ class MappingYaml(Section):
             segment=self.segment,
             existing_only=self.existing_only,
             retry_unknown=self.retry_unknown,
+            lines={path: line for path, place in places.items() if (line := document.line(place)) is not None},
         )

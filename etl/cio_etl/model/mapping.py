@@ -91,6 +91,7 @@ class Mapping:
     segment: int | None = None
     existing_only: bool = False
     retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
+    lines: MappingOf[str, int] = field(default_factory=dict, compare=False, repr=False)  # of the file, by path
 
     def part(self, path: str) -> dict[str, Value]:
         """The values below a path, by the rest of their path: of `attributes`, those of attributes by their names."""

@@ -46,7 +46,7 @@ def _on_disk(snapshot: Snapshot) -> tuple[object, ...]:
     for file in snapshot.files:
         with suppress(OSError):
             status = os.stat(file.path)
-            files.append((file.path, status.st_ino, status.st_size, status.st_mtime_ns))
+            files.append((file.path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return tuple(files)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
@@ -56,9 +58,33 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
-        has = ", ".join(repr(name) for name in schema)
-        what = f"the source has no column {', '.join(repr(name) for name in missing)}; it has {has}"
-        raise SourceError("fix the mapping, or the source", place=mapping.file, what=what)
+        names = list(schema)
+        near = [match for name in missing for match in _near(name, names)]
+        has = ", ".join(map(_shown, names))
+        what = f"the source has no column {', '.join(map(repr, missing))}"
+        what += f"; did you mean {' and '.join(map(_shown, near))}? It has {has}" if near else f"; it has {has}"
+        line = _line(mapping, missing[0])
+        place = mapping.file if line is None else f"{mapping.file}:{line}"
+        raise SourceError("fix the mapping, or the source", place=place, what=what)
+
+
+def _line(mapping: Mapping, column: str) -> int | None:
+    """The line of the mapping that reads the column."""
+    lists = (("event_key", mapping.event_key), ("order_by", mapping.order_by))
+    paths = [chain.target for chain in chains(mapping) if column in chain.sources]
+    paths += [name for name, columns in lists if column in columns] + ["when"]
+    return next((mapping.lines[path] for path in paths if path in mapping.lines), None)
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """The column that is probably meant, if there is one."""
+    folded = {each.casefold(): each for each in names}
+    return [folded[match] for match in get_close_matches(name.casefold(), folded, 1)]
+
+
+def _shown(name: str) -> str:
+    """The name as messages show it. Where a file has no header line, a row becomes names, with a person's address."""
+    return "'…@…'" if "@" in name else repr(name)
 
 
 def column_of(name: str) -> pl.Expr:

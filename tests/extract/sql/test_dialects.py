@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql import adbc
-from cio_etl.extract.sql.dialects import reader_of
+from cio_etl.extract.sql.dialects import address, reader_of, who_and_where
 from cio_etl.extract.sql.statement import Statement
 from cio_etl.model import Staging
 from tests.reading import DATABASES, asking, by_id, closed, read, reader
@@ -56,6 +56,12 @@ def test_a_missing_driver_is_reported_with_its_pip_command(name: str) -> None:
         reader_of(asking(database.address, "SELECT 1"), Staging(Path()))
     assert str(error.value) == f"the query: the driver for {database.title} is not installed"
     assert error.value.remedy == f"pip install 'cio-etl[{database.extra}]'"
+
+
+def test_postgres_is_another_name_of_the_scheme_postgresql() -> None:
+    source = asking("postgres://u@h/d", "SELECT 1")
+    assert address(source).drivername == "postgresql"
+    assert who_and_where(address(source)) == who_and_where(address(asking("postgresql://u@h/d", "SELECT 1")))
 
 
 @pytest.mark.parametrize(

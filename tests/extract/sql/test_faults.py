@@ -414,7 +414,7 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
         (
             {"query": "SELECT * FROM people"},
             "ALTER TABLE people RENAME note TO remark",
-            "people.yaml: the source has no column 'note'; it has 'id', 'n', 'remark'",
+            "people.yaml:1: the source has no column 'note'; it has 'id', 'n', 'remark'",
             "fix the mapping, or the source",
         ),
         (

@@ -212,6 +212,8 @@ def address(source: SqlSource) -> URL:
     url = None
     with suppress(ArgumentError, ValueError):
         url = make_url(source.url.get_secret_value())
+        if url.get_backend_name() == "postgres":  # the scheme's older name, which many services still give
+            url = url.set(drivername=url.drivername.replace("postgres", "postgresql", 1))
     if (
         url is None or not _HOST.fullmatch(url.host or "") or (url.host and "@" in (url.database or ""))
     ):  # of a password

@@ -1,0 +1,73 @@
+"""Texts that stand for nothing, such as N/A, and column names that look like a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
+from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.transform import Mapped
+
+PLACEHOLDERS = finding_kind(
+    "placeholders", "notice", "write null_values in the source, or `null_if`, for texts that stand for nothing"
+)
+HEADER_LIKE_ROW = finding_kind(
+    "header_like_row",
+    "warning",
+    "write `columns:` with the names, if the file has no header line: its first row is lost",
+)
+
+# As exports and spreadsheets write them; compared in small letters.
+WORDS = (
+    *("#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"),
+    *("n/a", "n.a.", "null", "nil", "none", "nan", "undefined", "-", "--", "(null)", "<null>", "\\n"),
+)
+_VALUE = r"^\s*(?:[^@\s]+@[^@\s]+\.[^@\s]+|[-+]?\d+(?:[.,]\d+)?|\d{4}-\d\d-\d\d.*|\+\d[\d ()-]{6,})\s*$"
+
+
+class Placeholders:
+    """Counts values that are only a word for nothing, in identifiers and in attributes of text."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self._tallies = {
+            target: Tally()
+            for target, value in mapping.targets.items()
+            if target.startswith(("identifiers.", "attributes.")) and not isinstance(value, Constant)
+        }
+
+    def observe(self, mapped: Mapped) -> None:
+        targets = [target for target in self._tallies if mapped.values[target].dtype == pl.String]
+        rows = sent(mapped, targets)
+        if targets:
+            text = pl.col(targets).str.strip_chars().str.strip_chars('"').str.to_lowercase()
+            for target, holds in zip(targets, rows.select(text.is_in(WORDS)).get_columns(), strict=True):
+                self._tallies[target].add(rows[POSITION], holds.fill_null(False))
+
+    def findings(self) -> Iterable[PositionedFinding]:
+        for target, tally in self._tallies.items():
+            if tally.rows:
+                words = f"{tally.rows:,} values are words for nothing, as N/A or null; they are sent as text"
+                of_person = target.startswith("identifiers.")
+                yield PLACEHOLDERS.finding(
+                    target, tally.rows, words, tally.first, "warning" if of_person else PLACEHOLDERS.severity
+                )
+
+
+class Header:
+    """Looks at the names of the source's columns: of a file without a header line, they are a row's values."""
+
+    def __init__(self, context: StepContext) -> None:
+        names = pl.Series(context.columns, dtype=pl.String)
+        self._like_values = [number for number, is_value in enumerate(names.str.contains(_VALUE), 1) if is_value]
+        self._addresses = names.str.contains("@", literal=True).any()
+        self._columns = len(names)
+
+    def observe(self, mapped: Mapped) -> None:
+        """The rows do not matter."""
+
+    def findings(self) -> Iterable[PositionedFinding]:
+        if self._addresses or len(self._like_values) * 2 > self._columns:
+            numbers = ", ".join(map(str, self._like_values[:5]))
+            yield HEADER_LIKE_ROW.finding(None, 0, f"names of columns look like values, not names: column {numbers}")
