@@ -208,7 +208,7 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     run_id = run()
     output = capsys.readouterr().out
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in output
-    assert "replay     cio-etl replay rejects.csv" in output
+    assert "once fixed cio-etl replay rejects.csv" in output
     main(["replay", fixed(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
     output = capsys.readouterr().out  # an export would have the source's values in place of the fixed ones
     assert "what is still wrong is open: fix it in fixed.csv, and replay that again" in output

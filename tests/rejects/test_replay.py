@@ -261,7 +261,7 @@ def test_a_rehearsal_closes_nothing_and_its_rejects_can_only_be_rehearsed(sandbo
     assert len(still_open(run_id)) == 3
     assert main(["run", "job.yaml", "--sandbox"]) == 3
     rehearsed = newest("job.sandbox")
-    assert "replay     cio-etl replay rejects.csv --sandbox" in capsys.readouterr().out
+    assert "once fixed cio-etl replay rejects.csv --sandbox" in capsys.readouterr().out
     assert main(["replay", rehearsed]) == 2
     assert "was a rehearsal, and its rows are sent nowhere else; add --sandbox" in capsys.readouterr().err
     fixed(rehearsed, "r.csv", values=GOOD)
