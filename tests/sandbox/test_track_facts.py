@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cio_etl.sandbox import Sandbox
+from cio_etl.sandbox.paths import Segment, canonical
 from tests.sandbox.facts import Fact, Step, check, delete, get, post, put
 from tests.sandbox_client import APP, AUTH
 
@@ -274,6 +279,14 @@ FACTS = [
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
 def test_the_track_api_does_what_a_source_says(sandbox: Sandbox, fact: Fact) -> None:
     check(sandbox, fact)
+
+
+@given(st.text(min_size=1))
+def test_every_identifier_in_a_path_is_decoded_to_itself(identifier: str) -> None:
+    path = canonical(f"/v1/customers/{quote(identifier, safe='')}/attributes".encode())
+    _, version, customers, segment, attributes = path.split("/")
+    assert (version, customers, attributes) == ("v1", "customers", "attributes")
+    assert Segment().convert(segment) == identifier
 
 
 def test_answers_have_the_recorded_content_type(sandbox: Sandbox) -> None:

@@ -42,7 +42,7 @@ def without_nulls(call: Call) -> dict[str, Any]:
 
 
 def complaints(call: Any, kind: str | None, call_bytes: int) -> list[str]:
-    """Everything that is wrong with a call of `call_bytes` bytes; nothing, when strict mode would let it in.
+    """The faults of a call of `call_bytes` bytes; none, when strict mode would accept it.
 
     `kind` is that of the endpoint, and None for a batch's, whose calls name theirs.
 
