@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_etl.errors import SourceError
+from cio_etl.model import Columns
+from cio_etl.transform.functions import parse_call
 from cio_etl.transform.row_sql import check_condition
+from tests.mapped_rows import mapping, outcomes, rows, sent
 
 
 @pytest.mark.parametrize(
@@ -158,3 +163,43 @@ def test_an_accepted_condition_contains_no_query(sql: str) -> None:
         return
     assert "subplan" not in str(pl.sql_expr(sql)).lower()
     assert "_POLARS_TMP_SQL" not in str(pl.sql_expr(sql))
+
+
+INT64, INT32 = pl.Series([2**62, 5]), pl.Series([2**30, 3], dtype=pl.Int32)
+
+
+@pytest.mark.parametrize(
+    ("sql", "data"),
+    [
+        ("n * 4", {"n": INT64}),
+        ("n + n + n", {"n": INT64}),
+        ("n - m", {"n": INT64, "m": pl.Series([-(2**63), 1])}),
+        ("n * 4 / 100", {"n": INT64}),
+        ("n * 4", {"n": INT32}),
+        ("pow(n, 2)", {"n": INT64}),
+        ("cast(n as int) * 100000", {"n": ["3000000", "2"]}),
+        ("cast(n as bigint) * 5000000000000", {"n": ["3000000", "2"]}),
+        ("n::int * 100000", {"n": ["3000000", "2"]}),
+        ("case when n * 4 > 6 then 'many' else 'few' end", {"n": INT64}),
+        ("cast(n * 4 as varchar)", {"n": INT64}),
+    ],
+)
+def test_a_whole_number_that_exceeds_its_bits_is_a_reject(sql: str, data: dict[str, Any]) -> None:
+    value = Columns(tuple(data), (parse_call({"expr": sql}),))
+    first, second = outcomes(mapping(attributes={"v": value}), rows(data))
+    assert first == ("expr_failed", "attributes.v") and isinstance(second, dict)
+
+
+@pytest.mark.parametrize("sql", ["n * 4 > 0", "case when n + n + n > 0 then true else false end"])
+def test_a_condition_whose_numbers_exceed_their_bits_stops_the_step(sql: str) -> None:
+    with pytest.raises(SourceError, match=r"^m\.yaml: when: it cannot be computed for some row"):
+        outcomes(mapping(when=sql), rows({"n": INT64}))
+    assert outcomes(mapping(when=sql), rows({"n": [1, 0]}))[1] == "skipped"
+
+
+@pytest.mark.parametrize("sql", ["-n", "n - 1.5", "n % 7 - 1", "abs(n)", "n * 2 / 3", "n + null"])
+def test_what_stays_within_its_bits_is_what_it_was(sql: str) -> None:
+    data = {"n": pl.Series([-7, 5, None])}
+    value = Columns(("n",), (parse_call({"expr": sql}),))
+    made = pl.DataFrame(data).select(pl.sql_expr(sql).alias("v")).to_series().to_list()
+    assert [one.get("v") for one in sent(mapping(attributes={"v": value}), rows(data))] == made

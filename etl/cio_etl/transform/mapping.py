@@ -19,7 +19,7 @@ from cio_etl.model import (
     Constant,
     Mapping,
 )
-from cio_etl.transform import checks, encode, ids, payloads, timestamps
+from cio_etl.transform import checks, encode, ids, payloads, row_sql, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, kind_of, meant_null, plain_text
@@ -101,7 +101,10 @@ def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
         raise SourceError(place=f"{file}: when", what=what) from None
     if dtype not in (pl.Boolean, pl.Null):
         raise SourceError(place=f"{file}: when", what=f"it makes {in_words(dtype)}, and must be true or false")
-    return condition
+    if not row_sql.may_wrap(sql):
+        return condition
+    columns = pl.struct(column_of(name) for name in row_sql.columns_of(sql))
+    return columns.map_batches(lambda rows: row_sql.condition(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 
 def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterator[pl.Expr]:

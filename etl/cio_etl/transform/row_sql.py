@@ -15,6 +15,7 @@ import re
 from difflib import get_close_matches
 
 import polars as pl
+import polars.selectors as cs
 
 from cio_etl.transform.nested import as_dtype
 
@@ -174,14 +175,77 @@ def _select(sql: str, rows: pl.DataFrame) -> pl.Series:
 
 def values(sql: str, rows: pl.DataFrame, dtype: pl.DataType) -> pl.Series:
     """The expression's value for each row; null also where it cannot be computed."""
-    pieces = [piece if piece is not None else pl.Series([None], dtype=dtype) for piece in _pieces(sql, rows)]
-    return pl.concat([piece.alias("made").cast(dtype) for piece in pieces])
+    return _computed(sql, rows, dtype)[0]
 
 
 def failing_rows(sql: str, rows: pl.DataFrame) -> pl.Series:
-    """For each row, whether the expression cannot be computed."""
-    pieces = [(piece is None, 1 if piece is None else len(piece)) for piece in _pieces(sql, rows)]
-    return pl.concat([pl.Series("failing", [failed], dtype=pl.Boolean).new_from_index(0, n) for failed, n in pieces])
+    """For each row, whether the expression cannot be computed: a cast fails, or a whole number exceeds its bits."""
+    return _computed(sql, rows, None)[1]
+
+
+def condition(sql: str, rows: pl.DataFrame) -> pl.Series:
+    """A condition's value for each row. Raises PolarsError when it cannot be computed for some row."""
+    made = rows.select(pl.sql_expr(sql).alias("made")).to_series()
+    if _wrapped(sql, rows, made).any():
+        raise pl.exceptions.ComputeError("a whole number exceeds its bits")
+    return made
+
+
+def may_wrap(sql: str) -> bool:
+    """Whether whole numbers in the expression could exceed their bits."""
+    return bool(_ARITHMETIC.search(sql))
+
+
+def _computed(sql: str, rows: pl.DataFrame, dtype: pl.DataType | None) -> tuple[pl.Series, pl.Series]:
+    """The expression's values, null where it fails; and for each row, whether it fails."""
+    pieces = _pieces(sql, rows)
+    dtype = dtype or next((piece.dtype for piece in pieces if piece is not None), pl.Null())
+    made = pl.concat(
+        [pl.Series("made", [None], dtype) if piece is None else piece.alias("made").cast(dtype) for piece in pieces]
+    )
+    sizes = [(piece is None, 1 if piece is None else len(piece)) for piece in pieces]
+    failing = pl.concat([pl.Series("failing", [failed], pl.Boolean).new_from_index(0, size) for failed, size in sizes])
+    if not may_wrap(sql) or not rows.height:
+        return made, failing
+    wrapped = _wrapped(sql, rows, made)
+    return made.to_frame().select(pl.when(~wrapped).then("made").alias("made")).to_series(), failing | wrapped
+
+
+_ARITHMETIC = re.compile(r"[*+-]|\b(?:pow|power|abs)\b", re.IGNORECASE)
+_WHOLE_NUMBERS = {"INT", "INTEGER", "BIGINT", "SMALLINT", "TINYINT", "INT2", "INT4", "INT8"}  # types in SQL
+
+
+def _wrapped(sql: str, rows: pl.DataFrame, made: pl.Series) -> pl.Series:
+    """For each row, whether a whole number exceeded its bits on the way to the value, which polars does not report.
+
+    The same expression over whole numbers of 128 bits has another value then.
+    """
+    there = made.is_not_null()
+    try:
+        wide = _select(_widened(sql), rows.filter(there).with_columns(cs.integer().cast(pl.Int128)))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return pl.Series([False]).new_from_index(0, rows.height)  # it has no form with 128 bits
+    usual = made.filter(there)
+    both = pl.DataFrame([usual.alias("usual"), wide.alias("wide")])
+    if usual.dtype.is_float():
+        apart = (pl.col("usual") - pl.col("wide").cast(pl.Float64)).abs() > pl.col("usual").abs() * 1e-6
+    elif usual.dtype.is_integer():
+        apart = pl.col("usual").cast(pl.Int128, strict=False) != pl.col("wide").cast(pl.Int128, strict=False)
+    else:
+        apart = pl.col("usual") != pl.col("wide")
+    differs = both.select(apart.fill_null(False).alias("differs")).to_series()
+    places = there.arg_true()
+    return pl.Series([False]).new_from_index(0, rows.height).scatter(places.filter(differs), True)
+
+
+def _widened(sql: str) -> str:
+    """The expression with casts to whole numbers of 128 bits."""
+    made, before = "", ""
+    for token in _TOKENS.finditer(sql):
+        is_type = before.upper() in ("AS", ":") and token[0].upper() in _WHOLE_NUMBERS
+        made += "HUGEINT" if is_type else token[0]
+        before = before if token.lastgroup == "space" else token[0]
+    return made
 
 
 def _pieces(sql: str, rows: pl.DataFrame) -> list[pl.Series | None]:

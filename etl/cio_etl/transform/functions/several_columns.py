@@ -191,8 +191,8 @@ def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
 
     Unusual names stand in double quotes, text in single quotes. A null result is null, as in SQL; a row for which the
     expression cannot be computed, such as a `cast` that fails, is rejected: `try_cast` gives null instead. Queries,
-    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits; an overflow is not
-    detected.
+    aggregates, the clock, and dates without a format are refused. Whole numbers have 64 bits, after `as int` 32; a row
+    whose numbers exceed them is rejected.
 
     >>> {"cents": 1050, "quantity": 2} | {expr: "cents * quantity / 100"} -> 21.0
     >>> {"first": "Ada", "last": "L"} | {expr: "first || ' ' || last"} -> "Ada L"
@@ -200,6 +200,7 @@ def expr(value: pl.Expr, dtype: pl.DataType, *, sql: str) -> pl.Expr:
     >>> {"quantity": "7"} | {expr: "cast(quantity as bigint) > 5"} -> true
     >>> {"quantity": "x"} | {expr: "try_cast(quantity as bigint)"} -> null
     >>> {"quantity": "x"} | {expr: "cast(quantity as bigint)"} -> rejected
+    >>> {"cents": 9223372036854775807} | {expr: "cents * 2"} -> rejected
     """
     made = row_sql.dtype_of(sql, dtype)
     return value.map_batches(lambda rows: row_sql.values(sql, rows.struct.unnest(), made), return_dtype=made)
