@@ -369,18 +369,18 @@ def test_missing_columns_are_reported_with_similar_names(url: str) -> None:
     write_mapping(attributes={"email": "E-Mail", "name": "name", "plan": "pIan"}, examples=[])
     write_people("1,a,b,c", heading="id,e_mail,forename,Plan")
     checks = checked(url)
-    found = "1 row, but no column 'E-Mail' (is it 'e_mail'?), 'name' (is it 'forename'?), 'pIan' (is it 'Plan'?)"
-    assert not_ok(checks) == [("step people", "wrong", found, 65)]
+    text = "1 row, but no column 'E-Mail' (is it 'e_mail'?), 'name' (is it 'forename'?), 'pIan' (is it 'Plan'?)"
+    assert not_ok(checks) == [("step people", "wrong", text, 65)]
 
 
 def test_rows_that_would_be_rejected_are_counted_by_reason_without_their_values(url: str) -> None:
     write_people(*(f"{n},{n}@b.co" for n in range(200)), f"200,{CANARY}", f"201,{CANARY}", ",a@b.co")
     checks = checked(url, max_rejects="5%")
-    found = (
+    text = (
         "of its 203 rows 3 would be rejected: 2 email_malformed in attributes.email, "
         "1 identifier_missing in identifiers.id"
     )
-    assert not_ok(checks) == [("step people", "warning", found, 0)]
+    assert not_ok(checks) == [("step people", "warning", text, 0)]
     assert "not the shape of an e-mail address" in reported(checks, "step people")
     assert hidden(checks)
 
@@ -442,8 +442,8 @@ def test_all_rows_of_a_table_are_counted_and_only_the_first_are_copied(url: str)
 def test_all_columns_that_a_table_lacks_are_named(url: str) -> None:
     write_mapping(attributes={"email": "E_Mail_", "name": "fore_name"}, examples=[])
     checks = checked(url, shop("CREATE TABLE people (id integer, e_mail text)"))
-    found = "0 rows, but no column 'E_Mail_' (is it 'e_mail'?), 'fore_name'"
-    assert not_ok(checks) == [("step people", "wrong", found, 65)]
+    text = "0 rows, but no column 'E_Mail_' (is it 'e_mail'?), 'fore_name'"
+    assert not_ok(checks) == [("step people", "wrong", text, 65)]
 
 
 def test_a_table_that_is_not_there_is_wrong(url: str) -> None:

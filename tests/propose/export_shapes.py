@@ -640,7 +640,7 @@ SHAPES: dict[str, Shape] = {
         event_key=("OrderID",),
     ),
     "a list of five columns": Shape(
-        headers="made up",
+        headers="of no product",
         rows=people(
             lambda n: {
                 "email": mail(n),
@@ -662,8 +662,8 @@ def write(shape: Shape, folder: Path = Path()) -> list[str]:
         with closing(sqlite3.connect(folder / "export.db")) as database:
             names = ", ".join(f'"{name}"' for name in rows[0])
             database.execute(f'create table "{table}" ({names})')
-            marks = ", ".join("?" * len(rows[0]))
-            database.executemany(f'insert into "{table}" values ({marks})', [list(row.values()) for row in rows])
+            placeholders = ", ".join("?" * len(rows[0]))
+            database.executemany(f'insert into "{table}" values ({placeholders})', [list(row.values()) for row in rows])
             database.commit()
         return ["sqlite:///export.db", "--table", table]
     frame = pl.DataFrame(rows, infer_schema_length=None)

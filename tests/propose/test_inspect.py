@@ -34,7 +34,7 @@ def of_csv(columns: dict[str, Sequence[str | None]], chunk_rows: int = 25_000) -
     return open_csv(CsvSource(("x.csv",)), Path("stage"), ChunkLimits(chunk_rows=chunk_rows))
 
 
-def found(
+def inspected(
     texts: Sequence[str | None], name: str = "happened_at", stated: Statements | None = None, only: Sequence[str] = ()
 ) -> Inspection:
     """The inspection of one column; an id beside it, so that no line is empty."""
@@ -53,8 +53,8 @@ def yaml(one: Dates) -> list[str]:
 
 
 def rows(one: Dates, kind: str) -> tuple[int, list[str]]:
-    found = one.measures[0].rows[kind]
-    return found.count, [one.places[place] for place in found.first]
+    rows = one.measures[0].rows[kind]
+    return rows.count, [one.places[place] for place in rows.first]
 
 
 # ---------------------------------------------------------------- how dates are written
@@ -89,9 +89,9 @@ DECIDED: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("form", DECIDED)
-def test_a_column_that_says_it_all_gets_the_one_call_that_reads_every_row(form: str) -> None:
+def test_an_unambiguous_column_gets_the_call_that_reads_every_row(form: str) -> None:
     texts, call = DECIDED[form]
-    inspection = found(texts)
+    inspection = inspected(texts)
     one = the_one(inspection)
     assert yaml(one) == [call]
     assert (one.decision.asks, inspection.exit_code) == ((), 0)
@@ -148,9 +148,9 @@ OPEN: dict[str, tuple[list[str], Statements, list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("form", OPEN)
-def test_what_the_values_leave_open_is_asked_and_not_proposed(form: str) -> None:
+def test_what_the_values_do_not_show_is_a_question(form: str) -> None:
     texts, stated, questions, calls = OPEN[form]
-    inspection = found(texts, stated=stated)
+    inspection = inspected(texts, stated=stated)
     one = the_one(inspection)
     assert [question for _, question in one.decision.asks] == questions
     assert (yaml(one), inspection.exit_code) == (calls, 3)
@@ -175,17 +175,17 @@ def test_what_the_values_leave_open_is_asked_and_not_proposed(form: str) -> None
     ],
 )
 def test_what_a_person_states_decides(texts: list[str], stated: Statements, call: str) -> None:
-    inspection = found(texts, stated=stated)
+    inspection = inspected(texts, stated=stated)
     assert (yaml(the_one(inspection)), inspection.exit_code) == ([call], 0)
 
 
-def test_an_order_that_is_told_is_taken_even_against_a_proof_and_its_rows_are_told() -> None:
-    one = the_one(found(["04/25/2024", "03/04/2024"], stated=Statements("day first")))
+def test_a_stated_order_is_used_against_proof_and_its_unreadable_rows_are_listed() -> None:
+    one = the_one(inspected(["04/25/2024", "03/04/2024"], stated=Statements("day first")))
     assert yaml(one) == ['{timestamp: {format: "%d/%m/%Y", timezone: UTC}}']
     assert rows(one, "unreadable") == (1, ["x.csv:2"])
 
 
-def test_the_proof_of_the_order_may_be_anywhere_and_its_row_is_named() -> None:
+def test_the_row_that_proves_the_order_is_named_wherever_it_is() -> None:
     texts = ["02/03/2024"] * 3_000
     texts[2_345] = "13/03/2024"
     one = the_one(inspect(of_csv({"due": texts}, chunk_rows=100), NOW))
@@ -199,7 +199,7 @@ def test_the_proof_of_the_order_may_be_anywhere_and_its_row_is_named() -> None:
     }
 
 
-def test_a_column_whose_first_thousands_of_rows_say_nothing_is_read_by_the_others() -> None:
+def test_a_column_with_thousands_of_empty_rows_first_is_read_by_the_others() -> None:
     texts = ["unknown"] * 5_000 + ["2024-03-10T09:00:00Z"] * 7_000
     one = the_one(inspect(of_csv({"seen_at": texts}, chunk_rows=500), NOW))
     assert yaml(one) == ["timestamp"]
@@ -245,9 +245,7 @@ def times(wall: datetime, zone: str) -> str:
 
 @given(st.lists(near_changes, min_size=1, max_size=20), st.sampled_from(ZONED), st.sampled_from(["T", " ", "typed"]))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_times_that_never_were_or_were_twice_are_those_of_python(
-    column: list[datetime], zone: str, written: str
-) -> None:
+def test_times_in_gaps_and_folds_are_those_of_python(column: list[datetime], zone: str, written: str) -> None:
     if written == "typed":
         pl.DataFrame({"at": column}).write_parquet("x.parquet")
         snapshot = open_parquet(ParquetSource(("x.parquet",)), 7)
@@ -267,7 +265,7 @@ instants = st.datetimes(datetime(2016, 1, 1), datetime(2025, 12, 31), timezones=
 
 @given(st.lists(instants, min_size=2, max_size=30), st.sampled_from(ZONES))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_zone_is_named_only_if_every_offset_is_its_own(column: list[datetime], zone: str) -> None:
+def test_a_zone_is_named_only_if_all_offsets_fit_it(column: list[datetime], zone: str) -> None:
     column = [instant.replace(microsecond=0) for instant in column]
     texts = [instant.astimezone(ZoneInfo(zone)).isoformat() for instant in column]
     offsets = the_one(inspect(of_csv({"at": texts}), NOW)).decision.facts.offsets
@@ -295,10 +293,10 @@ def test_a_zone_is_named_only_if_every_offset_is_its_own(column: list[datetime],
         ("weather_at", ["mild", "fair"], "named like times, but nothing in it is written like one"),
     ],
 )
-def test_what_could_be_dates_by_values_or_name_alone_is_told_and_not_taken(
+def test_possible_dates_by_values_or_name_alone_are_listed_and_not_proposed(
     name: str, texts: list[str], why: str
 ) -> None:
-    inspection = found(texts, name)
+    inspection = inspected(texts, name)
     assert (inspection.dates, inspection.unsure, inspection.exit_code) == ((), ((name, why),), 0)
 
 
@@ -313,16 +311,16 @@ def test_what_could_be_dates_by_values_or_name_alone_is_told_and_not_taken(
         ("nothing", [None, None]),
     ],
 )
-def test_other_columns_are_not_spoken_of(name: str, texts: list[str | None]) -> None:
-    inspection = found(texts, name)
+def test_other_columns_are_not_listed(name: str, texts: list[str | None]) -> None:
+    inspection = inspected(texts, name)
     assert (inspection.dates, inspection.unsure) == ((), ())
 
 
-def test_a_column_that_is_named_holds_dates_whatever_it_looks_like() -> None:
-    one = the_one(found(["45361", "45362"], "amount", Statements(unit="excel"), ["amount"]))
+def test_a_column_that_is_chosen_is_inspected_whatever_it_holds() -> None:
+    one = the_one(inspected(["45361", "45362"], "amount", Statements(unit="excel"), ["amount"]))
     assert yaml(one) == ["{timestamp: {unit: excel}}"]
     assert (one.measures[0].first_s, one.measures[0].last_s) == (1_710_028_800, 1_710_115_200)
-    inspection = found(["mild", "fair"], "weather", only=["weather"])
+    inspection = inspected(["mild", "fair"], "weather", only=["weather"])
     (question,) = the_one(inspection).decision.asks
     assert question == ("forms", "nothing in it is in a form that is known; say it with `format:`")
     assert inspection.exit_code == 3
@@ -351,25 +349,25 @@ def test_a_column_that_is_named_holds_dates_whatever_it_looks_like() -> None:
         ("2147483647", "2038-01-19"),
     ],
 )
-def test_a_date_that_stands_for_none_is_counted_however_it_is_written(text: str, day: str) -> None:
-    (sentinel,) = the_one(found(["2024-03-10", "25/04/2024", text, text])).decision.facts.sentinels
+def test_a_date_that_stands_for_no_date_is_counted_in_any_format(text: str, day: str) -> None:
+    (sentinel,) = the_one(inspected(["2024-03-10", "25/04/2024", text, text])).decision.facts.sentinels
     assert (sentinel.day, sentinel.count, sentinel.texts) == (day, 2, (text,))
     assert sentinel.certain == (day in ("0000-00-00", "0001-01-01", "9999-12-31"))
 
 
 @pytest.mark.parametrize("text", ["1970-01-02", "1970-01-01 08:13", "11/01/1970", "2038-01-18", "9998-12-31"])
-def test_a_date_like_any_other_stands_for_itself(text: str) -> None:
-    assert the_one(found(["2024-03-10", "2024-03-11", text])).decision.facts.sentinels == ()
+def test_a_usual_date_does_not_stand_for_no_date(text: str) -> None:
+    assert the_one(inspected(["2024-03-10", "2024-03-11", text])).decision.facts.sentinels == ()
 
 
-def test_a_day_that_may_be_somebodys_is_told_and_kept() -> None:
-    one = the_one(found(["1970-01-01", "2024-03-10"], "born_on"))
+def test_a_day_that_may_be_a_real_date_is_noted_and_sent() -> None:
+    one = the_one(inspected(["1970-01-01", "2024-03-10"], "born_on"))
     assert yaml(one) == ["timestamp"]
     remedy = 'put {null_if: ["1970-01-01"]} before `timestamp`'
     assert one.decision.notes == (f"1 times 1970-01-01, which may stand for no date: if it does, {remedy}",)
 
 
-def test_dates_with_a_type_that_stand_for_none_are_left_out_too() -> None:
+def test_typed_dates_that_stand_for_no_date_become_null() -> None:
     zoned = pl.Series([datetime(9999, 12, 31), datetime(2024, 3, 10)]).dt.replace_time_zone("UTC")
     frame = pl.DataFrame({"until": [date(9999, 12, 31), date(2024, 3, 10)], "at": [datetime(9999, 12, 31, 5)] * 2})
     frame.with_columns(zoned.alias("utc"), zoned[1:].new_from_index(0, 2).alias("plain")).write_parquet("x.parquet")
@@ -385,15 +383,15 @@ def test_dates_with_a_type_that_stand_for_none_are_left_out_too() -> None:
 
 def test_rows_of_the_last_72_hours_and_of_the_future_are_counted() -> None:
     ages = [-1, 0, 72 * 3_600, 72 * 3_600 + 1]
-    one = the_one(found([moment(NOW - age) for age in ages]))
+    one = the_one(inspected([moment(NOW - age) for age in ages]))
     assert rows(one, "future") == (1, ["x.csv:2"])
     assert rows(one, "young") == (2, ["x.csv:3", "x.csv:4"])
     assert (one.measures[0].first_s, one.measures[0].last_s) == (NOW - ages[-1], NOW + 1)
 
 
-def test_times_that_customer_io_would_not_take_and_those_without_known_clocks_are_counted() -> None:
+def test_times_out_of_range_and_those_after_2100_in_a_zone_are_counted() -> None:
     texts = ["1899-12-31 00:00", "2100-01-01 00:00", "2024-03-10 09:00"]
-    one = the_one(found(texts, stated=Statements(timezone="Europe/Paris")))
+    one = the_one(inspected(texts, stated=Statements(timezone="Europe/Paris")))
     assert rows(one, "out_of_range") == (1, ["x.csv:2"])
     assert rows(one, "late") == (1, ["x.csv:3"])
     assert rows(one, "gap") == rows(one, "fold") == (0, [])
@@ -415,7 +413,7 @@ def orders() -> None:
     pl.DataFrame({"order_id": range(5), "placed_at": texts, "renewed": ["02/03/2024"] * 5}).write_csv("orders.csv")
 
 
-def test_the_terminal_names_rows_and_shows_their_values_only_when_asked(capsys: Captured) -> None:
+def test_the_terminal_names_rows_and_shows_their_values_only_with_reveal(capsys: Captured) -> None:
     orders()
     code, out, _ = run(["orders.csv", "--timezone", "Europe/Paris"], capsys)
     assert code == 3
@@ -429,18 +427,18 @@ def test_the_terminal_names_rows_and_shows_their_values_only_when_asked(capsys: 
     )
     call = '{column: placed_at, apply: [{timestamp: {format: "%d/%m/%Y %H:%M", timezone: Europe/Paris}}]}'
     assert f"proposal {call}" in lines
-    assert "TO DECIDE day first or month first? say it with --day-first or --month-first" in lines
+    assert "TO DECIDE day first or month first? state it with --day-first or --month-first" in lines
     assert lines[-1] == "to decide: renewed"
     assert not any(secret in out for secret in (*SECRETS, "26/03/2023"))
     assert '"some day", "2024-31-31", "someday"' in run(["orders.csv", "--reveal"], capsys)[1]
 
 
-def test_json_is_for_programs_and_tells_no_value_unless_asked(capsys: Captured) -> None:
+def test_json_contains_no_value_without_reveal(capsys: Captured) -> None:
     orders()
     code, out, _ = run(["orders.csv", "--json", "--month-first", "--column", "renewed"], capsys)
-    found = json.loads(out)
-    assert (code, found["exit_code"], found["rows"]) == (0, 0, 5)
-    (column,) = found["columns"]
+    report = json.loads(out)
+    assert (code, report["exit_code"], report["rows"]) == (0, 0, 5)
+    (column,) = report["columns"]
     assert column["decided"] and column["questions"] == []
     (option,) = column["options"]
     assert option["apply"] == [{"timestamp": {"format": "%m/%d/%Y", "timezone": "UTC"}}]
@@ -451,15 +449,15 @@ def test_json_is_for_programs_and_tells_no_value_unless_asked(capsys: Captured) 
     assert json.loads(revealed)["columns"][0]["examples"]["orders.csv:3"] == "some day"
 
 
-def test_a_zone_that_another_columns_offsets_show_is_advised(capsys: Captured) -> None:
+def test_the_zone_that_another_columns_offsets_show_is_suggested(capsys: Captured) -> None:
     paid = ["2024-01-10T09:00:00+01:00", "2024-07-10T09:00:00+02:00", "2024-10-27T02:30:00+01:00"]
     pl.DataFrame({"paid_at": paid, "placed_at": ["2024-03-10 09:00"] * 3}).write_csv("x.csv")
     code, out, _ = run(["x.csv"], capsys)
     assert code == 3
-    assert "say it with --timezone Europe/Paris, whose clocks the offsets of paid_at follow" in out
+    assert "state it with --timezone Europe/Paris, whose clocks the offsets of paid_at follow" in out
 
 
-def test_a_table_is_inspected_whole(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_of_a_table_is_inspected(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     with sqlite3.connect("shop.db") as database:
         database.execute("create table orders (n integer, placed_on text)")
         database.executemany("insert into orders values (?, ?)", [(n, "02/03/2024") for n in range(40)])
@@ -479,7 +477,7 @@ def test_a_table_is_inspected_whole(capsys: Captured, monkeypatch: pytest.Monkey
         (["--column", "paid"], "x.csv has no column 'paid'; it has 'id', 'at'"),
     ],
 )
-def test_a_wrong_command_line_says_what_would_be_right(arguments: list[str], message: str, capsys: Captured) -> None:
+def test_a_wrong_command_line_is_refused_with_the_remedy(arguments: list[str], message: str, capsys: Captured) -> None:
     Path("x.csv").write_text("id,at\n1,2024-03-10\n")
     code, _, err = run(["x.csv", *arguments], capsys)
     assert code == 2 and message in err
@@ -493,7 +491,7 @@ def test_rows_that_cannot_be_read_are_no_evidence() -> None:
 
 @given(st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_how_the_frames_are_cut_changes_nothing(data: st.DataObject) -> None:
+def test_the_size_of_the_frames_changes_nothing(data: st.DataObject) -> None:
     pool = [
         "2024-03-10",
         "25/04/2024",
@@ -532,7 +530,7 @@ def test_the_readme_shows_what_is_printed(capsys: Captured) -> None:
 
 @given(st.data())
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_said_of_the_rows_is_what_a_run_does_with_the_proposal(data: st.DataObject) -> None:
+def test_the_measures_are_what_a_run_does_with_the_proposal(data: st.DataObject) -> None:
     pool = ["2024-03-10 09:00", "2024-03-31 02:30", "2024-10-27T02:30", "25/04/2024", "4/5/2024", "0000-00-00", "NULL"]
     pool += [
         "1710057600",

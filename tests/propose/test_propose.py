@@ -436,8 +436,8 @@ def test_columns_past_the_limit_of_a_call_are_counted(capsys: pytest.CaptureFixt
 def test_no_value_of_the_data_is_printed_or_written(capsys: pytest.CaptureFixture[str]) -> None:
     generator = random.Random(1)
     columns: Columns = {
-        name: [f"{mark}{generator.randrange(10**9)}{end}" for _ in range(50)]
-        for name, mark, end in (
+        name: [f"{start}{generator.randrange(10**9)}{end}" for _ in range(50)]
+        for name, start, end in (
             ("customer_id", "qzk", ""),
             ("mail", "qzm", "@example.com"),
             ("first_name", "qzn", ""),

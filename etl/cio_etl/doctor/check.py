@@ -52,8 +52,8 @@ def with_errors(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
         yield failed_check(subject, error)
     except Exception as error:  # the other checks must still run; the error's own words may hold values
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        found = f"a bug in cio-etl: unexpected {type(error).__name__}, {Path(frame.filename).name}:{frame.lineno}"
-        yield Check(subject, "wrong", found, "please report this line, which holds no data", 1)
+        text = f"a bug in cio-etl: unexpected {type(error).__name__}, {Path(frame.filename).name}:{frame.lineno}"
+        yield Check(subject, "wrong", text, "please report this line, which holds no data", 1)
 
 
 def failed_check(subject: str, error: EtlError) -> Check:

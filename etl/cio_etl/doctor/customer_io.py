@@ -21,25 +21,25 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
     keys_missing = not all(secret.get_secret_value() for secret in destination.credentials.values())
     impatient = replace(destination, attempt_deadline_s=min(destination.attempt_deadline_s, machine.patience_s))
     try:
-        greeting = check_credentials(impatient, machine.patience_s, persistent=True)
+        answer = check_credentials(impatient, machine.patience_s, persistent=True)
     except CredentialsRefused as error:
         if not keys_missing:
             raise
         yield Check("Customer.io", "ok", f"{error.facts['host']} answers; the credentials are missing")
         return
-    with_region(destination, greeting)
+    with_region(destination, answer)
     if api.credential_request.region is None:
         keys = " and ".join(key.replace("_", " ") for key in api.credentials)
-        yield Check("Customer.io", "ok", f"{greeting.host} accepts the {keys}")
-    elif greeting.region is None:
-        found = f"{greeting.host} accepts the credentials, but does not say to which region they belong"
-        yield Check("Customer.io", "warning", found, f"check that base_url is the address of the {api.title} API")
+        yield Check("Customer.io", "ok", f"{answer.host} accepts the {keys}")
+    elif answer.region is None:
+        text = f"{answer.host} accepts the credentials, but does not say to which region they belong"
+        yield Check("Customer.io", "warning", text, f"check that base_url is the address of the {api.title} API")
     else:
-        found = f"{greeting.host} accepts the credentials, which belong to the region {greeting.region}"
-        yield Check("Customer.io", "ok", found)
-    if greeting.clock_ahead_s is not None and abs(greeting.clock_ahead_s) > SKEW_S:
-        where = "ahead of" if greeting.clock_ahead_s > 0 else "behind"
-        found = f"this machine's clock is {duration_words(abs(greeting.clock_ahead_s))} {where} that of {greeting.host}"
+        text = f"{answer.host} accepts the credentials, which belong to the region {answer.region}"
+        yield Check("Customer.io", "ok", text)
+    if answer.clock_ahead_s is not None and abs(answer.clock_ahead_s) > SKEW_S:
+        where = "ahead of" if answer.clock_ahead_s > 0 else "behind"
+        text = f"this machine's clock is {duration_words(abs(answer.clock_ahead_s))} {where} that of {answer.host}"
         yield Check(
-            "clock", "warning", found, "set the clock (NTP): the watermark of an incremental source never passes it"
+            "clock", "warning", text, "set the clock (NTP): the watermark of an incremental source never passes it"
         )

@@ -31,8 +31,8 @@ _KEYS = {f"destination.{key}" for api in APIS.values() for key in api.credential
 
 def _of_problem(problem: Problem) -> Check:
     subject = "credentials" if problem.path in _KEYS else "job file"
-    found, _, remedy = str(problem).partition("; ")
-    return Check(subject, "wrong", found, remedy or "fix it there", ConfigError.exit_code)
+    text, _, remedy = str(problem).partition("; ")
+    return Check(subject, "wrong", text, remedy or "fix it there", ConfigError.exit_code)
 
 
 def job_file(job: Job) -> Iterator[Check]:

@@ -29,14 +29,14 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         yield Check(subject, "warning", "not checked, because its address or keys are missing", remedy)
         return
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
-        asked = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
-        snapshot, how = _opened(step, asked)
-        columns = asked.columns or ()
+        staging_of_mapping = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
+        snapshot, how = _opened(step, staging_of_mapping)
+        columns = staging_of_mapping.columns or ()
         rows = _rows(step.source, snapshot, how)
         if missing := [name for name in columns if name not in snapshot.schema]:
-            found = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
+            text = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
             remedy = f"fix {step.mapping.file}, or the source"
-            yield Check(subject, "wrong", found, remedy, SourceError.exit_code)
+            yield Check(subject, "wrong", text, remedy, SourceError.exit_code)
         elif snapshot.rows == 0 and how.watermark is None:
             yield Check(subject, "warning", "readable, but without rows", "check whether that is intended")
         else:
@@ -97,8 +97,8 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     all_read = frame.height == snapshot.rows < SAMPLE_ROWS and how.watermark is None
     rows = f"its {counted(frame.height, 'row')}" if all_read else f"its first {frame.height:,} rows"
     if skipped == frame.height and not rejected:
-        found = f"`when` skips all of {rows}"
-        yield Check(f"step {step.name}", "warning", found, f"check whether {step.mapping.file} intends that")
+        text = f"`when` skips all of {rows}"
+        yield Check(f"step {step.name}", "warning", text, f"check whether {step.mapping.file} intends that")
     if not rejected:
         return
     reasons = ", ".join(
@@ -135,10 +135,10 @@ def _watermark(step: Step, before: Bookmark, snapshot: Snapshot, how: Staging, n
         if before.watermark is None
         else f"the watermark of the last run is {_shown(before.watermark.value, now)}"
     )
-    found = f"{last}; the next run {reads}"
+    text = f"{last}; the next run {reads}"
     if snapshot.watermark is not None and snapshot.rows:
-        found += f"; the newest row of the sample has {_shown(snapshot.watermark.value, now)}"
-    yield Check(f"step {step.name}", "ok", found)
+        text += f"; the newest row of the sample has {_shown(snapshot.watermark.value, now)}"
+    yield Check(f"step {step.name}", "ok", text)
 
 
 def _shown(value: WatermarkValue, now: datetime | None = None) -> str:

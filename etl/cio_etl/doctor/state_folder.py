@@ -86,12 +86,12 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
         unfinished = newest.status in state.RESUMABLE and not is_running
         step = next_step(store, job, newest, is_running)
         stuck = unfinished and step.kind == "refuse"
-        found = f"{newest.run_id} {newest.status}: {next_words(step, command)}"
+        text = f"{newest.run_id} {newest.status}: {next_words(step, command)}"
     finally:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"
     remedy = REMEDY if stuck else "resume it, or abandon it with --restart" if unfinished else ""
-    yield Check("state", level, found, remedy, ConfigError.exit_code if stuck else 0)
+    yield Check("state", level, text, remedy, ConfigError.exit_code if stuck else 0)
 
 
 def _check_whole(path: Path) -> None:

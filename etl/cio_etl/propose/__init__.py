@@ -62,7 +62,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class ProposedStep:
-    """The proposal for one source. `section` is its `source:` in the job; `about` says of which rows it was made."""
+    """The proposal for one source. `section` is its `source:` in the job; `about` describes its rows."""
 
     name: str
     proposed: Proposed
@@ -78,7 +78,7 @@ class ProposedStep:
 
 
 def name_from(text: str) -> str:
-    """A name for a job, made of a file's or a table's: letters, digits, - and _."""
+    """A name for a job, from a file's or a table's: letters, digits, - and _."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:100]
     return name if PLAIN_NAME.fullmatch(name) else "source"
 

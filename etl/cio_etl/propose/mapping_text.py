@@ -59,7 +59,7 @@ def _plan_text(plan: Plan, evidence: tuple[str, ...]) -> Iterator[str]:
 
 
 def _when(plan: Plan, visitor: Reading) -> Iterator[str]:
-    """Omits the rows that name a visitor only: for them, a mapping of their own."""
+    """Omits the rows that name a visitor only: they need a second mapping."""
     column = '"' + plan.person.look.column.replace('"', '""') + '"'
     visitors = scalar(column + " IS NULL")
     note = (

@@ -211,15 +211,15 @@ def _identifier(roles: Roles) -> Reading | None:
     A key of the product that exported them, such as Record ID, comes after the e-mail address: nothing else knows it.
     """
     person, key, email = roles.person, roles.key, next(iter(roles.emails), None)
-    own = person if person is not None and names.person_rank(person.label) in (0, 1) else None
+    person_key = person if person is not None and names.person_rank(person.label) in (0, 1) else None
     plain_id = key if key is not None and names.key_rank(key.label) == 1 else None
-    candidates = [own, plain_id, email, key]
-    if own is not None and own.label == "cio_id":  # Customer.io's own key is of no use in another workspace
-        candidates = [plain_id, email, own]
-    if own is not None and roles.visitor is not None:  # calls of people and visitors, of which `id` is the call's
-        return own
+    if person_key is not None and roles.visitor is not None:  # the rows are calls, and `id` is the key of a call
+        return person_key
+    candidates = [person_key, plain_id, email, key]
+    if person_key is not None and person_key.label == "cio_id":  # another workspace does not know it
+        candidates = [plain_id, email, person_key]
     unique = next((one for one in candidates if one is not None and not repeats(one)), None)
-    return unique or own or person or key or email
+    return unique or person_key or person or key or email
 
 
 def _uniqueness(reading: Reading) -> str:

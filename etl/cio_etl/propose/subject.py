@@ -35,7 +35,7 @@ class Verdict:
 
 
 def weigh(readings: Sequence[Reading], roles: Roles, source: str, stated: Subject | None = None) -> Verdict:
-    """Whether the rows are people or events. `stated` is a person's own word, which needs no evidence."""
+    """Whether the rows are people or events. `stated` is what a person states; it needs no evidence."""
     people, events = list(_for_people(readings, roles, source)), list(_for_events(readings, roles, source))
     facts = tuple(fact for _, fact in people), tuple(fact for _, fact in events)
     if stated is not None:

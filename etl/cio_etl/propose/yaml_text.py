@@ -30,7 +30,7 @@ def scalar(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with escapes, as YAML has them, for whatever would not be seen, or end a line."""
+    """The text with escapes, as YAML has them, for characters that are invisible or would end a line."""
     return "".join(sign if sign.isprintable() else _escape(sign) for sign in text)
 
 
@@ -61,7 +61,7 @@ def comment(text: str, indent: str = "") -> list[str]:
 
 
 def with_note(line: str, note: str, indent: str = "") -> list[str]:
-    """A line with its comment: behind it where there is room, else above."""
+    """A line with its comment: on the same line if it fits, else above."""
     if not note:
         return [indent + line]
     behind = f"{indent}{line}  # {printable(note)}"

@@ -1,6 +1,6 @@
 """The strptime formats of the dates in a text column, and whether the day or the month is first.
 
-Formats are tried with the code that `timestamp` reads them with. 05/04/2024 says nothing of the order; 25/04/2024 does.
+Formats are tried by the code of the function `timestamp`. 05/04/2024 does not show the order; 25/04/2024 does.
 """
 
 from __future__ import annotations
@@ -129,10 +129,10 @@ class FormatCounts:
         """The values that the format does not read; those that it does are counted."""
         if rest.is_empty():
             return rest
-        tried = rest.with_columns(from_format(pl.col("text"), _format(format), Zone()).alias("seconds"))
-        unread = tried.filter(pl.col("seconds").is_null()).drop("seconds")
+        with_seconds = rest.with_columns(from_format(pl.col("text"), _format(format), Zone()).alias("seconds"))
+        unread = with_seconds.filter(pl.col("seconds").is_null()).drop("seconds")
         if (other := month_first(format)) != format:
-            self._note("day first", tried.filter(_past_12(format)))
+            self._note("day first", with_seconds.filter(_past_12(format)))
             by_month = from_format(pl.col("text"), _format(other), Zone()).is_not_null()
             only_by_month = unread.filter(by_month)
             self._note("month first", only_by_month)

@@ -65,8 +65,8 @@ class OffsetCounts:
 
 
 def _offset_in(moments: pl.Series, zone: str) -> pl.Series:
-    there = moments.dt.convert_time_zone(zone)
-    return (there.dt.base_utc_offset() + there.dt.dst_offset()).dt.total_seconds()
+    local = moments.dt.convert_time_zone(zone)
+    return (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_seconds()
 
 
 def _normal(offset: str) -> str:

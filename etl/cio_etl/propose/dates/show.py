@@ -95,10 +95,10 @@ def _once(name: str) -> Iterator[str]:
 
 
 _ADVICE = {
-    "day first or month first?": "say it with --day-first or --month-first",
+    "day first or month first?": "state it with --day-first or --month-first",
     "day and month in two orders": "fix the export; --day-first or --month-first takes one of them",
-    "no offset": "say it with --timezone{}",
-    "numbers of several sizes": "say it with --unit",
+    "no offset": "state it with --timezone{}",
+    "numbers of several sizes": "state it with --unit",
 }
 
 
