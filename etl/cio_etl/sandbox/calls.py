@@ -15,6 +15,7 @@ DEFAULT_OBJECT_TYPE: Final = "1"
 
 
 def has_identity(call: Call) -> bool:
+    """Does the call name a person or a visitor?"""
     return bool(call.get("userId") or call.get("anonymousId"))
 
 

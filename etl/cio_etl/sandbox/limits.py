@@ -39,6 +39,7 @@ def is_timestamp(value: Any) -> bool:
 
 
 def check_person(path: str, identifiers: Any, kinds: tuple[str, ...], problems: list[Violation]) -> None:
+    """Checks that the identifiers at `path` are exactly one, of one of `kinds`, and within its limits."""
     if not isinstance(identifiers, dict):
         problems.append(Violation("required", path, f"{path} must be an object"))
     elif len(identifiers) != 1:
@@ -56,6 +57,7 @@ def check_person(path: str, identifiers: Any, kinds: tuple[str, ...], problems: 
 
 
 def identifier_complaint(kind: str, value: Any) -> str | None:
+    """What is wrong with an identifier; None when it is valid."""
     if not isinstance(value, str):
         # The document's ids are strings. Many programs send whole numbers, which mean the same text.
         if kind in _MAY_BE_NUMBERS and isinstance(value, int) and not isinstance(value, bool):
