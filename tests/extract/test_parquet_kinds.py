@@ -463,7 +463,7 @@ def test_one_long_text_of_many_rows_comes_in_small_frames(tmp_path: Path, large_
     path = tmp_path / "x.parquet"
     path.write_bytes(by_arrow({"c": text}, compression="zstd", row_group_size=rows))
     assert path.stat().st_size < 4_000
-    frame = next(opened(path, "c", chunk_rows=25_000).read(["c"], rows - 600))
+    frame = next(opened(path, "c", chunk_rows=25_000).read(["c"], 0))
     assert frame.height <= 300 and frame["c"].str.len_bytes().max() == 1_000_000
 
 

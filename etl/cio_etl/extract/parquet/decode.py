@@ -164,7 +164,11 @@ def _side_by_side(
 
 def _in_frames(file: ParquetFile, frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
     """The frame in frames of at most so many rows, or fewer where their text is long: rows may share one long value."""
-    sizes = frame.select(cs.string().str.len_bytes().cast(pl.Int64).sum(), cs.binary().bin.size().cast(pl.Int64).sum())
+    sizes = frame.select(
+        cs.string().str.len_bytes().cast(pl.Int64).sum(),
+        cs.categorical().cat.len_bytes().cast(pl.Int64).sum(),
+        cs.binary().bin.size().cast(pl.Int64).sum(),
+    )
     if sum(size or 0 for column in sizes.get_columns() for size in column) <= file.frame_bytes:
         yield from frame.iter_slices(rows)
     elif frame.height == 1:
@@ -192,7 +196,8 @@ def _by_polars(
             continue
         if frame.height != span.end - span.begin:
             raise damaged(file.path)
-        yield from _in_frames(file, _typed(frame, columns), frame_rows)
+        for part in _in_frames(file, frame, frame_rows):
+            yield _typed(part, columns)
 
 
 def _is_unsupported(error: BaseException) -> bool:
@@ -214,7 +219,8 @@ def _by_pyarrow(file: ParquetFile, columns: Sequence[Column], span: _Span, frame
     try:
         rows = min(_batch_rows(file, columns, group, frame_rows) for group in span.groups)
         for batch in _batches(file.path, columns, span.groups, rows):
-            yield from _in_frames(file, _typed(pl.DataFrame(batch), columns), rows)
+            for part in _in_frames(file, pl.DataFrame(batch), rows):
+                yield _typed(part, columns)
     except EtlError:
         raise
     except (Exception, pl.exceptions.PanicException):
