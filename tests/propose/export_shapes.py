@@ -639,6 +639,41 @@ SHAPES: dict[str, Shape] = {
         timestamp="OrderDate",
         event_key=("OrderID",),
     ),
+    "posthog events": Shape(
+        headers="from memory: the table of events exported as CSV",
+        rows=events(
+            lambda n, who: {
+                "uuid": f"{n:08x}-aaaa-11ee-8000-0242ac{n:06x}",
+                "event": ("$pageview", "signed up")[n % 2],
+                "properties": f'{{"$browser": "Firefox", "amount": {n}}}',
+                "timestamp": day(n),
+                "distinct_id": code(who),
+                "created_at": day(n),
+            }
+        ),
+        identifier=("id", "distinct_id"),
+        timestamp="timestamp",
+        event="event",
+        event_key=("uuid",),
+    ),
+    "olist orders": Shape(
+        headers="from memory: a public data set, in which each order has a customer_id of its own",
+        kind="table olist_orders",
+        rows=people(
+            lambda n: {
+                "order_id": code(n, length=28),
+                "customer_id": code(n + 1_000, length=28),
+                "order_status": "delivered" if n % 9 else "canceled",
+                "order_purchase_timestamp": day(n),
+                "order_approved_at": day(n + 1),
+                "order_delivered_customer_date": day(n + 8) if n % 9 else None,
+                "order_estimated_delivery_date": day(n + 20),
+            }
+        ),
+        identifier=("id", "customer_id"),
+        timestamp="order_purchase_timestamp",
+        event_key=("order_id",),
+    ),
     "a list of five columns": Shape(
         headers="of no product",
         rows=people(

@@ -213,3 +213,42 @@ def test_a_file_of_json_lines_is_read_as_such(capsys: Captured) -> None:
     assert main(["init", "rows.json"]) == 0
     assert capsys.readouterr().out.startswith("2 rows and 2 columns of rows.json\n")
     assert accepted(capsys) == (2, 0)
+
+
+# ---------------------------------------------------------------- members of objects
+
+
+def events_with(properties: Sequence[Any]) -> Columns:
+    rows = len(properties)
+    return {
+        "user_id": [f"u{n % 3}" for n in range(rows)],
+        "event": ["opened"] * rows,
+        "timestamp": [f"2024-03-{1 + n:02}T10:00:00Z" for n in range(rows)],
+        "properties": properties,
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_members_of_properties_become_attributes(kind: str, capsys: Captured) -> None:
+    objects = [{"plan": "pro", "amount": n, "a.b": "x", "when": f"2024-05-{1 + n:02}"} for n in range(9)]
+    init(events_with([json.dumps(each) for each in objects] if kind == "csv" else objects), kind=kind)
+    attributes = load_mapping(Path("mappings/rows.yaml")).part("attributes")
+    assert list(attributes) == ["plan", "amount", "a.b", "when"]
+    assert accepted(capsys) == (9, 0)
+    assert main(["preview", "jobs/rows.yaml", "-n", "1"]) == 0
+    assert '{"plan":"pro","amount":0,"a.b":"x","when":1714521600}' in capsys.readouterr().out.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ['{"a": 1}', "[1]", "no JSON"] * 3,
+        [json.dumps({f"key{n}": n for n in range(101)})] * 9,
+        ["{}"] * 9,
+    ],
+    ids=["not all are objects", "too many members", "no members"],
+)
+def test_other_columns_named_properties_stay_whole(texts: list[str], capsys: Captured) -> None:
+    init(events_with(texts))
+    assert list(load_mapping(Path("mappings/rows.yaml")).part("attributes")) == ["properties"]
+    assert accepted(capsys) == (9, 0)

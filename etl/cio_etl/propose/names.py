@@ -46,7 +46,7 @@ _LATE = (
     r"|processed|processing|required|shipped|delivered|fulfilled|refunded|cancell?ed|previous|first_touch|creation_time"
     r"|paid|client|last)_"
 )
-_ACTION = r"_(?:placed|ordered|order_date|purchased|paid|invoice_date|clicked|opened|visited|viewed|charged|booked)_"
+_ACTION = r"_(?:placed|ordered|order_date|purchased?|paid|invoice_date|clicked|opened|visited|viewed|charged|booked)_"
 _EVENT_NAME = r"^_(?:event|event_?name|event_?type|event_?text|activity|activity_?(?:name|type)|action)_$"
 _THING = (
     r"(?:order|invoice|event|insert|message|transaction|payment|charge|purchase|session|visit|ticket|booking|sale"

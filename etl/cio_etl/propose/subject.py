@@ -85,7 +85,7 @@ def _distinct(reading: Reading) -> float:
 
 def _is_personal(reading: Reading) -> bool:
     label = reading.label
-    return names.personal(label) in _PERSONAL and not names.says_delivery(label) and bool(reading.look.filled)
+    return reading.personal in _PERSONAL and not names.says_delivery(label) and bool(reading.look.filled)
 
 
 def _named(readings: Sequence[Reading]) -> str:
