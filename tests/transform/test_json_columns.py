@@ -12,7 +12,7 @@ import pytest
 from cio_etl.errors import SourceError
 from cio_etl.model import POSITION, Mapping, Snapshot
 from cio_etl.run.open_step import prepare
-from cio_etl.transform import plain_rows, with_json
+from cio_etl.transform import as_texts, plain_rows, with_json
 from tests.mapped_rows import column, mapping, rows
 from tests.snapshots import held, step
 
@@ -68,6 +68,11 @@ def test_when_and_event_key_read_the_text() -> None:
     ]  # fmt: skip
     same = payloads(replace(how, when=None), replace(snapshot(j=["a", "b", "1", "2", "3", "4"]), json=frozenset()))
     assert sent[0]["id"] == same[0]["id"]
+
+
+def test_a_source_that_is_looked_at_gives_the_texts() -> None:
+    assert pl.concat(as_texts(snapshot()).read(None, 0))["j"].to_list() == TEXTS
+    assert pl.concat(as_texts(snapshot()).read(["id"], 3))["id"].to_list() == ["4", "5", "6"]
 
 
 def test_created_at_of_several_kinds_is_refused() -> None:

@@ -69,7 +69,8 @@ def _step(section: dict[str, Any], name: str, subject: Subject | None, timezone:
     from cio_etl.extract import open_source
     from cio_etl.model import Staging
     from cio_etl.propose import propose
+    from cio_etl.transform import as_texts
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = open_source(load_source(section), Staging(Path(stage), rows=PROPOSAL_ROWS))
+        snapshot = as_texts(open_source(load_source(section), Staging(Path(stage), rows=PROPOSAL_ROWS)))
         return propose(snapshot, section, name, subject=subject, timezone=timezone)

@@ -52,6 +52,7 @@ def inspect(
     from cio_etl.propose.dates.show import content, lines
     from cio_etl.propose.header import require_names
     from cio_etl.report.streams import Screen, say
+    from cio_etl.transform import as_texts
     from cio_etl.transform.timestamps import is_zone
 
     if day_first and month_first:
@@ -61,7 +62,7 @@ def inspect(
     stated = Statements("day first" if day_first else "month first" if month_first else None, timezone, unit)
     section = section_of(source, table, query_file, sheet)
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000)
+        snapshot = as_texts(open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000))
         if "csv" in section:
             require_names(source, snapshot.schema.names())
         if unknown := [name for name in columns if name not in snapshot.schema]:

@@ -27,7 +27,7 @@ from cio_etl.transform.chains import KnownFacts, require_columns
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
-from cio_etl.transform.json_columns import plain_rows, with_json
+from cio_etl.transform.json_columns import as_texts, plain_rows, with_json
 from cio_etl.transform.mapping import compile_mapping
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Compiled",
     "KnownFacts",
     "Mapped",
+    "as_texts",
     "collect_facts",
     "columns_of",
     "compile_mapping",

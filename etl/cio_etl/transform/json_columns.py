@@ -63,6 +63,17 @@ def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, schema=schema, read=read)
 
 
+def as_texts(snapshot: Snapshot) -> Snapshot:
+    """The snapshot whose JSON columns are their plain text, for those who look at a source without a mapping."""
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        for frame in snapshot.read(columns, start):
+            names = [name for name in frame.columns if name in snapshot.json]
+            yield frame.with_columns(_plain_text(column_of(name)).alias(name) for name in names)
+
+    return replace(snapshot, read=read) if snapshot.json else snapshot
+
+
 def _json_name(name: str, texts: Sequence[str]) -> str:
     return name + _AS_JSON if name in texts else name
 

@@ -31,8 +31,9 @@ from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
 from cio_etl.extract.text.chunks import Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
-from cio_etl.extract.text.ndjson_strings import with_mark_in_texts, without_repeated_keys
-from cio_etl.extract.text.ndjson_types import ColumnTypes, read_lines
+from cio_etl.extract.text.ndjson_strings import without_repeated_keys
+from cio_etl.extract.text.ndjson_texts import json_texts, read_lines
+from cio_etl.extract.text.ndjson_types import ColumnTypes
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
 
@@ -42,9 +43,7 @@ MAX_COLUMNS = 1_000
 _TYPED_ROWS = 4_000  # typed at once: polars' time for objects with ever new keys is the square of it
 _LINES = Dialect(0xFF, None)  # a byte that no text has: each record is one field
 _SAYS = np.array([octet not in b" \t\r\n" for octet in range(256)])
-_MARK = re.compile(rb"(\xef\xb7[\x90-\xaf])|\\u([fF][dD][dDeE][0-9a-fA-F])")  # a noncharacter, or its escape
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_LOST_ESCAPE = re.compile(rb"\\(?=[bfnrt]|u00(?:[01][0-9a-fA-F]|22|5[cC]))")
 
 
 def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snapshot:
@@ -166,34 +165,8 @@ class _NdjsonFormat:
         plain = {name: self._schema[name] for name in columns if name not in as_json}
         frames = [read_lines(data, plain)] if plain else []
         if json:
-            frames.append(_json_texts(data, json, mixed))
+            frames.append(json_texts(data, json, mixed))
         return pl.concat(frames, how="horizontal").select(map(cs.by_name, columns))
-
-
-def _json_texts(data: bytes, columns: list[str], mixed: bool) -> pl.DataFrame:
-    """Columns as JSON text, where strings have escapes, or (`mixed`) are beside other kinds.
-
-    polars writes a nested value out without escaping its backslashes, its control characters and the quotes of its keys
-    again. So these escapes are hidden from it: they pass as characters that the text does not have. It also drops the
-    quotes of strings; a fourth such character stands for them.
-    """
-    used = {int(escaped, 16) if escaped else ord(raw.decode()) for raw, escaped in _MARK.findall(data)}
-    marks = sorted(map(chr, range(0xFDD0, 0xFDF0)), key=lambda mark: ord(mark) in used)
-    backslashes, quote, other, string = marks[:4]
-    hidden = data.replace(rb"\\", backslashes.encode()).replace(rb"\"", quote.encode())
-    hidden = _LOST_ESCAPE.sub(other.encode(), hidden)
-    if mixed:
-        hidden = with_mark_in_texts(hidden, string.encode())
-    texts = read_lines(hidden, dict.fromkeys(columns, pl.String()))
-    if mixed:
-        texts = texts.select(_with_quotes(cs.by_name(name).as_expr(), string).alias(name) for name in columns)
-    return texts.with_columns(pl.all().str.replace_many([backslashes, quote, other], [r"\\", r"\"", "\\"]))
-
-
-def _with_quotes(text: pl.Expr, mark: str) -> pl.Expr:
-    """The text in quotes where a mark shows that it was a string; else without the marks of strings inside it."""
-    inside = text.str.replace_all(mark, "", literal=True)
-    return pl.when(text.str.starts_with(mark)).then(pl.format('"{}"', inside)).otherwise(inside)
 
 
 def _check_kind(path: str, chunk: Chunk, data: bytes, refused: int) -> None:

@@ -59,14 +59,16 @@ def without_repeated_keys(lines: bytes) -> bytes:
     """
     strings = find_strings(lines)
     opens, closes = strings.opens[strings.is_key], strings.closes[strings.is_key]
-    octets = np.frombuffer(lines, np.uint8)
-    line_ends = np.flatnonzero(octets == ord("\n"))
-    if lines.count(b"{") - lines.count(b"\n{") > 1:  # some object is inside another one, or a line is indented
-        outer = _depths(octets, strings, opens) == 1
-        opens, closes = opens[outer], closes[outer]
     if not opens.size:
         return lines
-    keys = pl.DataFrame({"line": np.searchsorted(line_ends, opens), "key": _slices(lines, opens + 1, closes)})
+    octets = np.frombuffer(lines, np.uint8)
+    line_ends = np.flatnonzero(octets == ord("\n"))
+    hashes = _slices(lines, opens + 1, closes).hash().to_numpy()
+    if _alike(opens, hashes, line_ends):
+        return lines
+    outer = _depths(octets, strings, opens) == 1
+    opens, closes = opens[outer], closes[outer]
+    keys = pl.DataFrame({"line": np.searchsorted(line_ends, opens), "key": hashes[outer]})
     if not keys.is_duplicated().any():
         return lines
     earlier = ~keys.select(pl.struct("line", "key").is_last_distinct()).to_series().to_numpy()
@@ -74,6 +76,21 @@ def without_repeated_keys(lines: bytes) -> bytes:
     for begin, end in zip(opens[earlier] + 1, closes[earlier], strict=True):
         changed[begin:end] = IGNORED_KEY
     return changed.tobytes()
+
+
+def _alike(opens: Offsets, hashes: npt.NDArray[np.uint64], line_ends: Offsets) -> bool:
+    """Whether all lines have the same keys in the same order, each once: most files are so, and this is fast to see.
+
+    Keys of objects inside are included; so a key that is outside and inside is not seen to be there once.
+    """
+    first_end = line_ends[line_ends > opens[0]][:1]
+    width = int(np.searchsorted(opens, first_end[0])) if first_end.size else 0
+    if not width or opens.size % width:
+        return False
+    table = hashes.reshape(-1, width)
+    begins, ends = (np.searchsorted(line_ends, opens[at::width]) for at in (0, width - 1))
+    in_own_lines = bool((begins == ends).all() and (np.diff(begins) > 0).all())
+    return in_own_lines and bool((table == table[0]).all()) and np.unique(table[0]).size == width
 
 
 def _slices(data: bytes, begins: Offsets, ends: Offsets) -> pl.Series:

@@ -1,7 +1,6 @@
 """Finds what the columns of NDJSON hold, chunk by chunk, and which lines are no objects.
 
-polars reads the chunks whose columns hold one kind of value each; the few others are read line by line, at half the
-speed.
+polars reads the chunks that it can read as a whole; the few others are parsed line by line, which is slower.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import polars as pl
 import polars.selectors as cs
 
 from cio_etl.extract.text.ndjson_strings import IGNORED_KEY, without_repeated_keys
+from cio_etl.extract.text.ndjson_texts import json_texts, read_lines
 
 _MAX_DEPTH = 64  # polars' own stack ends at some 1,000, and the process with it
 _EXACT = 1 << 53
@@ -29,6 +29,7 @@ _LONE_SURROGATE = re.compile(
 )
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LIKE_ANOTHER_KIND = r"(?s)^(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$|true$|false$|[\[{])"
+_KIND_OF = {'"': "text", "t": "boolean", "f": "boolean", "[": "nested", "{": "nested"}  # by a JSON text's first sign
 _IGNORED_NAME = re.compile(chr(IGNORED_KEY) + "+")
 
 
@@ -89,7 +90,7 @@ class ColumnTypes:
     # ------------------------------------------------------------ by polars
 
     def _add_by_polars(self, lines: bytes, rows: int) -> bool:
-        """False, and nothing noted, when polars cannot read all lines, or a column holds several kinds."""
+        """False, and nothing noted, when polars does not read all lines."""
         inferred = _inferred(lines)
         unique = without_repeated_keys(lines)
         if unique is not lines:
@@ -98,11 +99,18 @@ class ColumnTypes:
         frame = read_lines(
             lines, {name: pl.String() if dtype.is_nested() else dtype for name, dtype in inferred.items()}
         )
-        if frame.height != rows or _is_mixed(lines, frame, inferred):
+        if frame.height != rows:
             return False
+        mixed = _perhaps_mixed(lines, frame, inferred)
+        if mixed:
+            texts = json_texts(lines, mixed, mixed=True)
+            for name in mixed:
+                self._add_texts(name, texts[name])
         exact = _exact(lines, [name for name, dtype in inferred.items() if dtype.is_float()])
         for name, dtype in inferred.items():
             values = self.columns[name]
+            if name in mixed:
+                continue
             if dtype.is_nested():
                 values.add("nested")
             elif dtype.is_integer():
@@ -113,13 +121,22 @@ class ColumnTypes:
                 values.add("boolean" if dtype == pl.Boolean() else "text")
         return True
 
+    def _add_texts(self, name: str, texts: pl.Series) -> None:
+        """Notes the kinds of values in a column of JSON texts."""
+        begins = texts.drop_nulls().str.head(1).unique()
+        for kind in {_KIND_OF.get(begin, "float") for begin in begins}:  # beside another kind, any number is one
+            self.columns[name].add(kind)
+
     # ------------------------------------------------------------ by line, where polars gave up
 
     def _add_by_line(self, lines: list[bytes]) -> Sequence[int]:
+        rows = [self._object(line) for line in lines]
+        sound = [line for line, row in zip(lines, rows, strict=True) if row is not None]
+        names = list(dict.fromkeys(name for row in rows if row is not None for name in row))
+        one_by_one = not _reads(sound, names)
         refused = []
-        for number, line in enumerate(lines):
-            row = self._object(line)
-            if row is None:
+        for number, row in enumerate(rows):
+            if row is None or (one_by_one and not _reads([lines[number]], row)):
                 refused.append(number)
             else:
                 for name, value in row.items():
@@ -127,7 +144,7 @@ class ColumnTypes:
         return refused
 
     def _object(self, line: bytes) -> dict[str, Any] | None:
-        """The line's object; None when it is none, or one that polars does not read as such."""
+        """The line's object; None when it is none."""
         if _depth(line) > _MAX_DEPTH:
             return None
         try:
@@ -136,10 +153,9 @@ class ColumnTypes:
                 return None
             if _LONE_SURROGATE.search(line):
                 json.dumps(row, ensure_ascii=False).encode()
-            read = read_lines(line, dict.fromkeys(row, pl.String()))
-        except (ValueError, RecursionError, pl.exceptions.PolarsError):
+        except (ValueError, RecursionError):
             return None
-        return row if read.height == 1 else None
+        return row
 
     def _last_of_each(self, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         pairs = list(pairs)
@@ -148,9 +164,12 @@ class ColumnTypes:
         return row
 
 
-def read_lines(lines: bytes, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """These columns of sound lines. Raises PolarsError."""
-    return pl.read_ndjson(BytesIO(lines), schema=schema)
+def _reads(lines: Sequence[bytes], names: Iterable[str]) -> bool:
+    """Whether polars reads all of the lines, too."""
+    try:
+        return read_lines(b"\n".join(lines), dict.fromkeys(names, pl.String())).height == len(lines)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return False
 
 
 def _inferred(lines: bytes) -> dict[str, pl.DataType]:
@@ -158,8 +177,8 @@ def _inferred(lines: bytes) -> dict[str, pl.DataType]:
     return {name: dtype for name, dtype in schema.items() if not _IGNORED_NAME.fullmatch(name)}
 
 
-def _is_mixed(lines: bytes, frame: pl.DataFrame, inferred: Mapping[str, pl.DataType]) -> bool:
-    """Whether a column of texts, or one of objects and lists, perhaps has values of another kind.
+def _perhaps_mixed(lines: bytes, frame: pl.DataFrame, inferred: Mapping[str, pl.DataType]) -> list[str]:
+    """The columns of texts, and of objects and lists, that perhaps have values of another kind.
 
     polars makes text of them. So where a text looks like another kind, the bytes after the column's name decide.
     """
@@ -168,13 +187,14 @@ def _is_mixed(lines: bytes, frame: pl.DataFrame, inferred: Mapping[str, pl.DataT
         like = frame.select(cs.by_name(texts).str.contains(_LIKE_ANOTHER_KIND).any()).row(0)
         texts = [name for name, unclear in zip(texts, like, strict=True) if unclear]
     nested = [name for name, dtype in inferred.items() if dtype.is_nested()]
+    mixed = []
     for names, begin, other in ((texts, rb'"', rb"[-0-9tf\[{]"), (nested, rb"[\[{]", rb'[-0-9tf"]')):
         for name in names:
             key = re.escape(json.dumps(name, ensure_ascii=False).encode()) + rb"[ \t\r]*:[ \t\r]*"
             values = frame.height - frame[name].null_count()
             if re.search(key + other, lines) or len(re.findall(key + begin, lines)) != values:
-                return True
-    return False
+                mixed.append(name)
+    return mixed
 
 
 def _ends(column: pl.Series) -> list[Any]:
