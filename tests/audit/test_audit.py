@@ -403,3 +403,41 @@ def test_the_forecast_is_the_longer_of_rate_and_lanes(
         lanes=2,
         latency_s=0.25,
     )
+
+
+@pytest.mark.parametrize("text", ["null", "undefined", "NaN", "None", "#N/A", "nil"])
+@pytest.mark.parametrize("target", ["identifiers.id", "object.id", "device.token", "relationships[0].object.id"])
+def test_a_word_for_nothing_as_an_id_is_a_warning(text: str, target: str) -> None:
+    how = {
+        "identifiers.id": mapping(),
+        "object.id": mapping("identify_object", identifiers={}, object={"type": Constant("1"), "id": Column("id")}),
+        "device.token": mapping(
+            "add_device",
+            identifiers={"id": Column("x")},
+            device={"token": Column("id"), "platform": Constant("ios")},
+        ),
+        "relationships[0].object.id": mapping(
+            identifiers={"id": Column("x")}, relationships=[{"object": {"type": Constant("1"), "id": Column("id")}}]
+        ),
+    }[target]
+    finding = one(how, {"id": ["1", text], "x": ["a", "b"]}, "placeholders")
+    assert finding is not None and (finding.severity, finding.field, finding.rows) == ("warning", target, 1)
+
+
+def test_ids_that_a_spreadsheet_has_shortened() -> None:
+    ids = ["1.23457E+15", "1,23457E+15", "1e+16", "9E15", "1.5", "e1", "12E3", "abc"]
+    finding = one(mapping(), {"id": ids}, "id_is_shortened")
+    assert said(finding)[:3] == ("warning", "identifiers.id", 4)
+
+
+def test_codes_with_leading_zeros_are_no_numbers() -> None:
+    how = mapping(attributes=attributes(zip="zip"))
+    assert one(how, {"zip": ["01067", "75001", "10115", "2A004"]}, "numbers_mixed") is None
+
+
+def test_phone_numbers_that_no_message_would_reach() -> None:
+    how = mapping(attributes=attributes(phone="phone"))
+    finding = one(how, {"phone": ["+33612345678", "06 12 34 56 78", None, "0033612345678"]}, "phone_not_e164")
+    assert said(finding)[:4] == ("notice", "attributes.phone", 2, "2 phone numbers are not in E.164 form")
+    assert one(how, {"phone": [33612345678]}, "phone_not_e164") is not None
+    assert one(mapping("track", attributes=attributes(phone="phone")), {"phone": ["1"]}, "phone_not_e164") is None

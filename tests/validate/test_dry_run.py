@@ -211,6 +211,22 @@ def test_what_would_stop_a_run_at_once_stops_its_rehearsal() -> None:
     assert not Path("state").exists()
 
 
+def test_events_of_people_whose_row_is_rejected_are_a_finding() -> None:
+    csv = "id,e_mail,plan\n1,a@b.co,pro\n2,nope,pro\n3,nope,pro\n3,c@d.co,pro\n,x@y.co,pro\n"
+    who = mapping(attributes={"email": Column("e_mail")})
+    events = mapping("track", event=Column("plan"), timestamp=Constant(1_710_061_200))
+    steps = (Step("people", people(csv), who), Step("orders", people("id,plan\n1,x\n2,x\n2,y\n3,x\n", "o.csv"), events))
+    _, orders = rehearsed(job(*steps)).steps
+    (finding,) = (one for one in orders.findings if one.code == "events_of_rejected_people")
+    assert (finding.severity, finding.field, finding.rows) == ("warning", "identifiers.id", 2)
+    assert finding.first_rows == ("o.csv:3", "o.csv:4")
+    assert finding.words == (
+        "2 events are of people whose row step people rejects; they get a profile without attributes"
+    )
+    alone = rehearsed(job(steps[1])).steps[0]
+    assert "events_of_rejected_people" not in [one.code for one in alone.findings]
+
+
 # ---------------------------------------------------------------- preview
 
 

@@ -16,12 +16,14 @@ from cio_etl.apis import OPERATIONS
 from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
-from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, StepContext
+from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, RejectedPeople, StepContext
+from cio_etl.audit.ghosts import ghosts
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
 from cio_etl.audit.limits import LimitAudit
 from cio_etl.audit.mask import mask, shown
 from cio_etl.audit.names import Names
+from cio_etl.audit.phones import Phones
 from cio_etl.audit.placeholders import Header, Placeholders
 from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.shown_rows import shown_rows
@@ -40,6 +42,7 @@ __all__ = [
     "FrameProfile",
     "PositionedFinding",
     "Profiler",
+    "RejectedPeople",
     "RepeatedRows",
     "StepContext",
     "audits",
@@ -63,10 +66,12 @@ def audits(
     mapping = step.mapping
     made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
-    made += [Placeholders(mapping), Header(context)]
+    made += [Placeholders(mapping), Header(context), *ghosts(step, context)]
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())
+    if "attributes.phone" in mapping.from_columns("attributes") and mapping.operation == "identify":
+        made.append(Phones())
     return [*made, *run_audits(step, compiled, destination, now_s)]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from cio_etl.model import POSITION, Step
@@ -71,6 +73,15 @@ class Audit(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedPeople:
+    """The people whose row a step has rejected, and who have no other row that it accepts."""
+
+    step: str
+    hashes: npt.NDArray[np.uint64]  # of the identifiers of one person in `every`, sorted
+    every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class StepContext:
     """What audits know about a step besides its rows."""
 
@@ -78,6 +89,7 @@ class StepContext:
     columns: tuple[str, ...] = ()  # of the source, also those that the mapping does not read
     kinds_before: Mapping[str, str] = field(default_factory=dict)  # of the columns, in the last finished run
     kinds: Mapping[str, str] = field(default_factory=dict)  # and in this one
+    rejected_people: dict[str, RejectedPeople] = field(default_factory=dict)  # of earlier steps, by target
 
 
 def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:

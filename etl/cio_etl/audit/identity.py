@@ -37,6 +37,11 @@ ID_IS_EMAIL = finding_kind("id_is_email", "notice", "write identifiers: {email: 
 ID_IS_CIO_ID = finding_kind(
     "id_is_cio_id", "warning", "write identifiers: {cio_id: …}, if they are Customer.io's own; else give them other ids"
 )
+ID_IS_SHORTENED = finding_kind(
+    "id_is_shortened",
+    "warning",
+    "export the column as text: a spreadsheet has rounded these numbers, so that several ids become one",
+)
 PERSON_REPEATED = finding_kind(
     "person_repeated", "notice", "write order_by: updated_at in the mapping, if only the newest row is to be sent"
 )
@@ -44,6 +49,7 @@ PERSON_REPEATED = finding_kind(
 
 _ID, _EMAIL = "identifiers.id", "identifiers.email"
 _IS_EMAIL, _IS_CIO_ID = pl.col(_ID).str.contains("@", literal=True), pl.col(_ID).str.starts_with("cio_")
+_IS_SHORTENED = pl.col(_ID).str.contains(r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}$")  # 1.23457E+15
 _FOLDS = pl.col(_ID).str.contains(r"[A-Z\s]|[^\x00-\x7F]")  # it may contain capitals or white space
 _BEGINS_WITH_ZERO = pl.col(_ID).str.starts_with("0")
 
@@ -74,6 +80,7 @@ class Identity:
         self._addresses = {target: Keys(most) for target in observed}
         self.people, self._cases, self._zeros = (Keys(most) for _ in range(3))
         self._emails, self._cio_ids = MatchingIds(_IS_EMAIL), MatchingIds(_IS_CIO_ID)
+        self._shortened = MatchingIds(_IS_SHORTENED)
 
     def observe(self, mapped: Mapped) -> None:
         rows = sent(mapped, [*self._who, *self._addresses])
@@ -91,12 +98,12 @@ class Identity:
                 keys.add(rows[POSITION].filter(non_null), address.hash(), who.filter(non_null))
 
     def _observe_ids(self, rows: pl.DataFrame) -> None:
-        conditions = (_IS_EMAIL, _IS_CIO_ID, _FOLDS, _BEGINS_WITH_ZERO)
-        emails, cio_ids, folds, zeros = rows.select(*(is_.sum().alias(str(n)) for n, is_ in enumerate(conditions))).row(
-            0
-        )
+        conditions = (_IS_EMAIL, _IS_CIO_ID, _IS_SHORTENED, _FOLDS, _BEGINS_WITH_ZERO)
+        counts = rows.select(*(is_.sum().alias(str(n)) for n, is_ in enumerate(conditions))).row(0)
+        emails, cio_ids, shortened, folds, zeros = counts
         self._emails.add(rows, emails)
         self._cio_ids.add(rows, cio_ids)
+        self._shortened.add(rows, shortened)
         if folds:
             _add_twins(self._cases, rows, pl.col(_ID).str.strip_chars().str.to_lowercase())
         if zeros:
@@ -112,6 +119,9 @@ class Identity:
         )
         yield from self._cio_ids.findings(
             ID_IS_CIO_ID, "id begins with cio_, as Customer.io's own do", "ids begin with cio_, as Customer.io's own do"
+        )
+        yield from self._shortened.findings(
+            ID_IS_SHORTENED, "id is written as 1.23457E+15 is", "ids are written as 1.23457E+15 is"
         )
         yield from self._of_several_ids()
         if self._by_id:

@@ -16,7 +16,9 @@ from cio_etl.transform import Compiled, Mapped, columns_of, encode
 
 KINDS_MIXED = finding_kind("kinds_mixed", "warning", "make them one kind: a segment of numbers does not find text")
 NUMBERS_MIXED = finding_kind(
-    "numbers_mixed", "notice", "write null_values, or `map`, for what stands for nothing, and `cast` to send numbers"
+    "numbers_mixed",
+    "notice",
+    "nothing for codes; for numbers, write null_values or `map` for what stands for nothing, and `cast`",
 )
 COLUMN_CHANGED = finding_kind(
     "column_changed", "warning", "fix the source, or run with --accept-drift to accept the change"
@@ -47,6 +49,7 @@ class Kinds:
         verbatim = set(encode.verbatim(compiled.tree))
         self._json = {target: {kind: Tally() for kind in _JSON} for target in columns if target in verbatim}
         self._text = {target: (Tally(), Tally()) for target in columns if target not in self._json}  # numbers, others
+        self._codes: set[str] = set()  # targets with leading zeros, as in postal codes: no numbers
 
     def observe(self, mapped: Mapped) -> None:
         texts = [target for target in self._text if mapped.values[target].dtype == pl.String]
@@ -59,6 +62,8 @@ class Kinds:
             number = pl.col(texts).cast(pl.Float64, strict=False).is_finite().fill_null(False)
             for target, is_number in zip(texts, rows.select(number).get_columns(), strict=True):
                 numbers, others = self._text[target]
+                if target not in self._codes and rows[target].str.contains("^[+-]?0[0-9]").any():
+                    self._codes.add(target)
                 numbers.add(rows[POSITION], is_number)
                 if numbers.rows >= others.rows * MOSTLY:  # else the column is text, and its numbers are text too
                     others.add(rows[POSITION], rows[target].is_not_null() & ~is_number)
@@ -74,7 +79,7 @@ class Kinds:
                 counts = ", ".join(f"{kind} in {tally.rows:,}" for kind, tally in present.items())
                 yield KINDS_MIXED.finding(target, fewest.rows, f"rows contain {counts}", fewest.first)
         for target, (numbers, others) in self._text.items():
-            if others.rows and numbers.rows > (numbers.rows + others.rows) * MOSTLY:
+            if target not in self._codes and others.rows and numbers.rows > (numbers.rows + others.rows) * MOSTLY:
                 values = counted(others.rows, "value is not a number", "values are not numbers")
                 others_are = counted(numbers.rows, "other is", "others are")
                 words = f"{values}, but {others_are}; all are sent as text"

@@ -8,7 +8,9 @@ import polars as pl
 
 from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
 from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
+from cio_etl.transform.checks import is_name
 
 PLACEHOLDERS = finding_kind(
     "placeholders", "notice", "write null_values in the source, or `null_if`, for texts that stand for nothing"
@@ -28,13 +30,13 @@ _VALUE = r"^\s*(?:[^@\s]+@[^@\s]+\.[^@\s]+|[-+]?\d+(?:[.,]\d+)?|\d{4}-\d\d-\d\d.
 
 
 class Placeholders:
-    """Counts values that are only a word for nothing, in identifiers and in attributes of text."""
+    """Counts values that are only a word for nothing, in ids and names, and in attributes of text."""
 
     def __init__(self, mapping: Mapping) -> None:
         self._tallies = {
             target: Tally()
             for target, value in mapping.targets.items()
-            if target.startswith(("identifiers.", "attributes.")) and not isinstance(value, Constant)
+            if (is_name(target) or target.startswith("attributes.")) and not isinstance(value, Constant)
         }
 
     def observe(self, mapped: Mapped) -> None:
@@ -48,8 +50,12 @@ class Placeholders:
     def findings(self) -> Iterable[PositionedFinding]:
         for target, tally in self._tallies.items():
             if tally.rows:
-                words = f"{tally.rows:,} values are words for nothing, as N/A or null; they are sent as text"
-                of_person = target.startswith("identifiers.")
+                one, several = (
+                    "value is a word for nothing, as N/A or null",
+                    "values are words for nothing, as N/A or null",
+                )
+                words = f"{counted(tally.rows, one, several)}; sent as text"
+                of_person = is_name(target)
                 yield PLACEHOLDERS.finding(
                     target, tally.rows, words, tally.first, "warning" if of_person else PLACEHOLDERS.severity
                 )

@@ -18,6 +18,7 @@ from cio_etl.audit import (
     Empty,
     FrameProfile,
     Profiler,
+    RejectedPeople,
     StepContext,
     audits,
     forecast,
@@ -59,8 +60,9 @@ def validate(
     rows Customer.io would reject is not known. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    people: dict[str, RejectedPeople] = {}  # whose rows are rejected: later steps are told
     reports = tuple(
-        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal) for step in steps
+        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal, people) for step in steps
     )
     too_many = [step for step in reports if step.counts.rejected > job.max_rejects.limit(step.rows_read)]
     return Report(
@@ -85,7 +87,13 @@ def _would_stop(step: StepReport, max_rejects: MaxRejects) -> str:
 
 
 def _validate_step(
-    job: Job, step: Step, limit: int | None, bookmark: Bookmark, since: str | None, reveal: bool
+    job: Job,
+    step: Step,
+    limit: int | None,
+    bookmark: Bookmark,
+    since: str | None,
+    reveal: bool,
+    people: dict[str, RejectedPeople],
 ) -> StepReport:
     began = time.monotonic()
     lanes = job.destination.lanes
@@ -97,7 +105,7 @@ def _validate_step(
         rows_read = accepted = sent = 0
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
-        context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot))
+        context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot), people)
         audits_of_step = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), context)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
