@@ -42,6 +42,8 @@ SLOW_FILES = frozenset(
         "load/rate/test_pace.py",
         "load/test_connection.py",
         "load/test_lanes.py",
+        "propose/test_evidence.py",
+        "propose/test_export_shapes.py",
         "propose/test_inspect.py",
         "propose/test_propose.py",
         "rejects/test_csv_cells.py",
