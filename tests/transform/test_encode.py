@@ -257,7 +257,8 @@ def test_a_type_without_a_json_form_is_refused_before_any_row(name: str) -> None
     for values, place in ((bad, ""), *inside):
         with pytest.raises(SourceError) as refused:
             mapped(ONE, rows({"a": values}).clear())
-        assert str(refused.value) == f"m.yaml: attributes.a: column 'a': it holds {name}{place}, {reason}"
+        advised = reason.replace("; ", "; put `decode`, or ") if (name, place) == ("bytes", "") else reason
+        assert str(refused.value) == f"m.yaml: attributes.a: column 'a': it holds {name}{place}, {advised}"
 
 
 def test_a_null_is_left_out_of_its_row_only() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
+import uuid
 from typing import Literal
 
 import polars as pl
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.transform.functions import parse_call
-from tests.functions import mapped
+from tests.functions import made_of, mapped
+from tests.mapped_rows import column, mapping, outcomes, rows
 
 
 @given(st.lists(st.text(), min_size=1), st.integers(1, 12), st.sampled_from(["", "…", "é"]))
@@ -88,3 +90,17 @@ def test_entities_are_those_of_python(texts: list[str | None]) -> None:
 def test_a_wrong_argument_is_told(raw: object, told: str) -> None:
     with pytest.raises(ValueError, match="^" + told.replace("(", r"\(")):
         parse_call(raw)
+
+
+def test_bytes_become_text_each_by_itself() -> None:
+    values = ["é".encode(), b"\xff", None, b"", b"\xf0\x9f\x98\x80"]
+    assert made_of(values, "decode", pl.Binary) == (["é", None, None, "", "😀"], [False, True, False, False, False])
+    assert mapped(values, {"decode": "base64"}, pl.Binary) == ["w6k=", "/w==", None, "", "8J+YgA=="]
+    ids = [uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), None]
+    stored = [one and one.bytes for one in ids]
+    how = mapping(identifiers={"id": column("u", {"decode": "uuid"})})
+    assert outcomes(how, rows({"u": [*stored, b"short"]}))[1:] == [
+        ("identifier_missing", "identifiers.id"),
+        ("bytes_unreadable", "identifiers.id"),
+    ]
+    assert mapped(stored, {"decode": "uuid"}, pl.Binary) == [str(ids[0]), None]

@@ -380,7 +380,7 @@ def test_whole_numbers_dates_and_times_are_times_without_a_function(values: Any,
         ([True], "true or false", ": put `apply: [{cast: text}]`"),
         ([[1]], "lists of whole numbers", ""),
         ([date(2024, 3, 10)], "dates", ": put `apply: [{cast: text}]`"),
-        ([b"a"], "bytes", ""),
+        ([b"a"], "bytes", ": put `apply: [decode]`"),
     ],
 )
 @pytest.mark.parametrize("target", ["identifiers.id", "event"])

@@ -236,7 +236,7 @@ def test_a_type_without_a_form_is_refused_at_any_depth_before_any_row(data: st.D
     assume(not kind.has_form)
     with pytest.raises(SourceError) as refused:
         mapped(ONE, rows({"a": pl.Series([], dtype=kind.dtype)}))
-    assert "column 'a': " in str(refused.value) and "have no JSON form; leave the column out" in str(refused.value)
+    assert "column 'a': " in str(refused.value) and "have no JSON form; " in str(refused.value)
     assert any(words in str(refused.value) for words in ("bytes", "durations", "times of day"))
 
 

@@ -68,9 +68,13 @@ def _type_for(name: str) -> Any:
     takes = FUNCTIONS[name].takes
     if not takes or "text" in takes or name in OF_SEVERAL:
         return pl.String
-    return {"a number": pl.Int64, "a date": pl.Date, "a list of text": pl.List(pl.String), "a list": pl.List(pl.Int64)}[
-        takes[0]
-    ]
+    return {
+        "bytes": pl.Binary,
+        "a number": pl.Int64,
+        "a date": pl.Date,
+        "a list of text": pl.List(pl.String),
+        "a list": pl.List(pl.Int64),
+    }[takes[0]]
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -33,7 +33,8 @@ def settle(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
             what = f"it holds maps{where} whose keys are {in_words(key)}"
             raise ValueError(f"{what}, and keys in JSON are text; {_OTHERWISE}")
         if isinstance(part.dtype, pl.Binary | pl.Object | pl.Duration | pl.Time | pl.Unknown):
-            raise ValueError(f"it holds {in_words(part.dtype)}{where}, which have no JSON form; {_OTHERWISE}")
+            advice = "put `decode`, or " if isinstance(dtype, pl.Binary) else ""
+            raise ValueError(f"it holds {in_words(part.dtype)}{where}, which have no JSON form; {advice}{_OTHERWISE}")
     return _settled(value, dtype)
 
 

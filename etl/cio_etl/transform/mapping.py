@@ -155,6 +155,7 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
         if isinstance(dtype, pl.String) or dtype.is_integer() or isinstance(dtype, _NAMES):
             return value if dtype == pl.String else value.cast(pl.String), pl.String()
         advice = ": put `apply: [{cast: text}]`" if kind_of(dtype) in ("a number", "true or false", "a date") else ""
+        advice = ": put `apply: [decode]`" if kind_of(dtype) == "bytes" else advice
         what = f"it holds {in_words(dtype)}, and must be text or whole numbers{advice}"
         raise unfit(mapping.file, chain, ValueError(what))
     if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts

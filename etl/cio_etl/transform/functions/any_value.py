@@ -10,6 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import RAW_JSON, RAW_JSON_LIST, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
 from cio_etl.transform.invisible import stripped
@@ -19,6 +20,9 @@ from cio_etl.transform.timestamps import PER_SECOND, in_calendar, text_of
 GROUP = "Any value"
 
 CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type")
+BYTES_UNREADABLE = reject_reason(
+    "bytes_unreadable", "`decode` cannot read the bytes in that form", "choose another `form`, or fix the source"
+)
 MAP_UNMATCHED = reject_reason("map_unmatched", "`map` lists no such value, and has no default")
 NOT_A_BOOLEAN = reject_reason("not_a_boolean", "`boolean` knows no such word", "give it the language, or the word")
 
@@ -62,6 +66,43 @@ def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "
             return to_number(value.cast(pl.Int64), pl.Int64()) if dtype == pl.Boolean else to_number(value, dtype)
         case "boolean":
             return _to_boolean(value, dtype)
+
+
+@function(takes=("bytes",), reason=BYTES_UNREADABLE, shorthand="form")
+def decode(value: pl.Expr, dtype: pl.DataType, *, form: Literal["utf-8", "hex", "base64", "uuid"] = "utf-8") -> pl.Expr:
+    """The text of a column of bytes: text that was stored as bytes (UTF-8), or the bytes written in another form.
+
+    `uuid` writes the 16 bytes of a UUID in its usual form, other lengths are rejected.
+
+    >>> b"Zo\\xc3\\xab" | decode -> "Zoë"
+    >>> b"\\xff\\xfe" | decode -> rejected
+    >>> b"\\x01\\xab" | {decode: hex} -> "01ab"
+    >>> b"0123456789abcdef" | {decode: uuid} -> "30313233-3435-3637-3839-616263646566"
+    """
+    match form:
+        case "utf-8":
+            return value.map_batches(_utf8, return_dtype=pl.String, is_elementwise=True)
+        case "uuid":
+            digits = pl.when(value.bin.size() == 16).then(value).bin.encode("hex")
+            return digits.str.replace("^(.{8})(.{4})(.{4})(.{4})", "${1}-${2}-${3}-${4}-")
+        case _:
+            return value.bin.encode(form)
+
+
+def _utf8(values: pl.Series) -> pl.Series:
+    """The texts; null for bytes that are not UTF-8, for which polars refuses the whole column."""
+    try:
+        return values.cast(pl.String)
+    except pl.exceptions.PolarsError:
+        texts = by_distinct(pl.col("v"), _decoded, pl.String())
+        return values.alias("v").to_frame().select(texts).to_series().alias(values.name)
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:

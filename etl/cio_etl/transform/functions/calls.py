@@ -140,6 +140,8 @@ def _takes(function: Function) -> str:
 def _advice(dtype: pl.DataType, function: Function) -> str:
     if "text" in function.takes and kind_of(dtype) in ("a number", "true or false", "a date"):
         return ": put `cast: text` before it"
+    if "text" in function.takes and kind_of(dtype) == "bytes":
+        return ": put `decode` before it"
     if not {"a list of text", "a list"}.isdisjoint(function.takes) and kind_of(dtype) == "text":
         return ": put `split` before it"
     if function.takes == ("several columns",):

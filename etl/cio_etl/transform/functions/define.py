@@ -28,7 +28,9 @@ Scalar = str | float | bool  # a float in an annotation takes whole numbers too
 Group = Literal["Any value", "Text", "Numbers", "Dates", "People's data", "Several columns", "Lists and JSON"]
 
 Builder = Callable[..., pl.Expr]
-Kind = Literal["text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON"]
+Kind = Literal[
+    "text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON", "bytes"
+]
 
 # The type of the values of `json`: text that is JSON already, marked by this field's name. The encoder writes the
 # field's text unchanged, without quotes.
@@ -148,7 +150,7 @@ def function(
 
 
 def kind_of(dtype: pl.DataType) -> Kind | None:
-    """The kind of a column; None for types that no function reads, such as Binary."""
+    """The kind of a column; None for types that no function reads, such as Duration."""
     if isinstance(dtype, pl.String):
         return "text"
     if dtype.is_numeric():
@@ -157,6 +159,8 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
         return "true or false"
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "a date"
+    if isinstance(dtype, pl.Binary):
+        return "bytes"
     if isinstance(dtype, pl.List):
         return "a list of text" if dtype.inner == pl.String else "a list"
     if isinstance(dtype, pl.Struct):
