@@ -658,6 +658,14 @@ def test_init_lists_the_tables_of_a_database_when_none_is_named(capsys: Captured
         assert "add --table or --query-file; its tables are best, customers, orders" in capsys.readouterr().err
 
 
+def test_init_lists_the_tables_when_the_named_one_does_not_exist(capsys: Captured) -> None:
+    shop_database()
+    assert main(["init", "shop.sqlite", "--table", "order"]) == 65
+    assert capsys.readouterr().err == (
+        "table order: the database has no such table\ndid you mean orders? its tables are best, customers, orders\n"
+    )
+
+
 def test_init_lists_the_tables_of_postgresql_with_their_schema(
     capsys: Captured, postgres: databases.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

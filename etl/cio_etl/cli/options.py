@@ -102,18 +102,16 @@ JOB = click.argument("job", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
 SOURCE = click.argument("source")
 TABLE = click.option(
-    "--table", metavar="NAME", help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table."
+    "--table", metavar="NAME", help="SOURCE is a database, as '${WAREHOUSE_URL}' or shop.sqlite; read this table."
 )
 TABLES = click.option(
     "--table",
     "tables",
     multiple=True,
     metavar="NAME",
-    help="SOURCE is a database's address, as '${WAREHOUSE_URL}'; read this table; repeatable, a step each.",
+    help="SOURCE is a database, as '${WAREHOUSE_URL}' or shop.sqlite; read this table. Repeatable: a step each.",
 )
-QUERY_FILE = click.option(
-    "--query-file", metavar="FILE", help="SOURCE is a database's address; read the result of this query."
-)
+QUERY_FILE = click.option("--query-file", metavar="FILE", help="SOURCE is a database; read the result of this query.")
 SHEET = click.option("--sheet", metavar="NAME", help="The sheet to read, of a workbook with several.")
 UNITS = ("s", "ms", "us", "ns", "excel", "excel1904")
 STATE = click.option(
