@@ -369,6 +369,14 @@ def test_a_column_matters_only_where_the_mapping_reads_it(
     assert "panicked" not in capfd.readouterr().err
 
 
+def test_all_columns_are_those_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    for name in ("a page that is damaged", "a page that unfolds", "interval", "two columns of one name"):
+        path.write_bytes(ODD[name][0])
+        snapshot = opened(path)
+        assert list(snapshot.schema) == ["id"] and values(snapshot) == {"id": [1]}
+
+
 def test_an_encrypted_file_is_named_so(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(encrypted(plaintext_footer=False))

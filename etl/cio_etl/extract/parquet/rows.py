@@ -68,8 +68,13 @@ def _inspected(
         footer = read_footer(opened)
         check_names(path, list(footer.columns))
         file = ParquetFile(path, opened.identity, sha256, footer, chunk_rows, frame_bytes, is_copy)
-        wanted = footer.columns if columns is None else columns
-        file.inspect(opened, [name for name in wanted if _is_read(footer, name)])
+        for name in footer.columns if columns is None else columns:
+            try:
+                file.inspect(opened, [name] if _is_read(footer, name) else [])
+            except SourceError as error:
+                if columns is not None:
+                    raise
+                file.broken[name] = error  # the others can be read all the same
         opened.check_unchanged()
     return file
 
@@ -81,7 +86,9 @@ def _is_read(footer: Footer, name: str) -> bool:
 def _types(file: ParquetFile) -> Types:
     types: dict[str, pl.DataType | SourceError] = {}
     for name, column in file.footer.columns.items():
-        if column.reading is not None:
+        if name in file.broken:
+            types[name] = file.broken[name]
+        elif column.reading is not None:
             types[name] = column.reading.dtype
         elif column.refusal is not None:
             types[name] = column.refusal
