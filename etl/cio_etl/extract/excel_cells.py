@@ -50,9 +50,9 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
     try:
         batch, errors = load(dtype_coercion="strict")
         columns = [_of_one_kind(pl.Series(column), at, load) for at, column in enumerate(batch.columns)]
-        found = error_places(errors)
+        places = error_places(errors)
     except not_one_kind:
-        columns, found = [], set()
+        columns, places = [], set()
         for at in range(load(dtypes="string")[0].num_columns):
             try:
                 batch, errors = load(dtype_coercion="strict", use_columns=[at])
@@ -60,8 +60,8 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
             except not_one_kind:
                 _, errors = load(dtypes="datetime", use_columns=[at])
                 columns.append(_of_several_kinds(at, load))
-            found |= error_places(errors)
-    return Cells(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), frozenset(found))
+            places |= error_places(errors)
+    return Cells(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), frozenset(places))
 
 
 def _details(errors: CellErrors | None) -> dict[int, str]:

@@ -20,16 +20,16 @@ def named_files(paths: Iterable[str]) -> tuple[str, ...]:
 
     Raises SourceError for a glob without a match; whether a plain path exists shows when it is opened.
     """
-    found: set[str] = set()
+    named: set[str] = set()
     for path in paths:
         # A file whose own name has brackets is meant literally.
         matches = [path] if os.path.lexists(path) or not glob.has_magic(path) else glob.glob(path, recursive=True)
         if not matches:
             raise SourceError(_where_it_could_be(path), place=path, what="no file matches")
-        found.update(os.path.normpath(match) for match in matches)
-    if not found:
+        named.update(os.path.normpath(match) for match in matches)
+    if not named:
         raise SourceError("name at least one path", place="source", what="no file matches")
-    return tuple(sorted(found))
+    return tuple(sorted(named))
 
 
 @dataclass(frozen=True, slots=True)

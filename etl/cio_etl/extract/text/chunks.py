@@ -278,8 +278,8 @@ class TextRows:
         faults = self._forms[chunk.file].faults(records, chunk.position)
         sound = ~np.any([records.blank, *faults.values()], axis=0)
         octets = np.frombuffer(data, np.uint8)
-        kept = octets[np.repeat(sound, np.diff(records.ends, prepend=0))].tobytes()
-        parsed = self._parsed(chunk, kept, int(sound.sum()), columns)
+        sound_bytes = octets[np.repeat(sound, np.diff(records.ends, prepend=0))].tobytes()
+        parsed = self._parsed(chunk, sound_bytes, int(sound.sum()), columns)
         rows = ~records.blank
         return _with_faults(parsed, sound[rows], {reason: there[rows] for reason, there in faults.items()}, chunk)
 

@@ -156,9 +156,9 @@ class _CsvFormat:
         self._dialect = dialect
 
     def scanned(self, data: bytes, *, final: bool) -> Records | Malformed:
-        if self._dialect.escape is not None and (found := MARKS.search(data)):
+        if self._dialect.escape is not None and (noncharacter := MARKS.search(data)):
             remedy = "export the file again; no text has this character"
-            return Malformed(found.start(), "holds one of the noncharacters U+FDD0 to U+FDEF", remedy)
+            return Malformed(noncharacter.start(), "holds one of the noncharacters U+FDD0 to U+FDEF", remedy)
         comments: list[int] = []
         scannable = data
         if self._source.comment is not None and self._source.comment.encode() in data:

@@ -38,9 +38,9 @@ def after_prologue(path: str, readable: Readable, text: Text, source: CsvSource)
             raise SourceError("write the number of lines above the header", place=f"{path}:{number + 1}", what=what)
         start += end + 1
     lines = source.skip_lines
-    found = _SEP_LINE.match(readable.read_at(start, min(16, text.end - start)))
-    if found:
-        separator = found[1].decode(errors="replace")
+    sep_line = _SEP_LINE.match(readable.read_at(start, min(16, text.end - start)))
+    if sep_line:
+        separator = sep_line[1].decode(errors="replace")
         if separator != source.separator:
             written = {"\t": '"\\t"'}.get(separator, f'"{separator}"')
             raise SourceError(
@@ -48,7 +48,7 @@ def after_prologue(path: str, readable: Readable, text: Text, source: CsvSource)
                 place=f"{path}:{lines + 1}",
                 what=f"the line sep= says that the separator is {written}",
             )
-        start += found.end()
+        start += sep_line.end()
         lines += 1
     return replace(text, start=start), lines
 

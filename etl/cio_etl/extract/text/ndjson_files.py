@@ -42,7 +42,7 @@ RULES = "ndjson 2"  # part of the fingerprint: raise it when the same bytes woul
 MAX_COLUMNS = 1_000
 _TYPED_ROWS = 4_000  # typed at once: polars' time for objects with ever new keys is the square of it
 _LINES = Dialect(0xFF, None)  # a byte that no text has: each record is one field
-_SAYS = np.array([octet not in b" \t\r\n" for octet in range(256)])
+_NOT_WHITE = np.array([octet not in b" \t\r\n" for octet in range(256)])
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -141,11 +141,11 @@ class _NdjsonFormat:
         records = scan(data, _LINES, final=final)
         if isinstance(records, Malformed) or not records.ends.size:
             return records
-        said = _SAYS[np.frombuffer(data, np.uint8)[: records.consumed]]
-        records = replace(records, blank=~np.logical_or.reduceat(said, records.starts))
-        if b"\\u0000" in data and (found := [each.end() for each in _NUL.finditer(data, 0, records.consumed)]):
+        not_white = _NOT_WHITE[np.frombuffer(data, np.uint8)[: records.consumed]]
+        records = replace(records, blank=~np.logical_or.reduceat(not_white, records.starts))
+        if b"\\u0000" in data and (nul_ends := [each.end() for each in _NUL.finditer(data, 0, records.consumed)]):
             nul = records.nul.copy()
-            nul[np.searchsorted(records.ends, found)] = True
+            nul[np.searchsorted(records.ends, nul_ends)] = True
             return replace(records, nul=nul)
         return records
 

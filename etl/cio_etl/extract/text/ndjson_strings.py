@@ -53,7 +53,7 @@ def with_mark_in_texts(lines: bytes, mark: bytes) -> bytes:
 
 
 def without_repeated_keys(lines: bytes) -> bytes:
-    """The lines in which of a key that an object has twice only the last is left, as in all readers of JSON.
+    """The lines without the earlier ones of a key that an object has twice: the last counts, as in other readers.
 
     The others become IGNORED_KEY, so that no offset changes. Keys of objects inside an object stay.
     """
@@ -81,7 +81,7 @@ def without_repeated_keys(lines: bytes) -> bytes:
 def _alike(opens: Offsets, hashes: npt.NDArray[np.uint64], line_ends: Offsets) -> bool:
     """Whether all lines have the same keys in the same order, each once: most files are so, and this is fast to see.
 
-    Keys of objects inside are included; so a key that is outside and inside is not seen to be there once.
+    Keys of objects inside are included, so the answer is no where a key is both outside and inside.
     """
     first_end = line_ends[line_ends > opens[0]][:1]
     width = int(np.searchsorted(opens, first_end[0])) if first_end.size else 0

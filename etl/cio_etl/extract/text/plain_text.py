@@ -1,8 +1,7 @@
-"""Gives any text file as UTF-8 that can be read at any byte.
+"""Gives a text file as UTF-8 that can be read from any byte on.
 
-Plain UTF-8 is read where it lies. What is compressed or in another encoding is written once, in bounded memory, to the
-source's copy: one file in the stage folder that has no name, so that it vanishes with the process and leaves no rows
-behind, not even after a kill.
+Plain UTF-8 is read in place. What is compressed or in another encoding is written once, in bounded memory, to one file
+in the stage folder. The file has no name, so that it is gone with the process, even after a kill.
 """
 
 from __future__ import annotations
@@ -67,14 +66,14 @@ _BYTE_ORDER_MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class BombLimits:
-    """Unpacked text may pass one of the two: more bytes than `bytes`, more than `ratio` times its file's."""
+    """A text is refused when it unpacks to more than `bytes`, and to more than `ratio` times the size of its file."""
 
     bytes: int = 1 << 30
     ratio: int = 1000
 
 
 class Copy:
-    """The nameless file in the stage folder that holds what had to be rewritten; removed when it is let go."""
+    """The nameless file in the stage folder for texts that must be rewritten; it is gone when the process ends."""
 
     def __init__(self, stage: Path) -> None:
         self._stage = stage
