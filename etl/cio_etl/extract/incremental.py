@@ -138,19 +138,14 @@ class NewRows:
         value = self._values(frame)
         if value.dtype == pl.Null:  # no row of this frame has one
             return value
-        if value.dtype == JSON_TEXT:
-            raise SourceError(
-                "cast it to one type in the query",
-                place=self.place,
-                what=f"the watermark {name!r} holds values of several types, as numbers and text, which have no order",
-            )
         if not (
             value.dtype.is_integer() or value.dtype.is_decimal() or value.dtype in (pl.Date, pl.Datetime, pl.String)
         ):
+            kind = "JSON, or numbers and text" if value.dtype == JSON_TEXT else value.dtype
             raise SourceError(
                 "name a column of times, dates, whole numbers or text",
                 place=self.place,
-                what=f"the watermark {name!r} is {value.dtype}, which has no exact order to continue from",
+                what=f"the watermark {name!r} is {kind}, which has no exact order to continue from",
             )
         self._check_settings(value.dtype)
         return value

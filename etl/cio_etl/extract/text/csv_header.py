@@ -10,7 +10,10 @@ from difflib import get_close_matches
 from cio_etl.errors import SourceError
 from cio_etl.model import CsvSource
 
-_NAMELESS = "give every column a name; a separator at the end of the header line makes one more column"
+_NAMELESS = (
+    "give every column a name; a separator at the end of the header line makes one more column. `skip_lines:` leaves "
+    "titles out"
+)
 _SEPARATORS = {",": '","', ";": '";"', "\t": '"\\t"', "|": '"|"'}  # as YAML writes them
 
 
