@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test bench bench-extract bench-validate lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test mutants bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ workers-test: .venv/done ## four workers on one state database, killed, stopped 
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/benchmarks/constraints.txt
 	@touch $@
+
+mutants: .venv/done ## seed some 65 defects, one after the other, and see their tests fail (some 5 minutes)
+	$(BIN)/python -m tests.mutants
 
 bench: .venv/done .venv-bench/done ## the whole command beside other tools, in ratios
 	$(BIN)/python -m tests.benchmarks.run

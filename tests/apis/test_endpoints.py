@@ -55,6 +55,12 @@ def test_what_is_not_documented_acknowledges_nothing(judge: Any) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("body", [{"errors": ["no"]}, {"error": "no"}, {"meta": {"error": 1}}, {"errors": []}])
+def test_a_success_that_reports_errors_acknowledges_nothing(judge: Any, body: object) -> None:
+    assert answer(judge, 200, body) == Split("answer_unreadable", ambiguous=True)
+
+
+@BOTH
 def test_a_refused_key_stops_the_run(judge: Any) -> None:
     verdict = answer(judge, 401, b"")
     assert isinstance(verdict, Stop) and isinstance(verdict.error, CredentialsRefused)

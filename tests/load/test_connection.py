@@ -264,6 +264,44 @@ def test_a_proxy_in_the_environment_is_not_used(sandbox: Sandbox, monkeypatch: p
     assert seen == []
 
 
+@pytest.mark.fault("N17")
+def test_the_cap_is_of_one_answer_and_not_of_all_that_a_connection_brings() -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n" + b" " * 599_998 + b"{}"
+    server = Scripted([large], [large], [large])
+    with raw_server(server) as url, connected(at(url)) as connection:
+        assert [connection.post(BODY, 1) for _ in range(3)] == [Accepted()] * 3
+    assert server.connections == 1
+
+
+@pytest.mark.fault("N21")
+def test_an_idle_connection_is_used_again_for_less_than_a_minute() -> None:
+    with raw_server(Scripted([ANSWERS["a length"]])) as url, connected(at(url)) as connection:
+        assert connection.post(BODY, 1) == Accepted()
+        assert connection._http is not None
+        expires_at = connection._http._connection._expire_at  # type: ignore[union-attr]
+        assert 0.0 < expires_at - time.monotonic() < 60.0
+
+
+def test_whether_a_body_may_still_be_sent_is_asked_at_the_last_moment() -> None:
+    class Lost(Exception):
+        pass
+
+    def lost() -> None:
+        raise Lost
+
+    bodies: list[bytes] = []
+
+    def receive(connection: socket.socket) -> None:
+        with connection:
+            while piece := connection.recv(10_000):
+                bodies.append(piece)
+
+    deadlines = Deadlines()
+    with raw_server(receive) as url, contextlib.closing(deadlines), pytest.raises(Lost):
+        Connection(at(url), deadlines, check=lost).post(BODY, 1)
+    assert b"batch" not in b"".join(bodies).partition(b"\r\n\r\n")[2]
+
+
 # ---------------------------------------------------------------- TLS
 
 

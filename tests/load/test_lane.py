@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -164,6 +164,43 @@ def test_when_every_item_is_refused_alike_the_run_stops() -> None:
     with pytest.raises(TooManyRejects, match=f"{HOPELESS} rows rejected.*one by one.*refused_paused") as raised:
         send(batch(500), lambda body, items: Split("refused_paused"))
     assert raised.value.resumable
+
+
+@pytest.mark.fault("N6", "N8")
+def test_items_refused_by_a_207_are_not_among_those_that_let_a_run_go_on() -> None:
+    """The first half is refused by name, the others one by one: none is accepted."""
+    requests = [0]
+
+    def post(body: bytes, items: int) -> Verdict:
+        requests[0] += 1
+        if requests[0] == 2:
+            return Accepted(tuple(ItemError(n, "refused_x", None, "") for n in range(items)))
+        return Split("refused_x")
+
+    with pytest.raises(TooManyRejects):
+        send(batch(64), post)
+
+
+@pytest.mark.fault("N8")
+def test_items_refused_for_other_reasons_do_not_stop_the_run() -> None:
+    def post(body: bytes, items: int) -> Verdict:
+        return Split(f"refused_{numbers(body)[0] % 3}")
+
+    sent = send(batch(64), post)
+    assert (sent.counts.rejected, sent.counts.accepted) == (64, 0)
+
+
+@pytest.mark.fault("P1")
+def test_how_far_a_lane_is_announced_never_falls_back() -> None:
+    """Rows 3 to 9 may have been sent by a killed run; if this one is killed as well, that is still so."""
+    sent, clock = Sent(), Clock()
+    settings = LaneSettings(
+        Pace(None, clock, lambda: 0.0), sent.commit, lambda size: None, clock.sleep, 1.0, True, clock
+    )
+    lane = Lane(LaneProgress(0, 2, 9), Fake(lambda body, items: Accepted()), settings)
+    lane.run([replace(batch(1), through=through, positions=np.array([through])) for through in (4, 7, 12)])
+    assert [(each.acked_through, each.sending_through) for each in sent.commits] == [(2, 9), (4, 9), (7, 12), (12, 12)]
+    assert sent.counts.possibly_sent_twice == 2
 
 
 @pytest.mark.fault("N9")

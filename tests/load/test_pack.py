@@ -52,6 +52,13 @@ def test_a_body_of_exactly_the_limit_is_one_batch() -> None:
     assert len(packed(Packer(limit - 1, fresh(1)), [items([(0, item(n, 1_000), None) for n in range(40)])])) == 2
 
 
+def test_an_item_that_just_fits_is_in_the_body_also_where_more_follow() -> None:
+    limit = 12 + 40 * 1_001 - 1
+    batches = packed(Packer(limit, fresh(1)), [items([(0, item(n, 1_000), None) for n in range(90)])])
+    assert [len(batch.positions) for batch in batches] == [40, 40, 10]
+    assert len(batches[0].body) == limit
+
+
 def test_an_unfinished_body_is_carried_into_the_next_frame() -> None:
     frames = [items([(0, item(n + 10 * f, 300), None) for n in range(10)], start=10 * f) for f in range(400)]
     batches = packed(Packer(500_000, fresh(1)), frames)
@@ -79,8 +86,9 @@ def test_rejected_and_skipped_rows_are_in_the_batch_of_their_lane() -> None:
 
 def test_rows_that_are_acknowledged_already_are_left_out() -> None:
     rows: list[Row] = [(n % 2, f'{{"n":{n}}}', None) for n in range(10)]
-    batches = packed(Packer(500_000, np.array([3, 6])), [items(rows)])
-    assert sorted(position for batch in batches for position in batch.positions.tolist()) == [4, 6, 7, 8, 9]
+    batches = packed(Packer(500_000, np.array([4, 5])), [items(rows)])
+    assert sorted(position for batch in batches for position in batch.positions.tolist()) == [6, 7, 8, 9]
+    assert all(not batch.rejects and not batch.skipped for batch in batches)
 
 
 def test_a_lane_of_rejects_only_does_not_keep_them_in_memory() -> None:
@@ -92,6 +100,7 @@ def test_a_lane_of_rejects_only_does_not_keep_them_in_memory() -> None:
 def test_after_a_413_bodies_are_half_as_large() -> None:
     packer = Packer(500_000, fresh(1))
     packer.too_large(400_000)
+    packer.too_large(450_000)  # another lane's, which was packed before
     batches = packed(packer, [items([(0, item(n, 1_000), None) for n in range(1_000)])])
     assert max(len(batch.body) for batch in batches) == 12 + 199 * 1_001 - 1
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import update
 
 from cio_etl import state
-from cio_etl.errors import StateError
+from cio_etl.errors import LanesTaken, StateError
 from cio_etl.model import Bookmark, Counts, Finding, LaneProgress, Reject, RejectCount, Watermark, WatermarkValue
 from cio_etl.state import ReplayedRejects, Store, tables
 from tests.state.runs import FILES, RUN, begin, committer_of
@@ -300,3 +300,25 @@ def test_a_bookmark_that_is_damaged_is_a_damaged_state(store: Store, damage: dic
         connection.execute(update(tables.source).values(damage))
     with pytest.raises(StateError, match="the state database is damaged"):
         store.bookmark("nightly", "people")
+
+
+@pytest.mark.fault("P11")
+def test_a_step_that_begins_anew_uses_no_epoch_again(store: Store) -> None:
+    committer = begin(store, lanes=2)
+    committer.commit(LaneProgress(0, -1, 2), ())
+    store.begin_step(RUN.run_id, 0, "print", FILES, 3, 2)
+    later = committer_of(store, RUN.run_id, 0)
+    with pytest.raises(LanesTaken):
+        committer.commit(LaneProgress(0, 2, 2), ())
+    later.commit(LaneProgress(1, 1, 2), ())
+    assert [lane.acked_through for lane in store.lane_progress(RUN.run_id, 0)] == [-1, 1]
+
+
+@pytest.mark.fault("P8")
+def test_a_claim_takes_a_lane_from_the_process_that_had_it_before(store: Store) -> None:
+    before = begin(store, lanes=1)
+    after = committer_of(store, RUN.run_id, 0)
+    with pytest.raises(LanesTaken):
+        before.commit(LaneProgress(0, 1, 2), ())
+    after.commit(LaneProgress(0, 2, 2), ())
+    assert store.lane_progress(RUN.run_id, 0) == [LaneProgress(0, 2, 2)]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
 from cio_etl.model import Column, Constant
+from cio_etl.transform.encode import _BLOCK_BYTES, literal
 from tests.mapped_rows import attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 ONE = mapping(attributes=attributes(a="a"))
@@ -66,9 +67,16 @@ def test_any_text_is_python_s_text_beside_any_other(values: list[str | None]) ->
         assert orjson.loads(text) == json.loads(text)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_constant_that_json_cannot_express_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        literal([number])
+
+
 @pytest.mark.parametrize("place", [0, 11_999, 23_999])
 def test_one_quote_in_a_large_frame_is_escaped_wherever_it_is(place: int) -> None:
-    values: list[str | None] = ["twenty characters ..", "é", None, ""] * 6_000
+    values: list[str | None] = ["sixty characters " + "." * 43, "é", None, ""] * 6_000
+    assert sum(len(value or "") for value in values) > _BLOCK_BYTES
     values[place] = 'a "quoted" word'
     made = [attributes.get("a") for attributes in sent(ONE, rows({"a": values}))]
     assert made == values

@@ -84,6 +84,11 @@ def meta_errors(content: Mapping[str, Any]) -> str:
     return printable(first)[:MAX_MESSAGE] if isinstance(first, str) else ""
 
 
+def reports_errors(content: Mapping[str, Any]) -> bool:
+    """Whether an answer has a member in which some API of Customer.io reports errors; then it accepts nothing."""
+    return not content.keys().isdisjoint(("error", "errors", "meta"))
+
+
 def masked(message: str, field: str | None = None) -> str:
     """A message of Customer.io without what it may quote of a row: addresses, and quoted texts but the field's name."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cio_etl.apis.answers import as_object, by_status, meta_errors, unreadable
+from cio_etl.apis.answers import as_object, by_status, meta_errors, reports_errors, unreadable
 from cio_etl.apis.api import Endpoint
 from cio_etl.model import Accepted, Split, Verdict
 
@@ -27,7 +27,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, items: int, host
         return unreadable(status)
     if status == 400:
         return Split("http_400", meta_errors(content))
-    if status == 207 or "errors" in content or "meta" in content:  # not documented: what was accepted is unknown
+    if status == 207 or reports_errors(content):  # not documented: what was accepted is unknown
         return Split("answer_unreadable", meta_errors(content), ambiguous=True)
     return Accepted()
 

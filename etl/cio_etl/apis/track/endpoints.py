@@ -10,7 +10,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cio_etl.apis.answers import MAX_MESSAGE, as_object, by_status, masked, meta_errors, printable, unreadable
+from cio_etl.apis.answers import (
+    MAX_MESSAGE,
+    as_object,
+    by_status,
+    masked,
+    meta_errors,
+    printable,
+    reports_errors,
+    unreadable,
+)
 from cio_etl.apis.api import Endpoint
 from cio_etl.model import Accepted, Envelope, ItemError, Refused, Split, Verdict
 from cio_etl.model import Mapping as Rules
@@ -38,7 +47,9 @@ def judge_v1(status: int, headers: Mapping[str, str], body: bytes, items: int, h
     message = meta_errors(content)
     if status == 400:
         return Split("http_400", message)
-    return Split("answer_unreadable", message, ambiguous=True) if status == 207 or message else Accepted()
+    if status == 207 or reports_errors(content):
+        return Split("answer_unreadable", message, ambiguous=True)
+    return Accepted()
 
 
 BATCH = Endpoint("/api/v2/batch", judge)
