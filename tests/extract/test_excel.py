@@ -380,3 +380,43 @@ def test_an_open_document_sheet_is_read(tmp_path: Path) -> None:
         },
     )
     assert whole(opened(tmp_path, content))["a"].to_list() == [7]
+
+
+def open_document(*columns: list[tuple[str, str]]) -> bytes:
+    """An OpenDocument sheet of these columns, named a, b, …; their cells are a type and a value."""
+    names = {"float": "value", "boolean": "boolean-value", "date": "date-value", "time": "time-value"}
+
+    def cell(kind: str, value: str) -> str:
+        attribute = f' office:{names[kind]}="{value}"' if kind in names else ""
+        return f'<table:table-cell office:value-type="{kind}"{attribute}><text:p>{value}</text:p></table:table-cell>'
+
+    header = [("string", chr(ord("a") + number)) for number in range(len(columns))]
+    rows = ["".join(cell(*each) for each in row) for row in [header, *zip(*columns, strict=True)]]
+    start, end = re.split("<table:table-row>.*</table:table-row>", OPEN_DOCUMENT, flags=re.DOTALL)
+    text = start + "".join(f"<table:table-row>{row}</table:table-row>" for row in rows) + end
+    manifest = b'<?xml version="1.0"?><m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+    return packed(
+        mimetype=b"application/vnd.oasis.opendocument.spreadsheet",
+        **{"content.xml": text.replace(">\n<", "><").encode(), "META-INF/manifest.xml": manifest},
+    )
+
+
+OPEN_COLUMNS: dict[str, tuple[list[tuple[str, str]], list[Any]]] = {
+    "days": ([("date", "2024-01-02"), ("date", "2024-01-03")], [date(2024, 1, 2), date(2024, 1, 3)]),
+    "days and times": (
+        [("date", "2024-01-02"), ("date", "2024-01-02T03:04:05")],
+        [datetime(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5)],
+    ),
+    "true and numbers": ([("boolean", "true"), ("float", "1")], ["true", "1"]),
+    "numbers and texts": ([("float", "5"), ("string", "5")], ["5", '"5"']),
+    "days and numbers": ([("date", "2024-01-02"), ("float", "7")], ['"2024-01-02"', "7"]),
+    "durations and texts": ([("time", "PT09H30M00S"), ("string", "x")], ["PT09H30M00S", "x"]),
+}
+
+
+@pytest.mark.parametrize(("cells", "expected"), OPEN_COLUMNS.values(), ids=OPEN_COLUMNS)
+def test_no_cell_of_an_open_document_sheet_becomes_null(
+    tmp_path: Path, cells: list[tuple[str, str]], expected: list[Any]
+) -> None:
+    frame = whole(opened(tmp_path, open_document([("float", "1"), ("float", "2")], cells)))
+    assert frame["b"].to_list() == expected and frame[FAULT].null_count() == 2

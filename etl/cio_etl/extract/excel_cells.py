@@ -14,7 +14,7 @@ import pyarrow as pa
 from cio_etl.extract.text_columns import JSON_TEXT, as_json_texts
 
 if TYPE_CHECKING:
-    from fastexcel import CellErrors, ExcelReader
+    from fastexcel import CellError, CellErrors, ExcelReader
 
 _EXACT = 1 << 53
 _DAY_ONE = datetime(1900, 1, 1)  # what is before it is a time without a day
@@ -22,6 +22,7 @@ _DAY_ZERO_OF_1904 = date(1904, 1, 1)  # in workbooks that count from 1904, a tim
 _KIND = re.compile(r"but got '(\w+)")  # what follows is the cell's content
 _MOMENT = re.compile(r"value: ([-+\d.eE]+), datetime_type: (\w+), is_1904: (\w+)")
 
+_ISO_DURATION = re.compile(r'but got \'DurationIso\("([^"]*)"\)')  # of OpenDocument, which the library gives in no type
 _TYPES = {"number": "float", "Bool": "boolean", "moment": "datetime", "duration": "duration"}
 
 Load = Callable[..., tuple[pa.RecordBatch, "CellErrors | None"]]
@@ -47,21 +48,44 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
         read: tuple[pa.RecordBatch, CellErrors | None] = loaded.to_arrow_with_errors()
         return read
 
+    loaded: list[pl.Series | None]
     try:
         batch, errors = load(dtype_coercion="strict")
-        columns = [_of_one_kind(pl.Series(column), at, load) for at, column in enumerate(batch.columns)]
+        loaded = [pl.Series(column) for column in batch.columns]
+        lossy = {error.position[1] for error in _others(errors)}
         places = error_places(errors)
     except not_one_kind:
-        columns, places = [], set()
-        for at in range(load(dtypes="string")[0].num_columns):
-            try:
-                batch, errors = load(dtype_coercion="strict", use_columns=[at])
-                columns.append(_of_one_kind(pl.Series(batch.column(0)), at, load))
-            except not_one_kind:
-                _, errors = load(dtypes="datetime", use_columns=[at])
-                columns.append(_of_several_kinds(at, load))
+        loaded, places = [None] * load(dtypes="string")[0].num_columns, set()
+        lossy = set()
+    columns = []
+    for at, column in enumerate(loaded):
+        if column is None:
+            column, errors = _alone(at, load, not_one_kind)
+            lossy |= {at} if _others(errors) else set()
             places |= error_places(errors)
+        if column is None or at in lossy:
+            column, lost = _of_several_kinds(at, load)
+            places |= {(row, at) for row in lost}
+        else:
+            column = _of_one_kind(column, at, load)
+        columns.append(column)
     return Cells(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), frozenset(places))
+
+
+def _alone(
+    at: int, load: Load, not_one_kind: tuple[type[Exception], ...]
+) -> tuple[pl.Series | None, CellErrors | None]:
+    """One column; None when its cells are not of one kind."""
+    try:
+        batch, errors = load(dtype_coercion="strict", use_columns=[at])
+    except not_one_kind:
+        return None, None
+    return pl.Series(batch.column(0)), errors
+
+
+def _others(errors: CellErrors | None) -> list[CellError]:
+    """The cells that hold a value, no error, which the library does not give as the column's type."""
+    return [] if errors is None else [error for error in errors.errors if _kind(error.detail) != "Error"]
 
 
 def _details(errors: CellErrors | None) -> dict[int, str]:
@@ -104,8 +128,7 @@ def _moments(column: pl.Series, at: int, load: Load) -> pl.Series:
             first = datetime(1904, 1, 2)
     has_no_day = cells < first
     if not has_no_day.any():
-        is_midnight = cells.dt.date().cast(column.dtype) == cells
-        return column.dt.date() if bool(is_midnight.all()) else column
+        return _of_days(column)
     text = pl.when(pl.first() < first).then(pl.first().dt.to_string("%H:%M:%S%.f"))
     return column.to_frame().select(text.otherwise(pl.first().dt.to_string("%Y-%m-%d %H:%M:%S%.f"))).to_series()
 
@@ -113,31 +136,52 @@ def _moments(column: pl.Series, at: int, load: Load) -> pl.Series:
 # ---------------------------------------------------------------- several kinds
 
 
-def _of_several_kinds(at: int, load: Load) -> pl.Series:
-    """Text where all cells are texts, days or times; else JSON text, in which each cell keeps its kind."""
-    (as_texts, _), (_, moments), (_, others) = (
+def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int]]:
+    """Text where all cells are texts, days or times; else JSON text, in which each cell keeps its kind.
+
+    Also the rows whose value is an error, or cannot be read.
+    """
+    (as_texts, unread), (_, moments), (_, others) = (
         load(dtypes=dtype, use_columns=[at]) for dtype in ("string", "float", "datetime")
     )
     texts = pl.Series("texts", as_texts.column(0))
     kinds = ["number"] * len(texts)
-    for row, detail in _details(others).items():
+    details = {**_details(others), **_details(unread)}
+    for row, detail in details.items():
         kinds[row] = _kind(detail)
-    new = {}
+    new = {row: iso[1] for row, detail in details.items() if (iso := _ISO_DURATION.search(detail))}
     for row, detail in _details(moments).items():
         if _kind(detail).startswith(("DateTime", "Duration")):
-            kinds[row] = "duration" if "TimeDelta" in detail else "moment"
-            new[row] = _moment(texts[row], detail)
+            kinds[row] = "duration" if "TimeDelta" in detail or "Duration" in detail else "moment"
+            new.setdefault(row, _moment(texts[row], detail))
     if new:
         texts = texts.scatter(list(new), list(new.values()))
     kind = pl.Series("kind", kinds)
+    lost = {row for row in details if texts[row] is None}
     present = set(kind.filter(texts.is_not_null())) - {"Error"}
     if len(present) == 1 and (dtype := _TYPES.get(*present)):
-        return _of_one_kind(pl.Series(load(dtypes=dtype, use_columns=[at])[0].column(0)), at, load)
+        batch, errors = load(dtypes=dtype, use_columns=[at])
+        if not _others(errors):
+            return _of_one_kind(pl.Series(batch.column(0)), at, load), lost
+        return _iso_moments(texts), lost
     if not present & {"number", "Bool"}:
-        return texts
+        return texts, lost
     frame = pl.DataFrame([texts, kind, as_json_texts(texts).struct.field("json_text").alias("quoted")])
     json = pl.when(pl.col("kind").is_in(["number", "Bool"])).then("texts").otherwise("quoted")
-    return frame.select(json.alias("json_text")).to_struct()
+    return frame.select(json.alias("json_text")).to_struct(), lost
+
+
+def _iso_moments(texts: pl.Series) -> pl.Series:
+    """Days and times of an OpenDocument sheet, which has them as ISO 8601 texts; the texts, if some are others."""
+    day = pl.first().str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("ms"))
+    time = pl.first().str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False)
+    read = texts.to_frame().select(pl.coalesce(day, time)).to_series()
+    return texts if read.null_count() > texts.null_count() else _of_days(read)
+
+
+def _of_days(column: pl.Series) -> pl.Series:
+    """Times as days, if all are at midnight."""
+    return column.dt.date() if bool((column.dt.date().cast(column.dtype) == column).all()) else column
 
 
 def _moment(text: str | None, detail: str) -> str | None:
