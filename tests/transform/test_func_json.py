@@ -210,3 +210,19 @@ def test_the_unit_of_picked_times_is_found_from_the_whole_column(wrap: Any) -> N
     assert sent(how, rows({"j": [f'{{"at": {wrap(1_710_061_200_123)}}}']})) == [{"v": 1_710_061_200}]
     categories = pl.Series(["1710061200123"], dtype=pl.Categorical)
     assert sent(mapping(attributes={"v": column("c", "timestamp")}), rows({"c": categories})) == [{"v": 1_710_061_200}]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "path", "made"),
+    [
+        (pl.Map(pl.String, pl.Int64), {"a": 5, "b": None}, "a", 5),
+        (pl.Map(pl.String, pl.Int64), {"a": 5}, "b", None),
+        (pl.Map(pl.Int32, pl.String), {1: "x"}, '["1"]', "x"),
+        (pl.Map(pl.String, pl.Map(pl.String, pl.List(pl.Date))), {"a": {"b": [19_000]}}, "a.b[0]", 1641600000),
+        (pl.List(pl.Map(pl.String, pl.Float64)), [{"a": 1.5}, {}], "[*].a", [1.5, None]),
+    ],
+    ids=str,
+)
+def test_a_value_is_picked_out_of_a_map_by_its_key(dtype: Any, value: Any, path: str, made: object) -> None:
+    how = mapping(attributes={"v": column("m", {"pick": path})}, nulls="clear")
+    assert sent(how, rows({"m": pl.Series([value], dtype=dtype)})) == [{"v": made}]

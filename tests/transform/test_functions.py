@@ -454,3 +454,25 @@ def test_a_date_that_is_not_written_as_one_is_refused() -> None:
     with pytest.raises(ValueError) as caught:
         apply(pl.col("v"), pl.Date(), parse_call({"null_if": "31/12/9999"}))
     assert str(caught.value) == "null_if: the column holds dates, and '31/12/9999' is no date as 2024-03-10"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "fits"),
+    [
+        (pl.UInt64, 2**63 - 1, True),
+        (pl.UInt64, 2**63, False),
+        (pl.Int128, -(2**63), True),
+        (pl.Int128, -(2**63) - 1, False),
+        (pl.UInt128, 2**127, False),
+        (pl.Decimal(38, 0), Decimal(2**63 - 1), True),
+        (pl.Decimal(38, 0), Decimal(2**63), False),
+        (pl.Decimal(38, 2), Decimal("7.00"), True),
+        (pl.Decimal(38, 2), Decimal("7.01"), False),
+        (pl.Float64, 2.0**62, True),
+        (pl.Float64, 2.0**63, False),
+        (pl.String, str(2**63), False),
+    ],
+)
+def test_a_whole_number_past_64_bits_is_rejected_and_never_wraps(dtype: Any, value: Any, fits: bool) -> None:
+    made, rejected = made_of([value], {"cast": "integer"}, dtype)
+    assert (made, rejected) == (([int(value)], [False]) if fits else ([None], [True]))

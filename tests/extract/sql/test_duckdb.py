@@ -62,7 +62,8 @@ def shop() -> Iterator[Shop]:
         ("interval 1 day", pl.String(), "1 day"),
         ("'101'::bit", pl.String(), "101"),
         ("union_value(num := 2)", pl.String(), '{"num":2}'),
-        ("map {'a': 1}", pl.String(), '{"a":1}'),
+        ("map {'a': 1}", pl.Map(pl.String, pl.Int32), {"a": 1}),
+        ("map {1.5::double: 1}", pl.String(), '{"1.5":1}'),
         ("'{\"a\": 1}'::json", pl.String(), '{"a": 1}'),
         ("{'j': '[1]'::json}", pl.String(), '{"j":[1]}'),
         ("[interval 1 day]", pl.String(), '["1 day"]'),
@@ -75,11 +76,19 @@ def test_a_value_has_the_type_of_its_column(shop: Shop, expression: str, dtype: 
     assert (opened(source).schema["v"], rows(source)) == (dtype, [{"v": expected}])
 
 
+def _rejected(reason: str) -> dict[str, Any]:
+    return {"row": 1, "rejected": reason, "field": "attributes.v"}
+
+
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
         ("'{\"a\": [1, null]}'::json", {"a": [1, None]}),
         ("map {'a': 1}", {"a": 1}),
+        ("map {7: [timestamp '2024-01-01', null]}", {"7": [1704067200, None]}),
+        ("{'at': timestamptz '2024-01-01 00:00:00+00', 'n': 1.5::decimal(20, 3)}", {"at": 1704067200, "n": 1.5}),
+        ("[date '9999-12-31']", _rejected("timestamp_out_of_range")),
+        ("map {'a': 'nan'::double}", _rejected("number_not_finite")),
         ("9007199254740993::hugeint", 9007199254740993),
     ],
 )

@@ -30,7 +30,10 @@ _MEMORY = "200MB"  # beyond it, DuckDB sorts on the disk
 _JSON = pa.json_(pa.string())
 _NUMERIC = pa.opaque(pa.string(), "numeric", "DuckDB")
 _AS_TEXT = re.compile(r"INTERVAL|TIME\b|TIME_NS|BIT\b|BIGNUM|VARIANT|U?HUGEINT|ENUM")
-_NESTED = re.compile(r"\b(INTERVAL|TIME|TIME_NS|BIT|BIGNUM|VARIANT|U?HUGEINT|UNION|BLOB|MAP|JSON)\b")
+_KEYS = r"VARCHAR|U?(?:TINYINT|SMALLINT|INTEGER|BIGINT)|BOOLEAN|DATE|TIMESTAMP|DECIMAL"  # of maps that frames have
+_NESTED = re.compile(
+    rf"\b(?:(?:INTERVAL|TIME(?! ZONE)|TIME_NS|BIT|BIGNUM|VARIANT|U?HUGEINT|UNION|BLOB|JSON)\b|MAP\((?!{_KEYS}))"
+)
 _INFINITE_DAYS = pa.array([2**31 - 1, 1 - 2**31], pa.int32())
 _INFINITE_US = pa.array([2**63 - 1, 1 - 2**63], pa.int64())
 

@@ -29,7 +29,16 @@ Group = Literal["Any value", "Text", "Numbers", "Dates", "People's data", "Sever
 
 Builder = Callable[..., pl.Expr]
 Kind = Literal[
-    "text", "a number", "true or false", "a date", "a list of text", "a list", "several columns", "JSON", "bytes"
+    "text",
+    "a number",
+    "true or false",
+    "a date",
+    "a list of text",
+    "a list",
+    "several columns",
+    "JSON",
+    "bytes",
+    "a map",
 ]
 
 # The type of the values of `json`: text that is JSON already, marked by this field's name. The encoder writes the
@@ -161,6 +170,8 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
         return "a date"
     if isinstance(dtype, pl.Binary):
         return "bytes"
+    if isinstance(dtype, pl.Map):
+        return "a map"
     if isinstance(dtype, pl.List):
         return "a list of text" if dtype.inner == pl.String else "a list"
     if isinstance(dtype, pl.Struct):

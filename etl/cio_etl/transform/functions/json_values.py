@@ -12,6 +12,7 @@ import polars as pl
 
 from cio_etl.model import reject_reason
 from cio_etl.transform.distinct import by_distinct
+from cio_etl.transform.encode import key_text
 from cio_etl.transform.functions.define import RAW_JSON, function, plain_text, raw_json
 from cio_etl.transform.nested import as_dtype, fields, in_words
 
@@ -76,7 +77,7 @@ def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> p
 
 
 @function(
-    takes=("text", "several columns", "a list", "JSON"),
+    takes=("text", "several columns", "a list", "a map", "JSON"),
     reason=JSON_UNREADABLE,
     shorthand="path",
     check=_check_pick,
@@ -149,6 +150,10 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
         near = get_close_matches(part, inside, n=1)
         known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, inside))}"
         raise ValueError(f"pick: no field {part!r}; {known}")
+    if isinstance(part, str) and isinstance(dtype, pl.Map):
+        entry = pl.element().filter(key_text(pl.element().struct.field("key"), as_dtype(dtype.key)) == part)
+        chosen = value.map.entries().list.eval(entry).list.first().struct.field("value")
+        return _in_columns(chosen, as_dtype(dtype.value), rest)
     if not isinstance(part, str) and isinstance(dtype, pl.List):
         if part is None:
             return value.list.eval(_in_columns(pl.element(), as_dtype(dtype.inner), rest))
