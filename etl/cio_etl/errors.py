@@ -284,15 +284,16 @@ def failure_of(error: BaseException) -> EtlError:
     if isinstance(error, EtlError):
         return error
     words = str(error)
-    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map segment" in words):
+    if _is_lack_of_memory(error):
         return LimitReached(
             "give the process more memory, or let other programs use less",
             what=f"memory has run out: {_limit_words(resource.RLIMIT_AS, 'ulimit -v', megabytes=True)}",
         )
     if isinstance(error, RuntimeError) and "can't start new thread" in words:
+        memory = _limit_words(resource.RLIMIT_AS, "ulimit -v", megabytes=True)
         return LimitReached(
-            "let the user start more processes, or run with fewer lanes",
-            what=f"no thread could be started: {_limit_words(resource.RLIMIT_NPROC, 'ulimit -u')}",
+            "let the user start more processes, give the process more memory, or run with fewer lanes",
+            what=f"no thread could be started: {_limit_words(resource.RLIMIT_NPROC, 'ulimit -u')}; of memory {memory}",
         )
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return LimitReached(
@@ -302,6 +303,20 @@ def failure_of(error: BaseException) -> EtlError:
     if isinstance(error, RecursionError):
         return TooDeep(depth=sys.getrecursionlimit())
     return Bug(what=unexpected(error))
+
+
+def is_limit(error: BaseException) -> bool:
+    """Whether an error says that this machine has reached a limit. It is then no fault of what was being read."""
+    return isinstance(failure_of(error), LimitReached)
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        return True
+    # Where memory is limited, libraries that find none while they are imported raise this.
+    return isinstance(error, SystemError) and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _limit_words(limit: int, command: str, *, megabytes: bool = False) -> str:

@@ -67,6 +67,7 @@ FAILURES: dict[str, tuple[Callable[..., None], int, str, str]] = {
         "(`ulimit -v`",
     ),
     "threads": (raising(RuntimeError("can't start new thread")), 74, "no thread could be started: ", "(`ulimit -u`"),
+    "memory of the system": (raising(OSError(errno.ENOMEM, "secret")), 74, "memory has run out: ", "(`ulimit -v`"),
     "open files": (raising(OSError(errno.EMFILE, "secret")), 74, "too many files are open: ", "(`ulimit -n`"),
     "depth": (nested, 65, "a value, or a file, nests more than 1,000 levels deep", ""),
 }

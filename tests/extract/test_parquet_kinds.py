@@ -10,6 +10,9 @@ import datetime as dt
 import gzip
 import io
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -483,6 +486,31 @@ def test_a_list_that_unfolds_to_a_billion_values_is_refused(tmp_path: Path) -> N
     path.write_bytes(write(1, Leaf("c", INT64, [(count, page)], repetition=REPEATED)))
     with pytest.raises(SourceError, match="has in row group 1 a page of 134,217,728 values, more than 67,108,864"):
         opened(path, "c")
+
+
+@pytest.mark.slow
+@pytest.mark.fault("P7")
+def test_a_file_is_not_called_damaged_when_memory_runs_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    rows = 4_000_000
+    leaf = Leaf("c", INT64, [(rows, bytes(8 * rows))], codec=GZIP, pack=lambda data: gzip.compress(data, 1))
+    path.write_bytes(write(rows, leaf))
+    code = (
+        "import resource, sys\n"
+        "from cio_etl.errors import failure_of\n"
+        "from cio_etl.extract.parquet import open_parquet\n"
+        "from cio_etl.model import ParquetSource\n"
+        f"snapshot = open_parquet(ParquetSource(({str(path)!r},)), 10, columns=['c'])\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20),) * 2)\n"
+        "try: next(snapshot.read(['c'], 0))\n"
+        "except BaseException as error: print(failure_of(error))"
+    )
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}  # others have reserved memory before
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    assert done.stdout.startswith("memory has run out: its limit is ")
 
 
 def run_of(count: int, level: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, is_limit
 from cio_etl.extract.files import RegularFile
 
 _MAGIC = b"Obj\x01"
@@ -101,7 +101,9 @@ def blocks(opened: RegularFile, header: Header) -> Iterator[Block]:
                 place=opened.path,
                 what=f"block {number} unfolds to more than {MAX_BLOCK_BYTES >> 20} MB",
             ) from None
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowException):
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+            if is_limit(error):
+                raise
             raise damaged(opened.path, number) from None
         if not 0 <= rows <= len(data):  # a row has a byte or more
             raise damaged(opened.path, number)

@@ -13,7 +13,7 @@ from io import BytesIO
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, is_limit
 from cio_etl.extract.avro.container import Block, Header, blocks, damaged, read_header, with_rows, without_rows
 from cio_etl.extract.avro.schema import Column, Undecodable, columns_of
 from cio_etl.extract.files import RegularFile, named_files
@@ -152,7 +152,9 @@ def _decoded(path: str, file: BytesIO, rows: int) -> pl.DataFrame:
     """The rows of a piece. The words of polars' errors and panics would show data, so they are replaced."""
     try:
         frame = pl.read_avro(file)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        if is_limit(error):
+            raise
         raise damaged(path) from None
     if frame.height != rows:
         raise damaged(path)

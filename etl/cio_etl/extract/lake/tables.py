@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_etl.errors import EtlError, SourceError
+from cio_etl.errors import EtlError, SourceError, is_limit
 from cio_etl.extract import copies
 from cio_etl.extract.arrow_types import NotRead, Reading, reading_of
 from cio_etl.extract.frames import check_names, chosen_columns
@@ -252,7 +252,9 @@ def _reworded(place: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise _vacuumed(place) from None
-    except (Exception, pl.exceptions.PanicException):
+    except (Exception, pl.exceptions.PanicException) as error:
+        if is_limit(error):
+            raise
         raise _damaged(place) from None
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cio_etl.errors import EtlError, SourceError
+from cio_etl.errors import EtlError, SourceError, is_limit
 from cio_etl.extract.files import Identity, RegularFile
 from cio_etl.extract.parquet.footer import Column, Footer, damaged, scan
 from cio_etl.extract.parquet.pages import pages
@@ -191,6 +191,8 @@ def _by_polars(
         try:
             frame = lines.slice(span.begin, span.end - span.begin).collect()
         except (Exception, pl.exceptions.PanicException) as error:
+            if is_limit(error):
+                raise
             if not _is_unsupported(error):
                 raise _blamed(file, columns, span.groups) from None
             yield from _by_pyarrow(file, columns, span, frame_rows)
@@ -224,7 +226,9 @@ def _by_pyarrow(file: ParquetFile, columns: Sequence[Column], span: _Span, frame
                 yield _typed(part, columns)
     except EtlError:
         raise
-    except (Exception, pl.exceptions.PanicException):
+    except (Exception, pl.exceptions.PanicException) as error:
+        if is_limit(error):
+            raise
         raise _blamed(file, columns, span.groups) from None
 
 
@@ -287,7 +291,9 @@ def _blamed(file: ParquetFile, columns: Sequence[Column], groups: Sequence[int])
         try:
             for _ in _batches(file.path, [column], groups, 1_000):
                 pass
-        except (Exception, pl.exceptions.PanicException):
+        except (Exception, pl.exceptions.PanicException) as error:
+            if is_limit(error):
+                raise
             return damaged(file.path, f"column {column.name!r} is damaged in row group {_numbers(groups)}")
     return damaged(file.path, f"is damaged in row group {_numbers(groups)}, or not a Parquet file")
 

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, is_limit
 from cio_etl.extract.arrow_types import NotRead, Reading, plain, reading_of
 from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet.thrift import Malformed, read_struct
@@ -69,7 +69,9 @@ def read_footer(opened: RegularFile) -> Footer:
             parquet = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us", arrow_extensions_enabled=True)
             metadata, schema, lines = parquet.metadata, parquet.schema_arrow, str(parquet.schema).splitlines()
             group_rows = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
-    except (Exception, pl.exceptions.PanicException):  # errors of pyarrow are OSError, ValueError and more
+    except (Exception, pl.exceptions.PanicException) as error:  # errors of pyarrow are OSError, ValueError and more
+        if is_limit(error):
+            raise
         raise damaged(path) from None
     if sum(group_rows) != metadata.num_rows or min(group_rows, default=0) < 0:
         raise damaged(path)
