@@ -111,3 +111,23 @@ def test_a_formula_behind_blanks_is_guarded_and_read_back(blank: str) -> None:
     cells = pl.Series([f"{blank}{sign}1" for sign in SIGNS] + [f"'{blank}=1"])
     assert all(cell.startswith("'") for cell in guarded(cells))
     assert unguarded(guarded(cells)).to_list() == cells.to_list()
+
+
+@pytest.mark.parametrize(
+    ("values", "cells"),
+    [
+        (pl.Series([2**31 - 1, 5, None], dtype=pl.Date), ["2147483647", "1970-01-06", None]),
+        (pl.Series([-(2**63), None], dtype=pl.Datetime("us")), ["-9223372036854775808", None]),
+        (pl.Series([[2**31 - 1], None], dtype=pl.List(pl.Date)), ["(lists of dates)", None]),
+        (pl.Series([{1: 2}, None], dtype=pl.Map(pl.Int8, pl.Int8)), ["(maps)", None]),
+        (pl.Series([[b"a"], None], dtype=pl.List(pl.Binary)), ["(lists of bytes)", None]),
+    ],
+    ids=lambda value: str(value.dtype) if isinstance(value, pl.Series) else "",
+)
+def test_a_value_that_has_no_text_of_its_own_is_named_and_never_read_back_as_another(
+    values: pl.Series, cells: list[str | None]
+) -> None:
+    made = as_text(values)
+    assert made.to_list() == cells
+    back = from_text(made, values.dtype)
+    assert back.is_null().to_list() == [cell is None or not cell.startswith("1970") for cell in cells]

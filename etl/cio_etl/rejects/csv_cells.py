@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from cio_etl.transform import timestamps
+from cio_etl.transform.nested import anywhere, in_words, parts
+
 _FORMULA = "=+@＝＋－＠\t\r\n-"  # signs of formulas (OWASP: CSV injection); some are full-width
 _TO_GUARD = rf"^'*(\s*[{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
 _GUARDED = rf"^'+(\s*[{_FORMULA}]|\z)"
@@ -42,7 +45,12 @@ def as_text(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype == pl.String:
         return column
-    if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
+    if isinstance(dtype, pl.Datetime | pl.Date):
+        value = pl.col("v")
+        within = timestamps.in_calendar(value, dtype).dt.to_string("iso")
+        text = pl.coalesce(within, value.to_physical().cast(pl.String))  # polars cannot write the other years
+        return column.alias("v").to_frame().select(text.alias(column.name)).to_series()
+    if isinstance(dtype, pl.Time):
         return column.dt.to_string("iso")
     if isinstance(dtype, pl.Duration):
         return column.to_physical().cast(pl.String)  # in the column's own unit
@@ -50,10 +58,33 @@ def as_text(column: pl.Series) -> pl.Series:
         return column.bin.encode("hex")
     if dtype.is_nested():
         value = pl.col("v")
+        if _is_odd(column):
+            return _in_words(column)
         encoded = pl.struct(value).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
         json = pl.when(value.is_not_null()).then(encoded).alias(column.name)
         return column.alias("v").to_frame().select(json).to_series()
     return column.cast(pl.String)
+
+
+def _is_odd(column: pl.Series) -> bool:
+    """Whether polars cannot write the nested values as JSON: bytes, maps whose keys are not text, years past 9999."""
+    for part in parts(column.dtype):
+        if isinstance(part.dtype, pl.Binary) or (isinstance(part.dtype, pl.Map) and part.dtype.key != pl.String):
+            return True
+    outside = anywhere(pl.col("v"), column.dtype, _outside_calendar)
+    return outside is not None and bool(column.alias("v").to_frame().select(outside.any()).item())
+
+
+def _outside_calendar(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    if not isinstance(dtype, pl.Date | pl.Datetime):
+        return None
+    return value.is_not_null() & timestamps.in_calendar(value, dtype).is_null()
+
+
+def _in_words(column: pl.Series) -> pl.Series:
+    """A word for what each value is, where it has no text that could be read back."""
+    words = pl.when(pl.col("v").is_not_null()).then(pl.lit(f"({in_words(column.dtype)})"))
+    return column.alias("v").to_frame().select(words.alias(column.name)).to_series()
 
 
 def from_text(column: pl.Series, dtype: pl.DataType) -> pl.Series:
