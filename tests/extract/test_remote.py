@@ -474,7 +474,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(store: ObjectS
 
 def test_faults_in_an_object_are_reported_under_its_name(store: ObjectStore, staging: Staging) -> None:
     store.put("day/1.csv", b"id,name\n1,a\n")
-    store.put("day/2.csv", b"id,colour\n1,a\n")
+    store.put("day/2.csv", b"colour,size\nred,1\n")
     with pytest.raises(SourceError) as error:
         csv(["s3://rows/day/*.csv"], store.storage(), staging)
     told = f"{error.value} {error.value.remedy}"

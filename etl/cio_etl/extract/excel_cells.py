@@ -48,39 +48,39 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
         read: tuple[pa.RecordBatch, CellErrors | None] = loaded.to_arrow_with_errors()
         return read
 
-    loaded: list[pl.Series | None]
-    try:
-        batch, errors = load(dtype_coercion="strict")
-        loaded = [pl.Series(column) for column in batch.columns]
-        lossy = {error.position[1] for error in _others(errors)}
-        places = error_places(errors)
-    except not_one_kind:
-        loaded, places = [None] * load(dtypes="string")[0].num_columns, set()
-        lossy = set()
+    width = load(dtypes="string")[0].num_columns
+    loaded, errors = _of_one_kind_each(list(range(width)), load, not_one_kind)
+    lossy = {error.position[1] for error in errors if _kind(error.detail) != "Error"}
+    places = {(error.offset_position[0], error.position[1]) for error in errors if _kind(error.detail) == "Error"}
     columns = []
-    for at, column in enumerate(loaded):
-        if column is None:
-            column, errors = _alone(at, load, not_one_kind)
-            lossy |= {at} if _others(errors) else set()
-            places |= error_places(errors)
+    for at, column in loaded.items():
         if column is None or at in lossy:
             column, lost = _of_several_kinds(at, load)
             places |= {(row, at) for row in lost}
         else:
             column = _of_one_kind(column, at, load)
-        columns.append(column)
-    return Cells(pl.DataFrame([column.alias(str(at)) for at, column in enumerate(columns)]), frozenset(places))
+        columns.append(column.alias(str(at)))
+    return Cells(pl.DataFrame(columns), frozenset(places))
 
 
-def _alone(
-    at: int, load: Load, not_one_kind: tuple[type[Exception], ...]
-) -> tuple[pl.Series | None, CellErrors | None]:
-    """One column; None when its cells are not of one kind."""
+def _of_one_kind_each(
+    ats: list[int], load: Load, not_one_kind: tuple[type[Exception], ...]
+) -> tuple[dict[int, pl.Series | None], list[CellError]]:
+    """The columns whose cells are of one kind each; None for the others, which are found by halves.
+
+    The library reads the whole sheet for each load, so columns are loaded together.
+    """
     try:
-        batch, errors = load(dtype_coercion="strict", use_columns=[at])
+        batch, errors = load(dtype_coercion="strict", use_columns=ats)
     except not_one_kind:
-        return None, None
-    return pl.Series(batch.column(0)), errors
+        if len(ats) == 1:
+            return {ats[0]: None}, []
+        middle = len(ats) // 2
+        first, of_first = _of_one_kind_each(ats[:middle], load, not_one_kind)
+        second, of_second = _of_one_kind_each(ats[middle:], load, not_one_kind)
+        return {**first, **second}, [*of_first, *of_second]
+    columns: dict[int, pl.Series | None] = dict(zip(ats, map(pl.Series, batch.columns), strict=True))
+    return columns, [] if errors is None else list(errors.errors)
 
 
 def _others(errors: CellErrors | None) -> list[CellError]:
