@@ -235,7 +235,7 @@ def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ends(job: s
     Path(".etl/runs").touch()  # a file where the folder of the reports belongs
     assert main(["run", job]) == 0
     out, err = capsys.readouterr()
-    assert "1 rows accepted" in out and "report_not_written" in err
+    assert "1 row accepted" in out and "report_not_written" in err
 
 
 def test_the_sandbox_option_sends_nothing_to_the_destination(job: str, sandbox: Sandbox, capsys: Captured) -> None:
@@ -434,7 +434,7 @@ def test_status_says_where_a_job_stands_and_what_run_would_do(job: str, sandbox:
     assert main(["status", job]) == 0
     out = capsys.readouterr().out
     assert re.search(r"continue +cio-etl run job\.yaml", out)
-    assert "`cio-etl run job.yaml` goes on in step people: 1 of 3 rows are settled" in out
+    assert "`cio-etl run job.yaml` continues in step people: 1 of 3 rows are settled" in out
     sandbox.set_faults(Faults())
     main(["run", job])
     capsys.readouterr()
@@ -481,7 +481,7 @@ def run_id_of(job: str, capsys: Captured) -> str:
 def test_rejects_are_written_beside_their_rows(job: str, ending: str, capsys: Captured) -> None:
     out = Path(f"rejects.{ending}")
     assert main(["rejects", run_id_of(job, capsys), "-o", str(out)]) == 0
-    assert capsys.readouterr().out == f"1 rejected rows in {out}\n"
+    assert capsys.readouterr().out == f"1 rejected row in {out}\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     (row,) = READERS[ending](out).to_dicts()
     assert (row["step"], row["file"], row["line"], row["reason"]) == ("people", "people.csv", 3, "email_malformed")

@@ -58,7 +58,7 @@ def test_a_lookup_returns_the_values_of_its_file() -> None:
         ("code,code,name\nFR,FR,France\n", "the file 'countries.csv' has two columns 'code'; name them differently"),
         ("code,name\n", "the file 'countries.csv' has no line below its header"),
         (f"code,name\nFR,{CANARY}\n\nFR,x\n", "countries.csv:4: the key of line 2 again; keep one of the two"),
-        (f"code,name\nFR,{CANARY},3\n", "countries.csv:2: 3 fields, and 2 names; fix the file"),
+        (f"code,name\nFR,{CANARY},3\n", "countries.csv:2: 3 fields, and 2 names in the header; fix the line"),
         (f"code,name\n,{CANARY}\n", "countries.csv:2: the key is empty; fill it in, or remove the line"),
         (f"code,name\n{CANARY},\n", "countries.csv:2: the value is empty; fill it in, or remove the line"),
         (f'code,name\nFR,"{CANARY}\n', "countries.csv:2: not CSV: a quote is misplaced or not closed"),

@@ -271,7 +271,7 @@ def test_an_unfinished_run_is_reported_with_what_run_would_do(url: str) -> None:
     stopped_run(url)
     machine = Machine(mounts=lambda: LOCAL, patience_s=0.5)
     going_on = examine(Path("job.yaml"), COMMAND, machine)
-    assert f" stopped: `{COMMAND}` goes on in step people: " in reported(going_on, "state")
+    assert f" stopped: `{COMMAND}` continues in step people: " in reported(going_on, "state")
     assert "resume it, or abandon it with --restart" in reported(going_on, "state")
     write_mapping(attributes={"email": "e_mail"})
     anew = examine(Path("job.yaml"), COMMAND, machine)

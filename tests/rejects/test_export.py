@@ -171,10 +171,10 @@ def test_forget_removes_the_kept_rows(sandbox: Sandbox, capsys: Captured) -> Non
     people(sandbox, rejects="rows")
     run_id = run()
     assert main(["rejects", run_id, "--forget"]) == 0
-    assert f"the kept rows of {run_id} are removed" in capsys.readouterr().out
+    assert f"the stored rows of {run_id} are removed" in capsys.readouterr().out
     assert not Path(f".etl/runs/{run_id}/rejects").exists() and len(still_open(run_id)) == 3
     assert main(["rejects", run_id, "--forget"]) == 0
-    assert f"no rows are kept of {run_id}" in capsys.readouterr().out
+    assert f"no rows of {run_id} are stored" in capsys.readouterr().out
     assert main(["rejects", run_id]) == 2
     assert "name the file to write with -o" in capsys.readouterr().err
 
@@ -211,7 +211,7 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     assert "once fixed cio-etl replay rejects.csv" in output
     main(["replay", fixed(run_id, e_mail=pl.col("e_mail").str.replace("b@@", "b@"))])
     output = capsys.readouterr().out  # an export would have the source's values in place of the fixed ones
-    assert "what is still wrong is open: fix it in fixed.csv, and replay that again" in output
+    assert "the rejects of these rows are open: fix the rows in fixed.csv, and replay it again" in output
     assert "cio-etl rejects" not in output
     main(["replay", run_id])
     assert f"rejects    cio-etl rejects {run_id} -o rejects.csv" in capsys.readouterr().out
@@ -220,6 +220,6 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     main(["status", "job.yaml", "--json"])
     assert json.loads(capsys.readouterr().out)["open_rejects"] == 2
     assert main(["rejects", newest("job.replay"), "-o", "x.csv"]) == 2
-    assert "is a replay; what it did not fix is still rejected in the run before it" in capsys.readouterr().err
+    assert "is a replay; its open rejects are those of the run that it replayed" in capsys.readouterr().err
     assert main(["replay", newest("job.replay")]) == 65
     assert "is a replay, and has no rejects of its own" in capsys.readouterr().err

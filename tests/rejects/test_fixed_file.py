@@ -99,7 +99,7 @@ def test_csv_values_get_the_source_s_types_and_values_of_another_type_stay_rejec
     )
     assert main(["replay", name]) == 3
     output = capsys.readouterr().err
-    assert "fixed.csv: column 'n' contains whole numbers, and 1 of its values here do not (lines 2)" in output
+    assert "fixed.csv: column 'n' contains whole numbers, and 1 value is of another type, at line 2" in output
     assert still_open(run_id) == {1: "value_of_other_type"}
     bought = {event.attributes["n"]: event.attributes.get("price") for event in sandbox.people.events.values()}
     assert bought == {0: 1.5, 2: None, 4: 5.75, 3: 4}
@@ -149,7 +149,9 @@ def test_the_last_of_two_copies_of_a_row_counts(sandbox: Sandbox, capsys: Captur
     frame = exported(run()).with_columns(**GOOD)
     pl.concat([frame, frame.head(1).with_columns(n=pl.lit("99"))]).write_csv("fixed.csv")
     assert main(["replay", "fixed.csv"]) == 0
-    assert "fixed.csv: 1 rows of step people are there again; the last of each counts" in capsys.readouterr().err
+    assert (
+        "fixed.csv: 1 row of step people is in the file again; the last one of each counts" in capsys.readouterr().err
+    )
     person = sandbox.people.find("id", "2")
     assert person is not None and person.attributes["row"] == "99"
 
@@ -174,7 +176,7 @@ WRONG: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
     ),
     "a key of another step": (
         lambda frame: frame.with_columns(KEYS.str.replace("/0/", "/7/")),
-        "fixed.csv:2: has in '_reject' a row that was not rejected (so do 2 other rows)",
+        "fixed.csv:2: has in '_reject' a row that was not rejected (and 2 more rows)",
     ),
     "a run of elsewhere": (
         lambda frame: frame.with_columns(KEYS.str.replace("^[^/]*", "job-1")),

@@ -263,7 +263,7 @@ def test_a_rehearsal_closes_nothing_and_its_rejects_can_only_be_rehearsed(sandbo
     rehearsed = newest("job.sandbox")
     assert "once fixed cio-etl replay rejects.csv --sandbox" in capsys.readouterr().out
     assert main(["replay", rehearsed]) == 2
-    assert "was a rehearsal, and its rows are sent nowhere else; add --sandbox" in capsys.readouterr().err
+    assert "was a run in the sandbox, and its rows are sent only there; add --sandbox" in capsys.readouterr().err
     fixed(rehearsed, "r.csv", values=GOOD)
     read("r.csv").drop("e_mail").write_csv("x.csv")
     assert main(["replay", "x.csv", "--sandbox"]) == 65

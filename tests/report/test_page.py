@@ -135,7 +135,7 @@ def test_a_validation_s_page_says_all_that_its_report_does() -> None:
         "cents text attributes.email , when < 0.1 % about 4,000 – -3 … 1,200 a***@b***.co",
         "1 column that is not read unread text",
         '"id": "#####"',
-        "holds no values of rows",
+        "contains no values of rows",
     ):
         assert expected in said.replace("\u00a0", " "), expected
 
@@ -152,7 +152,7 @@ def test_a_stopped_run_s_page_says_why_and_how_to_go_on() -> None:
         "requests sent 16 data sent 4.2 MB retries 0 perhaps sent twice 0 took 1.2 s",
     ):
         assert expected in said, expected
-    assert "What the columns hold" in said and "Values are masked" not in said
+    assert "The content of the columns" in said and "Values are masked" not in said
 
 
 @pytest.mark.parametrize(

@@ -465,7 +465,7 @@ def test_a_run_does_not_go_on_with_another_limit_other_steps_or_another_destinat
         run(job_for(sandbox, PEOPLE))
     with Sandbox() as other, pytest.raises(ChangedSinceStart) as refused:
         run(job_for(other))
-    assert f"it went to {sandbox.url}, and now would to {other.url}" in str(refused.value)
+    assert f"it went to {sandbox.url}, and now would go to {other.url}" in str(refused.value)
     assert "--restart" in refused.value.remedy
     assert run(job).run_id == run_id
 

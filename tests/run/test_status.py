@@ -46,7 +46,7 @@ def test_of_a_killed_run_all_is_told_and_the_command_that_is_named_goes_on(optio
         code, printed, _ = cio_etl("status", "job.yaml", "--json")
         report: dict[str, Any] = json.loads(printed)
         assert (code, report["status"], report["held"]) == (0, "stopped", False)
-        assert report["reason"] == "its process is gone: it was killed, or the machine went down"
+        assert report["reason"] == "its process has ended without a report: it was killed, or the machine went down"
         first = report["steps"][0]
         assert first["rows_read"] == first["accepted"] + first["rejected"] + first["skipped"] > 0
         assert first["rows"] == (9_000 if options else 10_000)

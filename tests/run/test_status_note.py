@@ -129,7 +129,7 @@ def test_a_state_that_lost_a_part_after_a_kill_is_refused_until_restart(
 def test_a_whole_state_goes_on_and_both_kinds_of_status_say_that_the_run_was_killed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reason = "its process is gone: it was killed, or the machine went down"
+    reason = "its process has ended without a report: it was killed, or the machine went down"
     assert (note(folder)["status"], note(folder)["resumable"]) == ("running", True)
     assert main(["status", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)

@@ -185,7 +185,7 @@ def test_rejected_rows_are_a_warning_unless_they_are_to_fail(
     dag = shop.dag(executable=executable)
     run = shop.run(dag)
     assert (run.state, summary(run)["rejected"], summary(run)["exit_code"]) == ("success", 1, 3)
-    assert "1 rows were rejected" in "".join(capfd.readouterr())
+    assert "1 row was rejected" in "".join(capfd.readouterr())
     run = shop.run(dag, fail_on_rejects=True)
     assert (run.state, *tries(run)) == ("failed", "failed", 1)
 

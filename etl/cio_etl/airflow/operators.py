@@ -25,6 +25,7 @@ from cio_etl.airflow.request import (
     task_options,
 )
 from cio_etl.errors import InvalidArguments
+from cio_etl.model.words import counted
 from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, made_of
 from cio_etl.validate.options import ValidateOptions
 
@@ -125,9 +126,10 @@ class _JobOperator(BaseOperator):
     def _ended(self, summary: Summary, context: Context) -> Summary:
         """Reports rejected rows, and tells the assets' consumers how many rows there were."""
         if summary["rejected"]:
-            self.log.warning("%s rows were rejected: see %s", summary["rejected"], summary.get("report", "the report"))
+            rejected = f"{counted(summary['rejected'], 'row was', 'rows were')} rejected"
+            self.log.warning("%s: see %s", rejected, summary.get("report", "the report"))
             if self._values([FAIL_ON_REJECTS], context)["fail_on_rejects"]:
-                raise failure(4, f"{summary['rejected']} rows were rejected, and fail_on_rejects is set")
+                raise failure(4, f"{rejected}, and fail_on_rejects is set")
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra = {k: v for k, v in summary.items() if k != "steps"}

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from cio_etl.model.words import counted
 from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, options_of
 from cio_etl.validate.options import ValidateOptions
 
@@ -70,7 +71,7 @@ def shares(lanes: int, workers: int) -> list[str]:
     Raises ValueError when there are fewer lanes than workers.
     """
     if not 1 <= workers <= lanes:
-        raise ValueError(f"{lanes} lanes are too few for {workers} workers")
+        raise ValueError(f"{counted(lanes, 'lane is', 'lanes are')} too few for {counted(workers, 'worker')}")
     ends = [worker * lanes // workers for worker in range(workers + 1)]
     return [f"{first}-{end - 1}/{lanes}" for first, end in pairwise(ends)]
 

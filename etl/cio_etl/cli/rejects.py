@@ -15,7 +15,7 @@ from cio_etl.cli.options import STATE
 @click.argument("run_id", metavar="RUN")
 @click.option("-o", "out", type=click.Path(path_type=Path), help="A .csv, .parquet or .ndjson file.")
 @click.option("--all", "closed", is_flag=True, help="Also rows that a replay has closed.")
-@click.option("--forget", is_flag=True, help="Remove the rows that `rejects: rows` has kept of this run.")
+@click.option("--forget", is_flag=True, help="Remove the rows of this run that `rejects: rows` has stored.")
 @STATE
 def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
     """Write the rejected rows of RUN, with reasons, to be fixed and sent by `replay`."""
@@ -24,6 +24,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
     from cio_etl.errors import ConfigError
     from cio_etl.rejects import export, rejected_rows
     from cio_etl.report.streams import say
+    from cio_etl.report.words import counted
     from cio_etl.run import delete, rejects_folder
 
     location = state_location(state)
@@ -32,7 +33,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
         if run is None:
             raise click.UsageError(f"no run {run_id} in this state folder; `cio-etl status` lists them")
         if run.job.endswith(".replay"):
-            raise click.UsageError(f"{run_id} is a replay; what it did not fix is still rejected in the run before it")
+            raise click.UsageError(f"{run_id} is a replay; its open rejects are those of the run that it replayed")
         if out is None and not forget:
             raise click.UsageError("name the file to write with -o, as rejects.csv")
         if out is not None:
@@ -52,7 +53,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
                 say(note, err=True)
             for name in inexact:
                 say(f"column {name}: {out.suffix} cannot hold all of its values exactly; .parquet can", err=True)
-            say(f"{rows.height:,} rejected rows in {out}")
+            say(f"{counted(rows.height, 'rejected row')} in {out}")
     if forget:
         removed = delete(rejects_folder(location.folder, run_id))
-        say(f"the kept rows of {run_id} are removed" if removed else f"no rows are kept of {run_id}")
+        say(f"the stored rows of {run_id} are removed" if removed else f"no rows of {run_id} are stored")

@@ -29,6 +29,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.rejects import replay as send_again
     from cio_etl.report import Commands
     from cio_etl.report.streams import say
+    from cio_etl.report.words import counted
     from cio_etl.run import note_stand_ins, rehearsal, run_folder
 
     location = state_location(state)
@@ -38,7 +39,9 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     request, newest = replace(request, unknown=unknown), request.runs[-1]
     job_name = request.job.removesuffix(".sandbox")
     if job_name != request.job and not options.sandbox:
-        raise click.UsageError(f"{newest.run_id} was a rehearsal, and its rows are sent nowhere else; add --sandbox")
+        raise click.UsageError(
+            f"{newest.run_id} was a run in the sandbox, and its rows are sent only there; add --sandbox"
+        )
     if not Path(newest.job_file).exists():
         fault = f"the job file of {newest.run_id} is missing; put it back, or go to the folder where that run started"
         raise ConfigError([Problem(newest.job_file, None, "", fault)])
@@ -58,10 +61,12 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
         say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
         raise SystemExit(0)
     lines = {"report": page_of(run_folder(target, report.run_id))}
+    if skipped := report.counts.skipped:
+        lines["skipped"] = f"{counted(skipped, 'row')}, accepted before, or omitted by the mapping's `when`"
     if target.name != request.job:
-        lines["rehearsed"] = "the rejects are open as before; without --sandbox they are sent"
+        lines["rehearsed"] = "the rejects stay open; without --sandbox their rows are sent"
     elif report.rejected and Path(what).is_file():  # an export would hold the source's values, not the fixed ones
-        lines["rest"] = f"what is still wrong is open: fix it in {what}, and replay that again"
+        lines["rest"] = f"the rejects of these rows are open: fix the rows in {what}, and replay it again"
     elif report.rejected:
         lines["rejects"] = as_typed("rejects", newest.run_id, "-o", "rejects.csv", *where)
     print_report(report, as_json, commands, lines)

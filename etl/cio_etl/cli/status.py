@@ -93,7 +93,8 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
         return code
     lines = {}
     if status.open_rejects:
-        lines["rejects"] = f"{status.open_rejects:,} of its rejects are open, to be fixed and replayed"
+        are = "is" if status.open_rejects == 1 else "are"
+        lines["rejects"] = f"{status.open_rejects:,} of its rejects {are} open, to be fixed and replayed"
     if status.stale:
         lines["stale"] = status.stale
     print_report(status.report, False, commands, lines | {"next": next_words(status.next_step, command)})

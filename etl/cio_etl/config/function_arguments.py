@@ -21,6 +21,7 @@ from cio_etl.config.references import read_file, resolve_secret
 from cio_etl.config.yaml_file import Loc, place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Call, Constant, Job, Mapping, Value
+from cio_etl.model.words import counted
 from cio_etl.model.yaml_section import did_you_mean
 from cio_etl.transform.functions import FUNCTIONS
 from cio_etl.transform.functions.lookup import Table
@@ -145,7 +146,8 @@ def _entries(file: str, key: str, value: str, separator: str) -> Iterator[tuple[
             if not row:  # an empty line
                 continue
             if len(row) != len(names):
-                raise ValueError(f"{file}:{reader.line_num}: {len(row)} fields, and {len(names)} names; fix the file")
+                fields = f"{counted(len(row), 'field')}, and {counted(len(names), 'name')} in the header"
+                raise ValueError(f"{file}:{reader.line_num}: {fields}; fix the line")
             if not row[key_place].strip() or not row[value_place]:
                 what = "value" if row[key_place].strip() else "key"
                 raise ValueError(f"{file}:{reader.line_num}: the {what} is empty; fill it in, or remove the line")

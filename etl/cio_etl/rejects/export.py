@@ -17,6 +17,7 @@ import polars as pl
 from cio_etl.model import FAULT, POSITION, Job
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
+from cio_etl.report.words import counted
 from cio_etl.run import PLACE_FILE, PLACE_LINE
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words
@@ -55,7 +56,7 @@ def rejected_rows(
         if original.missing:
             with_columns = 0 if original.rows is None else original.rows.height
             missing = rejects.height - with_columns
-            part = f"{missing:,} of {rejects.height:,} rows " if with_columns else ""
+            part = f"{missing:,} of {counted(rejects.height, 'row')} " if with_columns else ""
             notes.append(f"step {record.name}: {part}without the source's columns, because {original.missing}")
         frames.append(_step_frame(rejects, original.rows, run, record))
     return _concatenated(frames), notes

@@ -15,6 +15,7 @@ from cio_etl.extract.replayed import FILE, LINE
 from cio_etl.model import FAULT, POSITION, CsvSource, ExcelSource, FileSource, NdjsonSource, ParquetSource, Staging
 from cio_etl.rejects.csv_cells import unguarded
 from cio_etl.rejects.export import HEAD, KEY, source_name
+from cio_etl.report.words import counted
 from cio_etl.state import RunRecord, Store
 
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")
@@ -84,7 +85,7 @@ def read_rows(path: Path) -> tuple[pl.DataFrame, str]:
 def refuse_rows(rows: pl.DataFrame, what: str, remedy: str) -> None:
     """Raises SourceError for the first of these rows, if there is one."""
     if rows.height:
-        others = "" if rows.height == 1 else f" (so do {rows.height - 1:,} other rows)"
+        others = "" if rows.height == 1 else f" (and {counted(rows.height - 1, 'more row')})"
         raise SourceError(remedy, place=f"{rows[FILE][0]}:{rows[LINE][0]}", what=f"{what}{others}")
 
 

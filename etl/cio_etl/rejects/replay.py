@@ -26,6 +26,7 @@ from cio_etl.extract import is_copied
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
 from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects
+from cio_etl.report.words import counted
 from cio_etl.run import (
     Caller,
     RunOptions,
@@ -124,7 +125,7 @@ def _steps(store: Store, request: ReplayRequest, job: Job, note: Note) -> Iterat
             parts.setdefault(name, []).append(part)
     if left_out := sum(part.left_out for same_step in parts.values() for part in same_step):
         remedy = "check in Customer.io whether they are done; --unknown sends them again"
-        note(f"{left_out:,} rows are left out, because the answer was lost: {remedy}")
+        note(f"{counted(left_out, 'row is', 'rows are')} left out, because the answer was lost: {remedy}")
     closes = job.name == request.job
     for step in job.steps:
         if step.name in parts:
@@ -220,7 +221,7 @@ def _check_abandoned(store: Store, target: Job) -> None:
 
 
 def _delete_fixed_rows(job: Job, runs: Sequence[RunRecord]) -> None:
-    """Deletes the rows that a run kept for fixing, once none of its rejects is open."""
+    """Deletes the rows that a run stored, once none of its rejects is open."""
     store = state.open_store(job.kept_in)
     try:
         for run in runs:

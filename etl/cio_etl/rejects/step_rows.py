@@ -22,6 +22,7 @@ from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, PO
 from cio_etl.rejects.csv_cells import as_text, from_text
 from cio_etl.rejects.fixed_file import AT, NOT_REJECTED, RESTORE_KEY, RUN, STEP, refuse_rows
 from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original_source, original_rows
+from cio_etl.report.words import counted
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns
 from cio_etl.run.schema_drift import kind
 from cio_etl.state import RunRecord, StepRecord, Store
@@ -139,7 +140,9 @@ def rows_of_file(source: StepRejects, rows: pl.DataFrame, note: Note) -> StepRow
         what = f"has no column {', '.join(map(repr, missing))}, which {source.step.mapping.file} reads"
         raise SourceError("put the column back, or fix the mapping", place=rows[FILE][0], what=what)
     if twice := rows.height - rows[ORIGIN_POSITION].n_unique():
-        note(f"{rows[FILE][0]}: {twice:,} rows of step {source.step.name} are there again; the last of each counts")
+        step = f"of step {source.step.name}"
+        repeated = counted(twice, f"row {step} is", f"rows {step} are")
+        note(f"{rows[FILE][0]}: {repeated} in the file again; the last one of each counts")
     rows = rows.unique(ORIGIN_POSITION, keep="last", maintain_order=True)
     columns = source.columns()
     empty = pl.all_horizontal(pl.exclude(RUN, STEP, ORIGIN_POSITION, FILE, LINE).is_null())
@@ -165,8 +168,9 @@ def _with_types(rows: pl.DataFrame, source: StepRejects, columns: Columns | None
         lost = column.is_null() & rows[name].is_not_null()
         if lost.any():
             lines = ", ".join(map(str, rows.filter(lost)[LINE].head(3)))
+            values = counted(int(lost.sum()), "value is", "values are")
             content = "whole numbers" if types[name].is_integer() else kind(types[name])
-            what = f"column {name!r} contains {content}, and {lost.sum():,} of its values here do not (lines {lines})"
+            what = f"column {name!r} contains {content}, and {values} of another type, at line {lines}"
             note(f"{rows[FILE][0]}: {what}; these rows stay rejected")
         fault = pl.when(lost).then(pl.lit(OTHER_TYPE)).otherwise(ROW_FAULT).alias(ROW_FAULT)
         rows = rows.with_columns(column, fault)

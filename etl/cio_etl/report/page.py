@@ -16,7 +16,7 @@ from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
 from cio_etl.report.files import write_text
 from cio_etl.report.visible import visible
-from cio_etl.report.words import duration, number, percent, size
+from cio_etl.report.words import counted, duration, number, percent, size
 
 HERE = Path(__file__).parent
 NAME = "report.html"
@@ -64,6 +64,7 @@ def template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "number": number,
         "percent": percent,
         "size": size,
@@ -82,16 +83,19 @@ def verdict(report: Report) -> str:
         return f"Not as it is: {report.reason}."
     if report.status != "finished":
         state = {"running": "is in progress", "abandoned": "was abandoned"}.get(report.status, "has stopped")
-        so_far = f"The run {state}; {accepted:,} rows were accepted so far and {rejected:,} rejected"
+        so_far = (
+            f"The run {state}; {counted(accepted, 'row was', 'rows were')} accepted so far and {rejected:,} rejected"
+        )
         return f"{so_far}: {report.reason}." if report.reason else f"{so_far}."
     if not read:
         return "There are no rows to send." if report.is_validation else "There were no rows to send."
-    rows = f"all {read:,} rows" if accepted == read else f"{accepted:,} of {read:,} rows"
+    rows = f"all {read:,} rows" if accepted == read > 1 else f"{accepted:,} of {counted(read, 'row')}"
     others = [f"reject {rejected:,}"] * bool(rejected) + [f"skip {skipped:,}"] * bool(skipped)
     if report.is_validation:
         return f"A run would send {rows}{_listed(others)}."
     others = [f"{rejected:,} rejected"] * bool(rejected) + [f"{skipped:,} skipped"] * bool(skipped)
-    return f"{rows[0].upper()}{rows[1:]} were accepted{_listed(others)}."
+    were = "was" if accepted == 1 else "were"
+    return f"{rows[0].upper()}{rows[1:]} {were} accepted{_listed(others)}."
 
 
 def tone(report: Report) -> str:

@@ -16,6 +16,7 @@ from cio_etl.model import LaneProgress, total_counts
 from cio_etl.model.log import get_logger
 from cio_etl.report.observer import Following, Marks, Waited
 from cio_etl.report.streams import say
+from cio_etl.report.words import counted
 
 log = get_logger()
 
@@ -61,7 +62,7 @@ class Progress(Following):
             rate = rows / max(time.monotonic() - began, 1e-9)
             if status is not None:
                 status.start()
-                status.update(f"{name}: {rows:,} rows staged · {rate:,.0f} rows/s")
+                status.update(f"{name}: {counted(rows, 'row')} staged · {rate:,.0f} rows/s")
             elif time.monotonic() - next_line >= LINE_EVERY_S:
                 next_line = time.monotonic()
                 log.info("step_staging", step=name, rows=rows, rows_per_second=round(rate))

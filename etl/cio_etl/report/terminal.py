@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cio_etl.model import Finding, RejectCount, Report, StepReport
 from cio_etl.report.visible import one_line
+from cio_etl.report.words import counted
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 
@@ -45,7 +46,7 @@ def _verdict(report: Report) -> Text:
     style = _STYLES.get(report.status, "bold red")
     if report.status == "finished" and rejected:
         style = "bold yellow"
-    counts = f": {accepted:,} rows accepted" + (f", {rejected:,} rejected" if rejected else "")
+    counts = f": {counted(accepted, 'row')} accepted" + (f", {rejected:,} rejected" if rejected else "")
     return Text.assemble(
         (f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else ""
     )
@@ -67,16 +68,17 @@ def _steps(steps: Sequence[StepReport]) -> Table:
 
 
 def _unfinished(step: StepReport) -> str:
-    return step.status if step.rows is None else f"{step.status}, of {step.rows:,} rows"
+    return step.status if step.rows is None else f"{step.status}, of {counted(step.rows, 'row')}"
 
 
 def _forecast(step: StepReport) -> list[Text]:
     if (forecast := step.forecast) is None:
         return []
     about = "" if forecast.people_exact else "about "
-    rate = "at any rate" if forecast.requests_per_second is None else f"at {forecast.requests_per_second:g} a second"
-    sums = f"{about}{forecast.people:,} people or objects, {forecast.events:,} events, {forecast.requests:,} requests"
-    time = f"{forecast.seconds:,.0f} s {rate} in {forecast.lanes} lanes"
+    rate = "" if forecast.requests_per_second is None else f" at {forecast.requests_per_second:g} requests a second"
+    people = counted(forecast.people, "person or object", "people or objects")
+    sums = f"{about}{people}, {counted(forecast.events, 'event')}, {counted(forecast.requests, 'request')}"
+    time = f"{forecast.seconds:,.0f} s{rate} in {counted(forecast.lanes, 'lane')}"
     return [Text.assemble("a run of ", (step.name, "bold"), f": {sums}, {forecast.bytes / 1e6:,.1f} MB; {time}")]
 
 
@@ -91,7 +93,7 @@ def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
 
 
 def _findings(step: StepReport) -> list[Text]:
-    lines = [Text.assemble("found in ", (step.name, "bold"))] if step.findings else []
+    lines = [Text.assemble("findings in ", (step.name, "bold"))] if step.findings else []
     for finding in step.findings:
         style = "bold yellow" if finding.severity == "warning" else "cyan"
         head = f"{finding.rows:>8,}  {finding.code}" + (f" in {one_line(finding.field)}" if finding.field else "")

@@ -10,6 +10,7 @@ from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.model.log import get_logger
+from cio_etl.report.words import counted
 from cio_etl.run.begin_anew import accepted, begins_anew
 from cio_etl.run.folders import stage_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
@@ -45,7 +46,7 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
         return _replaced(store, job, options, unfinished, note)
     changes = changes_since(unfinished, store.steps(unfinished.run_id), job, options.limit, options.since)
     if options.share is not None and options.share.of != unfinished.lanes:
-        changes.append(f"it has {unfinished.lanes} lanes, and now would have {options.share.of}")
+        changes.append(f"it has {counted(unfinished.lanes, 'lane')}, and now would have {options.share.of}")
     if changes and (sent or worked_on):
         raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
     unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
@@ -62,14 +63,16 @@ def _replaced(
     store: Store, job: Job, options: RunOptions, stopped: RunRecord, note: Callable[[str], None]
 ) -> RunRecord:
     """A new run in place of one that had too many rejects."""
-    kept = accepted(store, stopped)
-    store.end(stopped.run_id, "abandoned", stopped.exit_code, f"{stopped.reason}; the next run has begun anew")
+    accepted_rows = accepted(store, stopped)
+    store.end(stopped.run_id, "abandoned", stopped.exit_code, f"{stopped.reason}; replaced by a new run")
     run = _started(store, job, options)
-    log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=kept)
-    note(
-        f"the run {stopped.run_id} had too many rejects; this run reads the source again. {kept:,} rows that were "
-        "accepted then stay in Customer.io, and are sent again with the values that they have now"
+    log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=accepted_rows)
+    rows = counted(
+        accepted_rows,
+        "row that was accepted then stays in Customer.io, and is sent again with its present values",
+        "rows that were accepted then stay in Customer.io, and are sent again with their present values",
     )
+    note(f"the run {stopped.run_id} had too many rejects; this run reads the source again. {rows}")
     return run
 
 
@@ -152,11 +155,11 @@ def _changed_mappings(steps: Sequence[StepRecord], job: Job) -> list[str]:
 def _changed_settings(run: RunRecord, job: Job, limit: int | None, since: str | None) -> list[str]:
     changes = []
     if job.destination.base_url not in ("", run.destination):  # "": the region is not known yet
-        changes.append(f"it went to {run.destination}, and now would to {job.destination.base_url}")
+        changes.append(f"it went to {run.destination}, and now would go to {job.destination.base_url}")
     if run.row_limit != limit:
         changes.append(f"--limit was {run.row_limit or 'not given'}, and now is {limit or 'not given'}")
     if since is not None and run.since != since:  # an option that is not given stays as the run started
-        changes.append(f"it began {_start_words(run.since)}, and now would {_start_words(since)}")
+        changes.append(f"it started {_start_words(run.since)}, and now would start {_start_words(since)}")
     if run.lane_hash != LANE_HASH:
         changes.append(f"its rows were assigned to lanes by {run.lane_hash}, and now would be by {LANE_HASH}")
     return changes

@@ -16,6 +16,7 @@ from cio_etl.errors import CredentialsRefused, InvalidArguments
 from cio_etl.model import Job, Report, Step
 from cio_etl.model.log import get_logger
 from cio_etl.report import Observer
+from cio_etl.report.words import counted
 from cio_etl.run.options import ReadOptions, RunOptions
 from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job
@@ -112,7 +113,8 @@ def rehearsal(job: Job, observer: Observer) -> Iterator[Job]:
         target = replace(job.destination, base_url=sandbox.url, region="us", credentials=credentials)
         yield replace(job, name=f"{job.name}.sandbox", destination=target, ping=None)
         stats: dict[str, Any] = sandbox.stats()
-        observer.note(f"the sandbox had {stats['people']:,} people and {stats['events']:,} events")
+        people = counted(stats["people"], "person", "people")
+        observer.note(f"the sandbox had {people} and {counted(stats['events'], 'event')}")
 
 
 @contextlib.contextmanager

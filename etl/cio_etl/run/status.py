@@ -9,12 +9,13 @@ from typing import Literal
 
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
+from cio_etl.report.words import counted
 from cio_etl.run.options import RunOptions
 from cio_etl.run.resume import changes_since, is_replaced
 from cio_etl.run.status_note import require_current
 from cio_etl.state import RunRecord, StepRecord, Store
 
-KILLED = "its process is gone: it was killed, or the machine went down"
+KILLED = "its process has ended without a report: it was killed, or the machine went down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def _rounded(time: timedelta) -> str:
     for name, unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * unit:
             return f"{seconds // unit} {name}"
-    return f"{seconds} seconds"
+    return counted(seconds, "second")
 
 
 def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
@@ -186,7 +187,8 @@ def next_words(next_step: NextStep, command: str) -> str:
             return f"`{command}` reads the source again in a new run, since this one had too many rejects"
         case "refuse":
             return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"
-    return (
-        f"`{command}` goes on in step {next_step.step or '-'}: {next_step.settled:,} of {next_step.rows:,} rows are "
-        f"settled, a batch of {next_step.lanes} lanes may be sent a second time"
-    )
+    rows = counted(next_step.rows, "row is", "rows are")
+    progress = f"{next_step.settled:,} of {rows} settled"
+    if next_step.lanes:
+        progress += f", and {counted(next_step.lanes, 'batch', 'batches')} may be sent a second time"
+    return f"`{command}` continues in step {next_step.step or '-'}: {progress}"

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from cio_etl.audit import FINDINGS
 from cio_etl.model import Report, StepReport
+from cio_etl.report.words import counted
 from cio_etl.transform import REASONS
 
 WARNING = "warning"  # any finding that is one
@@ -51,9 +52,9 @@ def _met(gate: Gate, step: StepReport) -> Iterator[str]:
     if gate.percent is not None or gate.rows is not None:
         limit = gate.rows if gate.percent is None else gate.percent / 100 * step.rows_read
         if step.counts.rejected > (limit or 0):
-            yield f"{step.counts.rejected:,} of {step.rows_read:,} rows of step {step.name} rejected"
+            yield f"{step.counts.rejected:,} of {counted(step.rows_read, 'row')} of step {step.name} rejected"
         return
     codes = [(reject.reason, reject.rows) for reject in step.rejects]
     codes += [(WARNING if gate.text == finding.severity else finding.code, finding.rows) for finding in step.findings]
     if rows := [rows for code, rows in codes if code == gate.text]:
-        yield f"{sum(rows):,} {'row' if sum(rows) == 1 else 'rows'} of step {step.name}"
+        yield f"{counted(sum(rows), 'row')} of step {step.name}"
