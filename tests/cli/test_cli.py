@@ -162,7 +162,12 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
 @pytest.mark.parametrize(
     ("break_it", "exit_code", "first", "last"),
     [
-        ("max_rejects", 4, r"1 row rejected, more than max_rejects .*\(0 rows\); .*: email_malformed", "max_rejects"),
+        (
+            "max_rejects",
+            4,
+            r"step people: 1 row rejected, more than .* \(0 rows\); .*: email_malformed",
+            "max_rejects",
+        ),
         ("source", 65, r"people\.csv: cannot be read: No such file", "then: cio-etl run job.yaml"),
         ("state", 74, r"people\.csv: File exists", "cio-etl run job.yaml"),
         ("lock", 75, r"another run holds the job job: process \d+ on", "wait until it has finished"),
@@ -222,7 +227,7 @@ def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a value of the data")
 
-    monkeypatch.setattr(open_step, "open_source", broken)  # the one patch: a bug cannot be made otherwise
+    monkeypatch.setattr(open_step, "open_step_source", broken)  # the one patch: a bug cannot be made otherwise
     assert main(["run", job]) == 1
     err = capsys.readouterr().err
     assert re.search(r"a bug in cio-etl: unexpected RuntimeError, .*run\.py:\d+ > .*; the state is intact", err)

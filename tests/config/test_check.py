@@ -47,7 +47,6 @@ NOT_A_JOB = (
     "this is a mapping, not a job; a job has the keys destination and steps, and names this file under mapping; "
     "run a job instead; `cio-etl check m.yaml` checks the mapping alone"
 )
-NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
 
 Captured = pytest.CaptureFixture[str]
 
@@ -276,7 +275,10 @@ def test_all_problems_of_a_mapping_are_reported_at_once(text: str, problems: lis
                 "j:3: steps[0].source: parameters: has 'b', which the query does not use",
             ],
         ),
-        (JOB.replace("mapping: m.yaml", "mapping: j.yaml"), [f"j:1: {NOT_A_MAPPING}"]),
+        (
+            JOB.replace("mapping: m.yaml", "mapping: j.yaml"),
+            ["j:3: steps[0].mapping: this file is a job, not a mapping; name a file with operation: and identifiers:"],
+        ),
         (JOB + "state: *x\nname: ${N}\n", ["j:4: state: an alias (*); write the value out"]),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cio_etl.cli.commands import reject_commands
+from cio_etl.cli.commands import ROWS_ARE_GONE, reject_commands
 from cio_etl.model import Counts, Report
 from cio_etl.report.page import page, tone, verdict, write_page
 from cio_etl.report.visible import visible
@@ -215,4 +215,7 @@ def test_the_page_is_written_for_its_user_only_whatever_names_hold(tmp_path: Pat
 def test_the_commands_that_fix_rejected_rows_can_be_run_as_they_are(job: str, state: str, commands: list[str]) -> None:
     report = replace(VALIDATION, run_id="r", job=job)
     assert list(reject_commands(report, Path(state)).values()) == commands
+    names = {step.name for step in report.steps}
+    gone = reject_commands(report, Path(state), names)
+    assert list(gone.values()) == [ROWS_ARE_GONE] * bool(commands)
     assert reject_commands(replace(report, steps=NOTHING.steps), Path(state)) == {}

@@ -268,7 +268,7 @@ def test_a_watermark_that_changed_its_type_is_told_and_a_full_refresh_begins_ane
         ({"start": "2024-5-20"}, None, "and start is not", "write start as 2024-05-20T00:00:00Z"),
         ({}, "abc", "and --watermark is not", "write --watermark as 2024-05-20T00:00:00Z"),
         ({}, "2024-13-45", "and --watermark is not", "write --watermark as 2024-05-20T00:00:00Z"),
-        ({"lag": 15}, None, "and lag does not fit that", "write a duration, as 15 minutes"),
+        ({"lag": 15}, None, "and lag does not fit that", "write lag as a duration, as 15 minutes"),
     ],
 )
 def test_what_is_not_of_the_watermark_s_kind_is_refused_before_it_hides_rows(

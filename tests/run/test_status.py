@@ -52,7 +52,7 @@ def test_of_a_killed_run_all_is_told_and_the_command_that_is_named_goes_on(optio
         assert first["rows"] == (9_000 if options else 10_000)
         assert sum(each["rows"] for each in first["rejects"]) == first["rejected"] > 0
         code, printed, _ = cio_etl("status", "job.yaml")
-        assert f"first (running, of {first['rows']:,} rows)" in printed and "would exit 78" not in printed
+        assert f"first (of {first['rows']:,} rows)" in printed and "would exit 78" not in printed
         (command,) = [line.split("continue")[1] for line in printed.splitlines() if line.startswith("continue")]
         name, *words = shlex.split(command)
         assert (name, words) == ("cio-etl", ["run", "job.yaml", *options])

@@ -51,6 +51,13 @@ def killed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     until(lambda: sum(acked >= 0 for acked, _ in standing(folder / ".etl").marks.values()) == 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    items: list[int] = []  # the sandbox may still work on the last requests
+
+    def is_at_rest() -> bool:
+        items.append(sandbox.stats()["items"])
+        return len(items) > 60 and len(set(items[-60:])) == 1
+
+    until(is_at_rest)
     return folder
 
 

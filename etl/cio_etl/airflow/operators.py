@@ -25,7 +25,6 @@ from cio_etl.airflow.request import (
     task_options,
 )
 from cio_etl.errors import InvalidArguments
-from cio_etl.model.words import counted
 from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, made_of
 from cio_etl.validate.options import ValidateOptions
 
@@ -126,6 +125,8 @@ class _JobOperator(BaseOperator):
     def _ended(self, summary: Summary, context: Context) -> Summary:
         """Reports rejected rows, and tells the assets' consumers how many rows there were."""
         if summary["rejected"]:
+            from cio_etl.model.words import counted  # here: the scheduler reads this module without polars
+
             rejected = f"{counted(summary['rejected'], 'row was', 'rows were')} rejected"
             self.log.warning("%s: see %s", rejected, summary.get("report", "the report"))
             if self._values([FAIL_ON_REJECTS], context)["fail_on_rejects"]:

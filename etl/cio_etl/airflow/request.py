@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from cio_etl.model.words import counted
 from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, options_of
 from cio_etl.validate.options import ValidateOptions
 
@@ -71,6 +70,8 @@ def shares(lanes: int, workers: int) -> list[str]:
     Raises ValueError when there are fewer lanes than workers.
     """
     if not 1 <= workers <= lanes:
+        from cio_etl.model.words import counted  # here: the scheduler reads this module without polars
+
         raise ValueError(f"{counted(lanes, 'lane is', 'lanes are')} too few for {counted(workers, 'worker')}")
     ends = [worker * lanes // workers for worker in range(workers + 1)]
     return [f"{first}-{end - 1}/{lanes}" for first, end in pairwise(ends)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 from cio_etl.model import Report
@@ -13,13 +14,21 @@ def as_typed(*words: object) -> str:
     return shlex.join(["cio-etl", *(str(word) for word in words)])
 
 
-def reject_commands(report: Report, state: Path) -> dict[str, str]:
+ROWS_ARE_GONE = (
+    "fix the rows at the source; with `rejects: rows` in the job file, a run keeps the rejected rows of a database"
+)
+
+
+def reject_commands(report: Report, state: Path, without_rows: Collection[str] = ()) -> dict[str, str]:
     """The commands that fix a run's rejected rows; none when there are none.
 
-    The rejects of a replay are rejects of the run before, which stay open there.
+    The rejects of a replay are rejects of the run before, which stay open there. Of the steps `without_rows`, the
+    rejected rows are gone with the copy that they were read from, so no command can export them.
     """
     if not report.rejected or report.job.endswith(".replay"):
         return {}
+    if all(step.name in without_rows for step in report.steps if step.counts.rejected):
+        return {"rejects": ROWS_ARE_GONE}
     where = [f"--state={state}"] if state != Path(".etl") else []
     rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
     return {

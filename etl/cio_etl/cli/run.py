@@ -29,7 +29,9 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     loaded = load_run(job, options)
     name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
     resume = as_typed("run", job, *repeated_words(options))
-    commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by))
+    kept = loaded.rejects == "rows" or loaded.keep_snapshots
+    without_rows = set() if kept else {step.name for step in loaded.steps if not step.source.is_repeatable}
+    commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by, without_rows))
     with _lines_held_back() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,

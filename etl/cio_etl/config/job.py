@@ -14,7 +14,7 @@ from cio_etl.config.function_arguments import with_secrets
 from cio_etl.config.job_references import resolve_job
 from cio_etl.config.job_rules import job_faults, shared_ids, steps_of
 from cio_etl.config.job_sections import JobYaml
-from cio_etl.config.mapping import read_mapping
+from cio_etl.config.mapping import NOT_A_MAPPING, read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
@@ -118,7 +118,11 @@ def _mappings(
         if "\0" in path or not path.strip() or "://" in path:
             continue  # reported at the key
         if os.path.isfile(path):
-            mappings[path] = mappings.get(path) or read_mapping(Path(path), api)
+            read = mappings.get(path) or read_mapping(Path(path), api)
+            if [problem.message for problem in read[1]] == [NOT_A_MAPPING]:
+                missing.append((loc, "this file is a job, not a mapping; name a file with operation: and identifiers:"))
+            else:
+                mappings[path] = read
         else:
             name = _value_at(written, loc)  # a message never contains the value of a reference
             advice = did_you_mean_file(path if path == name else "")

@@ -18,6 +18,8 @@ from cio_etl.config.yaml_file import place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Mapping
 
+NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
+
 
 def load_mapping(path: Path) -> Mapping:
     """The mapping of a YAML file. Raises ConfigError with everything that is wrong in it."""
@@ -36,8 +38,7 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
     if document.data is None:
         return None, in_order(document.problems)
     if looks_like(JobYaml, document.data, rather_than=MappingYaml):
-        message = "this is a job, not a mapping: a mapping has operation: and identifiers:"
-        return None, [document.problem((), message)]
+        return None, [document.problem((), NOT_A_MAPPING)]
     parsed, faults = validated(MappingYaml, document.data)
     faults = not_consequences([*faults, *mapping_faults(document.data)], document.refused)
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])

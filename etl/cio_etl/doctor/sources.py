@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -141,10 +142,13 @@ def _watermark(step: Step, before: Bookmark, snapshot: Snapshot, how: Staging, n
     yield Check(f"step {step.name}", "ok", text)
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+
+
 def _shown(value: WatermarkValue, now: datetime | None = None) -> str:
-    """A watermark and its age. A text is not shown: it may be personal data."""
+    """A watermark and its age. A text is only shown if it is a date or time, since it may be personal data."""
     if isinstance(value, str):
-        return "a text, which is not shown"
+        return value if _TIME.fullmatch(value) else "a text, which is not shown"
     if not isinstance(value, date):
         return f"{value:,}"
     moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)

@@ -166,9 +166,14 @@ class NewRows:
             raise SourceError(
                 f"write {word} as {_WRITTEN[_kind(dtype)]}", place=self.place, what=f"{watermark}, and {word} is not"
             )
-        if lag is not None and isinstance(lag, timedelta) != dtype.is_temporal():
-            fitting = "a duration, as 15 minutes" if dtype.is_temporal() else "a whole number, or leave it out"
-            raise SourceError(f"write {fitting}", place=self.place, what=f"{watermark}, and lag does not fit that")
+        is_number = not dtype.is_temporal() and dtype.is_numeric()
+        if lag is not None and not (dtype.is_temporal() if isinstance(lag, timedelta) else is_number):
+            fitting = "write lag as a whole number, or leave it out"
+            if dtype.is_temporal():
+                fitting = "write lag as a duration, as 15 minutes"
+            elif not is_number:
+                fitting = "leave lag out, or cast the watermark to a time or a number in a query"
+            raise SourceError(fitting, place=self.place, what=f"{watermark}, and lag does not fit that")
 
     def _values(self, frame: pl.DataFrame) -> pl.Series:
         """The watermark column in a type that can be compared."""

@@ -68,7 +68,7 @@ def _steps(steps: Sequence[StepReport]) -> Table:
 
 
 def _unfinished(step: StepReport) -> str:
-    return step.status if step.rows is None else f"{step.status}, of {counted(step.rows, 'row')}"
+    return "unfinished" if step.rows is None else f"of {counted(step.rows, 'row')}"
 
 
 def _forecast(step: StepReport) -> list[Text]:

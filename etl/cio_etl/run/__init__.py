@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.run.folders import rejects_folder, run_folder, stage_folder, validation_folder
-    from cio_etl.run.incremental import load_bookmarks, staging
+    from cio_etl.run.incremental import load_bookmarks, open_step_source, staging
     from cio_etl.run.open_step import limited, prepare
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.recording import (
@@ -70,6 +70,7 @@ _FILES = {
     ),
     "incremental": (
         "load_bookmarks",
+        "open_step_source",
         "staging",
     ),
     "open_step": (
@@ -169,6 +170,7 @@ __all__ = [
     "next_step",
     "next_words",
     "note_stand_ins",
+    "open_step_source",
     "options_of",
     "prepare",
     "private_files",

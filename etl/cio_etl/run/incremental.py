@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cio_etl.apis import APIS
-from cio_etl.errors import SourceError
-from cio_etl.extract import delete_copy, origin_of
+from cio_etl.errors import EtlError, SourceError
+from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import exists, open_store
-from cio_etl.transform import columns_of
+from cio_etl.transform import columns_of, require_columns
 
 
 def staging(
@@ -42,6 +44,29 @@ def staging(
         report_rows=told,
         may_read=may_read,
     )
+
+
+def open_step_source(step: Step, how: Staging) -> Snapshot:
+    """The step's source. A column that a table lacks is reported as one of a file is: with its place in the mapping.
+
+    Raises SourceError.
+    """
+    try:
+        return open_source(step.source, how)
+    except SourceError:
+        if step.source.asks_for_columns and how.may_read:
+            _require_columns_of_table(step, how)
+        raise
+
+
+def _require_columns_of_table(step: Step, how: Staging) -> None:
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+        one_row = replace(how, folder=Path(folder), columns=None, rows=1, report_rows=lambda rows: None)
+        try:
+            schema = open_source(step.source, one_row).schema
+        except EtlError:
+            return
+    require_columns(step.mapping, schema)
 
 
 def origin(destination: Destination, step: Step) -> str:

@@ -13,9 +13,15 @@ import polars as pl
 
 from cio_etl.audit import run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
-from cio_etl.extract import open_source
 from cio_etl.model import CLOSED, Bookmark, Snapshot, Step
-from cio_etl.run.incremental import bookmark_after, check_origin, copy_deleted_if_unfit, origin, staging
+from cio_etl.run.incremental import (
+    bookmark_after,
+    check_origin,
+    copy_deleted_if_unfit,
+    open_step_source,
+    origin,
+    staging,
+)
 from cio_etl.run.prescan import prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
@@ -63,7 +69,7 @@ def open_files(context: RunContext) -> dict[int, Files]:
         if not step.source.is_staged:
             with context.caller.observer.staging(step.name) as told:
                 how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, told=told)
-                opened[number] = Files.of(open_source(step.source, how))
+                opened[number] = Files.of(open_step_source(step, how))
             require_columns(step.mapping, opened[number].snapshot.schema)
     return opened
 
@@ -98,7 +104,7 @@ def open_step(context: RunContext, step: Step, record: StepRecord, files: Files 
     if whole is None:
         with context.caller.observer.staging(step.name) as told:
             how = staging(context.stage, step, before, context.run.since, rows=limit, told=told, may_read=not begun)
-            whole = open_source(step.source, how)
+            whole = open_step_source(step, how)
     snapshot = limited(whole, limit)
     if not begun:
         lease_s = context.job.lease_s if store.is_shared else None

@@ -129,7 +129,7 @@ def commit_within_limit(
 
     The commit raises what Committer.commit raises, too.
     """
-    mapping = context.job.steps[number].mapping
+    step, mapping = context.job.steps[number].name, context.job.steps[number].mapping
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
     commit = store.committer(leases, _again(snapshot)).commit
     rejected = {lane.lane: lane.counts.rejected for lane in progress}
@@ -137,11 +137,15 @@ def commit_within_limit(
     def check() -> None:
         total = sum(rejected.values()) if context.options.share is None else store.rejected(run_id, number)
         if total > max_rejects.limit(rows):
-            most = store.reject_counts(run_id, number)[0].reason
-            remedy = "fix the mapping or the rows, or raise max_rejects"
+            first = store.reject_counts(run_id, number)[0]
+            row = _places(snapshot, first.first[:1]).get(first.first[0], "") if first.first else ""
+            most = first.reason + (f" in {first.field}" if first.field else "") + (f", as at {row}" if row else "")
+            page = context.folder / "report.html"
+            remedy = f"look at {page}, fix the mapping or the rows, or raise max_rejects"
             if twice := done_twice(context.destination.api, mapping):
                 remedy += f"; after a change of mapping or rows, --restart is needed: {twice}"
-            raise TooManyRejects(remedy, rejected=counted(total, "row"), limit=max_rejects.of(rows), most=most)
+            rejected_rows = f"step {step}: {counted(total, 'row')}"
+            raise TooManyRejects(remedy, rejected=rejected_rows, limit=max_rejects.of(rows), most=most)
 
     def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         if context.job.rejects != "rows":  # the state then holds no value of a row, also none that a message quotes

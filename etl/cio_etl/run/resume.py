@@ -12,8 +12,9 @@ from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.model.log import get_logger
 from cio_etl.report.words import counted
 from cio_etl.run.begin_anew import accepted, begins_anew
-from cio_etl.run.folders import stage_folder
+from cio_etl.run.folders import run_folder, stage_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
+from cio_etl.run.recording import report_of, write_reports
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
@@ -34,7 +35,7 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     unfinished = store.unfinished(job.name)
     is_own = unfinished is not None and named is not None and unfinished.run_id == named.run_id
     if unfinished is not None and options.restart and not is_own:
-        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, "abandoned by --restart")
+        _abandon(store, job, unfinished, "abandoned by --restart")
         log.info("run_abandoned", run_id=unfinished.run_id)
         unfinished = None
     if unfinished is None:
@@ -52,7 +53,7 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
     if changes or (unread and options.since is None):
         why = "changed before any row was sent" if changes else "its watermark could not be read"
-        store.end(unfinished.run_id, "abandoned", unfinished.exit_code, why)
+        _abandon(store, job, unfinished, why)
         return _started(store, job, options)
     store.end(unfinished.run_id, "running", None, None)
     log.info("run_joined" if worked_on else "run_resumed", run_id=unfinished.run_id)
@@ -64,7 +65,7 @@ def _replaced(
 ) -> RunRecord:
     """A new run in place of one that had too many rejects."""
     accepted_rows = accepted(store, stopped)
-    store.end(stopped.run_id, "abandoned", stopped.exit_code, f"{stopped.reason}; replaced by a new run")
+    _abandon(store, job, stopped, f"{stopped.reason}; replaced by a new run")
     run = _started(store, job, options)
     log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=accepted_rows)
     rows = counted(
@@ -74,6 +75,12 @@ def _replaced(
     )
     note(f"the run {stopped.run_id} had too many rejects; this run reads the source again. {rows}")
     return run
+
+
+def _abandon(store: Store, job: Job, run: RunRecord, why: str) -> None:
+    """Ends a run for good, and writes its report again, which showed how to resume it."""
+    store.end(run.run_id, "abandoned", run.exit_code, why)
+    write_reports(report_of(store, run.run_id), run_folder(job, run.run_id))
 
 
 def run_name(job: Job, name: str) -> str:

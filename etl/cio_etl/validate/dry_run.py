@@ -25,7 +25,6 @@ from cio_etl.audit import (
     located_findings,
     shown_rows,
 )
-from cio_etl.extract import open_source
 from cio_etl.load import Packer
 from cio_etl.model import (
     VALIDATION,
@@ -40,7 +39,7 @@ from cio_etl.model import (
     StepReport,
 )
 from cio_etl.report.words import counted
-from cio_etl.run import kinds, limited, prepare, staging
+from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Mapped
 
@@ -98,7 +97,7 @@ def _validate_step(
     began = time.monotonic()
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_source(step.source, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
+        snapshot = limited(open_step_source(step, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
         rows, compiled = prepare(step, snapshot, lanes, job.destination.api)
         to = endpoint(job.destination.api, step.mapping)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_etl.extract import open_source
 from cio_etl.model import Bookmark, Step
 from cio_etl.report import Observer
-from cio_etl.run import limited, prepare, staging
+from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.start import Environment, load_steps, note_stand_ins
 from cio_etl.transform import outcome
@@ -45,7 +44,7 @@ def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
     """The first rows of a step."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
-        snapshot = open_source(step.source, how)
+        snapshot = open_step_source(step, how)
         all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
         for frame in limited(all_rows, rows).read(compiled.columns, 0):
             for position, _, item, reason, field in compiled.items(frame).iter_rows():

@@ -327,7 +327,7 @@ def test_a_connection_that_is_lost_while_rows_are_read_costs_another_run_and_no_
         code, said = command.run()
     assert code == 65
     assert said[0].endswith("is out of reach: the connection was lost while rows were read")
-    assert said[1] == f"to go on: {RUN}"
+    assert said[1] == f"check whether it runs and whether this machine can reach it; then: {RUN}"
     assert command.requests == 0
     database.execute("UPDATE switch SET slow = 0")
     assert command.run()[0] == 0
@@ -408,8 +408,8 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
         (
             {"table": "people"},
             "ALTER TABLE people RENAME note TO remark",
-            'table people: the database does not understand it: column "note" does not exist',
-            "fix the query, or the table",
+            "people.yaml:1: the source has no column 'note'; it has 'id', 'n', 'remark'",
+            "fix the mapping, or the source",
         ),
         (
             {"query": "SELECT * FROM people"},
