@@ -126,7 +126,7 @@ def test_a_validation_s_page_says_all_that_its_report_does() -> None:
         "warning some_warning in timestamp 1,200 rows 1,200 events are younger than 72 hours people.csv:2 and 1,199",
         "notice some_notice 1 row a duplicate",
         "email_malformed: 2.4 % of the rows",
-        "not the shape of an e-mail address; fix it, or put `email`, which cleans it",
+        "not the shape of an e-mail address; fix it; `apply: [email]` only removes characters around it",
         "people.csv:3 id ## e_mail a*** x null people.csv:8 people.csv:9 and 296 more",
         "299 2.4 %",
         "Rows to send, by attributes.created_at 11,996",

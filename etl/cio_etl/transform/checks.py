@@ -120,7 +120,9 @@ IDENTIFIER_MISSING = reject_reason(
 )
 IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes")
 EMAIL_MALFORMED = reject_reason(
-    "email_malformed", "not the shape of an e-mail address", "fix it, or put `email`, which cleans it"
+    "email_malformed",
+    "not the shape of an e-mail address",
+    "fix it; `apply: [email]` only removes characters around it",
 )
 CHARACTERS_UNSEEN = reject_reason(
     "characters_unseen",

@@ -73,7 +73,7 @@ def parts(dtype: pl.DataType, path: str = "") -> Iterator[Part]:
         yield from parts(as_dtype(dtype.inner), f"{path}[*]")
     elif isinstance(dtype, pl.Map):
         yield from parts(as_dtype(dtype.key), f"{path}.keys()")
-        yield from parts(as_dtype(dtype.value), f"{path}.*")
+        yield from parts(as_dtype(dtype.value), f"{path}.values()")
 
 
 _WORDS: tuple[tuple[tuple[type[pl.DataType], ...], str], ...] = (
