@@ -219,8 +219,14 @@ def run_options() -> str:
     """The options of a run by every door."""
     rows = []
     for option in options_of(RunOptions):
-        airflow = "argument and param" if "param" in option.doors else "argument" if "airflow" in option.doors else "–"
-        flag = f"`{' '.join(filter(None, [option.flag, option.metavar]))}`" if "cli" in option.doors else "–"
+        airflow = (
+            "argument and param"
+            if "param" in option.interfaces
+            else "argument"
+            if "airflow" in option.interfaces
+            else "–"
+        )
+        flag = f"`{' '.join(filter(None, [option.flag, option.metavar]))}`" if "cli" in option.interfaces else "–"
         rows.append((f"`{option.name}`", flag, airflow, option.help))
     return table(("in Python", "command", "Airflow", "what it does"), rows)
 
@@ -237,7 +243,7 @@ def option_words(option: click.Option) -> tuple[str, str]:
 
 def params() -> str:
     """What a person may choose when an Airflow DAG is started by hand."""
-    offered = [option for option in (*options_of(RunOptions), FAIL_ON_REJECTS) if "param" in option.doors]
+    offered = [option for option in (*options_of(RunOptions), FAIL_ON_REJECTS) if "param" in option.interfaces]
     return table(("param", "what it does"), [(f"`{option.name}`", option.help) for option in offered])
 
 

@@ -1,4 +1,4 @@
-"""Is every version of every row sent once, night after night? Incremental runs on a real PostgreSQL."""
+"""Incremental runs on a real PostgreSQL send every version of every row once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every operation do at Customer.io what it says, through each API? Whole runs of the shipped mappings."""
+"""Every operation has its documented effect at Customer.io, through each API. Whole runs of the shipped mappings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a run know before its first request which rows give way, and is that the same when it goes on?"""
+"""The prescan determines before the first request which rows give way, and a resumed run determines the same."""
 
 from __future__ import annotations
 

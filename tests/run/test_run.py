@@ -1,4 +1,4 @@
-"""Does a job do what it says, from its files to what Customer.io holds? Whole runs, over HTTP, against the sandbox."""
+"""Whole runs, over HTTP, against the sandbox: from the files of a job to the data at Customer.io."""
 
 from __future__ import annotations
 

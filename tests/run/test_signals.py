@@ -1,4 +1,4 @@
-"""What does a signal do, and what if something else hears it? The first one drains, and a hanging process is ended."""
+"""The first signal drains the run, and a hanging process is ended."""
 
 from __future__ import annotations
 

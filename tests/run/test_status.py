@@ -1,4 +1,4 @@
-"""What is said of a run whose process was killed? What became of its rows, and a command that goes on with it."""
+"""The status of a run whose process was killed: its report, its rows, and the command that resumes it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DONE = frozenset({0, 3})
 
 def task_options(kind: type[RunOptions] | type[ValidateOptions]) -> tuple[Option, ...]:
     """The options that an operator has as arguments."""
-    return (*(each for each in options_of(kind) if "airflow" in each.doors), FAIL_ON_REJECTS)
+    return (*(each for each in options_of(kind) if "airflow" in each.interfaces), FAIL_ON_REJECTS)
 
 
 def default_of(option: Option) -> Any:
@@ -33,7 +33,7 @@ def default_of(option: Option) -> Any:
 
 
 # What a person may choose when a DAG is started by hand.
-PARAMS = {each.name: each for each in task_options(RunOptions) if "param" in each.doors}
+PARAMS = {each.name: each for each in task_options(RunOptions) if "param" in each.interfaces}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Subprocess:
 
 def _words(options: RunOptions | ValidateOptions) -> list[str]:
     """The options as the command's arguments: those that Airflow has, where they are not the command's default."""
-    offered = [each for each in options_of(type(options)) if "airflow" in each.doors]
+    offered = [each for each in options_of(type(options)) if "airflow" in each.interfaces]
     values = ((each, getattr(options, each.name)) for each in offered)
     return [word for each, value in values if value != each.default for word in each.words(value)]
 

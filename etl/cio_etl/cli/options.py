@@ -71,7 +71,7 @@ _TYPES: dict[str, dict[str, Any]] = {
 
 def options(kind: type[ReadOptions], only: Sequence[str] = ()) -> Callable[[Command], Command]:
     """Gives a command the options that a class declares, or `only` some of them, as its argument `options`."""
-    offered = [each for each in options_of(kind) if "cli" in each.doors and (not only or each.name in only)]
+    offered = [each for each in options_of(kind) if "cli" in each.interfaces and (not only or each.name in only)]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)

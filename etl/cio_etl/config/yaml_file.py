@@ -72,10 +72,10 @@ def dotted(loc: Loc) -> str:
 
 def place_of(target: str) -> Loc:
     """The place of a target or a part of a mapping, as `relationships[0].object.id`; an attribute's name may be any."""
-    around, found, name = target.partition("attributes.")
+    around, separator, name = target.partition("attributes.")
     parts = re.findall(r"[^.\[\]]+|\[\d+\]", around)
     loc = tuple(int(part[1:-1]) if part.startswith("[") else part for part in parts)
-    return (*loc, "attributes", name) if found else loc
+    return (*loc, "attributes", name) if separator else loc
 
 
 def read_yaml(path: Path) -> Document:

@@ -48,23 +48,23 @@ class Reading:
             stored = kind.from_arrays(offsets, stored.flatten(), mask=stored.is_null())
         return stored if stored.type == self.arrow else stored.cast(self.arrow)
 
-    def typed(self, name: str, seen: pl.DataType) -> pl.Expr:
-        """The column of this name, of a frame in which it has the type `seen`, with its type here."""
+    def typed(self, name: str, imported: pl.DataType) -> pl.Expr:
+        """The column of this name, of a frame in which it has the type `imported`, with its type here."""
         column = cs.by_name(name).as_expr()
         if self.imported != self.dtype:
-            column = _with_uuid_texts(column, seen, self.dtype)
-        return column if seen == self.dtype else column.cast(self.dtype)
+            column = _with_uuid_texts(column, imported, self.dtype)
+        return column if imported == self.dtype else column.cast(self.dtype)
 
 
 def reading_of(kind: pa.DataType) -> Reading:
     """How a column of this type is read. Raises NotRead."""
     arrow = _list_of(kind) if _is_list_view(kind) else _importable(kind)
     try:
-        seen = pl.DataFrame(pa.table([pa.array([], arrow)], names=["c"])).schema["c"]
+        imported = pl.DataFrame(pa.table([pa.array([], arrow)], names=["c"])).schema["c"]
     except (Exception, pl.exceptions.PanicException):
         raise NotRead(f"of type {arrow}", "export it as text") from None
-    dtype = _uuid_as_text(kind, seen) if _has_uuid(kind) else plain(seen)
-    return Reading(arrow, plain(seen), dtype, arrow != _stored(kind))
+    dtype = _uuid_as_text(kind, imported) if _has_uuid(kind) else plain(imported)
+    return Reading(arrow, plain(imported), dtype, arrow != _stored(kind))
 
 
 def plain(dtype: Any) -> pl.DataType:
@@ -186,29 +186,32 @@ def _has_uuid(kind: pa.DataType) -> bool:
     return any(_has_uuid(kind.field(index).type) for index in range(kind.num_fields))
 
 
-def _uuid_as_text(kind: pa.DataType, seen: Any) -> pl.DataType:
+def _uuid_as_text(kind: pa.DataType, imported: Any) -> pl.DataType:
     """The type with text in place of UUIDs. Raises NotRead where polars cannot convert what is inside."""
     if isinstance(kind, pa.BaseExtensionType):
-        return pl.String() if kind.extension_name == _UUID else _uuid_as_text(kind.storage_type, seen)
+        return pl.String() if kind.extension_name == _UUID else _uuid_as_text(kind.storage_type, imported)
     if not _has_uuid(kind):
-        return plain(seen)
+        return plain(imported)
     if pa.types.is_struct(kind):
         return pl.Struct(
-            {field.name: _uuid_as_text(kind.field(index).type, field.dtype) for index, field in enumerate(seen.fields)}
+            {
+                field.name: _uuid_as_text(kind.field(index).type, field.dtype)
+                for index, field in enumerate(imported.fields)
+            }
         )
-    if isinstance(seen, pl.List):
-        return pl.List(_uuid_as_text(kind.value_type, seen.inner))
+    if isinstance(imported, pl.List):
+        return pl.List(_uuid_as_text(kind.value_type, imported.inner))
     raise NotRead("a map or a list of fixed size that holds UUIDs", "export the UUIDs as text")
 
 
-def _with_uuid_texts(column: pl.Expr, seen: Any, dtype: pl.DataType) -> pl.Expr:
-    if isinstance(dtype, pl.String) and isinstance(seen, pl.Binary):
+def _with_uuid_texts(column: pl.Expr, imported: Any, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.String) and isinstance(imported, pl.Binary):
         digits = column.bin.encode("hex")
         return digits.str.replace("(.{8})(.{4})(.{4})(.{4})(.{12})", "${1}-${2}-${3}-${4}-${5}")
     if isinstance(dtype, pl.List):
-        return column.list.eval(_with_uuid_texts(pl.element(), seen.inner, dtype.inner))  # type: ignore[arg-type]
+        return column.list.eval(_with_uuid_texts(pl.element(), imported.inner, dtype.inner))  # type: ignore[arg-type]
     if isinstance(dtype, pl.Struct):
-        parts = zip(seen.fields, dtype.fields, strict=True)
+        parts = zip(imported.fields, dtype.fields, strict=True)
         return column.struct.with_fields(
             _with_uuid_texts(pl.field(old.name), old.dtype, new.dtype).alias(new.name)  # type: ignore[arg-type]
             for old, new in parts

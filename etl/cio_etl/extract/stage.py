@@ -72,8 +72,8 @@ def staged(reader: Reader, staging: Staging, chunk_rows: int, incremental: Incre
 def copy_folder(reader: Reader, staging: Staging, incremental: Incremental | None = None) -> Path:
     """The folder of the copy: steps that read the same share it, and a changed query has another one."""
     watermark = None if staging.watermark is None else staging.watermark.to_text()
-    asked = [reader.settings, staging.columns, watermark, staging.since, staging.rows, repr(incremental)]
-    return staging.folder / hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:16]
+    settings = [reader.settings, staging.columns, watermark, staging.since, staging.rows, repr(incremental)]
+    return staging.folder / hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:16]
 
 
 def _copy(reader: Reader, staging: Staging, folder: Path, incremental: Incremental | None) -> None:
@@ -108,12 +108,12 @@ def _wanted(staging: Staging, incremental: Incremental | None) -> frozenset[str]
 
 def _limited(frames: Iterable[pl.DataFrame], rows: int | None) -> Iterator[pl.DataFrame]:
     """The first `rows` rows."""
-    left = rows
+    remaining = rows
     for frame in frames:
-        yield frame if left is None else frame.head(left)
-        if left is not None:
-            left -= min(left, frame.height)
-            if not left:
+        yield frame if remaining is None else frame.head(remaining)
+        if remaining is not None:
+            remaining -= min(remaining, frame.height)
+            if not remaining:
                 return
 
 

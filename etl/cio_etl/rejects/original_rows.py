@@ -29,19 +29,19 @@ def original_rows(
     state: Path, run: RunRecord, record: StepRecord, job: Job | None, positions: Sequence[int]
 ) -> OriginalRows:
     """The rows at these positions, which are in rising order."""
-    kept = read_rows(rejects_folder(state, run.run_id), record.number)
-    if kept is not None:
-        kept = kept.filter(pl.col(POSITION).is_in(pl.Series(positions, dtype=pl.Int64).implode()))
-        known = set(kept[POSITION])
+    stored = read_rows(rejects_folder(state, run.run_id), record.number)
+    if stored is not None:
+        stored = stored.filter(pl.col(POSITION).is_in(pl.Series(positions, dtype=pl.Int64).implode()))
+        known = set(stored[POSITION])
         positions = [position for position in positions if position not in known]
     if not positions:
-        return OriginalRows(kept)
+        return OriginalRows(stored)
     try:
         with open_original_source(run, record, job) as snapshot:
             rows = rows_at(snapshot, positions)
     except EtlError as error:
-        return OriginalRows(kept, str(error))
-    return OriginalRows(rows if kept is None else pl.concat([kept, rows], how="diagonal_relaxed").sort(POSITION))
+        return OriginalRows(stored, str(error))
+    return OriginalRows(rows if stored is None else pl.concat([stored, rows], how="diagonal_relaxed").sort(POSITION))
 
 
 @contextmanager

@@ -27,8 +27,8 @@ class Observer:
         """Takes the names of the run's steps, in order, before the first of them."""
 
     @contextmanager
-    def step(self, name: str, rows: int, marks: Marks, waited: Waited = lambda: None) -> Iterator[None]:
-        """Follows `marks` through a step of `rows` rows until the block ends."""
+    def step(self, name: str, rows: int, lane_progress: Marks, waited: Waited = lambda: None) -> Iterator[None]:
+        """Follows `lane_progress` through a step of `rows` rows until the block ends."""
         yield
 
     @contextmanager
@@ -44,10 +44,10 @@ class Following(Observer, ABC):
     """Follows each step in a thread of its own, by `follow`."""
 
     @contextmanager
-    def step(self, name: str, rows: int, marks: Marks, waited: Waited = lambda: None) -> Iterator[None]:
-        """Follows `marks` through a step of `rows` rows until the block ends."""
+    def step(self, name: str, rows: int, lane_progress: Marks, waited: Waited = lambda: None) -> Iterator[None]:
+        """Follows `lane_progress` through a step of `rows` rows until the block ends."""
         ended = threading.Event()
-        arguments = (name, rows, marks, waited, time.monotonic(), ended)
+        arguments = (name, rows, lane_progress, waited, time.monotonic(), ended)
         thread = threading.Thread(target=self.follow, args=arguments, name="progress", daemon=True)
         thread.start()
         try:
@@ -57,7 +57,9 @@ class Following(Observer, ABC):
             thread.join()
 
     @abstractmethod
-    def follow(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
+    def follow(
+        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+    ) -> None:
         """Shows the step until `ended` is set."""
 
 
@@ -81,12 +83,14 @@ class Callback(Following):
     def __init__(self, function: Callable[[StepProgress], object]) -> None:
         self._function: Callable[[StepProgress], object] | None = function
 
-    def follow(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
+    def follow(
+        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+    ) -> None:
         """Calls the function until `ended` is set, and once more."""
         over = False
         while not over:
             over = ended.wait(CALL_EVERY_S)
-            counts = total_counts(mark.counts for mark in marks())
+            counts = total_counts(lane.counts for lane in lane_progress())
             self._call(StepProgress(name, rows, counts=counts, waiting_s=waited()))
 
     @contextmanager

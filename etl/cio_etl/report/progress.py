@@ -45,9 +45,11 @@ class Progress(Following):
         if not self._quiet:
             say(line, err=True)
 
-    def follow(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
+    def follow(
+        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+    ) -> None:
         """Shows the step, and since when its lanes have been waiting, until `ended` is set."""
-        (self._draw if self._live else self._log)(name, rows, marks, waited, began, ended)
+        (self._draw if self._live else self._log)(name, rows, lane_progress, waited, began, ended)
 
     @contextmanager
     def staging(self, name: str) -> Iterator[Callable[[int], None]]:
@@ -75,7 +77,9 @@ class Progress(Following):
         if staged:
             log.info("step_staged", step=name, rows=staged, seconds=round(time.monotonic() - began, 1))
 
-    def _draw(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
+    def _draw(
+        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+    ) -> None:
         narrow = self._console.width < NARROW
         columns = (
             TextColumn("{task.description}"),
@@ -90,7 +94,7 @@ class Progress(Following):
             task = bar.add_task(self._title(name), total=rows, note="", remaining="")
             while True:
                 over = ended.wait(BAR_EVERY_S)
-                now = marks()
+                now = lane_progress()
                 done, waiting = settled(now), waited()
                 rate = speed.after(time.monotonic(), done)
                 note = f"{rate or 0:,.0f} rows/s · {total_counts(mark.counts for mark in now).rejected:,} rejected"
@@ -107,17 +111,19 @@ class Progress(Following):
             return name
         return f"{name} ({self._steps.index(name) + 1} of {len(self._steps)})"
 
-    def _log(self, name: str, rows: int, marks: Marks, waited: Waited, began: float, ended: threading.Event) -> None:
-        before = settled(marks())
+    def _log(
+        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+    ) -> None:
+        before = settled(lane_progress())
         while not ended.wait(LINE_EVERY_S):
-            now, seconds = marks(), waited()
+            now, seconds = lane_progress(), waited()
             log.info(
                 "step_progressed",
                 step=name,
                 settled=settled(now),
                 rows=rows,
-                rejected=total_counts(mark.counts for mark in now).rejected,
-                retries=total_counts(mark.counts for mark in now).retries,
+                rejected=total_counts(lane.counts for lane in now).rejected,
+                retries=total_counts(lane.counts for lane in now).retries,
                 rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
                 **({} if seconds is None else {"waiting_since": clock(seconds)}),
             )
@@ -153,6 +159,6 @@ def clock(seconds: float) -> str:
     return time.strftime("%H:%M:%SZ", time.gmtime(time.time() - seconds))
 
 
-def settled(marks: Sequence[LaneProgress]) -> int:
+def settled(lane_progress: Sequence[LaneProgress]) -> int:
     """Rows that are accepted, rejected or skipped."""
-    return total_counts(mark.counts for mark in marks).settled
+    return total_counts(lane.counts for lane in lane_progress).settled

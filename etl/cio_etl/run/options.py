@@ -20,15 +20,15 @@ from cio_etl.run.shares import MOST_LANES, Share, share
 FULL_REFRESH = "full refresh"  # the value of `since` that stands for it
 
 Kind = Literal["flag", "count", "seconds", "duration", "text", "texts", "lanes", "name", "folder"]
-Door = Literal["cli", "airflow", "param"]  # param: what a person chooses when a DAG is started by hand
-ALL_DOORS: tuple[Door, ...] = ("cli", "airflow", "param")
+Interface = Literal["cli", "airflow", "param"]  # param: what a person chooses when a DAG is started by hand
+ALL_INTERFACES: tuple[Interface, ...] = ("cli", "airflow", "param")
 
 RUN_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option: its name, value and help, and the doors that offer it. Python offers all of them."""
+    """One option: its name, value and help, and the interfaces that offer it. Python offers all of them."""
 
     name: str
     default: Any
@@ -37,7 +37,7 @@ class Option:
     flag: str  # on the command line
     short: str = ""  # another spelling there
     metavar: str | None = None
-    doors: tuple[Door, ...] = ALL_DOORS
+    interfaces: tuple[Interface, ...] = ALL_INTERFACES
     repeated: bool = True  # in a command that resumes the run: it must be the same again
     airflow_default: Any = None  # in place of `default`
 
@@ -75,7 +75,7 @@ def option(
     flag: str = "",
     short: str = "",
     metavar: str | None = None,
-    doors: tuple[Door, ...] = ALL_DOORS,
+    interfaces: tuple[Interface, ...] = ALL_INTERFACES,
     repeated: bool = True,
     airflow_default: Any = None,
 ) -> Any:
@@ -86,7 +86,7 @@ def option(
         "flag": flag,
         "short": short,
         "metavar": metavar,
-        "doors": doors,
+        "interfaces": interfaces,
         "repeated": repeated,
         "airflow_default": airflow_default,
     }
@@ -103,7 +103,7 @@ class ReadOptions:
         "texts",
         flag="--step",
         metavar="NAME",
-        doors=("cli", "airflow"),
+        interfaces=("cli", "airflow"),
     )
     limit: int | None = option(None, "Only the first N rows of each step.", "count", metavar="N")
     full_refresh: bool = option(False, "Read everything that is newer than `start` again.", "flag")
@@ -129,37 +129,37 @@ class RunOptions(ReadOptions):
 
     restart: bool = option(False, "Abandon the unfinished run and start a new one.", "flag", repeated=False)
     sandbox: bool = option(
-        False, "Send to the built-in sandbox instead of Customer.io; needs no keys.", "flag", doors=("cli",)
+        False, "Send to the built-in sandbox instead of Customer.io; needs no keys.", "flag", interfaces=("cli",)
     )
     lanes: int | str | Share | None = option(  # noqa: RUF009 (it makes a field)
         None,
-        "How many lanes send at the same time, instead of the job's number; one of several workers takes a share of"
-        " them, such as 0-7/16.",
+        "The number of lanes, each sending one batch at a time (default: the job's); a share such as 0-7/16 makes this"
+        " process one of several workers.",
         "lanes",
         metavar="N",
     )
     run_id: str | None = option(
         None,
-        "The run's own name: a run of this name is done once.",
+        "The ID of the run (default: made from the start time); a run with an ID that has ended is not done again.",
         "name",
         metavar="NAME",
-        doors=("cli", "airflow"),
+        interfaces=("cli", "airflow"),
     )
     accept_drift: bool = option(False, "Accept columns whose kind has changed since the last run.", "flag")
     grace: float = option(
         20.0,
-        "Seconds for requests in flight to finish after a signal.",
+        "Seconds that requests in flight have to finish after a signal to stop.",
         "seconds",
-        doors=("cli", "airflow"),
+        interfaces=("cli", "airflow"),
         repeated=False,
         airflow_default=4.0,  # Airflow kills a task five seconds after it has asked it to end
     )
     wait: float | str = option(
         0.0,
-        "How long to wait for another run of JOB to end, such as 30m.",
+        "How long to wait for another run of JOB to end, in seconds or such as 30m (default 0: do not wait).",
         "duration",
         metavar="DURATION",
-        doors=("cli",),
+        interfaces=("cli",),
         repeated=False,
     )
 
@@ -181,7 +181,7 @@ FAIL_ON_REJECTS = Option(
     help="Fail when there are rejected rows, however few.",
     kind="flag",
     flag="",
-    doors=("airflow", "param"),
+    interfaces=("airflow", "param"),
 )
 
 

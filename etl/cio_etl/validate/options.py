@@ -13,13 +13,13 @@ class ValidateOptions(ReadOptions):
     """What a validation is asked to do, beyond what its job file says."""
 
     report: str | None = option(
-        None, "Where the report is written.", "folder", short="-o", metavar="FOLDER", doors=("cli",)
+        None, "Where the report is written.", "folder", short="-o", metavar="FOLDER", interfaces=("cli",)
     )
-    reveal: bool = option(False, "Show values of rows in the report.", "flag", doors=("cli",))
+    reveal: bool = option(False, "Show values of rows in the report.", "flag", interfaces=("cli",))
     fail_on: Sequence[str] = option(
         (),
         "Exit with 4 when there is this: a reason, a finding, `warning`, or more rejects than 1% or 100. Repeatable.",
         "texts",
         metavar="WHAT",
-        doors=("cli", "airflow"),
+        interfaces=("cli", "airflow"),
     )

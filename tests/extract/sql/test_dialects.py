@@ -154,7 +154,7 @@ def test_an_option_that_is_not_known_is_reported_without_its_value(url: str, wha
 )
 def test_parameters_are_given_as_the_warehouse_takes_them(name: str, expected: tuple[str, Any]) -> None:
     asked = Statement("SELECT :watermark, :name, '\\:y'", {"watermark": WATERMARK, "name": "it's \\ :x"})
-    assert adbc.WAREHOUSES[name].asked(asked) == expected
+    assert adbc.WAREHOUSES[name].query(asked) == expected
 
 
 class ArrowCursor:

@@ -96,10 +96,10 @@ class _AvroFiles:
         fields = [{"name": each.name, "type": each.schema} for each in columns if each.schema is not None]
         if not fields:
             raise SourceError("export it again", place=path, what="no column has a JSON form")
-        seen = _decoded(path, without_rows(fields), 0).schema
+        schema_read = _decoded(path, without_rows(fields), 0).schema
         schema = {}
         for column in columns:
-            dtype = pl.Null() if column.schema is None else column.dtype or _plain(seen[column.name])
+            dtype = pl.Null() if column.schema is None else column.dtype or _plain(schema_read[column.name])
             dtype = pl.String() if column.is_uuid else dtype
             if dtype != pl.Binary():
                 schema[column.name] = dtype

@@ -42,17 +42,17 @@ def agree(files: Sequence[tuple[str, Types]]) -> dict[str, pl.DataType | SourceE
     return agreed
 
 
-def converted(name: str, seen: pl.DataType, agreed: pl.DataType) -> pl.Expr:
-    """The column of a file, of type `seen`, as the type that it has in all files."""
+def converted(name: str, dtype: pl.DataType, agreed: pl.DataType) -> pl.Expr:
+    """The column of a file, of type `dtype`, as the type that it has in all files."""
     column = cs.by_name(name).as_expr()
-    if seen == agreed:
+    if dtype == agreed:
         return column
-    if isinstance(seen, pl.Datetime) and isinstance(agreed, pl.Datetime):
-        if (factor := _BEYOND.get((seen.time_unit, agreed.time_unit))) is not None:
+    if isinstance(dtype, pl.Datetime) and isinstance(agreed, pl.Datetime):
+        if (factor := _BEYOND.get((dtype.time_unit, agreed.time_unit))) is not None:
             # A time that the finer unit cannot hold becomes its last one: no date that Customer.io takes, either.
             number = column.to_physical().clip(-(_LIMIT // factor), _LIMIT // factor)
-            column = number.cast(pl.Datetime(seen.time_unit, seen.time_zone))
-        if seen.time_zone != agreed.time_zone and agreed.time_zone is not None:
+            column = number.cast(pl.Datetime(dtype.time_unit, dtype.time_zone))
+        if dtype.time_zone != agreed.time_zone and agreed.time_zone is not None:
             column = column.dt.convert_time_zone(agreed.time_zone)
     return column.cast(agreed)
 

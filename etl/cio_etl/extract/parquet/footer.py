@@ -135,17 +135,23 @@ def _as_polars_sees_them(path: str, columns: list[Column]) -> dict[str, Column]:
 
     It is not asked where it would refuse the whole file, often by a panic, for one column that nobody reads.
     """
-    seen: Mapping[str, pl.DataType] = {}
+    polars_schema: Mapping[str, pl.DataType] = {}
     if all(column.reading is not None and not column.reading.changed for column in columns):
         try:
-            seen = scan(path).collect_schema()
+            polars_schema = scan(path).collect_schema()
         except (Exception, pl.exceptions.PanicException):
-            seen = {}
-    return {column.name: replace(column, by_polars=column.by_polars and _same(column, seen)) for column in columns}
+            polars_schema = {}
+    return {
+        column.name: replace(column, by_polars=column.by_polars and _same(column, polars_schema)) for column in columns
+    }
 
 
-def _same(column: Column, seen: Mapping[str, pl.DataType]) -> bool:
-    return column.reading is not None and column.name in seen and plain(seen[column.name]) == column.reading.imported
+def _same(column: Column, polars_schema: Mapping[str, pl.DataType]) -> bool:
+    return (
+        column.reading is not None
+        and column.name in polars_schema
+        and plain(polars_schema[column.name]) == column.reading.imported
+    )
 
 
 def _leaf_count(kind: pa.DataType) -> int:

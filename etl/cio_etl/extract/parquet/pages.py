@@ -34,10 +34,10 @@ def pages(opened: RegularFile, start: int, values: int) -> Iterator[Page]:
     Ends early at a header that cannot be read: whether the file is damaged is then for its decoder to say.
     """
     while values > 0:
-        found = _header(opened, start)
-        if found is None:
+        header_and_size = _header(opened, start)
+        if header_and_size is None:
             return
-        header, size = found
+        header, size = header_and_size
         kind, unpacked, packed = header.get(1), header.get(2), header.get(3)
         parts = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}
         about = header.get(parts.get(kind, -1), {}) if isinstance(kind, int) else {}

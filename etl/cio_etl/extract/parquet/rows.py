@@ -147,10 +147,10 @@ class _ParquetRows:
                     raise damaged(file.path)
 
     def _in_common_types(self, frame: pl.DataFrame) -> pl.DataFrame:
-        seen = frame.schema
-        if all(dtype == self.schema[name] for name, dtype in seen.items()):
+        frame_schema = frame.schema
+        if all(dtype == self.schema[name] for name, dtype in frame_schema.items()):
             return frame
-        return frame.select(converted(name, dtype, self.schema[name]) for name, dtype in seen.items())
+        return frame.select(converted(name, dtype, self.schema[name]) for name, dtype in frame_schema.items())
 
 
 def _without_columns(file: ParquetFile, first: int, row: int) -> Iterator[pl.DataFrame]:

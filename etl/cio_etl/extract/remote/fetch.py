@@ -128,8 +128,8 @@ def fetched(
 def _copy_name(paths: Sequence[str], storage: Storage | None) -> str:
     """The folder of the copies: the same for the same files, whatever keys and signatures are used."""
     where = storage or Storage()
-    asked = [RULES, sorted(map(_unsigned, paths)), where.endpoint, where.region]
-    return f"objects-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
+    settings = [RULES, sorted(map(_unsigned, paths)), where.endpoint, where.region]
+    return f"objects-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}"
 
 
 def _unsigned(path: str) -> str:
@@ -237,16 +237,16 @@ def blocks(store: Store, path: str, name: str, etag: str | None) -> Iterator[byt
 
 def _objects(paths: Sequence[str], storage: Storage | None, patience: Patience) -> list[_Object]:
     """The objects that the paths name, sorted by name, each once."""
-    found: dict[str, _Object] = {}
+    objects: dict[str, _Object] = {}
     for path in paths:
         if not is_remote(path):
             raise SourceError("make them two steps", place=path, what="local and remote paths do not go together")
         at = address(path)
         if at.of_web:
-            found[path] = _Object(shown(path), path, None, None)
+            objects[path] = _Object(shown(path), path, None, None)
         else:
-            found |= {each.name: each for each in _of_store(at, path, opened(at, storage, patience))}
-    return sorted(found.values(), key=lambda each: (each.name, each.path))
+            objects |= {each.name: each for each in _of_store(at, path, opened(at, storage, patience))}
+    return sorted(objects.values(), key=lambda each: (each.name, each.path))
 
 
 def _of_store(at: Address, path: str, store: Store) -> list[_Object]:

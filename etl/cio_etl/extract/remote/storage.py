@@ -212,8 +212,8 @@ def reworded(place: str) -> Iterator[None]:
 def complaint(place: str, error: BaseException) -> EtlError:
     """The EtlError for an error that a request for `place` raised."""
     kind, words = type(error).__name__, str(error)
-    found = _STATUS.search(words)
-    status = int(found[1]) if found else 0
+    match = _STATUS.search(words)
+    status = int(match[1]) if match else 0
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
         return SourceRefused(
             "renew the keys in `storage:`, or grant them reading and listing of the bucket", place=place

@@ -32,7 +32,7 @@ class Warehouse:
 
     connect: Callable[[URL], Any]
     options: Callable[[URL], Mapping[str, str]]  # of an address; raises ValueError with the name of an unknown one
-    asked: Callable[[Statement], tuple[str, Mapping[str, Any] | None]]
+    query: Callable[[Statement], tuple[str, Mapping[str, Any] | None]]
 
 
 class AdbcReader:
@@ -74,8 +74,8 @@ class AdbcReader:
             self._cursor = cursor
             for setting in self._begins_with:
                 cursor.execute(setting)
-            asked, values = self._warehouse.asked(self._statement)
-            cursor.execute(asked, values)
+            query, values = self._warehouse.query(self._statement)
+            cursor.execute(query, values)
             schema, batches = _answer(cursor)
             names = self._names.come_back(schema.names, self._asked or ())
             check_columns(names, self.place)

@@ -71,13 +71,13 @@ class DuckdbReader:
             with closing(self._connection) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute("SET lock_configuration = true")
-                asked, values = self._statement.with_question_marks()
-                relation = connection.sql(asked, params=values or None)
+                query, values = self._statement.with_question_marks()
+                relation = connection.sql(query, params=values or None)
                 if relation is None:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 check_columns(relation.columns, self.place)
                 kinds = [str(kind) for kind in relation.types]
-                batches = connection.sql(_readable(asked, relation.columns, kinds, self._names), params=values or None)
+                batches = connection.sql(_readable(query, relation.columns, kinds, self._names), params=values or None)
                 with closing(batches.to_arrow_reader(_ROWS)) as stream:
                     schema = _schema(stream.schema, kinds)
                     yield from unquoted_frames(schema, self._checked(schema, stream), self.place, self._asked)
@@ -141,17 +141,17 @@ _FAULTS = {  # DuckDB's words: the remedy, and the fault
 }
 
 
-def _readable(asked: str, columns: Sequence[str], kinds: Sequence[str], names: Names) -> str:
+def _readable(query: str, columns: Sequence[str], kinds: Sequence[str], names: Names) -> str:
     """The statement, wrapped in casts of the columns whose type Arrow or a frame does not have.
 
     The columns have numbers in between, because DuckDB does not distinguish names by case.
     """
     read = [_read_as(f"c{number}", kind) for number, kind in enumerate(kinds)]
     if not any("(" in each for each in read):
-        return asked
+        return query
     renamed = ", ".join(f"{each} AS {names.alias(name)}" for each, name in zip(read, columns, strict=True))
     numbers = ", ".join(f"c{number}" for number in range(len(kinds)))
-    return f"SELECT {renamed} FROM (\n{asked}\n) AS asked({numbers})"
+    return f"SELECT {renamed} FROM (\n{query}\n) AS asked({numbers})"
 
 
 def _read_as(column: str, kind: str) -> str:

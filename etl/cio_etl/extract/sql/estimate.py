@@ -41,7 +41,7 @@ def estimate(source: SqlSource, staging: Staging) -> Estimate | None:
         return None
 
 
-def _of_postgresql(url: URL, asked: Statement) -> Estimate | None:
+def _of_postgresql(url: URL, statement: Statement) -> Estimate | None:
     import adbc_driver_manager
     import adbc_driver_postgresql.dbapi as adbc
 
@@ -52,16 +52,16 @@ def _of_postgresql(url: URL, asked: Statement) -> Estimate | None:
             for setting in SETTINGS:
                 cursor.execute(setting)
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no EXPLAIN
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {asked.with_literals()}")
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement.with_literals()}")
             (plan,) = cursor.fetchone()
     except adbc_driver_manager.Error:
         return None
     return Estimate(int(json.loads(plan)[0]["Plan"]["Plan Rows"]), exact=False)
 
 
-def _of_mysql(url: URL, asked: Statement) -> Estimate | None:
+def _of_mysql(url: URL, statement: Statement) -> Estimate | None:
     driver = url.drivername if "+" in url.drivername else f"{url.drivername}+pymysql"
-    rows = _answered(url.set(drivername=driver), Statement(f"EXPLAIN {asked.sql}", asked.values))
+    rows = _answered(url.set(drivername=driver), Statement(f"EXPLAIN {statement.sql}", statement.values))
     selects: defaultdict[int, list[int]] = defaultdict(list)
     for row in rows:
         if row["select_type"] in ("SIMPLE", "PRIMARY", "UNION"):  # the others are parts of these
@@ -69,33 +69,33 @@ def _of_mysql(url: URL, asked: Statement) -> Estimate | None:
     return Estimate(sum(prod(tables) for tables in selects.values()), exact=False)
 
 
-def _of_sqlite(url: URL, asked: Statement) -> Estimate:
-    (row,) = _answered(url, _counting(asked))
+def _of_sqlite(url: URL, statement: Statement) -> Estimate:
+    (row,) = _answered(url, _counting(statement))
     return Estimate(int(row["rows"]), exact=True)
 
 
-def _of_duckdb(url: URL, asked: Statement) -> Estimate | None:
+def _of_duckdb(url: URL, statement: Statement) -> Estimate | None:
     import duckdb
 
     try:
         with duckdb.connect(url.database or "", read_only=True) as connection:
-            counted = connection.execute(*_counting(asked).with_question_marks()).fetchone()
+            counted = connection.execute(*_counting(statement).with_question_marks()).fetchone()
     except duckdb.Error:
         return None
     return None if counted is None else Estimate(int(counted[0]), exact=True)
 
 
-def _counting(asked: Statement) -> Statement:
-    return Statement(f"SELECT count(*) AS rows FROM (\n{asked.sql}\n) AS asked", asked.values)
+def _counting(statement: Statement) -> Statement:
+    return Statement(f"SELECT count(*) AS rows FROM (\n{statement.sql}\n) AS asked", statement.values)
 
 
-def _answered(url: URL, asked: Statement) -> list[dict[str, Any]]:
+def _answered(url: URL, statement: Statement) -> list[dict[str, Any]]:
     """The rows of the answer as dictionaries, from a connection that may only read."""
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
         for begin in DATABASES[url.get_backend_name()].begins_with:
             connection.exec_driver_sql(begin)
-        return [dict(row) for row in connection.execute(asked.bound()).mappings()]
+        return [dict(row) for row in connection.execute(statement.bound()).mappings()]
 
 
 _ASKED: dict[str, Callable[[URL, Statement], Estimate | None]] = {

@@ -73,15 +73,15 @@ class PostgresqlReader:
                 self._connection.adbc_cancel()
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        asked = self._statement.with_literals()
-        if "\0" in asked:  # the driver would end the statement there
+        query = self._statement.with_literals()
+        if "\0" in query:  # the driver would end the statement there
             raise SourceError("leave it out", place=self.place, what="the query or a parameter has a NUL sign in it")
         with self._connected() as connection, self._reworded(), closing(connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             for setting in SETTINGS:
                 cursor.execute(setting)
-            columns, lists = self._columns(cursor, asked)
-            cursor.execute(_readable(asked, columns, lists))
+            columns, lists = self._columns(cursor, query)
+            cursor.execute(_readable(query, columns, lists))
             with closing(_batches(cursor)) as batches:
                 schema = pa.schema(list(batches.schema)[: len(columns)])
                 checked = _checked(batches, schema, lists, self.place, self._wanted)
@@ -99,12 +99,12 @@ class PostgresqlReader:
                 self._connection = None
                 connection.close()
 
-    def _columns(self, cursor: Any, asked: str) -> tuple[dict[str, str], list[str]]:
+    def _columns(self, cursor: Any, query: str) -> tuple[dict[str, str], list[str]]:
         """The SQL expression of each column, and the names of the columns that are lists."""
-        schema = cursor.adbc_execute_schema(asked)
+        schema = cursor.adbc_execute_schema(query)
         check_columns(schema.names, self.place)
         types = {name: _server_type(field) for name, field in zip(schema.names, schema, strict=True)}
-        unnamed = {found[1] for kind in types.values() if (found := _UNNAMED.fullmatch(kind))}
+        unnamed = {match[1] for kind in types.values() if (match := _UNNAMED.fullmatch(kind))}
         categories = _categories(cursor, unnamed)
         columns = {field.name: _read_as(field, types[field.name], categories) for field in schema}
         lists = [field.name for field in schema if columns[field.name] == _quoted(field.name) and _is_list(field.type)]
@@ -183,16 +183,16 @@ def _is_plain(dtype: pa.DataType) -> bool:
     )
 
 
-def _readable(asked: str, columns: dict[str, str], lists: Sequence[str]) -> str:
+def _readable(query: str, columns: dict[str, str], lists: Sequence[str]) -> str:
     """The statement, wrapped in casts where ADBC cannot read a type. After the columns stands a boolean for each list:
     whether it is a list of lists, of which ADBC would give all elements as one flat list."""
     if not lists and all(read == _quoted(name) for name, read in columns.items()):
-        return f"{asked}\n"  # it may end with a comment, and the driver puts a bracket behind it
+        return f"{query}\n"  # it may end with a comment, and the driver puts a bracket behind it
     nested = [
         f"coalesce(array_ndims({_quoted(name)}) > 1, false) AS {_quoted(f'nested {place}')}"
         for place, name in enumerate(lists)
     ]
-    return f"SELECT {', '.join([*columns.values(), *nested])} FROM (\n{asked}\n) AS asked"
+    return f"SELECT {', '.join([*columns.values(), *nested])} FROM (\n{query}\n) AS asked"
 
 
 def _batches(cursor: Any) -> Any:

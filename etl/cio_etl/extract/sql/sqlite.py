@@ -67,8 +67,8 @@ class SqliteReader:
                     cursor.execute(setting)
                 connection.set_authorizer(_allowed)
                 self._check_watermark(cursor)
-                asked, values = self._statement.with_question_marks()
-                cursor.execute(asked, list(map(_bound, values)))
+                query, values = self._statement.with_question_marks()
+                cursor.execute(query, list(map(_bound, values)))
                 if cursor.description is None:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 names = [column[0] for column in cursor.description]
@@ -83,9 +83,9 @@ class SqliteReader:
         if self._watermark is None or not isinstance(self._statement.values.get(WATERMARK), (str, date)):
             return
         everything = replace(self._statement, values={**self._statement.values, WATERMARK: float("-inf")})
-        asked, values = everything.with_question_marks()
+        query, values = everything.with_question_marks()
         column = BACKTICKS.quoted(self._watermark)
-        numbers = f"SELECT 1 FROM ({asked}) WHERE typeof({column}) IN ('integer', 'real') LIMIT 1"
+        numbers = f"SELECT 1 FROM ({query}) WHERE typeof({column}) IN ('integer', 'real') LIMIT 1"
         if cursor.execute(numbers, list(map(_bound, values))).fetchone():
             raise SourceError(
                 "cast it to one type in the query, or make its values of one type",
@@ -170,8 +170,8 @@ def _uri(path: Path, url: URL, place: str) -> str:
             place=place,
             what=f"the address has an option {unknown[0]!r}, which SQLite has not",
         )
-    asked = {name: options[name] for name in _OF_URI if name in options}
-    return f"file:{quote(str(path))}?{urlencode({'mode': 'ro', **asked})}"
+    query = {name: options[name] for name in _OF_URI if name in options}
+    return f"file:{quote(str(path))}?{urlencode({'mode': 'ro', **query})}"
 
 
 def _seconds(url: URL) -> float:

@@ -132,13 +132,13 @@ def _of_table(source: SqlSource, staging: Staging, grammar: Grammar, bound: Mapp
     names, incremental = grammar.names, source.incremental
     columns = [f"{names.quoted(name)} AS {names.alias(name)}" for name in asked_columns(source, staging) or ()]
     table = ".".join(map(names.quoted, source.table or ()))
-    asked = _escaped(f"SELECT {', '.join(columns) or '*'} FROM {table}")
+    select = _escaped(f"SELECT {', '.join(columns) or '*'} FROM {table}")
     if incremental is None or not bound:
-        return asked
+        return select
     column = names.quoted(incremental.watermark)
     if isinstance(bound[WATERMARK], str):
         column = grammar.by_bytes.format(column)
-    return f"{asked} WHERE {_escaped(column)} >= :{WATERMARK}"
+    return f"{select} WHERE {_escaped(column)} >= :{WATERMARK}"
 
 
 def _escaped(sql: str) -> str:

@@ -47,9 +47,9 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 _GROUP_OF_MODULE: dict[str, Group] = {
     module.__name__: module.GROUP
-    for found in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name)
-    if found.name not in ("calls", "define")
-    for module in [import_module(f"{__name__}.{found.name}")]
+    for module_info in sorted(pkgutil.iter_modules(__path__), key=lambda module_info: module_info.name)
+    if module_info.name not in ("calls", "define")
+    for module in [import_module(f"{__name__}.{module_info.name}")]
 }
 
 

@@ -149,7 +149,7 @@ def _address_in_ascii(text: str) -> str | None:
     local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")
     named = _domain_in_ascii(domain)
     stand_in = re.sub(
-        r"[^\x00-\x7F]", lambda found: "x" if found[0].isprintable() and not found[0].isspace() else " ", local
+        r"[^\x00-\x7F]", lambda match: "x" if match[0].isprintable() and not match[0].isspace() else " ", local
     )
     return f"{local}@{named}" if at and re.fullmatch(_ADDRESS[1:-1], f"{stand_in}@{named}") else None
 

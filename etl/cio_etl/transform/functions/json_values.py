@@ -52,12 +52,12 @@ def _parts(path: str) -> tuple[Part, ...]:
     """The parts of a path; raises ValueError when it is not a path."""
     parts: list[Part] = []
     end = 0
-    for found in _PART.finditer(path):
-        if found.start() != end or (found["name"] and bool(found["dot"]) != bool(parts)):
+    for match in _PART.finditer(path):
+        if match.start() != end or (match["name"] and bool(match["dot"]) != bool(parts)):
             break
-        end = found.end()
+        end = match.end()
         parts.append(
-            int(found["place"]) if found["place"] else None if found["each"] else found["name"] or found["quoted"]
+            int(match["place"]) if match["place"] else None if match["each"] else match["name"] or match["quoted"]
         )
     if end != len(path) or not parts or parts.count(None) > 1 or re.match(r"\$(?![^.\[])", path):
         raise ValueError("'path' is names and places, as a.b[0].c, a[\"odd name\"] or, once, items[*].sku; without `$`")
@@ -177,10 +177,10 @@ def _json_at(text: str, parts: Sequence[Part]) -> str | None:
 def _each(text: str, before: Sequence[Part], after: Sequence[Part]) -> list[str | None] | None:
     """For each element of the list at `before`, the value at `after`, as JSON; None where there is no list."""
     try:
-        found = _at(_loaded(text), before)
+        match = _at(_loaded(text), before)
     except (ValueError, RecursionError):
         return None
-    return [_as_json(_at(one, after)) for one in found] if isinstance(found, list) else None
+    return [_as_json(_at(one, after)) for one in match] if isinstance(match, list) else None
 
 
 def _refused(constant: str) -> Any:

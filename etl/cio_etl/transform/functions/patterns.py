@@ -108,9 +108,9 @@ _REFERENCE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|([0-9A-Za-z_]+))")
 def _check_replace(*, pattern: str, new: str) -> None:
     groups = groups_of(pattern)
     numbers = [str(number) for number in range(len(groups) + 1)]
-    for found in _REFERENCE.finditer(new):
-        name = found[2] if found[2] is not None else found[3]
-        if not found[1] and name not in numbers and name not in groups:
+    for match in _REFERENCE.finditer(new):
+        name = match[2] if match[2] is not None else match[3]
+        if not match[1] and name not in numbers and name not in groups:
             raise ValueError(
                 f"'new' names a group {name!r} that the pattern has not; write ${{1}} before a letter, $$ for a $"
             )
