@@ -1,4 +1,4 @@
-"""Does the door keep its word? Commands, exit codes, what goes to stdout and what to stderr."""
+"""The command line: commands, exit codes, and what goes to stdout and to stderr."""
 
 from __future__ import annotations
 

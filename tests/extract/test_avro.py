@@ -307,7 +307,10 @@ BROKEN = {
     "no Avro": (b"secret,b\n1,2\n", "does not begin as an Avro file does"),
     "not records": (avro("string", ["secret"]), "its rows are no records"),
     "another codec": (WHOLE.replace(b"\x08null", b"\x08lzma", 1), "packed in a way"),
-    "a column of ours": (avro(fields(_fault="string"), [{"_fault": "secret"}]), "'_fault', which is a name of this"),
+    "a reserved column name": (
+        avro(fields(_fault="string"), [{"_fault": "secret"}]),
+        "'_fault', which is a name of this",
+    ),
     "only bytes": (avro(fields(a="bytes"), [{"a": b"secret"}]), "no column has a JSON form"),
 }
 

@@ -130,7 +130,7 @@ REFUSED = {
     "two columns of one name": (b"id,x,id\n", {}, ":1", "columns 1 and 3 are all named 'id'", "own name"),
     "a column without a name": (b"\na,,b\n", {}, ":2", "no name for column 2", "separator at the end"),
     "two columns without a name": (b"a, ,b,\n", {}, ":1", "no name for column 2 and 4", "separator at the end"),
-    "a name of ours": (b"a,_position\n", {}, ":1", "column 2 is named '_position'", "rename"),
+    "a reserved name": (b"a,_position\n", {}, ":1", "column 2 is named '_position'", "rename"),
     "semicolons": (b"a;b\n1;2\n", {}, ":1", "has 1 column; its separator seems to be", 'separator: ";"'),
     "tabs": (b"a\tb\n", {}, ":1", 'seems to be "\\t", not ","', 'separator: "\\t"'),
     "pipes": (b"a|b|c\n", {"separator": ";"}, ":1", 'seems to be "|"', 'separator: "|"'),

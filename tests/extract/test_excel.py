@@ -302,7 +302,7 @@ GOOD = workbook(S=[["a", "b"], ["secret", 1]])
 REFUSED: dict[str, tuple[bytes, str, str]] = {
     "two columns of one name": (workbook(S=[["a", "a"], ["secret", 1]]), "columns 1 and 2 are all named 'a'", "name"),
     "a column without a name": (workbook(S=[["a"], [1, "secret"]]), "no name for column 2", "clear its cells"),
-    "a column of ours": (workbook(S=[["_fault"], ["secret"]]), "'_fault', which is a name of this", "rename"),
+    "a reserved column name": (workbook(S=[["_fault"], ["secret"]]), "'_fault', which is a name of this", "rename"),
     "an empty sheet": (workbook(S=[]), "sheet 'S': has no header row", "first row"),
     "empty": (b"", "the file is empty", "again"),
     "CSV": (b"a,b\nsecret,1\n", "is damaged, or no Excel", "password"),

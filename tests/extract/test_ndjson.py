@@ -288,7 +288,7 @@ NOT_NDJSON = {
     "blank": (b"\n\n", ": has no row that has a key", "again"),
     "empty objects": (b"{}\n{}\n", ": has no row that has a key", "again"),
     "Parquet": (b"PAR1\x15\x04", ": is a Parquet file, not NDJSON", "parquet:"),
-    "a column of ours": (b'{"_fault": "secret"}\n', "is named '_fault'", "rename"),
+    "a reserved column name": (b'{"_fault": "secret"}\n', "is named '_fault'", "rename"),
     "a quote in a key": (b'{"a\\"secret": 1}\n', "a key has a quote", "rename"),
     "gzip of nothing": (gzip.compress(b""), "holds no text", "export it again"),
 }

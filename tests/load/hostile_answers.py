@@ -97,7 +97,7 @@ def silent_after(data: bytes) -> Act:
 
 
 def half_closing(data: bytes) -> Act:
-    """Sends these bytes, then says that no more will come, and goes on reading."""
+    """Sends these bytes, then says that no more will come, and continues to read."""
 
     def act(connection: socket.socket) -> None:
         connection.sendall(data)

@@ -1,4 +1,4 @@
-"""Does the page say what the report says, safely, and needs nothing else? tests/test_page_in_browser.py looks at it."""
+"""The page shows what the report holds, escaped, and loads nothing else. See also test_page_in_browser.py."""
 
 from __future__ import annotations
 

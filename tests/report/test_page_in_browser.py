@@ -1,4 +1,4 @@
-"""Is the page silent, readable and in order in a real browser, on a phone and a desk, by day and by night?"""
+"""The report page in a real browser: no errors, readable and in order, on small and large, light and dark screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it runs."""
+"""The progress that a run shows while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are figures readable, and never said to be more, or less, than they are?"""
+"""Figures are readable, and never rounded to something more or less than they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a load survive kill -9? A dozen kills here; `python -m tests.killing` makes 200, and as many as you like.
+"""A load survives kill -9. A dozen kills here; `python -m tests.killing` makes 200, and as many as you like.
 
 The campaign's books must notice what they are for, too: each of their findings is made to appear once.
 """

@@ -1,4 +1,4 @@
-"""Is every row that Customer.io would drop or cut in silence a loud reject here, and no other row?"""
+"""Every row that Customer.io would silently drop or cut is rejected, and no other row is."""
 
 from __future__ import annotations
 

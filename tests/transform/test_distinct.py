@@ -1,4 +1,4 @@
-"""Does a Python function run once for each distinct value, and make what it would for each row?"""
+"""A Python function runs once for each distinct value, with the result that it has for each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is an item's text exactly the JSON of its row, whatever the types?"""
+"""An item's text is exactly the JSON of its row, for every type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are phone numbers, addresses and zones brought to one form, or rejected, and nothing guessed?"""
+"""Phone numbers, addresses and zones are normalised to one form or rejected, without a guess."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is what `pick` takes out of JSON, or of nested columns, what stands there?"""
+"""`pick` takes the right value out of JSON and of nested columns."""
 
 from __future__ import annotations
 

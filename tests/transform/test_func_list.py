@@ -1,4 +1,4 @@
-"""Are lists put in order, counted and looked into as Python would?"""
+"""Functions that sort, count and search lists give what Python gives."""
 
 from __future__ import annotations
 

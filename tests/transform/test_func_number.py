@@ -1,4 +1,4 @@
-"""Is a number that people wrote read as it was said to be written, and not at all otherwise?"""
+"""Numbers in text are read by the declared notation, and rejected otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do patterns find and change what Python's `re` would, and is a wrong one told when the YAML is read?"""
+"""Patterns match and replace as Python's `re` does, and a wrong one is reported when the YAML is read."""
 
 from __future__ import annotations
 

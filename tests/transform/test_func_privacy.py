@@ -1,4 +1,4 @@
-"""Are digests those of Python, is nothing shown that a mask hides, and is a key kept out of sight?"""
+"""Digests equal those of Python, a mask shows nothing that it hides, and a key is never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does one value come of several columns, whatever they are called and wherever a null stands?"""
+"""Functions of several columns give one value, for any column names and any position of nulls."""
 
 from __future__ import annotations
 

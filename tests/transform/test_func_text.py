@@ -1,4 +1,4 @@
-"""Are texts cut, filled and cleaned without breaking a character?"""
+"""Texts are cut, padded and cleaned without breaking a character."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the functions of `apply` make what their documentation says, exactly or not at all?"""
+"""The functions of `apply` give exactly what their documentation says, or null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are a person's lane and an event's id what they were yesterday, on every machine and with every library?"""
+"""A person's lane and an event's ID are the same on every machine and with every library version."""
 
 from __future__ import annotations
 

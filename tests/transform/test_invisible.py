@@ -1,4 +1,4 @@
-"""Is a character that nobody sees removed by `trim`, and a reject in an identifier, wherever it stands?"""
+"""`trim` removes invisible characters, and an identifier that holds one is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do rows become items, rejects or nothing as their mapping says, each row once and in its place?"""
+"""Rows become items, rejects or skipped rows as their mapping says, each row once and in its position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every rule for a value hold for what is nested in it, whatever the types?
+"""Every rule for a value holds for what is nested in it, for every type.
 
 The expected outcome comes from a model in Python, which shares no code with the program.
 """

@@ -1,4 +1,4 @@
-"""Does a column that is null in every row, and so has no type, act as a column of typed nulls, wherever it is used?"""
+"""A column without a type, null in every row, acts as a column of typed nulls wherever it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of rows that repeat another row's key, and which of a person's rows is the newest?"""
+"""Rows that repeat another row's key, and the choice of a person's newest row."""
 
 from __future__ import annotations
 

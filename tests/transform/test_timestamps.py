@@ -1,4 +1,4 @@
-"""Is a timestamp the right second, or nothing? Compared with Python's datetime and zoneinfo."""
+"""A timestamp is converted to the right second, or to null. Compared with Python's datetime and zoneinfo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a rehearsal say what a run would do, and an example that does not come out, where?"""
+"""A dry run reports what a run would do, and the place of each example that differs."""
 
 from __future__ import annotations
 

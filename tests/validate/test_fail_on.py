@@ -1,4 +1,4 @@
-"""Does a gate close on what it names, and on nothing else?"""
+"""`fail_on` fails for the findings that it names, and for no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which DAGs do job files make, and is Airflow content with them?"""
+"""The DAGs that job files make, as Airflow parses them."""
 
 from __future__ import annotations
 

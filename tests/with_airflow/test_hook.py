@@ -1,4 +1,4 @@
-"""What does a connection hold, and is it taken?"""
+"""The fields of an Airflow connection, and the test of its credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does OpenLineage hear of a run? Which columns became what."""
+"""The OpenLineage events of a run, with the lineage of columns."""
 
 from __future__ import annotations
 

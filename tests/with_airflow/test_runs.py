@@ -1,4 +1,4 @@
-"""What becomes of a job in a task? Real task runs, `dag.test()`, against the sandbox."""
+"""Jobs as Airflow tasks: real task runs, `dag.test()`, against the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does it all hold in a real Airflow? api-server, scheduler, LocalExecutor; a task that is killed, one stopped."""
+"""A real Airflow runs jobs: api-server, scheduler, LocalExecutor; a task that is killed, one stopped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path, empty_database: Path) -> None
         '{"retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}))\n'
     )
     with airflow(home, empty_database) as api:
-        # killed outright, in the middle: the retry goes on
+        # killed outright, in the middle: the retry resumes the run
         first = api.trigger(DAG)
         api.until(lambda: shop.people > 1_000)
         os.kill(holder(shop), signal.SIGKILL)
