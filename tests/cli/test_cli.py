@@ -660,7 +660,26 @@ def test_init_lists_the_tables_of_a_database_when_none_is_named(capsys: Captured
     shop_database()
     for source in ("shop.sqlite", "sqlite:///shop.sqlite"):
         assert main(["init", source]) == 78
-        assert "add --table or --query-file; its tables are best, customers, orders" in capsys.readouterr().err
+        place = "shop.sqlite" if source == "shop.sqlite" else "the source"
+        message = f"{place}: a database; choose tables with --table: best, customers, orders; or a query"
+        assert message in capsys.readouterr().err
+
+
+def test_init_stores_rejected_rows_of_a_source_that_is_not_read_again(capsys: Captured) -> None:
+    shop_database()
+    Path("people.csv").write_text("id,email\n1,a@example.com\n")
+    assert main(["init", "shop.sqlite", "--table", "customers"]) == 0
+    assert main(["init", "people.csv"]) == 0
+    assert [load_job(Path(f"jobs/{name}.yaml"), secrets=False).rejects for name in ("customers", "people")] == [
+        "rows",
+        "keys",
+    ]
+
+
+def test_the_text_of_each_command_fits_the_help(capsys: Captured) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    assert len(listed.splitlines()) > 10 and "..." not in listed
 
 
 def test_init_lists_the_tables_when_the_named_one_does_not_exist(capsys: Captured) -> None:
@@ -677,7 +696,7 @@ def test_init_lists_the_tables_of_postgresql_with_their_schema(
     postgres.execute("CREATE TABLE people (id int)", "CREATE SCHEMA sales", "CREATE TABLE sales.orders (id int)")
     monkeypatch.setenv("SHOP_URL", postgres.address)
     assert main(["init", "${SHOP_URL}"]) == 78
-    assert "its tables are people, sales.orders" in capsys.readouterr().err
+    assert "choose tables with --table: people, sales.orders" in capsys.readouterr().err
 
 
 def test_init_makes_one_job_of_several_tables_with_people_before_events(capsys: Captured) -> None:

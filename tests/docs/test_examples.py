@@ -83,6 +83,20 @@ def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
         if following == "text":
             assert_printed(text, output)
     assert sorted(path.name for path in (tmp_path / "spring").iterdir()) == [".etl", "jobs", "mappings", "people.csv"]
+    ((_, example),) = blocks(section("README.md", "## From Python"), "python")
+    assert python(example, tmp_path / "spring").splitlines()[-1] == "3 3 1"
+    (tmp_path / "spring/people.csv").write_text("customer_no,mail\n1,a@example.com\n")
+    printed_error = python(example, tmp_path / "spring")
+    assert "(exit code 65)\nfix the mapping, or the source" in printed_error and "Traceback" not in printed_error
+
+
+def python(code: str, folder: Path) -> str:
+    """What the code prints, in an interpreter that works in the folder."""
+    command, output = [sys.executable, "-c", code], subprocess.PIPE
+    process = subprocess.run(
+        command, env=environment(), cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
+    return process.stdout
 
 
 def test_the_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,13 +114,13 @@ OPEN: dict[str, tuple[list[str], Statements, list[str], list[str]]] = {
     "no zone": (
         ["2024-03-10 09:00"],
         Statements(),
-        ["no offset: which zone? UTC is written; or as Europe/Paris"],
+        ["no offset, read as UTC; for local times write a zone such as Europe/Paris"],
         ["{timestamp: {timezone: UTC}}"],
     ),
     "no zone, and no proof of the order": (
         ["02/03/2024 09:00"],
         Statements(),
-        ["day first or month first?", "no offset: which zone? UTC is written; or as Europe/Paris"],
+        ["day first or month first?", "no offset, read as UTC; for local times write a zone such as Europe/Paris"],
         [
             '{timestamp: {format: "%d/%m/%Y %H:%M", timezone: UTC}}',
             '{timestamp: {format: "%m/%d/%Y %H:%M", timezone: UTC}}',
@@ -135,7 +135,7 @@ OPEN: dict[str, tuple[list[str], Statements, list[str], list[str]]] = {
     "days of Excel with a time": (
         ["45361.375"],
         Statements(),
-        ["no offset: which zone? UTC is written; or as Europe/Paris"],
+        ["no offset, read as UTC; for local times write a zone such as Europe/Paris"],
         ["{timestamp: {unit: excel, timezone: UTC}}"],
     ),
     "several forms": (

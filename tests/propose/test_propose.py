@@ -256,7 +256,7 @@ def test_a_column_of_times_gets_the_arguments_that_read_it(form: str, capsys: py
 def test_times_without_an_offset_ask_for_their_zone() -> None:
     proposal = of_csv({"id": ["1", "2"], "e": ["a@b.co", "c@d.co"], "last_login": NAIVE})
     assert (
-        "to decide: attributes.last_login: no offset: which zone? UTC is written; or as Europe/Paris"
+        "to decide: attributes.last_login: no offset, read as UTC; for local times write a zone such as Europe/Paris"
         in proposal.summary
     )
 
@@ -299,6 +299,12 @@ def test_an_event_with_an_undecided_date_is_rejected_rather_than_dated_wrongly(
     assert mapping.operation == "track"
     assert report["rejects"][0]["reason"] == "timestamp_unreadable" and report["rejected"] == 3
     assert "as it stands, every row is rejected" in " ".join(mapping_text(proposal).replace("# ", "").split())
+
+
+@pytest.mark.parametrize("name", ["Kunde seit", "customer since", "member since", "joined"])
+def test_the_date_since_when_somebody_is_a_customer_is_created_at(name: str) -> None:
+    text = mapping_text(of_csv({"id": ["1", "2"], name: ["2024-03-10", "2024-03-11"]}))
+    assert "  created_at: {column: " in text and "midnight in UTC" in " ".join(text.replace("# ", "").split())
 
 
 @pytest.mark.parametrize(

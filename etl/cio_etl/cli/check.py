@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 @JSON
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check job files with their mappings, or mappings alone, and their examples; read no data, send nothing."""
+    """Check job files, mappings and their examples; read no data.
+
+    A job file is checked with its mappings, a mapping also alone. Nothing is sent.
+    """
     from cio_etl.config import check_file
     from cio_etl.errors import ConfigError, Problem
     from cio_etl.report.streams import say

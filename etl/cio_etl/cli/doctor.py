@@ -12,7 +12,10 @@ from cio_etl.cli.options import JOB, JSON
 @JOB
 @JSON
 def doctor(job: Path, as_json: bool) -> None:
-    """Try everything that a run of JOB needs, from its keys to its sources, and report how to fix what fails."""
+    """Try what a run of JOB needs, and report how to fix it.
+
+    It tries everything from the keys to the sources.
+    """
     from cio_etl.cli.commands import as_typed
     from cio_etl.doctor import examine, exit_code, show
 

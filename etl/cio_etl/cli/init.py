@@ -36,7 +36,10 @@ def init(
     timezone: str | None,
     name: str | None,
 ) -> None:
-    """Propose a job and a mapping for SOURCE, a file or a database, with the evidence in comments."""
+    """Propose a job and a mapping for SOURCE.
+
+    SOURCE is a file or a database. The evidence is in comments.
+    """
     from cio_etl.cli.source import section_of
     from cio_etl.propose import job_of, name_from, write_proposal
     from cio_etl.report.streams import Screen
@@ -79,4 +82,5 @@ def _step(section: dict[str, Any], name: str, subject: Subject | None, timezone:
             snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
         except SourceError as error:
             raise with_tables(error, section) from None
-        return propose(snapshot, section, name, subject=subject, timezone=timezone)
+        reads_once = source.is_piped or not source.is_repeatable
+        return propose(snapshot, section, name, subject=subject, timezone=timezone, reads_once=reads_once)

@@ -42,7 +42,10 @@ def inspect(
     reveal: bool,
     as_json: bool,
 ) -> None:
-    """Report the date format of each column of SOURCE, checked against every row, and the mapping that reads it."""
+    """Report the date formats of the columns of SOURCE.
+
+    Each is checked against every row, and comes with the mapping that reads it.
+    """
     from cio_etl.cli.source import section_of
     from cio_etl.config import load_source
     from cio_etl.extract import open_source

@@ -18,7 +18,10 @@ from cio_etl.run.options import ReadOptions
     "-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step."
 )
 def preview(job: Path, options: ReadOptions, rows: int) -> None:
-    """Print the payloads of the first rows of JOB, as they would be sent, one JSON line each."""
+    """Print the payloads of the first rows of JOB.
+
+    They are printed as they would be sent, one JSON line each.
+    """
     from cio_etl.cli.shared import Notes
     from cio_etl.report.streams import say
     from cio_etl.validate import preview_lines

@@ -18,7 +18,10 @@ from cio_etl.cli.options import STATE
 @click.option("--forget", is_flag=True, help="Remove the rows of this run that `rejects: rows` has stored.")
 @STATE
 def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
-    """Write the rejected rows of RUN, with reasons, to be fixed and sent by `replay`."""
+    """Write the rejected rows of RUN, to be fixed and replayed.
+
+    Each row has its reason; `replay` sends the fixed rows.
+    """
     from cio_etl.cli.shared import opened_store, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError

@@ -20,7 +20,10 @@ from cio_etl.run.options import RunOptions, repeated_words
 @STATE
 @JSON
 def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as_json: bool) -> None:
-    """Send rejected rows again: those of a fixed FILE, or all of RUN; rows that are accepted are closed."""
+    """Send rejected rows again, of a fixed FILE or of a RUN.
+
+    Rows that are accepted are closed.
+    """
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import calling, opened_store, page_of, print_report, resumed_by, state_location
     from cio_etl.config import load_job

@@ -12,7 +12,10 @@ from cio_etl.cli.main import cli
 @cli.command(epilog="More: jobs/README.md")
 @click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
 def schema(kind: Literal["job", "mapping"]) -> None:
-    """Print the JSON Schema of a job or a mapping, for editors; KIND is `job` or `mapping`."""
+    """Print the JSON Schema of jobs or mappings, for editors.
+
+    KIND is `job` or `mapping`.
+    """
     from cio_etl.config import schema_text
     from cio_etl.report.streams import say
 

@@ -20,16 +20,17 @@ def section_of(source: str, table: str | None, query_file: str | None, sheet: st
     from cio_etl.config import address_of, is_database, source_section
     from cio_etl.extract import csv_settings
 
+    place = source if Path(source).is_file() else "the source"  # an address may hold a password
     source = address_of(source)
     if table is None and query_file is None and is_database(source):
-        _require_table(source)
+        _require_table(source, place)
     section = source_section(source, table=table, query_file=query_file, sheet=sheet)
     if section.keys() == {"csv"} and (files := [source] if Path(source).is_file() else sorted(glob.glob(source))):
         section |= csv_settings(Path(files[0]))
     return section
 
 
-def _require_table(address: str) -> None:
+def _require_table(address: str, place: str) -> None:
     """Raises ConfigError with the tables of the database, where they can be listed."""
     from cio_etl.errors import ConfigError, EtlError, Problem
     from cio_etl.propose import tables_of
@@ -39,9 +40,9 @@ def _require_table(address: str) -> None:
     except EtlError:
         return  # the section reports that no table is named
     if not tables:
-        raise ConfigError([Problem("the source", None, "", "a database without tables and views; check its address")])
-    message = f"a database, and no rows of it are named; add --table or --query-file; {_listed(tables)}"
-    raise ConfigError([Problem("the source", None, "", message)])
+        raise ConfigError([Problem(place, None, "", "a database without tables and views; check its address")])
+    message = f"a database; choose tables with --table: {_names(tables)}; or a query with --query-file"
+    raise ConfigError([Problem(place, None, "", message)])
 
 
 def with_tables(error: SourceError, section: Mapping[str, Any]) -> SourceError:
@@ -64,6 +65,10 @@ def with_tables(error: SourceError, section: Mapping[str, Any]) -> SourceError:
 
 
 def _listed(tables: Sequence[str]) -> str:
+    return f"its tables are {_names(tables)}"
+
+
+def _names(tables: Sequence[str]) -> str:
     from cio_etl.propose import MAX_TABLES
 
-    return f"its tables are {', '.join(tables)}{' and others' if len(tables) >= MAX_TABLES else ''}"
+    return f"{', '.join(tables)}{' and others' if len(tables) >= MAX_TABLES else ''}"

@@ -26,7 +26,10 @@ STALE = 3  # exit code: neither the job file nor the state is wrong, but a perso
 )
 @JSON
 def status(job: Path | None, state: Path | None, as_json: bool) -> None:
-    """Print the runs of JOB, or of every job in the state folder, and what `run` would do next."""
+    """Print the runs of JOB or of all jobs, and what is next.
+
+    Without JOB, every job of the state folder is listed. What is next is what `run` would do.
+    """
     from cio_etl.cli.shared import state_location
     from cio_etl.config import load_job
 

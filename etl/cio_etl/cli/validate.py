@@ -15,7 +15,10 @@ from cio_etl.validate.options import ValidateOptions
 @options(ValidateOptions)
 @JSON
 def validate(job: Path, options: ValidateOptions, as_json: bool) -> None:
-    """Dry run: read, map, check and pack every row of JOB; send nothing."""
+    """Dry run: read, map and check every row; send nothing.
+
+    The rows of JOB are packed into requests, too, as a run would.
+    """
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import Notes, print_report
     from cio_etl.model import Report

@@ -71,6 +71,7 @@ class ProposedStep:
     notes: tuple[str, ...]
     rejects: int  # of `rows`, at most
     rows: int
+    reads_once: bool = False  # the source may return other rows when it is read again
 
     @property
     def is_about_events(self) -> bool:
@@ -90,11 +91,13 @@ def propose(
     *,
     subject: Subject | None = None,
     timezone: str | None = None,
+    reads_once: bool = False,
 ) -> ProposedStep:
     """A step and its mapping for the snapshot.
 
     `source` is the job's `source:` section, by which the snapshot was opened; `name` names the step and, for rows that
     are events without a column for it, the event. `subject` and `timezone` are what a person states about the rows.
+    `reads_once`: the source may return other rows when it is read again.
     Raises SourceError when the rows cannot be read or no column could identify a person.
     """
     if not snapshot.schema:
@@ -115,7 +118,7 @@ def propose(
     if "comment" in source:
         notes.append(f"comment: lines that begin with {source['comment']} are left out.")
     rejects, rows = proposed.plan.rejects + looks.faulty, looks.rows + looks.faulty
-    return ProposedStep(name, proposed, section, _about(looks, section), tuple(notes), rejects, rows)
+    return ProposedStep(name, proposed, section, _about(looks, section), tuple(notes), rejects, rows, reads_once)
 
 
 def job_of(steps: Sequence[ProposedStep], name: str, folder: Path = Path()) -> Proposal:
@@ -131,7 +134,7 @@ def job_of(steps: Sequence[ProposedStep], name: str, folder: Path = Path()) -> P
     mapping_names = {step.name: name if len(steps) == 1 else f"{name}_{step.name}" for step in ordered}
     files = {step: folder / "mappings" / f"{mapping}.yaml" for step, mapping in mapping_names.items()}
     texts = [
-        StepText(step.name, step.section, str(files[step.name]), step.notes, step.rejects, step.rows)
+        StepText(step.name, step.section, str(files[step.name]), step.notes, step.rejects, step.rows, step.reads_once)
         for step in ordered
     ]
     summary = [line for step in ordered for line in _summary(step, len(ordered) > 1)]

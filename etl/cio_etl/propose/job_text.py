@@ -12,6 +12,10 @@ from cio_etl.model import MaxRejects
 from cio_etl.propose.yaml_text import WIDTH, comment, flow, scalar, with_note
 
 _USUAL = MaxRejects(share=0.01)
+_KEPT_ROWS = (
+    "stores the values of rejected rows in the state folder, so that they can be fixed and replayed: the source may "
+    "return other rows later; `keys` stores no values"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class StepText:
     notes: Sequence[str] = ()
     rejects: int = 0
     rows: int = 0
+    reads_once: bool = False  # the source may return other rows when it is read again
 
     @property
     def too_many(self) -> bool:
@@ -54,6 +59,8 @@ def job_text(steps: Sequence[StepText]) -> str:
         for note in step.notes:
             lines += comment(note if len(steps) == 1 else f"{step.name}: {note}")
     lines += _max_rejects([step for step in steps if step.too_many])
+    if any(step.reads_once for step in steps):
+        lines += with_note("rejects: rows", _KEPT_ROWS)
     return "\n".join([*lines, ""])
 
 

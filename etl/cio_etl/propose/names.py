@@ -30,12 +30,12 @@ _SENSITIVE = {
     r"|_(?:driv(?:er|ing)s?_?licen[cs]e)\w*_",
 }
 _TIME = (
-    r"_(?:at|date\w*|day|time|timestamp|ts|when|since|created|updated|modified|joined|registered|placed|ordered"
+    r"_(?:at|date\w*|day|time|timestamp|ts|when|since|seit|depuis|created|updated|modified|joined|registered|placed|ordered"
     r"|shipped|paid|expires?|expiry|due|born|dob|seen|epoch|datum|signup|login)_|_(?:birth|signed_up|(?:first|last)_(?!name))|_on_$"
 )
 _SIGNUP = (
     r"^_created_at_$",
-    r"_sign(?:ed)?_?up|_(?:joined|registered|registration)_|_member_since_|_customer_since_|_confirm_time_",
+    r"_sign(?:ed)?_?up|_(?:joined|registered|registration)_|_(?:member|customer|client|user|subscriber|kunden?|mitglied)_(?:since|seit)_|_(?:client|membre)_depuis_|_confirm_time_",
     r"^_(?:profile_)?(?:created|date_created|creation_date|created_on|created_date|create_date|creation_time)_(?:utc_)?$",
     r"_opt_?in_time_",
 )

@@ -35,7 +35,7 @@ _A_FEW = 0.01  # of the values: rarer forms are rejected and reported
 Calls = tuple[Any, ...]  # an `apply` list, as YAML writes it
 Ask = Literal["order", "both orders", "zone", "unit", "forms"]
 
-ZONE = "no offset: which zone? UTC is written; or as Europe/Paris"
+ZONE = "no offset, read as UTC; for local times write a zone such as Europe/Paris"
 _UNITS: Mapping[str, str] = {
     **{unit: f"{name} since 1970" for unit, name in UNIT_NAMES.items()},
     "excel": "Excel's days since 1900",
