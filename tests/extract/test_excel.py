@@ -16,7 +16,16 @@ import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.excel_files import open_excel
-from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, FAULT, POSITION, ExcelSource, Snapshot, Staging
+from cio_etl.model import (
+    CELL_ERROR,
+    CELL_NOT_COMPUTED,
+    CELL_WITHOUT_DAY,
+    FAULT,
+    POSITION,
+    ExcelSource,
+    Snapshot,
+    Staging,
+)
 
 Rows = list[list[Any]]
 
@@ -88,11 +97,6 @@ COLUMNS: dict[str, tuple[list[Any], pl.DataType, list[Any]]] = {
     "true and numbers": ([True, 1], pl.String(), ["true", "1"]),
     "true and text": ([False, "false", 'a"b'], pl.String(), ["false", '"false"', '"a\\"b"']),
     "days and numbers": ([date(2024, 1, 2), 45293], pl.String(), ['"2024-01-02 00:00:00"', "45293"]),
-    "times with and without a day": (
-        [datetime(2024, 1, 2, 3), Clock(0.25), date(2024, 1, 2)],
-        pl.String(),
-        ["2024-01-02 03:00:00", "06:00:00", "2024-01-02 00:00:00"],
-    ),
     "times and text": ([Clock(0.25), "noon"], pl.String(), ["06:00:00", "noon"]),
     "durations and text": ([timedelta(hours=30), "long"], pl.String(), ["30:00:00", "long"]),
     "days before March 1900": ([date(1900, 1, 1), date(1900, 2, 28)], pl.Date(), [date(1900, 1, 1), date(1900, 2, 28)]),
@@ -210,6 +214,21 @@ def test_days_and_times_of_a_workbook_that_counts_from_1904(tmp_path: Path) -> N
     assert frame["d"].to_list() == [date(2028, 1, 3), date(2028, 1, 4)]
     assert frame["t"].to_list() == ["06:00:00", "18:00:00"]
     assert frame["n"].to_list() == ["12:00:00", "noon"]
+
+
+@pytest.mark.parametrize("odd", [0, 0.5, -1], ids=["zero", "a time", "before 1900"])
+def test_a_cell_without_a_day_among_days_is_rejected_and_the_days_stay_days(tmp_path: Path, odd: float) -> None:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    sheet, form = book.add_worksheet("S"), book.add_format({"num_format": "yyyy-mm-dd"})
+    sheet.write_row(0, 0, ["k", "d"])
+    for row, serial in enumerate([45361, odd, 45362], start=1):
+        sheet.write(row, 0, row)
+        sheet.write_number(row, 1, serial, form)
+    book.close()
+    frame = whole(opened(tmp_path, file.getvalue()))
+    assert frame["d"].to_list() == [date(2024, 3, 10), None, date(2024, 3, 11)]
+    assert frame[FAULT].to_list() == [None, CELL_WITHOUT_DAY, None]
 
 
 def test_rich_text_merged_cells_and_hidden_rows_are_read(tmp_path: Path) -> None:

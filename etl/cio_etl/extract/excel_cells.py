@@ -34,6 +34,7 @@ class Cells:
 
     columns: pl.DataFrame
     errors: frozenset[tuple[int, int]]  # row and column, from 0
+    without_day: frozenset[tuple[int, int]]  # times without a day, in columns of days
 
 
 def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
@@ -53,14 +54,18 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
     lossy = {error.position[1] for error in errors if _kind(error.detail) != "Error"}
     places = {(error.offset_position[0], error.position[1]) for error in errors if _kind(error.detail) == "Error"}
     columns = []
+    without_day: set[tuple[int, int]] = set()
     for at, column in loaded.items():
         if column is None or at in lossy:
             column, lost = _of_several_kinds(at, load)
             places |= {(row, at) for row in lost}
         else:
             column = _of_one_kind(column, at, load)
+        if isinstance(column.dtype, pl.Datetime):
+            column, rows = _moments(column, at, load)
+            without_day |= {(row, at) for row in rows}
         columns.append(column.alias(str(at)))
-    return Cells(pl.DataFrame(columns), frozenset(places))
+    return Cells(pl.DataFrame(columns), frozenset(places), frozenset(without_day))
 
 
 def _of_one_kind_each(
@@ -115,22 +120,27 @@ def _of_one_kind(column: pl.Series, at: int, load: Load) -> pl.Series:
     if column.dtype.is_float():
         whole = bool(((cells == cells.floor()) & (cells.abs() <= _EXACT)).all())
         return column.cast(pl.Int64) if whole else column
-    return _moments(column, at, load) if isinstance(column.dtype, pl.Datetime) else column
+    return column
 
 
-def _moments(column: pl.Series, at: int, load: Load) -> pl.Series:
-    """Days, or days with a time; text where some are times without a day."""
+def _moments(column: pl.Series, at: int, load: Load) -> tuple[pl.Series, list[int]]:
+    """Days, or days with a time; and the rows of the times without a day, which are lost.
+
+    Where no time has a day, they are texts, and none is lost.
+    """
     cells = column.drop_nulls()
     first = _DAY_ONE
     if (cells.dt.date() == _DAY_ZERO_OF_1904).any():
         details = _details(load(dtypes="float", use_columns=[at])[1])
         if any("is_1904: true" in detail for detail in details.values()):
             first = datetime(1904, 1, 2)
-    has_no_day = cells < first
+    has_no_day = (column < first).fill_null(False)
     if not has_no_day.any():
-        return _of_days(column)
-    text = pl.when(pl.first() < first).then(pl.first().dt.to_string("%H:%M:%S%.f"))
-    return column.to_frame().select(text.otherwise(pl.first().dt.to_string("%Y-%m-%d %H:%M:%S%.f"))).to_series()
+        return _of_days(column), []
+    if bool((cells < first).all()):
+        return column.dt.to_string("%H:%M:%S%.f"), []
+    days = column.to_frame().select(pl.when(~has_no_day).then(pl.first())).to_series()
+    return _of_days(days), has_no_day.arg_true().to_list()
 
 
 # ---------------------------------------------------------------- several kinds

@@ -4,7 +4,8 @@ The first row that is not empty names the columns; empty rows are skipped. Rows,
 read like others; of merged cells, the first one has the value. A column has the type of its cells:
 
     numbers                 Int64 if all are whole (a workbook stores 7 as 7.0), else Float64
-    days, times             Date if no cell has a time of day; Datetime; "09:30:00" for times without a day
+    days, times             Date if no cell has a time of day; else Datetime; times without a day among them are lost
+    times without a day     "09:30:00"
     durations               Duration
     true and false          Boolean
     several of these        their JSON text, each cell of its own kind; text, if all are texts, days or times
@@ -32,12 +33,12 @@ from cio_etl.extract.stage import staged
 from cio_etl.extract.staged_files import agreed, check_own_names, faults_text, in_type, placed, with_places
 from cio_etl.extract.text.csv_header import check_unique
 from cio_etl.extract.xlsx_parts import SheetFacts, cell_name, check_sizes, part_of_sheet, scan_sheet, worksheets
-from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, ExcelSource, Snapshot, Staging
+from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, ExcelSource, Snapshot, Staging
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
 
-RULES = "excel 2"  # part of the copy's name: raise it when the same bytes would give other rows
+RULES = "excel 3"  # part of the copy's name: raise it when the same bytes would give other rows
 
 _FRAME_ROWS = 25_000
 _HEAD_ROWS = 100  # empty rows that may stand above the header
@@ -125,6 +126,7 @@ class _ExcelFiles:
         cells = read_cells(workbook, sheet, above + 1)
         first = facts.first_column
         faults = {(above + 2 + row, at): CELL_ERROR for row, at in cells.errors}
+        faults |= {(above + 2 + row, at): CELL_WITHOUT_DAY for row, at in cells.without_day}
         faults |= {(row, column - first): CELL_NOT_COMPUTED for row, column in facts.not_computed}
         of_header = [at for row, at in faults if row == above + 1] + [at for row, at in head_errors if row == above]
         if of_header:

@@ -18,6 +18,7 @@ from cio_etl.model.mapping import (
 from cio_etl.model.reasons import (
     CELL_ERROR,
     CELL_NOT_COMPUTED,
+    CELL_WITHOUT_DAY,
     OUTCOME_UNKNOWN,
     REASONS,
     ROW_HEADER,
@@ -78,6 +79,7 @@ __all__ = [
     "ARRAY",
     "AT_LEAST",
     "CELL_ERROR",
+    "CELL_WITHOUT_DAY",
     "CELL_NOT_COMPUTED",
     "CLOSED",
     "FAULT",

@@ -54,6 +54,11 @@ ROW_UNREADABLE = reject_reason("row_unreadable", "the line is not one JSON objec
 CELL_ERROR = reject_reason(
     "cell_error", "a cell of the sheet holds an error, such as #N/A or #DIV/0!", "fix its formula, or clear the cell"
 )
+CELL_WITHOUT_DAY = reject_reason(
+    "cell_without_day",
+    "a cell of the sheet holds a time without a day, or a day before 1900, in a column of days",
+    "write the day into the cell, or format the column as text",
+)
 CELL_NOT_COMPUTED = reject_reason(
     "cell_not_computed",
     "a cell of the sheet holds a formula, and the file does not have its result",
