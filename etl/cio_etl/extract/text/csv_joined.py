@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from cio_etl.model import CsvSource
 
 _MARK = b"\xef\xbb\xbf"
 _PREFIX = 8  # bytes that are compared at once
+_BLANKS = b" \t"
+_LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)  # each byte, a capital ASCII letter as the small one
 
 
 class JoinedFiles:
@@ -23,14 +26,10 @@ class JoinedFiles:
 
     def __init__(self, names: tuple[str, ...], source: CsvSource) -> None:
         self._names, self._source = names, source
-        separator, quote = source.separator.encode(), (source.quote or "").encode()
-        firsts = {name.encode() + (separator if len(names) > 1 else b"") for name in names}
-        firsts |= {quote + name.encode() + quote for name in names}
-        firsts |= {_MARK, _MARK + quote}
-        self._masks: dict[int, npt.NDArray[np.uint64]] = {}  # by length: the beginnings of header lines
-        for length in {min(len(first), _PREFIX) for first in firsts}:
-            words = [first[:length].ljust(_PREFIX, b"\0") for first in firsts if min(len(first), _PREFIX) == length]
-            self._masks[length] = np.frombuffer(b"".join(words), np.uint64)
+        self._folded = _folded(names)
+        self._skipped = np.frombuffer(_BLANKS + (source.quote or "").encode(), np.uint8)
+        self._firsts = _by_length({first + end for first in _spellings(names) for end in _ends(len(names), source)})
+        self._marks = _by_length({_MARK, (source.quote or "").encode() + _MARK})
 
     def with_traces(self, data: bytes, records: Records) -> Records | Malformed:
         """The records, with `header` and `marked`; Malformed for a header line whose columns are in another order."""
@@ -45,8 +44,9 @@ class JoinedFiles:
                 continue
             record = data[start:end].removeprefix(_MARK)
             fields = tuple(fields_of(record, self._source.separator, self._source.quote, self._source.escape))
-            headers[number] = fields == self._names
-            if not headers[number] and len(fields) > 1 and sorted(fields) == sorted(self._names):
+            reordered = fields != self._names and sorted(fields) == sorted(self._names)
+            headers[number] = not reordered and _folded(fields) == self._folded
+            if reordered:
                 return Malformed(
                     start,
                     "is a second header line with its columns in another order than the first",
@@ -55,12 +55,52 @@ class JoinedFiles:
         return replace(records, header=headers, marked=marks & ~headers)
 
     def _like_headers(self, data: bytes, starts: npt.NDArray[np.int64]) -> Mask:
-        """Whether a record begins as a header line, or with a byte-order mark."""
-        padded = np.frombuffer(data + bytes(_PREFIX), np.uint8)
-        words = np.lib.stride_tricks.sliding_window_view(padded, _PREFIX)[starts]
-        like = np.zeros(len(starts), np.bool_)
-        for length, beginnings in self._masks.items():
-            cut = words.copy()
-            cut[:, length:] = 0
-            like |= np.isin(np.ascontiguousarray(cut).view(np.uint64).ravel(), beginnings)
-        return like
+        """Whether a record begins as a header line, in any case and behind blanks, or with a byte-order mark."""
+        padded = np.frombuffer(data + bytes(2 * _PREFIX), np.uint8)
+        names = starts.copy()
+        for _ in range(_PREFIX):
+            skipped = np.isin(padded[names], self._skipped)
+            if not skipped.any():
+                break
+            names += skipped
+        words = np.lib.stride_tricks.sliding_window_view(padded, _PREFIX)
+        return _begin_with(words[starts], self._marks) | _begin_with(_LOWER[words[names]], self._firsts)
+
+
+def _folded(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without the blanks around them, and without regard to case."""
+    return tuple(name.strip().casefold() for name in names)
+
+
+def _spellings(names: Iterable[str]) -> set[bytes]:
+    """The names as a header line may write them; ASCII letters are small, since those of a record are made so."""
+    stripped = {name.strip() for name in names}
+    spelled = {how(name) for name in stripped for how in (str, str.lower, str.upper, str.title, str.capitalize)}
+    return {name.encode().lower() for name in spelled}
+
+
+def _ends(width: int, source: CsvSource) -> set[bytes]:
+    """What may follow the first name in a header line; anything in a line of one column."""
+    if width == 1:
+        return {b""}
+    ends = {source.separator.encode().lower(), *(bytes([blank]) for blank in _BLANKS)}
+    return ends | ({source.quote.encode().lower()} if source.quote else set())
+
+
+def _by_length(firsts: set[bytes]) -> dict[int, npt.NDArray[np.uint64]]:
+    """The first bytes of each text as one number, by how many bytes they are."""
+    numbers: dict[int, npt.NDArray[np.uint64]] = {}
+    for length in {min(len(first), _PREFIX) for first in firsts}:
+        words = [first[:length].ljust(_PREFIX, b"\0") for first in firsts if min(len(first), _PREFIX) == length]
+        numbers[length] = np.frombuffer(b"".join(words), np.uint64)
+    return numbers
+
+
+def _begin_with(words: npt.NDArray[np.uint8], firsts: dict[int, npt.NDArray[np.uint64]]) -> Mask:
+    """Whether each word begins with one of the texts."""
+    like = np.zeros(len(words), np.bool_)
+    for length, beginnings in firsts.items():
+        cut = words.copy()
+        cut[:, length:] = 0
+        like |= np.isin(np.ascontiguousarray(cut).view(np.uint64).ravel(), beginnings)
+    return like
