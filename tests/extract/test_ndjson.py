@@ -395,3 +395,8 @@ def test_a_file_that_changes_underneath_stops_the_reading(tmp_path: Path) -> Non
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceError, match="changed while it was being read"):
         whole(snapshot)
+
+
+def test_the_reason_of_an_unreadable_line_names_what_valid_json_may_lack() -> None:
+    words = REASONS[ROW_UNREADABLE].words
+    assert not [case for case in ("beyond a float", "half a surrogate pair", "nested too deeply") if case not in words]

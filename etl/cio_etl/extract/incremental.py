@@ -20,6 +20,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT, as_decimals
 from cio_etl.model import Incremental, Staging, Watermark, WatermarkValue
 from cio_etl.transform.ids import key_digest
+from cio_etl.transform.nested import in_words
 
 DIGEST = "_digest"  # of a row's key and watermark
 _DIGITS = 32  # 128 bits of SHA-256
@@ -141,11 +142,12 @@ class NewRows:
         if not (
             value.dtype.is_integer() or value.dtype.is_decimal() or value.dtype in (pl.Date, pl.Datetime, pl.String)
         ):
-            kind = "JSON, or numbers and text" if value.dtype == JSON_TEXT else value.dtype
+            kind = "JSON, or numbers and text" if value.dtype == JSON_TEXT else in_words(value.dtype)
+            kind = f"floating-point {kind}" if value.dtype.is_float() else kind
             raise SourceError(
                 "name a column of times, dates, whole numbers or text",
                 place=self.place,
-                what=f"the watermark {name!r} is {kind}, which has no exact order to continue from",
+                what=f"the watermark {name!r} holds {kind}, which have no exact order to continue from",
             )
         self._check_settings(value.dtype)
         return value

@@ -50,7 +50,12 @@ ROW_HEADER = reject_reason(
 ROW_MARKED = reject_reason(
     "row_marked", "the row begins with a byte-order mark", "put files together without their marks"
 )
-ROW_UNREADABLE = reject_reason("row_unreadable", "the line is not one JSON object", "fix the file")
+ROW_UNREADABLE = reject_reason(
+    "row_unreadable",
+    "the line is not one JSON object, or it holds a number beyond a float, half a surrogate pair, or is nested too "
+    "deeply",
+    "fix the file",
+)
 CELL_ERROR = reject_reason(
     "cell_error", "a cell of the sheet holds an error, such as #N/A or #DIV/0!", "fix its formula, or clear the cell"
 )

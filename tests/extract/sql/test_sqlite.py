@@ -16,7 +16,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.sql.sqlite import SqliteReader
-from cio_etl.model import WatermarkValue
+from cio_etl.model import Incremental, WatermarkValue
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent, value
 
 SHOP = "sqlite:///shop.db"
@@ -98,6 +98,23 @@ def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(shop: Sho
         rows(asking(SHOP, table="b"), "n", "v")
     with pytest.raises(SourceError, match="no column that has a JSON form"):
         rows(asking(SHOP, "SELECT v FROM b"))
+
+
+@pytest.mark.parametrize(
+    ("watermark", "column_", "remedy"),
+    [
+        ("id", "v", "leave it out of the mapping, or encode it in the query"),
+        ("v", "v", "cast it in a query"),
+    ],
+)
+def test_bytes_of_an_incremental_source_are_refused_by_their_column(
+    shop: Shop, watermark: str, column_: str, remedy: str
+) -> None:
+    shop("CREATE TABLE b (id, v)", "INSERT INTO b VALUES ('1', x'616263'), ('2', 'x'), ('3', 1)")
+    source = asking(SHOP, table="b", incremental=Incremental(watermark))  # no key: all columns are read
+    with pytest.raises(SourceError, match=f"column '{column_}' holds bytes") as error:
+        rows(source, "id", "v")
+    assert error.value.remedy == remedy
 
 
 def test_bytes_that_come_late_are_refused_only_when_something_is_made_of_them(shop: Shop) -> None:

@@ -19,7 +19,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, unquoted_frames
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
-from cio_etl.extract.sql.statement import Statement, asked_columns, statement
+from cio_etl.extract.sql.statement import Statement, asked_columns, required_columns, statement
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 25_000
@@ -48,6 +48,7 @@ class AdbcReader:
         self._warehouse = WAREHOUSES[url.get_backend_name()]
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         self._cursor: Any = None
         try:
             self._warehouse.options(url)
@@ -80,7 +81,7 @@ class AdbcReader:
             names = self._names.come_back(schema.names, self._asked or ())
             check_columns(names, self.place)
             marked = pa.schema([_marked(name, field) for name, field in zip(names, schema, strict=True)])
-            yield from unquoted_frames(marked, _as(marked, batches), self.place, self._asked)
+            yield from unquoted_frames(marked, _as(marked, batches), self.place, self._required)
 
     def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
         def complaint(error: Exception) -> Complaint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa
@@ -26,17 +26,17 @@ def check_columns(names: Sequence[str], place: str) -> None:
 
 
 def unquoted_frames(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], place: str, wanted: Sequence[str] | None
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], place: str, required: Mapping[str, str]
 ) -> Iterator[pl.DataFrame]:
     """Arrow batches as frames: JSON and exact decimals marked as such, UUIDs as text, without the columns of bytes.
 
-    The first frame is empty. Raises SourceError when a wanted column holds bytes.
+    The first frame is empty. Raises SourceError when a required column holds bytes.
     """
     fields = [field for field in schema if not _is_bytes(field.type)]
     for field in schema:
-        if field not in fields and field.name in (wanted or ()):
+        if field not in fields and field.name in required:
             raise SourceError(
-                "leave it out of the mapping, or encode it in the query",
+                required[field.name],
                 place=place,
                 what=f"column {field.name!r} holds bytes ({field.type}), which have no JSON form",
             )

@@ -17,7 +17,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, not_installed, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
-from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
@@ -36,6 +36,7 @@ class CursorReader:
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         self._connection: Connection | None = None
         try:
             self._url.get_dialect().import_dbapi()
@@ -65,7 +66,9 @@ class CursorReader:
                 raise SourceError("write a select", place=self.place, what="the query gives no rows")
             names = self._names.come_back(list(result.keys()), self._asked or ())
             check_columns(names, self.place)
-            yield from ResultColumns(names, self.place, self._asked).frames(lambda: result.fetchmany(_ROWS))
+            yield from ResultColumns(names, self.place, self._asked, self._required).frames(
+                lambda: result.fetchmany(_ROWS)
+            )
 
     def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
         return reworded(self.place, self._shown, lambda error: _complaint(error, connected))

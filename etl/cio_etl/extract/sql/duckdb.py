@@ -21,7 +21,7 @@ from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.names import Names
 from cio_etl.extract.sql.sqlite import database_file
-from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 10_000
@@ -48,6 +48,7 @@ class DuckdbReader:
         self._names = database.names
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
@@ -80,7 +81,7 @@ class DuckdbReader:
                 batches = connection.sql(_readable(query, relation.columns, kinds, self._names), params=values or None)
                 with closing(batches.to_arrow_reader(_ROWS)) as stream:
                     schema = _schema(stream.schema, kinds)
-                    yield from unquoted_frames(schema, self._checked(schema, stream), self.place, self._asked)
+                    yield from unquoted_frames(schema, self._checked(schema, stream), self.place, self._required)
 
     def _checked(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches with the types of the schema. Raises SourceError for an infinite date in a mapped column."""

@@ -24,7 +24,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
-from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 from cio_etl.model import SqlSource, Staging
 
@@ -47,6 +47,7 @@ class MysqlReader:
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         with self._reworded(connected=False):
             self._arguments = arguments(url)
         self._connection: Any = None
@@ -86,9 +87,9 @@ class MysqlReader:
         columns = [_Column(field, number, self.place) for number, field in enumerate(cursor._result.fields)]
         for column in columns:
             column.asked = self._asked is None or column.name in self._asked
-            if column.read is None and self._asked is not None and column.asked:
+            if column.read is None and column.name in self._required:
                 raise SourceError(
-                    "leave it out of the mapping, or encode it in the query",
+                    self._required[column.name],
                     place=self.place,
                     what=f"column {column.name!r} holds bytes, which have no JSON form",
                 )

@@ -25,7 +25,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
-from cio_etl.extract.sql.statement import asked_columns, statement
+from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
 from cio_etl.model import SqlSource, Staging
 
 _BATCH_BYTES = 4_000_000
@@ -60,6 +60,7 @@ class PostgresqlReader:
         self._asked_of = who_and_where(url)
         self._statement = statement(source, staging, database)
         self._wanted = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         self._connection: adbc.Connection | None = None
         self._closing = threading.Lock()  # protects the connection from being cancelled while it ends
 
@@ -85,7 +86,7 @@ class PostgresqlReader:
             with closing(_batches(cursor)) as batches:
                 schema = pa.schema(list(batches.schema)[: len(columns)])
                 checked = _checked(batches, schema, lists, self.place, self._wanted)
-                yield from unquoted_frames(schema, checked, self.place, self._wanted)
+                yield from unquoted_frames(schema, checked, self.place, self._required)
 
     @contextmanager
     def _connected(self) -> Iterator[adbc.Connection]:

@@ -23,7 +23,7 @@ from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.names import BACKTICKS
-from cio_etl.extract.sql.statement import WATERMARK, asked_columns, statement
+from cio_etl.extract.sql.statement import WATERMARK, asked_columns, required_columns, statement
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
@@ -45,6 +45,7 @@ class SqliteReader:
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
         self._asked = asked_columns(source, staging)
+        self._required = required_columns(source, staging)
         self._watermark = None if source.incremental is None else source.incremental.watermark
         self._connection: sqlite3.Connection | None = None
 
@@ -73,7 +74,9 @@ class SqliteReader:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 names = [column[0] for column in cursor.description]
                 check_columns(names, self.place)
-                yield from ResultColumns(names, self.place, self._asked).frames(lambda: cursor.fetchmany(_ROWS))
+                yield from ResultColumns(names, self.place, self._asked, self._required).frames(
+                    lambda: cursor.fetchmany(_ROWS)
+                )
 
     def _check_watermark(self, cursor: sqlite3.Cursor) -> None:
         """Raises SourceError for numbers in a watermark column of texts: SQLite sorts them before every text.

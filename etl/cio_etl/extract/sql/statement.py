@@ -128,6 +128,18 @@ def asked_columns(source: SqlSource, staging: Staging) -> tuple[str, ...] | None
     return tuple(dict.fromkeys((*staging.columns, *more)))
 
 
+def required_columns(source: SqlSource, staging: Staging) -> dict[str, str]:
+    """The columns that cannot be left out when they hold bytes, each with the remedy; empty without a mapping."""
+    if staging.columns is None:
+        return {}
+    incremental = source.incremental
+    own = () if incremental is None else (incremental.watermark, *incremental.key)
+    return {name: BYTES_REMEDY for name in staging.columns} | dict.fromkeys(own, "cast it in a query")
+
+
+BYTES_REMEDY = "leave it out of the mapping, or encode it in the query"
+
+
 def _of_table(source: SqlSource, staging: Staging, grammar: Grammar, bound: Mapping[str, Any]) -> str:
     names, incremental = grammar.names, source.incremental
     columns = [f"{names.quoted(name)} AS {names.alias(name)}" for name in asked_columns(source, staging) or ()]

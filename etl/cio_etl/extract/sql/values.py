@@ -8,14 +8,16 @@ is its JSON, and keeps its kind. A later frame may have another type than the fi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.sql.statement import BYTES_REMEDY
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 
 _BYTES = (bytes, bytearray, memoryview)
@@ -26,8 +28,15 @@ _OF_JSON = {int, float, bool, Decimal}  # numbers and truth values are not text 
 class ResultColumns:
     """The columns of one result, frame by frame."""
 
-    def __init__(self, names: Sequence[str], place: str, asked: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        place: str,
+        asked: Sequence[str] | None,
+        required: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._names, self._place, self._asked = names, place, asked
+        self._required = required  # see statement.required_columns
         self._left_out: set[str] | None = None  # columns of bytes, known from the first frame
         self._json: set[str] = set()
 
@@ -49,13 +58,12 @@ class ResultColumns:
         kinds = [set(map(type, values)) - {type(None)} for values in columns]
         if self._left_out is None:
             self._left_out = {name for name, kind in zip(self._names, kinds, strict=True) if _of_bytes(kind)}
-            if self._asked is not None:
-                self._refuse(self._left_out.intersection(self._asked))
+            self._refuse(self._left_out.intersection(self._required))
         for name, values, kind in zip(self._names, columns, kinds, strict=True):
             if name in self._left_out:
                 continue
             if _of_bytes(kind):
-                self._refuse({name} if self._asked is None or name in self._asked else ())
+                self._refuse({name} if self._asked is None or name in self._required else ())
                 values = [None if isinstance(value, _BYTES) else value for value in values]
                 kind = {each for each in kind if not issubclass(each, _BYTES)}
             if name in self._json or any(issubclass(each, (dict, list, tuple)) for each in kind):
@@ -67,7 +75,7 @@ class ResultColumns:
     def _refuse(self, names: Sequence[str] | set[str] | tuple[()]) -> None:
         if names:
             raise SourceError(
-                "leave it out of the mapping, or encode it in the query",
+                self._required.get(min(names), BYTES_REMEDY),
                 place=self._place,
                 what=f"column {min(names)!r} holds bytes, which have no JSON form",
             )
