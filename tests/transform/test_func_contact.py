@@ -179,7 +179,7 @@ def test_what_is_taken_for_an_address_keeps_its_form_and_is_one_for_the_api(text
     (made,) = mapped([text], "email")
     if made is not None:
         assert mapped([made], "email") == [made]
-        assert re.fullmatch(EMAIL_SHAPE[1:-1], made)
+        assert pl.Series([made]).str.contains(EMAIL_SHAPE).item()
         domain = made.rpartition("@")[2]
         assert domain.isascii() and domain == domain.lower()
         assert idna.decode(domain)

@@ -1,4 +1,4 @@
-"""Characters that nobody sees: white space, control characters and format characters (Unicode's Cc and Cf).
+"""Characters that nobody sees: white space, control and format characters (Unicode's Cc and Cf), fillers, selectors.
 
 A zero-width space or a byte-order mark in an address or an id makes another one of it, and nobody sees why two people
 are not one. Copies from web pages, spreadsheets and files that were joined bring them along.
@@ -7,16 +7,19 @@ are not one. Copies from web pages, spreadsheets and files that were joined brin
 from __future__ import annotations
 
 import sys
-import unicodedata
 from functools import cache
 
 import numpy as np
 import polars as pl
 
 _BLOCK_BYTES = 1 << 18  # fits into the processor's cache
-UNSEEN = r"\p{Cc}\p{Cf}"  # for a class of a pattern: [{UNSEEN}]
+# Drawn as nothing, though of other categories: the grapheme joiner, Hangul fillers, the blank of Braille, line and
+# paragraph separators; variation selectors; tags.
+_FILLERS = r"\x{034F}\x{115F}\x{1160}\x{2028}\x{2029}\x{2800}\x{3164}\x{FFA0}"
+UNSEEN = rf"\p{{Cc}}\p{{Cf}}{_FILLERS}\x{{FE00}}-\x{{FE0F}}\x{{E0000}}-\x{{E007F}}"  # for a class: [{UNSEEN}]
 _BLANK = rf"^[\s{UNSEEN}]*$"
-_JOINERS = r"\x{200C}\x{200D}\x{E0020}-\x{E007F}"  # within words of some scripts, and within emoji
+_EDGE = rf"[\s{UNSEEN}--\x{{FE00}}-\x{{FE0F}}\x{{E0020}}-\x{{E007F}}]"
+_JOINERS = r"\x{200C}\x{200D}\x{FE0F}"  # within words of some scripts, and within emoji
 
 
 def is_blank(text: pl.Expr) -> pl.Expr:
@@ -25,7 +28,7 @@ def is_blank(text: pl.Expr) -> pl.Expr:
 
 
 def has_unseen(text: pl.Expr, *, joiners: bool = False) -> pl.Expr:
-    """Whether the text has a control or format character; with `joiners`, those that emoji and words need may be."""
+    """Whether the text has a character that nobody sees, but a space; `joiners` allows those of words and emoji."""
     pattern = f"[{UNSEEN}--{_JOINERS}]" if joiners else f"[{UNSEEN}]"
     return text.map_batches(lambda texts: _contains(texts, pattern), return_dtype=pl.Boolean, is_elementwise=True)
 
@@ -41,13 +44,12 @@ def _contains(texts: pl.Series, pattern: str) -> pl.Series:
 
 
 def stripped(text: pl.Expr) -> pl.Expr:
-    """The text without white space, control and format characters at its ends."""
+    """The text without white space and characters that nobody sees at its ends."""
     return text.str.strip_chars(_edges())
 
 
 @cache
 def _edges() -> str:
-    """What is removed at the ends; not the tags that end the flag of a region."""
-    signs = map(chr, range(sys.maxunicode + 1))
-    unseen = (sign for sign in signs if sign.isspace() or unicodedata.category(sign) in ("Cc", "Cf"))
-    return "".join(sign for sign in unseen if not "\U000e0020" <= sign <= "\U000e007f")
+    """What is removed at the ends; not what ends an emoji or an ideograph: variation selectors, tags of a flag."""
+    signs = pl.Series(list(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)])))
+    return "".join(signs.filter(signs.str.contains(_EDGE)))

@@ -19,7 +19,7 @@ from cio_etl.model import reject_reason
 from cio_etl.transform.checks import EMAIL_MALFORMED
 from cio_etl.transform.distinct import CACHED_VALUES, by_distinct
 from cio_etl.transform.functions.define import function
-from cio_etl.transform.invisible import stripped
+from cio_etl.transform.invisible import has_unseen, stripped
 from cio_etl.transform.nested import fields, in_words
 
 GROUP = "People's data"
@@ -141,7 +141,7 @@ def email(value: pl.Expr, dtype: pl.DataType, *, gmail: bool = False) -> pl.Expr
         domain = pl.when(theirs).then(pl.lit("gmail.com")).otherwise(domain)
     address = pl.concat_str([local, pl.lit("@"), domain])
     fits = (address.str.len_bytes() <= _MAX_ADDRESS) & (local.str.len_bytes() <= _MAX_LOCAL)
-    return pl.when(fits).then(address)
+    return pl.when(fits & ~has_unseen(local)).then(address)
 
 
 def _address_in_ascii(text: str) -> str | None:
