@@ -59,6 +59,9 @@ def test_an_address_or_number_with_such_a_character_is_malformed(sign: str) -> N
         assert outcomes(how, rows({"c": texts})) == [("email_malformed", field)] * 4
     phone = mapping(identifiers={"phone": C})
     assert outcomes(phone, rows({"c": [f"+3361234{sign}5678"]})) == [("phone_malformed", "identifiers.phone")]
+    phone = mapping(attributes=attributes(phone="c"))
+    assert outcomes(phone, rows({"c": [f"06 12{sign} 34"]})) == [("characters_unseen", "attributes.phone")]
+    assert isinstance(outcomes(phone, rows({"c": ["06 12 34"]}))[0], dict)
     assert mapped([texts[0], texts[3]], "email") == ["ana@example.org"] * 2
     assert mapped([texts[1]], "email") == [None]  # a domain's are dropped, as UTS 46 has it
 

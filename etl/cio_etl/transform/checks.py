@@ -111,6 +111,8 @@ def row_checks(
             yield from date_checks(target, pl.col(target))
         if target == "attributes.email" and mapping.operation == "identify" and dtype == pl.String:
             yield Check(EMAIL_MALFORMED, target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
+        if target == "attributes.phone" and mapping.operation == "identify" and dtype == pl.String:
+            yield Check(CHARACTERS_UNSEEN, target, has_unseen(pl.col(target)))
     if "device.last_used" in types:
         yield from date_checks("device.last_used", pl.col("device.last_used"))
 
