@@ -14,8 +14,6 @@ import pyarrow as pa
 
 Offsets = npt.NDArray[np.int64]
 
-IGNORED_KEY = 0x7F  # a key of only this byte (DEL) is none: its value is not read
-
 
 @dataclass(frozen=True, slots=True)
 class Strings:
@@ -55,7 +53,7 @@ def with_mark_in_texts(lines: bytes, mark: bytes) -> bytes:
 def without_repeated_keys(lines: bytes) -> bytes:
     """The lines without the earlier ones of a key that an object has twice: the last counts, as in other readers.
 
-    The others become IGNORED_KEY, so that no offset changes. Keys of objects inside an object stay.
+    So do objects inside an object. Each earlier key is removed with its value, up to the object's next key.
     """
     strings = find_strings(lines)
     opens, closes = strings.opens[strings.is_key], strings.closes[strings.is_key]
@@ -66,16 +64,19 @@ def without_repeated_keys(lines: bytes) -> bytes:
     hashes = _slices(lines, opens + 1, closes).hash().to_numpy()
     if _alike(opens, hashes, line_ends):
         return lines
-    outer = _depths(octets, strings, opens) == 1
-    opens, closes = opens[outer], closes[outer]
-    keys = pl.DataFrame({"line": np.searchsorted(line_ends, opens), "key": hashes[outer]})
+    objects = _objects(octets, strings, opens)
+    keys = pl.DataFrame({"object": objects, "key": hashes})
     if not keys.is_duplicated().any():
         return lines
-    earlier = ~keys.select(pl.struct("line", "key").is_last_distinct()).to_series().to_numpy()
-    changed = octets.copy()
-    for begin, end in zip(opens[earlier] + 1, closes[earlier], strict=True):
-        changed[begin:end] = IGNORED_KEY
-    return changed.tobytes()
+    earlier = ~keys.select(pl.struct("object", "key").is_last_distinct()).to_series().to_numpy()
+    order = np.lexsort([opens, objects])  # the key after an earlier one is the next of its object
+    next_opens = np.empty_like(opens)
+    next_opens[order[:-1]] = opens[order[1:]]
+    changes = np.zeros(len(lines) + 1, np.int32)
+    np.add.at(changes, opens[earlier], 1)
+    np.add.at(changes, next_opens[earlier], -1)
+    remaining: npt.NDArray[np.uint8] = octets[np.cumsum(changes[:-1]) == 0]
+    return remaining.tobytes()
 
 
 def _alike(opens: Offsets, hashes: npt.NDArray[np.uint64], line_ends: Offsets) -> bool:
@@ -101,12 +102,15 @@ def _slices(data: bytes, begins: Offsets, ends: Offsets) -> pl.Series:
     return pl.Series(pieces).gather_every(2)
 
 
-def _depths(octets: npt.NDArray[np.uint8], strings: Strings, offsets: Offsets) -> Offsets:
-    """How many objects and lists are open at each offset."""
+def _objects(octets: npt.NDArray[np.uint8], strings: Strings, offsets: Offsets) -> Offsets:
+    """A number for the object in which each offset is, the same for offsets of one object."""
     opened = (octets == ord("{")) | (octets == ord("["))
     brackets = np.flatnonzero(opened | (octets == ord("}")) | (octets == ord("]")))
     before = np.searchsorted(strings.opens, brackets)
     inside = (before > 0) & (brackets < strings.closes[np.maximum(before, 1) - 1])
     brackets = brackets[~inside]
-    depths = np.cumsum(np.where(opened[brackets], 1, -1))
-    return depths[np.searchsorted(brackets, offsets) - 1]
+    opens = opened[brackets]
+    depths = np.cumsum(np.where(opens, 1, -1))
+    own_depths = depths[np.searchsorted(brackets, offsets) - 1]
+    begins = np.sort(depths[opens] * octets.size + brackets[opens])  # by depth, then by place
+    return np.searchsorted(begins, own_depths * octets.size + offsets)

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.extract.text.ndjson_strings import IGNORED_KEY, without_repeated_keys
+from cio_etl.extract.text.ndjson_strings import without_repeated_keys
 from cio_etl.extract.text.ndjson_texts import json_texts, read_lines
 
 _MAX_DEPTH = 64  # polars' own stack ends at some 1,000, and the process with it
@@ -30,7 +30,6 @@ _LONE_SURROGATE = re.compile(
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _LIKE_ANOTHER_KIND = r"(?s)^(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$|true$|false$|[\[{])"
 _KIND_OF = {'"': "text", "t": "boolean", "f": "boolean", "[": "nested", "{": "nested"}  # by a JSON text's first sign
-_IGNORED_NAME = re.compile(chr(IGNORED_KEY) + "+")
 
 
 @dataclass(slots=True)
@@ -174,7 +173,7 @@ def _reads(lines: Sequence[bytes], names: Iterable[str]) -> bool:
 
 def _inferred(lines: bytes) -> dict[str, pl.DataType]:
     schema = pl.scan_ndjson(BytesIO(lines), infer_schema_length=None).collect_schema()
-    return {name: dtype for name, dtype in schema.items() if not _IGNORED_NAME.fullmatch(name)}
+    return dict(schema)
 
 
 def _perhaps_mixed(lines: bytes, frame: pl.DataFrame, inferred: Mapping[str, pl.DataType]) -> list[str]:
