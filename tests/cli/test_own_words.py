@@ -102,7 +102,7 @@ def test_any_failure_is_two_lines(
 
 
 def test_the_python_api_raises_etl_errors_only(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_step, "open_source", panic)
+    monkeypatch.setattr(open_step, "open_step_source", panic)
     with pytest.raises(Bug, match="unexpected PanicException") as caught:
         cio_etl.run(job, sandbox=True)
     assert caught.value.__suppress_context__
@@ -112,7 +112,7 @@ def test_what_is_no_failure_passes(job: str, monkeypatch: pytest.MonkeyPatch) ->
     class Timeout(BaseException):
         """As Airflow's AirflowTaskTimeout."""
 
-    monkeypatch.setattr(open_step, "open_source", raising(Timeout()))
+    monkeypatch.setattr(open_step, "open_step_source", raising(Timeout()))
     with pytest.raises(Timeout):
         cio_etl.run(job, sandbox=True)
 

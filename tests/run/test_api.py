@@ -149,7 +149,7 @@ def test_an_interrupted_run_is_resumed(job: str, sandbox: Sandbox, monkeypatch: 
 def test_the_lines_in_the_readme_run(job: str, capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"(?ms)^```python\n(.*?)^```$", readme)
-    exec(lines.replace("jobs/shop.yaml", job))
+    exec(lines.replace("jobs/people.yaml", job))
     printed = capsys.readouterr().out.splitlines()
     assert printed[1] == "people 2 email_malformed"
     assert printed[-2:] == ["people 3 3", "3 2 1"]
