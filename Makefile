@@ -34,7 +34,7 @@ WORKERS ?= 3
 test: lint with-airflow ## ruff, mypy and every test
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
-test-fast: .venv/done ## the tests of pure code, in some 90 seconds on 2 cores
+test-fast: .venv/done ## the tests of pure code, in less than a minute on 2 quiet cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 coverage: .venv/done ## every test, and which lines no test has run; prints, and fails for nothing
