@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.decoding import decoding
 from cio_etl.extract.excel_cells import error_places, is_filled, read_cells
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
@@ -97,12 +98,8 @@ class _ExcelFiles:
         with RegularFile(path) as opened:
             data, facts = _content(opened, self._max_unpacked_bytes)
             opened.check_unchanged()
-        try:
+        with decoding(lambda: _damaged(path)):
             return self._decoded(path, data, facts)
-        except SourceError:
-            raise
-        except (Exception, pl.exceptions.PanicException):  # the library's own words may show cells
-            raise _damaged(path) from None
 
     def _decoded(self, path: str, data: bytes, of_parts: Mapping[str, SheetFacts]) -> _SheetRows:
         workbook = _workbook(path, data)
@@ -160,19 +157,14 @@ def _content(opened: RegularFile, max_unpacked_bytes: int) -> tuple[bytes, dict[
     data = opened.read_at(0, opened.identity.bytes)
     if not data.startswith(_ZIP):
         return data, {}  # .xls: its sheets end at 65,536 rows of 256 cells, and nothing is packed
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            if sum(part.file_size for part in archive.infolist()) > max_unpacked_bytes:
-                what = f"unpacks to more than {max_unpacked_bytes >> 20} MB"
-                raise SourceError("export the sheet as CSV", place=opened.path, what=what)
-            check_sizes(archive, max_unpacked_bytes)
-            facts = {part.filename: scan_sheet(archive, part) for part in worksheets(archive)}
-            for of_sheet in facts.values():
-                _check_extent(opened.path, of_sheet)
-    except SourceError:
-        raise
-    except Exception:  # zipfile raises BadZipFile, zlib.error, EOFError, NotImplementedError and more
-        raise _damaged(opened.path) from None
+    with decoding(lambda: _damaged(opened.path)), zipfile.ZipFile(BytesIO(data)) as archive:
+        if sum(part.file_size for part in archive.infolist()) > max_unpacked_bytes:
+            what = f"unpacks to more than {max_unpacked_bytes >> 20} MB"
+            raise SourceError("export the sheet as CSV", place=opened.path, what=what)
+        check_sizes(archive, max_unpacked_bytes)
+        facts = {part.filename: scan_sheet(archive, part) for part in worksheets(archive)}
+        for of_sheet in facts.values():
+            _check_extent(opened.path, of_sheet)
     return data, facts
 
 

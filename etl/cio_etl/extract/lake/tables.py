@@ -23,9 +23,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_etl.errors import EtlError, SourceError, is_limit
+from cio_etl.errors import SourceError
 from cio_etl.extract import copies
 from cio_etl.extract.arrow_types import NotRead, Reading, reading_of
+from cio_etl.extract.decoding import decoding
 from cio_etl.extract.frames import check_names, chosen_columns
 from cio_etl.extract.lake.version import DataFile, TableVersion
 from cio_etl.extract.remote.fetch import blocks
@@ -246,16 +247,11 @@ def _frame(place: str, batch: pa.RecordBatch, wanted: Mapping[str, Reading]) -> 
 @contextmanager
 def _reworded(place: str) -> Iterator[None]:
     """Raises SourceError, without their words, in place of whatever two libraries raise for a damaged file."""
-    try:
-        yield
-    except (EtlError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except FileNotFoundError:
-        raise _vacuumed(place) from None
-    except (Exception, pl.exceptions.PanicException) as error:
-        if is_limit(error):
-            raise
-        raise _damaged(place) from None
+    with decoding(lambda: _damaged(place)):
+        try:
+            yield
+        except FileNotFoundError:
+            raise _vacuumed(place) from None
 
 
 def _damaged(place: str) -> SourceError:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cio_etl.errors import EtlError, SourceError, is_limit
+from cio_etl.errors import SourceError, is_limit
+from cio_etl.extract.decoding import decoding
 from cio_etl.extract.files import Identity, RegularFile
 from cio_etl.extract.parquet.footer import Column, Footer, damaged, scan
 from cio_etl.extract.parquet.pages import pages
@@ -219,17 +220,11 @@ def _typed(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
 
 
 def _by_pyarrow(file: ParquetFile, columns: Sequence[Column], span: _Span, frame_rows: int) -> Iterator[pl.DataFrame]:
-    try:
+    with decoding(lambda: _blamed(file, columns, span.groups)):
         rows = min(_batch_rows(file, columns, group, frame_rows) for group in span.groups)
         for batch in _batches(file.path, columns, span.groups, rows):
             for part in _in_frames(file, pl.DataFrame(batch), rows):
                 yield _typed(part, columns)
-    except EtlError:
-        raise
-    except (Exception, pl.exceptions.PanicException) as error:
-        if is_limit(error):
-            raise
-        raise _blamed(file, columns, span.groups) from None
 
 
 def _batches(path: str, columns: Sequence[Column], groups: Sequence[int], rows: int) -> Iterator[pa.RecordBatch]:

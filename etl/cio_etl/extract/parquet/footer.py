@@ -15,8 +15,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_etl.errors import SourceError, is_limit
+from cio_etl.errors import SourceError
 from cio_etl.extract.arrow_types import NotRead, Reading, plain, reading_of
+from cio_etl.extract.decoding import decoding
 from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet.thrift import Malformed, read_struct
 
@@ -64,15 +65,10 @@ def read_footer(opened: RegularFile) -> Footer:
     path = opened.path
     if opened.read_at(opened.identity.bytes - 4, 4) == b"PARE":
         raise SourceError("export it without encryption", place=path, what="is encrypted")
-    try:
-        with pa.OSFile(path) as stream:
-            parquet = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us", arrow_extensions_enabled=True)
-            metadata, schema, lines = parquet.metadata, parquet.schema_arrow, str(parquet.schema).splitlines()
-            group_rows = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
-    except (Exception, pl.exceptions.PanicException) as error:  # errors of pyarrow are OSError, ValueError and more
-        if is_limit(error):
-            raise
-        raise damaged(path) from None
+    with decoding(lambda: damaged(path)), pa.OSFile(path) as stream:
+        parquet = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us", arrow_extensions_enabled=True)
+        metadata, schema, lines = parquet.metadata, parquet.schema_arrow, str(parquet.schema).splitlines()
+        group_rows = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
     if sum(group_rows) != metadata.num_rows or min(group_rows, default=0) < 0:
         raise damaged(path)
     if not len(schema):
