@@ -217,16 +217,7 @@ def _zstandard(data: bytes) -> bytes:
     return _bounded(unpacked)
 
 
-def _bzip2(data: bytes) -> bytes:
-    unpacker = bz2.BZ2Decompressor()
-    unpacked = _bounded(unpacker.decompress(data, MAX_BLOCK_BYTES + 1))
-    if not unpacker.eof:
-        raise EOFError
-    return unpacked
-
-
-def _xz(data: bytes) -> bytes:
-    unpacker = lzma.LZMADecompressor()
+def _unpacked(unpacker: bz2.BZ2Decompressor | lzma.LZMADecompressor, data: bytes) -> bytes:
     unpacked = _bounded(unpacker.decompress(data, MAX_BLOCK_BYTES + 1))
     if not unpacker.eof:
         raise EOFError
@@ -238,6 +229,6 @@ _UNPACK: dict[str, Callable[[bytes], bytes]] = {
     "deflate": _deflate,
     "snappy": _snappy,
     "zstandard": _zstandard,
-    "bzip2": _bzip2,
-    "xz": _xz,
+    "bzip2": lambda data: _unpacked(bz2.BZ2Decompressor(), data),
+    "xz": lambda data: _unpacked(lzma.LZMADecompressor(), data),
 }
