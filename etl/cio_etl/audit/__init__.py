@@ -16,7 +16,16 @@ from cio_etl.apis import OPERATIONS
 from cio_etl.audit.dates import date_audits
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
-from cio_etl.audit.findings import FINDINGS, FIRST, Audit, FindingKind, PositionedFinding, RejectedPeople, StepContext
+from cio_etl.audit.findings import (
+    FINDINGS,
+    FIRST,
+    Audit,
+    FindingKind,
+    PositionedFinding,
+    RejectedPeople,
+    StepContext,
+    sent,
+)
 from cio_etl.audit.ghosts import ghosts
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
@@ -51,6 +60,7 @@ __all__ = [
     "mask",
     "newest_rejected",
     "run_audits",
+    "sent",
     "shown",
     "shown_rows",
     "with_places",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings
+from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
 from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Compiled, order, repeats
@@ -99,7 +99,9 @@ def with_duplicates(
         return compiled
 
     def candidates(frame: pl.DataFrame) -> pl.DataFrame:
-        keys = repeats.keyed(_accepted(narrow, frame) if mapping.order_by else narrow.unchecked(frame), mapping)
+        # of people: a row that is rejected for its identifiers supersedes no other row
+        right = sent(narrow.mapped(frame), repeats.targets(mapping)) if mapping.order_by else narrow.unchecked(frame)
+        keys = repeats.keyed(right, mapping)
         return keys.filter(pl.Series(repeats.among(repeats.hashes(keys), repeated)))
 
     if mapping.order_by:
@@ -119,13 +121,6 @@ def with_duplicates(
         return repeats.key_and_content(mapped.values, mapped.items)
 
     return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes))
-
-
-def _accepted(narrow: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
-    """The values of the rows whose identifiers are right: a row that is rejected for them supersedes no other row."""
-    mapped = narrow.mapped(frame)
-    rejected = mapped.items.filter(pl.col("reason").is_not_null())["position"]
-    return mapped.values.filter(pl.col(POSITION).is_in(rejected.implode()).not_()) if len(rejected) else mapped.values
 
 
 def _look(
