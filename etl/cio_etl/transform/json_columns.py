@@ -22,9 +22,9 @@ _TIMES = ("attributes.created_at",)  # must be Unix seconds, so it is never sent
 
 
 def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
-    """The mapping, with `json` applied to attributes from columns of which the source says that they are JSON.
+    """The mapping, with `json` applied to attributes whose columns are JSON text; `columns` are the source's.
 
-    Not where a function other than `default` is to make something of the text. Frames must be those of `plain_rows`.
+    An attribute with a function other than `default` reads the text instead. Frames must be those of `plain_rows`.
     """
     if not columns:
         return mapping
