@@ -33,10 +33,10 @@ from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Rej
 from cio_etl.model.log import get_logger
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.report.words import counted
-from cio_etl.run.begin_anew import done_twice
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
+from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals
 from cio_etl.run.status_note import StatusNote
 from cio_etl.state import Leases, ReplayedRejects, RunRecord, StepRecord, Store

@@ -11,10 +11,10 @@ from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.model.log import get_logger
 from cio_etl.report.words import counted
-from cio_etl.run.begin_anew import accepted, begins_anew
-from cio_etl.run.folders import run_folder, stage_folder
+from cio_etl.run.folders import run_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
+from cio_etl.run.replacement import accepted, may_be_replaced
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
@@ -142,13 +142,13 @@ def changes_since(
 
 
 def is_replaced(store: Store, job: Job, run: RunRecord, limit: int | None, since: str | None = None) -> bool:
-    """Whether a new run replaces the unfinished one because it had too many rejects: see begin_anew.py."""
+    """Whether a new run replaces the unfinished one because it had too many rejects: see replacement.py."""
     steps = store.steps(run.run_id)
     if [step.name for step in steps] != [step.name for step in job.steps]:
         return False
     if _changed_settings(run, job, limit, since):
         return False
-    return begins_anew(store, job, run, stage_folder(job, run.run_id), bool(_changed_mappings(steps, job)))
+    return may_be_replaced(store, job, run, steps, mapping_changed=bool(_changed_mappings(steps, job)))
 
 
 def _changed_mappings(steps: Sequence[StepRecord], job: Job) -> list[str]:

@@ -22,12 +22,14 @@ KILLED = "its process has ended without a report: it was killed, or the machine 
 class NextStep:
     """What the next `run` of a job would do.
 
-    locked: exit, since a process holds the job. new: start a new run. anew: replace the run by a new one.
+    locked: exit, since a process holds the job.
+    new: start a new run.
+    replace: start a new run in place of this one, which had too many rejects.
     refuse: exit, since the job has `changes`.
-    resume: go on in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
+    resume: continue in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
     """
 
-    kind: Literal["locked", "new", "anew", "refuse", "resume"]
+    kind: Literal["locked", "new", "replace", "refuse", "resume"]
     changes: tuple[str, ...] = ()
     step: str | None = None
     settled: int = 0
@@ -150,7 +152,7 @@ def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
     if run.status not in state.RESUMABLE:
         return NextStep("new")
     if is_replaced(store, job, run, run.row_limit):
-        return NextStep("anew")
+        return NextStep("replace")
     if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
         return NextStep("refuse", tuple(changes))
     remaining = [step for step in store.steps(run.run_id) if step.status != "finished"]
@@ -183,7 +185,7 @@ def next_words(next_step: NextStep, command: str) -> str:
             return "a process is at work on it now; `run` would exit 75"
         case "new":
             return f"`{command}` starts a new run"
-        case "anew":
+        case "replace":
             return f"`{command}` reads the source again in a new run, since this one had too many rejects"
         case "refuse":
             return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"

@@ -1,17 +1,18 @@
 """Decides whether a new run replaces one that had too many rejects, so that the stopped run does not hold later ones.
 
-The new run reads the source again. It is only begun where nothing can be done twice by that: people and objects are set
+The new run reads the source again. It starts only where nothing can be done twice by that: people and objects are set
 to the same values, and events with an `event_key` have the same ids.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from cio_etl.apis import OPERATIONS, endpoint
 from cio_etl.errors import SourceError
 from cio_etl.extract import open_source
 from cio_etl.model import Job, Mapping, Staging, Step, total_counts
+from cio_etl.run.folders import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
 
 
@@ -25,16 +26,17 @@ def done_twice(api: str, mapping: Mapping) -> str:
     return ""
 
 
-def begins_anew(store: Store, job: Job, run: RunRecord, stage: Path, mapping_changed: bool) -> bool:
-    """Whether a new run replaces this one: it has too many rejects still, and its rows or mapping may differ now."""
-    records = store.steps(run.run_id)
+def may_be_replaced(
+    store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord], *, mapping_changed: bool
+) -> bool:
+    """Whether a new run may replace this one: it still has too many rejects, and its rows or mapping may differ now."""
     if not any(store.rejected(run.run_id, step.number) > job.max_rejects.limit(step.rows or 0) for step in records):
         return False
     steps = list(zip(records, job.steps, strict=True))
     if any(done_twice(job.destination.api, step.mapping) and _accepted(store, run, record) for record, step in steps):
         return False
     return mapping_changed or any(
-        _may_differ(record, step, run, stage) for record, step in steps if record.status != "finished"
+        _may_differ(record, step, job, run) for record, step in steps if record.status != "finished"
     )
 
 
@@ -50,13 +52,14 @@ def _accepted(store: Store, run: RunRecord, record: StepRecord) -> int:
     return total_counts(lane.counts for lane in lanes).accepted + in_flight
 
 
-def _may_differ(record: StepRecord, step: Step, run: RunRecord, stage: Path) -> bool:
+def _may_differ(record: StepRecord, step: Step, job: Job, run: RunRecord) -> bool:
     """Whether the step's source may have other rows now; files are read to find out."""
     if step.source.is_staged:
         return True
     if record.fingerprint is None:
         return False
     try:
-        return open_source(step.source, Staging(stage, rows=run.row_limit)).fingerprint != record.fingerprint
+        how = Staging(stage_folder(job, run.run_id), rows=run.row_limit)
+        return open_source(step.source, how).fingerprint != record.fingerprint
     except SourceError:  # the run reports it when it opens the source
         return False
