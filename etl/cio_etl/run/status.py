@@ -56,11 +56,13 @@ def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
     try:
         runs = store.runs()
         held = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
-        newest = {run.job: run.run_id for run in reversed(runs)}
+        newest = {run.job: run for run in reversed(runs)}
         return [
-            (_with_killed(state.build_report(store, run), held.get(run.job, False) and is_newest), run.job_file)
+            (
+                _with_killed(state.build_report(store, run), held.get(run.job, False) and newest[run.job] is run),
+                run.job_file,
+            )
             for run in runs
-            for is_newest in (newest[run.job] == run.run_id,)
         ]
     finally:
         store.close()
