@@ -59,19 +59,19 @@ def test_columns_are_read_back_from_their_text_exactly() -> None:
             "": pl.Duration("ms"),
         }
     )
-    answers: ColumnFacts = {"told": [{"sizes": [1, 2], "largest": 3}, {"sizes": [], "largest": None}]}
-    columns = Columns(schema, frozenset({"j"}), answers)
+    column_facts: ColumnFacts = {"digest": [{"sizes": [1, 2], "largest": 3}, {"sizes": [], "largest": None}]}
+    columns = Columns(schema, frozenset({"j"}), column_facts)
     assert Columns.of_text(columns.to_text()) == columns
 
 
-def test_facts_that_json_cannot_hold_exactly_are_not_noted() -> None:
-    answers: ColumnFacts = {
+def test_facts_that_json_cannot_hold_exactly_are_not_stored() -> None:
+    column_facts: ColumnFacts = {
         "day": [{"first": date(2024, 3, 10)}],
         "pair": [{"ends": (1, 2)}],
         "sizes": [{"sizes": [1]}],
     }
-    columns = Columns(pl.Schema({"a": pl.String}), frozenset(), answers)
-    assert Columns.of_text(columns.to_text()).answers == {"sizes": [{"sizes": [1]}]}
+    columns = Columns(pl.Schema({"a": pl.String}), frozenset(), column_facts)
+    assert Columns.of_text(columns.to_text()).column_facts == {"sizes": [{"sizes": [1]}]}
 
 
 def test_kept_rows_are_for_their_owner_only_and_replace_earlier_ones_as_a_whole(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def reject_commands(report: Report, state: Path, without_rows: Collection[str] =
     if all(step.name in without_rows for step in report.steps if step.counts.rejected):
         return {"rejects": ROWS_ARE_GONE}
     where = [f"--state={state}"] if state != Path(".etl") else []
-    rehearsed = ["--sandbox"] if report.job.endswith(".sandbox") else []
+    sandbox = ["--sandbox"] if report.job.endswith(".sandbox") else []
     return {
         "rejects": as_typed("rejects", report.run_id, "-o", "rejects.csv", *where),
-        "once fixed": as_typed("replay", "rejects.csv", *rehearsed, *where),
+        "once fixed": as_typed("replay", "rejects.csv", *sandbox, *where),
     }

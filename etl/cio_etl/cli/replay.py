@@ -33,7 +33,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.report import Commands
     from cio_etl.report.streams import say
     from cio_etl.report.words import counted
-    from cio_etl.run import note_stand_ins, rehearsal, run_folder
+    from cio_etl.run import note_stand_ins, run_folder, sandboxed
 
     location = state_location(state)
     with opened_store(location) as store:
@@ -58,7 +58,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     commands = Commands(resume)
     with calling(commands, options.grace, as_json=as_json) as caller, resumed_by(resume):
         note_stand_ins(loaded, caller.observer)
-        with rehearsal(loaded, caller.observer) if options.sandbox else contextlib.nullcontext(loaded) as target:
+        with sandboxed(loaded, caller.observer) if options.sandbox else contextlib.nullcontext(loaded) as target:
             report = send_again(request, target, options, caller)
     if report is None:
         say("null" if as_json else f"{what}: nothing to send, all of its rejects are closed")
@@ -67,7 +67,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     if skipped := report.counts.skipped:
         lines["skipped"] = f"{counted(skipped, 'row')}, accepted before, or omitted by the mapping's `when`"
     if target.name != request.job:
-        lines["rehearsed"] = "the rejects stay open; without --sandbox their rows are sent"
+        lines["sandbox"] = "the rejects stay open; without --sandbox their rows are sent"
     elif report.rejected and Path(what).is_file():  # an export would hold the source's values, not the fixed ones
         lines["rest"] = f"the rejects of these rows are open: fix the rows in {what}, and replay it again"
     elif report.rejected:

@@ -29,10 +29,10 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     loaded = load_run(job, options)
     name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
     resume = as_typed("run", job, *repeated_words(options))
-    kept = loaded.rejects == "rows" or loaded.keep_snapshots
-    without_rows = set() if kept else {step.name for step in loaded.steps if not step.source.is_repeatable}
+    rows_are_stored = loaded.rejects == "rows" or loaded.keep_snapshots
+    without_rows = set() if rows_are_stored else {step.name for step in loaded.steps if not step.source.is_repeatable}
     commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by, without_rows))
-    with _lines_held_back() if quiet else contextlib.nullcontext():
+    with _buffered_log() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
             resumed_by(resume, name if as_json else None),
@@ -44,13 +44,13 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _lines_held_back() -> Iterator[None]:
+def _buffered_log() -> Iterator[None]:
     """Log lines of the block are printed at its end, and only when it ends otherwise than with exit code 0."""
     from cio_etl.report.logs import BufferedLines, LogLines
 
     before = structlog.get_config()["logger_factory"]
     lines = BufferedLines()
-    if isinstance(before(), LogLines):  # lines that go to a file are not held back
+    if isinstance(before(), LogLines):  # lines that go to a file are not buffered
         structlog.configure(logger_factory=lambda *_: lines)
     try:
         yield

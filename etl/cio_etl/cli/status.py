@@ -90,7 +90,7 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
             say(first_run + (f"\nstale      {status.stale}" if status.stale else ""))
         return code
     if is_json:
-        more = {"held": status.held, "open_rejects": status.open_rejects, "stale": status.stale}
+        more = {"held": status.is_running, "open_rejects": status.open_rejects, "stale": status.stale}
         content = as_json(status.report, commands.resume_command(status.report))
         say(json.dumps({**content, **more}, ensure_ascii=False))
         return code

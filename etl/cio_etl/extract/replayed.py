@@ -65,7 +65,7 @@ def open_replayed(source: ReplaySource, staging: Staging, chunk_rows: int) -> Sn
         schema=pl.Schema({name: copy.schema[name] for name in own}),
         read=read,
         json=source.json,
-        replayed=Replayed(np.concatenate([np.empty(0, np.int64), *ids]), source.answers, source.closes),
+        replayed=Replayed(np.concatenate([np.empty(0, np.int64), *ids]), source.column_facts, source.closes),
     )
 
 

@@ -123,7 +123,7 @@ class StepReport:
     seconds: float
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
-    rows: int | None = None  # in the source; None before the step has begun
+    rows: int | None = None  # in the source; None before the step has started
     forecast: Forecast | None = None  # of a validation
     profile: Profile | None = None  # of a validation
 

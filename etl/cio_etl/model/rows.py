@@ -26,7 +26,7 @@ ORIGIN_POSITION = "_cio_etl_position"  # Int64: its place there
 
 CLOSED = "_cio_etl_closed"  # Boolean: accepted by a replay before this one
 
-# What functions asked of whole columns, and the answers for each frame: JSON types, by a digest of the question.
+# The results of functions' queries over whole columns, one of each frame, as JSON types; by a digest of the queries.
 ColumnFacts = MappingOf[str, Sequence[MappingOf[str, Any]]]
 
 
@@ -42,11 +42,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What is known of rows that are sent again: the rejects that they are, and what was asked of all rows."""
+    """What is known of rows that are sent again: the rejects that they are, and the facts about all rows."""
 
     reject_ids: npt.NDArray[np.int64]  # by position, as the state numbers them
-    answers: ColumnFacts
-    closes: bool = True  # False: a rehearsal, after which the rejects are as they were
+    column_facts: ColumnFacts
+    closes: bool = True  # False: a sandbox run, after which the rejects are as they were
 
 
 @dataclass(frozen=True, slots=True)

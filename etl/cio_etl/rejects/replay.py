@@ -87,7 +87,7 @@ def request_for_file(store: Store, path: Path) -> ReplayRequest:
 def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller) -> Report | None:
     """Sends the rows again; None when there is nothing to send. Raises EtlError, as `run_job` does.
 
-    When the rejects are of another job than this one, which rehearses it, they stay as they are.
+    When the rejects are of another job than this one, which replays them in a sandbox, they stay as they are.
     """
     note = caller.observer.note
     with state.hold(job.kept_in, job.name):

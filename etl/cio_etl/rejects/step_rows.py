@@ -125,7 +125,7 @@ def _no_rows(source: StepRejects) -> StepRows:
     mapped = {name: types.get(name, pl.String()) for name in columns_of(source.step.mapping)}
     own = {name: pl.String() for name in _OWN} | {ORIGIN_POSITION: pl.Int64(), REJECT_ID: pl.Int64()}
     rows = pl.DataFrame(schema={**mapped, **own, CLOSED: pl.Boolean(), LINE: pl.Int64()})
-    return StepRows(rows, frozenset(), {}) if columns is None else StepRows(rows, columns.json, columns.answers)
+    return StepRows(rows, frozenset(), {}) if columns is None else StepRows(rows, columns.json, columns.column_facts)
 
 
 # ---------------------------------------------------------------- as a file has them
@@ -229,9 +229,9 @@ def _facts(source: StepRejects, columns: Columns) -> ColumnFacts:
     """The facts that the mapping needs about whole columns: as noted, or collected again for a changed mapping."""
     try:
         collect_facts(
-            with_json(source.step.mapping, columns.json), columns.schema, lambda names: (), None, columns.answers
+            with_json(source.step.mapping, columns.json), columns.schema, lambda names: (), None, columns.column_facts
         )
-        return columns.answers
+        return columns.column_facts
     except EtlError:
         pass
     try:
@@ -241,4 +241,4 @@ def _facts(source: StepRejects, columns: Columns) -> ColumnFacts:
             collect_facts(mapping, rows.schema, lambda names: rows.read(names, 0), facts)
         return facts
     except EtlError:
-        return columns.answers  # where a fact matters, the run's error names it
+        return columns.column_facts  # where a fact matters, the run's error names it

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cio_etl.report.streams import say
 
-MOST_LINES = 10_000  # that are held back: a run of a night has a few thousand
+MOST_LINES = 10_000  # in the buffer: a run of a night has a few thousand
 
 
 class _Lines:

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
         load_steps,
         note_stand_ins,
         private_files,
-        rehearsal,
         run_file,
         run_loaded,
+        sandboxed,
     )
     from cio_etl.run.status import (
         JobStatus,
@@ -110,9 +110,9 @@ _FILES = {
         "load_steps",
         "note_stand_ins",
         "private_files",
-        "rehearsal",
         "run_file",
         "run_loaded",
+        "sandboxed",
     ),
     "schema_drift": (
         "check_drift",
@@ -176,7 +176,6 @@ __all__ = [
     "private_files",
     "read_rows",
     "recent_runs",
-    "rehearsal",
     "rejects_folder",
     "repeated_words",
     "require_current",
@@ -186,6 +185,7 @@ __all__ = [
     "run_job",
     "run_loaded",
     "run_locked",
+    "sandboxed",
     "share",
     "stage_folder",
     "staging",

@@ -27,7 +27,7 @@ def staging(
     since: str | None = None,
     *,
     rows: int | None = None,
-    told: Callable[[int], None] = lambda rows: None,
+    report_rows: Callable[[int], None] = lambda rows: None,
     may_read: bool = True,
 ) -> Staging:
     """How the step's source is copied, if it is.
@@ -41,7 +41,7 @@ def staging(
         watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
-        report_rows=told,
+        report_rows=report_rows,
         may_read=may_read,
     )
 
@@ -112,11 +112,11 @@ def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: 
 
 
 @contextmanager
-def copy_deleted_if_unfit(snapshot: Snapshot, begun: bool) -> Iterator[None]:
+def copy_deleted_if_unfit(snapshot: Snapshot, has_started: bool) -> Iterator[None]:
     """Deletes the copy when the block raises SourceError and no row was sent: the next run copies the fixed source."""
     try:
         yield
     except SourceError:
-        if not begun:
+        if not has_started:
             delete_copy(snapshot)
         raise

@@ -67,8 +67,8 @@ def open_files(context: RunContext) -> dict[int, Files]:
     opened = {}
     for number, step in enumerate(context.job.steps):
         if not step.source.is_staged:
-            with context.caller.observer.staging(step.name) as told:
-                how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, told=told)
+            with context.caller.observer.staging(step.name) as report_rows:
+                how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, report_rows=report_rows)
                 opened[number] = Files.of(open_step_source(step, how))
             require_columns(step.mapping, opened[number].snapshot.schema)
     return opened
@@ -86,27 +86,37 @@ class PreparedStep:
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
     """A step that other workers have started; None when they have finished it since."""
     try:
-        return open_step(context, step, record, files, begun=True)
+        return open_step(context, step, record, files, has_started=True)
     except SourceError:
         if context.store.steps(context.run.run_id)[record.number].status == "finished":
             return None
         raise
 
 
-def open_step(context: RunContext, step: Step, record: StepRecord, files: Files | None, *, begun: bool) -> PreparedStep:
+def open_step(
+    context: RunContext, step: Step, record: StepRecord, files: Files | None, *, has_started: bool
+) -> PreparedStep:
     """Opens the source and compiles the mapping. Where rows were sent before, the source must be what it was then."""
     store, run_id, number = context.store, context.run.run_id, record.number
     before, here = store.bookmark(context.job.name, step.name), origin(context.destination, step)
-    if not begun:
+    if not has_started:
         check_origin(step, before, here, context.run.since)
     limit = context.run.row_limit
     whole = None if files is None else files.unless_changed()
     if whole is None:
-        with context.caller.observer.staging(step.name) as told:
-            how = staging(context.stage, step, before, context.run.since, rows=limit, told=told, may_read=not begun)
+        with context.caller.observer.staging(step.name) as report_rows:
+            how = staging(
+                context.stage,
+                step,
+                before,
+                context.run.since,
+                rows=limit,
+                report_rows=report_rows,
+                may_read=not has_started,
+            )
             whole = open_step_source(step, how)
     snapshot = limited(whole, limit)
-    if not begun:
+    if not has_started:
         lease_s = context.job.lease_s if store.is_shared else None
         store.begin_step(
             run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, context.run.lanes, lease_s
@@ -114,13 +124,13 @@ def open_step(context: RunContext, step: Step, record: StepRecord, files: Files 
     elif changed := source_changes(record, snapshot):
         raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
     next_bookmark = bookmark_after(snapshot, before, here, moves=not limit)
-    noted: dict[str, list[Mapping[str, Any]]] = {}
-    with copy_deleted_if_unfit(snapshot, begun):
-        rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, noted)
-        if not (begun or context.options.accept_drift):
+    column_facts: dict[str, list[Mapping[str, Any]]] = {}
+    with copy_deleted_if_unfit(snapshot, has_started):
+        rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, column_facts)
+        if not (has_started or context.options.accept_drift):
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
-    if not begun:
-        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, noted).to_text())
+    if not has_started:
+        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
         note_findings(store, run_id, record, prescan(step, rows, compiled, audits))
     return PreparedStep(rows, compiled, next_bookmark)
@@ -132,16 +142,16 @@ def prepare(
     lanes: int,
     api: str,
     run_id: str = "",
-    noted: dict[str, list[Mapping[str, Any]]] | None = None,
+    column_facts: dict[str, list[Mapping[str, Any]]] | None = None,
 ) -> tuple[Snapshot, Compiled]:
     """The snapshot as the step's mapping reads it, and the mapping, compiled for it.
 
-    Facts about whole columns are also written into `noted`.
+    Facts about whole columns are also written into `column_facts`.
     """
     mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
     snapshot = plain_rows(step.mapping, snapshot)
-    of_all = None if again is None else again.answers
-    known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), noted, of_all)
+    of_all = None if again is None else again.column_facts
+    known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), column_facts, of_all)
     fingerprint = snapshot.fingerprint if again is None else None
     compiled = compile_mapping(mapping, snapshot.schema, known, fingerprint, lanes, api, run_id)
     if again is not None:

@@ -140,7 +140,8 @@ class RunOptions(ReadOptions):
     )
     run_id: str | None = option(
         None,
-        "The ID of the run (default: made from the start time); a run with an ID that has ended is not done again.",
+        "The ID of the run (default: made from the start time). A run that has finished under this ID is not repeated:"
+        " the command prints its report and sends nothing.",
         "name",
         metavar="NAME",
         interfaces=("cli", "airflow"),

@@ -34,15 +34,15 @@ class Columns:
 
     schema: pl.Schema
     json: frozenset[str]
-    answers: ColumnFacts
+    column_facts: ColumnFacts
 
     def to_text(self) -> str:
-        """The text that the state keeps."""
+        """The text that the state stores."""
         empty = BytesIO()
         pl.DataFrame(schema=self.schema).write_ipc(empty)
-        answers = {digest: rows for digest, rows in self.answers.items() if rows and _is_json(rows)}
+        facts = {digest: rows for digest, rows in self.column_facts.items() if rows and _is_json(rows)}
         types = base64.b64encode(empty.getvalue()).decode("ascii")
-        return json.dumps({"types": types, "json": sorted(self.json), "answers": answers})
+        return json.dumps({"types": types, "json": sorted(self.json), "answers": facts})
 
     @classmethod
     def of_text(cls, text: str) -> Columns:

@@ -95,8 +95,8 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
         record = store.steps(run_id)[number]
         if record.status == "finished":
             return
-        begun = store.has_begun(run_id, number, by_others=context.options.share is not None)
-        prepared = None if begun else open_step(context, step, record, files, begun=False)
+        has_started = store.has_started(run_id, number, by_others=context.options.share is not None)
+        prepared = None if has_started else open_step(context, step, record, files, has_started=False)
         if prepared is not None:
             leases.claim(context.lanes, prepared.snapshot.fingerprint)
     if prepared is None:

@@ -124,16 +124,16 @@ class Signals:
                 return
             for number in numbers:
                 if number & ~ASKED in HANDLED:  # the pipe gets every signal that has a handler
-                    self._stop(signal.Signals(number & ~ASKED).name, noted=ends_at is None and number < ASKED)
+                    self._stop(signal.Signals(number & ~ASKED).name, is_announced=ends_at is None and number < ASKED)
                     limit_s = self._limit_s if ends_at is None else SECOND_S
                     ends_at = min(ends_at or float("inf"), time.monotonic() + limit_s)
 
-    def _stop(self, name: str, *, noted: bool) -> None:
+    def _stop(self, name: str, *, is_announced: bool) -> None:
         self.received = self.received or name
         if self._drain is None:
             return
         self._drain()
-        if noted:
+        if is_announced:
             line = f"{name}: finishing what is under way; once more to stop now"
             with contextlib.suppress(RuntimeError):  # no thread can be started; this one must not wait for a reader
                 threading.Thread(target=self._note, args=(line,), daemon=True).start()

@@ -41,7 +41,7 @@ def run_loaded(job: Job, options: RunOptions, caller: Caller, load_again: Callab
     When credentials are refused and `load_again` gives others, the run is resumed with those, once.
     """
     note_stand_ins(job, caller.observer)
-    with private_files(), rehearsal(job, caller.observer) if options.sandbox else contextlib.nullcontext(job) as target:
+    with private_files(), sandboxed(job, caller.observer) if options.sandbox else contextlib.nullcontext(job) as target:
         if options.sandbox:  # its sandbox is empty: it starts where a first run would
             options = replace(options, restart=True, full_refresh=options.watermark is None)
         try:
@@ -89,7 +89,7 @@ def _names(step: Step) -> tuple[str, str]:
 def _require_shared(job: Job, options: RunOptions) -> None:
     """Raises InvalidArguments unless a worker can find the others."""
     if options.sandbox:
-        raise InvalidArguments("`sandbox` is for one process; rehearse without a share of lanes")
+        raise InvalidArguments("`sandbox` is for one process; give it no share of lanes")
     if job.database is None:
         raise InvalidArguments("workers share a state database: write state: {database: …} in the job file")
     if options.run_id is None:
@@ -103,7 +103,7 @@ def note_stand_ins(job: Job, observer: Observer) -> None:
 
 
 @contextlib.contextmanager
-def rehearsal(job: Job, observer: Observer) -> Iterator[Job]:
+def sandboxed(job: Job, observer: Observer) -> Iterator[Job]:
     """The job, sent to a sandbox of its own; its runs are kept apart from the real ones."""
     from cio_etl.sandbox import Sandbox
 

@@ -42,7 +42,7 @@ class JobStatus:
     """A job's newest run, if it has one, and what is known of it."""
 
     report: Report | None
-    held: bool = False  # a process is at work on the job
+    is_running: bool = False  # a process is at work on the job
     open_rejects: int = 0
     stale: str | None = None  # how the last finished run is older than `expect_every` allows
     next_step: NextStep = field(default_factory=lambda: NextStep("new"))
@@ -55,11 +55,13 @@ def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
     store = state.open_store(where)
     try:
         runs = store.runs()
-        held = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
+        running_jobs = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
         newest = {run.job: run for run in reversed(runs)}
         return [
             (
-                _with_killed(state.build_report(store, run), held.get(run.job, False) and newest[run.job] is run),
+                _with_killed(
+                    state.build_report(store, run), running_jobs.get(run.job, False) and newest[run.job] is run
+                ),
                 run.job_file,
             )
             for run in runs
@@ -68,9 +70,9 @@ def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
         store.close()
 
 
-def _with_killed(report: Report, held: bool) -> Report:
-    """The report of a run that was killed as one that has stopped; `held`: a process is at work on the run."""
-    if report.status != "running" or held:
+def _with_killed(report: Report, is_running: bool) -> Report:
+    """The report of a run that was killed as one that has stopped; `is_running`: a process is at work on it."""
+    if report.status != "running" or is_running:
         return report
     return replace(report, status="stopped", reason=KILLED)
 
@@ -88,11 +90,11 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         if not runs:
             return JobStatus(None, stale=stale, sandbox_run=newest_sandbox_run(store, job))
         newest = runs[0]
-        held = state.running(job.kept_in, job.name)
+        is_running = state.running(job.kept_in, job.name)
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        report = _with_killed(state.build_report(store, newest), held)
+        report = _with_killed(state.build_report(store, newest), is_running)
         open_rejects = store.open_rejects(newest.run_id)
-        return JobStatus(report, held, open_rejects, stale, next_step(store, job, newest, held), options)
+        return JobStatus(report, is_running, open_rejects, stale, next_step(store, job, newest, is_running), options)
     finally:
         store.close()
 
@@ -147,9 +149,9 @@ def _rounded(time: timedelta) -> str:
     return counted(seconds, "second")
 
 
-def next_step(store: Store, job: Job, run: RunRecord, held: bool) -> NextStep:
-    """What `run` would do, now that the job's newest run is this one; `held`: a process is at work on it."""
-    if held:
+def next_step(store: Store, job: Job, run: RunRecord, is_running: bool) -> NextStep:
+    """What `run` would do, now that the job's newest run is this one; `is_running`: a process is at work on it."""
+    if is_running:
         return NextStep("locked")
     if run.status not in state.RESUMABLE:
         return NextStep("new")

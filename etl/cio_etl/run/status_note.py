@@ -66,12 +66,16 @@ def require_current(store: Store | None, job: Job) -> None:
     """
     for path, note in _resumable_notes(job):
         run_id, settled = str(note.get("run_id")), note.get("settled")
-        noted = settled if isinstance(settled, int) else 0
+        settled_in_note = settled if isinstance(settled, int) else 0
         run = None if store is None else store.run(run_id)
-        found = 0 if store is None or run is None else store.settled(run_id)
-        if run is None or found < noted:
-            what = f"the state has {found:,} settled rows of this run" if run else "the state does not have this run"
-            what += f", and {noted:,} were settled; a part of the state was removed, damaged or replaced"
+        settled_in_state = 0 if store is None or run is None else store.settled(run_id)
+        if run is None or settled_in_state < settled_in_note:
+            what = (
+                f"the state has {settled_in_state:,} settled rows of this run"
+                if run
+                else "the state does not have this run"
+            )
+            what += f", and {settled_in_note:,} were settled; a part of the state was removed, damaged or replaced"
             raise StateError(REMEDY, place=path, what=what)
 
 

@@ -3,7 +3,7 @@
 tables.py      the tables and their schema's version
 connect.py     opens the database: a file in a folder, or a server that several machines share
 migrate.py     creates the tables, or migrates older ones
-store.py       runs and steps: begun, ended, read, resumed
+store.py       runs and steps: started, ended, read, resumed
 leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
 run_report.py  the report of a run

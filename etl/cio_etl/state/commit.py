@@ -57,7 +57,7 @@ class ReplayedRejects:
     """The rejects that a step's rows are, when a replay sends them again."""
 
     reject_ids: npt.NDArray[np.int64]  # by the row's position in the replay
-    closes: bool = True  # False: a rehearsal, which changes no reject
+    closes: bool = True  # False: a sandbox run, which changes no reject
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Stores runs and steps: begun, ended, read, resumed."""
+"""Stores runs and steps: started, ended, read, resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """A step: a row of the table `step`. `fingerprint`, `files` and `rows` are None until it has begun."""
+    """A step: a row of the table `step`. `fingerprint`, `files` and `rows` are None until it has started."""
 
     number: int
     name: str
@@ -67,7 +67,7 @@ class StepRecord:
     seconds: float
     rejects: tuple[RejectCount, ...]  # when a process last worked on the step
     findings: tuple[Finding, ...] = ()
-    columns: str | None = None  # the source's columns, noted before the first row was sent
+    columns: str | None = None  # the source's columns, recorded before the first row was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +155,9 @@ class Store:
 
     def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
         """Notes the findings over a step's rows, before the first row is sent."""
-        noted = json.dumps([list(_values(finding).values()) for finding in findings])
+        findings_json = json.dumps([list(_values(finding).values()) for finding in findings])
         with self._transaction() as connection:
-            connection.execute(_step(run_id, number).values(findings=noted))
+            connection.execute(_step(run_id, number).values(findings=findings_json))
 
     def note_columns(self, run_id: str, number: int, columns: str) -> None:
         """Notes what a later replay must know about the source's columns."""
@@ -248,13 +248,13 @@ class Store:
             watermark = None if row.mark is None else Watermark.of_text(row.mark)
             return Bookmark(watermark, dict(json.loads(row.columns)), row.origin)
 
-    def has_begun(self, run_id: str, number: int, *, by_others: bool) -> bool:
+    def has_started(self, run_id: str, number: int, *, by_others: bool) -> bool:
         """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
         lane = tables.lane.c
-        begun = lane.done | (lane.sending_through >= 0)
+        is_started = lane.done | (lane.sending_through >= 0)
         if by_others:
-            begun |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
-        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, begun)
+            is_started |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
+        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, is_started)
         with self._transaction() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
@@ -311,7 +311,7 @@ class Store:
             return [_step_record(row) for row in rows]
 
     def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
-        """The progress of a step's lanes, in order; empty before the step has begun."""
+        """The progress of a step's lanes, in order; empty before the step has started."""
         query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
         with self._transaction() as connection:
             return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]

@@ -22,14 +22,14 @@ def collect_facts(
     mapping: Mapping,
     schema: pl.Schema,
     read: Read,
-    noted: dict[str, list[MappingOf[str, Any]]] | None = None,
+    column_facts: dict[str, list[MappingOf[str, Any]]] | None = None,
     facts_of_source: ColumnFacts | None = None,
 ) -> KnownFacts:
     """The facts that the mapping's functions need about their whole columns, by target and place in `apply`.
 
     `read` gives the source's frames with the named columns; it is not called when no fact is needed. The results of the
-    queries are written into `noted`. When `read` gives only some rows of the source, `facts_of_source` are those of all
-    its rows, and both count. Raises SourceError when a column is missing, or the YAML must say more about it.
+    queries are written into `column_facts`. When `read` gives only some rows of the source, `facts_of_source` are those
+    of all its rows, and both count. Raises SourceError when a column is missing, or the YAML must say more about it.
     """
     require_columns(mapping, schema)
     known: dict[tuple[str, int], Any] = {}
@@ -43,10 +43,10 @@ def collect_facts(
             rows: list[MappingOf[str, Any]] = [
                 {name: result[f"{n}.{name}"] for name in question.queries} for result in results
             ]
-            if noted is not None and question.queries:
-                noted[question.digest] = rows
+            if column_facts is not None and question.queries:
+                column_facts[question.digest] = rows
             if facts_of_source is not None and question.queries:
-                rows = [*question.noted(mapping.file, facts_of_source), *rows]
+                rows = [*question.results_of_source(mapping.file, facts_of_source), *rows]
             known[question.chain.target, question.place] = question.facts(mapping.file, rows)
     return known
 
@@ -67,8 +67,8 @@ class Question:
         after = repr(self.chain.calls[: self.place])
         return hashlib.sha256(json.dumps([queries, after]).encode()).hexdigest()
 
-    def noted(self, file: str, facts_of_source: ColumnFacts) -> Sequence[MappingOf[str, Any]]:
-        """The results for all rows of the source. Raises SourceError when they are needed and not noted."""
+    def results_of_source(self, file: str, facts_of_source: ColumnFacts) -> Sequence[MappingOf[str, Any]]:
+        """The results for all rows of the source. Raises SourceError when they are needed and not recorded."""
         if self.digest in facts_of_source:
             return facts_of_source[self.digest]
         call = self.chain.calls[self.place]

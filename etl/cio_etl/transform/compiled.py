@@ -127,7 +127,7 @@ class Compiled:
 
 
 class Rejects:
-    """The rows of one frame that cannot be sent; the first reason noted for a row counts."""
+    """The rows of one frame that cannot be sent; the first reason of a row counts."""
 
     def __init__(self) -> None:
         self._reason: pl.Series | None = None

@@ -21,7 +21,7 @@ class ReplaySource(Source):
     rows: pl.DataFrame
     digest: str  # of the rows that `replay` was given: a copy of other rows is not resumed
     json: frozenset[str]
-    answers: MappingOf[str, Any]  # see model.ColumnFacts
+    column_facts: MappingOf[str, Any]  # see model.ColumnFacts
     closes: bool
 
     @property
