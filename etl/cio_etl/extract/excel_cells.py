@@ -71,7 +71,7 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
 def _of_one_kind_each(
     ats: list[int], load: Load, not_one_kind: tuple[type[Exception], ...]
 ) -> tuple[dict[int, pl.Series | None], list[CellError]]:
-    """The columns whose cells are of one kind each; None for the others, which are found by halves.
+    """The columns whose cells are of one kind each; None for the others, which are searched by halves.
 
     The library reads the whole sheet for each load, so columns are loaded together.
     """
@@ -94,7 +94,7 @@ def _others(errors: CellErrors | None) -> list[CellError]:
 
 
 def _details(errors: CellErrors | None) -> dict[int, str]:
-    """By row: what the library says about the cells that are not of the asked type."""
+    """By row: what the library says about the cells that are not of the requested type."""
     return {} if errors is None else {error.offset_position[0]: error.detail for error in errors.errors}
 
 

@@ -22,7 +22,7 @@ def check_names(place: str, names: Sequence[str]) -> None:
 
 
 def chosen_columns(place: str, schema: pl.Schema, columns: Sequence[str] | None) -> list[str]:
-    """The asked columns, each once (None: all). Raises SourceError for one that the source doesn't have."""
+    """The wanted columns, each once (None: all). Raises SourceError for one that the source doesn't have."""
     chosen = list(schema) if columns is None else list(dict.fromkeys(columns))
     missing = [name for name in chosen if name not in schema]
     if missing:

@@ -54,7 +54,7 @@ class Snapshot:
     """An unchanging, row-numbered set of rows.
 
     `read(columns, start)` yields frames of at most some 25,000 rows, from position `start` on, in order of position:
-    the asked columns (None: all) plus POSITION and FAULT. Raises SourceError, also when a file changes underneath.
+    the wanted columns (None: all) plus POSITION and FAULT. Raises SourceError, also when a file changes underneath.
     `locate(positions)` answers, for each, the file and the 1-based line (CSV) or row (Parquet) in it; of a
     database, the table or the query, and the row in the order in which it was read.
     """

@@ -16,7 +16,7 @@ log = get_logger()
 
 CALL_EVERY_S = 0.2
 
-Marks = Callable[[], Sequence[LaneProgress]]
+ReadProgress = Callable[[], Sequence[LaneProgress]]
 Waited = Callable[[], float | None]  # seconds for which all lanes have been waiting; None: they are not
 
 
@@ -27,7 +27,7 @@ class Observer:
         """Takes the names of the run's steps, in order, before the first of them."""
 
     @contextmanager
-    def step(self, name: str, rows: int, lane_progress: Marks, waited: Waited = lambda: None) -> Iterator[None]:
+    def step(self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited = lambda: None) -> Iterator[None]:
         """Follows `lane_progress` through a step of `rows` rows until the block ends."""
         yield
 
@@ -44,7 +44,7 @@ class Following(Observer, ABC):
     """Follows each step in a thread of its own, by `follow`."""
 
     @contextmanager
-    def step(self, name: str, rows: int, lane_progress: Marks, waited: Waited = lambda: None) -> Iterator[None]:
+    def step(self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited = lambda: None) -> Iterator[None]:
         """Follows `lane_progress` through a step of `rows` rows until the block ends."""
         ended = threading.Event()
         arguments = (name, rows, lane_progress, waited, time.monotonic(), ended)
@@ -58,7 +58,7 @@ class Following(Observer, ABC):
 
     @abstractmethod
     def follow(
-        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+        self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
         """Shows the step until `ended` is set."""
 
@@ -84,7 +84,7 @@ class Callback(Following):
         self._function: Callable[[StepProgress], object] | None = function
 
     def follow(
-        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+        self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
         """Calls the function until `ended` is set, and once more."""
         over = False

@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 
 from cio_etl.model import LaneProgress, total_counts
 from cio_etl.model.log import get_logger
-from cio_etl.report.observer import Following, Marks, Waited
+from cio_etl.report.observer import Following, ReadProgress, Waited
 from cio_etl.report.streams import say
 from cio_etl.report.words import counted
 
@@ -46,7 +46,7 @@ class Progress(Following):
             say(line, err=True)
 
     def follow(
-        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+        self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
         """Shows the step, and since when its lanes have been waiting, until `ended` is set."""
         (self._draw if self._live else self._log)(name, rows, lane_progress, waited, began, ended)
@@ -78,7 +78,7 @@ class Progress(Following):
             log.info("step_staged", step=name, rows=staged, seconds=round(time.monotonic() - began, 1))
 
     def _draw(
-        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+        self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
         narrow = self._console.width < NARROW
         columns = (
@@ -97,7 +97,7 @@ class Progress(Following):
                 now = lane_progress()
                 done, waiting = settled(now), waited()
                 rate = speed.after(time.monotonic(), done)
-                note = f"{rate or 0:,.0f} rows/s · {total_counts(mark.counts for mark in now).rejected:,} rejected"
+                note = f"{rate or 0:,.0f} rows/s · {total_counts(lane.counts for lane in now).rejected:,} rejected"
                 if waiting is not None and waiting >= SHOWN_FROM_S:
                     note, rate = f"waiting since {clock(waiting)}", None
                 remaining = f"{duration((rows - done) / rate)} left" if rate else ""
@@ -112,7 +112,7 @@ class Progress(Following):
         return f"{name} ({self._steps.index(name) + 1} of {len(self._steps)})"
 
     def _log(
-        self, name: str, rows: int, lane_progress: Marks, waited: Waited, began: float, ended: threading.Event
+        self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
         before = settled(lane_progress())
         while not ended.wait(LINE_EVERY_S):
@@ -133,15 +133,15 @@ class Speed:
     """Rows per second over the last seconds; None while no row is settled."""
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def after(self, now_s: float, done: int) -> float | None:
         """The speed, now that so many rows are settled."""
-        self._marks.append((now_s, done))
-        while self._marks[0][0] < now_s - SPEED_OVER_S:
-            self._marks.popleft()
-        began_s, before = self._marks[0]
-        last_s = next(at for at, rows in self._marks if rows == done)
+        self._samples.append((now_s, done))
+        while self._samples[0][0] < now_s - SPEED_OVER_S:
+            self._samples.popleft()
+        began_s, before = self._samples[0]
+        last_s = next(at for at, rows in self._samples if rows == done)
         if done == before or now_s - last_s > STALLED_AFTER_S:
             return None
         return (done - before) / max(now_s - began_s, 1e-9)

@@ -31,7 +31,7 @@ def product(text: pl.Expr, by: Decimal) -> pl.Expr:
         fitting = pl.when(units.abs() <= _LARGEST // max(abs(factor), 1)).then(units)
         return _double(fitting * pl.lit(factor, pl.Int128), _SCALE - int(exponent))
 
-    if abs(factor) > 2**100:  # no number is left that fits
+    if abs(factor) > 2**100:  # no number fits
         fast = _none
     return _calculated(text, fast, lambda number: _CONTEXT.multiply(number, by))
 
@@ -91,7 +91,7 @@ def _calculated(text: pl.Expr, fast: Callable[[pl.Expr], pl.Expr], slow: Callabl
         rows = rows.with_columns(pl.when(pl.col("made").is_finite()).then("made"))
         if rows["made"].null_count() == texts.null_count():
             return rows["made"]
-        left = pl.when(pl.col("made").is_null()).then("text")
-        return rows.select(pl.coalesce("made", by_distinct(left, of_text, pl.Float64())).alias("made")).to_series()
+        remaining = pl.when(pl.col("made").is_null()).then("text")
+        return rows.select(pl.coalesce("made", by_distinct(remaining, of_text, pl.Float64())).alias("made")).to_series()
 
     return text.map_batches(made, return_dtype=pl.Float64, is_elementwise=True)

@@ -31,7 +31,7 @@ MAX_BLOCK_BYTES = 256 << 20  # packed or not: a few kilobytes may unfold to giga
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself: the fields of its rows, how blocks are packed, and the mark that ends them."""
+    """What a file says of itself: the fields of its rows, how blocks are packed, and the sync marker that ends them."""
 
     fields: list[Any]
     codec: str

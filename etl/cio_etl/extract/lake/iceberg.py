@@ -109,8 +109,8 @@ class _Deleted:
     def rows_of(self, task: FileScanTask) -> npt.NDArray[np.int64] | None:
         if not task.delete_files:
             return None
-        found = [self._of_file(each.file_path, task.file.file_path) for each in task.delete_files]
-        return np.unique(np.concatenate(found))
+        positions = [self._of_file(each.file_path, task.file.file_path) for each in task.delete_files]
+        return np.unique(np.concatenate(positions))
 
     def _of_file(self, where: str, data_file: str) -> npt.NDArray[np.int64]:
         if where not in self._read:
@@ -139,10 +139,10 @@ def _newest_metadata(source: IcebergSource, place: str, patience: Patience) -> s
         at = address(source.table.rstrip("/"))
         store = opened(at, source.storage, patience)
         with reworded(place):
-            found = [f"{at.root}/{meta['path']}" for page in store.list(f"{at.key}/metadata") for meta in page]
+            names = [f"{at.root}/{meta['path']}" for page in store.list(f"{at.key}/metadata") for meta in page]
     else:
-        found = [str(path) for path in Path(source.table, "metadata").glob("*.json")]
-    numbered = [(int(number[1]), name) for name in found if (number := _METADATA.fullmatch(name))]
+        names = [str(path) for path in Path(source.table, "metadata").glob("*.json")]
+    numbered = [(int(number[1]), name) for name in names if (number := _METADATA.fullmatch(name))]
     if not numbered:
         raise SourceError(
             "name the folder above metadata/, or a metadata.json in it", place=place, what="there is no Iceberg table"
@@ -175,7 +175,7 @@ def _by_id(wanted: pa.Schema, old_names: Mapping[str, int], place: str, fields: 
             raise SourceError(
                 "rewrite its files (rewrite_data_files)", place=place, what="its columns have no Iceberg numbers"
             )
-    found = {}
+    names = {}
     for each in wanted:
         there = numbers.get(_number(each))
         if there is None:
@@ -186,8 +186,8 @@ def _by_id(wanted: pa.Schema, old_names: Mapping[str, int], place: str, fields: 
                 place=place,
                 what=f"column {each.name!r} has other parts here than in the table",
             )
-        found[each.name] = there.name
-    return found
+        names[each.name] = there.name
+    return names
 
 
 def _number(field: pa.Field) -> int | None:

@@ -53,7 +53,7 @@ class ParquetFile:
     frame_bytes: int
     is_copy: bool  # this program wrote it
     weights: dict[str, tuple[Weight, ...]] = field(default_factory=dict)  # of each row group, by column
-    broken: dict[str, SourceError] = field(default_factory=dict)  # columns whose pages are wrong, where all were asked
+    broken: dict[str, SourceError] = field(default_factory=dict)  # columns whose pages are wrong, where all are wanted
 
     @property
     def rows(self) -> int:

@@ -19,7 +19,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, unquoted_frames
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
-from cio_etl.extract.sql.statement import Statement, asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import Statement, required_columns, statement, wanted_columns
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 25_000
@@ -41,13 +41,13 @@ class AdbcReader:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._shown = database_name(url)
-        self._asked_of = who_and_where(url)
+        self._origin = who_and_where(url)
         self._url = url
         self._names = database.names
         self._begins_with = database.begins_with
         self._warehouse = WAREHOUSES[url.get_backend_name()]
         self._statement = statement(source, staging, database)
-        self._asked = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         self._cursor: Any = None
         try:
@@ -61,7 +61,7 @@ class AdbcReader:
 
     @property
     def settings(self) -> object:
-        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+        return [self._origin, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with suppress(Exception):  # it may have been closed meanwhile
@@ -78,10 +78,10 @@ class AdbcReader:
             query, values = self._warehouse.query(self._statement)
             cursor.execute(query, values)
             schema, batches = _answer(cursor)
-            names = self._names.come_back(schema.names, self._asked or ())
+            names = self._names.as_written(schema.names, self._wanted or ())
             check_columns(names, self.place)
-            marked = pa.schema([_marked(name, field) for name, field in zip(names, schema, strict=True)])
-            yield from unquoted_frames(marked, _as(marked, batches), self.place, self._required)
+            typed = pa.schema([_with_json_type(name, field) for name, field in zip(names, schema, strict=True)])
+            yield from unquoted_frames(typed, _as(typed, batches), self.place, self._required)
 
     def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
         def complaint(error: Exception) -> Complaint:
@@ -106,7 +106,7 @@ def _answer(cursor: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     return first.schema, batches()
 
 
-def _marked(name: str, field: pa.Field) -> pa.Field:
+def _with_json_type(name: str, field: pa.Field) -> pa.Field:
     """The column under its name; a text column that holds JSON gets the type JSON."""
     metadata: Mapping[bytes, bytes] = field.metadata or {}
     is_json = pa.types.is_string(field.type) and metadata.get(b"logicalType", metadata.get(b"Type")) in _JSON_KINDS

@@ -28,7 +28,7 @@ def check_columns(names: Sequence[str], place: str) -> None:
 def unquoted_frames(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], place: str, required: Mapping[str, str]
 ) -> Iterator[pl.DataFrame]:
-    """Arrow batches as frames: JSON and exact decimals marked as such, UUIDs as text, without the columns of bytes.
+    """Arrow batches as frames: JSON and exact decimals as texts of their own types, UUIDs as text, no columns of bytes.
 
     The first frame is empty. Raises SourceError when a required column holds bytes.
     """

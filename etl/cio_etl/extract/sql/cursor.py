@@ -17,7 +17,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, not_installed, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
-from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
@@ -31,11 +31,11 @@ class CursorReader:
         self.place = source.place
         self._url = with_driver(url, database)
         self._shown = database_name(url)
-        self._asked_of = who_and_where(url)
+        self._origin = who_and_where(url)
         self._names = database.names
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
-        self._asked = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         self._connection: Connection | None = None
         try:
@@ -47,7 +47,7 @@ class CursorReader:
 
     @property
     def settings(self) -> object:
-        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+        return [self._origin, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with suppress(Exception):  # most drivers can cancel, but perhaps not at this moment
@@ -64,9 +64,9 @@ class CursorReader:
             result = connection.execute(self._statement.bound(), execution_options={"stream_results": True})
             if not result.returns_rows:
                 raise SourceError("write a select", place=self.place, what="the query gives no rows")
-            names = self._names.come_back(list(result.keys()), self._asked or ())
+            names = self._names.as_written(list(result.keys()), self._wanted or ())
             check_columns(names, self.place)
-            yield from ResultColumns(names, self.place, self._asked, self._required).frames(
+            yield from ResultColumns(names, self.place, self._wanted, self._required).frames(
                 lambda: result.fetchmany(_ROWS)
             )
 

@@ -21,7 +21,7 @@ from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.names import Names
 from cio_etl.extract.sql.sqlite import database_file
-from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
 from cio_etl.model import SqlSource, Staging
 
 _ROWS = 10_000
@@ -47,7 +47,7 @@ class DuckdbReader:
         self._spill = staging.folder / "spilt"
         self._names = database.names
         self._statement = statement(source, staging, database)
-        self._asked = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -98,7 +98,7 @@ class DuckdbReader:
         """The column; a column that is not mapped becomes null if it has an infinite date."""
         if not has_one_of(column, _INFINITE_DAYS, _INFINITE_US):
             return column
-        if self._asked is None or name in self._asked:
+        if self._wanted is None or name in self._wanted:
             raise SourceError(
                 f"write nullif({name}, 'infinity') in the query",
                 place=self.place,
@@ -165,10 +165,10 @@ def _read_as(column: str, kind: str) -> str:
 def _schema(schema: pa.Schema, kinds: Sequence[str]) -> pa.Schema:
     """The stream's columns; those that hold JSON or wide numbers as text get a type that says so."""
     fields = zip(schema, kinds, strict=True)
-    return pa.schema([pa.field(field.name, _mark(kind) or field.type) for field, kind in fields])
+    return pa.schema([pa.field(field.name, _text_type(kind) or field.type) for field, kind in fields])
 
 
-def _mark(kind: str) -> pa.DataType | None:
+def _text_type(kind: str) -> pa.DataType | None:
     if kind in ("HUGEINT", "UHUGEINT"):
         return _NUMERIC
     return _JSON if kind == "JSON" or _read_as("", kind).startswith("to_json") else None

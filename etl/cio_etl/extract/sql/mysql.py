@@ -24,7 +24,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
-from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 from cio_etl.model import SqlSource, Staging
 
@@ -43,10 +43,10 @@ class MysqlReader:
     def __init__(self, source: SqlSource, staging: Staging, url: URL, database: Database) -> None:
         self.place = source.place
         self._shown = database_name(url)
-        self._asked_of = who_and_where(url)
+        self._origin = who_and_where(url)
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
-        self._asked = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         with self._reworded(connected=False):
             self._arguments = arguments(url)
@@ -54,7 +54,7 @@ class MysqlReader:
 
     @property
     def settings(self) -> object:
-        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+        return [self._origin, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         connection = self._connection
@@ -72,8 +72,8 @@ class MysqlReader:
         with self._reworded(), _cursor_without_draining(self._connection) as cursor:
             for setting in self._begins_with:
                 cursor.execute(setting)
-            asked, values = self._statement.placed(_DIALECT)
-            cursor.execute(asked, values)
+            query, values = self._statement.placed(_DIALECT)
+            cursor.execute(query, values)
             columns = self._columns(cursor)
             yield _frame(columns, [])
             while rows := cursor.fetchmany(_ROWS):
@@ -86,7 +86,7 @@ class MysqlReader:
         check_columns([column[0] for column in cursor.description], self.place)
         columns = [_Column(field, number, self.place) for number, field in enumerate(cursor._result.fields)]
         for column in columns:
-            column.asked = self._asked is None or column.name in self._asked
+            column.is_wanted = self._wanted is None or column.name in self._wanted
             if column.read is None and column.name in self._required:
                 raise SourceError(
                     self._required[column.name],
@@ -135,7 +135,7 @@ class _Column:
         self.name: str = field.name
         self.number = number
         self.place = place
-        self.asked = True
+        self.is_wanted = True
         self.read = _reading(field)
         self.is_bytes = field.type_code == FIELD_TYPE.BIT
 
@@ -144,7 +144,7 @@ class _Column:
         kind = pa.large_binary() if self.is_bytes else pa.large_string()
         given = pl.Series(self.name, pa.array(values, kind))
         series = self.read(given)
-        if self.asked and series.null_count() != given.null_count() and series.dtype.is_temporal():
+        if self.is_wanted and series.null_count() != given.null_count() and series.dtype.is_temporal():
             raise SourceError(
                 f"write nullif({self.name}, 0) in a query",
                 place=self.place,
@@ -166,7 +166,7 @@ def _reading(field: Any) -> _Reading | None:
     kind, unsigned = field.type_code, bool(field.flags & FLAG.UNSIGNED)
     if kind in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
         digits = field.length - (field.scale > 0) - (not unsigned)
-        return _cast(pl.Decimal(38, field.scale)) if digits <= 38 else _marked(DECIMAL_TEXT)
+        return _cast(pl.Decimal(38, field.scale)) if digits <= 38 else _typed_texts(DECIMAL_TEXT)
     if kind == FIELD_TYPE.TINY and field.length == 1 and not unsigned:
         return _truth
     if kind in _INTEGERS:
@@ -180,7 +180,7 @@ def _reading(field: Any) -> _Reading | None:
     if kind == FIELD_TYPE.TIMESTAMP:
         return lambda texts: _time(texts).dt.replace_time_zone("UTC")  # the session's zone
     if kind == FIELD_TYPE.JSON:
-        return lambda texts: _marked(JSON_TEXT)(texts.set(texts == "null", None))  # JSON's own null
+        return lambda texts: _typed_texts(JSON_TEXT)(texts.set(texts == "null", None))  # JSON's own null
     if kind == FIELD_TYPE.BIT:
         return _bit if field.length == 1 else _bits
     if kind == FIELD_TYPE.NULL:
@@ -194,7 +194,7 @@ def _cast(dtype: pl.DataType) -> _Reading:
     return lambda texts: texts.cast(dtype)
 
 
-def _marked(dtype: pl.Struct) -> _Reading:
+def _typed_texts(dtype: pl.Struct) -> _Reading:
     return lambda texts: texts.to_frame(dtype.fields[0].name).to_struct(texts.name)
 
 

@@ -35,14 +35,14 @@ class Names:
         """The name in its quotes, exactly as it is."""
         return Names(self.begin, self.end, self.backslash).quoted(name)
 
-    def come_back(self, names: Sequence[str], asked: Sequence[str]) -> list[str]:
+    def as_written(self, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
         """The names of a result's columns as the mapping writes them.
 
-        Where names are in capitals, those that were not asked for so are in small letters: SQLAlchemy's convention.
+        Where names are in capitals, those that `wanted` does not have so are in small letters: SQLAlchemy's convention.
         """
         if not self.capitals:
             return list(names)
-        return [name.lower() if _PLAIN_CAPITALS.fullmatch(name) and name not in asked else name for name in names]
+        return [name.lower() if _PLAIN_CAPITALS.fullmatch(name) and name not in wanted else name for name in names]
 
 
 ANSI = Names()

@@ -25,7 +25,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
-from cio_etl.extract.sql.statement import asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
 from cio_etl.model import SqlSource, Staging
 
 _BATCH_BYTES = 4_000_000
@@ -57,16 +57,16 @@ class PostgresqlReader:
         self.place = source.place
         self._database = database_name(url)
         self._uri = libpq_address(url)
-        self._asked_of = who_and_where(url)
+        self._origin = who_and_where(url)
         self._statement = statement(source, staging, database)
-        self._wanted = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         self._connection: adbc.Connection | None = None
         self._closing = threading.Lock()  # protects the connection from being cancelled while it ends
 
     @property
     def settings(self) -> object:
-        return [self._asked_of, self._statement.sql, dict(self._statement.values)]
+        return [self._origin, self._statement.sql, dict(self._statement.values)]
 
     def cancel(self) -> None:
         with self._closing, suppress(adbc_driver_manager.Error):  # it may have ended meanwhile

@@ -23,7 +23,7 @@ from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.names import BACKTICKS
-from cio_etl.extract.sql.statement import WATERMARK, asked_columns, required_columns, statement
+from cio_etl.extract.sql.statement import WATERMARK, required_columns, statement, wanted_columns
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
@@ -44,7 +44,7 @@ class SqliteReader:
         self._wait_s = _seconds(url)
         self._begins_with = database.begins_with
         self._statement = statement(source, staging, database)
-        self._asked = asked_columns(source, staging)
+        self._wanted = wanted_columns(source, staging)
         self._required = required_columns(source, staging)
         self._watermark = None if source.incremental is None else source.incremental.watermark
         self._connection: sqlite3.Connection | None = None
@@ -74,7 +74,7 @@ class SqliteReader:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 names = [column[0] for column in cursor.description]
                 check_columns(names, self.place)
-                yield from ResultColumns(names, self.place, self._asked, self._required).frames(
+                yield from ResultColumns(names, self.place, self._wanted, self._required).frames(
                     lambda: cursor.fetchmany(_ROWS)
                 )
 

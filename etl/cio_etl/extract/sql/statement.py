@@ -117,7 +117,7 @@ def statement(source: SqlSource, staging: Staging, grammar: Grammar) -> Statemen
     return Statement(one_statement(source, grammar), {**source.parameters, **bound})
 
 
-def asked_columns(source: SqlSource, staging: Staging) -> tuple[str, ...] | None:
+def wanted_columns(source: SqlSource, staging: Staging) -> tuple[str, ...] | None:
     """The columns that the mapping uses, with those of the watermark and its key; None: all columns."""
     if staging.columns is None:
         return None
@@ -142,7 +142,7 @@ BYTES_REMEDY = "leave it out of the mapping, or encode it in the query"
 
 def _of_table(source: SqlSource, staging: Staging, grammar: Grammar, bound: Mapping[str, Any]) -> str:
     names, incremental = grammar.names, source.incremental
-    columns = [f"{names.quoted(name)} AS {names.alias(name)}" for name in asked_columns(source, staging) or ()]
+    columns = [f"{names.quoted(name)} AS {names.alias(name)}" for name in wanted_columns(source, staging) or ()]
     table = ".".join(map(names.quoted, source.table or ()))
     select = _escaped(f"SELECT {', '.join(columns) or '*'} FROM {table}")
     if incremental is None or not bound:

@@ -1,8 +1,9 @@
 """Makes columns from the Python objects that a driver gives for each value.
 
-A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are marked as such. Values
-that have only a form as text (times of day, durations, UUIDs) become that text. Where numbers are beside texts, a value
-is its JSON, and keeps its kind. A later frame may have another type than the first: the copy takes the common one.
+A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are texts of their own
+types. Values that have only a form as text (times of day, durations, UUIDs) become that text. Where numbers are beside
+texts, a value is its JSON, which shows its kind. A later frame may have another type than the first: the copy takes the
+common one.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ class ResultColumns:
         self,
         names: Sequence[str],
         place: str,
-        asked: Sequence[str] | None,
+        wanted: Sequence[str] | None,
         required: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._names, self._place, self._asked = names, place, asked
+        self._names, self._place, self._wanted = names, place, wanted
         self._required = required  # see statement.required_columns
         self._left_out: set[str] | None = None  # columns of bytes, known from the first frame
         self._json: set[str] = set()
@@ -63,12 +64,12 @@ class ResultColumns:
             if name in self._left_out:
                 continue
             if _of_bytes(kind):
-                self._refuse({name} if self._asked is None or name in self._required else ())
+                self._refuse({name} if self._wanted is None or name in self._required else ())
                 values = [None if isinstance(value, _BYTES) else value for value in values]
                 kind = {each for each in kind if not issubclass(each, _BYTES)}
             if name in self._json or any(issubclass(each, (dict, list, tuple)) for each in kind):
                 self._json.add(name)
-                yield _marked(name, _mapped(_json_text, values), JSON_TEXT)
+                yield _typed_texts(name, _mapped(_json_text, values), JSON_TEXT)
             else:
                 yield series(name, values, kind)
 
@@ -92,7 +93,7 @@ def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
     if kind <= {float}:
         return pl.Series(name, values, pl.Float64)
     if kind <= {int, Decimal}:
-        return _marked(name, _mapped(_decimal_text, values), DECIMAL_TEXT)
+        return _typed_texts(name, _mapped(_decimal_text, values), DECIMAL_TEXT)
     if kind <= {int, float} and all(type(value) is not int or abs(value) <= 2**53 for value in values):
         return pl.Series(name, _mapped(float, values), pl.Float64)
     if all(issubclass(each, datetime) for each in kind):
@@ -101,7 +102,7 @@ def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
         return pl.Series(name, values, pl.Date)
     if kind.isdisjoint(_OF_JSON):
         return pl.Series(name, _mapped(_text, values), pl.String)
-    return _marked(name, _mapped(_json_value, values), JSON_TEXT)
+    return _typed_texts(name, _mapped(_json_value, values), JSON_TEXT)
 
 
 def _of_bytes(kind: set[type]) -> bool:
@@ -122,7 +123,7 @@ def _mapped(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     return [None if value is None else function(value) for value in values]
 
 
-def _marked(name: str, texts: list[str | None], dtype: pl.Struct) -> pl.Series:
+def _typed_texts(name: str, texts: list[str | None], dtype: pl.Struct) -> pl.Series:
     return pl.Series(dtype.fields[0].name, texts, pl.String).to_frame().to_struct(name)
 
 

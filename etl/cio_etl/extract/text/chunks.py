@@ -92,7 +92,7 @@ class Format(Protocol):
         """For each reason of REASONS, the records that have it; `position` is that of the first that is not blank."""
 
     def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
-        """The asked columns of sound records, of which there is at least one. Raises PolarsError."""
+        """The wanted columns of sound records, of which there is at least one. Raises PolarsError."""
 
 
 class _Readable(Protocol):

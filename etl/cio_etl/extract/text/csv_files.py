@@ -29,7 +29,7 @@ from cio_etl.extract.text.chunks import (
     error_at,
     text_snapshot,
 )
-from cio_etl.extract.text.csv_escapes import MARKS, marked, unmarked
+from cio_etl.extract.text.csv_escapes import PLACEHOLDERS, with_placeholders, without_placeholders
 from cio_etl.extract.text.csv_header import check_declared, column_names, common_columns
 from cio_etl.extract.text.csv_joined import JoinedFiles
 from cio_etl.extract.text.csv_prologue import after_prologue, comment_lines, without_comments
@@ -156,7 +156,7 @@ class _CsvFormat:
         self._dialect = dialect
 
     def scanned(self, data: bytes, *, final: bool) -> Records | Malformed:
-        if self._dialect.escape is not None and (noncharacter := MARKS.search(data)):
+        if self._dialect.escape is not None and (noncharacter := PLACEHOLDERS.search(data)):
             remedy = "export the file again; no text has this character"
             return Malformed(noncharacter.start(), "holds one of the noncharacters U+FDD0 to U+FDEF", remedy)
         comments: list[int] = []
@@ -179,7 +179,7 @@ class _CsvFormat:
         return {
             ROW_NUL: records.nul,
             ROW_HEADER: none if records.header is None else records.header,
-            ROW_MARKED: none if records.marked is None else records.marked,
+            ROW_MARKED: none if records.with_bom is None else records.with_bom,
             ROW_RAGGED: ~records.blank & (records.fields != len(self.schema)),
         }
 
@@ -187,7 +187,7 @@ class _CsvFormat:
         names = list(self.schema)
         escape = self._source.escape
         frame = pl.read_csv(
-            _PLAIN_TEXT + (data if escape is None else marked(data, self._source)),
+            _PLAIN_TEXT + (data if escape is None else with_placeholders(data, self._source)),
             has_header=False,
             schema=self.schema,
             columns=[names.index(name) for name in columns],
@@ -199,4 +199,4 @@ class _CsvFormat:
             frame = frame.with_columns(pl.all().replace(["", *nulls], None))
         else:
             frame = frame.with_columns(pl.all().fill_null("").replace(nulls, None))
-        return frame if escape is None else unmarked(frame, self._source)
+        return frame if escape is None else without_placeholders(frame, self._source)

@@ -15,7 +15,7 @@ from cio_etl.extract.text.csv_header import fields_of
 from cio_etl.extract.text.csv_records import Malformed, Mask, Records
 from cio_etl.model import CsvSource
 
-_MARK = b"\xef\xbb\xbf"
+_BOM = b"\xef\xbb\xbf"
 _PREFIX = 8  # bytes that are compared at once
 _BLANKS = b" \t"
 _LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)  # each byte, a capital ASCII letter as the small one
@@ -29,20 +29,20 @@ class JoinedFiles:
         self._folded = _folded(names)
         self._skipped = np.frombuffer(_BLANKS + (source.quote or "").encode(), np.uint8)
         self._firsts = _by_length({first + end for first in _spellings(names) for end in _ends(len(names), source)})
-        self._marks = _by_length({_MARK, (source.quote or "").encode() + _MARK})
+        self._boms = _by_length({_BOM, (source.quote or "").encode() + _BOM})
 
     def with_traces(self, data: bytes, records: Records) -> Records | Malformed:
-        """The records, with `header` and `marked`; Malformed for a header line whose columns are in another order."""
+        """The records, with `header` and `with_bom`; Malformed for a header line whose columns are in another order."""
         if not records.ends.size:
             return records
-        headers, marks = np.zeros(len(records.ends), np.bool_), np.zeros(len(records.ends), np.bool_)
+        headers, boms = np.zeros(len(records.ends), np.bool_), np.zeros(len(records.ends), np.bool_)
         starts = records.starts
         for number in np.flatnonzero(self._like_headers(data, starts)):
             start, end = int(starts[number]), int(records.ends[number])
-            marks[number] = data.startswith((_MARK, b'"' + _MARK), start)
+            boms[number] = data.startswith((_BOM, b'"' + _BOM), start)
             if end - start > 2 * sum(map(len, self._names)) + 99 * len(self._names):
                 continue
-            record = data[start:end].removeprefix(_MARK)
+            record = data[start:end].removeprefix(_BOM)
             fields = tuple(fields_of(record, self._source.separator, self._source.quote, self._source.escape))
             reordered = fields != self._names and sorted(fields) == sorted(self._names)
             headers[number] = not reordered and _folded(fields) == self._folded
@@ -52,7 +52,7 @@ class JoinedFiles:
                     "is a second header line with its columns in another order than the first",
                     "name the files one by one, or with a pattern; put together, their rows are in the wrong columns",
                 )
-        return replace(records, header=headers, marked=marks & ~headers)
+        return replace(records, header=headers, with_bom=boms & ~headers)
 
     def _like_headers(self, data: bytes, starts: npt.NDArray[np.int64]) -> Mask:
         """Whether a record begins as a header line, in any case and behind blanks, or with a byte-order mark."""
@@ -64,7 +64,7 @@ class JoinedFiles:
                 break
             names += skipped
         words = np.lib.stride_tricks.sliding_window_view(padded, _PREFIX)
-        return _begin_with(words[starts], self._marks) | _begin_with(_LOWER[words[names]], self._firsts)
+        return _begin_with(words[starts], self._boms) | _begin_with(_LOWER[words[names]], self._firsts)
 
 
 def _folded(names: Iterable[str]) -> tuple[str, ...]:

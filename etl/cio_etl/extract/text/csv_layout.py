@@ -64,13 +64,13 @@ def _line_feeds(lines: Sequence[str]) -> int:
 
 def _comment(lines: Sequence[str]) -> str | None:
     """# if lines begin with it that are not divided as the others are."""
-    marked = [line for line in lines if line.startswith("#")]
+    comment_lines = [line for line in lines if line.startswith("#")]
     others = [line for line in lines if not line.startswith("#") and line.strip()]
-    if not marked or not others:
+    if not comment_lines or not others:
         return None
     separator = max(_SEPARATORS, key=lambda each: sum(line.count(each) for line in others))
     usual = Counter(line.count(separator) for line in others).most_common(1)[0][0]
-    return "#" if all(line.count(separator) < usual for line in marked) else None
+    return "#" if all(line.count(separator) < usual for line in comment_lines) else None
 
 
 def _records(lines: Sequence[str], separator: str) -> list[tuple[int, list[str]]]:

@@ -58,11 +58,11 @@ def comment_lines(data: bytes, comment: str, quote: str | None, *, final: bool) 
 
     A comment is a line that begins with the sign outside of quotes; a quote in it opens nothing.
     """
-    sign, mark = comment.encode(), (quote or "").encode()
+    comment_bytes, quote_bytes = comment.encode(), (quote or "").encode()
     changed, begins, quotes, counted = bytearray(data), [], 0, 0
-    at = 0 if data.startswith(sign) else data.find(b"\n" + sign) + 1
-    while data.startswith(sign, at):
-        quotes += data.count(mark, counted, at) if mark else 0
+    at = 0 if data.startswith(comment_bytes) else data.find(b"\n" + comment_bytes) + 1
+    while data.startswith(comment_bytes, at):
+        quotes += data.count(quote_bytes, counted, at) if quote_bytes else 0
         end = data.find(b"\n", at)
         if end < 0:
             if not final:
@@ -73,7 +73,7 @@ def comment_lines(data: bytes, comment: str, quote: str | None, *, final: bool) 
             begins.append(at)
             changed[at:end] = b"x" * (end - at)
             counted = end
-        at = data.find(b"\n" + sign, end) + 1
+        at = data.find(b"\n" + comment_bytes, end) + 1
         if not at:
             break
     return bytes(changed), begins

@@ -14,7 +14,7 @@ _HEAD_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
-_MARKS = (  # longer marks first: UTF-32's begins with UTF-16's
+_BOMS = (  # longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -37,7 +37,7 @@ def csv_settings(path: Path) -> dict[str, Any]:
             return {}
         packed = head.startswith(_GZIP)
         head = _unpacked(head) if packed else head
-        encoding = _marked(head) or _without_mark(head)
+        encoding = _encoding_of_bom(head) or _encoding_without_bom(head)
         if encoding == "utf-8":
             encoding = _eight_bits(head) if packed else _of_whole(file)
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
@@ -53,11 +53,11 @@ def _unpacked(head: bytes) -> bytes:
         return b""  # opening the source reports the fault
 
 
-def _marked(head: bytes) -> str:
-    return next((name for mark, name in _MARKS if head.startswith(mark)), "")
+def _encoding_of_bom(head: bytes) -> str:
+    return next((name for bom, name in _BOMS if head.startswith(bom)), "")
 
 
-def _without_mark(head: bytes) -> str:
+def _encoding_without_bom(head: bytes) -> str:
     """UTF-16 by its NUL bytes, every second one of Latin text; else utf-8, to be tried."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     if (even + odd) * 4 <= len(head):

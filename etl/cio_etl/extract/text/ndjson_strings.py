@@ -41,12 +41,12 @@ def find_strings(lines: bytes) -> Strings:
 _WHITE_SPACE = np.frombuffer(b" \t\r\n", np.uint8)
 
 
-def with_mark_in_texts(lines: bytes, mark: bytes) -> bytes:
-    """The lines with the mark at the beginning of each string that is a value."""
+def with_placeholder_in_texts(lines: bytes, placeholder: bytes) -> bytes:
+    """The lines with the placeholder at the beginning of each string that is a value."""
     strings = find_strings(lines)
     places = strings.opens[~strings.is_key] + 1
-    octets = np.frombuffer(lines, np.uint8)
-    inserted = np.insert(octets, np.repeat(places, len(mark)), np.tile(np.frombuffer(mark, np.uint8), places.size))
+    octets, added = np.frombuffer(lines, np.uint8), np.frombuffer(placeholder, np.uint8)
+    inserted = np.insert(octets, np.repeat(places, added.size), np.tile(added, places.size))
     return inserted.tobytes()
 
 

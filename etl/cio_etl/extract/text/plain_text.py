@@ -54,7 +54,7 @@ _TAR_MAGIC_OFFSET = 257
 # How a JSON document begins, and no header line of CSV: an object on one line, on several, or a list of objects.
 _JSON = re.compile(rb'\s*(?:(?P<lines>\{[ \t]*"[^\n]*\}\s*$)|(?P<object>\{\s*")|(?P<list>\[\s*\{))', re.MULTILINE)
 
-# Longer marks first: UTF-32's begins with UTF-16's.
+# Longer ones first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -264,14 +264,14 @@ def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
         raise SourceError(remedy, place=path, what="is JSON, not CSV")
     if any(head.startswith(magic) for magic in _COMPRESSED):
         raise SourceError("compress it once", place=path, what="is compressed twice")
-    marked = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), None)
-    if marked and not encoding.startswith(marked):
+    bom_encoding = next((name for bom, name in _BYTE_ORDER_MARKS if head.startswith(bom)), None)
+    if bom_encoding and not encoding.startswith(bom_encoding):
         raise SourceError(
-            f"write `encoding: {marked}` into the job",
+            f"write `encoding: {bom_encoding}` into the job",
             place=path,
-            what=f"begins with the byte-order mark of {marked}, not {encoding}",
+            what=f"begins with the byte-order mark of {bom_encoding}, not {encoding}",
         )
-    if not marked and encoding in ("utf-16", "utf-32"):
+    if not bom_encoding and encoding in ("utf-16", "utf-32"):
         raise SourceError(
             f"write `encoding: {encoding}-le` or `encoding: {encoding}-be`, whichever it is",
             place=path,

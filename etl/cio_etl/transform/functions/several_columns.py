@@ -38,15 +38,15 @@ def coalesce(value: pl.Expr, dtype: pl.Struct, *, skip_blank: bool = False) -> p
     >>> {"mobile": " ", "phone": "+33612345678"} | {coalesce: {skip_blank: true}} -> "+33612345678"
     >>> {"mobile": null, "phone": null} | coalesce -> null
     """
-    found = [(part, kind) for _, part, kind in _parts(value, dtype) if kind != pl.Null]
-    if not found:
+    parts = [(part, kind) for _, part, kind in _parts(value, dtype) if kind != pl.Null]
+    if not parts:
         return pl.lit(None, dtype=pl.String) if not dtype.fields else value.struct[0]
-    if len({_kind(kind) for _, kind in found}) > 1:
-        kinds = ", ".join(dict.fromkeys(map(_words, (kind for _, kind in found))))
+    if len({_kind(kind) for _, kind in parts}) > 1:
+        kinds = ", ".join(dict.fromkeys(map(_words, (kind for _, kind in parts))))
         raise ValueError(f"coalesce: the columns are of several kinds, {kinds}; cast them in an `expr`, or the source")
-    if any(kind == pl.UInt64 for _, kind in found) and len({kind for _, kind in found}) > 1:
-        found = [(part.cast(pl.Int128), pl.Int128()) for part, _ in found]  # polars makes floats of Int64 and UInt64
-    return pl.coalesce(_not_blank(part, kind, skip_blank) for part, kind in found)
+    if any(kind == pl.UInt64 for _, kind in parts) and len({kind for _, kind in parts}) > 1:
+        parts = [(part.cast(pl.Int128), pl.Int128()) for part, _ in parts]  # polars makes floats of Int64 and UInt64
+    return pl.coalesce(_not_blank(part, kind, skip_blank) for part, kind in parts)
 
 
 def _kind(dtype: pl.DataType) -> str:
@@ -120,15 +120,15 @@ def _pieces(template: str) -> list[tuple[str, str | None]]:
     """A template as (text, name of the column after it); the last name is None."""
     pieces: list[tuple[str, str | None]] = []
     text, end = "", 0
-    for found in _HOLE.finditer(template):
-        text += template[end : found.start()]
-        end = found.end()
-        if found[0] in ("{{", "}}"):
-            text += found[0][0]
-        elif found[1] is None:
+    for match in _HOLE.finditer(template):
+        text += template[end : match.start()]
+        end = match.end()
+        if match[0] in ("{{", "}}"):
+            text += match[0][0]
+        elif match[1] is None:
             raise ValueError("'template' has a brace alone; a column is {name}, and {{ or }} is a brace")
         else:
-            pieces.append((text, found[1]))
+            pieces.append((text, match[1]))
             text = ""
     return [*pieces, (text + template[end:], None)]
 
