@@ -96,12 +96,17 @@ COLUMNS: dict[str, tuple[list[Any], pl.DataType, list[Any]]] = {
     "numbers and text": ([5, "five", 1.5, "5", None], pl.String(), ["5", '"five"', "1.5", '"5"', None]),
     "true and numbers": ([True, 1], pl.String(), ["true", "1"]),
     "true and text": ([False, "false", 'a"b'], pl.String(), ["false", '"false"', '"a\\"b"']),
-    "days and numbers": ([date(2024, 1, 2), 45293], pl.String(), ['"2024-01-02 00:00:00"', "45293"]),
+    "days and numbers": ([date(2024, 1, 2), 45293], pl.String(), ["2024-01-02 00:00:00", "45293"]),
     "times and text": ([Clock(0.25), "noon"], pl.String(), ["06:00:00", "noon"]),
     "durations and text": ([timedelta(hours=30), "long"], pl.String(), ["30:00:00", "long"]),
     "days before March 1900": ([date(1900, 1, 1), date(1900, 2, 28)], pl.Date(), [date(1900, 1, 1), date(1900, 2, 28)]),
     "texts that say nothing": (["N/A", "#VALUE", "null", "-"], pl.String(), ["N/A", "#VALUE", "null", "-"]),
-    "days and text": ([date(2024, 1, 2), "soon"], pl.String(), ["2024-01-02 00:00:00", "soon"]),
+    "days and text": ([date(2024, 1, 2), "soon"], pl.String(), ["2024-01-02 00:00:00", '"soon"']),
+    "days, times and text": (
+        [date(2024, 1, 2), datetime(2024, 1, 2, 3, 4, 5), Clock(0.25), timedelta(hours=30), "2024-01-02"],
+        pl.String(),
+        ["2024-01-02 00:00:00", "2024-01-02 03:04:05", '"06:00:00"', '"30:00:00"', '"2024-01-02"'],
+    ),
     "durations": ([timedelta(hours=30)], pl.Duration("ms"), [timedelta(hours=30)]),
     "nothing": ([None, None], pl.Null(), [None, None]),
 }
@@ -216,19 +221,44 @@ def test_days_and_times_of_a_workbook_that_counts_from_1904(tmp_path: Path) -> N
     assert frame["n"].to_list() == ["12:00:00", "noon"]
 
 
-@pytest.mark.parametrize("odd", [0, 0.5, -1], ids=["zero", "a time", "before 1900"])
-def test_a_cell_without_a_day_among_days_is_rejected_and_the_days_stay_days(tmp_path: Path, odd: float) -> None:
+def serials(*cells: float | str) -> bytes:
+    """A sheet whose second column has these cells, of which the numbers are formatted as days."""
     file = io.BytesIO()
     book = xlsxwriter.Workbook(file)
     sheet, form = book.add_worksheet("S"), book.add_format({"num_format": "yyyy-mm-dd"})
     sheet.write_row(0, 0, ["k", "d"])
-    for row, serial in enumerate([45361, odd, 45362], start=1):
+    for row, cell in enumerate(cells, start=1):
         sheet.write(row, 0, row)
-        sheet.write_number(row, 1, serial, form)
+        sheet.write(row, 1, cell, form)
     book.close()
-    frame = whole(opened(tmp_path, file.getvalue()))
-    assert frame["d"].to_list() == [date(2024, 3, 10), None, date(2024, 3, 11)]
-    assert frame[FAULT].to_list() == [None, CELL_WITHOUT_DAY, None]
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "odd", [0, 0.5, -1, 60, 60.5], ids=["zero", "a time", "before 1900", "29 February 1900", "its noon"]
+)
+def test_a_cell_without_a_day_among_days_is_rejected_and_the_days_stay_days(tmp_path: Path, odd: float) -> None:
+    frame = whole(opened(tmp_path, serials(45361, odd, 59, 61)))
+    assert frame["d"].to_list() == [date(2024, 3, 10), None, date(1900, 2, 28), date(1900, 3, 1)]
+    assert frame[FAULT].to_list() == [None, CELL_WITHOUT_DAY, None, None]
+
+
+@pytest.mark.parametrize("odd", [-1, 60, 60.5], ids=["before 1900", "29 February 1900", "its noon"])
+def test_a_cell_without_a_day_among_days_and_text_is_rejected(tmp_path: Path, odd: float) -> None:
+    frame = whole(opened(tmp_path, serials(45361, odd, "soon", 59)))
+    assert frame["d"].to_list() == ["2024-03-10 00:00:00", None, '"soon"', "1900-02-28 00:00:00"]
+    assert frame[FAULT].to_list() == [None, CELL_WITHOUT_DAY, None, None]
+
+
+def test_the_60th_day_of_1904_is_a_day(tmp_path: Path) -> None:
+    content = edited(serials(60, 61), "xl/workbook.xml", ("<workbookPr ", '<workbookPr date1904="1" '))
+    assert whole(opened(tmp_path, content))["d"].to_list() == [date(1904, 3, 1), date(1904, 3, 2)]
+
+
+def test_days_of_one_file_and_days_and_text_of_another_agree(tmp_path: Path) -> None:
+    first, second = workbook(S=[["a"], [date(2024, 1, 2)]]), workbook(S=[["a"], [date(2024, 1, 3)], ["soon"]])
+    snapshot = opened(tmp_path, first, second)
+    assert whole(snapshot)["a"].to_list() == ["2024-01-02", "2024-01-03 00:00:00", '"soon"'] and "a" in snapshot.json
 
 
 def test_rich_text_merged_cells_and_hidden_rows_are_read(tmp_path: Path) -> None:
@@ -428,7 +458,8 @@ OPEN_COLUMNS: dict[str, tuple[list[tuple[str, str]], list[Any]]] = {
     ),
     "true and numbers": ([("boolean", "true"), ("float", "1")], ["true", "1"]),
     "numbers and texts": ([("float", "5"), ("string", "5")], ["5", '"5"']),
-    "days and numbers": ([("date", "2024-01-02"), ("float", "7")], ['"2024-01-02"', "7"]),
+    "days and numbers": ([("date", "2024-01-02"), ("float", "7")], ["2024-01-02", "7"]),
+    "days and texts": ([("date", "2024-01-02"), ("string", "2024-01-02")], ["2024-01-02", '"2024-01-02"']),
     "durations and texts": ([("time", "PT09H30M00S"), ("string", "x")], ["PT09H30M00S", "x"]),
 }
 

@@ -258,7 +258,7 @@ def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
         ([None], ["x"], [None, "x"]),
         ([1], [None], [1, None]),
         ([1], [True], [1, 1]),
-        ([date(2024, 1, 2)], [7], ['"2024-01-02"', "7"]),
+        ([date(2024, 1, 2)], [7], ["2024-01-02", "7"]),
         ([Decimal("1.50")], ["x"], ["1.50", '"x"']),
     ],
 )

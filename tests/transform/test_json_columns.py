@@ -60,6 +60,29 @@ def test_an_identifier_is_the_text_while_an_attribute_is_the_json() -> None:
     assert [payload["attributes"]["a"] for payload in sent] == [5, "6", "ü", True, 1.5, "7"]
 
 
+TIMES = ["2024-01-02", "2024-01-02 03:04:05.678", "2024-01-02T03:04:05+02:00", "0999-12-31", '"2024-01-02"', "5"]
+
+
+def test_a_day_or_time_that_is_no_json_string_is_sent_as_unix_seconds() -> None:
+    sent = payloads(mapping(attributes={"a": column("j")}), snapshot(j=TIMES))
+    assert [payload["attributes"]["a"] for payload in sent] == [
+        1704153600, 1704164645, 1704157445, -30610310400, "2024-01-02", 5,
+    ]  # fmt: skip
+
+
+def test_a_function_reads_a_day_or_time_as_its_text_beside_its_seconds() -> None:
+    paris = column("j", {"timestamp": {"timezone": "Europe/Paris", "unit": "s"}})
+    sent = payloads(mapping(attributes={"a": paris, "b": column("j")}), snapshot(j=TIMES))
+    assert [payload["attributes"]["a"] for payload in sent[:3]] == [1704150000, 1704161045, 1704157445]
+    assert [payload["attributes"]["b"] for payload in sent[:3]] == [1704153600, 1704164645, 1704157445]
+    assert pl.concat(as_texts(snapshot(j=TIMES)).read(None, 0))["j"].to_list() == [*TIMES[:4], "2024-01-02", "5"]
+
+
+def test_a_time_beyond_the_calendar_is_rejected() -> None:
+    sent = payloads(mapping(attributes={"a": column("j")}), snapshot(j=["2024-13-40", *VALUES[1:]]))
+    assert sent[0] == "json_unreadable"
+
+
 def test_when_and_event_key_read_the_text() -> None:
     how = mapping("track", event=column("id"), event_key=("j",), attributes={"a": column("j")}, when="j <> 'b'")
     sent = payloads(how, snapshot(j=['"a"', '"b"', "1", "2", "3", "4"]))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EXACT = 1 << 53
 _DAY_ONE = datetime(1900, 1, 1)  # what is before it is a time without a day
 _DAY_ZERO_OF_1904 = date(1904, 1, 1)  # in workbooks that count from 1904, a time without a day is on it
+_DAY_59 = date(1900, 2, 28)  # the library gives it for day 60, too: Excel's 29 February 1900, which no calendar has
 _KIND = re.compile(r"but got '(\w+)")  # what follows is the cell's content
 _MOMENT = re.compile(r"value: ([-+\d.eE]+), datetime_type: (\w+), is_1904: (\w+)")
 
@@ -34,7 +35,7 @@ class Cells:
 
     columns: pl.DataFrame
     errors: frozenset[tuple[int, int]]  # row and column, from 0
-    without_day: frozenset[tuple[int, int]]  # times without a day, in columns of days
+    without_day: frozenset[tuple[int, int]]  # times without a day, or no days of the calendar, in columns of days
 
 
 def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
@@ -57,8 +58,9 @@ def read_cells(workbook: ExcelReader, sheet: str, skipped: int) -> Cells:
     without_day: set[tuple[int, int]] = set()
     for at, column in loaded.items():
         if column is None or at in lossy:
-            column, lost = _of_several_kinds(at, load)
+            column, lost, dayless = _of_several_kinds(at, load)
             places |= {(row, at) for row in lost}
+            without_day |= {(row, at) for row in dayless}
         else:
             column = _of_one_kind(column, at, load)
         if isinstance(column.dtype, pl.Datetime):
@@ -124,32 +126,40 @@ def _of_one_kind(column: pl.Series, at: int, load: Load) -> pl.Series:
 
 
 def _moments(column: pl.Series, at: int, load: Load) -> tuple[pl.Series, list[int]]:
-    """Days, or days with a time; and the rows of the times without a day, which are lost.
+    """Days, or days with a time; and the rows of the times without a day, and of no day of the calendar: both are lost.
 
     Where no time has a day, they are texts, and none is lost.
     """
     cells = column.drop_nulls()
     first = _DAY_ONE
-    if (cells.dt.date() == _DAY_ZERO_OF_1904).any():
+    nowhere: list[int] = []
+    if cells.dt.date().is_in([_DAY_ZERO_OF_1904, _DAY_59]).any():
         details = _details(load(dtypes="float", use_columns=[at])[1])
         if any("is_1904: true" in detail for detail in details.values()):
             first = datetime(1904, 1, 2)
+        nowhere = [row for row, detail in details.items() if _is_day_60(detail)]
     has_no_day = (column < first).fill_null(False)
-    if not has_no_day.any():
+    if not has_no_day.any() and not nowhere:
         return _of_days(column), []
     if bool((cells < first).all()):
         return column.dt.to_string("%H:%M:%S%.f"), []
+    has_no_day = has_no_day.scatter(nowhere, True) if nowhere else has_no_day
     days = column.to_frame().select(pl.when(~has_no_day).then(pl.first())).to_series()
     return _of_days(days), has_no_day.arg_true().to_list()
+
+
+def _is_day_60(detail: str) -> bool:
+    parts = _MOMENT.search(detail)
+    return parts is not None and parts[2] != "TimeDelta" and parts[3] == "false" and 60 <= float(parts[1]) < 61
 
 
 # ---------------------------------------------------------------- several kinds
 
 
-def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int]]:
-    """Text where all cells are texts, days or times; else JSON text, in which each cell keeps its kind.
+def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int], set[int]]:
+    """Text where all cells are texts, times or durations; else JSON text, in which each cell keeps its kind.
 
-    Also the rows whose value is an error, or cannot be read.
+    Also the rows whose value is an error, or cannot be read; and those whose day is none of the calendar.
     """
     (as_texts, unread), (_, moments), (_, others) = (
         load(dtypes=dtype, use_columns=[at]) for dtype in ("string", "float", "datetime")
@@ -160,10 +170,13 @@ def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int]]:
     for row, detail in details.items():
         kinds[row] = _kind(detail)
     new = {row: iso[1] for row, detail in details.items() if (iso := _ISO_DURATION.search(detail))}
+    no_days: set[int] = set()
     for row, detail in _details(moments).items():
         if _kind(detail).startswith(("DateTime", "Duration")):
             kinds[row] = "duration" if "TimeDelta" in detail or "Duration" in detail else "moment"
             new.setdefault(row, _moment(texts[row], detail))
+            if _is_day_60(detail):
+                no_days.add(row)
     if new:
         texts = texts.scatter(list(new), list(new.values()))
     kind = pl.Series("kind", kinds)
@@ -172,13 +185,18 @@ def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int]]:
     if len(present) == 1 and (dtype := _TYPES.get(*present)):
         batch, errors = load(dtypes=dtype, use_columns=[at])
         if not _others(errors):
-            return _of_one_kind(pl.Series(batch.column(0)), at, load), lost
-        return _iso_moments(texts), lost
-    if not present & {"number", "Bool"}:
-        return texts, lost
+            return _of_one_kind(pl.Series(batch.column(0)), at, load), lost, set()
+        return _iso_moments(texts), lost, set()
     frame = pl.DataFrame([texts, kind, as_json_texts(texts).struct.field("json_text").alias("quoted")])
-    json = pl.when(pl.col("kind").is_in(["number", "Bool"])).then("texts").otherwise("quoted")
-    return frame.select(json.alias("json_text")).to_struct(), lost
+    has_day = (pl.col("kind") == "moment") & pl.col("texts").str.contains("^[0-9]+-")
+    if not present & {"number", "Bool"} and not frame.select(has_day.any()).item():
+        return texts, lost, set()
+    json = pl.when(pl.col("kind").is_in(["number", "Bool"]) | has_day).then("texts").otherwise("quoted")
+    too_early = has_day & (pl.col("texts") < _DAY_ONE.date().isoformat())
+    no_days.update(frame.select(too_early.fill_null(False).arg_true()).to_series())
+    if no_days:
+        json = pl.when(~pl.int_range(pl.len()).is_in(sorted(no_days))).then(json)
+    return frame.select(json.alias("json_text")).to_struct(), lost, no_days
 
 
 def _iso_moments(texts: pl.Series) -> pl.Series:

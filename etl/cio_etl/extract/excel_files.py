@@ -8,7 +8,7 @@ read like others; of merged cells, the first one has the value. A column has the
     times without a day     "09:30:00"
     durations               Duration
     true and false          Boolean
-    several of these        their JSON text, each cell of its own kind; text, if all are texts, days or times
+    several of these        their JSON text, each cell of its own kind; text, if all are texts, or have no day
     nothing                 null
 
 A row with an error (#N/A), or with a formula whose result the file does not have, is rejected if the mapping reads that
@@ -39,7 +39,7 @@ from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, Excel
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
 
-RULES = "excel 3"  # part of the copy's name: raise it when the same bytes would give other rows
+RULES = "excel 4"  # part of the copy's name: raise it when the same bytes would give other rows
 
 _FRAME_ROWS = 25_000
 _HEAD_ROWS = 100  # empty rows that may stand above the header

@@ -1,6 +1,8 @@
 """Columns whose source gives text that means JSON, or decimals whose digits are not known beforehand.
 
-Readers give such a column as a struct with one text, whose name says which it is: the name survives Parquet.
+Readers give such a column as a struct with one text, whose name says which it is: the name survives Parquet. A day or
+a time with a day has no form in JSON: in a column of JSON text it is its ISO 8601 text without quotes, which no JSON
+is, so that it stays a day.
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ def as_json_texts(column: pl.Series) -> pl.Series:
         return column
     if column.dtype == DECIMAL_TEXT:
         text = value.struct.field("decimal_text")
+    elif isinstance(column.dtype, pl.Date | pl.Datetime):
+        text = value.dt.to_string("iso")
     elif column.dtype.is_temporal():
         text = pl.format('"{}"', value.dt.to_string("iso"))
     elif column.dtype.is_decimal() or column.dtype.is_integer():

@@ -61,7 +61,8 @@ CELL_ERROR = reject_reason(
 )
 CELL_WITHOUT_DAY = reject_reason(
     "cell_without_day",
-    "a cell of the sheet holds a time without a day, or a day before 1900, in a column of days",
+    "a cell of the sheet holds, in a column of days, a time without a day, a day before 1900, or 29 February 1900, "
+    "which no calendar has",
     "write the day into the cell, or format the column as text",
 )
 CELL_NOT_COMPUTED = reject_reason(

@@ -3,6 +3,9 @@
 A reader gives a column as JSON text where its values are objects and lists, or of several kinds: 5, "5", true. An
 attribute without functions sends each value as it is. Wherever a text is read from such a column, as an identifier or
 by a function, a JSON string is that text without its quotes and escapes; other values are their JSON.
+
+A day or time among other kinds is ISO 8601 text without quotes, which no JSON is: functions read that text, and sent as
+JSON it is its Unix seconds, as in a column of times.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from dataclasses import replace
 import polars as pl
 
 from cio_etl.model import Call, Column, Constant, Mapping, Snapshot
-from cio_etl.transform import row_sql
+from cio_etl.transform import row_sql, timestamps
 from cio_etl.transform.chains import column_of
 
+_DAY = "^[0-9]{4}-"  # how a day or time begins, and no JSON
 _AS_JSON = "\0json"  # after a column's name: its JSON text, where the name itself has the plain text
 _READ_JSON = ("json", "pick")  # functions that read JSON text
 _TIMES = ("attributes.created_at",)  # must be Unix seconds, so it is never sent unread
@@ -44,9 +48,9 @@ def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
     Where an attribute sends the same column as JSON, its JSON is one column more. Frames of all columns (None) are as
     the source has them.
     """
-    texts = _read_as_text(mapping, snapshot.json)
-    if not texts:
+    if not snapshot.json:
         return snapshot
+    texts = _read_as_text(mapping, snapshot.json)
     both = [name for name in texts if _json_name(name, texts) in _names(with_json(mapping, snapshot.json))]
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
@@ -54,10 +58,11 @@ def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
             yield from snapshot.read(None, start)
             return
         own = list(dict.fromkeys(name.removesuffix(_AS_JSON) for name in columns))
-        more = [column_of(name).alias(name + _AS_JSON) for name in both if name in own]
+        as_json = [name for name in own if name in snapshot.json and (name not in texts or name in both)]
         plain = [_plain_text(column_of(name)).alias(name) for name in texts if name in own]
         for frame in snapshot.read(own, start):
-            yield frame.with_columns(*more, *plain)
+            json = [_with_seconds(frame[name]).alias(_json_name(name, texts)) for name in as_json]
+            yield frame.with_columns(*json, *plain)
 
     schema = pl.Schema({**snapshot.schema, **{name + _AS_JSON: pl.String() for name in both}})
     return replace(snapshot, schema=schema, read=read)
@@ -84,6 +89,18 @@ def _names(mapping: Mapping) -> set[str]:
 
 def _plain_text(json: pl.Expr) -> pl.Expr:
     return pl.when(json.str.starts_with('"')).then(json.str.json_path_match("$")).otherwise(json)
+
+
+def _with_seconds(json: pl.Series) -> pl.Series:
+    """The JSON with Unix seconds in place of days and times; one beyond the calendar stays, and is no JSON."""
+    if not json.str.contains(_DAY).any():
+        return json
+    seconds = timestamps.from_iso(pl.first(), timestamps.Zone(), timestamps.TimestampFacts()).cast(pl.String)
+    return (
+        json.to_frame()
+        .select(pl.coalesce(pl.when(pl.first().str.contains(_DAY)).then(seconds), pl.first()))
+        .to_series()
+    )
 
 
 def _read_as_text(mapping: Mapping, columns: frozenset[str]) -> list[str]:

@@ -82,10 +82,14 @@ def test_a_value_of_a_driver_makes_a_column(postgres: Any, expression: str, dtyp
         ([1, Decimal("1E+3")], DECIMAL_TEXT, ["1", "1000"]),
         ([1, 2.5], pl.Float64(), [1.0, 2.5]),
         ([2**60, 2.5], JSON_TEXT, [str(2**60), "2.5"]),
-        ([date(2024, 1, 2), "x"], pl.String(), ["2024-01-02", "x"]),
-        ([datetime(2024, 1, 2), datetime(2024, 1, 2, tzinfo=UTC)], pl.String(), None),
+        ([date(2024, 1, 2), "x"], JSON_TEXT, ["2024-01-02", '"x"']),
+        (
+            [datetime(2024, 1, 2), datetime(2024, 1, 2, tzinfo=UTC)],
+            JSON_TEXT,
+            ["2024-01-02T00:00:00", "2024-01-02T00:00:00+00:00"],
+        ),
         ([True, "x", "true"], JSON_TEXT, ["true", '"x"', '"true"']),
-        ([1, 2.5, Decimal("1.50"), "1", date(2024, 1, 2)], JSON_TEXT, ["1", "2.5", "1.50", '"1"', '"2024-01-02"']),
+        ([1, 2.5, Decimal("1.50"), "1", date(2024, 1, 2)], JSON_TEXT, ["1", "2.5", "1.50", '"1"', "2024-01-02"]),
         ([None], pl.Null(), [None]),
     ],
 )

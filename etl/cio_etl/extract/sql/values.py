@@ -1,9 +1,9 @@
 """Makes columns from the Python objects that a driver gives for each value.
 
 A column has the type of its values: numbers, text, times, booleans; exact decimals and JSON are texts of their own
-types. Values that have only a form as text (times of day, durations, UUIDs) become that text. Where numbers are beside
-texts, a value is its JSON, which shows its kind. A later frame may have another type than the first: the copy takes the
-common one.
+types. Values that have only a form as text (times of day, durations, UUIDs) become that text. Where numbers or times
+are beside texts, a value is its JSON, which shows its kind. A later frame may have another type than the first: the
+copy takes the common one.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
         return _times(name, values)
     if kind <= {date}:
         return pl.Series(name, values, pl.Date)
-    if kind.isdisjoint(_OF_JSON):
+    if kind.isdisjoint(_OF_JSON) and not any(issubclass(each, date) for each in kind):
         return pl.Series(name, _mapped(_text, values), pl.String)
     return _typed_texts(name, _mapped(_json_value, values), JSON_TEXT)
 
@@ -116,7 +116,7 @@ def _times(name: str, values: Sequence[datetime | None]) -> pl.Series:
         return pl.Series(name, in_utc, pl.Datetime("us", "UTC"))
     if zoned == {False}:
         return pl.Series(name, values, pl.Datetime("us"))
-    return pl.Series(name, _mapped(_text, values), pl.String)
+    return _typed_texts(name, _mapped(_json_value, values), JSON_TEXT)
 
 
 def _mapped(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
@@ -132,6 +132,8 @@ def _decimal_text(value: int | Decimal) -> str:
 
 
 def _json_value(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()  # not in quotes: see text_columns.py
     return _decimal_text(value) if isinstance(value, Decimal) else _json_text(value)
 
 
