@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from cio_etl.config.function_arguments import completed
+from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions import FUNCTIONS, apply, meant_null, parse_call
 
 Dtype = pl.DataType | type[pl.DataType] | None
@@ -30,7 +32,16 @@ def made_of(values: Sequence[object], raw: object, dtype: Dtype = None) -> tuple
     frame = frame.with_columns(made=made, meant=pl.lit(False) if meant is None else meant)
     assert frame.lazy().select(made=made).collect_schema()["made"] == frame.schema["made"]  # as compile_mapping asks
     lost = pl.col("made").is_null() & column.is_not_null() & ~pl.col("meant").fill_null(False)
-    return frame["made"].to_list(), frame.select(lost).to_series().to_list()
+    values = frame["made"].to_list()
+    if frame.schema["made"] == NUMBER:
+        values = [None if value is None else exact(value["\0number"]) for value in values]
+    return values, frame.select(lost).to_series().to_list()
+
+
+def exact(text: str) -> Any:
+    """The number in a JSON text: a float if that is the same number, else a Decimal."""
+    number = json.loads(text)
+    return number if Decimal(repr(number)) == Decimal(text) else Decimal(text)
 
 
 def of_json(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.transform.functions import parse_call
-from tests.functions import mapped
-from tests.mapped_rows import column, mapping, rows, sent
+from tests.functions import exact, mapped
+from tests.mapped_rows import column, mapping, rows, sent, texts
 
 SIGNS = {"none": "", "comma": ",", "point": ".", "space": " ", "apostrophe": "'"}
 STYLES = [(d, t) for d in ("point", "comma") for t in SIGNS if d != t]
@@ -119,36 +120,133 @@ def test_a_wrong_argument_is_told(raw: object, told: str) -> None:
 # ---------------------------------------------------------------- exact, as Python's decimal
 
 
-def _exactly(calculate: Callable[[Decimal], Decimal], text: str) -> float | None:
-    """What Python's decimal makes of a text, as the nearest double; null from ±2^53 on."""
+def _exactly(calculate: Callable[[Decimal], Decimal], text: str) -> Decimal | None:
+    """What Python's decimal makes of a text: exact up to 38 digits, else the nearest double; null from 10^38 on."""
     number = Decimal(text)
-    if not -(2**53) < float(number) < 2**53:
+    if not math.isfinite(float(number)) or (number and not float(number)):
         return None
-    made = float(calculate(number))
-    return made if math.isfinite(made) else None
+    made = calculate(number)
+    if made.copy_abs() >= 10**38 or (made and not float(made)):
+        return None
+    return made if len(made.normalize(EXACT).as_tuple().digits) <= 38 else Decimal(repr(float(made)))
 
 
-EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
+EXACT = Context(prec=900, rounding=ROUND_HALF_UP)
 NUMBERS = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**7), max_value=10**7).map(str),
-    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**16), max_value=10**16).map(str),
-    st.from_regex(r"[+-]?[0-9]{1,16}\.[0-9]{0,20}5", fullmatch=True),
-    st.from_regex(r"[+-]?[0-9]{1,5}(\.[0-9]{1,3})?[eE][+-]?[0-9]{1,2}", fullmatch=True),
-    st.floats(-(2.0**53), 2.0**53, exclude_min=True, exclude_max=True).map(repr),
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40).map(str),
+    st.from_regex(r"[+-]?[0-9]{1,38}", fullmatch=True),
+    st.from_regex(r"[+-]?[0-9]{1,25}\.[0-9]{0,20}5", fullmatch=True),
+    st.from_regex(r"[+-]?[0-9]{1,5}(\.[0-9]{1,3})?[eE][+-]?[0-9]{1,3}", fullmatch=True),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.sampled_from(["-0", "-0.0", "1e400", "1e-400", "0e400", "9" * 38, "9" * 39, "0." + "9" * 39]),
 )
-FACTORS = st.sampled_from([100, 0.01, 1000, -1, 0.1, 1.19, 3, 60, 86_400, 1e-15, 2.5, 0.07, 123_456_789, -0.3, 1e30])
+SMALL = [100, 0.01, 1000, -1, 0.1, 1.19, 3, 60, 86_400, 2.5, 0.07, 123_456_789, -0.3]
+FACTORS = st.sampled_from([*SMALL, 1e-15, 1e30, 1e300, 5e-324, 2**62, 6e-12])
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=5), FACTORS, st.integers(0, 15))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_texts_are_multiplied_divided_and_rounded_as_python_s_decimal_does(
     texts: list[str], by: float, digits: int
 ) -> None:
     of = Decimal(repr(by))
-    assert mapped(texts, {"multiply": by}) == [_exactly(lambda x: EXACT.multiply(x, of), text) for text in texts]
-    assert mapped(texts, {"divide": by}) == [_exactly(lambda x: EXACT.divide(x, of), text) for text in texts]
     step = Decimal(1).scaleb(-digits)
-    assert mapped(texts, {"round": digits}) == [_exactly(lambda x: x.quantize(step, context=EXACT), t) for t in texts]
+    calls: list[tuple[object, Callable[[Decimal], Decimal]]] = [
+        ({"multiply": by}, lambda x: EXACT.multiply(x, of)),
+        ({"divide": by}, lambda x: EXACT.divide(x, of)),
+        ({"round": digits}, lambda x: x.quantize(step, context=EXACT)),
+    ]
+    for raw, calculate in calls:
+        expected = [_exactly(calculate, text) for text in texts]
+        assert [None if one is None else Decimal(str(one)) for one in mapped(texts, raw)] == expected, raw
+
+
+@pytest.mark.parametrize(
+    ("text", "raw", "made"),
+    [
+        ("9007199254740993", {"multiply": 100}, 900719925474099300),
+        ("9007199254740993", {"divide": 3}, 3002399751580331),
+        ("1e22", {"multiply": 100}, 10**24),
+        ("0.1234567890123456789", {"multiply": 10}, Decimal("1.234567890123456789")),
+        ("12345678901234567890.125", {"round": 2}, Decimal("12345678901234567890.13")),
+        ("10", {"divide": 3}, 10 / 3),
+        ("-0", {"multiply": 100}, 0),
+        ("9" * 38, {"multiply": 1}, 10**38 - 1),
+        ("9" * 38, {"multiply": 10}, None),
+        ("1e-400", {"multiply": 10}, None),
+        ("1e-99999999999999999999", {"multiply": 10}, None),
+        ("1e99999999999999999999", {"round": 2}, None),
+        ("0e99999999999999999999", {"round": 2}, 0),
+        ("1e400", {"divide": 10}, None),
+    ],
+)
+def test_results_of_38_digits_are_exact(text: str, raw: object, made: object) -> None:
+    assert mapped([text], raw) == [made]
+    assert mapped([text, "1.5", None], raw)[0] == made
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "raw", "made"),
+    [
+        (pl.UInt64, 2**64 - 1, {"multiply": 10}, (2**64 - 1) * 10),
+        (pl.UInt64, 2**64 - 1, {"divide": 3}, (2**64 - 1) // 3),
+        (pl.Int64, -(2**63), {"multiply": -1}, 2**63),
+        (pl.Int64, -(2**63), {"divide": 1}, -(2**63)),
+        (pl.Int64, 2**53 + 1, {"multiply": 0.5}, Decimal("4503599627370496.5")),
+        (pl.Decimal(38, 38), Decimal("0." + "1" * 38), {"multiply": 9}, Decimal("0." + "9" * 38)),
+        (pl.Decimal(38, 38), Decimal("0." + "5" * 38), {"round": 15}, Decimal("0.555555555555556")),
+        (pl.Float64, float("nan"), {"round": 2}, None),
+        (pl.Float64, float("-inf"), {"multiply": 0}, None),
+        (pl.Float64, -0.0, {"multiply": 1.5}, 0),
+        (pl.Float32, 0.1, {"multiply": 3}, Decimal("0.3")),
+    ],
+)
+def test_the_largest_numbers_of_typed_columns_are_calculated_exactly(
+    dtype: Any, value: object, raw: object, made: Any
+) -> None:
+    (result,) = mapped([value], raw, dtype)
+    assert result == made or Decimal(str(result)) == made
+
+
+def test_every_digit_of_a_result_is_sent() -> None:
+    how = mapping(
+        attributes={
+            "big": column("a", {"multiply": 100}),
+            "part": column("a", {"divide": 8}),
+            "twice": column("a", {"multiply": 100}, {"divide": 1000}, {"round": 2}),
+            "text": column("a", {"multiply": 10}, {"cast": "text"}),
+            "whole": column("a", {"multiply": 1}, {"cast": "integer"}),
+            "label": column("a", {"divide": 2}, {"template": "n {}"}),
+            "known": column("a", {"multiply": 1}, {"null_if": 0}, {"default": 7}),
+            "named": column("a", {"multiply": 1}, {"map": {"values": {1: "one"}, "default": "many"}}),
+        }
+    )
+    items = texts(how, rows({"a": ["9007199254740993", "1.0", "0", None]}))
+    assert [json.loads(item or "", parse_float=exact)["attributes"] for item in items] == [
+        {
+            "big": 900719925474099300,
+            "part": Decimal("1125899906842624.125"),
+            "twice": Decimal("900719925474099.3"),
+            "text": "90071992547409930",
+            "whole": 9007199254740993,
+            "label": "n 4503599627370496.5",
+            "known": 9007199254740993,
+            "named": "many",
+        },
+        {
+            "big": 100,
+            "part": 0.125,
+            "twice": 0.1,
+            "text": "10",
+            "whole": 1,
+            "label": "n 0.5",
+            "known": 1,
+            "named": "one",
+        },
+        {"big": 0, "part": 0, "twice": 0, "text": "0", "whole": 0, "label": "n 0", "known": 7, "named": "many"},
+        {"known": 7},
+    ]
 
 
 @given(st.floats(-(2.0**53), 2.0**53, exclude_min=True, exclude_max=True), FACTORS)

@@ -12,6 +12,7 @@ import polars as pl
 
 from cio_etl.model import POSITION, Step
 from cio_etl.transform import Mapped
+from cio_etl.transform.decimals import NUMBER, as_double
 
 FIRST = 3  # positions that a finding names
 
@@ -93,8 +94,10 @@ class StepContext:
 
 
 def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
-    """POSITION and these values of the rows that would be sent."""
+    """POSITION and these values of the rows that would be sent; the results of arithmetic as Float64."""
     values, items = mapped.values.select(POSITION, *targets), mapped.items
+    exact = [name for name, dtype in values.schema.items() if dtype == NUMBER]
+    values = values.with_columns(as_double(pl.col(name)).alias(name) for name in exact)
     if items["item"].null_count() == 0:
         return values
     positions = items.filter(pl.col("item").is_not_null())["position"]

@@ -25,6 +25,7 @@ from cio_etl.model import Mapping as StepMapping
 from cio_etl.transform import Mapped, columns_of, encode, timestamps
 from cio_etl.transform.chains import Chain, chains
 from cio_etl.transform.checks import MAX_ITEM_BYTES
+from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.nested import in_words
 from cio_etl.transform.row_sql import columns_of as columns_of_sql
 
@@ -251,6 +252,8 @@ def _is_time(chain: Chain, dtype: pl.DataType) -> bool:
 
 def _range(values: pl.DataFrame, target: str) -> tuple[Any, Any]:
     column = values.get_column(target)
+    if column.dtype == NUMBER:
+        column = values.select(as_double(pl.col(target)).alias(target)).to_series()
     return (column.min(), column.max()) if column.dtype.is_numeric() else (None, None)
 
 

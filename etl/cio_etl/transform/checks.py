@@ -18,6 +18,7 @@ import polars as pl
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
 from cio_etl.model import Constant, Mapping, reject_reason
 from cio_etl.transform import encode, row_sql, timestamps
+from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.invisible import UNSEEN, has_unseen, is_blank
 from cio_etl.transform.nested import anywhere
 
@@ -267,7 +268,7 @@ def value_checks(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | Non
     """Checks of an attribute's converted value."""
     if limit is not None and dtype == pl.String:
         yield Check(VALUE_TOO_LONG, path, value.str.len_bytes() > limit)
-    elif limit is not None and dtype.is_nested():
+    elif limit is not None and dtype.is_nested() and dtype != NUMBER:
         yield Check(VALUE_TOO_LONG, path, encode.json_text(value, dtype).str.len_bytes() > limit)
 
 

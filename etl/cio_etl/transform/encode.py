@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from cio_etl.transform import timestamps
+from cio_etl.transform.decimals import NUMBER, text_of
 from cio_etl.transform.nested import anywhere, as_dtype, fields, in_words, listed, parts
 
 _KEYS = (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Decimal, pl.Categorical, pl.Enum)
@@ -211,6 +212,8 @@ def _value(column: pl.Series, verbatim: bool) -> Pieces:
         return [value]
     if dtype.is_numeric() or dtype == pl.Boolean:
         return [value.cast(pl.String)]
+    if dtype == NUMBER:
+        return [text_of(value)]
     if dtype == pl.String and not needs_escapes(column):
         return ['"', value, '"']
     encoded = json_text(value, dtype)
@@ -224,6 +227,8 @@ def json_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """
     if isinstance(dtype, pl.Decimal):
         return value.cast(pl.String).fill_null("null")
+    if dtype == NUMBER:
+        return text_of(value).fill_null("null")
     if not any(isinstance(part.dtype, pl.Decimal) for part in parts(dtype)):
         return pl.struct(value.alias("v")).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
     if isinstance(dtype, pl.Struct):

@@ -19,9 +19,10 @@ from cio_etl.model import (
     Constant,
     Mapping,
 )
-from cio_etl.transform import checks, encode, ids, payloads, row_sql, timestamps
+from cio_etl.transform import checks, decimals, encode, ids, payloads, row_sql, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
+from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, kind_of, meant_null, plain_text
 from cio_etl.transform.nested import in_words, parts
 
@@ -159,6 +160,8 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
         what = f"it holds {in_words(dtype)}, and must be text or whole numbers{advice}"
         raise unfit(mapping.file, chain, ValueError(what))
     if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts
+        if dtype == NUMBER:
+            return decimals.text_of(value), pl.String()
         if dtype.is_nested():
             raise unfit(
                 mapping.file, chain, ValueError(f"it holds {in_words(dtype)}, and a device's attributes are texts")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cio_etl.transform.decimals import NUMBER
+
 Test = Callable[[pl.Expr, pl.DataType], pl.Expr | None]
 
 
@@ -96,6 +98,8 @@ def in_words(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.List | pl.Array):
         inner = as_dtype(dtype.inner)
         return "lists" if isinstance(inner, pl.Null) else f"lists of {in_words(inner)}"
+    if dtype == NUMBER:
+        return "numbers"
     if isinstance(dtype, pl.Struct):
         names = [field.name for field in dtype.fields]
         if names == ["raw_json"]:

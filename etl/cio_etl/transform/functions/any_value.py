@@ -10,12 +10,14 @@ from typing import Any, Literal
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.transform.decimals import NUMBER, as_double, number, text_of
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import RAW_JSON, RAW_JSON_LIST, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
 from cio_etl.transform.invisible import stripped
 from cio_etl.transform.nested import in_words
-from cio_etl.transform.timestamps import PER_SECOND, in_calendar, text_of
+from cio_etl.transform.timestamps import PER_SECOND, in_calendar
+from cio_etl.transform.timestamps import text_of as date_text
 
 GROUP = "Any value"
 
@@ -32,7 +34,7 @@ _BOOLEANS = {
 }
 
 
-@function(takes=("text", "a number", "true or false", "a date"), reason=CAST_FAILED, shorthand="to")
+@function(takes=("text", "a number", "true or false", "a date"), reason=CAST_FAILED, shorthand="to", exact=True)
 def cast(value: pl.Expr, dtype: pl.DataType, *, to: Literal["text", "integer", "number", "boolean"]) -> pl.Expr:
     """The value as text, as a whole number, as a number, or as true or false.
 
@@ -108,11 +110,15 @@ def _decoded(value: bytes) -> str | None:
 def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The value as text, as `cast: text` makes it: ISO 8601 for dates, null for NaN and infinity."""
     if isinstance(dtype, pl.Date | pl.Datetime):
-        return text_of(value, dtype)
+        return date_text(value, dtype)
+    if dtype == NUMBER:
+        return text_of(value)
     return _finite_or_null(value, dtype).cast(pl.String)
 
 
 def _to_integer(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if dtype == NUMBER:
+        value, dtype = text_of(value), pl.String()
     if isinstance(dtype, pl.String):
         value = pl.when(value.str.contains(r"^[+-]?[0-9]+$")).then(value)
     elif dtype.is_float() or dtype.is_decimal():
@@ -121,6 +127,8 @@ def _to_integer(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _to_boolean(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if dtype == NUMBER:
+        value, dtype = as_double(value), pl.Float64()
     if isinstance(dtype, pl.String):
         return value.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     if isinstance(dtype, pl.Boolean):
@@ -148,6 +156,8 @@ def default(value: pl.Expr, dtype: pl.DataType, *, to: Scalar | list[str]) -> pl
         return pl.lit(to)
     if not is_of_kind(to, dtype):
         raise _other_kind(dtype)
+    if dtype == NUMBER:
+        return value.fill_null(number(pl.lit(json_text.dumps(to))))
     literal = pl.lit(pl.Series([to], dtype=dtype)).first() if isinstance(to, list) else pl.lit(to)
     if pl.select(literal.cast(dtype, strict=False)).to_series().null_count():
         raise _other_kind(dtype)
@@ -239,7 +249,7 @@ def _some_values(*, values: str | float | list[str | float], **_: object) -> Non
         raise ValueError("'values' must not be empty")
 
 
-@function(takes=("text", "a number", "a date"), shorthand="values", check=_some_values, means_null=always)
+@function(takes=("text", "a number", "a date"), shorthand="values", check=_some_values, means_null=always, exact=True)
 def null_if(
     value: pl.Expr, dtype: pl.DataType, *, values: str | float | list[str | float], ignore_case: bool = False
 ) -> pl.Expr:
@@ -257,6 +267,7 @@ def null_if(
         listed = [str(one) for one in listed]
     if isinstance(dtype, pl.Date | pl.Datetime):
         return pl.when(pl.any_horizontal(_is_at(value, dtype, one) for one in listed).not_()).then(value)
+    sought, dtype = (as_double(value), pl.Float64()) if dtype == NUMBER else (value, dtype)
     try:
         unknown = pl.Series(listed if all(is_of_kind(one, dtype) for one in listed) else [None], dtype=dtype)
     except (OverflowError, TypeError):
@@ -265,7 +276,7 @@ def null_if(
         raise ValueError(f"null_if: the column holds {in_words(dtype)}, which a value of the list is not")
     if isinstance(dtype, pl.String) and ignore_case:
         return pl.when(~value.str.to_lowercase().is_in([str(one).lower() for one in listed])).then(value)
-    return pl.when(~value.is_in(unknown.implode())).then(value)
+    return pl.when(~sought.is_in(unknown.implode())).then(value)
 
 
 def _is_at(value: pl.Expr, dtype: pl.DataType, written: str | float) -> pl.Expr:

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.model import Call
+from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words
 from cio_etl.transform.timestamps import TimestampFacts
@@ -78,6 +79,8 @@ def normalized(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[
     """A column in the type that functions read: categories and JSON as text, arrays as lists, nulls as needed."""
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return value.cast(pl.String), pl.String()
+    if dtype == NUMBER and function.takes and not function.exact:
+        return as_double(value), pl.Float64()
     if isinstance(dtype, pl.Array):
         return value.arr.to_list(), pl.List(dtype.inner)
     if dtype == RAW_JSON and "text" in function.takes and "JSON" not in function.takes:

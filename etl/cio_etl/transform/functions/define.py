@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_typ
 import polars as pl
 
 from cio_etl.model import Call
+from cio_etl.transform.decimals import NUMBER
 
 Scalar = str | float | bool  # a float in an annotation takes whole numbers too
 
@@ -109,6 +110,7 @@ class Function:
     means_null: Builder | None  # true where a null result is correct, and rejects nothing
     supplied: tuple[str, ...]  # those of SUPPLIED that it takes
     any_elements: bool  # it does not look at a list's elements, so that JSON in it stays JSON
+    exact: bool  # it reads NUMBER, the result of arithmetic; the others get Float64
     doc: str
 
 
@@ -124,6 +126,7 @@ def function(
     facts: FactQueries | None = None,
     means_null: Builder | None = None,
     any_elements: bool = False,
+    exact: bool = False,
 ) -> Callable[[Builder], Builder]:
     """Write the decorated function into FUNCTIONS; its keyword-only parameters are the arguments in the YAML.
 
@@ -151,6 +154,7 @@ def function(
             means_null=means_null,
             supplied=tuple(one.name for one in keywords if one.name in SUPPLIED),
             any_elements=any_elements,
+            exact=exact,
             doc=inspect.getdoc(build) or "",
         )
         return build
@@ -162,7 +166,7 @@ def kind_of(dtype: pl.DataType) -> Kind | None:
     """The kind of a column; None for types that no function reads, such as Duration."""
     if isinstance(dtype, pl.String):
         return "text"
-    if dtype.is_numeric():
+    if dtype.is_numeric() or dtype == NUMBER:
         return "a number"
     if isinstance(dtype, pl.Boolean):
         return "true or false"
@@ -189,7 +193,7 @@ def is_of_kind(constant: Scalar | list[str], dtype: pl.DataType) -> bool:
         case "a list of text":
             return isinstance(constant, list)
         case "a number":
-            allowed = int | float if dtype.is_float() else int
+            allowed = int | float if dtype.is_float() or dtype == NUMBER else int
             return isinstance(constant, allowed) and not isinstance(constant, bool)
         case _:
             return False

@@ -10,11 +10,12 @@ import polars as pl
 
 from cio_etl.model import reject_reason
 from cio_etl.transform import decimals
+from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions.define import function
 
 GROUP = "Numbers"
 
-NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one too large to be exact")
+NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one with too many digits for the function")
 
 # A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", which libraries accept.
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -24,8 +25,8 @@ _EXACT = 2**53
 
 
 def to_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The value as a number: Float64, null when not a number or from ±2^53 on. Integers stay integers, exact."""
-    return value if dtype.is_integer() else to_double(value, dtype)
+    """The value as a number: Float64, null when not a number or from ±2^53 on. Results of arithmetic stay exact."""
+    return value if dtype.is_integer() or dtype == NUMBER else to_double(value, dtype)
 
 
 def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -37,8 +38,12 @@ def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The number as it is written, for exact arithmetic; null where `to_double` is null."""
-    return pl.when(to_double(value, dtype).is_not_null()).then(value.cast(pl.String))
+    """The number as it is written, for exact arithmetic; null for a text that is no number, for NaN and infinities."""
+    if dtype == NUMBER:
+        return decimals.text_of(value)
+    if isinstance(dtype, pl.String):
+        return pl.when(value.str.contains(_NUMBER)).then(value)
+    return (pl.when(value.is_finite()).then(value) if dtype.is_float() else value).cast(pl.String)
 
 
 def _decimal(number: float) -> Decimal:
@@ -50,32 +55,37 @@ def _not_zero(*, by: float) -> None:
         raise ValueError("'by' must not be 0")
 
 
-@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by", check=_not_zero)
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by", check=_not_zero, exact=True)
 def divide(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
-    """The number divided by `by`, a Float64; a text must be a number. JSON's 10.0 and 10 are the same number.
+    """The number divided by `by`; a text must be a number. An endless quotient is the nearest double, of 17 digits.
 
     It is calculated in decimals, as on paper, and so are `multiply` and `round`: a float is the number that it shows.
+    A result of up to 38 digits is sent with all of them; one that needs more digits is the nearest double. From 10^38
+    on it is rejected.
 
     >>> 1050 | {divide: 100} -> 10.5
-    >>> "1000" | {divide: 100} -> 10.0
+    >>> "1000" | {divide: 100} -> 10
     >>> 187484 | {divide: 100} -> 1874.84
+    >>> "9007199254740993" | {divide: 3} -> 3002399751580331
+    >>> 10 | {divide: 3} -> 3.3333333333333335
     >>> "12 EUR" | {divide: 100} -> rejected
     """
-    return decimals.quotient(_number_text(value, dtype), _decimal(by))
+    return decimals.number(decimals.quotient(_number_text(value, dtype), _decimal(by)))
 
 
-@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by")
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="by", exact=True)
 def multiply(value: pl.Expr, dtype: pl.DataType, *, by: float) -> pl.Expr:
-    """The number times `by`: integers by an integer stay integers, null past 64 bits; anything else is a Float64.
+    """The number times `by`, exact up to 38 digits; integers by an integer stay integers, null from 10^38 on.
 
     >>> 19 | {multiply: 100} -> 1900
-    >>> "10.5" | {multiply: 100} -> 1050.0
-    >>> "4.35" | {multiply: 100} -> 435.0
-    >>> 9223372036854775807 | {multiply: 2} -> rejected
+    >>> "10.5" | {multiply: 100} -> 1050
+    >>> "4.35" | {multiply: 100} -> 435
+    >>> 9223372036854775807 | {multiply: 2} -> 18446744073709551614
+    >>> "1e37" | {multiply: 10} -> rejected
     """
     if dtype.is_integer() and isinstance(by, int):
-        return (value.cast(pl.Int64, strict=False).cast(pl.Int128) * pl.lit(by, pl.Int128)).cast(pl.Int64, strict=False)
-    return decimals.product(_number_text(value, dtype), _decimal(by))
+        return decimals.whole_product(value, by)
+    return decimals.number(decimals.product(_number_text(value, dtype), _decimal(by)))
 
 
 def _at_most_15(*, digits: int = 0) -> None:
@@ -83,19 +93,19 @@ def _at_most_15(*, digits: int = 0) -> None:
         raise ValueError("'digits' must be from 0 to 15")
 
 
-@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="digits", check=_at_most_15)
+@function(takes=("text", "a number"), reason=NOT_A_NUMBER, shorthand="digits", check=_at_most_15, exact=True)
 def round_(value: pl.Expr, dtype: pl.DataType, *, digits: int = 0) -> pl.Expr:
     """The number with at most `digits` digits after the point, halves away from zero; integers stay as they are.
 
     >>> 2.345 | {round: 1} -> 2.3
-    >>> "-2.5" | round -> -3.0
+    >>> "-2.5" | round -> -3
     >>> "1.005" | {round: 2} -> 1.01
     >>> 2.675 | {round: 2} -> 2.68
     >>> 7 | round -> 7
     """
     if dtype.is_integer():
         return value
-    return decimals.rounded(_number_text(value, dtype), digits)
+    return decimals.number(decimals.rounded(_number_text(value, dtype), digits))
 
 
 # Signs between groups of three digits, as people and programs write them; spaces that do not break among them.

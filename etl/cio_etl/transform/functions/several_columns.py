@@ -14,6 +14,7 @@ import polars as pl
 from cio_etl.model import reject_reason
 from cio_etl.transform import row_sql
 from cio_etl.transform.checks import NUMBER_NOT_FINITE
+from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.encode import not_finite
 from cio_etl.transform.functions.any_value import to_text
 from cio_etl.transform.functions.define import always, function, kind_of
@@ -146,6 +147,7 @@ def _check_template(*, template: str, **_: object) -> None:
     shorthand="template",
     check=_check_template,
     means_null=_all_finite,
+    exact=True,
 )
 def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: str | None = None) -> pl.Expr:
     """The template with each `{name}` replaced by that column's text; for a single column, `{}` is the value.
@@ -158,7 +160,7 @@ def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: st
     >>> {"first": null, "last": "L"} | {template: {template: "{last}, {first}", null_text: "?"}} -> "L, ?"
     >>> "4711" | {template: "https://example.org/orders/{}"} -> "https://example.org/orders/4711"
     """
-    single = not isinstance(dtype, pl.Struct)
+    single = dtype == NUMBER or not isinstance(dtype, pl.Struct)
     texts = {"": to_text(value, dtype)} if single else _texts("template", value, dtype)
     made: list[pl.Expr] = []
     for text, name in _pieces(template):
