@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,20 @@ JOINED: dict[str, tuple[bytes, dict[str, Any], list[str | None]]] = {
     "a header behind a mark": (MARK + b"id,plan\n1,a\n" + MARK + b"id,plan\n2,b\n", {}, [None, ROW_HEADER, None]),
     "a quoted header behind a mark": (b"id,plan\n1,a\n" + MARK + b"id,plan\n2,b\n", {}, [None, ROW_HEADER, None]),
     "a row behind a mark": (b"id,plan\n1,a\n" + MARK + b"2,b\n3,c\n", {}, [None, ROW_MARKED, None]),
+    "a row behind a mark, in other quotes": (
+        b"id,plan\n1,a\n'" + MARK + b"2',b\n",
+        {"quote": "'"},
+        [None, ROW_MARKED],
+    ),
+    "a field behind a mark": (b"id,plan\n1," + MARK + b"a\n2,b\n", {}, [ROW_MARKED, None]),
+    "a quoted field behind a mark": (b'id,plan,n\n1,"' + MARK + b'a",\n2,"b",\n', {}, [ROW_MARKED, None]),
+    "a mark within a field": (b"id,plan\n1,a" + MARK + b"b\n", {}, [None]),
+    "a row behind DOS's end of a file": (b"id,plan\n1,a\n\x1a2,b\n", {}, [None, ROW_MARKED]),
+    "a header behind DOS's end of a file": (
+        b"id,plan\n1,a\n\x1a" + MARK + b"id,plan\n2,b\n",
+        {},
+        [None, ROW_HEADER, None],
+    ),
     "tabs": (b"id\tplan\n1\ta\nid\tplan\n", {"separator": "\t", "quote": None}, [None, ROW_HEADER]),
     "one column": (b"id\n1\nid\n2\n", {}, [None, ROW_HEADER, None]),
     "a long header": (
@@ -79,9 +94,23 @@ def test_traces_of_files_that_were_put_together_are_rejected(
 
 
 @LIMITS
-def test_a_second_header_in_another_order_is_refused(tmp_path: Path, limits: ChunkLimits) -> None:
+@pytest.mark.parametrize("header", [b"plan,id", b"Plan, ID"], ids=["as the first", "in another case"])
+def test_a_second_header_in_another_order_is_refused(tmp_path: Path, limits: ChunkLimits, header: bytes) -> None:
     with pytest.raises(SourceError, match=r"0\.csv:4: is a second header line with its columns in another order"):
-        opened(tmp_path, b"id,plan\n1,a\n2,b\nplan,id\nc,3\n", limits=limits)
+        opened(tmp_path, b"id,plan\n1,a\n2,b\n" + header + b"\nc,3\n", limits=limits)
+
+
+@LIMITS
+@pytest.mark.parametrize("end", [b"\n\x1a", b"\r\n\x1a\x1a\x1a", b"\x1a"])
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "gzip"])
+def test_the_sign_with_which_dos_ends_a_file_is_no_data(
+    tmp_path: Path, limits: ChunkLimits, end: bytes, is_packed: bool
+) -> None:
+    content = b"id,plan\n1,a\n2,b" + end
+    content = gzip.compress(content) if is_packed else content
+    snapshot = opened(tmp_path, content, limits=limits)
+    assert values(snapshot) == [("1", "a"), ("2", "b")] and faults(snapshot) == [None, None]
+    assert snapshot.files[0].sha256 == hashlib.sha256(content).hexdigest()
 
 
 # ---------------------------------------------------------------- lines that are no rows

@@ -159,6 +159,11 @@ def test_blank_lines_carriage_returns_and_a_byte_order_mark_are_no_rows(tmp_path
     assert snapshot.locate([2, 0, 1]) == [(str(path), 7), (str(path), 2), (str(path), 5)]
 
 
+def test_the_sign_with_which_dos_ends_a_file_is_no_row(tmp_path: Path) -> None:
+    snapshot = opened(written(tmp_path, b'{"a":1}\r\n{"a":2}\r\n\x1a'))
+    assert whole(snapshot)["a"].to_list() == [1, 2]
+
+
 @pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["in many chunks", "in one chunk"])
 @pytest.mark.parametrize("line", [b'{"a": "x\0"}', rb'{"a": "x\u0000"}', rb'{"a": {"b": ["\\\u0000"]}}'])
 def test_a_line_with_nul_is_a_row_with_a_fault(tmp_path: Path, line: bytes, limits: ChunkLimits) -> None:

@@ -48,7 +48,9 @@ ROW_HEADER = reject_reason(
     "take it out; several files are named one by one or by a pattern",
 )
 ROW_MARKED = reject_reason(
-    "row_marked", "the row begins with a byte-order mark", "put files together without their marks"
+    "row_marked",
+    "a field begins with a byte-order mark, or the row with the Ctrl-Z that ends a file of DOS",
+    "put files together without them",
 )
 ROW_UNREADABLE = reject_reason(
     "row_unreadable",

@@ -136,6 +136,8 @@ def blocks(
             yield Block(data, offset, line, records)
             line += data.count(b"\n", 0, records.consumed)
             offset += records.consumed
+    if digest is not None and text.copy is None:
+        digest.update(opened.read_at(text.end, opened.identity.bytes - text.end))
 
 
 def _never_closed(offset: int, limits: ChunkLimits) -> Malformed:

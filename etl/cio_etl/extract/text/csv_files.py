@@ -39,7 +39,7 @@ from cio_etl.model import ROW_HEADER, ROW_MARKED, ROW_NUL, ROW_RAGGED, CsvSource
 
 __all__ = ["RULES", "ChunkLimits", "open_csv"]
 
-RULES = "csv 1"  # part of the fingerprint: raise it when the same bytes would give other rows
+RULES = "csv 2"  # part of the fingerprint: raise it when the same bytes would give other rows
 
 # A polars reader takes a block that begins with a byte-order mark for plain text, whatever follows, and drops the mark.
 # Without it, a record may begin like a compressed stream or with a mark of its own.

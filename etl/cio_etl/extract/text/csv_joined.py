@@ -1,10 +1,11 @@
-"""Finds traces of files that were put together: header lines and byte-order marks among the rows.
+"""Finds traces of files that were put together: header lines, byte-order marks and DOS's ends of files among the rows.
 
 `cat a.csv b.csv` and gzip files of several members leave them. A header line would be a person whose id is "id".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from cio_etl.extract.text.csv_records import Malformed, Mask, Records
 from cio_etl.model import CsvSource
 
 _BOM = b"\xef\xbb\xbf"
+_DOS_END = b"\x1a"  # Ctrl-Z, with which DOS ends a file
 _PREFIX = 8  # bytes that are compared at once
 _BLANKS = b" \t"
 _LOWER = np.frombuffer(bytes(range(256)).lower(), np.uint8)  # each byte, a capital ASCII letter as the small one
@@ -29,24 +31,23 @@ class JoinedFiles:
         self._folded = _folded(names)
         self._skipped = np.frombuffer(_BLANKS + (source.quote or "").encode(), np.uint8)
         self._firsts = _by_length({first + end for first in _spellings(names) for end in _ends(len(names), source)})
-        self._boms = _by_length({_BOM, (source.quote or "").encode() + _BOM})
+        quote, separator = (re.escape((sign or "").encode()) for sign in (source.quote, source.separator))
+        self._begins = re.compile(rb"(?:(?:^|%b)(?:%b)?\xef\xbb\xbf|^\x1a)" % (separator, quote), re.MULTILINE)
 
     def with_traces(self, data: bytes, records: Records) -> Records | Malformed:
         """The records, with `header` and `with_bom`; Malformed for a header line whose columns are in another order."""
         if not records.ends.size:
             return records
-        headers, boms = np.zeros(len(records.ends), np.bool_), np.zeros(len(records.ends), np.bool_)
+        headers, boms = np.zeros(len(records.ends), np.bool_), self._with_bom(data, records)
         starts = records.starts
-        for number in np.flatnonzero(self._like_headers(data, starts)):
+        for number in np.flatnonzero(self._like_headers(data, starts) | boms):
             start, end = int(starts[number]), int(records.ends[number])
-            boms[number] = data.startswith((_BOM, b'"' + _BOM), start)
             if end - start > 2 * sum(map(len, self._names)) + 99 * len(self._names):
                 continue
-            record = data[start:end].removeprefix(_BOM)
+            record = data[start:end].lstrip(_DOS_END).removeprefix(_BOM)
             fields = tuple(fields_of(record, self._source.separator, self._source.quote, self._source.escape))
-            reordered = fields != self._names and sorted(fields) == sorted(self._names)
-            headers[number] = not reordered and _folded(fields) == self._folded
-            if reordered:
+            headers[number] = _folded(fields) == self._folded
+            if not headers[number] and sorted(_folded(fields)) == sorted(self._folded):
                 return Malformed(
                     start,
                     "is a second header line with its columns in another order than the first",
@@ -54,8 +55,16 @@ class JoinedFiles:
                 )
         return replace(records, header=headers, with_bom=boms & ~headers)
 
+    def _with_bom(self, data: bytes, records: Records) -> Mask:
+        """Whether a field of a record begins with a byte-order mark, or the record with DOS's end of a file."""
+        boms = np.zeros(len(records.ends), np.bool_)
+        if _BOM in data or _DOS_END in data:
+            ends = np.array([begin.end() for begin in self._begins.finditer(data, 0, records.consumed)], np.int64)
+            boms[np.searchsorted(records.ends, ends - 1, side="right")] = True
+        return boms
+
     def _like_headers(self, data: bytes, starts: npt.NDArray[np.int64]) -> Mask:
-        """Whether a record begins as a header line, in any case and behind blanks, or with a byte-order mark."""
+        """Whether a record begins as a header line, in any case and behind blanks."""
         padded = np.frombuffer(data + bytes(2 * _PREFIX), np.uint8)
         names = starts.copy()
         for _ in range(_PREFIX):
@@ -64,7 +73,7 @@ class JoinedFiles:
                 break
             names += skipped
         words = np.lib.stride_tricks.sliding_window_view(padded, _PREFIX)
-        return _begin_with(words[starts], self._boms) | _begin_with(_LOWER[words[names]], self._firsts)
+        return _begin_with(_LOWER[words[names]], self._firsts)
 
 
 def _folded(names: Iterable[str]) -> tuple[str, ...]:

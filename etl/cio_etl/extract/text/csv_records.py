@@ -46,7 +46,7 @@ class Records:
     nul: Mask  # holds a NUL byte
     unclosed: int | None  # offset of a quote that is still open where the block ends
     header: Mask | None = None  # is the header line once more
-    with_bom: Mask | None = None  # begins with a byte-order mark
+    with_bom: Mask | None = None  # a field begins with a byte-order mark, or the record with DOS's end of a file
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:

@@ -37,7 +37,7 @@ from cio_etl.extract.text.ndjson_types import ColumnTypes
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
 
-RULES = "ndjson 3"  # part of the fingerprint: raise it when the same bytes would give other rows
+RULES = "ndjson 4"  # part of the fingerprint: raise it when the same bytes would give other rows
 
 MAX_COLUMNS = 1_000
 _TYPED_ROWS = 4_000  # typed at once: polars' time for objects with ever new keys is the square of it

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
 _UTF8_BOM = codecs.BOM_UTF8
+_DOS_BLOCK_BYTES = 128
 
 # The first bytes of formats that we unpack: name in pyarrow.
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -116,7 +117,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """UTF-8 text without its byte-order mark: bytes `start` to `end` of its file, or of the copy."""
+    """UTF-8 text without byte-order mark and DOS's end of a file: bytes `start` to `end` of its file or the copy."""
 
     start: int
     end: int
@@ -149,7 +150,8 @@ def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits,
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
     if compression is None and encoding == "utf-8":
         _check_head(file.path, head, encoding, form)
-        return Text(_bom_bytes(head), file.identity.bytes, None)
+        start = _bom_bytes(head)
+        return Text(start, _without_dos_end(file.read_at, start, file.identity.bytes), None)
     original = _Original(file)
     blocks = _unpacked(original, compression, limits) if compression else iter(lambda: original.read(_BLOCK_BYTES), b"")
     start = copy.begin()
@@ -160,7 +162,14 @@ def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits,
     end = copy.begin()
     if end == start:
         raise SourceError(_export_again(form), place=file.path, what="the file holds no text")
-    return Text(start + _bom_bytes(lead), end, original.sha256(), copy)
+    start += _bom_bytes(lead)
+    return Text(start, _without_dos_end(copy.read_at, start, end), original.sha256(), copy)
+
+
+def _without_dos_end(read_at: Callable[[int, int], bytes], start: int, end: int) -> int:
+    """Where the text ends, if it ends as DOS ends it: with Ctrl-Z, which some programs repeat up to a block's end."""
+    tail = read_at(max(start, end - _DOS_BLOCK_BYTES), min(end - start, _DOS_BLOCK_BYTES))
+    return end - len(tail) + len(tail.rstrip(b"\x1a"))
 
 
 def _export_again(form: str) -> str:
