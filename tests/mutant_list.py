@@ -115,7 +115,7 @@ MUTANTS = (
         "load/connection.py",
         "(is_reused and stream.has_unasked())",
         "False",
-        f"{HOSTILE} -k used_before",
+        f"{HOSTILE} -k used_connection",
     ),
     Mutant(
         "nobody asks whether lanes may still send",
@@ -372,11 +372,11 @@ MUTANTS = (
         f"{STATE} -k replayed",
     ),
     Mutant(
-        "a rehearsal closes rejects",
+        "a sandbox replay closes rejects",
         "state/commit.py",
         "self._replayed is not None and self._replayed.closes",
         "self._replayed is not None",
-        f"{STATE} -k rehearsal",
+        f"{STATE} -k sandbox_replay",
     ),
     Mutant(
         "a replaced database is written",
@@ -386,11 +386,11 @@ MUTANTS = (
         f"{OPEN} -k replaced",
     ),
     Mutant(
-        "a step that begins anew uses an epoch again",
+        "a restarted step uses an epoch again",
         "state/store.py",
         '"epoch": 0 if epoch is None else epoch + 1',
         '"epoch": 0',
-        f"{STATE} {SERVER} -k begins_anew",
+        f"{STATE} {SERVER} -k restarted_step",
     ),
     Mutant(
         "a claim keeps the epoch",

@@ -78,7 +78,7 @@ def commands() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_says_what_it_does(command: tuple[str, ...], capsys: Captured) -> None:
+def test_every_command_has_help(command: tuple[str, ...], capsys: Captured) -> None:
     assert main([*command, "--help"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"Usage: cio-etl {' '.join(command)}") and err == ""
@@ -86,7 +86,7 @@ def test_every_command_says_what_it_does(command: tuple[str, ...], capsys: Captu
     assert capsys.readouterr().out == out
 
 
-def test_every_option_of_every_command_says_what_it_is_for() -> None:
+def test_every_option_of_every_command_has_help() -> None:
     for name, command in cli.commands.items():
         assert command.help, name
         for option in command.params:
@@ -99,7 +99,7 @@ def test_the_help_lists_every_exit_code(capsys: Captured) -> None:
     assert set(map(int, re.findall(r"(?:^|  |, )(\d+)(?=,|  )", listed, re.MULTILINE))) == EXIT_CODES
 
 
-def test_the_version_is_told(capsys: Captured) -> None:
+def test_version_prints_the_version(capsys: Captured) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"cio-etl, version \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
@@ -115,7 +115,7 @@ def test_the_version_is_told(capsys: Captured) -> None:
         (["sandbox", "--host", "0.0.0.0"], "a loopback address only"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_says_why(
+def test_a_wrong_command_line_exits_with_2_and_names_the_fault(
     job: str, arguments: list[str], said: str, capsys: Captured
 ) -> None:
     assert main(arguments) == 2
@@ -153,7 +153,7 @@ def test_log_lines_can_be_json(job: str, capsys: Captured) -> None:
     assert {line["level"] for line in lines} == {"info"}
 
 
-def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+def test_a_run_without_rejects_exits_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> None:
     write_rows("1,a@b.co,Zoë")
     assert main(["run", job]) == 0
     assert sandbox.people.find("id", "1") is not None
@@ -186,7 +186,7 @@ def test_clean_rows_end_with_0(job: str, sandbox: Sandbox, capsys: Captured) -> 
         ("mapping", 78, r"people\.yaml:2: nuls: unknown key; did you mean 'nulls'", "people.yaml:3: wen: unknown"),
     ],
 )
-def test_a_failure_is_what_happened_and_what_to_do(
+def test_a_failure_is_printed_with_its_fault_and_remedy(
     job: str,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -221,7 +221,7 @@ def test_a_failure_is_what_happened_and_what_to_do(
     assert re.match(first, said[0]) and last in said[1]
 
 
-def test_a_bug_is_said_to_be_ours_without_the_words_of_its_error(
+def test_a_bug_is_reported_as_one_without_the_text_of_its_error(
     job: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -255,7 +255,7 @@ def test_the_sandbox_option_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPa
     assert main(["run", job]) == 78
 
 
-def test_only_the_named_step_and_the_first_rows(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+def test_step_and_limit_restrict_what_is_sent(job: str, sandbox: Sandbox, capsys: Captured) -> None:
     assert main(["run", job, "--step", "people", "--limit", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"][0]["rows_read"] == 1
     assert len(sandbox.people) == 1
@@ -287,7 +287,9 @@ def test_check_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["check", job]) == 0
 
 
-def test_validate_says_what_a_run_would_reject_and_sends_nothing(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+def test_validate_reports_what_a_run_would_reject_and_sends_nothing(
+    job: str, sandbox: Sandbox, capsys: Captured
+) -> None:
     assert main(["validate", job, "--json"]) == 3
     (step,) = json.loads(capsys.readouterr().out)["steps"]
     assert (step["rows_read"], step["accepted"], step["rejected"]) == (3, 2, 1)
@@ -300,7 +302,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_validate_leaves_a_page_beside_its_json_for_its_user_only(job: str, capsys: Captured) -> None:
+def test_validate_writes_a_page_beside_its_json_for_its_user_only(job: str, capsys: Captured) -> None:
     assert main(["validate", job]) == 3
     folder = Path(".etl/validations/job")
     assert f"report     {folder}/report.html" in capsys.readouterr().out
@@ -332,7 +334,7 @@ def test_the_report_of_validate_may_show_values_and_lie_elsewhere(job: str, caps
     assert not Path(".etl").exists()
 
 
-def test_a_folder_that_cannot_hold_the_report_is_told_before_a_row_is_read(job: str, capsys: Captured) -> None:
+def test_a_report_folder_that_cannot_be_written_is_reported_before_a_row_is_read(job: str, capsys: Captured) -> None:
     Path("people.csv").unlink()
     assert main(["validate", job, "-o", "people.yaml/out"]) == 2
     assert "people.yaml/out cannot hold the report: Not a directory" in capsys.readouterr().err
@@ -346,7 +348,7 @@ def test_a_folder_that_cannot_hold_the_report_is_told_before_a_row_is_read(job: 
         (["34%", "row_ragged", "1", "warning"], 3, None),
     ],
 )
-def test_what_fail_on_names_ends_with_4(
+def test_a_finding_named_by_fail_on_exits_with_4(
     job: str, capsys: Captured, gates: list[str], exit_code: int, reason: str | None
 ) -> None:
     assert main(["validate", job, "--json", *(f"--fail-on={each}" for each in gates)]) == exit_code
@@ -357,14 +359,14 @@ def test_what_fail_on_names_ends_with_4(
     assert (again in page) == (exit_code == 4) and ("cio-etl run job.yaml" in page) == (exit_code == 3)
 
 
-def test_a_gate_that_means_nothing_is_told_with_what_is_near(job: str, capsys: Captured) -> None:
+def test_an_unknown_fail_on_value_is_reported_with_the_nearest_one(job: str, capsys: Captured) -> None:
     assert main(["validate", job, "--fail-on", "email_malfromed"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and "--fail-on: no reason or finding 'email_malfromed'; did you mean 'email_malformed'?" in err
 
 
 @pytest.mark.parametrize(("rows", "exit_code"), [(["1,a@b.co,Zoë"], 0), (ROWS, 3), ([*ROWS, *ROWS, *ROWS], 4)])
-def test_a_run_leaves_a_page_however_it_ends(job: str, rows: list[str], exit_code: int, capsys: Captured) -> None:
+def test_a_run_writes_a_page_however_it_ends(job: str, rows: list[str], exit_code: int, capsys: Captured) -> None:
     write_rows(*rows)
     assert main(["run", job]) == exit_code
     (folder,) = Path(".etl/runs").iterdir()
@@ -395,13 +397,13 @@ def test_a_page_that_fails_does_not_change_how_the_run_ends(
     assert "page_not_written" in err and f"report     {folder}/report.json" in out
 
 
-def test_validate_ends_with_4_where_a_run_would_stop(job: str, capsys: Captured) -> None:
+def test_validate_exits_with_4_where_a_run_would_stop(job: str, capsys: Captured) -> None:
     write_rows(*ROWS[1:2] * 3)
     assert main(["validate", job]) == 4
     assert "a run would stop in step people" in capsys.readouterr().out
 
 
-def test_preview_is_a_json_line_for_each_row(job: str, capsys: Captured) -> None:
+def test_preview_prints_a_json_line_for_each_row(job: str, capsys: Captured) -> None:
     assert main(["preview", job, "-n", "2"]) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == {
@@ -420,7 +422,7 @@ def test_preview_is_a_json_line_for_each_row(job: str, capsys: Captured) -> None
 # ---------------------------------------------------------------- after a run
 
 
-def test_status_and_doctor_tell_runs_in_the_sandbox_from_none(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+def test_status_and_doctor_distinguish_sandbox_runs_from_no_runs(job: str, sandbox: Sandbox, capsys: Captured) -> None:
     main(["run", job, "--sandbox"])
     run_id = re.findall(r"job\.sandbox-\S+", capsys.readouterr().out)[0]
     assert main(["status", job]) == 0
@@ -430,7 +432,7 @@ def test_status_and_doctor_tell_runs_in_the_sandbox_from_none(job: str, sandbox:
     assert f"job has run in the sandbox only, last as {run_id}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_status_says_where_a_job_stands_and_what_run_would_do(job: str, sandbox: Sandbox, capsys: Captured) -> None:
+def test_status_reports_a_job_s_newest_run_and_what_run_would_do(job: str, sandbox: Sandbox, capsys: Captured) -> None:
     assert main(["status", job]) == 0
     assert capsys.readouterr().out == "job has never run; `cio-etl run job.yaml` starts it\n"
     sandbox.set_faults(Faults(key_revoked_after=0))
@@ -461,7 +463,7 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     assert re.search(rf"{ran['run_id']} +finished .* 3 +2 +1$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_status_says_that_a_process_is_at_work(job: str, capsys: Captured) -> None:
+def test_status_reports_that_a_process_is_at_work(job: str, capsys: Captured) -> None:
     main(["run", job])
     capsys.readouterr()
     with state.hold(Path(".etl"), "job"):
@@ -471,7 +473,7 @@ def test_status_says_that_a_process_is_at_work(job: str, capsys: Captured) -> No
         assert json.loads(capsys.readouterr().out)["held"] is True
 
 
-def test_status_without_a_state_says_so(capsys: Captured) -> None:
+def test_status_without_a_state_reports_that_there_is_none(capsys: Captured) -> None:
     assert main(["status"]) == 2
     assert ".etl holds no state; name the job, or the folder with --state" in capsys.readouterr().err
     assert not Path(".etl").exists()
@@ -556,7 +558,7 @@ def test_a_certificate_that_cannot_be_used_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_any_terminal_can_show_what_is_said(job: str, tmp_path: Path) -> None:
+def test_output_is_printable_on_any_terminal(job: str, tmp_path: Path) -> None:
     """A job in a folder with an odd name, on a terminal that knows ASCII only: shown as it can be, and no failure."""
     odd = Path("Zoë.csv")
     Path("people.csv").rename(odd)
@@ -573,7 +575,7 @@ def test_any_terminal_can_show_what_is_said(job: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("P12")
-def test_a_reader_who_leaves_early_is_no_failure(job: str, tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_failure(job: str, tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     process = start("preview", job, folder=tmp_path, stdout=write_end)
@@ -583,7 +585,7 @@ def test_a_reader_who_leaves_early_is_no_failure(job: str, tmp_path: Path) -> No
 
 
 @pytest.mark.fault("N10")
-def test_a_key_that_was_renewed_in_its_file_is_read_again_once_and_the_run_goes_on(sandbox: Sandbox, job: str) -> None:
+def test_a_key_renewed_in_its_file_is_read_again_once_and_the_run_is_resumed(sandbox: Sandbox, job: str) -> None:
     Path("key").write_text("sandbox\n")
     Path(job).write_text(Path(job).read_text().replace(f"${{{API_KEY}}}", f"${{file:{Path('key').absolute()}}}"))
     sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="renewed", latency_s=0.3))
@@ -602,7 +604,7 @@ def test_a_key_that_was_renewed_in_its_file_is_read_again_once_and_the_run_goes_
 
 
 @pytest.mark.fault("N10")
-def test_a_key_that_is_refused_and_not_renewed_is_tried_no_further(sandbox: Sandbox, job: str) -> None:
+def test_a_key_that_is_refused_and_not_renewed_is_not_tried_again(sandbox: Sandbox, job: str) -> None:
     sandbox.set_faults(Faults(key_revoked_after=0))
     assert main(["run", job]) == 77
     assert list(sandbox.people.everybody()) == []
@@ -612,7 +614,7 @@ def test_a_key_that_is_refused_and_not_renewed_is_tried_no_further(sandbox: Sand
 # ---------------------------------------------------------------- init
 
 
-def test_init_proposes_a_job_and_a_mapping_that_check_and_validate_take(capsys: Captured) -> None:
+def test_init_proposes_a_job_and_a_mapping_that_check_and_validate_accept(capsys: Captured) -> None:
     Path("people.csv").write_text(
         "customer_no;mail;joined\n00042;a@example.com;2024-03-10\n00043;b@example.com;2024-03-11\n"
     )
@@ -627,7 +629,9 @@ def test_init_proposes_a_job_and_a_mapping_that_check_and_validate_take(capsys: 
     assert "jobs/people.yaml" in capsys.readouterr().err
 
 
-def test_init_reads_a_table_and_keeps_the_reference(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_reads_a_table_and_writes_the_reference_not_the_value(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with contextlib.closing(sqlite3.connect("shop.db")) as database:
         database.executescript("CREATE TABLE people (id INTEGER, email TEXT, joined TEXT);")
         database.executemany(
@@ -744,7 +748,7 @@ def test_a_mapping_that_is_named_instead_of_its_job_names_the_job(capsys: Captur
         (["mysql://me:hunter2@db/shop", "--table", "people"], 78, "a password in plain text"),
     ],
 )
-def test_init_says_what_is_wrong_with_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:
+def test_init_reports_the_fault_of_a_source(arguments: list[str], code: int, said: str, capsys: Captured) -> None:
     assert main(["init", *arguments]) == code
     assert said in capsys.readouterr().err
 
@@ -765,9 +769,7 @@ def test_a_run_may_have_another_number_of_lanes_than_the_job(job: str) -> None:
 # ---------------------------------------------------------------- keys of functions
 
 
-def test_commands_that_send_nothing_need_no_key_of_a_function_and_say_what_stands_for_it(
-    job: str, capsys: Captured
-) -> None:
+def test_commands_that_send_nothing_need_no_hmac_key_and_report_the_stand_in(job: str, capsys: Captured) -> None:
     hashed = {"column": "name", "apply": [{"hmac": "${SHOP_KEY}"}]}
     Path("people.yaml").write_text(json.dumps(MAPPING | {"attributes": {"token": hashed}}))
     said = "hmac: ${SHOP_KEY} is not looked up here; its own text is the key, so a run sends other values\n"

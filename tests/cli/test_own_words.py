@@ -108,7 +108,7 @@ def test_the_python_api_raises_etl_errors_only(job: str, monkeypatch: pytest.Mon
     assert caught.value.__suppress_context__
 
 
-def test_what_is_no_failure_passes(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_that_is_no_failure_passes_unchanged(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Timeout(BaseException):
         """As Airflow's AirflowTaskTimeout."""
 
@@ -117,7 +117,7 @@ def test_what_is_no_failure_passes(job: str, monkeypatch: pytest.MonkeyPatch) ->
         cio_etl.run(job, sandbox=True)
 
 
-def test_an_error_of_ours_is_reported_as_it_is() -> None:
+def test_an_own_error_is_reported_unchanged() -> None:
     error = SourceError("copy it again", place="x", what="is damaged")
     assert failure_of(error) is error
 
@@ -134,7 +134,7 @@ def test_a_thread_that_fails_shows_no_traceback_and_no_value(capfd: Captured) ->
     assert err.startswith("a thread failed: unexpected ValueError, ") and "secret" not in err and err.count("\n") == 1
 
 
-def test_what_others_write_to_descriptor_2_is_dropped_and_our_own_words_are_not(capfd: Captured) -> None:
+def test_text_that_libraries_write_to_stderr_is_dropped_and_our_own_is_not(capfd: Captured) -> None:
     with only_own_words():
         os.write(2, b"panicked at secret")
         print("ours", file=sys.stderr)
@@ -142,7 +142,7 @@ def test_what_others_write_to_descriptor_2_is_dropped_and_our_own_words_are_not(
     assert capfd.readouterr().err.splitlines() == ["ours", "after"]
 
 
-def test_a_process_says_only_its_own_words() -> None:
+def test_a_process_prints_only_its_own_text() -> None:
     code = (
         "import os, sys; from cio_etl.cli.own_words import only_own_words\n"
         "with only_own_words():\n"

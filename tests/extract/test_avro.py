@@ -91,7 +91,7 @@ def test_zstandard_is_read(tmp_path: Path) -> None:
     assert whole(opened(tmp_path, packed(avro(fields(a="int"), [{"a": 7}]), "zstandard")))["a"].to_list() == [7]
 
 
-def test_snappy_whose_checksum_is_wrong_is_damaged(tmp_path: Path) -> None:
+def test_a_snappy_block_with_a_wrong_checksum_is_refused_as_damaged(tmp_path: Path) -> None:
     file = io.BytesIO()
     pl.DataFrame({"a": list(range(1000))}).write_avro(file, compression="snappy")
     content = bytearray(file.getvalue())
@@ -196,7 +196,7 @@ REWRITTEN: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
 
 
 @pytest.mark.parametrize(("kind", "value", "dtype", "expected"), REWRITTEN.values(), ids=REWRITTEN)
-def test_what_the_decoder_does_not_know_is_read_by_another_name(
+def test_types_that_the_decoder_does_not_know_are_read_as_their_base_types(
     tmp_path: Path, kind: Any, value: Any, dtype: pl.DataType, expected: Any
 ) -> None:
     rows = [{"k": number, "a": value, "z": "end"} for number in range(3)]
@@ -220,7 +220,7 @@ NOT_READ: dict[str, tuple[Any, Any, str]] = {
 
 
 @pytest.mark.parametrize(("kind", "value", "what"), NOT_READ.values(), ids=NOT_READ)
-def test_what_the_decoder_cannot_read_is_named_before_it_tries(
+def test_a_type_that_the_decoder_cannot_read_is_reported_before_decoding(
     tmp_path: Path, kind: Any, value: Any, what: str
 ) -> None:
     with pytest.raises(SourceError, match=f"0.avro: column 2, 'a', {what}") as caught:
@@ -242,7 +242,9 @@ DURATION = {"type": "fixed", "name": "Span", "size": 12, "logicalType": "duratio
     ("kind", "value", "what"),
     [(DECIMAL, Decimal("1.10"), "decimals of more than 38 digits"), (DURATION, bytes(12), "durations")],
 )
-def test_what_has_no_json_form_matters_only_where_it_is_read(tmp_path: Path, kind: Any, value: Any, what: str) -> None:
+def test_a_column_without_a_json_form_is_an_error_only_where_it_is_read(
+    tmp_path: Path, kind: Any, value: Any, what: str
+) -> None:
     content = avro(fields(k="int", a=kind), [{"k": 1, "a": value}])
     assert opened(tmp_path, content, columns=("k",)).schema == {"k": pl.Int32()}
     with pytest.raises(SourceError, match=f"column 'a' holds {what}, which have no JSON form"):
@@ -251,7 +253,7 @@ def test_what_has_no_json_form_matters_only_where_it_is_read(tmp_path: Path, kin
 
 @pytest.mark.fault("S16")
 @pytest.mark.parametrize("codec", ["deflate", "bzip2", "xz", "zstandard"])
-def test_a_block_that_unfolds_beyond_the_limit_is_refused(
+def test_a_block_that_decompresses_beyond_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     monkeypatch.setattr("cio_etl.extract.avro.container.MAX_BLOCK_BYTES", 1 << 20)
@@ -324,14 +326,14 @@ def test_a_broken_file_is_refused_without_showing_it(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("size", range(0, len(WHOLE), 37))
-def test_a_file_cut_anywhere_is_never_taken_for_whole(tmp_path: Path, size: int) -> None:
+def test_a_truncated_file_is_never_read_as_a_complete_one(tmp_path: Path, size: int) -> None:
     try:
         assert opened(tmp_path, WHOLE[:size]).rows % 8 == 0  # between two blocks it is whole
     except SourceError as error:
         assert "secret" not in str(error)
 
 
-def test_a_count_of_rows_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_impossible_count_of_rows_is_refused(tmp_path: Path) -> None:
     content = avro(fields(a="int"), [{"a": 1}])
     block = content.rindex(b"\x02\x02\x02")  # one row of one byte: 1
     with pytest.raises(SourceError, match="is damaged"):

@@ -215,7 +215,7 @@ REFUSED = {
 @pytest.mark.fault("S6", "S8", "S9", "S10", "S11", "S14", "S15")
 @pytest.mark.parametrize(("content", "how", "place", "what", "remedy"), REFUSED.values(), ids=REFUSED.keys())
 @pytest.mark.parametrize("limits", [SMALL, ChunkLimits()], ids=["small blocks", "one block"])
-def test_a_file_that_cannot_be_believed_is_refused_by_line(
+def test_a_malformed_file_is_refused_by_line(
     tmp_path: Path, content: bytes, how: dict[str, Any], place: str | None, what: str, remedy: str, limits: ChunkLimits
 ) -> None:
     path = written(tmp_path, content)
@@ -228,7 +228,7 @@ def test_a_file_that_cannot_be_believed_is_refused_by_line(
 
 
 @pytest.mark.fault("S11")
-def test_a_wrong_separator_that_also_divides_the_header_shows_in_the_first_row(tmp_path: Path) -> None:
+def test_a_wrong_separator_that_also_divides_the_header_is_reported_at_the_first_row(tmp_path: Path) -> None:
     path = written(tmp_path, b"id;price, EUR;c\n1;2;3\n")
     with pytest.raises(SourceError, match=r"x\.csv:1: the header line has 2 columns") as caught:
         opened(path, limits=ChunkLimits())
@@ -238,7 +238,7 @@ def test_a_wrong_separator_that_also_divides_the_header_shows_in_the_first_row(t
 
 
 @pytest.mark.fault("S6")
-def test_an_unclosed_quote_is_found_before_it_has_swallowed_the_file(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_reported_before_the_whole_file_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, b'a,b\n1,2\n3,"x\n' + b"4,5\n" * 100)
     with pytest.raises(SourceError, match=r"x\.csv:3: the quote that opens here is not closed"):
         opened(path, limits=ChunkLimits(block_bytes=16, record_bytes=50))
@@ -301,14 +301,14 @@ def test_a_file_of_faults_only_is_read(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- reading by columns and from a position
 
 
-def test_columns_come_in_the_order_asked(tmp_path: Path) -> None:
+def test_columns_are_in_the_wanted_order(tmp_path: Path) -> None:
     snapshot = opened(written(tmp_path, b"a,b,c\n1,2,3\n4,5,6\n"))
     assert whole(snapshot, ["c", "a", "c"]).columns == ["c", "a", POSITION, FAULT]
     assert whole(snapshot, ["c", "a"]).drop(POSITION, FAULT).rows() == [("3", "1"), ("6", "4")]
     assert whole(snapshot, []).rows() == [(0, None), (1, None)]
 
 
-def test_a_column_that_is_not_there_is_refused_before_reading(tmp_path: Path) -> None:
+def test_a_missing_column_is_refused_before_reading(tmp_path: Path) -> None:
     snapshot = opened(written(tmp_path, b"a,b\n1,2\n"))
     with pytest.raises(SourceError, match=r"x\.csv: has no column 'nope'") as caught:
         snapshot.read(["a", "nope"], 0)
@@ -383,13 +383,13 @@ def a_pipe(folder: Path) -> Path:
         (lambda folder: Path("/dev/null"), "is a pipe or device"),
     ],
 )
-def test_what_is_not_a_local_file_is_refused(tmp_path: Path, make: Callable[[Path], Path], what: str) -> None:
+def test_a_path_that_is_no_local_file_is_refused(tmp_path: Path, make: Callable[[Path], Path], what: str) -> None:
     with pytest.raises(SourceError, match=what):
         open_source(CsvSource((str(make(tmp_path)),)), Staging(tmp_path / "stage"))
 
 
 @pytest.mark.parametrize("path", ["ftp://lake/x.csv", "file:///x.csv", "hdfs://lake/*.csv"])
-def test_an_address_that_nothing_here_reads_is_refused(tmp_path: Path, path: str) -> None:
+def test_an_address_of_an_unknown_scheme_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(SourceError, match=re.escape(f"{path}: nothing here reads {path[: path.index(':')]}://")):
         open_source(CsvSource((path,)), Staging(tmp_path))
 
@@ -468,7 +468,7 @@ def test_a_file_that_changes_while_it_is_read_stops_the_reading(tmp_path: Path, 
         snapshot.locate([0])
 
 
-def test_the_copy_leaves_nothing_in_the_stage_and_nobody_else_reads_it(tmp_path: Path) -> None:
+def test_a_converted_copy_is_private_and_removed_at_the_end(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress(b"a,b\n1,2\n"))
     snapshot = opened(path)
     stage = tmp_path / "stage"
@@ -539,7 +539,7 @@ def test_whatever_is_written_reads_back_exactly_from_any_position(
     text=st.text(st.sampled_from('a,"\n\r'), max_size=14),
     limits=st.builds(ChunkLimits, chunk_rows=st.integers(1, 3), block_bytes=st.integers(1, 12)),
 )
-def test_what_is_not_refused_is_what_the_standard_library_reads(text: str, limits: ChunkLimits) -> None:
+def test_accepted_rows_are_those_that_the_standard_library_reads(text: str, limits: ChunkLimits) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder), b"x,y\n" + text.encode())
         try:
@@ -560,7 +560,7 @@ LINES = st.sampled_from([b"1,2", b"1", b"1,2,3", b"", b"\0,2", b'"x\n",""', b","
     limits=st.builds(ChunkLimits, chunk_rows=st.integers(1, 6), block_bytes=st.integers(1, 40)),
     start=st.integers(0, 30),
 )
-def test_faults_and_blank_lines_anywhere_move_no_row(
+def test_faults_and_blank_lines_change_no_position(
     lines: list[tuple[bytes, bytes]], limits: ChunkLimits, start: int
 ) -> None:
     sound = {

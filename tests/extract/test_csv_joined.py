@@ -147,7 +147,7 @@ def test_a_line_inside_quotes_is_no_comment(tmp_path: Path, limits: ChunkLimits)
     assert values(snapshot) == [("1", "a\n#b"), ("2", "#c"), ("#3", "d")]
 
 
-def test_what_is_left_out_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+def test_skipped_lines_and_comments_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     content = b"#a,b\n#c,d\n"
     plain, without = opened(tmp_path, content), opened(tmp_path, content, skip_lines=1)
     assert plain.fingerprint != without.fingerprint

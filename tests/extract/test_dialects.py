@@ -59,7 +59,7 @@ READ = {
 
 
 @pytest.mark.parametrize(("line", "how", "expected"), READ.values(), ids=READ)
-def test_an_escape_means_what_the_tools_mean(
+def test_an_escape_means_what_its_tool_writes(
     tmp_path: Path, line: bytes, how: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     header = b"a\tb\n" if how is MYSQL else b"a,b\n"
@@ -86,7 +86,7 @@ def test_an_escaped_nul_is_a_fault_of_its_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_NONE])
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.text("aé\\\"',\t|\nnN0 ", min_size=1), min_size=2, max_size=2), min_size=1, max_size=9))
-def test_what_a_writer_escapes_comes_back(
+def test_escaped_text_is_read_as_it_was_before_escaping(
     tmp_path_factory: pytest.TempPathFactory, separator: str, quoting: Any, rows: list[list[str]]
 ) -> None:
     text = io.StringIO()
@@ -100,14 +100,14 @@ def test_what_a_writer_escapes_comes_back(
     assert values(snapshot) == [tuple(row) for row in rows]
 
 
-def test_a_character_that_marks_an_escape_is_refused(tmp_path: Path) -> None:
+def test_a_noncharacter_in_a_file_with_escapes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"x\.csv:2: holds one of the noncharacters"):
         opened(tmp_path, "a,b\n\ufdd3,x\n".encode(), **QUOTED)
     assert values(opened(tmp_path, "a,b\n\ufdd3,x\n".encode())) == [("\ufdd3", "x")]
 
 
 @pytest.mark.parametrize(("escape", "what"), [("\\\\", "is not one character"), ('"', "is also its `quote:`")])
-def test_an_escape_that_cannot_be_one_is_refused(tmp_path: Path, escape: str, what: str) -> None:
+def test_an_invalid_escape_character_is_refused(tmp_path: Path, escape: str, what: str) -> None:
     with pytest.raises(SourceError, match=what):
         opened(tmp_path, b"a,b\n", escape=escape)
 
@@ -115,7 +115,7 @@ def test_an_escape_that_cannot_be_one_is_refused(tmp_path: Path, escape: str, wh
 # ---------------------------------------------------------------- without a header line
 
 
-def test_columns_name_what_has_no_header_line(tmp_path: Path) -> None:
+def test_columns_name_the_fields_of_a_file_without_a_header_line(tmp_path: Path) -> None:
     snapshot = opened(tmp_path, b"\n1,2\n3\n", columns=("a", "b"))
     assert values(snapshot) == [("1", "2"), (None, None)]
     assert list(snapshot.schema) == ["a", "b"]

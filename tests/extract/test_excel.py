@@ -289,7 +289,7 @@ def test_cells_of_several_kinds_of_two_files_agree(tmp_path: Path) -> None:
     assert whole(snapshot)[FAULT].to_list() == [None, CELL_ERROR, CELL_ERROR, None]
 
 
-def test_a_type_that_goes_with_no_other_makes_only_its_own_column_text(tmp_path: Path) -> None:
+def test_a_column_of_types_without_a_common_one_is_text_and_the_others_are_not(tmp_path: Path) -> None:
     snapshot = opened(tmp_path, workbook(S=[["a", "b"], [timedelta(hours=1), 1], ["x", 2]]))
     assert snapshot.schema == {"a": pl.String(), "b": pl.Int64()}
     assert whole(snapshot)["a"].to_list()[1] == "x"
@@ -304,7 +304,7 @@ def test_empty_rows_are_left_out_and_rows_are_named_by_their_number_in_the_sheet
     assert whole(snapshot, 4)[POSITION].to_list() == [4, 5]
 
 
-def test_a_column_without_a_name_or_a_cell_is_none(tmp_path: Path) -> None:
+def test_a_column_without_a_name_or_a_cell_is_ignored(tmp_path: Path) -> None:
     snapshot = opened(tmp_path, workbook(S=[["a", "", None, "b", ""], [1, None, None, 2, ""]]))
     assert whole(snapshot).drop(POSITION, FAULT).rows() == [(1, 2)]
     assert list(snapshot.schema) == ["a", "b"]
@@ -330,7 +330,7 @@ def test_a_sheet_that_is_not_named_or_not_there_is_refused(tmp_path: Path, sheet
     assert "`sheet:`" in caught.value.remedy
 
 
-def test_files_must_have_the_same_columns_but_whole_numbers_are_numbers(tmp_path: Path) -> None:
+def test_files_must_have_the_same_columns_and_whole_numbers_join_other_numbers(tmp_path: Path) -> None:
     one, two = workbook(S=[["a", "b"], [1, None]]), workbook(S=[["a", "b"], [1.5, "x"]])
     assert opened(tmp_path, one, two).schema == {"a": pl.Float64(), "b": pl.String()}
     with pytest.raises(SourceError, match=r"1\.xlsx: column 'a' is String here and Int64 in .*0\.xlsx"):
@@ -361,7 +361,9 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
 
 
 @pytest.mark.parametrize(("content", "what", "remedy"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_table_is_refused_without_showing_it(tmp_path: Path, content: bytes, what: str, remedy: str) -> None:
+def test_a_file_without_a_table_is_refused_without_showing_it(
+    tmp_path: Path, content: bytes, what: str, remedy: str
+) -> None:
     with pytest.raises(SourceError) as caught:
         opened(tmp_path, content)
     assert what in str(caught.value) and remedy in caught.value.remedy
@@ -389,7 +391,7 @@ def test_a_stray_cell_far_away_does_not_end_the_process(tmp_path: Path) -> None:
     assert "delete what stands far below" in caught.value.remedy
 
 
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="unpacks to more than 1 MB"):
         opened(tmp_path, packed(x=b"0" * (2 << 20)), max_unpacked_bytes=1 << 20)
 
@@ -402,7 +404,9 @@ def test_a_part_that_is_larger_than_it_says_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, content.replace(size, (64).to_bytes(4, "little")), max_unpacked_bytes=1 << 19)
 
 
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "fastexcel", None)
     with pytest.raises(SourceError, match="the reader for Excel files is not installed") as caught:
         opened(tmp_path, GOOD)

@@ -19,14 +19,14 @@ from cio_etl.extract.files import RegularFile, named_files
         ("exports/orders.csv", "and a folder of this one is not there"),
     ],
 )
-def test_a_path_that_is_not_there_names_a_file_that_may_be_meant(tmp_path: Path, path: str, remedy: str) -> None:
+def test_a_missing_path_is_reported_with_the_nearest_file_name(tmp_path: Path, path: str, remedy: str) -> None:
     (tmp_path / "customers.csv").touch()
     with pytest.raises(SourceError, match="cannot be read: No such file") as caught:
         RegularFile(str(tmp_path / path))
     assert remedy.format(tmp_path) in caught.value.remedy
 
 
-def test_a_pattern_without_a_match_names_a_file_that_may_be_meant(tmp_path: Path) -> None:
+def test_a_pattern_without_a_match_is_reported_with_the_nearest_file_name(tmp_path: Path) -> None:
     (tmp_path / "customers-1.csv").touch()
     with pytest.raises(SourceError, match="no file matches") as caught:
         named_files([str(tmp_path / "custmers-*.csv")])

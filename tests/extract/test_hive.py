@@ -64,7 +64,7 @@ def test_reading_begins_at_any_row(tmp_path: Path, start: int) -> None:
 
 
 @pytest.mark.parametrize("columns", [["month", "id"], ["month"], ["id"], [], ["year", "id", "month", "year"]])
-def test_only_the_asked_columns_come_in_the_asked_order(tmp_path: Path, columns: list[str]) -> None:
+def test_only_the_wanted_columns_come_in_the_wanted_order(tmp_path: Path, columns: list[str]) -> None:
     frame = rows(opened(written(tmp_path, MONTHS)), columns)
     assert frame.columns == [*dict.fromkeys(columns), POSITION]
     assert frame.height == 10
@@ -77,7 +77,7 @@ def test_a_column_that_is_neither_in_the_files_nor_in_their_folders_is_an_error_
     assert error.value.remedy == "its columns are id, year, month"
 
 
-def test_csv_files_have_folders_too(tmp_path: Path) -> None:
+def test_folders_of_csv_files_are_columns_too(tmp_path: Path) -> None:
     for month, text in (("01", "a,b\n1,2\n"), ("02", "a,b\n\n3,4\nragged\n5,6\n")):
         (tmp_path / f"month={month}").mkdir()
         (tmp_path / f"month={month}" / "x.csv").write_text(text)
@@ -88,7 +88,7 @@ def test_csv_files_have_folders_too(tmp_path: Path) -> None:
     assert snapshot.locate([3]) == [(f"{tmp_path}/month=02/x.csv", 5)]
 
 
-def test_the_folders_are_those_of_the_names_that_people_know(tmp_path: Path) -> None:
+def test_folders_are_read_from_the_names_of_a_renamed_snapshot(tmp_path: Path) -> None:
     snapshot = open_parquet(ParquetSource((str(written(tmp_path, {"x.parquet": 2}) / "x.parquet"),)), 10)
     named = renamed(snapshot, {str(tmp_path / "x.parquet"): "s3://rows=1/day=7/x.parquet"})
     assert with_partitions(named).schema == {"id": pl.Int64(), "day": pl.String()}
@@ -110,11 +110,11 @@ def test_the_folders_are_those_of_the_names_that_people_know(tmp_path: Path) -> 
         ("/srv/rows/x", {}),
     ],
 )
-def test_keys_and_values_of_a_path(path: str, expected: dict[str, str | None]) -> None:
+def test_a_path_is_split_into_keys_and_values(path: str, expected: dict[str, str | None]) -> None:
     assert partitions(path) == expected
 
 
-def test_the_same_files_in_other_folders_are_another_source(tmp_path: Path) -> None:
+def test_the_same_files_in_other_folders_have_another_fingerprint(tmp_path: Path) -> None:
     one, other, again = (
         opened(written(tmp_path / str(number), {f"day={day}/x.parquet": 2}))
         for number, day in enumerate(["01", "02", "01"])

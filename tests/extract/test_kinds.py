@@ -41,7 +41,7 @@ def test_endings_of_file_names_belong_to_one_kind_each() -> None:
     assert len(endings) == len(set(endings))
 
 
-def test_what_is_read_in_place_is_repeatable_and_files_of_stores_and_pipes_are_staged() -> None:
+def test_local_files_are_repeatable_and_files_of_stores_and_pipes_are_staged() -> None:
     sources = {kind.kind(): source_of(kind) for kind in KINDS}
     assert [name for name, source in sources.items() if not source.is_staged] == ["csv", "parquet", "ndjson"]
     assert [name for name, source in sources.items() if not source.is_repeatable] == ["delta", "iceberg", "sql"]

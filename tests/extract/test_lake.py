@@ -89,7 +89,7 @@ def orders(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_a_delta_table_gives_its_columns_with_their_types_wherever_they_are_kept(
+def test_a_delta_table_gives_its_columns_with_their_types_from_folder_and_store(
     store: ObjectStore, staging: Staging, tmp_path: Path, remote: bool
 ) -> None:
     folder = orders(tmp_path / "orders")
@@ -207,7 +207,7 @@ def test_a_file_of_another_number_of_rows_than_its_table_says_is_an_error(stagin
         opened(DeltaSource(str(folder)), staging)
 
 
-def test_a_table_that_asks_its_readers_for_more_is_refused(staging: Staging, tmp_path: Path) -> None:
+def test_a_table_that_requires_an_unknown_reader_feature_is_refused(staging: Staging, tmp_path: Path) -> None:
     write_deltalake(tmp_path / "t", pl.DataFrame({"id": [1]}))
     folder = with_features(tmp_path / "t", ["deletionVectors", "variantType"])
     with pytest.raises(SourceError, match=r"the table uses variantType, which is not read here$"):
@@ -235,7 +235,7 @@ def test_a_delta_file_that_is_gone_or_damaged_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_a_delta_table_or_version_that_is_not_there_is_an_error(
+def test_a_missing_delta_table_or_version_is_an_error(
     store: ObjectStore, staging: Staging, tmp_path: Path, remote: bool
 ) -> None:
     folder = orders(tmp_path / "orders")
@@ -325,16 +325,14 @@ NEWEST = [
 ]
 
 
-def test_an_iceberg_table_s_columns_are_found_by_number_whatever_they_were_called(
-    catalog: SqlCatalog, staging: Staging
-) -> None:
+def test_an_iceberg_table_s_columns_are_matched_by_number_after_a_rename(catalog: SqlCatalog, staging: Staging) -> None:
     rows = frame(opened(IcebergSource(people(catalog).metadata_location), staging)).sort("id")
     assert rows.columns == ["id", "full name", "plan", "tags", "name"]
     assert rows.schema["id"] == pl.Int64()
     assert rows.rows() == NEWEST
 
 
-def test_an_iceberg_table_s_folder_will_do(catalog: SqlCatalog, staging: Staging) -> None:
+def test_an_iceberg_table_is_read_by_its_folder(catalog: SqlCatalog, staging: Staging) -> None:
     table = people(catalog)
     assert opened(IcebergSource(table.location().removeprefix("file://")), staging).rows == 4
     folder = Path(table.metadata_location).parent
@@ -374,7 +372,7 @@ def test_an_iceberg_table_without_a_snapshot_has_no_rows(catalog: SqlCatalog, st
     assert (snapshot.rows, [*snapshot.schema]) == (0, PEOPLE.column_names)
 
 
-def test_a_column_that_only_the_folder_holds_comes_from_there(catalog: SqlCatalog, staging: Staging) -> None:
+def test_a_column_that_only_the_folder_names_has_its_value_from_there(catalog: SqlCatalog, staging: Staging) -> None:
     schema = Schema(NestedField(1, "id", LongType()), NestedField(2, "day", StringType()))
     spec = PartitionSpec(PartitionField(2, 1000, IdentityTransform(), "day"))
     table = catalog.create_table("n.t", schema=schema, partition_spec=spec)
@@ -470,7 +468,7 @@ def test_rows_that_an_iceberg_table_deletes_by_value_are_not_sent(catalog: SqlCa
     assert error.value.remedy == "compact the table (rewrite_data_files), or query it with sql:"
 
 
-def test_what_is_no_iceberg_table_is_an_error(staging: Staging, tmp_path: Path) -> None:
+def test_a_path_without_an_iceberg_table_is_an_error(staging: Staging, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no Iceberg table") as error:
         opened(IcebergSource(str(tmp_path)), staging)
     assert error.value.remedy == "name the folder above metadata/, or a metadata.json in it"
@@ -520,7 +518,7 @@ def test_a_page_that_does_not_agree_with_its_checksum_is_damaged(staging: Stagin
         opened(DeltaSource(str(folder)), replace(staging, folder=tmp_path / "again"))
 
 
-def test_an_interval_of_a_table_matters_only_where_it_is_read(staging: Staging) -> None:
+def test_an_interval_column_is_an_error_only_where_it_is_read(staging: Staging) -> None:
     schema = pa.schema({"id": pa.int64(), "odd": pa.month_day_nano_interval()})
     reader = lake_reader(DeltaSource("table"), replace(staging, columns=("id",)))
     assert [*reader._wanted(schema)] == ["id"]

@@ -115,7 +115,7 @@ def test_a_key_inside_an_object_does_not_hide_a_value_of_another_kind(tmp_path: 
     assert whole(snapshot)["a"].to_list() == ['"1"', "2", '"3"', "4"]
 
 
-def test_keys_may_come_and_go(tmp_path: Path) -> None:
+def test_rows_may_have_different_keys(tmp_path: Path) -> None:
     snapshot = opened(written(tmp_path, b'{"a":1}\n{}\n{"b":"x"}\n{"a":2,"c":true}\n'))
     assert whole(snapshot).drop(POSITION, FAULT).rows() == [
         (1, None, None),
@@ -270,7 +270,7 @@ def test_a_line_that_is_no_object_is_a_row_with_a_fault(tmp_path: Path, line: by
     assert ROW_UNREADABLE in REASONS
 
 
-def test_what_is_deep_but_not_too_deep_is_read(tmp_path: Path) -> None:
+def test_nesting_up_to_the_limit_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, b'{"a": [' + b"{}," * 200 + b"{}]}\n" + b'{"a":' * 64 + b"1" + b"}" * 64 + b"\n")
     assert whole(opened(path))[FAULT].to_list() == [None, None]
 
@@ -306,7 +306,7 @@ NOT_NDJSON = {
 
 
 @pytest.mark.parametrize(("content", "what", "remedy"), NOT_NDJSON.values(), ids=NOT_NDJSON)
-def test_what_is_no_ndjson_is_refused_without_showing_it(
+def test_a_file_that_is_no_ndjson_is_refused_without_showing_it(
     tmp_path: Path, content: bytes, what: str, remedy: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -322,7 +322,7 @@ def test_a_line_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     assert caught.value.remedy == "is this NDJSON?"
 
 
-def test_ever_new_keys_are_refused(tmp_path: Path) -> None:
+def test_too_many_different_keys_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b"".join(b'{"k%d":1}\n' % number for number in range(MAX_COLUMNS + 1)))
     with pytest.raises(SourceError, match="more than 1,000 different keys"):
         opened(path, limits=ChunkLimits())
@@ -338,14 +338,14 @@ PACKED = {
 
 
 @pytest.mark.parametrize(("pack", "how"), PACKED.values(), ids=PACKED)
-def test_a_packed_file_is_the_same_rows(tmp_path: Path, pack: Any, how: dict[str, Any]) -> None:
+def test_a_compressed_file_has_the_same_rows(tmp_path: Path, pack: Any, how: dict[str, Any]) -> None:
     content = '{"a":"é"}\nx\n{"a":"ü"}\n'.encode()
     snapshot = opened(written(tmp_path, pack(content)), **how)
     assert whole(snapshot)["a"].to_list() == ["é", None, "ü"]
     assert snapshot.locate([2])[0][1] == 3
 
 
-def test_packed_files_stay_apart(tmp_path: Path) -> None:
+def test_rows_of_compressed_files_are_named_by_their_own_file(tmp_path: Path) -> None:
     """Their texts lie side by side in one copy."""
     for name in ("1.gz", "2.gz"):
         written(tmp_path, gzip.compress(lines("1") + b"oops\n"), name)
@@ -354,7 +354,7 @@ def test_packed_files_stay_apart(tmp_path: Path) -> None:
     assert snapshot.locate([3, 1]) == [(str(tmp_path / "2.gz"), 2), (str(tmp_path / "1.gz"), 2)]
 
 
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, gzip.compress(lines(*["1"] * 20_000)))
     with pytest.raises(SourceError, match="like a decompression bomb"):
         opened(path, limits=ChunkLimits(bomb=BombLimits(bytes=1000, ratio=10)))
@@ -379,7 +379,7 @@ def test_files_are_read_in_order_and_agree_on_types(tmp_path: Path) -> None:
     assert snapshot.locate([3, 1]) == [(str(tmp_path / "3.ndjson"), 2), (str(tmp_path / "1.ndjson"), 2)]
 
 
-def test_rows_and_columns_can_be_read_from_anywhere(tmp_path: Path) -> None:
+def test_any_columns_can_be_read_from_any_row_on(tmp_path: Path) -> None:
     content = b"".join(b'{"a":%d,"b":"x%d"}\n' % (number, number) for number in range(50))
     snapshot = opened(written(tmp_path, content + b"oops\n"))
     for start in (0, 1, 17, 50):
@@ -391,7 +391,7 @@ def test_rows_and_columns_can_be_read_from_anywhere(tmp_path: Path) -> None:
         snapshot.read(["nope"], 0)
 
 
-def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_is_over_the_content(tmp_path: Path) -> None:
     one = opened(written(tmp_path, lines("1"), "one"))
     assert opened(written(tmp_path, lines("1"), "two")).fingerprint == one.fingerprint
     assert opened(written(tmp_path, lines("2"), "two")).fingerprint != one.fingerprint

@@ -126,7 +126,7 @@ def test_a_decimal_that_is_too_wide_is_refused_by_name(tmp_path: Path) -> None:
         opened(path, columns=["sum"])
 
 
-def test_columns_come_in_the_order_asked(tmp_path: Path) -> None:
+def test_columns_are_in_the_wanted_order(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1], "b.c": [2], "b": [{"c": 3}]})
     snapshot = opened(written(tmp_path, frame))
     assert whole(snapshot, ["b", "b.c", "b"]).columns == ["b", "b.c", POSITION, FAULT]
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes, wh
     assert caught.value.exit_code == 65
 
 
-def test_a_column_with_a_name_of_ours_is_refused(tmp_path: Path) -> None:
+def test_a_column_with_a_reserved_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="column 1 is named '_fault', which is a name of this program's own"):
         opened(written(tmp_path, pl.DataFrame({FAULT: [1]})))
 
@@ -245,7 +245,7 @@ def test_a_file_without_columns_is_refused(tmp_path: Path) -> None:
         (".", "is a folder, not a file"),
     ],
 )
-def test_what_is_not_a_local_file_is_refused(tmp_path: Path, path: str, what: str) -> None:
+def test_a_path_that_is_no_local_file_is_refused(tmp_path: Path, path: str, what: str) -> None:
     with pytest.raises(SourceError, match=what):
         open_source(ParquetSource((str(tmp_path / path),)), Staging(tmp_path / "stage"))
 

@@ -356,7 +356,7 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.fault("S17")
 @pytest.mark.parametrize(("content", "what"), ODD.values(), ids=ODD.keys())
-def test_a_column_matters_only_where_the_mapping_reads_it(
+def test_an_unreadable_column_is_an_error_only_where_the_mapping_reads_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes, what: str
 ) -> None:
     path = tmp_path / "x.parquet"
@@ -369,7 +369,7 @@ def test_a_column_matters_only_where_the_mapping_reads_it(
     assert "panicked" not in capfd.readouterr().err
 
 
-def test_all_columns_are_those_that_can_be_read(tmp_path: Path) -> None:
+def test_reading_all_columns_reads_those_that_are_readable(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     for name in ("a page that is damaged", "a page that unfolds", "interval", "two columns of one name"):
         path.write_bytes(ODD[name][0])
@@ -377,7 +377,7 @@ def test_all_columns_are_those_that_can_be_read(tmp_path: Path) -> None:
         assert list(snapshot.schema) == ["id"] and values(snapshot) == {"id": [1]}
 
 
-def test_an_encrypted_file_is_named_so(tmp_path: Path) -> None:
+def test_an_encrypted_file_is_reported_as_encrypted(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(encrypted(plaintext_footer=False))
     with pytest.raises(SourceError, match="is encrypted"):
@@ -476,7 +476,7 @@ def test_one_long_text_of_many_rows_comes_in_small_frames(tmp_path: Path, large_
 
 
 @pytest.mark.fault("S16")
-def test_a_list_that_unfolds_to_a_billion_values_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_decodes_to_a_billion_values_is_refused(tmp_path: Path) -> None:
     count = 1 << 27
     page = b"".join(len(run).to_bytes(4, "little") + run for run in (run_of(count, 1), run_of(count, 0)))
     path = tmp_path / "x.parquet"

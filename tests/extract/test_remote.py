@@ -93,7 +93,7 @@ def test_an_object_that_several_paths_name_is_read_once(store: ObjectStore, stag
 @pytest.mark.parametrize(
     "key", ["a b.csv", "what?.csv", "h#h.csv", "p%2Fq.csv", "ü=1.csv", "[x].csv", "plus+.csv", "a&b=c.csv", "s*.csv"]
 )
-def test_any_name_is_meant_literally_where_there_is_an_object_of_it(
+def test_a_path_with_pattern_signs_is_literal_where_such_an_object_exists(
     store: ObjectStore, staging: Staging, key: str
 ) -> None:
     store.put(f"d/{key}", b"id\n7\n")
@@ -110,7 +110,7 @@ NAMES = ["a.csv", "b.csv", "b.txt", ".hidden.csv", "sub/a.csv", "sub/deep/c.csv"
     "pattern",
     ["*.csv", "**/*.csv", "*/*.csv", "**", "sub/**/*", "?.csv", "[ab].csv", "[!a].csv", ".*", "s*/**/[a-c]*.csv"],
 )
-def test_a_pattern_means_what_it_means_on_this_machine(
+def test_a_pattern_matches_objects_as_it_matches_local_files(
     store: ObjectStore, staging: Staging, tmp_path: Path, pattern: str
 ) -> None:
     for name in NAMES:
@@ -124,14 +124,14 @@ def test_a_pattern_means_what_it_means_on_this_machine(
     assert [name.removeprefix("s3://rows/local/") for name in there] == here != []
 
 
-def test_folders_markers_are_no_files(store: ObjectStore, staging: Staging) -> None:
+def test_folder_markers_are_not_read_as_files(store: ObjectStore, staging: Staging) -> None:
     for key in ("d/", "d/sub/", "d/lone/", "d/sub/x.csv"):
         store.put(key, b"id\n1\n" if key.endswith("csv") else b"")
     store.put("d/x.csv", b"id\n2\n")
     assert list(fetched(["s3://rows/d/*"], store.storage(), staging, ONCE).names.values()) == ["s3://rows/d/x.csv"]
 
 
-def test_what_is_compressed_is_unpacked_and_parquet_keeps_its_types(store: ObjectStore, staging: Staging) -> None:
+def test_compressed_objects_are_unpacked_and_parquet_has_its_types(store: ObjectStore, staging: Staging) -> None:
     store.put("x.csv.gz", gzip.compress(b"id\n1\n2\n"))
     frame = pl.DataFrame({"id": [1, 2], "at": [None, "x"]})
     frame.write_parquet(staging.folder.parent / "x.parquet")
@@ -154,7 +154,7 @@ def test_an_object_s_folders_are_columns(store: ObjectStore, staging: Staging) -
     assert pl.concat(snapshot.read(["month"], 0))["month"].to_list() == ["01", "a/b"]
 
 
-def test_several_objects_come_at_once(store: ObjectStore, staging: Staging) -> None:
+def test_several_objects_are_downloaded_at_once(store: ObjectStore, staging: Staging) -> None:
     pattern, met = three(store), threading.Barrier(3)
 
     def meet(asked: Asked) -> None:
@@ -186,13 +186,13 @@ def test_the_copy_is_readable_for_the_user_only_and_has_a_manifest(
     ]
 
 
-def test_every_object_is_asked_for_as_it_was_listed(store: ObjectStore, staging: Staging) -> None:
+def test_every_object_is_requested_in_the_version_that_was_listed(store: ObjectStore, staging: Staging) -> None:
     fetched([three(store)], store.storage(), staging, ONCE)
     assert sum(asked.lists for asked in store.asked) == 1
     assert all(asked.if_match and asked.signed for asked in store.asked if asked.downloads)
 
 
-def test_a_copy_that_is_whole_is_read_without_asking_the_store(store: ObjectStore, staging: Staging) -> None:
+def test_a_complete_copy_is_read_without_a_request_to_the_store(store: ObjectStore, staging: Staging) -> None:
     before = csv([three(store)], store.storage(), staging)
     store.asked.clear()
     store.check_credentials(True)  # renewed, or expired meanwhile
@@ -229,7 +229,7 @@ def lose_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_manifest, spoil_file, lose_file])
-def test_a_copy_that_is_not_whole_is_made_again_while_nothing_is_sent(
+def test_an_incomplete_copy_is_made_again_while_nothing_is_sent(
     store: ObjectStore, staging: Staging, spoil: Callable[[Path], None]
 ) -> None:
     pattern = three(store)
@@ -346,7 +346,7 @@ def cut_once(store: ObjectStore, content: bytes, then: Callable[[], None]) -> Ca
 CONTENT = b"id\n" + b"".join(b"%06d\n" % number for number in range(60_000))
 
 
-def test_a_cut_connection_is_taken_up_where_it_was(store: ObjectStore, staging: Staging) -> None:
+def test_a_download_is_continued_where_the_connection_broke(store: ObjectStore, staging: Staging) -> None:
     store.put("x.csv", CONTENT)
     store.before = cut_once(store, CONTENT, lambda: None)
     fetched(["s3://rows/x.csv"], store.storage(), staging, TWICE)
@@ -369,7 +369,7 @@ def test_an_object_of_another_size_than_was_listed_is_an_error(store: ObjectStor
         fetched(["s3://rows/x.csv"], store.storage(), staging, ONCE)
 
 
-def test_a_store_that_is_busy_is_asked_again(store: ObjectStore, staging: Staging) -> None:
+def test_a_request_to_a_busy_store_is_repeated(store: ObjectStore, staging: Staging) -> None:
     pattern, refused = three(store), list[Asked]()
 
     def busy(asked: Asked) -> Response | None:
@@ -404,7 +404,7 @@ def test_a_store_that_is_busy_is_asked_again(store: ObjectStore, staging: Stagin
         ("day/1.csv", "local and remote paths do not go together", "make them two steps"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_an_error_that_says_what_to_do(
+def test_a_missing_object_is_an_error_with_a_remedy(
     store: ObjectStore, staging: Staging, path: str, message: str, remedy: str
 ) -> None:
     three(store)
@@ -452,19 +452,19 @@ def test_errors_of_the_store_are_reported_without_its_words(
     assert error.value.__suppress_context__
 
 
-def test_a_server_that_is_no_object_store_is_noticed(store: ObjectStore, staging: Staging) -> None:
+def test_a_server_that_is_no_object_store_is_reported(store: ObjectStore, staging: Staging) -> None:
     store.before = lambda asked: Response("<html>welcome</html>", 200)
     with pytest.raises(SourceError, match="the server gives no ETag, so a change could not be noticed"):
         fetched(["s3://rows/x.csv"], store.storage(), staging, ONCE)
 
 
-def test_a_server_that_is_not_there_is_out_of_reach(staging: Staging, store: ObjectStore) -> None:
+def test_a_missing_server_is_reported_as_out_of_reach(staging: Staging, store: ObjectStore) -> None:
     storage = replace(store.storage(), endpoint="http://127.0.0.1:9")
     with pytest.raises(SourceUnreachable, match=r"^s3://rows/x\.csv is out of reach: no connection$"):
         fetched(["s3://rows/x.csv"], storage, staging, ONCE)
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(store: ObjectStore, staging: Staging) -> None:
+def test_the_wait_for_a_silent_server_ends(store: ObjectStore, staging: Staging) -> None:
     released = threading.Event()
     store.before = lambda asked: (released.wait(20), None)[1]
     with pytest.raises(SourceUnreachable, match="no answer in time"):
@@ -505,7 +505,9 @@ def test_faults_that_show_while_reading_are_reported_under_the_object_s_name(
 # ---------------------------------------------------------------- settings and keys
 
 
-def test_keys_of_the_environment_will_do(store: ObjectStore, staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_may_come_from_the_environment(
+    store: ObjectStore, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {
         "AWS_ACCESS_KEY_ID": KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -553,14 +555,16 @@ def test_settings_that_do_not_fit_are_refused(path: str, storage: Storage, messa
         opened(address(path), storage, ONCE)
 
 
-def test_azure_takes_its_account_and_key_from_the_same_settings() -> None:
+def test_azure_has_its_account_and_key_from_the_same_settings() -> None:
     keys = Storage(access_key_id=SecretStr("account"), secret_access_key=SecretStr("c2VjcmV0"))
     store = opened(address("az://container/x"), keys, ONCE)
     assert dict(store.config)["account_name"] == "account"
     assert "c2VjcmV0" not in repr(store)
 
 
-def test_google_s_store_is_read(store: ObjectStore, staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_of_google_cloud_storage_is_read(
+    store: ObjectStore, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Its language is S3's but for the signature, so the same server answers; Google's own signing stays untested.
     store.publish()
     key = {
@@ -657,7 +661,7 @@ def test_a_file_of_the_web_is_the_same_under_a_new_signature_and_another_by_othe
         ("round", SourceError, "{url}/round: redirects without end", 10),
     ],
 )
-def test_what_the_web_answers_is_reported_without_the_address_s_secrets(
+def test_answers_of_a_web_server_are_reported_without_the_address_s_secrets(
     web: ObjectStore, staging: Staging, path: str, error: type[EtlError] | None, message: str, tries: int
 ) -> None:
     if error is None:
@@ -678,7 +682,7 @@ def test_a_truncated_download_is_repeated(store: ObjectStore, staging: Staging) 
     assert len(store.asked) == 2
 
 
-def test_a_file_of_the_web_that_stays_cut_is_an_error(store: ObjectStore, staging: Staging) -> None:
+def test_a_web_file_that_stays_truncated_is_an_error(store: ObjectStore, staging: Staging) -> None:
     store.before = cut_once(store, CONTENT, lambda: None)
     with pytest.raises(SourceUnreachable, match="the connection was cut, or the answer was no HTTP"):
         fetched([f"{store.url}/x.csv"], None, staging, ONCE)
@@ -700,7 +704,7 @@ def run(job: Job) -> Report:
     return run_job(job, RunOptions(), Caller())
 
 
-def test_a_resumed_run_reads_the_objects_that_it_began_with(
+def test_a_resumed_run_reads_the_objects_that_it_copied(
     store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows_of(plan: str) -> bytes:

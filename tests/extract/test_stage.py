@@ -61,7 +61,7 @@ def test_the_copy_has_the_source_s_rows_in_their_order(tmp_path: Path) -> None:
     assert snapshot.locate([0, 200_000]) == [("the frames", 1), ("the frames", 200_001)]
 
 
-def test_a_copy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+def test_an_existing_copy_is_not_made_again(tmp_path: Path) -> None:
     source = Frames([numbers(0, 3)])
     first = staged(source, Staging(tmp_path), 10)
     again = staged(source, Staging(tmp_path, may_read=False), 10)
@@ -78,7 +78,9 @@ def test_a_copy_that_is_there_is_not_made_again(tmp_path: Path) -> None:
         (Frames([numbers(0, 3)]), {"since": 7}),
     ],
 )
-def test_another_question_has_another_copy(tmp_path: Path, other: tuple[Frames, dict[str, Any]]) -> None:
+def test_another_query_limit_or_selection_has_another_copy(
+    tmp_path: Path, other: tuple[Frames, dict[str, Any]]
+) -> None:
     staged(Frames([numbers(0, 3)]), Staging(tmp_path), 10)
     source, settings = other
     staged(source, Staging(tmp_path, **settings), 10)
@@ -86,7 +88,7 @@ def test_another_question_has_another_copy(tmp_path: Path, other: tuple[Frames, 
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_source_of_which_rows_were_sent_is_not_asked_again(tmp_path: Path) -> None:
+def test_a_source_whose_rows_were_sent_is_not_read_again(tmp_path: Path) -> None:
     source = Frames([numbers(0, 3)])
     with pytest.raises(SourceError, match=r"some of its rows are sent, and the staged rest is gone") as error:
         staged(source, Staging(tmp_path, may_read=False), 10)
@@ -94,7 +96,7 @@ def test_a_source_of_which_rows_were_sent_is_not_asked_again(tmp_path: Path) -> 
     assert error.value.remedy == "undo the change, or abandon the run and start again with --restart"
 
 
-def test_a_copy_that_broke_off_does_not_count(tmp_path: Path) -> None:
+def test_an_incomplete_copy_is_ignored(tmp_path: Path) -> None:
     rows = [numbers(0, 80_000), numbers(80_000, 160_000)]
     with pytest.raises(SourceError, match="broke off"):
         staged(Frames(rows, fails_after=1), Staging(tmp_path), 10)
@@ -104,7 +106,7 @@ def test_a_copy_that_broke_off_does_not_count(tmp_path: Path) -> None:
     assert snapshot.rows == 160_000
 
 
-def test_the_copy_is_the_user_s_only(tmp_path: Path) -> None:
+def test_the_copy_is_readable_for_the_user_only(tmp_path: Path) -> None:
     staged(Frames([numbers(0, 3)]), Staging(tmp_path / "stage"), 10)
     (folder,) = (tmp_path / "stage").iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -151,7 +153,7 @@ def test_a_decimal_of_too_many_digits_is_reported_without_its_value(tmp_path: Pa
     assert text not in str(error.value)
 
 
-def test_json_is_text_that_the_snapshot_says_is_json(tmp_path: Path) -> None:
+def test_json_is_text_and_the_snapshot_names_its_columns(tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {"j": [{"json_text": '{"a":1}'}, None], "t": ["x", "y"]}, schema={"j": JSON_TEXT, "t": pl.String}
     )
@@ -169,14 +171,14 @@ def test_columns_of_nulls_take_the_type_that_later_rows_have(tmp_path: Path) -> 
     assert pl.concat(snapshot.read(None, 79_999))["a"].to_list() == [None, "x", None]
 
 
-def test_no_rows_make_a_snapshot_with_columns(tmp_path: Path) -> None:
+def test_a_source_without_rows_makes_a_snapshot_with_columns(tmp_path: Path) -> None:
     snapshot = staged(Frames([numbers(0, 0)]), Staging(tmp_path), 10)
     assert (snapshot.rows, list(snapshot.schema)) == (0, ["n", "t"])
     assert list(snapshot.read(None, 0)) == []
 
 
 @pytest.mark.fault("P5")
-def test_a_full_disk_is_the_machine_s_fault_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_a_fault_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="Not a directory") as error:
         staged(Frames([numbers(0, 3)]), Staging(tmp_path / "file"), 10)
@@ -191,7 +193,7 @@ NOT_COPIED = {
 
 
 @pytest.mark.parametrize(("what", "odd"), NOT_COPIED.items(), ids=NOT_COPIED.keys())
-def test_the_source_is_named_for_what_no_copy_can_hold(tmp_path: Path, what: str, odd: pl.Series) -> None:
+def test_a_column_that_no_copy_can_hold_is_reported_with_its_source(tmp_path: Path, what: str, odd: pl.Series) -> None:
     rows = pl.DataFrame([pl.Series("n", [1]), odd])
     snapshot = staged(Frames([rows]), Staging(tmp_path / "1", columns=("n",)), 10)
     assert pl.concat(snapshot.read(["n"], 0))["n"].to_list() == [1]
@@ -200,7 +202,7 @@ def test_the_source_is_named_for_what_no_copy_can_hold(tmp_path: Path, what: str
     assert str(caught.value) == f"the frames: column 'odd' holds {what}, which are not read here"
 
 
-def test_a_copy_that_is_damaged_is_named_by_its_source(tmp_path: Path) -> None:
+def test_a_damaged_copy_is_reported_with_its_source(tmp_path: Path) -> None:
     snapshot = staged(Frames([numbers(0, 5)]), Staging(tmp_path), 10)
     assert snapshot.copy is not None
     (part,) = snapshot.copy.glob("part-*")
@@ -262,7 +264,7 @@ def test_a_folder_s_name_is_no_pattern(tmp_path: Path) -> None:
         ([Decimal("1.50")], ["x"], ["1.50", '"x"']),
     ],
 )
-def test_a_column_whose_frames_hold_other_kinds_keeps_each_value(
+def test_a_column_of_several_kinds_in_its_frames_keeps_each_value(
     tmp_path: Path, first: list[Any], then: list[Any], expected: list[Any]
 ) -> None:
     frames = [pl.DataFrame({"a": values * times}, strict=False) for values, times in ((first, 60_000), (then, 1))]
@@ -272,7 +274,7 @@ def test_a_column_whose_frames_hold_other_kinds_keeps_each_value(
     assert ("a" in snapshot.json) == all(isinstance(text, str) for text in expected)
 
 
-def test_steps_that_read_on_in_other_ways_share_no_copy(tmp_path: Path) -> None:
+def test_steps_with_different_watermark_columns_share_no_copy(tmp_path: Path) -> None:
     rows = pl.DataFrame({"n": [1], "w": [7]})
     plain = staged(Frames([rows]), Staging(tmp_path), 10)
     read_on = staged(Frames([rows]), Staging(tmp_path), 10, Incremental("w"))

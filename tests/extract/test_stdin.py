@@ -41,7 +41,7 @@ class NeverRead(io.RawIOBase):
 NEVER: BinaryIO = NeverRead()  # type: ignore[assignment]
 
 
-def test_what_is_piped_in_is_read_as_a_file(tmp_path: Path) -> None:
+def test_piped_rows_are_read_as_those_of_a_file(tmp_path: Path) -> None:
     told: list[int] = []
     staging = Staging(tmp_path / "stage", report_rows=told.append)
     snapshot = piped(staging, io.BytesIO(b"a,b\n1,2\n3\n"))
@@ -81,7 +81,7 @@ def test_a_resumed_run_reads_the_copy_and_no_stream(tmp_path: Path) -> None:
     assert rows(again, 1) == [("2",)]
 
 
-def test_the_copy_is_the_users_only(tmp_path: Path) -> None:
+def test_the_copy_is_readable_for_the_user_only(tmp_path: Path) -> None:
     piped(Staging(tmp_path / "stage"), io.BytesIO(b"a\n1\n"))
     assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "stage").iterdir()] == [0o600]
     assert stat.S_IMODE((tmp_path / "stage").stat().st_mode) == 0o700
@@ -102,7 +102,7 @@ class Breaks(io.BytesIO):
         raise OSError(5, "Input/output error")
 
 
-def test_a_copy_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
+def test_an_incomplete_copy_is_ignored(tmp_path: Path) -> None:
     staging = Staging(tmp_path / "stage")
     with pytest.raises(SourceError, match="standard input: cannot be read: Input/output error"):
         piped(staging, Breaks(b"a\n1\n2\n"))
@@ -110,7 +110,7 @@ def test_a_copy_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     assert [path.name for path in staging.folder.iterdir()] == ["standard-input"]
 
 
-def test_nothing_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_empty_pipe_is_refused_and_no_copy_remains(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="standard input: is empty") as caught:
         piped(Staging(tmp_path / "stage"), io.BytesIO())
     assert "before the pipe" in caught.value.remedy
@@ -135,19 +135,19 @@ def test_an_error_in_the_rows_names_the_line_of_the_standard_input(tmp_path: Pat
     assert "encoding" in caught.value.remedy
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "stage").write_bytes(b"")
     with pytest.raises(StateError, match="cannot hold the copy of standard input"):
         piped(Staging(tmp_path / "stage" / "x"), io.BytesIO(b"a\n1\n"))
 
 
-def test_the_streams_default_is_the_processs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_the_default_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\n1\n")))
     assert rows(piped(Staging(tmp_path / "stage"), None)) == [("1",)]
 
 
 @pytest.mark.parametrize(("again", "refused"), [(b"id,n\n1,a\n", False), (b"", False), (b"id,n\n2,b\n", True)])
-def test_other_rows_than_those_of_the_unfinished_run_are_not_swallowed(
+def test_piped_rows_other_than_those_of_the_unfinished_run_are_refused(
     tmp_path: Path, again: bytes, refused: bool
 ) -> None:
     piped(Staging(tmp_path), io.BytesIO(b"id,n\n1,a\n"))

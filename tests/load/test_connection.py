@@ -282,7 +282,7 @@ def test_an_idle_connection_is_used_again_for_less_than_a_minute() -> None:
         assert 0.0 < expires_at - time.monotonic() < 60.0
 
 
-def test_whether_a_body_may_still_be_sent_is_asked_at_the_last_moment() -> None:
+def test_the_lease_is_checked_at_the_last_moment_before_a_body_is_sent() -> None:
     class Lost(Exception):
         pass
 
@@ -322,7 +322,7 @@ def certified(certificate: trustme.LeafCert, folder: Path) -> Sandbox:
     return Sandbox(ssl_certfile=chain, ssl_keyfile=written(certificate.private_key_pem, folder / "key.pem"))
 
 
-def test_a_private_authority_is_trusted_when_named(authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_private_certificate_authority_is_trusted_when_configured(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
     with (
         certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox,
@@ -332,7 +332,7 @@ def test_a_private_authority_is_trusted_when_named(authority: trustme.CA, tmp_pa
 
 
 @pytest.mark.fault("N20")
-def test_the_deadline_holds_over_tls_too(authority: trustme.CA, tmp_path: Path) -> None:
+def test_the_deadline_limits_tls_exchanges_too(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = written(authority.cert_pem, tmp_path / "ca.pem")
     with certified(authority.issue_cert("127.0.0.1"), tmp_path) as sandbox:
         sandbox.set_faults(Faults(script=("drip",), drip_s=0.5))

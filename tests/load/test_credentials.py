@@ -37,7 +37,7 @@ def test_wrong_credentials_end_the_run_before_anything_is_sent(sandbox: Sandbox)
 
 @pytest.mark.fault("N23")
 @pytest.mark.parametrize("url", ["https://customer-io.invalid", "http://127.0.0.1:1"])
-def test_a_destination_out_of_reach_is_reported_within_the_patience(url: str) -> None:
+def test_a_destination_out_of_reach_is_reported_within_the_time_limit(url: str) -> None:
     start = time.monotonic()
     with pytest.raises(DestinationUnavailable) as raised:
         resolve(at(url), patience_s=0.5)
@@ -71,7 +71,7 @@ def test_the_request_for_an_unknown_region_is_repeated_after_a_503() -> None:
 
 
 @pytest.mark.fault("N23")
-def test_without_the_region_within_the_patience_the_destination_is_out_of_reach() -> None:
+def test_a_region_not_known_within_the_time_limit_is_reported_as_out_of_reach() -> None:
     with (
         raw_server(answering(BUSY)) as url,
         pytest.raises(DestinationUnavailable, match="is out of reach: HTTP 503") as raised,

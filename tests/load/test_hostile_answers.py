@@ -98,7 +98,7 @@ def test_the_table_has_all_kinds_of_answers() -> None:
 
 @pytest.mark.fault("N3", "N27")
 @pytest.mark.parametrize(("value", "after_s"), RETRY_AFTER.items(), ids=[each[:30] or "empty" for each in RETRY_AFTER])
-def test_an_odd_retry_after_makes_nobody_wait_for_ever(value: str, after_s: float | None) -> None:
+def test_an_invalid_retry_after_causes_no_endless_wait(value: str, after_s: float | None) -> None:
     start = b"HTTP/1.1 503 -\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nRetry-After: "
     with (
         raw_server(Server(start + value.encode() + b"\r\nContent-Length: 0\r\n\r\n")) as url,
@@ -143,7 +143,7 @@ def test_a_destination_that_answers_twice_gets_a_connection_for_each_request() -
     assert [each["event"] for each in events] == ["answer_without_request"]
 
 
-def test_on_a_connection_used_before_a_success_with_a_second_answer_behind_it_is_not_believed() -> None:
+def test_a_success_followed_by_a_second_answer_on_a_used_connection_is_not_believed() -> None:
     """The first of the two may be a late answer to the request before, the second one to this."""
     answers = iter([GOOD, GOOD + REFUSED, REFUSED])
 

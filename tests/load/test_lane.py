@@ -141,7 +141,7 @@ def test_items_that_an_ambiguous_answer_does_not_name_count_once_as_possibly_sen
 
 @pytest.mark.fault("N8")
 @given(items=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=6))
-def test_bad_items_are_found_by_halving_and_good_ones_are_accepted_in_order(items: int, bad: set[int]) -> None:
+def test_bad_items_are_rejected_by_halving_and_good_ones_are_accepted_in_order(items: int, bad: set[int]) -> None:
     bad = {n for n in bad if n < items}
     arrived: list[int] = []
 
@@ -160,14 +160,14 @@ def test_bad_items_are_found_by_halving_and_good_ones_are_accepted_in_order(item
 
 
 @pytest.mark.fault("N8")
-def test_when_every_item_is_refused_alike_the_run_stops() -> None:
+def test_the_run_stops_when_every_item_is_refused_for_one_reason() -> None:
     with pytest.raises(TooManyRejects, match=f"{HOPELESS} rows rejected.*one by one.*refused_paused") as raised:
         send(batch(500), lambda body, items: Split("refused_paused"))
     assert raised.value.resumable
 
 
 @pytest.mark.fault("N6", "N8")
-def test_items_refused_by_a_207_are_not_among_those_that_let_a_run_go_on() -> None:
+def test_items_refused_by_a_207_do_not_count_as_accepted_ones() -> None:
     """The first half is refused by name, the others one by one: none is accepted."""
     requests = [0]
 
@@ -191,7 +191,7 @@ def test_items_refused_for_other_reasons_do_not_stop_the_run() -> None:
 
 
 @pytest.mark.fault("P1")
-def test_how_far_a_lane_is_announced_never_falls_back() -> None:
+def test_an_announced_position_never_falls_back() -> None:
     """Rows 3 to 9 may have been sent by a killed run; if this one is killed as well, that is still so."""
     sent, clock = Sent(), Clock()
     settings = LaneSettings(
@@ -248,7 +248,7 @@ def test_the_same_bytes_are_sent_again() -> None:
 
 
 @pytest.mark.fault("N5")
-def test_when_the_time_is_over_the_error_has_the_last_answer() -> None:
+def test_the_error_after_the_time_budget_has_the_last_answer() -> None:
     words = r"track\.example is out of reach: HTTP 503, and no batch was accepted within 900 s"
     with pytest.raises(DestinationUnavailable, match=words):
         send(batch(5), lambda body, items: Retry("HTTP 503"))
@@ -293,7 +293,7 @@ def test_a_batch_of_which_a_part_was_done_is_not_taken_back() -> None:
 
 
 @pytest.mark.fault("N19")
-def test_what_cannot_be_repeated_is_not_sent_again_after_a_lost_answer() -> None:
+def test_an_item_that_cannot_be_repeated_is_not_sent_again_after_a_lost_answer() -> None:
     answers: Iterator[Verdict] = iter([Retry("HTTP 503"), Retry("cut", ambiguous=True)])
     sent = send(batch(2), lambda body, items: next(answers), repeatable=False)
     assert [(reject.position, reject.reason) for reject in sent.rejects] == [
@@ -305,7 +305,7 @@ def test_what_cannot_be_repeated_is_not_sent_again_after_a_lost_answer() -> None
 
 @pytest.mark.fault("N7")
 @given(items=st.integers(1, 40), data=st.data())
-def test_whatever_the_answers_no_item_is_rejected_twice(items: int, data: st.DataObject) -> None:
+def test_no_sequence_of_answers_rejects_an_item_twice(items: int, data: st.DataObject) -> None:
     requests = [0]
 
     def post(body: bytes, count: int) -> Verdict:

@@ -163,7 +163,7 @@ def test_over_tls_a_second_answer_is_noticed_and_a_session_ticket_is_not_taken_f
         pytest.param(b"", Retry("the connection was cut, or the answer was no HTTP", ambiguous=True), id="the end"),
     ],
 )
-def test_what_comes_within_tls_and_is_not_encrypted_accepts_nothing(
+def test_an_unencrypted_answer_within_tls_accepts_nothing(
     raw: bytes, verdict: Retry, tls: tuple[ssl.SSLContext, str]
 ) -> None:
     context, ca_file = tls

@@ -31,12 +31,12 @@ def test_an_outage_ends_by_the_time_budget_with_waits_of_at_most_a_minute() -> N
 
 
 @pytest.mark.fault("N27")
-def test_thousands_of_attempts_overflow_nothing() -> None:
+def test_thousands_of_attempts_cause_no_overflow() -> None:
     waited = waits(BUSY, inf)
     assert all(0.0 <= next(waited) <= LONGEST_S for _ in range(2_000))
 
 
-def test_waits_grow() -> None:
+def test_waits_grow_with_each_attempt() -> None:
     longest = [max(waits_of_each) for waits_of_each in zip(*(first_waits(8) for _ in range(200)), strict=True)]
     assert longest == sorted(longest)
     assert longest[0] <= FIRST_S and 30.0 < longest[-1] <= LONGEST_S

@@ -253,7 +253,9 @@ def test_a_row_with_its_origin_makes_the_same_item_as_in_its_first_run(operation
 # ---------------------------------------------------------------- rehearsals, locks, limits
 
 
-def test_a_rehearsal_closes_nothing_and_its_rejects_can_only_be_rehearsed(sandbox: Sandbox, capsys: Captured) -> None:
+def test_a_sandbox_replay_closes_nothing_and_rejects_of_a_sandbox_run_are_replayed_only_there(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
     people(sandbox)
     run_id = run()
     name = fixed(run_id, values=GOOD)

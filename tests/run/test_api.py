@@ -66,7 +66,7 @@ def test_run_in_the_sandbox_sends_nothing_to_the_destination_and_needs_no_keys(s
         cio_etl.run(job, environment={})
 
 
-def test_the_functions_print_nothing(job: str) -> None:
+def test_python_functions_print_nothing(job: str) -> None:
     """In a process without any log configuration, where structlog would print to stdout."""
     printed = in_a_new_process(
         f"import cio_etl, structlog; job = {job!r}\n"
@@ -87,7 +87,7 @@ def test_events_go_to_the_standard_librarys_logger_unless_structlog_is_configure
     assert "cio_etl event=run_started run_id=job-" in printed and "event=run_finished" in printed
 
 
-def test_a_library_call_leaves_the_log_and_the_signal_handlers_of_its_caller(job: str) -> None:
+def test_a_library_call_does_not_change_its_caller_s_logging_and_signal_handlers(job: str) -> None:
     import signal
 
     before = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), structlog.get_config())
@@ -97,7 +97,7 @@ def test_a_library_call_leaves_the_log_and_the_signal_handlers_of_its_caller(job
     assert logging.getLogger().handlers == handlers
 
 
-def test_progress_is_a_function_of_the_caller(job: str) -> None:
+def test_run_calls_the_caller_s_progress_function(job: str) -> None:
     seen: list[cio_etl.StepProgress] = []
     cio_etl.run(job, progress=seen.append)
     last = seen[-1]
@@ -146,7 +146,7 @@ def test_an_interrupted_run_is_resumed(job: str, sandbox: Sandbox, monkeypatch: 
     assert cio_etl.run(job).run_id == report["run_id"]
 
 
-def test_the_lines_in_the_readme_run(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_examples_of_the_readme_run(job: str, capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"(?ms)^```python\n(.*?)^```$", readme)
     exec(lines.replace("jobs/people.yaml", job))
@@ -184,7 +184,7 @@ def test_a_wrong_argument_of_run_is_an_error_with_exit_code_2(job: str, options:
     assert not Path(".etl").exists()
 
 
-def test_a_wrong_argument_of_the_others_is_too(job: str) -> None:
+def test_a_wrong_argument_of_the_other_functions_is_an_error_with_exit_code_2(job: str) -> None:
     with pytest.raises(cio_etl.InvalidArguments, match="`fail_on`: no reason or finding 'emial_malformed'; did you"):
         cio_etl.validate(job, fail_on=["emial_malformed"])
     with pytest.raises(cio_etl.InvalidArguments, match="no option 'sandbox'"):
@@ -261,14 +261,14 @@ ROOMS = ["cio_etl.run", "cio_etl.run.run", "cio_etl.validate", "cio_etl.validate
         "import importlib; importlib.import_module('cio_etl.run.start'); import cio_etl; importlib.reload(cio_etl)",
     ],
 )
-def test_the_public_functions_stay_though_rooms_have_their_names(program: str) -> None:
+def test_public_functions_stay_callable_after_modules_of_their_names_are_imported(program: str) -> None:
     check = (
         "\nimport types, cio_etl\nprint([type(each) is types.FunctionType for each in (cio_etl.run, cio_etl.validate)])"
     )
     assert in_a_new_process(program + check) == "[True, True]\n"
 
 
-def test_a_room_with_a_functions_name_is_imported_from_and_the_function_still_runs(job: str) -> None:
+def test_a_function_still_runs_after_an_import_from_the_module_of_its_name(job: str) -> None:
     for room in ROOMS:
         importlib.import_module(room)
     from cio_etl.run import run_job

@@ -125,7 +125,7 @@ def nights(sandbox: Sandbox, postgres: Database, monkeypatch: pytest.MonkeyPatch
 # ---------------------------------------------------------------- at the mark
 
 
-def test_rows_that_share_the_mark_s_moment_come_once_each_over_many_nights(nights: Nights) -> None:
+def test_rows_with_the_same_watermark_are_sent_once_over_many_runs(nights: Nights) -> None:
     nights.table()
     nights.job()
     moment = "'2024-03-10 09:00:00.123456+00'"
@@ -143,7 +143,7 @@ def test_rows_that_share_the_mark_s_moment_come_once_each_over_many_nights(night
     assert nights.night() == []
 
 
-def test_a_row_that_changed_comes_again_and_a_row_of_another_moment_is_another_version(nights: Nights) -> None:
+def test_a_row_is_sent_again_only_when_its_watermark_changed(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-10 09:00+00'"))
@@ -193,7 +193,7 @@ def test_a_query_may_say_after_or_from_the_watermark_on(nights: Nights, sign: st
         ("text", ("'B it''s \\'", "'a'"), "a"),
     ],
 )
-def test_the_mark_is_exact_for_every_type_whatever_the_server_s_zone(
+def test_the_watermark_is_exact_for_every_type_in_every_server_time_zone(
     nights: Nights, kind: str, values: tuple[str, str], mark: WatermarkValue
 ) -> None:
     nights.kind = kind
@@ -212,7 +212,7 @@ def test_the_mark_is_exact_for_every_type_whatever_the_server_s_zone(
     assert nights.night() == []
 
 
-def test_a_watermark_that_is_compared_by_the_database_s_own_order_loses_nothing(nights: Nights) -> None:
+def test_a_text_watermark_with_a_linguistic_collation_loses_no_row(nights: Nights) -> None:
     nights.kind = 'text COLLATE "en-x-icu"'
     nights.table()
     nights.job()
@@ -224,7 +224,7 @@ def test_a_watermark_that_is_compared_by_the_database_s_own_order_loses_nothing(
 
 
 @pytest.mark.parametrize("kind", ["numeric", "text"])
-def test_after_is_refused_where_a_value_has_none_just_before_it(nights: Nights, kind: str) -> None:
+def test_a_query_with_greater_than_is_refused_for_a_numeric_or_text_watermark(nights: Nights, kind: str) -> None:
     nights.kind = kind
     nights.table()
     nights.job(query="SELECT * FROM people WHERE updated_at > :watermark", start="0" if kind == "text" else 0)
@@ -258,7 +258,7 @@ def test_a_watermark_without_an_exact_order_is_refused(nights: Nights, kind: str
     assert nights.sandbox.stats()["requests"] == 0
 
 
-def test_a_watermark_that_changed_its_type_is_told_and_a_full_refresh_begins_anew(nights: Nights) -> None:
+def test_a_watermark_of_a_changed_type_is_refused_and_a_full_refresh_accepts_it(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-10 09:00+00'"))
@@ -281,7 +281,7 @@ def test_a_watermark_that_changed_its_type_is_told_and_a_full_refresh_begins_ane
         ({"lag": 15}, None, "and lag does not fit that", "write lag as a duration, as 15 minutes"),
     ],
 )
-def test_what_is_not_of_the_watermark_s_kind_is_refused_before_it_hides_rows(
+def test_a_start_a_lag_or_an_option_of_another_kind_than_the_watermark_is_refused(
     nights: Nights, settings: dict[str, Any], since: str | None, what: str, remedy: str
 ) -> None:
     nights.table()
@@ -298,7 +298,7 @@ def test_what_is_not_of_the_watermark_s_kind_is_refused_before_it_hides_rows(
 # ---------------------------------------------------------------- late, early, without a key
 
 
-def test_late_rows_come_within_the_lag(nights: Nights) -> None:
+def test_late_rows_within_the_lag_are_sent(nights: Nights) -> None:
     nights.table()
     nights.job(lag="15 minutes")
     nights.write(("a.1", "'2024-03-10 09:00+00'"), ("b.1", "'2024-03-10 08:50+00'"))
@@ -319,7 +319,7 @@ def test_late_rows_come_within_the_lag(nights: Nights) -> None:
         ("numeric", 10, "100.5", "90.5", "90.4"),
     ],
 )
-def test_a_lag_is_of_the_watermark_s_kind(
+def test_a_lag_must_be_of_the_watermark_s_kind(
     nights: Nights, kind: str, lag: Any, mark: str, late: str, too_late: str
 ) -> None:
     nights.kind = kind
@@ -332,7 +332,7 @@ def test_a_lag_is_of_the_watermark_s_kind(
     assert nights.night() == []
 
 
-def test_without_a_key_rows_are_told_apart_by_all_their_columns(nights: Nights) -> None:
+def test_rows_without_a_key_are_distinguished_by_all_their_columns(nights: Nights) -> None:
     nights.table()
     nights.job(key=None)
     nights.write(("a.1", "'2024-03-10'"))
@@ -344,7 +344,7 @@ def test_without_a_key_rows_are_told_apart_by_all_their_columns(nights: Nights) 
     assert nights.night() == []
 
 
-def test_rows_dated_in_the_future_do_not_hide_those_that_come_before(nights: Nights) -> None:
+def test_rows_dated_in_the_future_do_not_hide_later_rows_with_earlier_dates(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "now() - interval '1 hour'"), ("b.1", "'2099-01-01'"), ("c.1", "'2124-01-01'"))
@@ -364,7 +364,7 @@ def test_an_infinite_watermark_is_refused(nights: Nights) -> None:
         nights.run()
 
 
-def test_rows_without_a_watermark_come_with_the_first_run_only(nights: Nights) -> None:
+def test_rows_without_a_watermark_are_sent_by_the_first_run_only(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "NULL"), ("b.1", "'2024-03-10'"))
@@ -374,7 +374,7 @@ def test_rows_without_a_watermark_come_with_the_first_run_only(nights: Nights) -
     assert nights.night() == []
 
 
-def test_an_empty_table_leaves_no_mark_and_a_deleted_one_leaves_the_mark_where_it_was(nights: Nights) -> None:
+def test_an_empty_table_stores_no_watermark_and_does_not_change_a_stored_one(nights: Nights) -> None:
     nights.table()
     nights.job()
     assert nights.night() == [] and nights.mark() is None
@@ -391,7 +391,7 @@ def test_an_empty_table_leaves_no_mark_and_a_deleted_one_leaves_the_mark_where_i
 # ---------------------------------------------------------------- from where
 
 
-def test_a_start_without_a_zone_is_of_utc_whatever_the_server_s_zone(nights: Nights) -> None:
+def test_a_start_without_a_time_zone_is_in_utc_in_every_server_time_zone(nights: Nights) -> None:
     nights.database.execute(f"ALTER DATABASE {nights.database.url.database} SET timezone = 'Asia/Tokyo'")
     nights.table()
     nights.job(start="2024-03-10")
@@ -416,7 +416,7 @@ def test_a_full_refresh_reads_everything_from_start_on_again(nights: Nights) -> 
     assert nights.night() == []
 
 
-def test_a_watermark_on_the_command_line_goes_back_and_leaves_the_right_mark(nights: Nights) -> None:
+def test_the_watermark_option_reads_older_rows_again_and_a_run_without_rows_moves_no_watermark(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-08+00'"), ("b.1", "'2024-03-09+00'"), ("c.1", "'2024-03-10+00'"))
@@ -428,7 +428,7 @@ def test_a_watermark_on_the_command_line_goes_back_and_leaves_the_right_mark(nig
     assert nights.night() == ["d.1"], "a watermark that found nothing moves no mark"
 
 
-def test_the_flags_of_the_command_line_do_the_same(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+def test_full_refresh_and_watermark_work_on_the_command_line(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-08+00'"), ("b.1", "'2024-03-09+00'"))
@@ -448,7 +448,7 @@ def test_the_flags_of_the_command_line_do_the_same(nights: Nights, capfd: pytest
 # ---------------------------------------------------------------- the mark moves when the step has finished
 
 
-def test_a_limit_leaves_the_mark_where_it_was(nights: Nights) -> None:
+def test_a_run_with_a_limit_does_not_move_the_watermark(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-08+00'"), ("b.1", "'2024-03-09+00'"))
@@ -460,7 +460,7 @@ def test_a_limit_leaves_the_mark_where_it_was(nights: Nights) -> None:
     assert nights.night() == ["c.1", "d.1"]
 
 
-def test_rejected_rows_are_settled_and_too_many_of_them_move_no_mark(nights: Nights) -> None:
+def test_rejected_rows_move_the_watermark_unless_they_are_too_many(nights: Nights) -> None:
     nights.table()
     nights.job(max_rejects=1)
     nights.write(("a.1", "'2024-03-08+00'"), ("b.1", "'2024-03-09+00'"))
@@ -482,7 +482,7 @@ def test_rejected_rows_are_settled_and_too_many_of_them_move_no_mark(nights: Nig
     assert nights.night() == []
 
 
-def test_a_run_that_stops_on_the_way_sends_the_rows_of_its_own_night_first(nights: Nights) -> None:
+def test_a_resumed_run_sends_the_rows_of_its_own_copy_before_newer_ones(nights: Nights) -> None:
     """The upper bound is taken once: what comes while a run is interrupted belongs to the next one."""
     nights.table()
     nights.job()
@@ -500,7 +500,7 @@ def test_a_run_that_stops_on_the_way_sends_the_rows_of_its_own_night_first(night
     assert nights.night() == []
 
 
-def test_a_run_with_flags_goes_on_without_them(nights: Nights) -> None:
+def test_a_run_with_a_watermark_option_is_resumed_without_it(nights: Nights) -> None:
     """Cron knows nothing of the flags of whoever began the run that was interrupted."""
     nights.table()
     nights.job()
@@ -542,7 +542,7 @@ def killed(nights: Nights, folder: Path, when: Callable[[], bool]) -> None:
 
 
 @pytest.mark.fault("P1")
-def test_killed_while_rows_are_copied_the_next_run_copies_them_again(nights: Nights, tmp_path: Path) -> None:
+def test_after_a_kill_during_the_copy_the_next_run_copies_again(nights: Nights, tmp_path: Path) -> None:
     nights.table()
     nights.job(
         query="SELECT * FROM people WHERE updated_at >= :watermark "
@@ -559,7 +559,7 @@ def test_killed_while_rows_are_copied_the_next_run_copies_them_again(nights: Nig
 
 
 @pytest.mark.fault("P1")
-def test_killed_before_the_first_answer_the_rows_of_the_copy_are_sent(nights: Nights, tmp_path: Path) -> None:
+def test_after_a_kill_before_the_first_answer_the_copied_rows_are_sent(nights: Nights, tmp_path: Path) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-10'"), ("b.1", "'2024-03-10'"))
@@ -574,7 +574,9 @@ def test_killed_before_the_first_answer_the_rows_of_the_copy_are_sent(nights: Ni
 
 
 @pytest.mark.fault("P1")
-def test_killed_in_the_last_batch_the_mark_has_not_moved_and_the_rest_comes(nights: Nights, tmp_path: Path) -> None:
+def test_a_kill_in_the_last_batch_moves_no_watermark_and_the_next_run_sends_the_rest(
+    nights: Nights, tmp_path: Path
+) -> None:
     nights.table()
     nights.job()
     nights.many(100)
@@ -659,7 +661,7 @@ def frame(*rows: tuple[str, datetime | None]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"id": pl.String, "at": pl.Datetime("us", "UTC")}, orient="row")
 
 
-def test_the_mark_remembers_those_rows_only_that_may_be_read_again() -> None:
+def test_the_watermark_remembers_only_rows_that_may_be_read_again() -> None:
     noon = datetime(2024, 3, 10, 12, tzinfo=UTC)
     incremental = Incremental("at", ("id",), timedelta(minutes=5))
     new = NewRows("table t", incremental, Staging(Path()), clock=noon)
@@ -685,7 +687,7 @@ def test_the_mark_remembers_those_rows_only_that_may_be_read_again() -> None:
 # ---------------------------------------------------------------- what the mark is of
 
 
-def test_a_mark_is_of_one_destination_and_one_watermark(nights: Nights) -> None:
+def test_a_watermark_belongs_to_one_destination_and_one_column(nights: Nights) -> None:
     nights.table()
     nights.job()
     nights.write(("a.1", "'2024-03-10 09:00+00'"))
@@ -716,7 +718,7 @@ def test_rows_that_are_all_of_the_future_are_sent_once(nights: Nights) -> None:
     assert nights.night() == []
 
 
-def test_a_watermark_that_is_given_forgets_nothing_of_what_was_sent(nights: Nights) -> None:
+def test_a_run_with_the_watermark_option_remembers_the_rows_that_were_sent(nights: Nights) -> None:
     nights.table()
     nights.job(lag="1h")
     nights.write(("a.1", "'2024-03-10 11:10+00'"), ("b.1", "'2024-03-10 12:00+00'"))

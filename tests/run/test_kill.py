@@ -69,7 +69,7 @@ def found(people: People, expected: dict[str, Expected]) -> list[str]:
     return [*misplaced_people(people, expected[PEOPLE]), *misplaced_events(people, expected[EVENTS])]
 
 
-def test_the_rows_have_every_end_that_there_is(tmp_path: Path) -> None:
+def test_the_test_rows_have_every_outcome(tmp_path: Path) -> None:
     expected = write(tmp_path, people=200, rows=4_000, dice=random.Random(1), faults=Faults(refused=0.01))
     own = {PEOPLE: {"email_malformed", "row_ragged"}, EVENTS: {"event_key_missing", "timestamp_missing"}}
     for step, reasons in own.items():
@@ -79,11 +79,13 @@ def test_the_rows_have_every_end_that_there_is(tmp_path: Path) -> None:
         assert accepted + len(expected[step].rejects) + expected[step].skipped == expected[step].rows == 4_000
 
 
-def test_the_books_find_nothing_in_a_load_without_fault(loaded: People, expected: dict[str, Expected]) -> None:
+def test_the_checks_of_a_killed_load_report_nothing_for_a_correct_load(
+    loaded: People, expected: dict[str, Expected]
+) -> None:
     assert found(loaded, expected) == []
 
 
-def test_the_books_take_a_batch_that_is_sent_again_from_its_beginning(
+def test_the_checks_of_a_killed_load_accept_a_whole_batch_that_is_sent_again(
     loaded: People, expected: dict[str, Expected]
 ) -> None:
     person, rows = next(iter(expected[PEOPLE].accepted.items()))
@@ -135,7 +137,7 @@ def _swap_events(people: People, expected: dict[str, Expected]) -> None:
         (_swap_events, "events of rows"),
     ],
 )
-def test_the_books_notice(
+def test_the_checks_of_a_killed_load_report_each_fault(
     loaded: People, expected: dict[str, Expected], spoil: Callable[[People, dict[str, Expected]], None], said: str
 ) -> None:
     spoil(loaded, expected)
@@ -154,11 +156,13 @@ def test_the_books_notice(
         ([], True),
     ],
 )
-def test_rows_overtake_each_other_when_one_is_passed_over(trace: list[int], is_overtaken: bool) -> None:
+def test_a_row_overtakes_another_when_it_arrives_first_or_the_other_never_does(
+    trace: list[int], is_overtaken: bool
+) -> None:
     assert overtaken(trace, [1, 5, 9]) is is_overtaken
 
 
-def test_the_books_notice_counts_that_are_not_so() -> None:
+def test_wrong_counts_are_reported() -> None:
     told = {"name": "people", "rows_read": 3, "accepted": 2, "rejected": 0, "skipped": 0, "possibly_sent_twice": 0}
     expected = Expected(rows=3, skipped=1, accepted={"a": [0, 1]})
     assert list(wrong_counts(told, expected, Counter({0: 2, 1: 1}))) == [
@@ -169,7 +173,7 @@ def test_the_books_notice_counts_that_are_not_so() -> None:
     ]
 
 
-def test_the_books_notice_a_damaged_state_and_marks_that_go_back() -> None:
+def test_a_damaged_state_and_progress_that_goes_back_are_reported() -> None:
     before, key = Standing(marks={(PEOPLE, 0): (10, 20)}), (PEOPLE, 0)
     assert list(impossible(before, Standing(marks={key: (20, 25)}))) == []
     said = [f"the mark of {key} went back, from (10, 20) to (9, 25)"]
@@ -178,6 +182,6 @@ def test_the_books_notice_a_damaged_state_and_marks_that_go_back() -> None:
     assert list(impossible(before, Standing(integrity="row missing"))) == ["the state is damaged: row missing"]
 
 
-def test_a_folder_without_a_state_is_before_the_first_step(tmp_path: Path) -> None:
+def test_a_folder_without_a_state_has_no_progress(tmp_path: Path) -> None:
     assert standing(tmp_path) == Standing(step="before the first step")
     assert Setting(1, 1, 4, 32_100, 10, Faults()).rows_a_batch == 40

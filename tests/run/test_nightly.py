@@ -55,7 +55,7 @@ def command(*arguments: object) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_a_quiet_run_that_went_well_prints_nothing(job: Path) -> None:
+def test_a_quiet_run_without_rejects_prints_nothing(job: Path) -> None:
     assert command("run", job, "--quiet") == (0, "", "")
 
 
@@ -65,7 +65,7 @@ def test_a_quiet_run_prints_one_line_of_json_when_asked(job: Path) -> None:
     assert json.loads(out)["steps"][0]["accepted"] == 2
 
 
-def test_a_quiet_rehearsal_that_went_well_prints_nothing(job: Path) -> None:
+def test_a_quiet_sandbox_run_without_rejects_prints_nothing(job: Path) -> None:
     hashed = {"attributes": {"key": {"column": "e_mail", "apply": [{"hmac": {"key": "${SALT}"}}]}}}
     Path("people.yaml").write_text(json.dumps(MAPPING | hashed))
     assert command("run", job, "--sandbox", "--quiet") == (0, "", "")
@@ -102,7 +102,7 @@ def test_json_is_one_line_also_of_a_run_that_stopped(more: list[str], job: Path,
     assert said["resumable"] is True and said["remedy"] == RENEWAL
 
 
-def test_the_remedy_of_a_rehearsal_is_a_rehearsal(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_remedy_of_a_sandbox_run_has_the_sandbox_option(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Path("people.csv").write_text("id,e_mail\n1,no\n2,no\n")
     job.write_text(json.dumps(json.loads(job.read_text()) | {"max_rejects": 1}))
     assert main(["run", str(job), "--sandbox"]) == 4
@@ -117,7 +117,7 @@ def test_a_log_file_takes_the_log_and_leaves_stderr_empty(job: Path) -> None:
     assert stat.S_IMODE(Path("shop.log").stat().st_mode) == 0o600
 
 
-def test_a_log_file_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -> None:
+def test_a_log_file_that_was_moved_away_is_created_again() -> None:
     lines = FileLines(Path("shop.log"))
     lines.info("one")
     os.rename("shop.log", "shop.log.1")
@@ -127,7 +127,7 @@ def test_a_log_file_goes_on_in_a_new_file_when_the_old_one_was_moved_away() -> N
     assert (Path("shop.log.1").read_text(), Path("shop.log").read_text()) == ("one\n", "three\n")
 
 
-def test_a_log_file_that_was_copied_and_cut_goes_on_at_its_new_end() -> None:
+def test_a_log_file_that_was_truncated_is_continued_at_its_new_end() -> None:
     lines = FileLines(Path("shop.log"))
     lines.info("one")
     os.truncate("shop.log", 0)
@@ -135,7 +135,7 @@ def test_a_log_file_that_was_copied_and_cut_goes_on_at_its_new_end() -> None:
     assert Path("shop.log").read_text() == "two\n"
 
 
-def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_symbolic_link_in_place_of_the_log_file_is_not_followed(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Path("precious").write_text("x")
     Path("shop.log").symlink_to("precious")
     assert main(["--log-file", "shop.log", "run", str(job)]) == 2
@@ -144,7 +144,7 @@ def test_a_link_in_the_place_of_the_log_is_not_followed(job: Path, capfd: pytest
 
 
 @pytest.mark.fault("P5")
-def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
+def test_a_full_disk_loses_log_lines_and_nothing_else() -> None:
     lines = FileLines(Path("/dev/full"))
     lines.info("one")
     with pytest.raises(OSError, match="No space left"):
@@ -152,11 +152,11 @@ def test_a_full_disk_under_the_log_costs_its_lines_only() -> None:
 
 
 @pytest.mark.fault("P5")
-def test_a_run_whose_log_finds_no_room_sends_every_row(job: Path) -> None:
+def test_a_run_whose_log_cannot_be_written_sends_every_row(job: Path) -> None:
     assert command("--log-file", "/dev/full", "run", job, "--quiet") == (0, "", "")
 
 
-def test_a_log_file_that_cannot_be_made_anew_goes_on_in_the_old_one_and_touches_no_other() -> None:
+def test_a_log_file_that_cannot_be_created_again_is_continued_in_the_moved_one() -> None:
     Path("precious").write_text("x")
     lines = FileLines(Path("shop.log"))
     lines.info("one")
@@ -192,7 +192,7 @@ def test_a_pipe_that_nobody_reads_is_no_log_file(job: Path, capfd: pytest.Captur
     assert "--log-file: shop.log cannot be written" in capfd.readouterr().err
 
 
-def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_buffered_log_lines_are_printed_once_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     lines = BufferedLines()
     for line in ("one", "two"):
         lines.warning(line)
@@ -205,7 +205,7 @@ def test_lines_that_were_kept_back_are_told_in_order_and_once(capsys: pytest.Cap
 # ---------------------------------------------------------------- one after the other
 
 
-def test_a_run_that_may_wait_goes_on_when_the_other_has_ended(quiet_log: list[dict[str, Any]]) -> None:
+def test_a_run_with_wait_starts_when_the_other_run_has_ended(quiet_log: list[dict[str, Any]]) -> None:
     folder, entered = Path("state"), threading.Event()
     with state.hold(folder, "shop"):
         other = threading.Thread(target=lambda: _held_for(folder, entered), daemon=True)
@@ -223,7 +223,7 @@ def _held_for(folder: Path, entered: threading.Event) -> None:
         entered.set()
 
 
-def test_a_run_that_has_waited_long_enough_says_who_holds_the_job() -> None:
+def test_a_run_whose_wait_is_over_names_the_process_that_holds_the_job() -> None:
     with state.hold(Path("state"), "shop"), pytest.raises(JobLocked, match=f"process {os.getpid()}"):  # noqa: SIM117
         with state.hold(Path("state"), "shop", wait_s=0.05):
             raise AssertionError("two at once")
@@ -241,7 +241,7 @@ def test_a_signal_ends_the_wait_for_another_run(job: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
-def test_wait_is_a_duration(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_wait_takes_a_duration(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with state.hold(Path(".etl"), "job"):
         assert main(["run", str(job), "--wait", text]) == code
     said = capfd.readouterr().err
@@ -280,7 +280,7 @@ def monitor(status: int = 200) -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize(
     ("error", "end"), [(None, ""), (CredentialsRefused(host="x", status=401), "/77"), (ValueError(), "/1")]
 )
-def test_a_monitor_is_told_of_the_beginning_and_the_end(error: Exception | None, end: str) -> None:
+def test_a_monitor_is_pinged_at_the_start_and_the_end_of_a_run(error: Exception | None, end: str) -> None:
     with monitor() as (url, asked):
         with pytest.raises(type(error)) if error else contextmanager(lambda: iter([None]))(), monitored(SecretStr(url)):
             if error is not None:
@@ -288,7 +288,7 @@ def test_a_monitor_is_told_of_the_beginning_and_the_end(error: Exception | None,
         assert asked == [f"/{CANARY}/start", f"/{CANARY}{end}"]
 
 
-def test_a_monitor_that_fails_is_asked_twice_and_stops_nobody(quiet_log: list[dict[str, Any]]) -> None:
+def test_a_monitor_that_fails_is_pinged_twice_and_does_not_stop_the_run(quiet_log: list[dict[str, Any]]) -> None:
     with monitor(500) as (url, asked):
         with monitored(SecretStr(url)):
             pass
@@ -331,7 +331,7 @@ def dripping(right_away: bytes) -> Iterator[str]:
     [(b"HTTP/1.1 200 OK\r\nx: ", ["no answer"] * 2), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", [])],
     ids=["before its status", "after it"],
 )
-def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
+def test_a_monitor_whose_answer_never_ends_does_not_delay_the_run(
     right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
 ) -> None:
     with dripping(right_away) as url, monitored(SecretStr(url), timeout_s=0.5):
@@ -340,21 +340,23 @@ def test_a_monitor_whose_answer_never_ends_holds_nobody_up(
 
 
 @pytest.mark.parametrize("address", [f"https://{CANARY}..b/", f"https://{'a' * 300}.example/{CANARY}"])
-def test_an_address_that_cannot_be_one_stops_nobody(address: str, quiet_log: list[dict[str, Any]]) -> None:
+def test_an_invalid_monitor_address_does_not_stop_the_run(address: str, quiet_log: list[dict[str, Any]]) -> None:
     with monitored(SecretStr(address)):
         pass
     assert [event["event"] for event in quiet_log] == ["ping_failed"] * 2
     assert CANARY not in str(quiet_log)
 
 
-def test_what_is_told_comes_before_the_query_of_an_address() -> None:
+def test_the_ping_s_suffix_comes_before_the_query_of_the_address() -> None:
     with monitor() as (url, asked):
         with monitored(SecretStr(f"{url}/?rid=1")):
             pass
         assert asked == [f"/{CANARY}/start?rid=1", f"/{CANARY}?rid=1"]
 
 
-def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_pings_an_address_given_by_a_reference_and_a_sandbox_run_pings_nothing(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monitor() as (url, asked):
         monkeypatch.setenv("PING", url)
         job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
@@ -371,7 +373,7 @@ def test_a_job_pings_by_a_reference_and_a_rehearsal_does_not(job: Path, monkeypa
         ("${PING}", "ping: must be an https:// address, or one on this machine"),
     ],
 )
-def test_a_ping_is_a_reference_to_an_https_address(
+def test_a_ping_must_be_a_reference_to_an_https_address(
     ping: str, said: str, job: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PING", f"http://hc.example/{CANARY}")
@@ -381,7 +383,7 @@ def test_a_ping_is_a_reference_to_an_https_address(
     assert said in told_err and CANARY not in told_err
 
 
-def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_status_reports_when_no_run_has_finished_for_too_long(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
     assert main(["status", str(job)]) == 3
     assert "no run has finished yet, and one is expected every 26 hours" in capfd.readouterr().out
@@ -396,7 +398,7 @@ def test_status_tells_when_no_run_has_finished_for_too_long(job: Path, capfd: py
     assert json.loads(capfd.readouterr().out)["stale"].startswith("the last finished run is 3 days old")
 
 
-def test_a_run_of_a_few_rows_is_not_the_run_that_is_expected(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_limit_is_not_the_expected_run(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     job.write_text(json.dumps(json.loads(job.read_text()) | {"expect_every": "26 hours"}))
     assert main(["run", str(job), "--limit", "1"]) == 0
     assert main(["status", str(job)]) == 3
@@ -415,7 +417,7 @@ def _age(database: Path, by: timedelta) -> None:
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="no systemd-analyze: Debian's package systemd has it"
 )
-def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for unit in (ROOT / "jobs" / "systemd").iterdir():
         here = unit.read_text().replace("/srv/shop/.venv/bin/cio-etl", "/bin/true")
         (tmp_path / unit.name.replace("@", "@shop", 1)).write_text(here)
@@ -426,7 +428,7 @@ def test_the_units_are_such_that_systemd_takes_them(tmp_path: Path) -> None:
     assert (ours, verified.returncode) == ([], 0)
 
 
-def test_a_service_that_never_gets_through_has_failed_at_some_time(job: Path) -> None:
+def test_a_service_that_never_finishes_fails_in_the_end(job: Path) -> None:
     unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
     said = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line and not line.startswith("#"))
     outage_s = load_job(job).destination.batch_budget_s
@@ -438,7 +440,7 @@ def _seconds(text: str) -> float:
     return duration(text).total_seconds()
 
 
-def test_the_unit_s_command_and_the_crontab_s_are_ones_that_there_are() -> None:
+def test_the_commands_of_the_unit_and_of_the_crontab_exist() -> None:
     unit = (ROOT / "jobs" / "systemd" / "cio-etl@.service").read_text()
     crontab = re.search(r"(?m)^0 3 \* \* \* +cd \S+ && (.*)$", (ROOT / "jobs" / "README.md").read_text())
     assert crontab is not None

@@ -50,7 +50,7 @@ def counts(report: Report) -> list[tuple[int, int, int]]:
         if not list(unsupported(load_mapping(SHIPPED[name]), api))
     ],
 )
-def test_a_shipped_mapping_is_taken_by_each_api_that_has_its_operation(name: str, api: str, sandbox: Sandbox) -> None:
+def test_each_api_accepts_the_shipped_mappings_of_its_operations(name: str, api: str, sandbox: Sandbox) -> None:
     examples = load_mapping(SHIPPED[name]).examples
     outcomes = Counter("rejected" if one.rejected else "skipped" if one.skipped else "sent" for one in examples)
     report = run(sandbox, api, (name, [one.row for one in examples]))
@@ -71,7 +71,7 @@ DEVICE = {"user_id": "42", "push_token": "f3a9", "os": "iOS", "revoked": "no"}
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_objects_ties_and_devices_come_and_go(api: str, sandbox: Sandbox) -> None:
+def test_objects_relationships_and_devices_are_added_and_deleted(api: str, sandbox: Sandbox) -> None:
     report = run(sandbox, api, ("identify_object", [COMPANY]), ("add_device", [DEVICE]), ("add_relationships", [TIED]))
     assert counts(report) == [(1, 0, 0)] * 3
     person, company = sandbox.people.find("id", "42"), sandbox.objects.find(1, "acme")
@@ -91,7 +91,7 @@ def test_objects_ties_and_devices_come_and_go(api: str, sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_people_are_suppressed_and_let_in_again(api: str, sandbox: Sandbox) -> None:
+def test_people_are_suppressed_and_unsuppressed(api: str, sandbox: Sandbox) -> None:
     who = [{"user_id": "42", "status": "confirmed"}]
     run(sandbox, api, ("add_device", [DEVICE]))
     assert sandbox.people.find("id", "42") is not None
@@ -104,7 +104,7 @@ def test_people_are_suppressed_and_let_in_again(api: str, sandbox: Sandbox) -> N
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_views_and_events_of_visitors_count_once_however_often_they_are_sent(api: str, sandbox: Sandbox) -> None:
+def test_views_and_events_of_visitors_count_once_when_sent_twice(api: str, sandbox: Sandbox) -> None:
     seen = "2024-03-10T09:00:00Z"
     pages = [
         {"view_id": f"v{n}", "user_id": str(n % 3), "page_title": "Prices", "url": "u", "referrer": None, "bot": None}
@@ -122,7 +122,7 @@ def test_views_and_events_of_visitors_count_once_however_often_they_are_sent(api
     assert {event.timestamp for event in sandbox.people.events.values()} == {1_710_061_200}
 
 
-def test_a_whole_identify_changes_only_who_is_there_one_topic_at_a_time(sandbox: Sandbox) -> None:
+def test_an_identify_of_existing_people_only_creates_nobody_and_changes_one_topic(sandbox: Sandbox) -> None:
     row = {"plan": "pro", "newsletter": "yes", "offers": None, "company_id": "acme", "role": "owner"}
     run(sandbox, "track", ("add_device", [DEVICE]))
     run(sandbox, "track", ("identify_with_more", [row | {"user_id": "42"}, row | {"user_id": "43"}]))
@@ -133,14 +133,14 @@ def test_a_whole_identify_changes_only_who_is_there_one_topic_at_a_time(sandbox:
     assert list(person.relationships.values()) == [{"role": "owner"}]
 
 
-def test_two_people_become_one(sandbox: Sandbox) -> None:
+def test_a_merge_makes_one_person_of_two(sandbox: Sandbox) -> None:
     run(sandbox, "track", ("add_device", [DEVICE, DEVICE | {"user_id": "7", "push_token": "b2"}]))
     merge = {"keep_id": "42", "approved": "yes"}
     report = run(sandbox, "track", ("merge", [merge | {"merge_email": "nobody@example.com"}]))
     assert counts(report) == [(1, 0, 0)] and sandbox.stats()["effects"]["merges_of_nobody"] == 1
 
 
-def test_a_segment_takes_a_thousand_ids_a_call(sandbox: Sandbox) -> None:
+def test_a_segment_call_has_at_most_a_thousand_ids(sandbox: Sandbox) -> None:
     people = [DEVICE | {"user_id": str(n), "push_token": str(n)} for n in range(2_500)]
     run(sandbox, "track", ("add_device", people))
     winners = [{"user_id": str(n), "winner": "yes"} for n in range(2_500)]
@@ -171,7 +171,7 @@ def test_a_deletion_whose_answer_is_lost_is_sent_again_only_when_the_mapping_say
 
 @pytest.mark.fault("N7")
 @pytest.mark.parametrize("api", APIS)
-def test_a_deletion_whose_answer_does_not_tell_what_was_taken_is_not_sent_again(api: str, sandbox: Sandbox) -> None:
+def test_a_deletion_with_an_ambiguous_answer_is_not_sent_again(api: str, sandbox: Sandbox) -> None:
     untold = Answer(207, b'{"errors": []}', applied=True)
     sandbox.set_faults(Faults(script=(untold,) if api == "track" else ("ok", untold)))
     rows = [{"user_id": str(n), "status": "confirmed"} for n in range(40)]
@@ -184,7 +184,7 @@ def test_a_deletion_whose_answer_does_not_tell_what_was_taken_is_not_sent_again(
 
 @pytest.mark.fault("N10")
 @pytest.mark.parametrize("script", [("ok", "401"), ("ok", "429", "401"), ("ok", "ok", "403")])
-def test_deletions_that_were_refused_for_their_keys_are_made_once_the_keys_are_right(
+def test_deletions_refused_for_their_credentials_are_sent_once_these_are_right(
     script: tuple[str, ...], sandbox: Sandbox
 ) -> None:
     sandbox.set_faults(Faults(script=script + ("401",) * 20))
@@ -197,7 +197,7 @@ def test_deletions_that_were_refused_for_their_keys_are_made_once_the_keys_are_r
     assert sandbox.stats()["effects"]["deletes"] == 40
 
 
-def test_what_is_sent_twice_in_a_run_has_one_message_id_and_the_next_run_is_no_repetition(sandbox: Sandbox) -> None:
+def test_a_row_sent_twice_in_a_run_has_one_message_id_and_another_in_the_next_run(sandbox: Sandbox) -> None:
     sandbox.set_faults(Faults(script=("ok", "lost_after")))  # the first asks whether the key is taken
     for times in (1, 2):
         assert counts(run(sandbox, "pipelines", ("add_device", [DEVICE]))) == [(1, 0, 0)]
@@ -206,14 +206,14 @@ def test_what_is_sent_twice_in_a_run_has_one_message_id_and_the_next_run_is_no_r
 
 
 @pytest.mark.fault("N8")
-def test_pipelines_refuses_a_batch_as_a_whole_and_the_bad_call_is_found(sandbox: Sandbox) -> None:
+def test_a_batch_that_pipelines_refuses_is_halved_until_the_bad_call_is_rejected(sandbox: Sandbox) -> None:
     rows = [DEVICE | {"user_id": str(n), "push_token": str(n)} for n in range(40)]
     sandbox.set_faults(Faults(max_body_bytes=2_000))  # whatever is larger is refused as a whole
     (step,) = run(sandbox, "pipelines", ("add_device", rows)).steps
     assert (step.counts.accepted, step.counts.rejected) == (40, 0) and step.counts.requests > step.counts.batches
 
 
-def test_what_an_api_lacks_is_told_with_its_line(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_an_operation_that_an_api_lacks_is_reported_with_its_line(tmp_path: Path, sandbox: Sandbox) -> None:
     with pytest.raises(ConfigError) as raised:
         run(sandbox, "pipelines", ("merge", [{"keep_id": "1", "merge_email": "a@b.co", "approved": "yes"}]))
     (problem,) = raised.value.problems

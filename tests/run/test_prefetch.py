@@ -10,7 +10,7 @@ import pytest
 from cio_etl.run.prefetch import prefetch
 
 
-def test_results_come_in_the_order_of_the_frames_whatever_takes_how_long() -> None:
+def test_results_are_in_the_order_of_the_frames_however_long_each_takes() -> None:
     second_is_done = threading.Event()
 
     def slow_first(number: int) -> int:
@@ -59,7 +59,7 @@ def test_an_error_of_the_source_is_raised() -> None:
         list(prefetch(lambda number: number, frames(), mappers=2))
 
 
-def test_left_early_nothing_goes_on_in_the_background() -> None:
+def test_after_an_early_exit_no_thread_runs_in_the_background() -> None:
     results = prefetch(lambda number: number, range(100), mappers=2)
     next(results)
     results.close()  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def test_a_person_whose_newest_row_is_rejected_is_named(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.fault("S20")
-def test_a_run_that_goes_on_leaves_out_the_same_rows(sandbox: Sandbox) -> None:
+def test_a_resumed_run_skips_the_same_rows(sandbox: Sandbox) -> None:
     newest_of = versions(people=160, rows=640)
     ordered = job(sandbox, PERSON | {"attributes": {"row": "row", "note": "note"}})
     run_id = unfinished(sandbox, ordered, requests=3)
@@ -127,7 +127,7 @@ def test_a_run_that_goes_on_leaves_out_the_same_rows(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.fault("S20", "P1")
-def test_a_run_that_was_killed_leaves_out_the_same_rows_when_it_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_killed_run_skips_the_same_rows_when_it_is_resumed(sandbox: Sandbox, tmp_path: Path) -> None:
     pl.DataFrame(
         {
             "id": ["p"] * 1_200,
@@ -177,7 +177,7 @@ def test_events_of_one_key_that_differ_are_rejects_and_those_that_do_not_are_ski
     assert sorted(event.attributes["n"] for event in sandbox.people.events.values()) == [1, 2, 2]
 
 
-def test_validate_and_preview_tell_what_the_run_does(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_and_preview_report_what_the_run_does(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     versions(people=2, rows=6)
     written = job(sandbox, PERSON)
     main(["preview", "job.yaml", "-n", "6"])
@@ -214,7 +214,7 @@ def surveyed(how: Mapping, frame: pl.DataFrame) -> tuple[Times, tuple[Finding, .
     return times, prescan(step(how), snapshot, compiled(how, snapshot), [times])
 
 
-def test_before_a_run_audits_are_shown_times_and_dates_of_the_rows_that_could_be_sent() -> None:
+def test_the_audits_of_a_run_get_times_and_dates_of_the_rows_that_could_be_sent() -> None:
     at = ["2024-03-10T09:00:00Z", None, "x", "2024-03-10T09:00:01Z", "2024-03-10T09:00:02Z"]
     frame = rows({"at": at, "plan": ["a", "a", "a", "no", "a"], "note": ["n"] * 5, "k": range(5)})
     how = mapping(
@@ -230,13 +230,13 @@ def test_before_a_run_audits_are_shown_times_and_dates_of_the_rows_that_could_be
     assert findings == (Finding("seen", "warning", "timestamp", 2, "2 seen", ("rows.csv:2",)),)
 
 
-def test_before_a_run_audits_of_people_are_shown_their_dates() -> None:
+def test_the_audits_of_a_run_get_the_dates_of_people() -> None:
     frame = rows({"born": [date(1990, 1, 1), date(2300, 1, 1)], "note": ["n"] * 2})
     times, _ = surveyed(mapping(attributes=attributes(born="born", note="note")), frame)
     assert times.columns == {"_position", "attributes.born"} and times.sent == [(0, 631_152_000)]
 
 
-def test_a_warning_is_noted_and_logged_once_and_a_notice_only_noted(
+def test_a_warning_is_recorded_and_logged_once_and_a_notice_is_only_recorded(
     sandbox: Sandbox, quiet_log: list[structlog.typing.EventDict]
 ) -> None:
     versions(people=2, rows=6)
@@ -254,7 +254,7 @@ def test_a_warning_is_noted_and_logged_once_and_a_notice_only_noted(
     ]
 
 
-def test_an_order_that_does_not_sort_stops_the_run_before_anything_is_sent(sandbox: Sandbox) -> None:
+def test_a_latest_by_that_does_not_sort_stops_the_run_before_anything_is_sent(sandbox: Sandbox) -> None:
     pl.DataFrame({"id": ["a"], "row": [1], "at": ["10/03/2024"]}).write_parquet("people.parquet")
     with pytest.raises(SourceError, match="order_by: column 'at': it holds dates that are not ISO 8601"):
         run(job(sandbox, PERSON))

@@ -74,7 +74,7 @@ def test_facts_that_json_cannot_hold_exactly_are_not_stored() -> None:
     assert Columns.of_text(columns.to_text()).column_facts == {"sizes": [{"sizes": [1]}]}
 
 
-def test_kept_rows_are_for_their_owner_only_and_replace_earlier_ones_as_a_whole(tmp_path: Path) -> None:
+def test_stored_reject_rows_are_readable_by_their_owner_only_and_replace_earlier_ones(tmp_path: Path) -> None:
     folder = tmp_path / "rejects"
     reject_rows.write_rows(folder, 0, pl.DataFrame({"a": [1]}))
     (folder / ".0.killed").write_text("half a file, of a process that was killed")

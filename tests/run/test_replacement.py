@@ -56,14 +56,14 @@ def database(statements: str) -> None:
 INCREMENTAL = {"sql": "sqlite:///shop.db", "table": "people", "watermark": "at", "key": "plan"}
 
 
-def test_two_bad_rows_of_three_do_not_stop_a_night(sandbox: Sandbox) -> None:
+def test_two_rejected_rows_of_three_do_not_stop_a_run(sandbox: Sandbox) -> None:
     csv("a@b.co,x,1", "bad,x,2", "worse,x,3")
     job(sandbox, {"csv": "rows.csv"}, "1%")
     assert main(["run", "job.yaml"]) == 3
     assert people(sandbox) == 1
 
 
-def test_rows_fixed_in_the_database_are_sent_by_the_next_night(
+def test_rows_fixed_in_the_database_are_sent_by_the_next_run(
     sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
     database("CREATE TABLE people (mail, plan, at); INSERT INTO people VALUES ('a@b.co', 'p', 1), ('bad', 'q', 2)")
@@ -82,7 +82,7 @@ def test_rows_fixed_in_the_database_are_sent_by_the_next_night(
     assert json.loads(capfd.readouterr().out)["steps"][0]["rows_read"] == 1  # the watermark has moved
 
 
-def test_a_night_whose_rows_are_still_bad_stops_again_and_loses_nothing(sandbox: Sandbox) -> None:
+def test_a_run_whose_rows_are_still_rejected_stops_again_and_loses_nothing(sandbox: Sandbox) -> None:
     database("CREATE TABLE people (mail, plan, at); INSERT INTO people VALUES ('a@b.co', 'p', 1), ('bad', 'q', 2)")
     job(sandbox, INCREMENTAL)
     for night in range(3):
@@ -105,7 +105,7 @@ def test_an_unchanged_file_is_not_sent_again(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("change", ["file", "mapping"])
-def test_a_changed_file_or_mapping_begins_anew(change: str, sandbox: Sandbox) -> None:
+def test_a_changed_file_or_mapping_starts_a_new_run(change: str, sandbox: Sandbox) -> None:
     csv("a@b.co,x,1", "bad,x,2")
     job(sandbox, {"csv": "rows.csv"})
     assert main(["run", "job.yaml"]) == 4

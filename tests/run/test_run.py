@@ -241,7 +241,7 @@ def test_rows_that_break_a_rule_are_rejected_with_their_place_and_the_others_arr
     assert count.first_rows == ("people.csv:9", "people.csv:29", "people.csv:49")  # line 1 is the header
 
 
-def test_a_finished_job_runs_anew_and_its_events_count_once(sandbox: Sandbox) -> None:
+def test_a_finished_job_runs_again_and_its_events_count_once(sandbox: Sandbox) -> None:
     shop()
     job = job_for(sandbox)
     first, second = run(job), run(job)
@@ -272,7 +272,7 @@ def test_rows_of_a_person_keep_their_order_in_16_lanes_under_20_percent_503(sand
     assert set(arrived(sandbox, rows).values()) == {1}
 
 
-def test_the_ceiling_of_requests_per_second_holds(sandbox: Sandbox) -> None:
+def test_requests_per_second_never_exceed_the_limit(sandbox: Sandbox) -> None:
     shop(rows=1_100, people=500)
     report = run(job_for(sandbox, PEOPLE, destination={"requests_per_second": 20}))
     assert report.steps[0].counts.requests > 25
@@ -303,7 +303,7 @@ def test_memory_does_not_grow_with_the_rows(sandbox: Sandbox, tmp_path: Path) ->
 
 @pytest.mark.fault("P9")
 @pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_drains_and_the_next_run_goes_on_without_sending_a_row_twice(
+def test_a_signal_drains_the_run_and_the_next_one_sends_no_row_twice(
     sandbox: Sandbox, tmp_path: Path, sent: signal.Signals, exit_code: int
 ) -> None:
     rows = shop(rows=1_000)
@@ -422,7 +422,7 @@ def _change_the_mapping() -> None:
         (_change_the_mapping, r"people\.yaml changed: .*attributes\.plan"),
     ],
 )
-def test_a_run_does_not_go_on_with_what_has_changed_since_it_began(
+def test_a_run_is_not_resumed_with_a_changed_mapping_or_source(
     sandbox: Sandbox, change: Callable[[], None], said: str
 ) -> None:
     rows = shop()
@@ -441,7 +441,7 @@ def test_a_run_does_not_go_on_with_what_has_changed_since_it_began(
     assert set(arrived(sandbox, rows).values()) == {1}
 
 
-def test_a_job_that_is_mended_before_anything_was_sent_just_runs(sandbox: Sandbox) -> None:
+def test_a_job_that_is_fixed_before_anything_was_sent_runs(sandbox: Sandbox) -> None:
     rows = shop()
     mapping = MAPPINGS["people.yaml"]
     wrong = mapping | {"attributes": {"note": {"column": "no_such_column"}}}
@@ -455,7 +455,7 @@ def test_a_job_that_is_mended_before_anything_was_sent_just_runs(sandbox: Sandbo
 
 
 @pytest.mark.fault("S3")
-def test_a_run_does_not_go_on_with_another_limit_other_steps_or_another_destination(sandbox: Sandbox) -> None:
+def test_a_run_is_not_resumed_with_another_limit_other_steps_or_another_destination(sandbox: Sandbox) -> None:
     shop()
     job = job_for(sandbox)
     run_id = unfinished(sandbox, job)
@@ -480,7 +480,7 @@ def test_comments_touched_files_and_another_order_of_keys_are_no_change(sandbox:
     assert run(job_for(sandbox)).run_id == run_id
 
 
-def test_restart_gives_the_unfinished_run_up(sandbox: Sandbox) -> None:
+def test_restart_abandons_the_unfinished_run(sandbox: Sandbox) -> None:
     shop()
     job = job_for(sandbox)
     run_id = unfinished(sandbox, job)
@@ -528,7 +528,7 @@ def test_too_many_rejects_stop_the_run_until_the_limit_is_raised(sandbox: Sandbo
 
 
 @pytest.mark.fault("N5")
-def test_an_outage_longer_than_the_budget_ends_the_run_and_the_next_one_goes_on(sandbox: Sandbox) -> None:
+def test_an_outage_longer_than_the_budget_stops_the_run_and_the_next_one_resumes_it(sandbox: Sandbox) -> None:
     rows = shop()
     job = job_for(sandbox, PEOPLE)
     sandbox.set_faults(Faults(script=("ok", "ok"), rates={"503": 1.0}))
@@ -545,7 +545,7 @@ def test_an_outage_longer_than_the_budget_ends_the_run_and_the_next_one_goes_on(
 
 @pytest.mark.fault("N9")
 @pytest.mark.parametrize("status", [413, 400])
-def test_where_smaller_bodies_are_asked_for_every_row_arrives(sandbox: Sandbox, status: int) -> None:
+def test_every_row_arrives_at_a_server_that_requires_smaller_bodies(sandbox: Sandbox, status: int) -> None:
     rows = shop(people=50, rows=2_400)
     sandbox.set_faults(Faults(max_body_bytes=100_000, too_large_status=status))
     report = run(job_for(sandbox, PEOPLE, destination={"max_batch_bytes": 500_000}))
@@ -569,7 +569,7 @@ def test_a_strict_400_costs_only_the_bad_rows_in_few_requests(sandbox: Sandbox) 
 
 
 @pytest.mark.fault("N8")
-def test_when_every_row_is_refused_it_is_not_the_rows(sandbox: Sandbox) -> None:
+def test_a_run_whose_rows_are_all_refused_stops_after_few_requests(sandbox: Sandbox) -> None:
     shop(people=240)
     sandbox.set_faults(Faults(strict=True, refused=1.0))
     with pytest.raises(TooManyRejects, match="20 one by one with none accepted") as refused:
@@ -597,7 +597,7 @@ def test_items_that_are_named_in_the_answer_are_rejected_once_and_the_others_acc
 
 
 @pytest.mark.fault("N19")
-def test_a_batch_whose_answer_was_lost_is_told_as_possibly_sent_twice_and_counts_once(sandbox: Sandbox) -> None:
+def test_a_batch_whose_answer_was_lost_is_reported_as_possibly_sent_twice_and_counts_once(sandbox: Sandbox) -> None:
     shop()
     sandbox.set_faults(Faults(script=("lost_after", "lost_before")))
     orders = {"orders": STEPS["orders"]}
@@ -609,7 +609,7 @@ def test_a_batch_whose_answer_was_lost_is_told_as_possibly_sent_twice_and_counts
 
 
 @pytest.mark.fault("N7")
-def test_an_answer_that_fits_no_row_is_no_acknowledgement(sandbox: Sandbox) -> None:
+def test_an_answer_that_matches_no_row_acknowledges_nothing(sandbox: Sandbox) -> None:
     rows = shop(rows=60, people=60)
     odd = Answer(207, b'{"errors": [{"batch_index": 9999, "reason": "invalid"}]}', applied=True)
     sandbox.set_faults(Faults(script=(odd,)))
@@ -620,7 +620,7 @@ def test_an_answer_that_fits_no_row_is_no_acknowledgement(sandbox: Sandbox) -> N
 
 @pytest.mark.fault("N11", "N12")
 @pytest.mark.parametrize(("status", "said"), [(404, "HTTP 404"), (405, "HTTP 405"), (410, "HTTP 410"), (307, "eu\\.x")])
-def test_what_is_not_the_track_api_gets_one_request(sandbox: Sandbox, status: int, said: str) -> None:
+def test_a_server_that_is_not_the_track_api_gets_one_request(sandbox: Sandbox, status: int, said: str) -> None:
     shop()
     sandbox.set_faults(Faults(rates={str(status): 1.0}, location="https://eu.x/api/v2/batch"))
     with pytest.raises(WrongDestination, match=f"is not this API of Customer.io: .*{said}") as refused:
@@ -633,7 +633,7 @@ def test_what_is_not_the_track_api_gets_one_request(sandbox: Sandbox, status: in
 
 
 @pytest.mark.fault("P18")
-def test_a_state_of_a_newer_version_is_left_alone(sandbox: Sandbox) -> None:
+def test_a_state_of_a_newer_version_is_refused_and_not_changed(sandbox: Sandbox) -> None:
     shop()
     job = job_for(sandbox)
     run(job)
@@ -648,7 +648,7 @@ def test_a_state_of_a_newer_version_is_left_alone(sandbox: Sandbox) -> None:
 
 @pytest.mark.fault("P17")
 @pytest.mark.parametrize("place", ["header", "pages"])
-def test_a_damaged_state_is_told_of_and_kept(sandbox: Sandbox, place: str) -> None:
+def test_a_damaged_state_is_reported_and_not_changed(sandbox: Sandbox, place: str) -> None:
     shop()
     job = job_for(sandbox)
     unfinished(sandbox, job)
@@ -667,7 +667,9 @@ def test_a_damaged_state_is_told_of_and_kept(sandbox: Sandbox, place: str) -> No
 
 
 @pytest.mark.fault("P5", "P6")
-def test_a_state_that_cannot_grow_stops_the_run_and_with_room_it_goes_on(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_full_disk_under_the_state_stops_the_run_and_with_room_it_is_resumed(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     """RLIMIT_FSIZE stands for a full disk and for a quota: a write past it fails."""
     rows = shop(rows=2_000)
     job = job_for(sandbox, PEOPLE)
@@ -689,7 +691,7 @@ def test_a_state_that_cannot_grow_stops_the_run_and_with_room_it_goes_on(sandbox
 
 @pytest.mark.fault("P12")
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
-def test_nobody_who_reads_does_not_fail_the_run(sandbox: Sandbox, tmp_path: Path, closed: str) -> None:
+def test_a_closed_stdout_or_stderr_does_not_fail_the_run(sandbox: Sandbox, tmp_path: Path, closed: str) -> None:
     rows = shop(rows=60)
     job_for(sandbox, PEOPLE)
     read_end, write_end = os.pipe()
@@ -706,7 +708,7 @@ def test_nobody_who_reads_does_not_fail_the_run(sandbox: Sandbox, tmp_path: Path
 
 
 @pytest.mark.parametrize("ending", ["finished", "refused", "rejected", "unreachable"])
-def test_no_secret_and_no_value_is_said_or_kept(
+def test_no_secret_and_no_value_is_printed_logged_or_stored(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], ending: str
 ) -> None:
     site_id, api_key, canary = "canary-site", "canary-key", "canaryvalue"
@@ -738,7 +740,7 @@ def test_no_secret_and_no_value_is_said_or_kept(
 # ---------------------------------------------------------------- counts
 
 
-def test_counts_that_do_not_add_up_are_said_to_be_a_bug(sandbox: Sandbox) -> None:
+def test_counts_that_do_not_add_up_are_reported_as_a_bug(sandbox: Sandbox) -> None:
     """The last line of defence: a state in which rows were settled twice is not called finished."""
     shop()
     job = job_for(sandbox, PEOPLE)
@@ -751,7 +753,7 @@ def test_counts_that_do_not_add_up_are_said_to_be_a_bug(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("missing", ["column", "file"])
-def test_what_a_later_step_lacks_is_told_before_anything_is_sent(sandbox: Sandbox, missing: str) -> None:
+def test_a_column_that_a_later_step_lacks_is_reported_before_anything_is_sent(sandbox: Sandbox, missing: str) -> None:
     shop()
     whole = pl.read_parquet("orders.parquet")
     whole.drop("cents").write_parquet("orders.parquet")
@@ -764,7 +766,7 @@ def test_what_a_later_step_lacks_is_told_before_anything_is_sent(sandbox: Sandbo
     assert run(job_for(sandbox)).status == "finished"
 
 
-def test_a_file_that_is_exported_anew_before_its_step_comes_is_read_as_it_is_then() -> None:
+def test_a_file_that_is_replaced_before_its_step_starts_is_read_as_it_is_then() -> None:
     with Sandbox(Faults(latency_s=0.2)) as sandbox:
         shop()
         whole = pl.read_parquet("orders.parquet")
@@ -789,7 +791,7 @@ def test_a_source_without_rows_is_a_warning(sandbox: Sandbox) -> None:
     assert [(finding.code, finding.severity) for finding in report.steps[1].findings] == [("source_empty", "warning")]
 
 
-def test_a_signal_that_came_before_a_step_stops_the_run_there(sandbox: Sandbox) -> None:
+def test_a_signal_before_a_step_stops_the_run_before_that_step(sandbox: Sandbox) -> None:
     shop()
     with Signals() as signals:
         signals.ask("SIGTERM")

@@ -26,7 +26,7 @@ def how(since: str | None, mark: Watermark | None = MARK) -> Staging:
     return staging(Path("stage"), STEP, Bookmark(mark), since)
 
 
-def test_a_run_goes_on_at_the_mark_unless_it_is_told_otherwise() -> None:
+def test_a_run_reads_from_the_watermark_unless_an_option_replaces_it() -> None:
     assert (how(None).watermark, how(None).since) == (MARK, None)
     assert (how(FULL_REFRESH).watermark, how(FULL_REFRESH).since) == (None, None)
     assert (how("2026-11-01T00:00:00+01:00").watermark, how("2026-11-01T00:00:00+01:00").since) == (
@@ -52,7 +52,7 @@ def test_a_run_goes_on_at_the_mark_unless_it_is_told_otherwise() -> None:
         (pl.Struct({"a": pl.String}), "nested values"),
     ],
 )
-def test_types_that_are_sent_alike_are_of_one_kind(dtype: pl.DataType, kind: str) -> None:
+def test_types_with_the_same_json_are_of_one_kind(dtype: pl.DataType, kind: str) -> None:
     assert kinds(snapshot(pl.Schema({"a": dtype}))) == {"a": kind}
 
 
@@ -60,7 +60,7 @@ def snapshot(schema: pl.Schema, rows: int = 1, loose: bool = False) -> Snapshot:
     return Snapshot("f", (), rows, schema, lambda columns, start: iter(()), lambda positions: [], loose=loose)
 
 
-def test_nulls_no_rows_and_loose_types_say_nothing() -> None:
+def test_columns_of_nulls_without_rows_or_of_loose_types_are_no_drift() -> None:
     text = pl.Schema({"a": pl.String()})
     assert kinds(snapshot(pl.Schema({"a": pl.Null()}))) == {}
     assert kinds(snapshot(text, rows=0)) == kinds(snapshot(text, loose=True)) == {}
@@ -74,13 +74,15 @@ def test_a_mapped_column_of_another_kind_is_named() -> None:
     assert error.value.remedy == "fix the source, or add --accept-drift to accept it as it is now"
 
 
-def test_what_is_not_mapped_may_change_and_what_is_new_is_noted(quiet_log: list[structlog.typing.EventDict]) -> None:
+def test_an_unmapped_column_may_change_its_kind_and_a_new_column_is_recorded(
+    quiet_log: list[structlog.typing.EventDict],
+) -> None:
     check_drift(STEP, {"id": "numbers", "x": "text"}, {"id": "numbers", "x": "numbers", "y": "text"}, ["id", "n"])
     check_drift(STEP, {}, {"id": "numbers"}, ["id"])
     assert [(event["event"], event["columns"]) for event in quiet_log] == [("columns_appeared", ["y"])]
 
 
-def test_asking_what_was_left_makes_no_state(tmp_path: Path) -> None:
+def test_loading_bookmarks_creates_no_state(tmp_path: Path) -> None:
     nowhere = Destination("track", "http://127.0.0.1:1", dict.fromkeys(("site_id", "api_key"), SecretStr("")))
     job = Job("j.yaml", "nightly", nowhere, (STEP,), tmp_path / "state")
     assert load_bookmarks(job) == {}

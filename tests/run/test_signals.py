@@ -86,7 +86,7 @@ def test_hundreds_of_signals_at_any_moment_of_a_wait_block_no_run() -> None:
     sender.join()
 
 
-def test_who_hears_a_signal_elsewhere_may_ask_for_it_as_often_as_it_comes() -> None:
+def test_a_caller_with_its_own_signal_handler_may_request_a_stop_several_times() -> None:
     drained: list[bool] = []
     notes: list[str] = []
     with Signals(notes.append) as signals, signals.draining(lambda: drained.append(True)):
@@ -96,7 +96,7 @@ def test_who_hears_a_signal_elsewhere_may_ask_for_it_as_often_as_it_comes() -> N
     assert (signals.received, notes) == ("SIGTERM", [])
 
 
-def test_outside_of_its_block_a_request_drains_at_once() -> None:
+def test_a_request_outside_of_the_block_drains_at_once() -> None:
     drained: list[bool] = []
     signals = Signals()
     with signals.draining(lambda: drained.append(True)):
@@ -104,7 +104,7 @@ def test_outside_of_its_block_a_request_drains_at_once() -> None:
     assert (signals.received, drained) == ("SIGINT", [True])
 
 
-def test_in_a_thread_of_its_own_nothing_is_heard_but_what_is_asked() -> None:
+def test_outside_of_the_main_thread_only_requests_stop_the_run() -> None:
     before = signal.getsignal(signal.SIGTERM)
     seen: list[object] = []
 
@@ -121,7 +121,7 @@ def test_in_a_thread_of_its_own_nothing_is_heard_but_what_is_asked() -> None:
     assert seen[0] == before and set(seen[1:]) == {"SIGTERM", "drained"}
 
 
-def test_a_signal_that_came_before_is_not_forgotten() -> None:
+def test_a_block_that_starts_after_a_signal_drains_at_once() -> None:
     drained: list[str] = []
     signals = Signals()
     with signals.draining(lambda: drained.append("outer")):
@@ -134,7 +134,7 @@ def test_a_signal_that_came_before_is_not_forgotten() -> None:
         assert drained[-1] == "next"
 
 
-def test_the_handlers_and_the_pipe_of_before_are_put_back() -> None:
+def test_the_earlier_handlers_and_pipe_are_restored() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     handlers, pipe = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)], signal.set_wakeup_fd(writing)

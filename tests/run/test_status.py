@@ -34,7 +34,7 @@ def cio_etl(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.fault("P1")
 @pytest.mark.parametrize("options", [[], ["--step=first", "--limit=9000"]], ids=["plain", "with options"])
-def test_of_a_killed_run_all_is_told_and_the_command_that_is_named_goes_on(options: list[str]) -> None:
+def test_the_status_of_a_killed_run_has_its_counts_and_the_command_that_resumes_it(options: list[str]) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
         shop(sandbox.url, rows=10_000)
         process = start_anew("run", "job.yaml", *options, folder=Path())

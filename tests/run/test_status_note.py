@@ -133,7 +133,7 @@ def test_a_state_that_lost_a_part_after_a_kill_is_refused_until_restart(
 
 
 @pytest.mark.fault("P1")
-def test_a_whole_state_goes_on_and_both_kinds_of_status_say_that_the_run_was_killed(
+def test_a_complete_state_is_resumed_and_both_kinds_of_status_report_the_kill(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reason = "its process has ended without a report: it was killed, or the machine went down"
@@ -147,7 +147,7 @@ def test_a_whole_state_goes_on_and_both_kinds_of_status_say_that_the_run_was_kil
     assert note(folder) | {"settled": ROWS, "status": "finished", "resumable": False} == note(folder)
 
 
-def test_a_killed_run_that_cannot_go_on_is_not_given_the_command_that_would_refuse(
+def test_the_status_of_a_killed_run_that_cannot_be_resumed_names_no_command(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "people.yaml").write_text(

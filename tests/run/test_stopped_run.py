@@ -57,7 +57,7 @@ def test_the_page_of_a_run_that_was_replaced_names_no_command_that_resumes_it(
 
 
 @pytest.mark.parametrize("command", [["run"], ["validate"], ["preview"]])
-def test_a_column_that_a_table_lacks_is_named_with_its_line_and_what_may_be_meant(
+def test_a_column_that_a_table_lacks_is_reported_with_its_line_and_the_nearest_name(
     command: list[str], sandbox: Sandbox, capfd: Captured
 ) -> None:
     job(sandbox, attributes={"plan": "plam"})

@@ -79,7 +79,7 @@ def test_workers_that_are_killed_stopped_and_doubled_lose_double_and_misplace_no
     assert sum(done.happened[kind] for kind in ("kill", "stop", "end", "orphan")) == 8
 
 
-def test_workers_share_a_run_out_and_print_one_report(sandbox: Sandbox, postgres: databases.Database) -> None:
+def test_workers_divide_a_run_and_print_the_same_report(sandbox: Sandbox, postgres: databases.Database) -> None:
     shop(sandbox.url)
     shares = ("0-3/16", "4-7/16", "8-11/16", "12-15/16")
     said = ended([started(postgres, f"--lanes={each}", "--run-id=night", "--json") for each in shares])
@@ -98,7 +98,7 @@ def test_workers_share_a_run_out_and_print_one_report(sandbox: Sandbox, postgres
     assert sandbox.stats()["requests"] - requests <= 1  # but for the question whose the keys are
 
 
-def test_lanes_that_nobody_comes_for_are_done_by_who_is_there(sandbox: Sandbox, postgres: databases.Database) -> None:
+def test_lanes_without_a_worker_are_sent_by_the_others(sandbox: Sandbox, postgres: databases.Database) -> None:
     shop(sandbox.url)
     ((code, printed, _),) = ended([started(postgres, "--lanes=0-1/8", "--run-id=night", "--json")])
     assert code == 0 and books(sandbox) == {"people": 200, "events": 2_000}
@@ -115,7 +115,7 @@ def test_too_many_rejects_end_the_run_for_all_workers(postgres: databases.Databa
 
 
 @pytest.mark.fault("P1")
-def test_a_run_that_was_killed_on_one_machine_goes_on_on_another(postgres: databases.Database) -> None:
+def test_a_run_killed_on_one_machine_is_resumed_on_another(postgres: databases.Database) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
         shop(sandbox.url, rows=20_000)
         process = started(postgres)
@@ -147,7 +147,7 @@ def test_two_runs_of_a_job_on_two_machines_do_not_overlap(postgres: databases.Da
         assert code == 0
 
 
-def test_an_unfinished_run_is_gone_on_with_before_the_one_that_is_named(postgres: databases.Database) -> None:
+def test_workers_resume_an_unfinished_run_before_the_named_one_starts(postgres: databases.Database) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
         shop(sandbox.url, rows=20_000)
         first = started(postgres)
@@ -205,7 +205,7 @@ def test_workers_send_the_copy_that_the_first_of_them_made(sandbox: Sandbox, pos
         (["--lanes=0-3/16", "--run-id=a", "--sandbox"], "--sandbox is for one process"),
     ],
 )
-def test_what_a_worker_lacks_is_told(
+def test_options_that_a_worker_lacks_are_reported(
     sandbox: Sandbox, postgres: databases.Database, arguments: list[str], said: str
 ) -> None:
     shop(sandbox.url)
@@ -230,12 +230,12 @@ def test_a_share_needs_a_database_that_is_shared(sandbox: Sandbox) -> None:
         ("3,1,2/4", Share(frozenset({1, 2, 3}), 4), "1-3/4"),
     ],
 )
-def test_lanes_are_a_number_or_a_share(text: str, meant: int | Share, written: str) -> None:
+def test_lanes_take_a_number_or_a_share(text: str, meant: int | Share, written: str) -> None:
     assert share(text) == meant and str(share(text)) == written
 
 
 @pytest.mark.parametrize("text", ["0", "257", "x", "0-16/16", "7-3/16", "/16", "1-/16", "-1/16", "1,,2/16", "0-7/16/2"])
-def test_what_is_no_share_is_refused(text: str) -> None:
+def test_an_invalid_share_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"lanes|write"):
         share(text)
 

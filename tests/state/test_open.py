@@ -44,7 +44,7 @@ def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("P18")
-def test_a_state_of_the_schema_before_is_migrated_and_copied_first(tmp_path: Path) -> None:
+def test_a_state_of_the_previous_schema_is_copied_and_then_migrated(tmp_path: Path) -> None:
     load_state(tmp_path, "v4.sql")
     for _ in range(2):  # the second time there is nothing to migrate
         opened = state.open_store(tmp_path)
@@ -78,7 +78,7 @@ def test_a_state_of_the_current_schema_has_its_runs_and_the_killed_one_can_be_re
 
 
 @pytest.mark.fault("P18")
-def test_a_state_from_before_the_first_release_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_state_from_before_the_first_release_is_refused_and_not_changed(tmp_path: Path) -> None:
     load_state(tmp_path, "v4.sql", version=3)
     with pytest.raises(StateError, match=r"before its first release \(schema 3\)"):
         state.open_store(tmp_path)
@@ -95,7 +95,7 @@ def load_state(folder: Path, dump: str, version: int | None = None) -> None:
 
 
 @pytest.mark.fault("P17")
-def test_a_damaged_state_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_damaged_state_is_refused_and_not_changed(tmp_path: Path) -> None:
     opened = state.open_store(tmp_path)
     begin(opened)
     opened.close()

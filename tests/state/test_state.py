@@ -101,7 +101,7 @@ def test_no_reject_is_closed_by_a_commit_that_fails(store: Store) -> None:
     assert store.open_rejects(RUN.run_id) == 1
 
 
-def test_a_rehearsal_changes_no_reject(store: Store) -> None:
+def test_a_sandbox_replay_changes_no_reject(store: Store) -> None:
     begin(store).commit(LaneProgress(0, 3), [Reject(0, "row_ragged"), Reject(1, "row_ragged")])
     before = store.rejects(RUN.run_id, 0)
     replayed = ReplayedRejects(before["reject_id"].to_numpy(), closes=False)
@@ -269,7 +269,7 @@ def test_a_step_without_rejects_has_an_empty_frame_of_rejects(store: Store) -> N
     }
 
 
-def test_findings_of_a_step_are_read_as_they_were_noted(store: Store) -> None:
+def test_findings_of_a_step_are_read_as_they_were_recorded(store: Store) -> None:
     begin(store)
     finding = Finding("event_in_the_future", "warning", "timestamp", 2, "2 events", ("a.csv:3",))
     store.note_findings(RUN.run_id, 0, [finding])
@@ -303,7 +303,7 @@ def test_a_bookmark_that_is_damaged_is_a_damaged_state(store: Store, damage: dic
 
 
 @pytest.mark.fault("P11")
-def test_a_step_that_begins_anew_uses_no_epoch_again(store: Store) -> None:
+def test_a_restarted_step_uses_no_epoch_again(store: Store) -> None:
     committer = begin(store, lanes=2)
     committer.commit(LaneProgress(0, -1, 2), ())
     store.begin_step(RUN.run_id, 0, "print", FILES, 3, 2)

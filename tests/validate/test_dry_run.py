@@ -205,7 +205,7 @@ def test_rejects_of_several_files_name_the_file() -> None:
     assert step.rejects[0] == RejectCount("identifier_missing", "identifiers.id", 4, ("a.csv:5", "a.csv:8", "b.csv:2"))
 
 
-def test_what_would_stop_a_run_at_once_stops_its_rehearsal() -> None:
+def test_a_fault_that_would_stop_a_run_at_once_stops_its_validation() -> None:
     with pytest.raises(SourceError, match=r"^m\.yaml: the source has no column 'gone'; it has 'id', 'e_mail', 'plan'$"):
         rehearsed(job(Step("people", people(), mapping(attributes=attributes(a="gone")))))
     assert not Path("state").exists()

@@ -109,7 +109,7 @@ def test_json_stays_json_when_a_later_frame_has_only_texts() -> None:
     assert columns.frame([("x",)])["v"].struct.field("json_text").to_list() == ['"x"']
 
 
-def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(postgres: Any) -> None:
+def test_columns_of_bytes_are_omitted_and_refused_where_the_mapping_reads_them(postgres: Any) -> None:
     source = asking(with_psycopg(postgres.url), "SELECT 1 AS n, '\\x00ff'\\:\\:bytea AS v")
     assert read(CursorReader, source, POSTGRES) == [{"n": 1}]
     with pytest.raises(SourceError, match="column 'v' holds bytes"):
@@ -124,7 +124,7 @@ def test_names_in_capitals_come_back_as_the_mapping_writes_them() -> None:
     assert list(read(CursorReader, source, capitals)[0]) == ["id", "Mixed", "loud", "two words"]
 
 
-def test_all_rows_are_of_one_moment_while_others_write(postgres: Any) -> None:
+def test_all_rows_are_of_one_point_in_time_while_others_write(postgres: Any) -> None:
     postgres.execute("CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 30000)")
     frames = reader(CursorReader, asking(with_psycopg(postgres.url), table="t"), POSTGRES).frames()
     seen = [next(frames)]
@@ -133,7 +133,7 @@ def test_all_rows_are_of_one_moment_while_others_write(postgres: Any) -> None:
     assert pl.concat(seen)["n"].to_list() == list(range(1, 30_001))
 
 
-def test_a_query_that_would_write_writes_nothing(postgres: Any) -> None:
+def test_a_writing_query_writes_nothing(postgres: Any) -> None:
     postgres.execute("CREATE TABLE t (n int)")
     postgres.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING n'")
     with pytest.raises(SourceError, match="the query would write, and is run read-only"):
@@ -167,14 +167,14 @@ def test_a_cancelled_read_ends_the_query_in_the_database(postgres: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["Capitals", "two words", 'dou"ble', "per%cent", "per%(a)s", "co:lon", "back\\slash"])
-def test_a_name_is_a_name_whatever_signs_it_has(postgres: Any, name: str) -> None:
+def test_names_with_any_characters_are_quoted(postgres: Any, name: str) -> None:
     written = '"' + name.replace('"', '""') + '"'
     postgres.execute(f"CREATE TABLE {written} ({written} int)", f"INSERT INTO {written} VALUES (7)")
     assert read(CursorReader, asking(with_psycopg(postgres.url), table=name), POSTGRES, name) == [{name: 7}]
 
 
 @pytest.mark.parametrize("given", ["it's", "\\'; --", "%s", "%(a)s", ":x", "ü漢😀", "", 7, 1.5, True])
-def test_a_parameter_is_a_value_whatever_characters_it_has(postgres: Any, given: object) -> None:
+def test_parameters_with_any_characters_are_passed_as_values(postgres: Any, given: object) -> None:
     kind = {str: "text", int: "int", float: "float8", bool: "bool"}[type(given)]
     query = f"SELECT CAST(:given AS {kind}) AS v, '%' AS w"
     source = asking(with_psycopg(postgres.url), query, parameters={"given": given})

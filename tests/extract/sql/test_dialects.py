@@ -25,7 +25,7 @@ from tests.reading import DATABASES, asking, by_id, closed, read, reader
 CANARY = "canary-p4ss"
 
 
-def test_the_table_says_which_were_run_against_a_real_server() -> None:
+def test_the_table_lists_which_databases_were_tested_against_a_real_server() -> None:
     assert {name for name, database in DATABASES.items() if database.ran} == {
         *("postgresql", "mariadb", "sqlite", "duckdb"),
     }
@@ -187,7 +187,7 @@ class ArrowConnection:
     def close(self) -> None: ...
 
 
-def test_a_warehouse_is_asked_and_its_tables_are_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warehouse_s_result_becomes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, Any]] = []
     known = adbc.WAREHOUSES["snowflake"]
     monkeypatch.setitem(adbc.WAREHOUSES, "snowflake", replace(known, connect=lambda url: ArrowConnection(asked)))

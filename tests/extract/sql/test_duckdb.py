@@ -111,14 +111,14 @@ def test_an_infinite_date_is_an_error_only_in_a_mapped_column(shop: Shop, kind: 
     assert rows(source, "n") == [{"n": 1}]
 
 
-def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(shop: Shop) -> None:
+def test_columns_of_bytes_are_omitted_and_refused_where_the_mapping_reads_them(shop: Shop) -> None:
     source = asking(URL, "SELECT 1 AS n, 'x'::blob AS v")
     assert rows(source) == [{"n": 1}]
     with pytest.raises(SourceError, match="column 'v' holds bytes"):
         rows(source, "n", "v")
 
 
-def test_many_rows_come_in_their_order(shop: Shop) -> None:
+def test_many_rows_are_read_in_their_order(shop: Shop) -> None:
     assert [row["n"] for row in rows(asking(URL, "SELECT range AS n FROM range(200_000)"))] == list(range(200_000))
 
 
@@ -128,7 +128,7 @@ def test_many_rows_come_in_their_order(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "query", ["DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (a int)"]
 )
-def test_a_query_that_would_write_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
+def test_a_writing_query_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
     shop("INSERT INTO t VALUES (1)")
     with pytest.raises(SourceError, match="the query would write, and is run read-only"):
         rows(asking(URL, query))
@@ -185,7 +185,7 @@ def test_a_limit_ends_the_reading(shop: Shop) -> None:
         *("select", "ü漢", "semi;colon", "com--ment", ":watermark", "a.b", "?", "$1", "'; DROP TABLE t; --", "c0"),
     ],
 )
-def test_a_name_is_a_name_whatever_signs_it_has(shop: Shop, name: str) -> None:
+def test_names_with_any_characters_are_quoted(shop: Shop, name: str) -> None:
     written = '"' + name.replace('"', '""') + '"'
     shop(f"CREATE TABLE {written} ({written} hugeint, c0x int)", f"INSERT INTO {written} VALUES (7, 8)")
     assert rows(asking(URL, table=name), name) == [{name: 7}]
@@ -198,12 +198,12 @@ def test_two_columns_of_one_name_are_refused(shop: Shop, query: str) -> None:
         rows(asking(URL, query))
 
 
-def test_names_that_differ_in_capitals_are_two(shop: Shop) -> None:
+def test_names_that_differ_only_in_capitals_are_two_columns(shop: Shop) -> None:
     assert rows(asking(URL, 'SELECT 1::hugeint AS a, 2::hugeint AS "A"')) == [{"a": 1, "A": 2}]
 
 
 @pytest.mark.parametrize("given", ["it's", "back\\slash", "%s", ":x", "\\:x", "ü漢😀", "a\nb", "", 7, 1.5, True])
-def test_a_parameter_is_a_value_whatever_characters_it_has(shop: Shop, given: object) -> None:
+def test_parameters_with_any_characters_are_passed_as_values(shop: Shop, given: object) -> None:
     source = asking(URL, "SELECT :given AS v, '%' AS w, '?' AS q, 1::hugeint AS h", parameters={"given": given})
     assert rows(source) == [{"v": given, "w": "%", "q": "?", "h": 1}]
 

@@ -206,7 +206,7 @@ def test_a_server_that_takes_no_connection_is_named_with_the_reason(
 
 
 @pytest.mark.fault("S21")
-def test_a_user_who_may_not_connect_is_no_matter_of_passwords(command: Command) -> None:
+def test_a_user_without_the_right_to_connect_is_no_error_of_the_password(command: Command) -> None:
     command.job()
     database = command.database.url.database
     command.database.execute(f"REVOKE CONNECT ON DATABASE {database} FROM public")
@@ -320,7 +320,7 @@ def slow_job(command: Command) -> None:
 
 
 @pytest.mark.fault("S21")
-def test_a_connection_that_is_lost_while_rows_are_read_costs_another_run_and_no_row(command: Command) -> None:
+def test_a_connection_lost_while_rows_are_read_loses_no_row_in_the_next_run(command: Command) -> None:
     slow_job(command)
     database = command.database
     with meanwhile(lambda: database.rows(f"SELECT pg_terminate_backend(pid) {waits(database)}") == [(True,)]):
@@ -554,7 +554,7 @@ def test_the_copy_is_readable_for_the_user_only_and_stays_with_keep_snapshots(co
         assert modes == {(True, 0o700), (False, 0o600)}
 
 
-def test_the_copy_of_a_run_that_stopped_is_the_user_s_only(command: Command) -> None:
+def test_the_copy_of_a_stopped_run_is_readable_for_the_user_only(command: Command) -> None:
     command.job()
     command.sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="another"))
     assert command.run()[0] == 77
@@ -564,7 +564,7 @@ def test_the_copy_of_a_run_that_stopped_is_the_user_s_only(command: Command) -> 
     assert modes == {(True, 0o700), (False, 0o600)}
 
 
-def test_copies_of_runs_that_are_over_are_gone_after_the_next_run(command: Command) -> None:
+def test_the_next_run_deletes_the_copies_of_ended_runs(command: Command) -> None:
     command.job()
     command.sandbox.set_faults(Faults(key_revoked_after=0, new_api_key="another"))
     assert command.run()[0] == 77

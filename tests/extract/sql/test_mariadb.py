@@ -99,7 +99,7 @@ def test_an_invalid_date_is_an_error_only_in_a_mapped_column(mariadb: Database, 
 
 
 @pytest.mark.parametrize("kind", ["blob", "varbinary(9)", "binary(2)", "point"])
-def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(mariadb: Database, kind: str) -> None:
+def test_columns_of_bytes_are_omitted_and_refused_where_the_mapping_reads_them(mariadb: Database, kind: str) -> None:
     mariadb.execute(f"CREATE TABLE t (n int, v {kind})", "INSERT INTO t VALUES (1, NULL)")
     assert rows(asking(mariadb.address, "SELECT * FROM t")) == [{"n": 1}]
     with pytest.raises(SourceError, match=r"column 'v' holds bytes, which have no JSON form"):
@@ -115,7 +115,7 @@ def test_times_do_not_depend_on_the_zone_of_the_server(mariadb: Database) -> Non
     assert rows(asking(text, "SELECT v FROM t")) == [{"v": datetime.fromtimestamp(1700000000, UTC)}]
 
 
-def test_many_rows_come_in_their_order(mariadb: Database) -> None:
+def test_many_rows_are_read_in_their_order(mariadb: Database) -> None:
     snapshot = opened(asking(mariadb.address, "SELECT seq AS n, concat('t', seq) AS t FROM seq_1_to_120000"))
     frame = pl.concat(snapshot.read(None, 0))
     assert frame["n"].to_list() == list(range(1, 120_001))
@@ -170,7 +170,7 @@ def reading(mariadb: Database) -> list[Any]:
         "CALL sys.nope()",
     ],
 )
-def test_a_query_that_would_write_writes_nothing(mariadb: Database, query: str) -> None:
+def test_a_writing_query_writes_nothing(mariadb: Database, query: str) -> None:
     mariadb.execute("CREATE TABLE t (n int)", "INSERT INTO t VALUES (1)")
     with pytest.raises(SourceError, match="no plain select, and this database cannot be told to refuse writing"):
         rows(asking(mariadb.address, query))
@@ -178,7 +178,7 @@ def test_a_query_that_would_write_writes_nothing(mariadb: Database, query: str) 
     assert mariadb.rows("SHOW TABLES") == [("t",)]
 
 
-def test_all_rows_are_of_one_moment_while_others_write(mariadb: Database) -> None:
+def test_all_rows_are_of_one_point_in_time_while_others_write(mariadb: Database) -> None:
     mariadb.execute("CREATE TABLE t (n int) ENGINE InnoDB", "INSERT INTO t SELECT seq FROM seq_1_to_30000")
     frames = reader(MysqlReader, asking(mariadb.address, table="t"), DATABASES["mariadb"]).frames()
     seen = [next(frames), next(frames)]
@@ -204,7 +204,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", [*ODD, "semi;colon", "com--ment", ":watermark", "a.b", "'; DROP TABLE t; --"])
-def test_a_name_is_a_name_whatever_signs_it_has(mariadb: Database, name: str) -> None:
+def test_names_with_any_characters_are_quoted(mariadb: Database, name: str) -> None:
     written = name.replace("`", "``")
     mariadb.execute(f"CREATE TABLE t (`{written}` int)", "INSERT INTO t VALUES (7)")
     mariadb.execute(f"CREATE VIEW `{written}` AS SELECT * FROM t")
@@ -220,7 +220,7 @@ def test_columns_come_back_as_the_mapping_writes_them(mariadb: Database) -> None
 @pytest.mark.parametrize(
     "text", ["it's", 'a"b', "back\\slash", "\\'; DROP TABLE t; --", "100 %", "%s", ":x", "\\:x", "ü漢😀", "a\nb", ""]
 )
-def test_a_parameter_is_a_value_whatever_characters_it_has(mariadb: Database, text: str) -> None:
+def test_parameters_with_any_characters_are_passed_as_values(mariadb: Database, text: str) -> None:
     source = asking(mariadb.address, "SELECT :given AS v, '%' AS w, '\\:x' AS x", parameters={"given": text})
     assert rows(source) == [{"v": text, "w": "%", "x": ":x"}]
 
@@ -346,7 +346,7 @@ def test_a_connection_that_is_killed_is_reported(mariadb: Database) -> None:
         list(frames)
 
 
-def test_an_error_tells_nothing_of_the_rows(mariadb: Database) -> None:
+def test_an_error_shows_nothing_of_the_rows(mariadb: Database) -> None:
     mariadb.execute("CREATE TABLE t (v text)", f"INSERT INTO t VALUES ('{CANARY}')")
     error = failing(
         asking(

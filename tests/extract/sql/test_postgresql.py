@@ -223,7 +223,7 @@ def test_numerics_of_a_column_keep_the_longest_fraction(calculator: Database) ->
         ("(repeat('7', 30)), ('0.' || repeat('7', 20))", "holds more than 38 digits", "cast it"),
     ],
 )
-def test_a_numeric_that_json_or_a_decimal_cannot_say_is_reported_without_its_value(
+def test_a_numeric_that_neither_json_nor_a_decimal_can_hold_is_reported_without_its_value(
     calculator: Database, numbers: str, what: str, remedy: str
 ) -> None:
     source = asking(calculator, f"SELECT 1 AS id, v::numeric FROM (VALUES {numbers}) AS t(v)")
@@ -249,7 +249,7 @@ def test_an_infinite_date_is_an_error_only_in_a_mapped_column(
 
 
 @pytest.mark.parametrize("expression", ["'5874897-12-31'::date", "'4713-01-01 BC'::date", "'294276-12-31'::timestamp"])
-def test_the_farthest_dates_are_not_taken_for_infinite_ones(calculator: Database, expression: str) -> None:
+def test_the_earliest_and_latest_dates_are_not_read_as_infinite(calculator: Database, expression: str) -> None:
     assert sent(calculator, expression)["rejected"] == "timestamp_out_of_range"
 
 
@@ -263,7 +263,7 @@ def test_lists_of_lists_are_reported_since_the_driver_would_flatten_them(calcula
     assert len(rows(nested, "id")) == 3
 
 
-def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(calculator: Database) -> None:
+def test_columns_of_bytes_are_omitted_and_refused_where_the_mapping_reads_them(calculator: Database) -> None:
     source = asking(calculator, "SELECT 1 AS id, '\\x0102'::bytea AS photo")
     assert list(opened(source, "id").schema) == ["id"]
     with pytest.raises(SourceError, match=r"column 'photo' holds bytes \(binary\), which have no JSON form") as error:
@@ -274,7 +274,7 @@ def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(calculato
 
 
 @pytest.mark.parametrize("expression", ["'NaN'::float8", "'Infinity'::float4", "array['NaN'::float8]"])
-def test_a_float_that_json_cannot_say_is_a_reject(calculator: Database, expression: str) -> None:
+def test_a_float_that_json_cannot_hold_is_a_reject(calculator: Database, expression: str) -> None:
     assert sent(calculator, expression)["rejected"] == "number_not_finite"
 
 
@@ -296,7 +296,7 @@ def test_an_empty_result_keeps_its_columns_and_types(postgres: Database) -> None
     )
 
 
-def test_many_rows_come_in_their_order(calculator: Database) -> None:
+def test_many_rows_are_read_in_their_order(calculator: Database) -> None:
     snapshot = opened(asking(calculator, "SELECT n, repeat('x', 200) AS pad FROM generate_series(1, 120000) AS t(n)"))
     frames = pl.concat(snapshot.read(["n"], 0))
     assert frames["n"].to_list() == list(range(1, 120_001))
@@ -332,7 +332,7 @@ def test_two_columns_of_one_name_are_refused(calculator: Database, query: str) -
     assert error.value.remedy == "give them names with `as`"
 
 
-def test_a_column_with_a_name_of_this_program_s_own_is_refused(calculator: Database) -> None:
+def test_a_column_with_a_reserved_name_is_refused(calculator: Database) -> None:
     with pytest.raises(SourceError, match=r"column 1 is named '_position'"):
         opened(asking(calculator, "SELECT 1 AS _position"))
 
@@ -380,7 +380,7 @@ def quoted(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", [*NAMES, *HOSTILE])
-def test_a_name_is_a_name_whatever_signs_it_has(postgres: Database, name: str) -> None:
+def test_names_with_any_characters_are_quoted(postgres: Database, name: str) -> None:
     table, column = quoted(name), quoted(f"c{name}")
     there = f"{quoted(f's{name}')}.{table}"
     postgres.execute(
@@ -448,7 +448,7 @@ def test_a_hostile_name_executes_nothing(postgres: Database, hostile: str) -> No
     ],
 )
 @pytest.mark.parametrize("settings", ["", "?options=-c%20standard_conforming_strings%3Doff"])
-def test_a_parameter_is_a_value_whatever_characters_it_has(postgres: Database, text: str, settings: str) -> None:
+def test_parameters_with_any_characters_are_passed_as_values(postgres: Database, text: str, settings: str) -> None:
     postgres.execute("CREATE TABLE canary (secret text)")
     source = asking(
         postgres,
@@ -480,7 +480,7 @@ def test_a_parameter_has_its_type(calculator: Database, given: object, kind: str
     assert rows(source) == [{"v": expected, "w": 5}]
 
 
-def test_a_parameter_with_a_nul_is_refused_before_anything_is_asked(postgres: Database) -> None:
+def test_a_parameter_with_a_nul_is_refused_before_the_query(postgres: Database) -> None:
     with pytest.raises(SourceError, match="the query or a parameter has a NUL sign in it") as error:
         opened(asking(postgres, "SELECT :text AS text", parameters={"text": f"{CANARY}\0' AS text; DROP TABLE x; --"}))
     assert CANARY not in str(error.value)
@@ -547,7 +547,7 @@ WRITING = [
 
 
 @pytest.mark.parametrize("query", WRITING)
-def test_a_query_that_would_write_is_refused_and_writes_nothing(postgres: Database, query: str) -> None:
+def test_a_writing_query_is_refused_and_writes_nothing(postgres: Database, query: str) -> None:
     postgres.execute(
         "CREATE TABLE canary (secret text)",
         f"INSERT INTO canary VALUES ('{CANARY}')",
@@ -562,14 +562,14 @@ def test_a_query_that_would_write_is_refused_and_writes_nothing(postgres: Databa
     assert postgres.rows("SELECT is_called FROM numbers") == [(False,)]
 
 
-def test_a_query_that_would_write_is_refused(postgres: Database) -> None:
+def test_a_writing_query_is_refused(postgres: Database) -> None:
     postgres.execute("CREATE TABLE canary (secret text)")
     with pytest.raises(SourceError, match=r"^the query: the query would write, and is run read-only$") as error:
         opened(asking(postgres, "DELETE FROM canary RETURNING secret"))
     assert error.value.remedy == "leave a query that only reads"
 
 
-def test_a_user_who_may_only_read_is_enough(postgres: Database) -> None:
+def test_a_user_with_read_only_rights_can_run_a_job(postgres: Database) -> None:
     name = f"reader_{postgres.url.database}"
     postgres.execute(
         "CREATE TABLE t (id int, mail text, l text[], i inet, n numeric)",
@@ -590,7 +590,7 @@ def test_a_user_who_may_only_read_is_enough(postgres: Database) -> None:
 
 
 @pytest.mark.fault("S23")
-def test_all_rows_are_of_one_moment_while_others_write(postgres: Database) -> None:
+def test_all_rows_are_of_one_point_in_time_while_others_write(postgres: Database) -> None:
     postgres.execute("CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 60000)")
     source = asking(postgres, "SELECT n, (SELECT count(*) FROM t) AS rows, repeat('x', 300) AS pad FROM t")
     staging = Staging(Path("stage"))

@@ -90,7 +90,7 @@ def test_a_result_without_rows_has_columns(shop: Shop) -> None:
     assert (snapshot.rows, list(snapshot.schema)) == (0, ["n"])
 
 
-def test_bytes_are_left_out_and_refused_when_something_is_made_of_them(shop: Shop) -> None:
+def test_columns_of_bytes_are_omitted_and_refused_where_the_mapping_reads_them(shop: Shop) -> None:
     shop("CREATE TABLE b (n, v)", "INSERT INTO b VALUES (1, x'00ff')")
     assert rows(asking(SHOP, table="b")) == [{"n": 1}]
     assert rows(asking(SHOP, "SELECT * FROM b"), "n") == [{"n": 1}]
@@ -117,14 +117,14 @@ def test_bytes_of_an_incremental_source_are_refused_by_their_column(
     assert error.value.remedy == remedy
 
 
-def test_bytes_that_come_late_are_refused_only_when_something_is_made_of_them(shop: Shop) -> None:
+def test_bytes_in_a_later_frame_are_refused_only_where_the_mapping_reads_them(shop: Shop) -> None:
     query = f"SELECT n, iif(n <= 30000, 'a', x'00') AS v FROM ({MANY.format(30_001)})"
     assert rows(asking(SHOP, query), "n")[30_000] == {"n": 30_001}
     with pytest.raises(SourceError, match="column 'v' holds bytes"):
         rows(asking(SHOP, query))
 
 
-def test_many_rows_come_in_their_order(shop: Shop) -> None:
+def test_many_rows_are_read_in_their_order(shop: Shop) -> None:
     assert [row["n"] for row in rows(asking(SHOP, MANY.format(120_000)))] == list(range(1, 120_001))
 
 
@@ -134,7 +134,7 @@ def test_many_rows_come_in_their_order(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "query", ["DELETE FROM t", "INSERT INTO t VALUES (2)", "DROP TABLE t", "CREATE TABLE u (a)", "VACUUM"]
 )
-def test_a_query_that_would_write_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
+def test_a_writing_query_is_reported_and_writes_nothing(shop: Shop, query: str) -> None:
     shop("INSERT INTO t VALUES (1)")
     before = Path("shop.db").read_bytes()
     with pytest.raises(SourceError):
@@ -142,19 +142,19 @@ def test_a_query_that_would_write_is_reported_and_writes_nothing(shop: Shop, que
     assert Path("shop.db").read_bytes() == before
 
 
-def test_a_query_that_would_write_is_refused(shop: Shop) -> None:
+def test_a_writing_query_is_refused(shop: Shop) -> None:
     with pytest.raises(SourceError, match="the query would write, and is run read-only") as error:
         rows(asking(SHOP, "DELETE FROM t RETURNING n"))
     assert error.value.remedy == "leave a query that only reads"
 
 
-def test_another_file_cannot_be_made_by_a_query(shop: Shop) -> None:
+def test_a_query_cannot_create_another_file(shop: Shop) -> None:
     with pytest.raises(SourceError, match="the query would open another file"):
         rows(asking(SHOP, "ATTACH 'other.db' AS other"))
     assert not Path("other.db").exists()
 
 
-def test_all_rows_are_of_one_moment_while_others_write(shop: Shop) -> None:
+def test_all_rows_are_of_one_point_in_time_while_others_write(shop: Shop) -> None:
     shop("PRAGMA journal_mode = WAL", f"INSERT INTO t {MANY.format(30_000)}")
     frames = reader(SqliteReader, asking(SHOP, table="t"), DATABASES["sqlite"]).frames()
     seen = [next(frames)]
@@ -196,7 +196,7 @@ def test_a_limit_ends_the_reading(shop: Shop) -> None:
         *("'; DROP TABLE t; --", "`; DROP TABLE t; --", "*", "^n.*$"),
     ],
 )
-def test_a_name_is_a_name_whatever_signs_it_has(shop: Shop, name: str) -> None:
+def test_names_with_any_characters_are_quoted(shop: Shop, name: str) -> None:
     written = "`" + name.replace("`", "``") + "`"
     shop(f"CREATE TABLE {written} ({written} int)", f"INSERT INTO {written} VALUES (7)")
     assert rows(asking(SHOP, table=name), name) == [{name: 7}]
@@ -216,7 +216,7 @@ def test_columns_come_back_as_the_mapping_writes_them(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("given", ["it's", "back\\slash", "%s", ":x", "\\:x", "ü漢😀", "a\nb", "", 7, 1.5, 2**40])
-def test_a_parameter_is_a_value_whatever_characters_it_has(shop: Shop, given: object) -> None:
+def test_parameters_with_any_characters_are_passed_as_values(shop: Shop, given: object) -> None:
     source = asking(SHOP, "SELECT :given AS v, '%' AS w, '\\:x' AS x, '?' AS q", parameters={"given": given})
     assert rows(source) == [{"v": given, "w": "%", "x": ":x", "q": "?"}]
 
@@ -284,7 +284,7 @@ def test_a_watermark_of_another_type_than_before_stops_the_run(
         ("2024-01-15", [2]),
     ],
 )
-def test_the_first_night_begins_where_the_job_says(shop: Shop, start: WatermarkValue, expected: list[int]) -> None:
+def test_the_first_run_reads_from_start_on(shop: Shop, start: WatermarkValue, expected: list[int]) -> None:
     shop("CREATE TABLE w (id int, w text)", "INSERT INTO w VALUES (1, '2024-01-01'), (2, '2024-02-01')")
     query = "SELECT id, w FROM w WHERE w >= :watermark"
     assert nights(asking(SHOP, query, incremental=by_id("w", start=start))) == [expected]

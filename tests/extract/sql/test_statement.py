@@ -74,7 +74,7 @@ def test_a_name_is_one_token_in_its_quotes_whatever_signs_it_has(database: str, 
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_a_name_survives_the_marks_of_every_driver(database: str) -> None:
+def test_a_name_with_placeholder_signs_is_unchanged_for_every_driver(database: str) -> None:
     kind = DATABASES[database]
     asked = statement(asking("", table="per%(a)s:x\\:y?"), Staging(Path()), kind)
     inside = "per%(a)s:x\\\\:y?" if kind.names.backslash else "per%(a)s:x\\:y?"
@@ -94,7 +94,7 @@ def test_a_name_survives_the_marks_of_every_driver(database: str) -> None:
         ("mssql", "SELECT [id] AS [id], [Mail] AS [Mail], [at] AS [at] FROM [shop].[people] WHERE [at] >= ?"),
     ],
 )
-def test_a_table_s_columns_are_asked_for_as_the_mapping_writes_them(database: str, expected: str) -> None:
+def test_a_table_s_columns_are_selected_as_the_mapping_writes_them(database: str, expected: str) -> None:
     source = asking("", table=("shop", "people"), incremental=by_id("at"))
     asked = statement(source, Staging(Path(), ("id", "Mail"), Watermark(date(2024, 1, 2))), DATABASES[database])
     assert asked.with_question_marks() == (expected, [date(2024, 1, 1)])
@@ -197,7 +197,9 @@ def test_a_query_ends_at_its_last_word(database: str, query: str, end: str) -> N
         ("SELECT 'canary", "a quote or comment in the query is not closed"),
     ],
 )
-def test_what_is_not_one_statement_is_reported_without_showing_it(database: str, query: str, what: str) -> None:
+def test_a_query_that_is_not_one_whole_statement_is_reported_without_showing_it(
+    database: str, query: str, what: str
+) -> None:
     with pytest.raises(SourceError) as error:
         statement(asking("", query), Staging(Path()), DATABASES[database])
     assert str(error.value) == f"the query: {what}"
@@ -218,7 +220,7 @@ def test_what_is_not_one_statement_is_reported_without_showing_it(database: str,
         "GRANT SELECT ON t TO u",
     ],
 )
-def test_what_may_write_is_refused_where_the_database_would_do_it(database: str, query: str) -> None:
+def test_a_query_that_may_write_is_refused_where_the_database_would_allow_it(database: str, query: str) -> None:
     with pytest.raises(SourceError, match="the query is no plain select") as error:
         statement(asking("", query), Staging(Path()), DATABASES[database])
     assert error.value.remedy == "leave a query that only reads"
@@ -244,7 +246,7 @@ def test_a_parameter_in_quotes_is_refused_since_its_value_would_be_sql_there(dat
     assert error.value.remedy == r"write :a without quotes, or \:a for the text itself"
 
 
-def test_a_colon_that_is_no_parameter_is_left_alone() -> None:
+def test_a_colon_that_is_no_parameter_stays_as_it_is() -> None:
     query = r"SELECT '12:30:00', a::text, '\:a' FROM t WHERE b = :b"
     asked = statement(replace(asking("", query), parameters={"b": 1}), Staging(Path()), DATABASES["postgresql"])
     assert asked.with_literals() == "SELECT '12:30:00', a::text, ':a' FROM t WHERE b = 1"

@@ -27,7 +27,7 @@ NEW = Circuit(counted_at=0.0, success_at=0.0)
         pytest.param(NEW.succeeded(0.0, 0.0), FULL, id="never more than the full budget"),
     ],
 )
-def test_what_remains_of_the_budget(circuit: Circuit, remaining: float) -> None:
+def test_the_budget_of_failures_falls_and_recovers(circuit: Circuit, remaining: float) -> None:
     assert circuit.remaining == pytest.approx(remaining)
     assert circuit.is_degraded == (remaining < DEGRADED)
     assert not circuit.is_open

@@ -35,14 +35,14 @@ DOWN = (0.02, UNAVAILABLE)
 
 
 @pytest.mark.parametrize(("per_second", "lanes"), [(1, 16), (7, 16), (100, 16), (100, 256), (1_000, 256)])
-def test_the_limit_holds_in_any_second_and_is_used(per_second: int, lanes: int) -> None:
+def test_the_rate_reaches_the_limit_and_exceeds_it_in_no_second(per_second: int, lanes: int) -> None:
     seconds = 10 if per_second < 1_000 else 4
     result = simulate(steady(), per_second=per_second, seconds=seconds + 1, lanes=lanes)
     assert result.busiest_second() <= per_second
     assert len(result.between(0, seconds)) >= 0.95 * per_second * seconds
 
 
-def test_a_limit_below_one_a_second_holds() -> None:
+def test_a_limit_below_one_a_second_is_not_exceeded() -> None:
     starts = sorted(each.started for each in simulate(steady(), per_second=0.5, seconds=30, lanes=3).exchanges)
     assert len(starts) == 15
     assert all(later - earlier >= 1.98 for earlier, later in pairwise(starts))
@@ -50,7 +50,7 @@ def test_a_limit_below_one_a_second_holds() -> None:
 
 @settings(max_examples=25)
 @given(idle=st.lists(st.floats(0, 2), min_size=1, max_size=20), per_second=st.integers(1, 60))
-def test_the_limit_holds_after_idle_times(idle: list[float], per_second: int) -> None:
+def test_the_limit_is_not_exceeded_after_idle_times(idle: list[float], per_second: int) -> None:
     def works(lane: int, at: float) -> float:
         return idle[int(at * 10 + lane) % len(idle)]
 
@@ -58,7 +58,7 @@ def test_the_limit_holds_after_idle_times(idle: list[float], per_second: int) ->
 
 
 @pytest.mark.fault("P15")
-def test_after_a_suspend_nothing_is_made_up_for() -> None:
+def test_after_a_suspend_no_saved_slots_are_used() -> None:
     clock = Clock()
     pace = Pace(10, clock)
     for _ in range(10):
@@ -119,7 +119,7 @@ def test_slots_may_come_from_a_shared_limiter() -> None:
         pytest.param(1_000, 256, 600, bucket(600, 60, steady()), id="a thousand a second"),
     ],
 )
-def test_a_lower_limit_of_the_server_is_found_and_used(
+def test_a_lower_limit_of_the_server_is_detected_and_used(
     per_second: int, lanes: int, limit: float, server: Server
 ) -> None:
     until = {1: 900, 100: 150, 1_000: 60}[per_second]
@@ -128,7 +128,7 @@ def test_a_lower_limit_of_the_server_is_found_and_used(
     assert result.refused(30, until) <= 0.05
 
 
-def test_without_a_configured_limit_the_servers_is_found_too() -> None:
+def test_without_a_configured_limit_the_server_s_is_detected() -> None:
     result = simulate(bucket(60, 60, steady()), per_second=None, seconds=150)
     assert result.accepted_per_second(30, 150) >= 0.9 * 60
     assert result.refused(30, 150) <= 0.1
@@ -175,13 +175,13 @@ def test_a_lane_with_a_slow_connection_slows_only_itself(wait_s: float) -> None:
     assert min(others) >= 0.9 * max(others)
 
 
-def test_turns_are_shared_evenly() -> None:
+def test_lanes_get_equal_shares_of_the_rate() -> None:
     taken = simulate(bucket(60, 10, steady()), per_second=100, seconds=120, lanes=64).by_lane()
     assert len(taken) == 64
     assert min(taken.values()) >= 0.8 * max(taken.values())
 
 
-def test_with_work_in_bursts_the_limit_is_found_too() -> None:
+def test_the_limit_is_detected_with_work_in_bursts_too() -> None:
     def works(lane: int, at: float) -> float:
         return 5.0 if int(at) % 10 >= 5 else 0.0
 
@@ -191,7 +191,7 @@ def test_with_work_in_bursts_the_limit_is_found_too() -> None:
 
 
 @pytest.mark.parametrize("lanes", [16, 256])
-def test_a_rise_of_the_limit_is_found(lanes: int) -> None:
+def test_a_raised_limit_is_detected(lanes: int) -> None:
     low, high = bucket(20, 10, steady()), bucket(95, 10, steady())
     result = simulate(
         lambda at, chance: (low if at < 60 else high)(at, chance), per_second=100, seconds=150, lanes=lanes
@@ -244,7 +244,7 @@ def test_a_lane_that_has_a_slot_waits_when_an_outage_begins() -> None:
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize(("minutes", "lanes"), [(10, 16), (10, 256), (120, 16)])
 @pytest.mark.parametrize("answer", [DOWN, NO_ANSWER, (0.02, TOO_MANY)], ids=["503", "no answer", "429"])
-def test_an_outage_is_probed_now_and_then_and_its_end_noticed_quickly(minutes: int, answer: Answer, lanes: int) -> None:
+def test_an_outage_is_probed_seldom_and_its_end_detected_quickly(minutes: int, answer: Answer, lanes: int) -> None:
     end = 60 + 60 * minutes
     result = simulate(outage(60, end, steady(), answer), per_second=100, seconds=end + 100, lanes=lanes)
     probes = sorted(each.started for each in result.between(60, end))
@@ -268,7 +268,7 @@ def test_an_outage_at_a_low_rate_is_recognised_too() -> None:
     assert result.back_after(3_660, 0.9, during_s=20) <= 60
 
 
-def test_an_outage_of_a_second_costs_a_moment() -> None:
+def test_after_an_outage_of_a_second_the_rate_recovers_within_two_seconds() -> None:
     result = simulate(outage(60, 61, steady(), DOWN), per_second=100, seconds=120)
     assert result.back_after(61, 90) <= 2
 

@@ -16,7 +16,9 @@ from cio_etl.load.rate.rate import HALVED, SLOWED, Rate
     ("after_s", "per_second"),
     [(0, 48.0), (5, 58.5), (8, 59.9), (10, 60.0), (15, 61.5), (20, 72.0), (30, 100.0), (3_600, 100.0)],
 )
-def test_after_a_slow_down_it_is_back_in_ten_seconds_and_then_rises_above(after_s: float, per_second: float) -> None:
+def test_after_a_slow_down_the_rate_recovers_in_ten_seconds_and_then_exceeds_its_old_value(
+    after_s: float, per_second: float
+) -> None:
     rate = Rate(100.0).slowed(0.0, 60.0, SLOWED, 0.1)
     assert rate.at(after_s) == pytest.approx(per_second, abs=0.06)
 
@@ -36,12 +38,12 @@ def test_after_a_slow_down_it_is_back_in_ten_seconds_and_then_rises_above(after_
         pytest.param(Rate(1).slowed(0, 0.01, HALVED, 0), 0, 0.1, id="nor below a tenth of a lower limit"),
     ],
 )
-def test_the_rate(rate: Rate, at: float, per_second: float) -> None:
+def test_the_rate_at_a_time_follows_from_its_last_change(rate: Rate, at: float, per_second: float) -> None:
     assert rate.at(at) == pytest.approx(per_second)
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 2_000), st.sampled_from([SLOWED, HALVED])), max_size=20))
-def test_it_stays_between_its_bounds_and_only_rises_by_itself(changes: list[tuple[float, float, float]]) -> None:
+def test_the_rate_stays_between_its_bounds_and_never_falls_by_itself(changes: list[tuple[float, float, float]]) -> None:
     rate, now = Rate(100.0), 0.0
     for wait_s, peak, share in changes:
         values = [rate.at(now + wait_s * part / 4) for part in range(5)]

@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_or_stopped_takes_no_slots_with_it() -> None:
     assert missing in (0, 1, 2), "a process loses at most the slot that it has not written down yet"
 
 
-def test_slots_of_two_processes_alternate_and_idle_time_is_not_made_up_for() -> None:
+def test_slots_of_two_processes_alternate_and_idle_time_earns_no_slots() -> None:
     one, other = (FileRateLimiter(Path("budget"), 10.0) for _ in range(2))
     assert [one.reserve(100.0), other.reserve(100.0), one.reserve(100.0)] == pytest.approx([100.0, 100.102, 100.204])
     assert other.reserve(150.0) == 150.0
@@ -114,7 +114,7 @@ def test_a_schedule_that_is_unreadable_or_from_before_a_reboot_is_ignored(conten
     assert MAX_AHEAD_S < 1e9 - 1_000.0
 
 
-def test_a_lock_held_by_a_stopped_process_costs_a_moment_and_is_logged_once(quiet_log: list[dict[str, Any]]) -> None:
+def test_a_lock_of_a_stopped_process_delays_sending_briefly_and_is_logged_once(quiet_log: list[dict[str, Any]]) -> None:
     limiter = FileRateLimiter(Path("budget"), 100.0)
     locked = os.open("budget", os.O_RDWR)
     fcntl.flock(locked, fcntl.LOCK_EX)
