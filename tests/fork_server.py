@@ -33,7 +33,7 @@ import cio_etl
 
 # What the program imports where it needs it, of what many tests need; the libraries of most sources are not among it.
 LAZY = (
-    *("encodings.idna", "httpx", "jinja2", "psycopg", "rich.table", "sqlalchemy.dialects.sqlite"),
+    *("encodings.idna", "httpx", "jinja2", "psycopg", "rich.table", "sqlalchemy.dialects.sqlite", "structlog"),
     *("starlette.applications", "uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl"),
 )
 LARGEST_REQUEST = 65_536

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.model import Column, Constant
+from cio_etl.transform import invisible
 from tests.functions import mapped
 from tests.mapped_rows import attributes, mapping, outcomes, rows
 
@@ -81,6 +84,15 @@ def test_trim_removes_what_nobody_sees_at_both_ends_and_nothing_else(text: str) 
     assert made in text and not any(map(_unseen, (made[:1], made[-1:])))
     before, _, after = text.partition(made) if made else (text, "", "")
     assert all(map(_unseen, before + after))
+
+
+def test_trim_knows_what_nobody_sees_in_all_of_unicode() -> None:
+    signs = pl.Series("c", list(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)])))
+    removed = signs.to_frame().select(invisible.stripped(pl.col("c")) == "").to_series()
+    unseen = signs.str.contains(rf"[\s{invisible.UNSEEN}]")
+    unseen &= ~signs.str.contains(r"[\x{FE00}-\x{FE0F}\x{E0020}-\x{E007F}]")
+    assert signs.filter(removed).to_list() == signs.filter(unseen).to_list()
+    assert {"\u3000", "\U000110bd", "\U000e0001"} <= {*signs.filter(removed)}  # of the planes 0, 1 and 14
 
 
 def _unseen(sign: str) -> bool:

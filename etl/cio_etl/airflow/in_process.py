@@ -16,8 +16,9 @@ from cio_etl.airflow.request import Environment, RunRequest, Summary, failure, s
 from cio_etl.errors import EtlError, TooManyRejects, failure_of, is_failure
 from cio_etl.model import Report
 from cio_etl.report import as_json
+from cio_etl.report.consoles import SafeConsole
 from cio_etl.report.progress import Progress
-from cio_etl.report.streams import SafeConsole, say
+from cio_etl.report.streams import say
 from cio_etl.run import (
     Caller,
     Signals,

@@ -1,6 +1,7 @@
 """The command line: commands, options, what is printed, and the exit code. Results go to stdout, all else to stderr.
 
 main.py       the group of all commands, and how a failure is printed
+log.py        where log lines go, in which format
 own_words.py  nothing but our own words reaches stderr
 options.py    options, made from run/options.py or shared by several commands
 shared.py     what several commands do: find a state, start a run, print a report

@@ -42,7 +42,7 @@ def init(
     """
     from cio_etl.cli.source import section_of
     from cio_etl.propose import job_of, name_from, write_proposal
-    from cio_etl.report.streams import Screen
+    from cio_etl.report.consoles import Screen
     from cio_etl.transform.timestamps import is_zone
 
     if timezone is not None and not is_zone(timezone):

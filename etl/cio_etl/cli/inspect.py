@@ -54,7 +54,8 @@ def inspect(
     from cio_etl.propose.dates.inspection import inspect as look
     from cio_etl.propose.dates.show import content, lines
     from cio_etl.propose.header import require_names
-    from cio_etl.report.streams import Screen, say
+    from cio_etl.report.consoles import Screen
+    from cio_etl.report.streams import say
     from cio_etl.transform import as_texts
     from cio_etl.transform.timestamps import is_zone
 

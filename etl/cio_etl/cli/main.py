@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 
+from cio_etl.cli.log import open_log
 from cio_etl.cli.own_words import only_own_words
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
 from cio_etl.errors import InvalidArguments, failure_of
 from cio_etl.report.logs import FileLines, LogLines
 from cio_etl.report.streams import accept_any_text, drop_output, say
-from cio_etl.report.visible import visible, visible_event
+from cio_etl.report.visible import visible
 
 
 def _exit_codes() -> str:
@@ -65,7 +64,7 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
     and rejects, airflow_dags/README.md for Airflow, etl/README.md for how it works.
     """
     try:
-        _set_up_log(LogLines() if log_file is None else FileLines(log_file), log_format, debug)
+        open_log(LogLines() if log_file is None else FileLines(log_file), log_format, debug)
     except OSError as error:
         raise click.UsageError(f"--log-file: {log_file} cannot be written: {error.strerror}") from None
 
@@ -99,21 +98,3 @@ def _run(arguments: Sequence[str] | None) -> int:
             say(failure.remedy, err=True)
         return failure.exit_code
     return 0
-
-
-def _set_up_log(lines: LogLines | FileLines, log_format: str, debug: bool) -> None:
-    render: Any = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            visible_event,
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=lambda *_: lines,
-    )
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # at debug they log headers, which hold the key

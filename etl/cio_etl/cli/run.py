@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
-import structlog
 
+from cio_etl.cli.log import command_log, use_log
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import JOB, JSON, options
 from cio_etl.run.options import RunOptions, repeated_words
@@ -48,10 +49,9 @@ def _buffered_log() -> Iterator[None]:
     """Log lines of the block are printed at its end, and only when it ends otherwise than with exit code 0."""
     from cio_etl.report.logs import BufferedLines, LogLines
 
-    before = structlog.get_config()["logger_factory"]
-    lines = BufferedLines()
-    if isinstance(before(), LogLines):  # lines that go to a file are not buffered
-        structlog.configure(logger_factory=lambda *_: lines)
+    log, lines = command_log(), BufferedLines()
+    if isinstance(log.lines, LogLines):  # lines that go to a file are not buffered
+        use_log(replace(log, lines=lines))
     try:
         yield
     except BaseException as error:
@@ -59,4 +59,4 @@ def _buffered_log() -> Iterator[None]:
             lines.flush()
         raise
     finally:
-        structlog.configure(logger_factory=before)
+        use_log(log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ssl
 from pathlib import Path
 
 import click
@@ -31,6 +30,8 @@ from cio_etl.cli.main import cli
 )
 def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | None, keyfile: Path | None) -> None:
     """Serve a local Customer.io for tests, until Ctrl-C."""
+    import ssl
+
     from cio_etl.report.streams import say
     from cio_etl.sandbox import serve
 

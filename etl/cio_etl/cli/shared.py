@@ -8,18 +8,18 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import structlog
 from pydantic import SecretStr
 
+from cio_etl.cli.log import command_log, use_log
 from cio_etl.errors import Bug, EtlError, failure_of, is_failure
 from cio_etl.model import Report
 from cio_etl.report import Commands, Observer, as_json
-from cio_etl.report.streams import Screen, say
+from cio_etl.report.streams import say
 
 if TYPE_CHECKING:
     from cio_etl.run import Caller
@@ -79,14 +79,14 @@ _LOG_DEFAULTS = {"log_format": "text", "log_file": None, "debug": False}  # the 
 @contextlib.contextmanager
 def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
     """The caller of a run: signals stop it, after `grace_s` at most, and its progress is shown on stderr."""
+    from cio_etl.report.consoles import SafeConsole
     from cio_etl.report.progress import Progress
-    from cio_etl.report.streams import SafeConsole
     from cio_etl.run import Caller, Signals
 
     console = SafeConsole(stderr=True)
     live = console.is_terminal and not as_json and not quiet
     if live and click.get_current_context().find_root().params == _LOG_DEFAULTS:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        use_log(replace(command_log(), level=logging.WARNING))
     progress = Progress(console, live, quiet)
     gc.freeze()  # modules and job live as long as the run: garbage collection need not look at them each time
     with Signals(lambda line: say(line, err=True), grace_s, _to_go_on(commands.resume or "")) as signals:
@@ -137,6 +137,7 @@ def print_report(report: Report, is_json: bool, commands: Commands, more: Mappin
     if is_json:
         say(json.dumps(as_json(report, commands.resume_command(report)), ensure_ascii=False))
         return
+    from cio_etl.report.consoles import Screen
     from cio_etl.report.terminal import show
     from cio_etl.transform import reason_words
 

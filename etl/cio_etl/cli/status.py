@@ -45,7 +45,8 @@ def _print_runs(where: Where, is_json: bool) -> None:
 
     from cio_etl.cli.commands import as_typed
     from cio_etl.report import as_json
-    from cio_etl.report.streams import Screen, say
+    from cio_etl.report.consoles import Screen
+    from cio_etl.report.streams import say
     from cio_etl.run import recent_runs
     from cio_etl.state import exists
 

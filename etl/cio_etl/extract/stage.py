@@ -27,8 +27,8 @@ from cio_etl.extract.frames import chosen_columns
 from cio_etl.extract.incremental import NewRows
 from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals, as_json_texts
+from cio_etl.log import get_logger
 from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

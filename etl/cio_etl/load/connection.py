@@ -24,8 +24,8 @@ import httpx
 from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import DestinationUnavailable
 from cio_etl.load.answer_stream import AnswerBackend, AnswerStream, AnswerTooLong
+from cio_etl.log import get_logger
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from cio_etl.errors import CredentialsRefused, DestinationUnavailable, TooManyRejects, WrongDestination
 from cio_etl.load.rate import PROBE_S, Pace
 from cio_etl.load.retry import Backoff
+from cio_etl.log import get_logger
 from cio_etl.model import (
     OUTCOME_UNKNOWN,
     Accepted,
@@ -39,7 +40,6 @@ from cio_etl.model import (
     Unknown,
     Verdict,
 )
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

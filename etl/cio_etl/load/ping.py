@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from cio_etl.errors import EtlError
-from cio_etl.model.log import get_logger
+from cio_etl.log import get_logger
 
 log = get_logger()
 

@@ -16,7 +16,7 @@ from cio_etl.report.streams import say
 MOST_LINES = 10_000  # in the buffer: a run of a night has a few thousand
 
 
-class _Lines:
+class Lines:
     """The logger that structlog calls; `_write` decides where a line goes."""
 
     def msg(self, line: str) -> None:
@@ -28,11 +28,11 @@ class _Lines:
         say(line, err=True)
 
 
-class LogLines(_Lines):
+class LogLines(Lines):
     """Lines to stderr, even when nobody reads it any more."""
 
 
-class BufferedLines(_Lines):
+class BufferedLines(Lines):
     """Lines that are printed only when something fails."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class BufferedLines(_Lines):
             say(self._lines.popleft(), err=True)
 
 
-class FileLines(_Lines):
+class FileLines(Lines):
     """Lines to a file that only its owner may read, created again when it was moved away, as logrotate does.
 
     Opening raises OSError for a link in the file's place, and for a pipe that nobody reads. A later failure costs lines

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from cio_etl.log import get_logger
 from cio_etl.model import Counts, LaneProgress, total_counts
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

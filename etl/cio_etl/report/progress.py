@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cio_etl.log import get_logger
 from cio_etl.model import LaneProgress, total_counts
-from cio_etl.model.log import get_logger
 from cio_etl.report.observer import Following, ReadProgress, Waited
 from cio_etl.report.streams import say
 from cio_etl.report.words import counted

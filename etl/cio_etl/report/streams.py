@@ -6,29 +6,9 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable
 from typing import TextIO
 
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
-
 from cio_etl.report.visible import visible
-
-
-class SafeConsole(Console):
-    """A console that prints an escape for each invisible character of a text."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(visible(segment.text), segment.style)
-
-
-class Screen(SafeConsole):
-    """A console for stdout that goes quiet when its reader closes the pipe; rich's own would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        drop_output(sys.stdout)
 
 
 def say(line: str, *, err: bool = False) -> None:

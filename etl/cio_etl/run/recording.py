@@ -29,8 +29,8 @@ from cio_etl.errors import (
     failure_of,
 )
 from cio_etl.load import Pace
+from cio_etl.log import get_logger
 from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
-from cio_etl.model.log import get_logger
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.report.words import counted
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder

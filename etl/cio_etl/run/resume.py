@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
+from cio_etl.log import get_logger
 from cio_etl.model import Job, Snapshot, SourceFile
-from cio_etl.model.log import get_logger
 from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions

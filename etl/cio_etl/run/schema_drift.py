@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from cio_etl.errors import SourceError
+from cio_etl.log import get_logger
 from cio_etl.model import Snapshot, Step
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

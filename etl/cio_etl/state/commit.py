@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
+from cio_etl.log import get_logger
 from cio_etl.model import Counts, LaneProgress, Reject
-from cio_etl.model.log import get_logger
 from cio_etl.state import tables
 from cio_etl.state.connect import replacement_check
 from cio_etl.state.faults import is_disconnect, unusable

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
-from cio_etl.model.log import get_logger
+from cio_etl.log import get_logger
 from cio_etl.state import tables
 from cio_etl.state.faults import place, unusable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cio_etl.errors import JobLocked
-from cio_etl.model.log import get_logger
+from cio_etl.log import get_logger
 from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.lock_file import FileLock
 from cio_etl.state.lock_owner import this_process

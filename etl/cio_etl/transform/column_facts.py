@@ -33,7 +33,8 @@ def collect_facts(
     """
     require_columns(mapping, schema)
     known: dict[tuple[str, int], Any] = {}
-    while questions := list(_questions(mapping, schema, known)):
+    open_ones = [_questions(mapping.file, chain, schema, known) for chain in chains(mapping)]
+    while questions := [question for each in open_ones if (question := next(each, None)) is not None]:
         queries = {
             f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()
         }
@@ -88,14 +89,12 @@ class Question:
             raise unfit(file, self.chain, error) from None
 
 
-def _questions(mapping: Mapping, schema: pl.Schema, known: KnownFacts) -> Iterator[Question]:
-    """The first open question of each chain: later ones depend on its facts."""
-    for chain in chains(mapping):
-        value, dtype = chain.first(), chain.dtype(schema)
-        for place, call in enumerate(chain.calls):
-            fact_queries = FUNCTIONS[call.name].facts
-            if fact_queries is not None and (chain.target, place) not in known:
-                value, dtype = normalized(value, dtype, FUNCTIONS[call.name])
-                yield Question(chain, place, dtype, fact_queries.queries(value, dtype, call))
-                break
-            value, dtype = applied(mapping.file, chain, place, value, dtype, known, schema)
+def _questions(file: str, chain: Chain, schema: pl.Schema, known: KnownFacts) -> Iterator[Question]:
+    """The questions of a chain. Each depends on the facts of those before it, which must be in `known` by then."""
+    value, dtype = chain.first(), chain.dtype(schema)
+    for place, call in enumerate(chain.calls):
+        function = FUNCTIONS[call.name]
+        if function.facts is not None:
+            asked, asked_type = normalized(value, dtype, function)
+            yield Question(chain, place, asked_type, function.facts.queries(asked, asked_type, call))
+        value, dtype = applied(file, chain, place, value, dtype, known, schema)

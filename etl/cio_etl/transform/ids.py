@@ -64,5 +64,6 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
             digits[:, 10 + 8 * half + place] = (halves[:, half] >> (35 - 5 * place)) & 31
     text = pa.py_buffer(digits.tobytes().translate(CROCKFORD.ljust(256)))
     ends = pa.py_buffer(np.arange(0, 26 * count + 1, 26, dtype=np.int64))
-    column = pl.Series("id", pa.LargeStringArray.from_buffers(count, ends, text))
+    batch = pa.record_batch([pa.LargeStringArray.from_buffers(count, ends, text)], ["id"])
+    column = pl.DataFrame(batch)["id"]  # of an array alone, polars imports pyarrow.compute
     return column if known is None else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))

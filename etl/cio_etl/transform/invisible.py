@@ -6,7 +6,6 @@ are not one. Copies from web pages, spreadsheets and files that were joined brin
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 
 import numpy as np
@@ -19,6 +18,8 @@ _FILLERS = r"\x{034F}\x{115F}\x{1160}\x{2028}\x{2029}\x{2800}\x{3164}\x{FFA0}"
 UNSEEN = rf"\p{{Cc}}\p{{Cf}}{_FILLERS}\x{{FE00}}-\x{{FE0F}}\x{{E0000}}-\x{{E007F}}"  # for a class: [{UNSEEN}]
 _BLANK = rf"^[\s{UNSEEN}]*$"
 _EDGE = rf"[\s{UNSEEN}--\x{{FE00}}-\x{{FE0F}}\x{{E0020}}-\x{{E007F}}]"
+# Unicode's planes 0, 1 and 14, without halves of pairs. The others have ideographs, private characters, or none at all.
+_SIGNS = np.r_[:0xD800, 0xE000:0x20000, 0xE0000:0xF0000]
 _JOINERS = r"\x{200C}\x{200D}\x{FE0F}"  # within words of some scripts, and within emoji
 
 
@@ -51,5 +52,5 @@ def stripped(text: pl.Expr) -> pl.Expr:
 @cache
 def _edges() -> str:
     """What is removed at the ends; not what ends an emoji or an ideograph: variation selectors, tags of a flag."""
-    signs = pl.Series(list(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)])))
-    return "".join(signs.filter(signs.str.contains(_EDGE)))
+    text = _SIGNS.astype("<u4").tobytes().decode("utf-32-le")
+    return "".join(pl.Series([text]).str.extract_all(_EDGE)[0])

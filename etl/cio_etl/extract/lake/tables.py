@@ -32,8 +32,8 @@ from cio_etl.extract.lake.version import DataFile, TableVersion
 from cio_etl.extract.remote.fetch import blocks
 from cio_etl.extract.remote.storage import Patience, address, needed, opened
 from cio_etl.extract.stage import staged
+from cio_etl.log import get_logger
 from cio_etl.model import DeltaSource, IcebergSource, LakeSource, Snapshot, Staging, Storage, is_remote, shown
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

@@ -20,8 +20,8 @@ from cio_etl.extract.frames import check_names, chosen_columns, numbered
 from cio_etl.extract.parquet.agreement import Types, agree, converted
 from cio_etl.extract.parquet.decode import ParquetFile, decoded
 from cio_etl.extract.parquet.footer import Footer, damaged, read_footer
+from cio_etl.log import get_logger
 from cio_etl.model import ParquetSource, Snapshot, SourceFile
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 

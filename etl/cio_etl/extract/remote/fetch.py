@@ -36,8 +36,8 @@ from cio_etl.extract.remote.storage import (
     reworded,
 )
 from cio_etl.extract.remote.web import download
+from cio_etl.log import get_logger
 from cio_etl.model import Snapshot, Staging, Storage, is_remote, shown
-from cio_etl.model.log import get_logger
 
 if TYPE_CHECKING:
     from cio_etl.extract.remote.storage import Store

@@ -25,8 +25,8 @@ from typing import Protocol
 
 from cio_etl.apis import APIS
 from cio_etl.load.rate.limiter import WINDOW_S, LocalRateLimiter, RateLimiter
+from cio_etl.log import get_logger
 from cio_etl.model import Destination
-from cio_etl.model.log import get_logger
 
 log = get_logger()
 
