@@ -102,13 +102,17 @@ def test_coalesce_keeps_the_type(rows: list[Any], made: list[Any]) -> None:
         ([pl.String, pl.String], {"template": "{first}"}, "template: no column 'first'; there are 'a', 'b'"),
         ([pl.String, pl.String], {"template": "{}"}, "template: no column ''; there are 'a', 'b'"),
         ([pl.String, pl.String], {"expr": "a || c"}, "expr: no column 'c' among those given: 'a', 'b'"),
-        ([pl.String, pl.String], {"expr": "a * b"}, "expr: it does not fit the columns' types; CSV columns are text: "),
+        (
+            [pl.String, pl.String],
+            {"expr": "a * b"},
+            "expr: it does not fit the types of 'a' (text), 'b' (text); make a ",
+        ),
         (
             [pl.String, pl.String],
             {"expr": "cast(a as date)"},
-            "expr: it does not fit the columns' types; CSV columns are",
+            "expr: it does not fit the types of 'a' (text); make a number",
         ),
-        ([pl.String, pl.String], {"expr": "not a"}, "expr: it does not fit the columns' types; "),
+        ([pl.String, pl.String], {"expr": "not a"}, "expr: it does not fit the types of 'a' (text); "),
         ([pl.String, pl.String], "trim", "trim needs text; the column holds records"),
     ],
 )

@@ -213,11 +213,12 @@ def test_a_condition_may_hold_for_every_row(condition: str) -> None:
     [
         (
             "n > 5",
-            "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5",
+            "it does not fit the types of 'n' (text); make a number or a date of text: try_cast(quantity as int) > 5, "
+            "date(placed_at, '%Y-%m-%d')",
         ),
         (
             "day > '2024-03-10'",
-            "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5",
+            "it does not fit the types of 'day' (dates); cast a column to the type it needs",
         ),
         ("n", "it makes text, and must be true or false"),
         ("length(n)", "it makes whole numbers, and must be true or false"),

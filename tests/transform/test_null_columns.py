@@ -43,6 +43,10 @@ USES: dict[str, tuple[Mapping, Any]] = {
     "a condition": (mapping(when="n"), pl.Boolean),
     "a comparison": (mapping(when="n > 5 or n is null"), pl.Int64),
     "a comparison of text": (mapping(when="n = 'a'"), pl.String),
+    "a pattern": (mapping(when="n is null or n like 'a%'"), pl.String),
+    "a condition on a text's length": (mapping(when="coalesce(length(n), 0) < 5"), pl.String),
+    "a condition on a time": (mapping(when="coalesce(year(n), 0) < 5"), pl.Datetime("us")),
+    "a condition on a negative number": (mapping(when="coalesce(abs(n), 0) - 1 < 5"), pl.Int64),
     "an attribute": (mapping(attributes={"a": N}), pl.List(pl.String)),
     "an attribute that is cleared": (mapping(attributes={"email": N}, nulls="clear"), pl.String),
     "a segment's person": (mapping("add_to_segment", segment=1, identifiers={"id": N}), pl.String),
@@ -86,6 +90,67 @@ def test_every_function_treats_a_column_of_nulls_as_one_of_typed_nulls(name: str
     for nulls in ("omit", "clear"):
         how = mapping(attributes={"a": columns}, nulls=nulls)
         assert _outcomes(how, pl.Null) == _outcomes(how, _type_for(name))
+
+
+EXPRESSIONS: dict[str, Any] = {
+    "n * 2": pl.Int64,
+    "n + m": pl.Int64,
+    "coalesce(n, 0)": pl.Int64,
+    "abs(n)": pl.Int64,
+    "round(n, 2)": pl.Float64,
+    "n / 2 - 1": pl.Int64,
+    "greatest(n, 5)": pl.Int64,
+    "n between 1 and 5": pl.Int64,
+    "n in (1, 2)": pl.Int64,
+    "cast(n as double)": pl.String,
+    "upper(n) || 'x'": pl.String,
+    "coalesce(upper(n), 'none')": pl.String,
+    "n like 'x%'": pl.String,
+    "date(n, '%Y-%m-%d')": pl.String,
+    "case when n then 1 else 2 end": pl.Boolean,
+    "if(n, 1, 2)": pl.Boolean,
+    "not n": pl.Boolean,
+    "extract(year from n)": pl.Datetime("us"),
+    "strftime(n, '%Y')": pl.Date,
+    "n > date '2024-01-01'": pl.Date,
+    "array_length(n)": pl.List(pl.String),
+}
+
+
+@pytest.mark.parametrize("sql", EXPRESSIONS)
+def test_an_expression_of_a_column_of_nulls_is_that_of_the_type_it_needs(sql: str) -> None:
+    columns = Columns(("id", "n", "m"), (parse_call({"expr": sql}),))
+    how = mapping(attributes={"a": columns}, nulls="clear")
+    assert _outcomes(how, pl.Null) == _outcomes(how, EXPRESSIONS[sql])
+
+
+def test_columns_of_nulls_in_one_expression_have_a_type_each() -> None:
+    sql = "coalesce(abs(n), 1) || upper(m) || id"
+    how = mapping(attributes={"a": Columns(("id", "n", "m"), (parse_call({"expr": sql}),))}, nulls="clear")
+    assert [one["attributes"] for one in _outcomes(how, pl.Null) if isinstance(one, dict)] == [{"a": None}] * 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "made"),
+    [
+        ("join", ["", ""]),
+        ({"contains": 5}, [False, False]),
+        ({"contains": "x"}, [False, False]),
+        ({"pick": "[0].name"}, [None, None]),
+        ({"pick": "[*].name"}, [[], [None]]),
+    ],
+    ids=str,
+)
+def test_lists_without_a_value_act_as_typed_lists(raw: object, made: list[Any]) -> None:
+    how = mapping(attributes={"a": column("n", raw)}, nulls="clear")
+    frame = rows({"id": ["1", "2"], "n": pl.Series([[], [None]], dtype=pl.List(pl.Null))})
+    assert [one["attributes"]["a"] for one in outcomes(how, frame) if isinstance(one, dict)] == made
+
+
+def test_a_record_without_a_value_has_no_part() -> None:
+    how = mapping(attributes={"a": column("n", {"pick": "address.city"})}, nulls="clear")
+    frame = rows({"id": ["1"], "n": pl.Series([{"address": None}], dtype=pl.Struct({"address": pl.Null}))})
+    assert [one["attributes"] for one in outcomes(how, frame) if isinstance(one, dict)] == [{"a": None}]
 
 
 @pytest.mark.parametrize(

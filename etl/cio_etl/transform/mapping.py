@@ -94,17 +94,16 @@ def compile_mapping(
 
 def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
     """`when` as an expression, tried on a row of nulls: is it true or false of columns of these types?"""
-    condition = pl.sql_expr(sql)
     try:
-        dtype = pl.DataFrame(schema=schema).clear(1).select(condition).dtypes[0]
-    except pl.exceptions.PolarsError:
-        what = "it does not fit the columns' types; CSV columns are text: quantity = '7', try_cast(quantity as int) > 5"
-        raise SourceError(place=f"{file}: when", what=what) from None
+        dtype = row_sql.condition_type(sql, schema)
+    except ValueError as error:
+        raise SourceError(place=f"{file}: when", what=str(error)) from None
     if dtype not in (pl.Boolean, pl.Null):
         raise SourceError(place=f"{file}: when", what=f"it makes {in_words(dtype)}, and must be true or false")
-    if not row_sql.may_wrap(sql):
-        return condition
-    columns = pl.struct(column_of(name) for name in row_sql.columns_of(sql))
+    names = row_sql.columns_of(sql)
+    if not row_sql.may_wrap(sql) and not any(schema[name] == pl.Null for name in names):
+        return pl.sql_expr(sql)
+    columns = pl.struct(column_of(name) for name in names)
     return columns.map_batches(lambda rows: row_sql.condition(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 

@@ -11,13 +11,16 @@ reads all that polars does (`~` with backticks, `//`), and where the two parsers
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.transform.nested import as_dtype
+from cio_etl.transform.nested import as_dtype, in_words
 
 MAX_LENGTH = 2_000  # the parser descends into what it reads
 
@@ -149,28 +152,72 @@ def dtype_of(sql: str, columns: pl.DataType) -> pl.DataType:
     try:
         result = _select(sql, pl.DataFrame(schema=schema).clear(1)).dtype
     except pl.exceptions.PolarsError:  # its message quotes values
-        raise ValueError(_UNFIT) from None
+        raise ValueError(f"expr: {unfit(sql, schema)}") from None
     try:
         _select(sql, pl.DataFrame({name: pl.Series([_SOME.get(dtype)], dtype=dtype) for name, dtype in schema.items()}))
     except pl.exceptions.PolarsError as error:  # a cast may fail for this row only; "not supported" is for every row
         if "not supported" in str(error):
-            raise ValueError(_UNFIT) from None
+            raise ValueError(f"expr: {unfit(sql, schema)}") from None
     return result
 
 
-_UNFIT = (
-    "expr: it does not fit the columns' types; CSV columns are text: try_cast(quantity as int) * 2, "
-    "date(placed_at, '%Y-%m-%d')"
-)
+def unfit(sql: str, schema: Mapping[str, pl.DataType]) -> str:
+    """The fault and remedy of an expression that does not fit the types of its columns."""
+    types = {name: schema[name] for name in columns_of(sql)}
+    named = ", ".join(f"{name!r} ({in_words(dtype)})" for name, dtype in list(types.items())[:_NAMED])
+    texts = any(isinstance(dtype, pl.String | pl.Categorical | pl.Enum) for dtype in types.values())
+    remedy = "make a number or a date of text: try_cast(quantity as int) > 5, date(placed_at, '%Y-%m-%d')"
+    more = ", …" if len(types) > _NAMED else ""
+    return f"it does not fit the types of {named}{more}; {remedy if texts else 'cast a column to the type it needs'}"
+
+
+_NAMED = 5  # columns
 
 # A sample value of each type, for errors that a null does not raise
 _SOME: dict[pl.DataType, object] = {pl.String(): "0", pl.Boolean(): True, pl.Int64(): 0, pl.Float64(): 0.0}
 
 
 def _select(sql: str, rows: pl.DataFrame) -> pl.Series:
-    """The expression's values; a column of nulls only, which has no type, counts as text."""
-    typed = pl.col(pl.Null).cast(pl.String)
-    return rows.with_columns(typed).select(pl.sql_expr(sql).alias("made")).to_series()
+    """The expression's values. A column of nulls only, which has no type, has the one that the expression needs."""
+    untyped = tuple(name for name, dtype in rows.schema.items() if dtype == pl.Null)
+    if untyped:
+        types = _types_of_nulls(sql, tuple(rows.schema.items()), untyped)
+        rows = rows.with_columns(_column(name).cast(dtype) for name, dtype in types.items())
+    return rows.select(pl.sql_expr(sql).alias("made")).to_series()
+
+
+def _column(name: str) -> pl.Expr:
+    return cs.by_name(name).as_expr()
+
+
+@lru_cache(maxsize=256)
+def _types_of_nulls(
+    sql: str, schema: tuple[tuple[str, pl.DataType], ...], untyped: tuple[str, ...]
+) -> dict[str, pl.DataType]:
+    """A type for each column of nulls, with which the expression can be computed; none where no type helps."""
+    used = [name for name in columns_of(sql) if name in untyped]
+    nulls = pl.DataFrame(schema=dict(schema)).clear(1)
+    every = itertools.chain(([one] * len(used) for one in _TYPES), itertools.product(_TYPES, repeat=len(used)))
+    for types in itertools.islice(every, _TRIED):
+        chosen = dict(zip(used, types, strict=True))
+        typed = nulls.with_columns(_column(name).cast(dtype) for name, dtype in chosen.items())
+        try:
+            typed.select(pl.sql_expr(sql))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            continue
+        return chosen
+    return {}
+
+
+_TYPES: tuple[pl.DataType, ...] = (
+    pl.Null(),
+    pl.String(),
+    pl.Int64(),
+    pl.Boolean(),
+    pl.Datetime("us"),
+    pl.List(pl.String()),
+)
+_TRIED = 300  # all combinations for three columns
 
 
 def values(sql: str, rows: pl.DataFrame, dtype: pl.DataType) -> pl.Series:
@@ -185,10 +232,19 @@ def failing_rows(sql: str, rows: pl.DataFrame) -> pl.Series:
 
 def condition(sql: str, rows: pl.DataFrame) -> pl.Series:
     """A condition's value for each row. Raises PolarsError when it cannot be computed for some row."""
-    made = rows.select(pl.sql_expr(sql).alias("made")).to_series()
-    if _wrapped(sql, rows, made).any():
+    made = _select(sql, rows).cast(pl.Boolean)
+    if may_wrap(sql) and _wrapped(sql, rows, made).any():
         raise pl.exceptions.ComputeError("a whole number exceeds its bits")
     return made
+
+
+def condition_type(sql: str, schema: Mapping[str, pl.DataType]) -> pl.DataType:
+    """The type of a checked condition; raises ValueError, with what to do, if it does not fit its columns."""
+    columns = {name: schema[name] for name in columns_of(sql)}
+    try:
+        return _select(sql, pl.DataFrame(schema=columns).clear(1)).dtype
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # the message quotes values
+        raise ValueError(unfit(sql, columns)) from None
 
 
 def may_wrap(sql: str) -> bool:

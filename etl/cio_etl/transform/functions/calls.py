@@ -82,7 +82,9 @@ def normalized(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[
     if dtype == NUMBER and function.takes and not function.exact:
         return as_double(value), pl.Float64()
     if isinstance(dtype, pl.Array):
-        return value.arr.to_list(), pl.List(dtype.inner)
+        value, dtype = value.arr.to_list(), pl.List(dtype.inner)
+    if dtype == pl.List(pl.Null) and function.takes == ("a list of text",):
+        return value.cast(pl.List(pl.String)), pl.List(pl.String())
     if dtype == RAW_JSON and "text" in function.takes and "JSON" not in function.takes:
         return plain_text(value), pl.String()
     if dtype == RAW_JSON_LIST and function.takes and not function.any_elements:

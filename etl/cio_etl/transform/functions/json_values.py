@@ -138,7 +138,7 @@ def _as_json_path(part: Part) -> str:
 
 
 def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl.Expr:
-    if not parts:
+    if not parts or isinstance(dtype, pl.Null):
         return value
     part, rest = parts[0], parts[1:]
     if isinstance(dtype, pl.Array):

@@ -137,6 +137,8 @@ def contains(value: pl.Expr, dtype: pl.DataType, *, what: Scalar) -> pl.Expr:
     >>> [1, 2] | {contains: 3} -> false
     """
     inner = as_dtype(dtype.inner) if isinstance(dtype, pl.List) else dtype
+    if inner == pl.Null:
+        return pl.when(value.is_not_null()).then(False)
     if not is_of_kind(what, inner):
         raise ValueError(f"contains: 'what' is of another kind than {in_words(inner)}")
     searched = pl.lit(what)
