@@ -226,3 +226,37 @@ def test_the_unit_of_picked_times_is_found_from_the_whole_column(wrap: Any) -> N
 def test_a_value_is_picked_out_of_a_map_by_its_key(dtype: Any, value: Any, path: str, made: object) -> None:
     how = mapping(attributes={"v": column("m", {"pick": path})}, nulls="clear")
     assert sent(how, rows({"m": pl.Series([value], dtype=dtype)})) == [{"v": made}]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "length",
+        "upper",
+        "trim",
+        "split",
+        {"contains": "x"},
+        {"replace": {"old": "x", "new": "y"}},
+        {"null_if": "x"},
+        {"map": {"values": {"x": "y"}, "default": "z"}},
+        {"template": "{}"},
+        {"truncate": 3},
+    ],
+    ids=str,
+)
+def test_a_function_of_texts_rejects_a_json_list_or_object(raw: object) -> None:
+    how = mapping(attributes={"a": column("j", {"pick": "k"}, raw)})
+    documents = ['{"k": {"x": 1}}', '{"k": ["x"]}', '{"k": []}', '{"k": "{}"}', '{"k": null}', "{}"]
+    made = sent(how, rows({"j": documents}))
+    assert made[:3] == [("not_a_text", "attributes.a")] * 3
+    assert all(isinstance(one, dict) for one in made[3:])
+
+
+def test_the_text_of_a_json_list_is_its_json() -> None:
+    how = mapping(attributes={"a": column("j", {"pick": "k"}, {"cast": "text"}, "length")})
+    assert sent(how, rows({"j": ['{"k": [1,2]}']})) == [{"a": 5}]
+
+
+def test_the_length_of_a_list_in_json_is_that_of_its_elements() -> None:
+    how = mapping(attributes={"a": column("j", {"pick": "k[*]"}, "length")})
+    assert sent(how, rows({"j": ['{"k": [1, {"x": [2, 3]}]}', '{"k": []}']})) == [{"a": 2}, {"a": 0}]

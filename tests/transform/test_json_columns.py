@@ -111,3 +111,17 @@ def test_rows_of_all_columns_are_as_the_source_has_them() -> None:
         (n, TEXTS[n], VALUES[n]) for n in range(2, 6)
     ]
     assert with_json(how, frozenset()) is how and plain_rows(how, replace(snapshot(), json=frozenset()))
+
+
+@pytest.mark.parametrize("raw", ["length", {"contains": "x"}], ids=str)
+def test_length_and_contains_reject_lists_and_objects_among_texts(raw: Any) -> None:
+    how = mapping(attributes={"a": column("j", raw)})
+    sent = payloads(how, snapshot(j=['"x"', '{"k": "x"}', '["x"]', "5", '"{x}"', None]))
+    assert [payload if isinstance(payload, str) else payload["attributes"].get("a") for payload in sent] == [
+        1 if raw == "length" else True,
+        "not_a_text",
+        "not_a_text",
+        1 if raw == "length" else False,
+        3 if raw == "length" else True,
+        None,
+    ]

@@ -22,6 +22,7 @@ from cio_etl.transform.chains import column_of
 _DAY = "^[0-9]{4}-"  # how a day or time begins, and no JSON
 _AS_JSON = "\0json"  # after a column's name: its JSON text, where the name itself has the plain text
 _READ_JSON = ("json", "pick")  # functions that read JSON text
+_MEASURE = ("length", "contains")  # functions of a text or a list
 _TIMES = ("attributes.created_at",)  # must be Unix seconds, so it is never sent unread
 
 
@@ -35,7 +36,7 @@ def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
     both = _read_as_text(mapping, columns)
     targets = {
         target: Column(_json_name(value.name, both), (Call("json"), *value.apply))
-        if isinstance(value, Column) and value.name in columns and _is_sent_as_json(target, value)
+        if isinstance(value, Column) and value.name in columns and _needs_json(target, value)
         else value
         for target, value in mapping.targets.items()
     }
@@ -109,10 +110,15 @@ def _read_as_text(mapping: Mapping, columns: frozenset[str]) -> list[str]:
     for target, value in mapping.targets.items():
         if isinstance(value, Column):
             reads_json = value.apply and value.apply[0].name in _READ_JSON
-            names += [] if reads_json or _is_sent_as_json(target, value) else [value.name]
+            names += [] if reads_json or _needs_json(target, value) else [value.name]
         elif not isinstance(value, Constant):
             names += value.names
     return [name for name in dict.fromkeys(names) if name in columns]
+
+
+def _needs_json(target: str, value: Column) -> bool:
+    """Whether the value is sent as JSON, or its first function must tell a list or an object from a text."""
+    return _is_sent_as_json(target, value) or bool(value.apply and value.apply[0].name in _MEASURE)
 
 
 def _is_sent_as_json(target: str, value: Column) -> bool:

@@ -23,7 +23,16 @@ from cio_etl.transform import checks, decimals, encode, ids, payloads, row_sql, 
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.decimals import NUMBER
-from cio_etl.transform.functions import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, kind_of, meant_null, plain_text
+from cio_etl.transform.functions import (
+    FUNCTIONS,
+    NOT_A_TEXT,
+    RAW_JSON,
+    RAW_JSON_LIST,
+    is_no_text,
+    kind_of,
+    meant_null,
+    plain_text,
+)
 from cio_etl.transform.nested import in_words, parts
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
@@ -51,7 +60,10 @@ def compile_mapping(
     stages = []
     for place in range(max((len(chain.calls) for chain in made), default=0)):
         values, reasons, meant = [], {}, {}
-        for chain in (chain for chain in made if place < len(chain.calls)):
+        at_place = [chain for chain in made if place < len(chain.calls)]
+        if texts := list(_texts_only(at_place, place, types)):
+            stages.append(Stage(tuple(texts), {value.meta.output_name(): NOT_A_TEXT for value in texts}))
+        for chain in at_place:
             before = pl.Schema({chain.target: types[chain.target]})
             value, dtype = applied(mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before)
             values.append(value.alias(chain.target))
@@ -90,6 +102,14 @@ def compile_mapping(
         tree=payloads.tree(mapping, payload, frozenset(verbatim)),
         lane=_lane(mapping, lanes),
     )
+
+
+def _texts_only(made: Sequence[Chain], place: int, types: dict[str, pl.DataType]) -> Iterator[pl.Expr]:
+    """The values of JSON that the functions at a place read as text, null where they are lists or objects."""
+    for chain in made:
+        value = pl.col(chain.target)
+        if (no_text := is_no_text(value, types[chain.target], chain.calls[place])) is not None:
+            yield pl.when(~no_text).then(value).alias(chain.target)
 
 
 def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:

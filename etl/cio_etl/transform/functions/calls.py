@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.model import Call
+from cio_etl.model import Call, reject_reason
 from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words
@@ -73,6 +73,24 @@ def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None
         return None
     value, dtype = normalized(value, dtype, function)
     return function.means_null(value, dtype, **call.arguments)
+
+
+NOT_A_TEXT = reject_reason(
+    "not_a_text",
+    "a list or an object of JSON, where the function reads a text",
+    'take a part of it by `pick`; `pick: "[*]"` makes a list that `length`, `contains` and `join` read',
+)
+
+
+def is_no_text(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None:
+    """True where the value is a JSON list or object, and the call reads texts; None where that cannot be.
+
+    `cast: text` makes the JSON's text of it, as its name says.
+    """
+    function = FUNCTIONS[call.name]
+    if dtype != RAW_JSON or "text" not in function.takes or "JSON" in function.takes or function.name == "cast":
+        return None
+    return value.struct.field("raw_json").str.contains(r"^\s*[\[{]")
 
 
 def normalized(value: pl.Expr, dtype: pl.DataType, function: Function) -> tuple[pl.Expr, pl.DataType]:

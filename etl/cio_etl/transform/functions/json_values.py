@@ -87,9 +87,9 @@ def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
     """The value at a path: a name, `a.b`, a place, `a[0]`, or each, `a[*].b`; it keeps its kind.
 
     From JSON text, a number is sent as a number, to its last digit, and a list or an object as itself; a function that
-    reads text gets it as text, so `cast`, `number`, `lower` or `timestamp` may follow. `[*]` makes a list. A missing
-    value is null, like JSON's null, and rejects nothing; text that is not JSON rejects the row. Of a key that occurs
-    twice in an object, the last counts.
+    reads text gets it as text, so `cast`, `number`, `lower` or `timestamp` may follow; it rejects a list or an object.
+    `[*]` makes a list. A missing value is null, like JSON's null, and rejects nothing; text that is not JSON rejects
+    the row. Of a key that occurs twice in an object, the last counts.
 
     >>> "{\\"user\\": {\\"mail\\": \\"a@b.co\\"}}" | {pick: user.mail} -> "a@b.co"
     >>> "{\\"items\\": [{\\"sku\\": \\"x\\", \\"n\\": 2}]}" | {pick: "items[0].n"} -> 2

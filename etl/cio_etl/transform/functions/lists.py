@@ -119,7 +119,9 @@ def compact(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 @function(takes=("a list", "text"), any_elements=True)
 def length(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """How many elements the list has, nulls counted, or how many characters the text.
+    """How many elements the list has, nulls counted, or how many characters the text; a JSON object has no length.
+
+    Of a list in JSON, `pick: "items[*]"` makes the list whose length it is.
 
     >>> ["red", "blue"] | length -> 2
     >>> "crème" | length -> 5
