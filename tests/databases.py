@@ -154,8 +154,8 @@ def postgresql() -> Iterator[URL]:
                 _drop(Database(server), name)
         return
     pytest.importorskip("psycopg", reason="the extra cio-etl[postgres] is not installed")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
-    binaries = found[-1].parent if found else _beside("initdb")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
+    binaries = programs[-1].parent if programs else _beside("initdb")
     if binaries is None:
         pytest.skip("no PostgreSQL: PG_URL is not set, and none is installed here")
     with _folder("postgres") as (folder, user):
@@ -173,8 +173,8 @@ def postgresql() -> Iterator[URL]:
             "synchronous_commit": "off",
             "max_connections": 100,
         }
-        asked = [f"--{name}={value}" for name, value in settings.items()]
-        with _serving([binaries / "postgres", "-D", folder / "data", *asked], user, folder, "ready to accept"):
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with _serving([binaries / "postgres", "-D", folder / "data", *options], user, folder, "ready to accept"):
             yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
 
 
@@ -209,16 +209,16 @@ def mariadb() -> Iterator[URL]:
             "innodb-flush-log-at-trx-commit": 0,
             "innodb-buffer-pool-size": "16M",
         }
-        asked = [f"--{name}={value}" for name, value in settings.items()]
-        serving = [binaries / "mariadbd", "--no-defaults", data, *asked, "--skip-name-resolve"]
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        serving = [binaries / "mariadbd", "--no-defaults", data, *options, "--skip-name-resolve"]
         with _serving(serving, user, folder, "ready for connections"):
             yield URL.create("mysql+pymysql", "etl", PASSWORD, "127.0.0.1", port)
 
 
 def _beside(program: str) -> Path | None:
     """The folder of a program."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
-    return Path(found).resolve().parent if found else None
+    file = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    return Path(file).resolve().parent if file else None
 
 
 @contextmanager

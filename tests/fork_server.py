@@ -137,9 +137,9 @@ class ForkServer:
     ) -> Process:
         """Starts `cio-etl` with these arguments, or a Python program, in a session of its own."""
         request = {"program": program, "arguments": list(arguments), "folder": str(folder.absolute())}
-        asked = json.dumps(request | {"environment": dict(environment), "deadline_s": deadline_s}).encode()
-        if len(asked) > LARGEST_REQUEST:
-            raise ValueError(f"a request of {len(asked)} bytes is longer than {LARGEST_REQUEST}")
+        encoded = json.dumps(request | {"environment": dict(environment), "deadline_s": deadline_s}).encode()
+        if len(encoded) > LARGEST_REQUEST:
+            raise ValueError(f"a request of {len(encoded)} bytes is longer than {LARGEST_REQUEST}")
         life, theirs = socket.socketpair()
         opened, pipes, fds = [theirs.detach()], [], []
         for stream, default in ((stdout, 1), (stderr, 2)):
@@ -159,8 +159,8 @@ class ForkServer:
             pipes.append(pipe)
         try:
             with self._lock:
-                socket.send_fds(self._channel, [len(asked).to_bytes(4, "big")], [opened[0], *fds])
-                self._channel.sendall(asked)
+                socket.send_fds(self._channel, [len(encoded).to_bytes(4, "big")], [opened[0], *fds])
+                self._channel.sendall(encoded)
         finally:
             for descriptor in opened:
                 os.close(descriptor)

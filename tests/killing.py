@@ -67,7 +67,7 @@ class Standing:
     integrity: str = "ok"
     step: str = "before the first step"  # the one at work
     exit_code: int | None = None  # of a finished run
-    marks: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # acked, sending by step and lane
+    progress: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)  # acked, sending by step and lane
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ def _killed_until_through(
         done.kills[now.step] += 1
         done.problems += _impossible(before, now)
         unsettled = 0
-        for (step, number), (acked, sending) in now.marks.items():
+        for (step, number), (acked, sending) in now.progress.items():
             rows = [row for row in lanes[step][number] if acked < row <= sending]
             if len(rows) > done.setting.rows_a_batch:
                 done.problems.append(f"lane {number} had {len(rows)} rows under way, more than a batch")
@@ -206,21 +206,21 @@ def standing(state: Path) -> Standing:
             steps = dict(db.execute("SELECT number, name FROM step"))
             over = db.execute("SELECT exit_code FROM run WHERE status = 'finished'").fetchone()
             at_work = db.execute("SELECT name FROM step WHERE status <> 'finished' ORDER BY number").fetchone()
-            marks = db.execute("SELECT step, lane, acked_through, sending_through FROM lane")
+            progress = db.execute("SELECT step, lane, acked_through, sending_through FROM lane")
             return Standing(
                 integrity=integrity,
                 step="before the first step" if not steps else at_work[0] if at_work else "after the last step",
                 exit_code=over[0] if over else None,
-                marks={(steps[step], number): (acked, sending) for step, number, acked, sending in marks},
+                progress={(steps[step], number): (acked, sending) for step, number, acked, sending in progress},
             )
 
 
 def _impossible(before: Standing, now: Standing) -> Iterator[str]:
     if now.integrity != "ok":
         yield f"the state is damaged: {now.integrity}"
-    for key, (acked, sending) in now.marks.items():
-        if acked < before.marks.get(key, (-1, -1))[0] or sending < acked:
-            yield f"the mark of {key} went back, from {before.marks.get(key)} to {(acked, sending)}"
+    for key, (acked, sending) in now.progress.items():
+        if acked < before.progress.get(key, (-1, -1))[0] or sending < acked:
+            yield f"the progress of {key} went back, from {before.progress.get(key)} to {(acked, sending)}"
 
 
 # ---------------------------------------------------------------- the books
@@ -233,11 +233,11 @@ def _audit(
     at_risk: Mapping[str, Counter[int]],
     done: Campaign,
 ) -> Iterator[str]:
-    """Everything that is wrong when a campaign is through; its figures are noted in `done`."""
+    """Everything that is wrong when a campaign is through; its figures are stored in `done`."""
     if len(list(state.glob("runs/*"))) > 1:
         yield "kills began a second run"
-    told = start("status", "job.yaml", "--json", folder=state.parent, stdout=subprocess.PIPE).communicate()[0]
-    steps = {step["name"]: step for step in json.loads(told)["steps"]}
+    printed = start("status", "job.yaml", "--json", folder=state.parent, stdout=subprocess.PIPE).communicate()[0]
+    steps = {step["name"]: step for step in json.loads(printed)["steps"]}
     done.rows = sum(step["rows_read"] for step in steps.values())
     done.faults.update(sandbox.stats()["faults"])
     came = dict(zip(STEPS, receipts(sandbox.people), strict=True))
@@ -254,19 +254,19 @@ def _audit(
         yield f"{unexplained} rows sent again that no kill explains; the lost answers explain {most} at most"
 
 
-def wrong_rejects(found: Counter[tuple[str, int, str]], expected: Mapping[str, Expected]) -> Iterator[str]:
+def wrong_rejects(rejects: Counter[tuple[str, int, str]], expected: Mapping[str, Expected]) -> Iterator[str]:
     """What differs in the rejects of a state, by step, position and reason."""
     wanted = Counter((step, *reject) for step in STEPS for reject in expected[step].rejects.items())
-    for (step, position, reason), count in (found - wanted).items():
+    for (step, position, reason), count in (rejects - wanted).items():
         yield f"{step}: row {position} was rejected {count} time(s) too often, as {reason}"
-    for step, position, reason in wanted - found:
+    for step, position, reason in wanted - rejects:
         yield f"{step}: row {position} was not rejected as {reason}"
 
 
-def wrong_counts(told: Mapping[str, Any], expected: Expected, came: Counter[int]) -> Iterator[str]:
+def wrong_counts(report: Mapping[str, Any], expected: Expected, came: Counter[int]) -> Iterator[str]:
     """What differs in a step's part of the report."""
-    name = told["name"]
-    if told["rows_read"] != told["accepted"] + told["rejected"] + told["skipped"]:
+    name = report["name"]
+    if report["rows_read"] != report["accepted"] + report["rejected"] + report["skipped"]:
         yield f"{name}: the report's counts do not add up"
     wanted = {
         "rows_read": expected.rows,
@@ -274,11 +274,11 @@ def wrong_counts(told: Mapping[str, Any], expected: Expected, came: Counter[int]
         "rejected": len(expected.rejects),
         "skipped": expected.skipped,
     }
-    if (said := {key: told[key] for key in wanted}) != wanted:
+    if (said := {key: report[key] for key in wanted}) != wanted:
         yield f"{name}: the report says {said}, it should be {wanted}"
     twice = sum(count > 1 for count in came.values())
-    if twice > told["possibly_sent_twice"]:
-        yield f"{name}: {twice} rows were sent twice, the report says {told['possibly_sent_twice']}"
+    if twice > report["possibly_sent_twice"]:
+        yield f"{name}: {twice} rows were sent twice, the report says {report['possibly_sent_twice']}"
 
 
 # ---------------------------------------------------------------- many campaigns
@@ -325,14 +325,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--rows", type=int, default=12_000, help="rows of each step of a campaign")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     folder, began, done = Path(tempfile.mkdtemp(prefix="killing-")), time.monotonic(), []
-    for one in campaigns(asked.kills, asked.rows, asked.seed, folder):
+    for one in campaigns(options.kills, options.rows, options.seed, folder):
         done.append(one)
         print(one, flush=True)
     print(summary(done, time.monotonic() - began))
     if any(one.problems for one in done):
-        print(f"kept for a look: {folder}")
+        print(f"not deleted: {folder}")
         return 1
     shutil.rmtree(folder)
     return 0

@@ -26,7 +26,7 @@ TRACE = "row"  # the attribute that holds a row's position
 PEOPLE, EVENTS = "people", "events"  # the steps
 NOTE_BYTES = 700  # makes a batch of the smallest size hold some 35 rows
 SKIPPED_PLAN = "internal"
-ONE_IN = 120  # share of rows that are bad, or left out, in one way each
+ONE_IN = 120  # share of rows that are bad, or omitted, in one way each
 
 MAPPINGS: Mapping[str, dict[str, Any]] = {
     PEOPLE: {
@@ -165,17 +165,17 @@ def receipts(people: People) -> tuple[Counter[int], Counter[int]]:
 def misplaced_people(people: People, expected: Expected) -> Iterator[str]:
     """What is wrong with the people: rows lost, out of order or out of nowhere, states that are not the last row's."""
     for person, rows in expected.accepted.items():
-        found = people.find("id", person)
-        trace = [] if found is None else found.trace
+        profile = people.find("id", person)
+        trace = [] if profile is None else profile.trace
         if missing := set(rows) - set(trace):
             yield f"person {person}: rows {sorted(missing)} were lost"
         elif set(trace) - set(rows):
             yield f"person {person}: rows {sorted(set(trace) - set(rows))} should not have been taken"
         elif overtaken(trace, rows):
             yield f"person {person}: rows {rows} came in the order {trace}"
-        elif found is not None and found.attributes[TRACE] != rows[-1]:
-            yield f"person {person}: is as row {found.attributes[TRACE]} says, and not the last one, {rows[-1]}"
-        elif found is not None and found.attributes["note"] != expected.notes[rows[-1]]:
+        elif profile is not None and profile.attributes[TRACE] != rows[-1]:
+            yield f"person {person}: is as row {profile.attributes[TRACE]} says, and not the last one, {rows[-1]}"
+        elif profile is not None and profile.attributes["note"] != expected.notes[rows[-1]]:
             yield f"person {person}: the note is not the last row's"
     for profile in people.everybody():
         if profile.trace and profile.id not in expected.accepted:
@@ -200,7 +200,7 @@ def misplaced_events(people: People, expected: Expected) -> Iterator[str]:
     if surplus := taken.keys() - expected.event_ids.keys():
         yield f"{len(surplus)} events should not be there, or twice: rows {sorted(taken[one] for one in surplus)[:9]}"
     for person, rows in expected.accepted.items():
-        found = people.find("id", person)
-        came = [] if found is None else [taken.get(one) for one in found.event_ids]
+        profile = people.find("id", person)
+        came = [] if profile is None else [taken.get(one) for one in profile.event_ids]
         if came != rows and not missing and not surplus:
             yield f"person {person}: events of rows {rows} came in the order {came}"

@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Seed defects, and see the tests fail.")
     parser.add_argument("words", nargs="*", metavar="WORD", help="only the defects whose name holds one of these")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args(arguments)
-    chosen = [each for each in MUTANTS if not asked.words or any(word in each.name for word in asked.words)]
-    with ThreadPoolExecutor(asked.workers) as workers:
+    options = parser.parse_args(arguments)
+    chosen = [each for each in MUTANTS if not options.words or any(word in each.name for word in options.words)]
+    with ThreadPoolExecutor(options.workers) as workers:
         outcomes = []
         for mutant, result in zip(chosen, workers.map(outcome, chosen), strict=True):
             print(f"{result:<10} {mutant.name} ({mutant.file})", flush=True)

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue has a test: the ids in the tests' marks are compared with tests/faults.py."""
+"""Every fault of the catalogue has a test: the ids in the tests' markers are compared with tests/faults.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 
 
 def marked(path: Path) -> Iterator[str]:
-    """The ids that a test file's `fault` marks name."""
+    """The ids that a test file's `fault` markers name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
             for argument in node.args:
@@ -21,6 +21,6 @@ def marked(path: Path) -> Iterator[str]:
 
 
 def test_every_fault_of_the_catalogue_has_a_test_and_every_mark_a_meaning() -> None:
-    found = {fault for path in TESTS.rglob("test_*.py") for fault in marked(path)}
-    assert found - FAULTS.keys() == set(), "marks without a meaning in tests/faults.py"
-    assert FAULTS.keys() - found == set(), "faults without a test"
+    tested = {fault for path in TESTS.rglob("test_*.py") for fault in marked(path)}
+    assert tested - FAULTS.keys() == set(), "markers without a meaning in tests/faults.py"
+    assert FAULTS.keys() - tested == set(), "faults without a test"

@@ -185,19 +185,23 @@ def test_the_environment_is_read_in_config_and_at_the_door_only() -> None:
 @pytest.mark.fault("P13")
 def test_nothing_forks_once_polars_may_have_run() -> None:
     forks = {"os.fork", "os.forkpty", "multiprocessing", "subprocess", "pty", "concurrent.futures.process"}
-    found = [f"{path.name}:{line} imports {name}" for path in FILES for line, name in imports_of(path) if name in forks]
+    forking = [
+        f"{path.name}:{line} imports {name}" for path in FILES for line, name in imports_of(path) if name in forks
+    ]
     called = [path.name for path in FILES if "os.fork" in path.read_text() or "ProcessPool" in path.read_text()]
-    (starts,) = [f for f in found if f.startswith("subprocess.py")]  # another program, which takes nothing of this one
+    (starts,) = [
+        f for f in forking if f.startswith("subprocess.py")
+    ]  # another program, which takes nothing of this one
     assert starts.endswith("imports subprocess")
-    assert [f for f in found if f != starts] + called == []
+    assert [f for f in forking if f != starts] + called == []
 
 
 def test_the_command_needs_no_airflow_and_what_airflow_reads_all_day_no_polars() -> None:
-    asked = "import sys, cio_etl.cli, cio_etl.airflow; cio_etl.airflow.get_provider_info(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    program = "import sys, cio_etl.cli, cio_etl.airflow; cio_etl.airflow.get_provider_info(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "cio_etl.cli" in loaded and "airflow" not in loaded
-    asked = "import sys, cio_etl.airflow; cio_etl.airflow.get_provider_info(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    program = "import sys, cio_etl.airflow; cio_etl.airflow.get_provider_info(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "cio_etl.airflow" in loaded and not {"polars", "airflow"} & {*loaded}
 
 

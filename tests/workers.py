@@ -161,13 +161,13 @@ def _last_words(folder: Path) -> str:
 def _audit(
     folder: Path, address: str, expected: Mapping[str, Expected], sandbox: Sandbox, done: Night
 ) -> Iterator[str]:
-    """Everything that is wrong when the run is through; its figures are noted in `done`."""
+    """Everything that is wrong when the run is through; its figures are stored in `done`."""
     import psycopg
 
     surroundings = environment() | {ADDRESS: address}
-    asked = start("status", "job.yaml", "--json", folder=folder, stdout=subprocess.PIPE, env=surroundings)
-    told: dict[str, Any] = json.loads(asked.communicate()[0])
-    steps = {step["name"]: step for step in told["steps"]}
+    process = start("status", "job.yaml", "--json", folder=folder, stdout=subprocess.PIPE, env=surroundings)
+    report: dict[str, Any] = json.loads(process.communicate()[0])
+    steps = {step["name"]: step for step in report["steps"]}
     done.rows = sum(step["rows_read"] for step in steps.values())
     done.faults.update(sandbox.stats()["faults"])
     came = dict(zip(STEPS, receipts(sandbox.people), strict=True))
@@ -180,11 +180,11 @@ def _audit(
         (runs,) = db.execute("SELECT count(*) FROM run").fetchone() or (0,)
         if runs != 1:
             yield f"there are {runs} runs"
-        (left,) = db.execute("SELECT count(*) FROM lane WHERE NOT done").fetchone() or (0,)
-        if left:
-            yield f"{left} lanes are not done"
-    if told["status"] != "finished" or told["exit_code"] != 3:
-        yield f"the run is {told['status']} with {told['exit_code']}"
+        (open_lanes,) = db.execute("SELECT count(*) FROM lane WHERE NOT done").fetchone() or (0,)
+        if open_lanes:
+            yield f"{open_lanes} lanes are not done"
+    if report["status"] != "finished" or report["exit_code"] != 3:
+        yield f"the run is {report['status']} with {report['exit_code']}"
     for step in STEPS:
         yield from wrong_counts(steps[step], expected[step], came[step])
     ends = sum(done.happened[kind] for kind in ("kill", "stop", "end", "orphan"))
@@ -198,16 +198,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rows", type=int, default=12_000, help="rows of each step of a run")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    folder, until = Path(tempfile.mkdtemp(prefix="workers-")), time.monotonic() + 60 * asked.minutes
+    options = parser.parse_args()
+    folder, until = Path(tempfile.mkdtemp(prefix="workers-")), time.monotonic() + 60 * options.minutes
     done: list[Night] = []
-    dice = random.Random(asked.seed)
+    dice = random.Random(options.seed)
     with databases.postgresql() as server:
         while time.monotonic() < until:
             within = folder / f"night-{len(done) + 1}"
             within.mkdir()
             with databases.own_database(server) as database:
-                done.append(night(drawn(dice, asked.rows), within, database.address, dice.randint(4, 16), dice))
+                done.append(night(drawn(dice, options.rows), within, database.address, dice.randint(4, 16), dice))
             print(done[-1], *done[-1].problems[:20], sep="\n  ", flush=True)
             if not done[-1].problems:
                 shutil.rmtree(within)

@@ -1,4 +1,4 @@
-"""What does a whole data set tell that no row tells alone? Each audit, on rows that have what it looks for."""
+"""Each audit reports what only a whole data set shows, on rows that have what it looks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dates would have Customer.io do what nobody wanted? Audits of dates, on rows that have what they look for."""
+"""Audits of dates report those on which Customer.io would act wrongly, on rows that have what they look for."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Someone who loads the rows; the shares say how many of those asked for, so that nobody needs minutes."""
+    """Someone who loads the rows; the shares say how many of the wanted ones, so that nobody needs minutes."""
 
     key: str
     name: str
@@ -41,8 +41,8 @@ class Contender:
     memory_only: bool = False  # measured once, without latency and TLS
     verify: int = 20_000  # rows of the run in which the sink counts; more than any queue holds
 
-    def rows(self, asked: int, latency_s: float) -> int:
-        return max(100, round(asked * (self.share_delayed if latency_s else self.share)))
+    def rows(self, wanted: int, latency_s: float) -> int:
+        return max(100, round(wanted * (self.share_delayed if latency_s else self.share)))
 
 
 def ours(task: Task, lanes: int = 16, body_bytes: int = 500_000) -> list[str]:

@@ -1,4 +1,4 @@
-"""Counts the rows and distinct ids that a contender has left on the disk, by another program than the contender.
+"""Counts the rows and distinct ids that a contender has written to the disk, by another program than the contender.
 
     python -m tests.benchmarks.count_rows FOLDER
 
@@ -15,11 +15,11 @@ import polars as pl
 
 def count(folder: Path) -> tuple[int, int]:
     """The number of rows, and of different ids among them."""
-    found = [
+    frames = [
         *(pl.read_parquet(path, columns=["id"]) for path in sorted(folder.rglob("*.parquet"))),
         *(pl.read_csv(path, columns=["id"]) for path in sorted(folder.rglob("*.csv"))),
     ]
-    ids = pl.concat([frame.cast(pl.Int64) for frame in found] or [pl.DataFrame()])
+    ids = pl.concat([frame.cast(pl.Int64) for frame in frames] or [pl.DataFrame()])
     return ids.height, ids.unique().height
 
 

@@ -131,5 +131,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--format", choices=list(WRITTEN_AS), default="parquet")
-    asked = parser.parse_args()
-    print(file_of(asked.folder, asked.rows, asked.format))
+    options = parser.parse_args()
+    print(file_of(options.folder, options.rows, options.format))

@@ -159,10 +159,10 @@ def tables(folder: Path, databases: Sequence[str], rows: int) -> Iterator[dict[s
     )
     assert process.stdout is not None
     try:
-        told = json.loads(process.stdout.readline())
-        for database, reason in told["missing"].items():
+        tables = json.loads(process.stdout.readline())
+        for database, reason in tables["missing"].items():
             console.print(f"[red]{database} is left out: {reason}", highlight=False)
-        yield told["addresses"]
+        yield tables["addresses"]
     finally:
         process.communicate()  # its input ends
 
@@ -192,8 +192,8 @@ def complaint(contender: Contender, cost: Cost, rows: int) -> str | None:
     if cost.exit_code:
         last = " / ".join(cost.stderr.strip().splitlines()[-STDERR_LINES:])
         return f"{who}: ended with {cost.exit_code}: {last}"
-    told = cost.stdout.split()[-1:]
-    return None if told == [str(rows)] else f"{who}: says it read {' '.join(told) or 'nothing'} of {rows} rows"
+    printed = cost.stdout.split()[-1:]
+    return None if printed == [str(rows)] else f"{who}: says it read {' '.join(printed) or 'nothing'} of {rows} rows"
 
 
 def verified(ground: Ground, contender: Contender) -> str | None:
@@ -227,7 +227,7 @@ def measured(ground: Ground, contenders: Sequence[Contender], rows: int, rounds:
             figures[contender.key].append(
                 Figure(rows, cost.seconds, cost.cpu_s, cost.peak_mb, requests=0, bytes_sent=0)  # nothing is sent
             )
-    return {key: middle(found) for key, found in figures.items() if found}
+    return {key: middle(costs) for key, costs in figures.items() if costs}
 
 
 # ---------------------------------------------------------------- what is printed
@@ -284,13 +284,15 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def main(asked: argparse.Namespace) -> int:
-    rows, rounds = (50_000, 1) if asked.quick else (asked.rows, asked.rounds)
-    contenders = [c for c in CONTENDERS if not asked.only or {c.key, c.database} & set(asked.only)]
+def main(options: argparse.Namespace) -> int:
+    rows, rounds = (50_000, 1) if options.quick else (options.rows, options.rounds)
+    contenders = [c for c in CONTENDERS if not options.only or {c.key, c.database} & set(options.only)]
     # absolute(), not resolve(): a virtual environment's python is a link out of it
-    peers, folder = asked.peers.absolute(), asked.folder.absolute()
+    peers, folder = options.peers.absolute(), options.folder.absolute()
     if not peers.exists():
-        console.print(f"[red]no {asked.peers}: the peers are left out; `make bench-extract` builds it", highlight=False)
+        console.print(
+            f"[red]no {options.peers}: the peers are omitted; `make bench-extract` builds it", highlight=False
+        )
         contenders = [c for c in contenders if not c.peer]
     folder.mkdir(parents=True, exist_ok=True)
     console.print(f"{rows:,} rows, {rounds} rounds; {machine()}; load {os.getloadavg()[0]:.1f}", highlight=False)
@@ -309,9 +311,9 @@ def main(asked: argparse.Namespace) -> int:
     console.print(ratios_table(figures))
     for wrong in faulty:
         console.print(f"[red]{wrong}", highlight=False)
-    if asked.json is not None:
-        found = {key: asdict(figure) for key, figure in figures.items()}
-        asked.json.write_text(json.dumps({"machine": machine(), "figures": found}, indent=2))
+    if options.json is not None:
+        values = {key: asdict(figure) for key, figure in figures.items()}
+        options.json.write_text(json.dumps({"machine": machine(), "figures": values}, indent=2))
     return 1 if faulty else 0
 
 

@@ -84,13 +84,13 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=100.0, metavar="MS")
     parser.add_argument("--body", type=int, action="append", choices=list(BODIES), help="repeatable; default both")
     parser.add_argument("--folder", type=Path, default=Path(".venv-bench/data"), help="keeps the data")
-    asked = parser.parse_args()
-    ground = Ground(asked.folder.absolute(), asked.command.absolute(), Path(sys.executable))
-    latency_s = asked.latency / 1000
+    options = parser.parse_args()
+    ground = Ground(options.folder.absolute(), options.command.absolute(), Path(sys.executable))
+    latency_s = options.latency / 1000
     console.print(f"{machine()}; load {os.getloadavg()[0]:.1f}", highlight=False)
-    for body_bytes in asked.body or list(BODIES):
+    for body_bytes in options.body or list(BODIES):
         close = measured(ground, CLOSE_LANES, body_bytes, 0.0)
-        figures = [measured(ground, lanes, body_bytes, latency_s) for lanes in asked.lanes or [16, 64, 256]]
+        figures = [measured(ground, lanes, body_bytes, latency_s) for lanes in options.lanes or [16, 64, 256]]
         ceiling = max(figure.per_second for figure in (close, *figures))
         console.print(table(body_bytes, latency_s, ceiling, figures))
 

@@ -44,5 +44,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("mapping", type=Path)
-    asked = parser.parse_args()
-    print(rows_packed(asked.data, asked.mapping))
+    options = parser.parse_args()
+    print(rows_packed(options.data, options.mapping))

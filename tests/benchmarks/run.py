@@ -62,8 +62,8 @@ class RunningSink:
     def counts(self) -> dict[str, int]:
         context = ssl.create_default_context(cafile=self.ca) if self.ca else None
         with urllib.request.urlopen(f"{self.url}/counts", context=context) as answer:
-            found: dict[str, int] = json.load(answer)
-        return found
+            counts: dict[str, int] = json.load(answer)
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Ground:
 def environment() -> dict[str, str]:
     """Ours, without proxies, which must not stand between a contender and the sink.
 
-    Compiled modules are kept, as on a user's machine: the verifying run compiles them, so that no timed one has to.
+    Compiled modules stay, as on a user's machine: the verifying run compiles them, so that no timed one has to.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept | {"NO_PROXY": "*", "BENCH_SITE_ID": "site-id", "BENCH_API_KEY": "api-key"}
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment | {"NO_PROXY": "*", "BENCH_SITE_ID": "site-id", "BENCH_API_KEY": "api-key"}
 
 
 def complaint(contender: Contender, cost: Cost, rows: int) -> str | None:
@@ -187,7 +187,7 @@ def measured(
                     console.print(f"[red]{figure}", highlight=False)
                 else:
                     figures[contender.key].append(figure)
-    return {key: middle(found) for key, found in figures.items() if found}
+    return {key: middle(costs) for key, costs in figures.items() if costs}
 
 
 # ---------------------------------------------------------------- what is printed
@@ -219,12 +219,12 @@ def ratios_table(figures: dict[Setting, dict[str, Figure]]) -> Table:
     table.add_column("")
     for heading in ("goal", *map(str, figures)):
         table.add_column(heading, justify="right")
-    found = {setting: ratios(of_setting) for setting, of_setting in figures.items()}
+    values_of = {setting: ratios(of_setting) for setting, of_setting in figures.items()}
     for ratio in RATIOS:
-        if any(ratio in of_setting for of_setting in found.values()):
+        if any(ratio in of_setting for of_setting in values_of.values()):
             cells = [
                 f"[{'default' if ratio.met(values[ratio]) else 'red'}]{values[ratio]:,.2f}" if ratio in values else "-"
-                for values in found.values()
+                for values in values_of.values()
             ]
             sign = "at most" if ratio.at_most else "at least"
             table.add_row(ratio.name, f"{sign} {ratio.goal:g}" if ratio.goal is not None else "", *cells)
@@ -260,13 +260,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main(asked: argparse.Namespace) -> int:
-    rows, rounds = (100_000, 1) if asked.quick else (asked.rows, asked.rounds)
+def main(options: argparse.Namespace) -> int:
+    rows, rounds = (100_000, 1) if options.quick else (options.rows, options.rounds)
     # absolute(), not resolve(): a virtual environment's python is a link out of it
-    ground = Ground(asked.folder.absolute(), asked.command.absolute(), asked.peers.absolute())
-    contenders = [c for c in CONTENDERS if not asked.only or c.key in asked.only]
+    ground = Ground(options.folder.absolute(), options.command.absolute(), options.peers.absolute())
+    contenders = [c for c in CONTENDERS if not options.only or c.key in options.only]
     if not ground.peers.exists():
-        console.print(f"[red]no {asked.peers}: the peers are left out; `make bench` builds it", highlight=False)
+        console.print(f"[red]no {options.peers}: the peers are left out; `make bench` builds it", highlight=False)
         contenders = [c for c in contenders if not c.peer]
     console.print(f"{rows:,} rows, {rounds} rounds; {machine()}; load {os.getloadavg()[0]:.1f}", highlight=False)
     if os.getloadavg()[0] > QUIET_LOAD:
@@ -281,19 +281,19 @@ def main(asked: argparse.Namespace) -> int:
             console.print(f"[red]{wrong}", highlight=False)
 
     figures: dict[Setting, dict[str, Figure]] = {}
-    for latency in asked.latency or [0.0, 50.0]:
-        for transport in asked.transport or ["plain", "tls"]:
+    for latency in options.latency or [0.0, 50.0]:
+        for transport in options.transport or ["plain", "tls"]:
             setting = Setting(transport == "tls", latency / 1000)
             first = not figures  # memory is measured once: neither TLS nor latency adds rows to it
-            here = [c for c in contenders if (first and not asked.quick) or not c.memory_only]
+            here = [c for c in contenders if (first and not options.quick) or not c.memory_only]
             figures[setting] = measured(ground, here, setting, rows, rounds)
             console.print(figures_table(setting, here, figures[setting]))
     console.print(ratios_table(figures))
     for wrong in faulty:
         console.print(f"[red]{wrong}", highlight=False)
-    if asked.json is not None:
-        found = {str(setting): {key: asdict(f) for key, f in of.items()} for setting, of in figures.items()}
-        asked.json.write_text(json.dumps({"machine": machine(), "figures": found}, indent=2))
+    if options.json is not None:
+        values = {str(setting): {key: asdict(f) for key, f in of.items()} for setting, of in figures.items()}
+        options.json.write_text(json.dumps({"machine": machine(), "figures": values}, indent=2))
     return 1 if faulty else 0
 
 

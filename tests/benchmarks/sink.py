@@ -74,7 +74,7 @@ class Connection(asyncio.BufferedProtocol):
         self.sink = sink
         self.view = memoryview(sink.buffer)
         self.head = b""
-        self.left = 0  # bytes of the body still to come
+        self.remaining = 0  # bytes of the body still to come
         self.body: list[bytes] = []  # only when verifying
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,14 +87,14 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         at = 0
         while at < nbytes:
-            at += self._read_body(at, nbytes) if self.left else self._read_head(at, nbytes)
+            at += self._read_body(at, nbytes) if self.remaining else self._read_head(at, nbytes)
 
     def _read_body(self, start: int, stop: int) -> int:
-        taken = min(self.left, stop - start)
+        taken = min(self.remaining, stop - start)
         if self.sink.verify:
             self.body.append(bytes(self.view[start : start + taken]))
-        self.left -= taken
-        if not self.left:
+        self.remaining -= taken
+        if not self.remaining:
             self._body_ended()
         return taken
 
@@ -114,10 +114,10 @@ class Connection(asyncio.BufferedProtocol):
         _, named, length = head.lower().partition(b"\r\ncontent-length:")
         if not named:  # a body without its length would be taken for the next head
             return self.transport.close()
-        self.left = int(length.split(b"\r\n", 1)[0])
-        self.sink.counts.bytes += self.left
-        self.sink.counts.largest_body = max(self.sink.counts.largest_body, self.left)
-        if not self.left:
+        self.remaining = int(length.split(b"\r\n", 1)[0])
+        self.sink.counts.bytes += self.remaining
+        self.sink.counts.largest_body = max(self.sink.counts.largest_body, self.remaining)
+        if not self.remaining:
             self._body_ended()
 
     def _page(self, head: bytes) -> bytes:
@@ -171,5 +171,5 @@ if __name__ == "__main__":
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help="where the certificates are, or will be")
     parser.add_argument("--verify", action="store_true", help="parse every body and count its items")
-    asked = parser.parse_args()
-    asyncio.run(serve(asked.port, asked.latency, asked.tls, asked.verify))
+    options = parser.parse_args()
+    asyncio.run(serve(options.port, options.latency, options.tls, options.verify))

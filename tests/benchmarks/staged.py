@@ -26,5 +26,5 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("table")
     parser.add_argument("folder", type=Path)
-    asked = parser.parse_args()
-    print(rows_staged(asked.url, asked.table, asked.folder))
+    options = parser.parse_args()
+    print(rows_staged(options.url, options.table, options.folder))

@@ -139,19 +139,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--database", action="append", choices=list(OWN), required=True)
-    asked = parser.parse_args()
-    told: dict[str, dict[str, str]] = {"addresses": {}, "missing": {}}
+    options = parser.parse_args()
+    outcome: dict[str, dict[str, str]] = {"addresses": {}, "missing": {}}
     with ExitStack() as stack:
-        for database in asked.database:
+        for database in options.database:
             try:
                 if database in ("sqlite", "duckdb"):
-                    made = _filed(database, asked.folder.absolute() / f"tables.{database}", asked.rows)
+                    made = _filed(database, options.folder.absolute() / f"tables.{database}", options.rows)
                 else:
-                    made = _served(database, asked.rows)
-                told["addresses"][database] = stack.enter_context(made)
+                    made = _served(database, options.rows)
+                outcome["addresses"][database] = stack.enter_context(made)
             except pytest.skip.Exception as reason:
-                told["missing"][database] = str(reason)
-        print(json.dumps(told), flush=True)
+                outcome["missing"][database] = str(reason)
+        print(json.dumps(outcome), flush=True)
         sys.stdin.read()
 
 

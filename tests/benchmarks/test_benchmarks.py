@@ -175,7 +175,7 @@ def figure(rows: int, seconds: float, peak_mb: float = 100.0) -> ratios.Figure:
 
 
 def test_ratios_compare_rows_a_second_and_name_only_what_was_measured() -> None:
-    found = ratios.ratios(
+    values = ratios.ratios(
         {
             "ours": figure(2_000, 1.0, peak_mb=200),
             "loop": figure(1_000, 2.0),
@@ -183,7 +183,7 @@ def test_ratios_compare_rows_a_second_and_name_only_what_was_measured() -> None:
             "ours-large": figure(10_000, 5.0, peak_mb=300),
         }
     )
-    assert {ratio.name: (value, ratio.met(value)) for ratio, value in found.items()} == {
+    assert {ratio.name: (value, ratio.met(value)) for ratio, value in values.items()} == {
         "ours / csv + json + httpx": (4.0, True),
         "CSV / Parquet": (0.5, False),
         "peak memory, 5 x the rows / the rows": (1.5, False),
@@ -273,7 +273,7 @@ print({extract.FEW})
 
 
 def test_ours_is_compared_with_the_quickest_of_those_that_only_move_rows() -> None:
-    found = extract.ratios(
+    values = extract.ratios(
         {
             "postgresql-ours": figure(1_000, 2.0, peak_mb=301),
             "postgresql-adbc": figure(1_000, 4.0),
@@ -281,7 +281,7 @@ def test_ours_is_compared_with_the_quickest_of_those_that_only_move_rows() -> No
             "postgresql-connectorx": figure(1_000, 5.0),
         }
     )
-    assert {ratio.name: (value, ratio.met(value)) for ratio, value in found.items()} == {
+    assert {ratio.name: (value, ratio.met(value)) for ratio, value in values.items()} == {
         "PostgreSQL: ours / quickest of ADBC + pyarrow, connectorx, COPY": (0.75, True),
         "PostgreSQL: ours / ADBC + pyarrow": (2.0, True),
         "PostgreSQL: ours / connectorx + pyarrow": (2.5, True),
@@ -301,7 +301,7 @@ def test_the_quick_form_reads_a_real_database(database: str, request: pytest.Fix
     if database == "postgresql":
         server: URL = request.getfixturevalue("postgresql_server")
         environment["PG_URL"] = server.render_as_string(hide_password=False)
-    told = subprocess.run(
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.benchmarks.extract", "--quick", f"--only={database}-ours"),
             *(f"--folder={tmp_path / 'data'}", "--peers=none", f"--json={tmp_path / 'figures'}"),
@@ -311,15 +311,15 @@ def test_the_quick_form_reads_a_real_database(database: str, request: pytest.Fix
         capture_output=True,
         text=True,
     )
-    assert (told.returncode, told.stderr) == (0, ""), told.stdout
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     figures = json.loads((tmp_path / "figures").read_text())["figures"]
     assert figures[f"{database}-ours"]["rows"] == 50_000
-    assert f"MB of memory: {database}" in told.stdout
+    assert f"MB of memory: {database}" in done.stdout
     assert list((tmp_path / "data").iterdir()) == []  # neither its tables nor the rows are left
 
 
 def test_validate_is_measured_beside_mapping_and_packing_alone(tmp_path: Path) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.benchmarks.validate", "--rows=20000", "--rounds=1"),
             f"--folder={tmp_path}",
@@ -328,9 +328,9 @@ def test_validate_is_measured_beside_mapping_and_packing_alone(tmp_path: Path) -
         capture_output=True,
         text=True,
     )
-    assert told.stderr == "" and told.returncode in (0, 1)  # whichever ratio a small file and a busy machine give
-    assert re.search(r"mapped and packed +[\d.]+ s.*\ncio-etl validate +[\d.]+ s", told.stdout)
-    assert re.search(r"validate / mapped and packed: [\d.]+, wanted at most 1\.5", told.stdout)
+    assert done.stderr == "" and done.returncode in (0, 1)  # whichever ratio a small file and a busy machine give
+    assert re.search(r"mapped and packed +[\d.]+ s.*\ncio-etl validate +[\d.]+ s", done.stdout)
+    assert re.search(r"validate / mapped and packed: [\d.]+, wanted at most 1\.5", done.stdout)
 
 
 def test_a_command_that_goes_through_fewer_rows_is_not_measured(

@@ -53,35 +53,35 @@ def rows_said(name: str, cost: Cost) -> int:
 
 def measured(folder: Path, data: Path, rows: int, rounds: int) -> dict[str, list[Cost]]:
     """The costs of each command, after a first round that compiles modules and fills the disk's cache."""
-    found: dict[str, list[Cost]] = {name: [] for name in commands(folder, data)}
+    costs_of: dict[str, list[Cost]] = {name: [] for name in commands(folder, data)}
     for number in range(rounds + 1):
         for name, command in commands(folder, data).items():
             cost = cost_of(command, dict(os.environ), DEADLINE_S)
             if (said := rows_said(name, cost)) != rows:
                 raise RuntimeError(f"{name} went through {said} of {rows} rows")
             if number:
-                found[name].append(cost)
-    return found
+                costs_of[name].append(cost)
+    return costs_of
 
 
-def main(asked: argparse.Namespace) -> int:
-    folder = asked.folder.absolute()
+def main(options: argparse.Namespace) -> int:
+    folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     made = [
         sys.executable,
         "-m",
         "tests.benchmarks.data",
         str(folder),
-        f"--rows={asked.rows}",
-        f"--format={asked.format}",
+        f"--rows={options.rows}",
+        f"--format={options.format}",
     ]
     data = Path(subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip())
-    found = measured(folder, data, asked.rows, asked.rounds)
-    print(f"{asked.rows:,} rows of {asked.format}, {asked.rounds} rounds; load {os.getloadavg()[0]:.1f}")
-    for name, costs in found.items():
+    costs_of = measured(folder, data, options.rows, options.rounds)
+    print(f"{options.rows:,} rows of {options.format}, {options.rounds} rounds; load {os.getloadavg()[0]:.1f}")
+    for name, costs in costs_of.items():
         seconds, cpu_s, peak = (median(getattr(cost, of) for cost in costs) for of in ("seconds", "cpu_s", "peak_mb"))
         print(f"{name:<18} {seconds:6.2f} s  {cpu_s:6.2f} CPU s  {peak:5.0f} MB")
-    alone, whole = found.values()
+    alone, whole = costs_of.values()
     ratio, of_cpu = (
         median(getattr(cost, of) for cost in whole) / median(getattr(cost, of) for cost in alone)
         for of in ("seconds", "cpu_s")

@@ -1,4 +1,4 @@
-"""How long a lane waits between two attempts, and when it stops trying. All in virtual time."""
+"""A lane waits longer from attempt to attempt, and stops when its time budget is used up. All in virtual time."""
 
 from __future__ import annotations
 

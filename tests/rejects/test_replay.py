@@ -250,7 +250,7 @@ def test_a_row_with_its_origin_makes_the_same_item_as_in_its_first_run(operation
     assert sent_again["item"].to_list() == items["item"].to_list()[::-1]
 
 
-# ---------------------------------------------------------------- rehearsals, locks, limits
+# ---------------------------------------------------------------- sandbox runs, locks, limits
 
 
 def test_a_sandbox_replay_closes_nothing_and_rejects_of_a_sandbox_run_are_replayed_only_there(
@@ -262,16 +262,16 @@ def test_a_sandbox_replay_closes_nothing_and_rejects_of_a_sandbox_run_are_replay
     assert counts(capsys, name, "--sandbox") == (0, 3, 0, 0)
     assert len(still_open(run_id)) == 3
     assert main(["run", "job.yaml", "--sandbox"]) == 3
-    rehearsed = newest("job.sandbox")
+    sandbox_run = newest("job.sandbox")
     assert "once fixed cio-etl replay rejects.csv --sandbox" in capsys.readouterr().out
-    assert main(["replay", rehearsed]) == 2
+    assert main(["replay", sandbox_run]) == 2
     assert "was a run in the sandbox, and its rows are sent only there; add --sandbox" in capsys.readouterr().err
-    fixed(rehearsed, "r.csv", values=GOOD)
+    fixed(sandbox_run, "r.csv", values=GOOD)
     read("r.csv").drop("e_mail").write_csv("x.csv")
     assert main(["replay", "x.csv", "--sandbox"]) == 65
     assert "or fix the mapping; then: cio-etl replay x.csv --sandbox\n" in capsys.readouterr().err
     assert counts(capsys, "r.csv", "--sandbox") == (0, 3, 0, 0)
-    assert still_open(rehearsed) == {} and len(still_open(run_id)) == 3
+    assert still_open(sandbox_run) == {} and len(still_open(run_id)) == 3
     assert counts(capsys, name) == (0, 3, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Runs that nobody watches: quiet when all is well, heard when not, in turn, and missed when they don't come."""
+"""Unattended runs: quiet without rejects, loud with them, one at a time, and reported when one is overdue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A night that stopped because of too many rejects does not hold the nights after it."""
+"""A run that stopped because of too many rejects is replaced by the next one where that is safe."""
 
 from __future__ import annotations
 

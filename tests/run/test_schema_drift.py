@@ -1,4 +1,4 @@
-"""Where a step's source begins, and when its columns are not what they were."""
+"""A step starts at its watermark, and a column whose kind has changed stops it."""
 
 from __future__ import annotations
 

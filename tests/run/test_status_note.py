@@ -48,7 +48,7 @@ def killed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps = {"people": ({"csv": "people.csv"}, "people.yaml")}
     write_job(folder / "job.yaml", sandbox.url, steps, destination=destination)
     process = start("run", "job.yaml", "--run-id", "killed", folder=folder)  # a name, so that no later run has its id
-    until(lambda: sum(acked >= 0 for acked, _ in standing(folder / ".etl").marks.values()) == 2)
+    until(lambda: sum(acked >= 0 for acked, _ in standing(folder / ".etl").progress.values()) == 2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     items: list[int] = []  # the sandbox may still work on the last requests

@@ -1,4 +1,4 @@
-"""What a run reports when it stops: place, fault and remedy; and what stays of its report when it is replaced."""
+"""A stopped run reports place, fault and remedy; the report of a replaced run names no command that resumes it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def job(*steps: Step, rejects: MaxRejects | None = None, lanes: int = 4, max_bat
     return Job("j.yaml", "j", destination, steps, Path("state"), rejects or MaxRejects(share=1.0))
 
 
-def rehearsed(job: Job, limit: int | None = None) -> Report:
+def dry_run(job: Job, limit: int | None = None) -> Report:
     return validate(job, job.steps, limit, {})
 
 
@@ -78,7 +78,7 @@ def rehearsed(job: Job, limit: int | None = None) -> Report:
 def test_what_a_run_would_come_to_is_reckoned() -> None:
     lines = "".join(f"{n % 7},a{n}@b.co,free\n" for n in range(100))
     source = people(f"id,e_mail,plan\n{lines},x@y.co,free\n")
-    (step,) = rehearsed(job(Step("people", source, PERSON), lanes=1, max_batch_bytes=32_100)).steps
+    (step,) = dry_run(job(Step("people", source, PERSON), lanes=1, max_batch_bytes=32_100)).steps
     assert step.forecast == Forecast(
         people=7,
         people_exact=True,
@@ -91,15 +91,15 @@ def test_what_a_run_would_come_to_is_reckoned() -> None:
         latency_s=0.25,
     )
     event = mapping("track", identifiers={"id": Column("plan")})
-    (events,) = rehearsed(job(Step("events", people(), event))).steps
+    (events,) = dry_run(job(Step("events", people(), event))).steps
     assert events.forecast is not None and (events.forecast.people, events.forecast.events) == (4, 7)
 
 
 def test_a_column_of_another_kind_than_in_the_last_run_is_found_before_a_run_stops_for_it() -> None:
     pl.DataFrame({"id": ["1", "2"], "e_mail": ["a@b.co", "c@d.co"], "plan": ["pro", "free"]}).write_parquet("p.parquet")
-    rehearsal = job(Step("people", ParquetSource(("p.parquet",)), PERSON))
+    validated_job = job(Step("people", ParquetSource(("p.parquet",)), PERSON))
     before = Bookmark(columns={"id": "numbers", "e_mail": "text"})
-    (step,) = validate(rehearsal, rehearsal.steps, None, {"people": before}).steps
+    (step,) = validate(validated_job, validated_job.steps, None, {"people": before}).steps
     assert [(finding.code, finding.severity) for finding in step.findings] == [
         ("column_changed", "warning"),
         ("columns_appeared", "notice"),
@@ -108,13 +108,13 @@ def test_a_column_of_another_kind_than_in_the_last_run_is_found_before_a_run_sto
 
 def test_findings_name_the_first_rows_by_file_and_line() -> None:
     lines = "1,a@b.co,free\n2,c@d.co,free\n3,A@b.co,pro\n"
-    (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n" + lines), PERSON))).steps
+    (step,) = dry_run(job(Step("people", people("id,e_mail,plan\n" + lines), PERSON))).steps
     (finding,) = step.findings
     assert (finding.code, finding.rows, finding.first_rows) == ("email_shared", 2, ("people.csv:2", "people.csv:4"))
 
 
 def test_every_row_is_counted_once_with_its_reason_and_first_places() -> None:
-    report = rehearsed(job(Step("people", people(), PERSON)))
+    report = dry_run(job(Step("people", people(), PERSON)))
     (step,) = report.steps
     assert (step.rows_read, step.counts.accepted, step.counts.rejected, step.counts.skipped) == (8, 2, 5, 1)
     assert step.rejects == (
@@ -137,7 +137,7 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
     snapshot, compiled = prepare(step, snapshot, 1, "track")
     items = pl.concat([compiled.items(frame) for frame in snapshot.read(compiled.columns, 0)])
     sizes = [len(item.encode()) for item in items["item"].drop_nulls()]
-    (said,) = rehearsed(job(step, lanes=1)).steps
+    (said,) = dry_run(job(step, lanes=1)).steps
     assert said.rows_read == said.counts.settled == items.height == 2_000
     assert said.counts.accepted == len(sizes)
     assert said.counts.rejected == items["reason"].drop_nulls().len()
@@ -150,9 +150,9 @@ def test_the_counts_are_those_of_the_items_that_a_run_would_send(tmp_path: Path)
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_requests_are_the_bodies_that_lanes_would_send(lanes: int) -> None:
     content = "id,e_mail,plan\n" + "".join(f"{n},a{n}@b.co,pro\n" for n in range(1_000))
-    (whole,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes)).steps
+    (whole,) = dry_run(job(Step("people", people(content), PERSON), lanes=lanes)).steps
     assert whole.counts.requests == lanes
-    (cut,) = rehearsed(job(Step("people", people(content), PERSON), lanes=lanes, max_batch_bytes=40_000)).steps
+    (cut,) = dry_run(job(Step("people", people(content), PERSON), lanes=lanes, max_batch_bytes=40_000)).steps
     assert (
         cut.counts.requests >= whole.counts.bytes_sent / 40_000
         and cut.counts.requests <= whole.counts.bytes_sent / 39_800 + lanes
@@ -174,24 +174,24 @@ def test_requests_are_the_bodies_that_lanes_would_send(lanes: int) -> None:
     ],
 )
 def test_too_many_rejects_are_told_as_a_run_would_end(allowed: MaxRejects, exit_code: int, reason: str | None) -> None:
-    report = rehearsed(job(Step("people", people(), PERSON), rejects=allowed))
+    report = dry_run(job(Step("people", people(), PERSON), rejects=allowed))
     assert report.exit_code == exit_code
     assert report.reason == (reason and f"a run would stop in step people: {reason}")
 
 
 def test_a_source_without_a_bad_row_ends_well() -> None:
-    report = rehearsed(job(Step("people", people("id,e_mail,plan\n1,a@b.co,pro\n"), PERSON)))
+    report = dry_run(job(Step("people", people("id,e_mail,plan\n1,a@b.co,pro\n"), PERSON)))
     assert (report.exit_code, report.steps[0].rejects) == (0, ())
 
 
 def test_a_header_alone_is_no_rows() -> None:
-    (step,) = rehearsed(job(Step("people", people("id,e_mail,plan\n"), PERSON))).steps
+    (step,) = dry_run(job(Step("people", people("id,e_mail,plan\n"), PERSON))).steps
     assert (step.rows_read, step.counts.settled, step.counts.requests, step.counts.bytes_sent) == (0, 0, 0, 0)
 
 
 def test_a_limit_is_of_each_step() -> None:
     first, second = Step("one", people(), PERSON), Step("two", people(), mapping())
-    report = rehearsed(job(first, second), limit=2)
+    report = dry_run(job(first, second), limit=2)
     assert [(step.name, step.rows_read, step.counts.accepted, step.counts.rejected) for step in report.steps] == [
         ("one", 2, 1, 1),
         ("two", 2, 2, 0),
@@ -201,13 +201,13 @@ def test_a_limit_is_of_each_step() -> None:
 def test_rejects_of_several_files_name_the_file() -> None:
     people(name="a.csv")
     people("id,e_mail,plan\n,x@y.co,pro\n,x@y.co,pro\n", name="b.csv")
-    (step,) = rehearsed(job(Step("people", CsvSource(("a.csv", "b.csv")), PERSON))).steps
+    (step,) = dry_run(job(Step("people", CsvSource(("a.csv", "b.csv")), PERSON))).steps
     assert step.rejects[0] == RejectCount("identifier_missing", "identifiers.id", 4, ("a.csv:5", "a.csv:8", "b.csv:2"))
 
 
 def test_a_fault_that_would_stop_a_run_at_once_stops_its_validation() -> None:
     with pytest.raises(SourceError, match=r"^m\.yaml: the source has no column 'gone'; it has 'id', 'e_mail', 'plan'$"):
-        rehearsed(job(Step("people", people(), mapping(attributes=attributes(a="gone")))))
+        dry_run(job(Step("people", people(), mapping(attributes=attributes(a="gone")))))
     assert not Path("state").exists()
 
 
@@ -216,14 +216,14 @@ def test_events_of_people_whose_row_is_rejected_are_a_finding() -> None:
     who = mapping(attributes={"email": Column("e_mail")})
     events = mapping("track", event=Column("plan"), timestamp=Constant(1_710_061_200))
     steps = (Step("people", people(csv), who), Step("orders", people("id,plan\n1,x\n2,x\n2,y\n3,x\n", "o.csv"), events))
-    _, orders = rehearsed(job(*steps)).steps
+    _, orders = dry_run(job(*steps)).steps
     (finding,) = (one for one in orders.findings if one.code == "events_of_rejected_people")
     assert (finding.severity, finding.field, finding.rows) == ("warning", "identifiers.id", 2)
     assert finding.first_rows == ("o.csv:3", "o.csv:4")
     assert finding.words == (
         "2 events are of people whose row step people rejects; they get a profile without attributes"
     )
-    alone = rehearsed(job(steps[1])).steps[0]
+    alone = dry_run(job(steps[1])).steps[0]
     assert "events_of_rejected_people" not in [one.code for one in alone.findings]
 
 
