@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
+from structlog.testing import capture_logs
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.parquet import decode, open_parquet
@@ -362,8 +363,9 @@ def test_an_unreadable_column_is_an_error_only_where_the_mapping_reads_it(
     path = tmp_path / "x.parquet"
     path.write_bytes(content)
     assert values(opened(path, "id"), ["id"]) == {"id": [1]}
-    with pytest.raises(SourceError) as caught:
+    with capture_logs() as events, pytest.raises(SourceError) as caught:
         values(opened(path, "id", "odd"), ["id", "odd"])
+    assert not events  # the error says it
     assert str(caught.value).startswith(f"{path}: {what}")
     assert caught.value.remedy
     assert "panicked" not in capfd.readouterr().err

@@ -48,6 +48,9 @@ def open_parquet(
         files = tuple(pool.map(inspected, named_files(source.paths)))
     rows = _ParquetRows(files)
     rows.check(columns or ())
+    if rows.refusals:
+        reasons = [str(why) for why in rows.refusals.values()]
+        log.info("columns_not_read", file=files[0].path, reasons=reasons)
     return Snapshot(
         fingerprint=fingerprint([RULES], (file.sha256 for file in files)),
         files=tuple(SourceFile(file.path, file.identity.bytes, file.sha256, file.rows) for file in files),
@@ -102,16 +105,14 @@ class _ParquetRows:
         agreed = agree([(file.path, _types(file)) for file in files])
         self._files = files
         self._first_positions = [0, *accumulate(file.rows for file in files)][:-1]
-        self._refusals = {name: why for name, why in agreed.items() if isinstance(why, SourceError)}
+        self.refusals = {name: why for name, why in agreed.items() if isinstance(why, SourceError)}
         self.schema = pl.Schema({name: dtype for name, dtype in agreed.items() if isinstance(dtype, pl.DataType)})
-        if self._refusals:
-            log.info("columns_not_read", file=files[0].path, reasons=[str(why) for why in self._refusals.values()])
 
     def check(self, columns: Sequence[str]) -> None:
         """Raises SourceError for a column that is not read."""
         for name in columns:
-            if name in self._refusals:
-                raise self._refusals[name]
+            if name in self.refusals:
+                raise self.refusals[name]
 
     def read(self, columns: Sequence[str] | None = None, start: int = 0) -> Iterator[pl.DataFrame]:
         """See Snapshot.read."""
