@@ -166,6 +166,14 @@ REWRITTEN: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
         {"m": [{"k": {"x": 1}}]},
     ),
     "nulls": ("null", None, pl.Null(), None),
+    "one type in a list": (["int"], 1, pl.Int32(), 1),
+    "a map in a list of types": (
+        [{"type": "map", "values": ["int"]}],
+        {"k": 1},
+        pl.Map(pl.String(), pl.Int32()),
+        {"k": 1},
+    ),
+    "null in a list of types": (["null"], None, pl.Boolean(), None),
     "nanoseconds": (
         {"type": "long", "logicalType": "timestamp-nanos"},
         NANOS,
@@ -207,8 +215,12 @@ def test_types_that_the_decoder_does_not_know_are_read_as_their_base_types(
 
 
 NOT_READ: dict[str, tuple[Any, Any, str]] = {
-    "several types": (["null", "int", "string"], 1, "holds values of several types"),
-    "one type in a list": (["int"], 1, "holds values of several types"),
+    "several types": (["null", "int", "string"], 1, "holds values of several types: null, int, string"),
+    "several types with names": (
+        [POINT, {"type": "long", "logicalType": "timestamp-millis"}, {"type": "array", "items": "int"}],
+        [1],
+        "holds values of several types: Point, timestamp-millis, array",
+    ),
     "itself": (NODE, {"next": None}, "holds values of the type 'Node', which contains itself"),
     "a list of nothing": ({"type": "array", "items": "null"}, [None], "holds lists of nothing"),
     "a list of empty records": (

@@ -69,6 +69,12 @@ def _column(name: str, kind: Any, schemas: _Schemas) -> Column:
     return Column(name, schema, None if schema is None else schemas.dtype(kind), is_uuid, bytes_of)
 
 
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, Mapping):
+        return str(kind.get("logicalType") or kind.get("name") or _type_name(kind.get("type")))
+    return str(kind)
+
+
 def _not_null(kind: Any) -> Any:
     if isinstance(kind, list):
         others = [each for each in kind if each != "null"]
@@ -127,11 +133,11 @@ class _Schemas:
 
     def _union(self, kinds: list[Any], depth: int) -> Any:
         others = [each for each in kinds if each != "null"]
-        if len(kinds) != 2 or len(others) != 1:
-            raise Undecodable("values of several types")
-        inner = self.decodable(others[0], depth)
+        if len(kinds) == 1:  # a second type changes no byte: values begin with the number of theirs
+            return ["null", "boolean"] if not others else self._union([*kinds, "null"], depth)
+        inner = self.decodable(others[0], depth) if len(kinds) == 2 and len(others) == 1 else None
         if inner is None:
-            raise Undecodable("values of several types")
+            raise Undecodable(f"values of several types: {', '.join(map(_type_name, kinds))}")
         return ["null", inner] if kinds[0] == "null" else [inner, "null"]
 
     def _record(self, kind: Mapping[str, Any], fields: list[Any], depth: int) -> Any | None:
