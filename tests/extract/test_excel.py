@@ -435,6 +435,16 @@ def test_an_open_document_sheet_is_read(tmp_path: Path) -> None:
     assert whole(opened(tmp_path, content))["a"].to_list() == [7]
 
 
+def open_document_of(rows: str) -> bytes:
+    """An OpenDocument sheet of these elements."""
+    start, end = re.split("<table:table-row>.*</table:table-row>", OPEN_DOCUMENT, flags=re.DOTALL)
+    manifest = b'<?xml version="1.0"?><m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+    return packed(
+        mimetype=b"application/vnd.oasis.opendocument.spreadsheet",
+        **{"content.xml": (start + rows + end).replace(">\n<", "><").encode(), "META-INF/manifest.xml": manifest},
+    )
+
+
 def open_document(*columns: list[tuple[str, str]]) -> bytes:
     """An OpenDocument sheet of these columns, named a, b, …; their cells are a type and a value."""
     names = {"float": "value", "boolean": "boolean-value", "date": "date-value", "time": "time-value"}
@@ -445,13 +455,40 @@ def open_document(*columns: list[tuple[str, str]]) -> bytes:
 
     header = [("string", chr(ord("a") + number)) for number in range(len(columns))]
     rows = ["".join(cell(*each) for each in row) for row in [header, *zip(*columns, strict=True)]]
-    start, end = re.split("<table:table-row>.*</table:table-row>", OPEN_DOCUMENT, flags=re.DOTALL)
-    text = start + "".join(f"<table:table-row>{row}</table:table-row>" for row in rows) + end
-    manifest = b'<?xml version="1.0"?><m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
-    return packed(
-        mimetype=b"application/vnd.oasis.opendocument.spreadsheet",
-        **{"content.xml": text.replace(">\n<", "><").encode(), "META-INF/manifest.xml": manifest},
-    )
+    return open_document_of("".join(f"<table:table-row>{row}</table:table-row>" for row in rows))
+
+
+ONE_CELL = '<table:table-cell office:value-type="string"><text:p>a</text:p></table:table-cell>'
+NO_CELL = '<table:table-cell table:number-columns-repeated="16384"/>'
+ROW_OF_ONE = f"<table:table-row>{ONE_CELL}</table:table-row>"
+
+
+@pytest.mark.fault("S16")
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        (
+            ROW_OF_ONE + '<table:table-row table:number-rows-repeated="300000"><table:table-cell '
+            'table:number-columns-repeated="200" office:value-type="float" office:value="1"/></table:table-row>',
+            "row 300,001 and column 200",
+        ),
+        (
+            f"<table:table-row>{ONE_CELL}{NO_CELL}{ONE_CELL}</table:table-row>"
+            f'<table:table-row table:number-rows-repeated="200000">{NO_CELL}</table:table-row>' + ROW_OF_ONE,
+            "row 200,002 and column 16,386",
+        ),
+    ],
+    ids=["repeated cells", "a cell far away"],
+)
+def test_an_open_document_sheet_that_fills_the_memory_is_refused(tmp_path: Path, rows: str, what: str) -> None:
+    with pytest.raises(SourceError, match=f"a sheet reaches to {what}"):
+        opened(tmp_path, open_document_of(rows))
+
+
+def test_empty_rows_and_cells_below_and_beside_an_open_document_table_do_not_matter(tmp_path: Path) -> None:
+    empty = f'<table:table-row table:number-rows-repeated="1048570">{NO_CELL}</table:table-row>'
+    row = ROW_OF_ONE.replace("</table:table-row>", f"{NO_CELL}</table:table-row>")
+    assert whole(opened(tmp_path, open_document_of(row + ROW_OF_ONE + empty)))["a"].to_list() == ["a"]
 
 
 OPEN_COLUMNS: dict[str, tuple[list[tuple[str, str]], list[Any]]] = {
@@ -474,3 +511,10 @@ def test_no_cell_of_an_open_document_sheet_becomes_null(
 ) -> None:
     frame = whole(opened(tmp_path, open_document([("float", "1"), ("float", "2")], cells)))
     assert frame["b"].to_list() == expected and frame[FAULT].null_count() == 2
+
+
+def test_a_day_of_an_open_document_sheet_that_no_calendar_has_is_rejected(tmp_path: Path) -> None:
+    cells = [("date", "2024-02-28"), ("date", "2024-02-30"), ("date", "2024-02-29")]
+    frame = whole(opened(tmp_path, open_document(cells)))
+    assert frame["a"].to_list() == [date(2024, 2, 28), None, date(2024, 2, 29)]
+    assert frame[FAULT].to_list() == [None, CELL_WITHOUT_DAY, None]

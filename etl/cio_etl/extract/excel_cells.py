@@ -186,7 +186,7 @@ def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int], set[int
         batch, errors = load(dtypes=dtype, use_columns=[at])
         if not _others(errors):
             return _of_one_kind(pl.Series(batch.column(0)), at, load), lost, set()
-        return _iso_moments(texts), lost, set()
+        return _iso_moments(texts, lost)
     frame = pl.DataFrame([texts, kind, as_json_texts(texts).struct.field("json_text").alias("quoted")])
     has_day = (pl.col("kind") == "moment") & pl.col("texts").str.contains("^[0-9]+-")
     if not present & {"number", "Bool"} and not frame.select(has_day.any()).item():
@@ -199,12 +199,17 @@ def _of_several_kinds(at: int, load: Load) -> tuple[pl.Series, set[int], set[int
     return frame.select(json.alias("json_text")).to_struct(), lost, no_days
 
 
-def _iso_moments(texts: pl.Series) -> pl.Series:
-    """Days and times of an OpenDocument sheet, which has them as ISO 8601 texts; the texts, if some are others."""
+def _iso_moments(texts: pl.Series, lost: set[int]) -> tuple[pl.Series, set[int], set[int]]:
+    """Days and times of an OpenDocument sheet, which has them as ISO 8601 texts; texts, if none of them is a day.
+
+    Also what _of_several_kinds answers.
+    """
     day = pl.first().str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("ms"))
     time = pl.first().str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", strict=False)
     read = texts.to_frame().select(pl.coalesce(day, time)).to_series()
-    return texts if read.null_count() > texts.null_count() else _of_days(read)
+    if read.null_count() == len(read):
+        return texts, lost, set()
+    return _of_days(read), lost, {*(read.is_null() & texts.is_not_null()).arg_true()}
 
 
 def _of_days(column: pl.Series) -> pl.Series:

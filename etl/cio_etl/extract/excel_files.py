@@ -33,7 +33,15 @@ from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
 from cio_etl.extract.staged_files import agreed, check_own_names, faults_text, in_type, placed, with_places
 from cio_etl.extract.text.csv_header import check_unique
-from cio_etl.extract.xlsx_parts import SheetFacts, cell_name, check_sizes, part_of_sheet, scan_sheet, worksheets
+from cio_etl.extract.xlsx_parts import (
+    SheetFacts,
+    cell_name,
+    check_sizes,
+    extents_of_ods,
+    part_of_sheet,
+    scan_sheet,
+    worksheets,
+)
 from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, ExcelSource, Snapshot, Staging
 
 if TYPE_CHECKING:
@@ -163,7 +171,8 @@ def _content(opened: RegularFile, max_unpacked_bytes: int) -> tuple[bytes, dict[
             raise SourceError("export the sheet as CSV", place=opened.path, what=what)
         check_sizes(archive, max_unpacked_bytes)
         facts = {part.filename: scan_sheet(archive, part) for part in worksheets(archive)}
-        for of_sheet in facts.values():
+        of_ods = extents_of_ods(archive) if "content.xml" in archive.namelist() else ()
+        for of_sheet in (*facts.values(), *of_ods):
             _check_extent(opened.path, of_sheet)
     return data, facts
 

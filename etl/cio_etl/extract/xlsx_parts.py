@@ -1,4 +1,4 @@
-"""Scans the XML of an .xlsx workbook for what its reader does not report: extent, formulas without a result, errors.
+"""Scans the XML of a workbook for what its reader does not report: extent, formulas without a result, errors.
 
 The XML is read in pieces, so a part of any size takes little memory.
 """
@@ -24,8 +24,12 @@ _TEXT = re.compile(rb'\bt="(?:str|s|inlineStr)"')
 _KNOWN_ERRORS = {b"#DIV/0!", b"#N/A", b"#NAME?", b"#NULL!", b"#NUM!", b"#REF!", b"#VALUE!", b"#DATA!"}  # calamine's
 _PIECE_BYTES = 1 << 20
 _MOST_UNPACKED = 1032  # bytes that deflate makes of one
-_MAX_INDEX_BYTES = 16 << 20  # of the workbook's list of sheets
+_MAX_INDEX_BYTES = 16 << 20  # of the workbook's list of sheets, or of a row of OpenDocument
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+_ROW_OF_ODS, _END_OF_TABLE = b"<table:table-row", b"</table:table>"
+_ROWS = re.compile(rb'number-rows-repeated="([0-9]{1,9})"')
+_CELLS = re.compile(rb'<table:(?:covered-)?table-cell\b(?:[^>]*?number-columns-repeated="([0-9]{1,9})")?[^>]*>')
 
 Cell = tuple[int, int]  # row and column, from 1
 
@@ -98,6 +102,38 @@ def _scan(text: bytes, facts: SheetFacts) -> None:
                 shown = name if re.fullmatch(r"#[A-Z_/0-9]{1,20}[!?]?", name) else "of no known name"
                 facts.unknown_error = (int(place[2]), column_number(place[1])), shown
                 return
+
+
+def extents_of_ods(archive: zipfile.ZipFile) -> Iterator[SheetFacts]:
+    """How far each sheet of an OpenDocument spreadsheet reaches, of which a row or cell may stand for a million."""
+    facts, empty, rest = SheetFacts(), -1, b""  # what is above the first row is none
+    with archive.open("content.xml") as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            *rows, rest = (rest + piece).split(_ROW_OF_ODS)
+            for row in rows:
+                empty = _add_row_of_ods(row, facts, empty)
+                if _END_OF_TABLE in row:
+                    yield facts
+                    facts, empty = SheetFacts(), 0
+            rest = rest[-_MAX_INDEX_BYTES:]
+    _add_row_of_ods(rest, facts, empty)
+    yield facts
+
+
+def _add_row_of_ods(row: bytes, facts: SheetFacts, empty: int) -> int:
+    """Counts in a row that `empty` rows without a value stand above; the number of those above the next one."""
+    head = row[: row.find(b">")]
+    repeated = _ROWS.search(head)
+    rows = int(repeated[1]) if repeated else int(row[:1] not in (b"s", b"-"))  # table-rows, table-row-group
+    last = max(row.rfind(b"value-type="), row.rfind(b"<text:p"))
+    if last < 0:
+        return empty + rows
+    facts.rows += empty + rows
+    width = row.count(b"table-cell ", 0, last) + row.count(b"table-cell>", 0, last)
+    if b"columns-repeated" in row:
+        width = sum(int(cell[1] or 1) for cell in _CELLS.finditer(row) if cell.start() < last)
+    facts.columns = max(facts.columns, width)
+    return 0
 
 
 def part_of_sheet(data: bytes, sheet: str) -> str | None:
