@@ -12,6 +12,8 @@ import io
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import pairwise, takewhile
+from operator import eq
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +28,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from cio_etl.errors import SourceError
+from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet import decode, open_parquet
+from cio_etl.extract.parquet.delta import shared_bytes
+from cio_etl.extract.parquet.pages import pages
 from cio_etl.model import FAULT, POSITION, ParquetSource, Snapshot
 from tests.parquet_bytes import (
     BYTE_ARRAY,
@@ -485,6 +490,40 @@ def test_a_list_that_decodes_to_a_billion_values_is_refused(tmp_path: Path) -> N
     path.write_bytes(write(1, Leaf("c", INT64, [(count, page)], repetition=REPEATED)))
     with pytest.raises(SourceError, match="has in row group 1 a page of 134,217,728 values, more than 67,108,864"):
         opened(path, "c")
+
+
+@pytest.mark.fault("S16")
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("is_list", [False, True], ids=["texts", "lists"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+def test_texts_that_share_their_beginnings_beyond_the_limit_are_refused(
+    tmp_path: Path, version: Any, is_list: bool, compression: str
+) -> None:
+    path = tmp_path / "x.parquet"
+    for count, is_refused in ((10, False), (300, True)):
+        words = [None, *(f"{'x' * 1_000_000}{number * 7919 % 1009}" for number in range(count))]
+        column = pa.array([words] if is_list else words)
+        how = {"use_dictionary": False, "column_encoding": {"c.list.element" if is_list else "c": "DELTA_BYTE_ARRAY"}}
+        path.write_bytes(by_arrow({"c": column}, compression=compression, data_page_version=version, **how))
+        if is_refused:
+            with pytest.raises(SourceError, match=r"column 'c' has in row group 1 a page of 28\d MB, more than 256"):
+                opened(path, "c")
+        else:
+            assert values(opened(path, "c"), ["c"]) == {"c": [words] if is_list else words}
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_what_texts_share_is_counted_to_the_byte(tmp_path: Path, version: Any) -> None:
+    chances = np.random.default_rng(7)
+    words = ["".join(map(str, chances.integers(0, 2, chances.integers(0, 90)))) for _ in range(5_000)]
+    path = tmp_path / "x.parquet"
+    how = {"use_dictionary": False, "column_encoding": {"c": "DELTA_BYTE_ARRAY"}, "compression": "none"}
+    path.write_bytes(by_arrow({"c": pa.array(words)}, data_page_version=version, **how))
+    with RegularFile(str(path)) as file:
+        found = list(pages(file, 4, len(words)))
+        counted = sum(shared_bytes(file, page, "UNCOMPRESSED", 1) for page in found)
+    shared = [takewhile(bool, map(eq, one, other)) for one, other in pairwise(words)]
+    assert counted == sum(len([*same]) for same in shared) and found
 
 
 @pytest.mark.fault("P7")

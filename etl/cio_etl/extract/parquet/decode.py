@@ -21,14 +21,16 @@ import pyarrow.parquet as pq
 from cio_etl.errors import SourceError, is_limit
 from cio_etl.extract.decoding import decoding
 from cio_etl.extract.files import Identity, RegularFile
+from cio_etl.extract.parquet.delta import shared_bytes
 from cio_etl.extract.parquet.footer import Column, Footer, damaged, scan
-from cio_etl.extract.parquet.pages import pages
+from cio_etl.extract.parquet.pages import Page, pages
 
 _WHOLE_GROUP_ROWS = 150_000
 _WHOLE_GROUP_BYTES = 64 << 20
 _PAGE_BUFFER_BYTES = 1 << 20
 _MAX_PAGE_BYTES = 256 << 20  # unpacked, of a page: a few kilobytes may unfold to gigabytes
-_MAX_PAGE_VALUES = 1 << 26  # of a page of lists, all of which may belong to one row
+_DELTA_BYTE_ARRAY = 7
+_MAX_PAGE_VALUES = 1 << 26  # of a page of lists, all of which may belong to one row, or of texts that share bytes
 _NESTED_VALUE_BYTES = 8
 _BATCH_TEXT_BYTES = 256 << 20  # that pyarrow may make of the dictionaries of a batch
 
@@ -72,21 +74,31 @@ class ParquetFile:
             chunk = self.footer.metadata.row_group(group).column(leaf)
             size = 0
             for page in () if self.is_copy else pages(opened, _first_byte(chunk), chunk.num_values):
-                size += page.unpacked
                 place = f"column {column.name!r} has in row group {group + 1} a page"
                 if not page.sound:
                     raise damaged(self.path, f"{place} that does not agree with its checksum")
-                if page.unpacked > _MAX_PAGE_BYTES:
-                    what = f"{place} of {page.unpacked >> 20:,} MB, more than {_MAX_PAGE_BYTES >> 20}"
-                    raise SourceError("write it with smaller pages", place=self.path, what=what)
-                if column.is_nested and page.values > _MAX_PAGE_VALUES:
+                is_delta = page.encoding == _DELTA_BYTE_ARRAY and not page.is_dictionary
+                if (column.is_nested or is_delta) and page.values > _MAX_PAGE_VALUES:
                     what = f"{place} of {page.values:,} values, more than {_MAX_PAGE_VALUES:,}"
                     raise SourceError("write it with smaller pages", place=self.path, what=what)
+                unfolded = page.unpacked
+                if is_delta and unfolded <= _MAX_PAGE_BYTES:
+                    unfolded += self._shared_bytes(opened, column, leaf, page, chunk.compression)
+                if unfolded > _MAX_PAGE_BYTES:
+                    what = f"{place} of {unfolded >> 20:,} MB, more than {_MAX_PAGE_BYTES >> 20}"
+                    raise SourceError("write it with smaller pages", place=self.path, what=what)
+                size += unfolded
                 if page.is_dictionary:
                     dictionary = max(dictionary, page.unpacked)
             in_memory = chunk.num_values * _NESTED_VALUE_BYTES if column.is_nested else 0
             unpacked += max(size, chunk.total_uncompressed_size, in_memory)
         return Weight(unpacked, dictionary)
+
+    def _shared_bytes(self, opened: RegularFile, column: Column, leaf: int, page: Page, compression: str) -> int:
+        levels = self.footer.metadata.schema.column(leaf)
+        kinds = bool(levels.max_repetition_level) + bool(levels.max_definition_level)
+        with decoding(lambda: damaged(self.path, f"column {column.name!r} is damaged")):
+            return shared_bytes(opened, page, compression, kinds)
 
     def frame_rows(self, columns: Sequence[Column]) -> int:
         """How many rows of these columns make a frame."""

@@ -26,6 +26,11 @@ class Page:
     values: int
     unpacked: int
     sound: bool
+    start: int  # of its bytes in the file
+    packed: int
+    encoding: object
+    level_bytes: int | None  # that come first and are never compressed; None: a page of version 1
+    is_compressed: bool
 
 
 def pages(opened: RegularFile, start: int, values: int) -> Iterator[Page]:
@@ -47,9 +52,17 @@ def pages(opened: RegularFile, start: int, values: int) -> Iterator[Page]:
         if packed < 0 or unpacked < 0 or counted < 0:
             return
         sound = 4 not in header or _agrees(opened, start + size, packed, header[4])
-        yield Page(kind == _DICTIONARY, counted, unpacked, sound)
+        yield _page(kind, about, counted, unpacked, sound, start + size, packed)
         start += size + packed
         values -= 0 if kind == _DICTIONARY else counted
+
+
+def _page(kind: object, about: object, values: int, unpacked: int, sound: bool, start: int, packed: int) -> Page:
+    facts = about if isinstance(about, dict) else {}
+    if kind != _DATA_V2:
+        return Page(kind == _DICTIONARY, values, unpacked, sound, start, packed, facts.get(2), None, True)
+    levels = facts.get(5, 0) + facts.get(6, 0)
+    return Page(False, values, unpacked, sound, start, packed, facts.get(4), levels, facts.get(7, True))
 
 
 def _header(opened: RegularFile, start: int) -> tuple[dict[int, object], int] | None:

@@ -28,7 +28,7 @@ def read_struct(data: bytes, at: int = 0, depth: int = 0) -> tuple[dict[int, Any
             if step:
                 number += step
             else:
-                number, at = _integer(data, at)
+                number, at = zigzag(data, at)
             if kind in (_TRUE, _FALSE):
                 fields[number] = kind == _TRUE
             else:
@@ -40,9 +40,9 @@ def read_struct(data: bytes, at: int = 0, depth: int = 0) -> tuple[dict[int, Any
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if kind in _INTEGERS:
-        return _integer(data, at)
+        return zigzag(data, at)
     if kind == _BINARY:
-        size, at = _varint(data, at)
+        size, at = varint(data, at)
         return _taken(data, at, size), at + size
     if kind == _STRUCT and depth < _DEPTH:
         return read_struct(data, at, depth + 1)
@@ -50,10 +50,10 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         size, kind = data[at] >> 4, data[at] & 15
         at += 1
         if size == _LONG_SIZE:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
         return _elements(data, at, [kind] * min(size, len(data)), depth)
     if kind == _MAP and depth < _DEPTH:
-        size, at = _varint(data, at)
+        size, at = varint(data, at)
         if not size:
             return [], at
         return _elements(data, at + 1, [data[at] >> 4, data[at] & 15] * min(size, len(data)), depth)
@@ -79,12 +79,14 @@ def _taken(data: bytes, at: int, size: int) -> bytes:
     return data[at : at + size]
 
 
-def _integer(data: bytes, at: int) -> tuple[int, int]:
-    number, at = _varint(data, at)
+def zigzag(data: bytes, at: int) -> tuple[int, int]:
+    """A number that may be negative, and where it ends."""
+    number, at = varint(data, at)
     return (number >> 1) ^ -(number & 1), at
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number from 0 on, and where it ends. Raises IndexError where the bytes end, Malformed past 64 bits."""
     number = shift = 0
     while True:
         octet = data[at]
