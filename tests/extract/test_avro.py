@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import json
 import lzma
 import zlib
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import zstandard
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.avro import open_avro
-from cio_etl.model import FAULT, POSITION, AvroSource, Snapshot, Staging
+from cio_etl.model import FAULT, MAP_KEY_REPEATED, POSITION, AvroSource, Snapshot, Staging
 
 COLUMNS: dict[str, tuple[Any, Any, pl.DataType, Any]] = {
     "id": ("long", 7, pl.Int64(), 7),
@@ -212,6 +213,30 @@ def test_types_that_the_decoder_does_not_know_are_read_as_their_base_types(
     assert snapshot.schema == {"k": pl.Int32(), "a": dtype, "z": pl.String()}
     assert whole(snapshot)["a"].to_list() == [expected] * 3
     assert whole(snapshot)["z"].to_list() == ["end"] * 3
+
+
+def test_a_map_with_a_key_twice_is_a_fault_of_the_rows_that_read_it(tmp_path: Path) -> None:
+    """The writer of the tests takes the map for a list of entries, whose bytes are the same."""
+    entries = {"type": "array", "items": {**fields(k="string", v="int"), "name": "Entry"}}
+    within = {**fields(l={"type": "array", "items": {"type": "array", "items": "Entry"}}), "name": "Within"}
+    once, twice = [{"k": "a", "v": 1}, {"k": "b", "v": 2}], [{"k": "a", "v": 1}, {"k": "a", "v": 2}]
+    rows = [{"n": 1, "m": once, "w": {"l": [once]}}, {"n": 2, "m": twice, "w": {"l": []}}]
+    rows += [{"n": 3, "m": [], "w": {"l": [once, twice]}}, {"n": 4, "m": twice, "w": {"l": [twice]}}]
+    content = avro(fields(n="int", m=entries, w=within), rows)
+    as_map, named = b'{"type":"map","values":"int"}', io.BytesIO(content)
+    schema = fastavro.reader(named).metadata["avro.schema"].encode()
+    read = json.loads(schema)
+    read["fields"][1]["type"] = json.loads(as_map)
+    read["fields"][2]["type"]["fields"][0]["type"]["items"] = json.loads(as_map)
+    padded = json.dumps(read).encode().ljust(len(schema))
+    snapshot = opened(tmp_path, content.replace(schema, padded))
+    assert snapshot.schema["m"] == pl.Map(pl.String(), pl.Int32())
+    faults = {name: pl.concat(snapshot.read([name], 0))[FAULT].to_list() for name in "nmw"}
+    assert faults == {
+        "n": [None] * 4,
+        "m": [None, MAP_KEY_REPEATED, None, MAP_KEY_REPEATED],
+        "w": [None, None, MAP_KEY_REPEATED, MAP_KEY_REPEATED],
+    }
 
 
 NOT_READ: dict[str, tuple[Any, Any, str]] = {

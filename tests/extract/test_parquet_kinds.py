@@ -300,6 +300,16 @@ class _Keys(pe.KmsClient):  # type: ignore[misc]
         return base64.b64decode(key)
 
 
+def test_a_map_keeps_both_values_of_a_key_so_that_the_row_can_be_rejected(tmp_path: Path) -> None:
+    twice = [[("a", 1), ("a", 2)], [("a", 1)], None]
+    maps = pa.array(twice, pa.map_(pa.string(), pa.int64()))
+    (tmp_path / "x").write_bytes(by_arrow({"m": maps, "l": pa.array([[each] for each in twice], pa.list_(maps.type))}))
+    frame = pl.concat(opened(tmp_path / "x").read(None, 0))
+    read = frame.select(pl.col("m").map.entries(), pl.col("l").list.first().map.entries())
+    expected = [[{"key": "a", "value": 1}, {"key": "a", "value": 2}], [{"key": "a", "value": 1}], None]
+    assert read["m"].to_list() == read["l"].to_list() == expected
+
+
 def encrypted(*, plaintext_footer: bool) -> bytes:
     how = pe.EncryptionConfiguration(footer_key="f", column_keys={"k": ["odd"]}, plaintext_footer=plaintext_footer)
     factory = pe.CryptoFactory(lambda _: _Keys(None))

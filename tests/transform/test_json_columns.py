@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from cio_etl.errors import SourceError
-from cio_etl.model import POSITION, Mapping, Snapshot
+from cio_etl.model import POSITION, Call, Column, Columns, Constant, Mapping, Snapshot
 from cio_etl.run.open_step import prepare
 from cio_etl.transform import as_texts, plain_rows, with_json
 from tests.mapped_rows import column, mapping, rows
@@ -21,9 +21,9 @@ TEXTS = ["5", "5", 'a"b\n', '{"k": "x"}', "true", None]
 
 
 def snapshot(**columns: list[Any]) -> Snapshot:
-    """Rows whose columns of text, but for `id`, are JSON."""
+    """Rows whose column `j` is JSON."""
     data = {"id": ["1", "2", "3", "4", "5", "6"], "j": VALUES, **columns}
-    return replace(held(rows(data)), json=frozenset(data) - {"id"})
+    return replace(held(rows(data)), json=frozenset({"j"}))
 
 
 def payloads(how: Mapping, of: Snapshot) -> list[Any]:
@@ -47,17 +47,107 @@ def test_a_function_reads_the_text_of_a_json_string(beside: dict[str, Any]) -> N
         assert [payload["attributes"].get("b") for payload in sent] == [value and json.loads(value) for value in VALUES]
 
 
-def test_json_and_pick_read_the_json() -> None:
-    sent = payloads(mapping(attributes={"a": column("j", "json"), "b": column("j", {"pick": "k"})}), snapshot())
-    assert [payload["attributes"].get("a") for payload in sent] == [value and json.loads(value) for value in VALUES]
-    assert [payload["attributes"].get("b") for payload in sent] == [None, None, None, "x", None, None]
+def test_json_reads_the_json_and_pick_also_the_json_in_a_string() -> None:
+    how = mapping(attributes={"a": column("j", "json"), "b": column("j", {"pick": "k"})})
+    sent = payloads(how, snapshot(j=["5", '"5"', '"{\\"k\\": \\"y\\"}"', '{"k": "x"}', "true", '"no JSON"']))
+    assert [payload["attributes"].get("b") for payload in sent[:-1]] == [None, None, "y", "x", None]
+    assert [payload["attributes"]["a"] for payload in sent[:-1]] == [5, "5", '{"k": "y"}', {"k": "x"}, True]
+    assert sent[-1] == "json_unreadable"
+
+
+def test_json_is_read_in_the_same_way_beside_its_text() -> None:
+    how = mapping(attributes={"a": column("j", "json"), "b": column("j", "trim")})
+    assert [payload["attributes"].get("a") for payload in payloads(how, snapshot())] == [
+        value and json.loads(value) for value in VALUES
+    ]
+
+
+NUMBERS = ["5", '"6"', '"ü"', ' "white "', "1.5", None]
+KINDS = ["[1, 2]", '{"mail": "a@b.co"}', "true", "false", ' ["x"]', '"7"']
+REJECTED = ["not_a_text"] * 5
 
 
 def test_an_identifier_is_the_text_while_an_attribute_is_the_json() -> None:
     how = mapping(identifiers={"id": column("j")}, attributes={"a": column("j")})
-    sent = payloads(how, snapshot(j=["5", '"6"', '"ü"', "true", "1.5", '"7"']))
-    assert [payload["identifiers"]["id"] for payload in sent] == ["5", "6", "ü", "true", "1.5", "7"]
-    assert [payload["attributes"]["a"] for payload in sent] == [5, "6", "ü", True, 1.5, "7"]
+    sent = payloads(how, snapshot(j=NUMBERS))
+    assert [payload["identifiers"]["id"] for payload in sent[:-1]] == ["5", "6", "ü", "white ", "1.5"]
+    assert [payload["attributes"]["a"] for payload in sent[:-1]] == [5, "6", "ü", "white ", 1.5]
+    assert sent[-1] == "identifier_missing"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        mapping(identifiers={"id": column("j")}),
+        mapping(identifiers={"email": column("j", "trim", "lower")}),
+        mapping(identifiers={"id": column("j", {"default": "x"})}),
+        mapping(identifiers={"id": column("j", "json")}),
+        mapping(identifiers={"id": column("j", "json", "upper")}),
+        mapping(identifiers={"id": Columns(("j", "id"), (Call("coalesce"),))}),
+        mapping("track", event=column("j")),
+        mapping("add_device", device={"token": column("j"), "platform": Constant("ios")}),
+        mapping("identify_object", object={"type": Constant("1"), "id": column("j")}, identifiers={}),
+        mapping("merge", identifiers={}, primary={"id": column("id")}, secondary={"id": column("j")}),
+        mapping(relationships=[{"object": {"type": Constant("1"), "id": column("j")}}]),
+        mapping(attributes={"phone": column("j")}),
+        mapping(attributes={"phone": column("j", "trim")}),
+    ],
+    ids=lambda how: f"{how.operation} {next((t for t, v in how.targets.items() if 'j' in v.sources), '')}",
+)
+def test_a_list_an_object_and_a_boolean_are_no_name(how: Mapping) -> None:
+    assert payloads(how, snapshot(j=KINDS))[:5] == REJECTED
+
+
+@pytest.mark.parametrize("kind", ["id", "email"])
+def test_what_pick_takes_is_no_name_unless_it_is_text_or_a_number(kind: str) -> None:
+    documents = ['{"k": [1]}', '{"k": {"mail": "a@b.co"}}', '{"k": true}', '{"k": "a@b.co"}', '{"k": null}', "{}"]
+    for calls in ([{"pick": "k"}], [{"pick": "k"}, "lower"], ["json", {"pick": "k"}, "trim"]):
+        sent = payloads(mapping(identifiers={kind: column("j", *calls)}), snapshot(j=documents))
+        assert sent[:3] == REJECTED[:3] and sent[4:] == ["identifier_missing"] * 2
+        assert sent[3]["identifiers"] == {kind: "a@b.co"}
+
+
+def test_a_function_that_reads_true_and_false_makes_a_name_of_them() -> None:
+    for call in ({"cast": "text"}, {"template": "u-{}"}, {"map": {"true": "yes", "false": "no", "7": "seven"}}):
+        sent = payloads(mapping("track", event=column("j", call)), snapshot(j=KINDS))
+        assert [one if isinstance(one, str) else "sent" for one in sent] == [
+            *REJECTED[:2], "sent", "sent", "not_a_text", "sent",
+        ]  # fmt: skip
+
+
+def test_a_list_and_an_object_are_no_attribute_of_a_device() -> None:
+    device = {"token": column("id"), "platform": Constant("ios"), "attributes": {"a": column("j")}}
+    sent = payloads(mapping("add_device", device=device), snapshot(j=KINDS))
+    assert [one if isinstance(one, str) else one["device"]["attributes"]["a"] for one in sent] == [
+        "not_a_text", "not_a_text", "true", "false", "not_a_text", "7",
+    ]  # fmt: skip
+
+
+def test_a_list_and_an_object_are_no_part_of_an_event_key() -> None:
+    sent = payloads(mapping("track", event_key=("id", "j")), snapshot(j=KINDS))
+    assert [one if isinstance(one, str) else "sent" for one in sent] == [
+        "not_a_text", "not_a_text", "sent", "sent", "not_a_text", "sent",
+    ]  # fmt: skip
+
+
+def test_an_infinity_is_called_so_wherever_it_is() -> None:
+    infinities = ["Infinity", "-Infinity", "NaN", '"Infinity"', "1", None]
+    for how in (
+        mapping(attributes={"a": column("j")}),
+        mapping(attributes={"a": column("j", "trim")}),
+        mapping(identifiers={"id": column("j")}, attributes={"a": column("j")}),
+        mapping("track", event_key=("id", "j"), attributes={"a": column("j")}),
+    ):
+        sent = payloads(how, snapshot(j=infinities))
+        assert sent[:3] == ["number_not_finite"] * 3
+        assert sent[3]["attributes"]["a"] == "Infinity" and sent[4]["attributes"]["a"] in (1, "1")
+
+
+def test_rows_are_not_put_in_order_by_lists_and_objects() -> None:
+    how = mapping(identifiers={"id": Column("k")}, order_by=("j",))
+    for odd in ("[1]", "{}", "true"):
+        with pytest.raises(SourceError, match="order_by: column 'j': it holds lists, objects, or true and false"):
+            payloads(how, snapshot(k=list("aabbcc"), j=['"a"', '"b"', '"c"', '"d"', '"e"', odd]))
 
 
 TIMES = ["2024-01-02", "2024-01-02 03:04:05.678", "2024-01-02T03:04:05+02:00", "0999-12-31", '"2024-01-02"', "5"]

@@ -585,3 +585,13 @@ def test_a_struct_column_of_the_source_is_several_columns() -> None:
     name = column("name", {"concat": " "})
     names = [{"first": "Ada", "last": "L"}, {"first": None, "last": None}, None]
     assert sent(mapping(attributes=attributes(name=name)), rows({"name": names})) == [{"name": "Ada L"}, {}, {}]
+
+
+@pytest.mark.parametrize("name", ["email", "phone"])
+@pytest.mark.parametrize(
+    "values", [[["a@b.co"]], [{"x": 1}], [True], [1.5]], ids=["list", "record", "boolean", "float"]
+)
+def test_the_email_and_phone_of_a_person_are_refused_unless_they_are_text(name: str, values: list[Any]) -> None:
+    with pytest.raises(SourceError, match=f"attributes.{name}: column 'a': it holds .*, and must be text"):
+        outcomes(mapping(attributes={name: column("a")}), rows({"a": values}))
+    assert isinstance(outcomes(mapping("track", attributes={name: column("a")}), rows({"a": values}))[0], dict)

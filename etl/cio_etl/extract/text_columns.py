@@ -79,6 +79,9 @@ def as_json_texts(column: pl.Series) -> pl.Series:
     else:
         encoded = pl.struct(v=value).struct.json_encode()
         text = pl.when(value.is_not_null()).then(encoded.str.strip_prefix('{"v":').str.strip_suffix("}"))
+    if column.dtype.is_float():  # of what JSON has not, the names in Python's JSON; as null they would be unseen
+        odd = pl.when(value.is_nan()).then(pl.lit("NaN")).when(value > 0).then(pl.lit("Infinity"))
+        text = pl.when(value.is_finite()).then(text).when(value.is_not_null()).then(odd.otherwise(pl.lit("-Infinity")))
     return frame.select(text.cast(pl.String).alias("json_text")).to_struct(column.name)
 
 

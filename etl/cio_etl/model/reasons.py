@@ -72,6 +72,9 @@ CELL_NOT_COMPUTED = reject_reason(
     "a cell of the sheet holds a formula, and the file does not have its result",
     "open the file in a spreadsheet program, and save it",
 )
+MAP_KEY_REPEATED = reject_reason(
+    "map_key_repeated", "a map has a key twice, and JSON has one value for each", "fix the source"
+)
 VALUE_OF_OTHER_TYPE = reject_reason(
     "value_of_other_type",
     "in the fixed file a value does not have its column's type",

@@ -26,7 +26,7 @@ from cio_etl.report.words import counted
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns
 from cio_etl.run.schema_drift import kind
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json
+from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json, with_json_columns
 
 Note = Callable[[str], None]  # takes a sentence for the user
 
@@ -228,9 +228,8 @@ def _ready(source: StepRejects, rows: pl.DataFrame, columns: Columns | None) -> 
 def _facts(source: StepRejects, columns: Columns) -> ColumnFacts:
     """The facts that the mapping needs about whole columns: as noted, or collected again for a changed mapping."""
     try:
-        collect_facts(
-            with_json(source.step.mapping, columns.json), columns.schema, lambda names: (), None, columns.column_facts
-        )
+        mapping, schema = with_json(source.step.mapping, columns.json), with_json_columns(columns.schema, columns.json)
+        collect_facts(mapping, schema, lambda names: (), None, columns.column_facts)
         return columns.column_facts
     except EtlError:
         pass

@@ -69,6 +69,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
     return replace(
         compiled,
         columns=tuple(dict.fromkeys([*of_targets, *more, *in_when])),
+        odd_values=tuple(check for check in compiled.odd_values if check.field in wanted),
         first=those(compiled.first),
         stages=tuple(made for made in map(stage, compiled.stages) if made.values),
         checks=tuple(check for check in compiled.checks if set(check.broken.meta.root_names()) <= wanted),

@@ -4,6 +4,7 @@ mapping.py      compiles a mapping against a source's columns
 chains.py       a value from its columns through its functions
 column_facts.py facts about whole columns that functions need first
 json_columns.py columns of JSON text, sent as JSON or read as text
+odd_values.py   values of the source that reject their row, whichever functions read them
 compiled.py     a frame of rows in, a frame of items out
 functions/      the functions of `apply`; one decorated function each
 timestamps.py   expressions that make Unix seconds
@@ -27,7 +28,7 @@ from cio_etl.transform.chains import KnownFacts, require_columns
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
-from cio_etl.transform.json_columns import as_texts, plain_rows, with_json
+from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "reason_words",
     "require_columns",
     "with_json",
+    "with_json_columns",
 ]

@@ -58,7 +58,7 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
-        names = list(schema)
+        names = [name for name in schema if not name.endswith(checks.AS_JSON)]
         near = [match for name in missing for match in _near(name, names)]
         has = ", ".join(map(_shown, names))
         what = f"the source has no column {', '.join(map(repr, missing))}"
@@ -109,5 +109,5 @@ def unfit(file: str, chain: Chain, error: ValueError) -> SourceError:
 
 
 def _named(chain: Chain) -> str:
-    names = ", ".join(repr(name) for name in chain.sources)
+    names = ", ".join(repr(name.removesuffix(checks.AS_JSON)) for name in chain.sources)
     return f"columns {names}" if chain.several else f"column {names}"

@@ -22,6 +22,7 @@ from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.invisible import UNSEEN, has_unseen, is_blank
 from cio_etl.transform.nested import anywhere
 
+AS_JSON = "\0json"  # after the name of a column of JSON text: its JSON, where the name itself has the plain text
 MAX_IDENTIFIER_BYTES = 150
 MAX_NAME_BYTES = 150  # of an attribute
 MAX_EVENT_NAME_BYTES = 100
@@ -282,6 +283,6 @@ def item_checks(item: pl.Expr) -> Iterator[Check]:
 
 def columns_of(mapping: Mapping) -> tuple[str, ...]:
     """The source columns that a mapping reads, in its order, each once."""
-    names = [name for value in mapping.targets.values() for name in value.sources]
+    names = [name.removesuffix(AS_JSON) for value in mapping.targets.values() for name in value.sources]
     in_when = () if mapping.when is None else row_sql.columns_of(mapping.when)
     return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when]))

@@ -58,6 +58,7 @@ class Compiled:
     file: str  # of the mapping
     columns: tuple[str, ...]  # to read from the source
     when: pl.Expr | None
+    odd_values: tuple[Check, ...]  # over the source's columns
     first: tuple[pl.Expr, ...]  # every value as its column or constant has it
     stages: tuple[Stage, ...]
     checks: tuple[Check, ...]
@@ -104,6 +105,8 @@ class Compiled:
         rejects = Rejects()
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
+        if self.odd_values:
+            rejects.check(frame, self.odd_values)
         values = frame.select(self.first)
         for stage in self.stages:
             after = values.with_columns(stage.values)

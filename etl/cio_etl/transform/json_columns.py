@@ -2,7 +2,8 @@
 
 A reader gives a column as JSON text where its values are objects and lists, or of several kinds: 5, "5", true. An
 attribute without functions sends each value as it is. Wherever a text is read from such a column, as an identifier or
-by a function, a JSON string is that text without its quotes and escapes; other values are their JSON.
+by a function, a JSON string is that text without its quotes and escapes; other values are their JSON. Which of them
+are no identifier and no name is said by odd_values.py, which reads the JSON beside the text.
 
 A day or time among other kinds is ISO 8601 text without quotes, which no JSON is: functions read that text, and sent as
 JSON it is its Unix seconds, as in a column of times.
@@ -10,18 +11,18 @@ JSON it is its Unix seconds, as in a column of times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import polars as pl
 
-from cio_etl.model import Call, Column, Constant, Mapping, Snapshot
-from cio_etl.transform import row_sql, timestamps
+from cio_etl.model import Call, Column, Constant, Mapping, Snapshot, Value
+from cio_etl.transform import checks, timestamps
 from cio_etl.transform.chains import column_of
+from cio_etl.transform.checks import AS_JSON
+from cio_etl.transform.functions import text_of_json
 
 _DAY = "^[0-9]{4}-"  # how a day or time begins, and no JSON
-_AS_JSON = "\0json"  # after a column's name: its JSON text, where the name itself has the plain text
-_READ_JSON = ("json", "pick")  # functions that read JSON text
 _MEASURE = ("length", "contains")  # functions of a text or a list
 _TIMES = ("attributes.created_at",)  # must be Unix seconds, so it is never sent unread
 
@@ -33,40 +34,42 @@ def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
     """
     if not columns:
         return mapping
-    both = _read_as_text(mapping, columns)
-    targets = {
-        target: Column(_json_name(value.name, both), (Call("json"), *value.apply))
-        if isinstance(value, Column) and value.name in columns and _needs_json(target, value)
-        else value
-        for target, value in mapping.targets.items()
-    }
+    targets = dict(mapping.targets)
+    for target, value in mapping.targets.items():
+        if isinstance(value, Column) and value.name in columns and _reads_json(target, value):
+            calls = value.apply if _is_json_first(value) else (Call("json"), *value.apply)
+            targets[target] = Column(value.name + AS_JSON, calls)
     return replace(mapping, targets=targets)
+
+
+def with_json_columns(schema: pl.Schema, columns: Iterable[str]) -> pl.Schema:
+    """The schema of the frames of `plain_rows`, of a source whose `columns` are JSON text."""
+    return pl.Schema({**schema, **{name + AS_JSON: pl.String() for name in columns if name in schema}})
 
 
 def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
     """The snapshot whose frames have, under the name of each JSON column that the mapping reads as text, that text.
 
-    Where an attribute sends the same column as JSON, its JSON is one column more. Frames of all columns (None) are as
-    the source has them.
+    The JSON of each JSON column that the mapping reads is one column more. Frames of all columns (None) are as the
+    source has them.
     """
-    if not snapshot.json:
+    names = [name for name in checks.columns_of(mapping) if name in snapshot.json]
+    if not names:
         return snapshot
-    texts = _read_as_text(mapping, snapshot.json)
-    both = [name for name in texts if _json_name(name, texts) in _names(with_json(mapping, snapshot.json))]
+    texts = [name for name in names if name in _read_as_text(mapping)]
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         if columns is None:
             yield from snapshot.read(None, start)
             return
-        own = list(dict.fromkeys(name.removesuffix(_AS_JSON) for name in columns))
-        as_json = [name for name in own if name in snapshot.json and (name not in texts or name in both)]
-        plain = [_plain_text(column_of(name)).alias(name) for name in texts if name in own]
+        own = list(dict.fromkeys(name.removesuffix(AS_JSON) for name in columns))
+        as_json = [name for name in names if name in own]
+        plain = [text_of_json(column_of(name)).alias(name) for name in texts if name in own]
         for frame in snapshot.read(own, start):
-            json = [_with_seconds(frame[name]).alias(_json_name(name, texts)) for name in as_json]
+            json = [_with_seconds(frame[name]).alias(name + AS_JSON) for name in as_json]
             yield frame.with_columns(*json, *plain)
 
-    schema = pl.Schema({**snapshot.schema, **{name + _AS_JSON: pl.String() for name in both}})
-    return replace(snapshot, schema=schema, read=read)
+    return replace(snapshot, schema=with_json_columns(snapshot.schema, names), read=read)
 
 
 def as_texts(snapshot: Snapshot) -> Snapshot:
@@ -75,21 +78,25 @@ def as_texts(snapshot: Snapshot) -> Snapshot:
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         for frame in snapshot.read(columns, start):
             names = [name for name in frame.columns if name in snapshot.json]
-            yield frame.with_columns(_plain_text(column_of(name)).alias(name) for name in names)
+            yield frame.with_columns(text_of_json(column_of(name)).alias(name) for name in names)
 
     return replace(snapshot, read=read) if snapshot.json else snapshot
 
 
-def _json_name(name: str, texts: Sequence[str]) -> str:
-    return name + _AS_JSON if name in texts else name
+def _read_as_text(mapping: Mapping) -> set[str]:
+    """The columns that the mapping reads as text somewhere, if they are JSON columns."""
+    as_json = {target: Constant(None) for target, value in mapping.targets.items() if _reads_json(target, value)}
+    return {*checks.columns_of(replace(mapping, targets={**mapping.targets, **as_json}))}
 
 
-def _names(mapping: Mapping) -> set[str]:
-    return {value.name for value in mapping.targets.values() if isinstance(value, Column)}
-
-
-def _plain_text(json: pl.Expr) -> pl.Expr:
-    return pl.when(json.str.starts_with('"')).then(json.str.json_path_match("$")).otherwise(json)
+def _reads_json(target: str, value: Value) -> bool:
+    """Whether the value is read as JSON, if its column is a JSON column."""
+    if not isinstance(value, Column):
+        return False
+    if value.apply and (_is_json_first(value) or value.apply[0].name in _MEASURE):
+        return True  # such a function must tell a list or an object from a text
+    is_attribute = target.startswith("attributes.") and target not in _TIMES
+    return is_attribute and {call.name for call in value.apply} <= {"default"}
 
 
 def _with_seconds(json: pl.Series) -> pl.Series:
@@ -104,23 +111,5 @@ def _with_seconds(json: pl.Series) -> pl.Series:
     )
 
 
-def _read_as_text(mapping: Mapping, columns: frozenset[str]) -> list[str]:
-    """The JSON columns that the mapping reads as text somewhere."""
-    names = [*mapping.event_key, *mapping.order_by, *(row_sql.columns_of(mapping.when) if mapping.when else ())]
-    for target, value in mapping.targets.items():
-        if isinstance(value, Column):
-            reads_json = value.apply and value.apply[0].name in _READ_JSON
-            names += [] if reads_json or _needs_json(target, value) else [value.name]
-        elif not isinstance(value, Constant):
-            names += value.names
-    return [name for name in dict.fromkeys(names) if name in columns]
-
-
-def _needs_json(target: str, value: Column) -> bool:
-    """Whether the value is sent as JSON, or its first function must tell a list or an object from a text."""
-    return _is_sent_as_json(target, value) or bool(value.apply and value.apply[0].name in _MEASURE)
-
-
-def _is_sent_as_json(target: str, value: Column) -> bool:
-    named = target.startswith("attributes.") and target not in _TIMES
-    return named and {call.name for call in value.apply} <= {"default"}
+def _is_json_first(value: Column) -> bool:
+    return value.apply[:1] == (Call("json"),)

@@ -6,6 +6,7 @@ A mapping is compiled once, before the first row: faults of the mapping or of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from cio_etl.model import (
 )
 from cio_etl.transform import checks, decimals, encode, ids, payloads, row_sql, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
+from cio_etl.transform.checks import Check
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions import (
@@ -34,6 +36,7 @@ from cio_etl.transform.functions import (
     plain_text,
 )
 from cio_etl.transform.nested import in_words, parts
+from cio_etl.transform.odd_values import key_checks, no_text, odd_values, takes_text_only
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -71,11 +74,13 @@ def compile_mapping(
                 meant[chain.target] = nulls
             types[chain.target], reasons[chain.target] = dtype, FUNCTIONS[chain.calls[place].name].reason
         stages.append(Stage(tuple(values), reasons, meant))
+        if texts := list(_only_texts(mapping, made, place, types, schema)):
+            stages.append(Stage(tuple(texts), dict.fromkeys((text.meta.output_name() for text in texts), NOT_A_TEXT)))
     settled, verbatim, unsendable = [], set(), {}
     dates = {chain.target for chain in made if is_date(chain, schema) or _is_time(types[chain.target], typed=True)}
     for chain in made:
         if is_json := _is_json(chain, schema, types[chain.target]):
-            if not _is_text(chain.target):
+            if not takes_text_only(mapping, chain.target):
                 verbatim.add(chain.target)
         elif (far := checks.date_inside(pl.col(chain.target), types[chain.target])) is not None:
             unsendable[chain.target] = (checks.TIMESTAMP_OUT_OF_RANGE, far)
@@ -91,11 +96,13 @@ def compile_mapping(
     if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
         stages.append(Stage(tuple(named), {}))
     rules = checks.row_checks(mapping, types, dates, payload)
+    odd = tuple(odd_values(mapping, schema))
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
         when=None if mapping.when is None else _condition(mapping.file, mapping.when, schema),
-        first=(*_first(mapping, made, schema), *(_ORIGIN if fingerprint is None else ())),
+        odd_values=odd,
+        first=(*_first(mapping, made, schema, odd), *(_ORIGIN if fingerprint is None else ())),
         stages=tuple(stages),
         checks=tuple(rules),
         checks_of_items=tuple(checks.item_checks(pl.col("item"))),
@@ -127,11 +134,12 @@ def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
     return columns.map_batches(lambda rows: row_sql.condition(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 
 
-def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterator[pl.Expr]:
-    """The row's position, every value under its target's name, and the parts of the event's key."""
+def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema, odd: Sequence[Check]) -> Iterator[pl.Expr]:
+    """The row's position, every value under its target's name, and the parts of the event's key; odd ones are null."""
     yield pl.col(POSITION)
     for chain in made:
-        yield chain.first().alias(chain.target)
+        of_chain = [check for check in odd if check.field == chain.target]
+        yield _unless(of_chain, chain.first()).alias(chain.target)
     for target, constant in _constants(mapping).items():
         yield pl.lit(constant).alias(target)
     for place, column in enumerate(mapping.event_key):
@@ -147,7 +155,32 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema) -> Iterat
         if isinstance(dtype, pl.Decimal):  # how many zeros follow the point depends on the other rows
             text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
             text = text.str.strip_suffix(".")
+        text = _unless(list(key_checks(column, schema)), text)
         yield pl.when(text != "").then(text).alias(f"_key.{place}")  # an empty key would make one event of many
+
+
+def _unless(odd: Sequence[Check], value: pl.Expr) -> pl.Expr:
+    return (
+        pl.when(pl.any_horizontal(check.broken.fill_null(False) for check in odd).not_()).then(value) if odd else value
+    )
+
+
+def _only_texts(
+    mapping: Mapping, made: Sequence[Chain], place: int, types: MappingOf[str, pl.DataType], schema: pl.Schema
+) -> Iterator[pl.Expr]:
+    """The values that `json` or `pick` made at this place and that are read as text next, without those of no text."""
+    for chain in made:
+        later = chain.calls[place + 1 :]
+        if (
+            len(chain.calls) <= place
+            or types[chain.target] != RAW_JSON
+            or (later and later[0].name in ("json", "pick"))
+        ):
+            continue
+        if takes_text_only(mapping, chain.target) and _is_json(chain, schema, RAW_JSON):
+            value = pl.col(chain.target)
+            broken = no_text(value.struct.field("raw_json"), chain.target, later)
+            yield pl.when(broken.not_()).then(value).alias(chain.target)
 
 
 def _constants(mapping: Mapping) -> dict[str, object]:
@@ -167,7 +200,7 @@ _WHO = ("identifiers", "object", "primary", "secondary")
 def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) -> tuple[pl.Expr, pl.DataType]:
     """A value in the type in which it is sent; `is_json`: it is JSON text."""
     value = pl.col(chain.target)
-    if is_json and dtype == RAW_JSON and _is_text(chain.target):
+    if is_json and dtype == RAW_JSON and takes_text_only(mapping, chain.target):
         return plain_text(value), pl.String()
     if checks.is_name(chain.target):
         if dtype.is_integer() and _is_number(chain):
@@ -189,6 +222,9 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
             return encode.settle(value, dtype).cast(pl.String), pl.String()
         except ValueError as error:
             raise unfit(mapping.file, chain, error) from None
+    is_number = dtype.is_integer() and chain.target == "attributes.phone"
+    if takes_text_only(mapping, chain.target) and not (isinstance(dtype, (pl.String, *_NAMES)) or is_number):
+        raise unfit(mapping.file, chain, ValueError(f"it holds {in_words(dtype)}, and must be text"))
     if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
         raise unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
     if chain.target in _TIMES and dtype == pl.Null:
@@ -209,7 +245,6 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
 
 
 _NAMES = (pl.Categorical, pl.Enum, pl.Null)  # types that become text, besides whole numbers
-_TEXTS = ("attributes.email", "attributes.phone")
 _TIMES = ("timestamp", "attributes.created_at", "device.last_used")
 
 
@@ -229,11 +264,6 @@ def _is_json(chain: Chain, schema: pl.Schema, dtype: pl.DataType) -> bool:
         return False
     own = any(part.dtype == RAW_JSON for part in parts(chain.dtype(schema)))
     return any(call.name == "json" or (call.name == "pick" and not own) for call in chain.calls)
-
-
-def _is_text(target: str) -> bool:
-    """Whether Customer.io takes nothing but text there, so that a JSON string is sent as the text that it is."""
-    return checks.is_name(target) or target.startswith("device.attributes.") or target in _TEXTS
 
 
 def is_date(chain: Chain, schema: pl.Schema) -> bool:

@@ -47,14 +47,15 @@ def anywhere(value: pl.Expr, dtype: pl.DataType, test: Test) -> pl.Expr | None:
 
     The test returns None for a type that it does not concern.
     """
+    found = [test(value, dtype)]
     if isinstance(dtype, pl.Struct):
-        parts = [anywhere(part, inner, test) for _, part, inner in fields(value, dtype)]
-        conditions = [part.fill_null(False) for part in parts if part is not None]
-        return pl.any_horizontal(conditions) if conditions else None
-    if (elements := listed(value, dtype)) is not None:
-        part = anywhere(pl.element(), elements[1], test)
-        return None if part is None else elements[0].list.eval(part).list.any().fill_null(False)
-    return test(value, dtype)
+        found += [anywhere(part, inner, test) for _, part, inner in fields(value, dtype)]
+    elif (elements := listed(value, dtype)) is not None and (
+        part := anywhere(pl.element(), elements[1], test)
+    ) is not None:
+        found.append(elements[0].list.eval(part).list.any())
+    conditions = [one.fill_null(False) for one in found if one is not None]
+    return pl.any_horizontal(conditions) if len(conditions) > 1 else conditions[0] if conditions else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ import polars.selectors as cs
 
 from cio_etl.errors import SourceError
 from cio_etl.model import Mapping
-from cio_etl.transform import timestamps
+from cio_etl.transform import checks, timestamps
 from cio_etl.transform.nested import in_words
+from cio_etl.transform.odd_values import no_text
 from cio_etl.transform.timestamps import TimestampFacts, Zone
 
 Reading = Literal["as it is", "whole numbers", "numbers", "times", "words"]
@@ -41,6 +42,8 @@ def queries(mapping: Mapping, schema: pl.Schema) -> dict[str, pl.Expr]:
             raise _unfit(mapping, name, f"it holds {in_words(dtype)}, and only numbers, times and text can be sorted")
         if _is_text(dtype):
             kinds = _kinds(_text(name))
+            if name + checks.AS_JSON in schema:
+                kinds["no text"] = no_text(cs.by_name(name + checks.AS_JSON).as_expr(), "order_by", ())
             queries |= {f"{name}\0{kind}": holds.fill_null(False).any() for kind, holds in kinds.items()}
     return queries
 
@@ -94,6 +97,9 @@ def _kinds(text: pl.Expr) -> dict[str, pl.Expr]:
 def _reading(mapping: Mapping, name: str, results: Sequence[MappingOf[str, Any]]) -> Reading:
     kinds = ("whole", "decimal", "aware", "plain", "words", "dates")
     holds = {kind for kind in kinds if any(result[f"{name}\0{kind}"] for result in results)}
+    if any(result.get(f"{name}\0no text") for result in results):
+        what = "it holds lists, objects, or true and false in some rows, and only numbers, times and text can be sorted"
+        raise _unfit(mapping, name, what)
     if "dates" in holds:
         what = "it holds dates that are not ISO 8601 and cannot be sorted; write them as 2024-03-10T09:00:00Z"
         raise _unfit(mapping, name, what)

@@ -16,7 +16,9 @@ from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.sql.sqlite import SqliteReader
-from cio_etl.model import Incremental, WatermarkValue
+from cio_etl.model import Column, Constant, Incremental, Step, WatermarkValue
+from cio_etl.validate.preview import preview
+from tests.mapped_rows import mapping
 from tests.reading import DATABASES, asking, by_id, closed, nights, opened, reader, rows, sent, value
 
 SHOP = "sqlite:///shop.db"
@@ -83,6 +85,22 @@ def test_a_column_whose_values_change_has_their_common_type(
 def test_a_value_arrives_in_the_payload(shop: Shop) -> None:
     assert sent(SHOP, "9007199254740993") == 9007199254740993
     assert sent(SHOP, "'a' || char(10)") == "a\n"
+
+
+@pytest.mark.parametrize("number", ["9e999", "-9e999"])
+def test_an_infinity_beside_text_is_called_so(shop: Shop, number: str) -> None:
+    source = asking(SHOP, f"SELECT {number} AS v UNION ALL SELECT 'text'")
+    how = mapping(identifiers={"id": Constant("1")}, attributes={"v": Column("v")})
+    assert list(preview(Step("s", source, how), 1, "track")) == [
+        {"row": 1, "rejected": "number_not_finite", "field": "attributes.v"}
+    ]
+
+
+@pytest.mark.parametrize(("number", "text"), [("9e999", "Infinity"), ("-9e999", "-Infinity"), ("1.5", "1.5")])
+def test_an_infinity_is_no_null_where_later_rows_have_text(shop: Shop, number: str, text: str) -> None:
+    later = f"SELECT iif(n <= 30000, 2.5, 'x') FROM ({MANY.format(30_001)})"
+    read = rows(asking(SHOP, f"SELECT {number} AS v UNION ALL SELECT NULL UNION ALL {later}"))
+    assert [row["v"] for row in (*read[:3], read[-1])] == [text, None, "2.5", '"x"']
 
 
 def test_a_result_without_rows_has_columns(shop: Shop) -> None:

@@ -6,7 +6,7 @@ value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -19,9 +19,10 @@ from cio_etl.extract.avro.schema import Column, Undecodable, columns_of
 from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
 from cio_etl.extract.staged_files import agreed, check_own_names, placed, with_places
-from cio_etl.model import AvroSource, Snapshot, Staging
+from cio_etl.model import MAP_KEY_REPEATED, AvroSource, Snapshot, Staging
+from cio_etl.transform.nested import as_dtype, fields, parts
 
-RULES = "avro 1"  # part of the copy's name: raise it when the same bytes would give other rows
+RULES = "avro 2"  # part of the copy's name: raise it when the same bytes would give other rows
 
 _READ_BYTES = 4 << 20  # of blocks that are decoded together
 
@@ -65,14 +66,18 @@ class _AvroFiles:
             with RegularFile(path) as opened:
                 files.append((path, self._file(opened)))
         schema = agreed([(path, file.schema) for path, file in files])
-        yield placed(pl.DataFrame(schema=schema), "", pl.Series([], dtype=pl.Int64))
+        has_maps = any(isinstance(part.dtype, pl.Map) for dtype in schema.values() for part in parts(dtype))
+        no_faults = pl.Series([], dtype=pl.String) if has_maps else None
+        yield placed(pl.DataFrame(schema=schema), "", pl.Series([], dtype=pl.Int64), no_faults)
         for path, file in files:
             with RegularFile(path) as opened:
                 row = 1
                 for content in _pieces(opened, file.header):
                     rows = sum(block.rows for block in content)
-                    frame = _typed(file, _decoded(path, with_rows(file.fields, content), rows), schema)
-                    yield placed(frame, path, pl.int_range(row, row + frame.height, eager=True))
+                    decoded = _decoded(path, with_rows(file.fields, content), rows)
+                    frame = _typed(file, decoded, schema)
+                    faults = decoded.select(_repeated_keys(decoded.columns, schema)).to_series() if has_maps else None
+                    yield placed(frame, path, pl.int_range(row, row + frame.height, eager=True), faults)
                     row += frame.height
                 opened.check_unchanged()
 
@@ -124,6 +129,33 @@ def _typed(file: _AvroFile, frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFr
         else _value(columns[name]).cast(dtype).alias(name)
         for name, dtype in schema.items()
     )
+
+
+def _repeated_keys(names: Collection[str], schema: pl.Schema) -> pl.Expr:
+    """The faults of the decoded columns, as text: of a key that a map has twice, the cast to maps drops one value."""
+    faults = [pl.lit(None, pl.String)]
+    for number, (name, dtype) in enumerate(schema.items()):
+        if name in names and (test := _repeats_a_key(cs.by_name(name).as_expr(), dtype)) is not None:
+            faults.append(pl.when(test).then(pl.lit(f"{number}:{MAP_KEY_REPEATED}")))
+    text = pl.concat_str(faults, separator=",", ignore_nulls=True)
+    return pl.when(text != "").then(pl.format(",{},", text))
+
+
+def _repeats_a_key(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    """True where a map of a decoded value, which is a list of entries there, has a key twice; `dtype` has the maps."""
+    if isinstance(dtype, pl.Struct):
+        inside = [_repeats_a_key(part, inner) for _, part, inner in fields(value, dtype)]
+        tests = [test.fill_null(False) for test in inside if test is not None]
+        return pl.any_horizontal(tests) if tests else None
+    if isinstance(dtype, pl.List):
+        test = _repeats_a_key(pl.element(), as_dtype(dtype.inner))
+        return None if test is None else value.list.eval(test).list.any()
+    if isinstance(dtype, pl.Map):
+        keys = value.list.eval(pl.element().struct.field("key"))
+        twice = (keys.list.n_unique() < keys.list.len()).fill_null(False)
+        test = _repeats_a_key(pl.element().struct.field("value"), as_dtype(dtype.value))
+        return twice if test is None else twice | value.list.eval(test).list.any().fill_null(False)
+    return None
 
 
 def _value(column: Column) -> pl.Expr:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -122,7 +122,7 @@ def _columns(
             )
             yield Column(field.name, leaves, None, refusal, is_nested, False)
         else:
-            by_polars = not _has_fixed_size_list(field.type) and _polars_decodes(metadata, leaves)
+            by_polars = not _has(_CHANGED_BY_POLARS, field.type) and _polars_decodes(metadata, leaves)
             yield Column(field.name, leaves, reading, None, is_nested, by_polars)
 
 
@@ -165,10 +165,13 @@ def _check_leaf(leaf: pq.ColumnSchema) -> None:
             raise _ODD_TYPES[kind]
 
 
-def _has_fixed_size_list(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) or any(
-        _has_fixed_size_list(kind.field(index).type) for index in range(kind.num_fields)
-    )
+# Of a key that a map has twice, polars drops the first value: only what is read can be rejected.
+_CHANGED_BY_POLARS = (pa.types.is_fixed_size_list, pa.types.is_map)
+
+
+def _has(sorts: Sequence[Callable[[pa.DataType], bool]], kind: pa.DataType) -> bool:
+    inner = (kind.field(index).type for index in range(kind.num_fields))
+    return any(is_sort(kind) for is_sort in sorts) or any(_has(sorts, each) for each in inner)
 
 
 def _polars_decodes(metadata: pq.FileMetaData, leaves: range) -> bool:

@@ -25,7 +25,7 @@ from cio_etl.model import ParquetSource, Snapshot, SourceFile
 
 log = get_logger()
 
-RULES = "parquet 1"  # part of the fingerprint: raise it when the same bytes would give other rows
+RULES = "parquet 2"  # part of the fingerprint: raise it when the same bytes would give other rows
 
 _FRAME_BYTES = 64 << 20  # wide rows come in frames of fewer rows
 

@@ -5,6 +5,7 @@ The lines are sound: each is one JSON object.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ def without_repeated_keys(lines: bytes) -> bytes:
         return lines
     octets = np.frombuffer(lines, np.uint8)
     line_ends = np.flatnonzero(octets == ord("\n"))
-    hashes = _slices(lines, opens + 1, closes).hash().to_numpy()
+    hashes = _unescaped(_slices(lines, opens + 1, closes)).hash().to_numpy()
     if _alike(opens, hashes, line_ends):
         return lines
     objects = _objects(octets, strings, opens)
@@ -100,6 +101,13 @@ def _slices(data: bytes, begins: Offsets, ends: Offsets) -> pl.Series:
     buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
     pieces = pa.Array.from_buffers(pa.large_binary(), offsets.size - 1, buffers)  # every other one lies between two
     return pl.Series(pieces).gather_every(2)
+
+
+def _unescaped(keys: pl.Series) -> pl.Series:
+    """The keys as they are without escapes, so that one that is written in two ways is one key."""
+    escaped = keys.filter(keys.bin.contains(b"\\")).unique()
+    plain = [json.loads(b'"%s"' % key, strict=False).encode(errors="surrogatepass") for key in escaped]
+    return keys.replace(escaped, pl.Series(plain, dtype=pl.Binary)) if plain else keys
 
 
 def _objects(octets: npt.NDArray[np.uint8], strings: Strings, offsets: Offsets) -> Offsets:

@@ -82,7 +82,7 @@ class ColumnTypes:
             try:
                 if self._add_by_polars(lines, rows):
                     return ()
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError):
                 pass
         return self._add_by_line([line for line in lines.split(b"\n") if line.strip(_WHITE_SPACE)])
 

@@ -25,6 +25,7 @@ from cio_etl.transform.functions.define import (
     Parameter,
     kind_of,
     plain_text,
+    text_of_json,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "normalized",
     "parse_call",
     "plain_text",
+    "text_of_json",
 ]
 
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -77,8 +77,9 @@ def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None
 
 NOT_A_TEXT = reject_reason(
     "not_a_text",
-    "a list or an object of JSON, where the function reads a text",
-    'take a part of it by `pick`; `pick: "[*]"` makes a list that `length`, `contains` and `join` read',
+    "a list or an object of JSON, where a text is read; or true or false as an identifier or a name",
+    'take a part of it by `pick`; `pick: "[*]"` makes a list that `length`, `contains` and `join` read; `cast: text` '
+    "accepts true and false",
 )
 
 

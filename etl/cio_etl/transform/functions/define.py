@@ -55,7 +55,12 @@ def raw_json(text: pl.Expr) -> pl.Expr:
 
 def plain_text(value: pl.Expr) -> pl.Expr:
     """RAW_JSON as text: a string without its quotes and escapes, another value as its JSON."""
-    text = value.struct.field("raw_json")
+    return text_of_json(value.struct.field("raw_json"))
+
+
+def text_of_json(json: pl.Expr) -> pl.Expr:
+    """JSON text as text: a string without its quotes and escapes, another value as its JSON."""
+    text = json.str.strip_chars(" \t\r\n")
     return pl.when(text.str.starts_with('"')).then(text.str.json_path_match("$")).otherwise(text)
 
 
