@@ -503,6 +503,31 @@ def test_a_list_that_decodes_to_a_billion_values_is_refused(tmp_path: Path) -> N
 
 
 @pytest.mark.fault("S16")
+@pytest.mark.parametrize("kind", ["list", "list of structs", "map"])
+@pytest.mark.parametrize("has_arrow_schema", [False, True])
+def test_a_row_of_long_texts_in_lists_is_refused_and_many_rows_come_in_small_frames(
+    tmp_path: Path, kind: str, has_arrow_schema: bool
+) -> None:
+    def content(rows: int, values_of_each: int) -> bytes:
+        values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows * values_of_each, np.int32)), ["x" * 1_000_000])
+        offsets = pa.array(range(0, rows * values_of_each + 1, values_of_each), pa.int32())
+        if kind == "map":
+            column = pa.MapArray.from_arrays(offsets, pa.array(["k"] * len(values)), values)
+        else:
+            inner = values if kind == "list" else pa.StructArray.from_arrays([values], ["s"])
+            column = pa.ListArray.from_arrays(offsets, inner)
+        return by_arrow({"c": column}, compression="zstd", store_schema=has_arrow_schema)
+
+    path = tmp_path / "x.parquet"
+    path.write_bytes(content(2, 300))
+    assert path.stat().st_size < 4_000
+    with pytest.raises(SourceError, match="a row of column 'c' unfolds to 286 MB, more than 256"):
+        opened(path, "c")
+    path.write_bytes(content(2_000, 1))
+    assert next(opened(path, "c", chunk_rows=25_000).read(["c"], 0)).height <= 300
+
+
+@pytest.mark.fault("S16")
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("is_list", [False, True], ids=["texts", "lists"])
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])

@@ -32,6 +32,7 @@ _MAX_PAGE_BYTES = 256 << 20  # unpacked, of a page: a few kilobytes may unfold t
 _DELTA_BYTE_ARRAY = 7
 _MAX_PAGE_VALUES = 1 << 26  # of a page of lists, all of which may belong to one row, or of texts that share bytes
 _NESTED_VALUE_BYTES = 8
+_NESTED_ROWS = 1_000  # whose texts are added up together
 _BATCH_TEXT_BYTES = 256 << 20  # that pyarrow may make of the dictionaries of a batch
 
 
@@ -91,8 +92,22 @@ class ParquetFile:
                 if page.is_dictionary:
                     dictionary = max(dictionary, page.unpacked)
             in_memory = chunk.num_values * _NESTED_VALUE_BYTES if column.is_nested else 0
+            if column.is_nested and dictionary * chunk.num_values > _MAX_PAGE_BYTES:
+                in_memory += self._nested_text_bytes(column, leaf, group)
             unpacked += max(size, chunk.total_uncompressed_size, in_memory)
         return Weight(unpacked, dictionary)
+
+    def _nested_text_bytes(self, column: Column, leaf: int, group: int) -> int:
+        """The bytes of all texts that lists take from a dictionary. Raises SourceError when one row has too many."""
+        with decoding(lambda: damaged(self.path, f"column {column.name!r} is damaged in row group {group + 1}")):
+            total = most = 0
+            for rows in (_NESTED_ROWS, 1):
+                sizes = list(_dictionary_text_bytes(self.path, self.footer, leaf, group, rows))
+                total, most = sum(sizes), max(sizes, default=0)
+                if most <= _MAX_PAGE_BYTES:
+                    return total
+        what = f"a row of column {column.name!r} unfolds to {most >> 20:,} MB, more than {_MAX_PAGE_BYTES >> 20}"
+        raise SourceError("write shorter lists or texts", place=self.path, what=what)
 
     def _shared_bytes(self, opened: RegularFile, column: Column, leaf: int, page: Page, compression: str) -> int:
         levels = self.footer.metadata.schema.column(leaf)
@@ -286,10 +301,27 @@ def _longest_in_dictionary(path: str, column: Column, group: int) -> int:
         for batch in reader.iter_batches(1, [group], column_indices=[*column.leaves], use_threads=False):
             if pa.types.is_dictionary(batch.column(0).type):
                 values = batch.column(0).dictionary
-                if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
+                if _has_length(values.type):
                     return int(pc.max(pc.binary_length(values)).as_py() or 0)
             break
     return 0
+
+
+def _dictionary_text_bytes(path: str, footer: Footer, leaf: int, group: int, rows: int) -> Iterator[int]:
+    """The bytes of the texts of each so many rows, which are looked up in their dictionary, and not written out."""
+    with pa.OSFile(path) as stream:
+        reader = _reader(stream, [footer.metadata.schema.column(leaf).path])
+        for batch in reader.iter_batches(rows, [group], column_indices=[leaf], use_threads=False):
+            values = batch.column(0)
+            while pa.types.is_nested(values.type):
+                values = values.flatten()[0] if pa.types.is_struct(values.type) else values.flatten()
+            if pa.types.is_dictionary(values.type) and _has_length(values.type.value_type):
+                lengths = pc.binary_length(values.dictionary).cast(pa.int64())
+                yield pc.sum(lengths.take(values.indices)).as_py() or 0
+
+
+def _has_length(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
 def _blamed(file: ParquetFile, columns: Sequence[Column], groups: Sequence[int]) -> SourceError:
