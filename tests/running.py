@@ -20,15 +20,22 @@ from tests.fork_server import ForkServer, Process
 SITE_ID, API_KEY = "SITE_ID_OF_THE_TESTS", "API_KEY_OF_THE_TESTS"  # the variables that hold them
 
 
-def write_job(path: Path, url: str, steps: Mapping[str, tuple[Any, Any]], **settings: Any) -> Path:
+def write_job(
+    path: Path, url: str, steps: Mapping[str, tuple[Any, Any] | tuple[Any, Any, Mapping[str, Any]]], **settings: Any
+) -> Path:
     """Writes a job that goes to `url`, with `steps` of name: (source, mapping file), and says where.
 
-    `settings` are keys of the job; `destination` among them adds to the destination's. JSON is YAML, too.
+    A step may have more keys, as a third part. `settings` are keys of the job; `destination` among them adds to the
+    destination's. JSON is YAML, too.
     """
     destination = {"base_url": url, "site_id": f"${{{SITE_ID}}}", "api_key": f"${{{API_KEY}}}"}
     job = {
         "destination": destination | settings.pop("destination", {}),
-        "steps": [{"name": name, "source": source, "mapping": mapping} for name, (source, mapping) in steps.items()],
+        "steps": [
+            {"name": name, "source": source, "mapping": mapping}
+            | {key: value for keys in more for key, value in keys.items()}
+            for name, (source, mapping, *more) in steps.items()
+        ],
         **settings,
     }
     path.write_text(json.dumps(job, indent=1), encoding="utf-8")

@@ -21,6 +21,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
 
     config/       YAML to a checked job: every problem at once, with file and line
     extract/      files, databases, object stores: rows as one unchanging, row-numbered snapshot
+    ledger/       what Customer.io has acknowledged: a hash of every part, compared with the rows of a run
     load/         items to requests to answers: packing, lanes, rate, retries, verdicts
     state/        what survives a kill: runs, lane progress, rejects; one run of a job at a time
     report/       what people read: the terminal, report.html, report.json, progress

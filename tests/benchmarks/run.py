@@ -105,6 +105,8 @@ class Ground:
         finally:
             process.terminate()
             process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def run(self, contender: Contender, rows: int, sink: RunningSink) -> Cost:
         """The contender's command, with a scratch folder that is gone afterwards."""

@@ -341,3 +341,13 @@ def test_a_command_that_goes_through_fewer_rows_is_not_measured(
     subprocess.run(made, check=True, capture_output=True)
     with pytest.raises(RuntimeError, match=r"^mapped and packed went through 3 of 4 rows$"):
         validate.measured(tmp_path, tmp_path / "orders-3.csv", 4, rounds=1)
+
+
+@pytest.mark.parametrize("key", ["ours", "ours-unchecked"])
+def test_our_command_sends_every_row_with_and_without_checkpoints(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])  # the sink and the rows are modules of this folder
+    (contender,) = (each for each in contenders.CONTENDERS if each.key == key)
+    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable))
+    assert run.verified(ground, contender) is None

@@ -59,9 +59,12 @@ def test_a_state_of_the_previous_schema_is_copied_and_then_migrated(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "state.v4.db").stat().st_mode) == 0o600
 
 
-def test_a_state_of_the_current_schema_has_its_runs_and_the_killed_one_can_be_resumed(tmp_path: Path) -> None:
-    """`v5.sql` is a dump of a state that an earlier version of this program wrote."""
-    load_state(tmp_path, "v5.sql")
+@pytest.mark.parametrize("schema", ["v5", "v6"])
+def test_a_state_of_this_schema_or_the_last_has_its_runs_and_the_killed_one_can_be_resumed(
+    tmp_path: Path, schema: str
+) -> None:
+    """The dumps are of states that versions of this program wrote."""
+    load_state(tmp_path, f"{schema}.sql")
     with contextlib.closing(state.open_store(tmp_path)) as opened:
         assert [run.run_id for run in opened.runs("nightly")] == ["nightly-1", "nightly-0"]
         run = opened.unfinished("nightly")
@@ -74,7 +77,8 @@ def test_a_state_of_the_current_schema_has_its_runs_and_the_killed_one_can_be_re
         resumed = committer_of(opened, "nightly-1", 0)
         resumed.commit(LaneProgress(0, 2, 2, first + Counts(accepted=1)), [])
         assert opened.lane_progress("nightly-1", 0)[0].counts.settled == 3
-    assert not list(tmp_path.glob("state.v*.db"))
+    copies = [] if schema == "v6" else ["state.v5.db"]
+    assert [copy.name for copy in tmp_path.glob("state.v*.db")] == copies
 
 
 @pytest.mark.fault("P18")

@@ -51,6 +51,7 @@ class Payload:
     identifiers_in_attributes: tuple[str, ...] = ()  # kinds that are sent as an attribute of the same name
     unsupported: Mapping[str, str] = field(default_factory=dict)  # keys of a mapping -> what to write instead
     max_relationships: int | None = None  # in one item
+    divisible: bool = False  # an item with some of its parts changes these and nothing else
 
 
 @dataclass(frozen=True, slots=True)

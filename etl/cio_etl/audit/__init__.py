@@ -35,6 +35,7 @@ from cio_etl.audit.names import Names
 from cio_etl.audit.phones import Phones
 from cio_etl.audit.placeholders import Header, Placeholders
 from cio_etl.audit.profile import FrameProfile, Profiler
+from cio_etl.audit.sent_before import SentBefore
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
 from cio_etl.audit.totals import forecast
@@ -53,6 +54,7 @@ __all__ = [
     "Profiler",
     "RejectedPeople",
     "RepeatedRows",
+    "SentBefore",
     "StepContext",
     "audits",
     "forecast",

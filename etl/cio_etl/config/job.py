@@ -12,7 +12,7 @@ from typing import Any
 from cio_etl import apis
 from cio_etl.config.function_arguments import with_secrets
 from cio_etl.config.job_references import resolve_job
-from cio_etl.config.job_rules import job_faults, shared_ids, steps_of
+from cio_etl.config.job_rules import job_faults, shared_ids, steps_of, sync_faults
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import NOT_A_MAPPING, read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
@@ -74,7 +74,8 @@ def read_job(
             problems += in_order(problems_of_keys)
     job = None if parsed is None or problems else parsed.to_job(document, path, usable)
     if job is not None:
-        shared = shared_ids(job, [loc for loc, _ in _mapping_files(document.data)])
+        places = [loc for loc, _ in _mapping_files(document.data)]
+        shared = [*shared_ids(job, places), *sync_faults(job, places)]
         problems = in_order(document.problem(loc, text) for loc, text in shared)
     return (None if problems else job), problems, list(usable.values())
 

@@ -91,6 +91,20 @@ def shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
         before.append((step, this))
 
 
+def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
+    """Steps that cannot send only what changed. `places` has the place of each step's mapping in the job file."""
+    for step, loc in zip(job.steps, places, strict=True):
+        operation = apis.OPERATIONS[step.mapping.operation]
+        at = (*loc[:2], "sync")
+        if step.sync == "all":
+            continue
+        if not operation.repeatable:
+            yield at, f"{step.mapping.operation} must not be done twice, so it has no ledger; leave sync out"
+        elif operation.has_event and not step.mapping.event_key:
+            what = f"{step.mapping.file} has no event_key, and without one each night's events are others"
+            yield at, f"{what}; write the columns that identify an event as event_key"
+
+
 _PARTS_OF_ID = ("event", "timestamp", "event_key")
 
 

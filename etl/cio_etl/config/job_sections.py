@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonS
 from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
-from cio_etl.model import AT_LEAST, NO_SECRET, Destination, Job, Mapping, MaxRejects, Step
+from cio_etl.model import AT_LEAST, NO_SECRET, Destination, Job, Mapping, MaxRejects, Step, SyncMode
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
     Flag,
@@ -255,10 +255,16 @@ class StepYaml(Section):
         "the whole source; their names are `step/mapping`"
     )
 
+    sync: SyncMode = Field(
+        "all",
+        description="`all`: every row is sent each time. `changed`: only what Customer.io has not acknowledged yet. "
+        "See Send only what changed.",
+    )
+
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:
             name = f"{self.name}/{Path(path).stem}" if listed else self.name
-            yield Step(name, self.source.to_source(), mappings[path])
+            yield Step(name, self.source.to_source(), mappings[path], self.sync)
 
 
 class StateYaml(Section):

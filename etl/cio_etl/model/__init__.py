@@ -4,7 +4,7 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 """
 
 from cio_etl.model import sources
-from cio_etl.model.job import AT_LEAST, NO_SECRET, Destination, Job, MaxRejects, Step
+from cio_etl.model.job import AT_LEAST, NO_SECRET, Destination, Job, MaxRejects, Step, SyncMode
 from cio_etl.model.mapping import (
     Call,
     Column,
@@ -36,8 +36,10 @@ from cio_etl.model.report import (
     VALIDATION,
     Bar,
     ColumnProfile,
+    DeltaCounts,
     Finding,
     Forecast,
+    PartCounts,
     Profile,
     RejectCount,
     Report,
@@ -108,6 +110,7 @@ __all__ = [
     "ColumnProfile",
     "Columns",
     "Constant",
+    "DeltaCounts",
     "Counts",
     "Destination",
     "Envelope",
@@ -120,6 +123,7 @@ __all__ = [
     "LaneProgress",
     "Mapping",
     "MaxRejects",
+    "PartCounts",
     "Profile",
     "Reason",
     "Refused",
@@ -135,6 +139,7 @@ __all__ = [
     "Split",
     "Step",
     "StepReport",
+    "SyncMode",
     "Stop",
     "Unknown",
     "Value",

@@ -15,6 +15,8 @@ from cio_etl.model.mapping import Mapping
 from cio_etl.model.sources import Source
 from cio_etl.model.words import counted
 
+SyncMode = Literal["all", "changed", "mirror"]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -23,6 +25,7 @@ class Step:
     name: str
     source: Source
     mapping: Mapping
+    sync: SyncMode = "all"
 
 
 NO_SECRET = SecretStr("")

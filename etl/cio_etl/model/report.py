@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from cio_etl.model.sending import Counts, total_counts
 
@@ -31,6 +32,43 @@ class Finding:
     rows: int
     words: str
     first_rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartCounts:
+    """Subjects by what becomes of one part of theirs: an attribute, a relationship."""
+
+    set: int = 0  # it was not known before
+    changed: int = 0
+    unset: int = 0  # it becomes null
+
+    def __add__(self, other: PartCounts) -> PartCounts:
+        return PartCounts(self.set + other.set, self.changed + other.changed, self.unset + other.unset)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaCounts:
+    """The subjects of a snapshot by what the ledger says of them; parts are those of changed subjects."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    refused_before: int = 0
+    gone: int = 0  # in the ledger only
+    changed_after_sent: int = 0  # events that were accepted with other content; they stay as they were
+    unreadable: int = 0  # rows whose subject could not be read
+    parts: MappingOf[str, PartCounts] = field(default_factory=dict)
+
+    def __add__(self, other: DeltaCounts) -> DeltaCounts:
+        counted = [each.name for each in fields(self) if each.name != "parts"]
+        sums: dict[str, int] = {name: getattr(self, name) + getattr(other, name) for name in counted}
+        parts = {name: self.parts.get(name, PartCounts()) + counts for name, counts in other.parts.items()}
+        return DeltaCounts(**sums, parts={**self.parts, **parts})
+
+    @classmethod
+    def of(cls, content: MappingOf[str, Any]) -> DeltaCounts:
+        """The counts that `asdict` made a dictionary."""
+        return cls(**{**content, "parts": {name: PartCounts(**counts) for name, counts in content["parts"].items()}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +164,7 @@ class StepReport:
     rows: int | None = None  # in the source; None before the step has started
     forecast: Forecast | None = None  # of a validation
     profile: Profile | None = None  # of a validation
+    delta: DeltaCounts | None = None  # of a step that sends only what changed
 
     @property
     def accepted(self) -> int:

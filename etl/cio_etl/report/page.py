@@ -16,7 +16,7 @@ from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
 from cio_etl.report.files import write_text
 from cio_etl.report.visible import visible
-from cio_etl.report.words import counted, duration, number, percent, size
+from cio_etl.report.words import counted, delta_words, duration, number, percent, size
 
 HERE = Path(__file__).parent
 NAME = "report.html"
@@ -66,6 +66,7 @@ def template() -> Template:
     environment.filters |= {
         "counted": counted,
         "number": number,
+        "delta_words": delta_words,
         "percent": percent,
         "size": size,
         "duration": duration,

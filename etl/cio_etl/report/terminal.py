@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cio_etl.model import Finding, RejectCount, Report, StepReport
 from cio_etl.report.visible import one_line
-from cio_etl.report.words import counted
+from cio_etl.report.words import counted, delta_words
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 
@@ -35,7 +35,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     console.print(_verdict(report), soft_wrap=True)
     console.print(_steps(report.steps))
     for step in report.steps:
-        for line in (*_forecast(step), *_findings(step), *_rejects(step, reasons)):
+        for line in (*_forecast(step), *_delta(step), *_findings(step), *_rejects(step, reasons)):
             console.print(line, soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
@@ -80,6 +80,13 @@ def _forecast(step: StepReport) -> list[Text]:
     sums = f"{about}{people}, {counted(forecast.events, 'event')}, {counted(forecast.requests, 'request')}"
     time = f"{forecast.seconds:,.0f} s{rate} in {counted(forecast.lanes, 'lane')}"
     return [Text.assemble("a run of ", (step.name, "bold"), f": {sums}, {forecast.bytes / 1e6:,.1f} MB; {time}")]
+
+
+def _delta(step: StepReport) -> list[Text]:
+    """What the ledger said of the step's rows."""
+    return (
+        [] if step.delta is None else [Text.assemble("ledger of ", (step.name, "bold"), f": {delta_words(step.delta)}")]
+    )
 
 
 def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from cio_etl.model import DeltaCounts
 from cio_etl.model.words import counted
 
-__all__ = ["counted", "duration", "number", "percent", "size"]
+__all__ = ["counted", "delta_words", "duration", "number", "percent", "size"]
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 
@@ -14,6 +15,14 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 def number(value: float) -> str:
     """12,345 or 0.5."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def delta_words(counts: DeltaCounts) -> str:
+    """What a ledger says of a snapshot's subjects: `12 new, 3 changed, 9,985 the same`."""
+    words = [f"{counts.new:,} new", f"{counts.changed:,} changed", f"{counts.same:,} the same"]
+    words += [f"{counts.refused_before:,} refused before"] if counts.refused_before else []
+    words += [f"{counts.gone:,} gone"] if counts.gone else []
+    return ", ".join(words)
 
 
 def percent(part: float, whole: float) -> str:

@@ -27,6 +27,11 @@ def stage_folder(job: Job, run_id: str) -> Path:
     return run_folder(job, run_id) / "stage"
 
 
+def ledger_folder(state: Path, job: str, step: str) -> Path:
+    """The folder of a step's ledger."""
+    return state / "ledger" / job / step
+
+
 def rejects_folder(state: Path, run_id: str) -> Path:
     """The folder of a run's rejected rows, where the job keeps them."""
     return runs_folder(state) / run_id / "rejects"

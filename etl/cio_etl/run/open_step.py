@@ -11,8 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.audit import run_audits
+from cio_etl.audit import Audit, run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
+from cio_etl.ledger import Delta
 from cio_etl.model import CLOSED, Bookmark, Snapshot, Step
 from cio_etl.run.incremental import (
     bookmark_after,
@@ -27,6 +28,7 @@ from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import REMEDY, source_changes
 from cio_etl.run.schema_drift import check_drift
+from cio_etl.run.sync import open_delta, require_delta, with_delta
 from cio_etl.state import StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
@@ -81,6 +83,7 @@ class PreparedStep:
     snapshot: Snapshot
     compiled: Compiled
     next_bookmark: Bookmark
+    delta: Delta | None = None  # of a step that sends only what changed
 
 
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
@@ -129,11 +132,19 @@ def open_step(
         rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, column_facts)
         if not (has_started or context.options.accept_drift):
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
+    sent_before: list[Audit] = []
+    if has_started:
+        delta = require_delta(context, step, record, snapshot)
+    elif step.sync != "all":
+        delta, audit = open_delta(context, step, record, rows, compiled)
+        sent_before.append(audit)
+    else:
+        delta = None
     if not has_started:
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
-        note_findings(store, run_id, record, prescan(step, rows, compiled, audits))
-    return PreparedStep(rows, compiled, next_bookmark)
+        note_findings(store, run_id, record, prescan(step, rows, compiled, audits, sent_before))
+    return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, delta)
 
 
 def prepare(

@@ -147,6 +147,12 @@ class RunOptions(ReadOptions):
         interfaces=("cli", "airflow"),
     )
     accept_drift: bool = option(False, "Accept columns whose kind has changed since the last run.", "flag")
+    retry_refused: bool = option(
+        False, "Send again what Customer.io refused before, though it has not changed.", "flag", repeated=False
+    )
+    rebuild_ledger: bool = option(
+        False, "Start new ledgers: everything is sent once, and nobody is removed.", "flag", repeated=False
+    )
     grace: float = option(
         20.0,
         "Seconds that requests in flight have to finish after a signal to stop.",

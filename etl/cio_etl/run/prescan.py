@@ -26,18 +26,20 @@ from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecisio
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
 
 
-def prescan(step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence[Audit]) -> tuple[Finding, ...]:
+def prescan(
+    step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence[Audit], known: Sequence[Audit] = ()
+) -> tuple[Finding, ...]:
     """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
     The audits observe only the rows' times and other dates, so that it costs little; rows that are rejected for another
-    reason are included. Without audits no row is read.
+    reason are included. Without audits no row is read. The audits `known` have seen the rows before.
     """
     if audits:
         narrow = _dates_only(step.mapping, snapshot, compiled)
         for mapped in prefetch(narrow.mapped, snapshot.read(narrow.columns, 0)):
             for audit in audits:
                 audit.observe(mapped)
-    known: list[Audit] = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
+    known = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats), *known]
     return located_findings([*known, *audits], snapshot.places)
 
 

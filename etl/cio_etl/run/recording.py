@@ -39,7 +39,7 @@ from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals
 from cio_etl.run.status_note import StatusNote
-from cio_etl.state import Leases, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.state import Leases, LedgerMove, ReplayedRejects, RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
 
@@ -180,14 +180,19 @@ def releasing(leases: Leases) -> Iterator[None]:
 
 @contextmanager
 def recording_step(
-    context: RunContext, record: StepRecord, snapshot: Snapshot, bookmark: Bookmark, repeats: Repeats | None
+    context: RunContext,
+    record: StepRecord,
+    snapshot: Snapshot,
+    bookmark: Bookmark,
+    repeats: Repeats | None,
+    next_ledger: Callable[[], LedgerMove] | None = None,
 ) -> Iterator[Callable[[int], int]]:
     """Records at the block's end how many rows the step has read, its time and its rejects.
 
     The block calls the function with the rows read. When it ends without an error the step is finished, and the
-    bookmark is recorded for the next run.
+    bookmark and the ledger are recorded for the next run.
     """
-    began, read, finished = time.monotonic(), record.rows_read, False
+    began, read, finished, ledger = time.monotonic(), record.rows_read, False, None
 
     def note(rows_read: int) -> int:
         nonlocal read
@@ -196,6 +201,7 @@ def recording_step(
 
     try:
         yield note
+        ledger = None if next_ledger is None else next_ledger()
         finished = True
     finally:
         rejects = _located(context.store, context.run.run_id, record.number, snapshot)
@@ -214,6 +220,7 @@ def recording_step(
             seconds=time.monotonic() - began,
             rejects=rejects,
             bookmark=bookmark,
+            ledger=ledger,
         )
 
 

@@ -15,6 +15,7 @@ from cio_etl.run.folders import run_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
 from cio_etl.run.replacement import accepted, may_be_replaced
+from cio_etl.run.sync import fold_abandoned
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
@@ -79,6 +80,7 @@ def _replaced(
 
 def _abandon(store: Store, job: Job, run: RunRecord, why: str) -> None:
     """Ends a run for good, and writes its report again, which showed how to resume it."""
+    fold_abandoned(store, job, run)
     store.end(run.run_id, "abandoned", run.exit_code, why)
     write_reports(report_of(store, run.run_id), run_folder(job, run.run_id))
 

@@ -37,6 +37,7 @@ from cio_etl.run.recording import (
 )
 from cio_etl.run.resume import begin_or_resume, is_named
 from cio_etl.run.status_note import StatusNote, close_notes, require_current
+from cio_etl.run.sync import next_ledger
 from cio_etl.state import Leases, StepRecord, renewing
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
@@ -104,7 +105,14 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
     if prepared is None:
         return
     with (
-        recording_step(context, record, prepared.snapshot, prepared.next_bookmark, prepared.compiled.repeats) as note,
+        recording_step(
+            context,
+            record,
+            prepared.snapshot,
+            prepared.next_bookmark,
+            prepared.compiled.repeats,
+            None if prepared.delta is None else partial(next_ledger, context, step, record, prepared.delta),
+        ) as note,
         releasing(leases),
         context.caller.signals.draining(lambda: None),
     ):

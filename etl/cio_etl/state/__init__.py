@@ -20,12 +20,13 @@ from cio_etl.state.filesystem import mount_table, require_local
 from cio_etl.state.leases import Leases, new_owner, renewing
 from cio_etl.state.lock import hold, require_free, running
 from cio_etl.state.run_report import build_report
-from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store, open_store
+from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
 
 __all__ = [
     "RESUMABLE",
     "Budget",
     "Leases",
+    "LedgerMove",
     "ReplayedRejects",
     "RunRecord",
     "StepRecord",

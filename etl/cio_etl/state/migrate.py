@@ -29,6 +29,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE lane ADD COLUMN until DOUBLE NOT NULL DEFAULT 0",
         "ALTER TABLE lane ADD COLUMN done BOOLEAN NOT NULL DEFAULT 0",
     ),
+    5: ("ALTER TABLE step ADD COLUMN delta TEXT",),
 }
 
 

@@ -42,6 +42,7 @@ def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
         seconds=round(step.seconds, 3),
         rejects=rejects,
         findings=step.findings,
+        delta=step.delta,
     )
 
 

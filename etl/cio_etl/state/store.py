@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from cio_etl.model import Bookmark, Finding, LaneProgress, RejectCount, SourceFile, Watermark
+from cio_etl.model import Bookmark, DeltaCounts, Finding, LaneProgress, RejectCount, SourceFile, Watermark
 from cio_etl.state import tables
 from cio_etl.state.commit import (
     PROGRESS,
@@ -68,6 +68,7 @@ class StepRecord:
     rejects: tuple[RejectCount, ...]  # when a process last worked on the step
     findings: tuple[Finding, ...] = ()
     columns: str | None = None  # the source's columns, recorded before the first row was sent
+    delta: DeltaCounts | None = None  # of a step that sends only what changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,16 @@ class Rejected:
     field: str | None
     rows: int
     first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerMove:
+    """The generation of a step's ledger after a run; its files are on the disk."""
+
+    job: str
+    step: str
+    generation: str
+    run_id: str
 
 
 class Store:
@@ -164,6 +175,28 @@ class Store:
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(columns=columns))
 
+    def note_delta(self, run_id: str, number: int, counts: DeltaCounts) -> None:
+        """Notes what a step's ledger says of its rows, before the first one is sent."""
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(delta=json.dumps(asdict(counts))))
+
+    def ledger(self, job: str, step: str) -> str | None:
+        """The current generation of a step's ledger, as text; None: there is none."""
+        table = tables.ledger
+        with self._transaction() as connection:
+            return connection.scalar(select(table.c.generation).where(table.c.job == job, table.c.step == step))
+
+    def drop_ledger(self, job: str, step: str) -> None:
+        """Forgets a step's ledger: the next run starts a new one."""
+        table = tables.ledger
+        with self._transaction() as connection:
+            connection.execute(delete(table).where(table.c.job == job, table.c.step == step))
+
+    def move_ledger(self, move: LedgerMove) -> None:
+        """Makes another generation the current one of a step's ledger."""
+        with self._transaction() as connection:
+            _move_ledger(connection, move)
+
     def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
         """Claims lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
         return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
@@ -191,11 +224,12 @@ class Store:
         seconds: float,
         rejects: Sequence[RejectCount],
         bookmark: Bookmark | None = None,
+        ledger: LedgerMove | None = None,
     ) -> None:
         """Notes the result of this process's work on a step; `seconds` add up over all processes.
 
-        The bookmark of a finished step is written in the same transaction, so a watermark moves with the last row. A
-        step that another process has finished stays as it is.
+        The bookmark and the ledger of a finished step move in the same transaction, with its last row. A step that
+        another process has finished stays as it is.
         """
         with self._transaction() as connection:
             result = connection.execute(
@@ -210,6 +244,8 @@ class Store:
             )
             if finished and bookmark is not None and result.rowcount:
                 self._write_bookmark(connection, run_id, number, bookmark)
+            if finished and ledger is not None and result.rowcount:
+                _move_ledger(connection, ledger)
 
     def _write_bookmark(self, connection: Connection, run_id: str, number: int, bookmark: Bookmark) -> None:
         names = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
@@ -387,6 +423,12 @@ def open_store(where: Where, mounts: str | None = None) -> Store:
     return Store(open_engine(where, mounts))
 
 
+def _move_ledger(connection: Connection, move: LedgerMove) -> None:
+    table = tables.ledger
+    connection.execute(delete(table).where(table.c.job == move.job, table.c.step == move.step))
+    connection.execute(insert(table).values(_values(move)))
+
+
 def _step(run_id: str, number: int) -> Any:
     return update(tables.step).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
 
@@ -400,6 +442,7 @@ def _step_record(row: dict[str, Any]) -> StepRecord:
         for code, severity, field, rows, words, first in json.loads(row["findings"])
     )
     row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
+    row["delta"] = None if row["delta"] is None else DeltaCounts.of(json.loads(row["delta"]))
     for column in ("mapping", "columns"):  # read where they are needed, and written with the others
         json.loads(row[column] or "null")
     return StepRecord(**row)

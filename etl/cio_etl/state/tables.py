@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 5  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 6  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -62,6 +62,7 @@ step = Table(
     Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
     Column("columns", Text),  # JSON: types of the source's columns, and facts about whole columns
+    Column("delta", Text),  # JSON: model.DeltaCounts; null: the step sends everything
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
@@ -113,6 +114,15 @@ source = Table(  # the bookmark of a step's last finished run
         "origin", Text, nullable=False
     ),  # digest of what the watermark belongs to: destination, database, table, column
     Column("run_id", Text, nullable=False),
+)
+
+ledger = Table(  # which files are the ledger of a step
+    "ledger",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("generation", Text, nullable=False),  # ledger.Generation.to_text()
+    Column("run_id", Text, nullable=False),  # after which it is so
 )
 
 budget = Table(  # one rate limit for all processes of all machines that send to one workspace

@@ -15,6 +15,8 @@ distinct.py     a Python function, called once for each distinct value
 checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key
 event_keys.py   event keys that stay the same when their rows change
+parts.py        an item's subject and its parts, as hashes
+decisions.py    what is sent of each row of a step that sends only what changed
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
 invisible.py    characters that nobody sees

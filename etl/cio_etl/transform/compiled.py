@@ -20,6 +20,8 @@ from cio_etl.errors import SourceError
 from cio_etl.model import FAULT, POSITION
 from cio_etl.transform import encode, ids, payloads
 from cio_etl.transform.checks import Check
+from cio_etl.transform.decisions import Decisions
+from cio_etl.transform.parts import Parts
 from cio_etl.transform.repeats import Repeats
 
 DIGEST = "_digest"
@@ -67,23 +69,35 @@ class Compiled:
     lane: pl.Expr
     only: frozenset[int] | None = None  # lanes: rows of other lanes are dropped as soon as their lane is known
     repeats: Repeats | None = None  # rows that repeat a key, from run/prescan.py
+    parts: Parts | None = None  # what the ledger compares
+    partial: encode.Node | None = None  # the tree of items with some parts only; None: items are sent whole
+    decisions: Decisions | None = None  # what is sent of each row, from the ledger; None: all of it
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
 
         Raises SourceError when `when` cannot be computed for a row.
         """
-        return self.mapped(frame).items
+        if self.decisions is None:
+            return self.mapped(frame).items
+        frame, same = self.decisions.split(frame)
+        items = self.decisions.applied(self.mapped(frame).items)
+        return items if same is None else self._with_skipped(items, same)
 
     def mapped(self, frame: pl.DataFrame) -> Mapped:
         """The items of a frame with the values that they are made of. Raises as `items` does."""
         selected = frame if self.when is None else self._selected(frame, self.when)
         values, items = self._mapped(selected)
-        if selected.height < frame.height and (self.only is None or 0 in self.only):  # skipped rows count in lane 0
+        if selected.height < frame.height:
             skipped = frame.join(selected, on=POSITION, how="anti").select(pl.col(POSITION).alias("position"))
-            all_rows = pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0))
-            items = all_rows.sort("position")
+            items = self._with_skipped(items, skipped)
         return Mapped(frame, values, items if self.repeats is None else self.repeats.applied(items))
+
+    def _with_skipped(self, items: pl.DataFrame, skipped: pl.DataFrame) -> pl.DataFrame:
+        """The items and the skipped rows, which count in lane 0, in order of position."""
+        if self.only is not None and 0 not in self.only:
+            return items
+        return pl.concat([items, skipped], how="diagonal").with_columns(pl.col("lane").fill_null(0)).sort("position")
 
     def unchecked(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The values of the readable rows that `when` selects; null: a value is missing or cannot be converted."""
@@ -124,9 +138,24 @@ class Compiled:
         if DIGEST in values.columns:
             values = values.hstack([ids.ulids(_seconds(values), values[DIGEST]).alias(payloads.ULID)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
-        text = encode.items(values, self.tree)
+        text = self._texts(values)
         rejects.check(text.to_frame(), self.checks_of_items)
         return values, rejects.removed_from(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
+
+    def _texts(self, values: pl.DataFrame) -> pl.Series:
+        """The text of every row's item: with all of its parts, or with those that the decisions name."""
+        if self.decisions is None or self.partial is None:
+            return encode.items(values, self.tree)
+        partial = self.decisions.is_partial(values[POSITION])
+        if not partial.any():
+            return encode.items(values, self.tree)
+        whole, some = values.filter(~partial), values.filter(partial)
+        some = some.hstack(self.decisions.flags(some[POSITION]))
+        texts = [
+            pl.DataFrame([rows[POSITION], encode.items(rows, tree)])
+            for rows, tree in ((whole, self.tree), (some, self.partial))
+        ]
+        return pl.concat(texts).sort(POSITION)["item"]
 
 
 class Rejects:

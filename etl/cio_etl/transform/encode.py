@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -112,6 +112,7 @@ class Members:
 
     of: Mapping[str, Node]
     nulls: Literal["required", "omit", "clear"] = "required"
+    sent: Mapping[str, str] = field(default_factory=dict)  # member -> Boolean column: the rows that have this member
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class Entries:
     """A list without the entries that are null in a row; an empty list is omitted itself."""
 
     of: tuple[Node, ...]
+    sent: tuple[str, ...] = ()  # a Boolean column for each entry: the rows that have it; (): all rows
 
 
 Node = Fixed | Leaf | Members | Entries
@@ -144,8 +146,13 @@ def items(values: pl.DataFrame, tree: Node) -> pl.Series:
     One concatenation makes all of it. A member that has a null in this frame is a text of its own, with name and comma,
     which is empty where the member is null.
     """
-    text = _joined([*_text(tree, values), ","])
-    return values.select(text.alias("item")).to_series()
+    text_and_comma = _joined([*_text(tree, values), ","])
+    return values.select(text_and_comma.alias("item")).to_series()
+
+
+def text(node: Node, values: pl.DataFrame) -> pl.Expr:
+    """The text of a node in every row; null where it is null."""
+    return _joined(_text(node, values))
 
 
 def _text(node: Node, values: pl.DataFrame) -> Pieces:
@@ -154,18 +161,23 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
             return [literal(value)]
         case Leaf(column, verbatim):
             return _value(values[column], verbatim)
-        case Members(of, nulls):
+        case Members(of, nulls, sent):
             texts = {name: [f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()}
-            optional = [name for name, inner in of.items() if _may_be_absent(inner, nulls, values)]
+            optional = [name for name, inner in of.items() if name in sent or _may_be_absent(inner, nulls, values)]
             always = [text for name, text in texts.items() if name not in optional]
             sometimes = [
-                _joined([",", *texts[name]]).fill_null(f",{literal(name)}:null" if nulls == "clear" else "")
+                _where(
+                    sent.get(name),
+                    _joined([",", *texts[name]]).fill_null(f",{literal(name)}:null" if nulls == "clear" else ""),
+                )
                 for name in optional
             ]
-        case Entries(entries):
-            always = [_text(inner, values) for inner in entries if not _nullable(inner, values)]
+        case Entries(entries, flags):
+            always = [_text(inner, values) for inner in entries if not flags and not _nullable(inner, values)]
             sometimes = [
-                _joined([",", *_text(inner, values)]).fill_null("") for inner in entries if _nullable(inner, values)
+                _where(flag, _joined([",", *_text(inner, values)]).fill_null(""))
+                for inner, flag in zip(entries, flags or [None] * len(entries), strict=True)
+                if flag is not None or _nullable(inner, values)
             ]
             if not always:
                 listed = pl.concat_str(sometimes).str.strip_prefix(",")
@@ -174,6 +186,11 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
         sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
     opening, closing = "[]" if isinstance(node, Entries) else "{}"
     return [opening, *_listed(always), *sometimes, closing]
+
+
+def _where(flag: str | None, text: pl.Expr) -> pl.Expr:
+    """The text in the rows for which the column is true, and none in the others."""
+    return text if flag is None else pl.when(pl.col(flag)).then(text).otherwise(pl.lit(""))
 
 
 def _may_be_absent(member: Node, nulls: str, values: pl.DataFrame) -> bool:
@@ -188,8 +205,8 @@ def _nullable(node: Node, values: pl.DataFrame) -> bool:
             return values[column].null_count() > 0
         case Members(of, "required"):
             return any(_nullable(inner, values) and not isinstance(inner, Entries) for inner in of.values())
-        case Entries(entries):
-            return all(_nullable(inner, values) for inner in entries)
+        case Entries(entries, flags):
+            return bool(flags) or all(_nullable(inner, values) for inner in entries)
         case _:
             return False
 

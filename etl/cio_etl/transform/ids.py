@@ -39,6 +39,28 @@ def key_digest(event: pl.Expr | str, key: Sequence[pl.Expr]) -> pl.Expr:
     return CryptographicHashingNameSpace(pl.concat_str(pieces)).sha2_256()
 
 
+def subject(parts: Sequence[pl.Expr], salt: int) -> list[pl.Expr]:
+    """128 bits (two UInt64) of the texts that say whom or what an item is about; null where one of them is null."""
+    pieces = [piece for part in parts for piece in (part.str.len_bytes().cast(pl.String), pl.lit(":"), part)]
+    text = NonCryptographicHashingNameSpace(pl.concat_str(pieces))
+    return [text.xxhash64(seed=salt), text.xxhash64(seed=salt ^ _OTHER_HALF)]
+
+
+_OTHER_HALF = 0x9E3779B97F4A7C15
+
+
+def text_hash(text: pl.Expr, salt: int) -> pl.Expr:
+    """64 bits (UInt64) of a text; null where it is null."""
+    return NonCryptographicHashingNameSpace(text).xxhash64(seed=salt)
+
+
+def content(hashes: Sequence[pl.Expr], salt: int) -> pl.Expr:
+    """64 bits (UInt64) of all hashes of a row together; a null counts as one."""
+    if not hashes:
+        return pl.lit(salt, dtype=pl.UInt64)
+    return text_hash(pl.concat_str([each.cast(pl.String).fill_null("-") for each in hashes], separator=","), salt)
+
+
 def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
     """ULIDs of the events' own times (Unix seconds) and the first 80 bits of their digests; null where either is.
 

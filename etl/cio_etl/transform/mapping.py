@@ -25,6 +25,7 @@ from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_
 from cio_etl.transform.checks import Check
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.decimals import NUMBER
+from cio_etl.transform.decisions import flag_names
 from cio_etl.transform.functions import (
     FUNCTIONS,
     NOT_A_TEXT,
@@ -37,6 +38,7 @@ from cio_etl.transform.functions import (
 )
 from cio_etl.transform.nested import in_words, parts
 from cio_etl.transform.odd_values import key_checks, no_text, odd_values, takes_text_only
+from cio_etl.transform.parts import parts_of
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -97,6 +99,8 @@ def compile_mapping(
         stages.append(Stage(tuple(named), {}))
     rules = checks.row_checks(mapping, types, dates, payload)
     odd = tuple(odd_values(mapping, schema))
+    tree = payloads.tree(mapping, payload, frozenset(verbatim))
+    made_of = parts_of(mapping, payloads.nodes_of(mapping, payload, frozenset(verbatim)))
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -106,8 +110,10 @@ def compile_mapping(
         stages=tuple(stages),
         checks=tuple(rules),
         checks_of_items=tuple(checks.item_checks(pl.col("item"))),
-        tree=payloads.tree(mapping, payload, frozenset(verbatim)),
+        tree=tree,
         lane=_lane(mapping, lanes),
+        parts=made_of,
+        partial=payloads.partial(tree, mapping, flag_names(tuple(made_of.of))) if payload.divisible else None,
     )
 
 

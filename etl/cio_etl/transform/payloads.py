@@ -26,6 +26,40 @@ def tree(mapping: Mapping, payload: Payload, verbatim: frozenset[str]) -> Node:
     return Members(members)
 
 
+UPDATE = "_update"  # Track v2: true changes a person who exists, and creates nobody
+
+
+def nodes_of(mapping: Mapping, payload: Payload, verbatim: frozenset[str]) -> dict[str, Node]:
+    """Each value of the mapping by its target, and each relationship of a person or object as one node."""
+    parts = _Parts(mapping, payload, verbatim)
+    nodes: dict[str, Node] = {}
+    for target in mapping.targets:
+        if (node := parts.leaf(target)) is not None:
+            nodes[target] = node
+    for end in mapping.relationship_ends():
+        nodes[end.rpartition(".")[0]] = parts.relationship(end)
+    return nodes
+
+
+def partial(whole: Node, mapping: Mapping, flag: dict[str, str]) -> Node:
+    """The tree of the items that carry only some parts: `flag` names a Boolean column for each part, and for UPDATE."""
+    assert isinstance(whole, Members)
+    members = dict(whole.of)
+    attributes = members.get("attributes", Members({}, mapping.nulls))
+    assert isinstance(attributes, Members)
+    flags = {name: flag[f"attributes.{name}"] for name in mapping.part("attributes")}
+    flags |= {f"{TOPIC}{topic}": flag[f"topics.{topic}"] for topic in mapping.part("topics")}
+    below = dict(attributes.of)
+    if mapping.operation == "identify" and not mapping.existing_only:
+        below[UPDATE], flags[UPDATE] = Fixed(True), flag[UPDATE]
+    members["attributes"] = replace(attributes, of=below, sent=flags)
+    if isinstance(relationships := members.get("cio_relationships"), Entries):
+        ends = mapping.relationship_ends()
+        sent = tuple(flag[end.rpartition(".")[0]] for end in ends)
+        members["cio_relationships"] = replace(relationships, sent=sent)
+    return replace(whole, of=members)
+
+
 def _put(members: dict[str, Node], path: list[str], node: Node) -> None:
     first, *rest = path
     if not rest:
@@ -73,7 +107,7 @@ class _Parts:
             case ["device"]:
                 return self._device()
             case ["device", name]:
-                return self._leaf(f"device.{name}")
+                return self.leaf(f"device.{name}")
             case ["object"]:
                 return Members({_OBJECT_KEYS[name]: Leaf(f"object.{name}") for name in mapping.part("object")})
             case ["object", "type"]:
@@ -87,19 +121,19 @@ class _Parts:
             case ["relationship", "attributes"]:
                 return self._relationship_attributes("relationships[0]")
             case ["relationship", "object", "type"]:
-                return self._leaf("relationships[0].object.type", number=True)
+                return self.leaf("relationships[0].object.type", number=True)
             case ["relationship", "object", name]:
-                return self._leaf(f"relationships[0].object.{name}")
+                return self.leaf(f"relationships[0].object.{name}")
         raise AssertionError(part)
 
-    def _leaf(self, target: str, number: bool = False) -> Node | None:
+    def leaf(self, target: str, number: bool = False) -> Node | None:
         value = self.mapping.targets.get(target)
         if isinstance(value, Constant):
             return Fixed(int(value.value) if number else value.value)
         return None if value is None else Leaf(target, verbatim=number or target in self.verbatim)
 
     def _all(self, path: str) -> dict[str, Node]:
-        nodes = {name: self._leaf(f"{path}.{name}") for name in self.mapping.part(path)}
+        nodes = {name: self.leaf(f"{path}.{name}") for name in self.mapping.part(path)}
         fixed = {name: node for name, node in nodes.items() if isinstance(node, Fixed)}
         return fixed | {name: node for name, node in nodes.items() if node is not None and name not in fixed}
 
@@ -109,7 +143,7 @@ class _Parts:
         if mapping.existing_only:
             members["_update"] = Fixed(True)
         for topic in mapping.part("topics"):
-            members[f"{TOPIC}{topic}"] = self._leaf(f"topics.{topic}") or Fixed(None)
+            members[f"{TOPIC}{topic}"] = self.leaf(f"topics.{topic}") or Fixed(None)
         for kind in self.payload.identifiers_in_attributes:
             if f"identifiers.{kind}" in mapping.targets:
                 members[kind] = Leaf(f"identifiers.{kind}")
@@ -117,11 +151,11 @@ class _Parts:
 
     def _relationships(self) -> Node | None:
         ends = self.mapping.relationship_ends()
-        return Entries(tuple(self._relationship(end) for end in ends)) if ends else None
+        return Entries(tuple(self.relationship(end) for end in ends)) if ends else None
 
-    def _relationship(self, end: str) -> Node:
+    def relationship(self, end: str) -> Node:
         names = _OBJECT_KEYS if end.endswith(".object") else {}
-        to = {names.get(name, name): self._leaf(f"{end}.{name}") or Fixed(None) for name in self.mapping.part(end)}
+        to = {names.get(name, name): self.leaf(f"{end}.{name}") or Fixed(None) for name in self.mapping.part(end)}
         members: dict[str, Node] = {"identifiers": Members(to)}
         if (attributes := self._relationship_attributes(end.rpartition(".")[0])) is not None:
             members["relationship_attributes"] = attributes
@@ -134,10 +168,10 @@ class _Parts:
     def _person_of_relationship(self) -> Node | None:
         """The person, or visitor, at the other end of the relationship: the call is theirs."""
         persons = (target for target in self.mapping.targets if target.startswith("relationships[0].person."))
-        return next((self._leaf(target) for target in persons), None)
+        return next((self.leaf(target) for target in persons), None)
 
     def _device(self) -> Node | None:
-        parts = {name: self._leaf(f"device.{name}") for name in ("token", "platform", "last_used")}
+        parts = {name: self.leaf(f"device.{name}") for name in ("token", "platform", "last_used")}
         members = {name: node for name, node in parts.items() if node is not None}
         if attributes := self._all("device.attributes"):
             members["attributes"] = Members(attributes, "omit")

@@ -76,11 +76,11 @@ _WHO = ("identifiers.", "object.")
 
 def keyed(values: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """POSITION and the key of each row, as text columns; rows without a key are left out."""
-    keys = values.select(POSITION, *(_key(target) for target in targets(mapping)))
+    keys = values.select(POSITION, *(key_text(target) for target in targets(mapping)))
     return keys if all(count == 0 for count in keys.null_count().row(0)) else keys.drop_nulls()
 
 
-def _key(target: str) -> pl.Expr:
+def key_text(target: str) -> pl.Expr:
     """A part of a key; case does not count in e-mail addresses, see ids.lane."""
     text = pl.col(target).cast(pl.String)
     if not target.startswith(_WHO):

@@ -22,12 +22,14 @@ _OBJECT = {"identifiers": "object", "attributes": "attributes", "cio_relationshi
 _OBJECT_RELATIONSHIPS = {"identifiers": "object", "cio_relationships": "relationships"}
 
 
-def _person(action: str, members: Mapping[str, str] = {"identifiers": "identifiers"}) -> Payload:
-    return Payload({"type": "person", "action": action}, members)
+def _person(
+    action: str, members: Mapping[str, str] = {"identifiers": "identifiers"}, *, divisible: bool = False
+) -> Payload:
+    return Payload({"type": "person", "action": action}, members, divisible=divisible)
 
 
-def _object(action: str, members: Mapping[str, str]) -> Payload:
-    return Payload({"type": "object", "action": action}, members)
+def _object(action: str, members: Mapping[str, str], *, divisible: bool = False) -> Payload:
+    return Payload({"type": "object", "action": action}, members, divisible=divisible)
 
 
 PAYLOADS: dict[str, Payload] = {
@@ -39,6 +41,7 @@ PAYLOADS: dict[str, Payload] = {
             "attributes": "attributes",
             "cio_relationships": "relationships",
         },
+        divisible=True,
     ),
     "track": _person("event", _EVENT),
     "page": _person("page", _EVENT),
@@ -51,8 +54,8 @@ PAYLOADS: dict[str, Payload] = {
     "delete_device": _person("delete_device", {"identifiers": "identifiers", "device": "device"}),
     "add_relationships": _person("add_relationships", _RELATIONSHIPS),
     "delete_relationships": _person("delete_relationships", _RELATIONSHIPS),
-    "identify_object": _object("identify", _OBJECT),
-    "identify_object_anonymous": _object("identify_anonymous", _OBJECT),
+    "identify_object": _object("identify", _OBJECT, divisible=True),
+    "identify_object_anonymous": _object("identify_anonymous", _OBJECT, divisible=True),
     "delete_object": _object("delete", {"identifiers": "object"}),
     "add_object_relationships": _object("add_relationships", _OBJECT_RELATIONSHIPS),
     "delete_object_relationships": _object("delete_relationships", _OBJECT_RELATIONSHIPS),

@@ -1,0 +1,52 @@
+"""What a ledger says of rows that a person should know: events that changed after they were sent, new attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cio_etl.audit.findings import PositionedFinding, finding_kind
+from cio_etl.model import DeltaCounts
+from cio_etl.model.words import counted
+from cio_etl.transform import Mapped
+
+EVENT_CHANGED_AFTER_SENT = finding_kind(
+    "event_changed_after_sent",
+    "warning",
+    "nothing, if the event may stay as it was first sent; if both versions should count, add a column to event_key",
+)
+BACKFILL = finding_kind(
+    "backfill", "notice", "nothing: the attribute is new in the mapping, and is sent once for everybody who has it"
+)
+NO_LONGER_MAPPED = finding_kind(
+    "no_longer_mapped",
+    "notice",
+    "nothing, if Customer.io may keep the values; to remove them, map the attribute to `value: null` with nulls: clear",
+)
+
+
+class SentBefore:
+    """The findings of a delta; all rows have been compared when it is made."""
+
+    def __init__(
+        self, counts: DeltaCounts, changed_after_sent: tuple[int, ...], before: Iterable[str], now: Iterable[str]
+    ) -> None:
+        self._counts, self._changed = counts, changed_after_sent
+        self._before, self._now = list(before), list(now)
+
+    def observe(self, mapped: Mapped) -> None:
+        """Does nothing."""
+
+    def findings(self) -> Iterable[PositionedFinding]:
+        if count := self._counts.changed_after_sent:
+            words = "was sent before with other values, and is not sent again"
+            more = "were sent before with other values, and are not sent again"
+            words = counted(count, f"event {words}", f"events {more}")
+            yield EVENT_CHANGED_AFTER_SENT.finding("event_key", count, words, self._changed)
+        for name in self._now:
+            rows = self._counts.parts.get(name)
+            if name not in self._before and rows is not None and rows.set:
+                yield BACKFILL.finding(name, rows.set, f"new in the mapping; sent for {counted(rows.set, 'subject')}")
+        for name in self._before:
+            if name not in self._now:
+                words = "no longer in the mapping; Customer.io keeps the values that were sent"
+                yield NO_LONGER_MAPPED.finding(name, 0, words)

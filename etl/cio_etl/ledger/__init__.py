@@ -1,0 +1,26 @@
+"""The ledger: of each subject that Customer.io has acknowledged, a hash of every part that was sent.
+
+A delta is a function of the ledger, a snapshot and a mapping: what is sent of each row. The ledger is a function of
+acknowledgements: it moves when a step finishes.
+
+decide.py   compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
+delta.py    makes a step's delta from its rows, and moves the ledger after they were sent
+files.py    the files of both, and the only code that touches them
+"""
+
+from cio_etl.ledger.decide import Rules
+from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
+from cio_etl.ledger.files import Delta, Generation, Ledger
+
+__all__ = [
+    "Delta",
+    "Generation",
+    "Ledger",
+    "Made",
+    "Rules",
+    "make_delta",
+    "moved",
+    "new_generation",
+    "renewed",
+    "without",
+]

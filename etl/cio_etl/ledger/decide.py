@@ -1,0 +1,195 @@
+"""Compares rows with the ledger: which are new, changed, the same, refused before, and who is gone. Frames in and out.
+
+Rows have POSITION, lane UInt8, `hi` and `lo` UInt64 (the subject), `part.<name>` UInt64 (null: the row has no such
+part) and `key.<target>` String. Known subjects have `hi`, `lo`, was_accepted Boolean, refused UInt64 with reason and
+field (what Customer.io refused last), `part.<name>` (null: never accepted, or not known) and `key.<target>`.
+
+A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cio_etl.model import POSITION, DeltaCounts, PartCounts
+from cio_etl.transform import decisions, ids
+
+SUBJECT = ("hi", "lo")
+SENT = "sent."  # prefix of the Boolean columns: whether a row's item carries this part
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How rows are compared with the ledger."""
+
+    parts: tuple[str, ...]
+    salt: int
+    divisible: bool  # items can carry some of their parts; else they are sent whole
+    once: bool = False  # events: what was accepted is never sent again
+    again: bool = False  # --full-refresh: everything is sent
+    retry_refused: bool = False
+    keeps_keys: bool = False  # the ledger stores who the subjects are, so that they can be removed
+
+
+def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """What is sent of each row: `rows` with code UInt8 (transform/decisions.py), and more columns.
+
+    update, `sent.<part>`, is_known, is_changed_after_sent and lacks_key are Boolean; `before.<part>` are the ledger's
+    hashes, reason and field those of an earlier refusal.
+    """
+    of_known = [pl.col(name) for name in ("was_accepted", "refused", "reason", "field")]
+    of_known += [_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
+    of_known += [pl.any_horizontal(_lacks(known, [c for c in rows.columns if c.startswith("key.")])).alias("lacks_key")]
+    joined = rows.join(
+        known.select(*SUBJECT, *of_known), on=SUBJECT, how="left", maintain_order="left", nulls_equal=False
+    ).with_columns(pl.col("was_accepted").fill_null(False))
+    joined = joined.with_columns(_refused_before(rules).alias("is_refused"))
+    known_before = pl.col("was_accepted") & pl.lit(not rules.again)
+    counts = ~pl.col("is_refused")
+    several = rows.height > 1 and bool(joined.select(pl.struct(*SUBJECT).is_duplicated().any()).item())
+
+    def is_last(where: pl.Expr) -> pl.Expr:
+        """Whether the row is its subject's last for which this is true."""
+        if not several:
+            return where
+        return where & (pl.col(POSITION) == pl.when(where).then(POSITION).max().over(*SUBJECT))
+
+    differs = {}
+    for name in rules.parts:
+        new, before = pl.col(f"part.{name}"), pl.col(f"before.{name}")
+        differs[name] = is_last(counts & new.is_not_null()) & (~known_before | new.ne_missing(before))
+    joined = joined.with_columns(
+        *(each.alias(f"{SENT}{name}") for name, each in differs.items()),
+        (is_last(counts) & ~known_before).alias("is_first_time"),
+        known_before.alias("is_known"),
+    )
+    some_differ = pl.any_horizontal(pl.lit(False), *(pl.col(f"{SENT}{name}") for name in rules.parts))
+    sends = pl.col("is_first_time") if rules.once else pl.col("is_first_time") | some_differ
+    whole_subject = sends if rules.divisible or not several else sends.any().over(*SUBJECT) & counts
+    alone = pl.lit(True) if not several else pl.struct(*SUBJECT).is_duplicated().not_()
+    partial = pl.lit(rules.divisible) & (pl.col("is_known") | ~alone)
+    code = (
+        pl.when(pl.col("is_refused"))
+        .then(decisions.REFUSED)
+        .when(~whole_subject)
+        .then(decisions.SAME)
+        .when(partial)
+        .then(decisions.PARTIAL)
+        .otherwise(decisions.WHOLE)
+    )
+    return joined.with_columns(
+        code.cast(pl.UInt8).alias("code"),
+        pl.col("is_known").alias("update"),
+        (pl.lit(rules.once) & pl.col("is_known") & some_differ).alias("is_changed_after_sent"),
+        (pl.lit(rules.keeps_keys) & pl.col("lacks_key").fill_null(False) & pl.col("was_accepted")).alias("lacks_key"),
+    )
+
+
+def _lacks(known: pl.DataFrame, keys: Sequence[str]) -> list[pl.Expr]:
+    return [pl.lit(False), *(_of(known, key, pl.String).is_null() for key in keys)]
+
+
+def _of(frame: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
+    """A column of the frame; nulls where it has none, as of a part that is new in the mapping."""
+    return pl.col(name) if name in frame.columns else pl.lit(None, dtype=dtype)
+
+
+def _refused_before(rules: Rules) -> pl.Expr:
+    """Whether Customer.io refused just this content last time."""
+    if rules.again or rules.retry_refused:
+        return pl.lit(False)
+    same = content(rules) == pl.col("refused")
+    return (pl.col("refused").is_not_null() & same).fill_null(False)
+
+
+def content(rules: Rules) -> pl.Expr:
+    """A hash of all parts of a row."""
+    return ids.content([pl.col(f"part.{name}") for name in rules.parts], rules.salt)
+
+
+def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
+    """The counts of decided rows, by subject; `null` is the hash of a part that is null."""
+    sends = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
+    of_part = {}
+    for name in rules.parts:
+        new, before = pl.col(f"part.{name}"), pl.col(f"before.{name}")
+        moved = pl.col(f"{SENT}{name}") & pl.col("is_known") & pl.lit(not rules.once)
+        of_part[f"set {name}"] = moved & before.is_null()
+        of_part[f"unset {name}"] = moved & before.is_not_null() & (new == null)
+        of_part[f"changed {name}"] = moved & before.is_not_null() & (new != null)
+    subjects = rows.group_by(*SUBJECT).agg(
+        (sends & ~pl.col("is_known")).any().alias("new"),
+        (sends & pl.col("is_known")).any().alias("changed"),
+        (pl.col("code") == decisions.REFUSED).any().alias("refused"),
+        pl.col("is_changed_after_sent").any(),
+        *(each.any().alias(name) for name, each in of_part.items()),
+    )
+    sent = subjects["new"] | subjects["changed"]
+    refused = int((subjects["refused"] & ~sent).sum())
+    return DeltaCounts(
+        new=int(subjects["new"].sum()),
+        changed=int(subjects["changed"].sum()),
+        same=subjects.height - int(sent.sum()) - refused,
+        refused_before=refused,
+        changed_after_sent=int(subjects["is_changed_after_sent"].sum()),
+        parts={
+            name: PartCounts(*(int(subjects[f"{kind} {name}"].sum()) for kind in ("set", "changed", "unset")))
+            for name in rules.parts
+        },
+    )
+
+
+def gone(known: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """The accepted subjects that no row is about; `seen` has the subjects of all rows, those of rejected rows too."""
+    return known.filter(pl.col("was_accepted")).join(seen, on=SUBJECT, how="anti")
+
+
+def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable[str]) -> pl.DataFrame:
+    """The known subjects as these rows leave them; only those that they are about.
+
+    `sent` has POSITION, `hi`, `lo`, `part.<name>` (null: not sent in this row), `key.<target>`, content UInt64 and
+    outcome: accepted, refused (with reason and field), or unknown (it may have been accepted, and no answer came).
+    """
+    accepted, unknown, refused = (pl.col("outcome") == name for name in ("accepted", "unknown", "refused"))
+    in_order = sent.sort(POSITION)
+    parts = [f"part.{name}" for name in rules.parts]
+
+    def last(name: str, where: pl.Expr) -> pl.Expr:
+        return pl.col(name).filter(where).drop_nulls().last()
+
+    subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
+        accepted.any().alias("accepted"),
+        pl.col("content").filter(accepted).alias("accepted_content"),
+        *(last(name, refused).alias(name) for name in ("content", "reason", "field")),
+        *(last(name, accepted).alias(name) for name in parts),
+        *(pl.col(name).filter(unknown).is_not_null().any().alias(f"unknown.{name}") for name in parts),
+        *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
+    )
+    before = known.select(
+        *SUBJECT,
+        pl.col("was_accepted"),
+        *(pl.col(name).alias(f"before.{name}") for name in ("refused", "reason", "field")),
+        *(_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
+        *(_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
+    )
+    others = [name for name in known.columns if name.startswith("part.") and name not in parts]
+    both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
+    is_refused = pl.col("content").is_not_null()
+    still = (
+        pl.col("accepted_content").list.contains(pl.col("before.refused")).not_().fill_null(True)
+    )  # not accepted now
+    return both.select(
+        *SUBJECT,
+        (pl.col("accepted") | pl.col("was_accepted").fill_null(False)).alias("was_accepted"),
+        *(
+            pl.when(is_refused).then(now).when(still).then(f"before.{name}").alias(name)
+            for now, name in (("content", "refused"), ("reason", "reason"), ("field", "field"))
+        ),
+        pl.lit(False).alias("is_gone"),
+        *(pl.when(~pl.col(f"unknown.{name}")).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in parts),
+        *others,
+        *(pl.coalesce(name, f"before.{name}").alias(name) for name in keys),
+    )

@@ -1,0 +1,174 @@
+"""Makes a step's delta from its rows and the ledger, and moves the ledger when the rows are acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cio_etl.ledger.decide import (
+    SENT,
+    SUBJECT,
+    Rules,
+    content,
+    counts_of,
+    decided,
+    folded,
+    gone,
+)
+from cio_etl.ledger.files import Delta, DeltaHead, DeltaWriter, Generation, Ledger, Spill, columns, partition_bits
+from cio_etl.model import POSITION, DeltaCounts
+from cio_etl.transform import decisions
+
+FIRST = 3  # rows that are shown of those that are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A delta, its counts, and the first rows of events that were accepted with other content."""
+
+    delta: Delta
+    counts: DeltaCounts
+    changed_after_sent: tuple[int, ...]
+
+
+def make_delta(
+    folder: Path,
+    ledger: Ledger,
+    hashed: Iterable[pl.DataFrame],
+    rules: Rules,
+    null: int,
+    *,
+    rows: int,
+    finds_gone: bool,
+    **facts: Any,
+) -> Made:
+    """Compares all rows with the ledger, and writes what is sent of each to `folder`.
+
+    `hashed` are frames of Parts.hashes, in order of position; `null` is the hash of a part that is null; `facts` are
+    the other fields of DeltaHead. Raises StateError when the ledger is damaged or the disk is full.
+    """
+    ledger.verify()
+    bits = partition_bits(rows + ledger.generation.rows)
+    writer = DeltaWriter(folder, rows, len(rules.parts))
+    sent, seen = Spill(writer.scratch / "rows", bits), Spill(writer.scratch / "seen", bits)
+    keys: list[str] = []
+    unreadable = 0
+    for frame in hashed:
+        keys = columns(frame, ["key."]) if rules.keeps_keys else []
+        has_subject = pl.col("hi").is_not_null()
+        unreadable += frame.height - int(frame["hi"].is_not_null().sum())
+        sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent", *_unwanted(frame, keys)))
+        if finds_gone:
+            seen.add(frame.filter(has_subject & ~pl.col("is_sent")).select(*SUBJECT))
+    counts, to_send = DeltaCounts(unreadable=unreadable), 0
+    first: list[int] = []
+    for number in range(1 << bits):
+        known, here = ledger.known(number, bits), sent.part(number)
+        if here is not None and here.height:
+            compared = decided(here, known, rules)
+            counts += counts_of(compared, rules, null)
+            to_send += _write(writer, compared, rules, keys)
+            late = compared.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
+            first = sorted([*first, *late])[:FIRST]
+        if finds_gone:
+            others = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
+            missing = gone(known, pl.concat(others)) if others else known.filter("was_accepted")
+            counts += DeltaCounts(gone=missing.height)
+            writer.write_gone(missing.select(*SUBJECT, *columns(missing, ["key."])))
+    head = DeltaHead(
+        generation=ledger.generation.number,
+        salt=rules.salt,
+        parts=rules.parts,
+        keys=tuple(keys),
+        rows=rows,
+        rows_to_send=to_send,
+        again=rules.again,
+        counts=asdict(counts),
+        **facts,
+    )
+    writer.finish(head)
+    return Made(Delta(folder, head), counts, tuple(first))
+
+
+def _unwanted(frame: pl.DataFrame, keys: list[str]) -> list[str]:
+    return [name for name in columns(frame, ["key."]) if name not in keys]
+
+
+def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: list[str]) -> int:
+    """Writes a partition's decisions; the number of rows that are sent."""
+    writer.write_codes(rows[POSITION].to_numpy(), rows["code"].to_numpy())
+    partial = rows.filter(pl.col("code") == decisions.PARTIAL)
+    if partial.height:
+        writer.write_masks(partial[POSITION].to_numpy(), _masks(partial, rules.parts))
+    refused = rows.filter(pl.col("code") == decisions.REFUSED)
+    writer.write_refused(refused.select(pl.col(POSITION).alias("position"), "reason", "field"))
+    is_sent = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
+    whole = pl.col("code") == decisions.WHOLE
+    wanted = rows.filter(is_sent | pl.col("lacks_key")).select(
+        POSITION,
+        "lane",
+        *SUBJECT,
+        is_sent.alias("is_sent"),
+        content(rules).alias("content"),
+        *(
+            pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(f"part.{name}").alias(f"part.{name}")
+            for name in rules.parts
+        ),
+        *keys,
+    )
+    writer.write_rows(wanted)
+    return int(wanted["is_sent"].sum())
+
+
+def _masks(rows: pl.DataFrame, parts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+    masks = np.zeros((rows.height, decisions.words(len(parts))), dtype=np.uint64)
+    for bit, name in enumerate(["update", *(f"{SENT}{name}" for name in parts)]):
+        masks[:, bit // 64] |= rows[name].to_numpy().astype(np.uint64) << np.uint64(bit % 64)
+    return masks
+
+
+# rows with POSITION and lane -> the same rows with outcome (null: nothing was sent), reason and field
+Outcomes = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
+    """The generation after the delta's rows ended as `outcomes` says. Its files are on the disk; the state moves later.
+
+    Raises StateError.
+    """
+    rules = Rules(delta.head.parts, delta.head.salt, divisible=False)
+
+    def changes(number: int, bits: int) -> pl.DataFrame:
+        known, rows = ledger.known(number, bits), delta.rows(number, bits)
+        if rows is None:
+            return known.clear()
+        ended = outcomes(rows).filter(pl.col("outcome").is_not_null())
+        return folded(known, ended, rules, delta.head.keys)
+
+    return replace(ledger.with_changes(changes, delta.head.rows_to_send), parts=delta.head.parts)
+
+
+def without(ledger: Ledger, subjects: pl.DataFrame) -> Generation:
+    """The generation without these subjects (`hi`, `lo`)."""
+
+    def changes(number: int, bits: int) -> pl.DataFrame:
+        known = ledger.known(number, bits)
+        return known.join(subjects, on=SUBJECT, how="semi").with_columns(is_gone=pl.lit(True))
+
+    return ledger.with_changes(changes, subjects.height)
+
+
+def new_generation(belongs_to: str, salt: int, started_at: str) -> Generation:
+    """The generation of a ledger in which nobody is yet."""
+    return Generation(0, salt, belongs_to, started_at=started_at)
+
+
+def renewed(generation: Generation, started_at: str) -> Generation:
+    """The generation after everything has been sent anew."""
+    return replace(generation, started_at=started_at)

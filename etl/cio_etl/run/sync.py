@@ -1,0 +1,211 @@
+"""Sends only what changed: opens a step's delta against its ledger, and moves the ledger when the rows are settled.
+
+    rows ─▶ compared with the ledger ─▶ delta on the disk ─▶ sent by any worker, after any kill ─▶ ledger moves
+
+The delta is made before the first request and never again. The ledger moves in the transaction in which the step
+finishes; what an abandoned run had sent moves it, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from cio_etl.apis import APIS, OPERATIONS
+from cio_etl.audit import SentBefore
+from cio_etl.errors import ChangedSinceStart, StateError
+from cio_etl.ledger import Delta, Generation, Ledger, Rules, make_delta, moved, new_generation, renewed
+from cio_etl.ledger.delta import Outcomes
+from cio_etl.log import get_logger
+from cio_etl.model import OUTCOME_UNKNOWN, POSITION, Constant, Destination, Job, Snapshot, Step
+from cio_etl.run.folders import ledger_folder, stage_folder
+from cio_etl.run.options import FULL_REFRESH
+from cio_etl.run.prefetch import prefetch
+from cio_etl.run.recording import RunContext
+from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
+from cio_etl.transform import Compiled, ids
+from cio_etl.transform.parts import Parts
+
+log = get_logger()
+
+_RESTART = "abandon the run and start a new one with --restart; what it has sent is sent once more"
+
+
+def delta_folder(job: Job, run_id: str, number: int) -> Path:
+    """Where a step's delta is until its run has finished."""
+    return stage_folder(job, run_id) / f"{number}.delta"
+
+
+def ledger_job(job: Job) -> str:
+    """The job whose ledger a run moves: a replay moves that of the job itself."""
+    return job.name.removesuffix(".replay")
+
+
+def open_delta(
+    context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot, compiled: Compiled
+) -> tuple[Delta, SentBefore]:
+    """Makes the step's delta, before its first row is sent. Raises StateError."""
+    store, job, number = context.store, context.job, record.number
+    assert compiled.parts is not None
+    ledger = _current(store, job, step.name, belongs_to(context.destination, step), context)
+    ledger.remove_others()
+    before = ledger.generation
+    rules = Rules(
+        parts=tuple(compiled.parts.of),
+        salt=before.salt,
+        divisible=compiled.partial is not None,
+        once=OPERATIONS[step.mapping.operation].has_event,
+        again=context.run.since == FULL_REFRESH,
+        retry_refused=context.options.retry_refused or snapshot.replayed is not None,
+        keeps_keys=step.sync == "mirror",
+    )
+    made = make_delta(
+        delta_folder(job, context.run.run_id, number),
+        ledger,
+        _hashed(compiled, compiled.parts, snapshot, rules.salt),
+        rules,
+        pl.select(ids.text_hash(pl.lit("null"), rules.salt)).item(),
+        rows=snapshot.rows,
+        finds_gone=step.sync == "mirror" and snapshot.replayed is None and context.run.row_limit is None,
+        belongs_to=before.belongs_to,
+        fingerprint=snapshot.fingerprint,
+        mapping=step.mapping.digest,
+    )
+    store.note_delta(context.run.run_id, number, made.counts)
+    known = before.parts if before.number else rules.parts
+    return made.delta, SentBefore(made.counts, made.changed_after_sent, known, rules.parts)
+
+
+def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot) -> Delta | None:
+    """The delta of a step whose rows are being sent; None where everything is sent.
+
+    Raises ChangedSinceStart when the job file's `sync` has changed since, and StateError when the delta is missing.
+    """
+    run_id = context.run.run_id
+    if (step.sync == "all") != (record.delta is None):
+        was = "all" if record.delta is None else "changed or mirror"
+        changes = f"step {step.name}: its sync was {was}, and now is {step.sync}"
+        raise ChangedSinceStart("undo the change, or start a new run with --restart", run_id=run_id, changes=changes)
+    if step.sync == "all":
+        return None
+    folder = delta_folder(context.job, run_id, record.number)
+    delta = Delta.open(folder)
+    if delta is None or delta.head.fingerprint != snapshot.fingerprint:
+        raise StateError(_RESTART, place=folder, what="what the step sends is missing, or belongs to other rows")
+    return delta
+
+
+def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delta) -> LedgerMove:
+    """The ledger after all rows of a step are settled; its files are on the disk. Raises StateError."""
+    return _moved(context.store, context.job, context.run, step.name, record.number, delta)
+
+
+def fold_abandoned(store: Store, job: Job, run: RunRecord) -> None:
+    """Moves the ledgers by what a run that will never be resumed has sent, so far as it was acknowledged.
+
+    Rows whose answer is not known are sent again by the next run. Where a delta is missing, the ledger can no longer be
+    trusted, and the next run starts a new one.
+    """
+    for record in store.steps(run.run_id):
+        if record.delta is None or record.status == "finished" or not store.has_sent(run.run_id):
+            continue
+        try:
+            delta = Delta.open(delta_folder(job, run.run_id, record.number))
+        except StateError:
+            delta = None
+        if delta is None:
+            log.warning("ledger_lost", step=record.name, why="the delta of an abandoned run is missing or damaged")
+            store.drop_ledger(ledger_job(job), record.name)
+        else:
+            store.move_ledger(_moved(store, job, run, record.name, record.number, delta))
+
+
+def _moved(store: Store, job: Job, run: RunRecord, step: str, number: int, delta: Delta) -> LedgerMove:
+    text = store.ledger(ledger_job(job), step)
+    before = None if text is None else Generation.of_text(text)
+    if before is None or before.salt != delta.head.salt:
+        before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
+    ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
+    after = moved(ledger, delta, _outcomes(store, run.run_id, number))
+    if delta.head.again:
+        after = renewed(after, run.started_at)
+    return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
+
+
+def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:
+    """How each row that is sent ended, from the lanes' progress and the rejects."""
+    progress = store.lane_progress(run_id, number)
+    acked, sending = (
+        np.array([getattr(lane, name) for lane in progress]) for name in ("acked_through", "sending_through")
+    )
+    rejects = store.rejects(run_id, number).select(pl.col("position").alias(POSITION), "reason", "field")
+
+    def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+        position, lane = rows[POSITION].to_numpy(), rows["lane"].to_numpy()
+        settled, announced = pl.lit(pl.Series(position <= acked[lane])), pl.lit(pl.Series(position <= sending[lane]))
+        is_unknown = pl.col("reason") == OUTCOME_UNKNOWN
+        outcome = (
+            pl.when(~pl.col("is_sent") | (settled & pl.col("reason").is_null()))
+            .then(pl.lit("accepted"))
+            .when(announced & (~settled | is_unknown))
+            .then(pl.lit("unknown"))
+            .when(settled)
+            .then(pl.lit("refused"))
+        )
+        return rows.join(rejects, on=POSITION, how="left", maintain_order="left").with_columns(outcome=outcome)
+
+    return outcomes
+
+
+def _current(store: Store, job: Job, step: str, owner: str, context: RunContext) -> Ledger:
+    """The step's ledger, or a new one where there is none, or where it belongs to something else."""
+    folder = ledger_folder(job.state, ledger_job(job), step)
+    text = store.ledger(ledger_job(job), step)
+    before = None if text is None else Generation.of_text(text)
+    note = context.caller.observer.note
+    if before is None and any(folder.glob("*.parquet")):
+        note(f"step {step}: the state does not know the ledger in {folder}; a new one begins, and every row is sent")
+    elif before is not None and context.options.rebuild_ledger:
+        note(f"step {step}: a new ledger begins, and every row is sent")
+    elif before is not None and before.belongs_to == owner:
+        return Ledger(folder, before)
+    elif before is not None and not context.options.sandbox:
+        what = "the destination, the operation or the identifier is another one than before"
+        note(f"step {step}: {what}; a new ledger begins, and every row is sent")
+    return Ledger(folder, new_generation(owner, secrets.randbits(63), context.run.started_at))
+
+
+def belongs_to(destination: Destination, step: Step) -> str:
+    """A digest of what a ledger is about: the destination, the operation, and by what a subject is identified."""
+    mapping = step.mapping
+    account = destination.credentials[APIS[destination.api].workspace_key].get_secret_value()
+    constants = {name: value.value for name, value in mapping.targets.items() if isinstance(value, Constant)}
+    about = [
+        (name, constants.get(name))
+        for name in mapping.targets
+        if name.split(".")[0] in ("identifiers", "object", "event") or name == "device.token"
+    ]
+    parts = [destination.base_url, account, mapping.operation, mapping.segment, mapping.event_key, about]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _hashed(compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int) -> Iterator[pl.DataFrame]:
+    """The subjects and parts of all rows that the mapping selects."""
+
+    def hashed(frame: pl.DataFrame) -> pl.DataFrame:
+        mapped = compiled.mapped(frame)
+        return parts.hashes(mapped.values, mapped.items, salt)
+
+    return prefetch(hashed, snapshot.read(compiled.columns, 0))
+
+
+def with_delta(compiled: Compiled, delta: Delta | None) -> Compiled:
+    """The compiled mapping, which then sends what the delta says."""
+    return compiled if delta is None else replace(compiled, decisions=delta.decisions())

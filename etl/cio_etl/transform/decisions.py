@@ -1,0 +1,74 @@
+"""What is sent of each row of a step that sends only what changed: nothing, the whole item, or some of its parts.
+
+The ledger decides it over the whole snapshot before the first row is sent, so a resumed run sends the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cio_etl.model import POSITION
+
+# Codes. AS_MAPPED: the mapping rejects or skips the row. The rows of the other codes are items.
+AS_MAPPED, SAME, WHOLE, PARTIAL, REFUSED = range(5)
+FLAG = "_sent."  # prefix of the Boolean columns that say which parts of a row are sent
+UPDATE_BIT = 0  # of a mask: the person is known, and must not be created. The parts follow, in their order
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decisions:
+    """The decision about each row of a snapshot, by position."""
+
+    codes: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint64]  # of PARTIAL rows; 64 bits a word: [rows, words]
+    parts: tuple[str, ...]
+    refused: pl.DataFrame  # of REFUSED rows: position Int64, reason and field String
+
+    def split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """The rows that are mapped, and the items of the others, which are skipped; None: there are none."""
+        same = self.codes[frame[POSITION].to_numpy()] == SAME
+        if not same.any():
+            return frame, None
+        skipped = frame.filter(pl.Series(same)).select(pl.col(POSITION).alias("position"))
+        return frame.filter(pl.Series(~same)), skipped
+
+    def is_partial(self, positions: pl.Series) -> pl.Series:
+        """Boolean: the rows of which only some parts are sent."""
+        return pl.Series(self.codes[positions.to_numpy()] == PARTIAL)
+
+    def flags(self, positions: pl.Series) -> list[pl.Series]:
+        """A Boolean column for `_update` and for each part."""
+        masks = self.masks[positions.to_numpy()]
+        return [pl.Series(name, bit_of(masks, bit)) for bit, name in enumerate(flag_names(self.parts).values())]
+
+    def applied(self, items: pl.DataFrame) -> pl.DataFrame:
+        """An items frame where the rows that Customer.io refused before are rejected, with the reason it gave then."""
+        if not (self.codes[items["position"].to_numpy()] == REFUSED).any():
+            return items
+        before = items.join(self.refused, on="position", how="left", suffix=".before", maintain_order="left")
+        again = pl.col("reason.before").is_not_null() & pl.col("item").is_not_null()
+        return before.with_columns(
+            pl.when(~again).then("item").alias("item"),
+            pl.when(again).then("reason.before").otherwise("reason").alias("reason"),
+            pl.when(again).then("field.before").otherwise("field").alias("field"),
+        ).select(items.columns)
+
+
+def flag_names(parts: tuple[str, ...]) -> dict[str, str]:
+    """The Boolean column of each part, and of `_update`, in the order of a mask's bits."""
+    return {name: f"{FLAG}{name}" for name in ("_update", *parts)}
+
+
+def bit_of(masks: npt.NDArray[np.uint64], bit: int) -> npt.NDArray[np.bool_]:
+    """Whether each row's mask has this bit."""
+    found: npt.NDArray[np.bool_] = ((masks[:, bit // 64] >> np.uint64(bit % 64)) & np.uint64(1)).astype(np.bool_)
+    return found
+
+
+def words(parts: int) -> int:
+    """How many 64-bit words the mask of a row has, for this many parts and `_update`."""
+    return -(-(parts + 1) // 64)

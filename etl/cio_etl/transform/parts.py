@@ -1,0 +1,65 @@
+"""The subject of an item and its parts, as hashes: what the ledger compares with what was sent before.
+
+A subject is whom or what an item is about: a person, an object, a relationship, a device, a membership, an event. A
+part is what can change by itself: an attribute, or another member of the item. Each part is hashed as the JSON text in
+which it is sent, so a change that does not change what is sent changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from cio_etl.apis import OPERATIONS
+from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.transform import encode, ids, repeats
+from cio_etl.transform.encode import Node
+
+DIVISIBLE = frozenset({"identify", "identify_object", "identify_object_anonymous"})  # their parts change one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a mapping's items are about, and their parts by name."""
+
+    subject: tuple[str, ...]  # targets; `_digest` for an event
+    of: dict[str, Node]
+    nulls: str  # omit or clear: a part that is null is no change, or is one
+
+    def hashes(self, values: pl.DataFrame, items: pl.DataFrame, salt: int) -> pl.DataFrame:
+        """The rows' subjects and parts: POSITION, lane, is_sent Boolean, `hi`, `lo` and `part.<name>` UInt64.
+
+        It has every row of `values`; a subject is null in a row that has none, and a part where it is null and omitted.
+        """
+        subject = [repeats.key_text(target) for target in self.subject]
+        hi, lo = ids.subject(subject, salt)
+        parts = [ids.text_hash(self._text(node, values), salt).alias(f"part.{name}") for name, node in self.of.items()]
+        keys = [text.alias(f"key.{target}") for target, text in zip(self.subject, subject, strict=True)]
+        hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys)
+        outcome = items.select(
+            pl.col("position").alias(POSITION), "lane", pl.col("item").is_not_null().alias("is_sent")
+        )
+        return hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
+
+    def _text(self, node: Node, values: pl.DataFrame) -> pl.Expr:
+        text = encode.text(node, values)
+        return text.fill_null("null") if self.nulls == "clear" else text
+
+
+def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
+    """The subject and the parts of a mapping's items; `nodes` are payloads.nodes_of."""
+    if OPERATIONS[mapping.operation].has_event:
+        return Parts(("_digest",), {name: node for name, node in nodes.items() if name != "event"}, "omit")
+    divisible = mapping.operation in DIVISIBLE
+    about = ["identifiers.", "object.", "device.token"]
+    about += [] if divisible else [f"{end}." for end in mapping.relationship_ends()]
+    keys = tuple(target for target in mapping.targets if target.startswith(tuple(about)))
+
+    def is_part(name: str) -> bool:
+        if divisible:
+            return name.startswith(("attributes.", "topics.")) or name.endswith("]")  # ]: a relationship, whole
+        return name not in keys and not name.endswith("]")
+
+    subject = tuple(target for target in keys if not isinstance(mapping.targets[target], Constant))
+    return Parts(subject, {name: node for name, node in nodes.items() if is_part(name)}, mapping.nulls)

@@ -1,0 +1,280 @@
+"""Steps that send only what changed: whole runs over several nights, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cio_etl.config import load_job
+from cio_etl.errors import ConfigError, StateError, TooManyRejects
+from cio_etl.load.connection import Connection
+from cio_etl.model import Report, Verdict
+from cio_etl.run import Caller, RunOptions, run_job
+from cio_etl.sandbox import Faults, Sandbox
+from tests.running import API_KEY, SITE_ID, write_job
+
+WRITE_KEY = "WRITE_KEY_OF_THE_TESTS"
+KEYS = {name: "sandbox" for name in (SITE_ID, API_KEY, WRITE_KEY)}
+PEOPLE = {
+    "operation": "identify",
+    "identifiers": {"id": "id"},
+    "attributes": {name: name for name in ("email", "plan", "city")},
+}
+EVENTS = {
+    "operation": "track",
+    "identifiers": {"id": "id"},
+    "event": {"value": "bought"},
+    "event_key": ["order"],
+    "timestamp": {"column": "at", "apply": ["timestamp"]},
+    "attributes": {"price": "price"},
+}
+
+
+@dataclass(slots=True)
+class Nights:
+    """One job over several nights, and the items that each night sends."""
+
+    sandbox: Sandbox
+    bodies: list[bytes]
+    mapping: dict[str, Any] = field(default_factory=lambda: PEOPLE)
+    settings: dict[str, Any] = field(default_factory=dict)
+    step: dict[str, Any] = field(default_factory=lambda: {"sync": "changed"})
+
+    def run(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> Report:
+        schema = {name: pl.String for row in rows for name in row} or {"id": pl.String}
+        pl.DataFrame(list(rows), schema=schema).write_parquet("rows.parquet")
+        Path("mapping.yaml").write_text(json.dumps(self.mapping))
+        settings = {"max_rejects": "100%"} | self.settings
+        to = {"lanes": 4, "requests_per_second": "unlimited", "write_key": f"${{{WRITE_KEY}}}"}
+        write_job(
+            Path("job.yaml"),
+            self.sandbox.url,
+            {"rows": ({"parquet": "rows.parquet"}, "mapping.yaml", self.step)},
+            destination=to | settings.pop("destination", {}),
+            **settings,
+        )
+        return self.again(**options)
+
+    def again(self, **options: Any) -> Report:
+        self.bodies.clear()
+        return run_job(load_job(Path("job.yaml"), KEYS), RunOptions(**options), Caller())
+
+    def sent(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        """The items that a night sends."""
+        self.run(rows, **options)
+        return self.items()
+
+    def items(self) -> list[dict[str, Any]]:
+        items = [item for body in self.bodies for item in json.loads(body)["batch"]]
+        return sorted(items, key=lambda item: str(item))
+
+    def people(self) -> dict[str, dict[str, Any]]:
+        return {str(each.identifiers["id"]): dict(each.attributes) for each in self.sandbox.people.everybody()}
+
+
+@pytest.fixture
+def nights(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Nights]:
+    monkeypatch.chdir(tmp_path)
+    bodies: list[bytes] = []
+    post = Connection.post
+
+    def recorded(self: Connection, body: bytes, items: int) -> Verdict:
+        bodies.append(bytes(body))
+        return post(self, body, items)
+
+    monkeypatch.setattr(Connection, "post", recorded)
+    yield Nights(sandbox, bodies)
+
+
+def person(number: int, **values: Any) -> dict[str, Any]:
+    return {"id": str(number), "email": f"{number}@example.com", "plan": "free", "city": "Rome"} | values
+
+
+def change(number: int, **attributes: Any) -> dict[str, Any]:
+    return {
+        "type": "person",
+        "action": "identify",
+        "identifiers": {"id": str(number)},
+        "attributes": {**attributes, "_update": True},
+    }
+
+
+def delta(report: Report) -> tuple[int, int, int, int]:
+    counts = report.steps[0].delta
+    assert counts is not None
+    return counts.new, counts.changed, counts.same, counts.refused_before
+
+
+def test_only_changed_attributes_are_sent_and_nobody_known_is_created(nights: Nights) -> None:
+    assert len(nights.sent([person(1), person(2), person(3)])) == 3
+    assert nights.sent([person(1), person(2), person(3)]) == []
+    assert nights.sent([person(1), person(2, city="Oslo"), person(3, city="Bern", plan="pro"), person(4)]) == [
+        change(2, city="Oslo"),
+        change(3, plan="pro", city="Bern"),
+        {
+            "type": "person",
+            "action": "identify",
+            "identifiers": {"id": "4"},
+            "attributes": {"email": "4@example.com", "plan": "free", "city": "Rome"},
+        },
+    ]
+    assert nights.people()["3"] == {"plan": "pro", "city": "Bern"}
+
+
+def test_the_report_says_what_was_new_changed_and_the_same(nights: Nights) -> None:
+    assert delta(nights.run([person(1), person(2)])) == (2, 0, 0, 0)
+    report = nights.run([person(1), person(2, plan="pro"), person(3)])
+    assert delta(report) == (1, 1, 1, 0)
+    assert (report.steps[0].accepted, report.steps[0].skipped, report.steps[0].rows_read) == (2, 1, 3)
+
+
+def test_a_null_is_no_change_unless_the_mapping_clears_nulls(nights: Nights) -> None:
+    nights.run([person(1)])
+    assert nights.sent([person(1, city=None)]) == []
+    nights.mapping = PEOPLE | {"nulls": "clear"}
+    assert nights.sent([person(1, city=None)]) == [change(1, city=None)]
+    assert nights.sent([person(1, city=None)]) == []
+
+
+def test_a_new_attribute_is_sent_for_everybody_and_one_that_left_stays(nights: Nights) -> None:
+    nights.mapping = PEOPLE | {"attributes": {"email": "email", "plan": "plan"}}
+    nights.run([person(1), person(2)])
+    nights.mapping = PEOPLE | {"attributes": {"email": "email", "city": "city"}}
+    report = nights.run([person(1), person(2)])
+    assert nights.items() == [change(1, city="Rome"), change(2, city="Rome")]
+    codes = {finding.code: finding.field for finding in report.steps[0].findings}
+    assert (codes["backfill"], codes["no_longer_mapped"]) == ("attributes.city", "attributes.plan")
+
+
+def test_a_full_refresh_sends_whole_items_to_everybody_and_the_next_night_nothing(nights: Nights) -> None:
+    nights.run([person(1), person(2)])
+    assert [len(item["attributes"]) for item in nights.sent([person(1), person(2)], full_refresh=True)] == [3, 3]
+    assert nights.sent([person(1), person(2)]) == []
+
+
+def test_of_two_rows_of_a_person_the_last_value_of_each_attribute_counts(nights: Nights) -> None:
+    nights.run([person(1, city=None), person(1, email=None, plan=None)])
+    assert nights.people()["1"]["city"] == "Rome" and nights.people()["1"]["plan"] == "free"
+    assert nights.sent([person(1, city=None), person(1, email=None, plan=None)]) == []
+    assert nights.sent([person(1, plan="pro"), person(1, plan="max")]) == [change(1, plan="max")]
+
+
+def test_with_order_by_the_newest_row_counts(nights: Nights) -> None:
+    nights.mapping = PEOPLE | {"order_by": ["at"]}
+    nights.run([person(1, at="2")])
+    assert nights.sent([person(1, at="9", plan="new"), person(1, at="1", plan="old")]) == [change(1, plan="new")]
+
+
+def test_what_customer_io_refused_is_rejected_and_not_sent_again_until_it_changes(
+    nights: Nights,
+) -> None:
+    with Sandbox(Faults(refused=0.3, seed=3)) as refusing:
+        nights.sandbox = refusing
+        rows = [person(number) for number in range(20)]
+        first = nights.run(rows)
+        refused = first.steps[0].rejected
+        assert 0 < refused < 20
+        second = nights.run(rows)
+        assert nights.items() == [] and delta(second) == (0, 0, 20 - refused, refused)
+        assert (second.steps[0].rejected, second.steps[0].rejects[0].reason) == (
+            refused,
+            first.steps[0].rejects[0].reason,
+        )
+        assert len(nights.sent(rows, retry_refused=True)) == refused
+        changed = [row | {"city": "Oslo"} for row in rows]
+        assert len(nights.sent(changed)) == 20
+
+
+def test_an_event_is_sent_once_and_one_that_changed_afterwards_is_named(nights: Nights) -> None:
+    nights.mapping = EVENTS
+    nights.run([order(1), order(2)])
+    assert nights.sent([order(1), order(2)]) == []
+    report = nights.run([order(1, price="8"), order(2), order(3)])
+    assert [item["attributes"] for item in nights.items()] == [{"price": "5"}]
+    (finding,) = (each for each in report.steps[0].findings if each.code == "event_changed_after_sent")
+    assert (finding.rows, finding.first_rows) == (1, ("rows.parquet:1",))
+
+
+def order(number: int, **values: Any) -> dict[str, Any]:
+    return {"id": "7", "order": str(number), "at": "2026-11-20T10:00:00Z", "price": "5"} | values
+
+
+def test_an_event_without_a_key_cannot_be_sent_only_once(nights: Nights) -> None:
+    nights.mapping = {name: value for name, value in EVENTS.items() if name != "event_key"}
+    with pytest.raises(ConfigError, match="event_key"):
+        nights.run([order(1)])
+
+
+def test_what_must_not_be_done_twice_has_no_ledger(nights: Nights) -> None:
+    nights.mapping = {"operation": "delete", "identifiers": {"id": "id"}}
+    with pytest.raises(ConfigError, match="must not be done twice"):
+        nights.run([{"id": "1"}])
+
+
+def test_by_the_pipelines_api_changed_people_are_sent_whole(nights: Nights) -> None:
+    nights.settings = {"destination": {"api": "pipelines"}}
+    nights.run([person(1), person(2)])
+    assert nights.sent([person(1), person(2)]) == []
+    (item,) = nights.sent([person(1), person(2, plan="pro")])
+    assert item["traits"] == {"email": "2@example.com", "plan": "pro", "city": "Rome"}
+
+
+def test_objects_and_their_relationships_are_sent_by_part(nights: Nights) -> None:
+    nights.mapping = {
+        "operation": "identify_object",
+        "object": {"type": {"value": "1"}, "id": "id"},
+        "attributes": {"name": "name", "seats": "seats"},
+        "relationships": [{"person": {"id": "owner"}}],
+    }
+    acme = {"id": "acme", "name": "Acme", "seats": "5", "owner": "1"}
+    nights.run([acme])
+    assert nights.sent([acme]) == []
+    (item,) = nights.sent([acme | {"seats": "6"}])
+    assert item["attributes"] == {"seats": "6"} and "cio_relationships" not in item
+    (item,) = nights.sent([acme | {"seats": "6", "owner": "2"}])
+    assert item["attributes"] == {} and item["cio_relationships"] == [{"identifiers": {"id": "2"}}]
+
+
+def test_another_destination_begins_a_new_ledger(nights: Nights, sandbox: Sandbox) -> None:
+    nights.run([person(1)])
+    with Sandbox() as other:
+        nights.sandbox = other
+        assert len(nights.sent([person(1)])) == 1
+        assert nights.sent([person(1)]) == []
+
+
+def test_a_damaged_ledger_stops_the_run_and_a_new_one_sends_everything(nights: Nights) -> None:
+    nights.run([person(1)])
+    (piece,) = Path(".etl/ledger/job/rows").glob("*.parquet")
+    content = bytearray(piece.read_bytes())
+    content[len(content) // 2] ^= 1
+    piece.write_bytes(content)
+    with pytest.raises(StateError, match="SHA-256") as raised:
+        nights.run([person(1)])
+    assert "--rebuild-ledger" in raised.value.remedy
+    assert len(nights.sent([person(1)], rebuild_ledger=True)) == 1
+    assert nights.sent([person(1)]) == []
+
+
+def test_rows_of_an_abandoned_run_are_in_the_ledger(nights: Nights) -> None:
+    nights.settings = {"max_rejects": 0}
+    nights.run([person(1)])
+    with pytest.raises(TooManyRejects):
+        nights.run([person(1, plan="pro"), person(2, email="no address"), person(3)])
+    items = nights.sent([person(1, plan="pro"), person(3)])
+    assert {item["identifiers"]["id"] for item in items} <= {"1", "3"}
+    assert nights.people()["1"]["plan"] == "pro" and "3" in nights.people()
+    assert nights.sent([person(1, plan="pro"), person(3)]) == []
+
+
+def test_a_step_that_sends_all_has_no_ledger(nights: Nights) -> None:
+    nights.step = {}
+    report = nights.run([person(1)])
+    assert report.steps[0].delta is None and not Path(".etl/ledger").exists()
+    assert len(nights.sent([person(1)])) == 1
