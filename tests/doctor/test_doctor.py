@@ -271,8 +271,19 @@ def test_an_unfinished_run_is_reported_with_what_run_would_do(url: str) -> None:
     stopped_run(url)
     machine = Machine(mounts=lambda: LOCAL, patience_s=0.5)
     going_on = examine(Path("job.yaml"), COMMAND, machine)
+    stops = (
+        f" stopped: `{COMMAND}` would exit 4 again, since this run has too many rejects; fix the mapping or the rows"
+    )
+    assert stops in reported(going_on, "state")
+    job_file, one_more = (
+        Path("job.yaml").read_text(),
+        Path("job.yaml").read_text().replace('rejects": 0', 'rejects": 5'),
+    )
+    Path("job.yaml").write_text(one_more)
+    going_on = examine(Path("job.yaml"), COMMAND, machine)
     assert f" stopped: `{COMMAND}` continues in step people: " in reported(going_on, "state")
     assert "resume it, or abandon it with --restart" in reported(going_on, "state")
+    Path("job.yaml").write_text(job_file)
     write_mapping(attributes={"email": "e_mail"})
     anew = examine(Path("job.yaml"), COMMAND, machine)
     assert "reads the source again in a new run, since this one had too many rejects" in reported(anew, "state")
@@ -411,7 +422,7 @@ def test_a_mapping_that_does_not_fit_the_types_is_wrong(url: str) -> None:
     write_mapping(when="id > 5", examples=[])
     (fault,) = not_ok(checked(url))
     assert fault[0] == "step people" and fault[3] == 65
-    assert "people.yaml: when: it does not fit the columns' types" in fault[2]
+    assert "people.yaml: when: it does not fit the types of 'id' (text)" in fault[2]
 
 
 # ---------------------------------------------------------------- databases

@@ -139,7 +139,30 @@ def test_events_without_a_key_are_not_sent_twice(sandbox: Sandbox, capfd: pytest
     csv("a@b.co,k1,1700000000", "bad,k2,1700000000")
     job(sandbox, {"csv": "rows.csv"}, mapping={name: part for name, part in EVENT.items() if name != "event_key"})
     assert main(["run", "job.yaml"]) == 4
-    assert "--restart is needed: its events have no event_key" in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "raise max_rejects, so that the run ends, then fix and replay its rejects" in told
+    assert "--restart is needed, but its events have no event_key" in told
+    main(["status", "job.yaml"])
+    told = capfd.readouterr().out
+    assert "would exit 4 again, since this run has too many rejects; raise max_rejects, run it" in told
+    assert "add --restart, but its events have no event_key, so those that were accepted would be sent twice" in told
     csv("a@b.co,k1,1700000000", "b@b.co,k2,1700000000")
     assert main(["run", "job.yaml"]) == 78
+    told = capfd.readouterr().err
+    assert "undo the change, raise max_rejects, run the same command again, then fix and replay the rejects" in told
+    assert "--restart, but its events have no event_key, so those that were accepted would be sent twice" in told
     assert len(runs()) == 1 and sandbox.stats()["events"] == 1
+
+
+def test_a_raised_limit_and_a_replay_end_a_run_of_events_without_a_key(sandbox: Sandbox) -> None:
+    """What the messages advise: no event is sent twice, and the next night starts a new run."""
+    csv("a@b.co,k1,1700000000", "bad,k2,1700000000")
+    keyless = {name: part for name, part in EVENT.items() if name != "event_key"}
+    job(sandbox, {"csv": "rows.csv"}, mapping=keyless)
+    assert main(["run", "job.yaml"]) == 4
+    job(sandbox, {"csv": "rows.csv"}, max_rejects=1, mapping=keyless)
+    assert main(["run", "job.yaml"]) == 3
+    assert [run.status for run in runs()] == ["finished"]
+    csv("c@b.co,k1,1700000009")
+    assert main(["run", "job.yaml"]) == 0
+    assert sandbox.stats()["events"] == 2

@@ -15,8 +15,8 @@ from cio_etl.doctor.check import Check, Level, Machine
 from cio_etl.errors import ConfigError, JobLocked, StateError
 from cio_etl.model import Job
 from cio_etl.run import (
-    REMEDY,
     as_started,
+    change_remedy,
     first_run_words,
     newest_sandbox_run,
     next_step,
@@ -86,11 +86,14 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
         unfinished = newest.status in state.RESUMABLE and not is_running
         step = next_step(store, job, newest, is_running)
         stuck = unfinished and step.kind == "refuse"
+        undo = change_remedy(store, job, newest)
         text = f"{newest.run_id} {newest.status}: {next_words(step, command)}"
     finally:
         store.close()
     level: Level = "wrong" if stuck else "warning" if unfinished else "ok"
-    remedy = REMEDY if stuck else "resume it, or abandon it with --restart" if unfinished else ""
+    remedy = undo if stuck else "resume it, or abandon it with --restart" if unfinished else ""
+    if step.kind == "stop":
+        remedy = "`cio-etl status` shows the reasons of its rejects"
     yield Check("state", level, text, remedy, ConfigError.exit_code if stuck else 0)
 
 

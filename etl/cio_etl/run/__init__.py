@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         write_reports,
     )
     from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, delete, read_rows, rows_at
-    from cio_etl.run.resume import REMEDY, changes_since
+    from cio_etl.run.resume import change_remedy, changes_since
     from cio_etl.run.run import run_job, run_locked
     from cio_etl.run.schema_drift import check_drift, kind, kinds
     from cio_etl.run.shares import Share, share
@@ -99,7 +99,7 @@ _FILES = {
         "rows_at",
     ),
     "resume": (
-        "REMEDY",
+        "change_remedy",
         "changes_since",
     ),
     "run": (
@@ -145,7 +145,6 @@ __all__ = [
     "FULL_REFRESH",
     "PLACE_FILE",
     "PLACE_LINE",
-    "REMEDY",
     "Caller",
     "Columns",
     "JobStatus",
@@ -155,6 +154,7 @@ __all__ = [
     "Share",
     "Signals",
     "as_started",
+    "change_remedy",
     "changes_since",
     "check_drift",
     "delete",

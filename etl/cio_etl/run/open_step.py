@@ -26,7 +26,7 @@ from cio_etl.run.incremental import (
 from cio_etl.run.prescan import prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
-from cio_etl.run.resume import REMEDY, source_changes
+from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import open_delta, require_delta, with_delta
 from cio_etl.state import StepRecord
@@ -125,7 +125,9 @@ def open_step(
             run_id, number, snapshot.fingerprint, snapshot.files, snapshot.rows, context.run.lanes, lease_s
         )
     elif changed := source_changes(record, snapshot):
-        raise ChangedSinceStart(REMEDY, run_id=run_id, changes=f"step {step.name}: {changed}")
+        raise ChangedSinceStart(
+            change_remedy(store, context.job, context.run), run_id=run_id, changes=f"step {step.name}: {changed}"
+        )
     next_bookmark = bookmark_after(snapshot, before, here, moves=not limit)
     column_facts: dict[str, list[Mapping[str, Any]]] = {}
     with copy_deleted_if_unfit(snapshot, has_started):

@@ -143,7 +143,10 @@ def commit_within_limit(
             page = context.folder / "report.html"
             remedy = f"look at {page}, fix the mapping or the rows, or raise max_rejects"
             if twice := done_twice(context.destination.api, mapping):
-                remedy += f"; after a change of mapping or rows, --restart is needed: {twice}"
+                remedy = (
+                    f"look at {page}, and raise max_rejects, so that the run ends, then fix and replay its rejects; "
+                )
+                remedy += f"if you change the mapping or the rows instead, --restart is needed, but {twice}"
             rejected_rows = f"step {step}: {counted(total, 'row')}"
             raise TooManyRejects(remedy, rejected=rejected_rows, limit=max_rejects.of(rows), most=most)
 

@@ -30,14 +30,24 @@ def may_be_replaced(
     store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord], *, mapping_changed: bool
 ) -> bool:
     """Whether a new run may replace this one: it still has too many rejects, and its rows or mapping may differ now."""
-    if not any(store.rejected(run.run_id, step.number) > job.max_rejects.limit(step.rows or 0) for step in records):
+    if not has_too_many_rejects(store, job, run, records) or restart_repeats(store, job, run, records):
         return False
-    steps = list(zip(records, job.steps, strict=True))
-    if any(done_twice(job.destination.api, step.mapping) and _accepted(store, run, record) for record, step in steps):
-        return False
+    steps = zip(records, job.steps, strict=True)
     return mapping_changed or any(
         _may_differ(record, step, job, run) for record, step in steps if record.status != "finished"
     )
+
+
+def has_too_many_rejects(store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord]) -> bool:
+    """Whether a step of the run has more rejects than the job allows now."""
+    return any(store.rejected(run.run_id, step.number) > job.max_rejects.limit(step.rows or 0) for step in records)
+
+
+def restart_repeats(store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord]) -> str:
+    """What a new run in place of this one does twice, in words; "" when it changes nothing."""
+    steps = zip(records, job.steps, strict=False)  # the job may have other steps now
+    twice = ((record, done_twice(job.destination.api, step.mapping)) for record, step in steps)
+    return next((words for record, words in twice if words and _accepted(store, run, record)), "")
 
 
 def accepted(store: Store, run: RunRecord) -> int:

@@ -14,14 +14,14 @@ from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
-from cio_etl.run.replacement import accepted, may_be_replaced
+from cio_etl.run.replacement import accepted, has_too_many_rejects, may_be_replaced, restart_repeats
 from cio_etl.run.sync import fold_abandoned
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
 log = get_logger()
 
-REMEDY = "undo the change and run the same command again, or abandon the run and start a new one with --restart"
+_REMEDY = "undo the change and run the same command again, or abandon the run and start a new one with --restart"
 
 
 def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[[str], None]) -> RunRecord:
@@ -50,7 +50,9 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     if options.share is not None and options.share.of != unfinished.lanes:
         changes.append(f"it has {counted(unfinished.lanes, 'lane')}, and now would have {options.share.of}")
     if changes and (sent or worked_on):
-        raise ChangedSinceStart(REMEDY, run_id=unfinished.run_id, changes="; ".join(changes))
+        raise ChangedSinceStart(
+            change_remedy(store, job, unfinished), run_id=unfinished.run_id, changes="; ".join(changes)
+        )
     unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
     if changes or (unread and options.since is None):
         why = "changed before any row was sent" if changes else "its watermark could not be read"
@@ -76,6 +78,17 @@ def _replaced(
     )
     note(f"the run {stopped.run_id} had too many rejects; this run reads the source again. {rows}")
     return run
+
+
+def change_remedy(store: Store, job: Job, run: RunRecord) -> str:
+    """What to do about an unfinished run whose job or source has changed, and what --restart does twice."""
+    records = store.steps(run.run_id)
+    if not (twice := restart_repeats(store, job, run, records)):
+        return _REMEDY
+    undo = "undo the change and run the same command again"
+    if has_too_many_rejects(store, job, run, records):
+        undo = "undo the change, raise max_rejects, run the same command again, then fix and replay the rejects"
+    return f"{undo}; or abandon the run and start a new one with --restart, but {twice}"
 
 
 def _abandon(store: Store, job: Job, run: RunRecord, why: str) -> None:

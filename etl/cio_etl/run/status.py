@@ -11,6 +11,7 @@ from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
 from cio_etl.report.words import counted
 from cio_etl.run.options import RunOptions
+from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
 from cio_etl.run.resume import changes_since, is_replaced
 from cio_etl.run.status_note import require_current
 from cio_etl.state import RunRecord, StepRecord, Store
@@ -26,15 +27,26 @@ class NextStep:
     new: start a new run.
     replace: start a new run in place of this one, which had too many rejects.
     refuse: exit, since the job has `changes`.
+    stop: exit, since it has too many rejects, and its rows and mapping are the same; `changes` says what --restart does
+        twice.
     resume: continue in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
     """
 
-    kind: Literal["locked", "new", "replace", "refuse", "resume"]
+    kind: Literal["locked", "new", "replace", "refuse", "stop", "resume"]
     changes: tuple[str, ...] = ()
     step: str | None = None
     settled: int = 0
     rows: int = 0
     lanes: int = 0
+
+    @property
+    def remedy(self) -> str:
+        """What to do when the run would stop again."""
+        if self.kind != "stop":
+            return ""
+        if not self.changes:
+            return "fix the mapping or the rows, or raise max_rejects"
+        return f"raise max_rejects, run it, then fix and replay the rejects; or add --restart, but {self.changes[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +171,11 @@ def next_step(store: Store, job: Job, run: RunRecord, is_running: bool) -> NextS
         return NextStep("replace")
     if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
         return NextStep("refuse", tuple(changes))
-    remaining = [step for step in store.steps(run.run_id) if step.status != "finished"]
+    records = store.steps(run.run_id)
+    if has_too_many_rejects(store, job, run, records):
+        twice = restart_repeats(store, job, run, records)
+        return NextStep("stop", (twice,) if twice else ())
+    remaining = [step for step in records if step.status != "finished"]
     progress = [lane for step in remaining for lane in store.lane_progress(run.run_id, step.number)]
     return NextStep(
         "resume",
@@ -193,6 +209,8 @@ def next_words(next_step: NextStep, command: str) -> str:
             return f"`{command}` reads the source again in a new run, since this one had too many rejects"
         case "refuse":
             return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"
+        case "stop":
+            return f"`{command}` would exit 4 again, since this run has too many rejects; {next_step.remedy}"
     rows = counted(next_step.rows, "row is", "rows are")
     progress = f"{next_step.settled:,} of {rows} settled"
     if next_step.lanes:
