@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 import polars as pl
@@ -207,6 +207,23 @@ def test_the_largest_numbers_of_typed_columns_are_calculated_exactly(
 ) -> None:
     (result,) = mapped([value], raw, dtype)
     assert result == made or Decimal(str(result)) == made
+
+
+@pytest.mark.parametrize("scale", [38, 37, 18, 0])
+@given(st.integers(-(10**38) + 1, 10**38 - 1))
+@settings(max_examples=60, deadline=None)
+def test_decimals_of_any_scale_are_whole_numbers_and_times(scale: int, digits: int) -> None:
+    number = Decimal(digits).scaleb(-scale, context=EXACT)
+    whole = number.to_integral_value(ROUND_FLOOR)
+    is_long = not -(2**63) <= whole < 2**63
+    expected = None if is_long or whole != number else int(whole)
+    assert mapped([number], {"cast": "integer"}, pl.Decimal(38, scale)) == [expected]
+    seconds = int(whole) if -62135596800 <= whole < 253402300800 else None
+    assert mapped([number], {"timestamp": {"unit": "s"}}, pl.Decimal(38, scale)) == [seconds]
+
+
+def test_a_text_that_is_too_small_for_a_double_is_not_zero() -> None:
+    assert mapped(["1e-400", "-0.0e-1", "0e-400"], {"cast": "number"}) == [None, 0.0, 0.0]
 
 
 def test_every_digit_of_a_result_is_sent() -> None:

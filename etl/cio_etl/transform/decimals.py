@@ -26,7 +26,7 @@ _SCALE = 12
 _ONE = 10**_SCALE
 _LARGEST = 10**_DIGITS - 1
 _ODD = rf"[eE]|\.[0-9]{{{_SCALE + 1}}}"
-_NOT_ZERO = r"^[+-]?[0.]*[1-9]"
+NOT_ZERO = r"^[+-]?[0.]*[1-9]"
 _CONTEXT = Context(prec=400, rounding=ROUND_HALF_UP)  # a double's digits before the point, and as many as one writes
 _EXACT = 2**53
 
@@ -44,6 +44,18 @@ def text_of(number: pl.Expr) -> pl.Expr:
 def as_double(number: pl.Expr) -> pl.Expr:
     """A NUMBER as the nearest Float64."""
     return text_of(number).cast(pl.Float64)
+
+
+def floored(decimal: pl.Expr) -> pl.Expr:
+    """A column of decimals as whole numbers, Int64; null past 64 bits. polars' floor fails where no digit is free."""
+    text = decimal.cast(pl.String)
+    down = text.str.starts_with("-") & has_fraction(decimal)
+    return text.str.extract("^(-?[0-9]+)").cast(pl.Int64, strict=False) - down.cast(pl.Int64)
+
+
+def has_fraction(decimal: pl.Expr) -> pl.Expr:
+    """Whether a value of a column of decimals is no whole number."""
+    return decimal.cast(pl.String).str.contains(r"\.0*[1-9]")
 
 
 def product(text: pl.Expr, by: Decimal) -> pl.Expr:
@@ -177,7 +189,7 @@ def _calculated(
             return result
         rows = rows.with_columns((pl.lit(None, pl.String) if result is None else result).alias("made"))
         double = pl.col("text").cast(pl.Float64, strict=False)
-        zero = pl.when(~pl.col("text").str.contains(_NOT_ZERO)).then(pl.lit("0"))
+        zero = pl.when(~pl.col("text").str.contains(NOT_ZERO)).then(pl.lit("0"))
         remaining = pl.when(pl.col("made").is_null() & zero.is_null() & double.is_finite() & (double != 0)).then("text")
         calculated = by_distinct(remaining, of_text, pl.String())
         return rows.select(pl.coalesce("made", zero, calculated).alias("made")).to_series()

@@ -14,6 +14,8 @@ from typing import Literal
 
 import polars as pl
 
+from cio_etl.transform import decimals
+
 Unit = Literal["s", "ms", "us", "ns"]
 PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -144,6 +146,8 @@ def whole(number: pl.Expr, dtype: pl.DataType) -> pl.Expr:
             digits - number.str.contains(_BELOW_ZERO_BY_FRACTION).cast(pl.Int64),
             scientific.floor().cast(pl.Int64, strict=False),
         )
+    if dtype.is_decimal():
+        return decimals.floored(number)
     return (number if dtype.is_integer() else number.floor()).cast(pl.Int64, strict=False)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cio_etl.model import reject_reason
-from cio_etl.transform.decimals import NUMBER, as_double, number, text_of
+from cio_etl.transform.decimals import NUMBER, as_double, floored, has_fraction, number, text_of
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import RAW_JSON, RAW_JSON_LIST, Scalar, always, function, is_of_kind, kind_of
 from cio_etl.transform.functions.numbers import to_number
@@ -121,7 +121,9 @@ def _to_integer(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         value, dtype = text_of(value), pl.String()
     if isinstance(dtype, pl.String):
         value = pl.when(value.str.contains(r"^[+-]?[0-9]+$")).then(value)
-    elif dtype.is_float() or dtype.is_decimal():
+    elif dtype.is_decimal():
+        return pl.when(~has_fraction(value)).then(floored(value))
+    elif dtype.is_float():
         value = pl.when(value == value.floor()).then(value)
     return value.cast(pl.Int64, strict=False)
 

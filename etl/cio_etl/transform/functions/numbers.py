@@ -34,7 +34,10 @@ def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.String):
         value = pl.when(value.str.contains(_NUMBER)).then(value)
     double = value.cast(pl.Float64, strict=False)
-    return pl.when(double.is_between(-_EXACT, _EXACT, closed="none")).then(double)
+    fits = double.is_between(-_EXACT, _EXACT, closed="none")
+    if isinstance(dtype, pl.String):  # 1e-400 is not 0
+        fits &= (double != 0) | ~value.str.contains(decimals.NOT_ZERO)
+    return pl.when(fits).then(double)
 
 
 def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
