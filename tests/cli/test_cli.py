@@ -690,7 +690,7 @@ def test_init_lists_the_tables_when_the_named_one_does_not_exist(capsys: Capture
     shop_database()
     assert main(["init", "shop.sqlite", "--table", "order"]) == 65
     assert capsys.readouterr().err == (
-        "table order: the database has no such table\ndid you mean orders? its tables are best, customers, orders\n"
+        "table order: the database has no such table\ndid you mean 'orders'? its tables are best, customers, orders\n"
     )
 
 

@@ -433,7 +433,7 @@ SCHEDULE = 'must be a cron line of five fields, as "0 3 * * *", or @daily and th
             WORKING + "state: ${1X}\n",
             ["j.yaml:6: state: not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"],
         ),
-        (WORKING + "state: ${file:/no/such}\n", ["j.yaml:6: state: no file '/no/such'; check the path"]),
+        (WORKING + "state: ${file:/no/such}\n", ["j.yaml:6: state: no file '/no/such'; there is no folder /no"]),
         (
             WORKING + STEPS.removeprefix("steps:\n"),
             ["j.yaml:6: steps[1].name: the name of steps[0] too; give each step its own"],

@@ -49,7 +49,10 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
         ("${file:}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${A-b}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${A}", "the environment variable A is not set; set it, or give it a default, ${A:-…}, if it is not a secret"),
-        ("${file:no/such}", "no file 'no/such'; relative paths start at the folder in which the command runs"),
+        (
+            "${file:no/such}",
+            "no file 'no/such'; there is no folder no; relative paths start at the folder in which the command runs",
+        ),
     ],
 )
 def test_a_malformed_reference_is_reported(text: str, message: str) -> None:

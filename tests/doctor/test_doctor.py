@@ -26,6 +26,7 @@ from cio_etl.doctor import Check, Machine, examine, exit_code
 from cio_etl.doctor.check import with_errors
 from cio_etl.doctor.state_folder import state_folder
 from cio_etl.errors import StateError
+from cio_etl.remedies import install
 from cio_etl.sandbox import Credentials, Sandbox
 from tests import databases
 from tests.running import API_KEY, SITE_ID, write_job
@@ -115,15 +116,16 @@ def test_the_command_prints_results_and_remedies_and_exits_with_the_code_of_the_
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "✓ ok      job file     job.yaml: 1 step, 1 mapping, 1 example, all correct"
     assert lines[-3:] == [
-        "✗ wrong   step people  1 row, but no column 'e_mail' (is it 'email'?)",
-        "                       → fix people.yaml, or the source",
+        "✗ wrong   step people  people.yaml:1: the source has no column 'e_mail'; did you mean 'email'? "
+        "It has 'id', 'email'",
+        "                       → fix the mapping, or the source",
         "1 wrong, 0 warnings",
     ]
     assert main(["doctor", "job.yaml", "--json"]) == 65
     output = json.loads(capsys.readouterr().out)
     assert output["exit_code"] == 65
     assert [finding["level"] for finding in output["findings"]] == ["ok", "ok", "ok", "wrong"]
-    assert output["findings"][3]["remedy"] == "fix people.yaml, or the source"
+    assert output["findings"][3]["remedy"] == "fix the mapping, or the source"
 
 
 def test_every_check_runs_even_if_another_fails() -> None:
@@ -380,7 +382,10 @@ def test_missing_columns_are_reported_with_similar_names(url: str) -> None:
     write_mapping(attributes={"email": "E-Mail", "name": "name", "plan": "pIan"}, examples=[])
     write_people("1,a,b,c", heading="id,e_mail,forename,Plan")
     checks = checked(url)
-    text = "1 row, but no column 'E-Mail' (is it 'e_mail'?), 'name' (is it 'forename'?), 'pIan' (is it 'Plan'?)"
+    text = (
+        "people.yaml:1: the source has no column 'E-Mail', 'name', 'pIan'; did you mean 'e_mail' and 'forename' and "
+        "'Plan'? It has 'id', 'e_mail', 'forename', 'Plan'"
+    )
     assert not_ok(checks) == [("step people", "wrong", text, 65)]
 
 
@@ -453,14 +458,17 @@ def test_all_rows_of_a_table_are_counted_and_only_the_first_are_copied(url: str)
 def test_all_columns_that_a_table_lacks_are_named(url: str) -> None:
     write_mapping(attributes={"email": "E_Mail_", "name": "fore_name"}, examples=[])
     checks = checked(url, shop("CREATE TABLE people (id integer, e_mail text)"))
-    text = "0 rows, but no column 'E_Mail_' (is it 'e_mail'?), 'fore_name'"
+    text = (
+        "people.yaml:1: the source has no column 'E_Mail_', 'fore_name'; did you mean 'e_mail'? It has 'id', 'e_mail'"
+    )
     assert not_ok(checks) == [("step people", "wrong", text, 65)]
 
 
 def test_a_table_that_is_not_there_is_wrong(url: str) -> None:
-    checks = checked(url, shop() | {"table": "peple"})
+    checks = checked(url, shop("CREATE TABLE people (id integer)") | {"table": "peple"})
     assert [(*fault[:2], fault[3]) for fault in not_ok(checks)] == [("step people", "wrong", 65)]
-    assert "peple" in reported(checks, "step people")
+    reported_ = reported(checks, "step people")
+    assert "table peple: the database has no such table > did you mean 'people'? its tables are people" in reported_
 
 
 def test_the_watermark_is_reported_with_where_the_next_run_begins(url: str) -> None:
@@ -491,7 +499,7 @@ def test_a_column_that_drifted_is_wrong(url: str) -> None:
 
 def test_a_missing_driver_is_reported_with_its_pip_command(url: str) -> None:
     checks = checked(url, {"sql": f"trino://me:${{{API_KEY}}}@127.0.0.1:1/x", "table": "people"})
-    assert "the driver for Trino is not installed > pip install 'cio-etl[trino]'" in reported(checks, "step people")
+    assert "the driver for Trino is not installed > " + install("trino") in reported(checks, "step people")
     assert hidden(checks)
 
 

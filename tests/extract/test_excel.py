@@ -26,6 +26,7 @@ from cio_etl.model import (
     Snapshot,
     Staging,
 )
+from cio_etl.remedies import install
 
 Rows = list[list[Any]]
 
@@ -410,7 +411,7 @@ def test_a_missing_extra_is_reported_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "fastexcel", None)
     with pytest.raises(SourceError, match="the reader for Excel files is not installed") as caught:
         opened(tmp_path, GOOD)
-    assert "cio-etl[excel]" in caught.value.remedy
+    assert caught.value.remedy == install("excel")
 
 
 OPEN_DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>

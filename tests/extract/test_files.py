@@ -15,8 +15,8 @@ from cio_etl.extract.files import RegularFile, named_files
     [
         ("custmers.csv", "did you mean {}/customers.csv?"),
         ("Customers.CSV", "did you mean {}/customers.csv?"),
-        ("orders.csv", "relative paths start at the folder in which the command runs"),
-        ("exports/orders.csv", "and a folder of this one is not there"),
+        ("orders.csv", "check the path"),
+        ("exports/orders.csv", "there is no folder {}/exports"),
     ],
 )
 def test_a_missing_path_is_reported_with_the_nearest_file_name(tmp_path: Path, path: str, remedy: str) -> None:

@@ -42,6 +42,7 @@ from cio_etl.errors import SourceError, SourceRefused
 from cio_etl.extract.lake.tables import FRAME_ROWS, lake_reader
 from cio_etl.extract.stage import staged
 from cio_etl.model import FAULT, POSITION, DeltaSource, IcebergSource, Snapshot, Staging, Storage
+from cio_etl.remedies import install
 from tests.object_store import KEY_ID, ONCE, SECRET, ObjectStore
 
 EVENTS = list[structlog.typing.EventDict]
@@ -269,7 +270,7 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SourceError, match=f"^/t: the package {package} is not installed$") as error:
         opened(source, staging)
-    assert error.value.remedy == f"pip install 'cio-etl[{extra}]'"
+    assert error.value.remedy == install(extra)
 
 
 # ---------------------------------------------------------------- Iceberg

@@ -313,3 +313,19 @@ def test_rows_with_an_unknown_outcome_are_sent_again_only_with_the_flag(sandbox:
     assert len(still_open(run_id)) == 2
     assert counts(capsys, run_id, "--unknown") == (0, 2, 0, 0)
     assert still_open(run_id) == {}
+
+
+def test_the_list_of_runs_has_the_rejects_that_are_still_open(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    write_people("1,bad,2001-02-03,1", "2,b@b.co,2001-02-03,2", "3,worse,2001-02-03,3")
+    run_id = run()
+    frame = exported(run_id)
+    frame.with_columns(e_mail=pl.Series(["a@b.co", "worse"])).write_csv("fixed.csv")
+    assert counts(capsys, "fixed.csv") == (3, 1, 1, 0)
+    assert main(["status"]) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split("  ")[-1].strip() == "still open"
+    columns = {line.split()[0].partition("-")[0]: line.split()[-2:] for line in lines}
+    assert columns == {"job": ["2", "1"], "job.replay": ["1", "0"]}
+    assert main(["status", "--json"]) == 0
+    assert sorted(each["open_rejects"] for each in json.loads(capsys.readouterr().out)) == [0, 1]

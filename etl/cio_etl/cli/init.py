@@ -68,9 +68,7 @@ def _database(source: str) -> str:
 
 
 def _step(section: dict[str, Any], name: str, subject: Subject | None, timezone: str | None) -> ProposedStep:
-    from cio_etl.cli.source import with_tables
     from cio_etl.config import load_source
-    from cio_etl.errors import SourceError
     from cio_etl.extract import open_source
     from cio_etl.model import Staging
     from cio_etl.propose import propose
@@ -78,9 +76,6 @@ def _step(section: dict[str, Any], name: str, subject: Subject | None, timezone:
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         source = load_source(section)
-        try:
-            snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
-        except SourceError as error:
-            raise with_tables(error, section) from None
+        snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
         reads_once = source.is_piped or not source.is_repeatable
         return propose(snapshot, section, name, subject=subject, timezone=timezone, reads_once=reads_once)

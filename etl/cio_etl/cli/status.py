@@ -55,16 +55,23 @@ def _print_runs(where: Where, is_json: bool) -> None:
         raise click.UsageError(f"{name} holds no state; name the job, or the folder with --state")
     runs = recent_runs(where)
     if is_json:
-        reports = [as_json(run, as_typed("run", file) if run.resumable else None) for run, file in runs]
+        reports = [
+            as_json(run.report, as_typed("run", run.job_file) if run.report.resumable else None)
+            | {"open_rejects": run.open_rejects}
+            for run in runs
+        ]
         say(json.dumps(reports, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "status", "started", "exit", "rows accepted", "rejected"):
-        table.add_column(name, justify="right" if name in ("exit", "rows accepted", "rejected") else "left")
-    for run, _ in runs:
+    for name in ("run", "status", "started"):
+        table.add_column(name)
+    for name in ("exit", "rows accepted", "rejected", "still open"):
+        table.add_column(name, justify="right")
+    for each in runs:
+        run, counts = each.report, each.report.counts
         code = "" if run.exit_code is None else str(run.exit_code)
-        counts = run.counts
-        table.add_row(run.run_id, run.status, run.started_at, code, f"{counts.accepted:,}", f"{counts.rejected:,}")
+        numbers = (f"{rows:,}" for rows in (counts.accepted, counts.rejected, each.open_rejects))
+        table.add_row(run.run_id, run.status, run.started_at, code, *numbers)
     console = Screen()
     if not console.is_terminal:
         console.width = 120

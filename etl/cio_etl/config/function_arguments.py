@@ -22,7 +22,7 @@ from cio_etl.config.yaml_file import Loc, place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Call, Constant, Job, Mapping, Value
 from cio_etl.model.words import counted
-from cio_etl.model.yaml_section import did_you_mean
+from cio_etl.remedies import did_you_mean
 from cio_etl.transform.functions import FUNCTIONS
 from cio_etl.transform.functions.lookup import Table
 

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from cio_etl.config.describe import sections_in
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import Problem
-from cio_etl.model.yaml_section import Section, did_you_mean, similar
+from cio_etl.model.yaml_section import Section
+from cio_etl.remedies import did_you_mean, similar
 
 Fault = tuple[Loc, str]  # where something is wrong, and the message
 
@@ -111,7 +112,9 @@ def _misspelt(section: type[Section], details: Iterable[ErrorDetails]) -> Iterat
     for detail in details:
         if detail["type"] == "extra_forbidden":
             around, key = detail["loc"][:-1], str(detail["loc"][-1])
-            yield from ((*around, near) for near in similar(key, _section_at(section, around).model_fields))
+            near = similar(key, _section_at(section, around).model_fields)
+            if near is not None:
+                yield (*around, near)
 
 
 # ---------------------------------------------------------------- rules across keys
@@ -123,9 +126,9 @@ def _key_faults(section: type[Section], keys: Iterable[str]) -> Iterator[str]:
     A misspelt key counts as the key that it is similar to. Any other unknown key may be any key of the section: only
     faults that remain with each of them are reported.
     """
-    meanings = {key: [key] if key in section.model_fields else similar(key, section.model_fields) for key in keys}
-    known = {names[0] for names in meanings.values() if names}
-    candidates = [known] if all(meanings.values()) else [known | {name} for name in section.model_fields]
+    meanings = {key: similar(key, section.model_fields) for key in keys}
+    known = {name for name in meanings.values() if name is not None}
+    candidates = [known] if None not in meanings.values() else [known | {name} for name in section.model_fields]
     first, *others = (list(section.key_faults(candidate)) for candidate in candidates)
     return (message for message in first if all(message in other for other in others))
 

@@ -27,8 +27,9 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from cio_etl.config.text_file import UnreadableText, did_you_mean_file, read_text
+from cio_etl.config.text_file import UnreadableText, read_text
 from cio_etl.errors import Problem
+from cio_etl.remedies import did_you_mean_file
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50

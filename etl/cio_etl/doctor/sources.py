@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
 
 from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
-from cio_etl.errors import EtlError, SourceError, TooManyRejects
-from cio_etl.extract import estimate_rows, first_wanted, open_source
+from cio_etl.errors import SourceError, TooManyRejects
+from cio_etl.extract import estimate_rows, first_wanted
 from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
 from cio_etl.report.words import counted
-from cio_etl.run import check_drift, kinds, limited, prepare, staging
+from cio_etl.run import check_drift, kinds, limited, open_step_source, prepare, staging
+from cio_etl.transform import columns_of, require_columns
 
 SAMPLE_ROWS = 1_000  # the rows of each step that are mapped
 
@@ -30,45 +29,27 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         yield Check(subject, "warning", "not checked, because its address or keys are missing", remedy)
         return
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
-        staging_of_mapping = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
-        snapshot, how = _opened(step, staging_of_mapping)
-        columns = staging_of_mapping.columns or ()
-        rows = _rows(step.source, snapshot, how)
-        if missing := [name for name in columns if name not in snapshot.schema]:
-            text = f"{rows}, but no column {', '.join(_near(name, snapshot.schema.names()) for name in missing)}"
-            remedy = f"fix {step.mapping.file}, or the source"
-            yield Check(subject, "wrong", text, remedy, SourceError.exit_code)
-        elif snapshot.rows == 0 and how.watermark is None:
-            yield Check(subject, "warning", "readable, but without rows", "check whether that is intended")
+        how = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
+        snapshot = open_step_source(step, how)
+        fits = True
+        try:
+            require_columns(step.mapping, snapshot.schema)
+        except SourceError as error:
+            fits = False
+            yield failed_check(subject, error)
         else:
-            yield Check(subject, "ok", f"readable, {rows}; no column that the mapping reads is missing")
-        yield from _drifted(step, before, snapshot, columns)
-        if not missing:
+            yield _readable(step, snapshot, how)
+        yield from _drifted(step, before, snapshot)
+        if fits:
             yield from with_errors(subject, _mapped(job, step, snapshot, how))
         yield from with_errors(subject, _watermark(step, before, snapshot, how, machine.now()))
 
 
-def _opened(step: Step, how: Staging) -> tuple[Snapshot, Staging]:
-    """The source's first rows. When a table lacks columns that the mapping reads, it is opened with all its columns."""
-    try:
-        return open_source(step.source, how), how
-    except SourceError as error:
-        everything = replace(how, columns=None)
-        if step.source.asks_for_columns:
-            try:
-                snapshot = open_source(step.source, everything)
-            except EtlError:
-                raise error from None
-            if set(how.columns or ()) - set(snapshot.schema):
-                return snapshot, everything
-        raise
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    """The name of a missing column, and the existing one that is probably meant."""
-    folded = {each.lower(): each for each in names}
-    near = get_close_matches(name.lower(), folded, 1)
-    return f"{name!r} (is it {folded[near[0]]!r}?)" if near else repr(name)
+def _readable(step: Step, snapshot: Snapshot, how: Staging) -> Check:
+    if snapshot.rows == 0 and how.watermark is None:
+        return Check(f"step {step.name}", "warning", "readable, but without rows", "check whether that is intended")
+    rows = _rows(step.source, snapshot, how)
+    return Check(f"step {step.name}", "ok", f"readable, {rows}; no column that the mapping reads is missing")
 
 
 def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
@@ -118,9 +99,9 @@ def _mapped(job: Job, step: Step, snapshot: Snapshot, how: Staging) -> Iterator[
     )
 
 
-def _drifted(step: Step, before: Bookmark, snapshot: Snapshot, columns: Sequence[str]) -> Iterator[Check]:
+def _drifted(step: Step, before: Bookmark, snapshot: Snapshot) -> Iterator[Check]:
     try:
-        check_drift(step, before.columns, kinds(snapshot), columns)
+        check_drift(step, before.columns, kinds(snapshot), columns_of(step.mapping))
     except SourceError as error:
         yield failed_check(f"step {step.name}", error)
 

@@ -43,6 +43,7 @@ from cio_etl.extract.xlsx_parts import (
     worksheets,
 )
 from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, ExcelSource, Snapshot, Staging
+from cio_etl.remedies import install
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
@@ -192,9 +193,7 @@ def _workbook(path: str, data: bytes) -> ExcelReader:
     try:
         import fastexcel  # an extra: only those who read workbooks install it
     except ImportError:
-        raise SourceError(
-            "pip install 'cio-etl[excel]'", place=path, what="the reader for Excel files is not installed"
-        ) from None
+        raise SourceError(install("excel"), place=path, what="the reader for Excel files is not installed") from None
     logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it says by number which columns are empty
     try:
         return fastexcel.read_excel(data)

@@ -9,10 +9,10 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import TracebackType
 
 from cio_etl.errors import SourceError
+from cio_etl.remedies import did_you_mean_file
 
 
 def named_files(paths: Iterable[str]) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def named_files(paths: Iterable[str]) -> tuple[str, ...]:
         # A file whose own name has brackets is meant literally.
         matches = [path] if os.path.lexists(path) or not glob.has_magic(path) else glob.glob(path, recursive=True)
         if not matches:
-            raise SourceError(_where_it_could_be(path), place=path, what="no file matches")
+            raise SourceError(did_you_mean_file(path), place=path, what="no file matches")
         named.update(os.path.normpath(match) for match in matches)
     if not named:
         raise SourceError("name at least one path", place="source", what="no file matches")
@@ -128,22 +128,8 @@ def _require_regular(path: str, status: os.stat_result) -> None:
 
 
 def _unreadable(path: str, error: OSError) -> SourceError:
-    remedy = _where_it_could_be(path) if isinstance(error, FileNotFoundError) else ""
+    remedy = did_you_mean_file(path) if isinstance(error, FileNotFoundError) else ""
     return SourceError(remedy, place=path, what=f"cannot be read: {os.strerror(error.errno or 0)}")
-
-
-def _where_it_could_be(path: str) -> str:
-    """The remedy for a path that is not there: a file of nearly that name, or a folder of its path that is missing."""
-    folder, name = os.path.split(path)
-    try:
-        names = os.listdir(folder or ".")
-    except OSError:
-        return "relative paths start at the folder in which the command runs, and a folder of this one is not there"
-    folded = {each.casefold(): each for each in names}
-    near = get_close_matches(name.casefold(), folded, 1, 0.8)
-    if near:
-        return f"did you mean {os.path.join(folder, folded[near[0]])}?"
-    return "relative paths start at the folder in which the command runs"
 
 
 def _changed(path: str) -> SourceError:

@@ -6,9 +6,8 @@ here, not from the room's face: it loads pydantic's models, which many users of 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from enum import Enum
@@ -68,18 +67,6 @@ def omitted(description: str, default: str = "none") -> Any:
 def wrong(message: str) -> PydanticCustomError:
     """The error that a validator raises; each line of the message becomes one problem, which says what to do."""
     return PydanticCustomError("wrong", "{message}", {"message": message})
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean 'lower'?`, or the list of all known names when none is similar."""
-    names = list(known)
-    near = similar(name, names)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-
-
-def similar(name: str, known: Iterable[str]) -> list[str]:
-    """The known name that is most like this one, as a list; an empty list when none is similar."""
-    return difflib.get_close_matches(name[:100].lower(), list(known), n=1)
 
 
 # ---------------------------------------------------------------- values

@@ -14,7 +14,6 @@ yaml_text.py     plain data and comments as YAML
 mapping_text.py  a plan as a mapping
 job_text.py      the steps as a job
 files.py         writes the files
-tables.py        the tables of a database
 
 Nothing here copies a value: comments, summary and errors hold names and counts.
 """
@@ -43,11 +42,10 @@ from cio_etl.propose.nested import with_members
 from cio_etl.propose.plan import Plan, Proposed, plan
 from cio_etl.propose.readings import read_columns
 from cio_etl.propose.subject import Subject
-from cio_etl.propose.tables import MAX_TABLES, tables_of
 from cio_etl.propose.yaml_text import place, printable, shown
 from cio_etl.report.words import counted
 
-__all__ = ["MAX_TABLES", "Proposal", "ProposedStep", "job_of", "name_from", "propose", "tables_of", "write_proposal"]
+__all__ = ["Proposal", "ProposedStep", "job_of", "name_from", "propose", "write_proposal"]
 
 
 @dataclass(frozen=True, slots=True)

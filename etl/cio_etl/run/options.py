@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
 
 from cio_etl.errors import InvalidArguments
+from cio_etl.remedies import did_you_mean
 from cio_etl.run.shares import MOST_LANES, Share, share
 
 FULL_REFRESH = "full refresh"  # the value of `since` that stands for it
@@ -223,9 +223,7 @@ def made_of(kind: type[Made], arguments: Mapping[str, Any]) -> Made:
     names = [each.name for each in options_of(kind)]
     for name in arguments:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-            raise InvalidArguments(f"no option {name!r}; {advice}")
+            raise InvalidArguments(f"no option {name!r}; {did_you_mean(name, names)}")
     return kind(**arguments)
 
 

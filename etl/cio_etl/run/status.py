@@ -62,19 +62,30 @@ class JobStatus:
     sandbox_run: str | None = None  # without a report: the newest run of `run --sandbox`
 
 
-def recent_runs(where: state.Where) -> list[tuple[Report, str]]:
-    """The newest runs of every job in a state, which must exist, each with its job file."""
+@dataclass(frozen=True, slots=True)
+class RecentRun:
+    """A run of a job, and how many of its rejects are open."""
+
+    report: Report
+    job_file: str
+    open_rejects: int
+
+
+def recent_runs(where: state.Where) -> list[RecentRun]:
+    """The newest runs of every job in a state, which must exist."""
     store = state.open_store(where)
     try:
         runs = store.runs()
         running_jobs = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
         newest = {run.job: run for run in reversed(runs)}
+        open_rejects = store.open_rejects_by_run()
         return [
-            (
+            RecentRun(
                 _with_killed(
                     state.build_report(store, run), running_jobs.get(run.job, False) and newest[run.job] is run
                 ),
                 run.job_file,
+                open_rejects.get(run.run_id, 0),
             )
             for run in runs
         ]

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from cio_etl.errors import StateError
+from cio_etl.remedies import install
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
 from cio_etl.state.filesystem import identity, mount_table, require_local, require_same
@@ -119,6 +120,6 @@ def _server_engine(url: URL) -> Engine:
     try:
         engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=4, max_overflow=8)
     except ImportError:
-        remedy = "pip install 'cio-etl[postgres]'"
-        raise StateError(remedy, place="state.database", what="the driver for PostgreSQL is not installed") from None
+        what = "the driver for PostgreSQL is not installed"
+        raise StateError(install("postgres"), place="state.database", what=what) from None
     return engine.execution_options(schema_translate_map={None: tables.SCHEMA})

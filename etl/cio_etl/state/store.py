@@ -401,6 +401,13 @@ class Store:
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def open_rejects_by_run(self) -> dict[str, int]:
+        """How many rejects of each run are open; a run without one is omitted."""
+        run_id = tables.reject.c.run_id
+        query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None)).group_by(run_id)
+        with self._transaction() as connection:
+            return {run: int(rejects) for run, rejects in connection.execute(query)}
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
@@ -13,6 +11,7 @@ import polars.selectors as cs
 
 from cio_etl.errors import SourceError
 from cio_etl.model import Call, Columns, Constant, Mapping
+from cio_etl.remedies import similar
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 
@@ -59,7 +58,7 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
         names = [name for name in schema if not name.endswith(checks.AS_JSON)]
-        near = [match for name in missing for match in _near(name, names)]
+        near = [match for name in missing if (match := similar(name, names)) is not None]
         has = ", ".join(map(_shown, names))
         what = f"the source has no column {', '.join(map(repr, missing))}"
         what += f"; did you mean {' and '.join(map(_shown, near))}? It has {has}" if near else f"; it has {has}"
@@ -74,12 +73,6 @@ def _line(mapping: Mapping, column: str) -> int | None:
     paths = [chain.target for chain in chains(mapping) if column in chain.sources]
     paths += [name for name, columns in lists if column in columns] + ["when"]
     return next((mapping.lines[path] for path in paths if path in mapping.lines), None)
-
-
-def _near(name: str, names: Sequence[str]) -> list[str]:
-    """The column that is probably meant, if there is one."""
-    folded = {each.casefold(): each for each in names}
-    return [folded[match] for match in get_close_matches(name.casefold(), folded, 1)]
 
 
 def _shown(name: str) -> str:

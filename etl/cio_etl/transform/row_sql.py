@@ -14,12 +14,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 
 import polars as pl
 import polars.selectors as cs
 
+from cio_etl.remedies import did_you_mean
 from cio_etl.transform.nested import as_dtype, in_words
 
 MAX_LENGTH = 2_000  # the parser descends into what it reads
@@ -117,7 +117,8 @@ def _check_tokens(tokens: list[tuple[str, str]]) -> None:
         if following and following[0][0] == "text":
             raise ValueError("letters right before a quote; write the text alone, in single quotes")
         if called and word not in _CALLABLE:
-            raise ValueError(f"no function {token[:60]!r} of one row's values; {_near(token)}")
+            advice = did_you_mean(token, _ROW_FUNCTIONS, "prepare a column for it in the source")
+            raise ValueError(f"no function {token[:60]!r} of one row's values; {advice}")
         if called and word in _WITH_A_FORMAT and previous_word.upper() != "AS" and not _has_second_argument(following):
             raise ValueError(f"{word} without a format; write {word.lower()}(placed_at, '%Y-%m-%d')")
         previous_word = token
@@ -133,11 +134,6 @@ def _has_second_argument(tokens: list[tuple[str, str]]) -> bool:
         if token == ")" and depth == 0:
             return False
     return False
-
-
-def _near(name: str) -> str:
-    near = get_close_matches(name[:100].lower(), _ROW_FUNCTIONS, n=1)
-    return f"did you mean {near[0]!r}?" if near else "prepare a column for it in the source"
 
 
 # ---------------------------------------------------------------- values

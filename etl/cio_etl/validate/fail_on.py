@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from cio_etl.audit import FINDINGS
 from cio_etl.model import Report, StepReport
+from cio_etl.remedies import did_you_mean
 from cio_etl.report.words import counted
 from cio_etl.transform import REASONS
 
@@ -34,8 +34,7 @@ def gate(text: str) -> Gate:
         return Gate(text, *((float(share), None) if share is not None else (None, int(rows))))
     names = [WARNING, *REASONS, *FINDINGS]
     if text not in names:
-        near = get_close_matches(text, names, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "see mappings/README.md; or write 1% or 100"
+        advice = did_you_mean(text, names, "see mappings/README.md; or write 1% or 100")
         raise ValueError(f"no reason or finding {text!r}; {advice}")
     return Gate(text)
 

@@ -20,7 +20,8 @@ from cio_etl.extract.sql import adbc
 from cio_etl.extract.sql.dialects import address, reader_of, who_and_where
 from cio_etl.extract.sql.statement import Statement
 from cio_etl.model import Staging
-from tests.reading import DATABASES, asking, by_id, closed, read, reader
+from cio_etl.remedies import install
+from tests.reading import DATABASES, asking, by_id, closed, opened, read, reader
 
 CANARY = "canary-p4ss"
 
@@ -55,7 +56,7 @@ def test_a_missing_driver_is_reported_with_its_pip_command(name: str) -> None:
     with pytest.raises(SourceError) as error:
         reader_of(asking(database.address, "SELECT 1"), Staging(Path()))
     assert str(error.value) == f"the query: the driver for {database.title} is not installed"
-    assert error.value.remedy == f"pip install 'cio-etl[{database.extra}]'"
+    assert error.value.remedy == install(database.extra)
 
 
 def test_postgres_is_another_name_of_the_scheme_postgresql() -> None:
@@ -222,3 +223,41 @@ def test_a_driver_of_adbc_is_read_and_its_errors_are_reworded(shop: str, monkeyp
     with pytest.raises(SourceError, match="the database failed while it was read") as error:
         read(adbc.AdbcReader, asking("bigquery://p", f"SELECT '{CANARY}' AS a FROM nope"), ours)
     closed([CANARY], f"{error.value} {error.value.remedy}")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.parametrize(
+    ("tables", "table", "remedy"),
+    [
+        (("orders", "people"), ("order",), "did you mean 'orders'? its tables are orders, people"),
+        (("orders",), ("zzz",), "its tables are orders"),
+        ((), ("orders",), "it has no tables and views; check its address"),
+    ],
+)
+def test_a_table_that_is_not_there_is_reported_with_those_that_are(
+    kind: str, tables: tuple[str, ...], table: tuple[str, ...], remedy: str
+) -> None:
+    connect = sqlite3.connect if kind == "sqlite" else pytest.importorskip("duckdb").connect
+    with closing(connect("shop.db")) as database:
+        for name in tables:
+            database.execute(f"CREATE TABLE {name} (id integer)")
+        database.commit()
+    with pytest.raises(SourceError, match=f"^table {table[0]}: the database has no such table$") as error:
+        opened(asking(f"{kind}:///shop.db", table=table), "id")
+    assert error.value.remedy == remedy
+
+
+def test_a_query_of_a_table_that_is_not_there_is_reported_with_the_tables_that_are() -> None:
+    with closing(sqlite3.connect("shop.db")) as database:
+        database.execute("CREATE TABLE orders (id integer)")
+    with pytest.raises(SourceError, match="no such table: order") as error:
+        opened(asking("sqlite:///shop.db", 'SELECT * FROM "order"'))
+    assert error.value.remedy == "fix the query, or the table; its tables are orders"
+
+
+def test_tables_are_not_listed_for_another_error_of_a_table_that_is_there() -> None:
+    with closing(sqlite3.connect("shop.db")) as database:
+        database.execute("CREATE TABLE orders (id integer)")
+    with pytest.raises(SourceError, match="no such column: idd") as error:
+        opened(asking("sqlite:///shop.db", table="orders"), "idd")
+    assert "its tables" not in error.value.remedy

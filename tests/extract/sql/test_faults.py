@@ -396,14 +396,20 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
         (
             {"table": "people"},
             "ALTER TABLE people RENAME TO persons",
-            'table people: the database does not understand it: relation "people" does not exist',
-            "fix the query, or the table",
+            "table people: the database has no such table",
+            "its tables are persons",
         ),
         (
             {"table": "shop.people"},
             "SELECT 1",
-            'table shop.people: the database does not understand it: relation "shop.people" does not exist',
-            "fix the query, or the table",
+            "table shop.people: the database has no such table",
+            "did you mean 'people'? its tables are people",
+        ),
+        (
+            {"query": "SELECT * FROM peple"},
+            "SELECT 1",
+            'the query: the database does not understand it: relation "peple" does not exist',
+            "fix the query, or the table; its tables are people",
         ),
         (
             {"table": "people"},

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
 from cio_etl.model import Storage, address_parts, shown
+from cio_etl.remedies import install
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
@@ -87,7 +88,7 @@ def needed(package: str, extra: str, place: str) -> ModuleType:
         return import_module(package)
     except ImportError:
         what = f"the package {package.split('.')[0]} is not installed"
-        raise SourceError(f"pip install 'cio-etl[{extra}]'", place=place, what=what) from None
+        raise SourceError(install(extra), place=place, what=what) from None
 
 
 def opened(at: Address, storage: Storage | None, patience: Patience) -> Store:
@@ -181,9 +182,7 @@ def _lender(profile: str | None, place: str) -> Any:
     except ImportError:
         if profile is None:
             return None
-        raise SourceError(
-            "pip install 'cio-etl[aws]'", place=place, what="storage: profile needs the package boto3"
-        ) from None
+        raise SourceError(install("aws"), place=place, what="storage: profile needs the package boto3") from None
     try:
         return lenders.Boto3CredentialProvider(boto3.Session(profile_name=profile))
     except Exception:  # botocore has many, and their words show files and values

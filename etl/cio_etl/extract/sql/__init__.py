@@ -12,22 +12,30 @@ cursor.py      all others by SQLAlchemy and a server-side cursor
 columns.py     Arrow's columns as a frame's
 values.py      Python objects as a frame's columns
 faults.py      errors of databases as errors of this program
+tables.py      which tables a database has
 estimate.py    how many rows a statement gives, without reading them
 """
 
 from __future__ import annotations
 
+from cio_etl.errors import SourceError
 from cio_etl.extract.sql.dialects import address, database_name, reader_of
 from cio_etl.extract.sql.estimate import Estimate, estimate
+from cio_etl.extract.sql.tables import table_names, tables_of, with_tables
 from cio_etl.extract.stage import staged
 from cio_etl.model import Snapshot, SqlSource, Staging
 
-__all__ = ["Estimate", "database_of", "estimate", "open_sql"]
+__all__ = ["Estimate", "database_of", "estimate", "open_sql", "table_names", "tables_of"]
 
 
 def open_sql(source: SqlSource, staging: Staging, chunk_rows: int = 25_000) -> Snapshot:
     """The snapshot of a copy of the database's answer. Raises SourceError, StateError."""
-    return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
+    try:
+        return staged(reader_of(source, staging), staging, chunk_rows, source.incremental)
+    except SourceError as error:
+        if not staging.may_read:
+            raise
+        raise with_tables(error, source) from None
 
 
 def database_of(source: SqlSource) -> list[object]:

@@ -16,6 +16,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.sql.names import ANSI, ANSI_CAPITALS, BACKTICKS, BACKTICKS_BACKSLASH, BRACKETS, Names
 from cio_etl.extract.stage import Reader
 from cio_etl.model import SECRET_OPTIONS, SqlSource, Staging
+from cio_etl.remedies import install
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Database:
     address: str  # an example
     module: str
     needs: tuple[str, ...]  # modules of the driver
-    extra: str  # of pip: cio-etl[extra]; "": nothing to install
+    extra: str  # of pip; "": nothing to install
     names: Names
     grammar: str  # sqlglot's name of its SQL
     ran: bool = False  # the tests read from a real one
@@ -201,7 +202,7 @@ def reader_of(source: SqlSource, staging: Staging) -> Reader:
 def not_installed(source: SqlSource, database: Database, driver: str = "") -> SourceError:
     """The error for a missing driver."""
     return SourceError(
-        f"pip install 'cio-etl[{database.extra}]'" if not driver else "install it, or leave it out of the address",
+        install(database.extra) if not driver else "install it, or leave it out of the address",
         place=source.place,
         what=f"the driver {driver + ' ' if driver else ''}for {database.title} is not installed",
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from cio_etl.errors import SourceError
 from cio_etl.model import CsvSource
+from cio_etl.remedies import similar
 
 _NAMELESS = (
     "give every column a name; a separator at the end of the header line makes one more column. `skip_lines:` leaves "
@@ -65,11 +65,12 @@ def common_columns(
         for name in wanted or ():
             other = next((each for each, theirs in names_of if name in theirs), None)
             if name not in names and other is not None:
-                near = get_close_matches(name, names, 1)
+                near = similar(name, names)
+                suggestion = "" if near is None else f"; did you mean {near!r}?"
                 raise SourceError(
                     "export both with the columns that the mapping reads, or make them two steps",
                     place=path,
-                    what=f"has no column {name!r}, which {other} has{f'; is it {near[0]!r}?' if near else ''}",
+                    what=f"has no column {name!r}, which {other} has{suggestion}",
                 )
         if not common and not set(names) & set(first):
             raise SourceError(

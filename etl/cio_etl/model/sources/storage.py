@@ -42,7 +42,7 @@ class StorageYaml(Section):
 
     endpoint: Text = omitted("the address of MinIO or of another server with the S3 protocol")
     region: Text = omitted("the region of the store, if the environment does not set it")
-    profile: Text = omitted("a profile of the AWS configuration files; needs `cio-etl[aws]`")
+    profile: Text = omitted("a profile of the AWS configuration files; needs the extra `aws`")
     anonymous: Flag = Field(False, description="`true`: a public store, read without keys")
     access_key_id: Secret = omitted("a reference, as `${AWS_ACCESS_KEY_ID}`; for `az://` the name of the account")
     secret_access_key: Secret = omitted(

@@ -8,13 +8,13 @@ A function with `facts` needs facts about the whole column first: `queries` over
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from cio_etl.model import Call, reject_reason
+from cio_etl.remedies import did_you_mean
 from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words
@@ -29,9 +29,7 @@ def parse_call(raw: object) -> Call:
     name, raw_arguments = _named(raw)
     function = FUNCTIONS.get(name)
     if function is None:
-        near = difflib.get_close_matches(name, FUNCTIONS, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FUNCTIONS)}"
-        raise ValueError(f"no function {name!r}; {advice}")
+        raise ValueError(f"no function {name!r}; {did_you_mean(name, FUNCTIONS)}")
     arguments = _arguments(function, raw_arguments)
     if faults := list(_faults(function, arguments)):
         raise ValueError("\n".join(f"{name}: {fault}" for fault in faults))
@@ -146,8 +144,8 @@ def _faults(function: Function, arguments: Mapping[str, Any]) -> Iterator[str]:
     for argument, value in arguments.items():
         parameter = function.parameters.get(argument)
         if parameter is None:
-            near = difflib.get_close_matches(argument, function.parameters, n=1)
-            yield f"unknown argument {argument!r}; {f'did you mean {near[0]!r}?' if near else _takes(function)}"
+            advice = did_you_mean(argument, function.parameters, _takes(function))
+            yield f"unknown argument {argument!r}; {advice}"
         elif not parameter.accepts(value):
             yield f"{argument!r} must be {parameter.kind}"
     if arguments.keys() <= function.parameters.keys():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json as json_text
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.remedies import did_you_mean
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.encode import key_text
 from cio_etl.transform.functions.define import RAW_JSON, function, plain_text, raw_json
@@ -147,8 +147,7 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
         inside = {name: (inner, kind) for name, inner, kind in fields(value, dtype)}
         if part in inside:
             return _in_columns(*inside[part], rest)
-        near = get_close_matches(part, inside, n=1)
-        known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, inside))}"
+        known = did_you_mean(part, inside, f"there are {', '.join(map(repr, inside))}")
         raise ValueError(f"pick: no field {part!r}; {known}")
     if isinstance(part, str) and isinstance(dtype, pl.Map):
         entry = pl.element().filter(key_text(pl.element().struct.field("key"), as_dtype(dtype.key)) == part)

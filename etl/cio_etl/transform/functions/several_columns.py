@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.remedies import did_you_mean
 from cio_etl.transform import row_sql
 from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.decimals import NUMBER
@@ -175,8 +175,7 @@ def template(value: pl.Expr, dtype: pl.DataType, *, template: str, null_text: st
 def _near(name: str, single: bool, known: list[str]) -> str:
     if single:
         return "of a single column write {}, or give it `columns:`"
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, known))}"
+    return did_you_mean(name, known, f"there are {', '.join(map(repr, known))}")
 
 
 def _check_expr(*, sql: str) -> None:
