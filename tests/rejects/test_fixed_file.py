@@ -307,3 +307,48 @@ def test_closed_rejects_need_no_source(sandbox: Sandbox, capsys: Captured) -> No
     Path("events.parquet").unlink()
     assert main(["replay", run_id]) == 0
     assert f"{run_id}: nothing to send, all of its rejects are closed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_an_export_has_the_separator_of_the_source_and_comes_back_fixed(
+    sandbox: Sandbox, capsys: Captured, separator: str
+) -> None:
+    lines = ['id|e_mail|"price, net"|note', "1|a@b.co|1,50|ok", '2|b@@b.co|12,75|"a|b;c,d"""', "3|c@b.co|3,00"]
+    text = "\n".join([*lines, ""]).replace("|", separator)
+    decimal = {"column": "price, net", "apply": [{"number": "comma"}]}
+    if separator == ",":
+        text = text.replace("1,50", '"1,50"').replace("12,75", '"12,75"').replace("3,00", "300")
+    Path("people.csv").write_text(text)
+    attributes = {"email": "e_mail", "price": decimal, "note": "note"}
+    Path("people.yaml").write_text(
+        json.dumps({"operation": "identify", "identifiers": {"id": "id"}, "attributes": attributes})
+    )
+    source = {"csv": "people.csv", "separator": separator}
+    write_job(Path("job.yaml"), sandbox.url, {"people": (source, "people.yaml")}, max_rejects=100)
+    run_id = run()
+    assert still_open(run_id) == {1: "email_malformed", 2: "row_ragged"}
+    assert main(["rejects", run_id, "-o", "rejects.csv"]) == 0
+    heading, *rows = Path("rejects.csv").read_text("utf-8-sig").splitlines()
+    quoted = '"price, net"' if separator == "," else "price, net"
+    assert heading.endswith(separator.join(["_reject", "id", "e_mail", quoted, "note"]))
+    assert "its cells are empty here: copy them from line 4 of people.csv" in rows[1]
+    fixed_rows = [rows[0].replace("b@@b.co", "b@b.co"), rows[1].rstrip(separator)]
+    fixed_rows[1] += separator.join(["", "3", "c@b.co", '"3,00"', "x"])
+    Path("rejects.csv").write_text("\n".join([heading, *fixed_rows, ""]))
+    assert counts(capsys, "rejects.csv") == (0, 2, 0, 0)
+    assert still_open(run_id) == {}
+    two, three = sandbox.people.find("id", "2"), sandbox.people.find("id", "3")
+    assert two is not None and two.attributes["price"] == 12.75 and two.attributes["note"].startswith("a")
+    assert three is not None and three.attributes["price"] == 3
+
+
+def test_an_export_of_steps_with_different_separators_has_commas(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    Path("more.csv").write_text(Path("people.csv").read_text().replace(",", ";"))
+    steps = {
+        "people": ({"csv": "people.csv"}, "people.yaml"),
+        "more": ({"csv": "more.csv", "separator": ";"}, "people.yaml"),
+    }
+    write_job(Path("job.yaml"), sandbox.url, steps, max_rejects=100)
+    assert main(["rejects", run(), "-o", "rejects.csv"]) == 0
+    assert Path("rejects.csv").read_text("utf-8-sig").startswith("step,file,line,")

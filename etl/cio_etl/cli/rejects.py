@@ -25,7 +25,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
     from cio_etl.cli.shared import opened_store, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError
-    from cio_etl.rejects import export, rejected_rows
+    from cio_etl.rejects import export, rejected_rows, separator_of
     from cio_etl.report.streams import say
     from cio_etl.report.words import counted
     from cio_etl.run import delete, rejects_folder
@@ -45,7 +45,7 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
                 job = load_job(Path(run.job_file), secrets=False, sources=False)
             rows, notes = rejected_rows(store, location.folder, run, job, closed=closed)
             try:
-                inexact = export(rows, out)
+                inexact = export(rows, out, separator_of(job, rows["step"].unique()))
             except FileExistsError:
                 raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
             except OSError as error:

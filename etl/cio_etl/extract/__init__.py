@@ -30,7 +30,7 @@ from cio_etl.extract.replayed import is_copied, open_replayed
 from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql, table_names, tables_of
 from cio_etl.extract.stage import open_staged
 from cio_etl.extract.standard_input import open_standard_input
-from cio_etl.extract.text import ChunkLimits, csv_settings, open_csv, open_ndjson
+from cio_etl.extract.text import SEPARATORS, ChunkLimits, csv_settings, open_csv, open_ndjson
 from cio_etl.model import (
     AvroSource,
     CsvSource,
@@ -50,6 +50,7 @@ from cio_etl.model import (
 
 __all__ = [
     "READERS",
+    "SEPARATORS",
     "Estimate",
     "csv_settings",
     "delete_copy",

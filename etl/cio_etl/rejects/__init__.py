@@ -8,7 +8,7 @@ step_rows.py      makes the rows of one step ready to be sent again
 replay.py         runs the job that sends them
 """
 
-from cio_etl.rejects.export import export, rejected_rows
+from cio_etl.rejects.export import export, rejected_rows, separator_of
 from cio_etl.rejects.fixed_file import ENDINGS
 from cio_etl.rejects.replay import ReplayRequest, replay, request_for_file, request_for_run
 
@@ -20,4 +20,5 @@ __all__ = [
     "replay",
     "request_for_file",
     "request_for_run",
+    "separator_of",
 ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
 
-from cio_etl.model import FAULT, POSITION, Job
+from cio_etl.extract import SEPARATORS
+from cio_etl.model import FAULT, POSITION, CsvSource, Job
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
 from cio_etl.report.words import counted
@@ -25,6 +26,9 @@ from cio_etl.transform.nested import as_dtype
 
 KEY = "_reject"
 HEAD = ("step", "file", "line", "reason", "field", "hint", KEY)  # the columns that the export adds
+
+# Faults of a whole row: all its columns are null.
+ROW_FAULTS = frozenset({"row_header", "row_marked", "row_nul", "row_ragged", "row_unreadable"})
 
 _NAMED_LIKE_HEAD = re.compile(rf"(?:source\.)*(?:{'|'.join(HEAD)})")
 
@@ -66,6 +70,12 @@ def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord
     """A step's rejects as columns of HEAD, and their rows as the columns after them."""
     if rows is None:
         rows = pl.DataFrame(schema={POSITION: pl.Int64, PLACE_FILE: pl.String, PLACE_LINE: pl.Int64})
+    hint = pl.coalesce(
+        pl.col("reason").replace_strict(reason_words(), default=None), pl.col("message").replace("", None)
+    )
+    not_divided = pl.col("reason").is_in(ROW_FAULTS)
+    line = pl.col(PLACE_LINE).fill_null(pl.col("position") + 1)
+    from_source = pl.format("{}; its cells are empty here: copy them from line {} of {}", hint, line, PLACE_FILE)
     own = {name: exported_name(name) for name in rows.columns if name not in (POSITION, FAULT, PLACE_FILE, PLACE_LINE)}
     head = rejects.join(
         rows.select(POSITION, PLACE_FILE, PLACE_LINE),
@@ -76,12 +86,10 @@ def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord
     ).select(
         pl.lit(record.name).alias("step"),
         pl.col(PLACE_FILE).alias("file"),
-        pl.col(PLACE_LINE).fill_null(pl.col("position") + 1).alias("line"),
+        line.alias("line"),
         "reason",
         "field",
-        pl.coalesce(
-            pl.col("reason").replace_strict(reason_words(), default=None), pl.col("message").replace("", None)
-        ).alias("hint"),
+        pl.when(not_divided).then(pl.coalesce(from_source, hint)).otherwise(hint).alias("hint"),
         pl.format(f"{run.run_id}/{record.number}/{{}}", "position").alias(KEY),
     )
     index = rejects.select("position").join(
@@ -105,14 +113,28 @@ def _concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 # ---------------------------------------------------------------- the file
 
 
-def export(rows: pl.DataFrame, path: Path) -> list[str]:
+def separator_of(job: Job | None, steps: Collection[str]) -> str:
+    """The separator of the CSV files that the steps read, so that one program opens them and the export.
+
+    A comma where the steps have different ones, or one that `replay` does not recognise.
+    """
+    sources = [step.source for step in job.steps if step.name in steps] if job is not None else []
+    separators = {source.separator if isinstance(source, CsvSource) else "," for source in sources}
+    return separators.pop() if len(separators) == 1 and separators <= {*SEPARATORS} else ","
+
+
+def export(rows: pl.DataFrame, path: Path, separator: str = ",") -> list[str]:
     """Writes rows in the format of the name's ending: .csv (safe to open in a spreadsheet), .parquet, .ndjson; 0600.
 
     Returns the columns whose values this format cannot hold exactly. Raises ValueError for another ending, and
     FileExistsError when the file exists.
     """
     writers: dict[str, Callable[[pl.DataFrame, BinaryIO], object]] = {
-        ".csv": lambda frame, file: frame.write_csv(file, include_bom=True),  # without it, Excel misreads every é
+        ".csv": lambda frame, file: frame.write_csv(
+            file,
+            include_bom=True,  # without it, Excel misreads every é
+            separator=separator,
+        ),
         ".parquet": lambda frame, file: frame.write_parquet(file),
         ".ndjson": lambda frame, file: frame.write_ndjson(file),
     }

@@ -20,6 +20,7 @@ from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
 from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, ColumnFacts, Job, Step
 from cio_etl.rejects.csv_cells import as_text, from_text
+from cio_etl.rejects.export import ROW_FAULTS
 from cio_etl.rejects.fixed_file import AT, NOT_REJECTED, RESTORE_KEY, RUN, STEP, refuse_rows
 from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original_source, original_rows
 from cio_etl.report.words import counted
@@ -30,8 +31,6 @@ from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json, 
 
 Note = Callable[[str], None]  # takes a sentence for the user
 
-# Faults of a whole row: all its columns are null.
-ROW_FAULTS = frozenset({"row_header", "row_marked", "row_nul", "row_ragged", "row_unreadable"})
 OTHER_TYPE = "value_of_other_type"
 REPEATED = "event_key_repeated"  # Customer.io ignores the row while it has that key
 UNKNOWN = "outcome_unknown"  # it may be done, and cannot be undone: it is sent again only when a person decides so

@@ -10,7 +10,8 @@ ndjson_files.py  NDJSON, with ndjson_types.py (what its columns hold), ndjson_te
 
 from cio_etl.extract.text.chunks import ChunkLimits
 from cio_etl.extract.text.csv_files import open_csv
+from cio_etl.extract.text.csv_layout import SEPARATORS
 from cio_etl.extract.text.csv_settings import csv_settings
 from cio_etl.extract.text.ndjson_files import open_ndjson
 
-__all__ = ["ChunkLimits", "csv_settings", "open_csv", "open_ndjson"]
+__all__ = ["SEPARATORS", "ChunkLimits", "csv_settings", "open_csv", "open_ndjson"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t", "|")  # that are recognised
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel reads and writes it
 _MAX_TITLES = 20  # lines above a header
 _TABLE = 0.9  # of the records below the header are as wide as it is
@@ -46,11 +46,11 @@ def layout_of(text: str, *, is_cut: bool) -> Layout:
             return Layout(match[1], _line_feeds(lines[:number]))
     comment = _comment(lines)
     table = [line if comment is None or not line.startswith(comment) else "\n" for line in lines]
-    scores = {separator: _score(table, separator) for separator in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda separator: scores[separator])
+    scores = {separator: _score(table, separator) for separator in SEPARATORS}
+    best = max(SEPARATORS, key=lambda separator: scores[separator])
     if scores[best][0] < _TABLE:  # the first line is no header, or not of this table
-        below = {separator: _score(table[_titles(table, separator) :], separator) for separator in _SEPARATORS}
-        best = max(_SEPARATORS, key=lambda separator: (below[separator], scores[separator]))
+        below = {separator: _score(table[_titles(table, separator) :], separator) for separator in SEPARATORS}
+        best = max(SEPARATORS, key=lambda separator: (below[separator], scores[separator]))
         if below[best] <= (0.0, 0):
             return Layout(comment=comment)
     above = table[: _titles(table, best)]
@@ -68,7 +68,7 @@ def _comment(lines: Sequence[str]) -> str | None:
     others = [line for line in lines if not line.startswith("#") and line.strip()]
     if not comment_lines or not others:
         return None
-    separator = max(_SEPARATORS, key=lambda each: sum(line.count(each) for line in others))
+    separator = max(SEPARATORS, key=lambda each: sum(line.count(each) for line in others))
     usual = Counter(line.count(separator) for line in others).most_common(1)[0][0]
     return "#" if all(line.count(separator) < usual for line in comment_lines) else None
 
