@@ -318,6 +318,14 @@ def test_the_date_since_when_somebody_is_a_customer_is_created_at(name: str) -> 
         ("size", ["12", "M"], []),
         ("is_new", ["0", "1"], [("cast", {"to": "boolean"})]),
         ("rooms", ["0", "1"], [("cast", {"to": "integer"})]),
+        ("active", ["TRUE", "FALSE"], [("cast", {"to": "boolean"})]),
+        ("newsletter", ["Y", "n"], [("cast", {"to": "boolean"})]),
+        ("newsletter", ["ja", "NEIN"], [("boolean", {"language": "de"})]),
+        ("newsletter", ["oui", "non"], [("boolean", {"language": "fr"})]),
+        ("newsletter", ["on", "off"], [("boolean", {"language": "en"})]),
+        ("opt_in", ["j", "j"], [("boolean", {"language": "de"})]),
+        ("greeting", ["ja", "ja"], []),
+        ("country", ["SI", "NO"], []),
         ("extra", ['{"a": 1}', "[2]"], ["json"]),
         ("broken", ['{"a": 1}', "{a}"], []),
     ],
@@ -636,3 +644,17 @@ def test_a_header_with_some_numbers_is_a_header(capsys: pytest.CaptureFixture[st
         "id,email,2024,Q1 2024,@handle,a.b,1,2.0 plan\n7,a@b.co,1,2,3,4,5,6\n", encoding="utf-8"
     )
     assert main(["init", "people.csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "asked"),
+    [
+        ("opt_in", ["ja", "nein", "vielleicht"], "yes or no in words (de): 2 of 3"),
+        ("direction", ["N", "S", "N"], "yes or no in words (es, it, pt): all"),
+    ],
+)
+def test_words_that_may_be_yes_or_no_are_text_with_a_question(name: str, values: list[str], asked: str) -> None:
+    text = mapping_text(of_csv({"id": ["1", "2", "3"], "e": ["a@b.co", "c@d.co", "e@f.co"], name: values}))
+    comments = " ".join(text.replace("# ", "").split())
+    assert "TO DECIDE" in text and f"text, or true and false? {asked}" in comments
+    assert f"  {name}: {name}" in text

@@ -21,6 +21,7 @@ from cio_etl.model import FAULT, Call, Snapshot
 from cio_etl.propose.nested import Member
 from cio_etl.transform.checks import E164_SHAPE, EMAIL_SHAPE, MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES
 from cio_etl.transform.functions import apply
+from cio_etl.transform.functions.any_value import BOOLEAN_LANGUAGES
 from cio_etl.transform.functions.define import kind_of
 
 MAX_ROWS = 200_000
@@ -194,6 +195,7 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "integer": _readable("cast", to="integer"),
     "number": _readable("cast", to="number"),
     "boolean": _readable("cast", to="boolean"),
+    **{f"boolean_{language}": _readable("boolean", language=language) for language in BOOLEAN_LANGUAGES},
     "comma": _matches(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+),[0-9]+$"),
     "decimal_comma": _matches(r"^[+-]?(?:[0-9]+|[0-9]{1,3}(?:[. ][0-9]{3})+)(?:,[0-9]+)?$"),
     "point": _matches(r"^[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$"),
@@ -214,6 +216,7 @@ _SIGNS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
 _ALWAYS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "zeros": _matches(r"^[+-]?0[0-9]"),
     "digit": _matches("^[01]$"),
+    "letter": _matches("^.$"),
     "thousands": _matches(r"[0-9]\.[0-9]{3}\b.*,"),
     "spaced": _matches(r"[0-9] [0-9]{3}\b.*,"),
     "long": lambda text: text.str.len_bytes() > (OPERATIONS["identify"].max_value_bytes or 0),

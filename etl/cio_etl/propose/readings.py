@@ -13,10 +13,12 @@ from cio_etl.propose.columns import Look, Looks
 from cio_etl.propose.dates.decide import MOST, SURE, Calls, Decision, is_label, of
 from cio_etl.propose.yaml_text import scalar
 from cio_etl.transform.encode import settle
+from cio_etl.transform.functions.any_value import BOOLEAN_LANGUAGES
 
 Kind = Literal["email", "phone", "time", "integer", "number", "boolean", "json", "text", "other"]
 
 SOME_EMAILS = 0.5  # of the values: from here on a column is proposed as e-mail addresses, with a question
+SOME_WORDS = 0.5  # of the values: from here on a column that is named so is proposed as yes or no, with a question
 SURE_OF_EMAIL = 0.8  # a column that is named so may contain some bad addresses
 SAME = 0.98  # distinct values, as a share: a key, apart from some repetitions
 
@@ -160,7 +162,25 @@ def _of_text(look: Look, dates: Decision | None) -> Reading:
         return Reading(
             look, "boolean", ({"cast": "boolean"},), (f"yes or no in words: {of(look.filled, look.filled)}",)
         )
-    return _other_text(look, dates)
+    return _yes_or_no(look) or _other_text(look, dates)
+
+
+def _yes_or_no(look: Look) -> Reading | None:
+    """The reading of words for yes and no in one of the languages of `boolean`; a question where they may be text."""
+    known = {language: look.count(f"boolean_{language}") for language in BOOLEAN_LANGUAGES}
+    most = max(known.values())
+    languages = [language for language, count in known.items() if count == most]
+    named = names.says_yes_or_no(look.label)
+    if names.says_country(look.label) or most < (SOME_WORDS if named else SURE) * look.filled:
+        return None
+    if not named and (look.distinct or 0) < 2:
+        return None
+    words = f"yes or no in words ({', '.join(languages)}): {of(most, look.filled)}"
+    call = {"boolean": languages[0]}
+    if most == look.filled and (named or look.count("letter") < look.filled):
+        return Reading(look, "boolean", (call,), (words,))
+    advice = f"apply: [{{boolean: {{language: {languages[0]}, yes: […], no: […]}}}}] if they mean true and false"
+    return Reading(look, "text", (), (), f"text, or true and false? {words}; {advice}")
 
 
 def _by_name(look: Look) -> Reading:

@@ -316,6 +316,8 @@ _WORDS_OF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sv": (("ja", "j", "sant"), ("nej", "n", "falskt")),
 }
 
+BOOLEAN_LANGUAGES = tuple(_WORDS_OF)
+
 
 def _words(language: str | list[str], yes: list[str] | None, no: list[str] | None) -> dict[str, bool]:
     """The meaning of each word; raises ValueError for an unknown language, and for a word with both meanings."""
