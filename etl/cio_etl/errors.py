@@ -7,6 +7,7 @@
     ├── SourceUnreachable    owner of the data       65
     ├── SourceRefused        keeper of the keys      77
     ├── TooManyRejects       owner of the data        4
+    ├── TooManyChanges       owner of the data        4
     ├── CredentialsRefused   keeper of the keys      77
     ├── WrongDestination     keeper of the keys      78
     ├── DestinationUnavailable  Customer.io, network 69
@@ -44,7 +45,7 @@ EXIT_CODES: dict[int, str] = {
     1: "a bug in cio-etl; state intact",
     2: "wrong command line",
     3: "done, some rows rejected",
-    4: "too many rejects, or --fail-on",
+    4: "too much rejected or changed",
     65: "source unreadable, out of reach, damaged or changed",
     69: "Customer.io out of reach; run again to go on",
     74: "state, disk or memory failed; fix it and run again",
@@ -135,6 +136,14 @@ class TooManyRejects(EtlError):
 
     exit_code = 4
     resumable = True
+
+
+class TooManyChanges(EtlError):
+    """step {step}: {changes}; nothing was sent"""
+
+    exit_code = 4
+    resumable = True
+    remedy = "check the source; if the changes are right, run once with --accept-changes"
 
 
 class CredentialsRefused(EtlError):

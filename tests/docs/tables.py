@@ -259,8 +259,8 @@ WHAT_TO_DO = {
     ),
     4: (
         "read the reasons first: one wrong column rejects every row. If the rows are right to be rejected, raise "
-        "`max_rejects`, and again. If you fixed the mapping or the rows: again. After `validate`: the report "
-        "names what `--fail-on` matched"
+        "`max_rejects`, and again. If you fixed the mapping or the rows: again. Too many changes: nothing of the step "
+        "was sent; see Send only what changed. After `validate`: the report names what `--fail-on` matched"
     ),
     65: (
         "the message names file and line, or the database. If the file, mount or database is back as it was: again. If "

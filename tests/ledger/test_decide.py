@@ -67,6 +67,7 @@ class Nights:
             rules,
             NULL,
             rows=len(rows),
+            keys=[],
             finds_gone=gone,
             belongs_to="x",
             fingerprint="",
@@ -184,13 +185,14 @@ def test_subjects_without_a_row_are_gone_and_subjects_of_rejected_rows_are_not(t
         Rules(PARTS, SALT, True),
         NULL,
         rows=2,
+        keys=[],
         finds_gone=True,
         belongs_to="x",
         fingerprint="",
         mapping="",
     )
     gone = made.delta.gone()
-    assert gone is not None and sorted(gone["lo"]) == [2, 3] and made.counts.gone == 2
+    assert sorted(gone["lo"]) == [2, 3] and made.counts.gone == 2
 
 
 def test_counts_say_what_becomes_of_each_part(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from cio_etl.config import load_job
-from cio_etl.errors import ConfigError, StateError, TooManyRejects
+from cio_etl.errors import ConfigError, StateError, TooManyChanges, TooManyRejects
 from cio_etl.load.connection import Connection
 from cio_etl.model import Report, Verdict
 from cio_etl.run import Caller, RunOptions, run_job
@@ -47,7 +47,7 @@ class Nights:
     step: dict[str, Any] = field(default_factory=lambda: {"sync": "changed"})
 
     def run(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> Report:
-        schema = {name: pl.String for row in rows for name in row} or {"id": pl.String}
+        schema = {name: pl.String for row in rows or [person(0)] for name in row}
         pl.DataFrame(list(rows), schema=schema).write_parquet("rows.parquet")
         Path("mapping.yaml").write_text(json.dumps(self.mapping))
         settings = {"max_rejects": "100%"} | self.settings
@@ -278,3 +278,150 @@ def test_a_step_that_sends_all_has_no_ledger(nights: Nights) -> None:
     report = nights.run([person(1)])
     assert report.steps[0].delta is None and not Path(".etl/ledger").exists()
     assert len(nights.sent([person(1)])) == 1
+
+
+# ---------------------------------------------------------------- mirror
+
+
+@pytest.fixture
+def mirror(nights: Nights) -> Nights:
+    nights.step = {"sync": "mirror", "when_gone": "delete", "max_gone": "100%"}
+    return nights
+
+
+def test_who_is_gone_from_the_source_is_deleted_and_comes_back_as_new(mirror: Nights) -> None:
+    mirror.run([person(1), person(2), person(3)])
+    report = mirror.run([person(1), person(3)])
+    assert mirror.items() == [{"type": "person", "action": "delete", "identifiers": {"id": "2"}}]
+    assert sorted(mirror.people()) == ["1", "3"]
+    steps = [(step.name, step.rows_read, step.accepted) for step in report.steps]
+    assert steps == [("rows", 2, 0), ("rows/gone", 1, 1)]
+    assert mirror.sent([person(1), person(3)]) == []
+    (item,) = mirror.sent([person(1), person(2), person(3)])
+    assert "_update" not in item["attributes"] and len(item["attributes"]) == 3
+
+
+def test_the_first_run_of_a_mirror_removes_nobody(mirror: Nights) -> None:
+    mirror.step = {}
+    mirror.run([person(1), person(2)])
+    mirror.step = {"sync": "mirror", "when_gone": "delete", "max_gone": "100%"}
+    mirror.run([person(1)])
+    assert sorted(mirror.people()) == ["1", "2"]
+
+
+def test_attributes_of_who_is_gone_are_set_or_removed(mirror: Nights) -> None:
+    mirror.step["when_gone"] = {"set": {"churned": True}}
+    mirror.run([person(1), person(2), person(3)])
+    assert mirror.sent([person(1), person(3)]) == [change(2, churned=True)]
+    mirror.step["when_gone"] = "unset"
+    assert mirror.sent([person(1)]) == [change(3, email=None, plan=None, city=None)]
+
+
+def test_a_source_without_rows_removes_nobody(mirror: Nights) -> None:
+    mirror.run([person(1), person(2)])
+    with pytest.raises(TooManyChanges, match="2 of 2 subjects are gone, and the source has no rows") as raised:
+        mirror.run([])
+    assert raised.value.exit_code == 4 and mirror.bodies == [] and sorted(mirror.people()) == ["1", "2"]
+    assert mirror.sent([person(1), person(2)]) == []
+
+
+def test_a_halved_source_stops_before_the_first_request_unless_it_is_accepted(mirror: Nights) -> None:
+    del mirror.step["max_gone"]
+    everybody = [person(number) for number in range(200)]
+    mirror.run(everybody)
+    gone = r"100 of 200 subjects are gone from the source; max_gone allows 2 \(1 %\)"
+    with pytest.raises(TooManyChanges, match=gone):
+        mirror.run([row | {"city": "Oslo"} for row in everybody[:100]])
+    assert mirror.bodies == []
+    mirror.again(accept_changes=True)
+    assert len(mirror.people()) == 100
+
+
+def test_rejected_rows_are_not_gone(mirror: Nights) -> None:
+    mirror.run([person(1), person(2)])
+    mirror.run([person(1), person(2, email="no address")])
+    assert sorted(mirror.people()) == ["1", "2"]
+
+
+def test_nobody_is_gone_while_a_row_does_not_say_who_it_is_about(mirror: Nights) -> None:
+    mirror.run([person(1), person(2)])
+    report = mirror.run([person(1), person(2, id=None)])
+    assert sorted(mirror.people()) == ["1", "2"]
+    (finding,) = (each for each in report.steps[0].findings if each.code == "gone_not_known")
+    assert finding.rows == 1
+    mirror.run([person(1)])
+    assert sorted(mirror.people()) == ["1"]
+
+
+def test_with_limit_nobody_is_gone(mirror: Nights) -> None:
+    mirror.run([person(1), person(2)])
+    mirror.run([person(1), person(2)], limit=1)
+    assert sorted(mirror.people()) == ["1", "2"]
+
+
+def test_more_changes_than_the_limits_allow_stop_before_the_first_request(nights: Nights) -> None:
+    nights.step["limits"] = {"changed": "20%", "new": 1}
+    rows = [person(number) for number in range(10)]
+    nights.run(rows)
+    with pytest.raises(TooManyChanges, match="10 of 10 subjects would change; limits: changed allows 2"):
+        nights.run([row | {"city": "Oslo"} for row in rows])
+    with pytest.raises(TooManyChanges, match="2 of 10 subjects would be new; limits: new allows 1"):
+        nights.run([*rows, person(10), person(11)])
+    assert nights.bodies == []
+    assert len(nights.sent([*rows, person(10)])) == 1
+
+
+def test_relationships_and_devices_end_with_their_rows(nights: Nights) -> None:
+    nights.step = {"sync": "mirror", "max_gone": "100%"}
+    nights.mapping = {
+        "operation": "add_relationships",
+        "identifiers": {"id": "id"},
+        "relationships": [{"object": {"type": {"value": "1"}, "id": "company"}, "attributes": {"role": "role"}}],
+    }
+    tied = {"id": "1", "company": "acme", "role": "owner"}
+    nights.run([tied, tied | {"company": "bolt"}])
+    (item,) = nights.sent([tied])
+    assert item["action"] == "delete_relationships"
+    assert item["cio_relationships"] == [{"identifiers": {"object_type_id": "1", "object_id": "bolt"}}]
+    nights.mapping = {
+        "operation": "add_device",
+        "identifiers": {"id": "id"},
+        "device": {"token": "token", "platform": {"value": "ios"}},
+    }
+    nights.run([{"id": "1", "token": "a"}, {"id": "1", "token": "b"}])
+    (item,) = nights.sent([{"id": "1", "token": "a"}])
+    assert (item["action"], item["device"]) == ("delete_device", {"token": "b"})
+
+
+@pytest.mark.parametrize(
+    ("step", "mapping", "fault"),
+    [
+        ({}, PEOPLE, "say what happens to who is gone"),
+        ({"when_gone": "delete"}, EVENTS, "events cannot be removed"),
+        ({"when_gone": "vanish"}, PEOPLE, "must be delete, suppress, unset"),
+    ],
+)
+def test_a_mirror_that_cannot_be_one_is_a_fault_of_the_job(
+    nights: Nights, step: dict[str, Any], mapping: dict[str, Any], fault: str
+) -> None:
+    nights.step, nights.mapping = {"sync": "mirror"} | step, mapping
+    with pytest.raises(ConfigError, match=fault):
+        nights.run([person(1)])
+
+
+def test_a_step_that_would_change_too_much_does_not_hold_the_next_night(mirror: Nights) -> None:
+    """The first step has sent its rows when the second one stops the run."""
+    mirror.step = {"sync": "changed"}
+    mirror.run([person(1), person(2)])
+    job = json.loads(Path("job.yaml").read_text())
+    first = {"name": "first", "source": {"parquet": "first.parquet"}, "mapping": "mapping.yaml"}
+    job["steps"] = [first, job["steps"][0] | {"limits": {"changed": 0}}]
+    Path("job.yaml").write_text(json.dumps(job))
+    pl.DataFrame([person(7)]).write_parquet("first.parquet")
+    pl.DataFrame([person(1, plan="pro"), person(2)]).write_parquet("rows.parquet")
+    with pytest.raises(TooManyChanges, match="step rows: 1 of 2 subjects would change"):
+        mirror.again()
+    pl.DataFrame([person(8)]).write_parquet("first.parquet")
+    pl.DataFrame([person(1), person(2)]).write_parquet("rows.parquet")
+    mirror.again()
+    assert {"7", "8"} <= mirror.people().keys() and mirror.people()["1"]["plan"] == "free"

@@ -4,6 +4,7 @@ catalog.py      the APIs by name
 track/          the Track API: its record, endpoints with their judges, and the payload of each operation
 pipelines/      the Pipelines API, likewise
 operations.py   what a mapping can ask Customer.io to do: a table
+removals.py     how subjects that a source no longer has are removed
 unsupported.py  the parts of a mapping that an API cannot take
 api.py          the records that describe an API
 answers.py      what is the same in the answers of all APIs
@@ -15,6 +16,7 @@ from cio_etl.apis.answers import by_status, masked
 from cio_etl.apis.api import Api, Endpoint, Payload, variable
 from cio_etl.apis.catalog import APIS, DEFAULT_API, endpoint, get
 from cio_etl.apis.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from cio_etl.apis.removals import REMOVALS, removal
 from cio_etl.apis.unsupported import unsupported
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "DEFAULT_API",
     "OPERATIONS",
     "PARTS",
+    "REMOVALS",
     "SEMANTIC_EVENTS",
     "Api",
     "Endpoint",
@@ -33,6 +36,7 @@ __all__ = [
     "get",
     "is_loopback",
     "masked",
+    "removal",
     "unsupported",
     "variable",
 ]

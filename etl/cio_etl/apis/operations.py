@@ -48,6 +48,7 @@ class Operation:
     max_attributes: int | None = None
     max_value_bytes: int | None = None  # of one attribute's value
     repeatable: bool = True  # doing it twice has the effect of doing it once; if not, it is not retried
+    inverse: str | None = None  # the operation that undoes it, if there is one that takes away just what it gave
 
     @property
     def subject(self) -> str:
@@ -107,7 +108,9 @@ OPERATIONS: dict[str, Operation] = {
         "record a view of an app's screen; `event` is its name", *_EVENT, kinds=_ANYBODY, reserved=RESERVED_OF_EVENTS
     ),
     "delete": Operation("delete a person", ("identifiers",), ("retry_unknown",), repeatable=False),
-    "suppress": Operation("delete a person, and ignore their data from then on", ("identifiers",)),
+    "suppress": Operation(
+        "delete a person, and ignore their data from then on", ("identifiers",), inverse="unsuppress"
+    ),
     "unsuppress": Operation("accept the data of a suppressed person again", ("identifiers",)),
     "merge": Operation(
         "merge two people: the secondary one is deleted",
@@ -116,10 +119,16 @@ OPERATIONS: dict[str, Operation] = {
         _WHO,
         repeatable=False,
     ),
-    "add_device": Operation("add or change a device of a person", ("identifiers", "device"), max_value_bytes=1_000),
+    "add_device": Operation(
+        "add or change a device of a person", ("identifiers", "device"), max_value_bytes=1_000, inverse="delete_device"
+    ),
     "delete_device": Operation("delete a device of a person", ("identifiers", "device")),
     "add_relationships": Operation(
-        "relate a person to objects", ("identifiers", "relationships"), relationships=_TO_OBJECT, max_value_bytes=1_000
+        "relate a person to objects",
+        ("identifiers", "relationships"),
+        relationships=_TO_OBJECT,
+        max_value_bytes=1_000,
+        inverse="delete_relationships",
     ),
     "delete_relationships": Operation(
         "end relationships of a person to objects", ("identifiers", "relationships"), relationships=_TO_OBJECT
@@ -132,6 +141,7 @@ OPERATIONS: dict[str, Operation] = {
         reserved=RESERVED_OF_OBJECTS,
         max_attributes=300,
         max_value_bytes=1_000,
+        inverse="delete_object",
     ),
     "identify_object_anonymous": Operation(
         "create or change an object that an anonymous visitor belongs to",
@@ -141,6 +151,7 @@ OPERATIONS: dict[str, Operation] = {
         reserved=RESERVED_OF_OBJECTS,
         max_attributes=300,
         max_value_bytes=1_000,
+        inverse="delete_object",
     ),
     "delete_object": Operation("delete an object", ("object",), ("retry_unknown",), repeatable=False),
     "add_object_relationships": Operation(
@@ -148,10 +159,13 @@ OPERATIONS: dict[str, Operation] = {
         ("object", "relationships"),
         relationships=("person", *_WHO),
         max_value_bytes=1_000,
+        inverse="delete_object_relationships",
     ),
     "delete_object_relationships": Operation(
         "end relationships of an object to people", ("object", "relationships"), relationships=("person", *_WHO)
     ),
-    "add_to_segment": Operation("add people to a manual segment", ("identifiers", "segment"), kinds=_WHO),
+    "add_to_segment": Operation(
+        "add people to a manual segment", ("identifiers", "segment"), kinds=_WHO, inverse="remove_from_segment"
+    ),
     "remove_from_segment": Operation("remove people from a manual segment", ("identifiers", "segment"), kinds=_WHO),
 }

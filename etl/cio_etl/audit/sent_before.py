@@ -17,6 +17,11 @@ EVENT_CHANGED_AFTER_SENT = finding_kind(
 BACKFILL = finding_kind(
     "backfill", "notice", "nothing: the attribute is new in the mapping, and is sent once for everybody who has it"
 )
+GONE_NOT_KNOWN = finding_kind(
+    "gone_not_known",
+    "warning",
+    "fix the rows that do not say whom they are about: until then nobody is removed, since they may be anybody",
+)
 NO_LONGER_MAPPED = finding_kind(
     "no_longer_mapped",
     "notice",
@@ -28,10 +33,16 @@ class SentBefore:
     """The findings of a delta; all rows have been compared when it is made."""
 
     def __init__(
-        self, counts: DeltaCounts, changed_after_sent: tuple[int, ...], before: Iterable[str], now: Iterable[str]
+        self,
+        counts: DeltaCounts,
+        changed_after_sent: tuple[int, ...],
+        before: Iterable[str],
+        now: Iterable[str],
+        *,
+        is_mirror: bool,
     ) -> None:
         self._counts, self._changed = counts, changed_after_sent
-        self._before, self._now = list(before), list(now)
+        self._before, self._now, self._is_mirror = list(before), list(now), is_mirror
 
     def observe(self, mapped: Mapped) -> None:
         """Does nothing."""
@@ -42,6 +53,10 @@ class SentBefore:
             more = "were sent before with other values, and are not sent again"
             words = counted(count, f"event {words}", f"events {more}")
             yield EVENT_CHANGED_AFTER_SENT.finding("event_key", count, words, self._changed)
+        if self._is_mirror and (count := self._counts.unreadable):
+            words = "row does not say whom it is about"
+            more = "rows do not say whom they are about"
+            yield GONE_NOT_KNOWN.finding(None, count, f"{counted(count, words, more)}, so nobody is removed")
         for name in self._now:
             rows = self._counts.parts.get(name)
             if name not in self._before and rows is not None and rows.set:

@@ -94,15 +94,33 @@ def shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
 def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
     """Steps that cannot send only what changed. `places` has the place of each step's mapping in the job file."""
     for step, loc in zip(job.steps, places, strict=True):
-        operation = apis.OPERATIONS[step.mapping.operation]
+        operation, sync = apis.OPERATIONS[step.mapping.operation], step.sync
         at = (*loc[:2], "sync")
-        if step.sync == "all":
+        if not sync.has_ledger:
             continue
         if not operation.repeatable:
             yield at, f"{step.mapping.operation} must not be done twice, so it has no ledger; leave sync out"
         elif operation.has_event and not step.mapping.event_key:
             what = f"{step.mapping.file} has no event_key, and without one each night's events are others"
             yield at, f"{what}; write the columns that identify an event as event_key"
+        elif sync.mode == "mirror":
+            yield from ((at, fault) for fault in _mirror_faults(step, job.destination.api))
+
+
+def _mirror_faults(step: Step, api: str) -> Iterator[str]:
+    """Why the step cannot remove who is gone."""
+    operation, when_gone = step.mapping.operation, step.sync.when_gone
+    if apis.OPERATIONS[operation].has_event:
+        yield "events cannot be removed from Customer.io; write sync: changed"
+    elif when_gone is None:
+        yield "say what happens to who is gone, as when_gone: delete, or when_gone: {set: {churned: true}}"
+    elif step.source.incremental is not None:
+        yield "a row that is not read is not gone; leave the watermark out, or write sync: changed"
+    elif when_gone.operation not in apis.REMOVALS.get(operation, (apis.OPERATIONS[operation].inverse,)):
+        yield f"{when_gone.operation} is not for {operation}; leave when_gone out"
+    elif problems := list(apis.unsupported(apis.removal(step.mapping, when_gone), api)):
+        path, fault = problems[0]
+        yield f"when_gone needs the operation {when_gone.operation}: {path}: {fault}"
 
 
 _PARTS_OF_ID = ("event", "timestamp", "event_key")

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeGuard
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, WithJsonSchema, create_model, model_validator
 
-from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
+from cio_etl.apis import APIS, DEFAULT_API, OPERATIONS, Api, allowed_address, is_loopback, variable
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.yaml_file import Document
-from cio_etl.model import AT_LEAST, NO_SECRET, Destination, Job, Mapping, MaxRejects, Step, SyncMode
+from cio_etl.model import (
+    AT_LEAST,
+    NO_SECRET,
+    Destination,
+    Job,
+    Limit,
+    Mapping,
+    MaxRejects,
+    Step,
+    Sync,
+    SyncMode,
+    WhenGone,
+)
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
     Flag,
@@ -245,6 +257,48 @@ class DestinationYaml(_CredentialsYaml):
         )
 
 
+def _limit(raw: object) -> Limit:
+    share = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?%", raw, re.ASCII) if isinstance(raw, str) else None
+    if share and float(share[1]) <= 100:
+        return Limit(share=float(share[1]) / 100)
+    if _is_count(number := from_reference(raw)):
+        return Limit(number=number)
+    raise wrong("must be a share, as 1%, or a whole number")
+
+
+def _when_gone(raw: object) -> WhenGone:
+    if raw in ("delete", "suppress", "unset"):
+        return WhenGone(str(raw))
+    if isinstance(raw, dict) and raw.keys() == {"set"} and isinstance(raw["set"], dict) and raw["set"]:
+        return WhenGone("set", raw["set"])
+    raise wrong("must be delete, suppress, unset, or {set: {attribute: value}}")
+
+
+_WrittenLimit = Annotated[int, Field(ge=0)] | _Share
+
+
+class AttributesToSet(Section):
+    """The attributes that somebody who is gone gets."""
+
+    set: dict[str, Any] = Field(description="each attribute with its value")
+
+
+_WhenGoneKeys = Literal["delete", "suppress", "unset"] | AttributesToSet
+_OneLimit = Annotated[Limit | None, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)]
+
+
+class LimitsYaml(Section):
+    """How much of a step's ledger may change at once."""
+
+    new: _OneLimit = omitted("subjects that the ledger does not know")
+    changed: _OneLimit = omitted("subjects with a change")
+    unset: _OneLimit = omitted("subjects of which one attribute becomes null")
+
+    def to_limits(self) -> dict[str, Limit]:
+        limits = {"new": self.new, "changed": self.changed, "unset": self.unset}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
 class StepYaml(Section):
     """One source through one mapping or several."""
 
@@ -258,13 +312,44 @@ class StepYaml(Section):
     sync: SyncMode = Field(
         "all",
         description="`all`: every row is sent each time. `changed`: only what Customer.io has not acknowledged yet. "
-        "See Send only what changed.",
+        "`mirror`: that, and who is gone from the source is removed. See Send only what changed.",
     )
+    when_gone: Annotated[WhenGone | None, PlainValidator(_when_gone, json_schema_input_type=_WhenGoneKeys)] = omitted(
+        "with `sync: mirror`, what happens to people and objects that the source no longer has: `delete`; for people "
+        "also `suppress`; `unset`, the mapping's attributes become null; or `{set: {churned: true}}`. Relationships, "
+        "devices and memberships are ended",
+        "required for people and objects",
+    )
+    max_gone: Annotated[Limit, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)] = Field(
+        Limit(share=0.01),
+        description="with `sync: mirror`, how much of the ledger may be gone at once: a share, as `1%`, or a number. "
+        "One more, and the run stops with exit code 4 before it sends anything; a source without rows removes nobody",
+        json_schema_extra={SHOWN_DEFAULT: "`1%`"},
+    )
+    limits: LimitsYaml = Field(
+        LimitsYaml(),
+        description="with a `sync` other than `all`, how much may change at once: `new`, `changed` and `unset`, each a "
+        "share of the ledger or a number. One more, and the run stops with exit code 4 before it sends anything",
+        json_schema_extra={SHOWN_DEFAULT: "none"},
+    )
+
+    def to_sync(self, mapping: Mapping) -> Sync:
+        """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes."""
+        when_gone = self.when_gone
+        attributes = mapping.part("attributes")
+        if when_gone is None and (inverse := OPERATIONS[mapping.operation].inverse) is not None:
+            when_gone = WhenGone(inverse)
+        elif when_gone is not None and when_gone.operation in ("unset", "set"):
+            changed = dict.fromkeys(attributes) if when_gone.operation == "unset" else when_gone.attributes
+            when_gone = WhenGone("identify_object" if "object" in mapping.operation else "identify", changed)
+        elif when_gone is not None and when_gone.operation == "delete" and "object" in mapping.operation:
+            when_gone = WhenGone("delete_object")
+        return Sync(self.sync, when_gone, self.max_gone, self.limits.to_limits())
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:
             name = f"{self.name}/{Path(path).stem}" if listed else self.name
-            yield Step(name, self.source.to_source(), mappings[path], self.sync)
+            yield Step(name, self.source.to_source(), mappings[path], self.to_sync(mappings[path]))
 
 
 class StateYaml(Section):

@@ -41,7 +41,7 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     hashes, reason and field those of an earlier refusal.
     """
     of_known = [pl.col(name) for name in ("was_accepted", "refused", "reason", "field")]
-    of_known += [_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
+    of_known += [column_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
     of_known += [pl.any_horizontal(_lacks(known, [c for c in rows.columns if c.startswith("key.")])).alias("lacks_key")]
     joined = rows.join(
         known.select(*SUBJECT, *of_known), on=SUBJECT, how="left", maintain_order="left", nulls_equal=False
@@ -89,12 +89,12 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
 
 
 def _lacks(known: pl.DataFrame, keys: Sequence[str]) -> list[pl.Expr]:
-    return [pl.lit(False), *(_of(known, key, pl.String).is_null() for key in keys)]
+    return [pl.lit(False), *(column_of(known, key, pl.String).is_null() for key in keys)]
 
 
-def _of(frame: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
+def column_of(frame: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
     """A column of the frame; nulls where it has none, as of a part that is new in the mapping."""
-    return pl.col(name) if name in frame.columns else pl.lit(None, dtype=dtype)
+    return pl.col(name) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
 
 
 def _refused_before(rules: Rules) -> pl.Expr:
@@ -172,8 +172,8 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         *SUBJECT,
         pl.col("was_accepted"),
         *(pl.col(name).alias(f"before.{name}") for name in ("refused", "reason", "field")),
-        *(_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
-        *(_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
+        *(column_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
+        *(column_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
     )
     others = [name for name in known.columns if name.startswith("part.") and name not in parts]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")

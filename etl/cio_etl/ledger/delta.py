@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cio_etl.ledger.decide import (
     SENT,
     SUBJECT,
     Rules,
+    column_of,
     content,
     counts_of,
     decided,
@@ -45,27 +46,29 @@ def make_delta(
     null: int,
     *,
     rows: int,
+    keys: Sequence[str],
     finds_gone: bool,
     **facts: Any,
 ) -> Made:
     """Compares all rows with the ledger, and writes what is sent of each to `folder`.
 
     `hashed` are frames of Parts.hashes, in order of position; `null` is the hash of a part that is null; `facts` are
-    the other fields of DeltaHead. Raises StateError when the ledger is damaged or the disk is full.
+    the other fields of DeltaHead. `keys` are the columns that say who a subject is, where the ledger stores them.
+    Nobody is gone while the subject of some row cannot be read. Raises StateError when the ledger is damaged or the
+    disk is full.
     """
     ledger.verify()
     bits = partition_bits(rows + ledger.generation.rows)
     writer = DeltaWriter(folder, rows, len(rules.parts))
     sent, seen = Spill(writer.scratch / "rows", bits), Spill(writer.scratch / "seen", bits)
-    keys: list[str] = []
     unreadable = 0
     for frame in hashed:
-        keys = columns(frame, ["key."]) if rules.keeps_keys else []
         has_subject = pl.col("hi").is_not_null()
         unreadable += frame.height - int(frame["hi"].is_not_null().sum())
         sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent", *_unwanted(frame, keys)))
         if finds_gone:
             seen.add(frame.filter(has_subject & ~pl.col("is_sent")).select(*SUBJECT))
+    finds_gone = finds_gone and not unreadable
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
     for number in range(1 << bits):
@@ -79,8 +82,9 @@ def make_delta(
         if finds_gone:
             others = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
             missing = gone(known, pl.concat(others)) if others else known.filter("was_accepted")
+            missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in keys)).drop_nulls()
             counts += DeltaCounts(gone=missing.height)
-            writer.write_gone(missing.select(*SUBJECT, *columns(missing, ["key."])))
+            writer.write_gone(missing)
     head = DeltaHead(
         generation=ledger.generation.number,
         salt=rules.salt,
@@ -96,11 +100,11 @@ def make_delta(
     return Made(Delta(folder, head), counts, tuple(first))
 
 
-def _unwanted(frame: pl.DataFrame, keys: list[str]) -> list[str]:
+def _unwanted(frame: pl.DataFrame, keys: Sequence[str]) -> list[str]:
     return [name for name in columns(frame, ["key."]) if name not in keys]
 
 
-def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: list[str]) -> int:
+def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence[str]) -> int:
     """Writes a partition's decisions; the number of rows that are sent."""
     writer.write_codes(rows[POSITION].to_numpy(), rows["code"].to_numpy())
     partial = rows.filter(pl.col("code") == decisions.PARTIAL)

@@ -32,6 +32,7 @@ from cio_etl.transform.decisions import Decisions, words
 
 ROWS_AT_ONCE = 262_144  # rows of one partition, which is what is in memory at a time
 _BUFFER_ROWS = 400_000  # rows that are collected before they are written to their partitions
+GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
 
@@ -325,7 +326,7 @@ class DeltaWriter:
             self._codes = _array(self.scratch / "codes", np.uint8, (rows,))
             self._masks = _array(self.scratch / "masks", np.uint64, (rows, words(parts)))
             self._rows = GroupWriter(self.scratch / "rows.parquet")
-            self._gone = GroupWriter(self.scratch / "gone.parquet")
+            self._gone: list[pl.DataFrame] = []
             self._refused: list[pl.DataFrame] = []
 
     def write_codes(self, positions: npt.NDArray[np.int64], codes: npt.NDArray[np.uint8]) -> None:
@@ -339,8 +340,7 @@ class DeltaWriter:
             self._rows.write(rows)
 
     def write_gone(self, rows: pl.DataFrame) -> None:
-        with reporting(self.folder):
-            self._gone.write(rows)
+        self._gone.append(rows)
 
     def write_refused(self, rows: pl.DataFrame) -> None:
         if rows.height:
@@ -352,8 +352,11 @@ class DeltaWriter:
                 if isinstance(array, np.memmap):
                     array.flush()
                 sync_file(self.scratch / name)
-            with self._rows, self._gone:
+            with self._rows:
                 pass
+            if self._gone:
+                pl.concat(self._gone).write_parquet(self.scratch / GONE)
+                sync_file(self.scratch / GONE)
             with GroupWriter(self.scratch / "refused.parquet") as refused:
                 if self._refused:
                     refused.write(pl.concat(self._refused))
@@ -417,11 +420,11 @@ class Delta:
                 rows = rows.filter(pl.col("hi").is_between(low, high))
             return rows.collect()
 
-    def gone(self) -> pl.DataFrame | None:
-        """The subjects that are gone; None: nobody is."""
+    def gone(self) -> pl.DataFrame:
+        """The subjects that are gone: `hi`, `lo` and `key.<target>`."""
         with reporting(self.folder):
-            path = self.folder / "gone.parquet"
-            return pl.read_parquet(path) if path.exists() else None
+            path = self.folder / GONE
+            return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={"hi": pl.UInt64, "lo": pl.UInt64})
 
     def _frame(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         path = self.folder / f"{name}.parquet"

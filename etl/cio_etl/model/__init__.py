@@ -4,7 +4,19 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 """
 
 from cio_etl.model import sources
-from cio_etl.model.job import AT_LEAST, NO_SECRET, Destination, Job, MaxRejects, Step, SyncMode
+from cio_etl.model.job import (
+    AT_LEAST,
+    NO_SECRET,
+    SYNC_ALL,
+    Destination,
+    Job,
+    Limit,
+    MaxRejects,
+    Step,
+    Sync,
+    SyncMode,
+    WhenGone,
+)
 from cio_etl.model.mapping import (
     Call,
     Column,
@@ -98,6 +110,7 @@ __all__ = [
     "ROW_NUL",
     "ROW_RAGGED",
     "ROW_UNREADABLE",
+    "SYNC_ALL",
     "VALIDATION",
     "MAP_KEY_REPEATED",
     "VALUE_OF_OTHER_TYPE",
@@ -121,6 +134,7 @@ __all__ = [
     "ItemError",
     "Job",
     "LaneProgress",
+    "Limit",
     "Mapping",
     "MaxRejects",
     "PartCounts",
@@ -139,11 +153,13 @@ __all__ = [
     "Split",
     "Step",
     "StepReport",
+    "Sync",
     "SyncMode",
     "Stop",
     "Unknown",
     "Value",
     "Verdict",
+    "WhenGone",
     "reason_words",
     "reject_reason",
     "total_counts",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
@@ -19,13 +19,54 @@ SyncMode = Literal["all", "changed", "mirror"]
 
 
 @dataclass(frozen=True, slots=True)
+class WhenGone:
+    """What becomes of a subject that the source no longer has: the operation that removes it, or attributes to set."""
+
+    operation: str  # of apis/operations.py
+    attributes: MappingOf[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A share of the subjects that the ledger knows, or a number of them."""
+
+    share: float | None = None  # 0.01 is 1 %
+    number: int | None = None
+
+    def of(self, known: int) -> int:
+        """The number that is allowed; a share is rounded down."""
+        return self.number if self.number is not None else int((self.share or 0.0) * known)
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.number is not None else f"{(self.share or 0.0) * 100:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What a step sends of its rows, and how much of it may change at once. A limit of None is none."""
+
+    mode: SyncMode = "all"
+    when_gone: WhenGone | None = None  # of a mirror
+    max_gone: Limit = Limit(share=0.01)
+    limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether what was sent is recorded and compared."""
+        return self.mode != "all"
+
+
+SYNC_ALL = Sync()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One source through one mapping. A list of mappings is as many steps, in that order, named step/mapping."""
 
     name: str
     source: Source
     mapping: Mapping
-    sync: SyncMode = "all"
+    sync: Sync = SYNC_ALL
 
 
 NO_SECRET = SecretStr("")

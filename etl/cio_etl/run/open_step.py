@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from cio_etl.audit import Audit, run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
-from cio_etl.ledger import Delta
-from cio_etl.model import CLOSED, Bookmark, Snapshot, Step
+from cio_etl.model import CLOSED, Bookmark, GoneSource, Snapshot, Step
+from cio_etl.run.gone import ledger_without, open_gone
 from cio_etl.run.incremental import (
     bookmark_after,
     check_origin,
@@ -28,8 +29,8 @@ from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.run.sync import open_delta, require_delta, with_delta
-from cio_etl.state import StepRecord
+from cio_etl.run.sync import next_ledger, open_delta, require_delta, with_delta
+from cio_etl.state import LedgerMove, StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
 
@@ -83,7 +84,7 @@ class PreparedStep:
     snapshot: Snapshot
     compiled: Compiled
     next_bookmark: Bookmark
-    delta: Delta | None = None  # of a step that sends only what changed
+    next_ledger: Callable[[], LedgerMove | None] | None = None  # moves a ledger when the step has finished
 
 
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
@@ -117,7 +118,10 @@ def open_step(
                 report_rows=report_rows,
                 may_read=not has_started,
             )
-            whole = open_step_source(step, how)
+            if isinstance(step.source, GoneSource):
+                whole = open_gone(context.job, context.run, number, how)
+            else:
+                whole = open_step_source(step, how)
     snapshot = limited(whole, limit)
     if not has_started:
         lease_s = context.job.lease_s if store.is_shared else None
@@ -137,7 +141,7 @@ def open_step(
     sent_before: list[Audit] = []
     if has_started:
         delta = require_delta(context, step, record, snapshot)
-    elif step.sync != "all":
+    elif step.sync.has_ledger:
         delta, audit = open_delta(context, step, record, rows, compiled)
         sent_before.append(audit)
     else:
@@ -146,7 +150,12 @@ def open_step(
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
         note_findings(store, run_id, record, prescan(step, rows, compiled, audits, sent_before))
-    return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, delta)
+    move: Callable[[], LedgerMove | None] | None = None
+    if isinstance(step.source, GoneSource):
+        move = partial(ledger_without, store, context.job, context.run, number, step.source)
+    elif delta is not None:
+        move = partial(next_ledger, context, step, record, delta)
+    return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)
 
 
 def prepare(

@@ -150,6 +150,9 @@ class RunOptions(ReadOptions):
     retry_refused: bool = option(
         False, "Send again what Customer.io refused before, though it has not changed.", "flag", repeated=False
     )
+    accept_changes: bool = option(
+        False, "Send, this once, more changes than `limits` and `max_gone` allow.", "flag", repeated=False
+    )
     rebuild_ledger: bool = option(
         False, "Start new ledgers: everything is sent once, and nobody is removed.", "flag", repeated=False
     )

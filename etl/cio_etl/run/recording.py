@@ -24,6 +24,7 @@ from cio_etl.errors import (
     Interrupted,
     LanesTaken,
     StateError,
+    TooManyChanges,
     TooManyRejects,
     WrongDestination,
     failure_of,
@@ -45,7 +46,7 @@ from cio_etl.transform.repeats import Repeats
 
 log = get_logger()
 
-FOR_ALL = (TooManyRejects, CredentialsRefused, WrongDestination)  # end a run for all of its workers
+FOR_ALL = (TooManyRejects, TooManyChanges, CredentialsRefused, WrongDestination)  # end a run for all of its workers
 
 Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
@@ -188,7 +189,7 @@ def recording_step(
     snapshot: Snapshot,
     bookmark: Bookmark,
     repeats: Repeats | None,
-    next_ledger: Callable[[], LedgerMove] | None = None,
+    next_ledger: Callable[[], LedgerMove | None] | None = None,
 ) -> Iterator[Callable[[int], int]]:
     """Records at the block's end how many rows the step has read, its time and its rejects.
 

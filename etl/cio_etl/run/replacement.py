@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cio_etl.apis import OPERATIONS, endpoint
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, TooManyChanges
 from cio_etl.extract import open_source
-from cio_etl.model import Job, Mapping, Staging, Step, total_counts
+from cio_etl.model import GoneSource, Job, Mapping, Staging, Step, total_counts
 from cio_etl.run.folders import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
 
@@ -29,9 +29,18 @@ def done_twice(api: str, mapping: Mapping) -> str:
 def may_be_replaced(
     store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord], *, mapping_changed: bool
 ) -> bool:
-    """Whether a new run may replace this one: it still has too many rejects, and its rows or mapping may differ now."""
-    if not has_too_many_rejects(store, job, run, records) or restart_repeats(store, job, run, records):
+    """Whether a new run may replace this one.
+
+    Either it still has too many rejects, and its rows or mapping may differ now; or it has stopped before a step that
+    would have changed too much, which a new run compares again.
+    """
+    if restart_repeats(store, job, run, records):
         return False
+    if not has_too_many_rejects(store, job, run, records):
+        return run.exit_code == TooManyChanges.exit_code and any(
+            step.sync.has_ledger and record.delta is None and record.status == "running"
+            for record, step in zip(records, job.steps, strict=True)
+        )
     steps = zip(records, job.steps, strict=True)
     return mapping_changed or any(
         _may_differ(record, step, job, run) for record, step in steps if record.status != "finished"
@@ -46,7 +55,11 @@ def has_too_many_rejects(store: Store, job: Job, run: RunRecord, records: Sequen
 def restart_repeats(store: Store, job: Job, run: RunRecord, records: Sequence[StepRecord]) -> str:
     """What a new run in place of this one does twice, in words; "" when it changes nothing."""
     steps = zip(records, job.steps, strict=False)  # the job may have other steps now
-    twice = ((record, done_twice(job.destination.api, step.mapping)) for record, step in steps)
+    twice = (
+        (record, done_twice(job.destination.api, step.mapping))
+        for record, step in steps
+        if not isinstance(step.source, GoneSource)  # who is gone stays gone
+    )
     return next((words for record, words in twice if words and _accepted(store, run, record)), "")
 
 

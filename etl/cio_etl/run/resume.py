@@ -12,6 +12,7 @@ from cio_etl.log import get_logger
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
+from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
 from cio_etl.run.replacement import accepted, has_too_many_rejects, may_be_replaced, restart_repeats
@@ -76,7 +77,9 @@ def _replaced(
         "row that was accepted then stays in Customer.io, and is sent again with its present values",
         "rows that were accepted then stay in Customer.io, and are sent again with their present values",
     )
-    note(f"the run {stopped.run_id} had too many rejects; this run reads the source again. {rows}")
+    rejects = has_too_many_rejects(store, job, stopped, store.steps(stopped.run_id))
+    why = "had too many rejects" if rejects else "stopped before a step that would have changed too much"
+    note(f"the run {stopped.run_id} {why}; this run reads the source again. {rows}")
     return run
 
 
@@ -150,6 +153,7 @@ def changes_since(
     run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None, since: str | None = None
 ) -> list[str]:
     """What has changed in the job since the run started, as far as it changes which rows are sent, or where."""
+    job = with_gone_steps(job)
     if [step.name for step in steps] != [step.name for step in job.steps]:
         before, now = (", ".join(step.name for step in listed) for listed in (steps, job.steps))
         return [f"its steps were {before}, and now are {now}"]
@@ -157,7 +161,8 @@ def changes_since(
 
 
 def is_replaced(store: Store, job: Job, run: RunRecord, limit: int | None, since: str | None = None) -> bool:
-    """Whether a new run replaces the unfinished one because it had too many rejects: see replacement.py."""
+    """Whether a new run replaces the unfinished one: see replacement.py."""
+    job = with_gone_steps(job)
     steps = store.steps(run.run_id)
     if [step.name for step in steps] != [step.name for step in job.steps]:
         return False

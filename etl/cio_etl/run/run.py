@@ -22,6 +22,7 @@ from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.folders import run_folder
+from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step
 from cio_etl.run.options import RunOptions
 from cio_etl.run.prefetch import prefetch
@@ -37,7 +38,6 @@ from cio_etl.run.recording import (
 )
 from cio_etl.run.resume import begin_or_resume, is_named
 from cio_etl.run.status_note import StatusNote, close_notes, require_current
-from cio_etl.run.sync import next_ledger
 from cio_etl.state import Leases, StepRecord, renewing
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
@@ -62,7 +62,7 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
     """Does one run, for a caller that holds the job's lock."""
     require_secrets(job)
     destination = resolve(job.destination)
-    job = replace(job, destination=destination)
+    job = with_gone_steps(replace(job, destination=destination))
     store = state.open_store(job.kept_in)
     try:
         with store.exclusive(job.name):
@@ -111,7 +111,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
             prepared.snapshot,
             prepared.next_bookmark,
             prepared.compiled.repeats,
-            None if prepared.delta is None else partial(next_ledger, context, step, record, prepared.delta),
+            prepared.next_ledger,
         ) as note,
         releasing(leases),
         context.caller.signals.draining(lambda: None),

@@ -20,11 +20,22 @@ import polars as pl
 
 from cio_etl.apis import APIS, OPERATIONS
 from cio_etl.audit import SentBefore
-from cio_etl.errors import ChangedSinceStart, StateError
+from cio_etl.errors import ChangedSinceStart, StateError, TooManyChanges
 from cio_etl.ledger import Delta, Generation, Ledger, Rules, make_delta, moved, new_generation, renewed
 from cio_etl.ledger.delta import Outcomes
 from cio_etl.log import get_logger
-from cio_etl.model import OUTCOME_UNKNOWN, POSITION, Constant, Destination, Job, Snapshot, Step
+from cio_etl.model import (
+    OUTCOME_UNKNOWN,
+    POSITION,
+    Constant,
+    DeltaCounts,
+    Destination,
+    Job,
+    Limit,
+    Snapshot,
+    Step,
+)
+from cio_etl.report.words import counted
 from cio_etl.run.folders import ledger_folder, stage_folder
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.prefetch import prefetch
@@ -64,7 +75,7 @@ def open_delta(
         once=OPERATIONS[step.mapping.operation].has_event,
         again=context.run.since == FULL_REFRESH,
         retry_refused=context.options.retry_refused or snapshot.replayed is not None,
-        keeps_keys=step.sync == "mirror",
+        keeps_keys=step.sync.mode == "mirror",
     )
     made = make_delta(
         delta_folder(job, context.run.run_id, number),
@@ -73,14 +84,17 @@ def open_delta(
         rules,
         pl.select(ids.text_hash(pl.lit("null"), rules.salt)).item(),
         rows=snapshot.rows,
-        finds_gone=step.sync == "mirror" and snapshot.replayed is None and context.run.row_limit is None,
+        keys=[f"key.{target}" for target in compiled.parts.subject] if rules.keeps_keys else [],
+        finds_gone=rules.keeps_keys and snapshot.replayed is None and context.run.row_limit is None,
         belongs_to=before.belongs_to,
         fingerprint=snapshot.fingerprint,
         mapping=step.mapping.digest,
     )
+    if before.number and not context.options.accept_changes:
+        require_within_limits(step, made.counts, snapshot.rows)
     store.note_delta(context.run.run_id, number, made.counts)
     known = before.parts if before.number else rules.parts
-    return made.delta, SentBefore(made.counts, made.changed_after_sent, known, rules.parts)
+    return made.delta, SentBefore(made.counts, made.changed_after_sent, known, rules.parts, is_mirror=rules.keeps_keys)
 
 
 def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot) -> Delta | None:
@@ -89,17 +103,43 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
     Raises ChangedSinceStart when the job file's `sync` has changed since, and StateError when the delta is missing.
     """
     run_id = context.run.run_id
-    if (step.sync == "all") != (record.delta is None):
+    if step.sync.has_ledger != (record.delta is not None):
         was = "all" if record.delta is None else "changed or mirror"
-        changes = f"step {step.name}: its sync was {was}, and now is {step.sync}"
+        changes = f"step {step.name}: its sync was {was}, and now is {step.sync.mode}"
         raise ChangedSinceStart("undo the change, or start a new run with --restart", run_id=run_id, changes=changes)
-    if step.sync == "all":
+    if not step.sync.has_ledger:
         return None
     folder = delta_folder(context.job, run_id, record.number)
     delta = Delta.open(folder)
     if delta is None or delta.head.fingerprint != snapshot.fingerprint:
         raise StateError(_RESTART, place=folder, what="what the step sends is missing, or belongs to other rows")
     return delta
+
+
+def require_within_limits(step: Step, counts: DeltaCounts, rows: int) -> None:
+    """Raises TooManyChanges when the delta changes more at once than the step allows. A first run has no limits."""
+    known = counts.changed + counts.same + counts.refused_before + counts.gone
+    unset = max((part.unset for part in counts.parts.values()), default=0)
+    found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
+    limits = dict(step.sync.limits)
+    if step.sync.mode == "mirror":
+        limits["gone"] = step.sync.max_gone if rows else Limit(number=0)
+    for name, limit in limits.items():
+        if found[name] > limit.of(known):
+            key = "max_gone" if name == "gone" else f"limits: {name}"
+            words = _LIMIT_WORDS[name] if rows else "are gone, and the source has no rows"
+            changes = (
+                f"{found[name]:,} of {counted(known, 'subject')} {words}; {key} allows {limit.of(known):,} ({limit})"
+            )
+            raise TooManyChanges(step=step.name, changes=changes)
+
+
+_LIMIT_WORDS = {
+    "new": "would be new",
+    "changed": "would change",
+    "unset": "would lose an attribute",
+    "gone": "are gone from the source",
+}
 
 
 def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delta) -> LedgerMove:

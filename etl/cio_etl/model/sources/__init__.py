@@ -8,6 +8,7 @@ from cio_etl.model.sources.avro import AvroKeys, AvroSource
 from cio_etl.model.sources.csv import CSV_DIALECTS, CsvKeys, CsvSource
 from cio_etl.model.sources.delta import DeltaKeys, DeltaSource
 from cio_etl.model.sources.excel import ExcelKeys, ExcelSource
+from cio_etl.model.sources.gone import GoneSource
 from cio_etl.model.sources.iceberg import IcebergKeys, IcebergSource
 from cio_etl.model.sources.ndjson import NdjsonKeys, NdjsonSource
 from cio_etl.model.sources.parquet import ParquetKeys, ParquetSource
@@ -54,6 +55,7 @@ __all__ = [
     "DeltaSource",
     "ExcelSource",
     "FileSource",
+    "GoneSource",
     "IcebergSource",
     "Incremental",
     "LakeSource",

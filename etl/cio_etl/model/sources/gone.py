@@ -1,0 +1,21 @@
+"""The subjects that a source no longer has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cio_etl.model.sources.source import Dataset, Source
+
+
+@dataclass(frozen=True, slots=True)
+class GoneSource(Source):
+    """The subjects of a step's ledger that its source no longer has: a run makes it, no job file can name it."""
+
+    step: str  # whose ledger it is
+
+    @property
+    def place(self) -> str:
+        return f"who is gone from step {self.step}"
+
+    def datasets(self) -> list[Dataset]:
+        return []

@@ -1,0 +1,74 @@
+"""Removes who is gone: a mirror step is followed by a step whose rows are the subjects that its source no longer has.
+
+    people  (sync: mirror)  ─▶ delta ─▶ new and changed people are sent
+    people/gone             ─▶ the delta's gone subjects ─▶ the operation of when_gone ─▶ they leave the ledger
+
+It is a step like any other, with its own progress, rejects and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from cio_etl.apis import removal
+from cio_etl.extract import open_source
+from cio_etl.ledger import Generation, Ledger, without
+from cio_etl.ledger.files import GONE
+from cio_etl.model import (
+    SYNC_ALL,
+    GoneSource,
+    Job,
+    ParquetSource,
+    ReplaySource,
+    Snapshot,
+    Staging,
+    Step,
+)
+from cio_etl.run.folders import ledger_folder
+from cio_etl.run.sync import delta_folder, ledger_job
+from cio_etl.state import LedgerMove, RunRecord, Store
+
+
+def with_gone_steps(job: Job) -> Job:
+    """The job as it runs: after each mirror step, the step that removes who is gone. Such a job stays as it is."""
+    return replace(job, steps=tuple(_steps(job)))
+
+
+def _steps(job: Job) -> Iterator[Step]:
+    has_one = {step.source.step for step in job.steps if isinstance(step.source, GoneSource)}
+    for step in job.steps:
+        yield step
+        if step.sync.mode == "mirror" and step.name not in has_one and not isinstance(step.source, ReplaySource):
+            assert step.sync.when_gone is not None
+            mapping = removal(step.mapping, step.sync.when_gone)
+            yield Step(f"{step.name}/gone", GoneSource(step.name), mapping, SYNC_ALL)
+
+
+def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapshot:
+    """The rows of the step of this number: the gone subjects of the step before it."""
+    file = delta_folder(job, run.run_id, number - 1) / GONE
+    if not file.exists():  # nobody is looked for, as with --limit
+        file = file.with_name("nobody.parquet")
+        keys = {name: pl.String for name in staging.columns or ()}
+        pl.DataFrame(schema=keys).write_parquet(file)
+    return replace(open_source(ParquetSource((str(file),)), staging), in_files=False, copy=None)
+
+
+def ledger_without(store: Store, job: Job, run: RunRecord, number: int, source: GoneSource) -> LedgerMove | None:
+    """The ledger of the step before, without the subjects that are removed now; None where it has no ledger any more.
+
+    Subjects that Customer.io refused to remove stay in it. Raises StateError.
+    """
+    text = store.ledger(ledger_job(job), source.step)
+    if text is None:
+        return None
+    file = delta_folder(job, run.run_id, number - 1) / GONE
+    gone = pl.read_parquet(file) if file.exists() else pl.DataFrame(schema={"hi": pl.UInt64, "lo": pl.UInt64})
+    refused = store.rejects(run.run_id, number)["position"]
+    removed = gone.with_row_index("_row").filter(~pl.col("_row").is_in(refused.implode()))
+    ledger = Ledger(ledger_folder(job.state, ledger_job(job), source.step), Generation.of_text(text))
+    after = without(ledger, removed.select("hi", "lo"))
+    return LedgerMove(ledger_job(job), source.step, after.to_text(), run.run_id)
