@@ -321,8 +321,6 @@ def test_a_second_answer_can_follow() -> None:
 
 
 def test_the_sandbox_stops_without_waiting_for_an_answer_whose_client_left() -> None:
-    with Sandbox(Faults(latency_s=60)) as sandbox:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{sandbox.url}/api/v2/batch", content=body_of(identify()), auth=AUTH, timeout=0.1)
-        start = time.monotonic()
-    assert time.monotonic() - start < 5
+    """It would wait for an hour, and the test is ended before."""
+    with Sandbox(Faults(latency_s=3_600)) as sandbox, pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{sandbox.url}/api/v2/batch", content=body_of(identify()), auth=AUTH, timeout=0.1)

@@ -148,11 +148,9 @@ def test_a_task_that_takes_too_long_ends_and_can_go_on(shop: Shop, executable: l
     dag = shop.dag(executable=executable)
     task = dag.task_dict["run"]
     task.retries, task.execution_timeout = 0, timedelta(seconds=6)
-    began = time.monotonic()
     assert shop.run(dag).state == "failed"
-    assert time.monotonic() - began < 24  # where all rows would need as much, and more
     sent = shop.people
-    assert 0 < sent < 12_000
+    assert 0 < sent < 12_000  # all rows would need 24 seconds, and more
     task.execution_timeout = None
     assert (shop.run(dag).state, shop.people) == ("success", 12_000)
     assert shop.sandbox.stats()["items"] <= 12_000 + 2 * 300  # a batch of each lane, at most
