@@ -65,6 +65,11 @@ JOINED: dict[str, tuple[bytes, dict[str, Any], list[str | None]]] = {
     "a field behind a mark": (b"id,plan\n1," + MARK + b"a\n2,b\n", {}, [ROW_MARKED, None]),
     "a quoted field behind a mark": (b'id,plan,n\n1,"' + MARK + b'a",\n2,"b",\n', {}, [ROW_MARKED, None]),
     "a mark within a field": (b"id,plan\n1,a" + MARK + b"b\n", {}, [None]),
+    "a mark behind a separator, a line's end or a quote within a field": (
+        b'id,plan\n1,"a,' + MARK + b'b"\n2,"a\n' + MARK + b'b"\n3,"a""' + MARK + b'b"\n4,"a\n\x1ab"\n',
+        {},
+        [None, None, None, None],
+    ),
     "a row behind DOS's end of a file": (b"id,plan\n1,a\n\x1a2,b\n", {}, [None, ROW_MARKED]),
     "a header behind DOS's end of a file": (
         b"id,plan\n1,a\n\x1a" + MARK + b"id,plan\n2,b\n",

@@ -90,7 +90,10 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_
 @given(data=st.data())
 def test_exported_values_are_read_back_exactly(ending: str, data: st.DataObject, tmp_path: Path) -> None:
     dtypes = {
-        "text": (pl.String(), cells | st.sampled_from(["", "'", "=1", "'=1", "-5", "\t", "a\r\nb", '"', "\ufeffx"])),
+        "text": (
+            pl.String(),
+            cells | st.sampled_from(["", "'", "=1", "'=1", "-5", "\t", "a\r\nb", '"', "\ufeffx"]),
+        ),
         "whole": (pl.Int64(), st.integers(-(2**63), 2**63 - 1)),
         "real": (pl.Float64(), st.floats()),
         "flag": (pl.Boolean(), st.booleans()),
@@ -111,6 +114,14 @@ def test_exported_values_are_read_back_exactly(ending: str, data: st.DataObject,
     assert export(head.hstack(frame), path) == []
     came = typed_again(path, frame.schema)
     assert_frame_equal(came, frame)
+
+
+@pytest.mark.parametrize("cell", ["\ufeff", "\ufeffx", "'\ufeffx", "\ufeff=1", "a,\ufeffb", "a\n\ufeffb", "a\n\x1ab"])
+def test_a_cell_with_the_trace_of_another_file_is_read_back_exactly(cell: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": [cell, "x"], "more": ["y", cell]})
+    head = pl.DataFrame({name: ["x"] * 2 for name in HEAD})
+    assert export(head.hstack(frame), tmp_path / "out.csv") == []
+    assert_frame_equal(typed_again(tmp_path / "out.csv", frame.schema), frame)
 
 
 def typed_again(path: Path, schema: pl.Schema) -> pl.DataFrame:

@@ -208,7 +208,8 @@ def test_a_line_with_the_wrong_number_of_fields_is_named(sandbox: Sandbox, capsy
     with Path("fixed.csv").open("a") as file:
         file.write("a,b\n")
     assert main(["replay", "fixed.csv"]) == 65
-    assert "fixed.csv:5: has more or fewer fields than the header\nfix the line\n" in capsys.readouterr().err
+    said = "fixed.csv:5: the row has more or fewer fields than the header\nfix the file\n"
+    assert said in capsys.readouterr().err
 
 
 def test_an_argument_that_is_no_run_no_file_or_has_no_rejects_is_refused(sandbox: Sandbox, capsys: Captured) -> None:

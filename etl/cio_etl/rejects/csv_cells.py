@@ -1,7 +1,8 @@
 """Writes values of any type as cells of text, and reads them back exactly.
 
-Two kinds of text get an apostrophe before them. A spreadsheet runs a cell that begins with a sign of a formula, and
-some do so behind blanks. And it shows "" and null alike: null is the empty cell, and "" is an apostrophe alone. A text
+Three kinds of text get an apostrophe before them. A spreadsheet runs a cell that begins with a sign of a formula, and
+some do so behind blanks. A byte-order mark at the beginning of a cell is the trace of another file. And "" and null
+look alike in a spreadsheet: null is the empty cell, and "" is an apostrophe alone. A text
 that already begins with such apostrophes gets one more, so reading removes one apostrophe and changes no other cell.
 """
 
@@ -15,8 +16,9 @@ from cio_etl.transform import timestamps
 from cio_etl.transform.nested import anywhere, in_words, parts
 
 _FORMULA = "=+@＝＋－＠\t\r\n-"  # signs of formulas (OWASP: CSV injection); some are full-width
-_TO_GUARD = rf"^'*(\s*[{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
-_GUARDED = rf"^'+(\s*[{_FORMULA}]|\z)"
+_BEGINS = rf"(\x{{FEFF}}|\s*[{_FORMULA}]|\z)"  # \z is the end of the text; `$` may be the end of a line
+_TO_GUARD = rf"^'*{_BEGINS}"
+_GUARDED = rf"^'+{_BEGINS}"
 
 _TIME = r"(\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?"
 _MOMENT = rf"^(\d{{4}}-\d\d-\d\d)(?:[ T]{_TIME})?\s?(Z|UTC|[+-]\d\d:?\d\d)?$"

@@ -12,7 +12,17 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.extract import csv_settings, open_source
 from cio_etl.extract.replayed import FILE, LINE
-from cio_etl.model import FAULT, POSITION, CsvSource, ExcelSource, FileSource, NdjsonSource, ParquetSource, Staging
+from cio_etl.model import (
+    FAULT,
+    POSITION,
+    REASONS,
+    CsvSource,
+    ExcelSource,
+    FileSource,
+    NdjsonSource,
+    ParquetSource,
+    Staging,
+)
 from cio_etl.rejects.csv_cells import unguarded
 from cio_etl.rejects.export import HEAD, KEY, source_name
 from cio_etl.report.words import counted
@@ -72,8 +82,9 @@ def read_rows(path: Path) -> tuple[pl.DataFrame, str]:
         rows = pl.concat([empty, *snapshot.read(None, 0)])
         lines = [line for _, line in snapshot.locate(rows[POSITION].to_list())]
     rows = rows.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, lines, dtype=pl.Int64))
-    refuse_rows(rows.filter(pl.col(FAULT) == "row_ragged"), "has more or fewer fields than the header", "fix the line")
-    refuse_rows(rows.filter(pl.col(FAULT).is_not_null()), "cannot be read", "fix the line")
+    for fault in rows[FAULT].drop_nulls().unique(maintain_order=True)[:1]:
+        reason = REASONS[fault]
+        refuse_rows(rows.filter(pl.col(FAULT) == fault), reason.explanation, reason.remedy)
     rows = rows.drop(POSITION, FAULT)
     if path.suffix in (".csv", ".xlsx"):
         cells = [unguarded(column) if column.dtype == pl.String else column for column in rows]

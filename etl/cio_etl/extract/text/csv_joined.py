@@ -42,6 +42,7 @@ class JoinedFiles:
         starts = records.starts
         for number in np.flatnonzero(self._like_headers(data, starts) | boms):
             start, end = int(starts[number]), int(records.ends[number])
+            boms[number] = boms[number] and self._is_marked(data[start:end])
             if end - start > 2 * sum(map(len, self._names)) + 99 * len(self._names):
                 continue
             record = data[start:end].lstrip(_DOS_END).removeprefix(_BOM)
@@ -55,8 +56,16 @@ class JoinedFiles:
                 )
         return replace(records, header=headers, with_bom=boms & ~headers)
 
+    def _is_marked(self, record: bytes) -> bool:
+        """Whether a record that `_with_bom` found is marked, and has no such line within quotes."""
+        fields = fields_of(record, self._source.separator, self._source.quote, self._source.escape)
+        return record.startswith(_DOS_END) or not fields or any(field.startswith("\ufeff") for field in fields)
+
     def _with_bom(self, data: bytes, records: Records) -> Mask:
-        """Whether a field of a record begins with a byte-order mark, or the record with DOS's end of a file."""
+        """Whether a field of a record begins with a byte-order mark, or the record with DOS's end of a file.
+
+        A line, or what follows a separator, within quotes counts as one.
+        """
         boms = np.zeros(len(records.ends), np.bool_)
         if _BOM in data or _DOS_END in data:
             ends = np.array([begin.end() for begin in self._begins.finditer(data, 0, records.consumed)], np.int64)
