@@ -224,6 +224,12 @@ def test_an_event_whose_key_has_a_null_is_rejected(keys: tuple[str | None, int |
     assert isinstance(made, dict) if verdict == "sent" else made == (verdict, "event_key")
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_an_event_key_that_is_not_finite_is_called_so(number: float) -> None:
+    data = rows({"k": pl.Series([number], dtype=pl.Float64)})
+    assert outcomes(mapping("track", event_key=("k",)), data) == [("number_not_finite", "event_key")]
+
+
 # ---------------------------------------------------------------- values and sizes
 
 LIST_OF_TEXT = pl.List(pl.String)

@@ -155,8 +155,6 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema, odd: Sequ
         source = column_of(column)
         if isinstance(dtype, pl.Date | pl.Datetime):
             source = timestamps.in_calendar(source, dtype)
-        elif dtype.is_float():
-            source = pl.when(source.is_finite()).then(source)
         text = source.cast(pl.String)
         if isinstance(dtype, pl.Decimal):  # how many zeros follow the point depends on the other rows
             text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)

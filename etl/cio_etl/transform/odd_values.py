@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from cio_etl.model import MAP_KEY_REPEATED, Call, Mapping
+from cio_etl.transform import encode, timestamps
 from cio_etl.transform.chains import Chain, chains, column_of
-from cio_etl.transform.checks import AS_JSON, NUMBER_NOT_FINITE, Check, is_name
+from cio_etl.transform.checks import AS_JSON, NUMBER_NOT_FINITE, TIMESTAMP_OUT_OF_RANGE, Check, is_name
 from cio_etl.transform.functions import NOT_A_TEXT
 from cio_etl.transform.nested import anywhere
 
@@ -50,6 +51,12 @@ def key_checks(name: str, schema: pl.Schema) -> Iterator[Check]:
     json = _json_of(name, schema)
     nested = None if json is None else json.str.contains(r"^[ \t\r\n]*[\[{]")
     yield from _odd_kinds("event_key", name, schema, nested)
+    if (broken := encode.not_finite(column_of(name), schema[name])) is not None:
+        yield Check(NUMBER_NOT_FINITE, "event_key", broken)
+    if isinstance(dtype := schema[name], pl.Date | pl.Datetime):
+        value = column_of(name)
+        far = value.is_not_null() & timestamps.in_calendar(value, dtype).is_null()
+        yield Check(TIMESTAMP_OUT_OF_RANGE, "event_key", far)
 
 
 def _odd_kinds(field: str, name: str, schema: pl.Schema, no_text: pl.Expr | None) -> Iterator[Check]:
