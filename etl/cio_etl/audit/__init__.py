@@ -39,6 +39,7 @@ from cio_etl.audit.sent_before import SentBefore
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
 from cio_etl.audit.totals import forecast
+from cio_etl.audit.unseen import Unseen
 from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
@@ -78,7 +79,7 @@ def audits(
     mapping = step.mapping
     made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
-    made += [Placeholders(mapping), Header(context), *ghosts(step, context)]
+    made += [Placeholders(mapping), Unseen(mapping), Header(context), *ghosts(step, context)]
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())

@@ -28,9 +28,13 @@ def is_blank(text: pl.Expr) -> pl.Expr:
     return text.str.contains(_BLANK)
 
 
-def has_unseen(text: pl.Expr, *, joiners: bool = False) -> pl.Expr:
-    """Whether the text has a character that nobody sees, but a space; `joiners` allows those of words and emoji."""
-    pattern = f"[{UNSEEN}--{_JOINERS}]" if joiners else f"[{UNSEEN}]"
+def has_unseen(text: pl.Expr, *, joiners: bool = False, lines: bool = False) -> pl.Expr:
+    """Whether the text has a character that nobody sees, but a space.
+
+    `joiners` allows those of words and emoji, `lines` tabs and the ends of lines.
+    """
+    allowed = (_JOINERS if joiners else "") + (r"\t\r\n" if lines else "")
+    pattern = f"[{UNSEEN}--{allowed}]" if allowed else f"[{UNSEEN}]"
     return text.map_batches(lambda texts: _contains(texts, pattern), return_dtype=pl.Boolean, is_elementwise=True)
 
 

@@ -21,7 +21,7 @@ from cio_etl.transform.timestamps import text_of as date_text
 
 GROUP = "Any value"
 
-CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type")
+CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type, or the number is too large")
 BYTES_UNREADABLE = reject_reason(
     "bytes_unreadable", "`decode` cannot read the bytes in that form", "choose another `form`, or fix the source"
 )
