@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cio_etl.audit.unseen import Unseen
 
+from cio_etl.audit.unseen import Unseen
 from tests.mapped_rows import column, mapping, rows
 from tests.snapshots import compiled, held
 
