@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test mutants bench bench-extract bench-validate lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 min
 
 workers-test: .venv/done ## four workers on one state database, killed, stopped and doubled at random (10 minutes)
 	$(BIN)/python -m tests.workers --minutes 10
+
+ledger-test: .venv/done ## 200 nights that send only what changed, with kills and refusals, beside a model (some 8 minutes)
+	$(BIN)/python -m tests.ledger_nights --nights 200
 
 .venv-bench/done: tests/benchmarks/constraints.txt
 	$(PYTHON) -m venv --clear .venv-bench

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,27 +192,35 @@ def _rows_by_lane(expected: Expected, lanes: int) -> list[list[int]]:
 
 
 def standing(state: Path) -> Standing:
-    """What the state in a folder says, read from a copy: the look must not repair anything."""
+    """What the state in a folder says."""
+    with copied(state) as db:
+        if db is None or not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lane'").fetchall():
+            return Standing()
+        (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
+        steps = dict(db.execute("SELECT number, name FROM step"))
+        over = db.execute("SELECT exit_code FROM run WHERE status = 'finished'").fetchone()
+        at_work = db.execute("SELECT name FROM step WHERE status <> 'finished' ORDER BY number").fetchone()
+        progress = db.execute("SELECT step, lane, acked_through, sending_through FROM lane")
+        return Standing(
+            integrity=integrity,
+            step="before the first step" if not steps else at_work[0] if at_work else "after the last step",
+            exit_code=over[0] if over else None,
+            progress={(steps[step], number): (acked, sending) for step, number, acked, sending in progress},
+        )
+
+
+@contextmanager
+def copied(state: Path) -> Iterator[sqlite3.Connection | None]:
+    """The database of a state's folder, in a copy: the look must not repair anything. None: there is none."""
     if not (state / "state.db").exists():
-        return Standing()
+        yield None
+        return
     with tempfile.TemporaryDirectory() as copy:
         for file in state.glob("state.db*"):
             if not file.name.endswith("-shm"):
                 shutil.copy(file, copy)
         with closing(sqlite3.connect(Path(copy) / "state.db")) as db:
-            if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lane'").fetchall():
-                return Standing()
-            (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
-            steps = dict(db.execute("SELECT number, name FROM step"))
-            over = db.execute("SELECT exit_code FROM run WHERE status = 'finished'").fetchone()
-            at_work = db.execute("SELECT name FROM step WHERE status <> 'finished' ORDER BY number").fetchone()
-            progress = db.execute("SELECT step, lane, acked_through, sending_through FROM lane")
-            return Standing(
-                integrity=integrity,
-                step="before the first step" if not steps else at_work[0] if at_work else "after the last step",
-                exit_code=over[0] if over else None,
-                progress={(steps[step], number): (acked, sending) for step, number, acked, sending in progress},
-            )
+            yield db
 
 
 def _impossible(before: Standing, now: Standing) -> Iterator[str]:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from cio_etl.config import load_job
-from cio_etl.errors import ConfigError, StateError, TooManyChanges, TooManyRejects
+from cio_etl.errors import ConfigError, CredentialsRefused, StateError, TooManyChanges, TooManyRejects
 from cio_etl.load.connection import Connection
 from cio_etl.model import Report, Verdict
 from cio_etl.run import Caller, RunOptions, run_job
@@ -239,6 +239,82 @@ def test_objects_and_their_relationships_are_sent_by_part(nights: Nights) -> Non
     assert item["attributes"] == {"seats": "6"} and "cio_relationships" not in item
     (item,) = nights.sent([acme | {"seats": "6", "owner": "2"}])
     assert item["attributes"] == {} and item["cio_relationships"] == [{"identifiers": {"id": "2"}}]
+
+
+COMPANIES = {
+    "operation": "identify_object",
+    "object": {"type": {"value": "1"}, "id": "id"},
+    "attributes": {"name": "name", "seats": "seats"},
+    "relationships": [{"person": {"id": "owner"}, "attributes": {"role": "role"}}],
+}
+ACME = {"id": "acme", "name": "Acme", "seats": "5", "owner": "1", "role": "chief"}
+
+
+def ties(nights: Nights) -> dict[str, dict[str, Any]]:
+    (company,) = nights.sandbox.objects.everything()
+    people = nights.sandbox.people.identities.by_cio_id
+    return {str(people[cio_id].id): dict(attributes) for cio_id, attributes in company.people.items()}
+
+
+def test_the_relationships_of_all_rows_of_an_object_are_sent(nights: Nights) -> None:
+    nights.mapping = COMPANIES
+    rows = [ACME | {"owner": owner} for owner in ("1", "2", "2", "3")]
+    nights.run(rows)
+    assert ties(nights) == {owner: {"role": "chief"} for owner in "123"}
+    assert nights.sent(rows) == [] and nights.sent(rows[::-1]) == []
+    nights.run([*rows, ACME | {"owner": "4"}])
+    assert ties(nights).keys() == set("1234")
+    nights.run([ACME | {"role": "guest"}, *rows[1:]])
+    assert ties(nights)["1"] == {"role": "guest"}
+
+
+def test_relationships_of_which_some_were_refused_are_sent_again(nights: Nights, sandbox: Sandbox) -> None:
+    nights.mapping = COMPANIES
+
+    @dataclass(frozen=True)
+    class Refusing(Faults):
+        refused: float = 1e-9
+
+        def refuses(self, item: Mapping[str, Any]) -> bool:
+            return "refused" in str(item)
+
+    sandbox.set_faults(Refusing())
+    rows = [ACME, ACME | {"owner": "2", "role": "refused"}]
+    nights.run([ACME | {"role": "guest"}])
+    nights.run(rows)
+    assert ties(nights) == {"1": {"role": "chief"}}
+    nights.run([ACME | {"role": "guest"}])
+    assert ties(nights) == {"1": {"role": "guest"}}
+
+
+def test_an_object_that_loses_its_relationship_sends_nothing(nights: Nights) -> None:
+    nights.mapping = COMPANIES | {"nulls": "clear"}
+    nights.run([ACME])
+    assert nights.sent([ACME | {"owner": None}]) == []
+
+
+def test_several_refused_rows_of_a_person_are_not_sent_again(nights: Nights, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(refused=1.0))
+    rows = [person(1), person(1, city="Oslo")]
+    assert [len(nights.sent(rows)) for _ in range(5)] == [1, 1, 0, 0, 0]
+
+
+def test_a_value_that_was_refused_in_another_attribute_is_sent(nights: Nights, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(refused=1.0))
+    nights.mapping = PEOPLE | {"attributes": {"plan": "plan"}}
+    assert len(nights.sent([person(1, plan="bad", city="bad")])) == 1
+    nights.mapping = PEOPLE | {"attributes": {"city": "city"}}
+    assert len(nights.sent([person(1, plan="bad", city="bad")])) == 1
+
+
+def test_a_run_by_mistake_to_another_destination_leaves_the_ledger(nights: Nights, sandbox: Sandbox) -> None:
+    nights.run([person(1)])
+    with Sandbox(Faults(key_revoked_after=0)) as other:
+        nights.sandbox = other
+        with pytest.raises(CredentialsRefused):
+            nights.run([person(1)])
+    nights.sandbox = sandbox
+    assert nights.sent([person(1)], restart=True) == []
 
 
 def test_another_destination_begins_a_new_ledger(nights: Nights, sandbox: Sandbox) -> None:

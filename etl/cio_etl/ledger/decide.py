@@ -1,10 +1,11 @@
 """Compares rows with the ledger: which are new, changed, the same, refused before, and who is gone. Frames in and out.
 
 Rows have POSITION, lane UInt8, `hi` and `lo` UInt64 (the subject), `part.<name>` UInt64 (null: the row has no such
-part) and `key.<target>` String. Known subjects have `hi`, `lo`, was_accepted Boolean, refused UInt64 with reason and
-field (what Customer.io refused last), `part.<name>` (null: never accepted, or not known) and `key.<target>`.
+part) and `key.<target>` String. Known subjects have `hi`, `lo`, was_accepted Boolean, refused List with reason and
+field (the contents that Customer.io refused), `part.<name>` (null: never accepted, or not known) and `key.<target>`.
 
-A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent.
+A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent. Ties,
+which are the relationships of a person or an object, do not replace each other: those of all rows count together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from cio_etl.model import POSITION, DeltaCounts, PartCounts
 from cio_etl.transform import decisions, ids
 
 SUBJECT = ("hi", "lo")
+REFUSED_AT_MOST = 100  # contents of a subject that are remembered, the newest; a subject may have several rows
+TOGETHER = "together."  # prefix of the columns that stand for the ties of all rows of a subject
 SENT = "sent."  # prefix of the Boolean columns: whether a row's item carries this part
 
 
@@ -51,16 +54,20 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     counts = ~pl.col("is_refused")
     several = rows.height > 1 and bool(joined.select(pl.struct(*SUBJECT).is_duplicated().any()).item())
 
-    def is_last(where: pl.Expr) -> pl.Expr:
-        """Whether the row is its subject's last for which this is true."""
+    def is_last(where: pl.Expr, *of: str) -> pl.Expr:
+        """Whether the row is its subject's last for which this is true; of those with the same value in `of`."""
         if not several:
             return where
-        return where & (pl.col(POSITION) == pl.when(where).then(POSITION).max().over(*SUBJECT))
+        return where & (pl.col(POSITION) == pl.when(where).then(POSITION).max().over(*SUBJECT, *of))
 
+    ties = [name for name in rules.parts if is_tie(name)] if several else []
+    joined = joined.with_columns(_together(name, counts, rules.salt).alias(f"{TOGETHER}{name}") for name in ties)
     differs = {}
     for name in rules.parts:
-        new, before = pl.col(f"part.{name}"), pl.col(f"before.{name}")
-        differs[name] = is_last(counts & new.is_not_null()) & (~known_before | new.ne_missing(before))
+        new, before = compared(joined, name), pl.col(f"before.{name}")
+        where = counts & pl.col(f"part.{name}").is_not_null()
+        counting = is_last(where, f"part.{name}") if name in ties else is_last(where)
+        differs[name] = counting & (~known_before | new.ne_missing(before))
     joined = joined.with_columns(
         *(each.alias(f"{SENT}{name}") for name, each in differs.items()),
         (is_last(counts) & ~known_before).alias("is_first_time"),
@@ -88,6 +95,23 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     )
 
 
+def is_tie(part: str) -> bool:
+    """Whether a part is a relationship, which is added to those that the subject has."""
+    return part.endswith("]")
+
+
+def compared(rows: pl.DataFrame, name: str) -> pl.Expr:
+    """What the ledger has of a part: of ties, a hash of those of all rows."""
+    return pl.col(together if (together := f"{TOGETHER}{name}") in rows.columns else f"part.{name}")
+
+
+def _together(name: str, counts: pl.Expr, salt: int) -> pl.Expr:
+    """A hash of the ties of all rows of a subject; the tie's own where there is one."""
+    ties = pl.col(f"part.{name}").filter(counts).drop_nulls().unique().sort()
+    several = ids.text_hash(ties.cast(pl.String).str.join(","), salt)
+    return pl.when(ties.len() > 1).then(several).otherwise(ties.first()).over(*SUBJECT)
+
+
 def _lacks(known: pl.DataFrame, keys: Sequence[str]) -> list[pl.Expr]:
     return [pl.lit(False), *(column_of(known, key, pl.String).is_null() for key in keys)]
 
@@ -101,13 +125,12 @@ def _refused_before(rules: Rules) -> pl.Expr:
     """Whether Customer.io refused just this content last time."""
     if rules.again or rules.retry_refused:
         return pl.lit(False)
-    same = content(rules) == pl.col("refused")
-    return (pl.col("refused").is_not_null() & same).fill_null(False)
+    return pl.col("refused").list.contains(content(rules)).fill_null(False)
 
 
 def content(rules: Rules) -> pl.Expr:
-    """A hash of all parts of a row."""
-    return ids.content([pl.col(f"part.{name}") for name in rules.parts], rules.salt)
+    """A hash of all parts of a row, with their names."""
+    return ids.content({name: pl.col(f"part.{name}") for name in rules.parts}, rules.salt)
 
 
 def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
@@ -151,7 +174,8 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     """The known subjects as these rows leave them; only those that they are about.
 
     `sent` has POSITION, `hi`, `lo`, `part.<name>` (null: not sent in this row), `key.<target>`, content UInt64 and
-    outcome: accepted, refused (with reason and field), or unknown (it may have been accepted, and no answer came).
+    outcome: accepted, refused (with reason and field), unknown (it may have been accepted, and no answer came), or null
+    (it was not sent, since the run was abandoned).
     """
     accepted, unknown, refused = (pl.col("outcome") == name for name in ("accepted", "unknown", "refused"))
     in_order = sent.sort(POSITION)
@@ -160,14 +184,24 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     def last(name: str, where: pl.Expr) -> pl.Expr:
         return pl.col(name).filter(where).drop_nulls().last()
 
+    def is_unknown(name: str) -> pl.Expr:
+        """Whether it is not known what Customer.io has: no answer came, or it took only some of a subject's ties."""
+        part, took = pl.col(name), accepted.fill_null(False)
+        no_answer = part.filter(unknown).is_not_null().any()
+        if not is_tie(name):
+            return no_answer
+        return no_answer | (part.filter(took).is_not_null().any() & part.filter(~took).is_not_null().any())
+
     subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
+        pl.col("outcome").is_not_null().any().alias("has_ended"),
         accepted.any().alias("accepted"),
-        pl.col("content").filter(accepted).alias("accepted_content"),
-        *(last(name, refused).alias(name) for name in ("content", "reason", "field")),
+        *(pl.col("content").filter(where).alias(name) for name, where in (("taken", accepted), ("not_taken", refused))),
+        *(last(name, refused).alias(name) for name in ("reason", "field")),
         *(last(name, accepted).alias(name) for name in parts),
-        *(pl.col(name).filter(unknown).is_not_null().any().alias(f"unknown.{name}") for name in parts),
+        *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
         *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
     )
+    subjects = subjects.filter("has_ended")
     before = known.select(
         *SUBJECT,
         pl.col("was_accepted"),
@@ -177,17 +211,19 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     )
     others = [name for name in known.columns if name.startswith("part.") and name not in parts]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
-    is_refused = pl.col("content").is_not_null()
-    still = (
-        pl.col("accepted_content").list.contains(pl.col("before.refused")).not_().fill_null(True)
-    )  # not accepted now
+    none = pl.lit([], dtype=pl.List(pl.UInt64))
+    still_refused = (
+        pl.concat_list(pl.col("before.refused").fill_null(none), "not_taken")
+        .list.unique(maintain_order=True)
+        .list.set_difference("taken")
+        .list.tail(REFUSED_AT_MOST)
+    )
+    is_refused = still_refused.list.len() > 0
     return both.select(
         *SUBJECT,
         (pl.col("accepted") | pl.col("was_accepted").fill_null(False)).alias("was_accepted"),
-        *(
-            pl.when(is_refused).then(now).when(still).then(f"before.{name}").alias(name)
-            for now, name in (("content", "refused"), ("reason", "reason"), ("field", "field"))
-        ),
+        pl.when(is_refused).then(still_refused).alias("refused"),
+        *(pl.when(is_refused).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in ("reason", "field")),
         pl.lit(False).alias("is_gone"),
         *(pl.when(~pl.col(f"unknown.{name}")).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in parts),
         *others,

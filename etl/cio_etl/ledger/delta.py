@@ -16,6 +16,7 @@ from cio_etl.ledger.decide import (
     SUBJECT,
     Rules,
     column_of,
+    compared,
     content,
     counts_of,
     decided,
@@ -121,7 +122,7 @@ def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence
         is_sent.alias("is_sent"),
         content(rules).alias("content"),
         *(
-            pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(f"part.{name}").alias(f"part.{name}")
+            pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(compared(rows, name)).alias(f"part.{name}")
             for name in rules.parts
         ),
         *keys,
@@ -152,8 +153,7 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         known, rows = ledger.known(number, bits), delta.rows(number, bits)
         if rows is None:
             return known.clear()
-        ended = outcomes(rows).filter(pl.col("outcome").is_not_null())
-        return folded(known, ended, rules, delta.head.keys)
+        return folded(known, outcomes(rows), rules, delta.head.keys)
 
     return replace(ledger.with_changes(changes, delta.head.rows_to_send), parts=delta.head.parts)
 

@@ -38,11 +38,11 @@ COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a
 
 _REMEDY = "the next run with --rebuild-ledger starts a new ledger: it sends everything once and removes nobody"
 
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "hi": pl.UInt64,
     "lo": pl.UInt64,
     "was_accepted": pl.Boolean,
-    "refused": pl.UInt64,
+    "refused": pl.List(pl.UInt64),
     "reason": pl.String,
     "field": pl.String,
     "is_gone": pl.Boolean,

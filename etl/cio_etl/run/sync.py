@@ -66,8 +66,9 @@ def open_delta(
     store, job, number = context.store, context.job, record.number
     assert compiled.parts is not None
     ledger = _current(store, job, step.name, belongs_to(context.destination, step), context)
-    ledger.remove_others()
     before = ledger.generation
+    if before.number:  # a new ledger is not the current one yet: the files of the one before stay until it is
+        ledger.remove_others()
     rules = Rules(
         parts=tuple(compiled.parts.of),
         salt=before.salt,
@@ -154,7 +155,8 @@ def fold_abandoned(store: Store, job: Job, run: RunRecord) -> None:
     trusted, and the next run starts a new one.
     """
     for record in store.steps(run.run_id):
-        if record.delta is None or record.status == "finished" or not store.has_sent(run.run_id):
+        sent = record.delta is not None and store.has_started(run.run_id, record.number, by_others=False)
+        if record.status == "finished" or not sent:
             continue
         try:
             delta = Delta.open(delta_folder(job, run.run_id, record.number))

@@ -6,7 +6,7 @@ tests compare both functions with known results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -54,11 +54,10 @@ def text_hash(text: pl.Expr, salt: int) -> pl.Expr:
     return NonCryptographicHashingNameSpace(text).xxhash64(seed=salt)
 
 
-def content(hashes: Sequence[pl.Expr], salt: int) -> pl.Expr:
-    """64 bits (UInt64) of all hashes of a row together; a null counts as one."""
-    if not hashes:
-        return pl.lit(salt, dtype=pl.UInt64)
-    return text_hash(pl.concat_str([each.cast(pl.String).fill_null("-") for each in hashes], separator=","), salt)
+def content(hashes: Mapping[str, pl.Expr], salt: int) -> pl.Expr:
+    """64 bits (UInt64) of the hashes of a row and their names together; a null is left out."""
+    named = [pl.lit(f"{len(name)}:{name} ") + hashes[name].cast(pl.String) for name in sorted(hashes)]
+    return text_hash(pl.concat_str([pl.lit(""), *named], separator=",", ignore_nulls=True), salt)
 
 
 def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:

@@ -34,7 +34,7 @@ class Parts:
         """
         subject = [repeats.key_text(target) for target in self.subject]
         hi, lo = ids.subject(subject, salt)
-        parts = [ids.text_hash(self._text(node, values), salt).alias(f"part.{name}") for name, node in self.of.items()]
+        parts = [ids.text_hash(self._text(name, values), salt).alias(f"part.{name}") for name in self.of]
         keys = [text.alias(f"key.{target}") for target, text in zip(self.subject, subject, strict=True)]
         hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys)
         outcome = items.select(
@@ -42,9 +42,10 @@ class Parts:
         )
         return hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
 
-    def _text(self, node: Node, values: pl.DataFrame) -> pl.Expr:
-        text = encode.text(node, values)
-        return text.fill_null("null") if self.nulls == "clear" else text
+    def _text(self, name: str, values: pl.DataFrame) -> pl.Expr:
+        text = encode.text(self.of[name], values)
+        clears = self.nulls == "clear" and not name.endswith("]")  # a relationship with nobody is omitted
+        return text.fill_null("null") if clears else text
 
 
 def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
