@@ -3,6 +3,7 @@
     EtlError                                        exit
     ├── ConfigError          author of the YAML      78
     ├── ChangedSinceStart    author of the YAML      78
+    ├── PlanOutdated         whoever approves it     78
     ├── SourceError          owner of the data       65
     ├── SourceUnreachable    owner of the data       65
     ├── SourceRefused        keeper of the keys      77
@@ -107,6 +108,13 @@ class ChangedSinceStart(EtlError):
     """run {run_id} was interrupted and cannot go on: {changes}"""
 
     exit_code = 78
+
+
+class PlanOutdated(EtlError):
+    """the plan does not fit any more: step {step}: {what}"""
+
+    exit_code = 78
+    remedy = "make a new plan with `cio-etl plan`, and look at it"
 
 
 class SourceError(EtlError):

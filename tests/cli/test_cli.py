@@ -460,7 +460,7 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["run_id"] == ran["run_id"]
     assert main(["status"]) == 0
-    assert re.search(rf"{ran['run_id']} +finished .* 3 +2 +1$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(rf"{ran['run_id']} +finished .* 3 +2 +1 +1$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_status_reports_that_a_process_is_at_work(job: str, capsys: Captured) -> None:

@@ -11,6 +11,7 @@ demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
 sandbox.py    one command each
+plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
 """
@@ -20,6 +21,7 @@ from cio_etl.cli import (
     doctor,
     init,
     inspect,
+    plan,
     preview,
     rejects,
     replay,
@@ -39,6 +41,7 @@ __all__ = [
     "init",
     "inspect",
     "main",
+    "plan",
     "preview",
     "rejects",
     "replay",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cio_etl.apis import APIS
-from cio_etl.errors import EtlError, SourceError, TooManyChanges
+from cio_etl.errors import EtlError, PlanOutdated, SourceError, TooManyChanges
 from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
@@ -116,7 +116,7 @@ def copy_deleted_if_unfit(snapshot: Snapshot, has_started: bool) -> Iterator[Non
     """Deletes the copy when the block refuses its rows and none was sent: the next run copies the fixed source."""
     try:
         yield
-    except (SourceError, TooManyChanges):
+    except (SourceError, TooManyChanges, PlanOutdated):
         if not has_started:
             delete_copy(snapshot)
         raise

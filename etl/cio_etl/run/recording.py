@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.report.words import counted
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
+from cio_etl.run.planned import PlannedStep
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals
@@ -59,6 +61,7 @@ class Caller:
     signals: Signals = field(default_factory=Signals)
     observer: Observer = field(default_factory=Observer)
     commands: Commands = NO_COMMANDS
+    planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import polars as pl
 from cio_etl.apis import APIS, OPERATIONS
 from cio_etl.audit import SentBefore
 from cio_etl.errors import ChangedSinceStart, StateError, TooManyChanges
-from cio_etl.ledger import Delta, Generation, Ledger, Rules, make_delta, moved, new_generation, renewed
+from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, moved, new_generation, renewed
 from cio_etl.ledger.delta import Outcomes
 from cio_etl.log import get_logger
 from cio_etl.model import (
@@ -37,7 +37,8 @@ from cio_etl.model import (
 )
 from cio_etl.report.words import counted
 from cio_etl.run.folders import ledger_folder, stage_folder
-from cio_etl.run.options import FULL_REFRESH
+from cio_etl.run.options import FULL_REFRESH, RunOptions
+from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
@@ -62,40 +63,83 @@ def ledger_job(job: Job) -> str:
 def open_delta(
     context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot, compiled: Compiled
 ) -> tuple[Delta, SentBefore]:
-    """Makes the step's delta, before its first row is sent. Raises StateError."""
-    store, job, number = context.store, context.job, record.number
-    assert compiled.parts is not None
-    ledger = _current(store, job, step.name, belongs_to(context.destination, step), context)
-    before = ledger.generation
-    if before.number:  # a new ledger is not the current one yet: the files of the one before stay until it is
+    """Makes the step's delta, before its first row is sent. Raises StateError, TooManyChanges and PlanOutdated."""
+    store, job, run, options = context.store, context.job, context.run, context.options
+    note = context.caller.observer.note
+    ledger = current_ledger(store, job, context.destination, step, options, run.started_at, note)
+    if (
+        ledger.generation.number
+    ):  # a new ledger is not the current one yet: the files of the one before stay until it is
         ledger.remove_others()
+    planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
+    if planned is not None:
+        planned.require(facts_of(step, snapshot, ledger), step.name)
+    made = compare(
+        step,
+        snapshot,
+        compiled,
+        ledger,
+        delta_folder(job, run.run_id, record.number),
+        again=run.since == FULL_REFRESH,
+        retry_refused=options.retry_refused or snapshot.replayed is not None,
+        finds_gone=snapshot.replayed is None and run.row_limit is None,
+    )
+    if not options.accept_changes:
+        require_within_limits(step, made.counts, snapshot.rows, ledger)
+    store.note_delta(run.run_id, record.number, made.counts)
+    return made.delta, sent_before(made, ledger, step)
+
+
+def compare(
+    step: Step,
+    snapshot: Snapshot,
+    compiled: Compiled,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    again: bool,
+    retry_refused: bool,
+    finds_gone: bool,
+) -> Made:
+    """The step's delta against a ledger, written to a folder. Raises StateError."""
+    assert compiled.parts is not None
+    is_mirror, salt = step.sync.mode == "mirror", ledger.generation.salt
     rules = Rules(
         parts=tuple(compiled.parts.of),
-        salt=before.salt,
+        salt=salt,
         divisible=compiled.partial is not None,
         once=OPERATIONS[step.mapping.operation].has_event,
-        again=context.run.since == FULL_REFRESH,
-        retry_refused=context.options.retry_refused or snapshot.replayed is not None,
-        keeps_keys=step.sync.mode == "mirror",
+        again=again,
+        retry_refused=retry_refused,
+        keeps_keys=is_mirror,
     )
-    made = make_delta(
-        delta_folder(job, context.run.run_id, number),
+    return make_delta(
+        folder,
         ledger,
-        _hashed(compiled, compiled.parts, snapshot, rules.salt),
+        _hashed(compiled, compiled.parts, snapshot, salt),
         rules,
-        pl.select(ids.text_hash(pl.lit("null"), rules.salt)).item(),
+        pl.select(ids.text_hash(pl.lit("null"), salt)).item(),
         rows=snapshot.rows,
-        keys=[f"key.{target}" for target in compiled.parts.subject] if rules.keeps_keys else [],
-        finds_gone=rules.keeps_keys and snapshot.replayed is None and context.run.row_limit is None,
-        belongs_to=before.belongs_to,
+        keys=[f"key.{target}" for target in compiled.parts.subject] if is_mirror else [],
+        finds_gone=finds_gone and is_mirror,
+        belongs_to=ledger.generation.belongs_to,
         fingerprint=snapshot.fingerprint,
         mapping=step.mapping.digest,
     )
-    if before.number and not context.options.accept_changes:
-        require_within_limits(step, made.counts, snapshot.rows)
-    store.note_delta(context.run.run_id, number, made.counts)
-    known = before.parts if before.number else rules.parts
-    return made.delta, SentBefore(made.counts, made.changed_after_sent, known, rules.parts, is_mirror=rules.keeps_keys)
+
+
+def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger) -> PlannedStep:
+    """What a delta is a function of."""
+    before = ledger.generation
+    return PlannedStep(snapshot.fingerprint, step.mapping.digest, before.number, before.salt if before.number else 0)
+
+
+def sent_before(made: Made, ledger: Ledger, step: Step) -> SentBefore:
+    """The findings of a delta."""
+    now, before = made.delta.head.parts, ledger.generation
+    is_mirror = step.sync.mode == "mirror"
+    known = before.parts if before.number else now
+    return SentBefore(made.counts, made.changed_after_sent, known, now, is_mirror=is_mirror)
 
 
 def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot) -> Delta | None:
@@ -117,8 +161,10 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
     return delta
 
 
-def require_within_limits(step: Step, counts: DeltaCounts, rows: int) -> None:
+def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger) -> None:
     """Raises TooManyChanges when the delta changes more at once than the step allows. A first run has no limits."""
+    if not ledger.generation.number:
+        return
     known = counts.changed + counts.same + counts.refused_before + counts.gone
     unset = max((part.unset for part in counts.parts.values()), default=0)
     found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
@@ -206,22 +252,31 @@ def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:
     return outcomes
 
 
-def _current(store: Store, job: Job, step: str, owner: str, context: RunContext) -> Ledger:
+def current_ledger(
+    store: Store | None,
+    job: Job,
+    destination: Destination,
+    step: Step,
+    options: RunOptions,
+    started_at: str,
+    note: Callable[[str], None],
+) -> Ledger:
     """The step's ledger, or a new one where there is none, or where it belongs to something else."""
-    folder = ledger_folder(job.state, ledger_job(job), step)
-    text = store.ledger(ledger_job(job), step)
+    folder, owner = ledger_folder(job.state, ledger_job(job), step.name), belongs_to(destination, step)
+    text = None if store is None else store.ledger(ledger_job(job), step.name)
     before = None if text is None else Generation.of_text(text)
-    note = context.caller.observer.note
     if before is None and any(folder.glob("*.parquet")):
-        note(f"step {step}: the state does not know the ledger in {folder}; a new one begins, and every row is sent")
-    elif before is not None and context.options.rebuild_ledger:
-        note(f"step {step}: a new ledger begins, and every row is sent")
+        note(
+            f"step {step.name}: the state does not know the ledger in {folder}; a new one begins, and all rows are sent"
+        )
+    elif before is not None and options.rebuild_ledger:
+        note(f"step {step.name}: a new ledger begins, and every row is sent")
     elif before is not None and before.belongs_to == owner:
         return Ledger(folder, before)
-    elif before is not None and not context.options.sandbox:
+    elif before is not None and not options.sandbox:
         what = "the destination, the operation or the identifier is another one than before"
-        note(f"step {step}: {what}; a new ledger begins, and every row is sent")
-    return Ledger(folder, new_generation(owner, secrets.randbits(63), context.run.started_at))
+        note(f"step {step.name}: {what}; a new ledger begins, and every row is sent")
+    return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
 
 
 def belongs_to(destination: Destination, step: Step) -> str:

@@ -152,7 +152,8 @@ def _written(units: pl.Series, scale: int) -> pl.Series | None:
     scaled = pa.Array.from_buffers(
         pa.decimal128(_DIGITS, scale), len(whole), whole.buffers(), whole.null_count, whole.offset
     )
-    texts = pl.Series(units.name, scaled, dtype=pl.Decimal(_DIGITS, scale)).cast(pl.String)
+    numbers = pl.DataFrame(pa.record_batch([scaled], ["scaled"]))["scaled"]  # see ids.ulids
+    texts = numbers.cast(pl.String).alias(units.name)
     return texts.str.strip_chars_end("0").str.strip_suffix(".") if scale else texts
 
 

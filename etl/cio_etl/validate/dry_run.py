@@ -119,9 +119,9 @@ def _validate_step(
             items = mapped.items
             rows_read += items.height
             accepted += items.height - items["item"].null_count()
-            rejects.append(_counted(items))
-            sent += _packed(packer.add(items), requests)
-        sent += _packed(packer.finish(), requests)
+            rejects.append(counted_rejects(items))
+            sent += packed(packer.add(items), requests)
+        sent += packed(packer.finish(), requests)
         position_of: dict[str, int] = {}
 
         def places(positions: Sequence[int]) -> dict[int, str]:
@@ -129,7 +129,7 @@ def _validate_step(
             position_of.update({place: position for position, place in where.items()})
             return where
 
-        counts = _located(pl.concat(rejects) if rejects else None, places)
+        counts = located_rejects(pl.concat(rejects) if rejects else None, places)
         findings = located_findings(audits_of_step, places)
         shown = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
         profile = profiler.profile(places, tuple(shown))
@@ -156,21 +156,24 @@ def _validate_step(
     )
 
 
-def _packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
+def packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
     """The bytes of the batches that have a body; those batches are counted by lane."""
     bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
     requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
     return sum(map(sum, bodies.values()))
 
 
-def _counted(items: pl.DataFrame) -> pl.DataFrame:
+def counted_rejects(items: pl.DataFrame) -> pl.DataFrame:
     """Rejects of one frame by reason and field: how many, and the first three positions."""
     rejected = items.filter(pl.col("reason").is_not_null())
     first = pl.col("position").sort().head(3).alias("first")
     return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), first)
 
 
-def _located(counted: pl.DataFrame | None, places: Callable[[Sequence[int]], dict[int, str]]) -> list[RejectCount]:
+def located_rejects(
+    counted: pl.DataFrame | None, places: Callable[[Sequence[int]], dict[int, str]]
+) -> list[RejectCount]:
+    """The rejects of all frames by reason and field, each with the places of its first rows."""
     if counted is None or counted.is_empty():
         return []
     total = (

@@ -1,0 +1,32 @@
+"""What a plan was made of, step by step: a run that applies it refuses when one of these has moved since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cio_etl.errors import PlanOutdated
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """The rows, the mapping and the ledger that a step's delta is a function of."""
+
+    fingerprint: str  # of the snapshot
+    mapping: str  # digest
+    generation: int  # of the ledger; 0: it has none yet
+    salt: int  # of the ledger; 0: it has none yet
+
+    def require(self, now: PlannedStep, step: str) -> None:
+        """Raises PlanOutdated when something has moved."""
+        moved = [
+            words
+            for name, words in (
+                ("fingerprint", "its source has other rows"),
+                ("mapping", "its mapping has changed"),
+                ("generation", "a run has moved its ledger"),
+                ("salt", "it has another ledger"),
+            )
+            if getattr(self, name) != getattr(now, name)
+        ]
+        if moved:
+            raise PlanOutdated(step=step, what=", ".join(moved))
