@@ -124,6 +124,10 @@ class SourceError(EtlError):
     resumable = True
 
 
+class ColumnOfBytes(SourceError):
+    """{place}: column {column!r} holds bytes, which have no JSON form"""
+
+
 class SourceUnreachable(EtlError):
     """{place} is out of reach: {what}"""
 

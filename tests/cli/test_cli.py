@@ -665,7 +665,7 @@ def test_init_lists_the_tables_of_a_database_when_none_is_named(capsys: Captured
     for source in ("shop.sqlite", "sqlite:///shop.sqlite"):
         assert main(["init", source]) == 78
         place = "shop.sqlite" if source == "shop.sqlite" else "the source"
-        message = f"{place}: a database; choose tables with --table: best, customers, orders; or a query"
+        message = f"{place}: a database, whose tables are best, customers, orders; name one by --table, or a query"
         assert message in capsys.readouterr().err
 
 
@@ -700,7 +700,7 @@ def test_init_lists_the_tables_of_postgresql_with_their_schema(
     postgres.execute("CREATE TABLE people (id int)", "CREATE SCHEMA sales", "CREATE TABLE sales.orders (id int)")
     monkeypatch.setenv("SHOP_URL", postgres.address)
     assert main(["init", "${SHOP_URL}"]) == 78
-    assert "choose tables with --table: people, sales.orders" in capsys.readouterr().err
+    assert "a database, whose tables are people, sales.orders; name one by --table" in capsys.readouterr().err
 
 
 def test_init_makes_one_job_of_several_tables_with_people_before_events(capsys: Captured) -> None:

@@ -40,5 +40,5 @@ def _require_table(address: str, place: str) -> None:
         return  # the section reports that no table is named
     if not tables:
         raise ConfigError([Problem(place, None, "", "a database without tables and views; check its address")])
-    message = f"a database; choose tables with --table: {table_names(tables)}; or a query with --query-file"
+    message = f"a database, whose tables are {table_names(tables)}; name one by --table, or a query by --query-file"
     raise ConfigError([Problem(place, None, "", message)])

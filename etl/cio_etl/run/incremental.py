@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cio_etl.apis import APIS
-from cio_etl.errors import EtlError, PlanOutdated, SourceError, TooManyChanges
+from cio_etl.errors import ColumnOfBytes, EtlError, PlanOutdated, SourceError, TooManyChanges
 from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
@@ -53,6 +53,8 @@ def open_step_source(step: Step, how: Staging) -> Snapshot:
     """
     try:
         return open_source(step.source, how)
+    except ColumnOfBytes:
+        raise  # the table has the column, and lists it as none that can be read
     except SourceError:
         if step.source.asks_for_columns and how.may_read:
             _require_columns_of_table(step, how)

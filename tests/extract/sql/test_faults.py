@@ -152,15 +152,23 @@ def refusal(code: str, message: str) -> bytes:
 
 @pytest.mark.fault("S21")
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "remedy"),
     [
-        ({"port": 1}, "it refused the connection"),
-        ({"host": "no-such-host.invalid"}, "its host name has no address"),
-        ({"database": "no_such_database"}, "it has no database of that name"),
+        ({"port": 1}, "it refused the connection", "check whether it runs, and the port in the job's reference"),
+        (
+            {"host": "no-such-host.invalid"},
+            "its host name has no address",
+            "fix the host in the job's reference, or the name server of this machine",
+        ),
+        (
+            {"database": "no_such_database"},
+            "it has no database of that name",
+            "fix the database's name in the job's reference",
+        ),
     ],
 )
 def test_a_server_that_is_out_of_reach_is_named_with_the_reason(
-    command: Command, change: dict[str, Any], reason: str
+    command: Command, change: dict[str, Any], reason: str, remedy: str
 ) -> None:
     command.job()
     there = command.database.url.set(**change)
@@ -169,7 +177,7 @@ def test_a_server_that_is_out_of_reach_is_named_with_the_reason(
     assert code == 65
     assert said == [
         f"postgresql {there.host}:{there.port}/{there.database} is out of reach: {reason}",
-        f"check whether it runs and can be reached from here; then: {RUN}",
+        f"{remedy}; then: {RUN}",
     ]
     command.address(command.database.address)
     assert command.requests == 0
@@ -418,6 +426,12 @@ def test_a_slow_customer_io_does_not_keep_a_transaction_open(command: Command) -
             "fix the mapping, or the source",
         ),
         (
+            {"table": "people"},
+            "ALTER TABLE people ALTER note TYPE bytea USING note::bytea",
+            "table people: column 'note' holds bytes, which have no JSON form",
+            "leave it out of the mapping, or encode it in the query",
+        ),
+        (
             {"query": "SELECT * FROM people"},
             "ALTER TABLE people RENAME note TO remark",
             "people.yaml:1: the source has no column 'note'; it has 'id', 'n', 'remark'",
@@ -590,7 +604,7 @@ def test_the_next_run_deletes_the_copies_of_ended_runs(command: Command) -> None
 @pytest.mark.parametrize(
     ("complaint", "kind", "said"),
     [
-        (Complaint("", 'invalid percent-encoded token: "canary"', False), SourceUnreachable, "signs in a password"),
+        (Complaint("", 'invalid percent-encoded token: "canary"', False), SourceUnreachable, "its address cannot be"),
         (
             Complaint("", 'connection to server at "h", port 5 failed: timeout expired', False),
             SourceUnreachable,

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import ColumnOfBytes, SourceError
 from cio_etl.extract.frames import check_names
 
 
@@ -35,11 +35,7 @@ def unquoted_frames(
     fields = [field for field in schema if not _is_bytes(field.type)]
     for field in schema:
         if field not in fields and field.name in required:
-            raise SourceError(
-                required[field.name],
-                place=place,
-                what=f"column {field.name!r} holds bytes ({field.type}), which have no JSON form",
-            )
+            raise ColumnOfBytes(required[field.name], place=place, column=field.name)
     if not fields:
         raise SourceError("ask for some", place=place, what="no column that has a JSON form")
     yield _frame(fields, pa.RecordBatch.from_pylist([], schema=schema))

@@ -60,9 +60,8 @@ def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlEr
     if code.startswith("28") or code in ("1045", "1698") or _PASSWORD.search(words):
         return SourceRefused("renew the user or password in the job's reference", place=database)
     if not complaint.connected:
-        return SourceUnreachable(
-            "check whether it runs and can be reached from here", place=database, what=_reason(words)
-        )
+        reason, remedy = _reason(words)
+        return SourceUnreachable(remedy, place=database, what=reason)
     if code in _RIGHTS:
         return SourceError(
             "grant select on it to the job's user", place=place, what="the database's user may not read it"
@@ -94,33 +93,55 @@ def complaint_to_error(complaint: Complaint, place: str, database: str) -> EtlEr
     )
 
 
-def _reason(words: str) -> str:
-    """Why there is no connection."""
+_UNKNOWN_DATABASE = ("it has no database of that name", "fix the database's name in the job's reference")
+_UNKNOWN_HOST = (
+    "its host name has no address",
+    "fix the host in the job's reference, or the name server of this machine",
+)
+_LATE = ("it did not answer in time", "check whether it runs, and whether a firewall is in between")
+_FULL = ("it has too many connections", "run it again when fewer programs are connected, or let the server take more")
+_BUSY = "run it again when the server is ready"
+
+
+def _reason(words: str) -> tuple[str, str]:
+    """Why there is no connection, and what to do about it."""
     words = words.lower()
     for sign, reason in (
-        ("connection refused", "it refused the connection"),
-        ("pg_hba.conf", "it takes no such connection from this machine (pg_hba.conf); without TLS, perhaps"),
-        ("permission denied", "its user may not connect to it"),
-        ("translate host", "its host name has no address"),
-        ("name or service", "its host name has no address"),
-        ("getaddrinfo", "its host name has no address"),
-        ("unknown database", "it has no database of that name"),
-        ("timeout", "it did not answer in time"),
-        ("timed out", "it did not answer in time"),
-        ("ssl", "it and this program do not agree on TLS"),
-        ("certificate", "its certificate is not trusted"),
-        ("percent-encoded", "its address cannot be read; signs in a password are written as %40 for @, %2F for /"),
-        ("too many connections", "it has too many connections"),
-        ("too many clients", "it has too many connections"),
-        ("connection slots", "it has too many connections"),
-        ("starting up", "it is starting up, or recovering"),
-        ("shutting down", "it is shutting down"),
+        (
+            "connection refused",
+            ("it refused the connection", "check whether it runs, and the port in the job's reference"),
+        ),
+        (
+            "pg_hba.conf",
+            (
+                "it takes no such connection from this machine (pg_hba.conf); without TLS, perhaps",
+                "let the server's pg_hba.conf take it, or add sslmode=require to the job's reference",
+            ),
+        ),
+        ("permission denied", ("its user may not connect to it", "grant connect on the database to the job's user")),
+        ("translate host", _UNKNOWN_HOST),
+        ("name or service", _UNKNOWN_HOST),
+        ("getaddrinfo", _UNKNOWN_HOST),
+        ("unknown database", _UNKNOWN_DATABASE),
+        ("timeout", _LATE),
+        ("timed out", _LATE),
+        ("ssl", ("it and this program do not agree on TLS", "fix sslmode and the certificates in the job's reference")),
+        ("certificate", ("its certificate is not trusted", "name the file of its authority in the job's reference")),
+        (
+            "percent-encoded",
+            ("its address cannot be read", "in the job's reference, write signs of a password as %40 for @, %2F for /"),
+        ),
+        ("too many connections", _FULL),
+        ("too many clients", _FULL),
+        ("connection slots", _FULL),
+        ("starting up", ("it is starting up, or recovering", _BUSY)),
+        ("shutting down", ("it is shutting down", _BUSY)),
     ):
         if sign in words:
             return reason
     if re.search(r"database .* does not exist", words):
-        return "it has no database of that name"
-    return "no connection"
+        return _UNKNOWN_DATABASE
+    return "no connection", "check whether it runs, and whether this machine can reach it"
 
 
 def _one_line(words: str) -> str:

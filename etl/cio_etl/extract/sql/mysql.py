@@ -20,7 +20,7 @@ from pymysql.cursors import SSCursor  # type: ignore[import-untyped]
 from sqlalchemy import URL
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import ColumnOfBytes, SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
@@ -88,11 +88,7 @@ class MysqlReader:
         for column in columns:
             column.is_wanted = self._wanted is None or column.name in self._wanted
             if column.read is None and column.name in self._required:
-                raise SourceError(
-                    self._required[column.name],
-                    place=self.place,
-                    what=f"column {column.name!r} holds bytes, which have no JSON form",
-                )
+                raise ColumnOfBytes(self._required[column.name], place=self.place, column=column.name)
         readable = [column for column in columns if column.read is not None]
         if not readable:
             raise SourceError("ask for some", place=self.place, what="no column that has a JSON form")

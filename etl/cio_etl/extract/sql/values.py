@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import ColumnOfBytes, SourceError
 from cio_etl.extract.sql.statement import BYTES_REMEDY
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 
@@ -75,11 +75,8 @@ class ResultColumns:
 
     def _refuse(self, names: Sequence[str] | set[str] | tuple[()]) -> None:
         if names:
-            raise SourceError(
-                self._required.get(min(names), BYTES_REMEDY),
-                place=self._place,
-                what=f"column {min(names)!r} holds bytes, which have no JSON form",
-            )
+            first = min(names)
+            raise ColumnOfBytes(self._required.get(first, BYTES_REMEDY), place=self._place, column=first)
 
 
 def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
