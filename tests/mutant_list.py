@@ -24,6 +24,8 @@ CONNECTION, LANE, LANES = "tests/load/test_connection.py", "tests/load/test_lane
 PACK, ENCODE = "tests/load/test_pack.py", "tests/transform/test_encode.py"
 STATE, OPEN, SERVER = "tests/state/test_state.py", "tests/state/test_open.py", "tests/state/test_server.py"
 
+SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
+
 MUTANTS = (
     # ---- the network
     Mutant(
@@ -479,5 +481,139 @@ MUTANTS = (
         ".not_().fill_null(False)",
         ".not_().fill_null(True)",
         ENCODE,
+    ),
+    # ---- the ledger
+    Mutant(
+        "ledger: parts are compared by the hash of the first one",
+        "transform/parts.py",
+        "ids.text_hash(self._text(name, values), salt)",
+        "ids.text_hash(self._text(next(iter(self.of)), values), salt)",
+        f"{SYNC} -k only_changed_attributes",
+    ),
+    Mutant(
+        "ledger: hashes have no salt",
+        "transform/parts.py",
+        "ids.text_hash(self._text(name, values), salt)",
+        "ids.text_hash(self._text(name, values), 0)",
+        f"{SYNC} -k other_hashes",
+    ),
+    Mutant(
+        "ledger: a relationship with nobody is a change",
+        "transform/parts.py",
+        'and not name.endswith("]")  # a',
+        "and True  # a",
+        f"{SYNC} -k loses_its_relationship",
+    ),
+    Mutant(
+        "ledger: refused content has no names",
+        "transform/ids.py",
+        'pl.lit(f"{len(name)}:{name} ") +',
+        'pl.lit("") +',
+        f"{SYNC} -k in_another_attribute",
+    ),
+    Mutant(
+        "ledger: only the last refused row is remembered",
+        "ledger/decide.py",
+        ".list.tail(REFUSED_AT_MOST)",
+        ".list.tail(1)",
+        f"{SYNC} -k several_refused_rows",
+    ),
+    Mutant(
+        "ledger: what was refused is forgotten",
+        "ledger/decide.py",
+        "pl.when(is_refused).then(still_refused)",
+        "pl.when(is_refused).then(none)",
+        f"{SYNC} -k not_sent_again_until_it_changes",
+    ),
+    Mutant(
+        "ledger: a known person may be created",
+        "ledger/decide.py",
+        'pl.col("is_known").alias("update")',
+        'pl.lit(False).alias("update")',
+        f"{SYNC} -k only_changed_attributes",
+    ),
+    Mutant(
+        "ledger: each row of a person is sent",
+        "ledger/decide.py",
+        "if name in ties else is_last(where)",
+        "if name in ties else where",
+        f"{SYNC} -k two_rows_of_a_person",
+    ),
+    Mutant(
+        "ledger: only the last relationship of several rows is sent",
+        "ledger/decide.py",
+        'is_last(where, f"part.{name}") if',
+        "is_last(where) if",
+        f"{SYNC} -k relationships_of_all_rows",
+    ),
+    Mutant(
+        "ledger: some relationships count for all",
+        "ledger/decide.py",
+        "if not is_tie(name):",
+        "if True:",
+        f"{SYNC} -k some_were_refused",
+    ),
+    Mutant(
+        "ledger: an unknown end leaves the hash",
+        "ledger/decide.py",
+        "no_answer = part.filter(unknown).is_not_null().any()",
+        "no_answer = pl.lit(False)",
+        f"{SYNC} -k under_way",
+    ),
+    Mutant(
+        "ledger: an unknown end counts as accepted",
+        "run/sync.py",
+        '.then(pl.lit("unknown"))',
+        '.then(pl.lit("accepted"))',
+        f"{SYNC} -k under_way",
+    ),
+    Mutant(
+        "ledger: rows count as settled when they are announced",
+        "run/sync.py",
+        "position <= acked[lane]",
+        "position <= sending[lane]",
+        f"{SYNC} -k under_way",
+    ),
+    Mutant(
+        "ledger: what an abandoned run has sent is forgotten",
+        "run/resume.py",
+        "    fold_abandoned(store, job, run)\n",
+        "    pass\n",
+        f"{SYNC} -k abandoned_run_had_sent",
+    ),
+    Mutant(
+        "ledger: a new ledger removes the old one at once",
+        "run/sync.py",
+        "if before.number:",
+        "if True:",
+        f"{SYNC} -k by_mistake",
+    ),
+    Mutant(
+        "ledger: a subject of a rejected row is gone",
+        "ledger/delta.py",
+        'seen.add(frame.filter(has_subject & ~pl.col("is_sent"))',
+        'seen.add(frame.filter(has_subject & pl.col("is_sent"))',
+        f"{DECIDE} -k rejected_rows",
+    ),
+    Mutant(
+        "ledger: masks have their bits one place too high",
+        "ledger/delta.py",
+        '*(f"{SENT}{name}" for name in parts)]):',
+        '*(f"{SENT}{name}" for name in parts)], 1):',
+        f"{SYNC} -k only_changed_attributes",
+    ),
+    Mutant(
+        "ledger: merged files keep the older row",
+        "ledger/files.py",
+        'every.unique(SUBJECT, keep="last").filter',
+        'every.unique(SUBJECT, keep="first").filter',
+        f"{SYNC} -k ledger_that_is_merged",
+    ),
+    Mutant(
+        "ledger: an addition is older than the base",
+        "ledger/files.py",
+        'every.unique(SUBJECT, keep="last", maintain',
+        'every.unique(SUBJECT, keep="first", maintain',
+        f"{SYNC} -k 'values or order_by or ledger_that_is_merged or two_rows'",
     ),
 )

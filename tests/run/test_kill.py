@@ -176,7 +176,7 @@ def test_wrong_counts_are_reported() -> None:
 def test_a_damaged_state_and_progress_that_goes_back_are_reported() -> None:
     before, key = Standing(progress={(PEOPLE, 0): (10, 20)}), (PEOPLE, 0)
     assert list(impossible(before, Standing(progress={key: (20, 25)}))) == []
-    said = [f"the mark of {key} went back, from (10, 20) to (9, 25)"]
+    said = [f"the progress of {key} went back, from (10, 20) to (9, 25)"]
     assert list(impossible(before, Standing(progress={key: (9, 25)}))) == said
     assert list(impossible(before, Standing(progress={key: (20, 19)}))) != []
     assert list(impossible(before, Standing(integrity="row missing"))) == ["the state is damaged: row missing"]

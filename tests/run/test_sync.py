@@ -283,8 +283,9 @@ def test_relationships_of_which_some_were_refused_are_sent_again(nights: Nights,
     nights.run([ACME | {"role": "guest"}])
     nights.run(rows)
     assert ties(nights) == {"1": {"role": "chief"}}
-    nights.run([ACME | {"role": "guest"}])
-    assert ties(nights) == {"1": {"role": "guest"}}
+    sandbox.set_faults(Faults())
+    nights.run(rows, retry_refused=True)
+    assert ties(nights) == {"1": {"role": "chief"}, "2": {"role": "refused"}}
 
 
 def test_an_object_that_loses_its_relationship_sends_nothing(nights: Nights) -> None:
@@ -347,6 +348,54 @@ def test_rows_of_an_abandoned_run_are_in_the_ledger(nights: Nights) -> None:
     assert {item["identifiers"]["id"] for item in items} <= {"1", "3"}
     assert nights.people()["1"]["plan"] == "pro" and "3" in nights.people()
     assert nights.sent([person(1, plan="pro"), person(3)]) == []
+
+
+def test_what_an_abandoned_run_had_sent_is_not_sent_again(nights: Nights, sandbox: Sandbox) -> None:
+    nights.settings = {"destination": {"lanes": 1, "max_batch_bytes": 32_100}}
+    rows = [person(number, city="x" * 600) for number in range(100)]
+    sandbox.set_faults(Faults(key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run(rows)
+    there = nights.people().keys()
+    sandbox.set_faults(Faults())
+    sent = {item["identifiers"]["id"] for item in nights.sent(rows, restart=True)}
+    assert 0 < len(there) < 100 and sent == {row["id"] for row in rows} - there
+
+
+@pytest.mark.parametrize("city", ["Rome", "Oslo"])
+def test_rows_that_were_under_way_when_a_run_was_abandoned_are_sent_again(
+    nights: Nights, sandbox: Sandbox, city: str
+) -> None:
+    nights.run([person(1)])
+    sandbox.set_faults(Faults(script=("lost_after",), key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run([person(1, city="Oslo")])
+    sandbox.set_faults(Faults())
+    assert nights.sent([person(1, city=city)], restart=True) == [change(1, city=city)]
+    assert nights.sent([person(1, city=city)]) == []
+
+
+def test_a_ledger_that_is_merged_has_the_newest_hashes(nights: Nights) -> None:
+    nights.run([person(number) for number in range(1_100)])
+    rows = [person(number, city="Oslo") for number in range(1_100)]
+    assert len(nights.sent(rows)) == 1_100
+    assert len(list(Path(".etl/ledger/job/rows").glob("*.parquet"))) == 2  # the base before, and the merged one
+    assert nights.sent(rows) == []
+    changed = [person(1, city="Bern"), *rows[:1], *rows[2:]]
+    assert nights.sent(changed) == [change(1, city="Bern")]
+    assert nights.sent(changed) == []
+
+
+def test_two_ledgers_have_other_hashes_of_the_same_values(nights: Nights) -> None:
+    def hashes() -> dict[str, int]:
+        files = sorted(Path(".etl/ledger/job/rows").glob("*.parquet"), key=lambda file: file.stat().st_mtime_ns)
+        (row,) = pl.read_parquet(files[-1]).to_dicts()
+        return {name: row[name] for name in ("hi", "lo", "part.attributes.plan")}
+
+    nights.run([person(1)])
+    first = hashes()
+    nights.run([person(1)], rebuild_ledger=True)
+    assert not set(first.values()) & set(hashes().values())
 
 
 def test_a_step_that_sends_all_has_no_ledger(nights: Nights) -> None:
