@@ -49,10 +49,11 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     joined = rows.join(
         known.select(*SUBJECT, *of_known), on=SUBJECT, how="left", maintain_order="left", nulls_equal=False
     ).with_columns(pl.col("was_accepted").fill_null(False))
-    joined = joined.with_columns(_refused_before(rules).alias("is_refused"))
+    has_refused = known["refused"].null_count() < known.height
+    joined = joined.with_columns((_refused_before(rules) if has_refused else pl.lit(False)).alias("is_refused"))
     known_before = pl.col("was_accepted") & pl.lit(not rules.again)
     counts = ~pl.col("is_refused")
-    several = rows.height > 1 and bool(joined.select(pl.struct(*SUBJECT).is_duplicated().any()).item())
+    several = has_several(rows)
 
     def is_last(where: pl.Expr, *of: str) -> pl.Expr:
         """Whether the row is its subject's last for which this is true; of those with the same value in `of`."""
@@ -112,6 +113,13 @@ def _together(name: str, counts: pl.Expr, salt: int) -> pl.Expr:
     return pl.when(ties.len() > 1).then(several).otherwise(ties.first()).over(*SUBJECT)
 
 
+def has_several(rows: pl.DataFrame) -> bool:
+    """Whether a subject has several rows."""
+    if rows["hi"].n_unique() == rows.height:
+        return False
+    return bool(rows.select(pl.struct(*SUBJECT).is_duplicated().any()).item())
+
+
 def _lacks(known: pl.DataFrame, keys: Sequence[str]) -> list[pl.Expr]:
     return [pl.lit(False), *(column_of(known, key, pl.String).is_null() for key in keys)]
 
@@ -135,32 +143,36 @@ def content(rules: Rules) -> pl.Expr:
 
 def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
     """The counts of decided rows, by subject; `null` is the hash of a part that is null."""
+    several = has_several(rows)
+    everybody = rows.select(SUBJECT).n_unique() if several else rows.height
+    rows = rows.filter((pl.col("code") != decisions.SAME) | pl.col("is_changed_after_sent"))
     sends = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
-    of_part = {}
+    facts = {
+        "new": sends & ~pl.col("is_known"),
+        "changed": sends & pl.col("is_known"),
+        "refused": pl.col("code") == decisions.REFUSED,
+        "late": pl.col("is_changed_after_sent"),
+    }
     for name in rules.parts:
         new, before = pl.col(f"part.{name}"), pl.col(f"before.{name}")
         moved = pl.col(f"{SENT}{name}") & pl.col("is_known") & pl.lit(not rules.once)
-        of_part[f"set {name}"] = moved & before.is_null()
-        of_part[f"unset {name}"] = moved & before.is_not_null() & (new == null)
-        of_part[f"changed {name}"] = moved & before.is_not_null() & (new != null)
-    subjects = rows.group_by(*SUBJECT).agg(
-        (sends & ~pl.col("is_known")).any().alias("new"),
-        (sends & pl.col("is_known")).any().alias("changed"),
-        (pl.col("code") == decisions.REFUSED).any().alias("refused"),
-        pl.col("is_changed_after_sent").any(),
-        *(each.any().alias(name) for name, each in of_part.items()),
-    )
-    sent = subjects["new"] | subjects["changed"]
-    refused = int((subjects["refused"] & ~sent).sum())
+        facts[f"set {name}"] = moved & before.is_null()
+        facts[f"changed {name}"] = moved & before.is_not_null() & (new != null)
+        facts[f"unset {name}"] = moved & before.is_not_null() & (new == null)
+    by_row = rows.select(*SUBJECT, *(each.fill_null(False).alias(name) for name, each in facts.items()))
+    subjects = by_row.group_by(*SUBJECT).agg(pl.all().any()) if several else by_row
+    sums = subjects.select(
+        *(pl.col(name).sum() for name in facts),
+        (pl.col("refused") & ~pl.col("new") & ~pl.col("changed")).sum().alias("refused alone"),
+    ).row(0, named=True)
     return DeltaCounts(
-        new=int(subjects["new"].sum()),
-        changed=int(subjects["changed"].sum()),
-        same=subjects.height - int(sent.sum()) - refused,
-        refused_before=refused,
-        changed_after_sent=int(subjects["is_changed_after_sent"].sum()),
+        new=sums["new"],
+        changed=sums["changed"],
+        same=everybody - sums["new"] - sums["changed"] - sums["refused alone"],
+        refused_before=sums["refused alone"],
+        changed_after_sent=sums["late"],
         parts={
-            name: PartCounts(*(int(subjects[f"{kind} {name}"].sum()) for kind in ("set", "changed", "unset")))
-            for name in rules.parts
+            name: PartCounts(*(sums[f"{kind} {name}"] for kind in ("set", "changed", "unset"))) for name in rules.parts
         },
     )
 
@@ -180,6 +192,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     accepted, unknown, refused = (pl.col("outcome") == name for name in ("accepted", "unknown", "refused"))
     in_order = sent.sort(POSITION)
     parts = [f"part.{name}" for name in rules.parts]
+    none = pl.lit([], dtype=pl.List(pl.UInt64))
 
     def last(name: str, where: pl.Expr) -> pl.Expr:
         return pl.col(name).filter(where).drop_nulls().last()
@@ -192,7 +205,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             return no_answer
         return no_answer | (part.filter(took).is_not_null().any() & part.filter(~took).is_not_null().any())
 
-    subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
+    facts: list[pl.Expr] = [
         pl.col("outcome").is_not_null().any().alias("has_ended"),
         accepted.any().alias("accepted"),
         *(pl.col("content").filter(where).alias(name) for name, where in (("taken", accepted), ("not_taken", refused))),
@@ -200,7 +213,26 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         *(last(name, accepted).alias(name) for name in parts),
         *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
         *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
-    )
+    ]
+    if has_several(sent):
+        subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(facts)
+    else:  # as above of groups of one row, which polars would make slowly
+        subjects = sent.select(
+            *SUBJECT,
+            pl.col("outcome").is_not_null().alias("has_ended"),
+            accepted.fill_null(False).alias("accepted"),
+            *(
+                pl.when(where)
+                .then(pl.concat_list("content"))
+                .otherwise(pl.lit([], dtype=pl.List(pl.UInt64)))
+                .alias(name)
+                for name, where in (("taken", accepted), ("not_taken", refused))
+            ),
+            *(pl.when(refused).then(name).alias(name) for name in ("reason", "field")),
+            *(pl.when(accepted).then(name).alias(name) for name in parts),
+            *((unknown.fill_null(False) & pl.col(name).is_not_null()).alias(f"unknown.{name}") for name in parts),
+            *keys,
+        )
     subjects = subjects.filter("has_ended")
     before = known.select(
         *SUBJECT,
@@ -211,7 +243,6 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     )
     others = [name for name in known.columns if name.startswith("part.") and name not in parts]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
-    none = pl.lit([], dtype=pl.List(pl.UInt64))
     still_refused = (
         pl.concat_list(pl.col("before.refused").fill_null(none), "not_taken")
         .list.unique(maintain_order=True)

@@ -120,15 +120,19 @@ def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence
         "lane",
         *SUBJECT,
         is_sent.alias("is_sent"),
-        content(rules).alias("content"),
         *(
             pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(compared(rows, name)).alias(f"part.{name}")
             for name in rules.parts
         ),
         *keys,
     )
-    writer.write_rows(wanted)
+    writer.write_rows(wanted.join(_contents(partial, rules), on=POSITION, how="left", maintain_order="left"))
     return int(wanted["is_sent"].sum())
+
+
+def _contents(rows: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """POSITION and the content of rows of which only some parts are sent; of others, it follows from their parts."""
+    return rows.select(POSITION, content(rules).alias("content"))
 
 
 def _masks(rows: pl.DataFrame, parts: tuple[str, ...]) -> npt.NDArray[np.uint64]:
@@ -153,7 +157,10 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         known, rows = ledger.known(number, bits), delta.rows(number, bits)
         if rows is None:
             return known.clear()
-        return folded(known, outcomes(rows), rules, delta.head.keys)
+        ended = outcomes(rows)
+        if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
+            ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))
+        return folded(known, ended, rules, delta.head.keys)
 
     return replace(ledger.with_changes(changes, delta.head.rows_to_send), parts=delta.head.parts)
 

@@ -30,7 +30,7 @@ from cio_etl.errors import StateError
 from cio_etl.ledger.decide import SUBJECT
 from cio_etl.transform.decisions import Decisions, words
 
-ROWS_AT_ONCE = 262_144  # rows of one partition, which is what is in memory at a time
+ROWS_AT_ONCE = 524_288  # rows of one partition, which is what is in memory at a time
 _BUFFER_ROWS = 400_000  # rows that are collected before they are written to their partitions
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
@@ -158,7 +158,7 @@ class Ledger:
         base = before.pieces[0].rows if before.pieces else 0
         added = rows + before.rows - base
         merges = not before.pieces or added > max(COMPACT_SHARE * base, 1_000)
-        bits = partition_bits(rows + (before.rows if merges else 0))
+        bits = partition_bits(rows + before.rows)
 
         def part(number: int) -> pl.DataFrame:
             new = changes(number, bits)

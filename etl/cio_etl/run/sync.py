@@ -116,7 +116,7 @@ def compare(
     return make_delta(
         folder,
         ledger,
-        _hashed(compiled, compiled.parts, snapshot, salt),
+        _hashed(compiled, compiled.parts, snapshot, salt, with_keys=is_mirror),
         rules,
         pl.select(ids.text_hash(pl.lit("null"), salt)).item(),
         rows=snapshot.rows,
@@ -293,12 +293,14 @@ def belongs_to(destination: Destination, step: Step) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _hashed(compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int) -> Iterator[pl.DataFrame]:
+def _hashed(
+    compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int, *, with_keys: bool
+) -> Iterator[pl.DataFrame]:
     """The subjects and parts of all rows that the mapping selects."""
 
     def hashed(frame: pl.DataFrame) -> pl.DataFrame:
         mapped = compiled.mapped(frame)
-        return parts.hashes(mapped.values, mapped.items, salt)
+        return parts.hashes(mapped.values, mapped.items, salt, with_keys=with_keys)
 
     return prefetch(hashed, snapshot.read(compiled.columns, 0))
 

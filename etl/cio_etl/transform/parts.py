@@ -27,15 +27,16 @@ class Parts:
     of: dict[str, Node]
     nulls: str  # omit or clear: a part that is null is no change, or is one
 
-    def hashes(self, values: pl.DataFrame, items: pl.DataFrame, salt: int) -> pl.DataFrame:
+    def hashes(self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool) -> pl.DataFrame:
         """The rows' subjects and parts: POSITION, lane, is_sent Boolean, `hi`, `lo` and `part.<name>` UInt64.
 
         It has every row of `values`; a subject is null in a row that has none, and a part where it is null and omitted.
+        With keys, `key.<target>` are the texts that say who the subject is.
         """
         subject = [repeats.key_text(target) for target in self.subject]
         hi, lo = ids.subject(subject, salt)
         parts = [ids.text_hash(self._text(name, values), salt).alias(f"part.{name}") for name in self.of]
-        keys = [text.alias(f"key.{target}") for target, text in zip(self.subject, subject, strict=True)]
+        keys = [text.alias(f"key.{name}") for name, text in zip(self.subject, subject, strict=True) if with_keys]
         hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys)
         outcome = items.select(
             pl.col("position").alias(POSITION), "lane", pl.col("item").is_not_null().alias("is_sent")
