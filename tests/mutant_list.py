@@ -584,9 +584,37 @@ MUTANTS = (
     Mutant(
         "ledger: a new ledger removes the old one at once",
         "run/sync.py",
-        "if before.number:",
+        "if ledger.generation.number:",
         "if True:",
         f"{SYNC} -k by_mistake",
+    ),
+    Mutant(
+        "ledger: somebody may be gone though a row names nobody",
+        "ledger/delta.py",
+        "finds_gone = finds_gone and not unreadable",
+        "finds_gone = finds_gone",
+        f"{SYNC} -k does_not_say_who",
+    ),
+    Mutant(
+        "ledger: a source without rows may remove everybody",
+        "run/sync.py",
+        "step.sync.max_gone if rows else Limit(number=0)",
+        "step.sync.max_gone",
+        f"{SYNC} -k source_without_rows",
+    ),
+    Mutant(
+        "ledger: who is removed stays in it",
+        "ledger/delta.py",
+        "with_columns(is_gone=pl.lit(True))",
+        "with_columns(is_gone=pl.lit(False))",
+        f"{SYNC} -k deleted_and_comes_back",
+    ),
+    Mutant(
+        "ledger: with a limit, the others are gone",
+        "run/sync.py",
+        "finds_gone=snapshot.replayed is None and run.row_limit is None,",
+        "finds_gone=snapshot.replayed is None,",
+        f"{SYNC} -k with_limit",
     ),
     Mutant(
         "ledger: a subject of a rejected row is gone",

@@ -67,9 +67,7 @@ def open_delta(
     store, job, run, options = context.store, context.job, context.run, context.options
     note = context.caller.observer.note
     ledger = current_ledger(store, job, context.destination, step, options, run.started_at, note)
-    if (
-        ledger.generation.number
-    ):  # a new ledger is not the current one yet: the files of the one before stay until it is
+    if ledger.generation.number:  # a new ledger is not the current one yet, and the files of the one before stay
         ledger.remove_others()
     planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
     if planned is not None:
