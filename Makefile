@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ bench-extract: .venv/done .venv-bench/done ## reading from databases beside othe
 
 bench-validate: .venv/done ## `validate` beside mapping and packing alone
 	$(BIN)/python -m tests.benchmarks.validate
+
+bench-ledger: .venv/done ## a run that sends only what changed, beside `validate` and a run that sends all
+	$(BIN)/python -m tests.benchmarks.ledger
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel

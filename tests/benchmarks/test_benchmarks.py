@@ -351,3 +351,13 @@ def test_our_command_sends_every_row_with_and_without_checkpoints(
     (contender,) = (each for each in contenders.CONTENDERS if each.key == key)
     ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable))
     assert run.verified(ground, contender) is None
+
+
+def test_a_run_that_sends_only_changes_is_measured_beside_validate_and_a_whole_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.ledger", "--rows=3000", f"--folder={tmp_path}"]
+    done = subprocess.run(command, cwd=Path(run.__file__).parents[2], capture_output=True, text=True)
+    assert done.stderr == "" and done.returncode == 0
+    assert done.stdout.startswith("3,000 people of 6 attributes, 3 changed")
+    assert re.search(
+        r"night / validate: [\d.]+\nnight / sync: all: [\d.]+\nfirst run / sync: all: [\d.]+\n", done.stdout
+    )

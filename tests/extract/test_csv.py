@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError, StateError
@@ -515,6 +515,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
 def test_whatever_is_written_reads_back_exactly_from_any_position(
     rows: list[list[str]], quoting: Any, separator: str, limits: ChunkLimits, start: int
 ) -> None:
+    assume(not any(row[0].startswith("\x1a") for row in rows))  # such a row is rejected: the end of a file of DOS
     header = [f"c{number}" for number in range(len(rows[0]))]
     buffer, lines = io.StringIO(newline=""), []
     writer = csv.writer(buffer, delimiter=separator, quoting=quoting)  # CRLF: so that a CR in a field is quoted

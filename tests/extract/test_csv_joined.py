@@ -173,7 +173,7 @@ def test_files_may_have_their_columns_in_another_order_and_more_of_them(tmp_path
 
 
 def test_a_file_without_a_column_that_is_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"1\.csv: has no column 'plan', which .*0\.csv has; is it 'plans'\?"):
+    with pytest.raises(SourceError, match=r"1\.csv: has no column 'plan', which .*0\.csv has; did you mean 'plans'\?"):
         opened(tmp_path, b"id,plan\n1,a\n", b"id,plans\n2,b\n", wanted=["id", "plan"])
     with pytest.raises(SourceError, match=r"0\.csv: has no column 'extra', which .*1\.csv has$"):
         opened(tmp_path, b"id,plan\n1,a\n", b"id,extra\n2,b\n", wanted=["id", "extra"])
