@@ -135,7 +135,7 @@ def full_load(people: dict[int, dict[str, int]], rows: Sequence[Row]) -> None:
             people.setdefault(row.subject, {}).update(values)
 
 
-@settings(max_examples=50, deadline=None, phases=[Phase.generate])  # no shrinking: each example writes files
+@settings(max_examples=20, deadline=None, phases=[Phase.generate])  # no shrinking: each example writes files
 @given(NIGHTS, st.booleans())
 def test_nights_of_changes_leave_what_full_loads_leave(nights: list[list[Row]], divisible: bool) -> None:
     with TemporaryDirectory() as folder:
