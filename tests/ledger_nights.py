@@ -4,7 +4,7 @@
 
 Between two nights, rows of people, companies and orders are added, changed, emptied and removed, and come back; some
 are bad, of some Customer.io refuses the values, and attributes join and leave the mappings. The command is a real
-process, killed at random and at chosen moments, then run again or given up with --restart. Requests are answered 503
+process, killed at random and at chosen moments, then run again or abandoned with --restart. Requests are answered 503
 and 429, and answers are lost. After each night the sandbox must have received exactly the items that the model names,
 and must have what the model says and what a load of all rows would have made. The seed decides all but the timing.
 """
@@ -267,7 +267,7 @@ class Nights:
         self.world = World(self.dice)
         self.memories = {step: Memory(step) for step in STEPS}
         self.cloud = Cloud()
-        self.abandoned = ""  # the run that the next command must give up
+        self.abandoned = ""  # the run that the next command must abandon
         self.last_run = ""  # of the night before
         self.number = 0
         self._received: list[Item] = []
@@ -328,7 +328,7 @@ class Nights:
     # ---------------------------------------------------------------- processes
 
     def _run(self, job: Path, night: Night) -> Mapping[str, Any] | None:
-        """Runs the command until the night is over; its report ({}: it was killed), or None when it is given up."""
+        """Runs the command until the night is over; its report ({}: it was killed), or None when it is abandoned."""
         dice = self.kill_dice = random.Random(f"{self.seed} {self.number}")
         kills = dice.choice((0, 0, 1, 1, 2, 3))
         while True:

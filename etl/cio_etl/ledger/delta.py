@@ -181,5 +181,5 @@ def new_generation(belongs_to: str, salt: int, started_at: str) -> Generation:
 
 
 def renewed(generation: Generation, started_at: str) -> Generation:
-    """The generation after everything has been sent anew."""
+    """The generation after a run that sent everything."""
     return replace(generation, started_at=started_at)

@@ -54,10 +54,13 @@ def partition_bits(rows: int) -> int:
     return max((rows - 1) // ROWS_AT_ONCE, 0).bit_length()
 
 
-def partition_range(number: int, bits: int) -> tuple[int, int]:
-    """The lowest and the highest `hi` of a partition."""
+def read_partition(path: Path, number: int, bits: int) -> pl.DataFrame:
+    """The rows of a Parquet file whose `hi` is in this partition; groups of other partitions are not read."""
+    if not bits:
+        return pl.read_parquet(path, glob=False)
     width = 1 << (64 - bits)
-    return number * width, (number + 1) * width - 1
+    lowest, highest = (pl.lit(each, dtype=pl.UInt64) for each in (number * width, (number + 1) * width - 1))
+    return pl.scan_parquet(path, glob=False).filter(pl.col("hi").is_between(lowest, highest)).collect()
 
 
 @contextmanager
@@ -93,7 +96,7 @@ class Generation:
     belongs_to: str  # digest of destination, operation and subject: another one starts a new ledger
     pieces: tuple[Piece, ...] = ()  # the first is the base; later ones replace its subjects
     parts: tuple[str, ...] = ()  # of the mapping that was sent last
-    started_at: str = ""  # of the run after which everything had been sent anew; ISO 8601, UTC
+    started_at: str = ""  # of the last run that sent everything; ISO 8601, UTC
     format: int = FORMAT
 
     def to_text(self) -> str:
@@ -137,16 +140,9 @@ class Ledger:
 
     def known(self, number: int, bits: int) -> pl.DataFrame:
         """The subjects of one partition, as their last piece has them."""
-        lowest, highest = partition_range(number, bits)
         frames = [pl.DataFrame(schema=KNOWN)]
         with reporting(self.folder):
-            for piece in self.generation.pieces:
-                rows = pl.scan_parquet(self.folder / piece.file)
-                if bits:
-                    rows = rows.filter(
-                        pl.col("hi").is_between(pl.lit(lowest, dtype=pl.UInt64), pl.lit(highest, dtype=pl.UInt64))
-                    )
-                frames.append(rows.collect())
+            frames += [read_partition(self.folder / piece.file, number, bits) for piece in self.generation.pieces]
             every = pl.concat(frames, how="diagonal")
         if len(frames) > 2:
             every = every.unique(SUBJECT, keep="last", maintain_order=True)
@@ -199,19 +195,13 @@ class Ledger:
                 if file.name not in wanted:
                     file.unlink(missing_ok=True)
 
-    @property
-    def bytes(self) -> int:
-        """The size of its files."""
-        return sum(piece.bytes for piece in self.generation.pieces)
-
 
 class GroupWriter:
-    """Writes frames to a Parquet file, a group each, and synchronises it to the disk. Frames may lack columns."""
+    """Writes frames of the same columns to a Parquet file, a group each, and synchronises it to the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[pl.DataFrame] = []
 
     def __enter__(self) -> GroupWriter:
         return self
@@ -413,12 +403,7 @@ class Delta:
             path = self.folder / "rows.parquet"
             if not path.exists():
                 return None
-            lowest, highest = partition_range(number, bits)
-            rows = pl.scan_parquet(path)
-            if bits:
-                low, high = (pl.lit(each, dtype=pl.UInt64) for each in (lowest, highest))
-                rows = rows.filter(pl.col("hi").is_between(low, high))
-            return rows.collect()
+            return read_partition(path, number, bits)
 
     def gone(self) -> pl.DataFrame:
         """The subjects that are gone: `hi`, `lo` and `key.<target>`."""

@@ -15,7 +15,7 @@ import polars as pl
 
 from cio_etl.apis import removal
 from cio_etl.extract import open_source
-from cio_etl.ledger import Generation, Ledger, without
+from cio_etl.ledger import Delta, Generation, Ledger, without
 from cio_etl.ledger.files import GONE
 from cio_etl.model import (
     SYNC_ALL,
@@ -65,10 +65,11 @@ def ledger_without(store: Store, job: Job, run: RunRecord, number: int, source: 
     text = store.ledger(ledger_job(job), source.step)
     if text is None:
         return None
-    file = delta_folder(job, run.run_id, number - 1) / GONE
-    gone = pl.read_parquet(file) if file.exists() else pl.DataFrame(schema={"hi": pl.UInt64, "lo": pl.UInt64})
+    delta = Delta.open(delta_folder(job, run.run_id, number - 1))
+    if delta is None:
+        return None
     refused = store.rejects(run.run_id, number)["position"]
-    removed = gone.with_row_index("_row").filter(~pl.col("_row").is_in(refused.implode()))
+    removed = delta.gone().with_row_index("_row").filter(~pl.col("_row").is_in(refused.implode()))
     ledger = Ledger(ledger_folder(job.state, ledger_job(job), source.step), Generation.of_text(text))
     after = without(ledger, removed.select("hi", "lo"))
     return LedgerMove(ledger_job(job), source.step, after.to_text(), run.run_id)
