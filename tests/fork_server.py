@@ -188,7 +188,7 @@ def _import_all() -> None:
     for name in LAZY:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)
-    importlib.import_module("cio_etl.report.page").template()  # compiled once for all
+    importlib.import_module("cio_etl.report.templates").template("page.html.j2")  # compiled once for all
 
 
 def _serve(channel: socket.socket) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
-
 from cio_etl.errors import EXIT_CODES
-from cio_etl.model import Finding, RejectCount, Report, ShownRow, StepReport
+from cio_etl.model import Report, StepReport
 from cio_etl.report.files import write_text
-from cio_etl.report.visible import visible
-from cio_etl.report.words import counted, delta_words, duration, number, percent, size
+from cio_etl.report.templates import rendered
+from cio_etl.report.words import counted
 
-HERE = Path(__file__).parent
+TEMPLATE = "page.html.j2"
 NAME = "report.html"
 COLUMNS_SHOWN = 40  # the others are folded up
 
@@ -33,9 +26,8 @@ def page(report: Report, next_steps: Mapping[str, str], remedies: Mapping[str, s
 
     Text from data, files and mappings is escaped; there are no scripts.
     """
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return template().render(
+    return rendered(
+        TEMPLATE,
         report=report,
         remedy=lambda code: remedies.get(code, ""),
         verdict=verdict(report),
@@ -46,34 +38,7 @@ def page(report: Report, next_steps: Mapping[str, str], remedies: Mapping[str, s
         seconds=seconds(report.steps),
         revealed=any(step.profile is not None and step.profile.revealed for step in report.steps),
         columns_shown=COLUMNS_SHOWN,
-        style=Markup(style),  # our own file; the policy allows the style with this digest and no other
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
-        version=version("cio-etl"),
     )
-
-
-@cache
-def template() -> Template:
-    """The page's template. To compile it takes some 50 ms, once for all runs of a process."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "counted": counted,
-        "number": number,
-        "delta_words": delta_words,
-        "percent": percent,
-        "size": size,
-        "duration": duration,
-        "oneline": _oneline,
-    }
-    environment.globals |= {"rows_of": _rows_of}
-    return environment.get_template("page.html.j2")
 
 
 def verdict(report: Report) -> str:
@@ -121,15 +86,3 @@ def seconds(steps: Sequence[StepReport]) -> float | None:
 
 def _listed(others: Sequence[str]) -> str:
     return "".join(f", {other}" for other in others[:-1]) + (f" and {others[-1]}" if others else "")
-
-
-def _rows_of(step: StepReport, problem: RejectCount | Finding) -> list[ShownRow]:
-    """The first rows of a problem: with their cells when a validation has read them, else only their places."""
-    code = problem.code if isinstance(problem, Finding) else problem.reason
-    rows = () if step.profile is None else step.profile.rows
-    shown = {row.place: row for row in rows if (row.code, row.field) == (code, problem.field)}
-    return [shown.get(place, ShownRow(code, problem.field, place, ())) for place in problem.first_rows]
-
-
-def _oneline(text: str) -> str:
-    return text.replace("\n", "↵").replace("\t", "⇥")
