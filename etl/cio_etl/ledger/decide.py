@@ -189,10 +189,10 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     outcome: accepted, refused (with reason and field), unknown (it may have been accepted, and no answer came), or null
     (it was not sent, since the run was abandoned).
     """
-    accepted, unknown, refused = (pl.col("outcome") == name for name in ("accepted", "unknown", "refused"))
+    accepted, unknown = (pl.col("outcome") == name for name in ("accepted", "unknown"))
     in_order = sent.sort(POSITION)
     parts = [f"part.{name}" for name in rules.parts]
-    none = pl.lit([], dtype=pl.List(pl.UInt64))
+    some_refused = bool((sent["outcome"] == "refused").any()) or known["refused"].null_count() < known.height
 
     def last(name: str, where: pl.Expr) -> pl.Expr:
         return pl.col(name).filter(where).drop_nulls().last()
@@ -205,30 +205,19 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             return no_answer
         return no_answer | (part.filter(took).is_not_null().any() & part.filter(~took).is_not_null().any())
 
-    facts: list[pl.Expr] = [
-        pl.col("outcome").is_not_null().any().alias("has_ended"),
-        accepted.any().alias("accepted"),
-        *(pl.col("content").filter(where).alias(name) for name, where in (("taken", accepted), ("not_taken", refused))),
-        *(last(name, refused).alias(name) for name in ("reason", "field")),
-        *(last(name, accepted).alias(name) for name in parts),
-        *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
-        *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
-    ]
     if has_several(sent):
-        subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(facts)
+        subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
+            pl.col("outcome").is_not_null().any().alias("has_ended"),
+            accepted.any().alias("accepted"),
+            *(last(name, accepted).alias(name) for name in parts),
+            *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
+            *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
+        )
     else:  # as above of groups of one row, which polars would make slowly
         subjects = sent.select(
             *SUBJECT,
             pl.col("outcome").is_not_null().alias("has_ended"),
             accepted.fill_null(False).alias("accepted"),
-            *(
-                pl.when(where)
-                .then(pl.concat_list("content"))
-                .otherwise(pl.lit([], dtype=pl.List(pl.UInt64)))
-                .alias(name)
-                for name, where in (("taken", accepted), ("not_taken", refused))
-            ),
-            *(pl.when(refused).then(name).alias(name) for name in ("reason", "field")),
             *(pl.when(accepted).then(name).alias(name) for name in parts),
             *((unknown.fill_null(False) & pl.col(name).is_not_null()).alias(f"unknown.{name}") for name in parts),
             *keys,
@@ -236,27 +225,47 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     subjects = subjects.filter("has_ended")
     before = known.select(
         *SUBJECT,
-        pl.col("was_accepted"),
-        *(pl.col(name).alias(f"before.{name}") for name in ("refused", "reason", "field")),
+        "was_accepted",
         *(column_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
         *(column_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
     )
     others = [name for name in known.columns if name.startswith("part.") and name not in parts]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
-    still_refused = (
-        pl.concat_list(pl.col("before.refused").fill_null(none), "not_taken")
-        .list.unique(maintain_order=True)
-        .list.set_difference("taken")
-        .list.tail(REFUSED_AT_MOST)
-    )
-    is_refused = still_refused.list.len() > 0
-    return both.select(
+    refusals = _refusals(known, in_order) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
+    return both.join(refusals, on=SUBJECT, how="left").select(
         *SUBJECT,
         (pl.col("accepted") | pl.col("was_accepted").fill_null(False)).alias("was_accepted"),
-        pl.when(is_refused).then(still_refused).alias("refused"),
-        *(pl.when(is_refused).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in ("reason", "field")),
+        *REFUSAL,
         pl.lit(False).alias("is_gone"),
         *(pl.when(~pl.col(f"unknown.{name}")).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in parts),
         *others,
         *(pl.coalesce(name, f"before.{name}").alias(name) for name in keys),
+    )
+
+
+REFUSAL = ("refused", "reason", "field")
+
+
+def _refusals(known: pl.DataFrame, in_order: pl.DataFrame) -> pl.DataFrame:
+    """The subjects of these rows of which Customer.io refuses some content: `hi`, `lo` and the columns of REFUSAL."""
+    accepted, refused = (pl.col("outcome") == name for name in ("accepted", "refused"))
+    before = known.filter(pl.col("refused").is_not_null()).select(*SUBJECT, *REFUSAL)
+    about = pl.concat([before.select(SUBJECT), in_order.filter(refused).select(SUBJECT)]).unique()
+    ended = in_order.join(about, on=SUBJECT, how="semi", maintain_order="left")
+    subjects = ended.group_by(*SUBJECT, maintain_order=True).agg(
+        pl.col("content").filter(accepted).alias("taken"),
+        pl.col("content").filter(refused).alias("not_taken"),
+        *(pl.col(name).filter(refused).drop_nulls().last().alias(f"now.{name}") for name in ("reason", "field")),
+    )
+    still_refused = (
+        pl.concat_list(pl.col("refused").fill_null(pl.lit([], dtype=pl.List(pl.UInt64))), "not_taken")
+        .list.unique(maintain_order=True)
+        .list.set_difference("taken")
+        .list.tail(REFUSED_AT_MOST)
+    )
+    return (
+        subjects.join(before, on=SUBJECT, how="left")
+        .with_columns(still_refused.alias("refused"))
+        .filter(pl.col("refused").list.len() > 0)
+        .select(*SUBJECT, "refused", *(pl.coalesce(f"now.{name}", name).alias(name) for name in ("reason", "field")))
     )

