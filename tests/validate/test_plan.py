@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.sandbox import Sandbox
+from cio_etl.sandbox import Faults, Sandbox
 from tests.running import write_job
 
 PEOPLE = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"plan": "plan", "city": "city"}}
@@ -30,7 +32,7 @@ def job(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         Path("job.yaml"),
         sandbox.url,
         {"people": ({"parquet": "people.parquet"}, "people.yaml", keys)},
-        destination={"requests_per_second": "unlimited", "lanes": 2},
+        destination={"requests_per_second": "unlimited", "lanes": 2, "max_batch_bytes": 32_100},
     )
 
 
@@ -84,17 +86,19 @@ def test_apply_sends_what_was_planned_once(job: Path, sandbox: Sandbox, capsys: 
     assert main(["plan", str(job), "-o", "plan.json"]) == 3
     assert main(["apply", "plan.json"]) == 0
     assert sorted(str(each.identifiers["id"]) for each in sandbox.people.everybody()) == ["0", "1", "2", "3", "7"]
-    capsys.readouterr()
-    assert main(["apply", "plan.json"]) == 78
-    fault, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
-    assert (
-        fault == "the plan does not fit any more: step people: a run has moved its ledger" and "cio-etl plan" in remedy
-    )
+    before = sandbox.stats()
+    assert main(["apply", "plan.json"]) == 0  # it reports the run that has finished
+    assert sandbox.stats() == before
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("rows", "its source has other rows"), ("mapping", "its mapping has changed"), ("ledger", "a run has moved")],
+    [
+        ("rows", "step people: its source has other rows"),
+        ("mapping", "step people: its mapping has changed"),
+        ("ledger", "step people: a run has moved its ledger"),
+        ("step", "step more: it is new in the job"),
+    ],
 )
 def test_apply_refuses_a_plan_of_something_that_has_moved(
     job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str], what: str, words: str
@@ -106,12 +110,89 @@ def test_apply_refuses_a_plan_of_something_that_has_moved(
         rows(*(person(number) for number in range(5)), person(8))
     elif what == "mapping":
         Path("people.yaml").write_text(json.dumps(PEOPLE | {"nulls": "clear"}))
+    elif what == "step":
+        content = json.loads(job.read_text())
+        job.write_text(json.dumps(content | {"steps": [*content["steps"], content["steps"][0] | {"name": "more"}]}))
     else:
         assert main(["run", str(job)]) == 0
     before = sandbox.stats()
     capsys.readouterr()
     assert main(["apply", "plan.json"]) == 78
-    assert words in capsys.readouterr().err and sandbox.stats() == before
+    fault, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert fault == f"the plan does not fit any more: {words}" and "cio-etl plan" in remedy
+    assert sandbox.stats() == before
+
+
+def test_a_plan_of_steps_that_send_every_row_is_held_to_the_same_rows(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.yaml").write_text(json.dumps(PEOPLE))
+    with closing(sqlite3.connect("shop.db")) as db, db:
+        db.executescript("create table person (id text, plan text, city text); insert into person values (1, 'a', 'b')")
+    source = {"sql": f"sqlite:///{tmp_path}/shop.db", "table": "person"}
+    job = write_job(Path("job.yaml"), sandbox.url, {"people": (source, "people.yaml", {})})
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    with closing(sqlite3.connect("shop.db")) as db, db:
+        db.execute("update person set plan = 'c'")
+    capsys.readouterr()
+    assert main(["apply", "plan.json"]) == 78
+    assert "step people: its source has other rows" in capsys.readouterr().err
+    assert sandbox.stats()["people"] == 0
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    assert main(["apply", "plan.json"]) == 0
+    assert sandbox.stats()["people"] == 1
+
+
+def test_a_plan_takes_its_options_along(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(job)]) == 0
+    rows(*(person(number, city="Oslo") for number in range(5)))
+    assert main(["plan", str(job), "-o", "plan.json"]) == 4
+    assert main(["apply", "plan.json"]) == 4  # no part of it is sent
+    capsys.readouterr()
+    assert main(["plan", str(job), "--accept-changes", "-o", "plan.json"]) == 3  # a run that was stopped is replaced
+    assert "unfinished" not in capsys.readouterr().out
+    before = sandbox.stats()["items"]
+    assert main(["apply", "plan.json"]) == 0
+    assert sandbox.stats()["items"] == before + 5
+
+
+def test_apply_resumes_its_own_run(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    rows(*(person(number) for number in range(2_000)))
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    sandbox.set_faults(Faults(key_revoked_after=2))
+    assert main(["apply", "plan.json"]) == 77
+    assert capsys.readouterr().err.rstrip().endswith("cio-etl apply plan.json")
+    assert 0 < sandbox.stats()["people"] < 2_000
+    sandbox.set_faults(Faults())
+    assert main(["apply", "plan.json"]) == 0
+    assert sandbox.stats()["people"] == 2_000
+
+
+def test_a_run_that_is_unfinished_is_not_taken_for_that_of_the_plan(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows(*(person(number) for number in range(2_000)))
+    sandbox.set_faults(Faults(key_revoked_after=2))
+    assert main(["run", str(job)]) == 77
+    sandbox.set_faults(Faults())
+    capsys.readouterr()
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    assert "is unfinished: a run resumes it first, and `apply` refuses this plan" in capsys.readouterr().out
+    before = sandbox.stats()
+    assert main(["apply", "plan.json"]) == 78
+    assert "has sent a part of its rows, and is unfinished" in capsys.readouterr().err
+    assert sandbox.stats() == before
+
+
+def test_a_run_that_has_sent_nothing_gives_way_to_that_of_the_plan(job: Path, sandbox: Sandbox) -> None:
+    Path("people.parquet").rename("later.parquet")
+    assert main(["run", str(job)]) == 65
+    Path("later.parquet").rename("people.parquet")
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    assert main(["apply", "plan.json"]) == 0
+    (run,) = [run for run in Path(".etl/runs").iterdir() if run.name.startswith("job-plan-")]
+    assert (json.loads((run / "report.json").read_text())["status"], sandbox.stats()["people"]) == ("finished", 5)
 
 
 def test_an_old_plan_and_another_file_are_refused(job: Path, capsys: pytest.CaptureFixture[str]) -> None:

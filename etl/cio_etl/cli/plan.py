@@ -11,18 +11,17 @@ import click
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import JOB, JSON, options
 from cio_etl.run.options import RunOptions, repeated_words
+from cio_etl.validate.options import PLAN_OPTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cio_etl.validate.plan import Plan, StepPlan
 
-_OF_A_PLAN = ("steps", "limit", "full_refresh", "watermark", "retry_refused", "accept_changes", "rebuild_ledger")
-
 
 @cli.command(epilog="More: jobs/README.md, Plan and apply")
 @JOB
-@options(RunOptions, only=_OF_A_PLAN)
+@options(RunOptions, only=PLAN_OPTIONS)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 @JSON
 def plan(job: Path, options: RunOptions, output: Path | None, as_json: bool) -> None:
@@ -47,22 +46,24 @@ def plan(job: Path, options: RunOptions, output: Path | None, as_json: bool) -> 
 
         _show(made, Screen())
         send = as_typed("run", job, *repeated_words(options)) if output is None else as_typed("apply", output)
-        say(f"send it    {send}" if made.exit_code == 3 else "nothing to send" if not made.exit_code else "")
+        if made.exit_code == 3 and made.unfinished is None:
+            say(f"send it    {send}")
+        elif not made.exit_code:
+            say("nothing to send")
     raise SystemExit(made.exit_code)
 
 
 @cli.command(epilog="More: jobs/README.md, Plan and apply")
 @click.argument("plan", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@options(RunOptions, only=("retry_refused", "accept_changes", "rebuild_ledger", "grace"))
+@options(RunOptions, only=("accept_changes", "grace"))
 @click.option("--quiet", is_flag=True, help="Print no progress; for cron.")
 @JSON
 def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """Send just what PLAN says, a file of `plan -o`.
 
-    Source, mapping and ledger must be those of the plan; otherwise it exits with 78.
+    Source, mapping and ledger must be those of the plan; otherwise it exits with 78. Once the run has finished, it
+    prints its report and sends nothing.
     """
-    from dataclasses import replace
-
     from cio_etl.cli.commands import as_typed, reject_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
     from cio_etl.config import load_job
@@ -71,20 +72,21 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     from cio_etl.validate.plan import Plan, apply_plan
 
     planned = Plan.read(plan)
-    given, again = replace(options, **planned.options), as_typed("apply", plan)
+    again = as_typed("apply", plan)
     job = load_job(Path(planned.job_file))
     commands = Commands(again, lambda report: reject_commands(report, job.named_by, set()))
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
         resumed_by(again, job.name if as_json else None),
     ):
-        report = apply_plan(planned, given, caller)
+        report = apply_plan(planned, options, caller)
     print_report(report, as_json, commands, {"report": page_of(run_folder(job, report.run_id))})
     raise SystemExit(report.exit_code)
 
 
 def _show(plan: Plan, console: Console) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
@@ -100,6 +102,9 @@ def _show(plan: Plan, console: Console) -> None:
     console.print(table)
     for step in plan.steps:
         _show_step(step, console)
+    if plan.unfinished:
+        words = f"the run {plan.unfinished} is unfinished: a run resumes it first, and `apply` refuses this plan"
+        console.print(Text(words, style="bold red"), soft_wrap=True)
 
 
 def _show_step(step: StepPlan, console: Console) -> None:

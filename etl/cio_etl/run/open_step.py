@@ -29,7 +29,7 @@ from cio_etl.run.recording import RunContext, note_findings
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.run.sync import next_ledger, open_delta, require_delta, with_delta
+from cio_etl.run.sync import next_ledger, open_delta, require_delta, require_planned, with_delta
 from cio_etl.state import LedgerMove, StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
@@ -145,6 +145,7 @@ def open_step(
         delta, audit = open_delta(context, step, record, rows, compiled)
         sent_before.append(audit)
     else:
+        require_planned(context, step, snapshot, None)
         delta = None
     if not has_started:
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())

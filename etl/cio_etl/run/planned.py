@@ -9,12 +9,12 @@ from cio_etl.errors import PlanOutdated
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """The rows, the mapping and the ledger that a step's delta is a function of."""
+    """The rows, the mapping and the ledger that a step's items are a function of."""
 
     fingerprint: str  # of the snapshot
     mapping: str  # digest
-    generation: int  # of the ledger; 0: it has none yet
-    salt: int  # of the ledger; 0: it has none yet
+    generation: int = 0  # of the ledger; 0: it has none, or none yet
+    salt: int = 0  # of the ledger; 0: it has none, or none yet
 
     def require(self, now: PlannedStep, step: str) -> None:
         """Raises PlanOutdated when something has moved."""

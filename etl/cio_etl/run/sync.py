@@ -69,9 +69,7 @@ def open_delta(
     ledger = current_ledger(store, job, context.destination, step, options, run.started_at, note)
     if ledger.generation.number:  # a new ledger is not the current one yet, and the files of the one before stay
         ledger.remove_others()
-    planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
-    if planned is not None:
-        planned.require(facts_of(step, snapshot, ledger), step.name)
+    require_planned(context, step, snapshot, ledger)
     made = compare(
         step,
         snapshot,
@@ -126,10 +124,19 @@ def compare(
     )
 
 
-def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger) -> PlannedStep:
-    """What a delta is a function of."""
-    before = ledger.generation
-    return PlannedStep(snapshot.fingerprint, step.mapping.digest, before.number, before.salt if before.number else 0)
+def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger | None) -> PlannedStep:
+    """What the items of a step are a function of. `ledger`: None where everything is sent."""
+    fingerprint, mapping = snapshot.fingerprint, step.mapping.digest
+    if ledger is None or not ledger.generation.number:
+        return PlannedStep(fingerprint, mapping)
+    return PlannedStep(fingerprint, mapping, ledger.generation.number, ledger.generation.salt)
+
+
+def require_planned(context: RunContext, step: Step, snapshot: Snapshot, ledger: Ledger | None) -> None:
+    """Raises PlanOutdated when the run applies a plan, and the step is not as it was planned."""
+    planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
+    if planned is not None:
+        planned.require(facts_of(step, snapshot, ledger), step.name)
 
 
 def sent_before(made: Made, ledger: Ledger, step: Step) -> SentBefore:

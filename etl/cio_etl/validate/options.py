@@ -1,4 +1,4 @@
-"""Declares the options of a validation, beyond those of reading. See run/options.py."""
+"""Declares the options of a validation, beyond those of reading, and names those of a plan. See run/options.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cio_etl.run.options import ReadOptions, option
+
+# The options of a run that a plan has, too: `apply` takes them from the plan.
+PLAN_OPTIONS = ("steps", "limit", "full_refresh", "watermark", "retry_refused", "accept_changes", "rebuild_ledger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -28,10 +29,12 @@ from cio_etl.run import FULL_REFRESH, Caller, RunOptions, limited, load_run, ope
 from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
+from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
 from cio_etl.run.sync import compare, current_ledger, facts_of, require_within_limits, sent_before, with_delta
 from cio_etl.state import Store
 from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed
+from cio_etl.validate.options import PLAN_OPTIONS
 
 FORMAT = 1
 VALID = timedelta(days=7)  # a plan that is older is refused
@@ -51,7 +54,7 @@ class StepPlan:
     skipped: int
     requests: int
     bytes: int
-    facts: PlannedStep | None  # None: the step has no ledger
+    facts: PlannedStep
     delta: DeltaCounts | None = None
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -72,6 +75,7 @@ class Plan:
     made_at: str  # ISO 8601, UTC
     steps: tuple[StepPlan, ...]
     options: dict[str, Any] = field(default_factory=dict)  # with which it was made; `apply` runs with the same
+    unfinished: str | None = None  # a run that the next one would resume; it must end before the plan fits
     format: int = FORMAT
 
     @property
@@ -80,6 +84,18 @@ class Plan:
         if any(step.would_stop for step in self.steps):
             return 4
         return 3 if any(step.sends or step.rejected for step in self.steps) else 0
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run that applies it: the same each time, so that it is resumed, and is not done twice."""
+        about = [self.job, self.made_at, self.options, *((step.name, asdict(step.facts)) for step in self.steps)]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        return f"plan-{datetime.fromisoformat(self.made_at):%Y%m%dT%H%M%SZ}-{digest[:8]}"
+
+    def run_options(self, given: RunOptions) -> RunOptions:
+        """The options of the run that applies it: those of the plan, and of `given` what it leaves open."""
+        accepts = given.accept_changes or self.options.get("accept_changes", False)
+        return replace(given, **self.options | {"accept_changes": accepts}, run_id=self.run_id)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,8 +108,7 @@ class Plan:
             if content["format"] != FORMAT:
                 raise InvalidArguments(f"{path} was made by another version of this program; make a new plan")
             steps = tuple(
-                StepPlan(**step | {"facts": PlannedStep(**step["facts"]) if step["facts"] else None, "delta": None})
-                for step in content["steps"]
+                StepPlan(**step | {"facts": PlannedStep(**step["facts"]), "delta": None}) for step in content["steps"]
             )
             return cls(**content | {"steps": steps})
         except OSError as error:
@@ -108,37 +123,69 @@ def plan_file(path: Path, options: RunOptions, note: Note, environment: Environm
         return _plan(load_run(path, options, environment), path, options, note)
 
 
-def apply_plan(plan: Plan, options: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
+def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
     """Runs a job as it was planned. Raises PlanOutdated, before the first request, when the plan does not fit any more.
 
-    A run of the plan that was interrupted is resumed.
+    A run of the plan that was interrupted is resumed. One that has finished is reported, and nothing is sent again.
     """
+    path, options = Path(plan.job_file), plan.run_options(given)
+    job = load_run(path, options, environment)
+    if not _has_begun(plan, job):
+        _require_current(plan, job, path, options, caller.observer.note)
+        options = replace(options, restart=_has_idle(job))
+    planned = {step.name: step.facts for step in plan.steps}
+    return run_loaded(job, options, replace(caller, planned=planned), lambda: load_run(path, options, environment))
+
+
+def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions, note: Note) -> None:
+    """Raises PlanOutdated when a run would not do what was planned."""
     age = datetime.now(UTC) - datetime.fromisoformat(plan.made_at)
     if age > VALID:
         raise PlanOutdated(
             step=plan.steps[0].name, what=f"the plan is {age.days} days old; it is valid for {VALID.days}"
         )
-    path = Path(plan.job_file)
-    job = load_run(path, options, environment)
-    if not _is_unfinished(job):
-        with private_files():
-            now = {step.name: step for step in _plan(job, path, options, caller.observer.note).steps}
-        for step in plan.steps:
-            if step.name not in now:
-                raise PlanOutdated(step=step.name, what="the job has no such step any more")
-            if step.facts is not None and (facts := now[step.name].facts) is not None:
-                step.facts.require(facts, step.name)
-            elif (step.rows, step.items) != (now[step.name].rows, now[step.name].items):
-                raise PlanOutdated(step=step.name, what="its source has other rows")
-    planned = {step.name: step.facts for step in plan.steps if step.facts is not None}
-    return run_loaded(job, options, replace(caller, planned=planned))
+    with private_files():
+        made = _plan(job, path, options, note)
+    if made.unfinished is not None:
+        raise PlanOutdated(
+            f"let the run end first: resume it as it was started; then {PlanOutdated.remedy}",
+            step=plan.steps[0].name,
+            what=f"the run {made.unfinished} has sent a part of its rows, and is unfinished",
+        )
+    planned, now = ({step.name: step for step in each.steps} for each in (plan, made))
+    for name, step in now.items():
+        if name not in planned:
+            raise PlanOutdated(step=name, what="it is new in the job")
+        planned[name].facts.require(step.facts, name)
+        if planned[name].items != step.items:
+            raise PlanOutdated(step=name, what="it would send other items")
+    for name in planned.keys() - now.keys():
+        raise PlanOutdated(step=name, what="the job has no such step any more")
 
 
-def _is_unfinished(job: Job) -> bool:
+def _has_begun(plan: Plan, job: Job) -> bool:
+    """Whether a run of the plan has finished, or is to be resumed."""
     if not state.exists(job.kept_in):
         return False
     with closing(state.open_store(job.kept_in)) as store:
-        return store.unfinished(job.name) is not None
+        return any(is_named(run.run_id, job, plan.run_id) and run.status != "abandoned" for run in store.runs(job.name))
+
+
+def _has_idle(job: Job) -> bool:
+    """Whether the job has an unfinished run that has sent nothing: a new run takes its place."""
+    if not state.exists(job.kept_in):
+        return False
+    with closing(state.open_store(job.kept_in)) as store:
+        run = store.unfinished(job.name)
+        return run is not None and not store.has_sent(run.run_id)
+
+
+def _unfinished(store: Store | None, job: Job, options: RunOptions) -> str | None:
+    """The run that the next one would resume, if it has sent something; None when a new one would start."""
+    run = None if store is None else store.unfinished(job.name)
+    if store is None or run is None or not store.has_sent(run.run_id):
+        return None
+    return None if is_replaced(store, job, run, options.limit, options.since) else run.run_id
 
 
 def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
@@ -152,8 +199,9 @@ def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
             _plan_step(job, step, bookmarks.get(step.name, Bookmark()), options, store, made_at, note)
             for step in job.steps
         )
-    kept = {"limit": options.limit, "full_refresh": options.full_refresh, "watermark": options.watermark}
-    return Plan(str(path), job.name, made_at, steps, kept | {"steps": list(options.steps)})
+        unfinished = _unfinished(store, job, options)
+    kept = {name: getattr(options, name) for name in PLAN_OPTIONS}
+    return Plan(str(path), job.name, made_at, steps, kept | {"steps": list(options.steps)}, unfinished)
 
 
 def _plan_step(
@@ -164,10 +212,9 @@ def _plan_step(
         how = staging(Path(name), step, bookmark, options.since, rows=options.limit)
         snapshot = limited(open_step_source(step, how), options.limit)
         rows, compiled = prepare(step, snapshot, lanes, api)
-        facts, delta, would_stop, audits = None, None, None, []
+        ledger, delta, would_stop, audits = None, None, None, []
         if step.sync.has_ledger:
             ledger = current_ledger(store, job, job.destination, step, options, made_at, note)
-            facts = facts_of(step, snapshot, ledger)
             made = compare(
                 step,
                 rows,
@@ -206,7 +253,7 @@ def _plan_step(
         skipped=snapshot.rows - items - rejected,
         requests=requests.total(),
         bytes=size,
-        facts=facts,
+        facts=facts_of(step, snapshot, ledger),
         delta=delta,
         rejects=tuple(counts),
         findings=findings,
