@@ -70,7 +70,8 @@ def write_people(*rows: str, heading: str = "id,e_mail") -> None:
 def checked(url: str, source: dict[str, Any] | None = None, **settings: Any) -> list[Check]:
     """The checks of a job of one step, whose source is people.csv unless another is given."""
     machine = {name: settings.pop(name) for name in ("mounts", "free_bytes") if name in settings}
-    write_job(Path("job.yaml"), url, {"people": (source or {"csv": "people.csv"}, "people.yaml")}, **settings)
+    step = (source or {"csv": "people.csv"}, "people.yaml", settings.pop("step", {}))
+    write_job(Path("job.yaml"), url, {"people": step}, **settings)
     given: dict[str, Any] = {"mounts": lambda: LOCAL} | machine
     return examine(Path("job.yaml"), COMMAND, Machine(now=lambda: NOW, patience_s=0.5, **given))
 
@@ -175,6 +176,83 @@ def test_a_missing_database_address_is_reported_and_the_other_checks_run(url: st
     assert "accepts the credentials" in reported(checks, "Customer.io")
     assert "not checked, because its address or keys are missing" in reported(checks, "step people")
     assert exit_code(checks) == 78
+
+
+# ---------------------------------------------------------------- the ledger
+
+
+def with_ledger(url: str) -> Path:
+    """The file of the ledger of a job that has run once."""
+    write_mapping(attributes={"email": "e_mail"})
+    checked(url, step={"sync": "changed"})
+    assert main(["run", "job.yaml", "--quiet"]) == 0
+    (file,) = Path(".etl/ledger/job/people").iterdir()
+    return file
+
+
+def of_ledger(url: str, **settings: Any) -> list[tuple[str, str, str, int]]:
+    """The checks of the ledger: level, text, remedy and exit code."""
+    checks = [each for each in checked(url, step={"sync": "changed"}, **settings) if each.subject == "step people"]
+    return [(each.level, each.found, each.remedy, each.exit_code) for each in checks if "ledger" in each.found]
+
+
+def test_a_ledger_is_read_and_reported(url: str) -> None:
+    state.open_store(Path(".etl")).close()
+    assert of_ledger(url) == [("ok", "ledger: no ledger yet; the next run sends every row", "", 0)]
+    with_ledger(url)
+    ((level, found, remedy, _),) = of_ledger(url)
+    assert (level, remedy) == ("ok", "")
+    assert re.fullmatch(r"ledger: 3 subjects, \S+ kB; generation 1 of .*; its files are as they were written", found)
+
+
+def test_a_ledger_that_is_damaged_or_missing_is_wrong(url: str) -> None:
+    file = with_ledger(url)
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    file.write_bytes(content)
+    ((level, found, remedy, code),) = of_ledger(url)
+    assert (level, code) == ("wrong", 74) and found.startswith(f"{file}: the file is not what was written")
+    assert "--rebuild-ledger" in remedy
+    file.unlink()
+    assert [(level, found) for level, found, *_ in of_ledger(url)] == [("wrong", f"{file}: the file is missing")]
+
+
+def test_a_ledger_that_the_state_does_not_know_is_a_warning(url: str) -> None:
+    with_ledger(url)
+    with closing(sqlite3.connect(".etl/state.db")) as database:
+        database.execute("DELETE FROM ledger")
+        database.commit()
+    ((level, found, remedy, _),) = of_ledger(url)
+    assert level == "warning" and "has files of a ledger that the state does not know" in found
+    assert remedy == "put back the state that belongs to them, or let the next run start anew"
+
+
+def test_a_ledger_of_a_newer_version_is_wrong(url: str) -> None:
+    with_ledger(url)
+    with closing(sqlite3.connect(".etl/state.db")) as database:
+        database.execute("UPDATE ledger SET generation = json_set(generation, '$.format', 99)")
+        database.commit()
+    ((level, found, remedy, code),) = of_ledger(url)
+    assert (level, code, remedy) == ("wrong", 74, "upgrade cio-etl on this machine")
+    assert "written by a newer version of this program (format 99)" in found
+
+
+def test_a_ledger_that_others_may_read_is_a_warning(url: str) -> None:
+    file = with_ledger(url)
+    file.chmod(0o644)
+    file.parent.chmod(0o750)
+    assert [(level, remedy) for level, found, remedy, _ in of_ledger(url) if "open to other users" in found] == [
+        ("warning", f"chmod 700 {file.parent}"),
+        ("warning", f"chmod 600 {file}"),
+    ]
+
+
+def test_too_little_room_to_merge_a_ledger_is_a_warning(url: str) -> None:
+    with_ledger(url)
+    checks = of_ledger(url, free_bytes=lambda folder: 1_000 if "ledger" in str(folder) else 10**10)
+    ((level, found, remedy, _),) = [each for each in checks if "free space" in each[1]]
+    assert level == "warning" and "has 1.0 kB of free space; to merge the ledger's files, it needs" in found
+    assert remedy == "free some space there, before a run stops for it"
 
 
 # ---------------------------------------------------------------- the state

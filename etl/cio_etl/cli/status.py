@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     from cio_etl.cli.shared import print_report
     from cio_etl.report import Commands, as_json
     from cio_etl.report.streams import say
-    from cio_etl.run import first_run_words, job_status, next_words, repeated_words
+    from cio_etl.run import first_run_words, job_status, ledger_words, next_words, repeated_words
 
     status = job_status(job, datetime.now(UTC))
     code = STALE if status.stale else 0
@@ -98,7 +99,10 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
             say(first_run + (f"\nstale      {status.stale}" if status.stale else ""))
         return code
     if is_json:
-        more = {"held": status.is_running, "open_rejects": status.open_rejects, "stale": status.stale}
+        more: dict[str, object] = {"held": status.is_running, "open_rejects": status.open_rejects}
+        more["stale"] = status.stale
+        if status.ledgers:
+            more["ledgers"] = [asdict(each) for each in status.ledgers]
         content = as_json(status.report, commands.resume_command(status.report))
         say(json.dumps({**content, **more}, ensure_ascii=False))
         return code
@@ -108,5 +112,7 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
         lines["rejects"] = f"{status.open_rejects:,} of its rejects {are} open, to be fixed and replayed"
     if status.stale:
         lines["stale"] = status.stale
+    if status.ledgers:
+        lines["ledger"] = f"\n{'':11}".join(f"{each.step}: {ledger_words(each)}" for each in status.ledgers)
     print_report(status.report, False, commands, lines | {"next": next_words(status.next_step, command)})
     return code

@@ -5,6 +5,7 @@ job_file.py      the job file, its mappings and their examples
 state_folder.py  the state: its disk, its database, its lock, the last run
 customer_io.py   Customer.io: reachable, credentials, region, clock
 sources.py       each step's source: reachable, columns, types, first rows, drift, watermark
+ledgers.py       each step's ledger: its files, their permissions, room to merge them
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from cio_etl.doctor.check import Check, Level, Machine, with_errors
 from cio_etl.doctor.customer_io import customer_io
 from cio_etl.doctor.job_file import job_file, load
+from cio_etl.doctor.ledgers import step_ledger
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
 from cio_etl.errors import StateError
@@ -51,6 +53,7 @@ def examine(path: Path, command: str, machine: Machine | None = None) -> list[Ch
         checks += with_errors(
             f"step {step.name}", step_source(job, step, bookmarks.get(step.name, Bookmark()), machine)
         )
+        checks += with_errors(f"step {step.name}", step_ledger(job, step, machine))
     return checks
 
 

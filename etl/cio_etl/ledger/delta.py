@@ -152,32 +152,46 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
     Raises StateError.
     """
     rules = Rules(delta.head.parts, delta.head.salt, divisible=False)
+    new = 0
 
     def changes(number: int, bits: int) -> pl.DataFrame:
+        nonlocal new
         known, rows = ledger.known(number, bits), delta.rows(number, bits)
         if rows is None:
             return known.clear()
         ended = outcomes(rows)
         if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
             ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))
-        return folded(known, ended, rules, delta.head.keys)
+        after = folded(known, ended, rules, delta.head.keys)
+        new += after.height - after.join(known, on=SUBJECT, how="semi").height
+        return after
 
-    return replace(ledger.with_changes(changes, delta.head.rows_to_send), parts=delta.head.parts)
+    after = ledger.with_changes(changes, delta.head.rows_to_send)
+    return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, new))
 
 
 def without(ledger: Ledger, subjects: pl.DataFrame) -> Generation:
     """The generation without these subjects (`hi`, `lo`)."""
 
-    def changes(number: int, bits: int) -> pl.DataFrame:
-        known = ledger.known(number, bits)
-        return known.join(subjects, on=SUBJECT, how="semi").with_columns(is_gone=pl.lit(True))
+    gone = 0
 
-    return ledger.with_changes(changes, subjects.height)
+    def changes(number: int, bits: int) -> pl.DataFrame:
+        nonlocal gone
+        leaving = ledger.known(number, bits).join(subjects, on=SUBJECT, how="semi")
+        gone += leaving.height
+        return leaving.with_columns(is_gone=pl.lit(True))
+
+    after = ledger.with_changes(changes, subjects.height)
+    return replace(after, subjects=_plus(ledger.generation, -gone))
+
+
+def _plus(before: Generation, subjects: int) -> int | None:
+    return None if before.subjects is None else before.subjects + subjects
 
 
 def new_generation(belongs_to: str, salt: int, started_at: str) -> Generation:
     """The generation of a ledger in which nobody is yet."""
-    return Generation(0, salt, belongs_to, started_at=started_at)
+    return Generation(0, salt, belongs_to, started_at=started_at, subjects=0)
 
 
 def renewed(generation: Generation, started_at: str) -> Generation:

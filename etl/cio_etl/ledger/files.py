@@ -97,6 +97,7 @@ class Generation:
     pieces: tuple[Piece, ...] = ()  # the first is the base; later ones replace its subjects
     parts: tuple[str, ...] = ()  # of the mapping that was sent last
     started_at: str = ""  # of the last run that sent everything; ISO 8601, UTC
+    subjects: int | None = None  # that the ledger knows; None: nobody has counted them
     format: int = FORMAT
 
     def to_text(self) -> str:
@@ -116,6 +117,15 @@ class Generation:
     def rows(self) -> int:
         """Rows of all pieces; a subject may have several."""
         return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def base_rows(self) -> int:
+        return self.pieces[0].rows if self.pieces else 0
+
+    @property
+    def bytes(self) -> int:
+        """The size of all pieces on the disk."""
+        return sum(piece.bytes for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ class Ledger:
     def with_changes(self, changes: Callable[[int, int], pl.DataFrame], rows: int) -> Generation:
         """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all."""
         before = self.generation
-        base = before.pieces[0].rows if before.pieces else 0
+        base = before.base_rows
         added = rows + before.rows - base
         merges = not before.pieces or added > max(COMPACT_SHARE * base, 1_000)
         bits = partition_bits(rows + before.rows)
@@ -165,7 +175,7 @@ class Ledger:
 
         piece = self._written("base" if merges else "more", (part(number).sort(SUBJECT) for number in range(1 << bits)))
         if piece is None:
-            return replace(before, number=before.number + 1)
+            return replace(before, number=before.number + 1, pieces=() if merges else before.pieces)
         return replace(before, number=before.number + 1, pieces=(piece,) if merges else (*before.pieces, piece))
 
     def _written(self, kind: str, frames: Iterable[pl.DataFrame]) -> Piece | None:

@@ -11,6 +11,7 @@ recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
 incremental.py    where a step starts reading, and what it leaves for the next run
 sync.py           sends only what changed: a step's delta against its ledger, and the ledger's move
+ledgers.py        what the ledgers of a job are: subjects, sizes, times
 schema_drift.py   compares the kinds of columns with the last run's
 reject_rows.py    keeps rejected rows for a later replay
 signals.py        stops a run on request
@@ -25,8 +26,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cio_etl.run.folders import rejects_folder, run_folder, stage_folder, validation_folder
+    from cio_etl.run.folders import ledger_folder, rejects_folder, run_folder, stage_folder, validation_folder
     from cio_etl.run.incremental import load_bookmarks, open_step_source, staging
+    from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words
     from cio_etl.run.open_step import limited, prepare
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.recording import (
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     "folders": (
+        "ledger_folder",
         "rejects_folder",
         "run_folder",
         "stage_folder",
@@ -73,6 +76,11 @@ _FILES = {
         "load_bookmarks",
         "open_step_source",
         "staging",
+    ),
+    "ledgers": (
+        "LedgerStatus",
+        "ledger_statuses",
+        "ledger_words",
     ),
     "open_step": (
         "limited",
@@ -148,6 +156,7 @@ __all__ = [
     "Caller",
     "Columns",
     "JobStatus",
+    "LedgerStatus",
     "NextStep",
     "ReadOptions",
     "RunOptions",
@@ -162,6 +171,9 @@ __all__ = [
     "job_status",
     "kind",
     "kinds",
+    "ledger_folder",
+    "ledger_statuses",
+    "ledger_words",
     "limited",
     "load_bookmarks",
     "load_run",

@@ -10,6 +10,7 @@ from typing import Literal
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
 from cio_etl.report.words import counted
+from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.options import RunOptions
 from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
 from cio_etl.run.resume import changes_since, is_replaced
@@ -60,6 +61,7 @@ class JobStatus:
     next_step: NextStep = field(default_factory=lambda: NextStep("new"))
     options: RunOptions = field(default_factory=RunOptions)  # with which `run` resumes it
     sandbox_run: str | None = None  # without a report: the newest run of `run --sandbox`
+    ledgers: Sequence[LedgerStatus] = ()  # of the steps that send only what changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,12 @@ def job_status(job: Job, now: datetime) -> JobStatus:
             return JobStatus(None, stale=stale, sandbox_run=newest_sandbox_run(store, job))
         newest = runs[0]
         is_running = state.running(job.kept_in, job.name)
+        ledgers = ledger_statuses(store, job)
         job, options = as_started(job, newest, store.steps(newest.run_id))
         report = _with_killed(state.build_report(store, newest), is_running)
         open_rejects = store.open_rejects(newest.run_id)
-        return JobStatus(report, is_running, open_rejects, stale, next_step(store, job, newest, is_running), options)
+        step = next_step(store, job, newest, is_running)
+        return JobStatus(report, is_running, open_rejects, stale, step, options, ledgers=ledgers)
     finally:
         store.close()
 

@@ -186,6 +186,12 @@ class Store:
         with self._transaction() as connection:
             return connection.scalar(select(table.c.generation).where(table.c.job == job, table.c.step == step))
 
+    def ledgers(self, job: str) -> dict[str, LedgerMove]:
+        """The current generation of each ledger of a job, by step."""
+        query = select(tables.ledger).where(tables.ledger.c.job == job)
+        with self._transaction() as connection:
+            return {row.step: LedgerMove(**row._mapping) for row in connection.execute(query)}
+
     def drop_ledger(self, job: str, step: str) -> None:
         """Forgets a step's ledger: the next run starts a new one."""
         table = tables.ledger

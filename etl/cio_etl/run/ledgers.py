@@ -1,0 +1,69 @@
+"""What a job's ledgers are: how many subjects each one knows, its size, when it began and when it last moved.
+
+All of it is in the state; no file of a ledger is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cio_etl.ledger import Generation
+from cio_etl.model import Job, SyncMode
+from cio_etl.report.words import counted, percent, size
+from cio_etl.run.sync import ledger_job
+from cio_etl.state import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """The ledger of a step. `generation` 0: it has none yet."""
+
+    step: str
+    sync: SyncMode
+    generation: int = 0
+    subjects: int = 0
+    exact: bool = True  # else `subjects` is the number of the base, and the additions are not counted
+    bytes: int = 0
+    additions: float = 0.0  # rows beyond the base, as a share of the base; past a fifth they are merged
+    started_at: str | None = None  # of the last run that sent everything; ISO 8601, UTC
+    moved_at: str | None = None  # by the run `run_id`; ISO 8601, UTC
+    run_id: str | None = None
+
+
+def ledger_statuses(store: Store, job: Job) -> list[LedgerStatus]:
+    """The ledgers of the job's steps that send only what changed. Raises StateError for one of a newer version."""
+    moves = store.ledgers(ledger_job(job))
+    found = []
+    for step in job.steps:
+        if not step.sync.has_ledger:
+            continue
+        if (move := moves.get(step.name)) is None:
+            found.append(LedgerStatus(step.name, step.sync.mode))
+            continue
+        now, run = Generation.of_text(move.generation), store.run(move.run_id)
+        found.append(
+            LedgerStatus(
+                step=step.name,
+                sync=step.sync.mode,
+                generation=now.number,
+                subjects=now.base_rows if now.subjects is None else now.subjects,
+                exact=now.subjects is not None,
+                bytes=now.bytes,
+                additions=(now.rows - now.base_rows) / now.base_rows if now.base_rows else 0.0,
+                started_at=now.started_at or None,
+                moved_at=None if run is None else run.finished_at or run.started_at,
+                run_id=move.run_id,
+            )
+        )
+    return found
+
+
+def ledger_words(ledger: LedgerStatus) -> str:
+    """The ledger in a sentence."""
+    if not ledger.generation:
+        return "no ledger yet; the next run sends every row"
+    about = "" if ledger.exact else "about "
+    words = f"{about}{counted(ledger.subjects, 'subject')}, {size(ledger.bytes)}; generation {ledger.generation}"
+    words += f" of {ledger.moved_at}" if ledger.moved_at else ""
+    words += f"; everything was last sent in the run of {ledger.started_at}" if ledger.started_at else ""
+    return words + (f"; additions are {percent(ledger.additions, 1)} of its base" if ledger.additions else "")
