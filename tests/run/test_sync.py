@@ -3,112 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from cio_etl.config import load_job
 from cio_etl.errors import ConfigError, CredentialsRefused, StateError, TooManyChanges, TooManyRejects
-from cio_etl.load.connection import Connection
-from cio_etl.model import Report, Verdict
-from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Faults, Sandbox
-from tests.running import API_KEY, SITE_ID, write_job
-
-WRITE_KEY = "WRITE_KEY_OF_THE_TESTS"
-KEYS = {name: "sandbox" for name in (SITE_ID, API_KEY, WRITE_KEY)}
-PEOPLE = {
-    "operation": "identify",
-    "identifiers": {"id": "id"},
-    "attributes": {name: name for name in ("email", "plan", "city")},
-}
-EVENTS = {
-    "operation": "track",
-    "identifiers": {"id": "id"},
-    "event": {"value": "bought"},
-    "event_key": ["order"],
-    "timestamp": {"column": "at", "apply": ["timestamp"]},
-    "attributes": {"price": "price"},
-}
-
-
-@dataclass(slots=True)
-class Nights:
-    """One job over several nights, and the items that each night sends."""
-
-    sandbox: Sandbox
-    bodies: list[bytes]
-    mapping: dict[str, Any] = field(default_factory=lambda: PEOPLE)
-    settings: dict[str, Any] = field(default_factory=dict)
-    step: dict[str, Any] = field(default_factory=lambda: {"sync": "changed"})
-
-    def run(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> Report:
-        schema = {name: pl.String for row in rows or [person(0)] for name in row}
-        pl.DataFrame(list(rows), schema=schema).write_parquet("rows.parquet")
-        Path("mapping.yaml").write_text(json.dumps(self.mapping))
-        settings = {"max_rejects": "100%"} | self.settings
-        to = {"lanes": 4, "requests_per_second": "unlimited", "write_key": f"${{{WRITE_KEY}}}"}
-        write_job(
-            Path("job.yaml"),
-            self.sandbox.url,
-            {"rows": ({"parquet": "rows.parquet"}, "mapping.yaml", self.step)},
-            destination=to | settings.pop("destination", {}),
-            **settings,
-        )
-        return self.again(**options)
-
-    def again(self, **options: Any) -> Report:
-        self.bodies.clear()
-        return run_job(load_job(Path("job.yaml"), KEYS), RunOptions(**options), Caller())
-
-    def sent(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> list[dict[str, Any]]:
-        """The items that a night sends."""
-        self.run(rows, **options)
-        return self.items()
-
-    def items(self) -> list[dict[str, Any]]:
-        items = [item for body in self.bodies for item in json.loads(body)["batch"]]
-        return sorted(items, key=lambda item: str(item))
-
-    def people(self) -> dict[str, dict[str, Any]]:
-        return {str(each.identifiers["id"]): dict(each.attributes) for each in self.sandbox.people.everybody()}
-
-
-@pytest.fixture
-def nights(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Nights]:
-    monkeypatch.chdir(tmp_path)
-    bodies: list[bytes] = []
-    post = Connection.post
-
-    def recorded(self: Connection, body: bytes, items: int) -> Verdict:
-        bodies.append(bytes(body))
-        return post(self, body, items)
-
-    monkeypatch.setattr(Connection, "post", recorded)
-    yield Nights(sandbox, bodies)
-
-
-def person(number: int, **values: Any) -> dict[str, Any]:
-    return {"id": str(number), "email": f"{number}@example.com", "plan": "free", "city": "Rome"} | values
-
-
-def change(number: int, **attributes: Any) -> dict[str, Any]:
-    return {
-        "type": "person",
-        "action": "identify",
-        "identifiers": {"id": str(number)},
-        "attributes": {**attributes, "_update": True},
-    }
-
-
-def delta(report: Report) -> tuple[int, int, int, int]:
-    counts = report.steps[0].delta
-    assert counts is not None
-    return counts.new, counts.changed, counts.same, counts.refused_before
+from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 
 
 def test_only_changed_attributes_are_sent_and_nobody_known_is_created(nights: Nights) -> None:
@@ -199,10 +104,6 @@ def test_an_event_is_sent_once_and_one_that_changed_afterwards_is_named(nights: 
     assert [item["attributes"] for item in nights.items()] == [{"price": "5"}]
     (finding,) = (each for each in report.steps[0].findings if each.code == "event_changed_after_sent")
     assert (finding.rows, finding.first_rows) == (1, ("rows.parquet:1",))
-
-
-def order(number: int, **values: Any) -> dict[str, Any]:
-    return {"id": "7", "order": str(number), "at": "2026-11-20T10:00:00Z", "price": "5"} | values
 
 
 def test_an_event_without_a_key_cannot_be_sent_only_once(nights: Nights) -> None:
@@ -406,12 +307,6 @@ def test_a_step_that_sends_all_has_no_ledger(nights: Nights) -> None:
 
 
 # ---------------------------------------------------------------- mirror
-
-
-@pytest.fixture
-def mirror(nights: Nights) -> Nights:
-    nights.step = {"sync": "mirror", "when_gone": "delete", "max_gone": "100%"}
-    return nights
 
 
 def test_who_is_gone_from_the_source_is_deleted_and_comes_back_as_new(mirror: Nights) -> None:
