@@ -67,7 +67,6 @@ class Nights:
             rules,
             NULL,
             rows=len(rows),
-            keys=[],
             finds_gone=gone,
             belongs_to="x",
             fingerprint="",
@@ -177,22 +176,23 @@ def test_a_row_that_is_refused_is_not_sent_again_until_it_changes(tmp_path: Path
 def test_subjects_without_a_row_are_gone_and_subjects_of_rejected_rows_are_not(tmp_path: Path) -> None:
     nights = Nights(tmp_path, divisible=True)
     nights.night([Row(subject, (2, 2, 2)) for subject in range(4)])
-    rows = frame([Row(0, (2, 2, 2)), Row(1, (2, 2, 2))]).with_columns(is_sent=pl.Series([True, False]))
+    rows = frame([Row(subject, (2, 2, 2)) for subject in range(3)]).with_columns(
+        is_sent=pl.Series([True, False, False]), is_left_out=pl.Series([False, False, True])
+    )
     made = make_delta(
         tmp_path / "now.delta",
         nights.ledger,
         [rows],
         Rules(PARTS, SALT, True),
         NULL,
-        rows=2,
-        keys=[],
+        rows=3,
         finds_gone=True,
         belongs_to="x",
         fingerprint="",
         mapping="",
     )
     gone = made.delta.gone()
-    assert sorted(gone["lo"]) == [2, 3] and made.counts.gone == 2
+    assert sorted(gone["lo"]) == [2, 3] and (made.counts.gone, made.counts.left_out) == (2, 1)
 
 
 def test_counts_say_what_becomes_of_each_part(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cio_etl.errors import ConfigError, CredentialsRefused, StateError, TooManyChanges, TooManyRejects
+from cio_etl.errors import ConfigError, CredentialsRefused, SourceError, StateError, TooManyChanges, TooManyRejects
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 
@@ -371,6 +372,78 @@ def test_nobody_is_gone_while_a_row_does_not_say_who_it_is_about(mirror: Nights)
     assert finding.rows == 1
     mirror.run([person(1)])
     assert sorted(mirror.people()) == ["1"]
+
+
+def test_rows_that_a_narrowed_when_leaves_out_are_gone_and_told_apart(mirror: Nights) -> None:
+    everybody = [person(1), person(2, plan="pro"), person(3, plan="pro"), person(4)]
+    mirror.run(everybody)
+    mirror.mapping = PEOPLE | {"when": "plan = 'pro'"}
+    mirror.step["max_gone"] = 1
+    message = "2 of 4 subjects are gone from the source, 1 of them because `when` leaves their rows out"
+    with pytest.raises(TooManyChanges, match=message):
+        mirror.run(everybody[:3])
+    mirror.step["max_gone"] = 2
+    report = mirror.run(everybody[:3])
+    assert sorted(mirror.people()) == ["2", "3"]
+    (finding,) = (each for each in report.steps[0].findings if each.code == "gone_by_when")
+    assert (finding.rows, finding.words) == (1, "1 subject is gone, since `when` leaves its row out")
+    mirror.mapping = PEOPLE
+    assert sorted(row["identifiers"]["id"] for row in mirror.sent(everybody)) == ["1", "4"]
+
+
+def test_a_row_that_when_leaves_out_does_not_hide_another_row_of_its_subject(mirror: Nights) -> None:
+    mirror.mapping = PEOPLE | {"when": "plan <> 'old'"}
+    mirror.run([person(1), person(1, plan="old"), person(2)])
+    assert mirror.sent([person(1, plan="old"), person(1), person(2)]) == []
+    assert sorted(mirror.people()) == ["1", "2"]
+
+
+def test_with_a_scope_a_file_of_some_stores_removes_nobody_of_the_others(mirror: Nights) -> None:
+    def of_store(store: str | None, *people: int) -> list[dict[str, Any]]:
+        return [person(each, store=store) for each in people]
+
+    mirror.step["scope"] = ["store"]
+    mirror.run([*of_store("a", 1, 2), *of_store("b", 3, 4), *of_store(None, 5)])
+    mirror.run(of_store("a", 1))
+    assert sorted(mirror.people()) == ["1", "3", "4", "5"]
+    moved = [*of_store("a", 1, 4), *of_store("c", 9)]
+    mirror.run(moved)
+    assert sorted(mirror.people()) == ["1", "3", "4", "5", "9"]
+    mirror.run(of_store("b", 3))
+    assert sorted(mirror.people()) == ["1", "3", "4", "5", "9"], "4 has moved from store b to a"
+    mirror.run(of_store("a", 1))
+    assert sorted(mirror.people()) == ["1", "3", "5", "9"]
+
+
+def test_a_scope_that_is_new_removes_nobody_whose_scope_is_not_known(mirror: Nights) -> None:
+    mirror.run([person(1, store="a"), person(2, store="a"), person(3, store="a")])
+    mirror.step["scope"] = ["store"]
+    mirror.run([person(1, store="a"), person(2, store="a")])
+    assert sorted(mirror.people()) == ["1", "2", "3"]
+    mirror.run([person(1, store="a")])
+    assert sorted(mirror.people()) == ["1", "3"]
+
+
+def test_a_scope_whose_column_is_missing_stops_before_the_first_request(mirror: Nights) -> None:
+    mirror.run([person(1, store="a"), person(2, store="a")])
+    mirror.step["scope"] = ["stores"]
+    with pytest.raises(SourceError, match="scope: the source has no column 'stores'; did you mean 'store'"):
+        mirror.run([person(1, store="a")])
+    assert mirror.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ({"sync": "changed", "when_gone": "delete", "scope": ["plan"]}, "when_gone and scope only with `sync: mirror`"),
+        ({"max_gone": "2%"}, "max_gone only with `sync: mirror`"),
+        ({"limits": {"new": 1}}, "limits only with `sync: changed` or `sync: mirror`"),
+    ],
+)
+def test_keys_that_would_mean_nothing_are_faults(nights: Nights, step: dict[str, Any], fault: str) -> None:
+    nights.step = step
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        nights.run([person(1)])
 
 
 def test_with_limit_nobody_is_gone(mirror: Nights) -> None:

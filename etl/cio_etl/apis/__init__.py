@@ -16,12 +16,13 @@ from cio_etl.apis.answers import by_status, masked
 from cio_etl.apis.api import Api, Endpoint, Payload, variable
 from cio_etl.apis.catalog import APIS, DEFAULT_API, endpoint, get
 from cio_etl.apis.operations import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
-from cio_etl.apis.removals import REMOVALS, removal
+from cio_etl.apis.removals import KEY, REMOVALS, removal
 from cio_etl.apis.unsupported import unsupported
 
 __all__ = [
     "APIS",
     "DEFAULT_API",
+    "KEY",
     "OPERATIONS",
     "PARTS",
     "REMOVALS",

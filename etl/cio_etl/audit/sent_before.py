@@ -22,6 +22,11 @@ GONE_NOT_KNOWN = finding_kind(
     "warning",
     "fix the rows that do not say whom they are about: until then nobody is removed, since they may be anybody",
 )
+GONE_BY_WHEN = finding_kind(
+    "gone_by_when",
+    "notice",
+    "nothing, if `when` leaves these rows out on purpose; otherwise correct `when`: the source still has their rows",
+)
 NO_LONGER_MAPPED = finding_kind(
     "no_longer_mapped",
     "notice",
@@ -57,6 +62,10 @@ class SentBefore:
             words = "row does not say whom it is about"
             more = "rows do not say whom they are about"
             yield GONE_NOT_KNOWN.finding(None, count, f"{counted(count, words, more)}, so nobody is removed")
+        if count := self._counts.left_out:
+            words = "subject is gone, since `when` leaves its row out"
+            more = "subjects are gone, since `when` leaves their rows out"
+            yield GONE_BY_WHEN.finding("when", count, counted(count, words, more))
         for name in self._now:
             rows = self._counts.parts.get(name)
             if name not in self._before and rows is not None and rows.set:

@@ -326,12 +326,26 @@ class StepYaml(Section):
         "One more, and the run stops with exit code 4 before it sends anything; a source without rows removes nobody",
         json_schema_extra={SHOWN_DEFAULT: "`1%`"},
     )
+    scope: Annotated[list[Text], Field(min_length=1)] = omitted(
+        "with `sync: mirror`, columns of the source, as `[store_id]`: somebody can be gone only if the source has "
+        "other rows with the values that their last row had, so the file of one store removes nobody of another",
+        "none: the source has everybody",
+    )
     limits: LimitsYaml = Field(
         LimitsYaml(),
         description="with a `sync` other than `all`, how much may change at once: `new`, `changed` and `unset`, each a "
         "share of the ledger or a number. One more, and the run stops with exit code 4 before it sends anything",
         json_schema_extra={SHOWN_DEFAULT: "none"},
     )
+
+    @model_validator(mode="after")
+    def _needs_a_ledger(self) -> StepYaml:
+        of_mirrors = [name for name in ("when_gone", "max_gone", "scope") if name in self.model_fields_set]
+        if of_mirrors and self.sync != "mirror":
+            raise wrong(f"{' and '.join(of_mirrors)} only with `sync: mirror`; write that, or leave it out")
+        if "limits" in self.model_fields_set and self.sync == "all":
+            raise wrong("limits only with `sync: changed` or `sync: mirror`; write one of them, or leave limits out")
+        return self
 
     def to_sync(self, mapping: Mapping) -> Sync:
         """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes."""
@@ -344,7 +358,7 @@ class StepYaml(Section):
             when_gone = WhenGone("identify_object" if "object" in mapping.operation else "identify", changed)
         elif when_gone is not None and when_gone.operation == "delete" and "object" in mapping.operation:
             when_gone = WhenGone("delete_object")
-        return Sync(self.sync, when_gone, self.max_gone, self.limits.to_limits())
+        return Sync(self.sync, when_gone, self.max_gone, tuple(self.scope or ()), self.limits.to_limits())
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:

@@ -1,8 +1,8 @@
 """Compares rows with the ledger: which are new, changed, the same, refused before, and who is gone. Frames in and out.
 
 Rows have POSITION, lane UInt8, `hi` and `lo` UInt64 (the subject), `part.<name>` UInt64 (null: the row has no such
-part) and `key.<target>` String. Known subjects have `hi`, `lo`, was_accepted Boolean, refused List with reason and
-field (the contents that Customer.io refused), `part.<name>` (null: never accepted, or not known) and `key.<target>`.
+part) and the String columns of Rules.keys. Known subjects have `hi`, `lo`, was_accepted Boolean, refused List with
+reason and field (the contents that Customer.io refused), `part.<name>` (null: never accepted, or not known) and keys.
 
 A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent. Ties,
 which are the relationships of a person or an object, do not replace each other: those of all rows count together.
@@ -10,7 +10,7 @@ which are the relationships of a person or an object, do not replace each other:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -34,18 +34,19 @@ class Rules:
     once: bool = False  # events: what was accepted is never sent again
     again: bool = False  # --full-refresh: everything is sent
     retry_refused: bool = False
-    keeps_keys: bool = False  # the ledger stores who the subjects are, so that they can be removed
+    keys: tuple[str, ...] = ()  # columns that the ledger stores: who the subjects are, so that they can be removed
+    scope: tuple[str, ...] = ()  # those of `keys` within whose values a subject can be gone
 
 
 def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """What is sent of each row: `rows` with code UInt8 (transform/decisions.py), and more columns.
 
-    update, `sent.<part>`, is_known, is_changed_after_sent and lacks_key are Boolean; `before.<part>` are the ledger's
+    update, `sent.<part>`, is_known, is_changed_after_sent and moves_key are Boolean; `before.<part>` are the ledger's
     hashes, reason and field those of an earlier refusal.
     """
     of_known = [pl.col(name) for name in ("was_accepted", "refused", "reason", "field")]
     of_known += [column_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
-    of_known += [pl.any_horizontal(_lacks(known, [c for c in rows.columns if c.startswith("key.")])).alias("lacks_key")]
+    of_known += [column_of(known, name, pl.String).alias(f"before.{name}") for name in rules.keys]
     joined = rows.join(
         known.select(*SUBJECT, *of_known), on=SUBJECT, how="left", maintain_order="left", nulls_equal=False
     ).with_columns(pl.col("was_accepted").fill_null(False))
@@ -79,6 +80,7 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     whole_subject = sends if rules.divisible or not several else sends.any().over(*SUBJECT) & counts
     alone = pl.lit(True) if not several else pl.struct(*SUBJECT).is_duplicated().not_()
     partial = pl.lit(rules.divisible) & (pl.col("is_known") | ~alone)
+    moved_keys = [pl.col(name).ne_missing(pl.col(f"before.{name}")) for name in rules.keys]
     code = (
         pl.when(pl.col("is_refused"))
         .then(decisions.REFUSED)
@@ -92,7 +94,7 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
         code.cast(pl.UInt8).alias("code"),
         pl.col("is_known").alias("update"),
         (pl.lit(rules.once) & pl.col("is_known") & some_differ).alias("is_changed_after_sent"),
-        (pl.lit(rules.keeps_keys) & pl.col("lacks_key").fill_null(False) & pl.col("was_accepted")).alias("lacks_key"),
+        (pl.col("was_accepted") & pl.any_horizontal(pl.lit(False), *moved_keys)).alias("moves_key"),
     )
 
 
@@ -118,10 +120,6 @@ def has_several(rows: pl.DataFrame) -> bool:
     if rows["hi"].n_unique() == rows.height:
         return False
     return bool(rows.select(pl.struct(*SUBJECT).is_duplicated().any()).item())
-
-
-def _lacks(known: pl.DataFrame, keys: Sequence[str]) -> list[pl.Expr]:
-    return [pl.lit(False), *(column_of(known, key, pl.String).is_null() for key in keys)]
 
 
 def column_of(frame: pl.DataFrame, name: str, dtype: type[pl.DataType]) -> pl.Expr:
@@ -177,9 +175,15 @@ def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
     )
 
 
-def gone(known: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-    """The accepted subjects that no row is about; `seen` has the subjects of all rows, those of rejected rows too."""
-    return known.filter(pl.col("was_accepted")).join(seen, on=SUBJECT, how="anti")
+def gone(known: pl.DataFrame, seen: pl.DataFrame, scopes: pl.DataFrame | None, rules: Rules) -> pl.DataFrame:
+    """The accepted subjects that no row is about: `hi`, `lo` and keys.
+
+    `seen` has the subjects of all rows, those of rejected rows too. `scopes` has the values of the scope's columns that
+    some row has: a subject with other values, or with none that are known, is not gone. None: the step has no scope.
+    """
+    missing = known.filter(pl.col("was_accepted")).join(seen, on=SUBJECT, how="anti")
+    missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in rules.keys)).drop_nulls()
+    return missing if scopes is None else missing.join(scopes, on=list(rules.scope), how="semi")
 
 
 def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable[str]) -> pl.DataFrame:

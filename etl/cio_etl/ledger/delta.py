@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from cio_etl.ledger.decide import (
     SENT,
     SUBJECT,
     Rules,
-    column_of,
     compared,
     content,
     counts_of,
@@ -23,7 +22,7 @@ from cio_etl.ledger.decide import (
     folded,
     gone,
 )
-from cio_etl.ledger.files import Delta, DeltaHead, DeltaWriter, Generation, Ledger, Spill, columns, partition_bits
+from cio_etl.ledger.files import Delta, DeltaHead, DeltaWriter, Generation, Ledger, Spill, partition_bits
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.transform import decisions
 
@@ -47,29 +46,31 @@ def make_delta(
     null: int,
     *,
     rows: int,
-    keys: Sequence[str],
     finds_gone: bool,
     **facts: Any,
 ) -> Made:
     """Compares all rows with the ledger, and writes what is sent of each to `folder`.
 
-    `hashed` are frames of Parts.hashes, in order of position; `null` is the hash of a part that is null; `facts` are
-    the other fields of DeltaHead. `keys` are the columns that say who a subject is, where the ledger stores them.
-    Nobody is gone while the subject of some row cannot be read. Raises StateError when the ledger is damaged or the
-    disk is full.
+    `hashed` are frames of Parts.hashes, in order of position, with is_left_out Boolean (the mapping's `when` does not
+    select the row) where gone subjects are found; `null` is the hash of a part that is null; `facts` are the other
+    fields of DeltaHead. Nobody is gone while the subject of some row cannot be read. Raises StateError when the ledger
+    is damaged or the disk is full.
     """
     ledger.verify()
     bits = partition_bits(rows + ledger.generation.rows)
     writer = DeltaWriter(folder, rows, len(rules.parts))
-    sent, seen = Spill(writer.scratch / "rows", bits), Spill(writer.scratch / "seen", bits)
-    unreadable = 0
+    sent, seen, left_out = (Spill(writer.scratch / name, bits) for name in ("rows", "seen", "left_out"))
+    unreadable, scopes = 0, pl.DataFrame(schema=dict.fromkeys(rules.scope, pl.String))
     for frame in hashed:
         has_subject = pl.col("hi").is_not_null()
-        unreadable += frame.height - int(frame["hi"].is_not_null().sum())
-        sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent", *_unwanted(frame, keys)))
         if finds_gone:
+            scopes = pl.concat([scopes, frame.select(rules.scope)]).unique()
+            left_out.add(frame.filter(has_subject & pl.col("is_left_out")).select(*SUBJECT))
+            frame = frame.filter(~pl.col("is_left_out")).drop("is_left_out")
             seen.add(frame.filter(has_subject & ~pl.col("is_sent")).select(*SUBJECT))
-    finds_gone = finds_gone and not unreadable
+        unreadable += frame.height - int(frame["hi"].is_not_null().sum())
+        sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent"))
+    finds_gone, nobody = finds_gone and not unreadable, pl.DataFrame(schema=dict.fromkeys(SUBJECT, pl.UInt64))
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
     for number in range(1 << bits):
@@ -77,20 +78,20 @@ def make_delta(
         if here is not None and here.height:
             compared = decided(here, known, rules)
             counts += counts_of(compared, rules, null)
-            to_send += _write(writer, compared, rules, keys)
+            to_send += _write(writer, compared, rules)
             late = compared.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
             first = sorted([*first, *late])[:FIRST]
         if finds_gone:
-            others = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
-            missing = gone(known, pl.concat(others)) if others else known.filter("was_accepted")
-            missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in keys)).drop_nulls()
-            counts += DeltaCounts(gone=missing.height)
+            about = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
+            missing = gone(known, pl.concat([nobody, *about]), scopes if rules.scope else None, rules)
+            left = missing.join(pl.concat([nobody, *_some(left_out.part(number))]), on=SUBJECT, how="semi")
+            counts += DeltaCounts(gone=missing.height, left_out=left.height)
             writer.write_gone(missing)
     head = DeltaHead(
         generation=ledger.generation.number,
         salt=rules.salt,
         parts=rules.parts,
-        keys=tuple(keys),
+        keys=rules.keys,
         rows=rows,
         rows_to_send=to_send,
         again=rules.again,
@@ -101,11 +102,11 @@ def make_delta(
     return Made(Delta(folder, head), counts, tuple(first))
 
 
-def _unwanted(frame: pl.DataFrame, keys: Sequence[str]) -> list[str]:
-    return [name for name in columns(frame, ["key."]) if name not in keys]
+def _some(frame: pl.DataFrame | None) -> list[pl.DataFrame]:
+    return [] if frame is None else [frame]
 
 
-def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence[str]) -> int:
+def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules) -> int:
     """Writes a partition's decisions; the number of rows that are sent."""
     writer.write_codes(rows[POSITION].to_numpy(), rows["code"].to_numpy())
     partial = rows.filter(pl.col("code") == decisions.PARTIAL)
@@ -115,7 +116,7 @@ def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence
     writer.write_refused(refused.select(pl.col(POSITION).alias("position"), "reason", "field"))
     is_sent = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
     whole = pl.col("code") == decisions.WHOLE
-    wanted = rows.filter(is_sent | pl.col("lacks_key")).select(
+    wanted = rows.filter(is_sent | pl.col("moves_key")).select(
         POSITION,
         "lane",
         *SUBJECT,
@@ -124,7 +125,7 @@ def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules, keys: Sequence
             pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(compared(rows, name)).alias(f"part.{name}")
             for name in rules.parts
         ),
-        *keys,
+        *rules.keys,
     )
     writer.write_rows(wanted.join(_contents(partial, rules), on=POSITION, how="left", maintain_order="left"))
     return int(wanted["is_sent"].sum())

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -432,8 +432,3 @@ class Delta:
     def _frame(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         path = self.folder / f"{name}.parquet"
         return pl.read_parquet(path).select(*schema) if path.exists() else pl.DataFrame(schema=schema)
-
-
-def columns(rows: pl.DataFrame, prefixes: Sequence[str]) -> list[str]:
-    """The columns of a frame whose names begin with one of these."""
-    return [name for name in rows.columns if name.startswith(tuple(prefixes))]

@@ -48,6 +48,7 @@ class Sync:
     mode: SyncMode = "all"
     when_gone: WhenGone | None = None  # of a mirror
     max_gone: Limit = Limit(share=0.01)
+    scope: tuple[str, ...] = ()  # columns of the source: only who has their values of some row can be gone
     limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset
 
     @property

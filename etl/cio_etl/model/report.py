@@ -55,6 +55,7 @@ class DeltaCounts:
     same: int = 0
     refused_before: int = 0
     gone: int = 0  # in the ledger only
+    left_out: int = 0  # of those that are gone: the source has a row, which the mapping's `when` does not select
     changed_after_sent: int = 0  # events that were accepted with other content; they stay as they were
     unreadable: int = 0  # rows whose subject could not be read
     parts: MappingOf[str, PartCounts] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cio_etl.apis import APIS, OPERATIONS
+from cio_etl.apis import APIS, KEY, OPERATIONS
 from cio_etl.audit import SentBefore
 from cio_etl.errors import ChangedSinceStart, StateError, TooManyChanges
 from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, moved, new_generation, renewed
@@ -42,8 +42,9 @@ from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
-from cio_etl.transform import Compiled, ids
-from cio_etl.transform.parts import Parts, subject_targets
+from cio_etl.transform import column_of, ids, require_names
+from cio_etl.transform.compiled import Compiled
+from cio_etl.transform.parts import Parts
 
 log = get_logger()
 
@@ -100,6 +101,7 @@ def compare(
     """The step's delta against a ledger, written to a folder. Raises StateError."""
     assert compiled.parts is not None
     is_mirror, salt = step.sync.mode == "mirror", ledger.generation.salt
+    finds_gone, scope = finds_gone and is_mirror, tuple(f"{SCOPE}{name}" for name in step.sync.scope)
     rules = Rules(
         parts=tuple(compiled.parts.of),
         salt=salt,
@@ -107,17 +109,17 @@ def compare(
         once=OPERATIONS[step.mapping.operation].has_event,
         again=again,
         retry_refused=retry_refused,
-        keeps_keys=is_mirror,
+        keys=(*(f"{KEY}{target}" for target in compiled.parts.subject), *scope) if is_mirror else (),
+        scope=scope,
     )
     return make_delta(
         folder,
         ledger,
-        _hashed(compiled, compiled.parts, snapshot, salt, with_keys=is_mirror),
+        _hashed(step, compiled, compiled.parts, snapshot, salt, finds_gone=finds_gone),
         rules,
         pl.select(ids.text_hash(pl.lit("null"), salt)).item(),
         rows=snapshot.rows,
-        keys=[f"key.{target}" for target in compiled.parts.subject] if is_mirror else [],
-        finds_gone=finds_gone and is_mirror,
+        finds_gone=finds_gone,
         belongs_to=ledger.generation.belongs_to,
         fingerprint=snapshot.fingerprint,
         mapping=step.mapping.digest,
@@ -180,6 +182,8 @@ def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Le
         if found[name] > limit.of(known):
             key = "max_gone" if name == "gone" else f"limits: {name}"
             words = _LIMIT_WORDS[name] if rows else "are gone, and the source has no rows"
+            if name == "gone" and counts.left_out:
+                words += f", {counts.left_out:,} of them because `when` leaves their rows out"
             changes = (
                 f"{found[name]:,} of {counted(known, 'subject')} {words}; {key} allows {limit.of(known):,} ({limit})"
             )
@@ -289,21 +293,45 @@ def belongs_to(destination: Destination, step: Step) -> str:
     mapping = step.mapping
     account = destination.credentials[APIS[destination.api].workspace_key].get_secret_value()
     constants = {name: value.value for name, value in mapping.targets.items() if isinstance(value, Constant)}
-    about = [(name, constants.get(name)) for name in (*subject_targets(mapping), "event")]
+    about = [
+        (name, constants.get(name))
+        for name in mapping.targets
+        if name.split(".")[0] in ("identifiers", "object", "event") or name == "device.token"
+    ]
     parts = [destination.base_url, account, mapping.operation, mapping.segment, mapping.event_key, about]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _hashed(
-    compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int, *, with_keys: bool
+    step: Step, compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int, *, finds_gone: bool
 ) -> Iterator[pl.DataFrame]:
-    """The subjects and parts of all rows that the mapping selects."""
+    """The subjects and parts of all rows that the mapping selects; where gone subjects are found, of the others too."""
+    keys, scope = step.sync.mode == "mirror", step.sync.scope
+    require_names(scope, snapshot.schema, f"step {step.name}: scope", "fix the job file, or the source")
+
+    def hashes(compiled: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
+        mapped = compiled.mapped(frame)
+        hashed = parts.hashes(mapped.values, mapped.items, salt, with_keys=keys)
+        if not scope:
+            return hashed
+        within = [column_of(name).cast(pl.String).alias(f"{SCOPE}{name}") for name in scope]
+        return hashed.join(frame.select(POSITION, *within), on=POSITION, how="left", maintain_order="left")
 
     def hashed(frame: pl.DataFrame) -> pl.DataFrame:
-        mapped = compiled.mapped(frame)
-        return parts.hashes(mapped.values, mapped.items, salt, with_keys=with_keys)
+        selected = hashes(compiled, frame)
+        if not finds_gone:
+            return selected
+        selected = selected.with_columns(is_left_out=pl.lit(False))
+        others = frame.join(selected, on=POSITION, how="anti")
+        if not others.height:
+            return selected
+        left_out = hashes(replace(compiled, when=None), others)
+        return pl.concat([selected, left_out.with_columns(is_left_out=pl.lit(True))])
 
-    return prefetch(hashed, snapshot.read(compiled.columns, 0))
+    return prefetch(hashed, snapshot.read(tuple(dict.fromkeys((*compiled.columns, *scope))), 0))
+
+
+SCOPE = "scope."  # prefix of the ledger's columns of a scope
 
 
 def with_delta(compiled: Compiled, delta: Delta | None) -> Compiled:

@@ -26,7 +26,7 @@ payloads.py     the tree of an item, from an API's payload table
 """
 
 from cio_etl.model import REASONS, reason_words
-from cio_etl.transform.chains import KnownFacts, require_columns
+from cio_etl.transform.chains import KnownFacts, column_of, require_columns, require_names
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
@@ -40,12 +40,14 @@ __all__ = [
     "Mapped",
     "as_texts",
     "collect_facts",
+    "column_of",
     "columns_of",
     "compile_mapping",
     "outcome",
     "plain_rows",
     "reason_words",
     "require_columns",
+    "require_names",
     "with_json",
     "with_json_columns",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from typing import Any
@@ -57,14 +58,20 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
+        line = _line(mapping, missing[0])
+        place = mapping.file if line is None else f"{mapping.file}:{line}"
+        require_names(missing, schema, place, "fix the mapping, or the source")
+
+
+def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy: str) -> None:
+    """Raises SourceError when the source has not all of these columns."""
+    if missing := [name for name in columns if name not in schema]:
         names = [name for name in schema if not name.endswith(checks.AS_JSON)]
         near = [match for name in missing if (match := similar(name, names)) is not None]
         has = ", ".join(map(_shown, names))
         what = f"the source has no column {', '.join(map(repr, missing))}"
         what += f"; did you mean {' and '.join(map(_shown, near))}? It has {has}" if near else f"; it has {has}"
-        line = _line(mapping, missing[0])
-        place = mapping.file if line is None else f"{mapping.file}:{line}"
-        raise SourceError("fix the mapping, or the source", place=place, what=what)
+        raise SourceError(remedy, place=place, what=what)
 
 
 def _line(mapping: Mapping, column: str) -> int | None:
