@@ -680,6 +680,41 @@ def test_init_stores_rejected_rows_of_a_source_that_is_not_read_again(capsys: Ca
     ]
 
 
+def test_init_proposes_to_send_only_what_changed_of_a_table_with_a_key(capsys: Captured) -> None:
+    shop_database()
+    with contextlib.closing(sqlite3.connect("shop.sqlite")) as database:
+        database.executescript(
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT);"
+            "INSERT INTO people SELECT id, email FROM customers;"
+            "CREATE TABLE visits (no INTEGER PRIMARY KEY, customer_id INTEGER, visited_at TEXT);"
+            "INSERT INTO visits SELECT order_id, customer_id, placed_at FROM orders;"
+        )
+    arguments = [word for name in ("people", "customers", "visits") for word in ("--table", name)]
+    assert main(["init", "shop.sqlite", *arguments, "--timezone", "UTC"]) == 0
+    job = load_job(Path("jobs/shop.yaml"), secrets=False)
+    assert {step.name: step.sync.mode for step in job.steps} == {
+        "people": "changed",
+        "customers": "all",
+        "visits": "changed",
+    }
+    said = "the first run sends every row, and each later run only what is new or has changed since"
+    assert f"people: sync: changed, since the table has the key id: {said}" in capsys.readouterr().out
+    comment = " ".join(line.strip(" #") for line in Path("jobs/shop.yaml").read_text().splitlines())
+    assert comment.count(f"{said}; `all` sends every row each time sync: changed") == 2
+
+
+def test_init_does_not_send_only_changes_of_events_that_cannot_be_recognised(capsys: Captured) -> None:
+    with contextlib.closing(sqlite3.connect("shop.sqlite")) as database:
+        database.executescript("CREATE TABLE visits (customer_id INTEGER, page TEXT, no BLOB PRIMARY KEY);")
+        rows = [(n % 3, "home", bytes([n])) for n in range(20)]
+        database.executemany("INSERT INTO visits VALUES (?, ?, ?)", rows)
+        database.commit()
+    assert main(["init", "shop.sqlite", "--table", "visits", "--as", "events"]) == 0
+    (step,) = load_job(Path("jobs/visits.yaml"), secrets=False).steps
+    assert (step.mapping.event_key, step.sync.mode) == ((), "all")
+    assert "sync:" not in capsys.readouterr().out
+
+
 def test_the_text_of_each_command_fits_the_help(capsys: Captured) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out.partition("\nCommands:\n")[2].partition("\n\n")[0]

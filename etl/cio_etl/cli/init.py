@@ -69,13 +69,20 @@ def _database(source: str) -> str:
 
 def _step(section: dict[str, Any], name: str, subject: Subject | None, timezone: str | None) -> ProposedStep:
     from cio_etl.config import load_source
-    from cio_etl.extract import open_source
-    from cio_etl.model import Staging
+    from cio_etl.extract import open_source, primary_key_of
+    from cio_etl.model import SqlSource, Staging
     from cio_etl.propose import propose
     from cio_etl.transform import as_texts
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         source = load_source(section)
         snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
-        reads_once = source.is_piped or not source.is_repeatable
-        return propose(snapshot, section, name, subject=subject, timezone=timezone, reads_once=reads_once)
+        return propose(
+            snapshot,
+            section,
+            name,
+            subject=subject,
+            timezone=timezone,
+            reads_once=source.is_piped or not source.is_repeatable,
+            key=primary_key_of(source) if isinstance(source, SqlSource) else (),
+        )

@@ -27,7 +27,7 @@ from cio_etl.extract.lake import open_lake
 from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.remote.fetch import open_remote
 from cio_etl.extract.replayed import is_copied, open_replayed
-from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql, table_names, tables_of
+from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql, primary_key_of, table_names, tables_of
 from cio_etl.extract.stage import open_staged
 from cio_etl.extract.standard_input import open_standard_input
 from cio_etl.extract.text import SEPARATORS, ChunkLimits, csv_settings, open_csv, open_ndjson
@@ -60,6 +60,7 @@ __all__ = [
     "open_source",
     "open_staged",
     "origin_of",
+    "primary_key_of",
     "table_names",
     "tables_of",
 ]

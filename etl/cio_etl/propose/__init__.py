@@ -36,7 +36,7 @@ from cio_etl.propose.dates.decide import Statements, decide
 from cio_etl.propose.dates.evidence import collect_facts
 from cio_etl.propose.files import write_proposal
 from cio_etl.propose.header import require_names
-from cio_etl.propose.job_text import StepText, job_text
+from cio_etl.propose.job_text import SENDS_CHANGES, StepText, job_text
 from cio_etl.propose.mapping_text import mapping_text
 from cio_etl.propose.nested import with_members
 from cio_etl.propose.plan import Plan, Proposed, plan
@@ -70,6 +70,12 @@ class ProposedStep:
     rejects: int  # of `rows`, at most
     rows: int
     reads_once: bool = False  # the source may return other rows when it is read again
+    key: tuple[str, ...] = ()  # the primary key of a database's table
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether the step is to send only what changed: of a table with a key, and rows that can be recognised."""
+        return bool(self.key) and (not self.is_about_events or bool(self.proposed.plan.event_key))
 
     @property
     def is_about_events(self) -> bool:
@@ -90,12 +96,13 @@ def propose(
     subject: Subject | None = None,
     timezone: str | None = None,
     reads_once: bool = False,
+    key: Sequence[str] = (),
 ) -> ProposedStep:
     """A step and its mapping for the snapshot.
 
     `source` is the job's `source:` section, by which the snapshot was opened; `name` names the step and, for rows that
     are events without a column for it, the event. `subject` and `timezone` are what a person states about the rows.
-    `reads_once`: the source may return other rows when it is read again.
+    `reads_once`: the source may return other rows when it is read again. `key`: the primary key of a database's table.
     Raises SourceError when the rows cannot be read or no column could identify a person.
     """
     if not snapshot.schema:
@@ -116,7 +123,8 @@ def propose(
     if "comment" in source:
         notes.append(f"comment: lines that begin with {source['comment']} are left out.")
     rejects, rows = proposed.plan.rejects + looks.faulty, looks.rows + looks.faulty
-    return ProposedStep(name, proposed, section, _about(looks, section), tuple(notes), rejects, rows, reads_once)
+    about = _about(looks, section)
+    return ProposedStep(name, proposed, section, about, tuple(notes), rejects, rows, reads_once, tuple(key))
 
 
 def job_of(steps: Sequence[ProposedStep], name: str, folder: Path = Path()) -> Proposal:
@@ -132,7 +140,16 @@ def job_of(steps: Sequence[ProposedStep], name: str, folder: Path = Path()) -> P
     mapping_names = {step.name: name if len(steps) == 1 else f"{name}_{step.name}" for step in ordered}
     files = {step: folder / "mappings" / f"{mapping}.yaml" for step, mapping in mapping_names.items()}
     texts = [
-        StepText(step.name, step.section, str(files[step.name]), step.notes, step.rejects, step.rows, step.reads_once)
+        StepText(
+            step.name,
+            step.section,
+            str(files[step.name]),
+            step.notes,
+            step.rejects,
+            step.rows,
+            step.reads_once,
+            step.sends_changes,
+        )
         for step in ordered
     ]
     summary = [line for step in ordered for line in _summary(step, len(ordered) > 1)]
@@ -179,6 +196,9 @@ def _summary(step: ProposedStep, with_name: bool) -> list[str]:
     lines = [step.about, _roles(proposed.plan)]
     if proposed.verdict.evidence:
         lines.append(f"because: {'; '.join(map(printable, proposed.verdict.evidence))}")
+    if step.sends_changes:
+        named = ", ".join(map(shown, step.key))
+        lines.append(f"sync: changed, since the table has the key {named}: {SENDS_CHANGES}")
     lines += [f"to decide: {place(where)}: {printable(question)}" for where, question in proposed.decisions]
     readings = proposed.plan.readings
     for title, names in (

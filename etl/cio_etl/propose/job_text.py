@@ -16,6 +16,7 @@ _KEPT_ROWS = (
     "stores the values of rejected rows in the state folder, so that they can be fixed and replayed: the source may "
     "return other rows later; `keys` stores no values"
 )
+SENDS_CHANGES = "the first run sends every row, and each later run only what is new or has changed since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class StepText:
     rejects: int = 0
     rows: int = 0
     reads_once: bool = False  # the source may return other rows when it is read again
+    sends_changes: bool = False  # the step has `sync: changed`
 
     @property
     def too_many(self) -> bool:
@@ -54,6 +56,8 @@ def job_text(steps: Sequence[StepText]) -> str:
             *_section(step.source, "    "),
             f"    mapping: {scalar(step.mapping_file)}",
         ]
+        if step.sends_changes:
+            lines += with_note("sync: changed", f"{SENDS_CHANGES}; `all` sends every row each time", "    ")
     lines.append("")
     for step in steps:
         for note in step.notes:

@@ -12,7 +12,7 @@ cursor.py      all others by SQLAlchemy and a server-side cursor
 columns.py     Arrow's columns as a frame's
 values.py      Python objects as a frame's columns
 faults.py      errors of databases as errors of this program
-tables.py      which tables a database has
+tables.py      which tables a database has, and the key of one
 estimate.py    how many rows a statement gives, without reading them
 """
 
@@ -21,11 +21,11 @@ from __future__ import annotations
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.dialects import address, database_name, reader_of
 from cio_etl.extract.sql.estimate import Estimate, estimate
-from cio_etl.extract.sql.tables import table_names, tables_of, with_tables
+from cio_etl.extract.sql.tables import primary_key_of, table_names, tables_of, with_tables
 from cio_etl.extract.stage import staged
 from cio_etl.model import Snapshot, SqlSource, Staging
 
-__all__ = ["Estimate", "database_of", "estimate", "open_sql", "table_names", "tables_of"]
+__all__ = ["Estimate", "database_of", "estimate", "open_sql", "primary_key_of", "table_names", "tables_of"]
 
 
 def open_sql(source: SqlSource, staging: Staging, chunk_rows: int = 25_000) -> Snapshot:

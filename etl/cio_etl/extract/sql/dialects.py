@@ -35,6 +35,7 @@ class Database:
     driver: str = ""  # SQLAlchemy's, for an address that names none
     begins_with: tuple[str, ...] = ()  # statements that open a read-only, repeatable-read transaction with UTC
     by_bytes: str = "{}"  # a text column, compared by its bytes, as this program does
+    primary_key: str = ""  # a query for its columns, of the table :name in :schema; "": it is not known
 
 
 _OF_POSTGRESQL = 'CAST({} AS text) COLLATE "C"'
@@ -50,6 +51,12 @@ DATABASES: dict[str, Database] = {
         "postgres",
         ran=True,
         by_bytes=_OF_POSTGRESQL,
+        # not information_schema, which hides the keys of tables that one may only read
+        primary_key="""select cast(a.attname as text) from pg_index i join pg_class t on t.oid = i.indrelid
+            join pg_namespace n on n.oid = t.relnamespace
+            join pg_attribute a on a.attrelid = t.oid and a.attnum = any(i.indkey)
+            where i.indisprimary and t.relname = :name
+            and case when :schema = '' then pg_table_is_visible(t.oid) else n.nspname = :schema end""",
     ),
     "mysql": Database(
         "MySQL",
@@ -67,6 +74,9 @@ DATABASES: dict[str, Database] = {
             "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
         ),
         by_bytes="CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin",
+        primary_key="""select column_name from information_schema.columns
+            where column_key = 'PRI' and table_name = :name
+            and table_schema = case when :schema = '' then database() else :schema end""",
     ),
     "sqlite": Database(
         "SQLite",
@@ -79,6 +89,7 @@ DATABASES: dict[str, Database] = {
         ran=True,
         begins_with=("PRAGMA query_only = ON", "BEGIN"),
         by_bytes="{} COLLATE BINARY",
+        primary_key="select name from pragma_table_info(:name) where pk > 0 and :schema in ('', 'main')",
     ),
     "duckdb": Database(
         "DuckDB",
@@ -90,6 +101,9 @@ DATABASES: dict[str, Database] = {
         "duckdb",
         ran=True,
         by_bytes="CAST({} AS varchar) COLLATE C",
+        primary_key="""select unnest(constraint_column_names) from duckdb_constraints()
+            where constraint_type = 'PRIMARY KEY' and table_name = :name
+            and schema_name = case when :schema = '' then current_schema() else :schema end""",
     ),
     "snowflake": Database(
         "Snowflake",

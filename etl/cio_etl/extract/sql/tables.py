@@ -1,14 +1,15 @@
-"""Lists the tables and views of a database, and names those that a missing one may be meant to be."""
+"""Lists the tables and views of a database, and the key of one; names those that a missing one may be meant to be."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cio_etl.errors import EtlError, SourceError
-from cio_etl.extract.sql.dialects import reader_of
+from cio_etl.extract.sql.dialects import DATABASES, address, reader_of
 from cio_etl.extract.stage import staged
 from cio_etl.model import SqlSource, Staging
 from cio_etl.remedies import similar
@@ -46,6 +47,21 @@ def tables_of(source: SqlSource) -> list[str]:
             pairs = [row for frame in snapshot.read(None, 0) for row in frame.select(frame.columns[:2]).iter_rows()]
             return [name if schema in _USUAL_SCHEMAS else f"{schema}.{name}" for schema, name in pairs]
     raise failure
+
+
+def primary_key_of(source: SqlSource) -> list[str]:
+    """The columns of a table's primary key; [] for a query or a view, and where the database cannot be asked."""
+    database = DATABASES.get(address(source).get_backend_name())
+    if source.table is None or database is None or not database.primary_key:
+        return []
+    *above, name = source.table
+    named = {"name": name, "schema": above[-1] if above else ""}
+    asked = SqlSource(source.url, query=database.primary_key, parameters=named, place=source.place)
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder, suppress(EtlError):
+        staging = Staging(Path(folder))
+        frames = staged(reader_of(asked, staging), staging, MAX_TABLES, None).read(None, 0)
+        return [column for frame in frames for column in frame[frame.columns[0]]]
+    return []
 
 
 def table_names(tables: Sequence[str]) -> str:
