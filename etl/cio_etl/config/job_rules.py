@@ -17,6 +17,7 @@ from cio_etl.config.job_sections import PLAIN_NAME
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc
 from cio_etl.model import Job, Step
+from cio_etl.transform.parts import DIVISIBLE
 
 
 def job_faults(data: dict[str, Any], path: Path) -> Iterator[Fault]:
@@ -103,6 +104,9 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
         elif operation.has_event and not step.mapping.event_key:
             what = f"{step.mapping.file} has no event_key, and without one each night's events are others"
             yield at, f"{what}; write the columns that identify an event as event_key"
+        elif step.mapping.operation not in DIVISIBLE and len(step.mapping.relationship_ends()) > 1:
+            what = f"{step.mapping.file} has several relationships, which the ledger could not tell apart"
+            yield at, f"{what}; write a mapping for each, and list them as the step's mapping"
         elif sync.mode == "mirror":
             yield from ((at, fault) for fault in _mirror_faults(step, job.destination.api))
 

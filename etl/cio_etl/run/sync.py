@@ -44,7 +44,7 @@ from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
 from cio_etl.transform import column_of, ids, require_names
 from cio_etl.transform.compiled import Compiled
-from cio_etl.transform.parts import Parts
+from cio_etl.transform.parts import Parts, subject_targets
 
 log = get_logger()
 
@@ -293,11 +293,7 @@ def belongs_to(destination: Destination, step: Step) -> str:
     mapping = step.mapping
     account = destination.credentials[APIS[destination.api].workspace_key].get_secret_value()
     constants = {name: value.value for name, value in mapping.targets.items() if isinstance(value, Constant)}
-    about = [
-        (name, constants.get(name))
-        for name in mapping.targets
-        if name.split(".")[0] in ("identifiers", "object", "event") or name == "device.token"
-    ]
+    about = [(name, constants.get(name)) for name in (*subject_targets(mapping), "event")]
     parts = [destination.base_url, account, mapping.operation, mapping.segment, mapping.event_key, about]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

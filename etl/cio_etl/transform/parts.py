@@ -30,8 +30,8 @@ class Parts:
     def hashes(self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool) -> pl.DataFrame:
         """The rows' subjects and parts: POSITION, lane, is_sent Boolean, `hi`, `lo` and `part.<name>` UInt64.
 
-        It has every row of `values`; a subject is null in a row that has none, and a part where it is null and omitted.
-        With keys, `key.<target>` String are the texts that say who the subject is.
+        It has every row of `values`; a subject is null in a row that has none, or of which it is rejected, and a part
+        where it is null and omitted. With keys, `key.<target>` String are the texts that say who the subject is.
         """
         subject = [repeats.key_text(target) for target in self.subject]
         hi, lo = ids.subject(subject, salt)
@@ -39,9 +39,15 @@ class Parts:
         keys = [text.alias(f"{KEY}{name}") for name, text in zip(self.subject, subject, strict=True) if with_keys]
         hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys)
         outcome = items.select(
-            pl.col("position").alias(POSITION), "lane", pl.col("item").is_not_null().alias("is_sent")
+            pl.col("position").alias(POSITION),
+            "lane",
+            pl.col("item").is_not_null().alias("is_sent"),
+            pl.col("field").is_in(self.subject).fill_null(False).alias("is_unfit"),
         )
-        return hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
+        hashed = hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
+        return hashed.with_columns(pl.when(~pl.col("is_unfit")).then(name).alias(name) for name in ("hi", "lo")).drop(
+            "is_unfit"
+        )
 
     def _text(self, name: str, values: pl.DataFrame) -> pl.Expr:
         text = encode.text(self.of[name], values)
@@ -53,10 +59,7 @@ def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
     """The subject and the parts of a mapping's items; `nodes` are payloads.nodes_of."""
     if OPERATIONS[mapping.operation].has_event:
         return Parts(("_digest",), {name: node for name, node in nodes.items() if name != "event"}, "omit")
-    divisible = mapping.operation in DIVISIBLE
-    about = ["identifiers.", "object.", "device.token"]
-    about += [] if divisible else [f"{end}." for end in mapping.relationship_ends()]
-    keys = tuple(target for target in mapping.targets if target.startswith(tuple(about)))
+    divisible, keys = mapping.operation in DIVISIBLE, subject_targets(mapping)
 
     def is_part(name: str) -> bool:
         if divisible:
@@ -65,3 +68,10 @@ def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
 
     subject = tuple(target for target in keys if not isinstance(mapping.targets[target], Constant))
     return Parts(subject, {name: node for name, node in nodes.items() if is_part(name)}, mapping.nulls)
+
+
+def subject_targets(mapping: Mapping) -> tuple[str, ...]:
+    """The targets of a mapping that say whom or what its items are about, constants among them."""
+    about = ["identifiers.", "object.", "device.token"]
+    about += [] if mapping.operation in DIVISIBLE else [f"{end}." for end in mapping.relationship_ends()]
+    return tuple(target for target in mapping.targets if target.startswith(tuple(about)))

@@ -83,7 +83,7 @@ def keyed(values: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 def key_text(target: str) -> pl.Expr:
     """A part of a key; case does not count in e-mail addresses, see ids.lane."""
     text = pl.col(target).cast(pl.String)
-    if not target.startswith(_WHO):
+    if not target.startswith((*_WHO, "relationships[")):
         return text
     return pl.when(~invisible.is_blank(text)).then(text.str.to_lowercase() if target.endswith(".email") else text)
 
