@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cio_etl
-from cio_etl.remedies import did_you_mean, did_you_mean_file, install, similar
+from cio_etl.errors import did_you_mean, did_you_mean_file, install, similar
 
 _FROM_HERE = "relative paths start at the folder in which the command runs"
 

@@ -10,8 +10,7 @@ command. Importing this package loads none of its libraries: each is imported wh
 
 The rooms, from the ground up. Imports run downwards only; tests/test_floors.py checks it. Read run/run.py first.
 
-    errors.py     every failure, grouped by who must act, with its exit code
-    remedies.py   what messages offer: similar names, files and tables, and how an extra is installed
+    errors/       every failure, by who must act, with its exit code; the names that were probably meant
     log.py        the log of each module, which is silent until the application sets one up
     sandbox/      a local Customer.io, with faults on demand; it shares nothing with the program
 

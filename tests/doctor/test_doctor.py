@@ -25,8 +25,7 @@ from cio_etl.config import load_job
 from cio_etl.doctor import Check, Machine, examine, exit_code
 from cio_etl.doctor.check import with_errors
 from cio_etl.doctor.state_folder import state_folder
-from cio_etl.errors import StateError
-from cio_etl.remedies import install
+from cio_etl.errors import StateError, install
 from cio_etl.sandbox import Credentials, Sandbox
 from tests import databases
 from tests.running import API_KEY, SITE_ID, write_job

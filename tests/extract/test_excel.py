@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, install
 from cio_etl.extract.excel_files import open_excel
 from cio_etl.model import (
     CELL_ERROR,
@@ -26,7 +26,6 @@ from cio_etl.model import (
     Snapshot,
     Staging,
 )
-from cio_etl.remedies import install
 
 Rows = list[list[Any]]
 

@@ -38,11 +38,10 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType, UUIDType
 from pyroaring import BitMap
 
-from cio_etl.errors import SourceError, SourceRefused
+from cio_etl.errors import SourceError, SourceRefused, install
 from cio_etl.extract.lake.tables import FRAME_ROWS, lake_reader
 from cio_etl.extract.stage import staged
 from cio_etl.model import FAULT, POSITION, DeltaSource, IcebergSource, Snapshot, Staging, Storage
-from cio_etl.remedies import install
 from tests.object_store import KEY_ID, ONCE, SECRET, ObjectStore
 
 EVENTS = list[structlog.typing.EventDict]

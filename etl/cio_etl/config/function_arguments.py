@@ -19,10 +19,9 @@ from pydantic import SecretStr
 from cio_etl.apis import is_loopback
 from cio_etl.config.references import read_file, resolve_secret
 from cio_etl.config.yaml_file import Loc, place_of, read_yaml
-from cio_etl.errors import ConfigError, Problem
+from cio_etl.errors import ConfigError, Problem, did_you_mean
 from cio_etl.model import Call, Constant, Job, Mapping, Value
 from cio_etl.model.words import counted
-from cio_etl.remedies import did_you_mean
 from cio_etl.transform.functions import FUNCTIONS
 from cio_etl.transform.functions.lookup import Table
 

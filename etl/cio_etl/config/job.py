@@ -20,9 +20,8 @@ from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc, read_yaml
-from cio_etl.errors import ConfigError, Problem
+from cio_etl.errors import ConfigError, Problem, did_you_mean_file
 from cio_etl.model import Job, Mapping
-from cio_etl.remedies import did_you_mean_file
 
 
 def load_job(

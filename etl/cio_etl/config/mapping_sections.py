@@ -20,9 +20,9 @@ from cio_etl.config.value_sections import (
     values_in,
 )
 from cio_etl.config.yaml_file import Document, place_of
+from cio_etl.errors import did_you_mean
 from cio_etl.model import Example, Mapping
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
-from cio_etl.remedies import did_you_mean
 from cio_etl.transform import REASONS
 from cio_etl.transform.row_sql import check_condition
 

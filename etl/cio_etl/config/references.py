@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cio_etl.config.text_file import UnreadableText, read_text
+from cio_etl.errors import did_you_mean_file
 from cio_etl.model import SECRET_OPTIONS
 from cio_etl.model.sources import UNREAD_ADDRESS
-from cio_etl.remedies import did_you_mean_file
 
 MAX_FILE_BYTES = 65_536
 

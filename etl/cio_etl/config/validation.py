@@ -11,9 +11,8 @@ from pydantic_core import ErrorDetails
 
 from cio_etl.config.describe import sections_in
 from cio_etl.config.yaml_file import Loc
-from cio_etl.errors import Problem
+from cio_etl.errors import Problem, did_you_mean, similar
 from cio_etl.model.yaml_section import Section
-from cio_etl.remedies import did_you_mean, similar
 
 Fault = tuple[Loc, str]  # where something is wrong, and the message
 

@@ -28,8 +28,7 @@ from ruamel.yaml.events import (
 )
 
 from cio_etl.config.text_file import UnreadableText, read_text
-from cio_etl.errors import Problem
-from cio_etl.remedies import did_you_mean_file
+from cio_etl.errors import Problem, did_you_mean_file
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50

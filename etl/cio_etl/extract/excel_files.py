@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, install
 from cio_etl.extract.decoding import decoding
 from cio_etl.extract.excel_cells import error_places, is_filled, read_cells
 from cio_etl.extract.files import RegularFile, named_files
@@ -43,7 +43,6 @@ from cio_etl.extract.xlsx_parts import (
     worksheets,
 )
 from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, ExcelSource, Snapshot, Staging
-from cio_etl.remedies import install
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-from cio_etl.errors import SourceError
-from cio_etl.remedies import did_you_mean_file
+from cio_etl.errors import SourceError, did_you_mean_file
 
 
 def named_files(paths: Iterable[str]) -> tuple[str, ...]:

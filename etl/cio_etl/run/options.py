@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from cio_etl.errors import InvalidArguments
-from cio_etl.remedies import did_you_mean
+from cio_etl.errors import InvalidArguments, did_you_mean
 from cio_etl.run.shares import MOST_LANES, Share, share
 
 FULL_REFRESH = "full refresh"  # the value of `since` that stands for it

@@ -16,8 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from cio_etl.errors import StateError
-from cio_etl.remedies import install
+from cio_etl.errors import StateError, install
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
 from cio_etl.state.filesystem import identity, mount_table, require_local, require_same

@@ -10,9 +10,8 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, similar
 from cio_etl.model import Call, Columns, Constant, Mapping
-from cio_etl.remedies import similar
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 

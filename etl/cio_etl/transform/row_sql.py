@@ -19,7 +19,7 @@ from functools import lru_cache
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.remedies import did_you_mean
+from cio_etl.errors import did_you_mean
 from cio_etl.transform.nested import as_dtype, in_words
 
 MAX_LENGTH = 2_000  # the parser descends into what it reads

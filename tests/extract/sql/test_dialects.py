@@ -15,12 +15,11 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import make_url
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, install
 from cio_etl.extract.sql import adbc
 from cio_etl.extract.sql.dialects import address, reader_of, who_and_where
 from cio_etl.extract.sql.statement import Statement
 from cio_etl.model import Staging
-from cio_etl.remedies import install
 from tests.reading import DATABASES, asking, by_id, closed, opened, read, reader
 
 CANARY = "canary-p4ss"

@@ -15,9 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
+from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable, install
 from cio_etl.model import Storage, address_parts, shown
-from cio_etl.remedies import install
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

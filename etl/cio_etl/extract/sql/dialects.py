@@ -12,11 +12,10 @@ from importlib import import_module
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, install
 from cio_etl.extract.sql.names import ANSI, ANSI_CAPITALS, BACKTICKS, BACKTICKS_BACKSLASH, BRACKETS, Names
 from cio_etl.extract.stage import Reader
 from cio_etl.model import SECRET_OPTIONS, SqlSource, Staging
-from cio_etl.remedies import install
 
 
 @dataclass(frozen=True, slots=True)

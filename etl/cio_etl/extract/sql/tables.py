@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cio_etl.errors import EtlError, SourceError
+from cio_etl.errors import EtlError, SourceError, similar
 from cio_etl.extract.sql.dialects import DATABASES, address, reader_of
 from cio_etl.extract.stage import staged
 from cio_etl.model import SqlSource, Staging
-from cio_etl.remedies import similar
 
 MAX_TABLES = 200  # that are listed
 

@@ -6,9 +6,8 @@ import csv
 from collections import defaultdict
 from collections.abc import Sequence
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, similar
 from cio_etl.model import CsvSource
-from cio_etl.remedies import similar
 
 _NAMELESS = (
     "give every column a name; a separator at the end of the header line makes one more column. `skip_lines:` leaves "

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from cio_etl.errors import did_you_mean
 from cio_etl.model.sources.source import Encoding, FileSource, SourceKeys, SourcePaths, encoding_key, hive_key, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Count, Flag, Names, as_list, omitted, wrong
-from cio_etl.remedies import did_you_mean
 
 # Settings of tools that write CSV, as the fields of CsvSource that differ from its defaults.
 CSV_DIALECTS: dict[str, dict[str, Any]] = {

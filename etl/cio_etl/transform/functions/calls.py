@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.errors import did_you_mean
 from cio_etl.model import Call, reject_reason
-from cio_etl.remedies import did_you_mean
 from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.errors import did_you_mean
 from cio_etl.model import reject_reason
-from cio_etl.remedies import did_you_mean
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.encode import key_text
 from cio_etl.transform.functions.define import RAW_JSON, function, plain_text, raw_json

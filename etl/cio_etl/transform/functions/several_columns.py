@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from cio_etl.errors import did_you_mean
 from cio_etl.model import reject_reason
-from cio_etl.remedies import did_you_mean
 from cio_etl.transform import row_sql
 from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.decimals import NUMBER
