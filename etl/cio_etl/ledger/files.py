@@ -30,7 +30,7 @@ from cio_etl.errors import StateError
 from cio_etl.ledger.decide import SUBJECT
 from cio_etl.transform.decisions import Decisions, words
 
-ROWS_AT_ONCE = 262_144  # rows of one partition, which is what is in memory at a time
+ROWS_AT_ONCE = 131_072  # rows of one partition, which is what is in memory at a time
 _BUFFER_ROWS = 200_000  # rows that are collected before they are written to their partitions
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
