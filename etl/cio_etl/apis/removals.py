@@ -36,4 +36,5 @@ def removal(mapping: Mapping, when_gone: WhenGone) -> Mapping:
         segment=mapping.segment,
         existing_only=when_gone.operation == "identify",
         allow_reserved=mapping.allow_reserved,
+        retry_unknown=True,  # who was removed is still gone
     )

@@ -1,8 +1,9 @@
 """Compares rows with the ledger: which are new, changed, the same, refused before, and who is gone. Frames in and out.
 
 Rows have POSITION, lane UInt8, `hi` and `lo` UInt64 (the subject), `part.<name>` UInt64 (null: the row has no such
-part) and the String columns of Rules.keys. Known subjects have `hi`, `lo`, was_accepted Boolean, refused List with
-reason and field (the contents that Customer.io refused), `part.<name>` (null: never accepted, or not known) and keys.
+part) and the String columns of Rules.keys. Known subjects have `hi`, `lo`, was_accepted Boolean (null: an answer was
+lost, so Customer.io may have them or not), refused List with reason and field (the contents that Customer.io refused),
+`part.<name>` (null: never accepted, or not known) and keys.
 
 A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent. Ties,
 which are the relationships of a person or an object, do not replace each other: those of all rows count together.
@@ -176,12 +177,12 @@ def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
 
 
 def gone(known: pl.DataFrame, seen: pl.DataFrame, scopes: pl.DataFrame | None, rules: Rules) -> pl.DataFrame:
-    """The accepted subjects that no row is about: `hi`, `lo` and keys.
+    """The subjects that no row is about and that Customer.io has, or may have: `hi`, `lo` and keys.
 
     `seen` has the subjects of all rows, those of rejected rows too. `scopes` has the values of the scope's columns that
     some row has: a subject with other values, or with none that are known, is not gone. None: the step has no scope.
     """
-    missing = known.filter(pl.col("was_accepted")).join(seen, on=SUBJECT, how="anti")
+    missing = known.filter(pl.col("was_accepted").fill_null(True)).join(seen, on=SUBJECT, how="anti")
     missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in rules.keys)).drop_nulls()
     return missing if scopes is None else missing.join(scopes, on=list(rules.scope), how="semi")
 
@@ -213,6 +214,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
             pl.col("outcome").is_not_null().any().alias("has_ended"),
             accepted.any().alias("accepted"),
+            unknown.any().alias("unknown"),
             *(last(name, accepted).alias(name) for name in parts),
             *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
             *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
@@ -222,6 +224,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             *SUBJECT,
             pl.col("outcome").is_not_null().alias("has_ended"),
             accepted.fill_null(False).alias("accepted"),
+            unknown.fill_null(False).alias("unknown"),
             *(pl.when(accepted).then(name).alias(name) for name in parts),
             *((unknown.fill_null(False) & pl.col(name).is_not_null()).alias(f"unknown.{name}") for name in parts),
             *keys,
@@ -230,6 +233,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     before = known.select(
         *SUBJECT,
         "was_accepted",
+        pl.col("was_accepted").is_null().alias("may_be_there"),
         *(column_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
         *(column_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
     )
@@ -238,7 +242,11 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     refusals = _refusals(known, in_order) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
     return both.join(refusals, on=SUBJECT, how="left").select(
         *SUBJECT,
-        (pl.col("accepted") | pl.col("was_accepted").fill_null(False)).alias("was_accepted"),
+        pl.when(pl.col("accepted") | pl.col("was_accepted").fill_null(False))
+        .then(True)
+        .when(~pl.col("unknown") & ~pl.col("may_be_there").fill_null(False))
+        .then(False)
+        .alias("was_accepted"),
         *REFUSAL,
         pl.lit(False).alias("is_gone"),
         *(pl.when(~pl.col(f"unknown.{name}")).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in parts),

@@ -171,18 +171,19 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
     return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, new))
 
 
-def without(ledger: Ledger, subjects: pl.DataFrame) -> Generation:
-    """The generation without these subjects (`hi`, `lo`)."""
-
+def without(ledger: Ledger, removed: pl.DataFrame, unsure: pl.DataFrame) -> Generation:
+    """The generation without the removed subjects (`hi`, `lo`); those that are unsure may have been removed."""
     gone = 0
 
     def changes(number: int, bits: int) -> pl.DataFrame:
         nonlocal gone
-        leaving = ledger.known(number, bits).join(subjects, on=SUBJECT, how="semi")
+        known = ledger.known(number, bits)
+        leaving = known.join(removed, on=SUBJECT, how="semi").with_columns(is_gone=pl.lit(True))
         gone += leaving.height
-        return leaving.with_columns(is_gone=pl.lit(True))
+        staying = known.join(unsure, on=SUBJECT, how="semi")
+        return pl.concat([leaving, staying.with_columns(was_accepted=pl.lit(None, dtype=pl.Boolean))])
 
-    after = ledger.with_changes(changes, subjects.height)
+    after = ledger.with_changes(changes, removed.height + unsure.height)
     return replace(after, subjects=_plus(ledger.generation, -gone))
 
 

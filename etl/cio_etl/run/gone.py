@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from cio_etl.extract import open_source
 from cio_etl.ledger import Delta, Generation, Ledger, without
 from cio_etl.ledger.files import GONE
 from cio_etl.model import (
+    OUTCOME_UNKNOWN,
     SYNC_ALL,
     GoneSource,
     Job,
@@ -57,19 +59,38 @@ def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapsh
     return replace(open_source(ParquetSource((str(file),)), staging), in_files=False, copy=None)
 
 
-def ledger_without(store: Store, job: Job, run: RunRecord, number: int, source: GoneSource) -> LedgerMove | None:
-    """The ledger of the step before, without the subjects that are removed now; None where it has no ledger any more.
+def ledger_without(
+    store: Store, job: Job, run: RunRecord, number: int, step: str, *, finished: bool = True
+) -> LedgerMove | None:
+    """The ledger of a mirror step without the subjects that the step after it, of this number, has removed.
 
-    Subjects that Customer.io refused to remove stay in it. Raises StateError.
+    Subjects that Customer.io refused to remove stay in it. So do those whose removal was not answered: they are removed
+    again, and sent whole if the source has them again. Returns None where the step has no ledger any more. Raises
+    StateError.
     """
-    text = store.ledger(ledger_job(job), source.step)
-    if text is None:
+    text = store.ledger(ledger_job(job), step)
+    delta = None if text is None else Delta.open(delta_folder(job, run.run_id, number - 1))
+    if text is None or delta is None:
         return None
-    delta = Delta.open(delta_folder(job, run.run_id, number - 1))
-    if delta is None:
-        return None
-    refused = store.rejects(run.run_id, number)["position"]
-    removed = delta.gone().with_row_index("_row").filter(~pl.col("_row").is_in(refused.implode()))
-    ledger = Ledger(ledger_folder(job.state, ledger_job(job), source.step), Generation.of_text(text))
-    after = without(ledger, removed.select("hi", "lo"))
-    return LedgerMove(ledger_job(job), source.step, after.to_text(), run.run_id)
+    settled = announced = pl.col("reason").is_null()
+    if not finished:  # a subject's lane is not stored, so only what all lanes have settled counts as settled
+        progress = store.lane_progress(run.run_id, number)
+        settled &= pl.col("_row") <= min(lane.acked_through for lane in progress)
+        announced &= pl.col("_row") <= max(lane.sending_through for lane in progress)
+    rejects = store.rejects(run.run_id, number).select(pl.col("position").alias("_row"), "reason")
+    ends = delta.gone().with_row_index("_row").cast({"_row": pl.Int64}).join(rejects, on="_row", how="left")
+    removed = ends.filter(settled)
+    unsure = ends.filter((announced & ~settled) | (pl.col("reason") == OUTCOME_UNKNOWN))
+    ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), Generation.of_text(text))
+    after = without(ledger, removed.select("hi", "lo"), unsure.select("hi", "lo"))
+    return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
+
+
+def fold_removals(store: Store, job: Job, run: RunRecord) -> None:
+    """Moves the ledgers of mirrors by whom a run that will never be resumed has removed. Raises StateError."""
+    for mirror, record in pairwise(store.steps(run.run_id)):
+        is_removal = mirror.delta is not None and record.name == f"{mirror.name}/gone"
+        if is_removal and record.status != "finished" and store.has_started(run.run_id, record.number, by_others=False):
+            move = ledger_without(store, job, run, record.number, mirror.name, finished=False)
+            if move is not None:
+                store.move_ledger(move)

@@ -153,7 +153,7 @@ def open_step(
         note_findings(store, run_id, record, prescan(step, rows, compiled, audits, sent_before))
     move: Callable[[], LedgerMove | None] | None = None
     if isinstance(step.source, GoneSource):
-        move = partial(ledger_without, store, context.job, context.run, number, step.source)
+        move = partial(ledger_without, store, context.job, context.run, number, step.source.step)
     elif delta is not None:
         move = partial(next_ledger, context, step, record, delta)
     return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)

@@ -12,7 +12,7 @@ from cio_etl.log import get_logger
 from cio_etl.model import Job, Snapshot, SourceFile
 from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
-from cio_etl.run.gone import with_gone_steps
+from cio_etl.run.gone import fold_removals, with_gone_steps
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
 from cio_etl.run.replacement import accepted, has_too_many_rejects, may_be_replaced, restart_repeats
@@ -97,6 +97,7 @@ def change_remedy(store: Store, job: Job, run: RunRecord) -> str:
 def _abandon(store: Store, job: Job, run: RunRecord, why: str) -> None:
     """Ends a run for good, and writes its report again, which showed how to resume it."""
     fold_abandoned(store, job, run)
+    fold_removals(store, job, run)
     store.end(run.run_id, "abandoned", run.exit_code, why)
     write_reports(report_of(store, run.run_id), run_folder(job, run.run_id))
 
