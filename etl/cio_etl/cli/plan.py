@@ -113,6 +113,8 @@ def _show_step(step: StepPlan, console: Console) -> None:
 
     from cio_etl.report.visible import one_line
 
+    if step.full_refresh:
+        console.print(Text(f"step {step.name}: {step.full_refresh}"), soft_wrap=True)
     if step.delta is not None and (count := step.delta.refused_before):
         words = "rejected again without being sent, since Customer.io refused them before"
         console.print(Text(f"{count:>8,}  {words}"), soft_wrap=True)

@@ -97,8 +97,13 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
     for step, loc in zip(job.steps, places, strict=True):
         operation, sync = apis.OPERATIONS[step.mapping.operation], step.sync
         at = (*loc[:2], "sync")
+        every = (*loc[:2], "full_refresh_every")
+        if sync.full_refresh_every is not None and not sync.has_ledger:
+            yield every, "each run sends every row already; write sync: changed, or leave it out"
         if not sync.has_ledger:
             continue
+        if sync.full_refresh_every is not None and operation.has_event:
+            yield every, "Customer.io ignores an event that it has already; leave it out"
         if not operation.repeatable:
             yield at, f"{step.mapping.operation} must not be done twice, so it has no ledger; leave sync out"
         elif operation.has_event and not step.mapping.event_key:

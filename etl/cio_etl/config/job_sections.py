@@ -124,6 +124,12 @@ def _duration(raw: object) -> timedelta:
         raise wrong(str(error)) from None
 
 
+def _full_refresh_every(raw: object) -> timedelta:
+    if (every := _duration(raw)) < timedelta(hours=1):
+        raise wrong("must be an hour or more, as 30 days")
+    return every
+
+
 def _schedule(raw: object) -> str | tuple[str, ...]:
     if isinstance(raw, str) and raw in _PRESETS:
         return raw
@@ -347,6 +353,12 @@ class StepYaml(Section):
             raise wrong("limits only with `sync: changed` or `sync: mirror`; write one of them, or leave limits out")
         return self
 
+    full_refresh_every: Annotated[timedelta, PlainValidator(_full_refresh_every, json_schema_input_type=str)] = omitted(
+        "with a `sync` other than `all`, how often everything is sent again, as `30 days`: if that was longer ago, the "
+        "next run sends every row of the step, as with `--full-refresh`. It repairs what others have changed in "
+        "Customer.io"
+    )
+
     def to_sync(self, mapping: Mapping) -> Sync:
         """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes."""
         when_gone = self.when_gone
@@ -358,7 +370,14 @@ class StepYaml(Section):
             when_gone = WhenGone("identify_object" if "object" in mapping.operation else "identify", changed)
         elif when_gone is not None and when_gone.operation == "delete" and "object" in mapping.operation:
             when_gone = WhenGone("delete_object")
-        return Sync(self.sync, when_gone, self.max_gone, tuple(self.scope or ()), self.limits.to_limits())
+        return Sync(
+            self.sync,
+            when_gone,
+            self.max_gone,
+            tuple(self.scope or ()),
+            self.limits.to_limits(),
+            self.full_refresh_every,
+        )
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:

@@ -160,6 +160,9 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         known, rows = ledger.known(number, bits), delta.rows(number, bits)
         if rows is None:
             return known.clear()
+        if delta.head.again:  # what was not sent now is not known any more: others may have changed it
+            parts = [name for name in known.columns if name.startswith("part.")]
+            known = known.with_columns(pl.lit(None, pl.UInt64).alias(name) for name in parts)
         ended = outcomes(rows)
         if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
             ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))

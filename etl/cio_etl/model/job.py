@@ -50,6 +50,7 @@ class Sync:
     max_gone: Limit = Limit(share=0.01)
     scope: tuple[str, ...] = ()  # columns of the source: only who has their values of some row can be gone
     limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset
+    full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
 
     @property
     def has_ledger(self) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 from cio_etl.model import DeltaCounts
 from cio_etl.model.words import counted
 
-__all__ = ["counted", "delta_words", "duration", "number", "percent", "size"]
+__all__ = ["counted", "delta_words", "duration", "number", "percent", "size", "whole_units"]
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 
@@ -23,6 +24,15 @@ def delta_words(counts: DeltaCounts) -> str:
     words += [f"{counts.refused_before:,} refused before"] if counts.refused_before else []
     words += [f"{counts.gone:,} gone"] if counts.gone else []
     return ", ".join(words)
+
+
+def whole_units(time: timedelta) -> str:
+    """A duration in its largest unit that fits twice: `30 days`, `36 hours`."""
+    seconds = int(time.total_seconds())
+    for name, unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit} {name}"
+    return counted(seconds, "second")
 
 
 def percent(part: float, whole: float) -> str:

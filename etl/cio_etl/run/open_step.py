@@ -24,8 +24,10 @@ from cio_etl.run.incremental import (
     origin,
     staging,
 )
+from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.prescan import prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings
+from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
@@ -103,8 +105,9 @@ def open_step(
     """Opens the source and compiles the mapping. Where rows were sent before, the source must be what it was then."""
     store, run_id, number = context.store, context.run.run_id, record.number
     before, here = store.bookmark(context.job.name, step.name), origin(context.destination, step)
+    since = step_since(context, step, record, has_started=has_started)
     if not has_started:
-        check_origin(step, before, here, context.run.since)
+        check_origin(step, before, here, since)
     limit = context.run.row_limit
     whole = None if files is None else files.unless_changed()
     if whole is None:
@@ -113,7 +116,7 @@ def open_step(
                 context.stage,
                 step,
                 before,
-                context.run.since,
+                since,
                 rows=limit,
                 report_rows=report_rows,
                 may_read=not has_started,
@@ -142,7 +145,7 @@ def open_step(
     if has_started:
         delta = require_delta(context, step, record, snapshot)
     elif step.sync.has_ledger:
-        delta, audit = open_delta(context, step, record, rows, compiled)
+        delta, audit = open_delta(context, step, record, rows, compiled, again=since == FULL_REFRESH)
         sent_before.append(audit)
     else:
         require_planned(context, step, snapshot, None)

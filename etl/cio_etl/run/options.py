@@ -105,7 +105,7 @@ class ReadOptions:
         interfaces=("cli", "airflow"),
     )
     limit: int | None = option(None, "Only the first N rows of each step.", "count", metavar="N")
-    full_refresh: bool = option(False, "Read everything that is newer than `start` again.", "flag")
+    full_refresh: bool = option(False, "Read everything that is newer than `start` again, and send all of it.", "flag")
     watermark: str | None = option(
         None, "Read from this value on, instead of the last run's watermark.", "text", metavar="VALUE"
     )

@@ -15,6 +15,7 @@ class PlannedStep:
     mapping: str  # digest
     generation: int = 0  # of the ledger; 0: it has none, or none yet
     salt: int = 0  # of the ledger; 0: it has none, or none yet
+    again: bool = False  # what the ledger knows is sent, too
 
     def require(self, now: PlannedStep, step: str) -> None:
         """Raises PlanOutdated when something has moved."""
@@ -25,6 +26,7 @@ class PlannedStep:
                 ("mapping", "its mapping has changed"),
                 ("generation", "a run has moved its ledger"),
                 ("salt", "it has another ledger"),
+                ("again", "its full_refresh_every has passed since, so every row would be sent"),
             )
             if getattr(self, name) != getattr(now, name)
         ]

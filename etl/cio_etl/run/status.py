@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
-from cio_etl.report.words import counted
+from cio_etl.report.words import counted, whole_units
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.options import RunOptions
 from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
@@ -158,22 +158,13 @@ def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
     """
     if job.expect_every is None:
         return None
-    expected = f"one is expected every {_rounded(job.expect_every)}"
+    expected = f"one is expected every {whole_units(job.expect_every)}"
     whole = [run for run in runs if run.status == "finished" and run.row_limit is None]
     ends = [run.finished_at for run in whole if run.finished_at is not None]
     if not ends:
         return f"no run has finished yet, and {expected}"
     age = now - datetime.fromisoformat(ends[0])
-    return f"the last finished run is {_rounded(age)} old, and {expected}" if age > job.expect_every else None
-
-
-def _rounded(time: timedelta) -> str:
-    """A duration in its largest unit that fits twice."""
-    seconds = int(time.total_seconds())
-    for name, unit in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * unit:
-            return f"{seconds // unit} {name}"
-    return counted(seconds, "second")
+    return f"the last finished run is {whole_units(age)} old, and {expected}" if age > job.expect_every else None
 
 
 def next_step(store: Store, job: Job, run: RunRecord, is_running: bool) -> NextStep:

@@ -37,7 +37,7 @@ from cio_etl.model import (
 )
 from cio_etl.report.words import counted
 from cio_etl.run.folders import ledger_folder, stage_folder
-from cio_etl.run.options import FULL_REFRESH, RunOptions
+from cio_etl.run.options import RunOptions
 from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
@@ -62,27 +62,30 @@ def ledger_job(job: Job) -> str:
 
 
 def open_delta(
-    context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot, compiled: Compiled
+    context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot, compiled: Compiled, *, again: bool
 ) -> tuple[Delta, SentBefore]:
-    """Makes the step's delta, before its first row is sent. Raises StateError, TooManyChanges and PlanOutdated."""
+    """Makes the step's delta, before its first row is sent; `again`: everything is sent.
+
+    Raises StateError, TooManyChanges and PlanOutdated.
+    """
     store, job, run, options = context.store, context.job, context.run, context.options
     note = context.caller.observer.note
     ledger = current_ledger(store, job, context.destination, step, options, run.started_at, note)
     if ledger.generation.number:  # a new ledger is not the current one yet, and the files of the one before stay
         ledger.remove_others()
-    require_planned(context, step, snapshot, ledger)
+    require_planned(context, step, snapshot, ledger, again=again)
     made = compare(
         step,
         snapshot,
         compiled,
         ledger,
         delta_folder(job, run.run_id, record.number),
-        again=run.since == FULL_REFRESH,
+        again=again,
         retry_refused=options.retry_refused or snapshot.replayed is not None,
         finds_gone=snapshot.replayed is None and run.row_limit is None,
     )
     if not options.accept_changes:
-        require_within_limits(step, made.counts, snapshot.rows, ledger)
+        require_within_limits(step, made.counts, snapshot.rows, ledger, again=again)
     store.note_delta(run.run_id, record.number, made.counts)
     return made.delta, sent_before(made, ledger, step)
 
@@ -126,19 +129,21 @@ def compare(
     )
 
 
-def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger | None) -> PlannedStep:
+def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger | None, *, again: bool) -> PlannedStep:
     """What the items of a step are a function of. `ledger`: None where everything is sent."""
     fingerprint, mapping = snapshot.fingerprint, step.mapping.digest
     if ledger is None or not ledger.generation.number:
         return PlannedStep(fingerprint, mapping)
-    return PlannedStep(fingerprint, mapping, ledger.generation.number, ledger.generation.salt)
+    return PlannedStep(fingerprint, mapping, ledger.generation.number, ledger.generation.salt, again)
 
 
-def require_planned(context: RunContext, step: Step, snapshot: Snapshot, ledger: Ledger | None) -> None:
+def require_planned(
+    context: RunContext, step: Step, snapshot: Snapshot, ledger: Ledger | None, *, again: bool = False
+) -> None:
     """Raises PlanOutdated when the run applies a plan, and the step is not as it was planned."""
     planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
     if planned is not None:
-        planned.require(facts_of(step, snapshot, ledger), step.name)
+        planned.require(facts_of(step, snapshot, ledger, again=again), step.name)
 
 
 def sent_before(made: Made, ledger: Ledger, step: Step) -> SentBefore:
@@ -168,14 +173,17 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
     return delta
 
 
-def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger) -> None:
-    """Raises TooManyChanges when the delta changes more at once than the step allows. A first run has no limits."""
+def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, *, again: bool) -> None:
+    """Raises TooManyChanges when the delta changes more at once than the step allows.
+
+    A first run has no limits. Where everything is sent `again`, only who is gone is limited.
+    """
     if not ledger.generation.number:
         return
-    known = counts.changed + counts.same + counts.refused_before + counts.gone
+    known = counts.changed + counts.same + counts.refused_before + counts.gone + (counts.new if again else 0)
     unset = max((part.unset for part in counts.parts.values()), default=0)
     found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
-    limits = dict(step.sync.limits)
+    limits = {} if again else dict(step.sync.limits)
     if step.sync.mode == "mirror":
         limits["gone"] = step.sync.max_gone if rows else Limit(number=0)
     for name, limit in limits.items():
@@ -200,7 +208,11 @@ _LIMIT_WORDS = {
 
 def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delta) -> LedgerMove:
     """The ledger after all rows of a step are settled; its files are on the disk. Raises StateError."""
-    return _moved(context.store, context.job, context.run, step.name, record.number, delta)
+    move = _moved(context.store, context.job, context.run, step.name, record.number, delta)
+    if not delta.head.again or context.run.row_limit is not None:
+        return move
+    after = renewed(Generation.of_text(move.generation), context.run.started_at)
+    return replace(move, generation=after.to_text())
 
 
 def fold_abandoned(store: Store, job: Job, run: RunRecord) -> None:
@@ -231,8 +243,6 @@ def _moved(store: Store, job: Job, run: RunRecord, step: str, number: int, delta
         before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
     ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
     after = moved(ledger, delta, _outcomes(store, run.run_id, number))
-    if delta.head.again:
-        after = renewed(after, run.started_at)
     return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
 
 

@@ -29,6 +29,7 @@ from cio_etl.run import FULL_REFRESH, Caller, RunOptions, limited, load_run, ope
 from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
+from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
 from cio_etl.run.sync import compare, current_ledger, facts_of, require_within_limits, sent_before, with_delta
@@ -59,6 +60,7 @@ class StepPlan:
     rejects: tuple[RejectCount, ...] = ()
     findings: tuple[Finding, ...] = ()
     would_stop: str | None = None  # more would change than `limits` or `max_gone` allow
+    full_refresh: str | None = None  # that everything is sent, since `full_refresh_every` has passed
 
     @property
     def sends(self) -> int:
@@ -209,7 +211,12 @@ def _plan_step(
 ) -> StepPlan:
     lanes, api = job.destination.lanes, job.destination.api
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
-        how = staging(Path(name), step, bookmark, options.since, rows=options.limit)
+        refresh = None
+        if step.sync.has_ledger and options.since is None and options.limit is None:
+            refresh = refresh_due(store, job, step, made_at)
+        since = options.since if refresh is None else FULL_REFRESH
+        again = since == FULL_REFRESH
+        how = staging(Path(name), step, bookmark, since, rows=options.limit)
         snapshot = limited(open_step_source(step, how), options.limit)
         rows, compiled = prepare(step, snapshot, lanes, api)
         ledger, delta, would_stop, audits = None, None, None, []
@@ -221,7 +228,7 @@ def _plan_step(
                 compiled,
                 ledger,
                 Path(name) / "delta",
-                again=options.since == FULL_REFRESH,
+                again=again,
                 retry_refused=options.retry_refused,
                 finds_gone=options.limit is None,
             )
@@ -229,7 +236,7 @@ def _plan_step(
             audits.append(sent_before(made, ledger, step))
             try:
                 if not options.accept_changes:
-                    require_within_limits(step, delta, snapshot.rows, ledger)
+                    require_within_limits(step, delta, snapshot.rows, ledger, again=again)
             except TooManyChanges as error:
                 would_stop = str(error)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), endpoint(api, step.mapping).envelope)
@@ -253,9 +260,10 @@ def _plan_step(
         skipped=snapshot.rows - items - rejected,
         requests=requests.total(),
         bytes=size,
-        facts=facts_of(step, snapshot, ledger),
+        facts=facts_of(step, snapshot, ledger, again=again),
         delta=delta,
         rejects=tuple(counts),
         findings=findings,
         would_stop=would_stop,
+        full_refresh=refresh,
     )
