@@ -7,15 +7,21 @@ from typing import Any
 
 from cio_etl.model import (
     Bar,
+    Campaigns,
     ColumnProfile,
     Counts,
+    DeltaCounts,
     Finding,
     Forecast,
+    PartCounts,
+    Plan,
+    PlannedStep,
     Profile,
     RejectCount,
     Report,
     Sample,
     ShownRow,
+    StepPlan,
     StepReport,
 )
 
@@ -105,15 +111,94 @@ WIDE = replace(
     ),
 )
 
+CUSTOMERS = StepPlan(
+    name="customers",
+    operation="identify",
+    sync="mirror",
+    rows=100_100,
+    items=1_235,
+    rejected=70,
+    skipped=98_795,
+    same_rows=98_784,
+    requests=18,
+    bytes=420_000,
+    seconds=95.0,
+    campaigns=Campaigns(31, 1_204),
+    facts=PlannedStep("f", "m", 3, 1),
+    delta=DeltaCounts(
+        new=31,
+        changed=1_204,
+        same=98_784,
+        refused_before=8,
+        gone=12,
+        parts={
+            "attributes.plan": PartCounts(0, 710, 0),
+            "attributes.city": PartCounts(24, 20, 3),
+            "attributes.tier": PartCounts(900, 0, 0),
+            "attributes.name": PartCounts(0, 0, 0),
+        },
+    ),
+    when_gone="delete",
+    rejects=(RejectCount("email_malformed", "attributes.email", 70, ("people.csv:3", "people.csv:8")),),
+    findings=(
+        Finding("some_warning", "warning", "timestamp", 12, "12 rows are older than a day", ("people.csv:2",)),
+        Finding("backfill", "notice", "attributes.tier", 900, "new in the mapping; sent for 900 people"),
+        Finding("no_longer_mapped", "notice", "attributes.source", 0, "no longer in the mapping"),
+    ),
+)
+ORDERS = replace(
+    CUSTOMERS,
+    name="orders",
+    operation="track",
+    sync="changed",
+    rows=6_000,
+    items=1_000,
+    rejected=0,
+    skipped=5_000,
+    same_rows=5_000,
+    campaigns=Campaigns(events_of_72h=432),
+    delta=DeltaCounts(new=1_000, same=5_000),
+    when_gone=None,
+    rejects=(),
+    findings=(),
+)
+PLAN = Plan("shop.yaml", "shop", "2026-11-27T09:00:00+00:00", (CUSTOMERS, ORDERS), 100.0, 16, {"limit": None})
+STOPPING = replace(
+    PLAN,
+    steps=(
+        replace(CUSTOMERS, changes_too_much=("12 of 99,008 subjects are gone; max_gone allows 0",)),
+        replace(ORDERS, rejects_too_much=("70 rows rejected, more than max_rejects allows (10 rows)",)),
+    ),
+)
+UNCHANGED = replace(
+    PLAN,
+    steps=(
+        replace(
+            CUSTOMERS,
+            rows=5,
+            items=0,
+            rejected=0,
+            skipped=5,
+            same_rows=5,
+            campaigns=Campaigns(),
+            delta=DeltaCounts(same=5),
+            rejects=(),
+            findings=(),
+        ),
+    ),
+)
+
 
 def hostile(value: Any, text: str) -> Any:
     """The record with this text in the place of each of its own, but of those that the program itself writes."""
     if is_dataclass(value) and not isinstance(value, type):
-        ours = ("status", "severity", "run_id", "started_at", "finished_at")
+        ours = ("status", "severity", "run_id", "started_at", "finished_at", "made_at", "operation", "when_gone")
         changed = {
             each.name: hostile(getattr(value, each.name), text) for each in fields(value) if each.name not in ours
         }
         return replace(value, **changed)
     if isinstance(value, tuple):
         return tuple(hostile(each, text) for each in value)
+    if isinstance(value, dict):
+        return {f"{text} {place}": hostile(each, text) for place, each in enumerate(value.values())}
     return text if isinstance(value, str) else value

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cio_etl.model import Report
+from cio_etl.model import Plan, Report
 from cio_etl.report.page import page
+from cio_etl.report.plan_page import plan_page
 from cio_etl.report.visible import visible
 from cio_etl.run.recording import remedies
 from tests.browser import Browser
-from tests.reports import HOSTILE, NOTHING, RUN, VALIDATION, WIDE, hostile
+from tests.reports import HOSTILE, NOTHING, PLAN, RUN, STOPPING, VALIDATION, WIDE, hostile
 
 # The text with the least contrast to what is behind it, and how much it has (WCAG 2.2, 1.4.3).
 CONTRAST = """() => {
@@ -36,15 +37,19 @@ CONTRAST = """() => {
 }"""
 
 
-def written(folder: Path, report: Report, command: str = "cio-etl run shop.yaml") -> Path:
-    path = folder / "report.html"
-    path.write_text(page(report, {"run": command}, remedies()), encoding="utf-8")
+def written(folder: Path, shown: Report | Plan, command: str = "cio-etl run shop.yaml") -> Path:
+    path, commands = folder / "page.html", {"run": command}
+    made = page(shown, commands, remedies()) if isinstance(shown, Report) else plan_page(shown, commands, remedies())
+    path.write_text(made, encoding="utf-8")
     return path
 
 
-def test_hostile_text_does_nothing_and_is_there_to_read(chromium: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shown", [VALIDATION, PLAN], ids=["validation", "plan"])
+def test_hostile_text_does_nothing_and_is_there_to_read(
+    chromium: Browser, tmp_path: Path, shown: Report | Plan
+) -> None:
     text = " ".join(HOSTILE)
-    with chromium.opened(written(tmp_path, hostile(VALIDATION, text), text)) as opened:
+    with chromium.opened(written(tmp_path, hostile(shown, text), text)) as opened:
         opened.page.set_viewport_size({"width": 375, "height": 800})
         opened.page.mouse.move(100, 400)
         assert opened.page.evaluate("document.querySelector('.next code').textContent") == visible(text)
@@ -55,10 +60,16 @@ def test_hostile_text_does_nothing_and_is_there_to_read(chromium: Browser, tmp_p
         assert (opened.said, opened.asked) == ([], [])
 
 
-@pytest.mark.parametrize("report", [VALIDATION, RUN, NOTHING, WIDE], ids=["validation", "run", "nothing", "wide"])
-def test_the_page_is_silent_fits_its_window_and_can_be_read(chromium: Browser, tmp_path: Path, report: Report) -> None:
+@pytest.mark.parametrize(
+    "shown",
+    [VALIDATION, RUN, NOTHING, WIDE, PLAN, STOPPING],
+    ids=["validation", "run", "nothing", "wide", "plan", "stopping"],
+)
+def test_the_page_is_silent_fits_its_window_and_can_be_read(
+    chromium: Browser, tmp_path: Path, shown: Report | Plan
+) -> None:
     papers = set()
-    with chromium.opened(written(tmp_path, report)) as opened:
+    with chromium.opened(written(tmp_path, shown)) as opened:
         opened.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         for scheme in ("light", "dark"):
             opened.page.emulate_media(color_scheme=scheme)

@@ -17,7 +17,7 @@ from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.errors import ConfigError, CredentialsRefused, PlanOutdated, TooManyChanges
 from cio_etl.ledger import Generation
-from cio_etl.run.planned import PlannedStep
+from cio_etl.model import PlannedStep
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, KEYS, PEOPLE, Nights, change, order, person
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ import pytest
 
 from cio_etl.cli import main
 from cio_etl.sandbox import Faults, Sandbox
+from tests.report.test_page import words
 from tests.running import write_job
 
 PEOPLE = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"plan": "plan", "city": "city"}}
@@ -67,7 +70,7 @@ def test_a_plan_of_no_change_exits_with_0(job: Path, capsys: pytest.CaptureFixtu
     assert main(["run", str(job)]) == 0
     capsys.readouterr()
     assert main(["plan", str(job)]) == 0
-    assert "nothing to send" in capsys.readouterr().out
+    assert "A run would send nothing: 5 people stay as they are." in capsys.readouterr().out
 
 
 def test_a_plan_that_would_change_too_much_says_that_a_run_would_stop(
@@ -78,6 +81,127 @@ def test_a_plan_that_would_change_too_much_says_that_a_run_would_stop(
     capsys.readouterr()
     assert main(["plan", str(job)]) == 4
     assert "5 of 5 subjects would change; limits: changed allows 3 (60 %)" in capsys.readouterr().out
+
+
+def test_a_plan_has_a_page_beside_it_with_the_same_facts(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(job)]) == 0
+    rows(person(0), person(1, city="Oslo"), person(2, plan="pro", city="Bern"), person(9), person(4))
+    capsys.readouterr()
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    out, page = capsys.readouterr().out, Path("plan.html").read_text()
+    for shown in (out, page):
+        assert "A run would add 1 person, change 2 and remove 1; 2 stay as they are." in shown
+        assert "attributes.city" in shown and "cio-etl apply plan.json" in shown
+    assert stat.S_IMODE(Path("plan.html").stat().st_mode) == 0o600
+    assert "page       plan.html" in out
+    assert main(["plan", str(job), "--page", "pages/tonight.html"]) == 3
+    assert "cio-etl run job.yaml" in Path("pages/tonight.html").read_text() and not Path("pages/tonight.json").exists()
+
+
+def test_a_plan_is_not_overwritten_by_its_page(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(job), "-o", "plan.html"]) == 2
+    assert "plan.html is the name of the plan's page, too" in capsys.readouterr().err
+    Path("file").touch()
+    assert main(["plan", str(job), "-o", "file/plan.json"]) == 2
+    assert "the plan cannot be written" in capsys.readouterr().err
+
+
+def test_a_plan_counts_the_requests_that_remove_who_is_gone(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(job)]) == 0
+    rows(*(person(number) for number in range(3)))
+    capsys.readouterr()
+    assert main(["plan", str(job), "--json"]) == 3
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert (step["items"], step["delta"]["gone"], step["same_rows"]) == (0, 2, 3)
+    assert step["requests"] >= 1 and step["bytes"] > 0 and step["seconds"] > 0
+
+
+def test_a_plan_stops_for_rejects_as_a_run_does(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows(*({"id": None, "plan": "free", "city": None} for _ in range(12)), person(1))
+    assert main(["plan", str(job), "--page", "plan.html"]) == 4
+    out = capsys.readouterr().out
+    assert "a run would stop in step people: 12 rows rejected, more than max_rejects allows" in out
+    assert (
+        "12  identifier_missing in identifiers.id at people.parquet:1,2,3" in out
+        and "look at    cio-etl validate job.yaml" in out
+    )
+
+
+def test_a_plan_names_new_attributes_and_those_that_left_the_mapping(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(job)]) == 0
+    Path("people.yaml").write_text(json.dumps(PEOPLE | {"attributes": {"plan": "plan", "town": "city"}}))
+    capsys.readouterr()
+    assert main(["plan", str(job), "--page", "plan.html", "--accept-changes"]) == 3
+    page = words(Path("plan.html").read_text())
+    assert "attributes.town new in the mapping: 5 people 5 100 %" in page.replace("\u00a0", " ")
+    assert "attributes.city is no longer in the mapping" in page
+    out = capsys.readouterr().out
+    assert "backfill in attributes.town" in out and "new in the mapping; sent for 5 people" in out
+
+
+def test_a_plan_counts_who_and_what_can_start_campaigns(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = {
+        "operation": "track",
+        "identifiers": {"id": "who"},
+        "event": {"value": "ordered"},
+        "event_key": ["order"],
+        "timestamp": {"column": "at", "apply": ["timestamp"]},
+    }
+    Path("orders.yaml").write_text(json.dumps(orders))
+    now = int(time.time())
+    ages_h = [1, 71, 73, 900]
+
+    def write_orders() -> None:
+        at = [str(now - 3_600 * age) for age in ages_h]
+        numbers = [str(number) for number in range(len(at))]
+        pl.DataFrame({"who": numbers, "order": numbers, "at": at}).write_parquet("orders.parquet")
+
+    write_orders()
+    steps = {
+        "people": ({"parquet": "people.parquet"}, "people.yaml", {"sync": "changed"}),
+        "orders": ({"parquet": "orders.parquet"}, "orders.yaml", {"sync": "changed"}),
+        "all": ({"parquet": "people.parquet"}, "people.yaml", {}),
+    }
+    both = write_job(Path("both.yaml"), sandbox.url, steps, destination={"requests_per_second": 50})
+
+    def campaigns() -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert main(["plan", str(both), "--json"]) == 3
+        return [step["campaigns"] for step in json.loads(capsys.readouterr().out)["steps"]]
+
+    unknown = {"new_people": None, "changed_people": None, "events_of_72h": 0}
+    nobody = unknown | {"new_people": 0, "changed_people": 0}
+    assert campaigns() == [nobody | {"new_people": 5}, nobody | {"events_of_72h": 2}, unknown]
+    assert main(["run", str(both)]) == 0
+    rows(*(person(number, city="Oslo" if number == 1 else "Rome") for number in range(6)))
+    ages_h.append(2)  # events that were sent before can start nothing
+    write_orders()
+    expected = [nobody | {"new_people": 1, "changed_people": 1}, nobody | {"events_of_72h": 1}, unknown]
+    assert campaigns() == expected
+    assert main(["plan", str(both)]) == 3
+    out = capsys.readouterr().out
+    assert "can start campaigns in people: 1 new person, 1 changed person" in out
+    assert "1 of 1 event is of the last 72 hours, and can start campaigns" in out
+    assert "can start campaigns in all: 6 rows of people" in out
+    assert "for at most 50 requests a second and 16 lanes" in out
+
+
+def test_apply_sends_again_what_was_refused_when_the_plan_says_so(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox.set_faults(Faults(refused=1.0))
+    assert main(["run", str(job)]) == 3
+    sandbox.set_faults(Faults())
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    assert main(["apply", "plan.json"]) == 3
+    assert not list(sandbox.people.everybody())
+    assert main(["plan", str(job), "--retry-refused", "-o", "plan.json"]) == 3
+    assert main(["apply", "plan.json"]) == 0
+    assert len(list(sandbox.people.everybody())) == 5
 
 
 def test_apply_sends_what_was_planned_once(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,15 @@ class Operation:
         return next((f"{part}s" for part in ("event", "object", "device", "segment") if part in self.needs), "people")
 
     @property
+    def nouns(self) -> tuple[str, str]:
+        """What one item is about, and what several are: `person`, `people`."""
+        if "relationships" in self.needs and not self.allows("attributes"):
+            return "relationship", "relationships"
+        nouns = {"event": "event", "object": "object", "device": "device", "segment": "membership"}
+        noun = next((noun for part, noun in nouns.items() if part in self.needs), None)
+        return ("person", "people") if noun is None else (noun, f"{noun}s")
+
+    @property
     def has_event(self) -> bool:
         """It has a name, a time, and an id by which Customer.io recognises a repetition."""
         return "event" in self.needs

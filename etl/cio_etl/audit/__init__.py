@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.audit.dates import date_audits
+from cio_etl.audit.dates import EventTimes, date_audits
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
 from cio_etl.audit.findings import (
@@ -38,17 +38,19 @@ from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.sent_before import SentBefore
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
-from cio_etl.audit.totals import forecast
+from cio_etl.audit.totals import ASSUMED_LATENCY_S, forecast, seconds_to_send
 from cio_etl.audit.unseen import Unseen
 from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
 __all__ = [
+    "ASSUMED_LATENCY_S",
     "FINDINGS",
     "FIRST",
     "Audit",
     "Empty",
     "EventKeys",
+    "EventTimes",
     "FindingKind",
     "FrameProfile",
     "PositionedFinding",
@@ -63,6 +65,7 @@ __all__ = [
     "mask",
     "newest_rejected",
     "run_audits",
+    "seconds_to_send",
     "sent",
     "shown",
     "shown_rows",

@@ -90,6 +90,11 @@ class EventTimes:
         self._future.add(rows[POSITION], future)
         self._young.add(rows[POSITION], (times >= self._now_s - YOUNG_S) & ~future)
 
+    @property
+    def young(self) -> int:
+        """Events of the last 72 hours, and those without a time."""
+        return self._young.rows
+
     def findings(self) -> Iterable[PositionedFinding]:
         if young := self._young.rows:
             one, several = "is of the last 72 hours", "are of the last 72 hours"

@@ -43,11 +43,13 @@ class SentBefore:
         changed_after_sent: tuple[int, ...],
         before: Iterable[str],
         now: Iterable[str],
+        nouns: tuple[str, str],
         *,
         is_mirror: bool,
     ) -> None:
         self._counts, self._changed = counts, changed_after_sent
         self._before, self._now, self._is_mirror = list(before), list(now), is_mirror
+        self._nouns = nouns  # what one subject is, and what several are
 
     def observe(self, mapped: Mapped) -> None:
         """Does nothing."""
@@ -69,7 +71,8 @@ class SentBefore:
         for name in self._now:
             rows = self._counts.parts.get(name)
             if name not in self._before and rows is not None and rows.set:
-                yield BACKFILL.finding(name, rows.set, f"new in the mapping; sent for {counted(rows.set, 'subject')}")
+                words = f"new in the mapping; sent for {counted(rows.set, *self._nouns)}"
+                yield BACKFILL.finding(name, rows.set, words)
         for name in self._before:
             if name not in self._now:
                 words = "no longer in the mapping; Customer.io keeps the values that were sent"

@@ -16,17 +16,22 @@ def forecast(
 ) -> Forecast:
     """The totals, and the time at the job's own rate. `requests` are by lane: each lane has one in flight."""
     people = next(audit.people for audit in audits if isinstance(audit, Identity))
-    rate, total = destination.requests_per_second, sum(requests.values())
-    by_rate = 0.0 if rate is None else total / rate
-    by_lane = max(requests.values(), default=0) * ASSUMED_LATENCY_S
     return Forecast(
         people=people.distinct(),
         people_exact=people.every == 1,
         events=events,
-        requests=total,
+        requests=sum(requests.values()),
         bytes=bytes_sent,
-        seconds=round(max(by_rate, by_lane), 1),
-        requests_per_second=rate,
+        seconds=seconds_to_send(requests, destination),
+        requests_per_second=destination.requests_per_second,
         lanes=destination.lanes,
         latency_s=ASSUMED_LATENCY_S,
     )
+
+
+def seconds_to_send(requests: Mapping[int, int], destination: Destination) -> float:
+    """How long these requests take, by lane: at the rate of the destination, or one after the other in a lane."""
+    rate = destination.requests_per_second
+    by_rate = 0.0 if rate is None else sum(requests.values()) / rate
+    by_lane = max(requests.values(), default=0) * ASSUMED_LATENCY_S
+    return round(max(by_rate, by_lane), 1)

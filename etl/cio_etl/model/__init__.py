@@ -27,6 +27,7 @@ from cio_etl.model.mapping import (
     Mapping,
     Value,
 )
+from cio_etl.model.plan import Campaigns, Plan, PlannedStep, StepPlan
 from cio_etl.model.reasons import (
     CELL_ERROR,
     CELL_NOT_COMPUTED,
@@ -118,6 +119,7 @@ __all__ = [
     "Bar",
     "Batch",
     "Call",
+    "Campaigns",
     "Column",
     "ColumnFacts",
     "ColumnProfile",
@@ -138,6 +140,8 @@ __all__ = [
     "Mapping",
     "MaxRejects",
     "PartCounts",
+    "Plan",
+    "PlannedStep",
     "Profile",
     "Reason",
     "Refused",
@@ -152,6 +156,7 @@ __all__ = [
     "SourceFile",
     "Split",
     "Step",
+    "StepPlan",
     "StepReport",
     "Sync",
     "SyncMode",

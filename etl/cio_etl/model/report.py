@@ -60,6 +60,11 @@ class DeltaCounts:
     unreadable: int = 0  # rows whose subject could not be read
     parts: MappingOf[str, PartCounts] = field(default_factory=dict)
 
+    @property
+    def known(self) -> int:
+        """The subjects that the ledger has."""
+        return self.changed + self.same + self.refused_before + self.gone
+
     def __add__(self, other: DeltaCounts) -> DeltaCounts:
         counted = [each.name for each in fields(self) if each.name != "parts"]
         sums: dict[str, int] = {name: getattr(self, name) + getattr(other, name) for name in counted}

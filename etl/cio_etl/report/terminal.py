@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cio_etl.model import Finding, RejectCount, Report, StepReport
+from cio_etl.model import Finding, RejectCount, Report, StepPlan, StepReport
 from cio_etl.report.visible import one_line
 from cio_etl.report.words import counted, delta_words
 
@@ -35,7 +35,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     console.print(_verdict(report), soft_wrap=True)
     console.print(_steps(report.steps))
     for step in report.steps:
-        for line in (*_forecast(step), *_delta(step), *_findings(step), *_rejects(step, reasons)):
+        for line in (*_forecast(step), *_delta(step), *findings(step), *rejects(step, reasons)):
             console.print(line, soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
@@ -89,7 +89,8 @@ def _delta(step: StepReport) -> list[Text]:
     )
 
 
-def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
+def rejects(step: StepReport | StepPlan, reasons: Mapping[str, str]) -> list[Text]:
+    """The rejects of a step by reason, with their first rows and what to do."""
     lines = [Text.assemble("rejected in ", (step.name, "bold"))] if step.rejects else []
     for reject in step.rejects:
         head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {one_line(reject.field)}" if reject.field else "")
@@ -99,7 +100,8 @@ def _rejects(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
     return lines
 
 
-def _findings(step: StepReport) -> list[Text]:
+def findings(step: StepReport | StepPlan) -> list[Text]:
+    """The findings of a step, with their first rows."""
     lines = [Text.assemble("findings in ", (step.name, "bold"))] if step.findings else []
     for finding in step.findings:
         style = "bold yellow" if finding.severity == "warning" else "cyan"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 
@@ -56,6 +57,11 @@ def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapsh
         file = file.with_name("nobody.parquet")
         keys = {name: pl.String for name in staging.columns or ()}
         pl.DataFrame(schema=keys).write_parquet(file)
+    return snapshot_of_gone(file, staging)
+
+
+def snapshot_of_gone(file: Path, staging: Staging) -> Snapshot:
+    """The rows of a delta's file of gone subjects."""
     return replace(open_source(ParquetSource((str(file),)), staging), in_files=False, copy=None)
 
 

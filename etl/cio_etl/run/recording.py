@@ -32,12 +32,22 @@ from cio_etl.errors import (
 )
 from cio_etl.load import Pace
 from cio_etl.log import get_logger
-from cio_etl.model import Bookmark, Destination, Finding, Job, LaneProgress, Reject, RejectCount, Report, Snapshot
+from cio_etl.model import (
+    Bookmark,
+    Destination,
+    Finding,
+    Job,
+    LaneProgress,
+    PlannedStep,
+    Reject,
+    RejectCount,
+    Report,
+    Snapshot,
+)
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.report.words import counted
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
-from cio_etl.run.planned import PlannedStep
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals

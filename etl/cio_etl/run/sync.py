@@ -32,13 +32,13 @@ from cio_etl.model import (
     Destination,
     Job,
     Limit,
+    PlannedStep,
     Snapshot,
     Step,
 )
 from cio_etl.report.words import counted
 from cio_etl.run.folders import ledger_folder, stage_folder
 from cio_etl.run.options import RunOptions
-from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
@@ -151,7 +151,14 @@ def sent_before(made: Made, ledger: Ledger, step: Step) -> SentBefore:
     now, before = made.delta.head.parts, ledger.generation
     is_mirror = step.sync.mode == "mirror"
     known = before.parts if before.number else now
-    return SentBefore(made.counts, made.changed_after_sent, known, now, is_mirror=is_mirror)
+    return SentBefore(
+        made.counts,
+        made.changed_after_sent,
+        known,
+        now,
+        OPERATIONS[step.mapping.operation].nouns,
+        is_mirror=is_mirror,
+    )
 
 
 def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot) -> Delta | None:
@@ -174,13 +181,19 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
 
 
 def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, *, again: bool) -> None:
-    """Raises TooManyChanges when the delta changes more at once than the step allows.
+    """Raises TooManyChanges when the delta changes more at once than the step allows."""
+    if exceeded := "; ".join(exceeded_limits(step, counts, rows, ledger, again=again)):
+        raise TooManyChanges(step=step.name, changes=exceeded)
+
+
+def exceeded_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, *, again: bool) -> Iterator[str]:
+    """The limits of the step that a delta exceeds, in words.
 
     A first run has no limits. Where everything is sent `again`, only who is gone is limited.
     """
     if not ledger.generation.number:
         return
-    known = counts.changed + counts.same + counts.refused_before + counts.gone + (counts.new if again else 0)
+    known = counts.known + (counts.new if again else 0)
     unset = max((part.unset for part in counts.parts.values()), default=0)
     found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
     limits = {} if again else dict(step.sync.limits)
@@ -192,10 +205,8 @@ def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Le
             words = _LIMIT_WORDS[name] if rows else "are gone, and the source has no rows"
             if name == "gone" and counts.left_out:
                 words += f", {counts.left_out:,} of them because `when` leaves their rows out"
-            changes = (
-                f"{found[name]:,} of {counted(known, 'subject')} {words}; {key} allows {limit.of(known):,} ({limit})"
-            )
-            raise TooManyChanges(step=step.name, changes=changes)
+            share = f" ({limit})" if limit.number is None else ""
+            yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {key} allows {limit.of(known):,}{share}"
 
 
 _LIMIT_WORDS = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -78,11 +78,16 @@ class Compiled:
 
         Raises SourceError when `when` cannot be computed for a row.
         """
+        return self.sending(frame).items
+
+    def sending(self, frame: pl.DataFrame) -> Mapped:
+        """The items of a frame, with the values of those rows of which something is sent. Raises as `items` does."""
         if self.decisions is None:
-            return self.mapped(frame).items
+            return self.mapped(frame)
         frame, same = self.decisions.split(frame)
-        items = self.decisions.applied(self.mapped(frame).items)
-        return items if same is None else self._with_skipped(items, same)
+        mapped = self.mapped(frame)
+        items = self.decisions.applied(mapped.items)
+        return replace(mapped, items=items if same is None else self._with_skipped(items, same))
 
     def mapped(self, frame: pl.DataFrame) -> Mapped:
         """The items of a frame with the values that they are made of. Raises as `items` does."""

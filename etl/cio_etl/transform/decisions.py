@@ -36,6 +36,11 @@ class Decisions:
         skipped = frame.filter(pl.Series(same)).select(pl.col(POSITION).alias("position"))
         return frame.filter(pl.Series(~same)), skipped
 
+    @property
+    def same(self) -> int:
+        """How many rows are skipped because Customer.io has what they would send."""
+        return int(np.count_nonzero(self.codes == SAME))
+
     def is_partial(self, positions: pl.Series) -> pl.Series:
         """Boolean: the rows of which only some parts are sent."""
         return pl.Series(self.codes[positions.to_numpy()] == PARTIAL)

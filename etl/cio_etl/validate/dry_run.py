@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,11 @@ def validate(
     reports = tuple(
         _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal, people) for step in steps
     )
-    too_many = [step for step in reports if step.counts.rejected > job.max_rejects.limit(step.rows_read)]
+    too_many = [
+        f"a run would stop in step {step.name}: {words}"
+        for step in reports
+        for words in too_many_rejected(step.counts.rejected, step.rows_read, job.max_rejects)
+    ]
     return Report(
         run_id=VALIDATION,
         job=job.name,
@@ -72,17 +76,15 @@ def validate(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         steps=reports,
         exit_code=4 if too_many else 3 if any(step.counts.rejected for step in reports) else 0,
-        reason=_would_stop(too_many[0], job.max_rejects) if too_many else None,
+        reason=too_many[0] if too_many else None,
         row_limit=limit,
     )
 
 
-def _would_stop(step: StepReport, max_rejects: MaxRejects) -> str:
-    rejected = counted(step.counts.rejected, "row")
-    return (
-        f"a run would stop in step {step.name}: {rejected} rejected, more than max_rejects allows "
-        f"({max_rejects.of(step.rows_read)})"
-    )
+def too_many_rejected(rejected: int, rows: int, max_rejects: MaxRejects) -> Iterator[str]:
+    """Why a run over a step of `rows` rows would stop for its rejected rows; nothing when it would not."""
+    if rejected > max_rejects.limit(rows):
+        yield f"{counted(rejected, 'row')} rejected, more than max_rejects allows ({max_rejects.of(rows)})"
 
 
 def _validate_step(

@@ -5,118 +5,62 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from cio_etl import state
 from cio_etl.apis import endpoint
-from cio_etl.audit import located_findings
-from cio_etl.errors import InvalidArguments, PlanOutdated, TooManyChanges
+from cio_etl.audit import (
+    Audit,
+    Empty,
+    EventKeys,
+    EventTimes,
+    RepeatedRows,
+    located_findings,
+    run_audits,
+    seconds_to_send,
+)
+from cio_etl.errors import PlanOutdated
+from cio_etl.ledger import Made
+from cio_etl.ledger.files import GONE
 from cio_etl.load import Packer, resolve
-from cio_etl.model import Bookmark, DeltaCounts, Finding, Job, RejectCount, Report, Step
+from cio_etl.model import (
+    Bookmark,
+    Campaigns,
+    DeltaCounts,
+    GoneSource,
+    Job,
+    Mapping,
+    Plan,
+    Report,
+    Snapshot,
+    Step,
+    StepPlan,
+)
+from cio_etl.model.plan import VALID
 from cio_etl.run import FULL_REFRESH, Caller, RunOptions, limited, load_run, open_step_source, prepare, run_loaded
+from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
-from cio_etl.run.planned import PlannedStep
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
-from cio_etl.run.sync import compare, current_ledger, facts_of, require_within_limits, sent_before, with_delta
+from cio_etl.run.sync import compare, current_ledger, exceeded_limits, facts_of, sent_before, with_delta
 from cio_etl.state import Store
-from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed
+from cio_etl.transform import Compiled
+from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed, too_many_rejected
 from cio_etl.validate.options import PLAN_OPTIONS
 
-FORMAT = 1
-VALID = timedelta(days=7)  # a plan that is older is refused
-
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StepPlan:
-    """What a run would send of one step's rows. rows = items + rejected + skipped."""
-
-    name: str
-    sync: str
-    rows: int
-    items: int
-    rejected: int
-    skipped: int
-    requests: int
-    bytes: int
-    facts: PlannedStep
-    delta: DeltaCounts | None = None
-    rejects: tuple[RejectCount, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    would_stop: str | None = None  # more would change than `limits` or `max_gone` allow
-    full_refresh: str | None = None  # that everything is sent, since `full_refresh_every` has passed
-
-    @property
-    def sends(self) -> int:
-        """Items, and the subjects that would be removed."""
-        return self.items + (0 if self.delta is None else self.delta.gone)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run of a job would send, step by step."""
-
-    job_file: str
-    job: str
-    made_at: str  # ISO 8601, UTC
-    steps: tuple[StepPlan, ...]
-    options: dict[str, Any] = field(default_factory=dict)  # with which it was made; `apply` runs with the same
-    unfinished: str | None = None  # a run that the next one would resume; it must end before the plan fits
-    format: int = FORMAT
-
-    @property
-    def exit_code(self) -> int:
-        """0: nothing would be sent, and no row is rejected; 4: a run would stop; else 3."""
-        if any(step.would_stop for step in self.steps):
-            return 4
-        return 3 if any(step.sends or step.rejected for step in self.steps) else 0
-
-    @property
-    def run_id(self) -> str:
-        """The name of the run that applies it: the same each time, so that it is resumed, and is not done twice."""
-        about = [self.job, self.made_at, self.options, *((step.name, asdict(step.facts)) for step in self.steps)]
-        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-        return f"plan-{datetime.fromisoformat(self.made_at):%Y%m%dT%H%M%SZ}-{digest[:8]}"
-
-    def run_options(self, given: RunOptions) -> RunOptions:
-        """The options of the run that applies it: those of the plan, and of `given` what it leaves open."""
-        accepts = given.accept_changes or self.options.get("accept_changes", False)
-        return replace(given, **self.options | {"accept_changes": accepts}, run_id=self.run_id)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def read(cls, path: Path) -> Plan:
-        """The plan of a file, so far as `apply` needs it. Raises InvalidArguments for another file."""
-        try:
-            content = json.loads(path.read_text())
-            if content["format"] != FORMAT:
-                raise InvalidArguments(f"{path} was made by another version of this program; make a new plan")
-            steps = tuple(
-                StepPlan(**step | {"facts": PlannedStep(**step["facts"]), "delta": None}) for step in content["steps"]
-            )
-            return cls(**content | {"steps": steps})
-        except OSError as error:
-            raise InvalidArguments(f"{path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise InvalidArguments(f"{path} is no plan; `cio-etl plan JOB -o {path}` makes one") from None
 
 
 def plan_file(path: Path, options: RunOptions, note: Note, environment: Environment | None = None) -> Plan:
@@ -130,7 +74,7 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
 
     A run of the plan that was interrupted is resumed. One that has finished is reported, and nothing is sent again.
     """
-    path, options = Path(plan.job_file), plan.run_options(given)
+    path, options = Path(plan.job_file), _run_options(plan, given)
     job = load_run(path, options, environment)
     if not _has_begun(plan, job):
         _require_current(plan, job, path, options, caller.observer.note)
@@ -139,13 +83,19 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     return run_loaded(job, options, replace(caller, planned=planned), lambda: load_run(path, options, environment))
 
 
+def _run_options(plan: Plan, given: RunOptions) -> RunOptions:
+    """The options of the run that applies a plan: those of the plan, and of `given` what it leaves open."""
+    accepts = given.accept_changes or plan.options.get("accept_changes", False)
+    return replace(given, **plan.options | {"accept_changes": accepts}, run_id=plan.run_id)
+
+
 def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions, note: Note) -> None:
     """Raises PlanOutdated when a run would not do what was planned."""
-    age = datetime.now(UTC) - datetime.fromisoformat(plan.made_at)
-    if age > VALID:
-        raise PlanOutdated(
-            step=plan.steps[0].name, what=f"the plan is {age.days} days old; it is valid for {VALID.days}"
-        )
+    at = datetime.now(UTC)
+    if at > plan.valid_until:
+        age = at - datetime.fromisoformat(plan.made_at)
+        what = f"the plan is {age.days} days old; it is valid for {VALID.days}"
+        raise PlanOutdated(step=plan.steps[0].name, what=what)
     with private_files():
         made = _plan(job, path, options, note)
     if made.unfinished is not None:
@@ -202,14 +152,42 @@ def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
             for step in job.steps
         )
         unfinished = _unfinished(store, job, options)
-    kept = {name: getattr(options, name) for name in PLAN_OPTIONS}
-    return Plan(str(path), job.name, made_at, steps, kept | {"steps": list(options.steps)}, unfinished)
+    kept = {name: getattr(options, name) for name in PLAN_OPTIONS} | {"steps": list(options.steps)}
+    to = job.destination
+    return Plan(str(path), job.name, made_at, steps, to.requests_per_second, to.lanes, kept, unfinished)
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """The items of a step's rows as they would be sent."""
+
+    items: int
+    rejects: pl.DataFrame | None  # counted_rejects
+    requests: Counter[int]  # by lane
+    bytes: int
+
+
+def _packed(job: Job, mapping: Mapping, rows: Snapshot, compiled: Compiled, audits: Sequence[Audit] = ()) -> _Items:
+    """Maps and packs all rows as a run would; the audits observe what would be sent."""
+    lanes, to = job.destination.lanes, endpoint(job.destination.api, mapping)
+    packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
+    requests: Counter[int] = Counter()
+    rejects: list[pl.DataFrame] = []
+    items = size = 0
+    for mapped in prefetch(compiled.sending, rows.read(compiled.columns, 0)):
+        for audit in audits:
+            audit.observe(mapped)
+        frame = mapped.items
+        items += frame.height - frame["item"].null_count()
+        rejects.append(counted_rejects(frame))
+        size += packed(packer.add(frame), requests)
+    size += packed(packer.finish(), requests)
+    return _Items(items, pl.concat(rejects) if rejects else None, requests, size)
 
 
 def _plan_step(
     job: Job, step: Step, bookmark: Bookmark, options: RunOptions, store: Store | None, made_at: str, note: Note
 ) -> StepPlan:
-    lanes, api = job.destination.lanes, job.destination.api
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
         refresh = None
         if step.sync.has_ledger and options.since is None and options.limit is None:
@@ -218,8 +196,10 @@ def _plan_step(
         again = since == FULL_REFRESH
         how = staging(Path(name), step, bookmark, since, rows=options.limit)
         snapshot = limited(open_step_source(step, how), options.limit)
-        rows, compiled = prepare(step, snapshot, lanes, api)
-        ledger, delta, would_stop, audits = None, None, None, []
+        rows, compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
+        ledger, made, same_rows = None, None, 0
+        exceeded: list[str] = []
+        audits: list[Audit] = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
         if step.sync.has_ledger:
             ledger = current_ledger(store, job, job.destination, step, options, made_at, note)
             made = compare(
@@ -232,38 +212,54 @@ def _plan_step(
                 retry_refused=options.retry_refused,
                 finds_gone=options.limit is None,
             )
-            delta, compiled = made.counts, with_delta(compiled, made.delta)
+            compiled = with_delta(compiled, made.delta)
+            same_rows = made.delta.decisions().same
             audits.append(sent_before(made, ledger, step))
-            try:
-                if not options.accept_changes:
-                    require_within_limits(step, delta, snapshot.rows, ledger, again=again)
-            except TooManyChanges as error:
-                would_stop = str(error)
-        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), endpoint(api, step.mapping).envelope)
-        requests: Counter[int] = Counter()
-        rejects: list[pl.DataFrame] = []
-        items = size = 0
-        for frame in prefetch(compiled.items, rows.read(compiled.columns, 0)):
-            items += frame.height - frame["item"].null_count()
-            rejects.append(counted_rejects(frame))
-            size += packed(packer.add(frame), requests)
-        size += packed(packer.finish(), requests)
-        counts = located_rejects(pl.concat(rejects) if rejects else None, snapshot.places)
-        findings = located_findings(audits, snapshot.places)
-    rejected = sum(count.rows for count in counts)
+            if not options.accept_changes:
+                exceeded += exceeded_limits(step, made.counts, snapshot.rows, ledger, again=again)
+        dated = run_audits(step, compiled, job.destination, time.time())
+        sent = _packed(job, step.mapping, rows, compiled, dated)
+        removed = list(_removals(job, step, Path(name), made))
+        rejects = located_rejects(sent.rejects, snapshot.places)
+        findings = located_findings([*audits, *dated], snapshot.places)
+    rejected = sum(count.rows for count in rejects)
     return StepPlan(
         name=step.name,
+        operation=step.mapping.operation,
         sync=step.sync.mode,
         rows=snapshot.rows,
-        items=items,
+        items=sent.items,
         rejected=rejected,
-        skipped=snapshot.rows - items - rejected,
-        requests=requests.total(),
-        bytes=size,
+        skipped=snapshot.rows - sent.items - rejected,
+        same_rows=same_rows,
+        requests=sum(part.requests.total() for part in (sent, *removed)),
+        bytes=sum(part.bytes for part in (sent, *removed)),
+        seconds=sum(seconds_to_send(part.requests, job.destination) for part in (sent, *removed)),
+        campaigns=_campaigns(step, None if made is None else made.counts, dated),
         facts=facts_of(step, snapshot, ledger, again=again),
-        delta=delta,
-        rejects=tuple(counts),
+        delta=None if made is None else made.counts,
+        when_gone=None if step.sync.when_gone is None or step.sync.mode != "mirror" else step.sync.when_gone.operation,
+        rejects=tuple(rejects),
         findings=findings,
-        would_stop=would_stop,
+        changes_too_much=tuple(exceeded),
+        rejects_too_much=tuple(too_many_rejected(rejected, snapshot.rows, job.max_rejects)),
         full_refresh=refresh,
     )
+
+
+def _removals(job: Job, step: Step, folder: Path, made: Made | None) -> Iterator[_Items]:
+    """The items of the step that removes who is gone; none where nobody is."""
+    if made is None or not made.counts.gone:
+        return
+    for after in with_gone_steps(job).steps:
+        if isinstance(after.source, GoneSource) and after.source.step == step.name:
+            gone = snapshot_of_gone(made.delta.folder / GONE, staging(folder, after, Bookmark()))
+            rows, compiled = prepare(after, gone, job.destination.lanes, job.destination.api)
+            yield _packed(job, after.mapping, rows, compiled)
+
+
+def _campaigns(step: Step, delta: DeltaCounts | None, audits: Sequence[Audit]) -> Campaigns:
+    events = sum(audit.young for audit in audits if isinstance(audit, EventTimes))
+    if step.mapping.operation != "identify":
+        return Campaigns(events_of_72h=events)
+    return Campaigns(None, None) if delta is None else Campaigns(delta.new, delta.changed)
