@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.audit.dates import EventTimes, date_audits
+from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
 from cio_etl.audit.findings import (
@@ -50,7 +50,6 @@ __all__ = [
     "Audit",
     "Empty",
     "EventKeys",
-    "EventTimes",
     "FindingKind",
     "FrameProfile",
     "PositionedFinding",
@@ -60,6 +59,7 @@ __all__ = [
     "SentBefore",
     "StepContext",
     "audits",
+    "events_of_72h",
     "forecast",
     "located_findings",
     "mask",

@@ -108,6 +108,11 @@ class EventTimes:
             yield EVENT_IN_THE_FUTURE.finding(_TIME, future, words, self._future.first)
 
 
+def events_of_72h(audits: Iterable[Audit]) -> int:
+    """How many events of those that the audits have observed can start campaigns."""
+    return sum(audit.young for audit in audits if isinstance(audit, EventTimes))
+
+
 class ChangeTimes:
     """Counts changes of people that Customer.io would drop because of their time."""
 

@@ -299,10 +299,10 @@ class LimitsYaml(Section):
     new: _OneLimit = omitted("subjects that the ledger does not know")
     changed: _OneLimit = omitted("subjects with a change")
     unset: _OneLimit = omitted("subjects of which one attribute becomes null")
+    events_of_72h: _OneLimit = omitted("events of the last 72 hours, which can start campaigns")
 
     def to_limits(self) -> dict[str, Limit]:
-        limits = {"new": self.new, "changed": self.changed, "unset": self.unset}
-        return {name: limit for name, limit in limits.items() if limit is not None}
+        return {name: limit for name in LimitsYaml.model_fields if (limit := getattr(self, name)) is not None}
 
 
 class StepYaml(Section):
@@ -339,8 +339,9 @@ class StepYaml(Section):
     )
     limits: LimitsYaml = Field(
         LimitsYaml(),
-        description="with a `sync` other than `all`, how much may change at once: `new`, `changed` and `unset`, each a "
-        "share of the ledger or a number. One more, and the run stops with exit code 4 before it sends anything",
+        description="with a `sync` other than `all`, how much may change at once: `new`, `changed`, `unset` and, of "
+        "events, `events_of_72h`, each a share of the ledger or a number. One more, and the run stops with exit code 4 "
+        "before it sends anything",
         json_schema_extra={SHOWN_DEFAULT: "none"},
     )
 

@@ -49,7 +49,7 @@ class Sync:
     when_gone: WhenGone | None = None  # of a mirror
     max_gone: Limit = Limit(share=0.01)
     scope: tuple[str, ...] = ()  # columns of the source: only who has their values of some row can be gone
-    limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset
+    limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset, events_of_72h
     full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.audit import Audit, run_audits
+from cio_etl.audit import Audit, events_of_72h, run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import CLOSED, Bookmark, GoneSource, Snapshot, Step
 from cio_etl.run.gone import ledger_without, open_gone
@@ -31,7 +31,7 @@ from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.run.sync import next_ledger, open_delta, require_delta, require_planned, with_delta
+from cio_etl.run.sync import next_ledger, open_delta, require_delta, require_few_events, require_planned, with_delta
 from cio_etl.state import LedgerMove, StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
@@ -153,7 +153,9 @@ def open_step(
     if not has_started:
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
-        note_findings(store, run_id, record, prescan(step, rows, compiled, audits, sent_before))
+        note_findings(store, run_id, record, prescan(step, rows, with_delta(compiled, delta), audits, sent_before))
+        if delta is not None and not context.options.accept_changes:
+            require_few_events(step, delta, events_of_72h(audits))
     move: Callable[[], LedgerMove | None] | None = None
     if isinstance(step.source, GoneSource):
         move = partial(ledger_without, store, context.job, context.run, number, step.source.step)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
-from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
+from cio_etl.model import POSITION, Finding, GoneSource, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Compiled, order, repeats
 from cio_etl.transform.chains import chains
@@ -32,14 +32,16 @@ def prescan(
     """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
     The audits observe only the rows' times and other dates, so that it costs little; rows that are rejected for another
-    reason are included. Without audits no row is read. The audits `known` have seen the rows before.
+    reason are included, and those of which the ledger has everything are not. Without audits no row is read. The audits
+    `known` have seen the rows before.
     """
     if audits:
         narrow = _dates_only(step.mapping, snapshot, compiled)
-        for mapped in prefetch(narrow.mapped, snapshot.read(narrow.columns, 0)):
+        for mapped in prefetch(narrow.sending, snapshot.read(narrow.columns, 0)):
             for audit in audits:
                 audit.observe(mapped)
-    known = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats), *known]
+    empty = [] if isinstance(step.source, GoneSource) else [Empty(snapshot)]
+    known = [*empty, EventKeys(step), RepeatedRows(compiled.repeats), *known]
     return located_findings([*known, *audits], snapshot.places)
 
 
@@ -77,6 +79,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
         checks=tuple(check for check in compiled.checks if set(check.broken.meta.root_names()) <= wanted),
         checks_of_items=(),
         tree=Members({"position": Leaf(POSITION)}),
+        partial=None,
         lane=(pl.col(POSITION) * 0).cast(pl.UInt8),
     )
 

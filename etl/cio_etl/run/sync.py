@@ -200,13 +200,36 @@ def exceeded_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, 
     if step.sync.mode == "mirror":
         limits["gone"] = step.sync.max_gone if rows else Limit(number=0)
     for name, limit in limits.items():
-        if found[name] > limit.of(known):
+        if found.get(name, 0) > limit.of(known):
             key = "max_gone" if name == "gone" else f"limits: {name}"
             words = _LIMIT_WORDS[name] if rows else "are gone, and the source has no rows"
             if name == "gone" and counts.left_out:
                 words += f", {counts.left_out:,} of them because `when` leaves their rows out"
-            share = f" ({limit})" if limit.number is None else ""
-            yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {key} allows {limit.of(known):,}{share}"
+            allows = f"{key} allows {limit.of(known):,}{_share(limit)}"
+            yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {allows}"
+
+
+def exceeded_events(step: Step, delta: Delta, events: int) -> Iterator[str]:
+    """The limit of events of the last 72 hours, in words, when more than it allows would be sent; see exceeded_limits.
+
+    Their times are known only after the delta has been made.
+    """
+    limit, head = step.sync.limits.get("events_of_72h"), delta.head
+    if limit is None or not head.generation or head.again:
+        return
+    if events > (most := limit.of(DeltaCounts.of(head.counts).known)):
+        are = "event of the last 72 hours would be sent", "events of the last 72 hours would be sent"
+        yield f"{counted(events, *are)}; limits: events_of_72h allows {most:,}{_share(limit)}"
+
+
+def require_few_events(step: Step, delta: Delta, events: int) -> None:
+    """Raises TooManyChanges when more events of the last 72 hours would be sent than the step allows."""
+    for changes in exceeded_events(step, delta, events):
+        raise TooManyChanges(step=step.name, changes=changes)
+
+
+def _share(limit: Limit) -> str:
+    return f" ({limit})" if limit.number is None else ""
 
 
 _LIMIT_WORDS = {

@@ -23,8 +23,8 @@ from cio_etl.audit import (
     Audit,
     Empty,
     EventKeys,
-    EventTimes,
     RepeatedRows,
+    events_of_72h,
     located_findings,
     run_audits,
     seconds_to_send,
@@ -54,7 +54,15 @@ from cio_etl.run.prefetch import prefetch
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
-from cio_etl.run.sync import compare, current_ledger, exceeded_limits, facts_of, sent_before, with_delta
+from cio_etl.run.sync import (
+    compare,
+    current_ledger,
+    exceeded_events,
+    exceeded_limits,
+    facts_of,
+    sent_before,
+    with_delta,
+)
 from cio_etl.state import Store
 from cio_etl.transform import Compiled
 from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed, too_many_rejected
@@ -219,6 +227,8 @@ def _plan_step(
                 exceeded += exceeded_limits(step, made.counts, snapshot.rows, ledger, again=again)
         dated = run_audits(step, compiled, job.destination, time.time())
         sent = _packed(job, step.mapping, rows, compiled, dated)
+        if made is not None and not options.accept_changes:
+            exceeded += exceeded_events(step, made.delta, events_of_72h(dated))
         removed = list(_removals(job, step, Path(name), made))
         rejects = located_rejects(sent.rejects, snapshot.places)
         findings = located_findings([*audits, *dated], snapshot.places)
@@ -259,7 +269,6 @@ def _removals(job: Job, step: Step, folder: Path, made: Made | None) -> Iterator
 
 
 def _campaigns(step: Step, delta: DeltaCounts | None, audits: Sequence[Audit]) -> Campaigns:
-    events = sum(audit.young for audit in audits if isinstance(audit, EventTimes))
     if step.mapping.operation != "identify":
-        return Campaigns(events_of_72h=events)
+        return Campaigns(events_of_72h=events_of_72h(audits))
     return Campaigns(None, None) if delta is None else Campaigns(delta.new, delta.changed)
