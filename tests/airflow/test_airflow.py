@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 TESTS = "tests/with_airflow"
-DEADLINE_S = 560
+DEADLINE_S = 800
 
 
 @pytest.mark.timeout(DEADLINE_S + 20)

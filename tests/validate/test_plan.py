@@ -268,6 +268,21 @@ def test_a_plan_of_steps_that_send_every_row_is_held_to_the_same_rows(
     assert sandbox.stats()["people"] == 1
 
 
+def test_a_plan_of_a_name_is_in_the_folder_of_the_state(
+    job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(job), "--name", "tonight", "--json"]) == 3
+    printed = json.loads(capsys.readouterr().out)
+    file = Path(".etl/plans/job/tonight.json")
+    assert (printed["file"], printed["exit_code"], file.stat().st_mode & 0o777) == (str(file.absolute()), 3, 0o600)
+    Path("printed.json").write_text(json.dumps(printed))
+    assert main(["apply", "printed.json"]) == 0
+    assert main(["apply", str(file)]) == 0  # the same plan, which has been applied
+    assert sandbox.stats()["items"] == 5
+    assert main(["plan", str(job), "--name", "tonight", "-o", "plan.json"]) == 2
+    assert "--output and --name both say where" in capsys.readouterr().err
+
+
 def test_a_plan_takes_its_options_along(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(job)]) == 0
     rows(*(person(number, city="Oslo") for number in range(5)))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +26,8 @@ SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
 }
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "CUSTOMERIO_", "ETL_"))]:
     del os.environ[name]
@@ -42,6 +46,8 @@ from tests import databases  # noqa: E402
 SITE_ID, API_KEY = "site-of-the-tests", "key-of-the-tests"
 CONNECTION = "AIRFLOW_CONN_CUSTOMERIO_DEFAULT"
 STATE_URL = "SHOP_STATE_URL"
+COMMAND = [sys.executable, "-m", "cio_etl.cli"]
+WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,26 @@ def summary(run: Any, task_id: str = "run") -> Any:
     """What a task has left for others."""
     (found,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
     return found.xcom_pull(task_ids=task_id)
+
+
+@contextmanager
+def once(true: Callable[[], bool], then: Callable[[], Any]) -> Iterator[None]:
+    """While the block runs: does `then`, once, as soon as `true()` is."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.005):
+            if true():
+                then()
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 @pytest.fixture(scope="session", autouse=True)

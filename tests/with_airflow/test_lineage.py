@@ -50,6 +50,30 @@ def test_a_run_tells_its_sources_and_column_by_column_what_they_became(shop: Sho
     }
 
 
+def test_a_run_of_a_plan_reports_the_same_sources_and_columns(shop: Shop) -> None:
+    program = f"""
+from airflow.sdk import DAG
+from cio_etl.airflow.operators import CustomerIOApplyOperator, CustomerIOPlanOperator
+ran = []
+class Heard(CustomerIOApplyOperator):
+    def execute(self, context):
+        ran.append(self)
+        return super().execute(context)
+with DAG("own") as dag:
+    dag.ran = ran
+    plan = CustomerIOPlanOperator(task_id="plan", job="jobs/people.yaml", folder={str(shop.folder)!r})
+    Heard(task_id="apply", plan=plan.output["plan"], folder={str(shop.folder)!r})
+"""
+    dag = shop.dag_of(program, "own")
+    assert shop.run(dag).state == "success"
+    (ran,) = dag.ran
+    lineage = ran.get_openlineage_facets_on_complete(None)
+    assert [dataset.name for dataset in lineage.inputs] == [str(shop.folder / "people.csv")]
+    (people,) = lineage.outputs
+    assert people.outputFacets["outputStatistics"].rowCount == 400
+    assert people.facets["columnLineage"].fields.keys() == {"identifiers.id", "attributes.email", "attributes.plan"}
+
+
 def test_sources_are_named_as_others_name_them(tmp_path: Path) -> None:
     from pydantic import SecretStr
 

@@ -7,23 +7,18 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import API_KEY, SITE_ID, Shop, connect, summary, tries
+from conftest import API_KEY, SITE_ID, WAYS, Shop, connect, once, summary, tries
 
 from cio_etl.airflow.request import plain_name, shares
 from cio_etl.sandbox import Credentials, Faults, Sandbox
 
 Capture = pytest.CaptureFixture[str]
-COMMAND = [sys.executable, "-m", "cio_etl.cli"]
-WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
 
 
 @WAYS
@@ -264,7 +259,7 @@ def test_a_validation_lets_only_pass_what_is_fit(shop: Shop, executable: list[st
 def test_a_group_goes_into_a_dag_of_ones_own(shop: Shop) -> None:
     program = f"""
 from airflow.sdk import DAG, task
-from cio_etl.airflow.operators import CustomerIOTaskGroup
+from cio_etl.airflow.task_group import CustomerIOTaskGroup
 with DAG("own") as dag:
     @task
     def dbt(): pass
@@ -279,23 +274,3 @@ with DAG("own") as dag:
     assert dag.task_dict["people.run"].upstream_task_ids == {"people.validate"}
     run = shop.run(dag)
     assert (run.state, tries(run, "tell"), shop.people) == ("success", ("success", 1), 9)
-
-
-@contextmanager
-def once(true: Callable[[], bool], then: Callable[[], Any]) -> Iterator[None]:
-    """While the block runs: does `then`, once, as soon as `true()` is."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.005):
-            if true():
-                then()
-                return
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()

@@ -18,9 +18,12 @@ from airflow.sdk import DAG, Asset, get_parsing_context
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cio_etl.airflow.approval import approved_run
 from cio_etl.airflow.hook import CustomerIOHook
 from cio_etl.airflow.operators import CustomerIORunOperator, CustomerIOValidateOperator
 from cio_etl.airflow.request import run_params, shares
+from cio_etl.run.options import FAIL_ON_REJECTS
+from cio_etl.validate.options import PLAN_OPTIONS
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ def build_dags(
     executable: str | Sequence[str] | None = None,
     validate: bool = False,
     fail_on: Sequence[str] = (),
+    approve: bool | Mapping[str, Any] = False,
     workers: int | None = None,
     lanes: int = 16,
     prefix: str = "customerio__",
@@ -56,12 +60,16 @@ def build_dags(
     """A DAG for each job file in the folder `jobs` that has a `schedule`, by name: `globals().update(build_dags(…))`.
 
     Relative paths in the jobs start at `folder`; its default is the folder that holds `jobs`. A cron line is read in
-    `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. `default_args` and
-    `dag_arguments` are Airflow's. With `workers`, that many mapped tasks share the run's `lanes` over a state database,
-    and a task `report` ends the run. Each run updates the asset `customerio://` with the job's name.
+    `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. With `approve`, a run
+    is planned, a person approves the plan, and just that is sent; it may hold arguments of Airflow's ApprovalOperator.
+    `default_args` and `dag_arguments` are Airflow's. With `workers`, that many mapped tasks share the run's `lanes`
+    over a state database, and a task `report` ends the run. Each run updates the asset `customerio://` with the job's
+    name. Raises ValueError for `approve` with `workers`, and ImportError when this Airflow has no ApprovalOperator.
 
     A file that cannot be read makes a DAG, too: without a schedule, tagged "broken", with the fault in its notes.
     """
+    if approve and workers is not None:
+        raise ValueError("`approve` is for runs of one task; give one of `approve` and `workers`")
     jobs = Path(jobs).absolute()
     wanted = get_parsing_context().dag_id  # a task that starts needs only its own DAG
     dags: dict[str, DAG] = {}
@@ -78,15 +86,15 @@ def build_dags(
                 "start_date": datetime(2024, 1, 1, tzinfo=ZoneInfo(timezone)),
                 "catchup": False,
                 "max_active_runs": 1,  # a job has one run at a time anyway
-                "params": run_params(),
+                "params": run_params((*PLAN_OPTIONS, FAIL_ON_REJECTS.name) if approve else ()),
                 "tags": ["customerio", *(["broken"] if planned.fault else [])],
                 "doc_md": f"`{planned.path}`\n\n{planned.fault}",
                 **dag_arguments,
             },
             default_args={**RETRIES, **(default_args or {})},
         ) as dag:
+            job = {"job": str(planned.path)}
             shared: dict[str, Any] = {
-                "job": str(planned.path),
                 "folder": str(folder or jobs.parent),
                 "customerio_conn_id": customerio_conn_id,
                 "connections": connections,
@@ -94,15 +102,17 @@ def build_dags(
                 "from_params": True,
             }
             outlets = [Asset(name=dag_id, uri=f"customerio://{planned.name}")]
-            if workers is None:
-                first: Any = CustomerIORunOperator(task_id="run", outlets=outlets, **shared)
+            if approve:
+                first: Any = approved_run(approve, job, {"outlets": outlets}, shared)[0]
+            elif workers is None:
+                first = CustomerIORunOperator(task_id="run", outlets=outlets, **job, **shared)
             else:
                 template = "{{ task.lanes }}"
-                mapped = CustomerIORunOperator.partial(task_id="run", map_index_template=template, **shared)
+                mapped = CustomerIORunOperator.partial(task_id="run", map_index_template=template, **job, **shared)
                 first = mapped.expand(lanes=(own := shares(lanes, workers)))
-                first >> CustomerIORunOperator(task_id="report", lanes=own[0], outlets=outlets, **shared)
+                first >> CustomerIORunOperator(task_id="report", lanes=own[0], outlets=outlets, **job, **shared)
             if validate:
-                CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared) >> first
+                CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **job, **shared) >> first
         dags[dag_id] = dag
     return dags
 

@@ -12,11 +12,13 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException
 
 from cio_etl.airflow.lineage import Flow, flows_of
+from cio_etl.airflow.plan_summary import plan_summary
 from cio_etl.airflow.request import Environment, RunRequest, Summary, failure, summary_of
 from cio_etl.errors import EtlError, TooManyRejects, failure_of, is_failure
-from cio_etl.model import Report
+from cio_etl.model import Plan, Report
 from cio_etl.report import as_json
 from cio_etl.report.consoles import SafeConsole
+from cio_etl.report.plan_json import page_place, write_plan
 from cio_etl.report.progress import Progress
 from cio_etl.report.streams import say
 from cio_etl.run import (
@@ -30,7 +32,9 @@ from cio_etl.run import (
     unfinished_since,
     validation_folder,
 )
+from cio_etl.run.recording import remedies
 from cio_etl.validate import validate_file
+from cio_etl.validate.plan import apply_plan, plan_file, plan_place, run_options
 
 
 class InProcess:
@@ -46,6 +50,14 @@ class InProcess:
     def validate(self, request: RunRequest, environment: Environment) -> Summary:
         """See Runner."""
         return _translated(request, lambda: self._validate(request, environment))
+
+    def plan(self, request: RunRequest, environment: Environment) -> Summary:
+        """See Runner."""
+        return _translated(request, lambda: self._plan(request, environment))
+
+    def apply(self, request: RunRequest, environment: Environment) -> Summary:
+        """See Runner."""
+        return _translated(request, lambda: self._apply(request, environment))
 
     def stop(self) -> None:
         """See Runner."""
@@ -67,6 +79,20 @@ class InProcess:
             raise failure(TooManyRejects.exit_code, f"the rows are not fit to be sent: {summary['report']}")
         return summary
 
+    def _plan(self, request: RunRequest, environment: Environment) -> Summary:
+        path, values = Path(request.job), _values(environment)
+        file = Path(request.plan) if request.plan else plan_place(path, request.plan_name, values)
+        page = page_place(file)
+        made = plan_file(path, request.run, _caller(self._signals).observer.note, values)
+        return plan_summary(write_plan(made, file, page, {}, remedies()))
+
+    def _apply(self, request: RunRequest, environment: Environment) -> Summary:
+        plan, values = Plan.read(Path(request.plan)), _values(environment)
+        with self._signals as signals:
+            report = apply_plan(plan, request.run, _caller(signals), values)
+        job = load_steps(Path(plan.job_file), request.run, values, secrets=False)
+        return _summary(report, run_folder(job, report.run_id))
+
 
 def _values(environment: Environment) -> Environment:
     """The process's environment, and over it Airflow's connections."""
@@ -81,7 +107,11 @@ def flows(request: RunRequest, environment: Environment) -> list[Flow]:
     """The sources and targets of the job's rows; nothing when they cannot be read, which is no reason to fail."""
     try:
         with contextlib.chdir(request.folder or "."):
-            return flows_of(load_steps(Path(request.job), request.run, _values(environment), secrets=False))
+            path, options = Path(request.job), request.run
+            if request.plan:
+                plan = Plan.read(Path(request.plan))
+                path, options = Path(plan.job_file), run_options(plan, options)
+            return flows_of(load_steps(path, options, _values(environment), secrets=False))
     except (EtlError, OSError, ValueError):
         return []
 

@@ -1,21 +1,22 @@
-"""Defines the tasks for a job: a run, a validation, and both in a group."""
+"""Defines the tasks for a job: a run, a validation, a plan, and a run of a plan."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator, TaskGroup
+from airflow.sdk import Asset, BaseOperator, SkipMixin
 from airflow.sdk.log import mask_secret
 
 from cio_etl.airflow.hook import CustomerIOHook
 from cio_etl.airflow.request import (
     PARAMS,
+    Environment,
     Runner,
     RunRequest,
     Summary,
@@ -26,7 +27,7 @@ from cio_etl.airflow.request import (
 )
 from cio_etl.errors import InvalidArguments
 from cio_etl.run.options import FAIL_ON_REJECTS, Option, RunOptions, made_of
-from cio_etl.validate.options import ValidateOptions
+from cio_etl.validate.options import PLAN_OPTIONS, ValidateOptions
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from cio_etl.airflow.lineage import Flow
 
 
-def _with_options(kind: type[RunOptions] | type[ValidateOptions]) -> Callable[[Any], Any]:
-    """Adds the options of a class to the arguments of an `__init__`, which gets them in `options`.
+def _with_options(kind: type[RunOptions] | type[ValidateOptions], only: Sequence[str] = ()) -> Callable[[Any], Any]:
+    """Adds the options of a class, or `only` some of them, to the arguments of an `__init__`.
 
     Airflow takes default arguments, and the names of all arguments, from the signature.
     """
-    options = task_options(kind)
+    options = task_options(kind, only)
 
     def decorate(init: Any) -> Any:
         def __init__(self: Any, **kwargs: Any) -> None:
@@ -60,22 +61,21 @@ def _with_options(kind: type[RunOptions] | type[ValidateOptions]) -> Callable[[A
     return decorate
 
 
-class _JobOperator(BaseOperator):
-    """The common part of a run and a validation.
+class _Operator(BaseOperator):
+    """The common part of all tasks.
 
-    `job` is a job file; relative paths, its own and those in it, start at `folder`. `connections` names, for variables
-    of the job file, the Airflow connections whose addresses they stand for: {"WAREHOUSE_URL": "warehouse"}. With
-    `executable`, a `cio-etl` of another environment does the work, else this process. With `from_params`, the DAG's
-    params override the arguments of the same names. The other arguments are the options of the command.
+    Relative paths, arguments and those in the job file, start at `folder`. `connections` names, for variables of the
+    job file, the Airflow connections whose addresses they stand for: {"WAREHOUSE_URL": "warehouse"}. With `executable`,
+    a `cio-etl` of another environment does the work, else this process. With `from_params`, the DAG's params override
+    the arguments of the same names. The other arguments are the options of the command.
     """
 
-    template_fields: Sequence[str] = ("job", "folder", "customerio_conn_id", "steps", "watermark")
+    template_fields: Sequence[str] = ("folder", "customerio_conn_id")
     ui_color = "#e6f4ea"
 
     def __init__(
         self,
         *,
-        job: str,
         folder: str | None = None,
         customerio_conn_id: str = CustomerIOHook.default_conn_name,
         connections: Mapping[str, str] | None = None,
@@ -84,7 +84,6 @@ class _JobOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.job = job
         self.folder = folder
         self.customerio_conn_id = customerio_conn_id
         self.connections = dict(connections or {})
@@ -125,16 +124,19 @@ class _JobOperator(BaseOperator):
     def _ended(self, summary: Summary, context: Context) -> Summary:
         """Reports rejected rows, and tells the assets' consumers how many rows there were."""
         if summary["rejected"]:
-            from cio_etl.model.words import counted  # here: the scheduler reads this module without polars
-
-            rejected = f"{counted(summary['rejected'], 'row was', 'rows were')} rejected"
-            self.log.warning("%s: see %s", rejected, summary.get("report", "the report"))
-            if self._values([FAIL_ON_REJECTS], context)["fail_on_rejects"]:
-                raise failure(4, f"{rejected}, and fail_on_rejects is set")
+            self._warn_of_rejects(summary, fail=self._values([FAIL_ON_REJECTS], context)["fail_on_rejects"])
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra = {k: v for k, v in summary.items() if k != "steps"}
         return summary
+
+    def _warn_of_rejects(self, summary: Summary, *, fail: bool) -> None:
+        from cio_etl.model.words import counted  # here: the scheduler reads this module without polars
+
+        rejected = f"{counted(summary['rejected'], 'row was', 'rows were')} rejected"
+        self.log.warning("%s: see %s", rejected, summary.get("report") or summary.get("plan") or "the report")
+        if fail:
+            raise failure(4, f"{rejected}, and fail_on_rejects is set")
 
     def on_kill(self) -> None:
         """Finishes the requests in flight, records them, and ends: the next try resumes there."""
@@ -142,11 +144,40 @@ class _JobOperator(BaseOperator):
             work.stop()
 
 
-class CustomerIORunOperator(_JobOperator):
+class _JobOperator(_Operator):
+    """A task that reads a job file: `job`. See _Operator for the other arguments."""
+
+    template_fields: Sequence[str] = ("job", *_Operator.template_fields, "steps", "watermark")
+
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job = job
+
+
+class _Sends:
+    """What a task that sends rows reports to OpenLineage."""
+
+    def _note_flows(self, request: RunRequest, summary: Summary, environment: Environment) -> None:
+        """Notes what OpenLineage needs, where it is installed: its listener forks, and must not need polars then."""
+        self._counts: Summary = summary["steps"]
+        self._flows: list[Flow] = []
+        if find_spec("openlineage") is not None and find_spec("airflow.providers.openlineage") is not None:
+            from cio_etl.airflow.in_process import flows
+
+            self._flows = flows(request, environment)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """The sources, their targets at Customer.io column by column, and the number of rows."""
+        from cio_etl.airflow.lineage import operator_lineage
+
+        return operator_lineage(getattr(self, "_flows", []), getattr(self, "_counts", {}))
+
+
+class CustomerIORunOperator(_JobOperator, _Sends):
     """Runs a job, or resumes its unfinished run; its XCom is a summary of the run.
 
     Rejected rows are a warning, more than `max_rejects` a failure. A failure is retried, unless the job file, the rows
-    or the keys must be fixed first; a retry resumes where the last try stopped. See _JobOperator for the arguments.
+    or the keys must be fixed first; a retry resumes where the last try stopped. See _Operator for the arguments.
 
     `lanes` is a number, or a share such as "0-7/16": then the task is one of several workers that do one run over a
     state database. They find it by its `run_id`, by default the DAG run's. Map the operator over `shares(16, 4)`; a
@@ -170,30 +201,15 @@ class CustomerIORunOperator(_JobOperator):
         stamp = began.astimezone(UTC).isoformat(timespec="seconds")
         request = RunRequest(self.job, self.folder, run=_made(RunOptions, values), began=stamp)
         summary = self._work().run(request, self._environment)
-        self._flows = self._flows_of(request)
-        self._counts = summary["steps"]
+        self._note_flows(request, summary, self._environment)
         return self._ended(summary, context)
-
-    def _flows_of(self, request: RunRequest) -> list[Flow]:
-        """What OpenLineage needs, where it is installed: its listener forks, and must not need polars then."""
-        if find_spec("openlineage") is None or find_spec("airflow.providers.openlineage") is None:
-            return []
-        from cio_etl.airflow.in_process import flows
-
-        return flows(request, self._environment)
-
-    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
-        """The sources, their targets at Customer.io column by column, and the number of rows."""
-        from cio_etl.airflow.lineage import operator_lineage
-
-        return operator_lineage(getattr(self, "_flows", []), getattr(self, "_counts", {}))
 
 
 class CustomerIOValidateOperator(_JobOperator):
     """Reads, maps and checks every row of a job, and sends nothing; its XCom is a summary.
 
     It fails when a run would stop for its rejects, or when `fail_on` applies, like the command's `--fail-on`: `1%`,
-    `100`, a reason, a finding, or `warning`. See _JobOperator for the other arguments.
+    `100`, a reason, a finding, or `warning`. See _Operator for the other arguments.
     """
 
     @_with_options(ValidateOptions)
@@ -208,31 +224,91 @@ class CustomerIOValidateOperator(_JobOperator):
         return self._ended(self._work().validate(request, self._environment), context)
 
 
-class CustomerIOTaskGroup(TaskGroup):
-    """A validation and then the run of one job, for the middle of a DAG, such as after dbt. Named after the job file.
+class CustomerIOPlanOperator(_JobOperator, SkipMixin):
+    """Plans a run of a job: compares every row with the ledger, writes what a run would send to a file, sends nothing.
 
-    `fail_on` is for the validation; other arguments are those of the operators. `tasks` are the two, in order.
+    If nothing would be sent and no row is rejected, the tasks directly after it are skipped. If a run would stop,
+    because more would change than `limits` or `max_gone` allow, or more is rejected than `max_rejects`, it fails and is
+    not tried again. It also fails while another run of the job is unfinished, which a run would resume first. See
+    _Operator for the arguments.
+
+    Its XCom is a summary of counts, without values: `headline`, `items`, `gone`, `rejected`, `rows`, `requests`,
+    `bytes`, `seconds` (estimated), `exit_code`, `made_at`, and for each of `steps` these counts, those of the ledger,
+    rejects and findings. Two more XComs are `plan`, the file's path, and `markdown`, a table for people.
+
+    `path` is where the plan is written, and a page beside it, with the ending `.html`; by default in `plans/` and the
+    job's name in the job's state folder, under a name of this task and DAG run. If the task that applies it may run on
+    another machine, both need the same path of the state folder, on a disk that they share, and the same user: the
+    ledger is there, too, and files are for their owner only. A state in a database does not hold plans; with
+    `state: {database: …, folder: …}`, share the `folder`.
     """
 
-    def __init__(
-        self,
-        *,
-        job: str,
-        group_id: str | None = None,
-        fail_on: Sequence[str] = (),
-        outlets: Sequence[Asset] = (),
-        from_params: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(group_id=group_id or Path(job).stem)
-        common = {each.name for each in task_options(ValidateOptions)}
-        names = [each.name for each in task_options(RunOptions) if each.name not in common]
-        only_run = {name: kwargs.pop(name) for name in names if name in kwargs}
-        shared = {"job": job, "from_params": from_params, "task_group": self, **kwargs}
-        validate = CustomerIOValidateOperator(task_id="validate", fail_on=fail_on, **shared)
-        run = CustomerIORunOperator(task_id="run", outlets=[*outlets], **shared, **only_run)
-        validate >> run
-        self.tasks = (validate, run)
+    template_fields: Sequence[str] = (*_JobOperator.template_fields, "path")
+    inherits_from_skipmixin = True
+
+    @_with_options(RunOptions, PLAN_OPTIONS)
+    def __init__(self, *, path: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+
+    def execute(self, context: Context) -> Summary:
+        """Plans the run."""
+        from cio_etl.airflow.plan_summary import log_lines, markdown, would_stop
+
+        values = self._values(task_options(RunOptions, PLAN_OPTIONS), context)
+        fail_on_rejects = values.pop("fail_on_rejects")
+        ti, name = context["ti"], _plan_name(context)
+        request = RunRequest(self.job, self.folder, run=_made(RunOptions, values), plan=self.path or "", plan_name=name)
+        summary = self._work().plan(request, self._environment)
+        for line in log_lines(summary):
+            self.log.info("%s", line)
+        if why := would_stop(summary):
+            remedy = "check the source; the param accept_changes lets one run change more than the limits"
+            raise failure(4, f"a run would stop: {why}; {remedy}")
+        if (run := summary["unfinished"]) is not None:
+            remedy = "let it end first: clear the task that has failed, or run the job as it was started"
+            raise failure(75, f"the run {run} has sent a part of its rows, and is unfinished; {remedy}")
+        if summary["rejected"]:
+            self._warn_of_rejects(summary, fail=fail_on_rejects)
+        ti.xcom_push(key="plan", value=summary["plan"])
+        ti.xcom_push(key="markdown", value=markdown(summary))
+        if summary["exit_code"] == 0:
+            self.log.info("nothing would be sent: the tasks after this one are skipped")
+            ti.xcom_push(key="return_value", value=summary)  # `skip` raises
+            after = context["task"].get_direct_relatives(upstream=False)
+            self.skip(ti=ti, tasks=[task for task in after if not task.is_teardown])
+        return summary
+
+
+class CustomerIOApplyOperator(_Operator, _Sends):
+    """Sends just what a plan says, or resumes that; its XCom is a summary of the run.
+
+    `plan` is the file of a CustomerIOPlanOperator, such as `plan.output["plan"]`: job, steps and options are those of
+    the plan. If source, mapping or ledger have changed since, it fails before its first request, says which, and is not
+    tried again: make a new plan. A retry of a task that was interrupted resumes where the last try stopped; once the
+    run has finished, the task reports it and sends nothing. See _Operator for the other arguments.
+    """
+
+    template_fields: Sequence[str] = ("plan", *_Operator.template_fields)
+
+    @_with_options(RunOptions, ("grace",))
+    def __init__(self, *, plan: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+
+    def execute(self, context: Context) -> Summary:
+        """Runs the job as it was planned."""
+        request = RunRequest(folder=self.folder, run=_made(RunOptions, {"grace": self.grace}), plan=self.plan)
+        summary = self._work().apply(request, self._environment)
+        self._note_flows(request, summary, self._environment)
+        return self._ended(summary, context)
+
+
+def _plan_name(context: Context) -> str:
+    """A name for the plan of this task: the same in each try, and of no other task or DAG run."""
+    ti = context["ti"]
+    of = "\n".join((ti.dag_id, ti.task_id, str(ti.map_index), ti.run_id))
+    return f"{plain_name(f'plan-{ti.run_id}')[:91]}-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
 
 
 def _made(kind: Any, values: Mapping[str, Any]) -> Any:

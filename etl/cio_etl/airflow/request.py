@@ -22,9 +22,10 @@ HOPELESS = frozenset({2, 4, 77, 78})
 DONE = frozenset({0, 3})
 
 
-def task_options(kind: type[RunOptions] | type[ValidateOptions]) -> tuple[Option, ...]:
-    """The options that an operator has as arguments."""
-    return (*(each for each in options_of(kind) if "airflow" in each.interfaces), FAIL_ON_REJECTS)
+def task_options(kind: type[RunOptions] | type[ValidateOptions], only: Sequence[str] = ()) -> tuple[Option, ...]:
+    """The options that an operator has as arguments; `only` some of them."""
+    offered = (each for each in options_of(kind) if "airflow" in each.interfaces)
+    return (*(each for each in offered if not only or each.name in only), FAIL_ON_REJECTS)
 
 
 def default_of(option: Option) -> Any:
@@ -38,12 +39,14 @@ PARAMS = {each.name: each for each in task_options(RunOptions) if "param" in eac
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run or validation."""
+    """One run, validation, plan, or run of a plan."""
 
-    job: str
+    job: str = ""  # of a run of a plan: the plan says it
     folder: str | None = None  # where relative paths start; None: the working folder of the task's process
     run: RunOptions = field(default_factory=RunOptions)
     validation: ValidateOptions = field(default_factory=ValidateOptions)
+    plan: str = ""  # the plan's file: where it is written, or which one is applied
+    plan_name: str = ""  # in place of it: the file's name in the state's folder
     began: str = ""  # ISO 8601, UTC: an unfinished run started since then is an earlier try of this task
 
     def restarts(self, unfinished_since: str | None) -> bool:
@@ -59,6 +62,12 @@ class Runner(Protocol):
 
     def validate(self, request: RunRequest, environment: Environment) -> Summary:
         """Reads, maps and checks every row, and sends nothing. Raises AirflowException."""
+
+    def plan(self, request: RunRequest, environment: Environment) -> Summary:
+        """Writes the plan of a run, and sends nothing. Raises AirflowException."""
+
+    def apply(self, request: RunRequest, environment: Environment) -> Summary:
+        """Sends just what a plan says, or resumes that. Raises AirflowException."""
 
     def stop(self) -> None:
         """Requests a stop: requests in flight are finished, then the work ends."""
@@ -82,9 +91,10 @@ def plain_name(run_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).lstrip("-_")[:100]
 
 
-def run_params() -> dict[str, Param]:
-    """The params of a DAG that runs a job, for `DAG(params=run_params())`."""
-    return {name: Param(each.default, each.help, **each.schema) for name, each in PARAMS.items()}
+def run_params(only: Sequence[str] = ()) -> dict[str, Param]:
+    """The params of a DAG that runs a job, for `DAG(params=run_params())`; `only` some of them."""
+    offered = (each for each in PARAMS.values() if not only or each.name in only)
+    return {each.name: Param(each.default, each.help, **each.schema) for each in offered}
 
 
 def failure(exit_code: int, words: str) -> AirflowException:

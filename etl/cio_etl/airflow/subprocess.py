@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cio_etl.airflow.request import DONE, Environment, RunRequest, Summary, failure, summary_of
-from cio_etl.run.options import RunOptions, options_of
-from cio_etl.validate.options import ValidateOptions
+from cio_etl.airflow.plan_summary import plan_summary
+from cio_etl.airflow.request import DONE, Environment, RunRequest, Summary, failure, summary_of, task_options
+from cio_etl.errors import TooManyChanges
+from cio_etl.run.options import FAIL_ON_REJECTS, RunOptions
+from cio_etl.validate.options import PLAN_OPTIONS, ValidateOptions
 
 log = logging.getLogger("airflow.task")
 
@@ -33,35 +35,48 @@ class Subprocess:
 
     def run(self, request: RunRequest, environment: Environment) -> Summary:
         """See Runner."""
-        newest = self._output("status", request, [], environment) if request.run.restart else None
+        newest = self._output(["status", request.job], request.folder, environment) if request.run.restart else None
         options = replace(request.run, restart=request.restarts(newest["started_at"] if newest else None))
-        return self._report("run", request, _words(options), environment)
+        return self._report(["run", request.job, *_words(options)], request.folder, environment)
 
     def validate(self, request: RunRequest, environment: Environment) -> Summary:
         """See Runner."""
-        return self._report("validate", request, _words(request.validation), environment)
+        return self._report(["validate", request.job, *_words(request.validation)], request.folder, environment)
+
+    def plan(self, request: RunRequest, environment: Environment) -> Summary:
+        """See Runner."""
+        place = f"--output={request.plan}" if request.plan else f"--name={request.plan_name}"
+        words = ["plan", request.job, place, *_words(request.run, PLAN_OPTIONS)]
+        content = self._output(words, request.folder, environment, done=DONE | {TooManyChanges.exit_code})
+        if content is None:
+            raise failure(1, "plan has printed no plan")
+        return plan_summary(content)
+
+    def apply(self, request: RunRequest, environment: Environment) -> Summary:
+        """See Runner."""
+        return self._report(["apply", request.plan, *_words(request.run, ("grace",))], request.folder, environment)
 
     def stop(self) -> None:
         """See Runner."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    def _report(self, name: str, request: RunRequest, options: list[str], environment: Environment) -> Summary:
-        report = self._output(name, request, options, environment)
+    def _report(self, words: list[str], folder: str | None, environment: Environment) -> Summary:
+        report = self._output(words, folder, environment)
         if report is None:
-            raise failure(1, f"{name} has printed no report")
+            raise failure(1, f"{words[0]} has printed no report")
         return summary_of(report)
 
     def _output(
-        self, name: str, request: RunRequest, options: list[str], environment: Environment
+        self, words: list[str], folder: str | None, environment: Environment, done: frozenset[int] = DONE
     ) -> dict[str, Any] | None:
         """What the command prints, as JSON."""
         last: deque[str] = deque(maxlen=2)  # lines of stderr: the message and the remedy
         with tempfile.TemporaryFile("w+") as stdout:
             try:
                 self._process = subprocess.Popen(
-                    [*self._executable, name, request.job, "--json", *options],
-                    cwd=request.folder,
+                    [*self._executable, *words[:2], "--json", *words[2:]],
+                    cwd=folder,
                     env=_bare() | environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
@@ -82,14 +97,14 @@ class Subprocess:
                     raise
             stdout.seek(0)
             report: dict[str, Any] | None = json.loads(stdout.read() or "null")
-        if process.returncode not in DONE:
-            raise failure(process.returncode, "; ".join(last) or f"{name} ended")
+        if process.returncode not in done:
+            raise failure(process.returncode, "; ".join(last) or f"{words[0]} ended")
         return report
 
 
-def _words(options: RunOptions | ValidateOptions) -> list[str]:
+def _words(options: RunOptions | ValidateOptions, only: Sequence[str] = ()) -> list[str]:
     """The options as the command's arguments: those that Airflow has, where they are not the command's default."""
-    offered = [each for each in options_of(type(options)) if "airflow" in each.interfaces]
+    offered = [each for each in task_options(type(options), only) if each is not FAIL_ON_REJECTS]
     values = ((each, getattr(options, each.name)) for each in offered)
     return [word for each, value in values if value != each.default for word in each.words(value)]
 

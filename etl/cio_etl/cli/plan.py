@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, JSON, options
+from cio_etl.cli.options import JOB, JSON, RunName, options
 from cio_etl.run.options import RunOptions, repeated_words
 from cio_etl.validate.options import PLAN_OPTIONS
 
@@ -23,40 +23,35 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @JOB
 @options(RunOptions, only=PLAN_OPTIONS)
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write the plan to this file, and its page beside it.")
+@click.option("--name", type=RunName(), help="Write both under this name to plans/JOB/ of the state's folder.")
 @click.option("--page", type=_FILE, metavar="FILE", help="Write the page to this file. [default: beside the plan]")
 @JSON
-def plan(job: Path, options: RunOptions, output: Path | None, page: Path | None, as_json: bool) -> None:
+def plan(
+    job: Path, options: RunOptions, output: Path | None, name: str | None, page: Path | None, as_json: bool
+) -> None:
     """Print what a run of JOB would change; send nothing.
 
     With -o plan.json, plan.html shows it, too. Exits with 0 if nothing would be sent, with 3 if something would or rows
     are rejected, and with 4 if a run would stop because too much would change or is rejected.
     """
+    from cio_etl.report.plan_json import page_place, write_plan
     from cio_etl.report.streams import say
     from cio_etl.run.recording import remedies
-    from cio_etl.validate.plan import plan_file
+    from cio_etl.validate.plan import plan_file, plan_place
 
-    if page is None and output is not None:
-        page = output.with_suffix(".html")
-    if page is not None and page == output:
-        raise click.UsageError(
-            f"{page} is the name of the plan's page, too; write the plan to a file such as plan.json"
-        )
+    if name is not None and output is not None:
+        raise click.UsageError("--output and --name both say where the plan is written; give one of the two")
+    if name is not None:
+        output = plan_place(job, name)
+    page = page_place(output, page)
     made = plan_file(job, options, lambda line: say(line, err=True))
-    text = json.dumps(made.to_json(), ensure_ascii=False, indent=2) + "\n"
     commands = _commands(made, job, options, output)
     try:
-        if output is not None:
-            from cio_etl.report.files import write_text
-
-            write_text(output, text)
-        if page is not None:
-            from cio_etl.report.plan_page import write_plan_page
-
-            write_plan_page(made, page, commands, remedies())
+        content = write_plan(made, output, page, commands, remedies())
     except OSError as error:
         raise click.UsageError(f"the plan cannot be written: {error.filename}: {error.strerror}") from None
     if as_json:
-        say(text.rstrip("\n"))
+        say(json.dumps(content, ensure_ascii=False, indent=2))
     else:
         from cio_etl.report.consoles import Screen
         from cio_etl.report.plan_terminal import show_plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,6 @@ class Plan:
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
         return f"plan-{datetime.fromisoformat(self.made_at):%Y%m%dT%H%M%SZ}-{digest[:8]}"
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def read(cls, path: Path) -> Plan:
         """The plan of a file, so far as `apply` needs it. Raises InvalidArguments for another file."""
@@ -147,7 +144,8 @@ class Plan:
             steps = tuple(
                 StepPlan(**step | {"facts": PlannedStep(**step["facts"]), "delta": None}) for step in content["steps"]
             )
-            return cls(**content | {"steps": steps})
+            known = {each.name for each in fields(cls)}  # what `plan --json` prints has more
+            return cls(**{name: value for name, value in content.items() if name in known} | {"steps": steps})
         except OSError as error:
             raise InvalidArguments(f"{path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):

@@ -22,6 +22,11 @@ def validation_folder(job: Job) -> Path:
     return job.state / "validations" / job.name
 
 
+def plans_folder(job: Job) -> Path:
+    """The folder of the job's plans that were given a name."""
+    return job.state / "plans" / job.name
+
+
 def stage_folder(job: Job, run_id: str) -> Path:
     """The folder to which a run copies sources that cannot be read twice."""
     return run_folder(job, run_id) / "stage"

@@ -47,7 +47,18 @@ from cio_etl.model import (
     StepPlan,
 )
 from cio_etl.model.plan import VALID
-from cio_etl.run import FULL_REFRESH, Caller, RunOptions, limited, load_run, open_step_source, prepare, run_loaded
+from cio_etl.run import (
+    FULL_REFRESH,
+    Caller,
+    RunOptions,
+    limited,
+    load_run,
+    load_steps,
+    open_step_source,
+    prepare,
+    run_loaded,
+)
+from cio_etl.run.folders import plans_folder
 from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.prefetch import prefetch
@@ -77,12 +88,17 @@ def plan_file(path: Path, options: RunOptions, note: Note, environment: Environm
         return _plan(load_run(path, options, environment), path, options, note)
 
 
+def plan_place(path: Path, name: str, environment: Environment | None = None) -> Path:
+    """The file of a plan of this name, in the state's folder of the job of a file. Raises ConfigError."""
+    return plans_folder(load_steps(path, RunOptions(), environment, secrets=False)) / f"{name}.json"
+
+
 def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
     """Runs a job as it was planned. Raises PlanOutdated, before the first request, when the plan does not fit any more.
 
     A run of the plan that was interrupted is resumed. One that has finished is reported, and nothing is sent again.
     """
-    path, options = Path(plan.job_file), _run_options(plan, given)
+    path, options = Path(plan.job_file), run_options(plan, given)
     job = load_run(path, options, environment)
     if not _has_begun(plan, job):
         _require_current(plan, job, path, options, caller.observer.note)
@@ -91,7 +107,7 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     return run_loaded(job, options, replace(caller, planned=planned), lambda: load_run(path, options, environment))
 
 
-def _run_options(plan: Plan, given: RunOptions) -> RunOptions:
+def run_options(plan: Plan, given: RunOptions) -> RunOptions:
     """The options of the run that applies a plan: those of the plan, and of `given` what it leaves open."""
     accepts = given.accept_changes or plan.options.get("accept_changes", False)
     return replace(given, **plan.options | {"accept_changes": accepts}, run_id=plan.run_id)
