@@ -340,7 +340,9 @@ def test_attributes_of_who_is_gone_are_set_or_removed(mirror: Nights) -> None:
 
 def test_a_source_without_rows_removes_nobody(mirror: Nights) -> None:
     mirror.run([person(1), person(2)])
-    with pytest.raises(TooManyChanges, match="2 of 2 subjects are gone, and the source has no rows") as raised:
+    with pytest.raises(
+        TooManyChanges, match="2 of 2 subjects are gone from the source; the source has no rows"
+    ) as raised:
         mirror.run([])
     assert raised.value.exit_code == 4 and mirror.bodies == [] and sorted(mirror.people()) == ["1", "2"]
     assert mirror.sent([person(1), person(2)]) == []
@@ -444,6 +446,33 @@ def test_keys_that_would_mean_nothing_are_faults(nights: Nights, step: dict[str,
     nights.step = step
     with pytest.raises(ConfigError, match=re.escape(fault)):
         nights.run([person(1)])
+
+
+def test_subjects_that_were_sent_before_the_step_was_a_mirror_are_not_forgotten_in_silence(nights: Nights) -> None:
+    nights.run([person(1), person(2), person(3)])
+    nights.step = {"sync": "mirror", "when_gone": "delete", "max_gone": "100%"}
+    report = nights.run([person(1), person(3)])
+    (finding,) = report.steps[0].findings
+    assert (finding.code, finding.rows) == ("gone_without_name", 1) and sorted(nights.people()) == ["1", "2", "3"]
+    nights.run([person(1)])
+    assert sorted(nights.people()) == ["1", "2"]
+
+
+def test_a_night_on_which_nobody_is_gone_has_no_finding(mirror: Nights) -> None:
+    for _night in range(2):
+        report = mirror.run([person(1), person(2)])
+        assert [step.findings for step in report.steps] == [(), ()]
+
+
+def test_values_that_became_empty_and_are_not_sent_are_a_finding(nights: Nights) -> None:
+    nights.run([person(1), person(2), person(3, city=None)])
+    report = nights.run([person(1, city=None), person(2, city=None, plan="pro"), person(3, city=None)])
+    (finding,) = report.steps[0].findings
+    assert (finding.code, finding.field, finding.rows) == ("empty_not_sent", "attributes.city", 2)
+    nights.mapping = PEOPLE | {"nulls": "clear"}
+    assert nights.run([person(1, city=None), person(2, city=None), person(3, city=None)]).steps[0].findings == ()
+    nights.mapping = PEOPLE
+    assert nights.run([person(1, city=None), person(2, city=None), person(3, city=None)]).steps[0].findings == ()
 
 
 def test_with_limit_nobody_is_gone(mirror: Nights) -> None:

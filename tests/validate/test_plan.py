@@ -58,12 +58,18 @@ def test_a_plan_counts_what_a_run_would_change_and_sends_nothing(
     (step,) = json.loads(capsys.readouterr().out)["steps"]
     counts = {name: step["delta"][name] for name in ("new", "changed", "same", "gone")}
     assert counts == {"new": 1, "changed": 2, "same": 2, "gone": 1}
-    assert step["delta"]["parts"]["attributes.city"] == {"set": 0, "changed": 2, "unset": 0}
+    assert step["delta"]["parts"]["attributes.city"] == {"set": 0, "changed": 2, "unset": 0, "emptied": 0}
     assert (step["rows"], step["items"], step["skipped"], step["rejected"]) == (5, 3, 2, 0)
     assert sandbox.stats() == before
     assert main(["plan", str(job)]) == 3
     out = capsys.readouterr().out
     assert "plan of job: nothing was sent" in out and "attributes.city" in out and "cio-etl run job.yaml" in out
+
+
+def test_a_plan_needs_no_answer_of_customer_io(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(job)]) == 0
+    sandbox.stop()
+    assert main(["plan", str(job)]) == 0, capsys.readouterr().err
 
 
 def test_a_plan_of_no_change_exits_with_0(job: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,16 @@ GONE_BY_WHEN = finding_kind(
     "notice",
     "nothing, if `when` leaves these rows out on purpose; otherwise correct `when`: the source still has their rows",
 )
+GONE_WITHOUT_NAME = finding_kind(
+    "gone_without_name",
+    "warning",
+    "remove them in Customer.io by hand; a mirror removes only whom it has had in its source itself",
+)
+EMPTY_NOT_SENT = finding_kind(
+    "empty_not_sent",
+    "notice",
+    "nothing, if Customer.io may keep the old values; to remove them, write nulls: clear in the mapping",
+)
 NO_LONGER_MAPPED = finding_kind(
     "no_longer_mapped",
     "notice",
@@ -68,6 +78,17 @@ class SentBefore:
             words = "subject is gone, since `when` leaves its row out"
             more = "subjects are gone, since `when` leaves their rows out"
             yield GONE_BY_WHEN.finding("when", count, counted(count, words, more))
+        if count := self._counts.nameless:
+            words = "subject is gone that was sent before this step was a mirror"
+            more = "subjects are gone that were sent before this step was a mirror"
+            words = (
+                f"{counted(count, words, more)}; the ledger does not store who they are, so they stay in Customer.io"
+            )
+            yield GONE_WITHOUT_NAME.finding(None, count, words)
+        for name, part in self._counts.parts.items():
+            if part.emptied:
+                words = f"empty in {counted(part.emptied, 'row')} whose subject had a value, which Customer.io keeps"
+                yield EMPTY_NOT_SENT.finding(name, part.emptied, words)
         for name in self._now:
             rows = self._counts.parts.get(name)
             if name not in self._before and rows is not None and rows.set:

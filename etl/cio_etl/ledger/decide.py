@@ -144,6 +144,8 @@ def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
     """The counts of decided rows, by subject; `null` is the hash of a part that is null."""
     several = has_several(rows)
     everybody = rows.select(SUBJECT).n_unique() if several else rows.height
+    watched = () if several or rules.once else rules.parts
+    emptied = rows.select(_is_emptied(name, null).sum() for name in watched).to_dicts() or [{}]
     rows = rows.filter((pl.col("code") != decisions.SAME) | pl.col("is_changed_after_sent"))
     sends = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
     facts = {
@@ -171,19 +173,28 @@ def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
         refused_before=sums["refused alone"],
         changed_after_sent=sums["late"],
         parts={
-            name: PartCounts(*(sums[f"{kind} {name}"] for kind in ("set", "changed", "unset"))) for name in rules.parts
+            name: PartCounts(
+                **{kind: sums[f"{kind} {name}"] for kind in ("set", "changed", "unset")},
+                emptied=emptied[0].get(name, 0),
+            )
+            for name in rules.parts
         },
     )
 
 
+def _is_emptied(name: str, null: int) -> pl.Expr:
+    """Whether Customer.io has a value of this part, of which the subject's only row has none."""
+    return (pl.col("is_known") & pl.col(f"part.{name}").is_null() & (pl.col(f"before.{name}") != null)).alias(name)
+
+
 def gone(known: pl.DataFrame, seen: pl.DataFrame, scopes: pl.DataFrame | None, rules: Rules) -> pl.DataFrame:
-    """The subjects that no row is about and that Customer.io has, or may have: `hi`, `lo` and keys.
+    """The subjects that no row is about and that Customer.io has, or may have: `hi`, `lo` and keys (null: not known).
 
     `seen` has the subjects of all rows, those of rejected rows too. `scopes` has the values of the scope's columns that
     some row has: a subject with other values, or with none that are known, is not gone. None: the step has no scope.
     """
     missing = known.filter(pl.col("was_accepted").fill_null(True)).join(seen, on=SUBJECT, how="anti")
-    missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in rules.keys)).drop_nulls()
+    missing = missing.select(*SUBJECT, *(column_of(missing, key, pl.String) for key in rules.keys))
     return missing if scopes is None else missing.join(scopes, on=list(rules.scope), how="semi")
 
 

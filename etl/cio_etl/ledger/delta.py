@@ -84,9 +84,10 @@ def make_delta(
         if finds_gone:
             about = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
             missing = gone(known, pl.concat([nobody, *about]), scopes if rules.scope else None, rules)
-            left = missing.join(pl.concat([nobody, *_some(left_out.part(number))]), on=SUBJECT, how="semi")
-            counts += DeltaCounts(gone=missing.height, left_out=left.height)
-            writer.write_gone(missing)
+            left = missing.drop_nulls().join(pl.concat([nobody, *_some(left_out.part(number))]), on=SUBJECT, how="semi")
+            named = missing.drop_nulls()
+            counts += DeltaCounts(gone=named.height, left_out=left.height, nameless=missing.height - named.height)
+            writer.write_gone(named)
     head = DeltaHead(
         generation=ledger.generation.number,
         salt=rules.salt,

@@ -41,9 +41,10 @@ class PartCounts:
     set: int = 0  # it was not known before
     changed: int = 0
     unset: int = 0  # it becomes null
+    emptied: int = 0  # the row has no value any more, and under nulls: omit that is not sent
 
     def __add__(self, other: PartCounts) -> PartCounts:
-        return PartCounts(self.set + other.set, self.changed + other.changed, self.unset + other.unset)
+        return PartCounts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class DeltaCounts:
     refused_before: int = 0
     gone: int = 0  # in the ledger only
     left_out: int = 0  # of those that are gone: the source has a row, which the mapping's `when` does not select
+    nameless: int = 0  # in the ledger only, which does not store who they are; they stay in Customer.io
     changed_after_sent: int = 0  # events that were accepted with other content; they stay as they were
     unreadable: int = 0  # rows whose subject could not be read
     parts: MappingOf[str, PartCounts] = field(default_factory=dict)

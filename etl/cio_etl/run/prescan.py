@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
-from cio_etl.model import POSITION, Finding, GoneSource, Mapping, Snapshot, Step
+from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Compiled, order, repeats
 from cio_etl.transform.chains import chains
@@ -40,8 +40,7 @@ def prescan(
         for mapped in prefetch(narrow.sending, snapshot.read(narrow.columns, 0)):
             for audit in audits:
                 audit.observe(mapped)
-    empty = [] if isinstance(step.source, GoneSource) else [Empty(snapshot)]
-    known = [*empty, EventKeys(step), RepeatedRows(compiled.repeats), *known]
+    known = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats), *known]
     return located_findings([*known, *audits], snapshot.places)
 
 

@@ -72,14 +72,14 @@ def _replaced(
     _abandon(store, job, stopped, f"{stopped.reason}; replaced by a new run")
     run = _started(store, job, options)
     log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=accepted_rows)
-    rows = counted(
+    rows = accepted_rows and counted(
         accepted_rows,
         "row that was accepted then stays in Customer.io, and is sent again with its present values",
         "rows that were accepted then stay in Customer.io, and are sent again with their present values",
     )
     rejects = has_too_many_rejects(store, job, stopped, store.steps(stopped.run_id))
     why = "had too many rejects" if rejects else "stopped before a step that would have changed too much"
-    note(f"the run {stopped.run_id} {why}; this run reads the source again. {rows}")
+    note(f"the run {stopped.run_id} {why}; this run reads the source again{f'. {rows}' if rows else ''}")
     return run
 
 

@@ -202,10 +202,10 @@ def exceeded_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, 
     for name, limit in limits.items():
         if found.get(name, 0) > limit.of(known):
             key = "max_gone" if name == "gone" else f"limits: {name}"
-            words = _LIMIT_WORDS[name] if rows else "are gone, and the source has no rows"
+            words = _LIMIT_WORDS[name]
             if name == "gone" and counts.left_out:
                 words += f", {counts.left_out:,} of them because `when` leaves their rows out"
-            allows = f"{key} allows {limit.of(known):,}{_share(limit)}"
+            allows = f"{key} allows {limit.of(known):,}{_share(limit)}" if rows else "the source has no rows"
             yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {allows}"
 
 

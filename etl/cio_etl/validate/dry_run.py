@@ -107,7 +107,7 @@ def _validate_step(
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
         context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot), people)
-        audits_of_step = [Empty(snapshot), *audits(step, compiled, job.destination, time.time(), context)]
+        audits_of_step = [Empty(step.source, snapshot), *audits(step, compiled, job.destination, time.time(), context)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
         def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:

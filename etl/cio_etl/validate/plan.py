@@ -166,7 +166,8 @@ def _unfinished(store: Store | None, job: Job, options: RunOptions) -> str | Non
 
 def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    if any(step.sync.has_ledger for step in job.steps):  # a ledger belongs to the address of its destination
+    has_ledger = any(step.sync.has_ledger for step in job.steps)
+    if has_ledger and not job.destination.base_url:  # a ledger belongs to the address, which region: auto asks for
         job = replace(job, destination=resolve(job.destination))
     bookmarks = load_bookmarks(job)
     opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
@@ -223,7 +224,7 @@ def _plan_step(
         rows, compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
         ledger, made, same_rows = None, None, 0
         exceeded: list[str] = []
-        audits: list[Audit] = [Empty(snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
+        audits: list[Audit] = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
         if step.sync.has_ledger:
             ledger = current_ledger(store, job, job.destination, step, options, made_at, note)
             made = compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cio_etl.model.sources.source import Dataset, Source
 
@@ -12,6 +13,8 @@ class GoneSource(Source):
     """The subjects of a step's ledger that its source no longer has: a run makes it, no job file can name it."""
 
     step: str  # whose ledger it is
+
+    may_be_empty: ClassVar[bool] = True
 
     @property
     def place(self) -> str:

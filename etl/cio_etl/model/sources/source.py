@@ -67,6 +67,7 @@ def dataset_of_path(path: str) -> Dataset:
 class Source(ABC):
     """Where a step's rows come from."""
 
+    may_be_empty: ClassVar[bool] = False  # True: having no rows is no sign of a failed export
     is_repeatable: ClassVar[bool] = True  # False: reading it again may give other rows, and no fingerprint shows it
 
     @property
