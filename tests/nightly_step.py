@@ -12,6 +12,7 @@ import polars as pl
 
 from cio_etl.config import load_job
 from cio_etl.model import Report
+from cio_etl.report import Observer
 from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Sandbox
 from tests.running import API_KEY, SITE_ID, write_job
@@ -34,11 +35,22 @@ EVENTS = {
 
 
 @dataclass(slots=True)
+class Notes(Observer):
+    """Collects the notes of a run."""
+
+    lines: list[str]
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass(slots=True)
 class Nights:
     """One job over several nights, and the items that each night sends."""
 
     sandbox: Sandbox
     bodies: list[bytes]
+    notes: list[str] = field(default_factory=list)  # that the last night printed
     mapping: dict[str, Any] = field(default_factory=lambda: PEOPLE)
     settings: dict[str, Any] = field(default_factory=dict)
     step: dict[str, Any] = field(default_factory=lambda: {"sync": "changed"})
@@ -60,7 +72,8 @@ class Nights:
 
     def again(self, **options: Any) -> Report:
         self.bodies.clear()
-        return run_job(load_job(Path("job.yaml"), KEYS), RunOptions(**options), Caller())
+        self.notes.clear()
+        return run_job(load_job(Path("job.yaml"), KEYS), RunOptions(**options), Caller(observer=Notes(self.notes)))
 
     def sent(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> list[dict[str, Any]]:
         """The items that a night sends."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cio_etl.errors import ConfigError, CredentialsRefused, TooManyRejects
+from cio_etl.errors import ConfigError, CredentialsRefused, TooManyChanges, TooManyRejects
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import PEOPLE, Nights, person
 
@@ -123,3 +124,68 @@ def test_too_many_refused_removals_stop_the_run_and_the_next_night_goes_on(mirro
     sandbox.set_faults(Faults())
     mirror.run([person(1), person(9)])
     assert sorted(mirror.people()) == ["1", "9"]
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_source_without_rows_removes_nobody_whatever_is_accepted(mirror: Nights, accepts: bool) -> None:
+    mirror.run([person(1), person(2)])
+    with pytest.raises(
+        TooManyChanges, match="2 of 2 subjects are gone from the source; the source has no rows"
+    ) as raised:
+        mirror.run([], accept_changes=accepts)
+    assert raised.value.remedy == "check the source; a mirror removes nobody while its source has no rows"
+    assert mirror.bodies == []
+
+
+def test_a_full_refresh_is_limited_by_max_gone_alone(mirror: Nights) -> None:
+    mirror.step |= {"limits": {"new": "20%", "changed": "20%"}, "max_gone": "10%"}
+    rows = [person(number) for number in range(20)]
+    mirror.run(rows)
+    mirror.run(rows[1:], full_refresh=True)
+    assert "0" not in mirror.people()
+    with pytest.raises(TooManyChanges, match="9 of 19 subjects are gone from the source; max_gone allows 1"):
+        mirror.run(rows[10:], full_refresh=True)
+
+
+def test_a_first_run_that_was_abandoned_does_not_limit_the_next_one(nights: Nights, sandbox: Sandbox) -> None:
+    nights.step["limits"] = {"new": "20%"}
+    nights.settings = {"destination": {"lanes": 1, "max_batch_bytes": 32_100}}
+    rows = [person(number, city="x" * 600) for number in range(100)]
+    sandbox.set_faults(Faults(key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run(rows)
+    sandbox.set_faults(Faults())
+    nights.run(rows, restart=True)
+    assert len(nights.people()) == 100
+    with pytest.raises(TooManyChanges):
+        nights.run([*rows, *(person(number) for number in range(100, 130))])
+
+
+def test_a_first_run_whose_rows_were_all_rejected_does_not_limit_the_next_one(nights: Nights) -> None:
+    nights.step["limits"] = {"new": "20%"}
+    nights.run([person(1, email="no address")])
+    assert len(nights.sent([person(1), person(2)])) == 2
+
+
+def test_options_that_a_resumed_run_does_not_follow_are_reported(nights: Nights, sandbox: Sandbox) -> None:
+    nights.run([person(1)])
+    sandbox.set_faults(Faults(script=("lost_after",), key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run([person(1, city="Oslo")])
+    sandbox.set_faults(Faults())
+    nights.run([person(1, city="Oslo")], retry_refused=True, rebuild_ledger=True)
+    (note,) = nights.notes
+    assert note.endswith("began to send; later steps and runs follow --retry-refused and --rebuild-ledger")
+
+
+def test_a_step_of_another_name_says_that_its_ledger_is_new(nights: Nights) -> None:
+    nights.run([person(1)])
+    nights.run([person(1)])
+    assert nights.notes == []
+    job = Path("job.yaml").read_text()
+    Path("job.yaml").write_text(job.replace('"name": "rows"', '"name": "people"'))
+    nights.again()
+    assert nights.notes == ["step people: job has no ledger of this step yet; a new one begins, and every row is sent"]

@@ -94,9 +94,10 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
 
 
 @contextlib.contextmanager
-def resumed_by(command: str, json_of: str | None = None) -> Iterator[None]:
+def resumed_by(command: str, json_of: str | None = None, *, takes_options: bool = False) -> Iterator[None]:
     """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
 
+    takes_options: the command takes the options of `run`, and gets the one that the error needs.
     Any error but a request to stop is raised as the EtlError that is reported of it.
     """
     try:
@@ -105,6 +106,8 @@ def resumed_by(command: str, json_of: str | None = None) -> Iterator[None]:
         if not is_failure(error):
             raise
         failure = failure_of(error)
+        if failure.option and takes_options:
+            command = f"{command} {failure.option}"
         if isinstance(failure, Bug):
             failure.remedy = f"{_to_go_on(command)}; and please report this line"
         elif failure.resumable:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import os
 import resource
 import sys
 import traceback
@@ -64,6 +65,7 @@ class EtlError(Exception):
     exit_code: ClassVar[int] = 1
     resumable: ClassVar[bool] = False
     has_lines: ClassVar[bool] = False  # its message is a list of problems, a line each
+    option: ClassVar[str] = ""  # of `run`, with which the run goes on
     remedy: str = ""
 
     def __init__(self, remedy: str = "", **facts: object) -> None:
@@ -195,7 +197,22 @@ class StateError(EtlError):
     def of_file(cls, place: object, error: OSError) -> StateError:
         """The error of a file or folder of the state, with what helps against it."""
         remedy = _FILE_REMEDIES.get(error.errno or 0, "")
-        return cls(remedy, place=place, what=error.strerror or "cannot be used")
+        what = os.strerror(error.errno) if error.errno else "cannot be used"  # pyarrow's own words are long
+        return cls(remedy, place=place, what=what)
+
+
+class LedgerDamaged(StateError):
+    """{place}: {what}"""
+
+    remedy = "start a new ledger with --rebuild-ledger: a run then sends every row once, and removes nobody"
+    option = "--rebuild-ledger"
+
+
+class DeltaDamaged(LedgerDamaged):
+    """{place}: {what}"""
+
+    remedy = "abandon the run and start a new one with --restart: it sends every row once, and removes nobody"
+    option = "--restart"
 
 
 _FILE_REMEDIES = {

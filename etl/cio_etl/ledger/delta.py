@@ -197,7 +197,7 @@ def _plus(before: Generation, subjects: int) -> int | None:
 
 def new_generation(belongs_to: str, salt: int, started_at: str) -> Generation:
     """The generation of a ledger in which nobody is yet."""
-    return Generation(0, salt, belongs_to, started_at=started_at, subjects=0)
+    return Generation(0, salt, belongs_to, started_at=started_at, is_whole=False, subjects=0)
 
 
 def renewed(generation: Generation, started_at: str) -> Generation:

@@ -26,7 +26,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_etl.errors import StateError
+from cio_etl.errors import DeltaDamaged, LedgerDamaged, StateError
 from cio_etl.ledger.decide import SUBJECT
 from cio_etl.transform.decisions import Decisions, words
 
@@ -35,8 +35,6 @@ _BUFFER_ROWS = 200_000  # rows that are collected before they are written to the
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
-
-_REMEDY = "the next run with --rebuild-ledger starts a new ledger: it sends everything once and removes nobody"
 
 KNOWN: dict[str, Any] = {
     "hi": pl.UInt64,
@@ -64,14 +62,16 @@ def read_partition(path: Path, number: int, bits: int) -> pl.DataFrame:
 
 
 @contextmanager
-def reporting(folder: Path) -> Iterator[None]:
-    """Turns the failures of files into StateError."""
+def reporting(folder: Path, damaged: type[LedgerDamaged] = LedgerDamaged) -> Iterator[None]:
+    """Turns the failures of files into StateError; `damaged` is for files that are missing or cannot be read."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise damaged(place=error.filename or folder, what="the file is missing") from None
     except OSError as error:
         raise StateError.of_file(folder, error) from None
     except (pa.ArrowException, pl.exceptions.PolarsError):
-        raise StateError(_REMEDY, place=folder, what="a file of the ledger is damaged") from None
+        raise damaged(place=folder, what="a file is damaged") from None
 
 
 # ---------------------------------------------------------------- a generation
@@ -97,6 +97,7 @@ class Generation:
     pieces: tuple[Piece, ...] = ()  # the first is the base; later ones replace its subjects
     parts: tuple[str, ...] = ()  # of the mapping that was sent last
     started_at: str = ""  # of the last run that sent everything; ISO 8601, UTC
+    is_whole: bool = True  # False: no step that moved it has sent all of its rows
     subjects: int | None = None  # that the ledger knows; None: nobody has counted them
     format: int = FORMAT
 
@@ -109,7 +110,9 @@ class Generation:
         found = json.loads(text)
         if found["format"] > FORMAT:
             what = f"the ledger was written by a newer version of this program (format {found['format']})"
-            raise StateError("upgrade cio-etl on this machine", place="the state", what=what)
+            raise LedgerDamaged(
+                f"upgrade cio-etl on this machine, or {LedgerDamaged.remedy}", place="the state", what=what
+            )
         pieces = tuple(Piece(**piece) for piece in found["pieces"])
         return cls(**found | {"pieces": pieces, "parts": tuple(found["parts"])})
 
@@ -143,10 +146,10 @@ class Ledger:
                     with open(self.folder / piece.file, "rb") as file:
                         found = hashlib.file_digest(file, "sha256").hexdigest()
                 except FileNotFoundError:
-                    raise StateError(_REMEDY, place=self.folder / piece.file, what="the file is missing") from None
+                    raise LedgerDamaged(place=self.folder / piece.file, what="the file is missing") from None
                 if found != piece.sha256:
                     what = "the file is not what was written (its SHA-256 differs)"
-                    raise StateError(_REMEDY, place=self.folder / piece.file, what=what)
+                    raise LedgerDamaged(place=self.folder / piece.file, what=what)
 
     def known(self, number: int, bits: int) -> pl.DataFrame:
         """The subjects of one partition, as their last piece has them."""
@@ -184,16 +187,18 @@ class Ledger:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             name = f"{kind}-{self.generation.number + 1:06}-{uuid4().hex[:8]}.parquet"
             written, rows = self.folder / f"{name}.part", 0
-            with GroupWriter(written, compressed=True) as writer:
-                for frame in frames:
-                    rows += frame.height
-                    writer.write(frame)
-            if not rows:
+            try:
+                with GroupWriter(written, compressed=True) as writer:
+                    for frame in frames:
+                        rows += frame.height
+                        writer.write(frame)
+                if not rows:
+                    return None
+                with open(written, "rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                os.replace(written, self.folder / name)
+            finally:  # on a full disk, each try would leave one
                 written.unlink(missing_ok=True)
-                return None
-            with open(written, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.replace(written, self.folder / name)
             sync_folder(self.folder)
             return Piece(name, rows, (self.folder / name).stat().st_size, digest)
 
@@ -275,9 +280,9 @@ class Spill:
         self._flush()
         if (writer := self._writers.pop(number, None)) is None:
             return None
-        writer.close()
         path = self._path(number)
         with reporting(self._folder):
+            writer.close()
             frame = pl.read_ipc_stream(path)
             path.unlink()
         return frame
@@ -377,10 +382,11 @@ class DeltaWriter:
 
 
 def _array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """An array in a file of zeros, which takes no space where nothing is written."""
+    """An array in a file of zeros. Its space is taken at once: a full disk would later end the process by a signal."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     with open(path, "wb") as file:
-        file.truncate(size)
+        if size:
+            os.posix_fallocate(file.fileno(), 0, size)
     return np.memmap(path, dtype=dtype, mode="r+", shape=shape) if size else np.zeros(shape, dtype=dtype)
 
 
@@ -397,27 +403,30 @@ class Delta:
     @classmethod
     def open(cls, folder: Path) -> Delta | None:
         """The delta in a folder; None: there is none."""
-        with reporting(folder):
+        with reporting(folder, DeltaDamaged):
             try:
                 found = json.loads((folder / "delta.json").read_text())
+                return cls(folder, DeltaHead(**found | {name: tuple(found[name]) for name in ("parts", "keys")}))
             except FileNotFoundError:
                 return None
-        return cls(folder, DeltaHead(**found | {name: tuple(found[name]) for name in ("parts", "keys")}))
+            except (ValueError, TypeError, KeyError):
+                raise DeltaDamaged(place=folder / "delta.json", what="the file is damaged") from None
 
     def decisions(self) -> Decisions:
-        with reporting(self.folder):
+        with reporting(self.folder, DeltaDamaged):
             rows, width = self.head.rows, words(len(self.head.parts))
-            codes = np.memmap(self.folder / "codes", np.uint8, "r", shape=(rows,)) if rows else np.zeros(0, np.uint8)
-            masks = (
-                np.memmap(self.folder / "masks", np.uint64, "r", shape=(rows, width))
-                if rows
-                else np.zeros((0, width), np.uint64)
-            )
+            codes, masks = self._array("codes", np.uint8, (rows,)), self._array("masks", np.uint64, (rows, width))
             return Decisions(codes, masks, self.head.parts, self._frame("refused", _REFUSED))
+
+    def _array(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        path, size = self.folder / name, int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if path.stat().st_size != size:
+            raise DeltaDamaged(place=path, what=f"the file has {path.stat().st_size:,} bytes, and had {size:,}")
+        return np.memmap(path, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
 
     def rows(self, number: int, bits: int) -> pl.DataFrame | None:
         """The rows of one partition that are sent or noted; None: there are none."""
-        with reporting(self.folder):
+        with reporting(self.folder, DeltaDamaged):
             path = self.folder / "rows.parquet"
             if not path.exists():
                 return None
@@ -425,7 +434,7 @@ class Delta:
 
     def gone(self) -> pl.DataFrame:
         """The subjects that are gone: `hi`, `lo` and `key.<target>`."""
-        with reporting(self.folder):
+        with reporting(self.folder, DeltaDamaged):
             path = self.folder / GONE
             return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={"hi": pl.UInt64, "lo": pl.UInt64})
 

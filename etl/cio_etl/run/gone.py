@@ -8,7 +8,7 @@ It is a step like any other, with its own progress, rejects and counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +16,9 @@ from pathlib import Path
 import polars as pl
 
 from cio_etl.apis import removal
+from cio_etl.errors import LedgerDamaged
 from cio_etl.extract import open_source
-from cio_etl.ledger import Delta, Generation, Ledger, without
+from cio_etl.ledger import Delta, Generation, Ledger, new_generation, without
 from cio_etl.ledger.files import GONE
 from cio_etl.model import (
     OUTCOME_UNKNOWN,
@@ -31,7 +32,8 @@ from cio_etl.model import (
     Step,
 )
 from cio_etl.run.folders import ledger_folder
-from cio_etl.run.sync import delta_folder, ledger_job
+from cio_etl.run.recording import RunContext
+from cio_etl.run.sync import delta_folder, ledger_job, note_lost
 from cio_etl.state import LedgerMove, RunRecord, Store
 
 
@@ -65,6 +67,21 @@ def snapshot_of_gone(file: Path, staging: Staging) -> Snapshot:
     return replace(open_source(ParquetSource((str(file),)), staging), in_files=False, copy=None)
 
 
+def next_without(context: RunContext, number: int, step: str) -> LedgerMove | None:
+    """The ledger of a mirror step after all of its gone subjects are settled. Raises StateError.
+
+    With --rebuild-ledger, a ledger that cannot be read any more is replaced by one in which nobody is.
+    """
+    store, job, run = context.store, context.job, context.run
+    try:
+        return ledger_without(store, job, run, number, step)
+    except LedgerDamaged as error:
+        if not context.options.rebuild_ledger:
+            raise
+        note_lost(context.caller.observer.note, step, error)
+        return LedgerMove(ledger_job(job), step, new_generation("", 0, run.started_at).to_text(), run.run_id)
+
+
 def ledger_without(
     store: Store, job: Job, run: RunRecord, number: int, step: str, *, finished: bool = True
 ) -> LedgerMove | None:
@@ -92,11 +109,18 @@ def ledger_without(
     return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
 
 
-def fold_removals(store: Store, job: Job, run: RunRecord) -> None:
-    """Moves the ledgers of mirrors by whom a run that will never be resumed has removed. Raises StateError."""
+def fold_removals(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
+    """Moves the ledgers of mirrors by whom a run that will never be resumed has removed.
+
+    Where a file of it is missing or damaged, the next run starts a new ledger. Raises StateError when the disk fails.
+    """
     for mirror, record in pairwise(store.steps(run.run_id)):
         is_removal = mirror.delta is not None and record.name == f"{mirror.name}/gone"
         if is_removal and record.status != "finished" and store.has_started(run.run_id, record.number, by_others=False):
-            move = ledger_without(store, job, run, record.number, mirror.name, finished=False)
-            if move is not None:
-                store.move_ledger(move)
+            try:
+                move = ledger_without(store, job, run, record.number, mirror.name, finished=False)
+                if move is not None:
+                    store.move_ledger(move)
+            except LedgerDamaged as error:
+                note_lost(note, mirror.name, error)
+                store.drop_ledger(ledger_job(job), mirror.name)

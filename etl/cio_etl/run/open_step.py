@@ -15,7 +15,7 @@ import polars as pl
 from cio_etl.audit import Audit, events_of_72h, run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import CLOSED, Bookmark, GoneSource, Snapshot, Step
-from cio_etl.run.gone import ledger_without, open_gone
+from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
     bookmark_after,
     check_origin,
@@ -158,7 +158,7 @@ def open_step(
             require_few_events(step, delta, events_of_72h(audits))
     move: Callable[[], LedgerMove | None] | None = None
     if isinstance(step.source, GoneSource):
-        move = partial(ledger_without, store, context.job, context.run, number, step.source.step)
+        move = partial(next_without, context, number, step.source.step)
     elif delta is not None:
         move = partial(next_ledger, context, step, record, delta)
     return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)

@@ -37,7 +37,7 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     unfinished = store.unfinished(job.name)
     is_own = unfinished is not None and named is not None and unfinished.run_id == named.run_id
     if unfinished is not None and options.restart and not is_own:
-        _abandon(store, job, unfinished, "abandoned by --restart")
+        _abandon(store, job, unfinished, "abandoned by --restart", note)
         log.info("run_abandoned", run_id=unfinished.run_id)
         unfinished = None
     if unfinished is None:
@@ -57,8 +57,12 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     unread = unfinished.since is not None and unfinished.exit_code == SourceError.exit_code and not sent
     if changes or (unread and options.since is None):
         why = "changed before any row was sent" if changes else "its watermark could not be read"
-        _abandon(store, job, unfinished, why)
+        _abandon(store, job, unfinished, why, note)
         return _started(store, job, options)
+    asked = [name for name in ("retry_refused", "rebuild_ledger") if getattr(options, name)]
+    if asked and sent:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        note(f"the run {unfinished.run_id} goes on with what it began to send; later steps and runs follow {flags}")
     store.end(unfinished.run_id, "running", None, None)
     log.info("run_joined" if worked_on else "run_resumed", run_id=unfinished.run_id)
     return unfinished
@@ -69,7 +73,7 @@ def _replaced(
 ) -> RunRecord:
     """A new run in place of one that had too many rejects."""
     accepted_rows = accepted(store, stopped)
-    _abandon(store, job, stopped, f"{stopped.reason}; replaced by a new run")
+    _abandon(store, job, stopped, f"{stopped.reason}; replaced by a new run", note)
     run = _started(store, job, options)
     log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=accepted_rows)
     rows = accepted_rows and counted(
@@ -94,10 +98,10 @@ def change_remedy(store: Store, job: Job, run: RunRecord) -> str:
     return f"{undo}; or abandon the run and start a new one with --restart, but {twice}"
 
 
-def _abandon(store: Store, job: Job, run: RunRecord, why: str) -> None:
+def _abandon(store: Store, job: Job, run: RunRecord, why: str, note: Callable[[str], None]) -> None:
     """Ends a run for good, and writes its report again, which showed how to resume it."""
-    fold_abandoned(store, job, run)
-    fold_removals(store, job, run)
+    fold_abandoned(store, job, run, note)
+    fold_removals(store, job, run, note)
     store.end(run.run_id, "abandoned", run.exit_code, why)
     write_reports(report_of(store, run.run_id), run_folder(job, run.run_id))
 

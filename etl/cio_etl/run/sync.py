@@ -20,7 +20,7 @@ import polars as pl
 
 from cio_etl.apis import APIS, KEY, OPERATIONS
 from cio_etl.audit import SentBefore
-from cio_etl.errors import ChangedSinceStart, StateError, TooManyChanges
+from cio_etl.errors import ChangedSinceStart, DeltaDamaged, LedgerDamaged, TooManyChanges
 from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, moved, new_generation, renewed
 from cio_etl.ledger.delta import Outcomes
 from cio_etl.log import get_logger
@@ -47,8 +47,6 @@ from cio_etl.transform.compiled import Compiled
 from cio_etl.transform.parts import Parts, subject_targets
 
 log = get_logger()
-
-_RESTART = "abandon the run and start a new one with --restart; what it has sent is sent once more"
 
 
 def delta_folder(job: Job, run_id: str, number: int) -> Path:
@@ -84,8 +82,7 @@ def open_delta(
         retry_refused=options.retry_refused or snapshot.replayed is not None,
         finds_gone=snapshot.replayed is None and run.row_limit is None,
     )
-    if not options.accept_changes:
-        require_within_limits(step, made.counts, snapshot.rows, ledger, again=again)
+    require_within_limits(step, made, ledger, accepts=options.accept_changes)
     store.note_delta(run.run_id, record.number, made.counts)
     return made.delta, sent_before(made, ledger, step)
 
@@ -176,36 +173,47 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
     folder = delta_folder(context.job, run_id, record.number)
     delta = Delta.open(folder)
     if delta is None or delta.head.fingerprint != snapshot.fingerprint:
-        raise StateError(_RESTART, place=folder, what="what the step sends is missing, or belongs to other rows")
+        shared = (
+            f"let all workers share the folder of state:, or {DeltaDamaged.remedy}" if context.store.is_shared else ""
+        )
+        raise DeltaDamaged(shared, place=folder, what="what the step sends is missing, or belongs to other rows")
     return delta
 
 
-def require_within_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, *, again: bool) -> None:
+def require_within_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) -> None:
     """Raises TooManyChanges when the delta changes more at once than the step allows."""
-    if exceeded := "; ".join(exceeded_limits(step, counts, rows, ledger, again=again)):
-        raise TooManyChanges(step=step.name, changes=exceeded)
+    if exceeded := "; ".join(exceeded_limits(step, made, ledger, accepts=accepts)):
+        is_empty = step.sync.mode == "mirror" and not made.delta.head.rows
+        remedy = "check the source; a mirror removes nobody while its source has no rows" if is_empty else ""
+        raise TooManyChanges(remedy, step=step.name, changes=exceeded)
 
 
-def exceeded_limits(step: Step, counts: DeltaCounts, rows: int, ledger: Ledger, *, again: bool) -> Iterator[str]:
+def exceeded_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) -> Iterator[str]:
     """The limits of the step that a delta exceeds, in words.
 
-    A first run has no limits. Where everything is sent `again`, only who is gone is limited.
+    Only `max_gone` limits a first run, also after one that was abandoned, and a --full-refresh: everybody is new then.
+    `accepts`: all changes are allowed, but a source without rows removes nobody.
     """
-    if not ledger.generation.number:
+    before, counts, head = ledger.generation, made.counts, made.delta.head
+    if not before.number:
         return
-    known = counts.known + (counts.new if again else 0)
+    known = counts.known + (counts.new if head.again else 0)
     unset = max((part.unset for part in counts.parts.values()), default=0)
     found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
-    limits = {} if again else dict(step.sync.limits)
+    limits = dict(step.sync.limits) if before.is_whole and known and not head.again else {}
     if step.sync.mode == "mirror":
-        limits["gone"] = step.sync.max_gone if rows else Limit(number=0)
+        limits["gone"] = step.sync.max_gone
+    if accepts:
+        limits = {}
+    if not head.rows:
+        limits["gone"] = Limit(number=0)
     for name, limit in limits.items():
         if found.get(name, 0) > limit.of(known):
             key = "max_gone" if name == "gone" else f"limits: {name}"
             words = _LIMIT_WORDS[name]
             if name == "gone" and counts.left_out:
                 words += f", {counts.left_out:,} of them because `when` leaves their rows out"
-            allows = f"{key} allows {limit.of(known):,}{_share(limit)}" if rows else "the source has no rows"
+            allows = f"{key} allows {limit.of(known):,}{_share(limit)}" if head.rows else "the source has no rows"
             yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {allows}"
 
 
@@ -241,42 +249,68 @@ _LIMIT_WORDS = {
 
 
 def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delta) -> LedgerMove:
-    """The ledger after all rows of a step are settled; its files are on the disk. Raises StateError."""
-    move = _moved(context.store, context.job, context.run, step.name, record.number, delta)
-    if not delta.head.again or context.run.row_limit is not None:
+    """The ledger after all rows of a step are settled; its files are on the disk. Raises StateError.
+
+    With --rebuild-ledger, a ledger that cannot be read any more is replaced by one that knows the delta alone.
+    """
+    store, job, run = context.store, context.job, context.run
+    try:
+        move = _moved(store, job, run, step.name, record.number, delta)
+    except LedgerDamaged as error:
+        if not context.options.rebuild_ledger or isinstance(error, DeltaDamaged):
+            raise
+        note_lost(context.caller.observer.note, step.name, error)
+        move = _moved(store, job, run, step.name, record.number, delta, anew=True)
+    if not delta.head.again or run.row_limit is not None:
         return move
-    after = renewed(Generation.of_text(move.generation), context.run.started_at)
+    after = renewed(Generation.of_text(move.generation), run.started_at)
     return replace(move, generation=after.to_text())
 
 
-def fold_abandoned(store: Store, job: Job, run: RunRecord) -> None:
+def note_lost(note: Callable[[str], None], step: str, error: LedgerDamaged) -> None:
+    """Notes that a step's ledger is given up, and what that leads to."""
+    note(f"step {step}: {error}; a new ledger begins, and the next run sends every row")
+
+
+def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
     """Moves the ledgers by what a run that will never be resumed has sent, so far as it was acknowledged.
 
-    Rows whose answer is not known are sent again by the next run. Where a delta is missing, the ledger can no longer be
-    trusted, and the next run starts a new one.
+    Rows whose answer is not known are sent again by the next run. Where a delta or a ledger is missing or damaged, the
+    ledger can no longer be trusted, and the next run starts a new one. Raises StateError when the disk fails.
     """
     for record in store.steps(run.run_id):
         sent = record.delta is not None and store.has_started(run.run_id, record.number, by_others=False)
         if record.status == "finished" or not sent:
             continue
+        folder = delta_folder(job, run.run_id, record.number)
         try:
-            delta = Delta.open(delta_folder(job, run.run_id, record.number))
-        except StateError:
-            delta = None
-        if delta is None:
-            log.warning("ledger_lost", step=record.name, why="the delta of an abandoned run is missing or damaged")
+            delta = Delta.open(folder)
+            if delta is None:
+                raise DeltaDamaged(place=folder, what="what the abandoned run was to send is missing")
+            store.move_ledger(_moved(store, job, run, record.name, record.number, delta, is_whole=False))
+        except LedgerDamaged as error:
+            note_lost(note, record.name, error)
             store.drop_ledger(ledger_job(job), record.name)
-        else:
-            store.move_ledger(_moved(store, job, run, record.name, record.number, delta))
 
 
-def _moved(store: Store, job: Job, run: RunRecord, step: str, number: int, delta: Delta) -> LedgerMove:
-    text = store.ledger(ledger_job(job), step)
+def _moved(
+    store: Store,
+    job: Job,
+    run: RunRecord,
+    step: str,
+    number: int,
+    delta: Delta,
+    *,
+    is_whole: bool = True,
+    anew: bool = False,
+) -> LedgerMove:
+    text = None if anew else store.ledger(ledger_job(job), step)
     before = None if text is None else Generation.of_text(text)
     if before is None or before.salt != delta.head.salt:
         before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
     ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
     after = moved(ledger, delta, _outcomes(store, run.run_id, number))
+    after = replace(after, is_whole=is_whole or before.is_whole)
     return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
 
 
@@ -317,16 +351,19 @@ def current_ledger(
     """The step's ledger, or a new one where there is none, or where it belongs to something else."""
     folder, owner = ledger_folder(job.state, ledger_job(job), step.name), belongs_to(destination, step)
     text = None if store is None else store.ledger(ledger_job(job), step.name)
+    if text is not None and options.rebuild_ledger:  # whatever it is, of a newer version too
+        note(f"step {step.name}: a new ledger begins, and every row is sent")
+        return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
     before = None if text is None else Generation.of_text(text)
     if before is None and any(folder.glob("*.parquet")):
         note(
             f"step {step.name}: the state does not know the ledger in {folder}; a new one begins, and all rows are sent"
         )
-    elif before is not None and options.rebuild_ledger:
-        note(f"step {step.name}: a new ledger begins, and every row is sent")
-    elif before is not None and before.belongs_to == owner:
+    elif before is None:
+        note(f"step {step.name}: {job.name} has no ledger of this step yet; a new one begins, and every row is sent")
+    elif before.belongs_to == owner:
         return Ledger(folder, before)
-    elif before is not None and not options.sandbox:
+    elif not options.sandbox:
         what = "the destination, the operation or the identifier is another one than before"
         note(f"step {step.name}: {what}; a new ledger begins, and every row is sent")
     return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))

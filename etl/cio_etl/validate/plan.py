@@ -240,8 +240,7 @@ def _plan_step(
             compiled = with_delta(compiled, made.delta)
             same_rows = made.delta.decisions().same
             audits.append(sent_before(made, ledger, step))
-            if not options.accept_changes:
-                exceeded += exceeded_limits(step, made.counts, snapshot.rows, ledger, again=again)
+            exceeded += exceeded_limits(step, made, ledger, accepts=options.accept_changes)
         dated = run_audits(step, compiled, job.destination, time.time())
         sent = _packed(job, step.mapping, rows, compiled, dated)
         if made is not None and not options.accept_changes:
