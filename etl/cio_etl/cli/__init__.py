@@ -10,7 +10,7 @@ source.py     the `source:` section of a source on the command line
 demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py    one command each
+sandbox.py, forget.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -19,6 +19,7 @@ A command imports what it needs when it is called, so that each starts quickly.
 from cio_etl.cli import (
     check,
     doctor,
+    forget,
     init,
     inspect,
     plan,
@@ -38,6 +39,7 @@ __all__ = [
     "check",
     "cli",
     "doctor",
+    "forget",
     "init",
     "inspect",
     "main",

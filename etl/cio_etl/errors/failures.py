@@ -15,6 +15,7 @@
     ├── StateError           this machine            74
     ├── LimitReached         this machine            74
     ├── JobLocked            this machine            75
+    ├── RunUnfinished        this machine            75
     ├── LanesTaken           this machine            75
     ├── EndedElsewhere       as the one that ended it
     ├── Interrupted          this machine       130/143
@@ -233,6 +234,12 @@ _FILE_REMEDIES = {
 
 class JobLocked(EtlError):
     """another run holds the job {job}: process {pid} on {host}, since {since}"""
+
+    exit_code = 75
+
+
+class RunUnfinished(EtlError):
+    """the run {run_id} is unfinished: it would go on with what is to be removed"""
 
     exit_code = 75
 

@@ -5,11 +5,13 @@ acknowledgements: it moves when a step finishes.
 
 decide.py   compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
 delta.py    makes a step's delta from its rows, and moves the ledger after they were sent
+erase.py    removes somebody from a ledger and its files
 files.py    the files of both, and the only code that touches them
 """
 
 from cio_etl.ledger.decide import Rules
 from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
+from cio_etl.ledger.erase import erased
 from cio_etl.ledger.files import Delta, Generation, Ledger
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Ledger",
     "Made",
     "Rules",
+    "erased",
     "make_delta",
     "moved",
     "new_generation",

@@ -181,6 +181,13 @@ class Ledger:
             return replace(before, number=before.number + 1, pieces=() if merges else before.pieces)
         return replace(before, number=before.number + 1, pieces=(piece,) if merges else (*before.pieces, piece))
 
+    def rewritten(self, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Generation:
+        """The next generation, in one file: what `kept` leaves of each partition's subjects, and nobody who is gone."""
+        before, bits = self.generation, partition_bits(self.generation.rows)
+        piece = self._written("base", (kept(self.known(number, bits)).sort(SUBJECT) for number in range(1 << bits)))
+        pieces = () if piece is None else (piece,)
+        return replace(before, number=before.number + 1, pieces=pieces, subjects=sum(each.rows for each in pieces))
+
     def _written(self, kind: str, frames: Iterable[pl.DataFrame]) -> Piece | None:
         """A file with these frames; None when they have no row."""
         with reporting(self.folder):

@@ -17,6 +17,8 @@ schema_drift.py   compares the kinds of columns with the last run's
 reject_rows.py    keeps rejected rows for a later replay
 signals.py        stops a run on request
 status_note.py    notes how far a run is in status.json, and refuses a state that is older
+forget.py         removes a person from the state
+person.py         whom forget is to remove, found in ledgers and rows
 folders.py        the folders of a run in the state's folder
 status.py         what a job's newest run is, and what the next `run` would do
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import polars as pl
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.model import Bookmark, DeltaCounts, Finding, LaneProgress, RejectCount, SourceFile, Watermark
@@ -202,6 +202,29 @@ class Store:
         """Makes another generation the current one of a step's ledger."""
         with self._transaction() as connection:
             _move_ledger(connection, move)
+
+    def erase_rejects(self, rejects: Collection[int], messages: Collection[int]) -> None:
+        """Removes rejects, and the messages of others, by their reject_id: SQLite's file has neither any more.
+
+        A server keeps removed rows until it cleans its tables and logs.
+        """
+        table = tables.reject
+        with self._transaction() as connection:
+            this = table.c.reject_id == bindparam("this")
+            for change, wanted in ((delete(table), rejects), (update(table).values(message=""), messages)):
+                if wanted:
+                    connection.execute(change.where(this), [{"this": each} for each in wanted])
+        if not self.is_shared and (rejects or messages):
+            self._rewrite_file()
+
+    def _rewrite_file(self) -> None:
+        """Writes SQLite's file and its log anew, without what was removed: pages that are free still have it."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    connection.exec_driver_sql(statement)
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
 
     def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
         """Claims lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""

@@ -1,0 +1,139 @@
+"""Whom `forget` is to remove: by their identifiers, found in the files of ledgers and in rows of a source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import polars as pl
+
+from cio_etl.apis import KEY, OPERATIONS
+from cio_etl.errors import EtlError
+from cio_etl.model import Constant, IdentifierKind, Mapping
+from cio_etl.transform import collect_facts, column_of, compile_mapping, ids
+from cio_etl.transform.parts import subject_targets
+from cio_etl.transform.repeats import key_text
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody by one or more identifiers, as Customer.io has them."""
+
+    identifiers: MappingOf[IdentifierKind, str]
+
+    def is_in_ledger(self, mapping: Mapping, salt: int) -> _InLedger:
+        """How they are found in the ledger of a step with this mapping."""
+        hashes = list(self._hashes(salt)) if _is_about_people(mapping) else []
+        return _InLedger(self, hashes)
+
+    def why_not_found(self, mapping: Mapping, *, has_keys: bool) -> str:
+        """Why they may be in the ledger of this mapping and cannot be found; "" when they can be, or are never in it.
+
+        `has_keys`: it stores who its subjects are.
+        """
+        if OPERATIONS[mapping.operation].has_event:
+            return ""
+        kinds = [target.rpartition(".")[2] for target in _subject(mapping) if _is_of_person(target)]
+        others = [target for target in _subject(mapping) if not _is_of_person(target)]
+        if has_keys or not kinds:
+            return ""
+        if others:
+            return f"it has hashes of the person and {', '.join(others)} together"
+        is_known = kinds[0] in self.identifiers
+        return "" if is_known else f"it knows people by their {kinds[0]}; give --person {kinds[0]}:…"
+
+    def are_in_rows(self, rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
+        """Which of these rows of a source are about them, as their cells are written and as the mapping reads them."""
+        plain = {name for name, dtype in rows.schema.items() if not dtype.is_nested()}
+        sources = {kind: sorted(_sources(mapping, kind) & plain) for kind in self.identifiers}
+        cells = [self._is_cell(kind, name) for kind, names in sources.items() for name in names]
+        raw = rows.with_columns(_found=_any(cells))["_found"]
+        values = _mapped(rows, mapping)
+        if values is None:
+            return raw
+        read = [
+            key_text(target) == self._text(target)
+            for target in values.columns
+            if _is_of_person(target) and target.rpartition(".")[2] in self.identifiers
+        ]
+        return raw | values.with_columns(_found=_any(read))["_found"]
+
+    def is_in_text(self, text: pl.Expr) -> pl.Expr:
+        """Whether a text names them."""
+        lower = text.str.to_lowercase()
+        return _any([lower.str.contains(value.lower(), literal=True) for value in self.identifiers.values()])
+
+    def _is_cell(self, kind: IdentifierKind, name: str) -> pl.Expr:
+        cell, value = column_of(name).cast(pl.String, strict=False).str.strip_chars(), self.identifiers[kind].strip()
+        if kind == "email":
+            cell, value = cell.str.to_lowercase(), value.lower()
+        return cell.is_in([value, json.dumps(value, ensure_ascii=False), f"{value}.0"])
+
+    def _text(self, target: str) -> str:
+        value = self.identifiers[target.rpartition(".")[2]]  # type: ignore[index]
+        return str(pl.DataFrame({target: [value]}).select(key_text(target)).item())
+
+    def _hashes(self, salt: int) -> Iterator[tuple[int, int]]:
+        """The subjects that they may be: by any of the identifiers, since the mapping may have had another one."""
+        for kind in self.identifiers:
+            hi, lo = ids.subject([pl.lit(self._text(f"identifiers.{kind}"))], salt)
+            yield pl.select(hi=hi, lo=lo).row(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _InLedger:
+    """Finds a person in the files of a ledger: by the hash of the subject, and by its keys where they are stored."""
+
+    person: Person
+    hashes: Collection[tuple[int, int]]
+
+    def __call__(self, columns: Collection[str]) -> pl.Expr:
+        facts = [(pl.col("hi") == hi) & (pl.col("lo") == lo) for hi, lo in self.hashes]
+        for name in columns:
+            target = name.removeprefix(KEY)
+            if name != target and _is_of_person(target) and target.rpartition(".")[2] in self.person.identifiers:
+                facts.append(pl.col(name) == self.person._text(target))
+        return _any(facts)
+
+
+def _any(facts: Collection[pl.Expr]) -> pl.Expr:
+    return reduce(or_, (fact.fill_null(False) for fact in facts), pl.lit(False))
+
+
+def _subject(mapping: Mapping) -> list[str]:
+    return [target for target in subject_targets(mapping) if not isinstance(mapping.targets[target], Constant)]
+
+
+def _is_of_person(target: str) -> bool:
+    """Whether a target is an identifier of a person: `identifiers.id`, `relationships[0].person.email`."""
+    return target.startswith("identifiers.") or ".person." in target
+
+
+def _is_about_people(mapping: Mapping) -> bool:
+    """Whether the subjects of the mapping's ledger are people."""
+    subject = _subject(mapping)
+    return not OPERATIONS[mapping.operation].has_event and all(each.startswith("identifiers.") for each in subject)
+
+
+def _sources(mapping: Mapping, kind: str) -> set[str]:
+    """The columns in which the mapping finds this identifier of a person; an address may be an attribute, too."""
+    targets = [target for target in mapping.targets if _is_of_person(target) and target.endswith(f".{kind}")]
+    targets += [target for target in mapping.targets if target == f"attributes.{kind}" and kind != "id"]
+    return {name for target in targets for name in mapping.targets[target].sources}
+
+
+def _mapped(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame | None:
+    """The identifiers of these rows, as the mapping reads them; None: it cannot read them."""
+    targets = {target: mapping.targets[target] for target in _subject(mapping) if target.startswith("identifiers.")}
+    alone = Mapping(file=mapping.file, operation="identify", targets=targets)
+    if not targets:
+        return None
+    try:
+        known = collect_facts(alone, rows.schema, lambda names: [rows])
+        return compile_mapping(alone, rows.schema, known, "", lanes=1).mapped(rows).values
+    except (EtlError, pl.exceptions.PolarsError):
+        return None
