@@ -71,6 +71,15 @@ def test_of_two_rows_of_a_person_the_last_value_of_each_attribute_counts(nights:
     assert nights.sent([person(1, plan="pro"), person(1, plan="max")]) == [change(1, plan="max")]
 
 
+def test_calculated_numbers_are_compared_as_they_are_sent(nights: Nights) -> None:
+    balance = {"column": "plan", "apply": ["number", {"divide": 100}]}
+    nights.mapping = PEOPLE | {"attributes": {"balance": balance}}
+    nights.run([person(1, plan="435"), person(2, plan="7")])
+    assert nights.people() == {"1": {"balance": 4.35}, "2": {"balance": 0.07}}
+    assert nights.sent([person(1, plan="435.00"), person(2, plan="7.0")]) == []
+    assert nights.sent([person(1, plan="435.00"), person(2, plan="8")]) == [change(2, balance=0.08)]
+
+
 def test_with_order_by_the_newest_row_counts(nights: Nights) -> None:
     nights.mapping = PEOPLE | {"order_by": ["at"]}
     nights.run([person(1, at="2")])

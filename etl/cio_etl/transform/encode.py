@@ -218,6 +218,8 @@ def _listed(texts: Sequence[Pieces]) -> Pieces:
 
 def _joined(pieces: Pieces) -> pl.Expr:
     """The pieces as one text; null where one of them is. `format` takes two thirds of the time of `concat_str`."""
+    if all(isinstance(piece, str) for piece in pieces):
+        return pl.lit("".join(map(str, pieces)))  # polars refuses a format without an input beside a field of a struct
     template = "".join(re.sub(r"[{}]", r"\g<0>\g<0>", piece) if isinstance(piece, str) else "{}" for piece in pieces)
     return pl.format(template, *(piece for piece in pieces if isinstance(piece, pl.Expr)))
 

@@ -51,7 +51,8 @@ _OTHER_HALF = 0x9E3779B97F4A7C15
 
 def text_hash(text: pl.Expr, salt: int) -> pl.Expr:
     """64 bits (UInt64) of a text; null where it is null."""
-    return NonCryptographicHashingNameSpace(text).xxhash64(seed=salt)
+    named = text.alias("text")  # decimals.NUMBER, a name with a NUL, would end the process in polars' plugin
+    return NonCryptographicHashingNameSpace(named).xxhash64(seed=salt)
 
 
 def content(hashes: Mapping[str, pl.Expr], salt: int) -> pl.Expr:
