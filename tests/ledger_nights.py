@@ -261,6 +261,8 @@ class Night:
 class Nights:
     """A job over many nights."""
 
+    stops_with: int | None = None  # the exit code of a run that stops as it should
+
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed, self.dice = folder, seed, random.Random(seed)
         self.kill_dice = random.Random()  # of a night; apart, since the timing decides how often it is asked
@@ -350,6 +352,8 @@ class Nights:
                 continue
             self.last_run = now.run_id
             printed = job.with_name("stdout").read_text()
+            if code == self.stops_with:
+                return {"exit_code": code, "reason": job.with_name("log").read_text()[-400:]}
             if code not in (0, 3):
                 night.problems.append(f"the run ended with {code}: {job.with_name('log').read_text()[-600:]}")
                 return {}
@@ -405,7 +409,7 @@ class Nights:
                 return Standing()
             steps = dict(db.execute("SELECT number, name FROM step WHERE run_id = ?", run[:1]))
             done = db.execute("SELECT name FROM step WHERE run_id = ? AND status = 'finished'", run[:1]).fetchall()
-            lanes: dict[str, dict[int, tuple[int, int]]] = {step: {} for step in STEPS}
+            lanes: dict[str, dict[int, tuple[int, int]]] = {step: {} for step in steps.values()}
             query = "SELECT step, lane, acked_through, sending_through FROM lane WHERE run_id = ?"
             for step, lane, acked, sending in db.execute(query, run[:1]):
                 lanes[steps[step]][lane] = (acked, sending)
@@ -504,10 +508,10 @@ def summary(done: Sequence[Night], seconds: float) -> str:
     """What there is to tell of all nights."""
     kills = Counter(kill for night in done for kill in night.kills)
     listed = ", ".join(f"{name} {count}" for name, count in sorted(kills.items()))
-    ends = Counter(night.end for night in done)
+    ends = ", ".join(f"{count} {end}" for end, count in Counter(night.end for night in done).most_common())
     return "\n".join(
         (
-            f"{len(done)} nights in {seconds:.0f} s: {ends['finished']} finished, {ends['abandoned']} abandoned",
+            f"{len(done)} nights in {seconds:.0f} s: {ends}",
             f"{sum(night.rows for night in done):,} rows, {sum(night.planned for night in done):,} items",
             f"{kills.total()} kills: {listed}",
             *(f"night {night.number}: {problem}" for night in done for problem in night.problems[:20]),
@@ -516,14 +520,11 @@ def summary(done: Sequence[Night], seconds: float) -> str:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.ledger_nights", description=__doc__.split("\n")[0])
-    parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    options = parser.parse_args()
-    print(f"seed {options.seed}", flush=True)
+def played(kind: type[Nights], nights: int, seed: int) -> int:
+    """Plays nights and prints what came of them; 1 when something was wrong."""
+    print(f"seed {seed}", flush=True)
     folder, began, done = Path(tempfile.mkdtemp(prefix="nights-")), time.monotonic(), []
-    for night in Nights(folder, options.seed).play(options.nights):
+    for night in kind(folder, seed).play(nights):
         done.append(night)
         print(night, flush=True)
         if night.problems:  # what follows would differ, too
@@ -534,6 +535,14 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.ledger_nights", description=__doc__.split("\n")[0])
+    parser.add_argument("--nights", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options = parser.parse_args()
+    return played(Nights, options.nights, options.seed)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ PACK, ENCODE = "tests/load/test_pack.py", "tests/transform/test_encode.py"
 STATE, OPEN, SERVER = "tests/state/test_state.py", "tests/state/test_open.py", "tests/state/test_server.py"
 
 SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
+MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
 
 MUTANTS = (
     # ---- the network
@@ -577,7 +578,7 @@ MUTANTS = (
     Mutant(
         "ledger: what an abandoned run has sent is forgotten",
         "run/resume.py",
-        "    fold_abandoned(store, job, run)\n",
+        "    fold_abandoned(store, job, run, note)\n",
         "    pass\n",
         f"{SYNC} -k abandoned_run_had_sent",
     ),
@@ -598,8 +599,8 @@ MUTANTS = (
     Mutant(
         "ledger: a source without rows may remove everybody",
         "run/sync.py",
-        "step.sync.max_gone if rows else Limit(number=0)",
-        "step.sync.max_gone",
+        "    if not head.rows:\n",
+        "    if False:\n",
         f"{SYNC} -k source_without_rows",
     ),
     Mutant(
@@ -643,5 +644,68 @@ MUTANTS = (
         'every.unique(SUBJECT, keep="last", maintain',
         'every.unique(SUBJECT, keep="first", maintain',
         f"{SYNC} -k 'values or order_by or ledger_that_is_merged or two_rows'",
+    ),
+    Mutant(
+        "ledger: a person whose identifier is rejected is gone",
+        "transform/parts.py",
+        'pl.col("field").is_in(self.subject)',
+        'pl.col("field").is_in([])',
+        f"{MIRROR} -k identifier_of_a_row",
+    ),
+    Mutant(
+        "ledger: whom an abandoned run has removed is still known",
+        "run/resume.py",
+        "    fold_removals(store, job, run, note)\n",
+        "    pass\n",
+        f"{MIRROR} -k may_have_been_removed",
+    ),
+    Mutant(
+        "ledger: who may have been removed counts as removed",
+        "run/gone.py",
+        "    if not finished:",
+        "    if False:",
+        f"{MIRROR} -k may_have_been_removed",
+    ),
+    Mutant(
+        "ledger: who may be in Customer.io is not gone",
+        "ledger/decide.py",
+        'pl.col("was_accepted").fill_null(True)',
+        'pl.col("was_accepted").fill_null(False)',
+        f"{MIRROR} -k 'may_be_in or may_have_been'",
+    ),
+    Mutant(
+        "ledger: an empty source may remove everybody when changes are accepted",
+        "run/sync.py",
+        "    if accepts:\n        limits = {}\n",
+        "    if accepts:\n        return\n",
+        f"{MIRROR} -k whatever_is_accepted",
+    ),
+    Mutant(
+        "ledger: a first run that was abandoned limits the next one",
+        "run/sync.py",
+        "if before.is_whole and known and not head.again",
+        "if known and not head.again",
+        f"{MIRROR} -k first_run_that_was_abandoned",
+    ),
+    Mutant(
+        "ledger: a damaged one holds an abandoned run",
+        "run/sync.py",
+        "            store.drop_ledger(ledger_job(job), record.name)\n",
+        "            raise\n",
+        f"{STORAGE} -k does_not_hold_it",
+    ),
+    Mutant(
+        "ledger: a delta has no space before it is filled",
+        "ledger/files.py",
+        "os.posix_fallocate(file.fileno(), 0, size)",
+        "file.truncate(size)",
+        f"{STORAGE} -k takes_its_space",
+    ),
+    Mutant(
+        "ledger: each try on a full disk leaves a file",
+        "ledger/files.py",
+        "each try would leave one\n                written.unlink(missing_ok=True)",
+        "each try would leave one\n                pass",
+        f"{STORAGE} -k sends_nothing_again",
     ),
 )

@@ -62,6 +62,53 @@ def test_nobody_is_gone_while_the_identifier_of_a_row_is_rejected(mirror: Nights
     assert [finding.code for finding in report.steps[0].findings] == ["gone_not_known"]
 
 
+@pytest.mark.parametrize("when_gone", ["delete", "suppress", "unset", {"set": {"churned": True}}])
+def test_when_gone_is_for_people_and_objects(mirror: Nights, when_gone: Any) -> None:
+    mirror.step["when_gone"], mirror.mapping = when_gone, TIES
+    with pytest.raises(ConfigError, match="leave it out, and delete_relationships is done of who is gone"):
+        mirror.run([{"id": "1", "company": "acme"}])
+
+
+COMPANIES = {
+    "operation": "identify_object",
+    "object": {"type": {"value": "1"}, "id": "id"},
+    "attributes": {"name": "name"},
+}
+DEVICES = {
+    "operation": "add_device",
+    "identifiers": {"id": "id"},
+    "device": {"token": "token", "platform": {"value": "ios"}},
+}
+PIPELINES: dict[str, tuple[dict[str, Any], str | None, list[dict[str, str]]]] = {
+    "people are deleted": (PEOPLE, "delete", [person(1), person(2)]),
+    "people are suppressed": (PEOPLE, "suppress", [person(1), person(2)]),
+    "objects are deleted": (COMPANIES, None, [{"id": "acme", "name": "Acme"}, {"id": "bolt", "name": "Bolt"}]),
+    "relationships are ended": (TIES, None, [{"id": "1", "company": "acme"}, {"id": "1", "company": "bolt"}]),
+    "devices are removed": (DEVICES, None, [{"id": "1", "token": "a"}, {"id": "1", "token": "b"}]),
+}
+
+
+def counted(nights: Nights) -> list[int]:
+    everybody = nights.sandbox.people.everybody()
+    objects = nights.sandbox.objects.everything()
+    devices, ties = (sum(len(getattr(each, name)) for each in everybody) for name in ("devices", "relationships"))
+    return [len(everybody), len(objects), ties, devices]
+
+
+@pytest.mark.parametrize("what", PIPELINES)
+def test_the_pipelines_api_removes_who_is_gone(mirror: Nights, what: str) -> None:
+    mirror.mapping, when_gone, rows = PIPELINES[what]
+    mirror.settings = {"destination": {"api": "pipelines"}}
+    mirror.step = {"sync": "mirror", "max_gone": "100%"} | ({"when_gone": when_gone} if when_gone else {})
+    mirror.run(rows)
+    both = counted(mirror)
+    assert len(mirror.sent(rows[:1])) == 1
+    one = counted(mirror)
+    assert sum(both) - sum(one) == 1 and mirror.sent(rows[:1]) == []
+    mirror.run(rows)
+    assert counted(mirror) == (one if when_gone == "suppress" else both)
+
+
 # ---------------------------------------------------------------- removals whose answer was lost, or that were refused
 
 

@@ -128,8 +128,10 @@ def _mirror_faults(step: Step, api: str) -> Iterator[str]:
         yield "say what happens to who is gone, as when_gone: delete, or when_gone: {set: {churned: true}}"
     elif step.source.incremental is not None:
         yield "a row that is not read is not gone; leave the watermark out, or write sync: changed"
-    elif when_gone.operation not in apis.REMOVALS.get(operation, (apis.OPERATIONS[operation].inverse,)):
-        yield f"{when_gone.operation} is not for {operation}; leave when_gone out"
+    elif operation not in apis.REMOVALS and when_gone.operation != (inverse := apis.OPERATIONS[operation].inverse):
+        yield f"when_gone is for people and objects; leave it out, and {inverse} is done of who is gone"
+    elif operation in apis.REMOVALS and when_gone.operation not in apis.REMOVALS[operation]:
+        yield f"{when_gone.operation} is not for {operation}; write when_gone: delete, unset or set"
     elif problems := list(apis.unsupported(apis.removal(step.mapping, when_gone), api)):
         path, fault = problems[0]
         yield f"when_gone needs the operation {when_gone.operation}: {path}: {fault}"

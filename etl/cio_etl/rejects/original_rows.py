@@ -62,6 +62,9 @@ def find_step(job: Job | None, name: str) -> Step:
     for step in job.steps if job is not None else ():
         if step.name == name:
             return step
+    if job is not None and any(f"{step.name}/gone" == name and step.sync.mode == "mirror" for step in job.steps):
+        what = "it removes who is gone from the source, and its rejects are no rows of it"
+        raise SourceError("run the job: it tries to remove them again", place=name, what=what)
     raise SourceError("give the step its old name again", place=name, what="the job file no longer has this step")
 
 

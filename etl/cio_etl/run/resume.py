@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.log import get_logger
-from cio_etl.model import Job, Snapshot, SourceFile
+from cio_etl.model import GoneSource, Job, Snapshot, SourceFile
 from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import fold_removals, with_gone_steps
@@ -76,10 +76,14 @@ def _replaced(
     _abandon(store, job, stopped, f"{stopped.reason}; replaced by a new run", note)
     run = _started(store, job, options)
     log.info("run_replaced", run_id=run.run_id, stopped=stopped.run_id, accepted=accepted_rows)
+    has_ledgers = all(step.sync.has_ledger or isinstance(step.source, GoneSource) for step in job.steps)
+    again = (
+        ("if it changes", "if they change") if has_ledgers else ("with its present values", "with their present values")
+    )
     rows = accepted_rows and counted(
         accepted_rows,
-        "row that was accepted then stays in Customer.io, and is sent again with its present values",
-        "rows that were accepted then stay in Customer.io, and are sent again with their present values",
+        f"row that was accepted then stays in Customer.io, and is sent again {again[0]}",
+        f"rows that were accepted then stay in Customer.io, and are sent again {again[1]}",
     )
     rejects = has_too_many_rejects(store, job, stopped, store.steps(stopped.run_id))
     why = "had too many rejects" if rejects else "stopped before a step that would have changed too much"
