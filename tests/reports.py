@@ -23,6 +23,7 @@ from cio_etl.model import (
     ShownRow,
     StepPlan,
     StepReport,
+    ValueChange,
 )
 
 # What somebody who fills in a form could want a page to do.
@@ -139,6 +140,10 @@ CUSTOMERS = StepPlan(
         },
     ),
     when_gone="delete",
+    changes={
+        "attributes.plan": (ValueChange('"xxxx"', '"xxx"', 700), ValueChange("not known", '"xxx"', 4)),
+        "attributes.city": (ValueChange("nothing", '"Xxxx"', 47),),
+    },
     rejects=(RejectCount("email_malformed", "attributes.email", 70, ("people.csv:3", "people.csv:8")),),
     findings=(
         Finding("some_warning", "warning", "timestamp", 12, "12 rows are older than a day", ("people.csv:2",)),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_etl.audit.mask import LONGEST, LONGEST_REVEALED, UNMASKED, mask, payload_shown, shown
+from cio_etl.audit.mask import LONGEST, LONGEST_REVEALED, UNMASKED, mask, payload_shown, shown, value_shown
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,24 @@ def test_a_revealed_payload_is_the_json_that_is_sent(value: Any) -> None:
 
 def test_numbers_of_a_revealed_payload_keep_every_digit() -> None:
     assert '"n": 12345678901234567890.10' in payload_shown('{"n": 12345678901234567890.10}', reveal=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked", "revealed"),
+    [
+        ('"Rome"', '"Xxxx"', '"Rome"'),
+        ("-12.50", "-##.##", "-12.50"),
+        ("true", "true", "true"),
+        ("null", "null", "null"),
+        ('{"a": [1, "b"], "c": {}}', '{ "a": [ #, "x" ], "c": {} }', '{ "a": [ 1, "b" ], "c": {} }'),
+        ('"a\\nb"', '"x\\nx"', '"a\\nb"'),
+    ],
+)
+def test_a_value_is_a_line(text: str, masked: str, revealed: str) -> None:
+    assert (value_shown(text, reveal=False), value_shown(text, reveal=True)) == (masked, revealed)
+
+
+def test_a_long_value_is_cut() -> None:
+    text = json.dumps(["w" * 40] * 100)
+    assert len(value_shown(text, reveal=False)) == LONGEST + 1
+    assert len(value_shown(text, reveal=True)) == LONGEST_REVEALED + 1

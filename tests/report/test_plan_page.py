@@ -61,8 +61,9 @@ def test_the_page_says_all_that_the_plan_does() -> None:
         "at most 100 requests a second and 16 lanes, each answered in 250 ms",
         "new people 31 changed people 1,204",
         "events of the last 72 hours 432",
-        "attributes.plan 0 710 0.7 % 0",
-        "attributes.city 24 < 0.1 % 20 < 0.1 % 3 < 0.1 %",
+        '"xxxx" → "xxx" 700 people not known → "xxx" 4 people 6 people with other changes 0 710 0.7 % 0',
+        'attributes.city nothing → "Xxxx" 47 people 24 < 0.1 % 20 < 0.1 % 3 < 0.1 %',
+        "Values are masked; --reveal shows them.",
         "attributes.tier new in the mapping: 900 people 900 0.9 % 0 0",
         "Shares are of the 100,008 people",
         "attributes.source is no longer in the mapping",
@@ -83,6 +84,12 @@ def test_the_limits_that_would_stop_a_run_come_first() -> None:
         "orders : 70 rows rejected, more than max_rejects allows (10 rows)."
     )
     assert "A run takes" not in said and "Exit code 4: a run would stop." in said
+
+
+def test_a_page_with_values_says_so() -> None:
+    said = words(plan_page(replace(PLAN, revealed=True), {}, remedies()))
+    assert "This plan shows values of rows." in said and "contains values of rows" in said
+    assert "Values are masked" not in said
 
 
 def test_an_unfinished_run_comes_first() -> None:

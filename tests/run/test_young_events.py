@@ -12,8 +12,9 @@ import pytest
 
 from cio_etl.cli import main
 from cio_etl.config import load_job
-from cio_etl.errors import ConfigError, TooManyChanges
+from cio_etl.errors import ConfigError, CredentialsRefused, TooManyChanges
 from cio_etl.model import Finding
+from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, KEYS, Nights, change, order, person
 
 HOUR = 3_600
@@ -52,6 +53,15 @@ def test_too_many_young_events_stop_before_the_first_request(events: Nights) -> 
         events.again()  # it stays so
     assert len(events.sent(rows, accept_changes=True)) == 5
     assert len(events.sent([*rows, *orders(1, 5, 200, first=20)])) == 3  # as many as are allowed
+
+
+def test_after_a_first_run_that_was_abandoned_the_next_one_is_a_first_run(events: Nights, sandbox: Sandbox) -> None:
+    rows = [each | {"id": str(number)} for number, each in enumerate(orders(*[1] * 12))]
+    sandbox.set_faults(Faults(key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        events.run(rows)
+    sandbox.set_faults(Faults())
+    assert 2 < len(events.sent(rows, restart=True)) < 12
 
 
 def test_only_events_that_are_sent_count(events: Nights) -> None:

@@ -30,7 +30,7 @@ from cio_etl.audit.ghosts import ghosts
 from cio_etl.audit.identity import Identity
 from cio_etl.audit.kinds import Kinds, Subscriptions
 from cio_etl.audit.limits import LimitAudit
-from cio_etl.audit.mask import mask, shown
+from cio_etl.audit.mask import mask, shown, value_shown
 from cio_etl.audit.names import Names
 from cio_etl.audit.phones import Phones
 from cio_etl.audit.placeholders import Header, Placeholders
@@ -69,6 +69,7 @@ __all__ = [
     "sent",
     "shown",
     "shown_rows",
+    "value_shown",
     "with_places",
 ]
 

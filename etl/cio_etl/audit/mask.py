@@ -66,6 +66,15 @@ def payload_shown(text: str, reveal: bool) -> str:
     return lines.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which JSON may escape
 
 
+def value_shown(text: str, reveal: bool) -> str:
+    """A value's JSON text in a line, masked unless `reveal`, and cut to a length in both cases."""
+    content = json.loads(text, parse_int=_Number, parse_float=_Number, object_pairs_hook=_Members)
+    line = " ".join(each.strip() for each in _lines(content, "", "", reveal))
+    line = line.encode("utf-8", "backslashreplace").decode()
+    longest = LONGEST_REVEALED if reveal else LONGEST
+    return line if len(line) <= longest else f"{line[:longest]}…"
+
+
 def _lines(value: Any, indent: str, comma: str, reveal: bool, plain: tuple[str, ...] = ()) -> Iterator[str]:
     """The value's lines; the first one follows its name, if it has one."""
     if isinstance(value, _Members):

@@ -25,9 +25,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write the plan to this file, and its page beside it.")
 @click.option("--name", type=RunName(), help="Write both under this name to plans/JOB/ of the state's folder.")
 @click.option("--page", type=_FILE, metavar="FILE", help="Write the page to this file. [default: beside the plan]")
+@click.option("--reveal", is_flag=True, help="Show the values that change, where the ledger stores them.")
 @JSON
 def plan(
-    job: Path, options: RunOptions, output: Path | None, name: str | None, page: Path | None, as_json: bool
+    job: Path,
+    options: RunOptions,
+    output: Path | None,
+    name: str | None,
+    page: Path | None,
+    reveal: bool,
+    as_json: bool,
 ) -> None:
     """Print what a run of JOB would change; send nothing.
 
@@ -44,7 +51,7 @@ def plan(
     if name is not None:
         output = plan_place(job, name)
     page = page_place(output, page)
-    made = plan_file(job, options, lambda line: say(line, err=True))
+    made = plan_file(job, options, lambda line: say(line, err=True), reveal=reveal)
     commands = _commands(made, job, options, output)
     try:
         content = write_plan(made, output, page, commands, remedies())

@@ -96,10 +96,13 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
     """Steps that cannot send only what changed. `places` has the place of each step's mapping in the job file."""
     operations = [apis.OPERATIONS[step.mapping.operation] for step in job.steps]
     with_events = {loc[:2] for operation, loc in zip(operations, places, strict=True) if operation.has_event}
+    with_others = {loc[:2] for operation, loc in zip(operations, places, strict=True) if not operation.has_event}
     for step, operation, loc in zip(job.steps, operations, places, strict=True):
         sync, at = step.sync, (*loc[:2], "sync")
         if "events_of_72h" in sync.limits and loc[:2] not in with_events:
             yield (*loc[:2], "limits", "events_of_72h"), f"{step.mapping.file} sends no events; leave it out"
+        if sync.ledger == "values" and loc[:2] not in with_others:
+            yield (*loc[:2], "ledger"), "an event that was sent does not change; leave it out"
         every = (*loc[:2], "full_refresh_every")
         if sync.full_refresh_every is not None and not sync.has_ledger:
             yield every, "each run sends every row already; write sync: changed, or leave it out"

@@ -19,6 +19,7 @@ from cio_etl.model import (
     NO_SECRET,
     Destination,
     Job,
+    LedgerContent,
     Limit,
     Mapping,
     MaxRejects,
@@ -345,6 +346,12 @@ class StepYaml(Section):
         json_schema_extra={SHOWN_DEFAULT: "none"},
     )
 
+    ledger: LedgerContent = Field(
+        "hashes",
+        description="with a `sync` other than `all`, what the ledger stores of each attribute: `hashes`, which say "
+        "whether it has changed; or `values`, which `plan` needs to show what changes into what",
+    )
+
     @model_validator(mode="after")
     def _needs_a_ledger(self) -> StepYaml:
         of_mirrors = [name for name in ("when_gone", "max_gone", "scope") if name in self.model_fields_set]
@@ -352,6 +359,8 @@ class StepYaml(Section):
             raise wrong(f"{' and '.join(of_mirrors)} only with `sync: mirror`; write that, or leave it out")
         if "limits" in self.model_fields_set and self.sync == "all":
             raise wrong("limits only with `sync: changed` or `sync: mirror`; write one of them, or leave limits out")
+        if "ledger" in self.model_fields_set and self.sync == "all":
+            raise wrong("ledger only with `sync: changed` or `sync: mirror`; write one of them, or leave ledger out")
         return self
 
     full_refresh_every: Annotated[timedelta, PlainValidator(_full_refresh_every, json_schema_input_type=str)] = omitted(
@@ -378,6 +387,7 @@ class StepYaml(Section):
             tuple(self.scope or ()),
             self.limits.to_limits(),
             self.full_refresh_every,
+            self.ledger,
         )
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:

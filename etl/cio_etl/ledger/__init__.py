@@ -3,6 +3,7 @@
 A delta is a function of the ledger, a snapshot and a mapping: what is sent of each row. The ledger is a function of
 acknowledgements: it moves when a step finishes.
 
+changes.py  counts the changes of a delta, from value to value
 decide.py   compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
 delta.py    makes a step's delta from its rows, and moves the ledger after they were sent
 erase.py    removes somebody from a ledger and its files

@@ -4,6 +4,7 @@ Rows have POSITION, lane UInt8, `hi` and `lo` UInt64 (the subject), `part.<name>
 part) and the String columns of Rules.keys. Known subjects have `hi`, `lo`, was_accepted Boolean (null: an answer was
 lost, so Customer.io may have them or not), refused List with reason and field (the contents that Customer.io refused),
 `part.<name>` (null: never accepted, or not known) and keys.
+For Rules.values both have `value.<name>` String, the text of which the part is the hash (null: not known).
 
 A subject may have several rows. For each part the last row that has it counts, as it would if all rows were sent. Ties,
 which are the relationships of a person or an object, do not replace each other: those of all rows count together.
@@ -22,6 +23,7 @@ from cio_etl.transform import decisions, ids
 SUBJECT = ("hi", "lo")
 REFUSED_AT_MOST = 100  # contents of a subject that are remembered, the newest; a subject may have several rows
 TOGETHER = "together."  # prefix of the columns that stand for the ties of all rows of a subject
+VALUE = "value."  # prefix of the String columns of what the parts are
 SENT = "sent."  # prefix of the Boolean columns: whether a row's item carries this part
 
 
@@ -36,6 +38,7 @@ class Rules:
     again: bool = False  # --full-refresh: everything is sent
     retry_refused: bool = False
     keys: tuple[str, ...] = ()  # columns that the ledger stores: who the subjects are, so that they can be removed
+    values: tuple[str, ...] = ()  # parts of which the ledger stores the text, too
     scope: tuple[str, ...] = ()  # those of `keys` within whose values a subject can be gone
 
 
@@ -47,7 +50,8 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     """
     of_known = [pl.col(name) for name in ("was_accepted", "refused", "reason", "field")]
     of_known += [column_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
-    of_known += [column_of(known, name, pl.String).alias(f"before.{name}") for name in rules.keys]
+    strings = (*rules.keys, *values_of(rules))
+    of_known += [column_of(known, name, pl.String).alias(f"before.{name}") for name in strings]
     joined = rows.join(
         known.select(*SUBJECT, *of_known), on=SUBJECT, how="left", maintain_order="left", nulls_equal=False
     ).with_columns(pl.col("was_accepted").fill_null(False))
@@ -97,6 +101,11 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
         (pl.lit(rules.once) & pl.col("is_known") & some_differ).alias("is_changed_after_sent"),
         (pl.col("was_accepted") & pl.any_horizontal(pl.lit(False), *moved_keys)).alias("moves_key"),
     )
+
+
+def values_of(rules: Rules) -> tuple[str, ...]:
+    """The columns of the texts of parts."""
+    return tuple(f"{VALUE}{name}" for name in rules.values)
 
 
 def is_tie(part: str) -> bool:
@@ -201,13 +210,13 @@ def gone(known: pl.DataFrame, seen: pl.DataFrame, scopes: pl.DataFrame | None, r
 def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable[str]) -> pl.DataFrame:
     """The known subjects as these rows leave them; only those that they are about.
 
-    `sent` has POSITION, `hi`, `lo`, `part.<name>` (null: not sent in this row), `key.<target>`, content UInt64 and
-    outcome: accepted, refused (with reason and field), unknown (it may have been accepted, and no answer came), or null
-    (it was not sent, since the run was abandoned).
+    `sent` has POSITION, `hi`, `lo`, `part.<name>` and `value.<name>` (null: not sent in this row), `key.<target>`,
+    content UInt64 and outcome: accepted, refused (with reason and field), unknown (it may have been accepted, and no
+    answer came), or null (it was not sent, since the run was abandoned). Without Rules.values, values are dropped.
     """
     accepted, unknown = (pl.col("outcome") == name for name in ("accepted", "unknown"))
     in_order = sent.sort(POSITION)
-    parts = [f"part.{name}" for name in rules.parts]
+    parts, values = [f"part.{name}" for name in rules.parts], values_of(rules)
     some_refused = bool((sent["outcome"] == "refused").any()) or known["refused"].null_count() < known.height
 
     def last(name: str, where: pl.Expr) -> pl.Expr:
@@ -226,7 +235,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             pl.col("outcome").is_not_null().any().alias("has_ended"),
             accepted.any().alias("accepted"),
             unknown.any().alias("unknown"),
-            *(last(name, accepted).alias(name) for name in parts),
+            *(last(name, accepted).alias(name) for name in (*parts, *values)),
             *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
             *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
         )
@@ -236,7 +245,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             pl.col("outcome").is_not_null().alias("has_ended"),
             accepted.fill_null(False).alias("accepted"),
             unknown.fill_null(False).alias("unknown"),
-            *(pl.when(accepted).then(name).alias(name) for name in parts),
+            *(pl.when(accepted).then(name).alias(name) for name in (*parts, *values)),
             *((unknown.fill_null(False) & pl.col(name).is_not_null()).alias(f"unknown.{name}") for name in parts),
             *keys,
         )
@@ -246,9 +255,10 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         "was_accepted",
         pl.col("was_accepted").is_null().alias("may_be_there"),
         *(column_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
-        *(column_of(known, name, pl.String).alias(f"before.{name}") for name in keys),
+        *(column_of(known, name, pl.String).alias(f"before.{name}") for name in (*keys, *values)),
     )
-    others = [name for name in known.columns if name.startswith("part.") and name not in parts]
+    kept = ("part.", VALUE) if values else ("part.",)
+    others = [name for name in known.columns if name.startswith(kept) and name not in (*parts, *values)]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
     refusals = _refusals(known, in_order) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
     return both.join(refusals, on=SUBJECT, how="left").select(
@@ -261,6 +271,15 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         *REFUSAL,
         pl.lit(False).alias("is_gone"),
         *(pl.when(~pl.col(f"unknown.{name}")).then(pl.coalesce(name, f"before.{name}")).alias(name) for name in parts),
+        *(
+            pl.when(pl.col(f"unknown.part.{name}"))
+            .then(None)
+            .when(pl.col(f"part.{name}").is_not_null())
+            .then(f"{VALUE}{name}")
+            .otherwise(f"before.{VALUE}{name}")
+            .alias(f"{VALUE}{name}")
+            for name in rules.values
+        ),
         *others,
         *(pl.coalesce(name, f"before.{name}").alias(name) for name in keys),
     )

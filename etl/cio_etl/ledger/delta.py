@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cio_etl.ledger.changes import Changes
 from cio_etl.ledger.decide import (
     SENT,
     SUBJECT,
+    VALUE,
     Rules,
     compared,
     content,
@@ -36,6 +38,7 @@ class Made:
     delta: Delta
     counts: DeltaCounts
     changed_after_sent: tuple[int, ...]
+    changes: Changes
 
 
 def make_delta(
@@ -47,14 +50,15 @@ def make_delta(
     *,
     rows: int,
     finds_gone: bool,
+    counts_changes: bool = False,
     **facts: Any,
 ) -> Made:
     """Compares all rows with the ledger, and writes what is sent of each to `folder`.
 
     `hashed` are frames of Parts.hashes, in order of position, with is_left_out Boolean (the mapping's `when` does not
     select the row) where gone subjects are found; `null` is the hash of a part that is null; `facts` are the other
-    fields of DeltaHead. Nobody is gone while the subject of some row cannot be read. Raises StateError when the ledger
-    is damaged or the disk is full.
+    fields of DeltaHead. With `counts_changes`, the changes from value to value are counted. Nobody is gone while the
+    subject of some row cannot be read. Raises StateError when the ledger is damaged or the disk is full.
     """
     ledger.verify()
     bits = partition_bits(rows + ledger.generation.rows)
@@ -73,11 +77,14 @@ def make_delta(
     finds_gone, nobody = finds_gone and not unreadable, pl.DataFrame(schema=dict.fromkeys(SUBJECT, pl.UInt64))
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
+    changes = Changes()
     for number in range(1 << bits):
         known, here = ledger.known(number, bits), sent.part(number)
         if here is not None and here.height:
             compared = decided(here, known, rules)
             counts += counts_of(compared, rules, null)
+            if counts_changes:
+                changes.add(compared, rules)
             to_send += _write(writer, compared, rules)
             late = compared.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
             first = sorted([*first, *late])[:FIRST]
@@ -97,10 +104,11 @@ def make_delta(
         rows_to_send=to_send,
         again=rules.again,
         counts=asdict(counts),
+        values=rules.values,
         **facts,
     )
     writer.finish(head)
-    return Made(Delta(folder, head), counts, tuple(first))
+    return Made(Delta(folder, head), counts, tuple(first), changes)
 
 
 def _some(frame: pl.DataFrame | None) -> list[pl.DataFrame]:
@@ -125,6 +133,10 @@ def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules) -> int:
         *(
             pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(compared(rows, name)).alias(f"part.{name}")
             for name in rules.parts
+        ),
+        *(
+            pl.when(is_sent & (whole | pl.col(f"{SENT}{name}"))).then(f"{VALUE}{name}").alias(f"{VALUE}{name}")
+            for name in rules.values
         ),
         *rules.keys,
     )
@@ -153,7 +165,8 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
 
     Raises StateError.
     """
-    rules = Rules(delta.head.parts, delta.head.salt, divisible=False)
+    head = delta.head
+    rules = Rules(head.parts, head.salt, divisible=False, values=head.values)
     new = 0
 
     def changes(number: int, bits: int) -> pl.DataFrame:
@@ -162,8 +175,8 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         if rows is None:
             return known.clear()
         if delta.head.again:  # what was not sent now is not known any more: others may have changed it
-            parts = [name for name in known.columns if name.startswith("part.")]
-            known = known.with_columns(pl.lit(None, pl.UInt64).alias(name) for name in parts)
+            parts = [name for name in known.columns if name.startswith(("part.", VALUE))]
+            known = known.with_columns(pl.lit(None, known.schema[name]).alias(name) for name in parts)
         ended = outcomes(rows)
         if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
             ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))
@@ -171,7 +184,7 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         new += after.height - after.join(known, on=SUBJECT, how="semi").height
         return after
 
-    after = ledger.with_changes(changes, delta.head.rows_to_send)
+    after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values))
     return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, new))
 
 
@@ -182,7 +195,10 @@ def without(ledger: Ledger, removed: pl.DataFrame, unsure: pl.DataFrame) -> Gene
     def changes(number: int, bits: int) -> pl.DataFrame:
         nonlocal gone
         known = ledger.known(number, bits)
-        leaving = known.join(removed, on=SUBJECT, how="semi").with_columns(is_gone=pl.lit(True))
+        values = [name for name in known.columns if name.startswith(VALUE)]
+        leaving = known.join(removed, on=SUBJECT, how="semi").with_columns(
+            pl.lit(True).alias("is_gone"), *(pl.lit(None, pl.String).alias(name) for name in values)
+        )
         gone += leaving.height
         staying = known.join(unsure, on=SUBJECT, how="semi")
         return pl.concat([leaving, staying.with_columns(was_accepted=pl.lit(None, dtype=pl.Boolean))])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cio_etl.errors import DeltaDamaged, LedgerDamaged, StateError
-from cio_etl.ledger.decide import SUBJECT
+from cio_etl.ledger.decide import SUBJECT, VALUE
 from cio_etl.transform.decisions import Decisions, words
 
 ROWS_AT_ONCE = 131_072  # rows of one partition, which is what is in memory at a time
@@ -99,6 +100,7 @@ class Generation:
     started_at: str = ""  # of the last run that sent everything; ISO 8601, UTC
     is_whole: bool = True  # False: no step that moved it has sent all of its rows
     subjects: int | None = None  # that the ledger knows; None: nobody has counted them
+    values: bool = False  # the files have the texts of parts, too
     format: int = FORMAT
 
     def to_text(self) -> str:
@@ -161,12 +163,19 @@ class Ledger:
             every = every.unique(SUBJECT, keep="last", maintain_order=True)
         return every.filter(~pl.col("is_gone"))
 
-    def with_changes(self, changes: Callable[[int, int], pl.DataFrame], rows: int) -> Generation:
-        """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all."""
+    def with_changes(
+        self, changes: Callable[[int, int], pl.DataFrame], rows: int, *, values: bool | None = None
+    ) -> Generation:
+        """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all.
+
+        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped.
+        """
         before = self.generation
+        values = before.values if values is None else values
+        drops = before.values and not values
         base = before.base_rows
         added = rows + before.rows - base
-        merges = not before.pieces or added > max(COMPACT_SHARE * base, 1_000)
+        merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, 1_000)
         bits = partition_bits(rows + before.rows)
 
         def part(number: int) -> pl.DataFrame:
@@ -174,12 +183,12 @@ class Ledger:
             if not merges:
                 return new
             every = pl.concat([self.known(number, bits), new], how="diagonal")
-            return every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
+            merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
+            return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
 
         piece = self._written("base" if merges else "more", (part(number).sort(SUBJECT) for number in range(1 << bits)))
-        if piece is None:
-            return replace(before, number=before.number + 1, pieces=() if merges else before.pieces)
-        return replace(before, number=before.number + 1, pieces=(piece,) if merges else (*before.pieces, piece))
+        pieces = (() if merges else before.pieces) + (() if piece is None else (piece,))
+        return replace(before, number=before.number + 1, pieces=pieces, values=values)
 
     def rewritten(self, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Generation:
         """The next generation, in one file: what `kept` leaves of each partition's subjects, and nobody who is gone."""
@@ -332,6 +341,11 @@ class DeltaHead:
     rows_to_send: int
     again: bool
     counts: dict[str, Any]
+    values: tuple[str, ...] = ()  # parts whose texts are stored
+    is_first: bool = False  # no step has sent all of its rows before: `limits` do not hold
+
+
+_TUPLES = ("parts", "keys", "values")
 
 
 class DeltaWriter:
@@ -413,7 +427,7 @@ class Delta:
         with reporting(folder, DeltaDamaged):
             try:
                 found = json.loads((folder / "delta.json").read_text())
-                return cls(folder, DeltaHead(**found | {name: tuple(found[name]) for name in ("parts", "keys")}))
+                return cls(folder, DeltaHead(**found | {name: tuple(found[name]) for name in _TUPLES if name in found}))
             except FileNotFoundError:
                 return None
             except (ValueError, TypeError, KeyError):

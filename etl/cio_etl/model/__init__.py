@@ -10,6 +10,7 @@ from cio_etl.model.job import (
     SYNC_ALL,
     Destination,
     Job,
+    LedgerContent,
     Limit,
     MaxRejects,
     Step,
@@ -27,7 +28,7 @@ from cio_etl.model.mapping import (
     Mapping,
     Value,
 )
-from cio_etl.model.plan import Campaigns, Plan, PlannedStep, StepPlan
+from cio_etl.model.plan import NOT_KNOWN, NOTHING, Campaigns, Plan, PlannedStep, StepPlan, ValueChange
 from cio_etl.model.reasons import (
     CELL_ERROR,
     CELL_NOT_COMPUTED,
@@ -100,6 +101,8 @@ __all__ = [
     "CLOSED",
     "FAULT",
     "ITEMS_SCHEMA",
+    "NOTHING",
+    "NOT_KNOWN",
     "NO_SECRET",
     "ORIGIN_FINGERPRINT",
     "ORIGIN_POSITION",
@@ -136,6 +139,7 @@ __all__ = [
     "ItemError",
     "Job",
     "LaneProgress",
+    "LedgerContent",
     "Limit",
     "Mapping",
     "MaxRejects",
@@ -163,6 +167,7 @@ __all__ = [
     "Stop",
     "Unknown",
     "Value",
+    "ValueChange",
     "Verdict",
     "WhenGone",
     "reason_words",

@@ -16,6 +16,7 @@ from cio_etl.model.sources import Source
 from cio_etl.model.words import counted
 
 SyncMode = Literal["all", "changed", "mirror"]
+LedgerContent = Literal["hashes", "values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Sync:
     scope: tuple[str, ...] = ()  # columns of the source: only who has their values of some row can be gone
     limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset, events_of_72h
     full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
+    ledger: LedgerContent = "hashes"  # what it stores of a part
 
     @property
     def has_ledger(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,22 @@ class Campaigns:
     events_of_72h: int = 0  # events of the last 72 hours, and events without a time, which are dated now
 
 
+NOTHING = "nothing"  # in place of a value: none was acknowledged. JSON texts are never so
+NOT_KNOWN = "not known"  # a value was acknowledged, and the ledger has its hash alone
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """A change of a part from one value to another, for so many subjects.
+
+    Values are JSON texts, masked unless they were requested; `before` may be NOTHING or NOT_KNOWN.
+    """
+
+    before: str
+    after: str
+    subjects: int
+
+
 @dataclass(frozen=True, slots=True)
 class StepPlan:
     """What a run would send of one step's rows. rows = items + rejected + skipped.
@@ -78,6 +95,7 @@ class StepPlan:
     findings: tuple[Finding, ...] = ()
     changes_too_much: tuple[str, ...] = ()  # the limits of changes that a run would not pass, in words
     rejects_too_much: tuple[str, ...] = ()  # as with max_rejects
+    changes: MappingOf[str, tuple[ValueChange, ...]] = field(default_factory=dict)  # the most frequent, by part
     full_refresh: str | None = None  # that everything is sent, since `full_refresh_every` has passed
 
     @property
@@ -108,6 +126,7 @@ class Plan:
     lanes: int = 1
     options: dict[str, Any] = field(default_factory=dict)  # with which it was made; `apply` runs with the same
     unfinished: str | None = None  # a run that the next one would resume; it must end before the plan fits
+    revealed: bool = False  # the values of `changes` are not masked
     format: int = FORMAT
 
     @property

@@ -32,7 +32,7 @@ def plan_page(plan: Plan, commands: Mapping[str, str], remedies: Mapping[str, st
         findings_of=_findings,
         next_steps=dict(commands),
         remedy=lambda code: remedies.get(code, ""),
-        revealed=False,
+        revealed=plan.revealed,
     )
 
 

@@ -64,6 +64,10 @@ def _show_step(plan: Plan, step: StepPlan, console: Console, reasons: Mapping[st
         for name, part in moved.items():
             table.add_row(Text(one_line(name)), f"{part.set:,}", f"{part.changed:,}", f"{part.unset:,}")
         console.print(table)
+        for name, changes in step.changes.items():
+            for change in changes:
+                words = f"{change.subjects:>8,}  {one_line(name)}: {one_line(f'{change.before} → {change.after}')}"
+                console.print(Text(words), soft_wrap=True)
     if starts := plan_words.campaigns(step):
         words = ", ".join(f"{count:,} {what}" for count, what in starts)
         console.print(Text.assemble("can start campaigns in ", (step.name, "bold"), f": {words}"), soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit import ASSUMED_LATENCY_S
-from cio_etl.model import PartCounts, Plan, StepPlan
+from cio_etl.model import NOT_KNOWN, NOTHING, PartCounts, Plan, StepPlan
 from cio_etl.model.words import counted
 
 # What the exit code of a plan means; of a run, 3 means rejected rows alone.
@@ -16,6 +16,7 @@ EXIT_WORDS = {
     4: "a run would stop",
 }
 AT_ONCE = 3  # steps that one sentence is about
+NO_VALUES = (NOTHING, NOT_KNOWN)
 SETS_ATTRIBUTES = ("identify", "identify_object")  # operations for who is gone that do not remove them
 
 
@@ -117,6 +118,12 @@ def moved_parts(step: StepPlan) -> dict[str, PartCounts]:
     """The parts that change for somebody, by name."""
     parts = {} if step.delta is None else step.delta.parts
     return {name: part for name, part in parts.items() if part.set or part.changed or part.unset}
+
+
+def other_changes(step: StepPlan, part: str) -> int:
+    """The subjects with a change of a part that is not among its most frequent ones."""
+    counts = moved_parts(step)[part]
+    return counts.set + counts.changed + counts.unset - sum(change.subjects for change in step.changes.get(part, ()))
 
 
 def new_parts(step: StepPlan) -> dict[str, int]:

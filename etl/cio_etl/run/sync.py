@@ -97,32 +97,40 @@ def compare(
     again: bool,
     retry_refused: bool,
     finds_gone: bool,
+    counts_changes: bool = False,
 ) -> Made:
-    """The step's delta against a ledger, written to a folder. Raises StateError."""
+    """The step's delta against a ledger, written to a folder. Raises StateError.
+
+    With `counts_changes`, its changes from value to value are counted, where the ledger stores values.
+    """
     assert compiled.parts is not None
     is_mirror, salt = step.sync.mode == "mirror", ledger.generation.salt
     finds_gone, scope = finds_gone and is_mirror, tuple(f"{SCOPE}{name}" for name in step.sync.scope)
+    has_event = OPERATIONS[step.mapping.operation].has_event
     rules = Rules(
         parts=tuple(compiled.parts.of),
         salt=salt,
         divisible=compiled.partial is not None,
-        once=OPERATIONS[step.mapping.operation].has_event,
+        once=has_event,
         again=again,
         retry_refused=retry_refused,
         keys=(*(f"{KEY}{target}" for target in compiled.parts.subject), *scope) if is_mirror else (),
         scope=scope,
+        values=compiled.parts.alone if step.sync.ledger == "values" and not has_event else (),
     )
     return make_delta(
         folder,
         ledger,
-        _hashed(step, compiled, compiled.parts, snapshot, salt, finds_gone=finds_gone),
+        _hashed(step, compiled, compiled.parts, snapshot, rules, finds_gone=finds_gone),
         rules,
         pl.select(ids.text_hash(pl.lit("null"), salt)).item(),
         rows=snapshot.rows,
         finds_gone=finds_gone,
+        counts_changes=counts_changes,
         belongs_to=ledger.generation.belongs_to,
         fingerprint=snapshot.fingerprint,
         mapping=step.mapping.digest,
+        is_first=not (ledger.generation.number and ledger.generation.is_whole),
     )
 
 
@@ -223,7 +231,7 @@ def exceeded_events(step: Step, delta: Delta, events: int) -> Iterator[str]:
     Their times are known only after the delta has been made.
     """
     limit, head = step.sync.limits.get("events_of_72h"), delta.head
-    if limit is None or not head.generation or head.again:
+    if limit is None or head.is_first or head.again:
         return
     if events > (most := limit.of(DeltaCounts.of(head.counts).known)):
         are = "event of the last 72 hours would be sent", "events of the last 72 hours would be sent"
@@ -380,7 +388,7 @@ def belongs_to(destination: Destination, step: Step) -> str:
 
 
 def _hashed(
-    step: Step, compiled: Compiled, parts: Parts, snapshot: Snapshot, salt: int, *, finds_gone: bool
+    step: Step, compiled: Compiled, parts: Parts, snapshot: Snapshot, rules: Rules, *, finds_gone: bool
 ) -> Iterator[pl.DataFrame]:
     """The subjects and parts of all rows that the mapping selects; where gone subjects are found, of the others too."""
     keys, scope = step.sync.mode == "mirror", step.sync.scope
@@ -388,7 +396,7 @@ def _hashed(
 
     def hashes(compiled: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
         mapped = compiled.mapped(frame)
-        hashed = parts.hashes(mapped.values, mapped.items, salt, with_keys=keys)
+        hashed = parts.hashes(mapped.values, mapped.items, rules.salt, with_keys=keys, texts=rules.values)
         if not scope:
             return hashed
         within = [column_of(name).cast(pl.String).alias(f"{SCOPE}{name}") for name in scope]

@@ -7,6 +7,7 @@ which it is sent, so a change that does not change what is sent changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -27,17 +28,26 @@ class Parts:
     of: dict[str, Node]
     nulls: str  # omit or clear: a part that is null is no change, or is one
 
-    def hashes(self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool) -> pl.DataFrame:
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The parts of which the last value counts: not relationships, which add up."""
+        return tuple(name for name in self.of if not name.endswith("]"))
+
+    def hashes(
+        self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool, texts: Sequence[str] = ()
+    ) -> pl.DataFrame:
         """The rows' subjects and parts: POSITION, lane, is_sent Boolean, `hi`, `lo` and `part.<name>` UInt64.
 
         It has every row of `values`; a subject is null in a row that has none, or of which it is rejected, and a part
-        where it is null and omitted. With keys, `key.<target>` String are the texts that say who the subject is.
+        where it is null and omitted. With keys, `key.<target>` String are the texts that say who the subject is. Of
+        the parts named in `texts`, `value.<name>` String is the text.
         """
         subject = [repeats.key_text(target) for target in self.subject]
         hi, lo = ids.subject(subject, salt)
         parts = [ids.text_hash(self._text(name, values), salt).alias(f"part.{name}") for name in self.of]
         keys = [text.alias(f"{KEY}{name}") for name, text in zip(self.subject, subject, strict=True) if with_keys]
-        hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys)
+        of_parts = [self._text(name, values).alias(f"value.{name}") for name in texts]
+        hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys, *of_parts)
         outcome = items.select(
             pl.col("position").alias(POSITION),
             "lane",

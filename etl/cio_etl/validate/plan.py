@@ -28,12 +28,15 @@ from cio_etl.audit import (
     located_findings,
     run_audits,
     seconds_to_send,
+    value_shown,
 )
 from cio_etl.errors import PlanOutdated
 from cio_etl.ledger import Made
 from cio_etl.ledger.files import GONE
 from cio_etl.load import Packer, resolve
 from cio_etl.model import (
+    NOT_KNOWN,
+    NOTHING,
     Bookmark,
     Campaigns,
     DeltaCounts,
@@ -45,6 +48,7 @@ from cio_etl.model import (
     Snapshot,
     Step,
     StepPlan,
+    ValueChange,
 )
 from cio_etl.model.plan import VALID
 from cio_etl.run import (
@@ -79,13 +83,21 @@ from cio_etl.transform import Compiled
 from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed, too_many_rejected
 from cio_etl.validate.options import PLAN_OPTIONS
 
+CHANGES_SHOWN = 5  # of each part
+CHANGES_MASKED = 1_000  # of which those that look alike are put together
+
 Note = Callable[[str], None]
 
 
-def plan_file(path: Path, options: RunOptions, note: Note, environment: Environment | None = None) -> Plan:
-    """Plans a run of the job of a file. It reads the sources and the ledgers, and changes nothing. Raises EtlError."""
+def plan_file(
+    path: Path, options: RunOptions, note: Note, environment: Environment | None = None, *, reveal: bool = False
+) -> Plan:
+    """Plans a run of the job of a file. It reads the sources and the ledgers, and changes nothing. Raises EtlError.
+
+    Where a ledger stores values, the plan has the most frequent changes, masked unless `reveal`.
+    """
     with private_files():
-        return _plan(load_run(path, options, environment), path, options, note)
+        return _plan(load_run(path, options, environment), path, options, note, reveal=reveal)
 
 
 def plan_place(path: Path, name: str, environment: Environment | None = None) -> Path:
@@ -164,7 +176,7 @@ def _unfinished(store: Store | None, job: Job, options: RunOptions) -> str | Non
     return None if is_replaced(store, job, run, options.limit, options.since) else run.run_id
 
 
-def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
+def _plan(job: Job, path: Path, options: RunOptions, note: Note, *, reveal: bool = False) -> Plan:
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     has_ledger = any(step.sync.has_ledger for step in job.steps)
     if has_ledger and not job.destination.base_url:  # a ledger belongs to the address, which region: auto asks for
@@ -173,13 +185,13 @@ def _plan(job: Job, path: Path, options: RunOptions, note: Note) -> Plan:
     opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
     with opened as store:
         steps = tuple(
-            _plan_step(job, step, bookmarks.get(step.name, Bookmark()), options, store, made_at, note)
+            _plan_step(job, step, bookmarks.get(step.name, Bookmark()), options, store, made_at, note, reveal)
             for step in job.steps
         )
         unfinished = _unfinished(store, job, options)
     kept = {name: getattr(options, name) for name in PLAN_OPTIONS} | {"steps": list(options.steps)}
     to = job.destination
-    return Plan(str(path), job.name, made_at, steps, to.requests_per_second, to.lanes, kept, unfinished)
+    return Plan(str(path), job.name, made_at, steps, to.requests_per_second, to.lanes, kept, unfinished, reveal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +223,14 @@ def _packed(job: Job, mapping: Mapping, rows: Snapshot, compiled: Compiled, audi
 
 
 def _plan_step(
-    job: Job, step: Step, bookmark: Bookmark, options: RunOptions, store: Store | None, made_at: str, note: Note
+    job: Job,
+    step: Step,
+    bookmark: Bookmark,
+    options: RunOptions,
+    store: Store | None,
+    made_at: str,
+    note: Note,
+    reveal: bool,
 ) -> StepPlan:
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
         refresh = None
@@ -236,6 +255,7 @@ def _plan_step(
                 again=again,
                 retry_refused=options.retry_refused,
                 finds_gone=options.limit is None,
+                counts_changes=True,
             )
             compiled = with_delta(compiled, made.delta)
             same_rows = made.delta.decisions().same
@@ -269,8 +289,24 @@ def _plan_step(
         findings=findings,
         changes_too_much=tuple(exceeded),
         rejects_too_much=tuple(too_many_rejected(rejected, snapshot.rows, job.max_rejects)),
+        changes={} if made is None else _value_changes(made, reveal),
         full_refresh=refresh,
     )
+
+
+def _value_changes(made: Made, reveal: bool) -> dict[str, tuple[ValueChange, ...]]:
+    """The most frequent changes of each part from value to value; those that look alike when masked are one."""
+
+    def shown(value: str) -> str:
+        return value if value in (NOTHING, NOT_KNOWN) else value_shown(value, reveal)
+
+    found = {}
+    for name, changes in made.changes.top(CHANGES_MASKED).items():
+        alike: Counter[tuple[str, str]] = Counter()
+        for before, after, subjects in changes:
+            alike[shown(before), shown(after)] += subjects
+        found[name] = tuple(ValueChange(*change, count) for change, count in alike.most_common(CHANGES_SHOWN))
+    return found
 
 
 def _removals(job: Job, step: Step, folder: Path, made: Made | None) -> Iterator[_Items]:
