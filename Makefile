@@ -72,7 +72,7 @@ ledger-test: .venv/done ## 400 nights that send only what changed, with kills an
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/benchmarks/constraints.txt
 	@touch $@
 
-mutants: .venv/done ## seed some 85 defects, one after the other, and see their tests fail (some 7 minutes)
+mutants: .venv/done ## seed some 110 defects, one after the other, and see their tests fail (some 7 minutes)
 	$(BIN)/python -m tests.mutants
 
 bench: .venv/done .venv-bench/done ## the whole command beside other tools, in ratios

@@ -26,6 +26,7 @@ STATE, OPEN, SERVER = "tests/state/test_state.py", "tests/state/test_open.py", "
 
 SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
 MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
+REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 
 MUTANTS = (
     # ---- the network
@@ -522,8 +523,8 @@ MUTANTS = (
     Mutant(
         "ledger: what was refused is forgotten",
         "ledger/decide.py",
-        "pl.when(is_refused).then(still_refused)",
-        "pl.when(is_refused).then(none)",
+        'still_refused.alias("refused")',
+        'pl.lit([], dtype=pl.List(pl.UInt64)).alias("refused")',
         f"{SYNC} -k not_sent_again_until_it_changes",
     ),
     Mutant(
@@ -592,8 +593,8 @@ MUTANTS = (
     Mutant(
         "ledger: somebody may be gone though a row names nobody",
         "ledger/delta.py",
-        "finds_gone = finds_gone and not unreadable",
-        "finds_gone = finds_gone",
+        "finds_gone and not unreadable, ",
+        "finds_gone, ",
         f"{SYNC} -k does_not_say_who",
     ),
     Mutant(
@@ -616,6 +617,76 @@ MUTANTS = (
         "finds_gone=snapshot.replayed is None and run.row_limit is None,",
         "finds_gone=snapshot.replayed is None,",
         f"{SYNC} -k with_limit",
+    ),
+    Mutant(
+        "ledger: an attribute that a full refresh has not sent is believed to be there",
+        "ledger/delta.py",
+        "if delta.head.again:",
+        "if False:",
+        f"{REFRESH} -k did_not_send",
+    ),
+    Mutant(
+        "ledger: a refresh of some rows counts as one",
+        "run/sync.py",
+        "if not delta.head.again or run.row_limit is not None:",
+        "if not delta.head.again:",
+        f"{REFRESH} -k some_rows_is_none",
+    ),
+    Mutant(
+        "ledger: a refresh is never due",
+        "run/refresh.py",
+        "if age >= every else None",
+        "if age >= 99 * every else None",
+        f"{REFRESH} -k time_has_passed",
+    ),
+    Mutant(
+        "ledger: a killed refresh goes on as another run",
+        "run/refresh.py",
+        "    if has_started:\n",
+        "    if False:\n",
+        f"{REFRESH} -k goes_on_as_it_began",
+    ),
+    Mutant(
+        "ledger: a calculated number ends the process",
+        "transform/ids.py",
+        'text.alias("text")',
+        "text",
+        f"{SYNC} -k calculated_numbers",
+    ),
+    Mutant(
+        "ledger: new subjects are not counted",
+        "ledger/delta.py",
+        'new += after.height - after.join(known, on=SUBJECT, how="semi").height',
+        "new += 0",
+        "tests/run/test_ledgers.py -k counts_the_subjects",
+    ),
+    Mutant(
+        "forget: the files before stay",
+        "run/forget.py",
+        "Ledger(ledger.folder, after).remove_others()",
+        "pass",
+        f"{FORGET} -k mirror",
+    ),
+    Mutant(
+        "forget: an unfinished run may bring a person back",
+        "run/forget.py",
+        "if (unfinished := store.unfinished(name)) is not None:",
+        "if (unfinished := store.unfinished(name)) is not None and False:",
+        f"{FORGET} -k unfinished",
+    ),
+    Mutant(
+        "forget: free pages of the state keep what was removed",
+        "state/store.py",
+        '("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")',
+        '("PRAGMA wal_checkpoint(TRUNCATE)",)',
+        f"{FORGET} -k messages",
+    ),
+    Mutant(
+        "forget: rows are found by their cells alone",
+        "run/person.py",
+        "return raw | values",
+        "return raw & values",
+        f"{FORGET} -k rejected_rows",
     ),
     Mutant(
         "ledger: a subject of a rejected row is gone",
