@@ -558,6 +558,13 @@ MUTANTS = (
     Mutant(
         "ledger: an unknown end leaves the hash",
         "ledger/decide.py",
+        "(unknown.fill_null(False) & pl.col(name).is_not_null())",
+        "(pl.lit(False) & pl.col(name).is_not_null())",
+        f"{SYNC} -k under_way",
+    ),
+    Mutant(
+        "ledger: an unknown end of one of several rows leaves the hash",
+        "ledger/decide.py",
         "no_answer = part.filter(unknown).is_not_null().any()",
         "no_answer = pl.lit(False)",
         f"{SYNC} -k under_way",

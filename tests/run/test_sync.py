@@ -286,6 +286,18 @@ def test_rows_that_were_under_way_when_a_run_was_abandoned_are_sent_again(
     assert nights.sent([person(1, city=city)]) == []
 
 
+def test_several_rows_of_a_person_that_were_under_way_are_sent_again(nights: Nights, sandbox: Sandbox) -> None:
+    def rows(plan: str, city: str) -> list[dict[str, Any]]:
+        return [person(1, plan=plan, city=None), person(1, plan=None, city=city)]
+
+    nights.run(rows("free", "Rome"))
+    sandbox.set_faults(Faults(script=("lost_after",), key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run(rows("pro", "Oslo"))
+    sandbox.set_faults(Faults())
+    assert nights.sent(rows("free", "Rome"), restart=True) == [change(1, city="Rome"), change(1, plan="free")]
+
+
 def test_a_ledger_that_is_merged_has_the_newest_hashes(nights: Nights) -> None:
     nights.run([person(number) for number in range(1_100)])
     rows = [person(number, city="Oslo") for number in range(1_100)]

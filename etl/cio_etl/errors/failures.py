@@ -218,7 +218,8 @@ class DeltaDamaged(LedgerDamaged):
 
 _FILE_REMEDIES = {
     **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT), "free some space there, or name another folder with state: in the job file"
+        (errno.ENOSPC, errno.EDQUOT),
+        "free some space there, or move the folder to another disk and name it with state: in the job file",
     ),
     errno.EFBIG: "raise the quota, or the limit of a file's size (ulimit -f)",
     **dict.fromkeys(
