@@ -41,6 +41,8 @@ def read(folder: Path, text: str) -> Mapping:
     ("old", "new"),
     [
         ("nulls: omit\n", ""),
+        ("nulls: omit\n", "on_error: reject\n"),
+        ("[{divide: 100}]}", "[{divide: 100}], nulls: omit, on_error: reject}"),
         ("  id: customer_id\n", "  id: {column: customer_id}\n"),
         ("  id: customer_id\n", "  id:   'customer_id'   # who\n\n"),
         ("[timestamp]", "timestamp"),
@@ -84,6 +86,9 @@ def test_equivalent_ways_to_write_a_mapping_have_one_canonical_text(tmp_path: Pa
         ("<> 'test'", "= 'test'", "when changed"),
         ("when: status <> 'test'\n", "", "when removed"),
         ("omit", "clear", "nulls changed"),
+        ("nulls: omit", "on_error: omit", "attributes.status.on_error changed; attributes.total.on_error changed"),
+        ("  status: status\n", "  status: {column: status, nulls: clear}\n", "attributes.status.nulls changed"),
+        ("divide: 100}]", "divide: 100}], on_error: null", "attributes.total.on_error changed"),
         ("allow_reserved: [recipient]\n", "", "allow_reserved removed"),
     ],
 )

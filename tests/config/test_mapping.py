@@ -96,6 +96,113 @@ def test_a_constant_null_is_a_constant(read: Read) -> None:
     assert mapping.targets["attributes.x"] == Constant(None)
 
 
+def test_an_attribute_says_what_is_sent_in_place_of_a_value_that_cannot_be(read: Read) -> None:
+    mapping = read(
+        """\
+operation: identify
+identifiers: {id: a}
+on_error: omit
+attributes:
+  plain: a
+  constant: {value: 1}
+  strict: {column: a, on_error: reject}
+  removed: {column: a, on_error: null}
+  quoted: {column: a, on_error: "null"}
+  replaced: {expr: a + b, on_error: {value: [1]}}
+relationships:
+  - {object: {type: 1, id: c}, attributes: {role: {columns: [a, b], apply: [coalesce], on_error: {value: null}}}}
+"""
+    )
+    assert mapping.on_error == {
+        "attributes.plain": None,
+        "attributes.removed": Constant(None),
+        "attributes.quoted": Constant(None),
+        "attributes.replaced": Constant([1]),
+        "relationships[0].attributes.role": Constant(None),
+    }
+    assert read("operation: identify\nidentifiers: {id: a}\nattributes: {b: b}\n").on_error == {}
+    device = "operation: add_device\nidentifiers: {id: a}\ndevice: {token: t, platform: p, attributes: {os: o}}\n"
+    assert read(device + "on_error: null\n").on_error == {"device.attributes.os": None}
+    assert read(device + "on_error: {value: x}\n").on_error == {"device.attributes.os": Constant("x")}
+
+
+def test_an_attribute_has_nulls_of_its_own(read: Read) -> None:
+    attributes = "attributes: {a: {column: a, nulls: clear}, b: {column: b, nulls: omit}, c: c}\n"
+    mapping = read(f"operation: identify\nidentifiers: {{id: a}}\n{attributes}")
+    assert {name: mapping.nulls_at(f"attributes.{name}") for name in "abc"} == {"a": "clear", "b": "omit", "c": "omit"}
+    mapping = read(f"operation: identify\nidentifiers: {{id: a}}\nnulls: clear\n{attributes}")
+    assert {name: mapping.nulls_at(f"attributes.{name}") for name in "abc"} == {"a": "clear", "b": "omit", "c": "clear"}
+
+
+ON_ERROR = "must be reject, omit, null, or a constant in place of the value, as {value: unknown}"
+EMPTY = "empty; write reject, omit, null, or a constant in place of the value, as {value: unknown}"
+TEXTS = "the attributes of a device are texts; write omit, or a text as {value: unknown}"
+NEEDED = "only attributes have on_error:, since no row is sent without this value; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("on_error: skip\n", [f"m.yaml:4: on_error: {ON_ERROR}"]),
+        ("on_error: {values: 1}\n", [f"m.yaml:4: on_error: {ON_ERROR}"]),
+        (
+            "on_error:\n",
+            [f"m.yaml:4: on_error: {EMPTY}"],
+        ),
+        (
+            "attributes:\n  a: {column: a, on_error: }\n  on_error: on_error\n",
+            [f"m.yaml:5: attributes.a.on_error: {EMPTY}"],
+        ),
+        (
+            "attributes:\n  a: {value: 1, on_error: omit}\n  b: {value: 1, nulls: clear}\n",
+            [
+                "m.yaml:5: attributes.a: on_error: needs a column; a constant is always sent as it is written",
+                "m.yaml:6: attributes.b: nulls: needs a column; a constant is always sent as it is written",
+            ],
+        ),
+        ("timestamp: {column: t, on_error: omit}\n", [f"m.yaml:4: timestamp.on_error: {NEEDED}"]),
+        (
+            "relationships:\n  - object: {type: 1, id: {column: c, on_error: omit}}\n",
+            [f"m.yaml:5: relationships[0].object.id.on_error: {NEEDED}"],
+        ),
+    ],
+)
+def test_on_error_is_of_attributes_from_columns(read: Read, text: str, problems: list[str]) -> None:
+    assert problems_of(read, f"operation: identify\nidentifiers:\n  id: a\n{text}") == problems
+
+
+@pytest.mark.parametrize("part", ["identifiers: {id: VALUE}", "event: VALUE", "timestamp: VALUE"])
+def test_what_an_event_needs_has_no_on_error(read: Read, part: str) -> None:
+    parts = {"identifiers": "identifiers: {id: a}", "event": "event: b", "timestamp": "timestamp: c"}
+    parts[part.split(":")[0]] = part.replace("VALUE", "{column: a, on_error: null}")
+    (problem,) = problems_of(read, "\n".join(["operation: track", *parts.values(), ""]))
+    assert problem.endswith(f".on_error: {NEEDED}")
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "fault"),
+    [
+        ("nulls: clear", "nulls", "the attributes of a device are not removed by null; write omit, or leave it out"),
+        (
+            "on_error: null",
+            "on_error",
+            TEXTS,
+        ),
+        (
+            "on_error: {value: 1}",
+            "on_error",
+            TEXTS,
+        ),
+    ],
+)
+def test_an_attribute_of_a_device_is_never_null(read: Read, written: str, place: str, fault: str) -> None:
+    device = f"device: {{token: t, platform: p, attributes: {{os: {{column: o, {written}}}}}}}"
+    text = f"operation: add_device\nidentifiers: {{id: a}}\n{device}\n"
+    assert problems_of(read, text) == [f"m.yaml:3: device.attributes.os.{place}: {fault}"]
+    token = text.replace("token: t", "token: {column: t, on_error: omit}").replace(f", {written}", "")
+    assert problems_of(read, token) == [f"m.yaml:3: device.token.on_error: {NEEDED}"]
+
+
 IDENTIFY = "operation: identify\nidentifiers: {id: a}\n"
 TRACK = "operation: track\nidentifiers: {id: a}\nevent: {value: seen}\n"
 A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"

@@ -127,6 +127,16 @@ def test_doctor_prints_what_the_page_of_jobs_shows(
     assert_printed(shown, capsys.readouterr().out)
 
 
+def test_validate_prints_the_omitted_values_that_the_page_of_mappings_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    page = section("mappings/README.md", "## Values that cannot be sent")
+    shown = dict(blocks(page, "yaml", "csv", "text"))
+    Path("members.yaml").write_text(shown["yaml"], encoding="utf-8")
+    Path("members.csv").write_text(shown["csv"], encoding="utf-8")
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", {"members": ({"csv": "members.csv"}, "members.yaml")})
+    assert main(["validate", "job.yaml"]) == 3
+    assert_printed(shown["text"], capsys.readouterr().out)
+
+
 def assert_printed(shown: str, output: str) -> None:
     """Each line that is shown was printed, in this order; … stands for what is left out."""
     rest = output.splitlines()

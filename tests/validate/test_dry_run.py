@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
@@ -26,6 +27,8 @@ from cio_etl.model import (
     Job,
     Mapping,
     MaxRejects,
+    Omitted,
+    OmittedCount,
     ParquetSource,
     RejectCount,
     Report,
@@ -245,6 +248,36 @@ def test_a_preview_shows_the_first_rows_with_what_becomes_of_them() -> None:
         {"row": 4, "rejected": "identifier_missing", "field": "identifiers.id"},
     ]
     assert len(list(preview(Step("people", people(), PERSON), 100, "track"))) == 8
+
+
+def test_values_without_which_rows_are_sent_are_counted_by_reason_and_shown() -> None:
+    lenient = replace(PERSON, on_error={"attributes.email": None, "attributes.plan": Constant("other")})
+    (step,) = dry_run(job(Step("people", people(), lenient))).steps
+    assert (step.counts.accepted, step.counts.rejected, step.counts.skipped) == (4, 3, 1)
+    assert step.omitted == Omitted(
+        2,
+        (
+            OmittedCount("email_malformed", "attributes.email", 1, ("people.csv:3",)),
+            OmittedCount("map_unmatched", "attributes.plan", 1, ("people.csv:9",)),
+        ),
+    )
+    assert step.profile is not None
+    cells = {row.code: dict(row.cells) for row in step.profile.rows}
+    assert cells["email_malformed"] == {"id": "#", "e_mail": "xxxx"}
+    shown = list(preview(Step("people", people(), lenient), 9, "track"))
+    assert shown[1] == {
+        "row": 2,
+        "payload": {
+            "type": "person",
+            "action": "identify",
+            "identifiers": {"id": "2"},
+            "attributes": {"plan": "Pro"},
+        },
+        "omitted": {"attributes.email": "email_malformed"},
+    }
+    assert [row["row"] for row in shown if "omitted" in row] == [2, 8]
+    lines = [row.line("s") for row in previewed(Step("s", people(), lenient), 9, "track")]
+    assert json.loads(lines[1]) == {"step": "s", **shown[1]}
 
 
 def parquet(**columns: Any) -> Source:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cio_etl.audit import FINDINGS
-from cio_etl.model import Counts, Finding, RejectCount, Report, StepReport
+from cio_etl.model import Counts, Finding, Omitted, RejectCount, Report, StepReport
 from cio_etl.transform import REASONS
 from cio_etl.validate.fail_on import gate, gated
 
@@ -57,6 +59,25 @@ def test_a_gate_closes_above_its_limit_or_at_its_name(text: str, rejects: int, c
     assert (reason is not None) == closes
 
 
+@pytest.mark.parametrize(
+    ("text", "omitted", "closes"),
+    [
+        ("omitted:1%", 10, False),
+        ("omitted:1%", 11, True),
+        ("omitted:10", 10, False),
+        ("omitted:10", 11, True),
+        ("omitted", 0, False),
+        ("omitted", 1, True),
+        ("1%", 11, False),
+    ],
+)
+def test_a_gate_for_omitted_values_closes_above_its_limit_of_rows(text: str, omitted: int, closes: bool) -> None:
+    of = report()
+    of = replace(of, steps=(replace(of.steps[0], omitted=Omitted(omitted)), of.steps[1]))
+    words = f"--fail-on {text}: {omitted} of 1,000 rows of step one are sent without a value"
+    assert ends([text], of) == ((4, words) if closes else (0, None))
+
+
 def test_what_closed_is_told_for_each_step_and_gate() -> None:
     _, reason = ends(["10", "map_unmatched"], report(11, reason="a run would stop"))
     assert reason == (
@@ -74,9 +95,9 @@ def test_a_warning_closes_the_gate_for_warnings_and_a_notice_does_not() -> None:
     assert ends(["warning"], found("warning"))[0] == 4
 
 
-@pytest.mark.parametrize("text", ["100%", "250%"])
+@pytest.mark.parametrize("text", ["100%", "250%", "omitted:100%"])
 def test_a_share_that_nothing_can_pass_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=f"^{text}: no step can have more rejected rows than that$"):
+    with pytest.raises(ValueError, match=f"^{text}: no step can have more such rows than that$"):
         gate(text)
 
 
@@ -85,8 +106,9 @@ def test_a_share_that_nothing_can_pass_is_refused(text: str) -> None:
     [
         ("map_unmached", "no reason or finding 'map_unmached'; did you mean 'map_unmatched'?"),
         ("warnings", "no reason or finding 'warnings'; did you mean 'warning'?"),
-        ("-1%", "no reason or finding '-1%'; see mappings/README.md; or write 1% or 100"),
-        ("", "no reason or finding ''; see mappings/README.md; or write 1% or 100"),
+        ("-1%", "no reason or finding '-1%'; see mappings/README.md; or write 1%, 100 or omitted:1%"),
+        ("", "no reason or finding ''; see mappings/README.md; or write 1%, 100 or omitted:1%"),
+        ("omited:1%", "no reason or finding 'omited:1%'; did you mean 'omitted'?"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_with_what_is_near(text: str, said: str) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from cio_etl.audit.mask import shown
 from cio_etl.audit.profile import texts
-from cio_etl.model import FAULT, POSITION, Finding, RejectCount, ShownRow, Snapshot
+from cio_etl.model import FAULT, POSITION, Finding, ReasonCount, ShownRow, Snapshot
 from cio_etl.model import Mapping as StepMapping
 
 WHO = ("identifiers.", "primary.", "secondary.", "object.")
@@ -17,7 +17,7 @@ Cells = Mapping[str, str | None]
 
 
 def shown_rows(
-    problems: Sequence[RejectCount | Finding],
+    problems: Sequence[ReasonCount | Finding],
     position_of: Mapping[str, int],
     mapping: StepMapping,
     snapshot: Snapshot,

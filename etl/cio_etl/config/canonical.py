@@ -18,13 +18,22 @@ def canonical(mapping: Mapping) -> str:
     Comments, spaces, the order of keys, short and long forms and examples make no difference. The text is stored with
     a run, so its form is part of the state's format: it must stay the same, byte by byte.
     """
+
+    def at(target: str) -> dict[str, Any] | None:
+        value = _value(mapping.targets.get(target))
+        if value is not None and target in mapping.on_error:
+            value["on_error"] = _value(mapping.on_error[target]) or "omit"
+        if value is not None and target in mapping.nulls_of:
+            value["nulls"] = mapping.nulls_of[target]
+        return value
+
     meaning = {
         "operation": mapping.operation,
         "identifiers": {kind: _value(value) for kind, value in mapping.part("identifiers").items()},
         "event": _value(mapping.targets.get("event")),
         "timestamp": _value(mapping.targets.get("timestamp")),
         "event_key": list(mapping.event_key),
-        "attributes": {name: _value(value) for name, value in mapping.part("attributes").items()},
+        "attributes": {name: at(f"attributes.{name}") for name in mapping.part("attributes")},
         "nulls": mapping.nulls,
         "when": mapping.when,
         "allow_reserved": sorted(set(mapping.allow_reserved)),
@@ -32,7 +41,7 @@ def canonical(mapping: Mapping) -> str:
     # keys added later appear only when they are used, so that the texts of older mappings do not change
     others = {target for target in mapping.targets if target.partition(".")[0] not in meaning}
     if others:
-        meaning["more"] = {target: _value(mapping.targets[target]) for target in others}
+        meaning["more"] = {target: at(target) for target in others}
     meaning |= {name: setting for name in _SETTINGS if (setting := getattr(mapping, name))}
     return _text(meaning)
 
@@ -61,12 +70,16 @@ def _changes(before: Targets, after: Targets) -> Iterator[str]:
     for loc in sorted(before.keys() | after.keys(), key=dotted):
         if loc not in before or loc not in after:
             yield f"{dotted(loc)} {'added' if loc in after else 'removed'}"
-        elif before[loc].keys() != after[loc].keys():  # a column became a constant, or a constant a column
+        elif before[loc].keys() - _OPTIONAL != after[loc].keys() - _OPTIONAL:  # a column became a constant, or so
             yield f"{dotted(loc)} changed"
         else:
+            parts = dict.fromkeys([*before[loc], *after[loc]])
             yield from (
-                f"{dotted(loc)}{part} changed" for part, text in before[loc].items() if text != after[loc][part]
+                f"{dotted(loc)}{part} changed" for part in parts if before[loc].get(part) != after[loc].get(part)
             )
+
+
+_OPTIONAL = {".on_error", ".nulls"}  # parts that a value may lack
 
 
 def _targets(meaning: dict[str, Any]) -> Targets:

@@ -20,6 +20,8 @@ from cio_etl.model import Mapping
 
 NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
 
+NO_ON_ERROR = "empty; write reject, omit, null, or a constant in place of the value, as {value: unknown}"
+
 
 def load_mapping(path: Path) -> Mapping:
     """The mapping of a YAML file. Raises ConfigError with everything that is wrong in it."""
@@ -40,6 +42,7 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
     if looks_like(JobYaml, document.data, rather_than=MappingYaml):
         return None, [document.problem((), NOT_A_MAPPING)]
     parsed, faults = validated(MappingYaml, document.data)
+    faults += [(loc, NO_ON_ERROR) for loc in document.empty if loc[-1] == "on_error" and "attributes" not in loc[-2:]]
     faults = not_consequences([*faults, *mapping_faults(document.data)], document.refused)
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])
     if problems:

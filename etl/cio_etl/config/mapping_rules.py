@@ -115,12 +115,26 @@ def _device_faults(data: dict[str, Any]) -> Iterator[Fault]:
     device = data.get("device")
     if not isinstance(device, dict):
         return
+    attributes = device.get("attributes")
+    for name, attribute in attributes.items() if isinstance(attributes, dict) else ():
+        if isinstance(attribute, dict):
+            yield from _device_attribute_faults(attribute, ("device", "attributes", name))
     if data["operation"] == "add_device" and "platform" not in device:
         yield ("device", "platform"), "missing; write platform: column, or {value: ios} or {value: android}"
     if data["operation"] == "delete_device":
         for name in ("platform", "last_used", "attributes"):
             if name in device:
                 yield ("device", name), "a device is deleted by its token alone; leave it out"
+
+
+def _device_attribute_faults(attribute: dict[str, Any], loc: Loc) -> Iterator[Fault]:
+    """What a device's attribute cannot be: its values are texts, and null does not remove it."""
+    if attribute.get("nulls") == "clear":
+        yield (*loc, "nulls"), "the attributes of a device are not removed by null; write omit, or leave it out"
+    on_error = attribute.get("on_error", "omit")
+    instead = on_error.get("value", "") if isinstance(on_error, dict) else on_error
+    if not isinstance(instead, str) or on_error == "null":
+        yield (*loc, "on_error"), "the attributes of a device are texts; write omit, or a text as {value: unknown}"
 
 
 def _list_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:

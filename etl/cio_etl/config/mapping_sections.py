@@ -11,17 +11,19 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, crea
 from cio_etl.apis import APIS, OPERATIONS, Api
 from cio_etl.config.value_sections import (
     Attributes,
+    AttributeYaml,
     DeviceYaml,
     IdentifiersYaml,
     Names,
     ObjectYaml,
+    OnError,
     RelationshipYaml,
     ValueYaml,
     values_in,
 )
 from cio_etl.config.yaml_file import Document, place_of
 from cio_etl.errors import did_you_mean
-from cio_etl.model import Example, Mapping
+from cio_etl.model import Constant, Example, Mapping, Nulls
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
 from cio_etl.transform import REASONS
 from cio_etl.transform.row_sql import check_condition
@@ -191,10 +193,16 @@ class MappingYaml(Section):
         "the number of a manual segment, as `7`"
     )
     retry_unknown: bool = Field(False, description="`true`: a merge or deletion is sent again when its answer was lost")
-    nulls: Literal["omit", "clear"] = Field(
+    nulls: Nulls = Field(
         "omit",
         description="what happens with a null: `omit` does not change the attribute, `clear` sends null, which removes "
         "the attribute",
+    )
+    on_error: OnError = Field(
+        "reject",
+        description="what happens when the value of an attribute cannot be converted or sent: `reject` rejects the "
+        "row, `omit` sends the row without the attribute, `null` sends null, which removes the attribute, `{value: "
+        "unknown}` sends a constant. See Values that cannot be sent.",
     )
     when: Annotated[str, AfterValidator(_condition)] = omitted(
         "a condition in SQL; rows for which it is not true are skipped", "every row"
@@ -206,8 +214,24 @@ class MappingYaml(Section):
         "`cio-etl check` tests them",
     )
 
+    def _on_error(self, target: str, attribute: AttributeYaml) -> Any:
+        """What applies to an attribute: `reject`, `omit`, or a Constant. A device's are texts, and never null."""
+        if attribute.on_error is not None:
+            return attribute.on_error
+        is_text = isinstance(self.on_error, Constant) and isinstance(self.on_error.value, str)
+        if target.startswith("device.") and self.on_error != "reject" and not is_text:
+            return "omit"
+        return self.on_error
+
     def to_mapping(self, document: Document) -> Mapping:
-        targets = dict(value for part in _PARTS for value in values_in(getattr(self, part), part))
+        values = dict(value for part in _PARTS for value in values_in(getattr(self, part), part))
+        targets = {target: value.to_value() for target, value in values.items()}
+        attributes = {
+            target: value
+            for target, value in values.items()
+            if isinstance(value, AttributeYaml) and not isinstance(targets[target], Constant)
+        }
+        on_error = {target: self._on_error(target, value) for target, value in attributes.items()}
         places = {target: place_of(target) for target in targets}
         places |= {name: (name,) for name in ("event_key", "order_by", "when")}
         return Mapping(
@@ -217,6 +241,16 @@ class MappingYaml(Section):
             event_key=tuple(self.event_key),
             order_by=tuple(self.order_by),
             nulls=self.nulls,
+            nulls_of={
+                target: value.nulls
+                for target, value in attributes.items()
+                if value.nulls is not None and value.nulls != self.nulls
+            },
+            on_error={
+                target: None if instead == "omit" else instead
+                for target, instead in on_error.items()
+                if instead != "reject"
+            },
             when=self.when,
             allow_reserved=tuple(self.allow_reserved),
             examples=tuple(

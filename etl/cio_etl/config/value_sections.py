@@ -16,6 +16,7 @@ from cio_etl.model import (
     Columns,
     Constant,
     IdentifierKind,
+    Nulls,
     Value,
 )
 from cio_etl.model.yaml_section import Section, Text, omitted, wrong
@@ -50,8 +51,6 @@ def _json(raw: Any) -> Any:
 
 
 Names = Annotated[list[Text], BeforeValidator(_as_list)]
-Attributes = dict[str, "ValueYaml"]
-
 CALL_SCHEMA = {"$comment": "a call"}  # json_schema.py replaces it by a reference to the definition of all functions
 FunctionCall = Annotated[Call, PlainValidator(_call), WithJsonSchema(CALL_SCHEMA)]
 
@@ -67,6 +66,8 @@ class ValueYaml(Section):
         "default": "a default is a function; write apply: [{default: free}]",
         "const": "write a constant as value:",
         "field": "write a column as column:",
+        "on_error": "only attributes have on_error:, since no row is sent without this value; leave it out",
+        "nulls": "only attributes have nulls:; leave it out",
     }
     short_form = "a column's name"
 
@@ -121,6 +122,52 @@ class ValueYaml(Section):
         if self.columns:
             return Columns(tuple(self.columns), tuple(self.apply))
         return Column(self.column, tuple(self.apply)) if self.column else Constant(self.value)
+
+
+def _on_error(raw: object) -> Constant | str:
+    if raw is None or raw == "null":  # YAML reads both as null, unless it is quoted
+        return Constant(None)
+    if raw == "reject" or raw == "omit":
+        return str(raw)
+    if isinstance(raw, dict) and set(raw) == {"value"}:
+        return Constant(_json(raw["value"]))
+    raise wrong("must be reject, omit, null, or a constant in place of the value, as {value: unknown}")
+
+
+_ON_ERROR_SCHEMA = {
+    "anyOf": [
+        {"enum": ["reject", "omit", None]},
+        {"type": "object", "properties": {"value": {}}, "required": ["value"], "additionalProperties": False},
+    ]
+}
+OnError = Annotated[Any, PlainValidator(_on_error), WithJsonSchema(_ON_ERROR_SCHEMA)]  # Constant, or reject, omit
+
+
+class AttributeYaml(ValueYaml):
+    """The value of an attribute, and what happens when it cannot be sent."""
+
+    goes_with: ClassVar = {
+        **ValueYaml.goes_with,
+        **dict.fromkeys(("on_error", "nulls"), ("column", "columns", "expr")),
+    }
+
+    on_error: OnError = omitted(
+        "what happens when the value cannot be converted or sent: `reject` rejects the row, `omit` sends the row "
+        "without the attribute, `null` sends null, which removes the attribute, `{value: unknown}` sends a constant. "
+        "See Values that cannot be sent.",
+        "the mapping's",
+    )
+    nulls: Nulls = omitted("what happens with a null in this attribute: `omit` or `clear`", "the mapping's")
+
+    @classmethod
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
+        yield from super().key_faults(written)
+        if "value" in written:
+            for key in sorted({"on_error", "nulls"} & written):
+                yield f"{key}: needs a column; a constant is always sent as it is written"
+
+
+Attributes = dict[str, AttributeYaml]
 
 
 class IdentifiersYaml(Section):
@@ -184,10 +231,10 @@ class DeviceYaml(Section):
     attributes: Attributes = Field(default={}, description="the attributes of the device: names and values, texts")
 
 
-def values_in(section: object, path: str) -> Iterator[tuple[str, Value]]:
+def values_in(section: object, path: str) -> Iterator[tuple[str, ValueYaml]]:
     """Every value of a section, or of what it contains, by its path: `device.token`, `relationships[0].object.id`."""
     if isinstance(section, ValueYaml):
-        yield path, section.to_value()
+        yield path, section
     elif isinstance(section, Section | dict):
         for name, inner in dict(section).items():
             yield from values_in(inner, f"{path}.{name}")

@@ -41,7 +41,8 @@ Loc = tuple[str | int, ...]  # ("attributes", "plan", "apply", 0)
 class Document:
     """A file's data, the 1-based line of each key and list item, and what is wrong. `data` is None if unreadable.
 
-    `refused` contains the places whose values were refused; they are None in the data.
+    `refused` contains the places whose values were refused, `empty` those where none is written; they are None in the
+    data.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Document:
     lines: Mapping[Loc, int]
     problems: tuple[Problem, ...] = ()
     refused: frozenset[Loc] = frozenset()
+    empty: frozenset[Loc] = frozenset()
 
     def line(self, loc: Loc) -> int | None:
         """The line of a key or item, or of the nearest one around it if it is not written."""
@@ -86,7 +88,8 @@ def read_yaml(path: Path) -> Document:
     except _Unreadable as error:
         reader.problems.append(Problem(str(path), error.line, "", error.message))
         data = None
-    return Document(str(path), data, reader.lines, tuple(reader.problems), frozenset(reader.refused))
+    problems, refused, empty = tuple(reader.problems), frozenset(reader.refused), frozenset(reader.empty)
+    return Document(str(path), data, reader.lines, problems, refused, empty)
 
 
 class _Unreadable(Exception):
@@ -117,6 +120,7 @@ class _Reader:
         self.lines: dict[Loc, int] = {}
         self.problems: list[Problem] = []
         self.refused: set[Loc] = set()
+        self.empty: set[Loc] = set()
         self.values = 0
 
     def document(self, text: str) -> dict[str, Any] | None:
@@ -189,6 +193,8 @@ class _Reader:
         text = self.checked(event, loc)
         if event.style is not None or event.tag is not None:
             return text
+        if not text:
+            self.empty.add(loc)
         try:
             return _plain(text)
         except ValueError as error:

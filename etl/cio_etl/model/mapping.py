@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 IdentifierKind = Literal["id", "email", "phone", "cio_id", "anonymous_id"]
+Nulls = Literal["omit", "clear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,11 @@ class Mapping:
     digest: str = ""
     event_key: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()  # columns; of a person's rows the last by them is sent, the others are skipped
-    nulls: Literal["omit", "clear"] = "omit"
+    nulls: Nulls = "omit"
+    nulls_of: MappingOf[str, Nulls] = field(default_factory=dict)  # by target, where it is not that of the mapping
+    # By target: what is sent in place of a value that cannot be sent. None: nothing. Of other targets, such a value
+    # rejects its row.
+    on_error: MappingOf[str, Constant | None] = field(default_factory=dict)
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
     examples: tuple[Example, ...] = ()
@@ -100,6 +105,10 @@ class Mapping:
             for target, value in self.targets.items()
             if target.startswith(f"{path}.")
         }
+
+    def nulls_at(self, target: str) -> Nulls:
+        """What happens with a null of this target."""
+        return self.nulls_of.get(target, self.nulls)
 
     def from_columns(self, path: str) -> list[str]:
         """The targets at a path or below it whose values come from columns, and so may differ from row to row."""

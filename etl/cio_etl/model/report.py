@@ -10,13 +10,31 @@ from cio_etl.model.sending import Counts, total_counts
 
 
 @dataclass(frozen=True, slots=True)
-class RejectCount:
-    """Rejected rows of one reason and field, with the first of them as `file:line`."""
+class ReasonCount:
+    """Rows of one reason and field, with the first of them as `file:line`."""
 
     reason: str
     field: str | None
     rows: int
     first_rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCount(ReasonCount):
+    """Rejected rows of one reason and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class OmittedCount(ReasonCount):
+    """Rows that are sent without the value of one attribute, for one reason, as its `on_error` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """The values that cannot be sent, and without which their rows are sent: how many such rows, and why."""
+
+    rows: int = 0  # that are sent without a value of theirs; a row counts once
+    counts: tuple[OmittedCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +191,7 @@ class StepReport:
     forecast: Forecast | None = None  # of a validation
     profile: Profile | None = None  # of a validation
     delta: DeltaCounts | None = None  # of a step that sends only what changed
+    omitted: Omitted = Omitted()
 
     @property
     def accepted(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from cio_etl.model import Finding, Profile, RejectCount, ShownRow
+from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.report.visible import visible
 from cio_etl.report.words import counted, delta_words, duration, number, percent, size
 
@@ -59,7 +59,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _rows_of(profile: Profile | None, problem: RejectCount | Finding) -> list[ShownRow]:
+def _rows_of(profile: Profile | None, problem: ReasonCount | Finding) -> list[ShownRow]:
     """The first rows of a problem: with their cells when a validation has read them, else only their places."""
     code = problem.code if isinstance(problem, Finding) else problem.reason
     rows = () if profile is None else profile.rows

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cio_etl.model import Finding, RejectCount, Report, StepPlan, StepReport
+from cio_etl.model import Finding, ReasonCount, Report, StepPlan, StepReport
 from cio_etl.report.visible import one_line
 from cio_etl.report.words import counted, delta_words
 
@@ -35,7 +35,13 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     console.print(_verdict(report), soft_wrap=True)
     console.print(_steps(report.steps))
     for step in report.steps:
-        for line in (*_forecast(step), *_delta(step), *findings(step), *rejects(step, reasons)):
+        for line in (
+            *_forecast(step),
+            *_delta(step),
+            *findings(step),
+            *rejects(step, reasons),
+            *_omitted(step, reasons),
+        ):
             console.print(line, soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
@@ -91,13 +97,23 @@ def _delta(step: StepReport) -> list[Text]:
 
 def rejects(step: StepReport | StepPlan, reasons: Mapping[str, str]) -> list[Text]:
     """The rejects of a step by reason, with their first rows and what to do."""
-    lines = [Text.assemble("rejected in ", (step.name, "bold"))] if step.rejects else []
-    for reject in step.rejects:
-        head = f"{reject.rows:>8,}  {reject.reason}" + (f" in {one_line(reject.field)}" if reject.field else "")
-        lines.append(Text.assemble((head, "yellow"), f" at {_places(reject)}"))
-        if reject.reason in reasons:
-            lines.append(Text(f"          {reasons[reject.reason]}", style="dim"))
-    return lines
+    heading = Text.assemble("rejected in ", (step.name, "bold"))
+    return [heading, *_by_reason(step.rejects, reasons, "yellow")] if step.rejects else []
+
+
+def _omitted(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
+    """The values without which rows of a step are sent, as the rejects."""
+    omitted = step.omitted
+    heading = Text.assemble("omitted in ", (step.name, "bold"), f": values of {counted(omitted.rows, 'row')}")
+    return [heading, *_by_reason(omitted.counts, reasons, "cyan")] if omitted.rows else []
+
+
+def _by_reason(counts: Sequence[ReasonCount], reasons: Mapping[str, str], style: str) -> Iterator[Text]:
+    for count in counts:
+        head = f"{count.rows:>8,}  {count.reason}" + (f" in {one_line(count.field)}" if count.field else "")
+        yield Text.assemble((head, style), f" at {_places(count)}")
+        if count.reason in reasons:
+            yield Text(f"          {reasons[count.reason]}", style="dim")
 
 
 def findings(step: StepReport | StepPlan) -> list[Text]:
@@ -111,7 +127,7 @@ def findings(step: StepReport | StepPlan) -> list[Text]:
     return lines
 
 
-def _places(problem: RejectCount | Finding) -> str:
+def _places(problem: ReasonCount | Finding) -> str:
     """The first rows as `file:3,19` or `table orders, rows 3,19`, each file or table named once."""
     split = [match.groups() for row in problem.first_rows if (match := _PLACE.fullmatch(one_line(row))) is not None]
     places = []

@@ -25,8 +25,8 @@ from cio_etl.run.incremental import (
     staging,
 )
 from cio_etl.run.options import FULL_REFRESH
-from cio_etl.run.prescan import prescan, with_duplicates
-from cio_etl.run.recording import RunContext, note_findings
+from cio_etl.run.prescan import count_omitted, prescan, with_duplicates
+from cio_etl.run.recording import RunContext, note_findings, note_omitted
 from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
@@ -154,6 +154,7 @@ def open_step(
         store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
         note_findings(store, run_id, record, prescan(step, rows, with_delta(compiled, delta), audits, sent_before))
+        note_omitted(store, run_id, record, count_omitted(step.mapping, rows, with_delta(compiled, delta)))
         if delta is not None and not context.options.accept_changes:
             require_few_events(step, delta, events_of_72h(audits))
     move: Callable[[], LedgerMove | None] | None = None

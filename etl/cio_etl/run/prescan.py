@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
-from cio_etl.model import POSITION, Finding, Mapping, Snapshot, Step
+from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
-from cio_etl.transform import Compiled, order, repeats
+from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
-from cio_etl.transform.encode import Leaf, Members
+from cio_etl.transform.encode import FAILED, Leaf, Members
 from cio_etl.transform.mapping import is_date
 from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
 
@@ -42,6 +42,30 @@ def prescan(
                 audit.observe(mapped)
     known = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats), *known]
     return located_findings([*known, *audits], snapshot.places)
+
+
+def count_omitted(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Omitted:
+    """The values without which rows are sent, as the mapping's `on_error` says; no row is read where it says nothing.
+
+    Only rows with such a value are mapped as a whole, to see whether they are sent.
+    """
+    counter = OmittedCounter()
+    if not mapping.on_error:
+        return counter.omitted(snapshot.places)
+    narrow = replace(_narrowed(mapping, compiled, mapping.on_error), decisions=None, repeats=None)
+
+    def omitting(frame: pl.DataFrame) -> Mapped | None:
+        values = narrow.mapped(frame).values
+        failed = [pl.col(name).is_not_null() for name in values.columns if name.startswith(FAILED)]
+        if not failed:
+            return None
+        here = values.filter(pl.any_horizontal(failed)).select(POSITION)
+        return compiled.sending(frame.join(here, on=POSITION, how="semi", maintain_order="left"))
+
+    for mapped in prefetch(omitting, snapshot.read(compiled.columns, 0)):
+        if mapped is not None:
+            counter.add(mapped)
+    return counter.omitted(snapshot.places)
 
 
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:

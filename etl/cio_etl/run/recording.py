@@ -38,6 +38,7 @@ from cio_etl.model import (
     Finding,
     Job,
     LaneProgress,
+    Omitted,
     PlannedStep,
     Reject,
     RejectCount,
@@ -245,6 +246,14 @@ def note_findings(store: Store, run_id: str, record: StepRecord, findings: Seque
     """Records the findings about the step's rows, and logs the warnings, before anything is sent."""
     store.note_findings(run_id, record.number, findings)
     _log_warnings(record, findings)
+
+
+def note_omitted(store: Store, run_id: str, record: StepRecord, omitted: Omitted) -> None:
+    """Records the values without which the step's rows are sent, and logs them, before anything is sent."""
+    if omitted.rows:
+        store.note_omitted(run_id, record.number, omitted)
+    for count in omitted.counts:
+        log.warning("values_omitted", step=record.name, reason=count.reason, field=count.field, rows=count.rows)
 
 
 def _log_warnings(record: StepRecord, findings: Sequence[Finding]) -> None:

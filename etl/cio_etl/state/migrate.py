@@ -30,6 +30,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE lane ADD COLUMN done BOOLEAN NOT NULL DEFAULT 0",
     ),
     5: ("ALTER TABLE step ADD COLUMN delta TEXT",),
+    6: ("ALTER TABLE step ADD COLUMN omitted TEXT",),
 }
 
 

@@ -43,6 +43,7 @@ def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
         rejects=rejects,
         findings=step.findings,
         delta=step.delta,
+        omitted=step.omitted,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,7 +14,17 @@ import polars as pl
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from cio_etl.model import Bookmark, DeltaCounts, Finding, LaneProgress, RejectCount, SourceFile, Watermark
+from cio_etl.model import (
+    Bookmark,
+    DeltaCounts,
+    Finding,
+    LaneProgress,
+    Omitted,
+    OmittedCount,
+    RejectCount,
+    SourceFile,
+    Watermark,
+)
 from cio_etl.state import tables
 from cio_etl.state.commit import (
     PROGRESS,
@@ -69,6 +79,7 @@ class StepRecord:
     findings: tuple[Finding, ...] = ()
     columns: str | None = None  # the source's columns, recorded before the first row was sent
     delta: DeltaCounts | None = None  # of a step that sends only what changed
+    omitted: Omitted = field(default_factory=Omitted)  # recorded before the first row was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,12 @@ class Store:
         findings_json = json.dumps([list(_values(finding).values()) for finding in findings])
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(findings=findings_json))
+
+    def note_omitted(self, run_id: str, number: int, omitted: Omitted) -> None:
+        """Notes the values without which a step's rows are sent, before the first one is."""
+        counts = [list(_values(count).values()) for count in omitted.counts]
+        with self._transaction() as connection:
+            connection.execute(_step(run_id, number).values(omitted=json.dumps([omitted.rows, counts])))
 
     def note_columns(self, run_id: str, number: int, columns: str) -> None:
         """Notes what a later replay must know about the source's columns."""
@@ -479,9 +496,14 @@ def _step_record(row: dict[str, Any]) -> StepRecord:
     )
     row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
     row["delta"] = None if row["delta"] is None else DeltaCounts.of(json.loads(row["delta"]))
+    row["omitted"] = Omitted() if row["omitted"] is None else _omitted(*json.loads(row["omitted"]))
     for column in ("mapping", "columns"):  # read where they are needed, and written with the others
         json.loads(row[column] or "null")
     return StepRecord(**row)
+
+
+def _omitted(rows: int, counts: list[Any]) -> Omitted:
+    return Omitted(rows, tuple(OmittedCount(r, f, n, tuple(first)) for r, f, n, first in counts))
 
 
 def _values(record: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 6  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 7  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -63,6 +63,8 @@ step = Table(
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
     Column("columns", Text),  # JSON: types of the source's columns, and facts about whole columns
     Column("delta", Text),  # JSON: model.DeltaCounts; null: the step sends everything
+    # JSON: [rows, [[reason, field, rows, [first rows]], …]], the values without which rows are sent; null: none
+    Column("omitted", Text),
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 

@@ -19,6 +19,7 @@ parts.py        an item's subject and its parts, as hashes
 decisions.py    what is sent of each row of a step that sends only what changed
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
+reason_counts.py  rejected rows and omitted values, counted by reason
 invisible.py    characters that nobody sees
 nested.py       types inside types: walking them, naming them
 ids.py          a person's lane, an event's id
@@ -32,17 +33,22 @@ from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping
+from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
 
 __all__ = [
     "REASONS",
     "Compiled",
     "KnownFacts",
     "Mapped",
+    "OmittedCounter",
     "as_texts",
     "collect_facts",
     "column_of",
     "columns_of",
     "compile_mapping",
+    "counted_rejects",
+    "located_rejects",
+    "omitted_values",
     "outcome",
     "plain_rows",
     "reason_words",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -45,7 +46,8 @@ class Mapped:
 
     `values` has the row's POSITION and a column for every target of the mapping that comes from a column
     (`identifiers.id`, `attributes.plan`, `event`, `timestamp`), in the type in which it is sent: times are Unix
-    seconds. Rejected rows are included.
+    seconds. Rejected rows are included. Where values of a target cannot be sent, and its `on_error` lets their rows be
+    sent, there is a column FAILED and its name, with the reasons; the values are null.
     """
 
     rows: pl.DataFrame
@@ -72,6 +74,7 @@ class Compiled:
     parts: Parts | None = None  # what the ledger compares
     partial: encode.Node | None = None  # the tree of items with some parts only; None: items are sent whole
     decisions: Decisions | None = None  # what is sent of each row, from the ledger; None: all of it
+    on_error: frozenset[str] = frozenset()  # targets of which a value that cannot be sent does not reject its row
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
@@ -121,7 +124,7 @@ class Compiled:
             raise SourceError(place=f"{self.file}: when", what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rejects = Rejects()
+        rejects = Rejects(self.on_error)
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
         if self.odd_values:
@@ -136,6 +139,7 @@ class Compiled:
                         lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
                     rejects.note(pl.lit(reason), target, lost, frame)
             values = after
+        values = rejects.without_failed(values)  # `default` may have replaced them since
         if self.only is not None:
             in_lanes = values.select(self.lane.is_in(sorted(self.only))).to_series()
             values = values.filter(in_lanes)
@@ -143,6 +147,7 @@ class Compiled:
         if DIGEST in values.columns:
             values = values.hstack([ids.ulids(_seconds(values), values[DIGEST]).alias(payloads.ULID)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
+        values = rejects.with_reasons(rejects.without_failed(values))
         text = self._texts(values)
         rejects.check(text.to_frame(), self.checks_of_items)
         return values, rejects.removed_from(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
@@ -164,11 +169,16 @@ class Compiled:
 
 
 class Rejects:
-    """The rows of one frame that cannot be sent; the first reason of a row counts."""
+    """The rows of one frame that cannot be sent; the first reason of a row counts.
 
-    def __init__(self) -> None:
+    Of the targets `on_error`, it is the values that cannot be sent: they reject no row.
+    """
+
+    def __init__(self, on_error: AbstractSet[str]) -> None:
+        self._on_error = on_error
         self._reason: pl.Series | None = None
         self._field: pl.Series | None = None
+        self._failed: dict[str, pl.Series] = {}  # by target: the reason in each row, or null
 
     def check(self, values: pl.DataFrame, rules: Sequence[Check], *more: pl.Expr) -> list[pl.Series]:
         """Reject the rows that break a rule; returns `more`, computed in the same select to save time."""
@@ -180,7 +190,12 @@ class Rejects:
         return columns[len(rules) :]
 
     def note(self, reason: pl.Expr, field: str | None, rows: pl.Series, frame: pl.DataFrame) -> None:
-        """Reject `rows` (Boolean) for `reason`, an expression over the frame, in `field`."""
+        """Reject `rows` (Boolean) for `reason`, an expression over the frame, in `field`; or their values there."""
+        if field is not None and field in self._on_error:
+            reasons = frame.select(pl.when(rows).then(reason).alias(f"{encode.FAILED}{field}")).to_series()
+            before = self._failed.get(field)
+            self._failed[field] = reasons if before is None else before.zip_with(before.is_not_null(), reasons)
+            return
         here = frame.select(
             pl.when(rows).then(reason).alias("reason"),
             pl.when(rows).then(pl.lit(field, dtype=pl.String)).alias("field"),
@@ -196,6 +211,18 @@ class Rejects:
         """Continue with some of the frame's rows (Boolean)."""
         if self._reason is not None and self._field is not None:
             self._reason, self._field = self._reason.filter(rows), self._field.filter(rows)
+        self._failed = {field: reasons.filter(rows) for field, reasons in self._failed.items()}
+
+    def without_failed(self, values: pl.DataFrame) -> pl.DataFrame:
+        """The values, null where they cannot be sent."""
+        if not self._failed:
+            return values
+        sent = (pl.when(reasons.is_null()).then(field).alias(field) for field, reasons in self._failed.items())
+        return values.with_columns(sent)
+
+    def with_reasons(self, values: pl.DataFrame) -> pl.DataFrame:
+        """The values, with the reasons of those that cannot be sent, of each target that has some."""
+        return values.hstack([reasons for reasons in self._failed.values() if reasons.null_count() < len(reasons)])
 
     def removed_from(self, items: pl.DataFrame) -> pl.DataFrame:
         """The items frame, where rejected rows have no item but a reason and a field."""

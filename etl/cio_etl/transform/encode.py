@@ -19,6 +19,7 @@ from cio_etl.transform import timestamps
 from cio_etl.transform.decimals import NUMBER, text_of
 from cio_etl.transform.nested import anywhere, as_dtype, fields, in_words, listed, parts
 
+FAILED = "_failed."  # before a column's name: a String column of the reasons for which its values cannot be sent
 _KEYS = (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Decimal, pl.Categorical, pl.Enum)
 
 
@@ -100,10 +101,15 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The value of a converted column; `verbatim`: its text is JSON already."""
+    """The value of a converted column; `verbatim`: its text is JSON already.
+
+    `instead` is the JSON text in the rows in which the value failed: those with a reason in the column FAILED and this
+    one's name, which a frame has only if there are such rows. The value itself is null in them.
+    """
 
     column: str
     verbatim: bool = False
+    instead: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class Members:
 
     of: Mapping[str, Node]
     nulls: Literal["required", "omit", "clear"] = "required"
+    nulls_of: Mapping[str, Literal["omit", "clear"]] = field(default_factory=dict)  # of members with other ones
     sent: Mapping[str, str] = field(default_factory=dict)  # member -> Boolean column: the rows that have this member
 
 
@@ -159,16 +166,23 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
     match node:
         case Fixed(value):
             return [literal(value)]
-        case Leaf(column, verbatim):
-            return _value(values[column], verbatim)
-        case Members(of, nulls, sent):
+        case Leaf(column, verbatim, instead):
+            pieces = _value(values[column], verbatim)
+            if instead is None or (failed := f"{FAILED}{column}") not in values.columns:
+                return pieces
+            return [pl.when(pl.col(failed).is_null()).then(_joined(pieces)).otherwise(pl.lit(instead))]
+        case Members(of, nulls, nulls_of, sent):
             texts = {name: [f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()}
             optional = [name for name, inner in of.items() if name in sent or _may_be_absent(inner, nulls, values)]
             always = [text for name, text in texts.items() if name not in optional]
             sometimes = [
                 _where(
                     sent.get(name),
-                    _joined([",", *texts[name]]).fill_null(f",{literal(name)}:null" if nulls == "clear" else ""),
+                    _joined([",", *texts[name]]).fill_null(
+                        _of_null(f",{literal(name)}:null", of[name], values)
+                        if nulls_of.get(name, nulls) == "clear"
+                        else ""
+                    ),
                 )
                 for name in optional
             ]
@@ -186,6 +200,19 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
         sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
     opening, closing = "[]" if isinstance(node, Entries) else "{}"
     return [opening, *_listed(always), *sometimes, closing]
+
+
+def _of_null(text: str, member: Node, values: pl.DataFrame) -> pl.Expr:
+    """The text of a member that is null: none in the rows in which its value failed and is omitted."""
+    omitted = is_omitted(member, values)
+    return pl.lit(text) if omitted is None else pl.when(omitted).then(pl.lit("")).otherwise(pl.lit(text))
+
+
+def is_omitted(node: Node, values: pl.DataFrame) -> pl.Expr | None:
+    """Whether a value failed and nothing is sent in its place; None when no row of this frame has such a value."""
+    if not isinstance(node, Leaf) or node.instead is not None or f"{FAILED}{node.column}" not in values.columns:
+        return None
+    return pl.col(f"{FAILED}{node.column}").is_not_null()
 
 
 def _where(flag: str | None, text: pl.Expr) -> pl.Expr:

@@ -113,6 +113,7 @@ def compile_mapping(
         tree=tree,
         lane=_lane(mapping, lanes),
         parts=made_of,
+        on_error=frozenset(mapping.on_error),
         partial=payloads.partial(tree, mapping, flag_names(tuple(made_of.of))) if payload.divisible else None,
     )
 

@@ -7,6 +7,7 @@ which it is sent, so a change that does not change what is sent changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Parts:
 
     subject: tuple[str, ...]  # targets; `_digest` for an event
     of: dict[str, Node]
-    nulls: str  # omit or clear: a part that is null is no change, or is one
+    clears: frozenset[str] = frozenset()  # parts of which a null is sent; one of the others is no change
 
     @property
     def alone(self) -> tuple[str, ...]:
@@ -61,14 +62,16 @@ class Parts:
 
     def _text(self, name: str, values: pl.DataFrame) -> pl.Expr:
         text = encode.text(self.of[name], values)
-        clears = self.nulls == "clear" and not name.endswith("]")  # a relationship with nobody is omitted
-        return text.fill_null("null") if clears else text
+        if name not in self.clears:
+            return text
+        omitted = encode.is_omitted(self.of[name], values)
+        return text.fill_null("null") if omitted is None else pl.when(~omitted).then(text.fill_null("null"))
 
 
 def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
     """The subject and the parts of a mapping's items; `nodes` are payloads.nodes_of."""
     if OPERATIONS[mapping.operation].has_event:
-        return Parts(("_digest",), {name: node for name, node in nodes.items() if name != "event"}, "omit")
+        return Parts(("_digest",), {name: node for name, node in nodes.items() if name != "event"})
     divisible, keys = mapping.operation in DIVISIBLE, subject_targets(mapping)
 
     def is_part(name: str) -> bool:
@@ -77,7 +80,14 @@ def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
         return name not in keys and not name.endswith("]")
 
     subject = tuple(target for target in keys if not isinstance(mapping.targets[target], Constant))
-    return Parts(subject, {name: node for name, node in nodes.items() if is_part(name)}, mapping.nulls)
+    of = {name: node for name, node in nodes.items() if is_part(name)}
+    return Parts(
+        subject, of, frozenset(name for name in of if _CLEARED.match(name) and mapping.nulls_at(name) == "clear")
+    )
+
+
+# Devices and their attributes are never cleared, and a relationship with nobody is omitted.
+_CLEARED = re.compile(r"(attributes|topics|relationships\[\d+\]\.attributes)\.")
 
 
 def subject_targets(mapping: Mapping) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cio_etl.apis import Payload
-from cio_etl.model import Constant, Mapping
-from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node
+from cio_etl.model import Constant, Mapping, Nulls
+from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node, literal
 
 # Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`.
 ULID, MESSAGE_ID, ISO = "_ulid", "_message_id", "_iso"
@@ -130,7 +130,11 @@ class _Parts:
         value = self.mapping.targets.get(target)
         if isinstance(value, Constant):
             return Fixed(int(value.value) if number else value.value)
-        return None if value is None else Leaf(target, verbatim=number or target in self.verbatim)
+        if value is None:
+            return None
+        instead = self.mapping.on_error.get(target)
+        text = None if instead is None else literal(instead.value)
+        return Leaf(target, verbatim=number or target in self.verbatim, instead=text)
 
     def _all(self, path: str) -> dict[str, Node]:
         nodes = {name: self.leaf(f"{path}.{name}") for name in self.mapping.part(path)}
@@ -147,7 +151,11 @@ class _Parts:
         for kind in self.payload.identifiers_in_attributes:
             if f"identifiers.{kind}" in mapping.targets:
                 members[kind] = Leaf(f"identifiers.{kind}")
-        return Members(members, mapping.nulls)
+        return Members(members, mapping.nulls, self._nulls_of("attributes"))
+
+    def _nulls_of(self, path: str) -> dict[str, Nulls]:
+        nulls_of, prefix = self.mapping.nulls_of, f"{path}."
+        return {target.removeprefix(prefix): nulls for target, nulls in nulls_of.items() if target.startswith(prefix)}
 
     def _relationships(self) -> Node | None:
         ends = self.mapping.relationship_ends()
@@ -162,8 +170,9 @@ class _Parts:
         return Members(members)
 
     def _relationship_attributes(self, relationship: str) -> Node | None:
-        members = self._all(f"{relationship}.attributes")
-        return Members(members, self.mapping.nulls) if members else None
+        path = f"{relationship}.attributes"
+        members = self._all(path)
+        return Members(members, self.mapping.nulls, self._nulls_of(path)) if members else None
 
     def _person_of_relationship(self) -> Node | None:
         """The person, or visitor, at the other end of the relationship: the call is theirs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,6 @@ from cio_etl.model import (
     Counts,
     Job,
     MaxRejects,
-    RejectCount,
     Report,
     Step,
     StepReport,
@@ -41,7 +40,7 @@ from cio_etl.model import (
 from cio_etl.report.words import counted
 from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.prefetch import prefetch
-from cio_etl.transform import Mapped
+from cio_etl.transform import Mapped, OmittedCounter, counted_rejects, located_rejects
 
 
 def validate(
@@ -106,6 +105,7 @@ def _validate_step(
         rows_read = accepted = sent = 0
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
+        omitted_values = OmittedCounter()
         context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot), people)
         audits_of_step = [Empty(step.source, snapshot), *audits(step, compiled, job.destination, time.time(), context)]
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
@@ -122,6 +122,7 @@ def _validate_step(
             rows_read += items.height
             accepted += items.height - items["item"].null_count()
             rejects.append(counted_rejects(items))
+            omitted_values.add(mapped)
             sent += packed(packer.add(items), requests)
         sent += packed(packer.finish(), requests)
         position_of: dict[str, int] = {}
@@ -133,7 +134,8 @@ def _validate_step(
 
         counts = located_rejects(pl.concat(rejects) if rejects else None, places)
         findings = located_findings(audits_of_step, places)
-        shown = shown_rows([*findings, *counts], position_of, step.mapping, snapshot, reveal)
+        omitted = omitted_values.omitted(places)
+        shown = shown_rows([*findings, *counts, *omitted.counts], position_of, step.mapping, snapshot, reveal)
         profile = profiler.profile(places, tuple(shown))
     rejected = sum(count.rows for count in counts)
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
@@ -155,6 +157,7 @@ def _validate_step(
         findings=findings,
         forecast=forecast(audits_of_step, events, requests, sent, job.destination),
         profile=profile,
+        omitted=omitted,
     )
 
 
@@ -163,29 +166,3 @@ def packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int
     bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
     requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
     return sum(map(sum, bodies.values()))
-
-
-def counted_rejects(items: pl.DataFrame) -> pl.DataFrame:
-    """Rejects of one frame by reason and field: how many, and the first three positions."""
-    rejected = items.filter(pl.col("reason").is_not_null())
-    first = pl.col("position").sort().head(3).alias("first")
-    return rejected.group_by("reason", "field").agg(pl.len().alias("rows"), first)
-
-
-def located_rejects(
-    counted: pl.DataFrame | None, places: Callable[[Sequence[int]], dict[int, str]]
-) -> list[RejectCount]:
-    """The rejects of all frames by reason and field, each with the places of its first rows."""
-    if counted is None or counted.is_empty():
-        return []
-    total = (
-        counted.group_by("reason", "field")
-        .agg(pl.col("rows").sum(), pl.col("first").explode().sort().head(3))
-        .sort("rows", "reason", "field", descending=[True, False, False])
-    )
-    positions = sorted({position for first in total["first"].to_list() for position in first})
-    where = places(positions)
-    return [
-        RejectCount(reason, field, rows, tuple(where[position] for position in first))
-        for reason, field, rows, first in total.iter_rows()
-    ]

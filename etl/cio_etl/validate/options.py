@@ -21,7 +21,8 @@ class ValidateOptions(ReadOptions):
     reveal: bool = option(False, "Show values of rows in the report.", "flag", interfaces=("cli",))
     fail_on: Sequence[str] = option(
         (),
-        "Exit with 4 when there is this: a reason, a finding, `warning`, or more rejects than 1% or 100. Repeatable.",
+        "Exit with 4 when there is this: a reason, a finding, `warning`, more rejects than 1% or 100, or more rows "
+        "without a value than omitted:1%. Repeatable.",
         "texts",
         metavar="WHAT",
         interfaces=("cli", "airflow"),

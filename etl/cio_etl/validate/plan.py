@@ -79,8 +79,8 @@ from cio_etl.run.sync import (
     with_delta,
 )
 from cio_etl.state import Store
-from cio_etl.transform import Compiled
-from cio_etl.validate.dry_run import counted_rejects, located_rejects, packed, too_many_rejected
+from cio_etl.transform import Compiled, counted_rejects, located_rejects
+from cio_etl.validate.dry_run import packed, too_many_rejected
 from cio_etl.validate.options import PLAN_OPTIONS
 
 CHANGES_SHOWN = 5  # of each part

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.start import Environment, load_steps, note_stand_ins
-from cio_etl.transform import outcome
+from cio_etl.transform import omitted_values, outcome
 
 EVIDENCE_ROWS = 10_000  # read from a source that has to be copied: enough to know a column's format
 
@@ -27,17 +28,20 @@ class PreviewedRow:
     item: str | None  # ends in a comma, as in a body
     reason: str | None
     field: str | None
+    omitted: Mapping[str, str]  # attributes whose value cannot be sent, with the reason
 
     def result(self) -> dict[str, Any]:
         """The row's number, and its payload as Python values, or why there is none."""
-        return {"row": self.number, **outcome(self.item, self.reason, self.field)}
+        omitted = {"omitted": dict(self.omitted)} if self.omitted else {}
+        return {"row": self.number, **outcome(self.item, self.reason, self.field), **omitted}
 
     def line(self, step: str) -> str:
         """One JSON line. The payload in it is the text that would be sent, byte for byte: no reader has changed it."""
         if self.item is None:
             return json.dumps({"step": step, **self.result()}, ensure_ascii=False)
         row = json.dumps({"step": step, "row": self.number}, ensure_ascii=False)
-        return f'{row[:-1]}, "payload": {self.item[:-1]}}}'
+        omitted = f', "omitted": {json.dumps(self.omitted, ensure_ascii=False)}' if self.omitted else ""
+        return f'{row[:-1]}, "payload": {self.item[:-1]}{omitted}}}'
 
 
 def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
@@ -47,8 +51,12 @@ def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
         snapshot = open_step_source(step, how)
         all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
         for frame in limited(all_rows, rows).read(compiled.columns, 0):
-            for position, _, item, reason, field in compiled.items(frame).iter_rows():
-                yield PreviewedRow(position + 1, item, reason, field)
+            mapped = compiled.mapped(frame)
+            omitted: defaultdict[int, dict[str, str]] = defaultdict(dict)
+            for position, target, why in omitted_values(mapped).iter_rows():
+                omitted[position][target] = why
+            for position, _, item, reason, field in mapped.items.iter_rows():
+                yield PreviewedRow(position + 1, item, reason, field, omitted.get(position, {}))
 
 
 def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
