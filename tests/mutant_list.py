@@ -614,8 +614,8 @@ MUTANTS = (
     Mutant(
         "ledger: who is removed stays in it",
         "ledger/delta.py",
-        "with_columns(is_gone=pl.lit(True))",
-        "with_columns(is_gone=pl.lit(False))",
+        'pl.lit(True).alias("is_gone"), *(',
+        'pl.lit(False).alias("is_gone"), *(',
         f"{SYNC} -k deleted_and_comes_back",
     ),
     Mutant(

@@ -87,6 +87,18 @@ def test_the_identifiers_of_a_mirror_are_gone_from_its_files_also_of_who_was_rem
     assert "canary-1" in mirror.people()  # what Customer.io has stays
 
 
+def test_the_values_of_a_ledger_are_gone_too_and_status_says_that_it_has_some(nights: Nights, capsys: Captured) -> None:
+    nights.step = {"sync": "changed", "ledger": "values"}
+    nights.run([person(1, city="canary-town"), person(2)])
+    nights.run([person(1, city="Rome"), person(2)])  # the first file still has the value
+    assert holds("canary-town")
+    assert main(["status", "job.yaml"]) == 0
+    assert "with values; generation 2" in capsys.readouterr().out
+    forget("id:1")
+    assert holds("canary-town") == [] and ledger().height == 1
+    assert nights.sent([person(2)]) == []
+
+
 def test_case_does_not_count_in_an_address(nights: Nights) -> None:
     nights.mapping = PEOPLE | {"identifiers": {"email": "email"}, "attributes": {"plan": "plan"}}
     nights.run([person(1, email="Ada@Example.com"), person(2)])

