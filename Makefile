@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast coverage lint with-airflow schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
+.PHONY: help demo test test-fast coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -31,7 +31,11 @@ lint: .venv/done ## ruff and mypy
 # More workers than cores: many tests wait for servers, time-outs and other processes.
 WORKERS ?= 3
 
-test: lint with-airflow ## ruff, mypy and every test
+test: .venv/done with-airflow ## ruff, mypy and every test, side by side
+	@$(MAKE) --no-print-directory -j2 lint pytest
+
+.PHONY: pytest
+pytest: .venv/done
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-fast: .venv/done ## the tests of pure code, in less than a minute on 2 quiet cores
@@ -49,6 +53,10 @@ coverage: .venv/done ## every test, and which lines no test has run; prints, and
 
 with-airflow: ## build .venv-airflow for the tests with Airflow; without it they are skipped
 	@$(MAKE) --no-print-directory .venv-airflow/done || echo "no .venv-airflow: the tests with Airflow are skipped"
+
+airflow-test: with-airflow ## every test with Airflow, the long ones too (some 4 minutes)
+	PYTHONPATH=.:etl .venv-airflow/bin/python -m pytest -c tests/with_airflow/pytest.ini --rootdir tests/with_airflow \
+		--confcutdir tests/with_airflow --all tests/with_airflow
 
 schemas: .venv/done ## write the JSON Schemas of jobs and mappings, which editors read
 	$(BIN)/cio-etl schema job > jobs/.schema.json

@@ -47,7 +47,21 @@ SITE_ID, API_KEY = "site-of-the-tests", "key-of-the-tests"
 CONNECTION = "AIRFLOW_CONN_CUSTOMERIO_DEFAULT"
 STATE_URL = "SHOP_STATE_URL"
 COMMAND = [sys.executable, "-m", "cio_etl.cli"]
-WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
+BOTH_WAYS = pytest.mark.parametrize("executable", [None, COMMAND], ids=["here", "command"])
+# As BOTH_WAYS, but by the command only with --all: that takes three times as long, and the code is the same.
+WAYS = pytest.mark.parametrize(
+    "executable", [None, pytest.param(COMMAND, marks=pytest.mark.long)], ids=["here", "command"]
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests that are marked as long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @dataclass(frozen=True)

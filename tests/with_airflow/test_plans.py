@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import WAYS, Shop, once, summary, tries
+from conftest import BOTH_WAYS, WAYS, Shop, once, summary, tries
 from fastapi.testclient import TestClient
 
 from cio_etl.airflow.dags import build_dags
@@ -36,7 +36,7 @@ def api() -> Iterator[TestClient]:
         yield client
 
 
-@WAYS
+@BOTH_WAYS
 def test_what_a_person_approves_is_sent(shop: Shop, api: TestClient, executable: list[str] | None) -> None:
     step(shop, sync="changed")
     dag = shop.dag(executable=executable, approve=True)
@@ -108,7 +108,7 @@ def test_nothing_to_send_skips_the_question_and_the_run(shop: Shop, executable: 
     assert shop.sandbox.stats() == before
 
 
-@WAYS
+@BOTH_WAYS
 def test_a_plan_of_too_many_changes_fails_until_they_are_accepted(
     shop: Shop, api: TestClient, executable: list[str] | None, capfd: Capture
 ) -> None:

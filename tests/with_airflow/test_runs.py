@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import API_KEY, SITE_ID, WAYS, Shop, connect, once, summary, tries
+from conftest import API_KEY, BOTH_WAYS, SITE_ID, WAYS, Shop, connect, once, summary, tries
 
 from cio_etl.airflow.request import plain_name, shares
 from cio_etl.sandbox import Credentials, Faults, Sandbox
@@ -21,7 +21,7 @@ from cio_etl.sandbox import Credentials, Faults, Sandbox
 Capture = pytest.CaptureFixture[str]
 
 
-@WAYS
+@BOTH_WAYS
 def test_a_run_sends_every_row_and_leaves_a_summary(shop: Shop, executable: list[str] | None, capfd: Capture) -> None:
     run = shop.run(shop.dag(executable=executable))
     assert (run.state, *tries(run), shop.people) == ("success", "success", 1, 400)
@@ -42,7 +42,7 @@ def test_consumers_of_the_asset_are_told_how_many_rows_there_were(shop: Shop) ->
         assert (event.uri, event.extra["accepted"], event.extra["status"]) == ("customerio://people/", 400, "finished")
 
 
-@WAYS
+@BOTH_WAYS
 @pytest.mark.parametrize("faults", [Faults(latency_s=0.2)])
 def test_a_task_that_is_killed_drains_and_its_next_try_goes_on(
     shop: Shop, executable: list[str] | None, capfd: Capture
@@ -115,7 +115,7 @@ def test_an_outage_is_waited_for(shop: Shop) -> None:
     assert (run.state, *tries(run), sandbox.stats()["people"]) == ("success", "success", 2, 400)
 
 
-@WAYS
+@BOTH_WAYS
 def test_keys_that_are_refused_are_not_tried_again(
     shop: Shop, executable: list[str] | None, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:

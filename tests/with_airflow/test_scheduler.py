@@ -82,6 +82,7 @@ def test_a_whole_cycle(shop: Shop, tmp_path: Path, empty_database: Path) -> None
         assert [path for path in home.rglob("*.log") if "key-of-the-tests" in path.read_text(errors="replace")] == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("faults", [Faults(latency_s=0.4)])
 def test_workers_outlive_a_task_and_a_scheduler_that_are_killed(
