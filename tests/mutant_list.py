@@ -26,6 +26,7 @@ STATE, OPEN, SERVER = "tests/state/test_state.py", "tests/state/test_open.py", "
 
 SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
 MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
+VALUES = "tests/ledger/test_values.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 
 MUTANTS = (
@@ -785,5 +786,54 @@ MUTANTS = (
         "each try would leave one\n                written.unlink(missing_ok=True)",
         "each try would leave one\n                pass",
         f"{STORAGE} -k sends_nothing_again",
+    ),
+    Mutant(
+        "ledger: a value stays where the hash is no longer known",
+        "ledger/decide.py",
+        'pl.when(pl.col(f"unknown.part.{name}"))',
+        "pl.when(pl.lit(False))",
+        f"{VALUES} -k text_of_its_part",
+    ),
+    Mutant(
+        "ledger: values stay in a ledger of hashes",
+        "ledger/files.py",
+        "merges = not before.pieces or drops or added",
+        "merges = not before.pieces or added",
+        f"{VALUES} -k without_values",
+    ),
+    Mutant(
+        "ledger: a full refresh leaves values that it has not sent",
+        "ledger/delta.py",
+        'startswith(("part.", VALUE))',
+        'startswith("part.")',
+        f"{VALUES} -k text_of_its_part",
+    ),
+    Mutant(
+        "plan: values are shown though nobody asked for them",
+        "validate/plan.py",
+        "value_shown(value, reveal)",
+        "value_shown(value, True)",
+        "tests/run/test_ledger_values.py -k masked",
+    ),
+    Mutant(
+        "plan: who is removed costs no request",
+        "validate/plan.py",
+        "removed = list(_removals(job, step, Path(name), made))",
+        "removed: list[_Items] = []",
+        "tests/validate/test_plan.py -k requests_that_remove",
+    ),
+    Mutant(
+        "limits: events that were sent before count as young",
+        "run/prescan.py",
+        "prefetch(narrow.sending",
+        "prefetch(narrow.mapped",
+        "tests/run/test_young_events.py -k only_events_that_are_sent",
+    ),
+    Mutant(
+        "limits: young events are counted and sent",
+        "run/open_step.py",
+        "            require_few_events(step, delta, events_of_72h(audits))\n",
+        "            pass\n",
+        "tests/run/test_young_events.py -k too_many_young",
     ),
 )
