@@ -785,7 +785,7 @@ MUTANTS = (
         "ledger/files.py",
         "each try would leave one\n                written.unlink(missing_ok=True)",
         "each try would leave one\n                pass",
-        f"{STORAGE} -k sends_nothing_again",
+        f"{STORAGE} -k leaves_no_file",
     ),
     Mutant(
         "ledger: a value stays where the hash is no longer known",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import resource
 import sqlite3
 import subprocess
@@ -15,7 +16,9 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.errors import CredentialsRefused
+from cio_etl.errors import CredentialsRefused, StateError
+from cio_etl.ledger import Ledger, new_generation
+from cio_etl.ledger.files import KNOWN, ROWS_AT_ONCE
 from cio_etl.ledger.files import _array as array
 from cio_etl.sandbox import Faults
 from tests.nightly_step import Nights, person
@@ -191,3 +194,15 @@ def test_a_delta_takes_its_space_before_it_is_filled(tmp_path: Path) -> None:
     """A page of a file that has no space on a full disk ends the process by SIGBUS when it is written."""
     array(tmp_path / "codes", np.uint8, (100_000,))
     assert (tmp_path / "codes").stat().st_blocks * 512 >= 100_000
+
+
+def test_a_piece_of_a_ledger_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    def changes(number: int, bits: int) -> pl.DataFrame:
+        if number:
+            raise OSError(errno.ENOSPC, "")
+        return pl.DataFrame([dict.fromkeys(KNOWN) | {"hi": 1, "lo": 1, "is_gone": False}], schema=KNOWN)
+
+    ledger = Ledger(tmp_path / "ledger", new_generation("", 1, ""))
+    with pytest.raises(StateError, match="No space left on device"):
+        ledger.with_changes(changes, 2 * ROWS_AT_ONCE)
+    assert [*ledger.folder.iterdir()] == []

@@ -211,6 +211,22 @@ def test_a_first_run_that_was_abandoned_does_not_limit_the_next_one(nights: Nigh
         nights.run([*rows, *(person(number) for number in range(100, 130))])
 
 
+def test_limits_are_shares_of_the_ledger_also_when_few_rows_are_read(nights: Nights) -> None:
+    nights.step["limits"] = {"new": "20%", "changed": "20%"}
+    rows = [person(number) for number in range(20)]
+    nights.run(rows)
+    assert len(nights.sent([person(0, city="Oslo"), person(20)])) == 2
+    with pytest.raises(TooManyChanges, match="5 of 21 subjects would be new; limits: new allows 4"):
+        nights.run([person(number) for number in range(30, 35)])
+
+
+def test_a_run_with_limit_does_not_limit_the_first_whole_one(nights: Nights) -> None:
+    nights.step["limits"] = {"new": "20%"}
+    rows = [person(number) for number in range(20)]
+    nights.run(rows, limit=1)
+    assert len(nights.sent(rows)) == 19
+
+
 def test_a_first_run_whose_rows_were_all_rejected_does_not_limit_the_next_one(nights: Nights) -> None:
     nights.step["limits"] = {"new": "20%"}
     nights.run([person(1, email="no address")])

@@ -206,6 +206,7 @@ def exceeded_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) ->
     if not before.number:
         return
     known = counts.known + (counts.new if head.again else 0)
+    known = known if before.subjects is None else before.subjects  # the rows may be those of an incremental source
     unset = max((part.unset for part in counts.parts.values()), default=0)
     found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
     limits = dict(step.sync.limits) if before.is_whole and known and not head.again else {}
@@ -318,6 +319,7 @@ def _moved(
         before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
     ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
     after = moved(ledger, delta, _outcomes(store, run.run_id, number))
+    is_whole = is_whole and run.row_limit is None and job.name == ledger_job(job)  # a replay has some rows only
     after = replace(after, is_whole=is_whole or before.is_whole)
     return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
 
