@@ -467,8 +467,8 @@ MUTANTS = (
     Mutant(
         "nulls are cleared where they are omitted",
         "transform/encode.py",
-        'if nulls == "clear" else ""',
-        'if nulls == "omit" else ""',
+        'if nulls_of.get(name, nulls) == "clear"',
+        'if nulls_of.get(name, nulls) == "omit"',
         f"{ENCODE} -k null",
     ),
     Mutant(
@@ -503,8 +503,8 @@ MUTANTS = (
     Mutant(
         "ledger: a relationship with nobody is a change",
         "transform/parts.py",
-        'and not name.endswith("]")  # a',
-        "and True  # a",
+        "if _CLEARED.match(name) and",
+        "if",
         f"{SYNC} -k loses_its_relationship",
     ),
     Mutant(
