@@ -28,6 +28,7 @@ SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
 MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
 VALUES = "tests/ledger/test_values.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
+ON_ERROR, OMITTED = "tests/transform/test_on_error.py", "tests/run/test_omitted.py"
 
 MUTANTS = (
     # ---- the network
@@ -835,5 +836,48 @@ MUTANTS = (
         "            require_few_events(step, delta, events_of_72h(audits))\n",
         "            pass\n",
         "tests/run/test_young_events.py -k too_many_young",
+    ),
+    # ---- values without which rows are sent
+    Mutant(
+        "on_error: a default replaces a value that failed",
+        "transform/compiled.py",
+        "rejects.with_reasons(rejects.without_failed(values))",
+        "rejects.with_reasons(values)",
+        f"{ON_ERROR} -k default_after",
+    ),
+    Mutant(
+        "on_error: an omitted value is cleared under nulls: clear",
+        "transform/encode.py",
+        "pl.lit(text) if omitted is None else",
+        "pl.lit(text) if True else",
+        f"{ON_ERROR} -k left_out_or_replaced",
+    ),
+    Mutant(
+        "on_error: values of rejected rows count as omitted",
+        "transform/reason_counts.py",
+        '.join(sent, on="position", how="semi")',
+        "",
+        f"{ON_ERROR} -k rejected_or_skipped",
+    ),
+    Mutant(
+        "on_error: an omitted value is a change under nulls: clear",
+        "transform/parts.py",
+        'if omitted is None else pl.when(~omitted).then(text.fill_null("null"))',
+        "",
+        f"{OMITTED} -k no_change",
+    ),
+    Mutant(
+        "on_error: values of rows that are not sent count as omitted in a run",
+        "run/prescan.py",
+        "return compiled.sending(frame.join(",
+        "return compiled.mapped(frame.join(",
+        f"{OMITTED} -k no_change",
+    ),
+    Mutant(
+        "nulls: the ledger compares all attributes by those of the mapping",
+        "transform/parts.py",
+        ' and mapping.nulls_at(name) == "clear"',
+        ' and mapping.nulls == "clear"',
+        f"{OMITTED} -k by_its_own_nulls",
     ),
 )

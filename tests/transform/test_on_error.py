@@ -148,6 +148,11 @@ def test_nulls_of_an_attribute_override_those_of_the_mapping() -> None:
     both = attributes(a="a", b="b")
     assert sent(mapping(attributes=both, nulls_of={"attributes.a": "clear"}), frame)[0] == {"a": None}
     assert sent(mapping(attributes=both, nulls="clear", nulls_of={"attributes.a": "omit"}), frame)[0] == {"b": None}
+    company = {"object": {"type": Constant("1"), "id": column("id")}, "attributes": attributes(a="a", b="b")}
+    related = mapping(relationships=[company], nulls_of={"relationships[0].attributes.b": "clear"})
+    (payload, _) = outcomes(related, frame)
+    assert isinstance(payload, dict)
+    assert payload["cio_relationships"][0]["relationship_attributes"] == {"b": None}
 
 
 CELLS = st.lists(st.sampled_from(["5", "7.5", "five", "", None, "x" * 1001]), min_size=1, max_size=12)

@@ -139,7 +139,6 @@ class Compiled:
                         lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
                     rejects.note(pl.lit(reason), target, lost, frame)
             values = after
-        values = rejects.without_failed(values)  # `default` may have replaced them since
         if self.only is not None:
             in_lanes = values.select(self.lane.is_in(sorted(self.only))).to_series()
             values = values.filter(in_lanes)
@@ -147,7 +146,7 @@ class Compiled:
         if DIGEST in values.columns:
             values = values.hstack([ids.ulids(_seconds(values), values[DIGEST]).alias(payloads.ULID)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
-        values = rejects.with_reasons(rejects.without_failed(values))
+        values = rejects.with_reasons(rejects.without_failed(values))  # `default` may have replaced them since
         text = self._texts(values)
         rejects.check(text.to_frame(), self.checks_of_items)
         return values, rejects.removed_from(pl.DataFrame([values[POSITION].alias("position"), lane, text]))
