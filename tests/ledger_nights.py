@@ -6,7 +6,8 @@ Between two nights, rows of people, companies and orders are added, changed, emp
 are bad, of some Customer.io refuses the values, and attributes join and leave the mappings. The command is a real
 process, killed at random and at chosen moments, then run again or abandoned with --restart. Requests are answered 503
 and 429, and answers are lost. After each night the sandbox must have received exactly the items that the model names,
-and must have what the model says and what a load of all rows would have made. The seed decides all but the timing.
+and must have what the model says and what a load of all rows would have made. Ledgers that store values must have the
+value of each hash. The seed decides all but the timing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.ledger import Generation, Ledger
 from cio_etl.sandbox import Faults, Sandbox
+from cio_etl.transform import ids
 from tests.fork_server import Process
 from tests.killing import copied
 from tests.ledger_model import (
@@ -308,6 +311,7 @@ class Nights:
         else:
             night.problems += self._wrong_items(plans, is_whole=False, is_quiet=False)
             self._give_up(plans, self._standing())
+        night.problems += self._wrong_values()
         night.problems += differences(self.cloud, cloud_of(self.sandbox))
         if invalid := self.sandbox.stats()["invalid_items"]:
             night.problems.append(f"{invalid} items were against the rules of Customer.io")
@@ -322,10 +326,25 @@ class Nights:
         return write_job(
             self.folder / "job.yaml",
             self.sandbox.url,
-            {step: ({"parquet": f"{step}.parquet"}, f"{step}.yaml", {"sync": "changed"}) for step in STEPS},
+            {step: ({"parquet": f"{step}.parquet"}, f"{step}.yaml", keys_of(step)) for step in STEPS},
             destination={"lanes": LANES, "max_batch_bytes": 32_100, "requests_per_second": "unlimited"},
             max_rejects="100%",
         )
+
+    def _wrong_values(self) -> Iterator[str]:
+        """Values in the ledgers that are not those of their hashes, and hashes without the value."""
+        with copied(self.folder / ".etl") as db:
+            rows = [] if db is None else db.execute("SELECT step, generation FROM ledger").fetchall()
+        for step, text in rows:
+            ledger = Ledger(self.folder / ".etl/ledger/job" / step, Generation.of_text(text))
+            known = ledger.known(0, 0)
+            for name in [name for name in known.columns if name.startswith("part.attributes.")]:
+                if "ledger" not in keys_of(step):
+                    continue
+                value = pl.col(name.replace("part.", "value.", 1))
+                wrong = ids.text_hash(value, ledger.generation.salt).ne_missing(pl.col(name))
+                if count := known.filter(wrong).height:
+                    yield f"{step}: {count} values of {name} are not those of their hashes"
 
     # ---------------------------------------------------------------- processes
 
@@ -478,6 +497,11 @@ class Nights:
             }
             if (said := {name: step[name] for name in wanted}) != wanted:
                 yield f"{step['name']}: the report says {said}, it should be {wanted}"
+
+
+def keys_of(step: str) -> dict[str, str]:
+    """The keys of a step about its ledger."""
+    return {"sync": "changed"} | ({} if step == ORDERS else {"ledger": "values"})
 
 
 def mapping_of(step: str, mapped: Mapped) -> dict[str, Any]:
