@@ -131,7 +131,7 @@ class World:
     def pass_a_day(self) -> None:
         dice = self.dice
         for step in STEPS:
-            for _ in range(dice.choice((0, 0, 3, 6))):
+            for _ in range(dice.choice((0, 0, 1, 4))):
                 self._add(step)
             subjects, rows, gone = list(self.rows[step]), self.rows[step], self.gone[step]
             free = [name for name in COLUMNS[step] if name not in KEYS[step]]

@@ -726,6 +726,13 @@ MUTANTS = (
         f"{SYNC} -k 'values or order_by or ledger_that_is_merged or two_rows'",
     ),
     Mutant(
+        "ledger: additions that become one lose the older ones",
+        "ledger/files.py",
+        "additions = self._newest(before.pieces[1:], number, bits)",
+        "additions = self._newest(before.pieces[-1:], number, bits)",
+        f"{SYNC} -k additions_of_many",
+    ),
+    Mutant(
         "ledger: a person whose identifier is rejected is gone",
         "transform/parts.py",
         'pl.col("field").is_in(self.subject)',

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from cio_etl.errors import ConfigError, CredentialsRefused, SourceError, StateError, TooManyChanges, TooManyRejects
+from cio_etl.ledger.files import MOST_PIECES
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 
@@ -307,6 +308,19 @@ def test_a_ledger_that_is_merged_has_the_newest_hashes(nights: Nights) -> None:
     changed = [person(1, city="Bern"), *rows[:1], *rows[2:]]
     assert nights.sent(changed) == [change(1, city="Bern")]
     assert nights.sent(changed) == []
+
+
+def test_the_additions_of_many_nights_become_one(mirror: Nights) -> None:
+    """One person changes each night, and another leaves and comes back: a mirror adds two files then."""
+    rows = [person(number) for number in range(31)]
+    mirror.run(rows)
+    for night in range(count := MOST_PIECES * 3 // 4):
+        rows[night] = person(night, city=f"Oslo {night}")
+        assert len(mirror.sent(rows[: 30 + night % 2])) == 2
+    assert 2 < len(list(Path(".etl/ledger/job/rows").glob("*.parquet"))) < MOST_PIECES
+    assert mirror.sent(rows) == []
+    people = mirror.people()
+    assert len(people) == 31 and all(people[str(night)]["city"] == f"Oslo {night}" for night in range(count))
 
 
 def test_two_ledgers_have_other_hashes_of_the_same_values(nights: Nights) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ _BUFFER_ROWS = 200_000  # rows that are collected before they are written to the
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
+MOST_PIECES = 16  # beyond, the additions become one: each night would read all of a year's nights
 
 KNOWN: dict[str, Any] = {
     "hi": pl.UInt64,
@@ -155,13 +156,15 @@ class Ledger:
 
     def known(self, number: int, bits: int) -> pl.DataFrame:
         """The subjects of one partition, as their last piece has them."""
+        return self._newest(self.generation.pieces, number, bits).filter(~pl.col("is_gone"))
+
+    def _newest(self, pieces: Sequence[Piece], number: int, bits: int) -> pl.DataFrame:
+        """The subjects of one partition as the last of these pieces has them; those that are gone are marked."""
         frames = [pl.DataFrame(schema=KNOWN)]
         with reporting(self.folder):
-            frames += [read_partition(self.folder / piece.file, number, bits) for piece in self.generation.pieces]
+            frames += [read_partition(self.folder / piece.file, number, bits) for piece in pieces]
             every = pl.concat(frames, how="diagonal")
-        if len(frames) > 2:
-            every = every.unique(SUBJECT, keep="last", maintain_order=True)
-        return every.filter(~pl.col("is_gone"))
+        return every.unique(SUBJECT, keep="last", maintain_order=True) if len(frames) > 2 else every
 
     def with_changes(
         self, changes: Callable[[int, int], pl.DataFrame], rows: int, *, values: bool | None = None
@@ -176,10 +179,14 @@ class Ledger:
         base = before.base_rows
         added = rows + before.rows - base
         merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, 1_000)
+        gathers = not merges and len(before.pieces) >= MOST_PIECES
         bits = partition_bits(rows + before.rows)
 
         def part(number: int) -> pl.DataFrame:
             new = changes(number, bits)
+            if gathers:
+                additions = self._newest(before.pieces[1:], number, bits)
+                return pl.concat([additions, new], how="diagonal").unique(SUBJECT, keep="last")
             if not merges:
                 return new
             every = pl.concat([self.known(number, bits), new], how="diagonal")
@@ -187,7 +194,8 @@ class Ledger:
             return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
 
         piece = self._written("base" if merges else "more", (part(number).sort(SUBJECT) for number in range(1 << bits)))
-        pieces = (() if merges else before.pieces) + (() if piece is None else (piece,))
+        stay = () if merges else before.pieces[:1] if gathers else before.pieces
+        pieces = stay + (() if piece is None else (piece,))
         return replace(before, number=before.number + 1, pieces=pieces, values=values)
 
     def rewritten(self, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Generation:

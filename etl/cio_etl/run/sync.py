@@ -278,7 +278,7 @@ def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delt
 
 def note_lost(note: Callable[[str], None], step: str, error: LedgerDamaged) -> None:
     """Notes that a step's ledger is given up, and what that leads to."""
-    note(f"step {step}: {error}; a new ledger begins, and the next run sends every row")
+    note(f"step {step}: {error}; a new ledger begins, and every row is sent once more")
 
 
 def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
