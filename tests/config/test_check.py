@@ -98,8 +98,8 @@ def test_a_mapping_can_be_checked_alone_with_its_examples() -> None:
             "attributes:\n  a: {colum: x}\n  b: {qqq: x}\n  c: {zzz: 1, column: a, value: b}\n",
             [
                 "m:4: attributes.a.colum: unknown key; did you mean 'column'?",
-                "m:5: attributes.b.qqq: unknown key; there are column, columns, expr, apply, value",
-                "m:6: attributes.c.zzz: unknown key; there are column, columns, expr, apply, value",
+                "m:5: attributes.b.qqq: unknown key; there are column, columns, expr, apply, value, on_error, nulls",
+                "m:6: attributes.c.zzz: unknown key; there are column, columns, expr, apply, value, on_error, nulls",
                 f"m:6: attributes.c: {EITHER}",
             ],
         ),

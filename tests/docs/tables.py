@@ -16,9 +16,10 @@ from cio_etl.apis import APIS, OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation, Pa
 from cio_etl.audit import FINDINGS
 from cio_etl.cli import cli
 from cio_etl.config import describe
-from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
+from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.step_sections import StepYaml
 from cio_etl.errors import EXIT_CODES
 from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.model import CSV_DIALECTS

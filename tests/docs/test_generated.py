@@ -9,9 +9,10 @@ import pytest
 from cio_etl.apis.track.endpoints import judge
 from cio_etl.cli import EXIT_CODES
 from cio_etl.config import describe
-from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml, StepYaml
+from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.step_sections import StepYaml
 from cio_etl.extract.sql.dialects import DATABASES
 from cio_etl.model import Refused, Split
 from cio_etl.model.yaml_section import Section

@@ -475,6 +475,7 @@ def test_a_scope_whose_column_is_missing_stops_before_the_first_request(mirror: 
         ({"sync": "changed", "when_gone": "delete", "scope": ["plan"]}, "when_gone and scope only with `sync: mirror`"),
         ({"max_gone": "2%"}, "max_gone only with `sync: mirror`"),
         ({"limits": {"new": 1}}, "limits only with `sync: changed` or `sync: mirror`"),
+        ({"full_refresh_every": "9 days"}, "full_refresh_every only with `sync: changed` or `sync: mirror`"),
     ],
 )
 def test_keys_that_would_mean_nothing_are_faults(nights: Nights, step: dict[str, Any], fault: str) -> None:

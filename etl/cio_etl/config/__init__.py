@@ -11,10 +11,11 @@ from cio_etl.config.describe import Key, describe
 from cio_etl.config.examples import check_examples
 from cio_etl.config.function_arguments import require_secrets, stand_ins
 from cio_etl.config.job import load_job
-from cio_etl.config.job_sections import PLAIN_NAME, JobYaml
+from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.config.mapping import load_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.source import address_of, is_database, load_source, source_section
 from cio_etl.model.yaml_section import duration
 

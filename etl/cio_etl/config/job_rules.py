@@ -13,7 +13,7 @@ from typing import Any
 
 from cio_etl import apis
 from cio_etl.config.canonical import canonical
-from cio_etl.config.job_sections import PLAIN_NAME
+from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc
 from cio_etl.model import Job, Step

@@ -1,0 +1,152 @@
+"""The keys of a step of a job, and the records that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+
+from cio_etl.apis import OPERATIONS
+from cio_etl.config.short_values import PlainName, Share, checked_duration, is_count, share_of
+from cio_etl.config.source_sections import SourceYaml
+from cio_etl.model import LedgerContent, Limit, Mapping, Step, Sync, SyncMode, WhenGone
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, LocalPaths, Section, Text, from_reference, omitted, wrong
+
+
+def _full_refresh_every(raw: object) -> timedelta:
+    if (every := checked_duration(raw)) < timedelta(hours=1):
+        raise wrong("must be an hour or more, as 30 days")
+    return every
+
+
+def _limit(raw: object) -> Limit:
+    if (share := share_of(raw)) is not None:
+        return Limit(share=share)
+    if is_count(number := from_reference(raw)):
+        return Limit(number=number)
+    raise wrong("must be a share, as 1%, or a whole number")
+
+
+def _when_gone(raw: object) -> WhenGone:
+    if raw in ("delete", "suppress", "unset"):
+        return WhenGone(str(raw))
+    if isinstance(raw, dict) and raw.keys() == {"set"} and isinstance(raw["set"], dict) and raw["set"]:
+        return WhenGone("set", raw["set"])
+    raise wrong("must be delete, suppress, unset, or {set: {attribute: value}}")
+
+
+_WrittenLimit = Annotated[int, Field(ge=0)] | Share
+
+
+class AttributesToSet(Section):
+    """The attributes that somebody who is gone gets."""
+
+    set: dict[str, Any] = Field(description="each attribute with its value")
+
+
+_WhenGoneKeys = Literal["delete", "suppress", "unset"] | AttributesToSet
+_OneLimit = Annotated[Limit | None, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)]
+
+
+class LimitsYaml(Section):
+    """How much of a step's ledger may change at once."""
+
+    new: _OneLimit = omitted("subjects that the ledger does not know")
+    changed: _OneLimit = omitted("subjects with a change")
+    unset: _OneLimit = omitted("subjects of which one attribute becomes null")
+    events_of_72h: _OneLimit = omitted("events of the last 72 hours, which can start campaigns")
+
+    def to_limits(self) -> dict[str, Limit]:
+        return {name: limit for name in LimitsYaml.model_fields if (limit := getattr(self, name)) is not None}
+
+
+class StepYaml(Section):
+    """One source through one mapping or several."""
+
+    name: PlainName = Field(description="the name of the step in reports and for `--step`")
+    source: SourceYaml = Field(description="where the rows come from")
+    mapping: LocalPaths = Field(
+        description="a mapping file, or a list of them. A list makes one step per mapping, in this order, each over "
+        "the whole source; their names are `step/mapping`"
+    )
+
+    sync: SyncMode = Field(
+        "all",
+        description="`all`: every row is sent each time. `changed`: only what Customer.io has not acknowledged yet. "
+        "`mirror`: that, and who is gone from the source is removed. See Send only what changed.",
+    )
+    when_gone: Annotated[WhenGone | None, PlainValidator(_when_gone, json_schema_input_type=_WhenGoneKeys)] = omitted(
+        "with `sync: mirror`, what happens to people and objects that the source no longer has: `delete`; for people "
+        "also `suppress`; `unset`, the mapping's attributes become null; or `{set: {churned: true}}`. Relationships, "
+        "devices and memberships are ended",
+        "required for people and objects",
+    )
+    max_gone: Annotated[Limit, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)] = Field(
+        Limit(share=0.01),
+        description="with `sync: mirror`, how much of the ledger may be gone at once: a share, as `1%`, or a number. "
+        "One more, and the run stops with exit code 4 before it sends anything; a source without rows removes nobody",
+        json_schema_extra={SHOWN_DEFAULT: "`1%`"},
+    )
+    scope: Annotated[list[Text], Field(min_length=1)] = omitted(
+        "with `sync: mirror`, columns of the source, as `[store_id]`: somebody can be gone only if the source has "
+        "other rows with the values that their last row had, so the file of one store removes nobody of another",
+        "none: the source has everybody",
+    )
+    limits: LimitsYaml = Field(
+        LimitsYaml(),
+        description="with a `sync` other than `all`, how much may change at once: `new`, `changed`, `unset` and, of "
+        "events, `events_of_72h`, each a share of the ledger or a number. One more, and the run stops with exit code 4 "
+        "before it sends anything",
+        json_schema_extra={SHOWN_DEFAULT: "none"},
+    )
+
+    ledger: LedgerContent = Field(
+        "hashes",
+        description="with a `sync` other than `all`, what the ledger stores of each attribute: `hashes`, which say "
+        "whether it has changed; or `values`, which `plan` needs to show what changes into what",
+    )
+    full_refresh_every: Annotated[timedelta, PlainValidator(_full_refresh_every, json_schema_input_type=str)] = omitted(
+        "with a `sync` other than `all`, how often everything is sent again, as `30 days`: if that was longer ago, the "
+        "next run sends every row of the step, as with `--full-refresh`. It repairs what others have changed in "
+        "Customer.io"
+    )
+
+    @model_validator(mode="after")
+    def _needs_a_ledger(self) -> StepYaml:
+        of_mirrors = [name for name in ("when_gone", "max_gone", "scope") if name in self.model_fields_set]
+        if of_mirrors and self.sync != "mirror":
+            raise wrong(f"{' and '.join(of_mirrors)} only with `sync: mirror`; write that, or leave it out")
+        for name in ("limits", "ledger", "full_refresh_every"):
+            if name in self.model_fields_set and self.sync == "all":
+                raise wrong(f"{name} only with `sync: changed` or `sync: mirror`; write one, or leave {name} out")
+        return self
+
+    def to_sync(self, mapping: Mapping) -> Sync:
+        """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes."""
+        when_gone = self.when_gone
+        attributes = mapping.part("attributes")
+        if when_gone is None and (inverse := OPERATIONS[mapping.operation].inverse) is not None:
+            when_gone = WhenGone(inverse)
+        elif when_gone is not None and when_gone.operation in ("unset", "set"):
+            changed = dict.fromkeys(attributes) if when_gone.operation == "unset" else when_gone.attributes
+            when_gone = WhenGone("identify_object" if "object" in mapping.operation else "identify", changed)
+        elif when_gone is not None and when_gone.operation == "delete" and "object" in mapping.operation:
+            when_gone = WhenGone("delete_object")
+        return Sync(
+            self.sync,
+            when_gone,
+            self.max_gone,
+            tuple(self.scope or ()),
+            self.limits.to_limits(),
+            self.full_refresh_every,
+            self.ledger,
+        )
+
+    def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
+        for path in self.mapping:
+            name = f"{self.name}/{Path(path).stem}" if listed else self.name
+            yield Step(name, self.source.to_source(), mappings[path], self.to_sync(mappings[path]))
