@@ -274,6 +274,7 @@ class Nights:
         self.cloud = Cloud()
         self.abandoned = ""  # the run that the next command must abandon
         self.last_run = ""  # of the night before
+        self.killed_at = ""  # the moment at which a process killed itself, where it was chosen again
         self.number = 0
         self._received: list[Item] = []
         self._process: Process | None = None
@@ -360,7 +361,7 @@ class Nights:
             if self.abandoned and now.run_id != self.abandoned:
                 self.abandoned = ""
             if code is None:
-                night.kills.append(killed)
+                night.kills.append(self.killed_at or killed)
                 has_begun = not self.abandoned and now.run_id != self.last_run
                 if has_begun and now.status == "finished":
                     self.last_run = now.run_id

@@ -68,7 +68,12 @@ GONE_MOMENTS = {
     "before the ledger loses who is gone": ("cio_etl.run.gone", "without", True),
     "when the ledger has lost who is gone": ("cio_etl.run.gone", "without", False),
 }
-ALL_MOMENTS = MOMENTS | GONE_MOMENTS
+GIVEN_UP = {  # of a run that is abandoned or replaced: the next command counts what it had sent, twice when killed
+    "before an abandoned run is counted": ("cio_etl.run.resume", "fold_abandoned", True),
+    "while an abandoned run is counted": ("cio_etl.run.resume", "fold_abandoned", False),
+    "when an abandoned run is counted": ("cio_etl.run.resume", "fold_removals", False),
+}
+ALL_MOMENTS = MOMENTS | GONE_MOMENTS | GIVEN_UP
 # As KILLS_ITSELF, with partitions of so few rows that a ledger has several.
 SMALL_PARTITIONS = "import cio_etl.ledger.files as files\nfiles.ROWS_AT_ONCE = 16\n" + KILLS_ITSELF
 
@@ -308,9 +313,11 @@ class MirrorNights(Nights):
         dice = self.kill_dice
         words = ["run", job.name, "--json", *self.words, *(["--restart"] if self.abandoned else [])]
         if killed in MOMENTS:  # chosen by the night; those of the gone steps are as likely
-            killed = dice.choice([*ALL_MOMENTS])
+            gives_up = bool(self.abandoned) or self.has_stopped
+            killed = dice.choice([*(GIVEN_UP if gives_up and dice.random() < 0.5 else ALL_MOMENTS)])
+        self.killed_at = killed
         moment = ALL_MOMENTS.get(killed, ("cio_etl.run.sync", "moved", True))
-        nth = dice.choice((1, 1, 2, 3, 4, 5)) if killed in ALL_MOMENTS else 10**9
+        nth = 1 if killed in GIVEN_UP else dice.choice((1, 1, 2, 3, 4, 5)) if killed in ALL_MOMENTS else 10**9
         with job.with_name("stdout").open("w") as stdout, job.with_name("log").open("w") as log:
             with self._lock:
                 at = len(self._taken) + dice.randint(1, 150)
