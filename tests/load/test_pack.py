@@ -18,7 +18,7 @@ Row = tuple[int, str | None, str | None]  # lane, item without its comma, reason
 
 def items(rows: list[Row], start: int = 0) -> pl.DataFrame:
     listed = [
-        (start + place, lane, None if item is None else f"{item},", reason, None if reason is None else "f")
+        (start + place, lane, None if item is None else f"{item},", reason, None if reason is None else "f", None)
         for place, (lane, item, reason) in enumerate(rows)
     ]
     return pl.DataFrame(listed, schema=ITEMS_SCHEMA, orient="row")

@@ -52,6 +52,27 @@ def test_an_export_has_columns_about_the_reject_and_then_the_source_s_columns(sa
     assert (first["id"], first["e_mail"]) == ("2", "b@@b.co")
 
 
+def test_the_hint_names_all_reasons_of_a_row_and_it_is_counted_by_the_first(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    write_people("1,a@@b.co,soon,10", "2,b@b.co,later,11", "3,c@@b.co,2001-02-03,12")
+    run_id = run()
+    assert [(row["reason"], row["hint"].partition("; also ")[2]) for row in exported(run_id).to_dicts()] == [
+        ("timestamp_unreadable", "email_malformed in attributes.email"),
+        ("timestamp_unreadable", ""),
+        ("email_malformed", ""),
+    ]
+    (report,) = Path(".etl").rglob("report.json")
+    rejects = json.loads(report.read_text())["steps"][0]["rejects"]
+    assert {(each["reason"], each["rows"]) for each in rejects} == {("timestamp_unreadable", 2), ("email_malformed", 1)}
+    capsys.readouterr()
+    main(["preview", "job.yaml"])
+    assert [json.loads(line).get("also") for line in capsys.readouterr().out.splitlines()] == [
+        "email_malformed in attributes.email",
+        None,
+        None,
+    ]
+
+
 def test_the_hint_of_a_refused_row_is_customer_io_s_message(sandbox: Sandbox) -> None:
     people(sandbox)
     write_people("1,a@b.co,2001-02-03,10")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cio_etl.apis import SEMANTIC_EVENTS
 from cio_etl.model import Column, Constant, Mapping
 from cio_etl.transform import checks, reason_words
-from tests.mapped_rows import Outcome, attributes, column, mapping, outcomes, rows, sent, texts
+from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 
 def judged(how: Mapping, **data: Any) -> list[str]:
@@ -395,3 +395,31 @@ def test_columns_are_named_once_and_in_the_mapping_s_order() -> None:
         when='"W w" = 1 and b > 2',
     )
     assert checks.columns_of(how) == ("id", "e", "t", "b", "k", "W w")
+
+
+def test_all_reasons_of_a_row_are_kept_and_what_follows_from_one_is_none() -> None:
+    two = mapping(
+        attributes={"age": column("age", "number"), "email": column("mail"), "seen": column("seen", "timestamp")},
+        identifiers={"id": column("id", {"cast": "integer"})},
+    )
+    frame = rows(
+        {
+            "id": ["1", "2", "x", None, "5"],
+            "age": ["7", "seven", "seven", "8", "9"],
+            "mail": ["a@b.co", "nope", "a@b.co", "nope", "a@b.co"],
+            "seen": ["2024-01-01", "soon", "2024-01-01", None, "soon"],
+        },
+        faults=[None, None, None, None, "row_ragged"],
+    )
+    made = mapped(two, frame).select("reason", "field", "also").rows()
+    assert made == [
+        (None, None, None),
+        (
+            "not_a_number",
+            "attributes.age",
+            "also timestamp_unreadable in attributes.seen; email_malformed in attributes.email",
+        ),
+        ("cast_failed", "identifiers.id", "also not_a_number in attributes.age"),
+        ("identifier_missing", "identifiers.id", "also email_malformed in attributes.email"),
+        ("row_ragged", None, None),
+    ]

@@ -29,7 +29,7 @@ def became(how: Mapping, frame: pl.DataFrame, frame_rows: int = 1_000) -> list[A
     snapshot = held(frame, frame_rows)
     ready = compiled(how, snapshot)
     found = pl.concat([ready.items(part) for part in snapshot.read(ready.columns, 0)])
-    said = [outcome(item, reason, field) for _, _, item, reason, field in found.iter_rows()]
+    said = [outcome(*row) for row in found.select("item", "reason", "field").iter_rows()]
     return [one["attributes"]["n"] if isinstance(one, dict) else one[0] if one != "skipped" else one for one in said]
 
 

@@ -56,8 +56,7 @@ def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
     known = collect_facts(mapping, row.schema, lambda columns: [frame])
     compiled = compile_mapping(mapping, row.schema, known, "example", 1, api)
-    _, _, item, reason, field = compiled.items(frame).row(0)
-    return outcome(item, reason, field)
+    return outcome(*compiled.items(frame).select("item", "reason", "field").row(0))
 
 
 def _difference(example: Example, expected: Any, actual: dict[str, Any]) -> str | None:

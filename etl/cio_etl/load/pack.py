@@ -50,7 +50,7 @@ class ItemsByLane:
         text = by_lane["item"].fill_null("").to_arrow()
         _, offsets, data = text.buffers()
         reject_rows = np.flatnonzero(by_lane["reason"].is_not_null().to_numpy())
-        rejected = by_lane[reject_rows].select("position", "reason", "field")
+        rejected = by_lane[reject_rows].select("position", "reason", "field", pl.col("also").fill_null(""))
         return cls(
             text=memoryview(data) if data is not None else memoryview(b""),
             offsets=np.frombuffer(offsets, dtype=np.int64, count=len(items) + 1, offset=text.offset * 8),

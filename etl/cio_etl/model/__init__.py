@@ -66,6 +66,7 @@ from cio_etl.model.report import (
     StepReport,
 )
 from cio_etl.model.rows import (
+    ALSO,
     CLOSED,
     FAULT,
     ITEMS_SCHEMA,
@@ -104,6 +105,7 @@ __all__ = [
     "CELL_NOT_COMPUTED",
     "CLOSED",
     "FAULT",
+    "ALSO",
     "ITEMS_SCHEMA",
     "NOTHING",
     "NOT_KNOWN",

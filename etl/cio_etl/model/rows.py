@@ -82,14 +82,27 @@ class Snapshot:
 # Columns of an items frame, one row for each source row, in order of position:
 #   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)
 #   · reason String (null: not rejected) · field String (null: the row as a whole)
+#   · also String (further reasons with their fields, `also email_malformed in attributes.email; …`; null: none)
 ITEMS_SCHEMA = pl.Schema(
-    {"position": pl.Int64, "lane": pl.UInt8, "item": pl.String, "reason": pl.String, "field": pl.String}
+    {
+        "position": pl.Int64,
+        "lane": pl.UInt8,
+        "item": pl.String,
+        "reason": pl.String,
+        "field": pl.String,
+        "also": pl.String,
+    }
 )
+
+ALSO = "also "  # begins the message of a reject that has further reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that was not accepted: by our checks before sending (message "") or by Customer.io (its words)."""
+    """A row that was not accepted: by our checks before sending, or by Customer.io.
+
+    `message` has Customer.io's words, or the further reasons of our checks, after ALSO; "": there is only `reason`.
+    """
 
     position: int
     reason: str

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import polars as pl
 
 from cio_etl.extract import SEPARATORS
-from cio_etl.model import FAULT, POSITION, CsvSource, Job
+from cio_etl.model import ALSO, FAULT, POSITION, CsvSource, Job
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
 from cio_etl.report.words import counted
@@ -70,9 +70,9 @@ def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord
     """A step's rejects as columns of HEAD, and their rows as the columns after them."""
     if rows is None:
         rows = pl.DataFrame(schema={POSITION: pl.Int64, PLACE_FILE: pl.String, PLACE_LINE: pl.Int64})
-    hint = pl.coalesce(
-        pl.col("reason").replace_strict(reason_words(), default=None), pl.col("message").replace("", None)
-    )
+    message = pl.col("message").replace("", None)
+    hint = pl.coalesce(pl.col("reason").replace_strict(reason_words(), default=None), message)
+    hint = pl.when(message.str.starts_with(ALSO)).then(pl.format("{}; {}", hint, message)).otherwise(hint)
     not_divided = pl.col("reason").is_in(ROW_FAULTS)
     line = pl.col(PLACE_LINE).fill_null(pl.col("position") + 1)
     from_source = pl.format("{}; its cells are empty here: copy them from line {} of {}", hint, line, PLACE_FILE)

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.errors import SourceError
-from cio_etl.model import FAULT, POSITION
+from cio_etl.model import ALSO, FAULT, POSITION
 from cio_etl.transform import encode, ids, payloads
 from cio_etl.transform.checks import Check
 from cio_etl.transform.decisions import Decisions
@@ -168,7 +168,10 @@ class Compiled:
 
 
 class Rejects:
-    """The rows of one frame that cannot be sent; the first reason of a row counts.
+    """The rows of one frame that cannot be sent; the first reason of a row counts, and the others are kept.
+
+    Of each field a row has one reason. What follows from another reason is no reason: a field that is missing because
+    its value, or a part of it, could not be converted, or whatever a row lacks that could not be read at all.
 
     Of the targets `on_error`, it is the values that cannot be sent: they reject no row.
     """
@@ -177,6 +180,8 @@ class Rejects:
         self._on_error = on_error
         self._reason: pl.Series | None = None
         self._field: pl.Series | None = None
+        self._also: pl.Series | None = None  # the further reasons; "" where there are none
+        self._noted: dict[str, pl.Series] = {}  # by field: Boolean, the rows that have a reason for it
         self._failed: dict[str, pl.Series] = {}  # by target: the reason in each row, or null
 
     def check(self, values: pl.DataFrame, rules: Sequence[Check], *more: pl.Expr) -> list[pl.Series]:
@@ -199,17 +204,41 @@ class Rejects:
             pl.when(rows).then(reason).alias("reason"),
             pl.when(rows).then(pl.lit(field, dtype=pl.String)).alias("field"),
         )
-        if self._reason is None or self._field is None:
+        if self._reason is None or self._field is None or self._also is None:
             self._reason, self._field = here["reason"], here["field"]
+            self._also = pl.repeat("", len(rows), eager=True)
         else:
             first = self._reason.is_null()
+            self._also = self._with_further(here, field, rows & ~first)
             self._field = here["field"].zip_with(first, self._field)
             self._reason = here["reason"].zip_with(first, self._reason)
+        if field is not None:
+            noted = self._noted.get(field)
+            self._noted[field] = rows if noted is None else noted | rows
+
+    def _with_further(self, here: pl.DataFrame, field: str | None, further: pl.Series) -> pl.Series:
+        """The further reasons, with those of the rows `further` (Boolean) that have no reason for this field yet."""
+        assert self._also is not None and self._field is not None
+        further &= self._field.is_not_null()  # else the row could not be read
+        for known, rows in self._noted.items():
+            if field is not None and (known == field or known.startswith(f"{field}[")):
+                further &= ~rows
+        if not further.any():
+            return self._also
+        text = pl.col("reason") if field is None else pl.format("{} in {}", "reason", "field")
+        added = pl.format(
+            "{}{}{}", "also", pl.when(pl.col("also") == "").then(pl.lit("")).otherwise(pl.lit("; ")), text
+        )
+        both = here.with_columns(self._also.alias("also"), further.alias("further"))
+        return both.select(pl.when("further").then(added).otherwise("also").alias("also")).to_series()
 
     def filter(self, rows: pl.Series) -> None:
         """Continue with some of the frame's rows (Boolean)."""
-        if self._reason is not None and self._field is not None:
-            self._reason, self._field = self._reason.filter(rows), self._field.filter(rows)
+        if self._reason is not None and self._field is not None and self._also is not None:
+            self._reason, self._field, self._also = (
+                each.filter(rows) for each in (self._reason, self._field, self._also)
+            )
+        self._noted = {field: noted.filter(rows) for field, noted in self._noted.items()}
         self._failed = {field: reasons.filter(rows) for field, reasons in self._failed.items()}
 
     def without_failed(self, values: pl.DataFrame) -> pl.DataFrame:
@@ -225,11 +254,17 @@ class Rejects:
 
     def removed_from(self, items: pl.DataFrame) -> pl.DataFrame:
         """The items frame, where rejected rows have no item but a reason and a field."""
-        if self._reason is None or self._field is None:
+        if self._reason is None or self._field is None or self._also is None:
             none = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, items.height)
-            return items.hstack([none, none.alias("field")])
+            return items.hstack([none, none.alias("field"), none.alias("also")])
         sent = pl.when(self._reason.is_null()).then(pl.col("item")).alias("item")
-        return items.with_columns(sent, self._reason.alias("reason"), self._field.alias("field"))
+        also = pl.lit(self._also)
+        return items.with_columns(
+            sent,
+            self._reason.alias("reason"),
+            self._field.alias("field"),
+            pl.when(also != "").then(pl.lit(ALSO) + also).alias("also"),
+        )
 
 
 def _seconds(values: pl.DataFrame) -> pl.Series:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_etl.model import Bookmark, Step
+from cio_etl.model import ALSO, Bookmark, Step
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.options import ReadOptions
@@ -28,12 +28,15 @@ class PreviewedRow:
     item: str | None  # ends in a comma, as in a body
     reason: str | None
     field: str | None
+    also: str | None  # further reasons
     omitted: Mapping[str, str]  # attributes whose value cannot be sent, with the reason
 
     def result(self) -> dict[str, Any]:
         """The row's number, and its payload as Python values, or why there is none."""
-        omitted = {"omitted": dict(self.omitted)} if self.omitted else {}
-        return {"row": self.number, **outcome(self.item, self.reason, self.field), **omitted}
+        more: dict[str, Any] = {"omitted": dict(self.omitted)} if self.omitted and self.item is not None else {}
+        if self.also is not None and self.reason is not None:
+            more["also"] = self.also.removeprefix(ALSO)
+        return {"row": self.number, **outcome(self.item, self.reason, self.field), **more}
 
     def line(self, step: str) -> str:
         """One JSON line. The payload in it is the text that would be sent, byte for byte: no reader has changed it."""
@@ -55,8 +58,9 @@ def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
             omitted: defaultdict[int, dict[str, str]] = defaultdict(dict)
             for position, target, why in omitted_values(mapped).iter_rows():
                 omitted[position][target] = why
-            for position, _, item, reason, field in mapped.items.iter_rows():
-                yield PreviewedRow(position + 1, item, reason, field, omitted.get(position, {}))
+            columns = mapped.items.select("position", "item", "reason", "field", "also")
+            for position, item, reason, field, also in columns.iter_rows():
+                yield PreviewedRow(position + 1, item, reason, field, also, omitted.get(position, {}))
 
 
 def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:
