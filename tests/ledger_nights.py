@@ -73,8 +73,8 @@ MOMENTS = {
     "while a delta is written": ("cio_etl.ledger.delta.DeltaWriter", "write_rows", False),
     "when a delta is written": ("cio_etl.run.sync", "make_delta", False),
     "before the first request of a step": ("cio_etl.run.run", "_send", True),
-    "before the ledger's files are written": ("cio_etl.run.sync", "moved", True),
-    "before the ledger moves": ("cio_etl.run.sync", "moved", False),
+    "before the ledger's files are written": ("cio_etl.run.ledger_moves", "moved", True),
+    "before the ledger moves": ("cio_etl.run.ledger_moves", "moved", False),
     "when the ledger has moved": ("cio_etl.state.Store", "end_step", False),
 }
 KILLS_ITSELF = """

@@ -316,7 +316,7 @@ class MirrorNights(Nights):
             gives_up = bool(self.abandoned) or self.has_stopped
             killed = dice.choice([*(GIVEN_UP if gives_up and dice.random() < 0.5 else ALL_MOMENTS)])
         self.killed_at = killed
-        moment = ALL_MOMENTS.get(killed, ("cio_etl.run.sync", "moved", True))
+        moment = ALL_MOMENTS.get(killed, ("cio_etl.run.ledger_moves", "moved", True))
         nth = 1 if killed in GIVEN_UP else dice.choice((1, 1, 2, 3, 4, 5)) if killed in ALL_MOMENTS else 10**9
         with job.with_name("stdout").open("w") as stdout, job.with_name("log").open("w") as log:
             with self._lock:

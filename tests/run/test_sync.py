@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from cio_etl.errors import ConfigError, CredentialsRefused, SourceError, StateError, TooManyChanges, TooManyRejects
-from cio_etl.ledger.files import MOST_PIECES
+from cio_etl.ledger.generation import MOST_PIECES
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 
@@ -475,7 +475,6 @@ def test_a_scope_whose_column_is_missing_stops_before_the_first_request(mirror: 
         ({"sync": "changed", "when_gone": "delete", "scope": ["plan"]}, "when_gone and scope only with `sync: mirror`"),
         ({"max_gone": "2%"}, "max_gone only with `sync: mirror`"),
         ({"limits": {"new": 1}}, "limits only with `sync: changed` or `sync: mirror`"),
-        ({"full_refresh_every": "9 days"}, "full_refresh_every only with `sync: changed` or `sync: mirror`"),
     ],
 )
 def test_keys_that_would_mean_nothing_are_faults(nights: Nights, step: dict[str, Any], fault: str) -> None:

@@ -120,7 +120,7 @@ class StepYaml(Section):
         of_mirrors = [name for name in ("when_gone", "max_gone", "scope") if name in self.model_fields_set]
         if of_mirrors and self.sync != "mirror":
             raise wrong(f"{' and '.join(of_mirrors)} only with `sync: mirror`; write that, or leave it out")
-        for name in ("limits", "ledger", "full_refresh_every"):
+        for name in ("limits", "ledger"):
             if name in self.model_fields_set and self.sync == "all":
                 raise wrong(f"{name} only with `sync: changed` or `sync: mirror`; write one, or leave {name} out")
         return self

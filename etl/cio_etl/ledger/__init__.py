@@ -3,17 +3,20 @@
 A delta is a function of the ledger, a snapshot and a mapping: what is sent of each row. The ledger is a function of
 acknowledgements: it moves when a step finishes.
 
-changes.py  counts the changes of a delta, from value to value
-decide.py   compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
-delta.py    makes a step's delta from its rows, and moves the ledger after they were sent
-erase.py    removes somebody from a ledger and its files
-files.py    the files of both, and the only code that touches them
+changes.py      counts the changes of a delta, from value to value
+decide.py       compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
+delta.py        makes a step's delta from its rows, and moves the ledger after they were sent
+delta_files.py  a delta on the disk
+erase.py        removes somebody from a ledger and its files
+files.py        files of hashes, by partition
+generation.py   the ledger as a finished step left it, on the disk
 """
 
 from cio_etl.ledger.decide import Rules
 from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
+from cio_etl.ledger.delta_files import Delta
 from cio_etl.ledger.erase import erased
-from cio_etl.ledger.files import Delta, Generation, Ledger
+from cio_etl.ledger.generation import Generation, Ledger
 
 __all__ = [
     "Delta",

@@ -24,7 +24,9 @@ from cio_etl.ledger.decide import (
     folded,
     gone,
 )
-from cio_etl.ledger.files import Delta, DeltaHead, DeltaWriter, Generation, Ledger, Spill, partition_bits
+from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter, Spill
+from cio_etl.ledger.files import partition_bits
+from cio_etl.ledger.generation import Generation, Ledger
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.transform import decisions
 

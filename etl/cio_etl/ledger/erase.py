@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 import polars as pl
 
 from cio_etl.ledger.decide import SUBJECT
-from cio_etl.ledger.files import Generation, Ledger, reporting
+from cio_etl.ledger.files import reporting
+from cio_etl.ledger.generation import Generation, Ledger
 
 Wanted = Callable[[Collection[str]], pl.Expr]  # the columns of a file -> Boolean: whether a row is about them
 

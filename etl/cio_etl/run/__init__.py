@@ -10,7 +10,9 @@ prefetch.py       maps frames in parallel, in their order
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
 incremental.py    where a step starts reading, and what it leaves for the next run
-sync.py           sends only what changed: a step's delta against its ledger, and the ledger's move
+sync.py           sends only what changed: a step's delta against its ledger
+limits.py         how much may change at once
+ledger_moves.py   moves a ledger by what was acknowledged
 refresh.py        when a step sends everything again
 ledgers.py        what the ledgers of a job are: subjects, sizes, times
 schema_drift.py   compares the kinds of columns with the last run's

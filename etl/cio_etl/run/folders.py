@@ -32,6 +32,16 @@ def stage_folder(job: Job, run_id: str) -> Path:
     return run_folder(job, run_id) / "stage"
 
 
+def delta_folder(job: Job, run_id: str, number: int) -> Path:
+    """Where a step's delta is until its run has finished."""
+    return stage_folder(job, run_id) / f"{number}.delta"
+
+
+def ledger_job(job: Job) -> str:
+    """The job whose ledger a run moves: a replay moves that of the job itself."""
+    return job.name.removesuffix(".replay")
+
+
 def ledger_folder(state: Path, job: str, step: str) -> Path:
     """The folder of a step's ledger."""
     return state / "ledger" / job / step

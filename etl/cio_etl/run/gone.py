@@ -19,7 +19,7 @@ from cio_etl.apis import removal
 from cio_etl.errors import LedgerDamaged
 from cio_etl.extract import open_source
 from cio_etl.ledger import Delta, Generation, Ledger, new_generation, without
-from cio_etl.ledger.files import GONE
+from cio_etl.ledger.delta_files import GONE
 from cio_etl.model import (
     OUTCOME_UNKNOWN,
     SYNC_ALL,
@@ -31,9 +31,9 @@ from cio_etl.model import (
     Staging,
     Step,
 )
-from cio_etl.run.folders import ledger_folder
+from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
+from cio_etl.run.ledger_moves import note_lost
 from cio_etl.run.recording import RunContext
-from cio_etl.run.sync import delta_folder, ledger_job, note_lost
 from cio_etl.state import LedgerMove, RunRecord, Store
 
 

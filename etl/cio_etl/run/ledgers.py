@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cio_etl.ledger import Generation
 from cio_etl.model import Job, SyncMode
 from cio_etl.report.words import counted, percent, size
-from cio_etl.run.sync import ledger_job
+from cio_etl.run.folders import ledger_job
 from cio_etl.state import Store
 
 

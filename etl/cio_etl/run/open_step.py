@@ -24,6 +24,8 @@ from cio_etl.run.incremental import (
     origin,
     staging,
 )
+from cio_etl.run.ledger_moves import next_ledger
+from cio_etl.run.limits import require_few_events
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.prescan import count_omitted, prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings, note_omitted
@@ -31,7 +33,7 @@ from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.run.sync import next_ledger, open_delta, require_delta, require_few_events, require_planned, with_delta
+from cio_etl.run.sync import open_delta, require_delta, require_planned, with_delta
 from cio_etl.state import LedgerMove, StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 

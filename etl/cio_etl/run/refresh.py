@@ -7,9 +7,9 @@ from datetime import datetime
 from cio_etl.ledger import Delta, Generation
 from cio_etl.model import Job, Step
 from cio_etl.report.words import whole_units
+from cio_etl.run.folders import delta_folder, ledger_job
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.recording import RunContext
-from cio_etl.run.sync import delta_folder, ledger_job
 from cio_etl.state import StepRecord, Store
 
 

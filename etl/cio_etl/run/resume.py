@@ -13,10 +13,10 @@ from cio_etl.model import GoneSource, Job, Snapshot, SourceFile
 from cio_etl.report.words import counted
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import fold_removals, with_gone_steps
+from cio_etl.run.ledger_moves import fold_abandoned
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.recording import report_of, write_reports
 from cio_etl.run.replacement import accepted, has_too_many_rejects, may_be_replaced, restart_repeats
-from cio_etl.run.sync import fold_abandoned
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 

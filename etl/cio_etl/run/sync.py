@@ -1,9 +1,9 @@
-"""Sends only what changed: opens a step's delta against its ledger, and moves the ledger when the rows are settled.
+"""Sends only what changed: a step's delta against its ledger.
 
     rows ─▶ compared with the ledger ─▶ delta on the disk ─▶ sent by any worker, after any kill ─▶ ledger moves
 
 The delta is made before the first request and never again. The ledger moves in the transaction in which the step
-finishes; what an abandoned run had sent moves it, too.
+finishes (ledger_moves.py); what an abandoned run had sent moves it, too.
 """
 
 from __future__ import annotations
@@ -15,48 +15,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from cio_etl.apis import APIS, KEY, OPERATIONS
 from cio_etl.audit import SentBefore
-from cio_etl.errors import ChangedSinceStart, DeltaDamaged, LedgerDamaged, TooManyChanges
-from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, moved, new_generation, renewed
-from cio_etl.ledger.delta import Outcomes
+from cio_etl.errors import ChangedSinceStart, DeltaDamaged
+from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, new_generation
 from cio_etl.log import get_logger
 from cio_etl.model import (
-    OUTCOME_UNKNOWN,
     POSITION,
     Constant,
-    DeltaCounts,
     Destination,
     Job,
-    Limit,
     PlannedStep,
     Snapshot,
     Step,
 )
-from cio_etl.report.words import counted
-from cio_etl.run.folders import ledger_folder, stage_folder
+from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
+from cio_etl.run.limits import require_within_limits
 from cio_etl.run.options import RunOptions
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
-from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
+from cio_etl.state import StepRecord, Store
 from cio_etl.transform import column_of, ids, require_names
 from cio_etl.transform.compiled import Compiled
 from cio_etl.transform.parts import Parts, subject_targets
 
 log = get_logger()
-
-
-def delta_folder(job: Job, run_id: str, number: int) -> Path:
-    """Where a step's delta is until its run has finished."""
-    return stage_folder(job, run_id) / f"{number}.delta"
-
-
-def ledger_job(job: Job) -> str:
-    """The job whose ledger a run moves: a replay moves that of the job itself."""
-    return job.name.removesuffix(".replay")
 
 
 def open_delta(
@@ -186,167 +171,6 @@ def require_delta(context: RunContext, step: Step, record: StepRecord, snapshot:
         )
         raise DeltaDamaged(shared, place=folder, what="what the step sends is missing, or belongs to other rows")
     return delta
-
-
-def require_within_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) -> None:
-    """Raises TooManyChanges when the delta changes more at once than the step allows."""
-    if exceeded := "; ".join(exceeded_limits(step, made, ledger, accepts=accepts)):
-        is_empty = step.sync.mode == "mirror" and not made.delta.head.rows
-        remedy = "check the source; a mirror removes nobody while its source has no rows" if is_empty else ""
-        raise TooManyChanges(remedy, step=step.name, changes=exceeded)
-
-
-def exceeded_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) -> Iterator[str]:
-    """The limits of the step that a delta exceeds, in words.
-
-    Only `max_gone` limits a first run, also after one that was abandoned, and a --full-refresh: everybody is new then.
-    `accepts`: all changes are allowed, but a source without rows removes nobody.
-    """
-    before, counts, head = ledger.generation, made.counts, made.delta.head
-    if not before.number:
-        return
-    known = counts.known + (counts.new if head.again else 0)
-    known = known if before.subjects is None else before.subjects  # the rows may be those of an incremental source
-    unset = max((part.unset for part in counts.parts.values()), default=0)
-    found = {"new": counts.new, "changed": counts.changed, "unset": unset, "gone": counts.gone}
-    limits = dict(step.sync.limits) if before.is_whole and known and not head.again else {}
-    if step.sync.mode == "mirror":
-        limits["gone"] = step.sync.max_gone
-    if accepts:
-        limits = {}
-    if not head.rows:
-        limits["gone"] = Limit(number=0)
-    for name, limit in limits.items():
-        if found.get(name, 0) > limit.of(known):
-            key = "max_gone" if name == "gone" else f"limits: {name}"
-            words = _LIMIT_WORDS[name]
-            if name == "gone" and counts.left_out:
-                words += f", {counts.left_out:,} of them because `when` leaves their rows out"
-            allows = f"{key} allows {limit.of(known):,}{_share(limit)}" if head.rows else "the source has no rows"
-            yield f"{found[name]:,} of {counted(known, 'subject')} {words}; {allows}"
-
-
-def exceeded_events(step: Step, delta: Delta, events: int) -> Iterator[str]:
-    """The limit of events of the last 72 hours, in words, when more than it allows would be sent; see exceeded_limits.
-
-    Their times are known only after the delta has been made.
-    """
-    limit, head = step.sync.limits.get("events_of_72h"), delta.head
-    if limit is None or head.is_first or head.again:
-        return
-    if events > (most := limit.of(DeltaCounts.of(head.counts).known)):
-        are = "event of the last 72 hours would be sent", "events of the last 72 hours would be sent"
-        yield f"{counted(events, *are)}; limits: events_of_72h allows {most:,}{_share(limit)}"
-
-
-def require_few_events(step: Step, delta: Delta, events: int) -> None:
-    """Raises TooManyChanges when more events of the last 72 hours would be sent than the step allows."""
-    for changes in exceeded_events(step, delta, events):
-        raise TooManyChanges(step=step.name, changes=changes)
-
-
-def _share(limit: Limit) -> str:
-    return f" ({limit})" if limit.number is None else ""
-
-
-_LIMIT_WORDS = {
-    "new": "would be new",
-    "changed": "would change",
-    "unset": "would lose an attribute",
-    "gone": "are gone from the source",
-}
-
-
-def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delta) -> LedgerMove:
-    """The ledger after all rows of a step are settled; its files are on the disk. Raises StateError.
-
-    With --rebuild-ledger, a ledger that cannot be read any more is replaced by one that knows the delta alone.
-    """
-    store, job, run = context.store, context.job, context.run
-    try:
-        move = _moved(store, job, run, step.name, record.number, delta)
-    except LedgerDamaged as error:
-        if not context.options.rebuild_ledger or isinstance(error, DeltaDamaged):
-            raise
-        note_lost(context.caller.observer.note, step.name, error)
-        move = _moved(store, job, run, step.name, record.number, delta, anew=True)
-    if not delta.head.again or run.row_limit is not None:
-        return move
-    after = renewed(Generation.of_text(move.generation), run.started_at)
-    return replace(move, generation=after.to_text())
-
-
-def note_lost(note: Callable[[str], None], step: str, error: LedgerDamaged) -> None:
-    """Notes that a step's ledger is given up, and what that leads to."""
-    note(f"step {step}: {error}; a new ledger begins, and every row is sent once more")
-
-
-def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
-    """Moves the ledgers by what a run that will never be resumed has sent, so far as it was acknowledged.
-
-    Rows whose answer is not known are sent again by the next run. Where a delta or a ledger is missing or damaged, the
-    ledger can no longer be trusted, and the next run starts a new one. Raises StateError when the disk fails.
-    """
-    for record in store.steps(run.run_id):
-        sent = record.delta is not None and store.has_started(run.run_id, record.number, by_others=False)
-        if record.status == "finished" or not sent:
-            continue
-        folder = delta_folder(job, run.run_id, record.number)
-        try:
-            delta = Delta.open(folder)
-            if delta is None:
-                raise DeltaDamaged(place=folder, what="what the abandoned run was to send is missing")
-            store.move_ledger(_moved(store, job, run, record.name, record.number, delta, is_whole=False))
-        except LedgerDamaged as error:
-            note_lost(note, record.name, error)
-            store.drop_ledger(ledger_job(job), record.name)
-
-
-def _moved(
-    store: Store,
-    job: Job,
-    run: RunRecord,
-    step: str,
-    number: int,
-    delta: Delta,
-    *,
-    is_whole: bool = True,
-    anew: bool = False,
-) -> LedgerMove:
-    text = None if anew else store.ledger(ledger_job(job), step)
-    before = None if text is None else Generation.of_text(text)
-    if before is None or before.salt != delta.head.salt:
-        before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
-    ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
-    after = moved(ledger, delta, _outcomes(store, run.run_id, number))
-    is_whole = is_whole and run.row_limit is None and job.name == ledger_job(job)  # a replay has some rows only
-    after = replace(after, is_whole=is_whole or before.is_whole)
-    return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
-
-
-def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:
-    """How each row that is sent ended, from the lanes' progress and the rejects."""
-    progress = store.lane_progress(run_id, number)
-    acked, sending = (
-        np.array([getattr(lane, name) for lane in progress]) for name in ("acked_through", "sending_through")
-    )
-    rejects = store.rejects(run_id, number).select(pl.col("position").alias(POSITION), "reason", "field")
-
-    def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
-        position, lane = rows[POSITION].to_numpy(), rows["lane"].to_numpy()
-        settled, announced = pl.lit(pl.Series(position <= acked[lane])), pl.lit(pl.Series(position <= sending[lane]))
-        is_unknown = pl.col("reason") == OUTCOME_UNKNOWN
-        outcome = (
-            pl.when(~pl.col("is_sent") | (settled & pl.col("reason").is_null()))
-            .then(pl.lit("accepted"))
-            .when(announced & (~settled | is_unknown))
-            .then(pl.lit("unknown"))
-            .when(settled)
-            .then(pl.lit("refused"))
-        )
-        return rows.join(rejects, on=POSITION, how="left", maintain_order="left").with_columns(outcome=outcome)
-
-    return outcomes
 
 
 def current_ledger(

@@ -32,7 +32,7 @@ from cio_etl.audit import (
 )
 from cio_etl.errors import PlanOutdated
 from cio_etl.ledger import Made
-from cio_etl.ledger.files import GONE
+from cio_etl.ledger.delta_files import GONE
 from cio_etl.load import Packer, resolve
 from cio_etl.model import (
     NOT_KNOWN,
@@ -65,19 +65,12 @@ from cio_etl.run import (
 from cio_etl.run.folders import plans_folder
 from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
+from cio_etl.run.limits import exceeded_events, exceeded_limits
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
-from cio_etl.run.sync import (
-    compare,
-    current_ledger,
-    exceeded_events,
-    exceeded_limits,
-    facts_of,
-    sent_before,
-    with_delta,
-)
+from cio_etl.run.sync import compare, current_ledger, facts_of, sent_before, with_delta
 from cio_etl.state import Store
 from cio_etl.transform import Compiled, counted_rejects, located_rejects
 from cio_etl.validate.dry_run import packed, too_many_rejected

@@ -1,0 +1,195 @@
+"""The ledger of a step as its last finished run left it: a base and small additions.
+
+    <state>/ledger/<job>/<step>/base-….parquet, more-….parquet
+
+A file is written under another name, synchronised to the disk and renamed; it never changes afterwards. Which files are
+the current generation is in the state, and moves in the transaction in which a step finishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from cio_etl.errors import LedgerDamaged
+from cio_etl.ledger.decide import SUBJECT, VALUE
+from cio_etl.ledger.files import GroupWriter, partition_bits, read_partition, reporting, sync_folder
+
+FORMAT = 1  # of the files; a newer one is refused
+COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
+MOST_PIECES = 16  # beyond, the additions become one: each night would read all of a year's nights
+
+KNOWN: dict[str, Any] = {
+    "hi": pl.UInt64,
+    "lo": pl.UInt64,
+    "was_accepted": pl.Boolean,
+    "refused": pl.List(pl.UInt64),
+    "reason": pl.String,
+    "field": pl.String,
+    "is_gone": pl.Boolean,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file of a generation."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The ledger as a finished step left it; the state stores its text."""
+
+    number: int
+    salt: int
+    belongs_to: str  # digest of destination, operation and subject: another one starts a new ledger
+    pieces: tuple[Piece, ...] = ()  # the first is the base; later ones replace its subjects
+    parts: tuple[str, ...] = ()  # of the mapping that was sent last
+    started_at: str = ""  # of the last run that sent everything; ISO 8601, UTC
+    is_whole: bool = True  # False: no step that moved it has sent all of its rows
+    subjects: int | None = None  # that the ledger knows; None: nobody has counted them
+    values: bool = False  # the files have the texts of parts, too
+    format: int = FORMAT
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_text(cls, text: str) -> Generation:
+        """Raises StateError for a ledger of a newer version of this program."""
+        found = json.loads(text)
+        if found["format"] > FORMAT:
+            what = f"the ledger was written by a newer version of this program (format {found['format']})"
+            raise LedgerDamaged(
+                f"upgrade cio-etl on this machine, or {LedgerDamaged.remedy}", place="the state", what=what
+            )
+        pieces = tuple(Piece(**piece) for piece in found["pieces"])
+        return cls(**found | {"pieces": pieces, "parts": tuple(found["parts"])})
+
+    @property
+    def rows(self) -> int:
+        """Rows of all pieces; a subject may have several."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def base_rows(self) -> int:
+        return self.pieces[0].rows if self.pieces else 0
+
+    @property
+    def bytes(self) -> int:
+        """The size of all pieces on the disk."""
+        return sum(piece.bytes for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A generation in its folder."""
+
+    folder: Path
+    generation: Generation
+
+    def verify(self) -> None:
+        """Raises StateError when a file is missing or is not what was written."""
+        with reporting(self.folder):
+            for piece in self.generation.pieces:
+                try:
+                    with open(self.folder / piece.file, "rb") as file:
+                        found = hashlib.file_digest(file, "sha256").hexdigest()
+                except FileNotFoundError:
+                    raise LedgerDamaged(place=self.folder / piece.file, what="the file is missing") from None
+                if found != piece.sha256:
+                    what = "the file is not what was written (its SHA-256 differs)"
+                    raise LedgerDamaged(place=self.folder / piece.file, what=what)
+
+    def known(self, number: int, bits: int) -> pl.DataFrame:
+        """The subjects of one partition, as their last piece has them."""
+        return self._newest(self.generation.pieces, number, bits).filter(~pl.col("is_gone"))
+
+    def _newest(self, pieces: Sequence[Piece], number: int, bits: int) -> pl.DataFrame:
+        """The subjects of one partition as the last of these pieces has them; those that are gone are marked."""
+        frames = [pl.DataFrame(schema=KNOWN)]
+        with reporting(self.folder):
+            frames += [read_partition(self.folder / piece.file, number, bits) for piece in pieces]
+            every = pl.concat(frames, how="diagonal")
+        return every.unique(SUBJECT, keep="last", maintain_order=True) if len(frames) > 2 else every
+
+    def with_changes(
+        self, changes: Callable[[int, int], pl.DataFrame], rows: int, *, values: bool | None = None
+    ) -> Generation:
+        """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all.
+
+        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped.
+        """
+        before = self.generation
+        values = before.values if values is None else values
+        drops = before.values and not values
+        base = before.base_rows
+        added = rows + before.rows - base
+        merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, 1_000)
+        gathers = not merges and len(before.pieces) >= MOST_PIECES
+        bits = partition_bits(rows + before.rows)
+
+        def part(number: int) -> pl.DataFrame:
+            new = changes(number, bits)
+            if gathers:
+                additions = self._newest(before.pieces[1:], number, bits)
+                return pl.concat([additions, new], how="diagonal").unique(SUBJECT, keep="last")
+            if not merges:
+                return new
+            every = pl.concat([self.known(number, bits), new], how="diagonal")
+            merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
+            return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
+
+        piece = self._written("base" if merges else "more", (part(number).sort(SUBJECT) for number in range(1 << bits)))
+        stay = () if merges else before.pieces[:1] if gathers else before.pieces
+        pieces = stay + (() if piece is None else (piece,))
+        return replace(before, number=before.number + 1, pieces=pieces, values=values)
+
+    def rewritten(self, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Generation:
+        """The next generation, in one file: what `kept` leaves of each partition's subjects, and nobody who is gone."""
+        before, bits = self.generation, partition_bits(self.generation.rows)
+        piece = self._written("base", (kept(self.known(number, bits)).sort(SUBJECT) for number in range(1 << bits)))
+        pieces = () if piece is None else (piece,)
+        return replace(before, number=before.number + 1, pieces=pieces, subjects=sum(each.rows for each in pieces))
+
+    def _written(self, kind: str, frames: Iterable[pl.DataFrame]) -> Piece | None:
+        """A file with these frames; None when they have no row."""
+        with reporting(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            name = f"{kind}-{self.generation.number + 1:06}-{uuid4().hex[:8]}.parquet"
+            written, rows = self.folder / f"{name}.part", 0
+            try:
+                with GroupWriter(written, compressed=True) as writer:
+                    for frame in frames:
+                        rows += frame.height
+                        writer.write(frame)
+                if not rows:
+                    return None
+                with open(written, "rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                os.replace(written, self.folder / name)
+            finally:  # on a full disk, each try would leave one
+                written.unlink(missing_ok=True)
+            sync_folder(self.folder)
+            return Piece(name, rows, (self.folder / name).stat().st_size, digest)
+
+    def remove_others(self) -> None:
+        """Removes the files of other generations."""
+        wanted = {piece.file for piece in self.generation.pieces}
+        with reporting(self.folder):
+            for file in self.folder.glob("*.parquet*"):
+                if file.name not in wanted:
+                    file.unlink(missing_ok=True)
