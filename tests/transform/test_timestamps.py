@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cio_etl.transform.functions import FUNCTIONS, apply, parse_call
@@ -498,6 +498,7 @@ def test_a_format_reads_what_python_writes(wall: datetime, format: str, minutes:
     st.integers(0, 19),
     st.text("0123456789/ :.", max_size=1),
 )
+@example(datetime(2000, 1, 1), "%Y%m%d", 0, "0")
 @settings(max_examples=300, deadline=None)
 def test_a_damaged_text_is_read_as_its_format_says_or_not_at_all(
     wall: datetime, format: str, at: int, noise: str
@@ -505,7 +506,7 @@ def test_a_damaged_text_is_read_as_its_format_says_or_not_at_all(
     text = wall.strftime(format)
     text = text[:at] + noise + text[at + 1 :]
     (made,) = seconds([text], format=format)
-    if made is not None:
+    if made is not None and made >= wall_seconds(datetime.min):  # Python has no year 0
         assert made == wall_seconds(datetime.strptime(re.sub(" +", " ", text.strip()), format))
 
 
