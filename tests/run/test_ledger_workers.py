@@ -36,7 +36,8 @@ class Watched(Faults):
 
 
 def people(plan: str, number: int = PEOPLE) -> None:
-    rows = {"id": [f"u{row}" for row in range(number)], "plan": [plan] * number, "note": ["x" * 300] * number}
+    # Both values change each night: an item of some 400 bytes, so that a batch has at most 90
+    rows = {"id": [f"u{row}" for row in range(number)], "plan": [plan] * number, "note": [plan * 100] * number}
     pl.DataFrame(rows).write_parquet("people.parquet")
 
 
