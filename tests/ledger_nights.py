@@ -394,14 +394,18 @@ class Nights:
                         len(self._received) + self.kill_dice.randint(1, 150) if killed == "at an item" else 0
                     )
                     process = self._process = start(*words, **streams)
-            try:
-                code = process.wait(self.kill_dice.uniform(0.1, 0.8) if killed == "at random" else None)
-            except subprocess.TimeoutExpired:
-                process.signal_group(signal.SIGKILL)
-                code = process.wait()
-            finally:
-                self._kill_at = 0
-            return None if code == -signal.SIGKILL else code
+            return self._end_of(process, self.kill_dice.uniform(0.1, 0.8) if killed == "at random" else None)
+
+    def _end_of(self, process: Process, killed_after_s: float | None) -> int | None:
+        """The exit code of a process, which is killed after some seconds; None when it was killed."""
+        try:
+            code = process.wait(killed_after_s)
+        except subprocess.TimeoutExpired:
+            process.signal_group(signal.SIGKILL)
+            code = process.wait()
+        finally:
+            self._kill_at = 0
+        return None if code == -signal.SIGKILL else code
 
     def _watch(self, sent: Mapping[str, Any]) -> bool:
         """Notes an item that has come, and kills the process when it is time; whether the item is refused."""

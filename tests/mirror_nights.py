@@ -17,7 +17,6 @@ import argparse
 import json
 import random
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -325,14 +324,7 @@ class MirrorNights(Nights):
                     self.program, *moment, nth, *words, folder=job.parent, stdout=stdout, stderr=log
                 )
                 self._process, self._kill_at = process, at if killed == "at an item" else 0
-            try:
-                code = process.wait(dice.uniform(0.1, 1.2) if killed == "at random" else None)
-            except subprocess.TimeoutExpired:
-                process.signal_group(signal.SIGKILL)
-                code = process.wait()
-            finally:
-                self._kill_at = 0
-            return None if code == -signal.SIGKILL else code
+            return self._end_of(process, dice.uniform(0.1, 1.2) if killed == "at random" else None)
 
     def _watch(self, sent: Mapping[str, Any]) -> bool:
         item = item_of(sent)

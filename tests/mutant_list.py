@@ -602,8 +602,8 @@ MUTANTS = (
     Mutant(
         "ledger: somebody may be gone though a row names nobody",
         "ledger/delta.py",
-        "finds_gone and not unreadable, ",
-        "finds_gone, ",
+        "finds_gone and not unreadable\n",
+        "finds_gone\n",
         f"{SYNC} -k does_not_say_who",
     ),
     Mutant(
@@ -777,8 +777,8 @@ MUTANTS = (
     Mutant(
         "ledger: a damaged one holds an abandoned run",
         "run/ledger_moves.py",
-        "            store.drop_ledger(ledger_job(job), record.name)\n",
-        "            raise\n",
+        "        store.drop_ledger(ledger_job(job), step)\n",
+        "        raise\n",
         f"{STORAGE} -k does_not_hold_it",
     ),
     Mutant(

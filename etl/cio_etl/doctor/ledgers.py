@@ -68,7 +68,7 @@ def _open_to_others(subject: str, ledger: Ledger) -> Iterator[Check]:
 
 
 def _room(subject: str, ledger: Ledger, machine: Machine) -> Iterator[Check]:
-    """Whether the disk has room for the ledger's files once more: a merge writes them anew before it removes them."""
+    """Whether the disk has room for the ledger's files once more: a merge writes them again before it removes them."""
     free, needed = machine.free_bytes(ledger.folder), ledger.generation.bytes
     if free < needed:
         text = f"{ledger.folder} has {size(free)} of free space; to merge the ledger's files, it needs {size(needed)}"

@@ -26,10 +26,11 @@ from cio_etl.ledger.decide import (
 )
 from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter, Spill
 from cio_etl.ledger.files import partition_bits
-from cio_etl.ledger.generation import Generation, Ledger
+from cio_etl.ledger.generation import KNOWN, Generation, Ledger
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.transform import decisions
 
+NO_CHANGE = pl.DataFrame(schema=KNOWN)  # of a partition of the ledger, which is not read then
 FIRST = 3  # rows that are shown of those that are counted
 
 
@@ -76,7 +77,7 @@ def make_delta(
             seen.add(frame.filter(has_subject & ~pl.col("is_sent")).select(*SUBJECT))
         unreadable += frame.height - int(frame["hi"].is_not_null().sum())
         sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent"))
-    finds_gone, nobody = finds_gone and not unreadable, pl.DataFrame(schema=dict.fromkeys(SUBJECT, pl.UInt64))
+    finds_gone = finds_gone and not unreadable
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
     changes = Changes()
@@ -91,10 +92,9 @@ def make_delta(
             late = compared.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
             first = sorted([*first, *late])[:FIRST]
         if finds_gone:
-            about = [each.select(*SUBJECT) for each in (here, seen.part(number)) if each is not None]
-            missing = gone(known, pl.concat([nobody, *about]), scopes if rules.scope else None, rules)
-            left = missing.drop_nulls().join(pl.concat([nobody, *_some(left_out.part(number))]), on=SUBJECT, how="semi")
+            missing = gone(known, _subjects(here, seen.part(number)), scopes if rules.scope else None, rules)
             named = missing.drop_nulls()
+            left = named.join(_subjects(left_out.part(number)), on=SUBJECT, how="semi")
             counts += DeltaCounts(gone=named.height, left_out=left.height, nameless=missing.height - named.height)
             writer.write_gone(named)
     head = DeltaHead(
@@ -113,8 +113,10 @@ def make_delta(
     return Made(Delta(folder, head), counts, tuple(first), changes)
 
 
-def _some(frame: pl.DataFrame | None) -> list[pl.DataFrame]:
-    return [] if frame is None else [frame]
+def _subjects(*parts: pl.DataFrame | None) -> pl.DataFrame:
+    """The subjects of these parts of a spill."""
+    nobody = pl.DataFrame(schema=dict.fromkeys(SUBJECT, pl.UInt64))
+    return pl.concat([nobody, *(part.select(*SUBJECT) for part in parts if part is not None)])
 
 
 def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules) -> int:
@@ -173,9 +175,10 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
 
     def changes(number: int, bits: int) -> pl.DataFrame:
         nonlocal new
-        known, rows = ledger.known(number, bits), delta.rows(number, bits)
-        if rows is None:
-            return known.clear()
+        rows = delta.rows(number, bits)
+        if rows is None or rows.is_empty():
+            return NO_CHANGE
+        known = ledger.known(number, bits)
         if delta.head.again:  # what was not sent now is not known any more: others may have changed it
             parts = [name for name in known.columns if name.startswith(("part.", VALUE))]
             known = known.with_columns(pl.lit(None, known.schema[name]).alias(name) for name in parts)
@@ -196,6 +199,8 @@ def without(ledger: Ledger, removed: pl.DataFrame, unsure: pl.DataFrame) -> Gene
 
     def changes(number: int, bits: int) -> pl.DataFrame:
         nonlocal gone
+        if removed.is_empty() and unsure.is_empty():
+            return NO_CHANGE
         known = ledger.known(number, bits)
         values = [name for name in known.columns if name.startswith(VALUE)]
         leaving = known.join(removed, on=SUBJECT, how="semi").with_columns(

@@ -32,7 +32,7 @@ from cio_etl.model import (
     Step,
 )
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
-from cio_etl.run.ledger_moves import note_lost
+from cio_etl.run.ledger_moves import dropping_damaged, note_lost
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, Store
 
@@ -117,10 +117,7 @@ def fold_removals(store: Store, job: Job, run: RunRecord, note: Callable[[str], 
     for mirror, record in pairwise(store.steps(run.run_id)):
         is_removal = mirror.delta is not None and record.name == f"{mirror.name}/gone"
         if is_removal and record.status != "finished" and store.has_started(run.run_id, record.number, by_others=False):
-            try:
+            with dropping_damaged(store, job, mirror.name, note):
                 move = ledger_without(store, job, run, record.number, mirror.name, finished=False)
                 if move is not None:
                     store.move_ledger(move)
-            except LedgerDamaged as error:
-                note_lost(note, mirror.name, error)
-                store.drop_ledger(ledger_job(job), mirror.name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,16 @@ def note_lost(note: Callable[[str], None], step: str, error: LedgerDamaged) -> N
     note(f"step {step}: {error}; a new ledger begins, and every row is sent once more")
 
 
+@contextmanager
+def dropping_damaged(store: Store, job: Job, step: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Drops a step's ledger, and notes it, when a file of it is missing or damaged: the next run starts a new one."""
+    try:
+        yield
+    except LedgerDamaged as error:
+        note_lost(note, step, error)
+        store.drop_ledger(ledger_job(job), step)
+
+
 def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
     """Moves the ledgers by what a run that will never be resumed has sent, so far as it was acknowledged.
 
@@ -52,14 +63,11 @@ def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str],
         if record.status == "finished" or not sent:
             continue
         folder = delta_folder(job, run.run_id, record.number)
-        try:
+        with dropping_damaged(store, job, record.name, note):
             delta = Delta.open(folder)
             if delta is None:
                 raise DeltaDamaged(place=folder, what="what the abandoned run was to send is missing")
             store.move_ledger(_moved(store, job, run, record.name, record.number, delta, is_whole=False))
-        except LedgerDamaged as error:
-            note_lost(note, record.name, error)
-            store.drop_ledger(ledger_job(job), record.name)
 
 
 def _moved(

@@ -21,7 +21,6 @@ from cio_etl.apis import APIS, KEY, OPERATIONS
 from cio_etl.audit import SentBefore
 from cio_etl.errors import ChangedSinceStart, DeltaDamaged
 from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, new_generation
-from cio_etl.log import get_logger
 from cio_etl.model import (
     POSITION,
     Constant,
@@ -41,7 +40,7 @@ from cio_etl.transform import column_of, ids, require_names
 from cio_etl.transform.compiled import Compiled
 from cio_etl.transform.parts import Parts, subject_targets
 
-log = get_logger()
+SCOPE = "scope."  # prefix of the ledger's columns of a scope
 
 
 def open_delta(
@@ -240,9 +239,6 @@ def _hashed(
         return pl.concat([selected, left_out.with_columns(is_left_out=pl.lit(True))])
 
     return prefetch(hashed, snapshot.read(tuple(dict.fromkeys((*compiled.columns, *scope))), 0))
-
-
-SCOPE = "scope."  # prefix of the ledger's columns of a scope
 
 
 def with_delta(compiled: Compiled, delta: Delta | None) -> Compiled:

@@ -235,7 +235,7 @@ class Store:
             self._rewrite_file()
 
     def _rewrite_file(self) -> None:
-        """Writes SQLite's file and its log anew, without what was removed: pages that are free still have it."""
+        """Writes SQLite's file and its log again, without what was removed: pages that are free still have it."""
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
