@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 import time
@@ -128,6 +129,17 @@ def test_a_key_can_be_revoked_and_replaced(client: httpx.Client) -> None:
             assert send(rotated, sandbox, identify("9")).status_code == 200
     with Sandbox(Faults(key_revoked_after=0)) as sandbox:
         assert send(client, sandbox, identify()).status_code == 401
+
+
+def test_of_requests_at_the_same_time_as_many_are_accepted_as_the_key_is_valid_for() -> None:
+    async def statuses(url: str) -> list[int]:
+        async with httpx.AsyncClient(auth=AUTH) as client:
+            body = {"batch": [identify()]}
+            answers = await asyncio.gather(*[client.post(f"{url}/api/v2/batch", json=body) for _ in range(6)])
+            return [answer.status_code for answer in answers]
+
+    with Sandbox(Faults(key_revoked_after=2, latency_s=0.3)) as sandbox:
+        assert sorted(asyncio.run(statuses(sandbox.url))) == [200, 200, 401, 401, 401, 401]
 
 
 def test_an_answer_can_be_delayed(client: httpx.Client) -> None:

@@ -33,6 +33,7 @@ class Sent:
     is_strict: bool = False  # the header `X-Strict-Mode: 1`, which only Pipelines knows
     content_type: str = ""
     encoding: str = ""  # the header Content-Encoding, which only Pipelines knows
+    is_key_revoked: bool = False  # had as many requests arrived before it as the keys were valid for?
 
 
 # ---------------------------------------------------------------- Track v2
@@ -169,7 +170,7 @@ def _apply_v1(workspace: Workspace, sent: Sent, call: V1Call, apply: Callable[[A
 def _track_refusal(
     workspace: Workspace, sent: Sent, too_large: Callable[[int, int], Answer], *, needs_key: bool = True
 ) -> Answer | None:
-    if needs_key and not workspace.may_track(sent.authorization):
+    if needs_key and not workspace.may_track(sent.authorization, is_revoked=sent.is_key_revoked):
         return UNAUTHORIZED
     if sent.size > sent.limit:
         return too_large(workspace.faults.too_large_status, sent.limit)

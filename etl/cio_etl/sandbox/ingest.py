@@ -32,6 +32,7 @@ class Ingest:
     async def answer(self, request: Request) -> Response:
         faults, limit = self.workspace.faults, self.max_bytes()
         fault, is_over_limit = self.workspace.count_request(self.path)
+        is_key_revoked = self.workspace.sequence.is_key_revoked()  # before the first await: another request may arrive
         if fault == "cut_upload":
             return wire.Reset()
         if fault == "early_413":
@@ -52,6 +53,7 @@ class Ingest:
             is_strict=headers.get("x-strict-mode") == "1",
             content_type=headers.get("content-type", ""),
             encoding=headers.get("content-encoding", ""),
+            is_key_revoked=is_key_revoked,
         )
 
         def respond() -> Response:

@@ -27,7 +27,7 @@ class Lookup:
         return self.workspace.people
 
     async def region(self, request: Request) -> Response:
-        if not self.workspace.may_track(_authorization(request)):
+        if not self.workspace.may_track(_authorization(request), is_revoked=self.workspace.sequence.is_key_revoked()):
             return unauthorized()
         url = str(request.base_url).rstrip("/")
         return json_answer({"url": url, "region": self.workspace.faults.region, "environment_id": 1})

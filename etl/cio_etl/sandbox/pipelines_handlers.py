@@ -23,7 +23,7 @@ def handle_calls(workspace: Workspace, sent: Sent, kind: str | None) -> Answer:
     is dropped: only the activity log shows it.
     """
     with collector_paused():
-        if not workspace.may_pipe(sent.authorization):
+        if not workspace.may_pipe(sent.authorization, is_revoked=sent.is_key_revoked):
             return _drop_request(workspace, sent, 401, "the write key is wrong")
         try:
             body = _decompressed(sent)

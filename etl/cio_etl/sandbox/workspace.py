@@ -59,13 +59,13 @@ class Workspace:
 
     # ---------------------------------------------------------------- credentials
 
-    def may_track(self, authorization: str) -> bool:
-        key = self._valid_key(self.credentials.api_key, self.faults.new_api_key)
+    def may_track(self, authorization: str, *, is_revoked: bool) -> bool:
+        key = self.faults.new_api_key if is_revoked else self.credentials.api_key
         return key is not None and _same(authorization, _basic(self.credentials.site_id, key))
 
-    def may_pipe(self, authorization: str) -> bool:
+    def may_pipe(self, authorization: str, *, is_revoked: bool) -> bool:
         """Is the write key valid? A key of a region has its prefix, and the vendor's clients send it as a bearer."""
-        key = self._valid_key(self.credentials.write_key, self.faults.new_write_key)
+        key = self.faults.new_write_key if is_revoked else self.credentials.write_key
         if key is None:
             return False
         keys = (key, *(f"{kind}_{self.faults.region}_{key}" for kind in ("pk", "sk")))
@@ -73,9 +73,6 @@ class Workspace:
 
     def may_read_back(self, authorization: str) -> bool:
         return _same(authorization, f"Bearer {self.credentials.app_api_key}")
-
-    def _valid_key(self, key: str, new_key: str | None) -> str | None:
-        return new_key if self.sequence.is_key_revoked() else key
 
     # ---------------------------------------------------------------- traffic
 
