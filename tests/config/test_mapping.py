@@ -241,7 +241,7 @@ A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for
         ),
         (
             "operation: identify\nidentifiers: {user_id: a}\n",
-            ["m.yaml:2: identifiers.user_id: unknown key; there are id, email, phone, cio_id, anonymous_id"],
+            ["m.yaml:2: identifiers.user_id: unknown key; there are id, email, phone, cio_id, anonymous_id, first"],
         ),
         (
             "operation: identify\nidentifiers: {id: {value: ' '}}\n",

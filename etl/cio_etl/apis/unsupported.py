@@ -16,6 +16,9 @@ def unsupported(mapping: Mapping, api: str) -> Iterator[tuple[str, str]]:
         yield "operation", f"{title} has no {mapping.operation}; write api: {others} in the job"
         return
     payload = APIS[api].payload(mapping)
+    if "identifiers.anonymous_id" in mapping.alternatives:
+        yield "identifiers", "visitors are not sent together with people; write a mapping for each"
+        return
     for kind in mapping.part("identifiers"):
         if payload.identifier_kinds is not None and kind not in payload.identifier_kinds:
             yield (

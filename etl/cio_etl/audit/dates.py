@@ -126,7 +126,9 @@ class ChangeTimes:
     def observe(self, mapped: Mapped) -> None:
         if self._constant:
             return
-        who = [target for target in self._who if target in mapped.values.columns]  # a run's prescan shows times only
+        who = [
+            target for target in self._who if target in mapped.values.columns and len(self._who) == 1
+        ]  # a run's prescan shows times only
         rows = sent(mapped, [*who, _TIME])
         times, positions = rows[_TIME], rows[POSITION]
         self._old.add(positions, times < self._now_s - DAY_S)

@@ -42,6 +42,8 @@ def canonical(mapping: Mapping) -> str:
     others = {target for target in mapping.targets if target.partition(".")[0] not in meaning}
     if others:
         meaning["more"] = {target: at(target) for target in others}
+    if mapping.alternatives:
+        meaning["first"] = [target.partition(".")[2] for target in mapping.alternatives]
     meaning |= {name: setting for name in _SETTINGS if (setting := getattr(mapping, name))}
     return _text(meaning)
 

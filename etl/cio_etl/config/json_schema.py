@@ -135,9 +135,15 @@ def _operation_rules(name: str) -> JsonSchemaValue:
     """The keys that an operation needs, those that it does not have, its kinds of identifiers and of relationships."""
     operation = OPERATIONS[name]
     parts: dict[str, Any] = {part: False for part in PARTS if not operation.allows(part)}
-    for part in ("identifiers", "primary", "secondary"):
+    for part in ("primary", "secondary"):
         if operation.allows(part):
             parts[part] = {"propertyNames": {"enum": [*operation.kinds]}}
+    if operation.allows("identifiers"):
+        of_kinds = {"propertyNames": {"enum": [*operation.kinds]}}
+        several = "segment" not in operation.needs
+        parts["identifiers"] = {"propertyNames": {"enum": [*operation.kinds, *(["first"] if several else [])]}}
+        if several:
+            parts["identifiers"]["properties"] = {"first": {"items": of_kinds}}
     if operation.relationships:
         parts["relationships"] = {"items": {"required": [operation.relationships[0]]}}
     condition = {"properties": {"operation": {"const": name}}, "required": ["operation"]}

@@ -69,13 +69,31 @@ def _part_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
 def _kind_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:
     """Identifiers of a kind by which this operation cannot find a person."""
     for part in _IDENTIFIERS:
-        for kind in data[part] if isinstance(data.get(part), dict) and operation.allows(part) else ():
-            if kind in KINDS and kind not in operation.kinds:
-                yield (part, kind), f"{data['operation']} needs {' or '.join(operation.kinds)}"
+        for loc, kinds in _written_kinds(data.get(part), (part,)) if operation.allows(part) else ():
+            for kind in kinds:
+                if kind in KINDS and kind not in operation.kinds:
+                    yield (*loc, kind), f"{data['operation']} needs {' or '.join(operation.kinds)}"
+    if isinstance(data.get("identifiers"), dict) and "first" in data["identifiers"] and "segment" in operation.needs:
+        what = "the people of a segment are named by one kind of identifier; write a mapping for each kind"
+        yield ("identifiers", "first"), what
+
+
+def _written_kinds(identifiers: Any, loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    """The identifiers of a section, and those of its `first`, with their places."""
+    if not isinstance(identifiers, dict):
+        return
+    yield loc, identifiers
+    alternatives = identifiers.get("first")
+    for place, each in enumerate(alternatives if isinstance(alternatives, list) else ()):
+        if isinstance(each, dict):
+            yield (*loc, "first", place), each
 
 
 def _identifier_faults(identifiers: Any, loc: Loc) -> Iterator[Fault]:
     if not isinstance(identifiers, dict):
+        return
+    if "first" in identifiers and loc == ("identifiers",):
+        yield from _alternative_faults(identifiers, loc)
         return
     kinds = [kind for kind in identifiers if kind in KINDS]
     if not identifiers:
@@ -87,6 +105,22 @@ def _identifier_faults(identifiers: Any, loc: Loc) -> Iterator[Fault]:
         is_text = isinstance(constant, (str, int)) and not isinstance(constant, bool) and str(constant).strip()
         if constant is not None and not is_text:
             yield (*loc, kind), "a constant identifier is text, and not empty"
+
+
+def _alternative_faults(identifiers: dict[str, Any], loc: Loc) -> Iterator[Fault]:
+    """What is wrong with `first` and its identifiers, one of each kind and each from a column."""
+    for kind in (kind for kind in identifiers if kind in KINDS):
+        yield (*loc, kind), "write it as an entry of first:, in its place in the order"
+    seen: set[str] = set()
+    for inner, written in list(_written_kinds(identifiers, loc))[1:]:
+        yield from _identifier_faults(written, inner)
+        for kind in (kind for kind in written if kind in KINDS):
+            if kind in seen:
+                what = f"a second {kind}; write one, as {kind}: {{columns: [one, other], apply: [coalesce]}}"
+                yield (*inner, kind), what
+            elif _constant(written[kind]) is not None:
+                yield (*inner, kind), "a constant is in every row; write a column"
+            seen.add(kind)
 
 
 def _relationship_faults(data: dict[str, Any], operation: Operation) -> Iterator[Fault]:

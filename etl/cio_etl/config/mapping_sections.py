@@ -17,6 +17,7 @@ from cio_etl.config.value_sections import (
     Names,
     ObjectYaml,
     OnError,
+    PersonYaml,
     RelationshipYaml,
     ValueYaml,
     values_in,
@@ -150,9 +151,10 @@ class MappingYaml(Section):
     operation: Annotated[str, PlainValidator(_operation), WithJsonSchema(_OPERATIONS_SCHEMA)] = Field(
         description="what Customer.io does with each row, as `identify` or `track`"
     )
-    identifiers: IdentifiersYaml = omitted(
+    identifiers: PersonYaml = omitted(
         "the person: exactly one of `id`, `email`, `phone`, `cio_id`; for an event also `anonymous_id`. The kind is "
-        "written, never guessed from the value. It is sent as text, unless the last function is `{cast: integer}`"
+        "written, never guessed from the value. It is sent as text, unless the last function is `{cast: integer}`. "
+        "Or `{first: [{id: user_id}, {email: mail}]}`, the first that a row has"
     )
     event: ValueYaml = omitted(
         "the name of the event: `{value: order_placed}`, or a column; of a page or screen view, its name"
@@ -224,7 +226,9 @@ class MappingYaml(Section):
         return self.on_error
 
     def to_mapping(self, document: Document) -> Mapping:
-        values = dict(value for part in _PARTS for value in values_in(getattr(self, part), part))
+        people = self.identifiers.values() if self.identifiers else {}
+        values = {target: value for target, (_, value) in people.items()}
+        values |= dict(value for part in _PARTS[1:] for value in values_in(getattr(self, part), part))
         targets = {target: value.to_value() for target, value in values.items()}
         attributes = {
             target: value
@@ -232,7 +236,7 @@ class MappingYaml(Section):
             if isinstance(value, AttributeYaml) and not isinstance(targets[target], Constant)
         }
         on_error = {target: self._on_error(target, value) for target, value in attributes.items()}
-        places = {target: place_of(target) for target in targets}
+        places = {target: place_of(people[target][0] if target in people else target) for target in targets}
         places |= {name: (name,) for name in ("event_key", "order_by", "when")}
         return Mapping(
             file=document.file,

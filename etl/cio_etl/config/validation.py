@@ -89,7 +89,8 @@ def _remedy(key: str, here: type[Section], root: type[Section]) -> str:
     # The first place of each kind of section. Values are left out: they are everywhere, which helps nobody.
     homes: dict[type[Section], str] = {}
     for place, section in _tree(root, ""):
-        if key in section.model_fields and section is not here and not section.short_form:
+        is_inside = any(issubclass(home, section) for home in homes)  # as identifiers.first in identifiers
+        if key in section.model_fields and section is not here and not section.short_form and not is_inside:
             homes.setdefault(section, place)
     if not homes:
         return suggestion

@@ -173,13 +173,29 @@ Attributes = dict[str, AttributeYaml]
 class IdentifiersYaml(Section):
     """The identifiers of a person. Their kind is written, never guessed."""
 
-    one_of = KINDS
+    one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = KINDS
 
     id: ValueYaml = omitted("the person's id in your systems; sent as text, so `00042` stays `00042`")
     email: ValueYaml = omitted("the person's e-mail address")
     phone: ValueYaml = omitted("the person's telephone number in E.164 form, as `+33123456789`")
     cio_id: ValueYaml = omitted("Customer.io's own identifier of the person")
     anonymous_id: ValueYaml = omitted("of events: the id of a visitor who is not known yet")
+
+
+class PersonYaml(IdentifiersYaml):
+    """The person whom a row is about: by one identifier, or by the first of several that the row has."""
+
+    one_of = ("first", *KINDS)
+
+    first: Annotated[list[IdentifiersYaml], Field(min_length=2)] = omitted(
+        "several identifiers: a row is about the first that is not empty, as `[{id: user_id}, {email: mail}]`. See "
+        "The first identifier that a row has."
+    )
+
+    def values(self) -> dict[str, tuple[str, ValueYaml]]:
+        """By target, as `identifiers.id`: its place in the file, and its value, in their order."""
+        written = values_in(self.first or self, "identifiers.first" if self.first else "identifiers")
+        return {f"identifiers.{path.rpartition('.')[2]}": (path, value) for path, value in written}
 
 
 def _object_type(raw: object) -> object:

@@ -106,6 +106,12 @@ class Mapping:
             if target.startswith(f"{path}.")
         }
 
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The targets of `identifiers: {first: […]}`: a row is about the first that it has. (): there is one only."""
+        targets = tuple(target for target in self.targets if target.startswith("identifiers."))
+        return targets if len(targets) > 1 else ()
+
     def nulls_at(self, target: str) -> Nulls:
         """What happens with a null of this target."""
         return self.nulls_of.get(target, self.nulls)

@@ -27,7 +27,7 @@ class Person:
 
     def is_in_ledger(self, mapping: Mapping, salt: int) -> _InLedger:
         """How they are found in the ledger of a step with this mapping."""
-        hashes = list(self._hashes(salt)) if _is_about_people(mapping) else []
+        hashes = list(self._hashes(mapping, salt)) if _is_about_people(mapping) else []
         return _InLedger(self, hashes)
 
     def why_not_found(self, mapping: Mapping, *, has_keys: bool) -> str:
@@ -43,8 +43,9 @@ class Person:
             return ""
         if others:
             return f"it has hashes of the person and {', '.join(others)} together"
-        is_known = kinds[0] in self.identifiers
-        return "" if is_known else f"it knows people by their {kinds[0]}; give --person {kinds[0]}:…"
+        missing = [kind for kind in kinds if kind not in self.identifiers]
+        of = " or their ".join(kinds)
+        return "" if not missing else f"it knows people by their {of}; give --person {missing[0]}:…"
 
     def are_in_rows(self, rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
         """Which of these rows of a source are about them, as their cells are written and as the mapping reads them."""
@@ -77,11 +78,14 @@ class Person:
         value = self.identifiers[target.rpartition(".")[2]]  # type: ignore[index]
         return str(pl.DataFrame({target: [value]}).select(key_text(target)).item())
 
-    def _hashes(self, salt: int) -> Iterator[tuple[int, int]]:
+    def _hashes(self, mapping: Mapping, salt: int) -> Iterator[tuple[int, int]]:
         """The subjects that they may be: by any of the identifiers, since the mapping may have had another one."""
         for kind in self.identifiers:
-            hi, lo = ids.subject([pl.lit(self._text(f"identifiers.{kind}"))], salt)
-            yield pl.select(hi=hi, lo=lo).row(0)
+            text = self._text(f"identifiers.{kind}")
+            yield _subject_of(text, salt=salt)
+            if f"identifiers.{kind}" in mapping.alternatives:  # the others are empty: see transform/parts.py
+                others = (each == f"identifiers.{kind}" for each in mapping.alternatives)
+                yield _subject_of(*(text if is_this else "" for is_this in others), salt=salt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,11 @@ class _InLedger:
             if name != target and _is_of_person(target) and target.rpartition(".")[2] in self.person.identifiers:
                 facts.append(pl.col(name) == self.person._text(target))
         return _any(facts)
+
+
+def _subject_of(*texts: str, salt: int) -> tuple[int, int]:
+    hi, lo = ids.subject([pl.lit(text) for text in texts], salt)
+    return pl.select(hi=hi, lo=lo).row(0)
 
 
 def _any(facts: Collection[pl.Expr]) -> pl.Expr:

@@ -86,10 +86,14 @@ def row_checks(
     mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload
 ) -> Iterator[Check]:
     """All checks for the rows of a mapping; `types` are those of its converted values, `dates` its times."""
+    if mapping.alternatives:
+        nobody = pl.all_horizontal(pl.col(target).is_null() for target in mapping.alternatives)
+        yield Check(IDENTIFIER_MISSING, "identifiers", nobody)
     for target in mapping.targets:
         part, _, name = target.partition(".")
         if part in ("identifiers", "primary", "secondary"):
-            yield from identifier_checks(name, pl.col(target).cast(pl.String), target)
+            about = identifier_checks(name, pl.col(target).cast(pl.String), target)
+            yield from (check for check in about if not (mapping.alternatives and check.reason == IDENTIFIER_MISSING))
         elif part == "object":
             yield from object_checks(name, pl.col(target).cast(pl.String), target)
     yield from _merge_checks(mapping)

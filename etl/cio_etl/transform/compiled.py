@@ -75,6 +75,7 @@ class Compiled:
     partial: encode.Node | None = None  # the tree of items with some parts only; None: items are sent whole
     decisions: Decisions | None = None  # what is sent of each row, from the ledger; None: all of it
     on_error: frozenset[str] = frozenset()  # targets of which a value that cannot be sent does not reject its row
+    alternatives: tuple[str, ...] = ()  # identifiers of which a row is about the first that it has
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
@@ -124,7 +125,7 @@ class Compiled:
             raise SourceError(place=f"{self.file}: when", what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rejects = Rejects(self.on_error)
+        rejects = Rejects(self.on_error, self.alternatives[1:])
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
         if self.odd_values:
@@ -139,6 +140,7 @@ class Compiled:
                         lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
                     rejects.note(pl.lit(reason), target, lost, frame)
             values = after
+        rejects.decide(values, self.alternatives)
         if self.only is not None:
             in_lanes = values.select(self.lane.is_in(sorted(self.only))).to_series()
             values = values.filter(in_lanes)
@@ -173,11 +175,13 @@ class Rejects:
     Of each field a row has one reason. What follows from another reason is no reason: a field that is missing because
     its value, or a part of it, could not be converted, or whatever a row lacks that could not be read at all.
 
-    Of the targets `on_error`, it is the values that cannot be sent: they reject no row.
+    Of the targets `on_error`, it is the values that cannot be sent: they reject no row. Nor does a value of the targets
+    `later`, until `decide` says which rows need it.
     """
 
-    def __init__(self, on_error: AbstractSet[str]) -> None:
-        self._on_error = on_error
+    def __init__(self, on_error: AbstractSet[str], later: Sequence[str] = ()) -> None:
+        self._on_error, self._later = on_error, later
+        self._undecided: list[tuple[pl.Expr, str, pl.Series, pl.DataFrame]] = []
         self._reason: pl.Series | None = None
         self._field: pl.Series | None = None
         self._also: pl.Series | None = None  # the further reasons; "" where there are none
@@ -200,6 +204,9 @@ class Rejects:
             before = self._failed.get(field)
             self._failed[field] = reasons if before is None else before.zip_with(before.is_not_null(), reasons)
             return
+        if field is not None and field in self._later:
+            self._undecided.append((reason, field, rows, frame))
+            return
         here = frame.select(
             pl.when(rows).then(reason).alias("reason"),
             pl.when(rows).then(pl.lit(field, dtype=pl.String)).alias("field"),
@@ -216,12 +223,19 @@ class Rejects:
             noted = self._noted.get(field)
             self._noted[field] = rows if noted is None else noted | rows
 
+    def decide(self, values: pl.DataFrame, alternatives: Sequence[str]) -> None:
+        """Reject the rows that have no value of the alternatives before the one that could not be converted."""
+        self._later, undecided = (), self._undecided
+        for reason, target, rows, frame in undecided:
+            before = [pl.col(other).is_null() for other in alternatives[: alternatives.index(target)]]
+            self.note(reason, target, rows & values.select(pl.all_horizontal(before)).to_series(), frame)
+
     def _with_further(self, here: pl.DataFrame, field: str | None, further: pl.Series) -> pl.Series:
         """The further reasons, with those of the rows `further` (Boolean) that have no reason for this field yet."""
         assert self._also is not None and self._field is not None
         further &= self._field.is_not_null()  # else the row could not be read
         for known, rows in self._noted.items():
-            if field is not None and (known == field or known.startswith(f"{field}[")):
+            if field is not None and (known == field or known.startswith((f"{field}[", f"{field}."))):
                 further &= ~rows
         if not further.any():
             return self._also

@@ -36,9 +36,11 @@ from cio_etl.transform.functions import (
     meant_null,
     plain_text,
 )
+from cio_etl.transform.invisible import is_blank
 from cio_etl.transform.nested import in_words, parts
 from cio_etl.transform.odd_values import key_checks, no_text, odd_values, takes_text_only
 from cio_etl.transform.parts import parts_of
+from cio_etl.transform.repeats import key_text
 
 _ORIGIN = (pl.col(ORIGIN_FINGERPRINT), pl.col(ORIGIN_POSITION))
 
@@ -95,6 +97,8 @@ def compile_mapping(
             settled.append(value.alias(chain.target))
     if settled:
         stages.append(Stage(tuple(settled), {target: reason for target, (reason, _) in unsendable.items()}))
+    if alternatives := mapping.alternatives:
+        stages.append(Stage(tuple(_first_that_is_there(alternatives)), {}))
     if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
         stages.append(Stage(tuple(named), {}))
     rules = checks.row_checks(mapping, types, dates, payload)
@@ -114,8 +118,18 @@ def compile_mapping(
         lane=_lane(mapping, lanes),
         parts=made_of,
         on_error=frozenset(mapping.on_error),
+        alternatives=alternatives,
         partial=payloads.partial(tree, mapping, flag_names(tuple(made_of.of))) if payload.divisible else None,
     )
+
+
+def _first_that_is_there(alternatives: Sequence[str]) -> Iterator[pl.Expr]:
+    """The first of the identifiers that a row has; the others are null. A blank one is not there."""
+    there = [is_blank(pl.col(target).cast(pl.String)).not_() for target in alternatives]  # null of a null
+    for place, target in enumerate(alternatives):
+        earlier = [each.fill_null(False) for each in there[:place]]
+        is_first = pl.all_horizontal(there[place], *(each.not_() for each in earlier))
+        yield pl.when(is_first).then(pl.col(target)).alias(target)
 
 
 def _texts_only(made: Sequence[Chain], place: int, types: dict[str, pl.DataType]) -> Iterator[pl.Expr]:
@@ -306,10 +320,14 @@ def _ids_of_items(mapping: Mapping, fingerprint: str | None, payload: Payload, r
     if "timestamp_iso" in parts and "timestamp" in mapping.targets:
         seconds = pl.when(pl.col("timestamp").is_between(0, checks.LATEST_S)).then(pl.col("timestamp"))
         yield pl.from_epoch(seconds, time_unit="s").dt.strftime("%Y-%m-%dT%H:%M:%SZ").alias(payloads.ISO)
+    if "user_id" in parts and "identifiers.id" in mapping.alternatives:
+        yield pl.col("identifiers.id").cast(pl.String).fill_null("").alias(payloads.USER)
 
 
 def _lane(mapping: Mapping, lanes: int) -> pl.Expr:
     """The lane of the person or object that a row is about; of a merge, of the person who stays."""
+    if mapping.alternatives:
+        return ids.lane(pl.coalesce(key_text(target) for target in mapping.alternatives), "", lanes)
     for target in mapping.targets:
         part, _, kind = target.partition(".")
         if part in ("identifiers", "primary"):

@@ -28,6 +28,7 @@ class Parts:
     subject: tuple[str, ...]  # targets; `_digest` for an event
     of: dict[str, Node]
     clears: frozenset[str] = frozenset()  # parts of which a null is sent; one of the others is no change
+    alternatives: tuple[str, ...] = ()  # identifiers among `subject`, of which a row has one
 
     @property
     def alone(self) -> tuple[str, ...]:
@@ -44,7 +45,7 @@ class Parts:
         the parts named in `texts`, `value.<name>` String is the text.
         """
         subject = [repeats.key_text(target) for target in self.subject]
-        hi, lo = ids.subject(subject, salt)
+        hi, lo = ids.subject(_with_one(self.subject, subject, self.alternatives), salt)
         parts = [ids.text_hash(self._text(name, values), salt).alias(f"part.{name}") for name in self.of]
         keys = [text.alias(f"{KEY}{name}") for name, text in zip(self.subject, subject, strict=True) if with_keys]
         of_parts = [self._text(name, values).alias(f"value.{name}") for name in texts]
@@ -53,7 +54,7 @@ class Parts:
             pl.col("position").alias(POSITION),
             "lane",
             pl.col("item").is_not_null().alias("is_sent"),
-            pl.col("field").is_in(self.subject).fill_null(False).alias("is_unfit"),
+            pl.col("field").is_in([*self.subject, "identifiers"]).fill_null(False).alias("is_unfit"),
         )
         hashed = hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
         return hashed.with_columns(pl.when(~pl.col("is_unfit")).then(name).alias(name) for name in ("hi", "lo")).drop(
@@ -81,9 +82,21 @@ def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
 
     subject = tuple(target for target in keys if not isinstance(mapping.targets[target], Constant))
     of = {name: node for name, node in nodes.items() if is_part(name)}
-    return Parts(
-        subject, of, frozenset(name for name in of if _CLEARED.match(name) and mapping.nulls_at(name) == "clear")
-    )
+    clears = frozenset(name for name in of if _CLEARED.match(name) and mapping.nulls_at(name) == "clear")
+    return Parts(subject, of, clears, mapping.alternatives)
+
+
+def _with_one(subject: Sequence[str], texts: Sequence[pl.Expr], alternatives: Sequence[str]) -> list[pl.Expr]:
+    """The texts of a subject; of alternatives, those that a row has not are empty, and null where it has none of them.
+
+    So somebody by id and somebody by e-mail are two subjects, and a subject does not depend on the columns that are not
+    read for it.
+    """
+    if not alternatives:
+        return list(texts)
+    nobody = pl.all_horizontal(pl.col(target).is_null() for target in alternatives)
+    one = {target: pl.when(~nobody).then(text.fill_null("")) for target, text in zip(subject, texts, strict=True)}
+    return [one[name] if name in alternatives else text for name, text in zip(subject, texts, strict=True)]
 
 
 # Devices and their attributes are never cleared, and a relationship with nobody is omitted.

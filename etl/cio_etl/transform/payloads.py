@@ -8,8 +8,9 @@ from cio_etl.apis import Payload
 from cio_etl.model import Constant, Mapping, Nulls
 from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node, literal
 
-# Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`.
-ULID, MESSAGE_ID, ISO = "_ulid", "_message_id", "_iso"
+# Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`,
+# `user_id`.
+ULID, MESSAGE_ID, ISO, USER = "_ulid", "_message_id", "_iso", "_user"
 TOPIC = "cio_subscription_preferences.topics.topic_"  # one topic; the whole object would replace all of them
 _OBJECT_KEYS = {"type": "object_type_id", "id": "object_id", "cio_object_id": "cio_object_id"}
 
@@ -85,10 +86,13 @@ class _Parts:
         mapping = self.mapping
         match part.split("."):
             case ["identifiers" | "primary" | "secondary"]:
-                return Members({kind: Leaf(f"{part}.{kind}") for kind in mapping.part(part)})
+                of = {kind: Leaf(f"{part}.{kind}") for kind in mapping.part(part)}
+                return Members(of, "required" if len(of) == 1 else "omit")
             case ["identifier"]:
                 return Leaf(f"identifiers.{next(iter(mapping.part('identifiers')))}")
             case ["user_id"]:  # Pipelines reference: with an empty userId, the e-mail among the traits identifies
+                if "identifiers.id" in mapping.alternatives:
+                    return Leaf(USER)
                 return Fixed("") if "identifiers.email" in mapping.targets else self.of("identifier")
             case ["event"]:
                 return Leaf("event")
@@ -143,15 +147,15 @@ class _Parts:
 
     def _attributes(self) -> Node:
         mapping = self.mapping
-        members = self._all("attributes")
+        members, nulls_of = self._all("attributes"), self._nulls_of("attributes")
         if mapping.existing_only:
             members["_update"] = Fixed(True)
         for topic in mapping.part("topics"):
             members[f"{TOPIC}{topic}"] = self.leaf(f"topics.{topic}") or Fixed(None)
         for kind in self.payload.identifiers_in_attributes:
             if f"identifiers.{kind}" in mapping.targets:
-                members[kind] = Leaf(f"identifiers.{kind}")
-        return Members(members, mapping.nulls, self._nulls_of("attributes"))
+                members[kind], nulls_of[kind] = Leaf(f"identifiers.{kind}"), "omit"
+        return Members(members, mapping.nulls, nulls_of)
 
     def _nulls_of(self, path: str) -> dict[str, Nulls]:
         nulls_of, prefix = self.mapping.nulls_of, f"{path}."

@@ -77,6 +77,9 @@ _WHO = ("identifiers.", "object.")
 def keyed(values: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """POSITION and the key of each row, as text columns; rows without a key are left out."""
     keys = values.select(POSITION, *(key_text(target) for target in targets(mapping)))
+    if mapping.alternatives and not OPERATIONS[mapping.operation].has_event:
+        somebody = pl.any_horizontal(pl.col(target).is_not_null() for target in mapping.alternatives)
+        keys = keys.filter(somebody).with_columns(pl.col(target).fill_null("") for target in mapping.alternatives)
     return keys if all(count == 0 for count in keys.null_count().row(0)) else keys.drop_nulls()
 
 
