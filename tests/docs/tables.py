@@ -18,6 +18,7 @@ from cio_etl.cli import cli
 from cio_etl.config import describe
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.step_sections import StepYaml
 from cio_etl.errors import EXIT_CODES
@@ -315,6 +316,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "job-keys": keys_of(JobYaml),
     "mapping-keys": keys_of(MappingYaml),
     "operations": operations,
+    "other-columns-keys": keys_of(OtherColumnsYaml),
     "options": options,
     "params": params,
     "reasons": reasons,

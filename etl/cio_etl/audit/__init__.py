@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from cio_etl.apis import OPERATIONS
+from cio_etl.audit.columns import OtherColumnsChanged
 from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
@@ -52,6 +53,7 @@ __all__ = [
     "EventKeys",
     "FindingKind",
     "FrameProfile",
+    "OtherColumnsChanged",
     "PositionedFinding",
     "Profiler",
     "RejectedPeople",

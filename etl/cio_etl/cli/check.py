@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 @cli.command(epilog="More: mappings/README.md")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--expand",
+    is_flag=True,
+    help="Print the files in their plain form, with the columns that `*` takes; their sources are opened.",
+)
 @JSON
-def check(files: tuple[Path, ...], as_json: bool) -> None:
+def check(files: tuple[Path, ...], expand: bool, as_json: bool) -> None:
     """Check job files, mappings and their examples; read no data.
 
     A job file is checked with its mappings, a mapping also alone. Nothing is sent.
@@ -34,13 +39,28 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         problems |= dict.fromkeys(checked.problems)
         for warning in () if as_json else checked.warnings:
             say(f"{path}: warning: {warning}", err=True)
-        if not checked.problems and not as_json:
+        if not checked.problems and not as_json and not expand:
             say(f"{path}: {_contents(checked)}")
+    if expand and not problems:
+        _print_plain(files, as_json)
+        return
     if as_json:
         say(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
         raise SystemExit(ConfigError.exit_code if problems else 0)
     if problems:
         raise ConfigError(problems)
+
+
+def _print_plain(files: tuple[Path, ...], as_json: bool) -> None:
+    """Prints the files and the mappings that they name, as YAML documents or as one JSON list."""
+    from cio_etl.report.streams import say
+    from cio_etl.validate.plain import plain_files
+
+    plain = [each for path in files for each in plain_files(path)]
+    if as_json:
+        say(json.dumps([asdict(each) for each in plain], ensure_ascii=False))
+    else:
+        say("---\n".join(each.text for each in plain).rstrip("\n"))
 
 
 def _contents(checked: Checked) -> str:

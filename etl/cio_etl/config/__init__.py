@@ -6,7 +6,7 @@
 """
 
 from cio_etl.config.canonical import canonical, describe_change, digest
-from cio_etl.config.check import Checked, check_file, job_warnings
+from cio_etl.config.check import Checked, check_file, is_mapping_file, job_warnings, plain_data
 from cio_etl.config.describe import Key, describe
 from cio_etl.config.examples import check_examples
 from cio_etl.config.function_arguments import require_secrets, stand_ins
@@ -15,8 +15,16 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.config.mapping import load_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.other_columns import (
+    SourceColumns,
+    attributes_of_columns,
+    require_other_columns,
+    source_columns,
+    with_columns,
+)
 from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.source import address_of, is_database, load_source, source_section
+from cio_etl.config.yaml_text import yaml_text
 from cio_etl.model.yaml_section import duration
 
 __all__ = [
@@ -28,7 +36,9 @@ __all__ = [
     "Key",
     "MappingYaml",
     "SchemaKind",
+    "SourceColumns",
     "address_of",
+    "attributes_of_columns",
     "canonical",
     "check_examples",
     "check_file",
@@ -38,12 +48,18 @@ __all__ = [
     "duration",
     "is_database",
     "is_generated_schema",
+    "is_mapping_file",
     "job_warnings",
     "load_job",
     "load_mapping",
     "load_source",
+    "plain_data",
+    "require_other_columns",
     "require_secrets",
     "schema_text",
+    "source_columns",
     "source_section",
     "stand_ins",
+    "with_columns",
+    "yaml_text",
 ]

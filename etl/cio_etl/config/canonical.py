@@ -9,7 +9,7 @@ from typing import Any
 
 from cio_etl.config.function_arguments import canonical_call
 from cio_etl.config.yaml_file import Loc, dotted
-from cio_etl.model import Column, Columns, Mapping, Value
+from cio_etl.model import Column, Columns, Mapping, OtherColumns, Value
 
 
 def canonical(mapping: Mapping) -> str:
@@ -27,13 +27,16 @@ def canonical(mapping: Mapping) -> str:
             value["nulls"] = mapping.nulls_of[target]
         return value
 
+    attributes = {name: at(f"attributes.{name}") for name in mapping.part("attributes")}
+    if (rule := mapping.other_columns) is not None:
+        attributes["*"] = _rule(rule, mapping)
     meaning = {
         "operation": mapping.operation,
         "identifiers": {kind: _value(value) for kind, value in mapping.part("identifiers").items()},
         "event": _value(mapping.targets.get("event")),
         "timestamp": _value(mapping.targets.get("timestamp")),
         "event_key": list(mapping.event_key),
-        "attributes": {name: at(f"attributes.{name}") for name in mapping.part("attributes")},
+        "attributes": attributes,
         "nulls": mapping.nulls,
         "when": mapping.when,
         "allow_reserved": sorted(set(mapping.allow_reserved)),
@@ -94,6 +97,21 @@ def _targets(meaning: dict[str, Any]) -> Targets:
         loc: {f".{part}": _text(inner) for part, inner in value.items()} for loc, value in values.items() if value
     }
     return targets | {(name,): {"": _text(inner)} for name, inner in meaning.items() if inner}
+
+
+def _rule(rule: OtherColumns, mapping: Mapping) -> dict[str, Any]:
+    """The settings of the other columns; as with attributes, those that are the mapping's are left out."""
+    settings: dict[str, Any] = {
+        "except": sorted(set(rule.leave_out)),
+        "rename": rule.rename,
+        "prefix": rule.prefix,
+        "new_columns": rule.new_columns,
+    }
+    if rule.on_error != "reject":
+        settings["on_error"] = rule.on_error if isinstance(rule.on_error, str) else _value(rule.on_error)
+    if rule.nulls != mapping.nulls:
+        settings["nulls"] = rule.nulls
+    return settings
 
 
 def _value(value: Value | None) -> dict[str, Any] | None:

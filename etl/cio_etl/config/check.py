@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job import read_job
@@ -13,7 +14,7 @@ from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml
-from cio_etl.errors import Problem
+from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job, Mapping, Step
 from cio_etl.transform.event_keys import REMEDY, event_key_of_changes
 
@@ -34,8 +35,7 @@ class Checked:
 
 def check_file(path: Path) -> Checked:
     """Checks a job or a mapping without data, credentials or addresses of databases. Faults are listed, not raised."""
-    data = read_yaml(path).data
-    if data is not None and looks_like(MappingYaml, data, rather_than=JobYaml):
+    if is_mapping_file(path):
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)
     job, problems, mappings = read_job(path, secrets=False, sources=False)
@@ -44,6 +44,23 @@ def check_file(path: Path) -> Checked:
         return checked
     warnings = tuple(f"step {step.name}: {words}; {remedy}" for step, words, remedy in job_warnings(job))
     return replace(checked, warnings=warnings)
+
+
+def is_mapping_file(path: Path) -> bool:
+    """Whether a file has more keys of a mapping than of a job."""
+    data = read_yaml(path).data
+    return data is not None and looks_like(MappingYaml, data, rather_than=JobYaml)
+
+
+def plain_data(path: Path) -> dict[str, Any]:
+    """The data of a job file or a mapping in their plain form, with references as they are written.
+
+    Raises ConfigError.
+    """
+    document = read_yaml(path)
+    if document.data is None or document.problems:
+        raise ConfigError(document.problems)
+    return document.data
 
 
 def job_warnings(job: Job) -> Iterator[tuple[Step, str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.apis import DEFAULT_API, unsupported
+from cio_etl.config.other_columns import source_columns, with_columns
 from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, EtlError, Problem
 from cio_etl.model import FAULT, POSITION, Example, Mapping
@@ -51,6 +52,8 @@ def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
 def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     for path, message in unsupported(mapping, api):
         raise ConfigError([Problem(mapping.file, None, path, message)])
+    if mapping.other_columns is not None:
+        mapping = with_columns(mapping, source_columns(mapping, list(example.row), None).taken)
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))

@@ -134,6 +134,10 @@ def _mirror_faults(step: Step, api: str) -> Iterator[str]:
         )
     elif when_gone is None:
         yield "say what happens to who is gone, as when_gone: delete, or when_gone: {set: {churned: true}}"
+    elif step.mapping.other_columns is not None and when_gone.attributes == dict.fromkeys(
+        step.mapping.part("attributes")
+    ):
+        yield "unset needs the names of the attributes, which `*` does not say; write when_gone: {set: {name: null}}"
     elif step.source.incremental is not None:
         yield "a row that is not read is not gone; leave the watermark out, or write sync: changed"
     elif operation not in apis.REMOVALS and when_gone.operation != (inverse := apis.OPERATIONS[operation].inverse):

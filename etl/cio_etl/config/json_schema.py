@@ -19,6 +19,7 @@ from pydantic_core import core_schema
 from cio_etl.apis import APIS, DEFAULT_API, OPERATIONS, PARTS, Api
 from cio_etl.config.job_sections import DestinationYaml, JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.other_columns import STAR, OtherColumnsYaml
 from cio_etl.config.value_sections import CALL_SCHEMA
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
@@ -106,11 +107,19 @@ class _AsWritten(GenerateJsonSchema):
         made |= _key_rules(section)
         if section is MappingYaml:
             made["allOf"] = [_operation_rules(name) for name in OPERATIONS]
+            made["properties"]["attributes"]["properties"] = {STAR: _other_columns()}
         if section is DestinationYaml:
             made["allOf"] = [_api_rules(api) for api in APIS.values()]
         if section.short_form:
             return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
         return made
+
+
+def _other_columns() -> JsonSchemaValue:
+    """What may be written as the attribute `*`."""
+    made = OtherColumnsYaml.model_json_schema(by_alias=False, schema_generator=_AsWritten)
+    made.pop("$defs", None)
+    return {**made, "description": inspect.cleandoc(OtherColumnsYaml.__doc__ or "")}
 
 
 def _key_rules(section: type[Section]) -> JsonSchemaValue:

@@ -13,14 +13,13 @@ from cio_etl.config.canonical import digest
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.other_columns import NO_ON_ERROR, ONLY_AT_THE_TOP, checked_star, inner_stars, without_star
 from cio_etl.config.validation import in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Mapping
 
 NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
-
-NO_ON_ERROR = "empty; write reject, omit, null, or a constant in place of the value, as {value: unknown}"
 
 
 def load_mapping(path: Path) -> Mapping:
@@ -41,15 +40,20 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
         return None, in_order(document.problems)
     if looks_like(JobYaml, document.data, rather_than=MappingYaml):
         return None, [document.problem((), NOT_A_MAPPING)]
-    parsed, faults = validated(MappingYaml, document.data)
+    data, star = without_star(document.data)
+    parsed, faults = validated(MappingYaml, data)
+    others, faults_of_star = checked_star(star, document.empty)
+    faults += faults_of_star
     faults += [(loc, NO_ON_ERROR) for loc in document.empty if loc[-1] == "on_error" and "attributes" not in loc[-2:]]
-    faults = not_consequences([*faults, *mapping_faults(document.data)], document.refused)
+    stars = set(inner_stars(data))
+    faults = not_consequences([*faults, *mapping_faults(data)], document.refused | stars)
+    faults += [(loc, ONLY_AT_THE_TOP) for loc in stars]
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])
     if problems:
-        parsed = _without_wrong_examples(document.data, problems)
+        parsed = _without_wrong_examples(data, problems)
     if parsed is None:
         return None, problems
-    mapping = parsed.to_mapping(document)
+    mapping = parsed.to_mapping(document, others)
     unfit = [] if api is None else [document.problem(place_of(path), text) for path, text in unsupported(mapping, api)]
     return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
 

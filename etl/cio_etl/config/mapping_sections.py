@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, create_model
 
 from cio_etl.apis import APIS, OPERATIONS, Api
+from cio_etl.config.other_columns import PLACE as PLACE_OF_STAR
+from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.value_sections import (
     Attributes,
     AttributeYaml,
@@ -174,7 +176,10 @@ class MappingYaml(Section):
         "as `updated_at` or `[updated_at, version]`. See Rows of one key.",
         json_schema_extra={SHOWN_DEFAULT: "every row is sent"},
     )
-    attributes: Attributes = Field(default={}, description="names and values")
+    attributes: Attributes = Field(
+        default={},
+        description='names and values; `"*"` takes all other columns of the source. See All other columns.',
+    )
     existing_only: bool = Field(False, description="`true`: only people who exist in Customer.io are changed")
     topics: dict[Annotated[str, AfterValidator(_topic)], ValueYaml] = Field(
         default={},
@@ -225,7 +230,7 @@ class MappingYaml(Section):
             return "omit"
         return self.on_error
 
-    def to_mapping(self, document: Document) -> Mapping:
+    def to_mapping(self, document: Document, others: OtherColumnsYaml | None = None) -> Mapping:
         people = self.identifiers.values() if self.identifiers else {}
         values = {target: value for target, (_, value) in people.items()}
         values |= dict(value for part in _PARTS[1:] for value in values_in(getattr(self, part), part))
@@ -238,6 +243,8 @@ class MappingYaml(Section):
         on_error = {target: self._on_error(target, value) for target, value in attributes.items()}
         places = {target: place_of(people[target][0] if target in people else target) for target in targets}
         places |= {name: (name,) for name in ("event_key", "order_by", "when")}
+        if others is not None:
+            places["attributes.*"] = PLACE_OF_STAR
         return Mapping(
             file=document.file,
             operation=self.operation,
@@ -270,5 +277,6 @@ class MappingYaml(Section):
             segment=self.segment,
             existing_only=self.existing_only,
             retry_unknown=self.retry_unknown,
+            other_columns=None if others is None else others.to_other_columns(self.on_error, self.nulls),
             lines={path: line for path, place in places.items() if (line := document.line(place)) is not None},
         )

@@ -111,7 +111,7 @@ class ValueYaml(Section):
         if self.columns and "apply" in self.model_fields_set and not self.apply:
             raise wrong(_MAKE_ONE)
         if "*" in (self.column, *(self.columns or ())):
-            raise wrong("* is no column, and there is no wildcard: name each column; `cio-etl init` lists them all")
+            raise wrong('* is no column; name each column, or write "*": {} under attributes, for all other columns')
         if self.columns and len(set(self.columns)) < len(self.columns):
             raise wrong("columns: contains a column twice; keep one")
         return self

@@ -196,7 +196,7 @@ class _Reader:
         if not text:
             self.empty.add(loc)
         try:
-            return _plain(text)
+            return plain_value(text)
         except ValueError as error:
             self.refused.add(loc)
             return self.refuse(event, loc, str(error))
@@ -235,7 +235,7 @@ _BASED = re.compile(r"0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
-def _plain(text: str) -> Any:
+def plain_value(text: str) -> Any:
     """The value of a text without quotes. Raises ValueError with the remedy for a number that would change."""
     if text in _WORDS:
         return _WORDS[text]

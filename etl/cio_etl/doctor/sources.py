@@ -16,6 +16,7 @@ from cio_etl.extract import estimate_rows, first_wanted
 from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
 from cio_etl.report.words import counted
 from cio_etl.run import check_drift, kinds, limited, open_step_source, prepare, staging
+from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import columns_of, require_columns
 
 SAMPLE_ROWS = 1_000  # the rows of each step that are mapped
@@ -33,6 +34,7 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         snapshot = open_step_source(step, how)
         fits = True
         try:
+            step, _ = with_other_columns(step, snapshot, before)
             require_columns(step.mapping, snapshot.schema)
         except SourceError as error:
             fits = False

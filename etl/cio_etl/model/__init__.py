@@ -27,6 +27,7 @@ from cio_etl.model.mapping import (
     IdentifierKind,
     Mapping,
     Nulls,
+    OtherColumns,
     Value,
 )
 from cio_etl.model.plan import NOT_KNOWN, NOTHING, Campaigns, Plan, PlannedStep, StepPlan, ValueChange
@@ -150,6 +151,7 @@ __all__ = [
     "Mapping",
     "MaxRejects",
     "Nulls",
+    "OtherColumns",
     "Omitted",
     "OmittedCount",
     "PartCounts",

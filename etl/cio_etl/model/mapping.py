@@ -72,6 +72,18 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherColumns:
+    """The attributes `*`: one for each column of the source that no value of the mapping reads."""
+
+    leave_out: tuple[str, ...] = ()  # names, or patterns with * and ?
+    rename: Literal["snake_case"] | None = None
+    prefix: str = ""
+    new_columns: Literal["leave", "take"] = "leave"  # columns that the source did not have in the runs before
+    on_error: Constant | str = "reject"  # or omit, or what is sent in place of a value that cannot be sent
+    nulls: Nulls = "omit"
+
+
+@dataclass(frozen=True, slots=True)
 class Mapping:
     """How a row becomes a call. `digest` is SHA-256 over what it means; comments, key order and examples aren't.
 
@@ -96,6 +108,7 @@ class Mapping:
     segment: int | None = None
     existing_only: bool = False
     retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
+    other_columns: OtherColumns | None = None  # until the source's columns are known: then they are targets
     lines: MappingOf[str, int] = field(default_factory=dict, compare=False, repr=False)  # of the file, by path
 
     def part(self, path: str) -> dict[str, Value]:

@@ -21,6 +21,7 @@ import polars as pl
 
 from cio_etl import state
 from cio_etl.apis import endpoint
+from cio_etl.config import with_columns
 from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
@@ -129,7 +130,18 @@ def _steps(store: Store, request: ReplayRequest, job: Job, note: Note) -> Iterat
     closes = job.name == request.job
     for step in job.steps:
         if step.name in parts:
+            step = _with_taken(step, parts[step.name])
             yield replace(step, source=_source(parts[step.name], step, request.key, closes))
+
+
+def _with_taken(step: Step, parts: Sequence[StepRows]) -> Step:
+    """The step with the plain form of its mapping, where that has `*`: all runs must have taken the same columns."""
+    taken = {part.taken for part in parts}
+    if len(taken) > 1:
+        what = "`*` took other columns in each of the runs"
+        raise SourceError("replay the rejects of each run separately", place=f"step {step.name}", what=what)
+    columns = taken.pop()
+    return step if columns is None else replace(step, mapping=with_columns(step.mapping, columns))
 
 
 def _step_rows(

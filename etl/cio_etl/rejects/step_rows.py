@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.config import canonical
+from cio_etl.config import canonical, source_columns, with_columns
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
 from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, ColumnFacts, Job, Step
@@ -49,6 +49,7 @@ class StepRejects:
     step: Step
     rejects: pl.DataFrame  # ORIGIN_POSITION, REJECT_ID, CLOSED, and the reason as _REASON
     with_unknown: bool  # rows with an unknown outcome are sent, too
+    taken: tuple[str, ...] | None = None  # the columns that `*` took; None: the mapping has none
 
     @property
     def repeated(self) -> pl.DataFrame:
@@ -84,6 +85,7 @@ class StepRows:
     json: frozenset[str]
     facts: ColumnFacts
     left_out: int = 0  # rows with an unknown outcome
+    taken: tuple[str, ...] | None = None  # the columns that `*` took
 
 
 def step_rejects(store: Store, job: Job, run: RunRecord, record: StepRecord, *, with_unknown: bool) -> StepRejects:
@@ -94,7 +96,18 @@ def step_rejects(store: Store, job: Job, run: RunRecord, record: StepRecord, *, 
         pl.col("closed_by").is_not_null().alias(CLOSED),
         pl.col("reason").alias(_REASON),
     )
-    return StepRejects(job, run, record, find_step(job, record.name), rejects, with_unknown)
+    found = StepRejects(job, run, record, find_step(job, record.name), rejects, with_unknown)
+    return found if found.step.mapping.other_columns is None else _with_taken(found)
+
+
+def _with_taken(found: StepRejects) -> StepRejects:
+    """The rejects with the plain form of a mapping with `*`, which takes the columns that it took in the run."""
+    mapping, columns = found.step.mapping, found.columns()
+    if columns is None:
+        what = "the columns that `*` took in the run are not known any more"
+        raise SourceError("put the source back as it was", place=f"step {found.step.name}", what=what)
+    taken = source_columns(mapping, list(columns.schema), columns.taken).taken
+    return replace(found, step=replace(found.step, mapping=with_columns(mapping, taken)), taken=taken)
 
 
 # ---------------------------------------------------------------- as they were rejected
@@ -124,7 +137,9 @@ def _no_rows(source: StepRejects) -> StepRows:
     mapped = {name: types.get(name, pl.String()) for name in columns_of(source.step.mapping)}
     own = {name: pl.String() for name in _OWN} | {ORIGIN_POSITION: pl.Int64(), REJECT_ID: pl.Int64()}
     rows = pl.DataFrame(schema={**mapped, **own, CLOSED: pl.Boolean(), LINE: pl.Int64()})
-    return StepRows(rows, frozenset(), {}) if columns is None else StepRows(rows, columns.json, columns.column_facts)
+    if columns is None:
+        return StepRows(rows, frozenset(), {}, taken=source.taken)
+    return StepRows(rows, columns.json, columns.column_facts, taken=source.taken)
 
 
 # ---------------------------------------------------------------- as a file has them
@@ -220,8 +235,8 @@ def _ready(source: StepRejects, rows: pl.DataFrame, columns: Columns | None) -> 
     mapped = [name for name in columns_of(source.step.mapping) if name in rows.columns]
     rows = rows.select(*map(cs.by_name, mapped), *_OWN)
     if columns is None:
-        return StepRows(rows, frozenset(), {}, left_out)
-    return StepRows(rows, columns.json, _facts(source, columns), left_out)
+        return StepRows(rows, frozenset(), {}, left_out, source.taken)
+    return StepRows(rows, columns.json, _facts(source, columns), left_out, source.taken)
 
 
 def _facts(source: StepRejects, columns: Columns) -> ColumnFacts:

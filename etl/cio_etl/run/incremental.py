@@ -37,7 +37,7 @@ def staging(
     """
     return Staging(
         folder,
-        columns=columns_of(step.mapping),
+        columns=None if step.mapping.other_columns is not None else columns_of(step.mapping),
         watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
@@ -102,14 +102,21 @@ def load_bookmarks(job: Job) -> dict[str, Bookmark]:
         store.close()
 
 
-def bookmark_after(snapshot: Snapshot, before: Bookmark, origin: str, *, moves: bool) -> Bookmark:
+def bookmark_after(
+    snapshot: Snapshot,
+    before: Bookmark,
+    origin: str,
+    known_columns: tuple[str, ...] | None = None,
+    *,
+    moves: bool,
+) -> Bookmark:
     """The bookmark of a step over this snapshot, once it has finished. `moves`: its watermark moves as well."""
     known = {name: kind for name, kind in before.columns.items() if name in snapshot.schema and not snapshot.loose}
     columns = {**known, **kinds(snapshot)}
     return (
-        Bookmark(snapshot.watermark or before.watermark, columns, origin)
+        Bookmark(snapshot.watermark or before.watermark, columns, origin, known_columns)
         if moves
-        else Bookmark(before.watermark, columns, before.origin)
+        else Bookmark(before.watermark, columns, before.origin, known_columns)
     )
 
 

@@ -27,6 +27,7 @@ from cio_etl.run.incremental import (
 from cio_etl.run.ledger_moves import next_ledger
 from cio_etl.run.limits import require_few_events
 from cio_etl.run.options import FULL_REFRESH
+from cio_etl.run.other_columns import changed_columns, job_of_columns, known_after, with_other_columns
 from cio_etl.run.prescan import count_omitted, prescan, with_duplicates
 from cio_etl.run.recording import RunContext, note_findings, note_omitted
 from cio_etl.run.refresh import step_since
@@ -77,7 +78,9 @@ def open_files(context: RunContext) -> dict[int, Files]:
             with context.caller.observer.staging(step.name) as report_rows:
                 how = staging(context.stage, step, Bookmark(), rows=context.run.row_limit, report_rows=report_rows)
                 opened[number] = Files.of(open_step_source(step, how))
-            require_columns(step.mapping, opened[number].snapshot.schema)
+            snapshot = opened[number].snapshot
+            plain, _ = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
+            require_columns(plain.mapping, snapshot.schema)
     return opened
 
 
@@ -137,13 +140,16 @@ def open_step(
         raise ChangedSinceStart(
             change_remedy(store, context.job, context.run), run_id=run_id, changes=f"step {step.name}: {changed}"
         )
-    next_bookmark = bookmark_after(snapshot, before, here, moves=not limit)
+    with copy_deleted_if_unfit(snapshot, has_started):
+        step, found = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
+    known = known_after(found, snapshot, before, moves=not limit)
+    next_bookmark = bookmark_after(snapshot, before, here, known, moves=not limit)
     column_facts: dict[str, list[Mapping[str, Any]]] = {}
     with copy_deleted_if_unfit(snapshot, has_started):
         rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, column_facts)
         if not (has_started or context.options.accept_drift):
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
-    sent_before: list[Audit] = []
+    sent_before: list[Audit] = [*changed_columns(found)]
     if has_started:
         delta = require_delta(context, step, record, snapshot)
     elif step.sync.has_ledger:
@@ -153,7 +159,8 @@ def open_step(
         require_planned(context, step, snapshot, None)
         delta = None
     if not has_started:
-        store.note_columns(run_id, number, Columns(snapshot.schema, snapshot.json, column_facts).to_text())
+        columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
+        store.note_columns(run_id, number, columns.to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
         note_findings(store, run_id, record, prescan(step, rows, with_delta(compiled, delta), audits, sent_before))
         note_omitted(store, run_id, record, count_omitted(step.mapping, rows, with_delta(compiled, delta)))
@@ -165,6 +172,13 @@ def open_step(
     elif delta is not None:
         move = partial(next_ledger, context, step, record, delta)
     return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)
+
+
+def bookmark_of_columns(context: RunContext, step: Step) -> Bookmark:
+    """The bookmark that has the known columns of a step."""
+    if step.mapping.other_columns is None:
+        return Bookmark()
+    return context.store.bookmark(job_of_columns(context.job), step.name)
 
 
 def prepare(

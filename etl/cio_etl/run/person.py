@@ -12,6 +12,7 @@ from operator import or_
 import polars as pl
 
 from cio_etl.apis import KEY, OPERATIONS
+from cio_etl.config import source_columns, with_columns
 from cio_etl.errors import EtlError
 from cio_etl.model import Constant, IdentifierKind, Mapping
 from cio_etl.transform import collect_facts, column_of, compile_mapping, ids
@@ -49,6 +50,7 @@ class Person:
 
     def are_in_rows(self, rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
         """Which of these rows of a source are about them, as their cells are written and as the mapping reads them."""
+        mapping = _with_other_columns(mapping, rows)
         plain = {name for name, dtype in rows.schema.items() if not dtype.is_nested()}
         sources = {kind: sorted(_sources(mapping, kind) & plain) for kind in self.identifiers}
         cells = [self._is_cell(kind, name) for kind, names in sources.items() for name in names]
@@ -133,6 +135,16 @@ def _sources(mapping: Mapping, kind: str) -> set[str]:
     targets = [target for target in mapping.targets if _is_of_person(target) and target.endswith(f".{kind}")]
     targets += [target for target in mapping.targets if target == f"attributes.{kind}" and kind != "id"]
     return {name for target in targets for name in mapping.targets[target].sources}
+
+
+def _with_other_columns(mapping: Mapping, rows: pl.DataFrame) -> Mapping:
+    """The plain form of a mapping with `*` for all columns of these rows, where that is possible."""
+    if mapping.other_columns is None:
+        return mapping
+    try:
+        return with_columns(mapping, source_columns(mapping, rows.columns, None).taken)
+    except EtlError:
+        return mapping
 
 
 def _mapped(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame | None:

@@ -30,11 +30,15 @@ SKIP_ROWS = 100_000  # to the next reject: up to this distance, reading on is as
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a replay must know of a step's source: its columns, and the facts about whole columns."""
+    """What a replay must know of a step's source: its columns, and the facts about whole columns.
+
+    taken: the columns that the mapping's `*` took; None: it has none.
+    """
 
     schema: pl.Schema
     json: frozenset[str]
     column_facts: ColumnFacts
+    taken: tuple[str, ...] | None = None
 
     def to_text(self) -> str:
         """The text that the state stores."""
@@ -42,14 +46,16 @@ class Columns:
         pl.DataFrame(schema=self.schema).write_ipc(empty)
         facts = {digest: rows for digest, rows in self.column_facts.items() if rows and _is_json(rows)}
         types = base64.b64encode(empty.getvalue()).decode("ascii")
-        return json.dumps({"types": types, "json": sorted(self.json), "answers": facts})
+        content = {"types": types, "json": sorted(self.json), "answers": facts}
+        return json.dumps(content if self.taken is None else content | {"taken": self.taken})
 
     @classmethod
     def of_text(cls, text: str) -> Columns:
         """The columns from the text of `to_text`."""
         content = json.loads(text)
         schema = pl.read_ipc(BytesIO(base64.b64decode(content["types"]))).schema
-        return cls(schema, frozenset(content["json"]), content["answers"])
+        taken = None if "taken" not in content else tuple(content["taken"])
+        return cls(schema, frozenset(content["json"]), content["answers"], taken)
 
 
 def _is_json(rows: Any) -> bool:

@@ -31,6 +31,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     ),
     5: ("ALTER TABLE step ADD COLUMN delta TEXT",),
     6: ("ALTER TABLE step ADD COLUMN omitted TEXT",),
+    7: ("ALTER TABLE source ADD COLUMN known_columns TEXT",),
 }
 
 

@@ -301,9 +301,16 @@ class Store:
         connection.execute(delete(tables.source).where(tables.source.c.job == job, tables.source.c.step == step))
         watermark = None if bookmark.watermark is None else bookmark.watermark.to_text()
         columns = json.dumps(dict(bookmark.columns))
+        known = None if bookmark.known_columns is None else json.dumps(bookmark.known_columns)
         connection.execute(
             insert(tables.source).values(
-                job=job, step=step, mark=watermark, columns=columns, origin=bookmark.origin, run_id=run_id
+                job=job,
+                step=step,
+                mark=watermark,
+                columns=columns,
+                origin=bookmark.origin,
+                run_id=run_id,
+                known_columns=known,
             )
         )
 
@@ -321,14 +328,16 @@ class Store:
     def bookmark(self, job: str, step: str) -> Bookmark:
         """The bookmark of a step's last finished run; an empty one when there was none."""
         table = tables.source
-        query = select(table.c.mark, table.c.columns, table.c.origin).where(table.c.job == job, table.c.step == step)
+        wanted = (table.c.mark, table.c.columns, table.c.origin, table.c.known_columns)
+        query = select(*wanted).where(table.c.job == job, table.c.step == step)
         with self._transaction() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return Bookmark()
         with decoding(self._engine):
             watermark = None if row.mark is None else Watermark.of_text(row.mark)
-            return Bookmark(watermark, dict(json.loads(row.columns)), row.origin)
+            known = None if row.known_columns is None else tuple(json.loads(row.known_columns))
+            return Bookmark(watermark, dict(json.loads(row.columns)), row.origin, known)
 
     def has_started(self, run_id: str, number: int, *, by_others: bool) -> bool:
         """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 7  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 8  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -116,6 +116,7 @@ source = Table(  # the bookmark of a step's last finished run
         "origin", Text, nullable=False
     ),  # digest of what the watermark belongs to: destination, database, table, column
     Column("run_id", Text, nullable=False),
+    Column("known_columns", Text),  # JSON: names, of a mapping with `*`; null: it has none
 )
 
 ledger = Table(  # which files are the ledger of a step

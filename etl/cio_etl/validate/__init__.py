@@ -5,6 +5,7 @@ dry_run.py        reads, maps, checks and packs every row
 fail_on.py        decides what makes a validation fail that a run would let pass
 plan.py           compares every row with the ledger, and runs a job as it was planned
 preview.py        makes the payloads of a step's first rows
+plain.py          prints files in their plain form
 options.py        the options of a validation
 
 Other rooms import from here. Names are loaded on first use, because a dry run needs polars and `--help` does not.

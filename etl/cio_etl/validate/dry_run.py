@@ -15,6 +15,7 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS, endpoint
 from cio_etl.audit import (
+    Audit,
     Empty,
     FrameProfile,
     Profiler,
@@ -39,6 +40,7 @@ from cio_etl.model import (
 )
 from cio_etl.report.words import counted
 from cio_etl.run import kinds, limited, open_step_source, prepare, staging
+from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Mapped, OmittedCounter, counted_rejects, located_rejects
 
@@ -99,6 +101,7 @@ def _validate_step(
     lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         snapshot = limited(open_step_source(step, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
+        step, found = with_other_columns(step, snapshot, bookmark)
         rows, compiled = prepare(step, snapshot, lanes, job.destination.api)
         to = endpoint(job.destination.api, step.mapping)
         packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
@@ -106,8 +109,12 @@ def _validate_step(
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
         omitted_values = OmittedCounter()
-        context = StepContext(job.steps, tuple(snapshot.schema), bookmark.columns, kinds(snapshot), people)
-        audits_of_step = [Empty(step.source, snapshot), *audits(step, compiled, job.destination, time.time(), context)]
+        reported = set() if found is None else set(found.new)  # columns about which there is a finding already
+        now = {name: kind for name, kind in kinds(snapshot).items() if name not in reported}
+        steps = tuple(step if other.name == step.name else other for other in job.steps)
+        context = StepContext(steps, tuple(snapshot.schema), bookmark.columns, now, people)
+        audits_of_step: list[Audit] = [Empty(step.source, snapshot), *changed_columns(found)]
+        audits_of_step += audits(step, compiled, job.destination, time.time(), context)
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
         def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:

@@ -66,6 +66,7 @@ from cio_etl.run.folders import plans_folder
 from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.limits import exceeded_events, exceeded_limits
+from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
@@ -233,10 +234,12 @@ def _plan_step(
         again = since == FULL_REFRESH
         how = staging(Path(name), step, bookmark, since, rows=options.limit)
         snapshot = limited(open_step_source(step, how), options.limit)
+        step, found = with_other_columns(step, snapshot, bookmark)
         rows, compiled = prepare(step, snapshot, job.destination.lanes, job.destination.api)
         ledger, made, same_rows = None, None, 0
         exceeded: list[str] = []
         audits: list[Audit] = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
+        audits += changed_columns(found)
         if step.sync.has_ledger:
             ledger = current_ledger(store, job, job.destination, step, options, made_at, note)
             made = compare(

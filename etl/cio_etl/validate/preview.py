@@ -13,10 +13,13 @@ from typing import Any
 from cio_etl.model import ALSO, Bookmark, Step
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
+from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.options import ReadOptions
+from cio_etl.run.other_columns import with_other_columns
 from cio_etl.run.start import Environment, load_steps, note_stand_ins
 from cio_etl.transform import omitted_values, outcome
 
+NO_BOOKMARK = Bookmark()
 EVIDENCE_ROWS = 10_000  # read from a source that has to be copied: enough to know a column's format
 
 
@@ -47,11 +50,12 @@ class PreviewedRow:
         return f'{row[:-1]}, "payload": {self.item[:-1]}{omitted}}}'
 
 
-def previewed(step: Step, rows: int, api: str) -> Iterator[PreviewedRow]:
-    """The first rows of a step."""
+def previewed(step: Step, rows: int, api: str, before: Bookmark = NO_BOOKMARK) -> Iterator[PreviewedRow]:
+    """The first rows of a step; `before` is the bookmark of its last finished run, for the columns of `*`."""
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
         snapshot = open_step_source(step, how)
+        step, _ = with_other_columns(step, snapshot, before)
         all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
         for frame in limited(all_rows, rows).read(compiled.columns, 0):
             mapped = compiled.mapped(frame)
@@ -87,6 +91,8 @@ def _of_steps(
 ) -> Iterator[tuple[str, PreviewedRow]]:
     job = load_steps(path, options, environment, secrets=False)
     note_stand_ins(job, observer)
+    takes_others = any(step.mapping.other_columns is not None for step in job.steps)
+    bookmarks = load_bookmarks(job) if takes_others else {}
     for step in job.steps:
-        for row in previewed(step, rows, job.destination.api):
+        for row in previewed(step, rows, job.destination.api, bookmarks.get(step.name, NO_BOOKMARK)):
             yield step.name, row

@@ -63,11 +63,15 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """Where the next run of a step starts: the watermark of the last finished run, and the kinds of its columns."""
+    """Where the next run of a step starts: the watermark of the last finished run, and the kinds of its columns.
+
+    known_columns: the columns that a mapping with `*` takes or leaves out; others are new. None: no run had `*`.
+    """
 
     watermark: Watermark | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""  # a digest of what the watermark belongs to
+    known_columns: tuple[str, ...] | None = None
 
 
 def watermark_value(written: str) -> WatermarkValue:
