@@ -58,9 +58,10 @@ airflow-test: with-airflow ## every test with Airflow, the long ones too (some 4
 	PYTHONPATH=.:etl .venv-airflow/bin/python -m pytest -c tests/with_airflow/pytest.ini --rootdir tests/with_airflow \
 		--confcutdir tests/with_airflow --all tests/with_airflow
 
-schemas: .venv/done ## write the JSON Schemas of jobs and mappings, which editors read
+schemas: .venv/done ## write the JSON Schemas of jobs, mappings and their tests, which editors read
 	$(BIN)/cio-etl schema job > jobs/.schema.json
 	$(BIN)/cio-etl schema mapping > mappings/.schema.json
+	$(BIN)/cio-etl schema tests > mappings/tests/.schema.json
 
 docs: .venv/done ## write the reference tables of the README files again
 	$(BIN)/python -m tests.docs.generate

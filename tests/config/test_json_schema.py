@@ -19,6 +19,7 @@ from cio_etl.config import describe, json_schema, load_job, load_mapping
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, schema, schema_text
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.tests_sections import MappingTestsYaml
 from cio_etl.config.value_sections import ValueYaml
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError
@@ -69,7 +70,7 @@ def test_the_schema_is_valid_for_its_draft(kind: SchemaKind) -> None:
     assert schema(kind)["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
 
 
-@pytest.mark.parametrize(("kind", "folder"), [("job", "jobs"), ("mapping", "mappings")])
+@pytest.mark.parametrize(("kind", "folder"), [("job", "jobs"), ("mapping", "mappings"), ("tests", "mappings/tests")])
 def test_the_shipped_schema_is_the_one_of_the_code(
     kind: SchemaKind, folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,10 +80,12 @@ def test_the_shipped_schema_is_the_one_of_the_code(
     assert (ROOT / folder / SCHEMA_FILE).read_text(encoding="utf-8") == printed, "run `make schemas`"
 
 
+FOLDERS: dict[SchemaKind, str] = {"job": "jobs", "mapping": "mappings", "tests": "mappings/tests"}
 SHIPPED = [
     (kind, path)
-    for kind, folder in (("job", "jobs"), ("mapping", "mappings"))
+    for kind, folder in FOLDERS.items()
     for path in (ROOT / folder).rglob("*.yaml")
+    if (path.parent.name == "tests") == (kind == "tests")
 ]
 
 
@@ -91,7 +94,7 @@ def test_the_schema_accepts_every_shipped_file_and_each_names_it(kind: SchemaKin
     content = path.read_text(encoding="utf-8")
     modeline = re.match(r"# yaml-language-server: \$schema=([./]*\.schema\.json)\n", content)
     assert modeline is not None, f"{path.name} must begin with its modeline, as {MODELINE}"
-    assert (path.parent / modeline[1]).resolve() == ROOT / f"{kind}s" / SCHEMA_FILE
+    assert (path.parent / modeline[1]).resolve() == ROOT / FOLDERS[kind] / SCHEMA_FILE
     assert marked(kind, content) == []
 
 
@@ -108,7 +111,7 @@ def test_the_schema_accepts_the_examples_of_the_documentation() -> None:
 
 def test_there_is_no_schema_of_another_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "source"]) == 2
-    assert "'source' is not one of 'job', 'mapping'" in capsys.readouterr().err
+    assert "'source' is not one of 'job', 'mapping', 'tests'" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- every key
@@ -130,7 +133,7 @@ def inner_sections(annotation: Any) -> Iterator[type[Section]]:
 
 SECTIONS = [
     (kind, part)
-    for kind, root in (("job", JobYaml), ("mapping", MappingYaml))
+    for kind, root in (("job", JobYaml), ("mapping", MappingYaml), ("tests", MappingTestsYaml))
     for part in dict.fromkeys(sections(root))
 ]
 
@@ -141,7 +144,7 @@ def test_the_schema_has_exactly_the_keys_of_the_model_each_with_its_description(
 ) -> None:
     whole = schema(kind)
     name = section.__name__.removesuffix("Yaml").lower()
-    made = whole if section in (JobYaml, MappingYaml) else whole["$defs"][name]
+    made = whole if section in (JobYaml, MappingYaml, MappingTestsYaml) else whole["$defs"][name]
     made = made["anyOf"][0] if section.short_form else made
     assert sorted(made["properties"]) == sorted(section.model_fields)
     assert made["additionalProperties"] is False

@@ -9,13 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cio_etl.cli import demo
+from cio_etl.cli import demo, main
 from cio_etl.config import load_job, load_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.model import CsvSource, MaxRejects, ParquetSource
 from cio_etl.validate.dry_run import validate
 
 ROOT = Path(__file__).parents[2]
+MAPPINGS = sorted(path for path in (ROOT / "mappings").rglob("*.yaml") if path.parent.name != "tests")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)
@@ -25,7 +26,7 @@ def test_every_shipped_job_is_correct(path: Path, monkeypatch: pytest.MonkeyPatc
     assert job.name == path.stem
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MAPPINGS, ids=lambda path: path.stem)
 def test_every_shipped_mapping_has_examples_of_every_result(path: Path) -> None:
     examples = load_mapping(path).examples
     assert any(example.payloads for example in examples)
@@ -33,9 +34,21 @@ def test_every_shipped_mapping_has_examples_of_every_result(path: Path) -> None:
     assert any(example.skipped for example in examples)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "mappings").rglob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MAPPINGS, ids=lambda path: path.stem)
 def test_every_example_of_a_shipped_mapping_passes(path: Path) -> None:
     assert list(check_examples(load_mapping(path))) == []
+
+
+def test_the_tests_of_the_shipped_jobs_and_mappings_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    jobs = [str(path) for path in sorted(Path("jobs").glob("*.yaml"))]
+    assert main(["test", *jobs, "mappings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("customers", "orders", "subscriptions"):
+        assert any(line.startswith(f"mappings/tests/{name}.yaml: ") for line in lines)
+    assert lines[-1].endswith(" tests passed")
 
 
 def test_the_demo_rejects_exactly_its_invalid_rows_with_the_right_reasons(

@@ -21,6 +21,7 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.step_sections import StepYaml
+from cio_etl.config.tests_sections import CaseYaml, MappingTestsYaml
 from cio_etl.errors import EXIT_CODES
 from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.model import CSV_DIALECTS
@@ -326,5 +327,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "source-keys": keys_of(SourceYaml),
     "state-keys": keys_of(StateYaml),
     "step-keys": keys_of(StepYaml),
+    "test-keys": keys_of(CaseYaml),
+    "tests-keys": keys_of(MappingTestsYaml),
     "storage-keys": keys_of(StorageYaml),
 }

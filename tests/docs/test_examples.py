@@ -24,7 +24,8 @@ from tests.running import API_KEY, SITE_ID, environment, write_job
 
 
 def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
-    tested = [*yaml_blocks("jobs"), *yaml_blocks("mappings"), *yaml_sections("source"), *yaml_sections("state")]
+    of_files = [*yaml_blocks("jobs"), *yaml_blocks("mappings"), *yaml_blocks("mappings/tests")]
+    tested = [*of_files, *yaml_sections("source"), *yaml_sections("state")]
     assert len(tested) == all_pages().count("\n```yaml\n") > 1
 
 
@@ -39,6 +40,22 @@ def test_a_mapping_loads_and_its_examples_come_out(name: str, text: str) -> None
 def test_the_cookbook_has_fifteen_recipes_each_with_a_mapping() -> None:
     recipes = re.split(r"(?m)^### \d+\. ", section("mappings/README.md", "## Cookbook"))[1:]
     assert [recipe.count("\n```yaml\n# mappings/") for recipe in recipes] == [1] * 15
+
+
+def test_the_tests_of_a_mapping_pass_and_fail_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    ((name, text),) = yaml_blocks("mappings/tests")
+    tested = f"mappings/{Path(name).name}"
+    mapping = dict(yaml_blocks("mappings"))[tested]
+    Path(name).parent.mkdir(parents=True)
+    Path(name).write_text(f"\n{text}", encoding="utf-8")  # the page shows one more line
+    Path(tested).write_text(mapping, encoding="utf-8")
+    assert main(["test", "mappings"]) == 0
+    assert capsys.readouterr().out.endswith("5 tests passed\n")
+    Path(tested).write_text(mapping.replace("status <> 'test' and ", ""), encoding="utf-8")
+    assert main(["test", tested]) == 78
+    shown = dict(blocks(section("mappings/README.md", "## Tests"), "text"))["text"]
+    out = capsys.readouterr().out
+    assert all(line.partition("…")[0] in out for line in shown.splitlines() if line != "…")
 
 
 def test_a_job_loads() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from cio_etl.cli import main
 from cio_etl.config import load_job, load_mapping, schema_text
 from cio_etl.config.yaml_file import read_yaml
+from cio_etl.config.yaml_parts import comment, flow, scalar
 from cio_etl.errors import ConfigError, SourceError
 from cio_etl.extract import csv_settings
 from cio_etl.extract.parquet import open_parquet
@@ -26,7 +27,6 @@ from cio_etl.model import FAULT, POSITION, Column, CsvSource, Mapping, ParquetSo
 from cio_etl.propose import Proposal, job_of, name_from, propose
 from cio_etl.propose import write_proposal as write_files
 from cio_etl.propose.columns import look_at
-from cio_etl.propose.yaml_text import comment, flow, scalar
 
 Columns = dict[str, Sequence[Any]]
 

@@ -10,7 +10,7 @@ source.py     the `source:` section of a source on the command line
 demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py    one command each
+sandbox.py, forget.py, test.py, examples.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -19,6 +19,7 @@ A command imports what it needs when it is called, so that each starts quickly.
 from cio_etl.cli import (
     check,
     doctor,
+    examples,
     forget,
     init,
     inspect,
@@ -30,6 +31,7 @@ from cio_etl.cli import (
     sandbox,
     schema,
     status,
+    test,
     validate,
 )
 from cio_etl.cli.main import EXIT_CODES, cli, main
@@ -39,6 +41,7 @@ __all__ = [
     "check",
     "cli",
     "doctor",
+    "examples",
     "forget",
     "init",
     "inspect",
@@ -51,5 +54,6 @@ __all__ = [
     "sandbox",
     "schema",
     "status",
+    "test",
     "validate",
 ]

@@ -10,11 +10,11 @@ from cio_etl.cli.main import cli
 
 
 @cli.command(epilog="More: jobs/README.md")
-@click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping"]))
-def schema(kind: Literal["job", "mapping"]) -> None:
-    """Print the JSON Schema of jobs or mappings, for editors.
+@click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping", "tests"]))
+def schema(kind: Literal["job", "mapping", "tests"]) -> None:
+    """Print a JSON Schema of jobs, mappings or tests, for editors.
 
-    KIND is `job` or `mapping`.
+    KIND is `job`, `mapping` or `tests`.
     """
     from cio_etl.config import schema_text
     from cio_etl.report.streams import say

@@ -15,6 +15,7 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.config.mapping import load_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.mapping_tests import MappingTest, MappingTests, find_tests, tests_file
 from cio_etl.config.other_columns import (
     SourceColumns,
     attributes_of_columns,
@@ -34,6 +35,8 @@ __all__ = [
     "Checked",
     "JobYaml",
     "Key",
+    "MappingTest",
+    "MappingTests",
     "MappingYaml",
     "SchemaKind",
     "SourceColumns",
@@ -46,6 +49,7 @@ __all__ = [
     "describe_change",
     "digest",
     "duration",
+    "find_tests",
     "is_database",
     "is_generated_schema",
     "is_mapping_file",
@@ -60,6 +64,7 @@ __all__ = [
     "source_columns",
     "source_section",
     "stand_ins",
+    "tests_file",
     "with_columns",
     "yaml_text",
 ]

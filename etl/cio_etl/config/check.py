@@ -12,6 +12,7 @@ from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.mapping_tests import is_tests, read_tests
 from cio_etl.config.validation import looks_like
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError, Problem
@@ -34,7 +35,14 @@ class Checked:
 
 
 def check_file(path: Path) -> Checked:
-    """Checks a job or a mapping without data, credentials or addresses of databases. Faults are listed, not raised."""
+    """Checks a job, a mapping, or a file of tests, which are not run; faults are listed, not raised.
+
+    It needs no data, no credentials and no addresses of databases.
+    """
+    data = read_yaml(path).data
+    if data is not None and is_tests(data):
+        tests, problems = read_tests(path)
+        return _checked(None, [] if tests is None else [tests.mapping], problems)
     if is_mapping_file(path):
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)

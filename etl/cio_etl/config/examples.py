@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
 from decimal import Decimal
 from typing import Any
 
@@ -65,36 +66,44 @@ def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
 def _difference(example: Example, expected: Any, actual: dict[str, Any]) -> str | None:
     if expected is not None:
         if "payload" not in actual:
-            return f"a payload was expected, but the row is {_outcome_text(actual)}"
-        payload = actual["payload"]
-        if isinstance(payload, dict) and isinstance(expected, dict):  # ids are made from keys; no example states them
-            payload = {name: value for name, value in payload.items() if name in expected or name not in _GENERATED}
-        paths = list(_differing(expected, payload, "payload"))
+            return f"a payload was expected, but the row is {outcome_text(actual)}"
+        paths = list(payload_differences(expected, actual["payload"]))
         return f"the payload differs at {', '.join(paths)}" if paths else None
     outcome = f"rejected: {example.rejected}" if example.rejected else "skipped"
-    return (
-        None if _outcome_text(actual) == outcome else f"{outcome} was expected, but the row is {_outcome_text(actual)}"
-    )
+    return None if outcome_text(actual) == outcome else f"{outcome} was expected, but the row is {outcome_text(actual)}"
 
 
-_GENERATED = ("id", "messageId")
+def payload_differences(expected: Any, payload: Any) -> Iterator[str]:
+    """The dotted paths at which a payload differs from the expected one."""
+    yield from differing(expected, compared(expected, payload), "payload")
 
 
-def _outcome_text(actual: dict[str, Any]) -> str:
+def compared(expected: Any, payload: Any) -> Any:
+    """The payload without the ids that are made from keys, unless they are expected: no example states them."""
+    if isinstance(payload, dict) and isinstance(expected, dict):
+        return {name: value for name, value in payload.items() if name in expected or name not in GENERATED}
+    return payload
+
+
+GENERATED = ("id", "messageId")
+
+
+def outcome_text(actual: MappingOf[str, Any]) -> str:
+    """What became of a row, in words, from its `transform.outcome`."""
     return "skipped" if "skipped" in actual else "sent" if "payload" in actual else f"rejected: {actual['rejected']}"
 
 
-def _differing(expected: Any, actual: Any, path: str) -> Iterator[str]:
+def differing(expected: Any, actual: Any, path: str) -> Iterator[str]:
     """The dotted paths at which two JSON values differ. 1 and 1.0 are equal; 1 and true are not."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in dict.fromkeys([*expected, *actual]):
             if key in expected and key in actual:
-                yield from _differing(expected[key], actual[key], f"{path}.{key}")
+                yield from differing(expected[key], actual[key], f"{path}.{key}")
             else:
                 yield f"{path}.{key}"
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         for place, (left, right) in enumerate(zip(expected, actual, strict=True)):
-            yield from _differing(left, right, f"{path}[{place}]")
+            yield from differing(left, right, f"{path}[{place}]")
     elif isinstance(actual, Decimal):
         if expected != actual and expected != float(actual):  # YAML reads its numbers as floats
             yield path

@@ -20,11 +20,12 @@ from cio_etl.apis import APIS, DEFAULT_API, OPERATIONS, PARTS, Api
 from cio_etl.config.job_sections import DestinationYaml, JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import STAR, OtherColumnsYaml
+from cio_etl.config.tests_sections import MappingTestsYaml
 from cio_etl.config.value_sections import CALL_SCHEMA
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 from cio_etl.transform.functions import FUNCTIONS, Function, Parameter
 
-SchemaKind = Literal["job", "mapping"]
+SchemaKind = Literal["job", "mapping", "tests"]
 KINDS: tuple[SchemaKind, ...] = get_args(SchemaKind)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -47,6 +48,9 @@ _REFERENCES: dict[str, JsonSchemaValue] = {
 _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
 
 
+_MODELS: dict[SchemaKind, type[Section]] = {"job": JobYaml, "mapping": MappingYaml, "tests": MappingTestsYaml}
+
+
 def schema_text(kind: SchemaKind) -> str:
     """The text of the schema, as it is printed and shipped."""
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
@@ -58,13 +62,13 @@ def is_generated_schema(content: str) -> bool:
 
 
 def schema(kind: SchemaKind) -> dict[str, Any]:
-    """The schema of a job or a mapping, draft 2020-12."""
-    model = JobYaml if kind == "job" else MappingYaml
+    """The schema of a job, a mapping or a file of tests, draft 2020-12."""
+    model = _MODELS[kind]
     made = model.model_json_schema(by_alias=False, schema_generator=_AsWritten)
     definitions = {_short(name): inner for name, inner in made.pop("$defs", {}).items()}
     if kind == "mapping":
         definitions["call"] = _call()
-    else:
+    elif kind == "job":
         definitions |= _REFERENCES
     whole = {
         "$schema": DRAFT,

@@ -33,10 +33,15 @@ def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:
     if seconds is not None and not (isinstance(seconds, int) and not isinstance(seconds, bool)):
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"
     for place, example in enumerate(examples if isinstance(examples := data.get("examples"), list) else []):
-        reason = example.get("rejected") if isinstance(example, dict) else None
-        if isinstance(reason, str) and reason and reason not in REASONS:
-            yield ("examples", place, "rejected"), f"no such reason; {did_you_mean(reason, REASONS)}"
+        yield from reason_faults(("examples", place), example)
     yield from _against_the_api(data)
+
+
+def reason_faults(loc: Loc, example: object) -> Iterator[Fault]:
+    """What is wrong with the reason for which a row is expected to be rejected."""
+    reason = example.get("rejected") if isinstance(example, dict) else None
+    if isinstance(reason, str) and reason and reason not in REASONS:
+        yield (*loc, "rejected"), f"no such reason; {did_you_mean(reason, REASONS)}"
 
 
 _IDENTIFIERS = ("identifiers", "primary", "secondary")

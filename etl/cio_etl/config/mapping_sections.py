@@ -70,7 +70,7 @@ def _segment(raw: object) -> int:
     raise wrong("the number of a manual segment, as 7")
 
 
-_EXAMPLE_KEYS = tuple(api.example_key for api in APIS.values())
+EXAMPLE_KEYS = tuple(api.example_key for api in APIS.values())
 
 
 def _payload_of(api: Api) -> Any:
@@ -82,25 +82,7 @@ def _payload_of(api: Api) -> Any:
     return Annotated[dict[str, Any] | str, text], omitted(f"{description}; of a segment, the identifier")
 
 
-class _RowYaml(Section):
-    row: dict[str, Any] = Field(
-        description="a row of the source: every column that the mapping uses, with its value or null"
-    )
-
-
-if TYPE_CHECKING:
-    _PayloadsYaml = _RowYaml
-else:
-    _PayloadsYaml = create_model(
-        "_PayloadsYaml", __base__=_RowYaml, **{api.example_key: _payload_of(api) for api in APIS.values()}
-    )
-
-
-class ExampleYaml(_PayloadsYaml):
-    """A row, and its expected result."""
-
-    one_of = (_EXAMPLE_KEYS, "rejected", "skipped")
-
+class _ResultKeys(Section):
     rejected: Annotated[Text, WithJsonSchema({"enum": sorted(REASONS)})] = omitted(
         "the row is rejected, for this reason"
     )
@@ -108,9 +90,23 @@ class ExampleYaml(_PayloadsYaml):
         "`true`: the row is skipped by `when`"
     )
 
+
+if TYPE_CHECKING:
+    _ResultFields = _ResultKeys
+else:
+    _ResultFields = create_model(
+        "_ResultFields", __base__=_ResultKeys, **{api.example_key: _payload_of(api) for api in APIS.values()}
+    )
+
+
+class ResultYaml(_ResultFields):
+    """The expected result of a row."""
+
+    one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = (EXAMPLE_KEYS, "rejected", "skipped")
+
     @classmethod
     def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
-        sent, others = written & {*_EXAMPLE_KEYS}, written & {"rejected", "skipped"}
+        sent, others = written & {*EXAMPLE_KEYS}, written & {"rejected", "skipped"}
         if (len(others) != 1) if not sent else others:
             yield "an example has one result: payload: {…}, rejected: reason, or skipped: true"
 
@@ -118,6 +114,14 @@ class ExampleYaml(_PayloadsYaml):
         """What each API is sent, by the API's name."""
         payloads = {api.name: getattr(self, api.example_key) for api in APIS.values()}
         return {name: payload for name, payload in payloads.items() if payload is not None}
+
+
+class ExampleYaml(ResultYaml):
+    """A row, and its expected result."""
+
+    row: dict[str, Any] = Field(
+        description="a row of the source: every column that the mapping uses, with its value or null"
+    )
 
 
 _OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}

@@ -10,7 +10,6 @@ roles.py         which columns could be the person, the key, the time and the ev
 subject.py       people or events: the evidence for both
 plan.py          the parts of the mapping, and the reasons
 attributes.py    the names of the attributes
-yaml_text.py     plain data and comments as YAML
 mapping_text.py  a plan as a mapping
 job_text.py      the steps as a job
 files.py         writes the files
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.config import PLAIN_NAME
+from cio_etl.config.yaml_parts import place, printable, shown
 from cio_etl.errors import ConfigError, Problem, SourceError
 from cio_etl.model import Snapshot
 from cio_etl.model.sources import KINDS
@@ -42,7 +42,6 @@ from cio_etl.propose.nested import with_members
 from cio_etl.propose.plan import Plan, Proposed, plan
 from cio_etl.propose.readings import read_columns
 from cio_etl.propose.subject import Subject
-from cio_etl.propose.yaml_text import place, printable, shown
 from cio_etl.report.words import counted
 
 __all__ = ["Proposal", "ProposedStep", "job_of", "name_from", "propose", "write_proposal"]

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 from cio_etl.config import MODELINE
+from cio_etl.config.yaml_parts import WIDTH, comment, flow, scalar, with_note
 from cio_etl.model import MaxRejects
-from cio_etl.propose.yaml_text import WIDTH, comment, flow, scalar, with_note
 
 _USUAL = MaxRejects(share=0.01)
 _KEPT_ROWS = (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from cio_etl.config.yaml_parts import shown
 from cio_etl.errors import SourceError
 from cio_etl.model import IdentifierKind
 from cio_etl.propose import names
@@ -14,7 +15,6 @@ from cio_etl.propose.dates.decide import of
 from cio_etl.propose.readings import Reading
 from cio_etl.propose.roles import Roles, repeats, roles_of
 from cio_etl.propose.subject import Subject, Verdict, weigh
-from cio_etl.propose.yaml_text import shown
 from cio_etl.transform.checks import MAX_EVENT_NAME_BYTES, MAX_IDENTIFIER_BYTES
 
 # Columns that show that rows are about people.

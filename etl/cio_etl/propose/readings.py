@@ -8,10 +8,10 @@ from typing import Literal
 
 import polars as pl
 
+from cio_etl.config.yaml_parts import scalar
 from cio_etl.propose import names
 from cio_etl.propose.columns import Look, Looks
 from cio_etl.propose.dates.decide import MOST, SURE, Calls, Decision, is_label, of
-from cio_etl.propose.yaml_text import scalar
 from cio_etl.transform.encode import settle
 from cio_etl.transform.functions.any_value import BOOLEAN_LANGUAGES
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cio_etl.config.yaml_parts import shown
 from cio_etl.propose import names
 from cio_etl.propose.readings import SAME, Reading
 from cio_etl.propose.roles import Roles
-from cio_etl.propose.yaml_text import shown
 
 Subject = Literal["people", "events"]
 Points = tuple[int, str]  # how much a fact counts, and the fact

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_etl.model import ALSO, Bookmark, Step
+from cio_etl.model import ALSO, Bookmark, Snapshot, Step
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.incremental import load_bookmarks
@@ -41,11 +41,12 @@ class PreviewedRow:
             more["also"] = self.also.removeprefix(ALSO)
         return {"row": self.number, **outcome(self.item, self.reason, self.field), **more}
 
-    def line(self, step: str) -> str:
+    def line(self, step: str | None = None) -> str:
         """One JSON line. The payload in it is the text that would be sent, byte for byte: no reader has changed it."""
+        named = {} if step is None else {"step": step}
         if self.item is None:
-            return json.dumps({"step": step, **self.result()}, ensure_ascii=False)
-        row = json.dumps({"step": step, "row": self.number}, ensure_ascii=False)
+            return json.dumps({**named, **self.result()}, ensure_ascii=False)
+        row = json.dumps({**named, "row": self.number}, ensure_ascii=False)
         omitted = f', "omitted": {json.dumps(self.omitted, ensure_ascii=False)}' if self.omitted else ""
         return f'{row[:-1]}, "payload": {self.item[:-1]}{omitted}}}'
 
@@ -56,15 +57,20 @@ def previewed(step: Step, rows: int, api: str, before: Bookmark = NO_BOOKMARK) -
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
         snapshot = open_step_source(step, how)
         step, _ = with_other_columns(step, snapshot, before)
-        all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
-        for frame in limited(all_rows, rows).read(compiled.columns, 0):
-            mapped = compiled.mapped(frame)
-            omitted: defaultdict[int, dict[str, str]] = defaultdict(dict)
-            for position, target, why in omitted_values(mapped).iter_rows():
-                omitted[position][target] = why
-            columns = mapped.items.select("position", "item", "reason", "field", "also")
-            for position, item, reason, field, also in columns.iter_rows():
-                yield PreviewedRow(position + 1, item, reason, field, also, omitted.get(position, {}))
+        yield from sent_rows(step, snapshot, api, rows)
+
+
+def sent_rows(step: Step, snapshot: Snapshot, api: str, rows: int | None = None) -> Iterator[PreviewedRow]:
+    """The first rows of a snapshot, or all, each with what a run over the whole snapshot would send."""
+    all_rows, compiled = prepare(step, snapshot, 1, api)  # over all rows: they decide how the first ones are read
+    for frame in limited(all_rows, rows).read(compiled.columns, 0):
+        mapped = compiled.mapped(frame)
+        omitted: defaultdict[int, dict[str, str]] = defaultdict(dict)
+        for position, target, why in omitted_values(mapped).iter_rows():
+            omitted[position][target] = why
+        columns = mapped.items.select("position", "item", "reason", "field", "also")
+        for position, item, reason, field, also in columns.iter_rows():
+            yield PreviewedRow(position + 1, item, reason, field, also, omitted.get(position, {}))
 
 
 def preview(step: Step, rows: int, api: str) -> Iterator[dict[str, Any]]:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from cio_etl.config.yaml_parts import flow, printable, scalar, shown
 from cio_etl.propose.dates.decide import Option
 from cio_etl.propose.dates.inspection import Dates, Inspection
 from cio_etl.propose.dates.measure import KINDS, Measure, RowSample
-from cio_etl.propose.yaml_text import flow, printable, scalar, shown
 
 StyledText = tuple[str, str]  # a text and rich's style
 

@@ -20,8 +20,14 @@ _PLAIN = re.compile(r"[^\W\d]\w*(?:[-./]\w+)*")
 _NOT_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
+class Verbatim(str):
+    """A text that is YAML already, as a number that is written to the last digit."""
+
+
 def scalar(value: object) -> str:
     """A text, number, true, false or null as YAML."""
+    if isinstance(value, Verbatim):
+        return str(value)
     if not isinstance(value, str):
         return json.dumps(value)
     if _PLAIN.fullmatch(value) and value.isprintable() and value.lower() not in _NOT_TEXT:
@@ -52,6 +58,36 @@ def flow(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(flow(inner) for inner in value) + "]"
     return scalar(value)
+
+
+def wrapped(first: str, value: Any, indent: str, width: int = 120) -> list[str]:
+    """`first` and any plain data, on one line if it fits; else broken after commas, later lines with this indent."""
+    lines = [first]
+    for piece in _pieces(value):
+        if len(lines[-1]) + 1 + len(piece) + (len(indent) if len(lines) == 1 else 0) > width and lines[-1].strip():
+            lines.append(indent + piece)
+        else:
+            lines[-1] += f" {piece}"
+    return lines
+
+
+def _pieces(value: Any) -> list[str]:
+    """The parts of `flow(value)` between which a line may be broken."""
+    if not isinstance(value, (Mapping, list, tuple)) or not value:
+        return [flow(value)]
+    members = list(value.items()) if isinstance(value, Mapping) else [(None, inner) for inner in value]
+    pieces: list[str] = []
+    for place, (key, inner) in enumerate(members, 1):
+        parts = _pieces(inner)
+        if key is not None:
+            parts[0] = f"{scalar(key)}: {parts[0]}"
+        if place < len(members):
+            parts[-1] += ","
+        pieces += parts
+    opening, closing = ("{", "}") if isinstance(value, Mapping) else ("[", "]")
+    pieces[0] = opening + pieces[0]
+    pieces[-1] += closing
+    return pieces
 
 
 def comment(text: str, indent: str = "") -> list[str]:
