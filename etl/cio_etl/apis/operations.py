@@ -79,6 +79,7 @@ PARTS = (
     "identifiers",
     "event",
     "event_key",
+    "event_id",
     "order_by",
     "timestamp",
     "attributes",
@@ -93,7 +94,7 @@ PARTS = (
     "retry_unknown",
 )
 
-_EVENT = ("identifiers", "event"), ("event_key", "timestamp", "attributes")
+_EVENT = ("identifiers", "event"), ("event_key", "event_id", "timestamp", "attributes")
 _ANYBODY = ("id", "email", "phone", "cio_id", "anonymous_id")
 _WHO = ("id", "email", "cio_id")
 _TO_OBJECT = ("object",)

@@ -79,9 +79,23 @@ def shared_ids(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
             continue
         this = json.loads(canonical(step.mapping))
         for other, that in before:
-            same_ids = step.source == other.source and all(this[key] == that[key] for key in _PARTS_OF_ID)
             other_rows = None not in (this["when"], that["when"]) and this["when"] != that["when"]
-            if same_ids and not other_rows and this["identifiers"] != that["identifiers"]:
+            if step.source != other.source or other_rows:
+                continue
+            own_ids = [meaning.get("more", {}).get("event_id") for meaning in (this, that)]
+            differ = [key for key in ("identifiers", "event") if this[key] != that[key]]
+            if own_ids[0] is not None and own_ids[0] == own_ids[1] and differ:
+                yield (
+                    loc,
+                    f"its events get the ids of {other.mapping.file}'s: event_id is the same, and {differ[0]} is no "
+                    "part of an own id, so Customer.io would silently drop one of the two; write event_key with the "
+                    "column of the id in one of them",
+                )
+                break
+            if own_ids != [None, None]:
+                continue
+            same_ids = all(this[key] == that[key] for key in _PARTS_OF_ID)
+            if same_ids and this["identifiers"] != that["identifiers"]:
                 yield (
                     loc,
                     f"its events get the ids of {other.mapping.file}'s: event, timestamp and event_key are the same, "
@@ -112,9 +126,9 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
             yield every, "Customer.io ignores an event that it has already; leave it out"
         if not operation.repeatable:
             yield at, f"{step.mapping.operation} must not be done twice, so it has no ledger; leave sync out"
-        elif operation.has_event and not step.mapping.event_key:
+        elif operation.has_event and not step.mapping.identifies_events:
             what = f"{step.mapping.file} has no event_key, and without one each night's events are others"
-            yield at, f"{what}; write the columns that identify an event as event_key"
+            yield at, f"{what}; write the columns that identify an event as event_key, or its own id as event_id"
         elif step.mapping.operation not in DIVISIBLE and len(step.mapping.relationship_ends()) > 1:
             what = f"{step.mapping.file} has several relationships, which the ledger could not tell apart"
             yield at, f"{what}; write a mapping for each, and list them as the step's mapping"

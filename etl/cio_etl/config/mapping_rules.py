@@ -29,6 +29,10 @@ def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:
     yield from _relationship_faults(data, operation)
     yield from _device_faults(data)
     yield from _list_faults(data, operation)
+    if "event_id" in data and "event_key" in data and operation.has_event:
+        yield ("event_key",), "event_id identifies the event already; leave one of the two out"
+    if _constant(data.get("event_id")) is not None:
+        yield ("event_id",), "a constant would make one event of all; write the column of the event's id"
     seconds = _constant(data.get("timestamp"))
     if seconds is not None and not (isinstance(seconds, int) and not isinstance(seconds, bool)):
         yield ("timestamp",), "a constant time is a whole number of Unix seconds"

@@ -131,6 +131,7 @@ _OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for nam
 _PARTS = (
     "identifiers",
     "event",
+    "event_id",
     "timestamp",
     "object",
     "primary",
@@ -173,6 +174,10 @@ class MappingYaml(Section):
         default=[],
         description="of events: the columns that identify an event, as `[order_id]`; its id is made from them",
         json_schema_extra={SHOWN_DEFAULT: "file content and row number"},
+    )
+    event_id: ValueYaml = omitted(
+        "of events, instead of `event_key`: the column of the id that an event has in its source, so that it counts "
+        "once, whoever sends it. See Own ids of events.",
     )
     order_by: Names = Field(
         default=[],

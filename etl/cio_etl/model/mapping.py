@@ -120,6 +120,11 @@ class Mapping:
         }
 
     @property
+    def identifies_events(self) -> bool:
+        """Whether an event has the same id in every run: by its columns, or its own id."""
+        return bool(self.event_key) or "event_id" in self.targets
+
+    @property
     def alternatives(self) -> tuple[str, ...]:
         """The targets of `identifiers: {first: […]}`: a row is about the first that it has. (): there is one only."""
         targets = tuple(target for target in self.targets if target.startswith("identifiers."))

@@ -60,7 +60,8 @@ class StepRejects:
     def has_same_key(self) -> bool:
         """Whether the mapping still makes the event key of a row as it did in the run."""
         before, now = json.loads(self.record.mapping), json.loads(canonical(self.step.mapping))
-        return all(before[part] == now[part] for part in ("event", "event_key"))
+        own_ids = [text.get("more", {}).get("event_id") for text in (before, now)]
+        return own_ids[0] == own_ids[1] and all(before[part] == now[part] for part in ("event", "event_key"))
 
     def columns(self) -> Columns | None:
         """The source's columns as the run noted them, else those of the unchanged source; None: neither is there."""
@@ -209,9 +210,10 @@ def _with_unfixed_key(source: StepRejects, rows: pl.DataFrame, note: Note) -> pl
         how="left",
         maintain_order="left",
     )["_index"]
-    event = source.step.mapping.targets.get("event")
+    targets = source.step.mapping.targets
+    read = [name for target in ("event", "event_id") if target in targets for name in targets[target].sources]
     same = index.is_not_null()
-    for name in (*(event.sources if event is not None else ()), *source.step.mapping.event_key):
+    for name in (*read, *source.step.mapping.event_key):
         same &= as_text(repeated[name]).eq_missing(as_text(original.rows[name].gather(index)))
     return positions.filter(same)
 

@@ -149,7 +149,9 @@ def with_duplicates(
         mapped = compiled.mapped(frame.join(those, on=POSITION, how="semi", maintain_order="left"))
         return repeats.key_and_content(mapped.values, mapped.items)
 
-    return replace(compiled, repeats=_decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes))
+    decided = _decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes)
+    field = "event_key" if mapping.event_key else "event_id"
+    return replace(compiled, repeats=replace(decided, field=field))
 
 
 def _look(

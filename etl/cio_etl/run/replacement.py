@@ -19,7 +19,7 @@ from cio_etl.state import RunRecord, StepRecord, Store
 def done_twice(api: str, mapping: Mapping) -> str:
     """What a second sending of rows does twice, in words; "" when it changes nothing."""
     operation = OPERATIONS[mapping.operation]
-    if operation.has_event and not mapping.event_key:
+    if operation.has_event and not mapping.identifies_events:
         return "its events have no event_key, so those that were accepted would be sent twice"
     if not endpoint(api, mapping).repeatable:
         return f"{mapping.operation} must not be done twice"

@@ -72,12 +72,15 @@ def is_name(target: str) -> bool:
 
 
 _NAME = re.compile(
-    r"event|device\.(token|platform)|(identifiers|primary|secondary|object|relationships\[\d+\]\.(object|person))\.\w+"
+    r"event|event_id|device\.(token|platform)|(identifiers|primary|secondary|object|relationships\[\d+\]\.(object|person))\.\w+"
 )
 
 
 EVENT_KEY_MISSING = reject_reason(
     "event_key_missing", "a column of event_key is empty, so the event could be counted twice"
+)
+EVENT_ID_MISSING = reject_reason(
+    "event_id_missing", "the column of event_id is empty, so the event could be counted twice"
 )
 NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
 
@@ -103,6 +106,8 @@ def row_checks(
         yield from timestamp_checks(pl.col("timestamp"))
     if mapping.event_key:
         yield Check(EVENT_KEY_MISSING, "event_key", pl.col("_digest").is_null() & pl.col("event").is_not_null())
+    if "event_id" in mapping.targets:
+        yield Check(EVENT_ID_MISSING, "event_id", pl.col("event_id").is_null() | is_blank(pl.col("event_id")))
     for target, dtype in types.items():
         if (broken := encode.not_finite(pl.col(target), dtype)) is not None:
             yield Check(NUMBER_NOT_FINITE, target, broken)

@@ -146,7 +146,7 @@ class Compiled:
             values = values.filter(in_lanes)
             rejects.filter(in_lanes)
         if DIGEST in values.columns:
-            values = values.hstack([ids.ulids(_seconds(values), values[DIGEST]).alias(payloads.ULID)])
+            values = values.hstack([_event_ids(values)])
         (lane,) = rejects.check(values, self.checks, self.lane.alias("lane"))
         values = rejects.with_reasons(rejects.without_failed(values))  # `default` may have replaced them since
         text = self._texts(values)
@@ -279,6 +279,17 @@ class Rejects:
             self._field.alias("field"),
             pl.when(also != "").then(pl.lit(ALSO) + also).alias("also"),
         )
+
+
+def _event_ids(values: pl.DataFrame) -> pl.Series:
+    """The ULIDs of a frame's events: their own, or those of their times and digests."""
+    made = ids.ulids(_seconds(values), values[DIGEST]).alias(payloads.ULID)
+    if payloads.OWN_ID not in values.columns:
+        return made
+    own = pl.col(payloads.OWN_ID)
+    return values.select(pl.when(own.str.contains(ids.IS_ULID)).then(own).otherwise(pl.lit(made)).alias(payloads.ULID))[
+        payloads.ULID
+    ]
 
 
 def _seconds(values: pl.DataFrame) -> pl.Series:

@@ -39,6 +39,15 @@ def key_digest(event: pl.Expr | str, key: Sequence[pl.Expr]) -> pl.Expr:
     return CryptographicHashingNameSpace(pl.concat_str(pieces)).sha2_256()
 
 
+IS_ULID = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
+
+
+def own_digest(own_id: pl.Expr) -> pl.Expr:
+    """SHA-256, in hex, of the id that an event has in its source. A ULID is the same one in small letters."""
+    text = pl.when(own_id.str.contains(IS_ULID)).then(own_id.str.to_uppercase()).otherwise(own_id)
+    return CryptographicHashingNameSpace(pl.concat_str([pl.lit("cio-etl/id;"), text])).sha2_256()
+
+
 def subject(parts: Sequence[pl.Expr], salt: int) -> list[pl.Expr]:
     """128 bits (two UInt64) of the texts that say whom or what an item is about; null where one of them is null."""
     pieces = [piece for part in parts for piece in (part.str.len_bytes().cast(pl.String), pl.lit(":"), part)]

@@ -292,7 +292,9 @@ def is_date(chain: Chain, schema: pl.Schema) -> bool:
 
 
 def _digest(mapping: Mapping, fingerprint: str | None) -> pl.Expr:
-    """What an event's id is made of: its name and key; without a key, the snapshot and the row's place in it."""
+    """What an event's id is made of: its own id, or its name and key; else the snapshot and the row's place in it."""
+    if payloads.OWN_ID in mapping.targets:
+        return ids.own_digest(pl.col(payloads.OWN_ID))
     name: pl.Expr | str = pl.col("event")
     event = mapping.targets.get("event")
     if isinstance(event, Constant) and isinstance(event.value, str):
@@ -312,7 +314,7 @@ def _place(fingerprint: str | None) -> list[pl.Expr]:
 def _ids_of_items(mapping: Mapping, fingerprint: str | None, payload: Payload, run_id: str) -> Iterator[pl.Expr]:
     """The columns from which the ids of events and of messages are made, and times in ISO form, as the payload has."""
     parts = set(payload.members.values())
-    if "event_id" in parts:
+    if parts & {"event_id", "event_message_id"}:
         yield _digest(mapping, fingerprint).alias(DIGEST)
     if "message_id" in parts:  # what a run sends twice has one id; the next run must not be taken for a repetition
         place = [pl.lit(run_id), pl.lit(mapping.digest), *_place(fingerprint)]

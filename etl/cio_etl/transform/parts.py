@@ -72,7 +72,7 @@ class Parts:
 def parts_of(mapping: Mapping, nodes: dict[str, Node]) -> Parts:
     """The subject and the parts of a mapping's items; `nodes` are payloads.nodes_of."""
     if OPERATIONS[mapping.operation].has_event:
-        return Parts(("_digest",), {name: node for name, node in nodes.items() if name != "event"})
+        return Parts(("_digest",), {name: node for name, node in nodes.items() if name not in ("event", "event_id")})
     divisible, keys = mapping.operation in DIVISIBLE, subject_targets(mapping)
 
     def is_part(name: str) -> bool:
@@ -105,6 +105,6 @@ _CLEARED = re.compile(r"(attributes|topics|relationships\[\d+\]\.attributes)\.")
 
 def subject_targets(mapping: Mapping) -> tuple[str, ...]:
     """The targets of a mapping that say whom or what its items are about, constants among them."""
-    about = ["identifiers.", "object.", "device.token"]
+    about = ["identifiers.", "object.", "device.token", "event_id"]
     about += [] if mapping.operation in DIVISIBLE else [f"{end}." for end in mapping.relationship_ends()]
     return tuple(target for target in mapping.targets if target.startswith(tuple(about)))

@@ -11,6 +11,7 @@ from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node, litera
 # Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`,
 # `user_id`.
 ULID, MESSAGE_ID, ISO, USER = "_ulid", "_message_id", "_iso", "_user"
+OWN_ID = "event_id"  # the target of the id that an event has in its source
 TOPIC = "cio_subscription_preferences.topics.topic_"  # one topic; the whole object would replace all of them
 _OBJECT_KEYS = {"type": "object_type_id", "id": "object_id", "cio_object_id": "cio_object_id"}
 
@@ -98,6 +99,8 @@ class _Parts:
                 return Leaf("event")
             case ["event_id"]:
                 return Leaf(ULID)
+            case ["event_message_id"]:
+                return Leaf(OWN_ID if OWN_ID in mapping.targets else ULID)
             case ["message_id"]:
                 return Leaf(MESSAGE_ID)
             case ["timestamp"]:

@@ -24,7 +24,8 @@ from cio_etl.model import POSITION, Mapping, reject_reason
 from cio_etl.transform import invisible
 
 EVENT_KEY_REPEATED = reject_reason(
-    "event_key_repeated", "another row has the same event_key and different values; only the first is sent"
+    "event_key_repeated",
+    "another row has the same event_key, or event_id, and different values; only the first is sent",
 )
 
 SENT, SUPERSEDED, REPEATED, CONFLICTING, NEWEST = range(5)
@@ -40,6 +41,7 @@ class Repeats:
 
     codes: npt.NDArray[np.uint8]  # by position
     keys: int  # people, or events, that have several rows
+    field: str = "event_key"  # what identifies an event
 
     def applied(self, items: pl.DataFrame) -> pl.DataFrame:
         """An items frame where the rows that repeat a key are skipped or rejected."""
@@ -51,7 +53,7 @@ class Repeats:
         return items.with_columns(
             pl.when(sent).then("item").alias("item"),
             pl.when(sent).then("reason").when(refused).then(pl.lit(EVENT_KEY_REPEATED)).alias("reason"),
-            pl.when(sent).then("field").when(refused).then(pl.lit("event_key")).alias("field"),
+            pl.when(sent).then("field").when(refused).then(pl.lit(self.field)).alias("field"),
         )
 
     def positions(self, code: int) -> npt.NDArray[np.int64]:
@@ -61,13 +63,15 @@ class Repeats:
 
 def finds_repeats(mapping: Mapping) -> bool:
     """Whether the mapping defines a key by which rows can repeat."""
-    return bool(mapping.order_by or mapping.event_key)
+    return bool(mapping.order_by) or mapping.identifies_events
 
 
 def targets(mapping: Mapping) -> list[str]:
     """The values that form a row's key. An event's key does not include the person; constants are left out."""
     if not OPERATIONS[mapping.operation].has_event:
         return [target for target in mapping.targets if target.startswith(_WHO)]
+    if "event_id" in mapping.targets:
+        return ["event_id"]
     return [*mapping.from_columns("event"), *(f"_key.{place}" for place in range(len(mapping.event_key)))]
 
 

@@ -14,7 +14,7 @@ from cio_etl.apis.api import Payload
 
 _ID = ("id",)
 _USER = {"userId": "identifier", "messageId": "message_id"}
-_EVENT = {"messageId": "event_id", "timestamp": "timestamp_iso", "properties": "attributes"}
+_EVENT = {"messageId": "event_message_id", "timestamp": "timestamp_iso", "properties": "attributes"}
 _RELATIONSHIP = {"groupId": "relationship.object.id", "traits.objectTypeId": "relationship.object.type"}
 _RELATIONSHIP_TO_DELETE = {
     "properties.objectId": "relationship.object.id",
