@@ -87,6 +87,8 @@ class Api:
     batch: Endpoint
     payloads: Mapping[str, Payload]  # by operation
     visitor_payloads: Mapping[str, Payload]  # by operation, for people with an anonymous_id
+    mixed_payloads: Mapping[str, Payload]  # by operation, for people and visitors in one batch
+    visitors_alone: bool  # visitors are sent apart from people, unless a mapping has visitors_in_batches
     example_key: str  # the key of a mapping's example under which this API's payload is written
     limits: Limits
 
@@ -102,5 +104,7 @@ class Api:
 
     def payload(self, mapping: Rules) -> Payload:
         """The item that this API takes for the mapping's operation. Raises KeyError when it takes none."""
-        payloads = self.visitor_payloads if "identifiers.anonymous_id" in mapping.targets else self.payloads
-        return payloads[mapping.operation]
+        if "identifiers.anonymous_id" not in mapping.targets:
+            return self.payloads[mapping.operation]
+        is_mixed = mapping.visitors_in_batches if self.visitors_alone else bool(mapping.alternatives)
+        return (self.mixed_payloads if is_mixed else self.visitor_payloads)[mapping.operation]

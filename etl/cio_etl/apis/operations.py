@@ -80,6 +80,7 @@ PARTS = (
     "event",
     "event_key",
     "event_id",
+    "visitor_events",
     "order_by",
     "timestamp",
     "attributes",
@@ -94,7 +95,7 @@ PARTS = (
     "retry_unknown",
 )
 
-_EVENT = ("identifiers", "event"), ("event_key", "event_id", "timestamp", "attributes")
+_EVENT = ("identifiers", "event"), ("event_key", "event_id", "visitor_events", "timestamp", "attributes")
 _ANYBODY = ("id", "email", "phone", "cio_id", "anonymous_id")
 _WHO = ("id", "email", "cio_id")
 _TO_OBJECT = ("object",)

@@ -16,8 +16,10 @@ def unsupported(mapping: Mapping, api: str) -> Iterator[tuple[str, str]]:
         yield "operation", f"{title} has no {mapping.operation}; write api: {others} in the job"
         return
     payload = APIS[api].payload(mapping)
-    if "identifiers.anonymous_id" in mapping.alternatives:
-        yield "identifiers", "visitors are not sent together with people; write a mapping for each"
+    is_alone = APIS[api].visitors_alone and not mapping.visitors_in_batches
+    if is_alone and "identifiers.anonymous_id" in mapping.alternatives:
+        what = f"{title} takes people in batches and visitors one a request"
+        yield "identifiers", f"{what}; write visitor_events: batch, api: {others}, or a mapping for each"
         return
     for kind in mapping.part("identifiers"):
         if payload.identifier_kinds is not None and kind not in payload.identifier_kinds:

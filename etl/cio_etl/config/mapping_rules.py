@@ -29,6 +29,9 @@ def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:
     yield from _relationship_faults(data, operation)
     yield from _device_faults(data)
     yield from _list_faults(data, operation)
+    kinds = {kind for _, written in _written_kinds(data.get("identifiers"), ()) for kind in written}
+    if "visitor_events" in data and operation.has_event and "anonymous_id" not in kinds:
+        yield ("visitor_events",), "the identifiers are no visitor's; leave it out, or write anonymous_id: column"
     if "event_id" in data and "event_key" in data and operation.has_event:
         yield ("event_key",), "event_id identifies the event already; leave one of the two out"
     if _constant(data.get("event_id")) is not None:

@@ -179,6 +179,11 @@ class MappingYaml(Section):
         "of events, instead of `event_key`: the column of the id that an event has in its source, so that it counts "
         "once, whoever sends it. See Own ids of events.",
     )
+    visitor_events: Literal["single", "batch"] = Field(
+        "single",
+        description="of events with an `anonymous_id`, through the Track API: `single` sends one a request, `batch` "
+        "sends them in batches. See Events of visitors.",
+    )
     order_by: Names = Field(
         default=[],
         description="of `identify` and `identify_object`: the columns that show which of a person's rows is newest, "
@@ -285,6 +290,7 @@ class MappingYaml(Section):
             ),
             segment=self.segment,
             existing_only=self.existing_only,
+            visitors_in_batches=self.visitor_events == "batch",
             retry_unknown=self.retry_unknown,
             other_columns=None if others is None else others.to_other_columns(self.on_error, self.nulls),
             lines={path: line for path, place in places.items() if (line := document.line(place)) is not None},

@@ -107,6 +107,7 @@ class Mapping:
     examples: tuple[Example, ...] = ()
     segment: int | None = None
     existing_only: bool = False
+    visitors_in_batches: bool = False  # events of visitors, where an API takes them one a request otherwise
     retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
     other_columns: OtherColumns | None = None  # until the source's columns are known: then they are targets
     lines: MappingOf[str, int] = field(default_factory=dict, compare=False, repr=False)  # of the file, by path

@@ -44,6 +44,9 @@ class Events:
 
     def record(self, item: Mapping[str, Any], now: float, event_id: str | None = None) -> None:
         """Record a person's event. `event_id` is the key by which a repeat is recognised; by default its ULID."""
+        if "anonymous_id" in item["identifiers"]:
+            self.record_anonymous({**item, "anonymous_id": item["identifiers"]["anonymous_id"]}, now, event_id)
+            return
         event_id = event_id or self._id_of(item)
         if event_id in self.by_id:
             self._count_repeat(event_id)

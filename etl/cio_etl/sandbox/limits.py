@@ -20,6 +20,8 @@ MAX_VALUE_BYTES: Final = 1_000
 MAX_EVENT_NAME_BYTES: Final = 100
 
 PERSON_IDENTIFIERS: Final = ("id", "email", "phone", "cio_id")
+# The document has no visitors here; Segment and RudderStack send their events so.
+EVENT_IDENTIFIERS: Final = (*PERSON_IDENTIFIERS, "anonymous_id")
 RELATED_IDENTIFIERS: Final = ("id", "email", "cio_id")  # of a merge, and of the people that an object is related to
 PREFERENCES: Final = "cio_subscription_preferences"
 

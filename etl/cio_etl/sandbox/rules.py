@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cio_etl.sandbox.limits import (
+    EVENT_IDENTIFIERS,
     MAX_EVENT_NAME_BYTES,
     MAX_ITEM_BYTES,
     NOTHING,
@@ -54,6 +55,10 @@ def violations(item: Any, item_bytes: int) -> list[Violation]:
 
 def _person(item: Mapping[str, Any], problems: list[Violation]) -> None:
     check_person("identifiers", item.get("identifiers"), PERSON_IDENTIFIERS, problems)
+
+
+def _person_or_visitor(item: Mapping[str, Any], problems: list[Violation]) -> None:
+    check_person("identifiers", item.get("identifiers"), EVENT_IDENTIFIERS, problems)
 
 
 def _both_people(item: Mapping[str, Any], problems: list[Violation]) -> None:
@@ -255,9 +260,9 @@ Check = Callable[[Mapping[str, Any], list[Violation]], None]
 OPERATIONS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("person", "identify"): (_person, _profile, _objects_if_any),
     ("person", "delete"): (_person,),
-    ("person", "event"): (_person, _event),
-    ("person", "screen"): (_person, _event),
-    ("person", "page"): (_person, _event),
+    ("person", "event"): (_person_or_visitor, _event),
+    ("person", "screen"): (_person_or_visitor, _event),
+    ("person", "page"): (_person_or_visitor, _event),
     ("person", "add_relationships"): (_person, _objects),
     ("person", "delete_relationships"): (_person, _objects),
     ("person", "add_device"): (_person, _added_device),

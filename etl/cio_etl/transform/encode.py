@@ -173,7 +173,11 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
             return [pl.when(pl.col(failed).is_null()).then(_joined(pieces)).otherwise(pl.lit(instead))]
         case Members(of, nulls, nulls_of, sent):
             texts = {name: [f"{literal(name)}:", *_text(inner, values)] for name, inner in of.items()}
-            optional = [name for name, inner in of.items() if name in sent or _may_be_absent(inner, nulls, values)]
+            optional = [
+                name
+                for name, inner in of.items()
+                if name in sent or _may_be_absent(inner, nulls_of.get(name, nulls), values)
+            ]
             always = [text for name, text in texts.items() if name not in optional]
             sometimes = [
                 _where(
@@ -230,8 +234,9 @@ def _nullable(node: Node, values: pl.DataFrame) -> bool:
     match node:
         case Leaf(column):
             return values[column].null_count() > 0
-        case Members(of, "required"):
-            return any(_nullable(inner, values) and not isinstance(inner, Entries) for inner in of.values())
+        case Members(of, "required", nulls_of):
+            needed = (inner for name, inner in of.items() if name not in nulls_of)
+            return any(_nullable(inner, values) and not isinstance(inner, Entries) for inner in needed)
         case Entries(entries, flags):
             return bool(flags) or all(_nullable(inner, values) for inner in entries)
         case _:

@@ -25,7 +25,8 @@ def tree(mapping: Mapping, payload: Payload, verbatim: frozenset[str]) -> Node:
     for path, part in payload.members.items():
         if (node := parts.of(part)) is not None:
             _put(members, path.split("."), node)
-    return Members(members)
+    optional = {path for path, part in payload.members.items() if part in mapping.alternatives}
+    return Members(members, nulls_of=dict.fromkeys(optional, "omit"))
 
 
 UPDATE = "_update"  # Track v2: true changes a person who exists, and creates nobody
@@ -89,6 +90,8 @@ class _Parts:
             case ["identifiers" | "primary" | "secondary"]:
                 of = {kind: Leaf(f"{part}.{kind}") for kind in mapping.part(part)}
                 return Members(of, "required" if len(of) == 1 else "omit")
+            case ["identifiers", kind]:
+                return self.leaf(f"identifiers.{kind}")
             case ["identifier"]:
                 return Leaf(f"identifiers.{next(iter(mapping.part('identifiers')))}")
             case ["user_id"]:  # Pipelines reference: with an empty userId, the e-mail among the traits identifies

@@ -2,7 +2,7 @@
 
 from cio_etl.apis.api import Api, CredentialRequest, Limits
 from cio_etl.apis.pipelines.endpoints import BATCH, HOSTS, RENEWAL, STRICT
-from cio_etl.apis.pipelines.payloads import PAYLOADS, VISITOR_PAYLOADS
+from cio_etl.apis.pipelines.payloads import MIXED_PAYLOADS, PAYLOADS, VISITOR_PAYLOADS
 
 PIPELINES = Api(
     name="pipelines",
@@ -15,6 +15,8 @@ PIPELINES = Api(
     batch=BATCH,
     payloads=PAYLOADS,
     visitor_payloads=VISITOR_PAYLOADS,
+    mixed_payloads=MIXED_PAYLOADS,
+    visitors_alone=False,
     example_key="pipelines",
     limits=Limits(requests_per_second=1_000, batch_bytes=500_000, item_bytes=32_000),
 )

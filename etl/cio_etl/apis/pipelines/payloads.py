@@ -120,3 +120,12 @@ def _of_visitors(payload: Payload) -> Payload:
 
 
 VISITOR_PAYLOADS: dict[str, Payload] = {name: _of_visitors(PAYLOADS[name]) for name in ("track", "page", "screen")}
+
+
+def _mixed(payload: Payload) -> Payload:
+    who = {"userId": "identifiers.id", "anonymousId": "identifiers.anonymous_id"}
+    members = who | {path: part for path, part in payload.members.items() if path != "userId"}
+    return replace(payload, members=members, identifier_kinds=("id", "anonymous_id"))
+
+
+MIXED_PAYLOADS: dict[str, Payload] = {name: _mixed(PAYLOADS[name]) for name in VISITOR_PAYLOADS}

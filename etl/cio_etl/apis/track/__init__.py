@@ -2,7 +2,7 @@
 
 from cio_etl.apis.api import Api, CredentialRequest, Limits
 from cio_etl.apis.track.endpoints import BATCH, HOSTS, RENEWAL, region
-from cio_etl.apis.track.payloads import PAYLOADS, VISITOR_PAYLOADS
+from cio_etl.apis.track.payloads import MIXED_PAYLOADS, PAYLOADS, VISITOR_PAYLOADS
 
 TRACK = Api(
     name="track",
@@ -15,6 +15,8 @@ TRACK = Api(
     batch=BATCH,
     payloads=PAYLOADS,
     visitor_payloads=VISITOR_PAYLOADS,
+    mixed_payloads=MIXED_PAYLOADS,
+    visitors_alone=True,
     example_key="payload",
     limits=Limits(requests_per_second=1_000, batch_bytes=500_000, item_bytes=32_000),
 )

@@ -63,7 +63,8 @@ PAYLOADS: dict[str, Payload] = {
     "remove_from_segment": Payload(whole="identifier", endpoint=segment("remove_customers")),
 }
 
-# The reference of v2 has no anonymous people, so events of visitors are sent to v1, one a request.
+# The reference of v2 has no anonymous people, so events of visitors are sent to v1, one a request; or to v2 as those of
+# people are, as other products send them.
 _VISITOR_EVENT = {
     "name": "event",
     "anonymous_id": "identifier",
@@ -76,3 +77,4 @@ VISITOR_PAYLOADS: dict[str, Payload] = {
     "page": Payload({"type": "page"}, _VISITOR_EVENT, endpoint=visitor_event),
     "screen": Payload({"type": "screen"}, _VISITOR_EVENT, endpoint=visitor_event),
 }
+MIXED_PAYLOADS: dict[str, Payload] = {name: PAYLOADS[name] for name in VISITOR_PAYLOADS}
