@@ -134,6 +134,49 @@ def test_an_attribute_has_nulls_of_its_own(read: Read) -> None:
     assert {name: mapping.nulls_at(f"attributes.{name}") for name in "abc"} == {"a": "clear", "b": "omit", "c": "clear"}
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("attributes: {email: {value: a@b}}", "3: attributes.email.value", "email_malformed"),
+        ("attributes: {email: {value: 7}}", "3: attributes.email.value", "email_malformed"),
+        (
+            "attributes: {email: {column: e, on_error: {value: none}}}",
+            "3: attributes.email.on_error",
+            "email_malformed",
+        ),
+        (
+            "attributes: {email: e}\non_error: {value: none}",
+            "4: on_error: as the value of attributes.email",
+            "email_ma",
+        ),
+        (
+            "attributes: {created_at: {value: 1710057600123}}",
+            "3: attributes.created_at.value",
+            "timestamp_out_of_range",
+        ),
+        (
+            "attributes: {created_at: {column: c, on_error: {value: x}}}",
+            "3: attributes.created_at.on_error",
+            "timestamp",
+        ),
+        ('attributes: {phone: {value: "+3\u200b3"}}', "3: attributes.phone.value", "characters_unseen"),
+        (f"attributes: {{note: {{value: {'x' * 1_001}}}}}", "3: attributes.note.value", "value_too_long"),
+        (f"attributes: {{note: {{value: [{'x' * 998}]}}}}", "3: attributes.note.value", "value_too_long"),
+    ],
+)
+def test_a_constant_obeys_the_rules_of_its_attribute(read: Read, text: str, place: str, reason: str) -> None:
+    (problem,) = problems_of(read, f"operation: identify\nidentifiers: {{id: a}}\n{text}\n")
+    assert problem.startswith(f"m.yaml:{place}") and f"({reason}" in problem
+
+
+def test_a_constant_that_a_row_may_have_is_taken(read: Read) -> None:
+    text = "{email: {column: e, on_error: {value: a@b.co}}, created_at: {value: 0}, at: {value: x}, n: {value: null}}"
+    mapping = read(f"operation: identify\nidentifiers: {{id: a}}\nattributes: {text}\non_error: {{value: [1]}}\n")
+    assert mapping.on_error == {"attributes.email": Constant("a@b.co")}
+    event = "operation: track\nevent: {value: e}\nidentifiers: {id: a}\n"
+    assert read(event + "attributes: {email: {value: none}}\n").targets["attributes.email"] == Constant("none")
+
+
 ON_ERROR = "must be reject, omit, null, or a constant in place of the value, as {value: unknown}"
 EMPTY = "empty; write reject, omit, null, or a constant in place of the value, as {value: unknown}"
 TEXTS = "the attributes of a device are texts; write omit, or a text as {value: unknown}"

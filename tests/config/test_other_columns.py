@@ -126,6 +126,7 @@ def test_a_device_and_a_relationship_have_no_star(read: Read) -> None:
         ),
         ("{rename: snake_case}", ["%%"], "column '%%' has no letters or digits"),
         ("{}", ["_update"], "column '_update': '_update' is reserved by Customer.io"),
+        ("{on_error: {value: none}}", ["email"], "would be refused as attributes.email (email_malformed)"),
         ("{except: [pasword_hash]}", ["password_hash"], "no column 'pasword_hash' to leave out; did you mean"),
         ("{}", [str(number) for number in range(301)], "302 attributes; Customer.io takes 300 a call"),
     ],

@@ -12,8 +12,10 @@ import pytest
 
 from cio_etl.cli import main
 from cio_etl.model import Job, Omitted, OmittedCount
+from cio_etl.run import RunOptions
 from cio_etl.sandbox import Sandbox
 from cio_etl.validate.dry_run import validate
+from cio_etl.validate.plan import plan_file
 from tests.nightly_step import PEOPLE, Nights, change, delta, person
 from tests.run.test_run import job_for, newest, run
 from tests.running import start, until
@@ -71,6 +73,10 @@ def test_a_run_counts_what_it_omits_as_a_validation_does_and_every_row_is_accoun
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = members(sandbox)
+    assert main(["plan", "job.yaml", "-o", "plan.json"]) == 3
+    assert f"omitted in members: values of {expected().rows} rows" in capsys.readouterr().out
+    assert "Omitted values of members by reason" in Path("plan.html").read_text()
+    assert plan_file(Path("job.yaml"), RunOptions(), print).steps[0].omitted == expected()
     report = run(job)
     (step,) = report.steps
     assert step.omitted == expected() == validate(job, job.steps, None, {}).steps[0].omitted

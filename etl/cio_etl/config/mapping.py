@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import NO_ON_ERROR, ONLY_AT_THE_TOP, checked_star, inner_stars, without_star
-from cio_etl.config.validation import in_order, looks_like, not_consequences, validated
-from cio_etl.config.yaml_file import place_of, read_yaml
+from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
+from cio_etl.config.yaml_file import Document, place_of, read_yaml
 from cio_etl.errors import ConfigError, Problem
-from cio_etl.model import Mapping
+from cio_etl.model import Mapping, reason_words
+from cio_etl.transform.checks import constant_faults
 
 NOT_A_MAPPING = "this is a job, not a mapping: a mapping has operation: and identifiers:"
 
@@ -54,8 +55,24 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
     if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document, others)
+    problems = in_order([*problems, *(document.problem(*fault) for fault in _constant_faults(mapping, document))])
     unfit = [] if api is None else [document.problem(place_of(path), text) for path, text in unsupported(mapping, api)]
     return replace(mapping, digest=digest(mapping)), in_order([*problems, *unfit])
+
+
+def _constant_faults(mapping: Mapping, document: Document) -> Iterator[Fault]:
+    """Constants that no row could be sent with."""
+    words = reason_words()
+    for target, reason, is_instead in constant_faults(mapping):
+        loc = place_of(target)
+        what = f"this constant would be refused: {words[reason].split(';')[0]} ({reason})"
+        own = (*loc, "on_error")
+        if not is_instead:
+            yield (*loc, "value"), f"{what}; write another one"
+        elif own in document.lines:
+            yield own, f"{what}; write another one, or omit"
+        else:
+            yield ("on_error",), f"as the value of {target}, {what}; write another one, or on_error: omit at {target}"
 
 
 def _without_wrong_examples(data: dict[str, Any], problems: Iterable[Problem]) -> MappingYaml | None:

@@ -20,7 +20,7 @@ from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import SourceError, similar
 from cio_etl.model import Column, Constant, Mapping, Nulls, OtherColumns
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, as_list, omitted
-from cio_etl.transform.checks import problems
+from cio_etl.transform.checks import constant_faults, problems
 
 STAR = "*"  # the name under which `attributes` has the other columns
 PLACE = ("attributes", STAR)
@@ -202,6 +202,10 @@ def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:
         name = path.removeprefix("attributes.")
         about = f"column {column_of[name]!r}: {what}" if name in column_of else what
         raise SourceError("or list the column under except:", place=_place(mapping), what=about)
+    for target, reason, _ in constant_faults(plain):
+        if target in on_error:
+            what = f"on_error of the column {added[target].name!r} would be refused as {target} ({reason})"
+            raise SourceError("name the attribute, with an on_error of its own", place=_place(mapping), what=what)
     return replace(plain, digest=digest(plain))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.errors import InvalidArguments, PlanOutdated
-from cio_etl.model.report import DeltaCounts, Finding, RejectCount
+from cio_etl.model.report import DeltaCounts, Finding, Omitted, RejectCount
 
 FORMAT = 1
 VALID = timedelta(days=7)  # a plan that is older is refused
@@ -96,6 +96,7 @@ class StepPlan:
     changes_too_much: tuple[str, ...] = ()  # the limits of changes that a run would not pass, in words
     rejects_too_much: tuple[str, ...] = ()  # as with max_rejects
     changes: MappingOf[str, tuple[ValueChange, ...]] = field(default_factory=dict)  # the most frequent, by part
+    omitted: Omitted = field(default_factory=Omitted)  # values without which rows would be sent
     full_refresh: str | None = None  # that everything is sent, since `full_refresh_every` has passed
 
     @property

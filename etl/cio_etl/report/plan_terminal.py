@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cio_etl.model import Plan, StepPlan
 from cio_etl.report import plan_words
-from cio_etl.report.terminal import NARROWEST, findings, rejects
+from cio_etl.report.terminal import NARROWEST, findings, omitted, rejects
 from cio_etl.report.visible import one_line
 from cio_etl.report.words import counted, duration, size
 
@@ -75,5 +75,5 @@ def _show_step(plan: Plan, step: StepPlan, console: Console, reasons: Mapping[st
         sums = f"{counted(step.requests, 'request')}, {size(step.bytes)}; about {duration(step.seconds)}"
         words = f": {sums}, for {plan_words.estimate(plan)}"
         console.print(Text.assemble("a run of ", (step.name, "bold"), words), soft_wrap=True)
-    for line in (*findings(step), *rejects(step, reasons)):
+    for line in (*findings(step), *rejects(step, reasons), *omitted(step, reasons)):
         console.print(line, soft_wrap=True)

@@ -40,7 +40,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
             *_delta(step),
             *findings(step),
             *rejects(step, reasons),
-            *_omitted(step, reasons),
+            *omitted(step, reasons),
         ):
             console.print(line, soft_wrap=True)
     for purpose, command in next_steps.items():
@@ -101,11 +101,11 @@ def rejects(step: StepReport | StepPlan, reasons: Mapping[str, str]) -> list[Tex
     return [heading, *_by_reason(step.rejects, reasons, "yellow")] if step.rejects else []
 
 
-def _omitted(step: StepReport, reasons: Mapping[str, str]) -> list[Text]:
+def omitted(step: StepReport | StepPlan, reasons: Mapping[str, str]) -> list[Text]:
     """The values without which rows of a step are sent, as the rejects."""
-    omitted = step.omitted
-    heading = Text.assemble("omitted in ", (step.name, "bold"), f": values of {counted(omitted.rows, 'row')}")
-    return [heading, *_by_reason(omitted.counts, reasons, "cyan")] if omitted.rows else []
+    values = step.omitted
+    heading = Text.assemble("omitted in ", (step.name, "bold"), f": values of {counted(values.rows, 'row')}")
+    return [heading, *_by_reason(values.counts, reasons, "cyan")] if values.rows else []
 
 
 def _by_reason(counts: Sequence[ReasonCount], reasons: Mapping[str, str], style: str) -> Iterator[Text]:

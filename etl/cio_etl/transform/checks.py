@@ -8,10 +8,12 @@ To add a check: a reason, and a function or line that yields the Check.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -113,6 +115,13 @@ def row_checks(
             yield Check(NUMBER_NOT_FINITE, target, broken)
     yield from _device_checks(types)
     yield from _relationship_checks(mapping, types, payload.max_relationships is not None)
+    yield from attribute_checks(mapping, types, dates)
+    if "device.last_used" in types:
+        yield from date_checks("device.last_used", pl.col("device.last_used"))
+
+
+def attribute_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], dates: set[str]) -> Iterator[Check]:
+    """The checks of attributes of these types, of which `dates` are times."""
     limit = OPERATIONS[mapping.operation].max_value_bytes
     for target, dtype in types.items():
         if "attributes." not in target:
@@ -124,8 +133,37 @@ def row_checks(
             yield Check(EMAIL_MALFORMED, target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
         if target == "attributes.phone" and mapping.operation == "identify" and dtype == pl.String:
             yield Check(CHARACTERS_UNSEEN, target, has_unseen(pl.col(target)))
-    if "device.last_used" in types:
-        yield from date_checks("device.last_used", pl.col("device.last_used"))
+
+
+def constant_faults(mapping: Mapping) -> Iterator[tuple[str, str, bool]]:
+    """The constants of attributes that would be refused as the values of a column are: target, reason, and whether it
+    is that of `on_error`.
+    """
+    for target, value in mapping.targets.items():
+        if "attributes." in target and isinstance(value, Constant):
+            yield from ((target, reason, False) for reason in _reasons(mapping, target, value.value))
+    for target, instead in mapping.on_error.items():
+        if instead is not None:
+            yield from ((target, reason, True) for reason in _reasons(mapping, target, instead.value))
+
+
+def _reasons(mapping: Mapping, target: str, value: Any) -> Iterator[str]:
+    """Why a row would be rejected whose value of an attribute is this one."""
+    limit = OPERATIONS[mapping.operation].max_value_bytes
+    if isinstance(value, dict | list):
+        if limit is not None and len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > limit:
+            yield VALUE_TOO_LONG
+    elif value is not None:
+        frame = pl.DataFrame({target: [value]})
+        dtype = frame.schema[target]
+        if target == "attributes.created_at" and not dtype.is_integer():
+            yield TIMESTAMP_OUT_OF_RANGE
+            return
+        if target == "attributes.email" and mapping.operation == "identify" and dtype != pl.String:
+            yield EMAIL_MALFORMED
+        rules = list(attribute_checks(mapping, {target: dtype}, {target} & {"attributes.created_at"}))
+        broken = frame.select(rule.broken.alias(str(place)) for place, rule in enumerate(rules))
+        yield from (rule.reason for rule, column in zip(rules, broken, strict=True) if column.any())
 
 
 IDENTIFIER_MISSING = reject_reason(

@@ -73,7 +73,7 @@ from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
 from cio_etl.run.sync import compare, current_ledger, facts_of, sent_before, with_delta
 from cio_etl.state import Store
-from cio_etl.transform import Compiled, counted_rejects, located_rejects
+from cio_etl.transform import Compiled, OmittedCounter, counted_rejects, located_rejects
 from cio_etl.validate.dry_run import packed, too_many_rejected
 from cio_etl.validate.options import PLAN_OPTIONS
 
@@ -196,6 +196,7 @@ class _Items:
     rejects: pl.DataFrame | None  # counted_rejects
     requests: Counter[int]  # by lane
     bytes: int
+    omitted: OmittedCounter
 
 
 def _packed(job: Job, mapping: Mapping, rows: Snapshot, compiled: Compiled, audits: Sequence[Audit] = ()) -> _Items:
@@ -204,16 +205,18 @@ def _packed(job: Job, mapping: Mapping, rows: Snapshot, compiled: Compiled, audi
     packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
     requests: Counter[int] = Counter()
     rejects: list[pl.DataFrame] = []
+    omitted = OmittedCounter()
     items = size = 0
     for mapped in prefetch(compiled.sending, rows.read(compiled.columns, 0)):
         for audit in audits:
             audit.observe(mapped)
+        omitted.add(mapped)
         frame = mapped.items
         items += frame.height - frame["item"].null_count()
         rejects.append(counted_rejects(frame))
         size += packed(packer.add(frame), requests)
     size += packed(packer.finish(), requests)
-    return _Items(items, pl.concat(rejects) if rejects else None, requests, size)
+    return _Items(items, pl.concat(rejects) if rejects else None, requests, size, omitted)
 
 
 def _plan_step(
@@ -264,6 +267,7 @@ def _plan_step(
         removed = list(_removals(job, step, Path(name), made))
         rejects = located_rejects(sent.rejects, snapshot.places)
         findings = located_findings([*audits, *dated], snapshot.places)
+        omitted = sent.omitted.omitted(snapshot.places)
     rejected = sum(count.rows for count in rejects)
     return StepPlan(
         name=step.name,
@@ -286,6 +290,7 @@ def _plan_step(
         changes_too_much=tuple(exceeded),
         rejects_too_much=tuple(too_many_rejected(rejected, snapshot.rows, job.max_rejects)),
         changes={} if made is None else _value_changes(made, reveal),
+        omitted=omitted,
         full_refresh=refresh,
     )
 
