@@ -27,6 +27,7 @@ STATE, OPEN, SERVER = "tests/state/test_state.py", "tests/state/test_open.py", "
 SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
 MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
 VALUES = "tests/ledger/test_values.py"
+BASELINE = "tests/run/test_baseline.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 ON_ERROR, OMITTED = "tests/transform/test_on_error.py", "tests/run/test_omitted.py"
 
@@ -593,6 +594,29 @@ MUTANTS = (
         f"{SYNC} -k abandoned_run_had_sent",
     ),
     Mutant(
+        "ledger: a killed first run is not noted again",
+        "run/baseline.py",
+        "if whole_counts(delta.folder) is None:\n            with",
+        "if False:\n            with",
+        f"{BASELINE} -k goes_on",
+    ),
+    Mutant(
+        "ledger: rows of a first run are noted after they are sent",
+        "run/run.py",
+        "            if hashes is not None:\n                note_hashes(rows, hashes)\n"
+        "            if not lanes.put(packer.add(items)):\n                break\n",
+        "            if not lanes.put(packer.add(items)):\n                break\n"
+        "            if hashes is not None:\n                note_hashes(rows, hashes)\n",
+        f"{BASELINE} -k 'before_it_is_sent'",
+    ),
+    Mutant(
+        "ledger: rows of one person are not compared on a first run",
+        "run/prescan.py",
+        "return not len(repeats.twice(every))",
+        "return True",
+        f"{BASELINE} -k compared",
+    ),
+    Mutant(
         "ledger: a new ledger removes the old one at once",
         "run/sync.py",
         "if ledger.generation.number:",
@@ -665,8 +689,8 @@ MUTANTS = (
     Mutant(
         "ledger: new subjects are not counted",
         "ledger/delta.py",
-        'new += after.height - after.join(known, on=SUBJECT, how="semi").height',
-        "new += 0",
+        "new += after.height - (",
+        "new += 0 * (",
         "tests/run/test_ledgers.py -k counts_the_subjects",
     ),
     Mutant(

@@ -56,6 +56,11 @@ class Nights:
     step: dict[str, Any] = field(default_factory=lambda: {"sync": "changed"})
 
     def run(self, rows: Sequence[Mapping[str, Any]], **options: Any) -> Report:
+        self.write(rows)
+        return self.again(**options)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the job, its mapping and its rows."""
         schema = {name: pl.String for row in rows or [person(0)] for name in row}
         pl.DataFrame(list(rows), schema=schema).write_parquet("rows.parquet")
         Path("mapping.yaml").write_text(json.dumps(self.mapping))
@@ -68,7 +73,6 @@ class Nights:
             destination=to | settings.pop("destination", {}),
             **settings,
         )
-        return self.again(**options)
 
     def again(self, **options: Any) -> Report:
         self.bodies.clear()

@@ -3,6 +3,7 @@
 A delta is a function of the ledger, a snapshot and a mapping: what is sent of each row. The ledger is a function of
 acknowledgements: it moves when a step finishes.
 
+baseline.py     the rows of a first run, which are noted while they are sent
 changes.py      counts the changes of a delta, from value to value
 decide.py       compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
 delta.py        makes a step's delta from its rows, and moves the ledger after they were sent
@@ -12,22 +13,27 @@ files.py        files of hashes, by partition
 generation.py   the ledger as a finished step left it, on the disk
 """
 
+from cio_etl.ledger.baseline import BaselineWriter, whole_counts
 from cio_etl.ledger.decide import Rules
 from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
-from cio_etl.ledger.delta_files import Delta
+from cio_etl.ledger.delta_files import Delta, DeltaHead, begin_baseline
 from cio_etl.ledger.erase import erased
 from cio_etl.ledger.generation import Generation, Ledger
 
 __all__ = [
+    "BaselineWriter",
     "Delta",
+    "DeltaHead",
     "Generation",
     "Ledger",
     "Made",
     "Rules",
+    "begin_baseline",
     "erased",
     "make_delta",
     "moved",
     "new_generation",
     "renewed",
+    "whole_counts",
     "without",
 ]

@@ -12,7 +12,7 @@ which are the relationships of a person or an object, do not replace each other:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -250,6 +250,8 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             *keys,
         )
     subjects = subjects.filter("has_ended")
+    if known.is_empty() and not some_refused:
+        return _first(subjects, parts, values, keys)
     before = known.select(
         *SUBJECT,
         "was_accepted",
@@ -286,6 +288,20 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
 
 
 REFUSAL = ("refused", "reason", "field")
+
+
+def _first(subjects: pl.DataFrame, parts: Sequence[str], values: Sequence[str], keys: Iterable[str]) -> pl.DataFrame:
+    """The known subjects of a partition in which nobody was known: the joins of `folded` would find nothing."""
+    return subjects.select(
+        *SUBJECT,
+        pl.when("accepted").then(True).when(~pl.col("unknown")).then(False).alias("was_accepted"),
+        pl.lit(None, dtype=pl.List(pl.UInt64)).alias("refused"),
+        *(pl.lit(None, dtype=pl.String).alias(name) for name in ("reason", "field")),
+        pl.lit(False).alias("is_gone"),
+        *(pl.when(~pl.col(f"unknown.{name}")).then(name).alias(name) for name in parts),
+        *(pl.when(~pl.col(f"unknown.{name.replace(VALUE, 'part.', 1)}")).then(name).alias(name) for name in values),
+        *keys,
+    )
 
 
 def _refusals(known: pl.DataFrame, in_order: pl.DataFrame) -> pl.DataFrame:

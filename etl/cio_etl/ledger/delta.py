@@ -186,7 +186,7 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
             ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))
         after = folded(known, ended, rules, delta.head.keys)
-        new += after.height - after.join(known, on=SUBJECT, how="semi").height
+        new += after.height - (after.join(known, on=SUBJECT, how="semi").height if known.height else 0)
         return after
 
     after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values))

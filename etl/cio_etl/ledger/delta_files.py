@@ -15,10 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from cio_etl.errors import DeltaDamaged
-from cio_etl.ledger.files import GroupWriter, read_partition, reporting, sync_file, sync_folder
+from cio_etl.ledger.baseline import baseline_rows
+from cio_etl.ledger.files import (
+    GroupWriter,
+    Streams,
+    read_partition,
+    reporting,
+    stream_path,
+    sync_file,
+    sync_folder,
+)
 from cio_etl.transform.decisions import Decisions, words
 
 GONE = "gone.parquet"  # in a delta's folder: who is gone
@@ -35,7 +43,7 @@ class Spill:
         self._folder, self._bits = folder, bits
         self._waiting: list[pl.DataFrame] = []
         self._rows = 0
-        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        self._streams: Streams | None = None
 
     def add(self, frame: pl.DataFrame) -> None:
         self._waiting.append(frame)
@@ -48,11 +56,12 @@ class Spill:
         if not self._bits:
             return pl.concat(self._waiting) if self._waiting else None
         self._flush()
-        if (writer := self._writers.pop(number, None)) is None:
-            return None
-        path = self._path(number)
+        if self._streams is not None:
+            self._streams.close()
+        path = stream_path(self._folder, number)
         with reporting(self._folder):
-            writer.close()
+            if not path.exists():
+                return None
             frame = pl.read_ipc_stream(path)
             path.unlink()
         return frame
@@ -62,19 +71,8 @@ class Spill:
             return
         rows = pl.concat(self._waiting)
         self._waiting, self._rows = [], 0
-        place = (rows["hi"] // (1 << (64 - self._bits))).cast(pl.UInt32)
-        with reporting(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for (number,), part in (
-                rows.with_columns(place.alias("_part")).partition_by("_part", as_dict=True, include_key=False).items()
-            ):
-                table = part.to_arrow(compat_level=pl.CompatLevel.oldest())
-                if number not in self._writers:
-                    self._writers[number] = pa.ipc.new_stream(str(self._path(number)), table.schema)
-                self._writers[number].write_table(table)
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:05}.arrows"
+        self._streams = self._streams or Streams(self._folder, self._bits)
+        self._streams.write(rows)
 
 
 # ---------------------------------------------------------------- the delta of a step
@@ -97,6 +95,7 @@ class DeltaHead:
     counts: dict[str, Any]
     values: tuple[str, ...] = ()  # parts whose texts are stored
     is_first: bool = False  # no step has sent all of its rows before: `limits` do not hold
+    is_baseline: bool = False  # nothing was compared: all rows are sent, and are noted then, see baseline.py
 
 
 _TUPLES = ("parts", "keys", "values")
@@ -148,12 +147,28 @@ class DeltaWriter:
             with GroupWriter(self.scratch / "refused.parquet") as refused:
                 if self._refused:
                     refused.write(pl.concat(self._refused))
-            (self.scratch / "delta.json").write_text(json.dumps(asdict(head)))
-            sync_file(self.scratch / "delta.json")
-            sync_folder(self.scratch)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            os.replace(self.scratch, self.folder)
-            sync_folder(self.folder.parent)
+        _finish(self.scratch, self.folder, head)
+
+
+def begin_baseline(folder: Path, head: DeltaHead) -> Delta:
+    """A delta by which all rows are sent: only its head is written now. Raises StateError."""
+    scratch = folder.with_name(f"{folder.name}.part")
+    with reporting(folder):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True, mode=0o700)
+    _finish(scratch, folder, head)
+    return Delta(folder, head)
+
+
+def _finish(scratch: Path, folder: Path, head: DeltaHead) -> None:
+    """Moves a delta whose other files are on the disk to its place."""
+    with reporting(folder):
+        (scratch / "delta.json").write_text(json.dumps(asdict(head)))
+        sync_file(scratch / "delta.json")
+        sync_folder(scratch)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+        sync_folder(folder.parent)
 
 
 def _array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -188,6 +203,7 @@ class Delta:
                 raise DeltaDamaged(place=folder / "delta.json", what="the file is damaged") from None
 
     def decisions(self) -> Decisions:
+        """What is sent of each row; not of a baseline, which sends all of it."""
         with reporting(self.folder, DeltaDamaged):
             rows, width = self.head.rows, words(len(self.head.parts))
             codes, masks = self._array("codes", np.uint8, (rows,)), self._array("masks", np.uint64, (rows, width))
@@ -201,6 +217,8 @@ class Delta:
 
     def rows(self, number: int, bits: int) -> pl.DataFrame | None:
         """The rows of one partition that are sent or noted; None: there are none."""
+        if self.head.is_baseline:
+            return baseline_rows(self.folder, self.head.rows, number, bits)
         with reporting(self.folder, DeltaDamaged):
             path = self.folder / "rows.parquet"
             if not path.exists():

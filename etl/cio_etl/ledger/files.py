@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cio_etl.errors import LedgerDamaged, StateError
-from cio_etl.ledger.decide import SUBJECT
 
 ROWS_AT_ONCE = 131_072  # rows of one partition, which is what is in memory at a time
 
@@ -44,6 +43,42 @@ def reporting(folder: Path, damaged: type[LedgerDamaged] = LedgerDamaged) -> Ite
         raise damaged(place=folder, what="a file is damaged") from None
 
 
+class Streams:
+    """Writes rows to the files of their partitions in a folder, at once."""
+
+    def __init__(self, folder: Path, bits: int) -> None:
+        self._folder, self._bits = folder, bits
+        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        with reporting(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write(self, rows: pl.DataFrame) -> None:
+        if not self._bits:
+            self._write(0, rows)
+            return
+        place = (pl.col("hi") // (1 << (64 - self._bits))).cast(pl.UInt32).alias("_part")
+        parts = rows.with_columns(place).partition_by("_part", as_dict=True, include_key=False)
+        for (number,), part in parts.items():
+            self._write(int(number), part)
+
+    def _write(self, number: int, rows: pl.DataFrame) -> None:
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        with reporting(self._folder):
+            if number not in self._writers:
+                self._writers[number] = pa.ipc.new_stream(str(stream_path(self._folder, number)), table.schema)
+            self._writers[number].write_table(table)
+
+    def close(self) -> None:
+        with reporting(self._folder):
+            while self._writers:
+                self._writers.popitem()[1].close()
+
+
+def stream_path(folder: Path, number: int) -> Path:
+    """The file of a partition."""
+    return folder / f"{number:05}.arrows"
+
+
 class GroupWriter:
     """Writes frames of the same columns to a Parquet file, a group each, and synchronises it to the disk.
 
@@ -62,11 +97,12 @@ class GroupWriter:
             return
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
+            repeating = [name for name in frame.columns if self._compressed and _repeats(frame[name])]
             self._writer = pq.ParquetWriter(
                 self._path,
                 table.schema,
-                compression="zstd" if self._compressed else "none",
-                use_dictionary=[name for name in frame.columns if self._compressed and name not in SUBJECT],
+                compression={name: "zstd" if name in repeating else "none" for name in frame.columns},
+                use_dictionary=repeating,
             )
         self._writer.write_table(table.cast(self._writer.schema), row_group_size=max(table.num_rows, 1))
 
@@ -74,6 +110,17 @@ class GroupWriter:
         if self._writer is not None:
             self._writer.close()
             sync_file(self._path)
+
+
+def _repeats(column: pl.Series) -> bool:
+    """Whether compression would save something: of hashes that nearly all differ, it would not."""
+    if column.dtype != pl.UInt64:
+        return True
+    some = column.head(_LOOKED_AT).drop_nulls()
+    return some.n_unique() < 0.9 * len(some) or len(some) < _LOOKED_AT // 2
+
+
+_LOOKED_AT = 4_096  # values of a column, to see whether they repeat
 
 
 def sync_file(path: Path) -> None:

@@ -149,6 +149,8 @@ class Ledger:
                 return pl.concat([additions, new], how="diagonal").unique(SUBJECT, keep="last")
             if not merges:
                 return new
+            if not before.pieces:  # nobody is known, and `new` has each subject once
+                return new.filter(~pl.col("is_gone"))
             every = pl.concat([self.known(number, bits), new], how="diagonal")
             merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
             return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged

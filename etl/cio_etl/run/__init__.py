@@ -11,6 +11,7 @@ recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
 incremental.py    where a step starts reading, and what it leaves for the next run
 sync.py           sends only what changed: a step's delta against its ledger
+baseline.py       notes the rows of a first run while they are sent
 limits.py         how much may change at once
 ledger_moves.py   moves a ledger by what was acknowledged
 refresh.py        when a step sends everything again

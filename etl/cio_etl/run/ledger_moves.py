@@ -13,6 +13,7 @@ from cio_etl.errors import DeltaDamaged, LedgerDamaged
 from cio_etl.ledger import Delta, Generation, Ledger, moved, new_generation, renewed
 from cio_etl.ledger.delta import Outcomes
 from cio_etl.model import OUTCOME_UNKNOWN, POSITION, Job, Step
+from cio_etl.run.baseline import require_whole
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
@@ -24,6 +25,7 @@ def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delt
     With --rebuild-ledger, a ledger that cannot be read any more is replaced by one that knows the delta alone.
     """
     store, job, run = context.store, context.job, context.run
+    require_whole(delta)
     try:
         move = _moved(store, job, run, step.name, record.number, delta)
     except LedgerDamaged as error:

@@ -15,6 +15,7 @@ import polars as pl
 from cio_etl.audit import Audit, events_of_72h, run_audits
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.model import CLOSED, Bookmark, GoneSource, Snapshot, Step
+from cio_etl.run.baseline import Baseline, note_all
 from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
     bookmark_after,
@@ -34,7 +35,7 @@ from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
-from cio_etl.run.sync import open_delta, require_delta, require_planned, with_delta
+from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
 from cio_etl.state import LedgerMove, StepRecord
 from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
@@ -92,6 +93,7 @@ class PreparedStep:
     compiled: Compiled
     next_bookmark: Bookmark
     next_ledger: Callable[[], LedgerMove | None] | None = None  # moves a ledger when the step has finished
+    baseline: Baseline | None = None  # of a first run, whose rows are noted before they are sent
 
 
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
@@ -154,7 +156,7 @@ def open_step(
         delta = require_delta(context, step, record, snapshot)
     elif step.sync.has_ledger:
         delta, audit = open_delta(context, step, record, rows, compiled, again=since == FULL_REFRESH)
-        sent_before.append(audit)
+        sent_before += [] if audit is None else [audit]
     else:
         require_planned(context, step, snapshot, None)
         delta = None
@@ -171,7 +173,14 @@ def open_step(
         move = partial(next_without, context, number, step.source.step)
     elif delta is not None:
         move = partial(next_ledger, context, step, record, delta)
-    return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)
+    if delta is None or not delta.head.is_baseline:
+        return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)
+    compiled = with_scope(step, compiled, rows)
+    hashed = hasher(step, compiled, delta.head.salt)
+    if has_started:
+        note_all(context, number, delta, rows, compiled, hashed)
+        return PreparedStep(rows, compiled, next_bookmark, move)
+    return PreparedStep(rows, compiled, next_bookmark, move, Baseline(delta, hashed))
 
 
 def bookmark_of_columns(context: RunContext, step: Step) -> Bookmark:

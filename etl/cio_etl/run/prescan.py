@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
@@ -152,6 +153,24 @@ def with_duplicates(
     decided = _decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes)
     field = "event_key" if mapping.event_key else "event_id"
     return replace(compiled, repeats=replace(decided, field=field))
+
+
+def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled, salt: int) -> bool:
+    """Whether each row of a snapshot is known to be about another subject; only their columns are read."""
+    if repeats.finds_repeats(mapping):
+        return compiled.repeats is None
+    parts = compiled.parts
+    if parts is None or not parts.subject or OPERATIONS[mapping.operation].has_event or snapshot.rows > KEYS_AT_ONCE:
+        return False
+    narrow = _narrowed(mapping, compiled, parts.subject)
+    hashed, _ = parts.subject_hash(salt)
+
+    def hashes(frame: pl.DataFrame) -> Hashes:
+        found: Hashes = narrow.unchecked(frame).select(hashed).to_series().drop_nulls().to_numpy()
+        return found
+
+    every = np.concatenate([np.empty(0, np.uint64), *prefetch(hashes, snapshot.read(narrow.columns, 0))])
+    return not len(repeats.twice(every))
 
 
 def _look(

@@ -21,6 +21,7 @@ from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
 from cio_etl.model import Job, Report, Step, total_counts
+from cio_etl.run.baseline import noting
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step
@@ -159,18 +160,24 @@ def _send(
     rows_read = min(lane.acked_through for lane in mine) + 1
     signals, observer = context.caller.signals, context.caller.observer
 
-    def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame]:
-        return frame.height, compiled.items(frame)
+    first = prepared.baseline
+
+    def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame | None]:
+        mapped = compiled.sending(frame)
+        return frame.height, mapped.items, None if first is None else first.hashed(mapped)
 
     with (
         signals.draining(lanes.drain),
         renewing(leases, lanes.drain, lambda: context.ended is None),
         observer.step(step.name, snapshot.rows, lambda: [*others, *lanes.progress], lambda: context.pace.waited_s),
+        noting(context, record.number, None if first is None else first.delta) as note_hashes,
         lanes,
     ):
-        for rows, items in prefetch(read, snapshot.read(compiled.columns, rows_read)):
+        for rows, items, hashes in prefetch(read, snapshot.read(compiled.columns, rows_read)):
             rows_read += rows
             note(rows_read)
+            if hashes is not None:
+                note_hashes(rows, hashes)
             if not lanes.put(packer.add(items)):
                 break
         lanes.put(packer.finish())

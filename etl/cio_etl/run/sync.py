@@ -24,12 +24,14 @@ from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, n
 from cio_etl.model import (
     POSITION,
     Constant,
+    DeltaCounts,
     Destination,
     Job,
     PlannedStep,
     Snapshot,
     Step,
 )
+from cio_etl.run.baseline import baseline_of
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
 from cio_etl.run.limits import require_within_limits
 from cio_etl.run.options import RunOptions
@@ -37,16 +39,16 @@ from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
 from cio_etl.state import StepRecord, Store
 from cio_etl.transform import column_of, ids, require_names
-from cio_etl.transform.compiled import Compiled
-from cio_etl.transform.parts import Parts, subject_targets
+from cio_etl.transform.compiled import Compiled, Mapped
+from cio_etl.transform.parts import subject_targets
 
 SCOPE = "scope."  # prefix of the ledger's columns of a scope
 
 
 def open_delta(
     context: RunContext, step: Step, record: StepRecord, snapshot: Snapshot, compiled: Compiled, *, again: bool
-) -> tuple[Delta, SentBefore]:
-    """Makes the step's delta, before its first row is sent; `again`: everything is sent.
+) -> tuple[Delta, SentBefore | None]:
+    """Makes the step's delta and its findings, before its first row is sent; `again`: everything is sent.
 
     Raises StateError, TooManyChanges and PlanOutdated.
     """
@@ -56,12 +58,19 @@ def open_delta(
     if ledger.generation.number:  # a new ledger is not the current one yet, and the files of the one before stay
         ledger.remove_others()
     require_planned(context, step, snapshot, ledger, again=again)
+    folder = delta_folder(job, run.run_id, record.number)
+    is_alone = options.share is None and not store.is_shared
+    if not ledger.generation.number and is_alone and snapshot.replayed is None:
+        rules = rules_of(step, compiled, ledger.generation.salt, again=again)
+        if (delta := baseline_of(step, snapshot, compiled, ledger, rules, folder)) is not None:
+            store.note_delta(run.run_id, record.number, DeltaCounts())
+            return delta, None
     made = compare(
         step,
         snapshot,
         compiled,
         ledger,
-        delta_folder(job, run.run_id, record.number),
+        folder,
         again=again,
         retry_refused=options.retry_refused or snapshot.replayed is not None,
         finds_gone=snapshot.replayed is None and run.row_limit is None,
@@ -88,10 +97,30 @@ def compare(
     With `counts_changes`, its changes from value to value are counted, where the ledger stores values.
     """
     assert compiled.parts is not None
-    is_mirror, salt = step.sync.mode == "mirror", ledger.generation.salt
-    finds_gone, scope = finds_gone and is_mirror, tuple(f"{SCOPE}{name}" for name in step.sync.scope)
+    finds_gone = finds_gone and step.sync.mode == "mirror"
+    rules = rules_of(step, compiled, ledger.generation.salt, again=again, retry_refused=retry_refused)
+    return make_delta(
+        folder,
+        ledger,
+        _hashed(step, compiled, snapshot, rules, finds_gone=finds_gone),
+        rules,
+        pl.select(ids.text_hash(pl.lit("null"), rules.salt)).item(),
+        rows=snapshot.rows,
+        finds_gone=finds_gone,
+        counts_changes=counts_changes,
+        belongs_to=ledger.generation.belongs_to,
+        fingerprint=snapshot.fingerprint,
+        mapping=step.mapping.digest,
+        is_first=not (ledger.generation.number and ledger.generation.is_whole),
+    )
+
+
+def rules_of(step: Step, compiled: Compiled, salt: int, *, again: bool, retry_refused: bool = False) -> Rules:
+    """How the rows of a step are compared."""
+    assert compiled.parts is not None
+    is_mirror, scope = step.sync.mode == "mirror", tuple(f"{SCOPE}{name}" for name in step.sync.scope)
     has_event = OPERATIONS[step.mapping.operation].has_event
-    rules = Rules(
+    return Rules(
         parts=tuple(compiled.parts.of),
         salt=salt,
         divisible=compiled.partial is not None,
@@ -101,20 +130,6 @@ def compare(
         keys=(*(f"{KEY}{target}" for target in compiled.parts.subject), *scope) if is_mirror else (),
         scope=scope,
         values=compiled.parts.alone if step.sync.ledger == "values" and not has_event else (),
-    )
-    return make_delta(
-        folder,
-        ledger,
-        _hashed(step, compiled, compiled.parts, snapshot, rules, finds_gone=finds_gone),
-        rules,
-        pl.select(ids.text_hash(pl.lit("null"), salt)).item(),
-        rows=snapshot.rows,
-        finds_gone=finds_gone,
-        counts_changes=counts_changes,
-        belongs_to=ledger.generation.belongs_to,
-        fingerprint=snapshot.fingerprint,
-        mapping=step.mapping.digest,
-        is_first=not (ledger.generation.number and ledger.generation.is_whole),
     )
 
 
@@ -212,35 +227,49 @@ def belongs_to(destination: Destination, step: Step) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def hasher(step: Step, compiled: Compiled, salt: int) -> Callable[[Mapped], pl.DataFrame]:
+    """Gives the subjects and parts of the rows that the mapping selects, as Rules has them."""
+    parts, rules = compiled.parts, rules_of(step, compiled, salt, again=False)
+    assert parts is not None
+    within = [column_of(name).cast(pl.String).alias(f"{SCOPE}{name}") for name in step.sync.scope]
+
+    def hashes(mapped: Mapped) -> pl.DataFrame:
+        hashed = parts.hashes(mapped.values, mapped.items, salt, with_keys=bool(rules.keys), texts=rules.values)
+        if not within:
+            return hashed
+        return hashed.join(mapped.rows.select(POSITION, *within), on=POSITION, how="left", maintain_order="left")
+
+    return hashes
+
+
+def with_scope(step: Step, compiled: Compiled, snapshot: Snapshot) -> Compiled:
+    """The compiled mapping, which also reads the columns of the step's `scope`. Raises SourceError without them."""
+    scope = step.sync.scope
+    require_names(scope, snapshot.schema, f"step {step.name}: scope", "fix the job file, or the source")
+    return replace(compiled, columns=tuple(dict.fromkeys((*compiled.columns, *scope))))
+
+
 def _hashed(
-    step: Step, compiled: Compiled, parts: Parts, snapshot: Snapshot, rules: Rules, *, finds_gone: bool
+    step: Step, compiled: Compiled, snapshot: Snapshot, rules: Rules, *, finds_gone: bool
 ) -> Iterator[pl.DataFrame]:
     """The subjects and parts of all rows that the mapping selects; where gone subjects are found, of the others too."""
-    keys, scope = step.sync.mode == "mirror", step.sync.scope
-    require_names(scope, snapshot.schema, f"step {step.name}: scope", "fix the job file, or the source")
-
-    def hashes(compiled: Compiled, frame: pl.DataFrame) -> pl.DataFrame:
-        mapped = compiled.mapped(frame)
-        hashed = parts.hashes(mapped.values, mapped.items, rules.salt, with_keys=keys, texts=rules.values)
-        if not scope:
-            return hashed
-        within = [column_of(name).cast(pl.String).alias(f"{SCOPE}{name}") for name in scope]
-        return hashed.join(frame.select(POSITION, *within), on=POSITION, how="left", maintain_order="left")
+    compiled = with_scope(step, compiled, snapshot)
+    hashes = hasher(step, compiled, rules.salt)
 
     def hashed(frame: pl.DataFrame) -> pl.DataFrame:
-        selected = hashes(compiled, frame)
+        selected = hashes(compiled.mapped(frame))
         if not finds_gone:
             return selected
         selected = selected.with_columns(is_left_out=pl.lit(False))
         others = frame.join(selected, on=POSITION, how="anti")
         if not others.height:
             return selected
-        left_out = hashes(replace(compiled, when=None), others)
+        left_out = hashes(replace(compiled, when=None).mapped(others))
         return pl.concat([selected, left_out.with_columns(is_left_out=pl.lit(True))])
 
-    return prefetch(hashed, snapshot.read(tuple(dict.fromkeys((*compiled.columns, *scope))), 0))
+    return prefetch(hashed, snapshot.read(compiled.columns, 0))
 
 
 def with_delta(compiled: Compiled, delta: Delta | None) -> Compiled:
     """The compiled mapping, which then sends what the delta says."""
-    return compiled if delta is None else replace(compiled, decisions=delta.decisions())
+    return compiled if delta is None or delta.head.is_baseline else replace(compiled, decisions=delta.decisions())

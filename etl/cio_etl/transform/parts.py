@@ -35,6 +35,11 @@ class Parts:
         """The parts of which the last value counts: not relationships, which add up."""
         return tuple(name for name in self.of if not name.endswith("]"))
 
+    def subject_hash(self, salt: int) -> list[pl.Expr]:
+        """The halves of the subject, two UInt64, over the mapped values; null in a row that has none."""
+        texts = [repeats.key_text(target) for target in self.subject]
+        return ids.subject(_with_one(self.subject, texts, self.alternatives), salt)
+
     def hashes(
         self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool, texts: Sequence[str] = ()
     ) -> pl.DataFrame:
@@ -44,22 +49,20 @@ class Parts:
         where it is null and omitted. With keys, `key.<target>` String are the texts that say who the subject is. Of
         the parts named in `texts`, `value.<name>` String is the text.
         """
-        subject = [repeats.key_text(target) for target in self.subject]
-        hi, lo = ids.subject(_with_one(self.subject, subject, self.alternatives), salt)
+        hi, lo = self.subject_hash(salt)
         parts = [ids.text_hash(self._text(name, values), salt).alias(f"part.{name}") for name in self.of]
-        keys = [text.alias(f"{KEY}{name}") for name, text in zip(self.subject, subject, strict=True) if with_keys]
+        keys = [repeats.key_text(name).alias(f"{KEY}{name}") for name in self.subject if with_keys]
         of_parts = [self._text(name, values).alias(f"value.{name}") for name in texts]
         hashed = values.select(POSITION, hi.alias("hi"), lo.alias("lo"), *parts, *keys, *of_parts)
-        outcome = items.select(
-            pl.col("position").alias(POSITION),
-            "lane",
-            pl.col("item").is_not_null().alias("is_sent"),
-            pl.col("field").is_in([*self.subject, "identifiers"]).fill_null(False).alias("is_unfit"),
+        if items.height > values.height:  # both are in order of position
+            items = items.filter(pl.col("position").is_in(values[POSITION].implode()))
+        hashed = hashed.hstack(items.select("lane", pl.col("item").is_not_null().alias("is_sent")))
+        if items["field"].null_count() == items.height:
+            return hashed
+        is_unfit = pl.lit(
+            items.select(pl.col("field").is_in([*self.subject, "identifiers"]).fill_null(False)).to_series()
         )
-        hashed = hashed.join(outcome, on=POSITION, how="left", maintain_order="left")
-        return hashed.with_columns(pl.when(~pl.col("is_unfit")).then(name).alias(name) for name in ("hi", "lo")).drop(
-            "is_unfit"
-        )
+        return hashed.with_columns(pl.when(~is_unfit).then(name).alias(name) for name in ("hi", "lo"))
 
     def _text(self, name: str, values: pl.DataFrame) -> pl.Expr:
         text = encode.text(self.of[name], values)
