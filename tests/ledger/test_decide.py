@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from cio_etl.ledger import Ledger, Rules, make_delta, moved, new_generation
+from cio_etl.ledger.decide import folded
+from cio_etl.ledger.generation import KNOWN
 from cio_etl.model import POSITION
 from cio_etl.transform import decisions
 from cio_etl.transform.decisions import bit_of
@@ -220,3 +223,18 @@ def test_masks_have_a_bit_for_every_part_of_a_hundred() -> None:
     masks = np.zeros((1, decisions.words(100)), dtype=np.uint64)
     masks[0, 1] = np.uint64(1) << np.uint64(36)
     assert [bit for bit in range(101) if bit_of(masks, bit)[0]] == [100]
+
+
+def test_all_partitions_of_a_ledger_have_the_same_columns() -> None:
+    schema: dict[str, Any] = KNOWN | {"part.left": pl.UInt64, "value.left": pl.String, "key.id": pl.String}
+    rows = {"hi": [1], "lo": [1], "was_accepted": [True], "is_gone": [False], "part.left": [5], "key.id": ["one"]}
+    known = pl.concat([pl.DataFrame(schema=schema), pl.DataFrame(rows, schema_overrides=schema)], how="diagonal")
+    sent = pl.DataFrame({POSITION: [0], "hi": [2], "lo": [2], "part.a": [7], "value.a": ["7"], "key.id": ["two"]})
+    sent = sent.cast({"hi": pl.UInt64, "lo": pl.UInt64, "part.a": pl.UInt64})
+    ended = sent.with_columns(
+        content=pl.lit(1, pl.UInt64), outcome=pl.lit("accepted"), reason=pl.lit(None, pl.String), field=pl.lit("")
+    )
+    rules = Rules(("a",), SALT, divisible=True, values=("a",))
+    nobody, somebody = (folded(each, ended, rules, ["key.id"]) for each in (known.clear(), known))
+    assert nobody.schema == somebody.schema
+    assert nobody.equals(somebody)

@@ -250,8 +250,11 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             *keys,
         )
     subjects = subjects.filter("has_ended")
+    kept = ("part.", VALUE) if values else ("part.",)
+    others = [name for name in known.columns if name.startswith(kept) and name not in (*parts, *values)]
     if known.is_empty() and not some_refused:
-        return _first(subjects, parts, values, keys)
+        unknown_to_all = [pl.lit(None, known.schema[name]).alias(name) for name in others]
+        return _first(subjects, parts, values, [*unknown_to_all, *map(pl.col, keys)])
     before = known.select(
         *SUBJECT,
         "was_accepted",
@@ -259,8 +262,6 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         *(column_of(known, name, pl.UInt64).alias(f"before.{name}") for name in parts),
         *(column_of(known, name, pl.String).alias(f"before.{name}") for name in (*keys, *values)),
     )
-    kept = ("part.", VALUE) if values else ("part.",)
-    others = [name for name in known.columns if name.startswith(kept) and name not in (*parts, *values)]
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
     refusals = _refusals(known, in_order) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
     return both.join(refusals, on=SUBJECT, how="left").select(
@@ -290,7 +291,9 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
 REFUSAL = ("refused", "reason", "field")
 
 
-def _first(subjects: pl.DataFrame, parts: Sequence[str], values: Sequence[str], keys: Iterable[str]) -> pl.DataFrame:
+def _first(
+    subjects: pl.DataFrame, parts: Sequence[str], values: Sequence[str], more: Sequence[pl.Expr]
+) -> pl.DataFrame:
     """The known subjects of a partition in which nobody was known: the joins of `folded` would find nothing."""
     return subjects.select(
         *SUBJECT,
@@ -300,7 +303,7 @@ def _first(subjects: pl.DataFrame, parts: Sequence[str], values: Sequence[str], 
         pl.lit(False).alias("is_gone"),
         *(pl.when(~pl.col(f"unknown.{name}")).then(name).alias(name) for name in parts),
         *(pl.when(~pl.col(f"unknown.{name.replace(VALUE, 'part.', 1)}")).then(name).alias(name) for name in values),
-        *keys,
+        *more,
     )
 
 
