@@ -175,7 +175,7 @@ def test_ledgers_that_no_step_has_any_more_are_removed_whole(nights: Nights, cap
     forget("id:1")
     assert not list(Path(".etl/ledger").rglob("*.parquet"))
     out = capsys.readouterr().out
-    assert "ledger of rows: the job has no such step any more: the whole ledger was removed" in out
+    assert "ledger of rows: no step of the job has this ledger any more: the whole ledger was removed" in out
     assert "ledger of lost/step: the state does not know this ledger: its files were removed" in out
     assert nights.again().steps[0].accepted == 1
 

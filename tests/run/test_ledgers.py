@@ -93,3 +93,49 @@ def test_status_says_that_a_step_has_no_ledger_yet(sandbox: Sandbox, capsys: Cap
     assert ledger(capsys)["generation"] == 0
     main(["status", "job.yaml"])
     assert "ledger     renamed: no ledger yet; the next run sends every row" in capsys.readouterr().out
+
+
+def rename(**keys: Any) -> None:
+    """Gives the first step another name, and other keys."""
+    written = json.loads(Path("job.yaml").read_text())
+    written["steps"][0] |= {"name": "customers", **keys}
+    Path("job.yaml").write_text(json.dumps(written))
+
+
+def test_a_step_that_is_renamed_keeps_the_ledger_that_it_names(sandbox: Sandbox, capsys: Captured) -> None:
+    night((1, "free"), (2, "free"), (3, "free"))
+    rename(ledger={"name": "people", "content": "values"})
+    night((1, "pro"), (2, "free"))
+    assert {each.identifiers["id"]: each.attributes["plan"] for each in sandbox.people.everybody()} == {
+        "1": "pro",
+        "2": "free",
+    }
+    found = ledger(capsys)
+    assert (found["step"], found["subjects"], found["values"]) == ("customers", 2, True)
+    assert main(["doctor", "job.yaml"]) == 0 and "ledger: 2 subjects" in capsys.readouterr().out
+    assert main(["forget", "--person", "id:1", "job.yaml"]) == 0
+    assert ledger(capsys)["subjects"] == 1
+
+
+def test_a_run_of_a_renamed_step_says_how_to_keep_the_ledger(capsys: Captured) -> None:
+    night((1, "free"))
+    rename()
+    assert main(["run", "job.yaml"]) == 0
+    assert "step customers: if it was renamed, write its ledger: {name: people}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ({"name": "again"}, "step customers has the ledger again already"),
+        ("both", "must be hashes, values, or {name: …} of the ledger of a step that was renamed"),
+        ({"nmae": "people"}, "unknown key; did you mean 'name'?"),
+    ],
+)
+def test_a_ledger_has_one_step(written: Any, fault: str, capsys: Captured) -> None:
+    night((1, "free"))
+    rename(ledger=written)
+    job = json.loads(Path("job.yaml").read_text())
+    job["steps"][1]["sync"] = "changed"
+    Path("job.yaml").write_text(json.dumps(job))
+    assert main(["check", "job.yaml"]) == 78 and fault in capsys.readouterr().err

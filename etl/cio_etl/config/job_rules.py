@@ -111,8 +111,12 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
     operations = [apis.OPERATIONS[step.mapping.operation] for step in job.steps]
     with_events = {loc[:2] for operation, loc in zip(operations, places, strict=True) if operation.has_event}
     with_others = {loc[:2] for operation, loc in zip(operations, places, strict=True) if not operation.has_event}
+    owners: dict[str, str] = {}  # of ledgers
     for step, operation, loc in zip(job.steps, operations, places, strict=True):
         sync, at = step.sync, (*loc[:2], "sync")
+        if sync.has_ledger and (owner := owners.setdefault(step.ledger_name, step.name)) != step.name:
+            what = f"step {owner} has the ledger {step.ledger_name} already"
+            yield (*loc[:2], "ledger"), f"{what}; write the name of another one, or leave it out"
         if "events_of_72h" in sync.limits and loc[:2] not in with_events:
             yield (*loc[:2], "limits", "events_of_72h"), f"{step.mapping.file} sends no events; leave it out"
         if sync.ledger == "values" and loc[:2] not in with_others:

@@ -64,6 +64,23 @@ class LimitsYaml(Section):
         return {name: limit for name in LimitsYaml.model_fields if (limit := getattr(self, name)) is not None}
 
 
+class LedgerYaml(Section):
+    """What a step's ledger stores, and under which name."""
+
+    content: LedgerContent = Field("hashes", description="what it stores of each attribute: `hashes` or `values`")
+    name: PlainName | None = omitted("its name in the state", "that of the step")
+
+
+def _ledger(raw: object) -> LedgerYaml:
+    if isinstance(raw, LedgerYaml):
+        return raw
+    if isinstance(raw, dict):
+        return LedgerYaml.model_validate(raw)
+    if raw not in ("hashes", "values"):
+        raise wrong("must be hashes, values, or {name: …} of the ledger of a step that was renamed")
+    return LedgerYaml(content=raw, name=None)
+
+
 class StepYaml(Section):
     """One source through one mapping or several."""
 
@@ -104,10 +121,12 @@ class StepYaml(Section):
         json_schema_extra={SHOWN_DEFAULT: "none"},
     )
 
-    ledger: LedgerContent = Field(
-        "hashes",
+    ledger: Annotated[LedgerYaml, PlainValidator(_ledger, json_schema_input_type=LedgerContent | LedgerYaml)] = Field(
+        LedgerYaml(content="hashes", name=None),
         description="with a `sync` other than `all`, what the ledger stores of each attribute: `hashes`, which say "
-        "whether it has changed; or `values`, which `plan` needs to show what changes into what",
+        "whether it has changed; or `values`, which `plan` needs to show what changes into what. A step that was "
+        "renamed keeps its ledger with `{name: OLD NAME}`, and with `{name: OLD NAME, content: values}` its values",
+        json_schema_extra={SHOWN_DEFAULT: "`hashes`"},
     )
     full_refresh_every: Annotated[timedelta, PlainValidator(_full_refresh_every, json_schema_input_type=str)] = omitted(
         "with a `sync` other than `all`, how often everything is sent again, as `30 days`: if that was longer ago, the "
@@ -125,8 +144,11 @@ class StepYaml(Section):
                 raise wrong(f"{name} only with `sync: changed` or `sync: mirror`; write one, or leave {name} out")
         return self
 
-    def to_sync(self, mapping: Mapping) -> Sync:
-        """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes."""
+    def to_sync(self, mapping: Mapping, name: str | None) -> Sync:
+        """What one of the step's mappings sends; what becomes of who is gone is as an operation with its attributes.
+
+        `name` is that of its ledger; None: the step's.
+        """
         when_gone = self.when_gone
         attributes = mapping.part("attributes")
         if when_gone is None and (inverse := OPERATIONS[mapping.operation].inverse) is not None:
@@ -143,10 +165,13 @@ class StepYaml(Section):
             tuple(self.scope or ()),
             self.limits.to_limits(),
             self.full_refresh_every,
-            self.ledger,
+            self.ledger.content,
+            name,
         )
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
         for path in self.mapping:
-            name = f"{self.name}/{Path(path).stem}" if listed else self.name
-            yield Step(name, self.source.to_source(), mappings[path], self.to_sync(mappings[path]))
+            inner = f"/{Path(path).stem}" if listed else ""
+            ledger = None if self.ledger.name is None else self.ledger.name + inner
+            sync = self.to_sync(mappings[path], ledger)
+            yield Step(self.name + inner, self.source.to_source(), mappings[path], sync)

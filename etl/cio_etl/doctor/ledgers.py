@@ -26,7 +26,7 @@ def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
     """
     if not step.sync.has_ledger or not state.exists(job.kept_in):
         return
-    subject, folder = f"step {step.name}", ledger_folder(job.state, job.name, step.name)
+    subject, folder = f"step {step.name}", ledger_folder(job.state, job.name, step.ledger_name)
     with closing(state.open_store(job.kept_in)) as store:
         ledger = _verified(store, job, step, folder)
         words = next(ledger_words(each) for each in ledger_statuses(store, job) if each.step == step.name)
@@ -44,7 +44,7 @@ def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
 def _verified(store: state.Store, job: Job, step: Step, folder: Path) -> Ledger | None:
     """The step's ledger, with files that are as they were written; None: the state knows none. Raises StateError."""
     for left in reversed(range(TRIES)):
-        text = store.ledger(job.name, step.name)
+        text = store.ledger(job.name, step.ledger_name)
         if text is None:
             return None
         ledger = Ledger(folder, Generation.of_text(text))
@@ -52,7 +52,7 @@ def _verified(store: state.Store, job: Job, step: Step, folder: Path) -> Ledger 
             ledger.verify()
             return ledger
         except StateError:
-            if not left or store.ledger(job.name, step.name) == text:
+            if not left or store.ledger(job.name, step.ledger_name) == text:
                 raise
     return None
 

@@ -53,6 +53,7 @@ class Sync:
     limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset, events_of_72h
     full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
     ledger: LedgerContent = "hashes"  # what it stores of a part
+    ledger_name: str | None = None  # None: that of the step
 
     @property
     def has_ledger(self) -> bool:
@@ -71,6 +72,11 @@ class Step:
     source: Source
     mapping: Mapping
     sync: Sync = SYNC_ALL
+
+    @property
+    def ledger_name(self) -> str:
+        """The name of the step's ledger in the state, and of its folder."""
+        return self.sync.ledger_name or self.name
 
 
 NO_SECRET = SecretStr("")

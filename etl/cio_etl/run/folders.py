@@ -42,9 +42,14 @@ def ledger_job(job: Job) -> str:
     return job.name.removesuffix(".replay")
 
 
-def ledger_folder(state: Path, job: str, step: str) -> Path:
-    """The folder of a step's ledger."""
-    return state / "ledger" / job / step
+def ledger_name(job: Job, step: str) -> str:
+    """The name of a step's ledger; of a step that the job does not have any more, that of the step."""
+    return next((each.ledger_name for each in job.steps if each.name == step), step)
+
+
+def ledger_folder(state: Path, job: str, name: str) -> Path:
+    """The folder of the ledger of this name."""
+    return state / "ledger" / job / name
 
 
 def rejects_folder(state: Path, run_id: str) -> Path:

@@ -96,7 +96,7 @@ def _remove(folder: Path) -> bool:
 
 def _erase_ledgers(store: Store, job: Job, person: Person) -> Iterator[LedgerErasure]:
     """Removes the person from each ledger of the job; ledgers that no step has any more are removed whole."""
-    mappings = {step.name: step.mapping for step in job.steps}
+    mappings = {step.ledger_name: step.mapping for step in job.steps}
     moves = store.ledgers(job.name)
     for step, move in moves.items():
         if step in mappings:
@@ -104,7 +104,7 @@ def _erase_ledgers(store: Store, job: Job, person: Person) -> Iterator[LedgerEra
         else:
             store.drop_ledger(job.name, step)
             _remove(ledger_folder(job.state, job.name, step))
-            yield LedgerErasure(step, note="the job has no such step any more: the whole ledger was removed")
+            yield LedgerErasure(step, note="no step of the job has this ledger any more: the whole ledger was removed")
     root = job.state / "ledger" / job.name
     for folder in {file.parent for file in root.rglob("*.parquet*")}:
         if (step := str(folder.relative_to(root))) not in moves:

@@ -31,7 +31,7 @@ from cio_etl.model import (
     Staging,
     Step,
 )
-from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
+from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job, ledger_name
 from cio_etl.run.ledger_moves import dropping_damaged, note_lost
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, Store
@@ -49,7 +49,7 @@ def _steps(job: Job) -> Iterator[Step]:
         if step.sync.mode == "mirror" and step.name not in has_one and not isinstance(step.source, ReplaySource):
             assert step.sync.when_gone is not None
             mapping = removal(step.mapping, step.sync.when_gone)
-            yield Step(f"{step.name}/gone", GoneSource(step.name), mapping, SYNC_ALL)
+            yield Step(f"{step.name}/gone", GoneSource(step.name, step.ledger_name), mapping, SYNC_ALL)
 
 
 def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapshot:
@@ -67,31 +67,31 @@ def snapshot_of_gone(file: Path, staging: Staging) -> Snapshot:
     return replace(open_source(ParquetSource((str(file),)), staging), in_files=False, copy=None)
 
 
-def next_without(context: RunContext, number: int, step: str) -> LedgerMove | None:
+def next_without(context: RunContext, number: int, source: GoneSource) -> LedgerMove | None:
     """The ledger of a mirror step after all of its gone subjects are settled. Raises StateError.
 
     With --rebuild-ledger, a ledger that cannot be read any more is replaced by one in which nobody is.
     """
     store, job, run = context.store, context.job, context.run
     try:
-        return ledger_without(store, job, run, number, step)
+        return ledger_without(store, job, run, number, source.ledger)
     except LedgerDamaged as error:
         if not context.options.rebuild_ledger:
             raise
-        note_lost(context.caller.observer.note, step, error)
-        return LedgerMove(ledger_job(job), step, new_generation("", 0, run.started_at).to_text(), run.run_id)
+        note_lost(context.caller.observer.note, source.step, error)
+        return LedgerMove(ledger_job(job), source.ledger, new_generation("", 0, run.started_at).to_text(), run.run_id)
 
 
 def ledger_without(
-    store: Store, job: Job, run: RunRecord, number: int, step: str, *, finished: bool = True
+    store: Store, job: Job, run: RunRecord, number: int, name: str, *, finished: bool = True
 ) -> LedgerMove | None:
-    """The ledger of a mirror step without the subjects that the step after it, of this number, has removed.
+    """The ledger of this name, of a mirror, without the subjects that the step after it, of this number, has removed.
 
     Subjects that Customer.io refused to remove stay in it. So do those whose removal was not answered: they are removed
     again, and sent whole if the source has them again. Returns None where the step has no ledger any more. Raises
     StateError.
     """
-    text = store.ledger(ledger_job(job), step)
+    text = store.ledger(ledger_job(job), name)
     delta = None if text is None else Delta.open(delta_folder(job, run.run_id, number - 1))
     if text is None or delta is None:
         return None
@@ -104,9 +104,9 @@ def ledger_without(
     ends = delta.gone().with_row_index("_row").cast({"_row": pl.Int64}).join(rejects, on="_row", how="left")
     removed = ends.filter(settled)
     unsure = ends.filter((announced & ~settled) | (pl.col("reason") == OUTCOME_UNKNOWN))
-    ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), Generation.of_text(text))
+    ledger = Ledger(ledger_folder(job.state, ledger_job(job), name), Generation.of_text(text))
     after = without(ledger, removed.select("hi", "lo"), unsure.select("hi", "lo"))
-    return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
+    return LedgerMove(ledger_job(job), name, after.to_text(), run.run_id)
 
 
 def fold_removals(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
@@ -118,6 +118,7 @@ def fold_removals(store: Store, job: Job, run: RunRecord, note: Callable[[str], 
         is_removal = mirror.delta is not None and record.name == f"{mirror.name}/gone"
         if is_removal and record.status != "finished" and store.has_started(run.run_id, record.number, by_others=False):
             with dropping_damaged(store, job, mirror.name, note):
-                move = ledger_without(store, job, run, record.number, mirror.name, finished=False)
+                name = ledger_name(job, mirror.name)
+                move = ledger_without(store, job, run, record.number, name, finished=False)
                 if move is not None:
                     store.move_ledger(move)

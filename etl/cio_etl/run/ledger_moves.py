@@ -14,7 +14,7 @@ from cio_etl.ledger import Delta, Generation, Ledger, moved, new_generation, ren
 from cio_etl.ledger.delta import Outcomes
 from cio_etl.model import OUTCOME_UNKNOWN, POSITION, Job, Step
 from cio_etl.run.baseline import require_whole
-from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
+from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job, ledger_name
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, StepRecord, Store
 
@@ -27,12 +27,12 @@ def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delt
     store, job, run = context.store, context.job, context.run
     require_whole(delta)
     try:
-        move = _moved(store, job, run, step.name, record.number, delta)
+        move = _moved(store, job, run, step.ledger_name, record.number, delta)
     except LedgerDamaged as error:
         if not context.options.rebuild_ledger or isinstance(error, DeltaDamaged):
             raise
         note_lost(context.caller.observer.note, step.name, error)
-        move = _moved(store, job, run, step.name, record.number, delta, anew=True)
+        move = _moved(store, job, run, step.ledger_name, record.number, delta, anew=True)
     if not delta.head.again or run.row_limit is not None:
         return move
     after = renewed(Generation.of_text(move.generation), run.started_at)
@@ -51,7 +51,7 @@ def dropping_damaged(store: Store, job: Job, step: str, note: Callable[[str], No
         yield
     except LedgerDamaged as error:
         note_lost(note, step, error)
-        store.drop_ledger(ledger_job(job), step)
+        store.drop_ledger(ledger_job(job), ledger_name(job, step))
 
 
 def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str], None]) -> None:
@@ -69,29 +69,30 @@ def fold_abandoned(store: Store, job: Job, run: RunRecord, note: Callable[[str],
             delta = Delta.open(folder)
             if delta is None:
                 raise DeltaDamaged(place=folder, what="what the abandoned run was to send is missing")
-            store.move_ledger(_moved(store, job, run, record.name, record.number, delta, is_whole=False))
+            name = ledger_name(job, record.name)
+            store.move_ledger(_moved(store, job, run, name, record.number, delta, is_whole=False))
 
 
 def _moved(
     store: Store,
     job: Job,
     run: RunRecord,
-    step: str,
+    name: str,
     number: int,
     delta: Delta,
     *,
     is_whole: bool = True,
     anew: bool = False,
 ) -> LedgerMove:
-    text = None if anew else store.ledger(ledger_job(job), step)
+    text = None if anew else store.ledger(ledger_job(job), name)
     before = None if text is None else Generation.of_text(text)
     if before is None or before.salt != delta.head.salt:
         before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)
-    ledger = Ledger(ledger_folder(job.state, ledger_job(job), step), before)
+    ledger = Ledger(ledger_folder(job.state, ledger_job(job), name), before)
     after = moved(ledger, delta, _outcomes(store, run.run_id, number))
     is_whole = is_whole and run.row_limit is None and job.name == ledger_job(job)  # a replay has some rows only
     after = replace(after, is_whole=is_whole or before.is_whole)
-    return LedgerMove(ledger_job(job), step, after.to_text(), run.run_id)
+    return LedgerMove(ledger_job(job), name, after.to_text(), run.run_id)
 
 
 def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:

@@ -38,7 +38,7 @@ def ledger_statuses(store: Store, job: Job) -> list[LedgerStatus]:
     for step in job.steps:
         if not step.sync.has_ledger:
             continue
-        if (move := moves.get(step.name)) is None:
+        if (move := moves.get(step.ledger_name)) is None:
             found.append(LedgerStatus(step.name, step.sync.mode))
             continue
         now, run = Generation.of_text(move.generation), store.run(move.run_id)

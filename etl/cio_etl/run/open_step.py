@@ -170,7 +170,7 @@ def open_step(
             require_few_events(step, delta, events_of_72h(audits))
     move: Callable[[], LedgerMove | None] | None = None
     if isinstance(step.source, GoneSource):
-        move = partial(next_without, context, number, step.source.step)
+        move = partial(next_without, context, number, step.source)
     elif delta is not None:
         move = partial(next_ledger, context, step, record, delta)
     if delta is None or not delta.head.is_baseline:

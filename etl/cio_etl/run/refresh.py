@@ -37,7 +37,7 @@ def refresh_due(store: Store | None, job: Job, step: Step, at: str) -> str | Non
     Raises StateError for a ledger of a newer version of this program.
     """
     every = step.sync.full_refresh_every
-    text = None if store is None or every is None else store.ledger(ledger_job(job), step.name)
+    text = None if store is None or every is None else store.ledger(ledger_job(job), step.ledger_name)
     if text is None or every is None:
         return None
     age = datetime.fromisoformat(at) - datetime.fromisoformat(Generation.of_text(text).started_at)

@@ -197,8 +197,8 @@ def current_ledger(
     note: Callable[[str], None],
 ) -> Ledger:
     """The step's ledger, or a new one where there is none, or where it belongs to something else."""
-    folder, owner = ledger_folder(job.state, ledger_job(job), step.name), belongs_to(destination, step)
-    text = None if store is None else store.ledger(ledger_job(job), step.name)
+    folder, owner = ledger_folder(job.state, ledger_job(job), step.ledger_name), belongs_to(destination, step)
+    text = None if store is None else store.ledger(ledger_job(job), step.ledger_name)
     if text is not None and options.rebuild_ledger:  # whatever it is, of a newer version too
         note(f"step {step.name}: a new ledger begins, and every row is sent")
         return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
@@ -209,12 +209,19 @@ def current_ledger(
         )
     elif before is None:
         note(f"step {step.name}: {job.name} has no ledger of this step yet; a new one begins, and every row is sent")
+        if store is not None and (others := _without_a_step(store, job)):
+            note(f"step {step.name}: if it was renamed, write its ledger: {{name: {' or '.join(others)}}}")
     elif before.belongs_to == owner:
         return Ledger(folder, before)
     elif not options.sandbox:
         what = "the destination, the operation or the identifier is another one than before"
         note(f"step {step.name}: {what}; a new ledger begins, and every row is sent")
     return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
+
+
+def _without_a_step(store: Store, job: Job) -> list[str]:
+    """The ledgers of a job that no step of it has any more."""
+    return sorted(store.ledgers(ledger_job(job)).keys() - {step.ledger_name for step in job.steps})
 
 
 def belongs_to(destination: Destination, step: Step) -> str:

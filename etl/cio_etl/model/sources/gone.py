@@ -12,7 +12,8 @@ from cio_etl.model.sources.source import Dataset, Source
 class GoneSource(Source):
     """The subjects of a step's ledger that its source no longer has: a run makes it, no job file can name it."""
 
-    step: str  # whose ledger it is
+    step: str
+    ledger: str  # the name of the step's ledger
 
     may_be_empty: ClassVar[bool] = True
 
