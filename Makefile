@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
+.PHONY: help demo test test-fast properties coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ pytest: .venv/done
 
 test-fast: .venv/done ## the tests of pure code, in less than a minute on 2 quiet cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+properties: .venv/done ## every property with all of its examples, of which `make test` tries a share (some 2 minutes)
+	$(BIN)/pytest -n 2 --dist worksteal --all-examples -m property
 
 coverage: .venv/done ## every test, and which lines no test has run; prints, and fails for nothing
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov=cio_etl --cov-report=term:skip-covered

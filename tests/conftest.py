@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 from sqlalchemy import URL
 
 from cio_etl.sandbox import Sandbox
@@ -21,6 +23,10 @@ TESTS = Path(__file__).parent
 
 settings.register_profile("any machine", deadline=None)  # no test depends on the time that it takes
 settings.load_profile("any machine")
+
+# `make test` tries a share of the examples of a property that has many; every run draws others. `make properties`
+# tries all of them.
+SHARE, FEW_EXAMPLES = 0.3, 20
 
 collect_ignore = ["with_airflow"]  # it has an environment of its own: airflow/test_airflow.py
 
@@ -80,13 +86,34 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if fast and collection_path.relative_to(TESTS).as_posix() in SLOW_FILES else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-examples", action="store_true", help="try all examples of each property, not only a share")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
     """Marks what is slow. The test that waits for those with Airflow comes first, since others can run meanwhile."""
+    properties = {function for item in items if is_hypothesis_test(function := getattr(item, "obj", None))}
+    for function in () if config.option.all_examples else properties:
+        _take_share(function)
     for item in items:
+        if getattr(item, "obj", None) in properties:
+            item.add_marker(pytest.mark.property)
         path = item.path.relative_to(TESTS).as_posix()
         if path in SLOW_FILES or SERVERS & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name != "test_airflow.py")
+
+
+def _take_share(function: Any) -> None:
+    """Lets a property try a share of its examples; a few stay a few."""
+    of_all: settings = function._hypothesis_internal_use_settings  # no public name reads or replaces it
+    examples = max(round(of_all.max_examples * SHARE), min(of_all.max_examples, FEW_EXAMPLES))
+    function._hypothesis_internal_use_settings = settings(of_all, max_examples=examples)
+
+
+def pytest_collection_finish() -> None:
+    """What every test shares is garbage for none: no later collection goes through it."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,8 @@ import cio_etl
 
 # What the program imports where it needs it, of what many tests need; the libraries of most sources are not among it.
 LAZY = (
-    *("encodings.idna", "httpx", "jinja2", "psycopg", "rich.table", "sqlalchemy.dialects.sqlite", "structlog"),
+    *("encodings.idna", "encodings.utf_8_sig", "httpx", "jinja2", "numpy.ma", "psycopg", "rich._emoji_codes"),
+    *("rich.table", "sqlalchemy.dialects.sqlite", "structlog"),
     *("starlette.applications", "uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl"),
 )
 LARGEST_REQUEST = 65_536
@@ -188,7 +189,9 @@ def _import_all() -> None:
     for name in LAZY:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)
-    importlib.import_module("cio_etl.report.templates").template("page.html.j2")  # compiled once for all
+    templates = importlib.import_module("cio_etl.report.templates")
+    for path in Path(templates.__file__ or "").parent.glob("*.j2"):
+        templates.template(path.name)  # compiled once for all
 
 
 def _serve(channel: socket.socket) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +24,8 @@ from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.sandbox import Sandbox
 from tests.docs.pages import ROOT, all_pages, blocks, read, section, yaml_blocks, yaml_sections
-from tests.running import API_KEY, SITE_ID, environment, write_job
+from tests.fork_server import Process
+from tests.running import API_KEY, SITE_ID, environment, spawn, start, start_program, write_job
 
 
 def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
@@ -87,16 +92,11 @@ def test_a_state_section_loads() -> None:
 
 def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
     parts = blocks(section("README.md", "## Five minutes with your own CSV file"), "sh", "text")
-    script = "".join(f"{text}echo @@ $?\n" for kind, text in parts if kind == "sh")
-    home = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{environment()['PATH']}"}
-    process = subprocess.run(
-        ["bash", "-c", script], env=environment() | home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    outputs = re.split(r"@@ (\d+)\n", process.stdout)
-    codes, printed = list(map(int, outputs[1::2])), iter(outputs[::2])
-    assert codes == [0, 0, 0, 0, 0, 3, 3], process.stdout
+    outputs = [in_a_shell(text, tmp_path) for kind, text in parts if kind == "sh"]
+    assert [code for code, _ in outputs] == [0, 0, 0, 0, 0, 3, 3], outputs
+    printed = iter(outputs)
     for (kind, _), (following, text) in pairwise([*parts, ("sh", "")]):
-        output = next(printed) if kind == "sh" else ""
+        _, output = next(printed) if kind == "sh" else (0, "")
         if following == "text":
             assert_printed(text, output)
     assert sorted(path.name for path in (tmp_path / "spring").iterdir()) == [".etl", "jobs", "mappings", "people.csv"]
@@ -107,13 +107,26 @@ def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
     assert "(exit code 65)\nfix the mapping, or the source" in printed_error and "Traceback" not in printed_error
 
 
+def in_a_shell(lines: str, home: Path) -> tuple[int, str]:
+    """The exit code and the output of the lines; a command of ours is forked, but for the first one, `init`."""
+    folder, env = home / "spring", environment() | {"HOME": str(home)}
+    if lines.startswith("cio-etl ") and " init " not in lines:
+        return outcome(partial(start, *shlex.split(lines, comments=True)[1:], folder=folder, env=env))
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    return outcome(partial(spawn, ["bash", "-c", lines], cwd=folder if folder.exists() else home, env=env))
+
+
 def python(code: str, folder: Path) -> str:
     """What the code prints, in an interpreter that works in the folder."""
-    command, output = [sys.executable, "-c", code], subprocess.PIPE
-    process = subprocess.run(
-        command, env=environment(), cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=60
-    )
-    return process.stdout
+    return outcome(partial(start_program, code, folder=folder))[1]
+
+
+def outcome(started: Callable[..., Process | subprocess.Popen[str]]) -> tuple[int, str]:
+    """The exit code of a process, and what it printed on both streams."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as printed:
+        code = started(stdout=printed, stderr=printed).wait(timeout=60)
+        printed.seek(0)
+        return code, printed.read()
 
 
 def test_the_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,16 +84,18 @@ def test_a_task_that_starts_is_given_its_own_dag_only(shop: Shop, monkeypatch: p
     assert [*build_dags(shop.jobs)] == ["customerio__other"]
 
 
-def test_reading_dags_loads_no_polars_and_the_shipped_file_has_the_shipped_jobs() -> None:
-    program = """
+def test_reading_dags_loads_no_polars_and_the_shipped_file_has_the_shipped_jobs(shop: Shop) -> None:
+    program = f"""
 import runpy, sys
 names = runpy.run_path("airflow_dags/etl_jobs.py")
 import cio_etl.airflow.hook
+from cio_etl.airflow.dags import build_dags
+approved = build_dags({str(shop.jobs)!r}, approve=True)
 loaded = [name for name in ("polars", "pyarrow") if name in sys.modules]
-print([name for name in names if name.startswith("customerio__")], loaded)
+print([name for name in names if name.startswith("customerio__")], [*approved], loaded)
 """
     told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines()[-1] == "['customerio__nightly', 'customerio__warehouse'] []"
+    assert told.stdout.splitlines()[-1] == "['customerio__nightly', 'customerio__warehouse'] ['customerio__people'] []"
 
 
 def test_the_provider_is_found_and_its_description_is_in_order() -> None:

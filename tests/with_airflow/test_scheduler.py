@@ -28,6 +28,7 @@ ROWS = 6_000
 DAG, APPROVED = "customerio__people", "approved"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("faults", [Faults(latency_s=0.25)])
 def test_a_whole_cycle(shop: Shop, tmp_path: Path, empty_database: Path) -> None:

@@ -404,14 +404,16 @@ def test_a_hostile_name_executes_nothing(postgres: Database, hostile: str) -> No
         "CREATE TABLE t (a int, w date)",
     )
     start = date(2024, 1, 1)
-    for source, columns in (
+    places = [
         (asking(postgres, table=hostile), ("a",)),
-        (asking(postgres, table=("public", hostile)), ("a",)),
         (asking(postgres, table=(hostile, "t")), ("a",)),
         (asking(postgres, table="t"), (hostile,)),
+        (asking(postgres, table=("public", hostile)), ("a",)),
         (asking(postgres, table="t", incremental=Incremental(hostile, start=start)), ("a",)),
         (asking(postgres, table="t", incremental=Incremental("w", key=(hostile,), start=start)), ("a",)),
-    ):
+    ]
+    # All places of one name, and for the others half of them: each way of quoting meets each name twice or more.
+    for source, columns in places if hostile == HOSTILE[0] else places[HOSTILE.index(hostile) % 2 :: 2]:
         with pytest.raises(EtlError) as error:
             opened(source, *columns)
         assert CANARY not in str(error.value)
