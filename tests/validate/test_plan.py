@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
+from cio_etl.ledger import Ledger
 from cio_etl.sandbox import Faults, Sandbox
 from tests.report.test_page import words
 from tests.running import write_job
@@ -350,3 +351,24 @@ def test_an_old_plan_and_another_file_are_refused(job: Path, capsys: pytest.Capt
     Path("plan.json").write_text("{}")
     assert main(["apply", "plan.json"]) == 2
     assert "plan.json is no plan" in capsys.readouterr().err
+
+
+def test_a_plan_reads_the_ledger_again_when_a_run_replaces_its_files(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run", str(job)]) == 0
+    read: list[Ledger] = []
+
+    def replaced(ledger: Ledger) -> None:
+        """A run begins a new ledger after the plan has read where its files are, and the next one removes them."""
+        if not read:
+            read.append(ledger)
+            for option in ("--rebuild-ledger", "--quiet"):
+                assert main(["run", str(job), option]) == 0
+        verify(ledger)
+
+    verify = Ledger.verify
+    monkeypatch.setattr(Ledger, "verify", replaced)
+    assert main(["plan", str(job), "-o", "plan.json"]) == 0 and read
+    (step,) = json.loads(Path("plan.json").read_text())["steps"]
+    assert (step["items"], step["facts"]["salt"] != read[0].generation.salt) == (0, True)

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from cio_etl import state
 from cio_etl.doctor.check import Check, Machine
-from cio_etl.errors import StateError
 from cio_etl.ledger import Generation, Ledger
 from cio_etl.model import Job, Step
 from cio_etl.report.words import size
 from cio_etl.run import ledger_folder, ledger_statuses, ledger_words
-
-TRIES = 3  # a run that finishes meanwhile replaces the files
+from cio_etl.run.ledgers import while_it_is_current
 
 
 def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
@@ -43,18 +41,13 @@ def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
 
 def _verified(store: state.Store, job: Job, step: Step, folder: Path) -> Ledger | None:
     """The step's ledger, with files that are as they were written; None: the state knows none. Raises StateError."""
-    for left in reversed(range(TRIES)):
-        text = store.ledger(job.name, step.ledger_name)
-        if text is None:
-            return None
-        ledger = Ledger(folder, Generation.of_text(text))
-        try:
-            ledger.verify()
-            return ledger
-        except StateError:
-            if not left or store.ledger(job.name, step.ledger_name) == text:
-                raise
-    return None
+    if (text := store.ledger(job.name, step.ledger_name)) is None:
+        return None
+
+    def read() -> Ledger:
+        return Ledger(folder, Generation.of_text(store.ledger(job.name, step.ledger_name) or text))
+
+    return while_it_is_current(read, Ledger.verify)[0]
 
 
 def _open_to_others(subject: str, ledger: Ledger) -> Iterator[Check]:

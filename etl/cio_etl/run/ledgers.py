@@ -1,17 +1,40 @@
 """What a job's ledgers are: how many subjects each one knows, its size, when it began and when it last moved.
 
-All of it is in the state; no file of a ledger is read.
+All of it is in the state; no file of a ledger is read for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from cio_etl.ledger import Generation
+from cio_etl.errors import LedgerDamaged
+from cio_etl.ledger import Generation, Ledger
 from cio_etl.model import Job, SyncMode
 from cio_etl.report.words import counted, percent, size
 from cio_etl.run.folders import ledger_job
 from cio_etl.state import Store
+
+T = TypeVar("T")
+TRIES = 3
+
+
+def while_it_is_current(read: Callable[[], Ledger], use: Callable[[Ledger], T]) -> tuple[Ledger, T]:
+    """A ledger, read from the state, and what `use` makes of its files.
+
+    A run that starts meanwhile removes the files of older generations: then the ledger is read again. Raises what `use`
+    raises for the current one.
+    """
+    ledger = read()
+    for _ in range(TRIES - 1):
+        try:
+            return ledger, use(ledger)
+        except LedgerDamaged:
+            before, ledger = ledger, read()
+            if ledger == before:
+                raise
+    return ledger, use(ledger)
 
 
 @dataclass(frozen=True, slots=True)

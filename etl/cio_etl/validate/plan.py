@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from cio_etl.audit import (
     value_shown,
 )
 from cio_etl.errors import PlanOutdated
-from cio_etl.ledger import Made
+from cio_etl.ledger import Ledger, Made
 from cio_etl.ledger.delta_files import GONE
 from cio_etl.load import Packer, resolve
 from cio_etl.model import (
@@ -65,6 +66,7 @@ from cio_etl.run import (
 from cio_etl.run.folders import plans_folder
 from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
+from cio_etl.run.ledgers import while_it_is_current
 from cio_etl.run.limits import exceeded_events, exceeded_limits
 from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prefetch import prefetch
@@ -244,18 +246,22 @@ def _plan_step(
         audits: list[Audit] = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
         audits += changed_columns(found)
         if step.sync.has_ledger:
-            ledger = current_ledger(store, job, job.destination, step, options, made_at, note)
-            made = compare(
-                step,
-                rows,
-                compiled,
-                ledger,
-                Path(name) / "delta",
-                again=again,
-                retry_refused=options.retry_refused,
-                finds_gone=options.limit is None,
-                counts_changes=True,
-            )
+
+            def compared(ledger: Ledger) -> Made:
+                return compare(
+                    step,
+                    rows,
+                    compiled,
+                    ledger,
+                    Path(name) / "delta",
+                    again=again,
+                    retry_refused=options.retry_refused,
+                    finds_gone=options.limit is None,
+                    counts_changes=True,
+                )
+
+            read = partial(current_ledger, store, job, job.destination, step, options, made_at, note)
+            ledger, made = while_it_is_current(read, compared)
             compiled = with_delta(compiled, made.delta)
             same_rows = made.delta.decisions().same
             audits.append(sent_before(made, ledger, step))
