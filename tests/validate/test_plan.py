@@ -19,7 +19,7 @@ from cio_etl.cli import main
 from cio_etl.ledger import Ledger
 from cio_etl.sandbox import Faults, Sandbox
 from tests.report.test_page import words
-from tests.running import write_job
+from tests.running import SITE_ID, write_job
 
 PEOPLE = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"plan": "plan", "city": "city"}}
 
@@ -271,6 +271,11 @@ def test_a_plan_of_steps_that_send_every_row_is_held_to_the_same_rows(
     assert "step people: its source has other rows" in capsys.readouterr().err
     assert sandbox.stats()["people"] == 0
     assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv(SITE_ID, "another")
+        capsys.readouterr()
+        assert main(["apply", "plan.json"]) == 78
+        assert "step people: it would be sent to another workspace" in capsys.readouterr().err
     assert main(["apply", "plan.json"]) == 0
     assert sandbox.stats()["people"] == 1
 

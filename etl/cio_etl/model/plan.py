@@ -26,19 +26,21 @@ class PlannedStep:
     generation: int = 0  # of the ledger; 0: it has none, or none yet
     salt: int = 0  # of the ledger; 0: it has none, or none yet
     again: bool = False  # what the ledger knows is sent, too
+    workspace: str = ""  # digest of the API and the account; "": it is not compared
 
     def require(self, now: PlannedStep, step: str) -> None:
         """Raises PlanOutdated when something has moved."""
         moved = [
             words
             for name, words in (
+                ("workspace", "it would be sent to another workspace"),
                 ("fingerprint", "its source has other rows"),
                 ("mapping", "its mapping has changed"),
                 ("generation", "a run has moved its ledger"),
                 ("salt", "it has another ledger"),
                 ("again", "its full_refresh_every has passed since, so every row would be sent"),
             )
-            if getattr(self, name) != getattr(now, name)
+            if getattr(self, name) != getattr(now, name) and (name != "workspace" or (self.workspace and now.workspace))
         ]
         if moved:
             raise PlanOutdated(step=step, what=", ".join(moved))

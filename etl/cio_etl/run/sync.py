@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -133,12 +134,17 @@ def rules_of(step: Step, compiled: Compiled, salt: int, *, again: bool, retry_re
     )
 
 
-def facts_of(step: Step, snapshot: Snapshot, ledger: Ledger | None, *, again: bool) -> PlannedStep:
-    """What the items of a step are a function of. `ledger`: None where everything is sent."""
-    fingerprint, mapping = snapshot.fingerprint, step.mapping.digest
+def facts_of(
+    destination: Destination, step: Step, snapshot: Snapshot, ledger: Ledger | None, *, again: bool, sandbox: bool
+) -> PlannedStep:
+    """What the items of a step are a function of, and where they go. `ledger`: None where everything is sent."""
+    account = destination.credentials[APIS[destination.api].workspace_key].get_secret_value()
+    planned = PlannedStep(
+        snapshot.fingerprint, step.mapping.digest, workspace="" if sandbox else _digest([destination.api, account])
+    )
     if ledger is None or not ledger.generation.number:
-        return PlannedStep(fingerprint, mapping)
-    return PlannedStep(fingerprint, mapping, ledger.generation.number, ledger.generation.salt, again)
+        return planned
+    return replace(planned, generation=ledger.generation.number, salt=ledger.generation.salt, again=again)
 
 
 def require_planned(
@@ -147,7 +153,9 @@ def require_planned(
     """Raises PlanOutdated when the run applies a plan, and the step is not as it was planned."""
     planned = None if context.caller.planned is None else context.caller.planned.get(step.name)
     if planned is not None:
-        planned.require(facts_of(step, snapshot, ledger, again=again), step.name)
+        sandbox = context.options.sandbox
+        now = facts_of(context.destination, step, snapshot, ledger, again=again, sandbox=sandbox)
+        planned.require(now, step.name)
 
 
 def sent_before(made: Made, ledger: Ledger, step: Step) -> SentBefore:
@@ -231,7 +239,11 @@ def belongs_to(destination: Destination, step: Step) -> str:
     constants = {name: value.value for name, value in mapping.targets.items() if isinstance(value, Constant)}
     about = [(name, constants.get(name)) for name in (*subject_targets(mapping), "event")]
     parts = [destination.base_url, account, mapping.operation, mapping.segment, mapping.event_key, about]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return _digest(parts)
+
+
+def _digest(facts: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def hasher(step: Step, compiled: Compiled, salt: int) -> Callable[[Mapped], pl.DataFrame]:

@@ -288,7 +288,7 @@ def _plan_step(
         bytes=sum(part.bytes for part in (sent, *removed)),
         seconds=sum(seconds_to_send(part.requests, job.destination) for part in (sent, *removed)),
         campaigns=_campaigns(step, None if made is None else made.counts, dated),
-        facts=facts_of(step, snapshot, ledger, again=again),
+        facts=facts_of(job.destination, step, snapshot, ledger, again=again, sandbox=options.sandbox),
         delta=None if made is None else made.counts,
         when_gone=None if step.sync.when_gone is None or step.sync.mode != "mirror" else step.sync.when_gone.operation,
         rejects=tuple(rejects),
