@@ -38,6 +38,7 @@ examples:
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
 A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"
 ONE_OUTCOME = "an example has one result: payload: {…}, rejected: reason, or skipped: true"
+VALUE_KEYS = "column, columns, expr, apply, value, use, on_error, nulls"
 EITHER = "write one of column:, columns:, expr: and value:"
 ONE_END = "write either object:, for a relationship of a person, or person:, for one of an object"
 ONLY_REFERENCES = (
@@ -98,8 +99,8 @@ def test_a_mapping_can_be_checked_alone_with_its_examples() -> None:
             "attributes:\n  a: {colum: x}\n  b: {qqq: x}\n  c: {zzz: 1, column: a, value: b}\n",
             [
                 "m:4: attributes.a.colum: unknown key; did you mean 'column'?",
-                "m:5: attributes.b.qqq: unknown key; there are column, columns, expr, apply, value, on_error, nulls",
-                "m:6: attributes.c.zzz: unknown key; there are column, columns, expr, apply, value, on_error, nulls",
+                f"m:5: attributes.b.qqq: unknown key; there are {VALUE_KEYS}",
+                f"m:6: attributes.c.zzz: unknown key; there are {VALUE_KEYS}",
                 f"m:6: attributes.c: {EITHER}",
             ],
         ),

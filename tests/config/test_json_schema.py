@@ -148,9 +148,8 @@ def test_the_schema_has_exactly_the_keys_of_the_model_each_with_its_description(
     made = made["anyOf"][0] if section.short_form else made
     assert sorted(made["properties"]) == sorted(section.model_fields)
     assert made["additionalProperties"] is False
-    assert sorted(made.get("required", [])) == sorted(
-        key for key, field in section.model_fields.items() if field.is_required()
-    )
+    needed = made["then"]["required"] if "then" in made else made.get("required", [])
+    assert sorted(needed) == sorted(key for key, field in section.model_fields.items() if field.is_required())
     descriptions = {key: inner.get("description", "") for key, inner in made["properties"].items()}
     assert descriptions == {key.name: key.description for key in describe(section)} and all(descriptions.values())
 
@@ -168,7 +167,7 @@ def test_the_schema_has_every_operation_and_every_function() -> None:
     descriptions = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
     assert descriptions == {name: operation.does for name, operation in OPERATIONS.items()}
     alone, with_arguments = whole["$defs"]["call"]["anyOf"]
-    assert list(with_arguments["properties"]) == sorted(FUNCTIONS)
+    assert list(with_arguments["properties"]) == ["use", *sorted(FUNCTIONS)]
     needing = {one.name for one in FUNCTIONS.values() if any(given.required for given in one.parameters.values())}
     assert [one["const"] for one in alone["oneOf"]] == [name for name in sorted(FUNCTIONS) if name not in needing]
     assert all(one["description"] for one in (*alone["oneOf"], *with_arguments["properties"].values()))
@@ -306,6 +305,12 @@ def test_what_the_schema_rejects_the_loader_rejects_too(kind: SchemaKind, conten
         (
             "mapping",
             MAPPING + "attributes: {a: {column: b, apply: {timestamp: {timezone: null, format: ['%Y-%m-%d']}}}}\n",
+        ),
+        ("mapping", MAPPING + 'attributes: {"*": {except: a, rename: snake_case, prefix: c_, nulls: clear}}\n'),
+        (
+            "mapping",
+            "extends: m.yaml\nvars: {x: true, n: 2}\nexisting_only: '${vars.x}'\ndefine: {c: [trim], v: {column: b}}\n"
+            "attributes: {a: {use: v, apply: {use: c}}, d: {column: e, apply: [number, {divide: '${vars.n}'}]}}\n",
         ),
         ("mapping", MAPPING + "nulls: clear\nwhen: a = 'b'\nallow_reserved: cio_id\n"),
         ("mapping", MAPPING + "examples: [{row: {id: a}, skipped: true}, {row: {}, rejected: identifier_missing}]\n"),

@@ -44,7 +44,7 @@ def test_every_column_that_no_value_reads_becomes_an_attribute(read: Read) -> No
     assert plain.targets == {**mapping.targets, **targets}
     assert plain.on_error == dict.fromkeys(targets, None) and plain.nulls_of == dict.fromkeys(targets, "clear")
     assert plain.other_columns is None and plain.digest != mapping.digest
-    assert {plain.lines[target] for target in targets} == {6}
+    assert {plain.places[target] for target in targets} == {"m.yaml:6"}
 
 
 def test_other_columns_have_the_mapping_s_on_error_and_nulls(read: Read) -> None:

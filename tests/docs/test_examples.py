@@ -36,9 +36,10 @@ def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
 
 @pytest.mark.parametrize(("name", "text"), yaml_blocks("mappings"), ids=lambda value: value.split("\n")[0])
 def test_a_mapping_loads_and_its_examples_come_out(name: str, text: str) -> None:
-    path = Path(Path(name).name)
-    path.write_text(text, encoding="utf-8")
-    mapping = load_mapping(path)
+    Path("mappings").mkdir()
+    for other, content in [*yaml_blocks("mappings"), (name, text)]:  # one may extend another
+        Path(other).write_text(content, encoding="utf-8")
+    mapping = load_mapping(Path(name))
     assert mapping.examples and list(check_examples(mapping)) == []
 
 

@@ -486,7 +486,7 @@ def test_two_functions_of_one_chain_may_each_ask_the_second_about_what_the_first
 
 
 def test_a_missing_column_is_reported_with_its_line_and_the_column_that_may_be_meant() -> None:
-    how = replace(mapping(attributes={"plan": column("plan")}), lines={"attributes.plan": 7})
+    how = replace(mapping(attributes={"plan": column("plan")}), places={"attributes.plan": "m.yaml:7"})
     with pytest.raises(SourceError) as caught:
         collect_facts(how, pl.Schema({"id": pl.String, "Plan": pl.String, "ann@x.org": pl.String}), lambda columns: [])
     assert str(caught.value) == (

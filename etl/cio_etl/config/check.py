@@ -13,8 +13,8 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.mapping_tests import is_tests, read_tests
+from cio_etl.config.plain_form import read_document
 from cio_etl.config.validation import looks_like
-from cio_etl.config.yaml_file import read_yaml
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job, Mapping, Step
 from cio_etl.transform.event_keys import REMEDY, event_key_of_changes
@@ -39,7 +39,7 @@ def check_file(path: Path) -> Checked:
 
     It needs no data, no credentials and no addresses of databases.
     """
-    data = read_yaml(path).data
+    data = read_document(path).data
     if data is not None and is_tests(data):
         tests, problems = read_tests(path)
         return _checked(None, [] if tests is None else [tests.mapping], problems)
@@ -56,7 +56,7 @@ def check_file(path: Path) -> Checked:
 
 def is_mapping_file(path: Path) -> bool:
     """Whether a file has more keys of a mapping than of a job."""
-    data = read_yaml(path).data
+    data = read_document(path).data
     return data is not None and looks_like(MappingYaml, data, rather_than=JobYaml)
 
 
@@ -65,7 +65,7 @@ def plain_data(path: Path) -> dict[str, Any]:
 
     Raises ConfigError.
     """
-    document = read_yaml(path)
+    document = read_document(path)
     if document.data is None or document.problems:
         raise ConfigError(document.problems)
     return document.data

@@ -17,8 +17,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from cio_etl.apis import is_loopback
+from cio_etl.config.plain_form import read_document
 from cio_etl.config.references import read_file, resolve_secret
-from cio_etl.config.yaml_file import Loc, place_of, read_yaml
+from cio_etl.config.yaml_file import Loc, place_of
 from cio_etl.errors import ConfigError, Problem, did_you_mean
 from cio_etl.model import Call, Constant, Job, Mapping, Value
 from cio_etl.model.words import counted
@@ -56,7 +57,7 @@ def with_secrets(mapping: Mapping, environ: MappingOf[str, str]) -> tuple[Mappin
                 call.name, {**call.arguments, "secret": SecretStr(resolve_secret(call.arguments["key"], environ))}
             )
         except ValueError as error:
-            problems.append(read_yaml(Path(mapping.file)).problem(loc, f"{call.name}: {error}"))
+            problems.append(read_document(Path(mapping.file)).problem(loc, f"{call.name}: {error}"))
             return call
 
     return _with_calls(mapping, resolved), problems

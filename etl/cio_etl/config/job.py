@@ -16,10 +16,11 @@ from cio_etl.config.job_rules import job_faults, shared_ids, steps_of, sync_faul
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import NOT_A_MAPPING, read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.plain_form import read_document
 from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
-from cio_etl.config.yaml_file import Loc, read_yaml
+from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import ConfigError, Problem, did_you_mean_file
 from cio_etl.model import Job, Mapping
 
@@ -46,7 +47,7 @@ def read_job(
 
     A mapping can be tested if nothing is wrong in it except its examples.
     """
-    document = read_yaml(path)
+    document = read_document(path)
     if document.data is None and is_source_file(path):
         message = f"a source of rows, not a job; `cio-etl init {shlex.quote(str(path))}` proposes a job for it"
         return None, [Problem(str(path), None, "", message)], []

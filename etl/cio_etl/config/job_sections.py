@@ -261,6 +261,13 @@ class JobYaml(Section):
     name: PlainName = omitted(
         "the name of the job's runs and of its lock: up to 100 letters, digits, `-` and `_`", "the file's name"
     )
+    extends: Text = omitted(
+        "a job file from which this one inherits, as `base.yaml`; the path starts at this file's folder. `name` and "
+        "`schedule` are not inherited. See Less to write."
+    )
+    vars: dict[str, str | float | bool] = Field(
+        default={}, description="variables: names with texts, numbers, true or false; `${vars.name}` reads one"
+    )
     destination: DestinationYaml = Field(description="where rows are sent")
     steps: Annotated[list[StepYaml], Field(min_length=1)] = Field(
         description="a list. A step starts when the step before has finished: load people before their events"

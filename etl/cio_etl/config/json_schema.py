@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from cio_etl.apis import APIS, DEFAULT_API, OPERATIONS, PARTS, Api
-from cio_etl.config.job_sections import DestinationYaml, JobYaml
+from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import STAR, OtherColumnsYaml
 from cio_etl.config.tests_sections import MappingTestsYaml
@@ -45,6 +45,11 @@ _REFERENCES: dict[str, JsonSchemaValue] = {
         "pattern": f"^{_REFERENCE}$",
     },
 }
+_VARIABLE: JsonSchemaValue = {
+    "description": "a variable, as ${vars.name}",
+    "type": "string",
+    "pattern": r"^\$\{vars\.[^{}]+\}$",
+}
 _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
 
 
@@ -67,7 +72,7 @@ def schema(kind: SchemaKind) -> dict[str, Any]:
     made = model.model_json_schema(by_alias=False, schema_generator=_AsWritten)
     definitions = {_short(name): inner for name, inner in made.pop("$defs", {}).items()}
     if kind == "mapping":
-        definitions["call"] = _call()
+        definitions |= {"call": _call(), "reference": _VARIABLE}
     elif kind == "job":
         definitions |= _REFERENCES
     whole = {
@@ -77,7 +82,8 @@ def schema(kind: SchemaKind) -> dict[str, Any]:
         **made,
         "$defs": dict(sorted(definitions.items())),
     }
-    return _or_reference(_renamed(whole)) if kind == "job" else _renamed(whole)  # type: ignore[no-any-return]
+    renamed: dict[str, Any] = _renamed(whole)
+    return _or_reference(renamed) if kind in ("job", "mapping") else renamed
 
 
 # ---------------------------------------------------------------- the sections
@@ -111,9 +117,14 @@ class _AsWritten(GenerateJsonSchema):
         made |= _key_rules(section)
         if section is MappingYaml:
             made["allOf"] = [_operation_rules(name) for name in OPERATIONS]
+            named = {"additionalProperties": {"not": {"type": "null"}}}  # nothing to leave out of what a base has
+            made |= _unless_inherited(made.pop("required"), {"attributes": named})
+            attributes = made["properties"]["attributes"]
+            attributes["additionalProperties"] = {"anyOf": [attributes["additionalProperties"], {"type": "null"}]}
             made["properties"]["attributes"]["properties"] = {STAR: _other_columns()}
-        if section is DestinationYaml:
-            made["allOf"] = [_api_rules(api) for api in APIS.values()]
+        if section is JobYaml:
+            credentials = {"destination": {"allOf": [_api_rules(api) for api in APIS.values()]}}
+            made |= _unless_inherited(made.pop("required"), credentials)
         if section.short_form:
             return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
         return made
@@ -139,6 +150,11 @@ def _key_rules(section: type[Section]) -> JsonSchemaValue:
     return rules
 
 
+def _unless_inherited(needed: list[str], properties: JsonSchemaValue) -> JsonSchemaValue:
+    """What a file needs that extends no other one."""
+    return {"if": {"not": {"required": ["extends"]}}, "then": {"required": needed, "properties": properties}}
+
+
 def _written(keys: str | tuple[str, ...]) -> JsonSchemaValue:
     """The condition that a key, or at least one of several, is written."""
     return {"required": [keys]} if isinstance(keys, str) else {"anyOf": [{"required": [key]} for key in keys]}
@@ -159,7 +175,11 @@ def _operation_rules(name: str) -> JsonSchemaValue:
             parts["identifiers"]["properties"] = {"first": {"items": of_kinds}}
     if operation.relationships:
         parts["relationships"] = {"items": {"required": [operation.relationships[0]]}}
-    condition = {"properties": {"operation": {"const": name}}, "required": ["operation"]}
+    condition = {
+        "properties": {"operation": {"const": name}},
+        "required": ["operation"],
+        "not": {"required": ["extends"]},
+    }
     return {"if": condition, "then": {"required": [*operation.needs], "properties": parts}}
 
 
@@ -200,6 +220,8 @@ def _or_reference(made: Any) -> Any:
         if key in ("properties", "$defs")
         else _or_reference(value)
         if key in ("items", "additionalProperties")
+        else [_or_reference(choice) if choice.get("type") == "object" else choice for choice in value]
+        if key == "anyOf"
         else value
         for key, value in made.items()
     }
@@ -234,7 +256,10 @@ def _call() -> JsonSchemaValue:
             {"oneOf": alone},
             {
                 "type": "object",
-                "properties": {function.name: _arguments(function) for function in functions},
+                "properties": {
+                    "use": {"description": "a list of functions of `define`, by its name", "type": "string"},
+                    **{function.name: _arguments(function) for function in functions},
+                },
                 "minProperties": 1,
                 "maxProperties": 1,
                 "additionalProperties": False,

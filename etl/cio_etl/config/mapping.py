@@ -14,8 +14,9 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import NO_ON_ERROR, ONLY_AT_THE_TOP, checked_star, inner_stars, without_star
+from cio_etl.config.plain_form import read_document
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
-from cio_etl.config.yaml_file import Document, place_of, read_yaml
+from cio_etl.config.yaml_file import Document, Loc, place_of
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Mapping, reason_words
 from cio_etl.transform.checks import constant_faults
@@ -36,7 +37,7 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
 
     The mapping is None unless it can be tested: at most its examples are wrong, or it does not fit the API.
     """
-    document = read_yaml(path)
+    document = read_document(path)
     if document.data is None:
         return None, in_order(document.problems)
     if looks_like(JobYaml, document.data, rather_than=MappingYaml):
@@ -51,7 +52,8 @@ def read_mapping(path: Path, api: str | None = None) -> tuple[Mapping | None, li
     faults += [(loc, ONLY_AT_THE_TOP) for loc in stars]
     problems = in_order([*document.problems, *(document.problem(loc, message) for loc, message in faults)])
     if problems:
-        parsed = _without_wrong_examples(data, problems)
+        only_here = all(problem.file == document.file for problem in problems)
+        parsed = _without_wrong_examples(data, problems) if only_here else None
     if parsed is None:
         return None, problems
     mapping = parsed.to_mapping(document, others)
@@ -69,14 +71,25 @@ def _constant_faults(mapping: Mapping, document: Document) -> Iterator[Fault]:
         own = (*loc, "on_error")
         if not is_instead:
             yield (*loc, "value"), f"{what}; write another one"
-        elif own in document.lines:
+        elif _is_written(document.data, own):
             yield own, f"{what}; write another one, or omit"
         else:
             yield ("on_error",), f"as the value of {target}, {what}; write another one, or on_error: omit at {target}"
 
 
+def _is_written(data: Any, loc: Loc) -> bool:
+    for part in loc:
+        if not isinstance(data, dict | list) or (isinstance(data, dict) and part not in data):
+            return False
+        data = data[part]  # type: ignore[index]
+    return True
+
+
 def _without_wrong_examples(data: dict[str, Any], problems: Iterable[Problem]) -> MappingYaml | None:
-    """The mapping with an empty example in place of each wrong one; None if anything else is wrong as well."""
+    """The mapping with an empty example in place of each wrong one; None if anything else is wrong as well.
+
+    Examples are never inherited, so those are the file's own.
+    """
     matches = [_EXAMPLE.match(problem.path) for problem in problems]
     if not all(matches):
         return None

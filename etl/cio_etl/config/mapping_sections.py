@@ -15,6 +15,7 @@ from cio_etl.config.value_sections import (
     Attributes,
     AttributeYaml,
     DeviceYaml,
+    FunctionCall,
     IdentifiersYaml,
     Names,
     ObjectYaml,
@@ -229,6 +230,18 @@ class MappingYaml(Section):
         "a condition in SQL; rows for which it is not true are skipped", "every row"
     )
     allow_reserved: Names = Field(default=[], description="reserved names that this mapping uses on purpose")
+    extends: Text = omitted(
+        "a mapping file from which this one inherits, as `base.yaml`; the path starts at this file's folder. See Less "
+        "to write."
+    )
+    vars: dict[str, str | float | bool] = Field(
+        default={}, description="variables: names with texts, numbers, true or false; `${vars.name}` reads one"
+    )
+    define: dict[str, list[FunctionCall] | AttributeYaml] = Field(
+        default={},
+        description="named lists of functions, as `{clean: [trim, lower]}`, and named values, as `{plan: {column: "
+        "plan_name}}`; `{use: name}` stands for one. See Less to write.",
+    )
     examples: list[ExampleYaml] = Field(
         default=[],
         description="rows with their expected result: `payload`, `rejected: reason` or `skipped: true`. "
@@ -293,5 +306,5 @@ class MappingYaml(Section):
             visitors_in_batches=self.visitor_events == "batch",
             retry_unknown=self.retry_unknown,
             other_columns=None if others is None else others.to_other_columns(self.on_error, self.nulls),
-            lines={path: line for path, place in places.items() if (line := document.line(place)) is not None},
+            places={path: document.place(place) for path, place in places.items() if document.line(place) is not None},
         )

@@ -189,14 +189,14 @@ def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:
     instead = None if isinstance(rule.on_error, str) else rule.on_error
     on_error = {} if rule.on_error == "reject" else dict.fromkeys(added, instead)
     nulls = {} if rule.nulls == mapping.nulls else dict.fromkeys(added, rule.nulls)
-    line = mapping.lines.get("attributes.*")
+    place = mapping.places.get("attributes.*")
     plain = replace(
         mapping,
         targets={**mapping.targets, **added},
         on_error={**mapping.on_error, **on_error},
         nulls_of={**mapping.nulls_of, **nulls},
         other_columns=None,
-        lines={**mapping.lines, **({} if line is None else dict.fromkeys(added, line))},
+        places={**mapping.places, **({} if place is None else dict.fromkeys(added, place))},
     )
     for path, what in problems(plain):
         name = path.removeprefix("attributes.")
@@ -270,5 +270,4 @@ def _require_spelling(mapping: Mapping, rule: OtherColumns, columns: Sequence[st
 
 
 def _place(mapping: Mapping) -> str:
-    line = mapping.lines.get("attributes.*")
-    return f"{mapping.file if line is None else f'{mapping.file}:{line}'}: attributes['*']"
+    return f"{mapping.places.get('attributes.*', mapping.file)}: attributes['*']"

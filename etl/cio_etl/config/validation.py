@@ -67,8 +67,10 @@ def looks_like(this: type[Section], data: dict[str, Any], *, rather_than: type[S
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """A file's problems by line, each once."""
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+    """The problems of a file, and of those that it extends, by file and line, each once."""
+    each = dict.fromkeys(problems)
+    files = list(dict.fromkeys(problem.file for problem in each))
+    return sorted(each, key=lambda problem: (files.index(problem.file), problem.line or 0))
 
 
 # ---------------------------------------------------------------- messages

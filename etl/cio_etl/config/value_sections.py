@@ -60,8 +60,8 @@ _MAKE_ONE = "columns: needs apply: with a function that makes one value of them,
 class ValueYaml(Section):
     """A value: a column, several columns that a function combines, an SQL expression, or a constant."""
 
-    one_of = ("column", "columns", "expr", "value")
-    goes_with: ClassVar = {"apply": ("column", "columns", "expr"), "columns": ("apply",)}
+    one_of = ("column", "columns", "expr", "value", "use")
+    goes_with: ClassVar = {"apply": ("column", "columns", "expr", "use"), "columns": ("apply",)}
     not_offered: ClassVar = {
         "default": "a default is a function; write apply: [{default: free}]",
         "const": "write a constant as value:",
@@ -85,6 +85,8 @@ class ValueYaml(Section):
         None,
         description="a constant: text, a number, true, a list, an object; `{value: null}` removes the attribute",
     )
+
+    use: Text = omitted("the name of a value under `define`; `apply` may follow")  # not in the plain form
 
     @model_validator(mode="before")
     @classmethod
@@ -148,7 +150,7 @@ class AttributeYaml(ValueYaml):
 
     goes_with: ClassVar = {
         **ValueYaml.goes_with,
-        **dict.fromkeys(("on_error", "nulls"), ("column", "columns", "expr")),
+        **dict.fromkeys(("on_error", "nulls"), ("column", "columns", "expr", "use")),
     }
 
     on_error: OnError = omitted(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Document:
     """A file's data, the 1-based line of each key and list item, and what is wrong. `data` is None if unreadable.
 
     `refused` contains the places whose values were refused, `empty` those where none is written; they are None in the
-    data.
+    data. `origins` says of the plain form of a file, by place, in which file and where a value is written.
     """
 
     file: str
@@ -51,12 +51,31 @@ class Document:
     problems: tuple[Problem, ...] = ()
     refused: frozenset[Loc] = frozenset()
     empty: frozenset[Loc] = frozenset()
+    origins: Mapping[Loc, tuple[Document, Loc]] = field(default_factory=dict)
+
+    def origin(self, loc: Loc) -> tuple[Document, Loc]:
+        """The file in which a value is written, and its place there."""
+        for end in range(len(loc), -1, -1):
+            if (found := self.origins.get(loc[:end])) is not None:
+                return found[0], (*found[1], *loc[end:])
+        return self, loc
 
     def line(self, loc: Loc) -> int | None:
         """The line of a key or item, or of the nearest one around it if it is not written."""
+        if self.origins:
+            file, there = self.origin(loc)
+            return file.line(there)
         return next((self.lines[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in self.lines), None)
 
+    def place(self, loc: Loc) -> str:
+        """The file and line of a value, as `mappings/a.yaml:7`."""
+        file, line = self.origin(loc)[0].file, self.line(loc)
+        return file if line is None else f"{file}:{line}"
+
     def problem(self, loc: Loc, message: str) -> Problem:
+        if self.origins:
+            file, there = self.origin(loc)
+            return file.problem(there, message)
         return Problem(self.file, self.line(loc), dotted(loc), message)
 
 
@@ -196,7 +215,7 @@ class _Reader:
         if not text:
             self.empty.add(loc)
         try:
-            return plain_value(text)
+            return _plain(text)
         except ValueError as error:
             self.refused.add(loc)
             return self.refuse(event, loc, str(error))
@@ -235,7 +254,7 @@ _BASED = re.compile(r"0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
-def plain_value(text: str) -> Any:
+def _plain(text: str) -> Any:
     """The value of a text without quotes. Raises ValueError with the remedy for a number that would change."""
     if text in _WORDS:
         return _WORDS[text]

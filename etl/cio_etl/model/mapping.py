@@ -110,7 +110,7 @@ class Mapping:
     visitors_in_batches: bool = False  # events of visitors, where an API takes them one a request otherwise
     retry_unknown: bool = False  # send again what may have been done, though it cannot be undone
     other_columns: OtherColumns | None = None  # until the source's columns are known: then they are targets
-    lines: MappingOf[str, int] = field(default_factory=dict, compare=False, repr=False)  # of the file, by path
+    places: MappingOf[str, str] = field(default_factory=dict, compare=False, repr=False)  # by path, as `a.yaml:7`
 
     def part(self, path: str) -> dict[str, Value]:
         """The values below a path, by the rest of their path: of `attributes`, those of attributes by their names."""

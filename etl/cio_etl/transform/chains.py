@@ -57,9 +57,7 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
-        line = _line(mapping, missing[0])
-        place = mapping.file if line is None else f"{mapping.file}:{line}"
-        require_names(missing, schema, place, "fix the mapping, or the source")
+        require_names(missing, schema, _place(mapping, missing[0]), "fix the mapping, or the source")
 
 
 def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy: str) -> None:
@@ -73,12 +71,12 @@ def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy:
         raise SourceError(remedy, place=place, what=what)
 
 
-def _line(mapping: Mapping, column: str) -> int | None:
-    """The line of the mapping that reads the column."""
+def _place(mapping: Mapping, column: str) -> str:
+    """The file and line that read the column."""
     lists = (("event_key", mapping.event_key), ("order_by", mapping.order_by))
     paths = [chain.target for chain in chains(mapping) if column in chain.sources]
     paths += [name for name, columns in lists if column in columns] + ["when"]
-    return next((mapping.lines[path] for path in paths if path in mapping.lines), None)
+    return next((mapping.places[path] for path in paths if path in mapping.places), mapping.file)
 
 
 def _shown(name: str) -> str:
