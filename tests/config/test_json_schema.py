@@ -164,8 +164,10 @@ def test_rules_across_keys_name_keys_of_their_section() -> None:
 
 def test_the_schema_has_every_operation_and_every_function() -> None:
     whole = schema("mapping")
-    descriptions = {one["const"]: one["description"] for one in whole["properties"]["operation"]["oneOf"]}
-    assert descriptions == {name: operation.does for name, operation in OPERATIONS.items()}
+    changes, alone = whole["$defs"]["operation"]["anyOf"]
+    for operations in (alone["oneOf"], changes["properties"]["map"]["additionalProperties"]["oneOf"]):
+        descriptions = {one["const"]: one["description"] for one in operations}
+        assert descriptions == {name: operation.does for name, operation in OPERATIONS.items()}
     alone, with_arguments = whole["$defs"]["call"]["anyOf"]
     assert list(with_arguments["properties"]) == ["use", *sorted(FUNCTIONS)]
     needing = {one.name for one in FUNCTIONS.values() if any(given.required for given in one.parameters.values())}

@@ -24,7 +24,8 @@ def endpoint(api: str, mapping: Mapping) -> Endpoint:
     """The endpoint to which an API takes the items of a mapping."""
     payload = APIS[api].payload(mapping)
     endpoint = APIS[api].batch if payload.endpoint is None else payload.endpoint(mapping)
-    if OPERATIONS[mapping.operation].repeatable or mapping.retry_unknown:
+    # Change records that are sent again, in their order, leave everybody as their last one does.
+    if OPERATIONS[mapping.operation].repeatable or mapping.retry_unknown or mapping.operations:
         return endpoint
     return replace(endpoint, judge=_judge_once(endpoint.judge), repeatable=False)
 

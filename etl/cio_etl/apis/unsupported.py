@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cio_etl.apis.catalog import APIS
+from cio_etl.apis.changes import each_operation
 from cio_etl.model import Mapping
 
 
 def unsupported(mapping: Mapping, api: str) -> Iterator[tuple[str, str]]:
     """Each part of a mapping that an API cannot take: its dotted path, and what is wrong and what to do."""
+    for each in each_operation(mapping):
+        yield from _unsupported(each, api)
+
+
+def _unsupported(mapping: Mapping, api: str) -> Iterator[tuple[str, str]]:
     title = f"the {APIS[api].title} API"
     others = " or ".join(other.name for other in APIS.values() if other.name != api)
     if mapping.operation not in APIS[api].payloads:

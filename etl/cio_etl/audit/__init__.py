@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from cio_etl.apis import OPERATIONS
+from cio_etl.audit.changes import ChangeRecords
 from cio_etl.audit.columns import OtherColumnsChanged
 from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
@@ -95,8 +96,9 @@ def audits(
 
 
 def run_audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:
-    """The audits that a run makes before its first request. They observe the item's time and its dates only."""
-    return list(date_audits(step.mapping, now_s))
+    """The audits that a run makes before its first request. They observe the item's time, dates and operation only."""
+    changes = [ChangeRecords(step.mapping)] if step.mapping.operations else []
+    return [*changes, *date_audits(step.mapping, now_s)]
 
 
 def located_findings(

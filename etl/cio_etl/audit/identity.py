@@ -74,7 +74,7 @@ class Identity:
         self._by_id, self._by_email = self._who == [_ID], self._who == [_EMAIL]
         self._identifies = OPERATIONS[mapping.operation].allows("order_by")
         self._nouns = ("object", "objects") if mapping.part("object") else ("person", "people")
-        self._ordered = bool(mapping.order_by)
+        self._ordered = bool(mapping.order_by or mapping.operations)  # several changes of a person are meant
         varying = mapping.from_columns("attributes")
         observed = [target for target in _SHARED if target in varying] if self._identifies and self._by_id else []
         self._addresses = {target: Keys(most) for target in observed}

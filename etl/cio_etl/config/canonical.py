@@ -45,6 +45,8 @@ def canonical(mapping: Mapping) -> str:
     others = {target for target in mapping.targets if target.partition(".")[0] not in meaning}
     if others:
         meaning["more"] = {target: at(target) for target in others}
+    if mapping.operations:
+        meaning["changes"] = _value(mapping.targets["operation"])
     if mapping.alternatives:
         meaning["first"] = [target.partition(".")[2] for target in mapping.alternatives]
     meaning |= {name: setting for name in _SETTINGS if (setting := getattr(mapping, name))}

@@ -128,7 +128,9 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
             continue
         if sync.full_refresh_every is not None and operation.has_event:
             yield every, "Customer.io ignores an event that it has already; leave it out"
-        if not operation.repeatable:
+        if step.mapping.operations:
+            yield at, f"{step.mapping.file} has change records, which are sent as they come; leave sync out"
+        elif not operation.repeatable:
             yield at, f"{step.mapping.operation} must not be done twice, so it has no ledger; leave sync out"
         elif operation.has_event and not step.mapping.identifies_events:
             what = f"{step.mapping.file} has no event_key, and without one each night's events are others"

@@ -126,7 +126,8 @@ class _AsWritten(GenerateJsonSchema):
             credentials = {"destination": {"allOf": [_api_rules(api) for api in APIS.values()]}}
             made |= _unless_inherited(made.pop("required"), credentials)
         if section.short_form:
-            return {"anyOf": [made, {**_TEXT, "description": section.short_form}]}
+            short = section.short_schema or _TEXT
+            return {"anyOf": [made, {**short, "description": section.short_form}]}
         return made
 
 

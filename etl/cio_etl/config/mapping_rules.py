@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cio_etl.apis import OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation
+from cio_etl.apis import (
+    OPERATIONS,
+    PARTS,
+    SEMANTIC_EVENTS,
+    Operation,
+    combined,
+    main_operation,
+    not_combined,
+)
 from cio_etl.config.validation import Fault
 from cio_etl.config.value_sections import KINDS
 from cio_etl.config.yaml_file import Loc
@@ -21,9 +29,15 @@ def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:
     """What is wrong with a mapping's data, apart from the value of a single key."""
     for part in _IDENTIFIERS:
         yield from _identifier_faults(data.get(part), (part,))
-    operation = OPERATIONS.get(str(data.get("operation")))
-    if operation is None:  # reported at the key
+    names = _operations(data.get("operation"))
+    if not names:  # reported at the key
         return
+    if len(names) > 1 and (fault := not_combined(names)):
+        yield ("operation", "map"), fault
+        return
+    if isinstance(data["operation"], dict):
+        yield from _change_faults(data)
+    operation, data = combined(names), data | {"operation": main_operation(names)}
     yield from _part_faults(data, operation)
     yield from _kind_faults(data, operation)
     yield from _relationship_faults(data, operation)
@@ -49,6 +63,23 @@ def reason_faults(loc: Loc, example: object) -> Iterator[Fault]:
     reason = example.get("rejected") if isinstance(example, dict) else None
     if isinstance(reason, str) and reason and reason not in REASONS:
         yield (*loc, "rejected"), f"no such reason; {did_you_mean(reason, REASONS)}"
+
+
+def _operations(raw: Any) -> list[str]:
+    """The operations that are written, each once; [] where one of them is wrong."""
+    map_of = raw.get("map") if isinstance(raw, dict) else {"": raw}
+    written = list(map_of.values()) if isinstance(map_of, dict) else []
+    if not all(isinstance(name, str) and name in OPERATIONS for name in written):
+        return []
+    return list(dict.fromkeys(written))
+
+
+def _change_faults(data: dict[str, Any]) -> Iterator[Fault]:
+    """Keys that change records do not have, though one of their operations has them."""
+    if "order_by" in data:
+        yield ("order_by",), "every change is sent, in the order of the source; sort the source, and leave it out"
+    if "retry_unknown" in data:
+        yield ("retry_unknown",), "change records are sent again in any case, in their order; leave it out"
 
 
 _IDENTIFIERS = ("identifiers", "primary", "secondary")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, create_model
 
-from cio_etl.apis import APIS, OPERATIONS, Api
+from cio_etl.apis import APIS, OPERATION, Api, main_operation
 from cio_etl.config.other_columns import PLACE as PLACE_OF_STAR
 from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.value_sections import (
@@ -20,13 +20,13 @@ from cio_etl.config.value_sections import (
     Names,
     ObjectYaml,
     OnError,
+    OperationYaml,
     PersonYaml,
     RelationshipYaml,
     ValueYaml,
     values_in,
 )
 from cio_etl.config.yaml_file import Document, place_of
-from cio_etl.errors import did_you_mean
 from cio_etl.model import Constant, Example, Mapping, Nulls
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
 from cio_etl.transform import REASONS
@@ -39,12 +39,6 @@ def _condition(sql: str) -> str:
     except ValueError as error:
         raise wrong(str(error)) from None
     return sql.strip()
-
-
-def _operation(raw: object) -> str:
-    if isinstance(raw, str) and raw in OPERATIONS:
-        return raw
-    raise wrong(f"no such operation; {did_you_mean(str(raw), OPERATIONS)}")
 
 
 def _true(raw: object) -> bool:
@@ -125,9 +119,6 @@ class ExampleYaml(ResultYaml):
     )
 
 
-_OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
-
-
 # The keys that contain values, in the order of the targets: of several faults of a row, the first is its reason.
 _PARTS = (
     "identifiers",
@@ -156,8 +147,9 @@ class MappingYaml(Section):
         "filter": "rows are skipped by when:",
     }
 
-    operation: Annotated[str, PlainValidator(_operation), WithJsonSchema(_OPERATIONS_SCHEMA)] = Field(
-        description="what Customer.io does with each row, as `identify` or `track`"
+    operation: OperationYaml = Field(
+        description="what Customer.io does with each row, as `identify` or `track`; or a column that says it: "
+        "`{column: op, map: {I: identify, U: identify, D: delete}}`. See Change records."
     )
     identifiers: PersonYaml = omitted(
         "the person: exactly one of `id`, `email`, `phone`, `cio_id`; for an event also `anonymous_id`. The kind is "
@@ -262,6 +254,8 @@ class MappingYaml(Section):
         values = {target: value for target, (_, value) in people.items()}
         values |= dict(value for part in _PARTS[1:] for value in values_in(getattr(self, part), part))
         targets = {target: value.to_value() for target, value in values.items()}
+        if operations := self.operation.operations:
+            targets = {OPERATION: self.operation.to_value(), **targets}
         attributes = {
             target: value
             for target, value in values.items()
@@ -274,7 +268,8 @@ class MappingYaml(Section):
             places["attributes.*"] = PLACE_OF_STAR
         return Mapping(
             file=document.file,
-            operation=self.operation,
+            operation=main_operation(self.operation.names),
+            operations=operations,
             targets=targets,
             event_key=tuple(self.event_key),
             order_by=tuple(self.order_by),

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
+from cio_etl.apis import OPERATIONS
 from cio_etl.config.function_arguments import completed
+from cio_etl.errors import did_you_mean
 from cio_etl.model import (
     Call,
     Column,
@@ -124,6 +134,74 @@ class ValueYaml(Section):
         if self.columns:
             return Columns(tuple(self.columns), tuple(self.apply))
         return Column(self.column, tuple(self.apply)) if self.column else Constant(self.value)
+
+
+_OPERATIONS_SCHEMA = {"oneOf": [{"const": name, "description": row.does} for name, row in OPERATIONS.items()]}
+
+
+def _known_operation(raw: object) -> str:
+    if isinstance(raw, str) and raw in OPERATIONS:
+        return raw
+    raise wrong(f"no such operation; {did_you_mean(str(raw), OPERATIONS)}")
+
+
+def _texts(raw: object) -> object:
+    """Keys as texts: `true` and 1 are keys in YAML, too."""
+    if not isinstance(raw, dict):
+        return raw
+    return {str(key).lower() if isinstance(key, bool) else str(key): value for key, value in raw.items()}
+
+
+_OperationName = Annotated[str, PlainValidator(_known_operation), WithJsonSchema(_OPERATIONS_SCHEMA)]
+
+
+class OperationYaml(Section):
+    """An operation, or the column that says which one is meant in each row."""
+
+    goes_with: ClassVar = {"column": ("map",), "map": ("column",), "apply": ("column",)}
+    not_offered: ClassVar = {
+        "value": "an operation of every row is written alone, as operation: identify",
+        "default": "a row whose operation is not in the map is rejected; write such values in the map",
+    }
+    short_form = "an operation"
+    short_schema: ClassVar = _OPERATIONS_SCHEMA
+
+    column: Text = omitted("the name of the column that says what is to be done")
+    apply: Annotated[list[FunctionCall], BeforeValidator(_as_list)] = Field(
+        default=[], description="functions of the column, as `lower`, before it is looked up in `map`"
+    )
+    map: Annotated[dict[str, _OperationName], BeforeValidator(_texts), Field(min_length=1)] = omitted(
+        "the operation for each value of the column; a row with another value is rejected"
+    )
+    _name: str = PrivateAttr("")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _short_form(cls, raw: object, handler: ModelWrapValidatorHandler[OperationYaml]) -> OperationYaml:
+        if isinstance(raw, dict):
+            return handler(raw)
+        made = cls.model_construct()
+        made._name = _known_operation(raw)
+        return made
+
+    @classmethod
+    def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
+        if not {"column", "map"} <= written:
+            yield "write column: and map:, as {column: op, map: {I: identify, D: delete}}"
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations of the map, each once; () where an operation is written."""
+        return tuple(dict.fromkeys((self.map or {}).values()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All operations, one or several."""
+        return self.operations or (self._name,)
+
+    def to_value(self) -> Value:
+        """The operation of each row."""
+        return Column(self.column, (*self.apply, _call({"map": {"values": dict(self.map)}})))
 
 
 def _on_error(raw: object) -> Constant | str:

@@ -95,6 +95,7 @@ class Mapping:
     operation: str  # a row of the table in apis/operations.py: identify, track, …
     targets: MappingOf[str, Value]
     digest: str = ""
+    operations: tuple[str, ...] = ()  # of change records: what the target `operation` may be in a row, each once
     event_key: tuple[str, ...] = ()
     order_by: tuple[str, ...] = ()  # columns; of a person's rows the last by them is sent, the others are skipped
     nulls: Nulls = "omit"

@@ -27,6 +27,7 @@ class Section(BaseModel):
     one_of: exactly one of these keys must be written. The keys of an inner tuple may be written together.
     goes_with: a key, and the keys of which at least one must be written with it.
     short_form: what a text means, where a text may be written instead of the section.
+    short_schema: the JSON Schema of that text, where it is not any text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
@@ -35,6 +36,7 @@ class Section(BaseModel):
     one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = ()
     goes_with: ClassVar[dict[str, tuple[str, ...]]] = {}
     short_form: ClassVar[str] = ""
+    short_schema: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cio_etl.apis import OPERATIONS
+from cio_etl.apis import OPERATION, OPERATIONS
 from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
@@ -72,7 +72,7 @@ def count_omitted(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> O
 def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
     """The mapping reduced to the item's timestamp and other dates."""
     dates = {chain.target for chain in chains(mapping) if is_date(chain, snapshot.schema)}
-    return _narrowed(mapping, compiled, {"timestamp", *dates})
+    return _narrowed(mapping, compiled, {"timestamp", OPERATION, *dates})
 
 
 def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], more: Sequence[str] = ()) -> Compiled:
@@ -104,6 +104,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
         checks_of_items=(),
         tree=Members({"position": Leaf(POSITION)}),
         partial=None,
+        trees={},
         lane=(pl.col(POSITION) * 0).cast(pl.UInt8),
     )
 

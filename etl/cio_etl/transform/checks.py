@@ -78,6 +78,9 @@ _NAME = re.compile(
 )
 
 
+OPERATION_MISSING = reject_reason(
+    "operation_missing", "the column of operation is empty, so nobody knows what is to be done with this row"
+)
 EVENT_KEY_MISSING = reject_reason(
     "event_key_missing", "a column of event_key is empty, so the event could be counted twice"
 )

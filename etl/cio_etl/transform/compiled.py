@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.apis import OPERATION
 from cio_etl.errors import SourceError
 from cio_etl.model import ALSO, FAULT, POSITION
 from cio_etl.transform import encode, ids, payloads
@@ -75,7 +76,8 @@ class Compiled:
     partial: encode.Node | None = None  # the tree of items with some parts only; None: items are sent whole
     decisions: Decisions | None = None  # what is sent of each row, from the ledger; None: all of it
     on_error: frozenset[str] = frozenset()  # targets of which a value that cannot be sent does not reject its row
-    alternatives: tuple[str, ...] = ()  # identifiers of which a row is about the first that it has
+    needed: MappingOf[str, pl.Expr] = field(default_factory=dict)  # target -> Boolean: the rows that need its value
+    trees: MappingOf[str, encode.Node] = field(default_factory=dict)  # of change records: by their operation
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
@@ -125,7 +127,7 @@ class Compiled:
             raise SourceError(place=f"{self.file}: when", what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rejects = Rejects(self.on_error, self.alternatives[1:])
+        rejects = Rejects(self.on_error, self.needed.keys())
         if frame[FAULT].null_count() < frame.height:
             rejects.note(pl.col(FAULT), None, frame[FAULT].is_not_null(), frame)
         if self.odd_values:
@@ -140,7 +142,7 @@ class Compiled:
                         lost &= ~values.select(stage.meant[target].fill_null(False)).to_series()
                     rejects.note(pl.lit(reason), target, lost, frame)
             values = after
-        rejects.decide(values, self.alternatives)
+        rejects.decide(values, self.needed)
         if self.only is not None:
             in_lanes = values.select(self.lane.is_in(sorted(self.only))).to_series()
             values = values.filter(in_lanes)
@@ -155,6 +157,8 @@ class Compiled:
 
     def _texts(self, values: pl.DataFrame) -> pl.Series:
         """The text of every row's item: with all of its parts, or with those that the decisions name."""
+        if self.trees:
+            return self._texts_of_changes(values)
         if self.decisions is None or self.partial is None:
             return encode.items(values, self.tree)
         partial = self.decisions.is_partial(values[POSITION])
@@ -168,6 +172,18 @@ class Compiled:
         ]
         return pl.concat(texts).sort(POSITION)["item"]
 
+    def _texts_of_changes(self, values: pl.DataFrame) -> pl.Series:
+        """The text of every row's item, each as its operation has it; null where there is no such operation."""
+        rows_of = {name: values.filter(pl.col(OPERATION) == name) for name in self.trees}
+        texts = [
+            pl.DataFrame([rows[POSITION], encode.items(rows, tree)], schema={POSITION: pl.Int64, "item": pl.String})
+            for rows, tree in ((rows_of[name], tree) for name, tree in self.trees.items())
+            if rows.height
+        ]
+        if not texts:
+            return pl.Series("item", [None], dtype=pl.String).new_from_index(0, values.height)
+        return values.select(POSITION).join(pl.concat(texts), on=POSITION, how="left", maintain_order="left")["item"]
+
 
 class Rejects:
     """The rows of one frame that cannot be sent; the first reason of a row counts, and the others are kept.
@@ -179,7 +195,7 @@ class Rejects:
     `later`, until `decide` says which rows need it.
     """
 
-    def __init__(self, on_error: AbstractSet[str], later: Sequence[str] = ()) -> None:
+    def __init__(self, on_error: AbstractSet[str], later: AbstractSet[str] = frozenset()) -> None:
         self._on_error, self._later = on_error, later
         self._undecided: list[tuple[pl.Expr, str, pl.Series, pl.DataFrame]] = []
         self._reason: pl.Series | None = None
@@ -199,13 +215,13 @@ class Rejects:
 
     def note(self, reason: pl.Expr, field: str | None, rows: pl.Series, frame: pl.DataFrame) -> None:
         """Reject `rows` (Boolean) for `reason`, an expression over the frame, in `field`; or their values there."""
+        if field is not None and field in self._later:
+            self._undecided.append((reason, field, rows, frame))
+            return
         if field is not None and field in self._on_error:
             reasons = frame.select(pl.when(rows).then(reason).alias(f"{encode.FAILED}{field}")).to_series()
             before = self._failed.get(field)
             self._failed[field] = reasons if before is None else before.zip_with(before.is_not_null(), reasons)
-            return
-        if field is not None and field in self._later:
-            self._undecided.append((reason, field, rows, frame))
             return
         here = frame.select(
             pl.when(rows).then(reason).alias("reason"),
@@ -223,12 +239,13 @@ class Rejects:
             noted = self._noted.get(field)
             self._noted[field] = rows if noted is None else noted | rows
 
-    def decide(self, values: pl.DataFrame, alternatives: Sequence[str]) -> None:
-        """Reject the rows that have no value of the alternatives before the one that could not be converted."""
-        self._later, undecided = (), self._undecided
+    def decide(self, values: pl.DataFrame, needed: MappingOf[str, pl.Expr]) -> None:
+        """Reject the rows that need a value that could not be converted; a value that no row needs has not failed."""
+        self._later, undecided = frozenset(), self._undecided
         for reason, target, rows, frame in undecided:
-            before = [pl.col(other).is_null() for other in alternatives[: alternatives.index(target)]]
-            self.note(reason, target, rows & values.select(pl.all_horizontal(before)).to_series(), frame)
+            if set(needed[target].meta.root_names()) <= set(values.columns):
+                rows &= values.select(needed[target].fill_null(False)).to_series()
+            self.note(reason, target, rows, frame)
 
     def _with_further(self, here: pl.DataFrame, field: str | None, further: pl.Series) -> pl.Series:
         """The further reasons, with those of the rows `further` (Boolean) that have no reason for this field yet."""

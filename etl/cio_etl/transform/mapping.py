@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from collections.abc import Set as AbstractSet
 
 import polars as pl
 
-from cio_etl.apis import APIS, DEFAULT_API, Payload
+from cio_etl.apis import APIS, DEFAULT_API, OPERATION, Payload, each_operation, of_operation
 from cio_etl.errors import SourceError
 from cio_etl.model import (
     ORIGIN_FINGERPRINT,
@@ -61,7 +62,9 @@ def compile_mapping(
     sent.
     """
     require_columns(mapping, schema)
-    payload = APIS[api].payload(mapping)
+    main = of_operation(mapping, mapping.operation) if mapping.operations else mapping
+    payload = APIS[api].payload(main)
+    payloads_of = {each.operation: (each, APIS[api].payload(each)) for each in each_operation(mapping)}
     made = chains(mapping)
     types = {chain.target: chain.dtype(schema) for chain in made}
     stages = []
@@ -99,12 +102,14 @@ def compile_mapping(
         stages.append(Stage(tuple(settled), {target: reason for target, (reason, _) in unsendable.items()}))
     if alternatives := mapping.alternatives:
         stages.append(Stage(tuple(_first_that_is_there(alternatives)), {}))
-    if named := list(_ids_of_items(mapping, fingerprint, payload, run_id)):
+    made_parts = {part for _, each in payloads_of.values() for part in each.members.values()}
+    if named := list(_ids_of_items(mapping, fingerprint, made_parts, run_id)):
         stages.append(Stage(tuple(named), {}))
-    rules = checks.row_checks(mapping, types, dates, payload)
+    rules = [rule for each, taken in payloads_of.values() for rule in _checks(mapping, each, types, dates, taken)]
     odd = tuple(odd_values(mapping, schema))
-    tree = payloads.tree(mapping, payload, frozenset(verbatim))
-    made_of = parts_of(mapping, payloads.nodes_of(mapping, payload, frozenset(verbatim)))
+    tree = payloads.tree(main, payload, frozenset(verbatim))
+    made_of = parts_of(main, payloads.nodes_of(main, payload, frozenset(verbatim)))
+    trees = {name: payloads.tree(each, taken, frozenset(verbatim)) for name, (each, taken) in payloads_of.items()}
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
@@ -118,9 +123,40 @@ def compile_mapping(
         lane=_lane(mapping, lanes),
         parts=made_of,
         on_error=frozenset(mapping.on_error),
-        alternatives=alternatives,
+        needed=_needed(mapping),
+        trees=trees if mapping.operations else {},
         partial=payloads.partial(tree, mapping, flag_names(tuple(made_of.of))) if payload.divisible else None,
     )
+
+
+def _checks(
+    mapping: Mapping, each: Mapping, types: MappingOf[str, pl.DataType], dates: set[str], payload: Payload
+) -> Iterator[Check]:
+    """The checks of a mapping; of change records, those of one operation, for the rows that have it."""
+    of_each = {target: dtype for target, dtype in types.items() if target in each.targets}
+    rules = checks.row_checks(each, of_each, dates & of_each.keys(), payload)
+    if not mapping.operations:
+        yield from rules
+        return
+    if each.operation == mapping.operations[0]:
+        yield Check(checks.OPERATION_MISSING, OPERATION, pl.col(OPERATION).is_null())
+    for rule in rules:
+        yield Check(rule.reason, rule.field, rule.broken & (pl.col(OPERATION) == each.operation))
+
+
+def _needed(mapping: Mapping) -> dict[str, pl.Expr]:
+    """Whether a row needs a value, for the targets that some rows do not need."""
+    needed = {
+        target: pl.all_horizontal(pl.col(earlier).is_null() for earlier in mapping.alternatives[:place])
+        for place, target in enumerate(mapping.alternatives)
+        if place
+    }
+    taking = {each.operation: each.targets.keys() for each in each_operation(mapping)}
+    for target in mapping.targets if mapping.operations else ():
+        names = [name for name, targets in taking.items() if target in targets]
+        if target != OPERATION and len(names) < len(taking):
+            needed[target] = pl.col(OPERATION).is_in(names)
+    return needed
 
 
 def _first_that_is_there(alternatives: Sequence[str]) -> Iterator[pl.Expr]:
@@ -311,9 +347,8 @@ def _place(fingerprint: str | None) -> list[pl.Expr]:
     return [pl.lit(fingerprint), pl.col(POSITION).cast(pl.String)]
 
 
-def _ids_of_items(mapping: Mapping, fingerprint: str | None, payload: Payload, run_id: str) -> Iterator[pl.Expr]:
-    """The columns from which the ids of events and of messages are made, and times in ISO form, as the payload has."""
-    parts = set(payload.members.values())
+def _ids_of_items(mapping: Mapping, fingerprint: str | None, parts: AbstractSet[str], run_id: str) -> Iterator[pl.Expr]:
+    """The columns from which the ids of events and of messages are made, and times in ISO form, if `parts` has them."""
     if parts & {"event_id", "event_message_id"}:
         yield _digest(mapping, fingerprint).alias(DIGEST)
     if "message_id" in parts:  # what a run sends twice has one id; the next run must not be taken for a repetition
