@@ -20,20 +20,24 @@ from .measure import Cost, cost_of
 from .people import CHANGED_OF
 
 DEADLINE_S = 1_800.0
+PACED = ", paced"  # at the rate that a job has by default
 ATTRIBUTES = ("email", "plan", "city", "score", "seen", "active")
 
 
-def write_job(folder: Path, url: str, sync: str) -> Path:
-    """A job over `now.parquet`, with its state beside it. JSON is YAML, too."""
-    mapping, path = folder / "people.json", folder / f"{sync}.yaml"
+def write_job(folder: Path, url: str, sync: str, *, paced: bool = False) -> Path:
+    """A job over `now.parquet`, with its state beside it; `paced`: at the rate that a job has by default.
+
+    JSON is YAML, too.
+    """
+    mapping, path = folder / "people.json", folder / f"{sync}{'-paced' if paced else ''}.yaml"
     what = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {name: name for name in ATTRIBUTES}}
     mapping.write_text(json.dumps(what))
     source = {"parquet": str(folder / "now.parquet")}
     keys = {"site_id": "${BENCH_SITE_ID}", "api_key": "${BENCH_API_KEY}"}
     written = {
-        "destination": {**keys, "base_url": url, "requests_per_second": "unlimited"},
+        "destination": {**keys, "base_url": url} | ({} if paced else {"requests_per_second": "unlimited"}),
         "steps": [{"name": "people", "source": source, "mapping": str(mapping), "sync": sync}],
-        "state": str(folder / "state"),
+        "state": str(folder / ("paced" if paced else "state")),
     }
     path.write_text(json.dumps(written))
     return path
@@ -43,11 +47,14 @@ def measured(folder: Path, url: str) -> dict[str, Cost]:
     """The cost of each command, in the order of two nights. Raises RuntimeError when one sends what it should not."""
     first, second = folder / "night1.parquet", folder / "night2.parquet"
     jobs = {sync: write_job(folder, url, sync) for sync in ("all", "changed")}
+    paced = {sync: write_job(folder, url, sync, paced=True) for sync in ("all", "changed")}
     environment = os.environ | {"BENCH_SITE_ID": "site-id", "BENCH_API_KEY": "api-key", "NO_PROXY": "*"}
     costs = {}
     for name, source, command in (
         ("sync: all", first, ["run", jobs["all"]]),
         ("first run", first, ["run", jobs["changed"]]),
+        (f"sync: all{PACED}", first, ["run", paced["all"]]),
+        (f"first run{PACED}", first, ["run", paced["changed"]]),
         ("validate", second, ["validate", jobs["all"]]),
         ("night", second, ["run", jobs["changed"]]),
     ):
@@ -57,6 +64,9 @@ def measured(folder: Path, url: str) -> dict[str, Cost]:
         if costs[name].exit_code:
             raise RuntimeError(f"{name} ended with {costs[name].exit_code}: {costs[name].stderr.strip()[-500:]}")
     return costs
+
+
+PACED_PAIR = (f"first run{PACED}", f"sync: all{PACED}")
 
 
 def accepted(cost: Cost) -> int:
@@ -85,9 +95,9 @@ def main(options: argparse.Namespace) -> int:
         raise RuntimeError(f"the night sent {sent} of {wanted} changes")
     print(f"{options.rows:,} people of {len(ATTRIBUTES)} attributes, {wanted:,} changed; load {os.getloadavg()[0]:.1f}")
     for name, cost in costs.items():
-        print(f"{name:<10} {cost.seconds:7.2f} s  {cost.cpu_s:7.2f} CPU s  {cost.peak_mb:6.0f} MB")
+        print(f"{name:<16} {cost.seconds:7.2f} s  {cost.cpu_s:7.2f} CPU s  {cost.peak_mb:6.0f} MB")
     print(f"ledger: {ledger / options.rows:.0f} bytes a subject")
-    for name, beside in (("night", "validate"), ("night", "sync: all"), ("first run", "sync: all")):
+    for name, beside in (("night", "validate"), ("night", "sync: all"), ("first run", "sync: all"), PACED_PAIR):
         print(f"{name} / {beside}: {costs[name].seconds / costs[beside].seconds:.2f}")
     return 0
 
