@@ -40,13 +40,12 @@ from cio_etl.audit.profile import FrameProfile, Profiler
 from cio_etl.audit.sent_before import SentBefore
 from cio_etl.audit.shown_rows import shown_rows
 from cio_etl.audit.superseded import RepeatedRows, newest_rejected
-from cio_etl.audit.totals import ASSUMED_LATENCY_S, forecast, seconds_to_send
+from cio_etl.audit.totals import forecast, seconds_to_send
 from cio_etl.audit.unseen import Unseen
 from cio_etl.model import Destination, Finding, Step
 from cio_etl.transform import Compiled
 
 __all__ = [
-    "ASSUMED_LATENCY_S",
     "FINDINGS",
     "FIRST",
     "Audit",

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from cio_etl.audit.findings import Audit
 from cio_etl.audit.identity import Identity
 from cio_etl.model import Destination, Forecast
-
-ASSUMED_LATENCY_S = 0.25  # of a request with a full body; only a run can measure it
+from cio_etl.model.report import ASSUMED_LATENCY_S
 
 
 def forecast(

@@ -65,7 +65,7 @@ def _print_plain(files: tuple[Path, ...], as_json: bool) -> None:
 
 def _contents(checked: Checked) -> str:
     """`2 steps, 3 mappings, 4 examples`; of a mapping, `a mapping, 4 examples`."""
-    from cio_etl.report.words import counted
+    from cio_etl.model.words import counted
 
     files = "a mapping"
     if checked.steps is not None:

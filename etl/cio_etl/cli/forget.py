@@ -114,7 +114,7 @@ def _forget(file: Path, person: Person, *, is_alone: bool) -> Erasure:
 
 def _lines(erasure: Erasure) -> Iterator[str]:
     """What was removed, in sentences that name nobody."""
-    from cio_etl.report.words import counted
+    from cio_etl.model.words import counted
 
     for ledger in erasure.ledgers:
         yield f"ledger of {ledger.step}: {_ledger_words(ledger)}"

@@ -14,7 +14,7 @@ from cio_etl import state
 from cio_etl.errors import (
     EtlError,
 )
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 
 Level = Literal["ok", "warning", "wrong"]
 

@@ -10,7 +10,7 @@ from cio_etl.config import check_examples, job_warnings, load_job
 from cio_etl.doctor.check import Check
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 
 
 def load(path: Path) -> tuple[Job | None, list[Check]]:

@@ -14,7 +14,7 @@ from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, w
 from cio_etl.errors import SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted
 from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 from cio_etl.run import check_drift, kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import columns_of, require_columns

@@ -97,6 +97,9 @@ class DeltaCounts:
         return cls(**{**content, "parts": {name: PartCounts(**counts) for name, counts in content["parts"].items()}})
 
 
+ASSUMED_LATENCY_S = 0.25  # of a request with a full body; only a run can measure it
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """Estimates a run over these rows: what it would send, and how long it would take with the job's settings.

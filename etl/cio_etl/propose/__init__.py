@@ -31,6 +31,7 @@ from cio_etl.config.yaml_parts import place, printable, shown
 from cio_etl.errors import ConfigError, Problem, SourceError
 from cio_etl.model import Snapshot
 from cio_etl.model.sources import KINDS
+from cio_etl.model.words import counted
 from cio_etl.propose.columns import NULL_WORDS, Looks, distinct_rows, look_at
 from cio_etl.propose.dates.decide import Statements, decide
 from cio_etl.propose.dates.evidence import collect_facts
@@ -42,7 +43,6 @@ from cio_etl.propose.nested import with_members
 from cio_etl.propose.plan import Plan, Proposed, plan
 from cio_etl.propose.readings import read_columns
 from cio_etl.propose.subject import Subject
-from cio_etl.report.words import counted
 
 __all__ = ["Proposal", "ProposedStep", "job_of", "name_from", "propose", "write_proposal"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from cio_etl.config import MODELINE
 from cio_etl.config.yaml_parts import comment, flow, place, printable, scalar, shown, with_note
+from cio_etl.model.words import counted
 from cio_etl.propose.attributes import Attribute
 from cio_etl.propose.plan import Plan, Proposed
 from cio_etl.propose.readings import Reading
-from cio_etl.report.words import counted
 
 
 def mapping_text(proposed: Proposed, about: str, job_file: str) -> str:

@@ -16,9 +16,9 @@ import polars as pl
 
 from cio_etl.extract import SEPARATORS
 from cio_etl.model import ALSO, FAULT, POSITION, CsvSource, Job
+from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
-from cio_etl.report.words import counted
 from cio_etl.run import PLACE_FILE, PLACE_LINE
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import reason_words

@@ -23,9 +23,9 @@ from cio_etl.model import (
     ParquetSource,
     Staging,
 )
+from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import unguarded
 from cio_etl.rejects.export import HEAD, KEY, source_name
-from cio_etl.report.words import counted
 from cio_etl.state import RunRecord, Store
 
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")

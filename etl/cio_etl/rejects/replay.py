@@ -25,9 +25,9 @@ from cio_etl.config import with_columns
 from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
+from cio_etl.model.words import counted
 from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects
-from cio_etl.report.words import counted
 from cio_etl.run import (
     Caller,
     RunOptions,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cio_etl.errors import EXIT_CODES
 from cio_etl.model import Report, StepReport
+from cio_etl.model.words import counted
 from cio_etl.report.files import write_text
 from cio_etl.report.templates import rendered
-from cio_etl.report.words import counted
 
 TEMPLATE = "page.html.j2"
 NAME = "report.html"

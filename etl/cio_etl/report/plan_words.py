@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.audit import ASSUMED_LATENCY_S
 from cio_etl.model import NOT_KNOWN, NOTHING, PartCounts, Plan, StepPlan
+from cio_etl.model.report import ASSUMED_LATENCY_S
 from cio_etl.model.words import counted
 
 # What the exit code of a plan means; of a run, 3 means rejected rows alone.

@@ -14,9 +14,9 @@ from rich.progress import Progress as Bar
 
 from cio_etl.log import get_logger
 from cio_etl.model import LaneProgress, total_counts
+from cio_etl.model.words import counted
 from cio_etl.report.observer import Following, ReadProgress, Waited
 from cio_etl.report.streams import say
-from cio_etl.report.words import counted
 
 log = get_logger()
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.model import Finding, ReasonCount, Report, StepPlan, StepReport
+from cio_etl.model.words import counted, delta_words
 from cio_etl.report.visible import one_line
-from cio_etl.report.words import counted, delta_words
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from cio_etl.errors import LedgerDamaged
 from cio_etl.ledger import Generation, Ledger
-from cio_etl.model import Job, SyncMode
-from cio_etl.report.words import counted, percent, size
-from cio_etl.run.folders import ledger_job
+from cio_etl.model import Job, Step, SyncMode
+from cio_etl.model.words import counted, percent, size
+from cio_etl.run.folders import ledger_folder, ledger_job
 from cio_etl.state import Store
 
 T = TypeVar("T")
@@ -35,6 +35,18 @@ def while_it_is_current(read: Callable[[], Ledger], use: Callable[[Ledger], T]) 
             if ledger == before:
                 raise
     return ledger, use(ledger)
+
+
+def verified_ledger(store: Store, job: Job, step: Step) -> Ledger | None:
+    """The step's ledger, with files that are as they were written; None: the state knows none. Raises StateError."""
+    folder = ledger_folder(job.state, job.name, step.ledger_name)
+    if (text := store.ledger(job.name, step.ledger_name)) is None:
+        return None
+
+    def read() -> Ledger:
+        return Ledger(folder, Generation.of_text(store.ledger(job.name, step.ledger_name) or text))
+
+    return while_it_is_current(read, Ledger.verify)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cio_etl.errors import TooManyChanges
 from cio_etl.ledger import Delta, Ledger, Made
 from cio_etl.model import DeltaCounts, Limit, Step
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 
 
 def require_within_limits(step: Step, made: Made, ledger: Ledger, *, accepts: bool) -> None:

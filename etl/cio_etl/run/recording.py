@@ -45,8 +45,8 @@ from cio_etl.model import (
     Report,
     Snapshot,
 )
+from cio_etl.model.words import counted
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
-from cio_etl.report.words import counted
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cio_etl.ledger import Delta, Generation
 from cio_etl.model import Job, Step
-from cio_etl.report.words import whole_units
+from cio_etl.model.words import whole_units
 from cio_etl.run.folders import delta_folder, ledger_job
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.recording import RunContext

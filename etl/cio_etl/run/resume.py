@@ -10,7 +10,7 @@ from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.log import get_logger
 from cio_etl.model import GoneSource, Job, Snapshot, SourceFile
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import fold_removals, with_gone_steps
 from cio_etl.run.ledger_moves import fold_abandoned

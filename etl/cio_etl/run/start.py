@@ -15,8 +15,8 @@ from cio_etl.config import load_job, stand_ins
 from cio_etl.errors import CredentialsRefused, InvalidArguments
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report, Step
+from cio_etl.model.words import counted
 from cio_etl.report import Observer
-from cio_etl.report.words import counted
 from cio_etl.run.options import ReadOptions, RunOptions
 from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
-from cio_etl.report.words import counted, whole_units
+from cio_etl.model.words import counted, whole_units
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.options import RunOptions
 from cio_etl.run.replacement import has_too_many_rejects, restart_repeats

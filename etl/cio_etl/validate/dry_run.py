@@ -38,7 +38,7 @@ from cio_etl.model import (
     Step,
     StepReport,
 )
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prefetch import prefetch

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cio_etl.audit import FINDINGS
 from cio_etl.errors import did_you_mean
 from cio_etl.model import Report, StepReport
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 from cio_etl.transform import REASONS
 
 WARNING = "warning"  # any finding that is one

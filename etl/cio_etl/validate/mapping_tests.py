@@ -15,7 +15,7 @@ from cio_etl.config.examples import compared, differing, outcome_text, payload_d
 from cio_etl.config.mapping_tests import MappingTest, MappingTests
 from cio_etl.errors import ConfigError, EtlError, Problem
 from cio_etl.model import Bookmark, CsvSource, Example, Snapshot, Step
-from cio_etl.report.words import counted
+from cio_etl.model.words import counted
 from cio_etl.run import open_step_source, staging
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import columns_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_etl.report.words import duration, number, percent, size
+from cio_etl.model.words import duration, number, percent, size
 
 
 @pytest.mark.parametrize(
