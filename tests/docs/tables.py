@@ -16,6 +16,7 @@ from cio_etl.apis import APIS, OPERATIONS, PARTS, SEMANTIC_EVENTS, Operation, Pa
 from cio_etl.audit import FINDINGS
 from cio_etl.cli import cli
 from cio_etl.config import describe
+from cio_etl.config.expect_sections import ExpectYaml
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.other_columns import OtherColumnsYaml
@@ -262,8 +263,9 @@ WHAT_TO_DO = {
     ),
     4: (
         "read the reasons first: one wrong column rejects every row. If the rows are right to be rejected, raise "
-        "`max_rejects`, and again. If you fixed the mapping or the rows: again. Too many changes: nothing of the step "
-        "was sent; see Send only what changed. After `validate`: the report names what `--fail-on` matched"
+        "`max_rejects`, and again. If you fixed the mapping or the rows: again. Too many changes, or rows that are "
+        "not as `expect` says: nothing of the step was sent; see Send only what changed, and Expectations. After "
+        "`validate`: the report names what `--fail-on` matched"
     ),
     65: (
         "the message names file and line, or the database. If the file, mount or database is back as it was: again. If "
@@ -311,6 +313,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "destination-keys": keys_of(DestinationYaml),
     "dialects": dialects,
     "exit-codes": exit_codes,
+    "expect-keys": keys_of(ExpectYaml),
     "faults": faults,
     "findings": findings,
     "functions": functions,

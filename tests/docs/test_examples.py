@@ -48,6 +48,19 @@ def test_the_cookbook_has_fifteen_recipes_each_with_a_mapping() -> None:
     assert [recipe.count("\n```yaml\n# mappings/") for recipe in recipes] == [1] * 15
 
 
+def test_validate_prints_the_failed_expectations_that_the_page_of_mappings_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = dict(blocks(section("mappings/README.md", "## Expectations"), "yaml", "csv", "text"))
+    Path("subscribers.yaml").write_text(shown["yaml"], encoding="utf-8")
+    Path("subscribers.csv").write_text(shown["csv"], encoding="utf-8")
+    steps = {"subscribers": ({"csv": "subscribers.csv"}, "subscribers.yaml")}
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", steps)
+    command, text = shown["text"].split("\n", 1)
+    assert main(command.split()[2:]) == 4
+    assert_printed(text, capsys.readouterr().out)
+
+
 def test_the_tests_of_a_mapping_pass_and_fail_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
     ((name, text),) = yaml_blocks("mappings/tests")
     tested = f"mappings/{Path(name).name}"

@@ -83,6 +83,16 @@ def test_the_tests_of_a_job_a_mapping_a_file_and_a_folder_are_found(people: Path
     assert lines == [*own, f"{people}: 3 tests passed", f"{3 + len(own)} tests passed"]
 
 
+def test_a_file_from_which_others_inherit_need_be_no_whole_mapping(people: Path, capsys: Captured) -> None:
+    base = Path("mappings/base.yaml")
+    base.write_text("attributes: {source: {value: shop}}\nnulls: clear\n", encoding="utf-8")
+    edit(Path("mappings/people.yaml"), "operation:", "extends: base.yaml\noperation:")
+    assert main(["test", "mappings"]) == 78  # each payload has one attribute more
+    assert "payload.attributes.source" in capsys.readouterr().out
+    assert main(["test", "mappings", str(base)]) == 78
+    assert f"{base}: operation: missing" in capsys.readouterr().err.replace(":1:", ":")
+
+
 def test_a_failure_shows_what_was_expected_and_what_is_sent_and_exits_with_78(people: Path, capsys: Captured) -> None:
     edit(Path("mappings/people.yaml"), "divide: 100", "divide: 1000")
     assert main(["test", "mappings", "--junit", "out/junit.xml"]) == 78

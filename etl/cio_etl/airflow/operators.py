@@ -263,7 +263,8 @@ class CustomerIOPlanOperator(_JobOperator, SkipMixin):
         for line in log_lines(summary):
             self.log.info("%s", line)
         if why := would_stop(summary):
-            remedy = "check the source; the param accept_changes lets one run change more than the limits"
+            remedy = "check the source; the param accept_changes lets one run change more than the limits, and "
+            remedy += "accept_unexpected lets it send what was not expected"
             raise failure(4, f"a run would stop: {why}; {remedy}")
         if (run := summary["unfinished"]) is not None:
             remedy = "let it end first: clear the task that has failed, or run the job as it was started"

@@ -41,7 +41,7 @@ def _step(step: Mapping[str, Any]) -> Summary:
         **{name: delta[name] for name in _DELTA},
         "rejects": rejects,
         "findings": findings,
-        "would_stop": [*step["changes_too_much"], *step["rejects_too_much"]],
+        "would_stop": [*step["unexpected"], *step["changes_too_much"], *step["rejects_too_much"]],
     }
 
 

@@ -18,9 +18,17 @@ from cio_etl.audit.columns import OtherColumnsChanged
 from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
+from cio_etl.audit.expectations import (
+    Expectations,
+    columns_of_expectations,
+    expectations_of,
+    require_expected,
+    stopping,
+)
 from cio_etl.audit.findings import (
     FINDINGS,
     FIRST,
+    SEVERITIES,
     Audit,
     FindingKind,
     PositionedFinding,
@@ -51,6 +59,7 @@ __all__ = [
     "Audit",
     "Empty",
     "EventKeys",
+    "Expectations",
     "FindingKind",
     "FrameProfile",
     "OtherColumnsChanged",
@@ -61,16 +70,20 @@ __all__ = [
     "SentBefore",
     "StepContext",
     "audits",
+    "columns_of_expectations",
     "events_of_72h",
+    "expectations_of",
     "forecast",
     "located_findings",
     "mask",
     "newest_rejected",
+    "require_expected",
     "run_audits",
     "seconds_to_send",
     "sent",
     "shown",
     "shown_rows",
+    "stopping",
     "value_shown",
     "with_places",
 ]
@@ -123,4 +136,6 @@ def with_places(
         )
         for finding in positioned
     ]
-    return tuple(sorted(findings, key=lambda finding: (finding.severity != "warning", -finding.rows, finding.code)))
+    return tuple(
+        sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), -finding.rows, finding.code))
+    )

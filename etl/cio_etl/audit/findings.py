@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ from cio_etl.transform.decimals import NUMBER, as_double
 FIRST = 3  # positions that a finding names
 
 
-Severity = Literal["warning", "notice"]  # warning: somebody could be mailed, or data lost; notice: worth knowing
+# error: a run stops; warning: somebody could be mailed, or data lost; notice: worth knowing
+Severity = Literal["error", "warning", "notice"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -
     if any(step.rejects_too_much for step in plan.steps):
         return {"look at": as_typed("validate", job, *words)}
     accepts = ["--accept-changes"] if any(step.changes_too_much for step in plan.steps) else []
+    accepts += ["--accept-unexpected"] if any(step.unexpected for step in plan.steps) else []
     if plan.unfinished is not None or not any(step.sends for step in plan.steps):
         return {}
     send = as_typed("run", job, *words, *accepts) if output is None else as_typed("apply", output, *accepts)
@@ -84,7 +85,7 @@ def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -
 
 @cli.command(epilog="More: jobs/README.md, Plan and apply")
 @click.argument("plan", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@options(RunOptions, only=("accept_changes", "grace"))
+@options(RunOptions, only=("accept_changes", "accept_unexpected", "grace"))
 @click.option("--quiet", is_flag=True, help="Print no progress; for cron.")
 @JSON
 def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:

@@ -317,7 +317,9 @@ class JobYaml(Section):
             name=self.name or path.stem,
             destination=self.destination.to_destination(),
             steps=tuple(
-                inner for step, many in zip(self.steps, listed, strict=True) for inner in step.to_steps(many, mappings)
+                inner
+                for number, (step, many) in enumerate(zip(self.steps, listed, strict=True))
+                for inner in step.to_steps(many, mappings, document, ("steps", number))
             ),
             state=Path(self.state.folder),
             database=self.state.database,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, create_model
 
 from cio_etl.apis import APIS, OPERATION, Api, main_operation
+from cio_etl.config.expect_sections import ExpectYaml, condition
 from cio_etl.config.other_columns import PLACE as PLACE_OF_STAR
 from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.value_sections import (
@@ -30,15 +31,6 @@ from cio_etl.config.yaml_file import Document, place_of
 from cio_etl.model import Constant, Example, Mapping, Nulls
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
 from cio_etl.transform import REASONS
-from cio_etl.transform.row_sql import check_condition
-
-
-def _condition(sql: str) -> str:
-    try:
-        check_condition(sql)
-    except ValueError as error:
-        raise wrong(str(error)) from None
-    return sql.strip()
 
 
 def _true(raw: object) -> bool:
@@ -218,7 +210,7 @@ class MappingYaml(Section):
         "row, `omit` sends the row without the attribute, `null` sends null, which removes the attribute, `{value: "
         "unknown}` sends a constant. See Values that cannot be sent.",
     )
-    when: Annotated[str, AfterValidator(_condition)] = omitted(
+    when: Annotated[str, AfterValidator(condition)] = omitted(
         "a condition in SQL; rows for which it is not true are skipped", "every row"
     )
     allow_reserved: Names = Field(default=[], description="reserved names that this mapping uses on purpose")
@@ -233,6 +225,11 @@ class MappingYaml(Section):
         default={},
         description="named lists of functions, as `{clean: [trim, lower]}`, and named values, as `{plan: {column: "
         "plan_name}}`; `{use: name}` stands for one. See Less to write.",
+    )
+    expect: list[ExpectYaml] = Field(
+        default=[],
+        description="what is expected of the rows of the source, as `[{not_null: email}]`: tested over all rows before "
+        "the first is sent. See Expectations.",
     )
     examples: list[ExampleYaml] = Field(
         default=[],
@@ -295,6 +292,11 @@ class MappingYaml(Section):
                     document.line(("examples", n)),
                 )
                 for n, example in enumerate(self.examples)
+            ),
+            expect=tuple(
+                one
+                for place, each in enumerate(self.expect)
+                for one in each.to_expectations(document, ("expect", place))
             ),
             segment=self.segment,
             existing_only=self.existing_only,

@@ -64,12 +64,16 @@ def find_tests(paths: Iterable[Path]) -> list[MappingTests]:
     """
     problems: list[Problem] = []
     files: dict[Path, None] = {}
+    bases: set[Path] = set()  # files of folders from which others inherit: alone they may be no whole mapping
     for path in paths:
         for file in _files(path):
+            if file != path:
+                bases |= _extended_by(file)
             found, faults = _of_file(file, is_named=file == path)
             files |= dict.fromkeys(found)
             problems += faults
-    tests = [_read(file) for file in files]
+    named = {path.resolve() for path in paths}
+    tests = [_read(file) for file in files if not (_is_part(file) and file.resolve() in bases - named)]
     problems += [problem for _, faults in tests for problem in faults]
     if problems:
         raise ConfigError(dict.fromkeys(problems))
@@ -138,6 +142,16 @@ def _of_file(path: Path, *, is_named: bool) -> tuple[list[Path], list[Problem]]:
     _, problems, mappings = read_job(path, secrets=False, sources=False)
     own = [problem for problem in problems if "examples" not in problem.path]
     return [file for mapping in mappings for file in _with_tests(Path(mapping.file))], own
+
+
+def _extended_by(path: Path) -> set[Path]:
+    """The file from which a mapping inherits."""
+    base = (read_yaml(path).data or {}).get("extends")
+    return {(path.parent / base).resolve()} if isinstance(base, str) and base else set()
+
+
+def _is_part(path: Path) -> bool:
+    return read_mapping(path)[0] is None
 
 
 def _with_tests(mapping: Path) -> list[Path]:

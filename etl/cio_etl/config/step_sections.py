@@ -11,24 +11,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, model_validator
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.config.short_values import PlainName, Share, checked_duration, is_count, share_of
+from cio_etl.config.expect_sections import ExpectYaml, WrittenLimit, limit_of
+from cio_etl.config.short_values import PlainName, checked_duration
 from cio_etl.config.source_sections import SourceYaml
+from cio_etl.config.yaml_file import Document, Loc
 from cio_etl.model import LedgerContent, Limit, Mapping, Step, Sync, SyncMode, WhenGone
-from cio_etl.model.yaml_section import SHOWN_DEFAULT, LocalPaths, Section, Text, from_reference, omitted, wrong
+from cio_etl.model.yaml_section import SHOWN_DEFAULT, LocalPaths, Section, Text, omitted, wrong
 
 
 def _full_refresh_every(raw: object) -> timedelta:
     if (every := checked_duration(raw)) < timedelta(hours=1):
         raise wrong("must be an hour or more, as 30 days")
     return every
-
-
-def _limit(raw: object) -> Limit:
-    if (share := share_of(raw)) is not None:
-        return Limit(share=share)
-    if is_count(number := from_reference(raw)):
-        return Limit(number=number)
-    raise wrong("must be a share, as 1%, or a whole number")
 
 
 def _when_gone(raw: object) -> WhenGone:
@@ -39,9 +33,6 @@ def _when_gone(raw: object) -> WhenGone:
     raise wrong("must be delete, suppress, unset, or {set: {attribute: value}}")
 
 
-_WrittenLimit = Annotated[int, Field(ge=0)] | Share
-
-
 class AttributesToSet(Section):
     """The attributes that somebody who is gone gets."""
 
@@ -49,7 +40,7 @@ class AttributesToSet(Section):
 
 
 _WhenGoneKeys = Literal["delete", "suppress", "unset"] | AttributesToSet
-_OneLimit = Annotated[Limit | None, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)]
+_OneLimit = Annotated[Limit | None, PlainValidator(limit_of, json_schema_input_type=WrittenLimit)]
 
 
 class LimitsYaml(Section):
@@ -102,7 +93,7 @@ class StepYaml(Section):
         "devices and memberships are ended",
         "required for people and objects",
     )
-    max_gone: Annotated[Limit, PlainValidator(_limit, json_schema_input_type=_WrittenLimit)] = Field(
+    max_gone: Annotated[Limit, PlainValidator(limit_of, json_schema_input_type=WrittenLimit)] = Field(
         Limit(share=0.01),
         description="with `sync: mirror`, how much of the ledger may be gone at once: a share, as `1%`, or a number. "
         "One more, and the run stops with exit code 4 before it sends anything; a source without rows removes nobody",
@@ -132,6 +123,12 @@ class StepYaml(Section):
         "with a `sync` other than `all`, how often everything is sent again, as `30 days`: if that was longer ago, the "
         "next run sends every row of the step, as with `--full-refresh`. It repairs what others have changed in "
         "Customer.io"
+    )
+
+    expect: list[ExpectYaml] = Field(
+        default=[],
+        description="what is expected of the rows of the source, beside what the mapping expects, as `[{row_count: "
+        "{min: 1000}}]`: tested over all rows before the first is sent. See Expectations.",
     )
 
     @model_validator(mode="after")
@@ -169,9 +166,14 @@ class StepYaml(Section):
             name,
         )
 
-    def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping]) -> Iterator[Step]:
+    def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping], document: Document, loc: Loc) -> Iterator[Step]:
+        expected = tuple(
+            one
+            for place, each in enumerate(self.expect)
+            for one in each.to_expectations(document, (*loc, "expect", place))
+        )
         for path in self.mapping:
             inner = f"/{Path(path).stem}" if listed else ""
             ledger = None if self.ledger.name is None else self.ledger.name + inner
             sync = self.to_sync(mappings[path], ledger)
-            yield Step(self.name + inner, self.source.to_source(), mappings[path], sync)
+            yield Step(self.name + inner, self.source.to_source(), mappings[path], sync, expected)

@@ -92,7 +92,13 @@ def _remedy(key: str, here: type[Section], root: type[Section]) -> str:
     homes: dict[type[Section], str] = {}
     for place, section in _tree(root, ""):
         is_inside = any(issubclass(home, section) for home in homes)  # as identifiers.first in identifiers
-        if key in section.model_fields and section is not here and not section.short_form and not is_inside:
+        if (
+            key in section.model_fields
+            and section is not here
+            and section.is_home
+            and not section.short_form
+            and not is_inside
+        ):
             homes.setdefault(section, place)
     if not homes:
         return suggestion

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cio_etl.audit import require_expected
 from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
 from cio_etl.errors import SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted
@@ -36,6 +37,7 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         try:
             step, _ = with_other_columns(step, snapshot, before)
             require_columns(step.mapping, snapshot.schema)
+            require_expected(step.expectations, snapshot.schema)
         except SourceError as error:
             fits = False
             yield failed_check(subject, error)

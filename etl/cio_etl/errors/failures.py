@@ -9,6 +9,7 @@
     ├── SourceRefused        keeper of the keys      77
     ├── TooManyRejects       owner of the data        4
     ├── TooManyChanges       owner of the data        4
+    │   └── ExpectationsFailed
     ├── CredentialsRefused   keeper of the keys      77
     ├── WrongDestination     keeper of the keys      78
     ├── DestinationUnavailable  Customer.io, network 69
@@ -159,6 +160,10 @@ class TooManyChanges(EtlError):
     exit_code = 4
     resumable = True
     remedy = "check the source; if the changes are right, run once with --accept-changes"
+
+
+class ExpectationsFailed(TooManyChanges):
+    """step {step}: {changes}; nothing of this step was sent"""
 
 
 class CredentialsRefused(EtlError):

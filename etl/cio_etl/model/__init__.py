@@ -4,6 +4,7 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 """
 
 from cio_etl.model import sources
+from cio_etl.model.expectations import Expectation, Limit
 from cio_etl.model.job import (
     AT_LEAST,
     NO_SECRET,
@@ -11,7 +12,6 @@ from cio_etl.model.job import (
     Destination,
     Job,
     LedgerContent,
-    Limit,
     MaxRejects,
     Step,
     Sync,
@@ -140,6 +140,7 @@ __all__ = [
     "Destination",
     "Envelope",
     "Example",
+    "Expectation",
     "Finding",
     "Forecast",
     "IdentifierKind",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from cio_etl.model.expectations import ONE_PERCENT, Expectation, Limit
 from cio_etl.model.mapping import Mapping
 from cio_etl.model.sources import Source
 from cio_etl.model.words import counted
@@ -28,27 +29,12 @@ class WhenGone:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """A share of the subjects that the ledger knows, or a number of them."""
-
-    share: float | None = None  # 0.01 is 1 %
-    number: int | None = None
-
-    def of(self, known: int) -> int:
-        """The number that is allowed; a share is rounded down."""
-        return self.number if self.number is not None else int((self.share or 0.0) * known)
-
-    def __str__(self) -> str:
-        return f"{self.number:,}" if self.number is not None else f"{(self.share or 0.0) * 100:g} %"
-
-
-@dataclass(frozen=True, slots=True)
 class Sync:
     """What a step sends of its rows, and how much of it may change at once. A limit of None is none."""
 
     mode: SyncMode = "all"
     when_gone: WhenGone | None = None  # of a mirror
-    max_gone: Limit = Limit(share=0.01)
+    max_gone: Limit = ONE_PERCENT
     scope: tuple[str, ...] = ()  # columns of the source: only who has their values of some row can be gone
     limits: MappingOf[str, Limit] = field(default_factory=dict)  # new, changed, unset, events_of_72h
     full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
@@ -72,6 +58,12 @@ class Step:
     source: Source
     mapping: Mapping
     sync: Sync = SYNC_ALL
+    expect: tuple[Expectation, ...] = ()  # beside those of the mapping
+
+    @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What is expected of the rows of the source."""
+        return (*self.expect, *self.mapping.expect)
 
     @property
     def ledger_name(self) -> str:

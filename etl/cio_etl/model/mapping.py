@@ -7,6 +7,8 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cio_etl.model.expectations import Expectation
+
 IdentifierKind = Literal["id", "email", "phone", "cio_id", "anonymous_id"]
 Nulls = Literal["omit", "clear"]
 
@@ -106,6 +108,7 @@ class Mapping:
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
     examples: tuple[Example, ...] = ()
+    expect: tuple[Expectation, ...] = ()  # of the rows of the source; no part of the digest
     segment: int | None = None
     existing_only: bool = False
     visitors_in_batches: bool = False  # events of visitors, where an API takes them one a request otherwise

@@ -97,6 +97,7 @@ class StepPlan:
     findings: tuple[Finding, ...] = ()
     changes_too_much: tuple[str, ...] = ()  # the limits of changes that a run would not pass, in words
     rejects_too_much: tuple[str, ...] = ()  # as with max_rejects
+    unexpected: tuple[str, ...] = ()  # the expectations for which a run would stop, in words
     changes: MappingOf[str, tuple[ValueChange, ...]] = field(default_factory=dict)  # the most frequent, by part
     omitted: Omitted = field(default_factory=Omitted)  # values without which rows would be sent
     full_refresh: str | None = None  # that everything is sent, since `full_refresh_every` has passed
@@ -104,7 +105,7 @@ class StepPlan:
     @property
     def would_stop(self) -> tuple[str, ...]:
         """Why a run would stop, in words."""
-        return (*self.changes_too_much, *self.rejects_too_much)
+        return (*self.unexpected, *self.changes_too_much, *self.rejects_too_much)
 
     @property
     def sends(self) -> int:

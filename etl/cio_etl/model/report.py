@@ -45,7 +45,7 @@ class Finding:
     """
 
     code: str
-    severity: Literal["warning", "notice"]  # warning: somebody could get a message, or data be lost
+    severity: Literal["error", "warning", "notice"]  # warning: somebody could get a message, or data be lost
     field: str | None
     rows: int
     words: str

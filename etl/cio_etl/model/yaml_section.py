@@ -28,6 +28,7 @@ class Section(BaseModel):
     goes_with: a key, and the keys of which at least one must be written with it.
     short_form: what a text means, where a text may be written instead of the section.
     short_schema: the JSON Schema of that text, where it is not any text.
+    is_home: whether the section is named to somebody who has written one of its keys in another place.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
@@ -37,6 +38,7 @@ class Section(BaseModel):
     goes_with: ClassVar[dict[str, tuple[str, ...]]] = {}
     short_form: ClassVar[str] = ""
     short_schema: ClassVar[dict[str, Any]] = {}
+    is_home: ClassVar[bool] = True
 
     @classmethod
     def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:

@@ -120,7 +120,7 @@ def findings(step: StepReport | StepPlan) -> list[Text]:
     """The findings of a step, with their first rows."""
     lines = [Text.assemble("findings in ", (step.name, "bold"))] if step.findings else []
     for finding in step.findings:
-        style = "bold yellow" if finding.severity == "warning" else "cyan"
+        style = {"error": "bold red", "warning": "bold yellow"}.get(finding.severity, "cyan")
         head = f"{finding.rows:>8,}  {finding.code}" + (f" in {one_line(finding.field)}" if finding.field else "")
         where = f" at {_places(finding)}" if finding.first_rows else ""
         lines += [Text.assemble((head, style), where), Text(f"          {one_line(finding.words)}", style="dim")]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cio_etl.apis import APIS
+from cio_etl.audit import columns_of_expectations, require_expected
 from cio_etl.errors import ColumnOfBytes, EtlError, PlanOutdated, SourceError, TooManyChanges
 from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
@@ -37,13 +38,17 @@ def staging(
     """
     return Staging(
         folder,
-        columns=None if step.mapping.other_columns is not None else columns_of(step.mapping),
+        columns=None if step.mapping.other_columns is not None else _columns_read(step),
         watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
         report_rows=report_rows,
         may_read=may_read,
     )
+
+
+def _columns_read(step: Step) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*columns_of(step.mapping), *columns_of_expectations(step.expectations)]))
 
 
 def open_step_source(step: Step, how: Staging) -> Snapshot:
@@ -69,6 +74,7 @@ def _require_columns_of_table(step: Step, how: Staging) -> None:
         except EtlError:
             return
     require_columns(step.mapping, schema)
+    require_expected(step.expectations, schema)
 
 
 def origin(destination: Destination, step: Step) -> str:

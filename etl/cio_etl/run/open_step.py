@@ -12,9 +12,18 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.audit import Audit, events_of_72h, run_audits
-from cio_etl.errors import ChangedSinceStart, SourceError
-from cio_etl.model import CLOSED, Bookmark, GoneSource, Snapshot, Step
+from cio_etl.audit import (
+    Audit,
+    columns_of_expectations,
+    events_of_72h,
+    expectations_of,
+    located_findings,
+    require_expected,
+    run_audits,
+    stopping,
+)
+from cio_etl.errors import ChangedSinceStart, ExpectationsFailed, SourceError
+from cio_etl.model import CLOSED, Bookmark, Finding, GoneSource, Snapshot, Step
 from cio_etl.run.baseline import Baseline, note_all
 from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
@@ -29,7 +38,7 @@ from cio_etl.run.ledger_moves import next_ledger
 from cio_etl.run.limits import require_few_events
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.other_columns import changed_columns, job_of_columns, known_after, with_other_columns
-from cio_etl.run.prescan import count_omitted, prescan, with_duplicates
+from cio_etl.run.prescan import count_omitted, prescan, with_duplicates, with_looks
 from cio_etl.run.recording import RunContext, note_findings, note_omitted
 from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
@@ -37,7 +46,7 @@ from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
 from cio_etl.state import LedgerMove, StepRecord
-from cio_etl.transform import Compiled, collect_facts, compile_mapping, plain_rows, require_columns, with_json
+from cio_etl.transform import Compiled, as_texts, collect_facts, compile_mapping, plain_rows, require_columns, with_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,35 @@ def open_files(context: RunContext) -> dict[int, Files]:
             snapshot = opened[number].snapshot
             plain, _ = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
             require_columns(plain.mapping, snapshot.schema)
+            require_expected(step.expectations, snapshot.schema)
     return opened
+
+
+def require_expected_files(context: RunContext, opened: Mapping[int, Files]) -> None:
+    """Raises ExpectationsFailed when the files of a later step are not as expected, before the first step is sent.
+
+    The first step is tested when it is opened, in the pass over its rows that a run makes anyway; so are the others,
+    once more, since their files may have changed. A source that must be copied is tested when its step starts.
+    """
+    records = context.store.steps(context.run.run_id)
+    for number, files in sorted(opened.items()):
+        if number == 0:
+            continue
+        step, snapshot = context.job.steps[number], as_texts(files.snapshot)
+        expectations = expectations_of(step, snapshot, time.time(), whole=context.run.row_limit is None)
+        if expectations is not None:
+            for _ in with_looks(expectations, len, snapshot.read(expectations.columns, 0)):
+                pass
+            _require_expected(context, step, records[number], located_findings([expectations], snapshot.places))
+
+
+def _require_expected(context: RunContext, step: Step, record: StepRecord, findings: Sequence[Finding]) -> None:
+    """Raises ExpectationsFailed when there are findings for which a run stops."""
+    if (words := stopping(findings)) and not context.options.accept_unexpected:
+        note_findings(context.store, context.run.run_id, record, findings)
+        page = context.folder / "report.html"
+        remedy = f"look at {page}, and fix the source; or, if its rows are right, run once with --accept-unexpected"
+        raise ExpectationsFailed(remedy, step=step.name, changes=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +201,11 @@ def open_step(
         columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
         store.note_columns(run_id, number, columns.to_text())
         audits = run_audits(step, compiled, context.destination, time.time())
-        note_findings(store, run_id, record, prescan(step, rows, with_delta(compiled, delta), audits, sent_before))
+        with copy_deleted_if_unfit(snapshot, has_started):
+            expectations = expectations_of(step, rows, time.time(), whole=limit is None)
+            findings = prescan(step, rows, with_delta(compiled, delta), audits, sent_before, expectations)
+            _require_expected(context, step, record, findings)
+        note_findings(store, run_id, record, findings)
         note_omitted(store, run_id, record, count_omitted(step.mapping, rows, with_delta(compiled, delta)))
         if delta is not None and not context.options.accept_changes:
             require_few_events(step, delta, events_of_72h(audits))
@@ -203,7 +244,7 @@ def prepare(
     Facts about whole columns are also written into `column_facts`.
     """
     mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
-    snapshot = plain_rows(step.mapping, snapshot)
+    snapshot = plain_rows(step.mapping, snapshot, columns_of_expectations(step.expectations))
     of_all = None if again is None else again.column_facts
     known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), column_facts, of_all)
     fingerprint = snapshot.fingerprint if again is None else None

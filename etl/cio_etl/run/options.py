@@ -152,6 +152,9 @@ class RunOptions(ReadOptions):
     accept_changes: bool = option(
         False, "Send, this once, more changes than `limits` and `max_gone` allow.", "flag", repeated=False
     )
+    accept_unexpected: bool = option(
+        False, "Send, this once, rows that are not as `expect` says.", "flag", repeated=False
+    )
     rebuild_ledger: bool = option(
         False, "Start new ledgers: everything is sent once, and nobody is removed.", "flag", repeated=False
     )

@@ -6,15 +6,16 @@ too. Warnings are collected once, when a run starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from cio_etl.apis import OPERATION, OPERATIONS
-from cio_etl.audit import Audit, Empty, EventKeys, RepeatedRows, located_findings, sent
+from cio_etl.audit import Audit, Empty, EventKeys, Expectations, RepeatedRows, located_findings, sent
+from cio_etl.audit.expectations import Look
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
@@ -24,25 +25,53 @@ from cio_etl.transform.encode import FAILED, Leaf, Members
 from cio_etl.transform.mapping import is_date
 from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
 
+T = TypeVar("T")
+
 KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
 
 
 def prescan(
-    step: Step, snapshot: Snapshot, compiled: Compiled, audits: Sequence[Audit], known: Sequence[Audit] = ()
+    step: Step,
+    snapshot: Snapshot,
+    compiled: Compiled,
+    audits: Sequence[Audit],
+    known: Sequence[Audit] = (),
+    expectations: Expectations | None = None,
 ) -> tuple[Finding, ...]:
     """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
     The audits observe only the rows' times and other dates, so that it costs little; rows that are rejected for another
-    reason are included, and those of which the ledger has everything are not. Without audits no row is read. The audits
-    `known` have seen the rows before.
+    reason are included, and those of which the ledger has everything are not. The expectations observe all rows of the
+    source, in the same pass. Without both, no row is read. The audits `known` have seen the rows before.
     """
-    if audits:
-        narrow = _dates_only(step.mapping, snapshot, compiled)
-        for mapped in prefetch(narrow.sending, snapshot.read(narrow.columns, 0)):
-            for audit in audits:
-                audit.observe(mapped)
+    if audits or expectations is not None:
+        narrow = _dates_only(step.mapping, snapshot, compiled) if audits else None
+        columns = [*(() if narrow is None else narrow.columns), *(() if expectations is None else expectations.columns)]
+
+        def sending(frame: pl.DataFrame) -> Mapped | None:
+            return None if narrow is None else narrow.sending(frame)
+
+        for mapped in with_looks(expectations, sending, snapshot.read(list(dict.fromkeys(columns)), 0)):
+            if mapped is not None:
+                for audit in audits:
+                    audit.observe(mapped)
     known = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats), *known]
-    return located_findings([*known, *audits], snapshot.places)
+    return located_findings([*known, *audits, *([] if expectations is None else [expectations])], snapshot.places)
+
+
+def with_looks(
+    expectations: Expectations | None, made: Callable[[pl.DataFrame], T], frames: Iterable[pl.DataFrame]
+) -> Iterator[T]:
+    """What is `made` of each frame, in order, while the expectations look at the frames as the source has them."""
+
+    def both(frame: pl.DataFrame) -> tuple[T, list[Look]]:
+        looks = [] if expectations is None else expectations.look(frame)
+        return made(frame), looks
+
+    for each, looks in prefetch(both, frames):
+        if expectations is not None:
+            expectations.add(looks)
+        yield each
 
 
 def count_omitted(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Omitted:

@@ -258,7 +258,7 @@ def note_omitted(store: Store, run_id: str, record: StepRecord, omitted: Omitted
 
 def _log_warnings(record: StepRecord, findings: Sequence[Finding]) -> None:
     for finding in findings:
-        if finding.severity == "warning":
+        if finding.severity != "notice":
             log.warning("finding_noted", step=record.name, code=finding.code, rows=finding.rows, found=finding.words)
 
 

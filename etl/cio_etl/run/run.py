@@ -24,7 +24,7 @@ from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.baseline import noting
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import with_gone_steps
-from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step
+from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step, require_expected_files
 from cio_etl.run.options import RunOptions
 from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import (
@@ -81,6 +81,7 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
             if run.status != "finished":
                 with recording_run(context):
                     opened = open_files(context)
+                    require_expected_files(context, opened)
                     for number, step in enumerate(job.steps):
                         _run_step(context, step, number, opened.pop(number, None))
         return report_of(store, run.run_id)

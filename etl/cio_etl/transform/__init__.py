@@ -32,7 +32,7 @@ from cio_etl.transform.checks import columns_of
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
-from cio_etl.transform.mapping import compile_mapping
+from cio_etl.transform.mapping import compile_mapping, row_condition
 from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "reason_words",
     "require_columns",
     "require_names",
+    "row_condition",
     "with_json",
     "with_json_columns",
 ]

@@ -11,7 +11,7 @@ JSON it is its Unix seconds, as in a column of times.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -47,16 +47,19 @@ def with_json_columns(schema: pl.Schema, columns: Iterable[str]) -> pl.Schema:
     return pl.Schema({**schema, **{name + AS_JSON: pl.String() for name in columns if name in schema}})
 
 
-def plain_rows(mapping: Mapping, snapshot: Snapshot) -> Snapshot:
+def plain_rows(mapping: Mapping, snapshot: Snapshot, also: Collection[str] = ()) -> Snapshot:
     """The snapshot whose frames have, under the name of each JSON column that the mapping reads as text, that text.
+
+    So have they for the columns `also`.
 
     The JSON of each JSON column that the mapping reads is one column more. Frames of all columns (None) are as the
     source has them.
     """
     names = [name for name in checks.columns_of(mapping) if name in snapshot.json]
-    if not names:
+    texts = {name: None for name in names if name in _read_as_text(mapping)}
+    texts |= dict.fromkeys(name for name in also if name in snapshot.json)
+    if not names and not texts:
         return snapshot
-    texts = [name for name in names if name in _read_as_text(mapping)]
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
         if columns is None:

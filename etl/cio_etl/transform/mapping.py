@@ -113,7 +113,7 @@ def compile_mapping(
     return Compiled(
         file=mapping.file,
         columns=checks.columns_of(mapping),
-        when=None if mapping.when is None else _condition(mapping.file, mapping.when, schema),
+        when=None if mapping.when is None else row_condition(f"{mapping.file}: when", mapping.when, schema),
         odd_values=odd,
         first=(*_first(mapping, made, schema, odd), *(_ORIGIN if fingerprint is None else ())),
         stages=tuple(stages),
@@ -176,14 +176,17 @@ def _texts_only(made: Sequence[Chain], place: int, types: dict[str, pl.DataType]
             yield pl.when(~no_text).then(value).alias(chain.target)
 
 
-def _condition(file: str, sql: str, schema: pl.Schema) -> pl.Expr:
-    """`when` as an expression, tried on a row of nulls: is it true or false of columns of these types?"""
+def row_condition(place: str, sql: str, schema: pl.Schema) -> pl.Expr:
+    """A condition as an expression, tried on a row of nulls: is it true or false of columns of these types?
+
+    Raises SourceError, with this place, when it is not.
+    """
     try:
         dtype = row_sql.condition_type(sql, schema)
     except ValueError as error:
-        raise SourceError(place=f"{file}: when", what=str(error)) from None
+        raise SourceError(place=place, what=str(error)) from None
     if dtype not in (pl.Boolean, pl.Null):
-        raise SourceError(place=f"{file}: when", what=f"it makes {in_words(dtype)}, and must be true or false")
+        raise SourceError(place=place, what=f"it makes {in_words(dtype)}, and must be true or false")
     names = row_sql.columns_of(sql)
     if not row_sql.may_wrap(sql) and not any(schema[name] == pl.Null for name in names):
         return pl.sql_expr(sql)

@@ -22,9 +22,11 @@ from cio_etl.audit import (
     RejectedPeople,
     StepContext,
     audits,
+    expectations_of,
     forecast,
     located_findings,
     shown_rows,
+    stopping,
 )
 from cio_etl.load import Packer
 from cio_etl.model import (
@@ -67,7 +69,10 @@ def validate(
     too_many = [
         f"a run would stop in step {step.name}: {words}"
         for step in reports
-        for words in too_many_rejected(step.counts.rejected, step.rows_read, job.max_rejects)
+        for words in (
+            *too_many_rejected(step.counts.rejected, step.rows_read, job.max_rejects),
+            *filter(None, [stopping(step.findings)]),
+        )
     ]
     return Report(
         run_id=VALIDATION,
@@ -114,6 +119,10 @@ def _validate_step(
         steps = tuple(step if other.name == step.name else other for other in job.steps)
         context = StepContext(steps, tuple(snapshot.schema), bookmark.columns, now, people)
         audits_of_step: list[Audit] = [Empty(step.source, snapshot), *changed_columns(found)]
+        columns = compiled.columns
+        if (expectations := expectations_of(step, rows, time.time(), whole=limit is None)) is not None:
+            audits_of_step.append(expectations)
+            columns = tuple(dict.fromkeys([*columns, *expectations.columns]))
         audits_of_step += audits(step, compiled, job.destination, time.time(), context)
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
@@ -121,7 +130,7 @@ def _validate_step(
             mapped = compiled.mapped(frame)
             return mapped, profiler.count(mapped)
 
-        for mapped, frame_profile in prefetch(profiled, rows.read(compiled.columns, 0)):
+        for mapped, frame_profile in prefetch(profiled, rows.read(columns, 0)):
             profiler.add(frame_profile)
             for audit in audits_of_step:
                 audit.observe(mapped)

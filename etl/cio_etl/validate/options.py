@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from cio_etl.run.options import ReadOptions, option
 
 # The options of a run that a plan has, too: `apply` takes them from the plan.
-PLAN_OPTIONS = ("steps", "limit", "full_refresh", "watermark", "retry_refused", "accept_changes", "rebuild_ledger")
+PLAN_OPTIONS = (
+    "steps",
+    "limit",
+    "full_refresh",
+    "watermark",
+    "retry_refused",
+    "accept_changes",
+    "accept_unexpected",
+    "rebuild_ledger",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

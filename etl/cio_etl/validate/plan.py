@@ -24,11 +24,14 @@ from cio_etl.audit import (
     Audit,
     Empty,
     EventKeys,
+    Expectations,
     RepeatedRows,
     events_of_72h,
+    expectations_of,
     located_findings,
     run_audits,
     seconds_to_send,
+    stopping,
     value_shown,
 )
 from cio_etl.errors import PlanOutdated
@@ -69,7 +72,7 @@ from cio_etl.run.incremental import load_bookmarks, staging
 from cio_etl.run.ledgers import while_it_is_current
 from cio_etl.run.limits import exceeded_events, exceeded_limits
 from cio_etl.run.other_columns import changed_columns, with_other_columns
-from cio_etl.run.prefetch import prefetch
+from cio_etl.run.prescan import with_looks
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
 from cio_etl.run.start import Environment, private_files
@@ -117,8 +120,10 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
 
 def run_options(plan: Plan, given: RunOptions) -> RunOptions:
     """The options of the run that applies a plan: those of the plan, and of `given` what it leaves open."""
-    accepts = given.accept_changes or plan.options.get("accept_changes", False)
-    return replace(given, **plan.options | {"accept_changes": accepts}, run_id=plan.run_id)
+    accepts = {
+        name: getattr(given, name) or plan.options.get(name, False) for name in ("accept_changes", "accept_unexpected")
+    }
+    return replace(given, **plan.options | accepts, run_id=plan.run_id)
 
 
 def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions, note: Note) -> None:
@@ -201,15 +206,23 @@ class _Items:
     omitted: OmittedCounter
 
 
-def _packed(job: Job, mapping: Mapping, rows: Snapshot, compiled: Compiled, audits: Sequence[Audit] = ()) -> _Items:
-    """Maps and packs all rows as a run would; the audits observe what would be sent."""
+def _packed(
+    job: Job,
+    mapping: Mapping,
+    rows: Snapshot,
+    compiled: Compiled,
+    audits: Sequence[Audit] = (),
+    expectations: Expectations | None = None,
+) -> _Items:
+    """Maps and packs all rows as a run would; the audits observe what would be sent, the expectations all rows."""
     lanes, to = job.destination.lanes, endpoint(job.destination.api, mapping)
     packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
     requests: Counter[int] = Counter()
     rejects: list[pl.DataFrame] = []
     omitted = OmittedCounter()
     items = size = 0
-    for mapped in prefetch(compiled.sending, rows.read(compiled.columns, 0)):
+    columns = [*compiled.columns, *(() if expectations is None else expectations.columns)]
+    for mapped in with_looks(expectations, compiled.sending, rows.read(list(dict.fromkeys(columns)), 0)):
         for audit in audits:
             audit.observe(mapped)
         omitted.add(mapped)
@@ -267,12 +280,14 @@ def _plan_step(
             audits.append(sent_before(made, ledger, step))
             exceeded += exceeded_limits(step, made, ledger, accepts=options.accept_changes)
         dated = run_audits(step, compiled, job.destination, time.time())
-        sent = _packed(job, step.mapping, rows, compiled, dated)
+        expectations = expectations_of(step, rows, time.time(), whole=options.limit is None)
+        sent = _packed(job, step.mapping, rows, compiled, dated, expectations)
         if made is not None and not options.accept_changes:
             exceeded += exceeded_events(step, made.delta, events_of_72h(dated))
         removed = list(_removals(job, step, Path(name), made))
         rejects = located_rejects(sent.rejects, snapshot.places)
-        findings = located_findings([*audits, *dated], snapshot.places)
+        of_rows = [] if expectations is None else [expectations]
+        findings = located_findings([*audits, *dated, *of_rows], snapshot.places)
         omitted = sent.omitted.omitted(snapshot.places)
     rejected = sum(count.rows for count in rejects)
     return StepPlan(
@@ -294,6 +309,7 @@ def _plan_step(
         rejects=tuple(rejects),
         findings=findings,
         changes_too_much=tuple(exceeded),
+        unexpected=() if options.accept_unexpected else tuple(filter(None, [stopping(findings)])),
         rejects_too_much=tuple(too_many_rejected(rejected, snapshot.rows, job.max_rejects)),
         changes={} if made is None else _value_changes(made, reveal),
         omitted=omitted,
