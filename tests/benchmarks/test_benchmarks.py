@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import ssl
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sqlalchemy import URL
 
 from cio_etl.config import load_job
 from cio_etl.model import CsvSource, ParquetSource
-from tests.benchmarks import contenders, data, extract, lanes, measure, ratios, run, sink, tables, validate
+from tests.benchmarks import contenders, data, extract, lanes, ledger, measure, ratios, run, sink, tables, validate
 from tests.running import spawn
 
 SINK = Path(sink.__file__)
@@ -295,52 +295,49 @@ def test_every_ratio_of_reading_is_of_contenders_that_exist() -> None:
     assert {contender.database for contender in extract.CONTENDERS} == set(tables.OWN)
 
 
+@pytest.fixture
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmarks' own processes are modules of this folder."""
+    monkeypatch.chdir(Path(run.__file__).parents[2])
+
+
+@pytest.mark.usefixtures("at_the_root")
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_the_quick_form_reads_a_real_database(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    environment = dict(os.environ)
+def test_the_quick_form_reads_a_real_database(
+    database: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if database == "postgresql":
         server: URL = request.getfixturevalue("postgresql_server")
-        environment["PG_URL"] = server.render_as_string(hide_password=False)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.benchmarks.extract", "--quick", f"--only={database}-ours"),
-            *(f"--folder={tmp_path / 'data'}", "--peers=none", f"--json={tmp_path / 'figures'}"),
-        ],
-        cwd=Path(run.__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        monkeypatch.setenv("PG_URL", server.render_as_string(hide_password=False))
+    words = ["--quick", f"--only={database}-ours", f"--folder={tmp_path / 'data'}"]
+    code = extract.main(extract.arguments([*words, "--peers=none", f"--json={tmp_path / 'figures'}"]))
+    printed = capsys.readouterr()
+    assert (code, printed.err) == (0, ""), printed.out
     figures = json.loads((tmp_path / "figures").read_text())["figures"]
     assert figures[f"{database}-ours"]["rows"] == 50_000
-    assert f"MB of memory: {database}" in done.stdout
+    assert f"MB of memory: {database}" in printed.out
     assert list((tmp_path / "data").iterdir()) == []  # neither its tables nor the rows are left
 
 
-def test_validate_is_measured_beside_mapping_and_packing_alone(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.benchmarks.validate", "--rows=20000", "--rounds=1"),
-            f"--folder={tmp_path}",
-        ],
-        cwd=Path(run.__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr == "" and done.returncode in (0, 1)  # whichever ratio a small file and a busy machine give
-    assert re.search(r"mapped and packed +[\d.]+ s.*\ncio-etl validate +[\d.]+ s", done.stdout)
-    assert re.search(r"validate / mapped and packed: [\d.]+, wanted at most 1\.5", done.stdout)
-
-
-def test_a_command_that_goes_through_fewer_rows_is_not_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("at_the_root")
+def test_validate_is_measured_beside_mapping_and_packing_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(Path(run.__file__).parents[2])
-    made = [sys.executable, "-m", "tests.benchmarks.data", str(tmp_path), "--rows=3", "--format=csv"]
-    subprocess.run(made, check=True, capture_output=True)
+    code = validate.main(Namespace(rows=20_000, rounds=1, format="parquet", folder=tmp_path))
+    printed = capsys.readouterr()
+    assert printed.err == "" and code in (0, 1)  # whichever ratio a small file and a busy machine give
+    assert re.search(r"mapped and packed +[\d.]+ s.*\ncio-etl validate +[\d.]+ s", printed.out)
+    assert re.search(r"validate / mapped and packed: [\d.]+, wanted at most 1\.5", printed.out)
+
+
+@pytest.mark.usefixtures("at_the_root")
+def test_a_command_that_goes_through_fewer_rows_is_not_measured(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^mapped and packed went through 3 of 4 rows$"):
-        validate.measured(tmp_path, tmp_path / "orders-3.csv", 4, rounds=1)
+        validate.measured(tmp_path, data.file_of(tmp_path, 3, "csv"), 4, rounds=1)
 
 
 @pytest.mark.parametrize("key", ["ours", "ours-unchecked"])
@@ -353,11 +350,13 @@ def test_our_command_sends_every_row_with_and_without_checkpoints(
     assert run.verified(ground, contender) is None
 
 
-def test_a_run_that_sends_only_changes_is_measured_beside_validate_and_a_whole_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.benchmarks.ledger", "--rows=3000", f"--folder={tmp_path}"]
-    done = subprocess.run(command, cwd=Path(run.__file__).parents[2], capture_output=True, text=True)
-    assert done.stderr == "" and done.returncode == 0
-    assert done.stdout.startswith("3,000 people of 6 attributes, 3 changed")
+@pytest.mark.usefixtures("at_the_root")
+def test_a_run_that_sends_only_changes_is_measured_beside_validate_and_a_whole_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ledger.main(Namespace(rows=3_000, folder=tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and printed.out.startswith("3,000 people of 6 attributes, 3 changed")
     assert re.search(
-        r"night / validate: [\d.]+\nnight / sync: all: [\d.]+\nfirst run / sync: all: [\d.]+\n", done.stdout
+        r"night / validate: [\d.]+\nnight / sync: all: [\d.]+\nfirst run / sync: all: [\d.]+\n", printed.out
     )

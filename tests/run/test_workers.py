@@ -74,9 +74,9 @@ def test_workers_that_are_killed_stopped_and_doubled_lose_double_and_misplace_no
     postgres: databases.Database, tmp_path: Path
 ) -> None:
     dice = random.Random(6)
-    done = campaign.night(drawn(dice, 6_000), tmp_path, postgres.address, troubles=8, dice=dice)
+    done = campaign.night(drawn(dice, 5_000), tmp_path, postgres.address, troubles=6, dice=dice)
     assert done.problems == []
-    assert sum(done.happened[kind] for kind in ("kill", "stop", "end", "orphan")) == 8
+    assert sum(done.happened[kind] for kind in ("kill", "stop", "end", "orphan")) == 6
 
 
 def test_workers_divide_a_run_and_print_the_same_report(sandbox: Sandbox, postgres: databases.Database) -> None:
@@ -107,7 +107,7 @@ def test_lanes_without_a_worker_are_sent_by_the_others(sandbox: Sandbox, postgre
 
 def test_too_many_rejects_end_the_run_for_all_workers(postgres: databases.Database) -> None:
     with Sandbox(Faults(refused=0.5, latency_s=0.05)) as sandbox:
-        shop(sandbox.url, rows=20_000, max_rejects=300)
+        shop(sandbox.url, rows=10_000, max_rejects=300)
         said = ended([started(postgres, f"--lanes={each}", "--run-id=night") for each in ("0-7/16", "8-15/16")])
     assert [code for code, _, _ in said] == [4, 4], said
     assert sum("another worker has ended the run: rejected" in stderr for _, _, stderr in said) <= 1
@@ -117,7 +117,7 @@ def test_too_many_rejects_end_the_run_for_all_workers(postgres: databases.Databa
 @pytest.mark.fault("P1")
 def test_a_run_killed_on_one_machine_is_resumed_on_another(postgres: databases.Database) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
-        shop(sandbox.url, rows=20_000)
+        shop(sandbox.url, rows=10_000)
         process = started(postgres)
         until(lambda: sandbox.stats()["requests"] > 20)
         process.send_signal(signal.SIGKILL)
@@ -126,14 +126,14 @@ def test_a_run_killed_on_one_machine_is_resumed_on_another(postgres: databases.D
         ((code, printed, stderr),) = ended([started(postgres, "--json")])
         assert code == 0, stderr
         assert "run_resumed" in stderr
-        assert [step["accepted"] for step in report_of(printed)["steps"]] == [20_000, 20_000]
-        assert books(sandbox) == {"people": 200, "events": 20_000}
+        assert [step["accepted"] for step in report_of(printed)["steps"]] == [10_000, 10_000]
+        assert books(sandbox) == {"people": 200, "events": 10_000}
 
 
 @pytest.mark.fault("P5")
 def test_two_runs_of_a_job_on_two_machines_do_not_overlap(postgres: databases.Database) -> None:
     with Sandbox(Faults(latency_s=0.8)) as sandbox:
-        shop(sandbox.url, rows=40_000)
+        shop(sandbox.url, rows=20_000)
         first = started(postgres)
         until(lambda: sandbox.stats()["requests"] > 4)
         ((code, _, stderr),) = ended([started(postgres)])
@@ -149,12 +149,12 @@ def test_two_runs_of_a_job_on_two_machines_do_not_overlap(postgres: databases.Da
 
 def test_workers_resume_an_unfinished_run_before_the_named_one_starts(postgres: databases.Database) -> None:
     with Sandbox(Faults(latency_s=0.1)) as sandbox:
-        shop(sandbox.url, rows=20_000)
+        shop(sandbox.url, rows=10_000)
         first = started(postgres)
         until(lambda: sandbox.stats()["requests"] > 10)
         first.send_signal(signal.SIGTERM)
         assert ended([first])[0][0] == 143
-        before = {"people": 200, "events": 20_000}
+        before = {"people": 200, "events": 10_000}
         said = ended([started(postgres, f"--lanes={each}", "--run-id=two") for each in ("0-7/16", "8-15/16")])
         assert [code for code, _, _ in said] == [0, 0], said
         assert asked(postgres, "SELECT status FROM run") == [("finished",)] * 2
