@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -59,9 +60,14 @@ ROOMS_OF_LIBRARIES = {
 }
 
 
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return [*ast.walk(ast.parse(path.read_text()))]
+
+
 def imports_of(path: Path) -> Iterator[tuple[int, str]]:
     """Line and full name of every module that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -83,20 +89,21 @@ def test_every_file_is_in_a_room_that_has_a_floor() -> None:
     assert {room_of(path) for path in FILES} == set(LEVEL)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
-def test_a_file_imports_only_from_its_room_and_from_floors_below(path: Path) -> None:
-    room = room_of(path)
+def test_a_file_imports_only_from_its_room_and_from_floors_below() -> None:
     upwards = [
-        f"{path.name}:{line} imports {name}"
+        f"{path.relative_to(HOUSE)}:{line} imports {name}"
+        for path in FILES
         for line, name in imports_of(path)
-        if name.startswith("cio_etl.") and (to := name.split(".")[1]) != room and LEVEL[to] >= LEVEL[room]
+        if name.startswith("cio_etl.")
+        and (to := name.split(".")[1]) != (room := room_of(path))
+        and LEVEL[to] >= LEVEL[room]
     ]
     assert upwards == []
 
 
 def imported_files(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
     """The modules of the package that a file imports; `from package import module` is an import of the module."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in files)
         elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module in files:
@@ -161,13 +168,12 @@ def test_a_circle_is_found_in_every_form_of_import(last: str, circle: list[str],
     assert len(files) == 5 and sorted(circle_of_imports(files)) == circle
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
-def test_a_library_is_used_in_its_room_only(path: Path) -> None:
-    room = room_of(path)
+def test_a_library_is_used_in_its_room_only() -> None:
     outside = [
-        f"{path.name}:{line} imports {name}"
+        f"{path.relative_to(HOUSE)}:{line} imports {name}"
+        for path in FILES
         for line, name in imports_of(path)
-        if room not in ROOMS_OF_LIBRARIES.get(name.split(".")[0], {room})
+        if (room := room_of(path)) not in ROOMS_OF_LIBRARIES.get(name.split(".")[0], {room})
     ]
     assert outside == []
 
@@ -176,7 +182,7 @@ def test_the_environment_is_read_in_config_and_at_the_door_only() -> None:
     readers = {
         room_of(path)
         for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
     assert readers <= {"config", "cli", "airflow"}

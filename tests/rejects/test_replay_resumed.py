@@ -59,11 +59,11 @@ def test_a_replay_that_is_killed_repeatedly_loses_no_row_and_closes_each_once(
     run_id = run_with_many_rejects(sandbox, capsys)
     sandbox.set_faults(Faults(seed=5, latency_s=0.15, rates={"503": 0.1, "lost_after": 0.03}))
     dice, kills = random.Random(7), 0
-    while replay_is_killed(0.1 + dice.random() * 0.9) and kills < 12:
+    while replay_is_killed(0.1 + dice.random() * 0.9) and kills < 8:
         kills += 1
         check_closed_as_accepted(run_id)
     check_closed_as_accepted(run_id)
-    if kills == 12:
+    if kills == 8:
         sandbox.set_faults(Faults())
         assert main(["replay", "fixed.csv"]) == 0
     assert kills > 1 and still_open(run_id) == {}
