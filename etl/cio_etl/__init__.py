@@ -30,6 +30,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     validate/     dry runs: what a run would do, and the payloads of the first rows
     rejects/      rejected rows: written to a file, fixed by a person, sent again
     propose/      a job and a mapping proposed for a source, and its date formats
+    presets/      a job and mappings for the exports of well-known products, recognised by their header
     doctor/       checks what a run needs, and reports how to fix it
 
     cli/          the command line

@@ -16,7 +16,8 @@ from cio_etl.model import CsvSource, MaxRejects, ParquetSource
 from cio_etl.validate.dry_run import validate
 
 ROOT = Path(__file__).parents[2]
-MAPPINGS = sorted(path for path in (ROOT / "mappings").rglob("*.yaml") if path.parent.name != "tests")
+FOLDERS = ("mappings", "mappings/operations")  # those of presets have tests instead: tests/test_presets.py
+MAPPINGS = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.yaml")), ids=lambda path: path.stem)

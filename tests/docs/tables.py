@@ -28,6 +28,7 @@ from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.model import CSV_DIALECTS
 from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
+from cio_etl.presets import presets
 from cio_etl.run.options import FAIL_ON_REJECTS, RunOptions, options_of
 from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
@@ -209,6 +210,14 @@ def commands() -> str:
     return table(("command", "what it does"), rows)
 
 
+def preset_list() -> str:
+    rows = []
+    for preset in presets():
+        files = ", ".join(f"`{file.file or file.table}`" for file in preset.files)
+        rows.append((f"[{preset.title}](presets/{preset.name}/README.md)", files, " ".join(preset.loses)))
+    return table(("product", "files or tables", "what is lost"), rows)
+
+
 def options() -> str:
     """Every option of every command; those of the same words share a row."""
     commands: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -323,6 +332,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "other-columns-keys": keys_of(OtherColumnsYaml),
     "options": options,
     "params": params,
+    "presets": preset_list,
     "reasons": reasons,
     "reserved-events": reserved_events,
     "rooms": rooms,

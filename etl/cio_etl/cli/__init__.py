@@ -10,7 +10,7 @@ source.py     the `source:` section of a source on the command line
 demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py    one command each
+sandbox.py, forget.py, test.py, examples.py, presets.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -24,6 +24,7 @@ from cio_etl.cli import (
     init,
     inspect,
     plan,
+    presets,
     preview,
     rejects,
     replay,
@@ -47,6 +48,7 @@ __all__ = [
     "inspect",
     "main",
     "plan",
+    "presets",
     "preview",
     "rejects",
     "replay",

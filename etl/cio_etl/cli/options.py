@@ -100,6 +100,7 @@ FLAGS = {each.name: each.flag for kind in (RunOptions, ValidateOptions) for each
 
 JOB = click.argument("job", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+RESULT_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 SOURCE = click.argument("source")
 TABLE = click.option(
     "--table", metavar="NAME", help="SOURCE is a database, as '${WAREHOUSE_URL}' or shop.sqlite; read this table."

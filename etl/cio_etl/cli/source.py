@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import glob
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polars import Schema
 
 
 def section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
@@ -42,3 +47,13 @@ def _require_table(address: str, place: str) -> None:
         raise ConfigError([Problem(place, None, "", "a database without tables and views; check its address")])
     message = f"a database, whose tables are {table_names(tables)}; name one by --table, or a query by --query-file"
     raise ConfigError([Problem(place, None, "", message)])
+
+
+def schema_of(section: Mapping[str, Any]) -> Schema:
+    """The columns of a source, by its section. Raises EtlError when it cannot be read."""
+    from cio_etl.config import load_source
+    from cio_etl.extract import open_source
+    from cio_etl.model import Staging
+
+    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        return open_source(load_source(section), Staging(Path(stage), rows=1_000)).schema

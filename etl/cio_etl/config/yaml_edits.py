@@ -1,7 +1,8 @@
-"""Changes keys of a YAML file in place: all other text stays, with its comments and line breaks."""
+"""Changes a YAML file in place: all other text stays, with its comments and line breaks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -25,6 +26,20 @@ def with_keys(text: str, changes: Mapping[Loc, Mapping[str, Written]], instead_o
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def without_items(text: str, loc: Loc, places: Collection[int]) -> str:
+    """The text of a file without these items of a list in lines, each with all up to the next one.
+
+    The file must be one that `read_yaml` reads.
+    """
+    items = _node_at(YAML(typ="safe", pure=True).compose(text), loc).value
+    lines = text.splitlines(keepends=True)
+    starts = [item.start_mark.line for item in items]
+    after = (number for number in range(starts[-1] + 1, len(lines)) if re.match(r"\S", lines[number]))
+    ends = [*starts[1:], next(after, len(lines))]
+    gone = {number for place in places for number in range(starts[place], ends[place])}
+    return "".join(line for number, line in enumerate(lines) if number not in gone)
 
 
 def _node_at(node: Any, loc: Loc) -> Any:

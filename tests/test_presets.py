@@ -1,0 +1,171 @@
+"""Every preset: its sample through check, validate and a run in the sandbox, and its files are recognised by header."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cio_etl.cli import main
+from cio_etl.cli.source import schema_of, section_of
+from cio_etl.presets import Preset, presets, recognise
+from cio_etl.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[1]
+EVERY = presets()
+KEYS = ("CUSTOMERIO_SITE_ID", "CUSTOMERIO_API_KEY")
+Captured = pytest.CaptureFixture[str]
+
+each_preset = pytest.mark.parametrize("preset", EVERY, ids=lambda preset: preset.name)
+
+
+def json_of(arguments: list[str], capsys: Captured, codes: tuple[int, ...] = (0,)) -> Any:
+    """What a command prints with --json."""
+    code = main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    assert code in codes, captured.err
+    return json.loads(captured.out)
+
+
+@pytest.fixture
+def written(preset: Preset, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The preset and its sample, written into this folder; the database of a sample is the warehouse."""
+    content: dict[str, Any] = json_of(["presets", preset.name, "--sample"], capsys)
+    for database in Path("exports").rglob("*.sqlite"):
+        monkeypatch.setenv("WAREHOUSE_URL", f"sqlite:///{database}")
+    for key in KEYS:
+        monkeypatch.setenv(key, "sandbox")
+    return content
+
+
+@each_preset
+def test_the_sample_becomes_what_the_preset_says(
+    preset: Preset, written: dict[str, Any], sandbox: Sandbox, capsys: Captured
+) -> None:
+    job = Path(written["written"][0])
+    assert job == Path("jobs", f"{preset.name}.yaml")
+    text = job.read_text(encoding="utf-8")
+    assert "  region: us " in text and preset.home not in text
+    job.write_text(text.replace("  region: us ", f"  base_url: {sandbox.url}\n  region: us "), encoding="utf-8")
+    assert main(["check", str(job)]) == 0, capsys.readouterr()
+    assert main(["test", str(job)]) == 0, capsys.readouterr().out
+    out = capsys.readouterr().out
+    mappings = [path for path in preset.folder.glob("*.yaml") if path.name not in ("job.yaml", "preset.yaml")]
+    assert [path.stem for path in mappings if f"/tests/{path.stem}." not in out] == [], "each mapping has tests"
+    validated = json_of(["validate", str(job)], capsys, (0, 3))
+    report = json_of(["run", str(job)], capsys, (0, 3))
+    assert [step["accepted"] for step in validated["steps"]] == [step["accepted"] for step in report["steps"]]
+    rejected: Counter[str] = Counter()
+    for step in report["steps"]:
+        assert step["rows_read"] == step["accepted"] + step["rejected"] + step["skipped"] > 0, step["name"]
+        rejected.update({count["reason"]: count["rows"] for count in step["rejects"]})
+    stats = sandbox.stats()
+    everybody = [person.attributes for person in sandbox.people.everybody()]
+    assert {
+        "people": stats["people"],
+        "unsubscribed": sum(person.get("unsubscribed") is True for person in everybody),
+        "suppressed": stats["suppressed"],
+        "events": stats["events"],
+        "objects": stats["objects"],
+        "relationships": stats["relationships"],
+        "skipped": sum(step["skipped"] for step in report["steps"]),
+        "rejected": dict(rejected),
+    } == preset.sample
+    assert [each for each in sandbox.activity if "suppress" not in each.reason] == [], "all that is sent has an effect"
+    assert [reason for reason in rejected if f"`{reason}`" not in preset.recipe] == [], "the recipe names each"
+
+
+@each_preset
+def test_a_sample_is_recognised_by_its_preset_and_by_no_other(
+    preset: Preset, written: dict[str, Any], capsys: Captured
+) -> None:
+    recognised = []
+    for file in sorted(path for path in Path("exports").rglob("*") if path.is_file()):
+        for schema_kind, schema in schemas(file):
+            found = recognise(schema_kind, schema)
+            assert [each.preset.name for each in found] == [preset.name], file
+            recognised.append(found[0].file.name)
+    assert {file.name for file in preset.files} == {*recognised}
+
+
+def schemas(file: Path) -> Iterator[tuple[str, pl.Schema]]:
+    """The kind and the columns of a file, or of each table of a database."""
+    if file.suffix != ".sqlite":
+        section = section_of(str(file), None, None, None)
+        yield next(iter(section)), schema_of(section)
+        return
+    from cio_etl.config import load_source
+    from cio_etl.extract import tables_of
+    from cio_etl.model import SqlSource
+
+    source = load_source({"sql": f"sqlite:///{file}", "query": "select 1"})
+    assert isinstance(source, SqlSource)
+    for table in tables_of(source):
+        yield "sql", schema_of({"sql": f"sqlite:///{file}", "table": table})
+
+
+@each_preset
+def test_a_preset_says_where_its_shapes_are_from_and_what_it_loses(preset: Preset) -> None:
+    for document in preset.documents:
+        assert document.address.startswith("https://") and date.fromisoformat(document.looked_up)
+    recipe = " ".join(preset.recipe.replace("*", "").split())
+    assert all(sentence.endswith(".") for sentence in preset.loses)
+    assert f"cio-etl presets {preset.name} --export" in recipe or "WAREHOUSE_URL" in recipe
+    assert f"cio-etl run jobs/{preset.name}.yaml" in recipe
+    lines = [line for line in preset.recipe.splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > 120] == []
+    for heading in ("## What is mapped", "## What is lost"):
+        assert heading in preset.recipe
+    for file in preset.files:
+        assert (file.file or file.table or "").strip("*") in recipe
+
+
+def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captured) -> None:
+    preset = next(each for each in EVERY if each.name == "clerk")
+    Path("people.csv").write_text(
+        (preset.folder / "sample" / "users.csv").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    assert main(["init", "people.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "preset: it has the columns of Clerk" in out and "--preset clerk" in out
+    assert all(f"not migrated: {words}" in out for words in preset.loses)
+    assert "written: jobs/people.yaml, mappings/people.yaml" in out
+    content = json_of(["init", "people.csv", "--name", "again"], capsys)
+    assert [offered["preset"] for offered in content["presets"]] == ["clerk"]
+    content = json_of(["init", "people.csv", "--preset", "clerk"], capsys)
+    assert content["written"][0] == "jobs/clerk.yaml"
+    assert "{csv: people.csv}" in Path("jobs/clerk.yaml").read_text(encoding="utf-8")
+    Path("other.csv").write_text("a,b\n1,2\n")
+    assert main(["init", "other.csv", "--preset", "clerk"]) == 78
+    assert "it has the columns of no file of Clerk" in capsys.readouterr().err
+    assert main(["presets", "clrk"]) == 78
+    assert "did you mean 'clerk'?" in capsys.readouterr().err
+
+
+def test_the_list_names_every_preset_with_what_it_loses(capsys: Captured) -> None:
+    assert main(["presets"]) == 0
+    out = capsys.readouterr().out
+    listed = json_of(["presets"], capsys)
+    assert [each["preset"] for each in listed] == [preset.name for preset in EVERY]
+    for preset in EVERY:
+        assert re.search(rf"(?m)^{preset.name}: ", out) and all(words in out for words in preset.loses)
+
+
+def test_the_wheel_has_the_files_of_every_preset(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {*zipfile.ZipFile(wheel).namelist()}
+    of_presets = {path for preset in EVERY for path in preset.folder.rglob("*") if path.is_file()}
+    home = "cio_etl/presets/products"
+    assert {f"{home}/{path.relative_to(ROOT / 'mappings/presets').as_posix()}" for path in of_presets} <= names
