@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.changes import ChangeRecords
 from cio_etl.audit.columns import OtherColumnsChanged
+from cio_etl.audit.consent import Consent
 from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
@@ -71,6 +72,7 @@ __all__ = [
     "StepContext",
     "audits",
     "columns_of_expectations",
+    "columns_to_read",
     "events_of_72h",
     "expectations_of",
     "forecast",
@@ -98,13 +100,18 @@ def audits(
     mapping = step.mapping
     made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
-    made += [Placeholders(mapping), Unseen(mapping), Header(context), *ghosts(step, context)]
+    made += [Placeholders(mapping), Unseen(mapping), Header(context), Consent(step, context), *ghosts(step, context)]
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())
     if "attributes.phone" in mapping.from_columns("attributes") and mapping.operation == "identify":
         made.append(Phones())
     return [*made, *run_audits(step, compiled, destination, now_s)]
+
+
+def columns_to_read(audits: Sequence[Audit]) -> tuple[str, ...]:
+    """The columns that these audits observe, also where the mapping does not read them."""
+    return tuple(name for audit in audits if isinstance(audit, Consent | Expectations) for name in audit.columns)
 
 
 def run_audits(step: Step, compiled: Compiled, destination: Destination, now_s: float) -> list[Audit]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+from cio_etl.model.name_words import name_words as words
 
 # Patterns over the words of a name, in lower case and joined: `_first_name_`.
 _PERSONAL = {
@@ -84,13 +83,6 @@ _YES_NO = (
     r"^_(?:is|has|was|can|did|wants)_|_(?:active|enabled|disabled|flag|subscribed|unsubscribed|verified|deleted"
     r"|opt_?in|opt_?out|optin|optout|consent|confirmed|blocked|test)_"
 )
-
-
-def words(name: str) -> str:
-    """The name's words in lower case, joined: `_first_name_` for `firstName`, `First name` and `first-name`."""
-    plain = unicodedata.normalize("NFKD", name[:300])
-    plain = "".join(sign for sign in plain if not unicodedata.combining(sign))
-    return "_" + "_".join(word.lower() for word in _WORD.findall(plain)) + "_"
 
 
 def personal(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cio_etl.model.name_words import name_words
 from cio_etl.propose import names
 from cio_etl.propose.readings import SAME, Reading
 
@@ -56,7 +57,7 @@ def emails_of(readings: Sequence[Reading]) -> list[Reading]:
         (reading for reading in readings if reading.kind == "email" and _mostly_filled(reading)),
         key=lambda reading: (
             bool(reading.decide),
-            names.words(reading.label) not in _EMAIL_NAMES,
+            name_words(reading.label) not in _EMAIL_NAMES,
             -(reading.look.distinct or 0),
         ),
     )

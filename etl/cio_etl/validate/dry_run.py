@@ -22,6 +22,7 @@ from cio_etl.audit import (
     RejectedPeople,
     StepContext,
     audits,
+    columns_to_read,
     expectations_of,
     forecast,
     located_findings,
@@ -119,11 +120,10 @@ def _validate_step(
         steps = tuple(step if other.name == step.name else other for other in job.steps)
         context = StepContext(steps, tuple(snapshot.schema), bookmark.columns, now, people)
         audits_of_step: list[Audit] = [Empty(step.source, snapshot), *changed_columns(found)]
-        columns = compiled.columns
         if (expectations := expectations_of(step, rows, time.time(), whole=limit is None)) is not None:
             audits_of_step.append(expectations)
-            columns = tuple(dict.fromkeys([*columns, *expectations.columns]))
         audits_of_step += audits(step, compiled, job.destination, time.time(), context)
+        columns = tuple(dict.fromkeys([*compiled.columns, *columns_to_read(audits_of_step)]))
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
         def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:
