@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from cio_etl.apis import DEFAULT_API
 from cio_etl.audit import mask
 from cio_etl.config import SCHEMA_FILE, tests_file
 from cio_etl.config.json_schema import MODELINE
@@ -116,7 +117,7 @@ def _text(
         lines.append(f"  - name: {scalar(words)}")
         lines += [f"    {line}" if place == 0 else line for place, line in enumerate(wrapped("row:", row, " " * 10))]
         lines.append(f"    {key_text(*result_of(sent, api), 4)}")
-        if api != "track" and sent.item is None:
+        if api != DEFAULT_API and sent.item is None:
             lines.append(f"    api: {api}")
     return "\n".join(lines) + "\n"
 
