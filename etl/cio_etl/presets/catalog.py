@@ -54,6 +54,9 @@ class SampleYaml(Section):
     events: Count = Field(default=0, description="events, also those of visitors")
     objects: Count = Field(default=0, description="objects")
     relationships: Count = Field(default=0, description="relationships of people and objects")
+    without_effect: Count = Field(
+        default=0, description="calls that Customer.io takes and drops, as an address that two people have"
+    )
     skipped: Count = Field(default=0, description="rows that `when`, `order_by` or `event_key` skips, of all steps")
     rejected: dict[str, Count] = Field(default={}, description="rows of all steps by reason; the recipe names each")
 
