@@ -28,6 +28,7 @@ SYNC, DECIDE = "tests/run/test_sync.py", "tests/ledger/test_decide.py"
 MIRROR, STORAGE = "tests/run/test_mirror.py", "tests/run/test_ledger_storage.py"
 VALUES = "tests/ledger/test_values.py"
 BASELINE = "tests/run/test_baseline.py"
+EXPECTATIONS = "tests/run/test_expectations.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 ON_ERROR, OMITTED = "tests/transform/test_on_error.py", "tests/run/test_omitted.py"
 
@@ -857,8 +858,8 @@ MUTANTS = (
     Mutant(
         "limits: events that were sent before count as young",
         "run/prescan.py",
-        "prefetch(narrow.sending",
-        "prefetch(narrow.mapped",
+        "else narrow.sending(frame)",
+        "else narrow.mapped(frame)",
         "tests/run/test_young_events.py -k only_events_that_are_sent",
     ),
     Mutant(
@@ -910,5 +911,33 @@ MUTANTS = (
         ' and mapping.nulls_at(name) == "clear"',
         ' and mapping.nulls == "clear"',
         f"{OMITTED} -k by_its_own_nulls",
+    ),
+    Mutant(
+        "expectations: an error does not stop a run",
+        "run/open_step.py",
+        "if (words := stopping(findings)) and not context",
+        "if not (words := stopping(findings)) and not context",
+        f"{EXPECTATIONS} -k an_error_stops",
+    ),
+    Mutant(
+        "expectations: rows that a share allows are too many",
+        "audit/expectations.py",
+        "if broken <= expectation.allow.of(total.rows):",
+        "if not broken:",
+        "tests/audit/test_expectations.py -k counted_and_named",
+    ),
+    Mutant(
+        "expectations: rows that the ledger has do not count",
+        "run/prescan.py",
+        "[] if expectations is None else expectations.look(frame)",
+        "[] if expectations is None else expectations.look(made(frame).rows)",
+        f"{EXPECTATIONS} -k all_rows_count",
+    ),
+    Mutant(
+        "examples: values are not masked",
+        "validate/examples.py",
+        "for form in _FORMS if",
+        "for form in (str,) if",
+        "tests/validate/test_mapping_tests.py -k differ_masked",
     ),
 )
