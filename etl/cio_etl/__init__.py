@@ -196,14 +196,20 @@ def check(*files: str | Path) -> tuple[Problem, ...]:
         return tuple(dict.fromkeys(problem for file in files for problem in check_file(Path(file)).problems))
 
 
-def load_job(job: str | Path, *, environment: Mapping[str, str] | None = None, secrets: bool = True) -> Job:
+def load_job(
+    job: str | Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    secrets: bool = True,
+    target: str | None = None,
+) -> Job:
     """The job of a file, checked. With `secrets=False` no keys are needed. Raises ConfigError with all its problems."""
     from cio_etl.config import load_job
 
     with _only_etl_errors():
         if environment is None:
-            return load_job(Path(job), secrets=secrets)
-        return load_job(Path(job), environment, secrets=secrets)
+            return load_job(Path(job), secrets=secrets, target=target)
+        return load_job(Path(job), environment, secrets=secrets, target=target)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cio_etl.cli import demo, main
-from cio_etl.config import load_job, load_mapping, load_source
+from cio_etl.config import load_jobs, load_mapping, load_source
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import StateYaml
 from cio_etl.config.references import resolve_address
@@ -82,7 +82,7 @@ def test_a_job_loads() -> None:
     Path("jobs").mkdir()
     for name, text in [*yaml_blocks("mappings"), *yaml_blocks("jobs")]:
         Path(name).write_text(text, encoding="utf-8")
-    jobs = [load_job(Path(name), {}, secrets=False, sources=False) for name, _ in yaml_blocks("jobs")]
+    jobs = [job for name, _ in yaml_blocks("jobs") for job in load_jobs(Path(name))]
     assert jobs and all(job.steps for job in jobs)
 
 

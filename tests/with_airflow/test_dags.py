@@ -43,6 +43,16 @@ def test_validation_can_come_first(shop: Shop) -> None:
     assert dag.task_dict["validate"].fail_on == ["warning"]
 
 
+def test_a_target_is_for_jobs_with_several_destinations(shop: Shop) -> None:
+    (shop.folder / "base.yaml").write_text("destinations: {dev: {}, prod: {}}\n")
+    (shop.jobs / "other.yaml").write_text("extends: ../base.yaml\nschedule: '@daily'\n")
+    (shop.jobs / "broken.yaml").write_text("extends: no.yaml\nschedule: '@daily'\n")
+    dags = build_dags(shop.jobs, target="prod", validate=True)
+    targets = {name: {task.target for task in dag.tasks} for name, dag in dags.items()}
+    prefix = "customerio__"
+    assert targets == {f"{prefix}people": {None}, f"{prefix}other": {"prod"}, f"{prefix}broken": {None}}
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

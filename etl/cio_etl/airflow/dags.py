@@ -38,6 +38,7 @@ class Planned:
     name: str
     schedule: str | list[Asset] | None = None
     fault: str = ""
+    has_targets: bool = False  # it has several destinations
 
 
 def build_dags(
@@ -53,6 +54,7 @@ def build_dags(
     approve: bool | Mapping[str, Any] = False,
     workers: int | None = None,
     lanes: int = 16,
+    target: str | None = None,
     prefix: str = "customerio__",
     default_args: Mapping[str, Any] | None = None,
     **dag_arguments: Any,
@@ -62,9 +64,10 @@ def build_dags(
     Relative paths in the jobs start at `folder`; its default is the folder that holds `jobs`. A cron line is read in
     `timezone`. With `validate` the rows are validated before each run, with `fail_on` as a gate. With `approve`, a run
     is planned, a person approves the plan, and just that is sent; it may hold arguments of Airflow's ApprovalOperator.
-    `default_args` and `dag_arguments` are Airflow's. With `workers`, that many mapped tasks share the run's `lanes`
-    over a state database, and a task `report` ends the run. Each run updates the asset `customerio://` with the job's
-    name. Raises ValueError for `approve` with `workers`, and ImportError when this Airflow has no ApprovalOperator.
+    `target` is for the jobs with several `destinations`. `default_args` and `dag_arguments` are Airflow's. With
+    `workers`, that many mapped tasks share the run's `lanes` over a state database, and a task `report` ends the run.
+    Each run updates the asset `customerio://` with the job's name. Raises ValueError for `approve` with `workers`, and
+    ImportError when this Airflow has no ApprovalOperator.
 
     A file that cannot be read makes a DAG, too: without a schedule, tagged "broken", with the fault in its notes.
     """
@@ -93,7 +96,7 @@ def build_dags(
             },
             default_args={**RETRIES, **(default_args or {})},
         ) as dag:
-            job = {"job": str(planned.path)}
+            job = {"job": str(planned.path), "target": target if planned.has_targets else None}
             shared: dict[str, Any] = {
                 "folder": str(folder or jobs.parent),
                 "customerio_conn_id": customerio_conn_id,
@@ -149,7 +152,22 @@ def _planned(path: Path) -> Planned | None:
     if isinstance(schedule, dict) and schedule.keys() == {"assets"} and isinstance(schedule["assets"], list):
         uris = schedule["assets"]
         if uris and all(isinstance(uri, str) and "${" not in uri for uri in uris):
-            return Planned(path, name, [Asset(uri) for uri in uris])
+            return Planned(path, name, [Asset(uri) for uri in uris], has_targets=_has_targets(path, job))
     if isinstance(schedule, str) and "${" not in schedule:
-        return Planned(path, name, schedule)
+        return Planned(path, name, schedule, has_targets=_has_targets(path, job))
     return Planned(path, name, fault="its schedule must be a cron line without references, or {assets: […]}")
+
+
+def _has_targets(path: Path, job: Any, most: int = 20) -> bool:
+    """Whether a job file, or one that it extends, has `destinations`; a file that cannot be read has none."""
+    for _ in range(most):
+        if "destinations" in job or not isinstance(base := job.get("extends"), str):
+            break
+        path = path.parent / base
+        try:
+            job = YAML(typ="safe", pure=True).load(path)
+        except (OSError, UnicodeDecodeError, YAMLError):
+            return False
+        if not isinstance(job, dict):
+            return False
+    return "destinations" in job

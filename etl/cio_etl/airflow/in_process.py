@@ -81,7 +81,7 @@ class InProcess:
 
     def _plan(self, request: RunRequest, environment: Environment) -> Summary:
         path, values = Path(request.job), _values(environment)
-        file = Path(request.plan) if request.plan else plan_place(path, request.plan_name, values)
+        file = Path(request.plan) if request.plan else plan_place(path, request.plan_name, request.run, values)
         page = page_place(file)
         made = plan_file(path, request.run, _caller(self._signals).observer.note, values)
         return plan_summary(write_plan(made, file, page, {}, remedies()))
@@ -90,7 +90,7 @@ class InProcess:
         plan, values = Plan.read(Path(request.plan)), _values(environment)
         with self._signals as signals:
             report = apply_plan(plan, request.run, _caller(signals), values)
-        job = load_steps(Path(plan.job_file), request.run, values, secrets=False)
+        job = load_steps(Path(plan.job_file), run_options(plan, request.run), values, secrets=False)
         return _summary(report, run_folder(job, report.run_id))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JSON
+from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 
 if TYPE_CHECKING:
     from cio_etl.config import Checked
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the files in their plain form, with the columns that `*` takes; their sources are opened.",
 )
+@TARGET
 @JSON
-def check(files: tuple[Path, ...], expand: bool, as_json: bool) -> None:
+@ENV_FILE
+def check(files: tuple[Path, ...], expand: bool, target: str | None, as_json: bool) -> None:
     """Check job files, mappings and their examples; read no data.
 
     A job file is checked with its mappings, a mapping also alone. Nothing is sent.
@@ -35,14 +37,14 @@ def check(files: tuple[Path, ...], expand: bool, as_json: bool) -> None:
 
     problems: dict[Problem, None] = {}  # each once: jobs share mappings
     for path in files:
-        checked = check_file(path)
+        checked = check_file(path, target)
         problems |= dict.fromkeys(checked.problems)
         for warning in () if as_json else checked.warnings:
             say(f"{path}: warning: {warning}", err=True)
         if not checked.problems and not as_json and not expand:
             say(f"{path}: {_contents(checked)}")
     if expand and not problems:
-        _print_plain(files, as_json)
+        _print_plain(files, target, as_json)
         return
     if as_json:
         say(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False))
@@ -51,12 +53,12 @@ def check(files: tuple[Path, ...], expand: bool, as_json: bool) -> None:
         raise ConfigError(problems)
 
 
-def _print_plain(files: tuple[Path, ...], as_json: bool) -> None:
+def _print_plain(files: tuple[Path, ...], target: str | None, as_json: bool) -> None:
     """Prints the files and the mappings that they name, as YAML documents or as one JSON list."""
     from cio_etl.report.streams import say
     from cio_etl.validate.plain import plain_files
 
-    plain = [each for path in files for each in plain_files(path)]
+    plain = [each for path in files for each in plain_files(path, target)]
     if as_json:
         say(json.dumps([asdict(each) for each in plain], ensure_ascii=False))
     else:

@@ -6,12 +6,23 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
+import click
+
+from cio_etl.cli.options import ENV_FILE_META
 from cio_etl.model import Report
 
 
 def as_typed(*words: object) -> str:
-    """A `cio-etl` command as one would type it."""
-    return shlex.join(["cio-etl", *(str(word) for word in words)])
+    """A `cio-etl` command as one would type it, with the file of variables that this command was given."""
+    context = click.get_current_context(silent=True)
+    file = None if context is None else context.meta.get(ENV_FILE_META)
+    more = [] if file is None else [f"--env-file={file}"]
+    return shlex.join(["cio-etl", *(str(word) for word in words), *more])
+
+
+def target_words(target: str | None) -> list[str]:
+    """The argument that names a target, if there is one."""
+    return [] if target is None else [f"--target={target}"]
 
 
 ROWS_ARE_GONE = (

@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, options
+from cio_etl.cli.options import ENV_FILE, JOB, options
 from cio_etl.run.options import ReadOptions
 
 
 @cli.command(epilog="More: mappings/README.md")
 @JOB
-@options(ReadOptions, only=("steps",))
+@options(ReadOptions, only=("steps", "target"))
 @click.option(
     "-n", "rows", type=click.IntRange(1, 100), default=3, show_default=True, help="How many rows of each step."
 )
 @click.option("--reveal", is_flag=True, help="Write the real values; without it, they are masked.")
+@ENV_FILE
 def examples(job: Path, options: ReadOptions, rows: int, reveal: bool) -> None:
     """Make tests of the mappings of JOB from rows of its sources.
 

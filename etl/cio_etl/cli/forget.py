@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JSON
+from cio_etl.cli.options import ENV_FILE, JSON
 
 if TYPE_CHECKING:
     from cio_etl.cli.shared import StateLocation
+    from cio_etl.model import Job
     from cio_etl.run.forget import Erasure, LedgerErasure
     from cio_etl.run.person import Person
 
@@ -40,6 +41,7 @@ NOT_REACHED = (
     "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
 )
 @JSON
+@ENV_FILE
 def forget(identifiers: tuple[str, ...], jobs: tuple[Path, ...], state: Path | None, as_json: bool) -> None:
     """Remove a person from the state of JOB, or of all jobs.
 
@@ -55,7 +57,7 @@ def forget(identifiers: tuple[str, ...], jobs: tuple[Path, ...], state: Path | N
     person = _person(identifiers)
     with private_files():
         files = jobs or _jobs(state_location(state))
-        erasures = [_forget(file, person, is_alone=len(files) == 1) for file in files]
+        erasures = [each for file in files for each in _forget(file, person, is_alone=len(files) == 1)]
     if as_json:
         say(json.dumps([asdict(each) for each in erasures], ensure_ascii=False))
     else:
@@ -96,20 +98,40 @@ def _jobs(location: StateLocation) -> Sequence[Path]:
     return [Path(file) for file in dict.fromkeys(newest.values())]
 
 
-def _forget(file: Path, person: Person, *, is_alone: bool) -> Erasure:
-    """What was removed from the state of a job; of several jobs, one that fails does not stop the others."""
-    from cio_etl.config import load_job
+def _forget(file: Path, person: Person, *, is_alone: bool) -> Sequence[Erasure]:
+    """What was removed from the state of a job, for each of its destinations, and from before it had several.
+
+    Of several jobs, one that fails does not stop the others.
+    """
+    from dataclasses import replace
+
+    from cio_etl.config import load_jobs
     from cio_etl.errors import ConfigError, EtlError
     from cio_etl.run.forget import Erasure, forget
 
     try:
-        return forget(load_job(file, secrets=False, sources=False), person)
+        jobs = load_jobs(file)
+        before = replace(jobs[0], name=jobs[0].name.removesuffix(f".{jobs[0].target}"), target=None)
+        if jobs[0].target is not None and _has_runs(before):
+            jobs.append(before)
+        return [forget(job, person) for job in jobs]
     except EtlError as error:
         if is_alone:
             raise
         is_wrong = isinstance(error, ConfigError)
         fault = f"{file} cannot be read; `cio-etl check {file}` says why" if is_wrong else f"{error}; {error.remedy}"
-        return Erasure(file.stem, faults=(fault,))
+        return [Erasure(file.stem, faults=(fault,))]
+
+
+def _has_runs(job: Job) -> bool:
+    from contextlib import closing
+
+    from cio_etl.state import exists, open_store
+
+    if not exists(job.kept_in):
+        return False
+    with closing(open_store(job.kept_in)) as store:
+        return bool(store.runs(job.name, limit=1))
 
 
 def _lines(erasure: Erasure) -> Iterator[str]:

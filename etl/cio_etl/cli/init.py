@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import QUERY_FILE, RESULT_JSON, SHEET, SOURCE, TABLES
+from cio_etl.cli.options import ENV_FILE, QUERY_FILE, RESULT_JSON, SHEET, SOURCE, TABLES
 
 if TYPE_CHECKING:
     from cio_etl.presets import Recognised
@@ -34,6 +34,7 @@ PROPOSAL_ROWS = 200_000  # read from a source that has to be copied
     "--preset", "product", metavar="PRODUCT", help="Write the preset of this product, whose export SOURCE is, instead."
 )
 @RESULT_JSON
+@ENV_FILE
 def init(
     source: str,
     tables: tuple[str, ...],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JSON, QUERY_FILE, SHEET, SOURCE, TABLE, UNITS
+from cio_etl.cli.options import ENV_FILE, JSON, QUERY_FILE, SHEET, SOURCE, TABLE, UNITS
 
 if TYPE_CHECKING:
     from cio_etl.transform.timestamps import Serial, Unit
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--unit", type=click.Choice(UNITS), help="What numbers count, where their size is ambiguous.")
 @click.option("--reveal", is_flag=True, help="Show the values of the rows that are listed.")
 @JSON
+@ENV_FILE
 def inspect(
     source: str,
     table: str | None,

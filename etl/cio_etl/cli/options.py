@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -98,7 +99,37 @@ def click_option(option: Option) -> Callable[[Command], Command]:
 # The spelling of each option in messages, by its name in Python.
 FLAGS = {each.name: each.flag for kind in (RunOptions, ValidateOptions) for each in options_of(kind)}
 
+TARGET = click_option(next(each for each in options_of(ReadOptions) if each.name == "target"))
 JOB = click.argument("job", type=click.Path(path_type=Path))
+
+
+def _read_env_file(context: click.Context, _: click.Parameter, file: Path | None) -> None:
+    """Adds the variables of a file to the process's environment, whose own values win, until the command has ended."""
+    if file is None or context.resilient_parsing:
+        return
+    from cio_etl.config import read_env_file
+
+    added = {name: value for name, value in read_env_file(file).items() if name not in os.environ}
+    os.environ.update(added)
+    context.meta[ENV_FILE_META] = file
+
+    def remove() -> None:
+        for name in added:
+            os.environ.pop(name, None)
+
+    context.find_root().call_on_close(remove)
+
+
+ENV_FILE_META = "cio_etl.env_file"  # where commands that are printed find the file
+ENV_FILE = click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read environment variables from this file, as .env; those that are set already win.",
+    callback=_read_env_file,
+    expose_value=False,
+    is_eager=True,
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
 RESULT_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 SOURCE = click.argument("source")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, JSON, RunName, options
+from cio_etl.cli.options import ENV_FILE, JOB, JSON, RunName, options
 from cio_etl.run.options import RunOptions, repeated_words
 from cio_etl.validate.options import PLAN_OPTIONS
 
@@ -26,6 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--name", type=RunName(), help="Write both under this name to plans/JOB/ of the state's folder.")
 @click.option("--page", type=_FILE, metavar="FILE", help="Write the page to this file. [default: beside the plan]")
 @click.option("--reveal", is_flag=True, help="Show the values that change, where the ledger stores them.")
+@ENV_FILE
 @JSON
 def plan(
     job: Path,
@@ -49,7 +50,7 @@ def plan(
     if name is not None and output is not None:
         raise click.UsageError("--output and --name both say where the plan is written; give one of the two")
     if name is not None:
-        output = plan_place(job, name)
+        output = plan_place(job, name, options)
     page = page_place(output, page)
     made = plan_file(job, options, lambda line: say(line, err=True), reveal=reveal)
     commands = _commands(made, job, options, output)
@@ -87,6 +88,7 @@ def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -
 @click.argument("plan", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @options(RunOptions, only=("accept_changes", "accept_unexpected", "grace"))
 @click.option("--quiet", is_flag=True, help="Print no progress; for cron.")
+@ENV_FILE
 @JSON
 def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """Send just what PLAN says, a file of `plan -o`.
@@ -104,7 +106,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
 
     planned = Plan.read(plan)
     again = as_typed("apply", plan)
-    job = load_job(Path(planned.job_file))
+    job = load_job(Path(planned.job_file), target=planned.options.get("target"))
     commands = Commands(again, lambda report: reject_commands(report, job.named_by, set()))
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,

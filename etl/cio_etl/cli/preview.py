@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, options
+from cio_etl.cli.options import ENV_FILE, JOB, options
 from cio_etl.run.options import ReadOptions
 
 
 @cli.command(epilog="More: mappings/README.md")
 @JOB
-@options(ReadOptions, only=("steps",))
+@options(ReadOptions, only=("steps", "target"))
 @click.option(
     "-n", "rows", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many rows of each step."
 )
+@ENV_FILE
 def preview(job: Path, options: ReadOptions, rows: int) -> None:
     """Print the payloads of the first rows of JOB.
 

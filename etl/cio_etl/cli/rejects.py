@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import STATE
+from cio_etl.cli.options import ENV_FILE, STATE
 
 
 @cli.command(epilog="More: mappings/README.md")
@@ -17,6 +17,7 @@ from cio_etl.cli.options import STATE
 @click.option("--all", "closed", is_flag=True, help="Also rows that a replay has closed.")
 @click.option("--forget", is_flag=True, help="Remove the rows of this run that `rejects: rows` has stored.")
 @STATE
+@ENV_FILE
 def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Path | None) -> None:
     """Write the rejected rows of RUN, to be fixed and replayed.
 
@@ -24,7 +25,8 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
     """
     from cio_etl.cli.shared import opened_store, state_location
     from cio_etl.config import load_job
-    from cio_etl.errors import ConfigError
+    from cio_etl.errors import ConfigError, InvalidArguments
+    from cio_etl.model import target_of
     from cio_etl.model.words import counted
     from cio_etl.rejects import export, rejected_rows, separator_of
     from cio_etl.report.streams import say
@@ -41,8 +43,8 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
             raise click.UsageError("name the file to write with -o, as rejects.csv")
         if out is not None:
             job = None
-            with contextlib.suppress(ConfigError):
-                job = load_job(Path(run.job_file), secrets=False, sources=False)
+            with contextlib.suppress(ConfigError, InvalidArguments):
+                job = load_job(Path(run.job_file), secrets=False, sources=False, target=target_of(run.job))
             rows, notes = rejected_rows(store, location.folder, run, job, closed=closed)
             try:
                 inexact = export(rows, out, separator_of(job, rows["step"].unique()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JSON, STATE, options
+from cio_etl.cli.options import ENV_FILE, JSON, STATE, options
 from cio_etl.run.options import RunOptions, repeated_words
 
 
@@ -19,6 +19,7 @@ from cio_etl.run.options import RunOptions, repeated_words
 @click.option("--unknown", is_flag=True, help="Also rows whose answer was lost; Customer.io may have them already.")
 @STATE
 @JSON
+@ENV_FILE
 def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as_json: bool) -> None:
     """Send rejected rows again, of a fixed FILE or of a RUN.
 
@@ -28,6 +29,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.cli.shared import calling, opened_store, page_of, print_report, resumed_by, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError, Problem
+    from cio_etl.model import target_of
     from cio_etl.model.words import counted
     from cio_etl.rejects import ENDINGS, request_for_file, request_for_run
     from cio_etl.rejects import replay as send_again
@@ -48,7 +50,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     if not Path(newest.job_file).exists():
         fault = f"the job file of {newest.run_id} is missing; put it back, or go to the folder where that run started"
         raise ConfigError([Problem(newest.job_file, None, "", fault)])
-    loaded = load_job(Path(newest.job_file), secrets=not options.sandbox)
+    loaded = load_job(Path(newest.job_file), secrets=not options.sandbox, target=target_of(newest.job))
     loaded = replace(loaded, state=location.folder, database=location.database)
     if loaded.name != job_name:
         fault = f"is now the job {loaded.name}, and {newest.run_id} was a run of {job_name}; give it its old name back"

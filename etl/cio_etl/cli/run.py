@@ -11,7 +11,7 @@ import click
 
 from cio_etl.cli.log import command_log, use_log
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, JSON, options
+from cio_etl.cli.options import ENV_FILE, JOB, JSON, options
 from cio_etl.run.options import RunOptions, repeated_words
 
 
@@ -20,6 +20,7 @@ from cio_etl.run.options import RunOptions, repeated_words
 @options(RunOptions)
 @click.option("--quiet", is_flag=True, help="Print nothing when every row was accepted; for cron.")
 @JSON
+@ENV_FILE
 def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """Run JOB, or resume its unfinished run."""
     from cio_etl.cli.commands import as_typed, reject_commands

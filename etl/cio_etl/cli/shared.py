@@ -43,9 +43,9 @@ def state_location(state: Path | None) -> StateLocation:
     """The state that --state names, or ETL_STATE, which may be a database's address."""
     name = str(state or os.environ.get("ETL_STATE", ".etl"))
     if name.endswith((".yaml", ".yml")):
-        from cio_etl.config import load_job
+        from cio_etl.config import load_jobs
 
-        job = load_job(Path(name), secrets=False, sources=False)
+        job = load_jobs(Path(name))[0]  # its destinations share the state
         return StateLocation(job.state, job.database, job.named_by)
     if state is None and "://" in name:
         return StateLocation(Path(".etl"), SecretStr(name), Path(".etl"))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JSON
+from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 
 if TYPE_CHECKING:
     from cio_etl.model import Job
+    from cio_etl.run.status import RecentRun
     from cio_etl.state import Where
 
 STALE = 3  # exit code: neither the job file nor the state is wrong, but a person should look
@@ -25,8 +26,10 @@ STALE = 3  # exit code: neither the job file nor the state is wrong, but a perso
 @click.option(
     "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
 )
+@TARGET
 @JSON
-def status(job: Path | None, state: Path | None, as_json: bool) -> None:
+@ENV_FILE
+def status(job: Path | None, state: Path | None, target: str | None, as_json: bool) -> None:
     """Print the runs of JOB or of all jobs, and what is next.
 
     Without JOB, every job of the state folder is listed. What is next is what `run` would do.
@@ -37,14 +40,13 @@ def status(job: Path | None, state: Path | None, as_json: bool) -> None:
     if job is None:
         _print_runs(state_location(state).where, as_json)
     else:
-        raise SystemExit(_print_job(load_job(job, secrets=False, sources=False), job, as_json))
+        raise SystemExit(_print_job(load_job(job, secrets=False, sources=False, target=target), job, as_json))
 
 
 def _print_runs(where: Where, is_json: bool) -> None:
     """Prints the newest runs of every job in a state."""
     from rich.table import Table
 
-    from cio_etl.cli.commands import as_typed
     from cio_etl.report import as_json
     from cio_etl.report.consoles import Screen
     from cio_etl.report.streams import say
@@ -57,7 +59,7 @@ def _print_runs(where: Where, is_json: bool) -> None:
     runs = recent_runs(where)
     if is_json:
         reports = [
-            as_json(run.report, as_typed("run", run.job_file) if run.report.resumable else None)
+            as_json(run.report, _resume_command(run) if run.report.resumable else None)
             | {"open_rejects": run.open_rejects}
             for run in runs
         ]
@@ -77,6 +79,13 @@ def _print_runs(where: Where, is_json: bool) -> None:
     if not console.is_terminal:
         console.width = 120
     console.print(table)
+
+
+def _resume_command(run: RecentRun) -> str:
+    from cio_etl.cli.commands import as_typed, target_words
+    from cio_etl.model import target_of
+
+    return as_typed("run", run.job_file, *target_words(target_of(run.report.job)))
 
 
 def _print_job(job: Job, file: Path, is_json: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import JOB, JSON, options
+from cio_etl.cli.options import ENV_FILE, JOB, JSON, options
 from cio_etl.run.options import ReadOptions, repeated_words
 from cio_etl.validate.options import ValidateOptions
 
@@ -14,6 +14,7 @@ from cio_etl.validate.options import ValidateOptions
 @JOB
 @options(ValidateOptions)
 @JSON
+@ENV_FILE
 def validate(job: Path, options: ValidateOptions, as_json: bool) -> None:
     """Dry run: read, map and check every row; send nothing.
 

@@ -8,9 +8,10 @@
 from cio_etl.config.canonical import canonical, describe_change, digest
 from cio_etl.config.check import Checked, check_file, is_mapping_file, job_warnings, plain_data
 from cio_etl.config.describe import Key, describe
+from cio_etl.config.env_file import read_env_file
 from cio_etl.config.examples import check_examples
 from cio_etl.config.function_arguments import require_secrets, stand_ins
-from cio_etl.config.job import load_job
+from cio_etl.config.job import load_job, load_jobs
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.json_schema import MODELINE, SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.config.mapping import load_mapping
@@ -55,9 +56,11 @@ __all__ = [
     "is_mapping_file",
     "job_warnings",
     "load_job",
+    "load_jobs",
     "load_mapping",
     "load_source",
     "plain_data",
+    "read_env_file",
     "require_other_columns",
     "require_secrets",
     "schema_text",

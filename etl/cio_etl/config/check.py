@@ -14,6 +14,7 @@ from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.mapping_tests import is_tests, read_tests
 from cio_etl.config.plain_form import read_document
+from cio_etl.config.targets import target_names, with_target
 from cio_etl.config.validation import looks_like
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job, Mapping, Step
@@ -34,10 +35,11 @@ class Checked:
     warnings: tuple[str, ...] = ()  # what a job may do without an error, and what to do about it
 
 
-def check_file(path: Path) -> Checked:
+def check_file(path: Path, target: str | None = None) -> Checked:
     """Checks a job, a mapping, or a file of tests, which are not run; faults are listed, not raised.
 
-    It needs no data, no credentials and no addresses of databases.
+    It needs no data, no credentials and no addresses of databases. A job with several destinations is checked for each,
+    or for `target` alone. Raises InvalidArguments for a target that the job does not have.
     """
     data = read_document(path).data
     if data is not None and is_tests(data):
@@ -46,7 +48,14 @@ def check_file(path: Path) -> Checked:
     if is_mapping_file(path):
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)
-    job, problems, mappings = read_job(path, secrets=False, sources=False)
+    names = target_names(path) if target is None else (target,)
+    parts = [_checked_job(path, name) for name in names or (None,)]
+    found = tuple(dict.fromkeys(problem for part in parts for problem in part.problems))
+    return replace(parts[0], problems=found)
+
+
+def _checked_job(path: Path, target: str | None) -> Checked:
+    job, problems, mappings = read_job(path, secrets=False, sources=False, target=target)
     checked = _checked(0 if job is None else len(job.steps), mappings, problems)
     if job is None:
         return checked
@@ -60,12 +69,16 @@ def is_mapping_file(path: Path) -> bool:
     return data is not None and looks_like(MappingYaml, data, rather_than=JobYaml)
 
 
-def plain_data(path: Path) -> dict[str, Any]:
+def plain_data(path: Path, target: str | None = None) -> dict[str, Any]:
     """The data of a job file or a mapping in their plain form, with references as they are written.
+
+    With `target`, a job has the destination of this name in place of all.
 
     Raises ConfigError.
     """
     document = read_document(path)
+    if document.data is not None and target is not None:
+        document = with_target(document, target)
     if document.data is None or document.problems:
         raise ConfigError(document.problems)
     return document.data

@@ -19,6 +19,7 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.plain_form import read_document
 from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
+from cio_etl.config.targets import target_names, with_target
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import ConfigError, Problem, did_you_mean_file
@@ -26,22 +27,37 @@ from cio_etl.model import Job, Mapping
 
 
 def load_job(
-    path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: bool = True, sources: bool = True
+    path: Path,
+    environ: MappingOf[str, str] = os.environ,
+    *,
+    secrets: bool = True,
+    sources: bool = True,
+    target: str | None = None,
 ) -> Job:
-    """The job of a YAML file, with its mappings.
+    """The job of a YAML file, with its mappings; of several `destinations` with that of the name `target`.
 
     `secrets=False` is for checks on a machine without the credentials and the keys of `hmac`, `sources=False` for one
     without the databases' addresses: they are not looked up, and stay empty or as written. Raises ConfigError with
-    everything that is wrong in the job and in its mappings.
+    everything that is wrong in the job and in its mappings, and InvalidArguments when it has no such destination.
     """
-    job, problems, _ = read_job(path, environ, secrets=secrets, sources=sources)
+    job, problems, _ = read_job(path, environ, secrets=secrets, sources=sources, target=target)
     if job is None:
         raise ConfigError(problems)
     return job
 
 
+def load_jobs(path: Path) -> list[Job]:
+    """The job of a YAML file for each of its destinations, without secrets and addresses. Raises ConfigError."""
+    return [load_job(path, secrets=False, sources=False, target=name) for name in target_names(path) or (None,)]
+
+
 def read_job(
-    path: Path, environ: MappingOf[str, str] = os.environ, *, secrets: bool = True, sources: bool = True
+    path: Path,
+    environ: MappingOf[str, str] = os.environ,
+    *,
+    secrets: bool = True,
+    sources: bool = True,
+    target: str | None = None,
 ) -> tuple[Job | None, list[Problem], list[Mapping]]:
     """The job of a YAML file, or everything that is wrong in it and its mappings; and the mappings that can be tested.
 
@@ -58,6 +74,9 @@ def read_job(
             "this is a mapping, not a job; a job has the keys destination and steps, and names this file under mapping"
         )
         return None, [document.problem((), f"{message}; {_how_to_run(path)}")], []
+    document = with_target(document, target)
+    if document.data is None:
+        return None, in_order(document.problems), []
     data, unresolved = resolve_job(document.data, environ, secrets, sources)
     unresolved += _query_files(data)
     parsed, faults = validated(JobYaml, data)
@@ -72,7 +91,7 @@ def read_job(
         for name, mapping in usable.items():
             usable[name], problems_of_keys = with_secrets(mapping, environ)
             problems += in_order(problems_of_keys)
-    job = None if parsed is None or problems else parsed.to_job(document, path, usable)
+    job = None if parsed is None or problems else parsed.to_job(document, path, usable, target)
     if job is not None:
         places = [loc for loc, _ in _mapping_files(document.data)]
         shared = [*shared_ids(job, places), *sync_faults(job, places)]

@@ -268,7 +268,12 @@ class JobYaml(Section):
     vars: dict[str, str | float | bool] = Field(
         default={}, description="variables: names with texts, numbers, true or false; `${vars.name}` reads one"
     )
-    destination: DestinationYaml = Field(description="where rows are sent")
+    destination: DestinationYaml = Field(description="where rows are sent; the keys that all `destinations` share")
+    destinations: dict[PlainName, DestinationYaml] = Field(
+        default={},
+        description="several places, by name, as `{dev: …, prod: …}`; `--target` chooses one. See Several "
+        "destinations.",
+    )
     steps: Annotated[list[StepYaml], Field(min_length=1)] = Field(
         description="a list. A step starts when the step before has finished: load people before their events"
     )
@@ -310,12 +315,15 @@ class JobYaml(Section):
         "exits with 3"
     )
 
-    def to_job(self, document: Document, path: Path, mappings: MappingOf[str, Mapping]) -> Job:
+    def to_job(
+        self, document: Document, path: Path, mappings: MappingOf[str, Mapping], target: str | None = None
+    ) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]
         return Job(
             file=document.file,
-            name=self.name or path.stem,
+            name=f"{self.name or path.stem}{'' if target is None else f'.{target}'}",
             destination=self.destination.to_destination(),
+            target=target,
             steps=tuple(
                 inner
                 for number, (step, many) in enumerate(zip(self.steps, listed, strict=True))

@@ -124,7 +124,7 @@ class _AsWritten(GenerateJsonSchema):
             made["properties"]["attributes"]["properties"] = {STAR: _other_columns()}
         if section is JobYaml:
             credentials = {"destination": {"allOf": [_api_rules(api) for api in APIS.values()]}}
-            made |= _unless_inherited(made.pop("required"), credentials)
+            made |= _unless_inherited(made.pop("required"), credentials, "destinations")
         if section.short_form:
             short = section.short_schema or _TEXT
             return {"anyOf": [made, {**short, "description": section.short_form}]}
@@ -151,9 +151,10 @@ def _key_rules(section: type[Section]) -> JsonSchemaValue:
     return rules
 
 
-def _unless_inherited(needed: list[str], properties: JsonSchemaValue) -> JsonSchemaValue:
-    """What a file needs that extends no other one."""
-    return {"if": {"not": {"required": ["extends"]}}, "then": {"required": needed, "properties": properties}}
+def _unless_inherited(needed: list[str], properties: JsonSchemaValue, *others: str) -> JsonSchemaValue:
+    """What a file needs that extends no other one, and has none of the keys `others`."""
+    elsewhere = _written(("extends", *others)) if others else _written("extends")
+    return {"if": {"not": elsewhere}, "then": {"required": needed, "properties": properties}}
 
 
 def _written(keys: str | tuple[str, ...]) -> JsonSchemaValue:

@@ -33,13 +33,13 @@ __all__ = ["Check", "Machine", "examine", "exit_code", "show"]
 _SIGNS: dict[Level, tuple[str, str]] = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "wrong": ("✗", "bold red")}
 
 
-def examine(path: Path, command: str, machine: Machine | None = None) -> list[Check]:
+def examine(path: Path, command: str, machine: Machine | None = None, *, target: str | None = None) -> list[Check]:
     """The checks of everything that a run of the job needs, in the order of a run; a failed one hides no other.
 
     `command` is the command that runs the job. The state and the sources do not change.
     """
     machine = machine or Machine()
-    job, checks = load(path)
+    job, checks = load(path, target)
     if job is None:
         return checks
     checks += with_errors("job file", job_file(job))

@@ -13,12 +13,12 @@ from cio_etl.model import Job
 from cio_etl.model.words import counted
 
 
-def load(path: Path) -> tuple[Job | None, list[Check]]:
+def load(path: Path, target: str | None = None) -> tuple[Job | None, list[Check]]:
     """The job and its problems; the job is loaded even if its keys or addresses are missing."""
     problems: Sequence[Problem] = ()
     for secrets, sources in ((True, True), (False, True), (True, False), (False, False)):
         try:
-            job = load_job(path, secrets=secrets, sources=sources)
+            job = load_job(path, secrets=secrets, sources=sources, target=target)
         except ConfigError as error:
             problems = problems or error.problems
         else:

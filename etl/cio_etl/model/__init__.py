@@ -17,6 +17,7 @@ from cio_etl.model.job import (
     Sync,
     SyncMode,
     WhenGone,
+    target_of,
 )
 from cio_etl.model.mapping import (
     Call,
@@ -187,4 +188,5 @@ __all__ = [
     "reject_reason",
     "total_counts",
     *sources.__all__,
+    "target_of",
 ]

@@ -122,6 +122,12 @@ class MaxRejects:
         return f"{counted(limit, 'row')}, {why}"
 
 
+def target_of(job: str) -> str | None:
+    """The target in a job's name in the state, as `nightly.prod` or `nightly.prod.replay`; None: it has none."""
+    parts = [part for part in job.split(".")[1:] if part not in ("sandbox", "replay")]
+    return parts[0] if parts else None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job file, read and checked."""
@@ -140,6 +146,7 @@ class Job:
     ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
     expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
     database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
+    target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it
     lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
 
     @property

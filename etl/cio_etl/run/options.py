@@ -104,6 +104,13 @@ class ReadOptions:
         metavar="NAME",
         interfaces=("cli", "airflow"),
     )
+    target: str | None = option(
+        None,
+        "The destination, of a job with several `destinations`.",
+        "text",
+        metavar="NAME",
+        interfaces=("cli", "airflow"),
+    )
     limit: int | None = option(None, "Only the first N rows of each step.", "count", metavar="N")
     full_refresh: bool = option(False, "Read everything that is newer than `start` again, and send all of it.", "flag")
     watermark: str | None = option(

@@ -66,7 +66,10 @@ def load_run(path: Path, options: RunOptions, environment: Environment | None = 
 
 def load_steps(path: Path, options: ReadOptions, environment: Environment | None = None, *, secrets: bool) -> Job:
     """The job of a file with the steps that are asked for. Raises ConfigError, and InvalidArguments for other steps."""
-    job = load_job(path, secrets=secrets) if environment is None else load_job(path, environment(), secrets=secrets)
+    if environment is None:
+        job = load_job(path, secrets=secrets, target=options.target)
+    else:
+        job = load_job(path, environment(), secrets=secrets, target=options.target)
     return replace(job, steps=chosen_steps(job, options))
 
 

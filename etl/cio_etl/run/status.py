@@ -141,14 +141,14 @@ def unfinished_since(job: Job) -> str | None:
 def as_started(job: Job, run: RunRecord, steps: Sequence[StepRecord]) -> tuple[Job, RunOptions]:
     """The job with the steps that the run has, and the options that resume it."""
     if run.status not in state.RESUMABLE:
-        return job, RunOptions()
+        return job, RunOptions(target=job.target)
     names = {step.name for step in steps}
     selected = tuple(step for step in job.steps if step.name in names)
     if selected and len(selected) == len(names) < len(job.steps):
         return replace(job, steps=selected), RunOptions(
-            steps=tuple(step.name for step in selected), limit=run.row_limit or None
+            target=job.target, steps=tuple(step.name for step in selected), limit=run.row_limit or None
         )
-    return job, RunOptions(limit=run.row_limit or None)
+    return job, RunOptions(target=job.target, limit=run.row_limit or None)
 
 
 def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:

@@ -10,6 +10,7 @@ from cio_etl.run.options import ReadOptions, option
 # The options of a run that a plan has, too: `apply` takes them from the plan.
 PLAN_OPTIONS = (
     "steps",
+    "target",
     "limit",
     "full_refresh",
     "watermark",

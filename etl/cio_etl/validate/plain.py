@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_etl.config import attributes_of_columns, is_mapping_file, load_job, plain_data, yaml_text
+from cio_etl.config import attributes_of_columns, is_mapping_file, load_job, load_jobs, plain_data, yaml_text
 from cio_etl.model import Bookmark, Job, Step
 from cio_etl.run import limited, open_step_source, staging
 from cio_etl.run.incremental import load_bookmarks
@@ -32,17 +32,19 @@ class PlainFile:
         return f"# {words}\n{yaml_text(self.data)}"
 
 
-def plain_files(path: Path) -> Iterator[PlainFile]:
+def plain_files(path: Path, target: str | None = None) -> Iterator[PlainFile]:
     """The plain form of a job and of its mappings, or of one mapping, in which `*` stays. Raises EtlError.
 
-    Only sources of which a mapping takes all other columns are opened.
+    A job with several destinations keeps them, unless `target` names one. Only sources of which a mapping takes all
+    other columns are opened.
     """
-    yield PlainFile(str(path), None, plain_data(path))
     if is_mapping_file(path):
+        yield PlainFile(str(path), None, plain_data(path))
         return
-    job = load_job(path, secrets=False, sources=False)
+    yield PlainFile(str(path), None, plain_data(path, target))
+    job = load_jobs(path)[0] if target is None else load_job(path, secrets=False, sources=False, target=target)
     if any(step.mapping.other_columns is not None for step in job.steps):
-        job = load_job(path, secrets=False)
+        job = load_job(path, secrets=False, target=job.target)
     shown = set()
     for step in job.steps:
         if step.mapping.other_columns is not None:

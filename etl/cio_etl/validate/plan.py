@@ -99,9 +99,9 @@ def plan_file(
         return _plan(load_run(path, options, environment), path, options, note, reveal=reveal)
 
 
-def plan_place(path: Path, name: str, environment: Environment | None = None) -> Path:
+def plan_place(path: Path, name: str, options: RunOptions, environment: Environment | None = None) -> Path:
     """The file of a plan of this name, in the state's folder of the job of a file. Raises ConfigError."""
-    return plans_folder(load_steps(path, RunOptions(), environment, secrets=False)) / f"{name}.json"
+    return plans_folder(load_steps(path, options, environment, secrets=False)) / f"{name}.json"
 
 
 def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
