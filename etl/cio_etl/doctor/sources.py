@@ -10,15 +10,22 @@ from pathlib import Path
 
 import polars as pl
 
-from cio_etl.audit import require_expected
 from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
 from cio_etl.errors import SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted
 from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
 from cio_etl.model.words import counted
-from cio_etl.run import check_drift, kinds, limited, open_step_source, prepare, staging
+from cio_etl.run import (
+    check_drift,
+    kinds,
+    limited,
+    open_step_source,
+    prepare,
+    require_columns_of_step,
+    staging,
+)
 from cio_etl.run.other_columns import with_other_columns
-from cio_etl.transform import columns_of, require_columns
+from cio_etl.transform import columns_of
 
 SAMPLE_ROWS = 1_000  # the rows of each step that are mapped
 
@@ -36,8 +43,7 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         fits = True
         try:
             step, _ = with_other_columns(step, snapshot, before)
-            require_columns(step.mapping, snapshot.schema)
-            require_expected(step.expectations, snapshot.schema)
+            require_columns_of_step(step, snapshot.schema)
         except SourceError as error:
             fits = False
             yield failed_check(subject, error)

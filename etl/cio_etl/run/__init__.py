@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.run.folders import ledger_folder, rejects_folder, run_folder, stage_folder, validation_folder
-    from cio_etl.run.incremental import load_bookmarks, open_step_source, staging
+    from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
     from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words
     from cio_etl.run.open_step import limited, prepare
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
@@ -81,6 +81,7 @@ _FILES = {
     "incremental": (
         "load_bookmarks",
         "open_step_source",
+        "require_columns_of_step",
         "staging",
     ),
     "ledgers": (
@@ -197,6 +198,7 @@ __all__ = [
     "recent_runs",
     "rejects_folder",
     "repeated_words",
+    "require_columns_of_step",
     "require_current",
     "rows_at",
     "run_file",

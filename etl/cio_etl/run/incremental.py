@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+
 from cio_etl.apis import APIS
 from cio_etl.audit import columns_of_expectations, require_expected
 from cio_etl.errors import ColumnOfBytes, EtlError, PlanOutdated, SourceError, TooManyChanges
@@ -73,6 +75,11 @@ def _require_columns_of_table(step: Step, how: Staging) -> None:
             schema = open_source(step.source, one_row).schema
         except EtlError:
             return
+    require_columns_of_step(step, schema)
+
+
+def require_columns_of_step(step: Step, schema: pl.Schema) -> None:
+    """Raises SourceError when the mapping or an expectation of the step reads a column that the source lacks."""
     require_columns(step.mapping, schema)
     require_expected(step.expectations, schema)
 

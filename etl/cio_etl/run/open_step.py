@@ -18,7 +18,6 @@ from cio_etl.audit import (
     events_of_72h,
     expectations_of,
     located_findings,
-    require_expected,
     run_audits,
     stopping,
 )
@@ -32,6 +31,7 @@ from cio_etl.run.incremental import (
     copy_deleted_if_unfit,
     open_step_source,
     origin,
+    require_columns_of_step,
     staging,
 )
 from cio_etl.run.ledger_moves import next_ledger
@@ -46,7 +46,7 @@ from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
 from cio_etl.state import LedgerMove, StepRecord
-from cio_etl.transform import Compiled, as_texts, collect_facts, compile_mapping, plain_rows, require_columns, with_json
+from cio_etl.transform import Compiled, as_texts, collect_facts, compile_mapping, plain_rows, with_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,7 @@ def open_files(context: RunContext) -> dict[int, Files]:
                 opened[number] = Files.of(open_step_source(step, how))
             snapshot = opened[number].snapshot
             plain, _ = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
-            require_columns(plain.mapping, snapshot.schema)
-            require_expected(step.expectations, snapshot.schema)
+            require_columns_of_step(plain, snapshot.schema)
     return opened
 
 
