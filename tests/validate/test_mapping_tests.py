@@ -93,6 +93,20 @@ def test_a_file_from_which_others_inherit_need_be_no_whole_mapping(people: Path,
     assert f"{base}: operation: missing" in capsys.readouterr().err.replace(":1:", ":")
 
 
+def test_the_mappings_of_a_job_that_inherits_its_steps_and_has_several_destinations_are_tested(
+    people: Path, capsys: Captured
+) -> None:
+    Path("jobs").mkdir()
+    keys = "site_id: '${S}', api_key: '${K}'"
+    Path("base.yaml").write_text(
+        f"destinations: {{dev: {{{keys}}}, prod: {{region: eu, {keys}}}}}\nvars: {{folder: mappings}}\n"
+        "steps: [{name: a, source: {csv: a.csv}, mapping: '${vars.folder}/people.yaml'}]\n"
+    )
+    Path("jobs/nightly.yaml").write_text("extends: ../base.yaml\n")
+    assert main(["test", "jobs"]) == 0
+    assert "4 tests passed" in capsys.readouterr().out
+
+
 def test_a_failure_shows_what_was_expected_and_what_is_sent_and_exits_with_78(people: Path, capsys: Captured) -> None:
     edit(Path("mappings/people.yaml"), "divide: 100", "divide: 1000")
     assert main(["test", "mappings", "--junit", "out/junit.xml"]) == 78

@@ -18,6 +18,8 @@ from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_rules import reason_faults
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.plain_form import read_document
+from cio_etl.config.targets import target_names
 from cio_etl.config.tests_sections import CaseYaml, MappingTestsYaml
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Document, Loc, read_yaml
@@ -132,14 +134,15 @@ def _files(path: Path) -> list[Path]:
 
 def _of_file(path: Path, *, is_named: bool) -> tuple[list[Path], list[Problem]]:
     """The files in which tests may be: of a job, its mappings and their tests; and what is wrong in the file."""
-    data = read_yaml(path).data
+    data = read_document(path).data
     if data is None or is_tests(data):
         return [path], []
     if looks_like(MappingYaml, data, rather_than=JobYaml):
         return _with_tests(path), []
     if not is_named and not looks_like(JobYaml, data, rather_than=MappingYaml):
         return [], []  # another program's file, in a folder
-    _, problems, mappings = read_job(path, secrets=False, sources=False)
+    target = next(iter(target_names(path)), None)  # the mappings are the same for each destination
+    _, problems, mappings = read_job(path, secrets=False, sources=False, target=target)
     own = [problem for problem in problems if "examples" not in problem.path]
     return [file for mapping in mappings for file in _with_tests(Path(mapping.file))], own
 
