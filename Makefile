@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger lock clean
+.PHONY: help demo test test-fast properties coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ bench-validate: .venv/done ## `validate` beside mapping and packing alone
 
 bench-ledger: .venv/done ## a run that sends only what changed, beside `validate` and a run that sends all
 	$(BIN)/python -m tests.benchmarks.ledger
+
+bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
+	$(BIN)/python -m tests.benchmarks.nested
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel

@@ -20,7 +20,20 @@ from sqlalchemy import URL
 
 from cio_etl.config import load_job
 from cio_etl.model import CsvSource, ParquetSource
-from tests.benchmarks import contenders, data, extract, lanes, ledger, measure, ratios, run, sink, tables, validate
+from tests.benchmarks import (
+    contenders,
+    data,
+    extract,
+    lanes,
+    ledger,
+    measure,
+    nested,
+    ratios,
+    run,
+    sink,
+    tables,
+    validate,
+)
 from tests.running import spawn
 
 SINK = Path(sink.__file__)
@@ -360,3 +373,12 @@ def test_a_run_that_sends_only_changes_is_measured_beside_validate_and_a_whole_r
     assert re.search(
         r"night / validate: [\d.]+\nnight / sync: all: [\d.]+\nfirst run / sync: all: [\d.]+\n", printed.out
     )
+
+
+def test_nested_and_flat_rows_become_the_same_items(tmp_path: Path) -> None:
+    assert nested.ratios(tmp_path, 50, 1).keys() == {"parquet", "ndjson"}
+    mapped = [
+        {**json.loads(line)["order"]["values"], "id": json.loads(line)["id"]}
+        for line in (tmp_path / "nested.ndjson").read_text().splitlines()
+    ]
+    assert mapped == [json.loads(line) for line in (tmp_path / "flat.ndjson").read_text().splitlines()]

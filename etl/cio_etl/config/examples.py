@@ -13,8 +13,17 @@ from cio_etl.apis import DEFAULT_API, unsupported
 from cio_etl.config.other_columns import source_columns, with_columns
 from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, EtlError, Problem
-from cio_etl.model import FAULT, POSITION, Example, Mapping
-from cio_etl.transform import collect_facts, columns_of, compile_mapping, outcome
+from cio_etl.model import FAULT, POSITION, Example, Mapping, Snapshot
+from cio_etl.transform import (
+    collect_facts,
+    columns_of,
+    compile_mapping,
+    outcome,
+    path_of,
+    plain_rows,
+    with_json,
+    with_paths,
+)
 
 
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
@@ -28,7 +37,8 @@ def check_examples(mapping: Mapping) -> Iterator[Problem]:
 
 def _row_fault(mapping: Mapping, example: Example) -> tuple[str, str] | None:
     """The place and the message of what is wrong in an example's row; None if the mapping can be tested with it."""
-    if missing := [name for name in columns_of(mapping) if name not in example.row]:
+    known = example.row.keys()
+    if missing := [name for name in columns_of(mapping) if name not in known and path_of(name, known) is None]:
         names = ", ".join(repr(name) for name in missing)
         return ".row", f"has no {names}, which the mapping uses; add the missing columns, with null for no value"
     for name, value in example.row.items():
@@ -58,8 +68,12 @@ def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
-    known = collect_facts(mapping, row.schema, lambda columns: [frame])
-    compiled = compile_mapping(mapping, row.schema, known, "example", 1, api)
+    source = Snapshot("example", (), 1, row.schema, lambda columns, start: iter([frame]), lambda positions: [])
+    snapshot = with_paths(source, mapping)
+    mapping, snapshot = with_json(mapping, snapshot.json), plain_rows(mapping, snapshot)
+    (frame,) = snapshot.read(columns_of(mapping), 0)
+    known = collect_facts(mapping, snapshot.schema, lambda columns: [frame])
+    compiled = compile_mapping(mapping, snapshot.schema, known, "example", 1, api)
     return outcome(*compiled.items(frame).select("item", "reason", "field").row(0))
 
 

@@ -27,7 +27,15 @@ from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original
 from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns
 from cio_etl.run.schema_drift import kind
 from cio_etl.state import RunRecord, StepRecord, Store
-from cio_etl.transform import collect_facts, columns_of, plain_rows, with_json, with_json_columns
+from cio_etl.transform import (
+    collect_facts,
+    columns_of,
+    path_of,
+    plain_rows,
+    with_json,
+    with_json_columns,
+    with_path_columns,
+)
 
 Note = Callable[[str], None]  # takes a sentence for the user
 
@@ -126,6 +134,7 @@ def rows_of_run(source: StepRejects) -> StepRows:
             what=f"the rejected rows of step {source.step.name} cannot be read again: {original.missing}",
         )
     rows = original.rows.rename({PLACE_FILE: FILE, PLACE_LINE: LINE, FAULT: ROW_FAULT, POSITION: ORIGIN_POSITION})
+    rows = _with_paths(source, rows)
     if source.has_same_key:
         rows = _reject_again(rows, rows.join(source.repeated, on=ORIGIN_POSITION, how="semi")[ORIGIN_POSITION])
     return _ready(source, rows, source.columns())
@@ -151,7 +160,8 @@ def rows_of_file(source: StepRejects, rows: pl.DataFrame, note: Note) -> StepRow
     rows = rows.rename({AT: ORIGIN_POSITION})
     not_rejected = rows.join(source.rejects, on=ORIGIN_POSITION, how="anti", maintain_order="left")
     refuse_rows(not_rejected, NOT_REJECTED, RESTORE_KEY)
-    if missing := [name for name in columns_of(source.step.mapping) if name not in rows.columns]:
+    read = columns_of(source.step.mapping)
+    if missing := [name for name in read if name not in rows.columns and path_of(name, rows.columns) is None]:
         what = f"has no column {', '.join(map(repr, missing))}, which {source.step.mapping.file} reads"
         raise SourceError("put the column back, or fix the mapping", place=rows[FILE][0], what=what)
     if twice := rows.height - rows[ORIGIN_POSITION].n_unique():
@@ -168,9 +178,21 @@ def rows_of_file(source: StepRejects, rows: pl.DataFrame, note: Note) -> StepRow
         .then(_REASON)
         .alias(ROW_FAULT)
     )
-    typed = _with_types(rows, source, columns, note)
+    typed = _with_types(_with_paths(source, rows), source, columns, note)
     typed = _reject_again(typed, _with_unfixed_key(source, typed, note))
     return _ready(source, typed.drop(_REASON), columns)
+
+
+def _with_paths(source: StepRejects, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a column for each path that the mapping reads, in the types that the run noted."""
+    columns = source.columns()
+    types, json = ({}, frozenset[str]()) if columns is None else (columns.schema, columns.json)
+    paths = (path_of(name, rows.columns) for name in columns_of(source.step.mapping))
+    bases = dict.fromkeys(path.column for path in paths if path is not None)
+    nested = [name for name in bases if name in types and types[name].is_nested() and rows[name].dtype == pl.String]
+    rows = rows.with_columns(from_text(rows[name], types[name]).alias(name) for name in nested)
+    fault = FAULT if ROW_FAULT not in rows.columns else ROW_FAULT
+    return with_path_columns(rows, source.step.mapping, json, fault)
 
 
 def _with_types(rows: pl.DataFrame, source: StepRejects, columns: Columns | None, note: Note) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, w
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import exists, open_store
-from cio_etl.transform import columns_of, require_columns
+from cio_etl.transform import columns_of, columns_to_read, require_columns, with_paths
 
 
 def staging(
@@ -40,7 +40,7 @@ def staging(
     """
     return Staging(
         folder,
-        columns=None if step.mapping.other_columns is not None else _columns_read(step),
+        columns=None if step.mapping.other_columns is not None else columns_to_read(_columns_read(step)),
         watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
@@ -59,7 +59,7 @@ def open_step_source(step: Step, how: Staging) -> Snapshot:
     Raises SourceError.
     """
     try:
-        return open_source(step.source, how)
+        return with_paths(open_source(step.source, how), step.mapping, _columns_read(step))
     except ColumnOfBytes:
         raise  # the table has the column, and lists it as none that can be read
     except SourceError:

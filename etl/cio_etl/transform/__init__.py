@@ -4,6 +4,9 @@ mapping.py      compiles a mapping against a source's columns
 chains.py       a value from its columns through its functions
 column_facts.py facts about whole columns that functions need first
 json_columns.py columns of JSON text, sent as JSON or read as text
+paths.py        parts of columns, as columns of their own
+json_texts.py   keys of many JSON objects at once, each value as its JSON text
+json_strings.py the strings in JSON texts
 odd_values.py   values of the source that reject their row, whichever functions read them
 compiled.py     a frame of rows in, a frame of items out
 functions/      the functions of `apply`; one decorated function each
@@ -33,6 +36,7 @@ from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping, row_condition
+from cio_etl.transform.paths import columns_to_read, path_of, with_path_columns, with_paths
 from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
 
 __all__ = [
@@ -45,11 +49,13 @@ __all__ = [
     "collect_facts",
     "column_of",
     "columns_of",
+    "columns_to_read",
     "compile_mapping",
     "counted_rejects",
     "located_rejects",
     "omitted_values",
     "outcome",
+    "path_of",
     "plain_rows",
     "reason_words",
     "require_columns",
@@ -57,4 +63,6 @@ __all__ = [
     "row_condition",
     "with_json",
     "with_json_columns",
+    "with_path_columns",
+    "with_paths",
 ]

@@ -189,7 +189,7 @@ def row_condition(place: str, sql: str, schema: pl.Schema) -> pl.Expr:
         raise SourceError(place=place, what=f"it makes {in_words(dtype)}, and must be true or false")
     names = row_sql.columns_of(sql)
     if not row_sql.may_wrap(sql) and not any(schema[name] == pl.Null for name in names):
-        return pl.sql_expr(sql)
+        return row_sql.sql_expr(sql)
     columns = pl.struct(column_of(name) for name in names)
     return columns.map_batches(lambda rows: row_sql.condition(sql, rows.struct.unnest()), return_dtype=pl.Boolean)
 

@@ -76,9 +76,27 @@ def check_value(sql: str) -> None:
         raise ValueError("names no column; a constant is written {value: …}")
 
 
+def sql_expr(sql: str) -> pl.Expr:
+    """A checked text as an expression, in which `address.city` is the column of that name: transform/paths.py has it.
+
+    polars would take it for the field of a record, which a column of JSON has not.
+    """
+    return pl.sql_expr(_with_quoted_paths(sql))
+
+
+@lru_cache(maxsize=256)
+def _with_quoted_paths(sql: str) -> str:
+    return _TOKENS_OF_PATH.sub(lambda each: f'"{each["path"]}"' if each["path"] else each[0], sql)
+
+
+_TOKENS_OF_PATH = re.compile(
+    r"""(?P<text>'(?:[^']|'')*') | "(?:[^"]|"")*" | `[^`]*` | (?P<path>[^\W\d]\w*(?:\.[^\W\d]\w*)+)""", re.VERBOSE
+)
+
+
 def columns_of(sql: str) -> tuple[str, ...]:
     """The columns that a checked expression reads, in order of appearance, each once."""
-    return tuple(dict.fromkeys(pl.sql_expr(sql).meta.root_names()))
+    return tuple(dict.fromkeys(sql_expr(sql).meta.root_names()))
 
 
 def _parsed(sql: str, refusal: str) -> pl.Expr:
@@ -86,7 +104,7 @@ def _parsed(sql: str, refusal: str) -> pl.Expr:
         raise ValueError(f"longer than {MAX_LENGTH:,} characters; prepare a column for it in the source")
     _check_tokens([(token.lastgroup or "", token[0]) for token in _TOKENS.finditer(sql)])
     try:
-        expression = pl.sql_expr(sql)
+        expression = sql_expr(sql)
         several = expression.meta.has_multiple_outputs()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError):
         raise ValueError(refusal) from None  # the message of polars quotes the text
@@ -179,7 +197,7 @@ def _select(sql: str, rows: pl.DataFrame) -> pl.Series:
     if untyped:
         types = _types_of_nulls(sql, tuple(rows.schema.items()), untyped)
         rows = rows.with_columns(_column(name).cast(dtype) for name, dtype in types.items())
-    return rows.select(pl.sql_expr(sql).alias("made")).to_series()
+    return rows.select(sql_expr(sql).alias("made")).to_series()
 
 
 def _column(name: str) -> pl.Expr:
@@ -198,7 +216,7 @@ def _types_of_nulls(
         chosen = dict(zip(used, types, strict=True))
         typed = nulls.with_columns(_column(name).cast(dtype) for name, dtype in chosen.items())
         try:
-            typed.select(pl.sql_expr(sql))
+            typed.select(sql_expr(sql))
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             continue
         return chosen

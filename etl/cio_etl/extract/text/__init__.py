@@ -4,8 +4,8 @@ plain_text.py    the text of a file, unpacked and in UTF-8; in a copy where that
 chunks.py        two passes over a text, which both formats share
 csv_files.py     CSV, with csv_records.py (where records end), csv_header.py, csv_escapes.py, csv_prologue.py (titles,
                  comments), csv_joined.py (traces of files that were put together)
-ndjson_files.py  NDJSON, with ndjson_types.py (what its columns hold), ndjson_texts.py (values as JSON text) and
-                 ndjson_strings.py (where strings and keys are)
+ndjson_files.py  NDJSON, with ndjson_types.py (what its columns hold), which reads values as JSON text by
+                 transform/json_texts.py
 """
 
 from cio_etl.extract.text.chunks import ChunkLimits

@@ -31,11 +31,11 @@ from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
 from cio_etl.extract.text.chunks import Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
-from cio_etl.extract.text.ndjson_strings import without_repeated_keys
-from cio_etl.extract.text.ndjson_texts import json_texts, read_lines
 from cio_etl.extract.text.ndjson_types import ColumnTypes
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
+from cio_etl.transform.json_strings import without_repeated_keys
+from cio_etl.transform.json_texts import json_texts, read_lines
 
 RULES = "ndjson 4"  # part of the fingerprint: raise it when the same bytes would give other rows
 

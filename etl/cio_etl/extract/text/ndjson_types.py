@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 import polars.selectors as cs
 
-from cio_etl.extract.text.ndjson_strings import without_repeated_keys
-from cio_etl.extract.text.ndjson_texts import json_texts, read_lines
+from cio_etl.transform.json_strings import without_repeated_keys
+from cio_etl.transform.json_texts import json_texts, read_lines
 
 _MAX_DEPTH = 64  # polars' own stack ends at some 1,000, and the process with it
 _EXACT = 1 << 53

@@ -40,15 +40,28 @@ def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     >>> "{'a': 1}" | json -> rejected
     >>> "[NaN]" | json -> rejected
     """
-    is_json = value.str.json_path_match("$").is_not_null()
+    is_json = value.map_batches(_is_json, return_dtype=pl.Boolean, is_elementwise=True)
     return pl.when(is_json).then(pl.struct(raw_json=value))
+
+
+# Most values are plain numbers and strings, which need no parser.
+_PLAIN = r'^(?:-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?|true|false|"[^"\\\x00-\x1f]*")$'
+
+
+def _is_json(column: pl.Series) -> pl.Series:
+    plain = column.str.contains(_PLAIN)
+    if plain.all():
+        return plain
+    others = (~plain).fill_null(False)
+    parsed = column.filter(others).str.json_path_match("$").is_not_null()
+    return plain.scatter(others.arg_true(), parsed)
 
 
 _PART = re.compile(r"""(?P<dot>\.?)(?P<name>[^.\[\]"'\\]+) | \[(?P<place>-?[0-9]{1,9})\] | (?P<each>\[\*\])
                      | \["(?P<quoted>[^"\\]+)"\]""", re.VERBOSE)  # fmt: skip
 
 
-def _parts(path: str) -> tuple[Part, ...]:
+def parts_of_path(path: str) -> tuple[Part, ...]:
     """The parts of a path; raises ValueError when it is not a path."""
     parts: list[Part] = []
     end = 0
@@ -65,7 +78,7 @@ def _parts(path: str) -> tuple[Part, ...]:
 
 
 def _check_pick(*, path: str) -> None:
-    _parts(path)
+    parts_of_path(path)
 
 
 def _missing_is_no_failure(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
@@ -101,11 +114,11 @@ def pick(value: pl.Expr, dtype: pl.DataType, *, path: str) -> pl.Expr:
     >>> {"address": {"city": "Nice"}} | {pick: address.city} -> "Nice"
     >>> [{"sku": "x"}, {"sku": "y"}] | {pick: "[*].sku"} -> ["x", "y"]
     """
-    parts = _parts(path)
+    parts = parts_of_path(path)
     if dtype == RAW_JSON:
         value, dtype = plain_text(value), pl.String()  # a JSON string may hold JSON
     if not isinstance(dtype, pl.String):
-        return _in_columns(value, dtype, parts)
+        return in_columns(value, dtype, parts)
     if None not in parts:
         return raw_json(_raw(value, parts))
     each = parts.index(None)
@@ -137,7 +150,8 @@ def _as_json_path(part: Part) -> str:
     return f'["{part}"]' if isinstance(part, str) else f"[{part}]"
 
 
-def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl.Expr:
+def in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl.Expr:
+    """The part of a record, map or list at a path. Raises ValueError, with the remedy, where its type has none."""
     if not parts or isinstance(dtype, pl.Null):
         return value
     part, rest = parts[0], parts[1:]
@@ -146,19 +160,32 @@ def _in_columns(value: pl.Expr, dtype: pl.DataType, parts: Sequence[Part]) -> pl
     if isinstance(part, str) and isinstance(dtype, pl.Struct):
         inside = {name: (inner, kind) for name, inner, kind in fields(value, dtype)}
         if part in inside:
-            return _in_columns(*inside[part], rest)
+            return in_columns(*inside[part], rest)
         known = did_you_mean(part, inside, f"there are {', '.join(map(repr, inside))}")
         raise ValueError(f"pick: no field {part!r}; {known}")
     if isinstance(part, str) and isinstance(dtype, pl.Map):
         entry = pl.element().filter(key_text(pl.element().struct.field("key"), as_dtype(dtype.key)) == part)
         chosen = value.map.entries().list.eval(entry).list.first().struct.field("value")
-        return _in_columns(chosen, as_dtype(dtype.value), rest)
+        return in_columns(chosen, as_dtype(dtype.value), rest)
     if not isinstance(part, str) and isinstance(dtype, pl.List):
         if part is None:
-            return value.list.eval(_in_columns(pl.element(), as_dtype(dtype.inner), rest))
-        return _in_columns(value.list.get(part, null_on_oob=True), as_dtype(dtype.inner), rest)
+            return value.list.eval(in_columns(pl.element(), as_dtype(dtype.inner), rest))
+        return in_columns(value.list.get(part, null_on_oob=True), as_dtype(dtype.inner), rest)
     wanted = f"field {part!r}" if isinstance(part, str) else "place"
     raise ValueError(f"pick: no {wanted} in a column of {in_words(dtype)}")
+
+
+def raw_json_at(documents: pl.Series, parts: Sequence[Part]) -> pl.Series:
+    """The JSON text of the value at a path of JSON texts; with an "each", of the list of all of them."""
+
+    def at(text: str) -> str | None:
+        if None not in parts:
+            return _json_at(text, parts)
+        each = parts.index(None)
+        found = _each(text, parts[:each], parts[each + 1 :])
+        return None if found is None else f"[{','.join('null' if one is None else one for one in found)}]"
+
+    return documents.to_frame("document").select(by_distinct(pl.col("document"), at, pl.String()).alias("part"))["part"]
 
 
 class _Number(str):

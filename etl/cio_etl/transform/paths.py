@@ -1,0 +1,210 @@
+"""Paths: a name such as `address.city` that is no column of the source, but a part of one.
+
+A path may stand wherever a column may. It becomes a column of the snapshot, so whatever reads columns reads it. Of a
+record, map or list it has the type of the part. Of JSON text it is JSON text itself, each value of its own kind: all
+keys of one object are read at once, as lines of NDJSON.
+
+A column whose own name is the path wins, then the longest column with which the path begins.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from cio_etl.errors import SourceError
+from cio_etl.model import FAULT, Snapshot
+from cio_etl.model import Mapping as Rules
+from cio_etl.transform.chains import column_of
+from cio_etl.transform.checks import columns_of
+from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at
+from cio_etl.transform.json_strings import without_repeated_keys
+from cio_etl.transform.json_texts import json_texts, json_texts_at
+from cio_etl.transform.nested import in_words
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A part of a column."""
+
+    column: str
+    parts: tuple[Part, ...]
+
+
+def path_of(name: str, columns: Iterable[str]) -> Path | None:
+    """The part of a column that a name means; None when it is a column itself, or begins with none."""
+    known = set(columns)
+    if name in known:
+        return None
+    ends = [match.start() for match in re.finditer(r"[.\[]", name)]
+    for end in reversed(ends):
+        if (column := name[:end]) in known:
+            try:
+                return Path(column, parts_of_path(name[end:].removeprefix(".")))
+            except ValueError:
+                continue
+    return None
+
+
+def is_like_a_path(name: str) -> bool:
+    """Whether a name may be a path, as long as the columns are not known."""
+    return re.search(r".[.\[]", name) is not None
+
+
+def columns_to_read(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The columns of a source that are read by these names; None, all, where one of them may be a path."""
+    return None if any(map(is_like_a_path, names)) else names
+
+
+def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> Snapshot:
+    """The snapshot with a column for each path that the mapping reads, and for those among `more`.
+
+    Raises SourceError when a record has no such part. A row whose text is no JSON has a fault, unless the source says
+    that the column is JSON.
+    """
+    paths = _paths([*columns_of(mapping), *more], snapshot.schema)
+    if not paths:
+        return snapshot
+    json = _in_json(paths, snapshot.schema)
+    of_types = {name: _typed(path, snapshot.schema, mapping.file) for name, path in paths.items() if name not in json}
+    added = {name: pl.String() for name in json} | {name: dtype for name, (_, dtype) in of_types.items()}
+
+    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
+        wanted = {} if columns is None else {name: paths[name] for name in columns if name in paths}
+        if not wanted or columns is None:
+            yield from snapshot.read(columns, start)
+            return
+        bases = [path.column for path in wanted.values()]
+        own = list(dict.fromkeys([*(name for name in columns if name not in paths), *bases]))
+        unused = [name for name in bases if name not in columns]
+        for frame in snapshot.read(own, start):
+            yield _added(frame, wanted, snapshot.json, mapping.file).drop(unused)
+
+    return replace(
+        snapshot, schema=pl.Schema({**snapshot.schema, **added}), read=read, json=snapshot.json | frozenset(json)
+    )
+
+
+def with_path_columns(frame: pl.DataFrame, mapping: Rules, json: frozenset[str], fault: str = FAULT) -> pl.DataFrame:
+    """Rows of a source with a column for each path that the mapping reads; `json` are its columns of JSON text.
+
+    The column `fault` is set in the rows whose text is no JSON. Raises SourceError.
+    """
+    paths = _paths(columns_of(mapping), frame.schema)
+    return _added(frame, paths, json, mapping.file, fault) if paths else frame
+
+
+def _paths(names: Iterable[str], schema: pl.Schema) -> dict[str, Path]:
+    found = {name: path_of(name, schema) for name in names}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _in_json(paths: Mapping[str, Path], schema: pl.Schema) -> list[str]:
+    return [name for name, path in paths.items() if isinstance(schema[path.column], pl.String | pl.Null)]
+
+
+def _typed(path: Path, schema: pl.Schema, file: str) -> tuple[pl.Expr, pl.DataType]:
+    """The part of a record, map or list, and its type."""
+    dtype = schema[path.column]
+    try:
+        if not dtype.is_nested():
+            raise ValueError(f"it holds {in_words(dtype)}, and has no parts")
+        value = in_columns(column_of(path.column), dtype, path.parts)
+    except ValueError as error:
+        what = f"column {path.column!r}: {str(error).removeprefix('pick: ')}"
+        raise SourceError("fix the path in the mapping", place=file, what=what) from None
+    return value, pl.LazyFrame(schema={path.column: dtype}).select(value.alias("part")).collect_schema()["part"]
+
+
+def _added(
+    frame: pl.DataFrame, paths: Mapping[str, Path], json: frozenset[str], file: str, fault: str = FAULT
+) -> pl.DataFrame:
+    """The frame with the column of each path."""
+    of_json = _in_json(paths, frame.schema)
+    typed = {name: _typed(path, frame.schema, file)[0] for name, path in paths.items() if name not in of_json}
+    columns = [value.alias(name) for name, value in typed.items()]
+    unreadable = pl.repeat(False, frame.height, eager=True)
+    made: dict[str, pl.Series] = {}
+    for base in dict.fromkeys(paths[name].column for name in of_json):
+        texts = frame[base].cast(pl.String)
+        if base not in json:
+            bad = texts.is_not_null() & texts.str.json_path_match("$").is_null() & (texts.str.strip_chars() != "null")
+            if bad.any():
+                unreadable |= bad
+                texts = texts.zip_with(~bad, pl.Series([None], dtype=pl.String))
+        of_base = {name: paths[name].parts for name in of_json if paths[name].column == base}
+        made |= _json_parts(texts, of_base, unique=False)
+    frame = frame.with_columns(*columns, *(part.alias(name) for name, part in made.items()))
+    if not unreadable.any():
+        return frame
+    faults = pl.when(unreadable & pl.col(fault).is_null()).then(pl.lit(JSON_UNREADABLE)).otherwise(fault)
+    return frame.with_columns(faults.alias(fault))
+
+
+def _json_parts(texts: pl.Series, parts: Mapping[str, tuple[Part, ...]], *, unique: bool) -> dict[str, pl.Series]:
+    """The values at several paths in JSON texts, as JSON text; null where there is no such value, or JSON's null.
+
+    `unique`: no object has a key twice.
+    """
+    of_keys = {name: _keys(path) for name, path in parts.items()}
+    made: dict[str, pl.Series] = {}
+    wanted = list(dict.fromkeys(keys for keys in of_keys.values() if keys))
+    found: dict[tuple[str, ...], pl.Series] = {(): texts}
+    while wanted:  # those of which none is inside another, all at once; then the others
+        outer = [keys for keys in wanted if not any(keys[: len(other)] == other for other in wanted if other != keys)]
+        found |= zip(outer, _members(texts, outer, unique=unique), strict=True)
+        wanted = [keys for keys in wanted if keys not in outer]
+    for name, path in parts.items():
+        rest = path[len(of_keys[name]) :]  # from a place in a list on
+        value = found[of_keys[name]]
+        made[name] = raw_json_at(value, rest) if rest else value
+    return made
+
+
+def _keys(path: Sequence[Part]) -> tuple[str, ...]:
+    """The keys with which a path begins."""
+    return tuple(
+        part for part in itertools.takewhile(lambda part: isinstance(part, str), path) if isinstance(part, str)
+    )
+
+
+_OBJECT = r"^[ \t\r\n]*\{"
+
+
+def _members(texts: pl.Series, paths: Sequence[tuple[str, ...]], *, unique: bool) -> list[pl.Series]:
+    """The values at these paths of keys in each object; null in a row that has no object."""
+    is_object = texts.str.contains(_OBJECT).fill_null(False)
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
+    if not is_object.any():
+        return [none for _ in paths]
+    lines = texts.filter(is_object)
+    if lines.str.contains("[\r\n]").any():
+        lines = lines.str.replace_all("[\r\n]", " ")
+    data = (lines.str.join("\n")[0] + "\n").encode()
+    if not unique:
+        data = without_repeated_keys(data)
+    try:
+        read = json_texts_at(data, paths)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # an object in one row is a text in another
+        read = _key_by_key(lines, paths, unique=unique)
+    if is_object.all():
+        return read
+    places = (is_object.cast(pl.Int64).cum_sum() - 1).to_frame("at").select(pl.when(is_object).then("at").alias("at"))
+    return [column.gather(places["at"]) for column in read]
+
+
+def _key_by_key(lines: pl.Series, paths: Sequence[tuple[str, ...]], *, unique: bool) -> list[pl.Series]:
+    """The same, one level of objects after the other."""
+    first = list(dict.fromkeys(path[0] for path in paths))
+    data = (lines.str.join("\n")[0] + "\n").encode()
+    members = dict(zip(first, json_texts(data, first, mixed=True).get_columns(), strict=True))
+    made: dict[tuple[str, ...], pl.Series] = {path: members[path[0]] for path in paths if len(path) == 1}
+    for key in first:
+        below = [path for path in paths if path[0] == key and len(path) > 1]
+        if below:
+            made |= zip(below, _members(members[key], [path[1:] for path in below], unique=unique), strict=True)
+    return [made[path] for path in paths]

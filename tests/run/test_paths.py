@@ -1,0 +1,155 @@
+"""Paths into nested columns, wherever a column may stand: whole runs from NDJSON, Parquet and CSV are alike."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cio_etl.cli import main
+from cio_etl.config import load_job, load_mapping
+from cio_etl.config.examples import check_examples
+from cio_etl.errors import SourceError
+from cio_etl.run import Caller, RunOptions, run_job
+from cio_etl.sandbox import Sandbox
+from cio_etl.transform import row_sql
+from cio_etl.transform.paths import Path as ColumnPath
+from cio_etl.transform.paths import path_of
+from tests.nightly_step import KEYS, Nights
+from tests.running import write_job
+
+ROWS: list[dict[str, Any]] = [
+    {"who": {"id": "7", "plan": {"name": "pro", "seats": 3}}, "at": {"n": 2}, "dotted.name": "own", "tags": ["a", "b"]},
+    {"who": {"id": "7", "plan": {"name": 'max "é\\', "seats": 30}}, "at": {"n": 10}, "dotted.name": None, "tags": []},
+    {"who": {"id": "8", "plan": None}, "at": {"n": 1}, "dotted.name": "x", "tags": None},
+    {"who": {"id": "test", "plan": None}, "at": {"n": 1}, "dotted.name": "x", "tags": None},
+    {"who": {"id": None, "plan": None}, "at": {"n": 1}, "dotted.name": "x", "tags": None},
+]
+MAPPING: dict[str, Any] = {
+    "operation": "identify",
+    "identifiers": {"id": "who.id"},
+    "order_by": "at.n",
+    "when": "coalesce(who.id, '') <> 'test'",
+    "attributes": {
+        "plan": {"column": "who.plan.name", "apply": "upper"},
+        "seats": "who.plan.seats",
+        "whole": "who.plan",
+        "own": "dotted.name",
+        "first": "tags[0]",
+        "half": {"expr": "try_cast(at.n as double) / 2"},
+    },
+}
+
+
+def written(kind: str) -> dict[str, str]:
+    """The rows as a file of this kind, as a source."""
+    if kind == "ndjson":
+        Path("rows.ndjson").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    elif kind == "parquet":
+        pl.DataFrame(ROWS, infer_schema_length=None).write_parquet("rows.parquet")
+    else:
+        with Path("rows.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(ROWS[0])
+            for row in ROWS:
+                cells = [
+                    json.dumps(cell, indent=1) if isinstance(cell, (dict, list)) else cell for cell in row.values()
+                ]
+                writer.writerow(cells)
+    return {kind: f"rows.{kind}"}
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "parquet", "csv"])
+def test_a_path_stands_wherever_a_column_may_and_values_keep_their_kinds(kind: str, sandbox: Sandbox) -> None:
+    Path("m.yaml").write_text(json.dumps(MAPPING))
+    path = write_job(Path("job.yaml"), sandbox.url, {"rows": (written(kind), "m.yaml")}, max_rejects="100%")
+    (step,) = run_job(load_job(path, KEYS), RunOptions(), Caller()).steps
+    assert (step.accepted, step.skipped, step.rejected) == (2, 2, 1)
+    assert [(each.reason, each.field) for each in step.rejects] == [("identifier_missing", "identifiers.id")]
+    people = {str(each.identifiers["id"]): each.attributes for each in sandbox.people.everybody()}
+    assert people == {
+        "7": {"plan": 'MAX "É\\', "seats": 30, "whole": {"name": 'max "é\\', "seats": 30}, "half": 5.0},
+        "8": {"own": "x", "half": 0.5},
+    }
+
+
+@pytest.mark.parametrize("kind", ["text", "record"])
+def test_a_rejected_row_of_a_path_is_fixed_and_sent_again(
+    kind: str, nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, key in KEYS.items():
+        monkeypatch.setenv(name, key)
+    nights.mapping, nights.step = {"operation": "identify", "identifiers": {"email": "who.mail"}}, {}
+    rows: list[dict[str, Any]] = [
+        {"who": '{"mail": "a@example.com"}'},
+        {"who": '{"mail": "wrong"}'},
+        {"who": '{"mail": '},
+        {"who": None},
+    ]
+    report = nights.run(rows if kind == "text" else rows[:2])
+    if kind == "text":
+        assert {(each.reason, each.field) for each in report.steps[0].rejects} == {
+            ("email_malformed", "identifiers.email"),
+            ("json_unreadable", None),
+            ("identifier_missing", "identifiers.email"),
+        }
+    else:
+        frame = pl.read_parquet("rows.parquet").with_columns(
+            pl.col("who").str.json_decode(pl.Struct({"mail": pl.String}))
+        )
+        frame.write_parquet("rows.parquet")
+        report = nights.again()
+    assert main(["rejects", report.run_id, "-o", "rejects.csv"]) == 0
+    file = Path("rejects.csv")
+    file.write_text(file.read_text().replace("wrong", "b@example.com"))
+    assert main(["replay", "rejects.csv"]) in (0, 3)
+    people = {each.identifiers["email"] for each in nights.sandbox.people.everybody()}
+    assert people == {"a@example.com", "b@example.com"}
+
+
+def test_an_event_key_may_be_a_path(nights: Nights) -> None:
+    nights.mapping = {
+        "operation": "track",
+        "event": {"value": "bought"},
+        "identifiers": {"id": "order.user"},
+        "event_key": ["order.number"],
+    }
+    rows = [{"order": json.dumps({"user": 7, "number": number})} for number in (1, 2, 2)]
+    assert [len(nights.sent(rows)) for _ in range(2)] == [2, 0]
+
+
+def test_a_part_that_a_record_has_not_is_reported_with_those_that_it_has(sandbox: Sandbox) -> None:
+    Path("m.yaml").write_text(json.dumps(MAPPING | {"identifiers": {"id": "who.idd"}}))
+    path = write_job(Path("job.yaml"), sandbox.url, {"rows": (written("parquet"), "m.yaml")})
+    with pytest.raises(SourceError, match="column 'who': no field 'idd'; did you mean 'id'"):
+        run_job(load_job(path, KEYS), RunOptions(), Caller())
+
+
+def test_a_column_of_just_that_name_wins_and_then_the_longest() -> None:
+    columns = ["a", "a.b", "a.b.c", "x"]
+    assert path_of("a.b.c", columns) is None
+    assert path_of("a.b.d", columns) == ColumnPath("a.b", ("d",))
+    assert path_of('a["b.c"][0].d', columns) == ColumnPath("a", ("b.c", 0, "d"))
+    assert path_of("y.z", columns) is None
+
+
+def test_sql_reads_paths_and_leaves_texts_and_numbers_alone() -> None:
+    sql = "a.b.c > 1.5 and x = 'y.z' and \"q.r\" <> `s.t`"
+    assert row_sql.columns_of(sql) == ("a.b.c", "x", "q.r", "s.t")
+
+
+def test_examples_have_nested_rows(tmp_path: Path) -> None:
+    row = {"who": {"id": "7", "plan": {"name": "pro", "seats": 3}}, "at": {"n": 2}, "dotted.name": None, "tags": ["a"]}
+    payload = {
+        "type": "person",
+        "action": "identify",
+        "identifiers": {"id": "7"},
+        "attributes": {"plan": "PRO", "seats": 3, "whole": {"name": "pro", "seats": 3}, "first": "a", "half": 1.0},
+    }
+    path = tmp_path / "m.yaml"
+    path.write_text(json.dumps(MAPPING | {"examples": [{"row": row, "payload": payload}]}))
+    assert list(check_examples(load_mapping(path))) == []
