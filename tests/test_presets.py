@@ -92,7 +92,7 @@ def test_a_sample_is_recognised_by_its_preset_and_by_no_other(
     recognised = []
     for file in sorted(path for path in Path("exports").rglob("*") if path.is_file()):
         for schema_kind, schema in schemas(file):
-            found = recognise(schema_kind, schema)
+            found = recognise(schema_kind, schema, path=file)
             assert [each.preset.name for each in found] == [preset.name], file
             recognised.append(found[0].file.name)
     assert {file.name for file in preset.files} == {*recognised}
@@ -169,6 +169,20 @@ def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captu
     assert "it has the columns of no file of Clerk" in capsys.readouterr().err
     assert main(["presets", "clrk"]) == 78
     assert "did you mean 'clerk'?" in capsys.readouterr().err
+
+
+def test_files_with_the_same_columns_are_told_apart_by_their_names(capsys: Captured) -> None:
+    sample = next(each for each in EVERY if each.name == "mailchimp").folder / "sample"
+    (file,) = sample.glob("subscribed_*.csv")
+    Path("export").mkdir()
+    Path("export", file.name.upper()).write_bytes(file.read_bytes())
+    content = json_of(["presets", "mailchimp", "--export", "export"], capsys)
+    assert content["files"] == {"subscribed": [f"export/{file.name.upper()}"]}
+    assert content["left_out"] == ["unsubscribed", "cleaned", "nonsubscribed"]
+    Path("export", "contacts.csv").write_bytes(file.read_bytes())
+    assert main(["presets", "mailchimp", "--export", "export", "--into", "again"]) == 78
+    assert "contacts.csv: by its columns it may be nonsubscribed_*.csv or subscribed_*.csv" in capsys.readouterr().err
+    assert main(["init", "export/contacts.csv", "--preset", "mailchimp"]) == 78
 
 
 def test_the_list_names_every_preset_with_what_it_loses(capsys: Captured) -> None:

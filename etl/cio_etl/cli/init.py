@@ -104,18 +104,18 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
     from cio_etl.cli.presets import print_written
     from cio_etl.cli.source import schema_of
     from cio_etl.errors import ConfigError, Problem
-    from cio_etl.presets import find_preset, recognise, write_preset
+    from cio_etl.presets import find_preset, which_file, write_preset
 
     preset = find_preset(product)
     files: dict[str, list[str]] = {}
     for name, section in sections.items():
         kind = next(iter(section))
-        found = recognise(kind, schema_of(section), [preset])
-        if not found:
+        found = which_file(preset, kind, schema_of(section), section[kind])
+        if found is None:
             what = f"it has the columns of no file of {preset.title}; compare them: cio-etl presets {product} --show"
             raise ConfigError([Problem(name, None, "", what)])
-        if found[0].file.file is not None:
-            files.setdefault(found[0].file.name, []).append(section[kind])
+        if found.file is not None:
+            files.setdefault(found.name, []).append(section[kind])
     print_written(preset, write_preset(preset, Path(), files or None), as_json, files)
 
 
@@ -140,7 +140,8 @@ def _step(
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         source = load_source(section)
         snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
-        found = recognise(next(iter(section)), snapshot.schema)
+        kind = next(iter(section))
+        found = recognise(kind, snapshot.schema, path=section[kind])
         recognised += found
         if not as_json:
             for line in offer(found):

@@ -140,18 +140,18 @@ def _found(preset: Preset, export: Path) -> dict[str, list[str]]:
     """The files of an export by the preset's name for them. Raises ConfigError when none is recognised."""
     from cio_etl.cli.source import schema_of, section_of
     from cio_etl.errors import ConfigError, EtlError, Problem
-    from cio_etl.presets import recognise
+    from cio_etl.presets import which_file
 
     files = sorted(path for path in export.rglob("*") if path.is_file()) if export.is_dir() else [export]
     found: dict[str, list[str]] = {}
     for file in files:
         try:
             section = section_of(str(file), None, None, None)
-            found_here = recognise(next(iter(section)), schema_of(section), [preset])
+            schema = schema_of(section)
         except EtlError:
             continue  # something else lies there
-        for each in found_here[:1]:
-            found.setdefault(each.file.name, []).append(str(file))
+        if (is_file := which_file(preset, next(iter(section)), schema, file)) is not None:
+            found.setdefault(is_file.name, []).append(str(file))
     if not found:
         names = ", ".join(file.file or f"table {file.table}" for file in preset.files)
         what = f"no file here has the columns of {preset.title}'s {names}; compare them with the recipe"

@@ -15,7 +15,7 @@ write.py      writes a preset's files into a user's folder
 """
 
 from cio_etl.presets.catalog import Document, ExportFile, Preset, find_preset, presets
-from cio_etl.presets.recognise import Recognised, recognise
+from cio_etl.presets.recognise import Recognised, recognise, which_file
 from cio_etl.presets.write import Written, export_files, sample_files, write_preset
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "presets",
     "recognise",
     "sample_files",
+    "which_file",
     "write_preset",
 ]
