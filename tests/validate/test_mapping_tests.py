@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -278,6 +279,19 @@ def test_examples_are_rows_that_differ_masked_so_that_the_same_becomes_of_them(c
     assert Path("mappings/tests/people.yaml").read_text(encoding="utf-8") == text
     assert "anna0@example.com" in Path("mappings/tests/people.2.yaml").read_text(encoding="utf-8")
     assert json.loads(Path("mappings/tests/.schema.json").read_text(encoding="utf-8"))["title"] == "cio-etl tests"
+
+
+@pytest.mark.parametrize("value", [b"x", [datetime(2024, 3, 10)]])
+def test_a_row_that_yaml_cannot_hold_is_left_out(value: object, capsys: Captured) -> None:
+    Path("mappings").mkdir()
+    apply = ", apply: [decode]" if isinstance(value, bytes) else ""
+    text = f"operation: identify\nidentifiers: {{id: id}}\nattributes: {{a: {{column: a{apply}}}}}\n"
+    Path("mappings/m.yaml").write_text(text, encoding="utf-8")
+    pl.DataFrame({"id": ["1"], "a": [value]}).write_parquet("rows.parquet")
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", {"s": ({"parquet": "rows.parquet"}, "mappings/m.yaml")})
+    assert main(["examples", "job.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "no row could be made a test\n" and "rows.parquet:1: column 'a' holds bytes, or dates in lists" in err
 
 
 def test_examples_of_typed_columns_have_their_types_and_a_row_that_cannot_be_masked_is_left_out(

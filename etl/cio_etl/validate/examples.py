@@ -70,8 +70,8 @@ def _written(job: Path, step: Step, snapshot: Snapshot, api: str, rows: int, rev
     for position, words in look.chosen():
         if len(made) == rows:
             break
-        real = _row(step, snapshot, position)
         try:
+            real = _row(step, snapshot, position)
             before = _alone(step, real, types, api)
             if _outcome(before) != look.outcomes[position]:
                 continue  # it depends on other rows
@@ -227,8 +227,7 @@ def _row(step: Step, snapshot: Snapshot, position: int) -> Row:
     for name in names:
         column = frame[name]
         if name in snapshot.json:
-            value = column.item()
-            row[name] = None if value is None else json.loads(value)
+            row[name] = _from_json(name, column.item())
         elif isinstance(dtype := column.dtype, pl.Datetime):
             text = "%Y-%m-%dT%H:%M:%S%.fZ" if dtype.time_zone else "%Y-%m-%d %H:%M:%S%.f"
             row[name] = (column.dt.convert_time_zone("UTC") if dtype.time_zone else column).dt.to_string(text).item()
@@ -245,8 +244,14 @@ def _require_plain(name: str, value: Any) -> None:
         for inner in value.values() if isinstance(value, dict) else value:
             _require_plain(name, inner)
     elif not (value is None or isinstance(value, str | int | float | bool)):
-        what = f"column {name!r} holds a value that YAML cannot, such as bytes or dates in lists"
-        raise SourceError("write the test by hand, with source: and a file of rows", place="examples", what=what)
+        raise UnfitRows(f"column {name!r} holds bytes, or dates in lists; write the test with source: and a file")
+
+
+def _from_json(name: str, text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:  # a day or time among values of other kinds
+        raise UnfitRows(f"column {name!r} holds a date beside other values; write the test with source:") from None
 
 
 def _alone(step: Step, row: Row, types: Mapping[str, str], api: str) -> PreviewedRow:
