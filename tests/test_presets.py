@@ -91,18 +91,18 @@ def test_a_sample_is_recognised_by_its_preset_and_by_no_other(
 ) -> None:
     recognised = []
     for file in sorted(path for path in Path("exports").rglob("*") if path.is_file()):
-        for schema_kind, schema in schemas(file):
-            found = recognise(schema_kind, schema, path=file)
+        for kind, schema, name in schemas(file):
+            found = recognise(kind, schema, path=name)
             assert [each.preset.name for each in found] == [preset.name], file
             recognised.append(found[0].file.name)
     assert {file.name for file in preset.files} == {*recognised}
 
 
-def schemas(file: Path) -> Iterator[tuple[str, pl.Schema]]:
-    """The kind and the columns of a file, or of each table of a database."""
+def schemas(file: Path) -> Iterator[tuple[str, pl.Schema, object]]:
+    """The kind, the columns and the name of a file, or of each table of a database."""
     if file.suffix != ".sqlite":
         section = section_of(str(file), None, None, None)
-        yield next(iter(section)), schema_of(section)
+        yield next(iter(section)), schema_of(section), file
         return
     from cio_etl.config import load_source
     from cio_etl.extract import tables_of
@@ -111,11 +111,12 @@ def schemas(file: Path) -> Iterator[tuple[str, pl.Schema]]:
     source = load_source({"sql": f"sqlite:///{file}", "query": "select 1"})
     assert isinstance(source, SqlSource)
     for table in tables_of(source):
-        yield "sql", schema_of({"sql": f"sqlite:///{file}", "table": table})
+        yield "sql", schema_of({"sql": f"sqlite:///{file}", "table": table}), table
 
 
 @each_preset
 def test_a_preset_says_where_its_shapes_are_from_and_what_it_loses(preset: Preset) -> None:
+    assert list(preset.folder.glob("sample/*")), "each preset has a sample"
     for document in preset.documents:
         assert document.address.startswith("https://") and date.fromisoformat(document.looked_up)
     recipe = " ".join(preset.recipe.replace("*", "").split())

@@ -49,6 +49,11 @@ def _require_table(address: str, place: str) -> None:
     raise ConfigError([Problem(place, None, "", message)])
 
 
+def name_of(section: Mapping[str, Any]) -> str:
+    """The path of a file, or the name of a table; empty for a query."""
+    return str(section.get("table", "")) if "sql" in section else str(next(iter(section.values())))
+
+
 def schema_of(section: Mapping[str, Any]) -> Schema:
     """The columns of a source, by its section. Raises EtlError when it cannot be read."""
     from cio_etl.config import load_source

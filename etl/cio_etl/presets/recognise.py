@@ -30,14 +30,15 @@ def recognise(
 
     A file is recognised by its columns, in any order and in capital or small letters; it may have more. Its name, in
     `path`, decides between files of one preset that have the same columns, and counts where these are too few to say
-    anything: then another name is another file.
+    anything: then another name is another file. Of a table, `path` is its name, which must be that of the preset's.
     """
+    table = str(path).rpartition(".")[2].casefold()
     columns = {name.casefold() for name in _columns(schema)}
     found = [
         Recognised(preset, file)
         for preset in (presets() if among is None else among)
         for file in preset.files
-        if file.kind == kind and _has(columns, file)
+        if file.kind == kind and (file.table is None or table in ("", file.table)) and _has(columns, file)
     ]
     found = [each for each in found if len(each.file.columns) >= _SURE or _is_named(path, each.file)]
     found = [each for each in found if _is_named(path, each.file) or not _other_is_named(path, each, found)]
