@@ -223,8 +223,6 @@ def test_a_line_that_is_no_json_is_rejected(tmp_path: Path, line: bytes, limits:
 @pytest.mark.parametrize(
     ("content", "what", "remedy"),
     [
-        (b'[{"a": 1}, {"a": 2}]\n', ":1: begins a JSON list", "jq -c '.[]'"),
-        (b'[\n  {"a": 1}\n]\n', ":1: begins a JSON list", "jq -c '.[]'"),
         (b'{\n  "a": 1,\n  "b": 2\n}\n', ":1: begins a JSON object of several lines", "jq -c ."),
         (b'\n{"a": [\n1]}\n', ":2: begins a JSON object of several lines", "jq -c ."),
         (b"a,b\n1,2\n", ":1: is no JSON object", "is this NDJSON?"),

@@ -198,7 +198,7 @@ REFUSED = {
     "a SQLite database": (b"SQLite format 3\0" + bytes(99), {}, "", "is a SQLite database", "sql: sqlite:///"),
     "an Arrow file": (b"ARROW1\0\0", {}, "", "is an Arrow file", "Parquet"),
     "JSON lines": (b'{"a": 1}\n{"a": 2}\n', {}, "", "is JSON, not CSV", "ndjson:"),
-    "a JSON list": (b'\n[\n  {"a": "x"},\n {}]', {}, "", "is JSON, not CSV", "jq -c '.[]'"),
+    "a JSON list": (b'\n[\n  {"a": "x"},\n {}]', {}, "", "is JSON, not CSV", "write `ndjson:` before its path"),
     "a JSON object of several lines": (b'{\n  "a": "x"\n}\n', {}, "", "is JSON, not CSV", "jq -c ."),
     "another separator by sep=": (b"sep=;\na;b\n", {}, ":1", 'says that the separator is ";"', 'separator: ";"'),
     "too few lines to skip": (b"a\nb", {"skip_lines": 2}, ":2", "has no 2 lines", "above the header"),

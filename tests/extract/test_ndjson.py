@@ -292,8 +292,8 @@ def test_invalid_utf_8_names_its_line(tmp_path: Path) -> None:
 
 
 NOT_NDJSON = {
-    "a JSON list": (b'[{"a": "secret"}]', ":1: begins a JSON list", "one object a line"),
-    "a JSON list over lines": (b'\n[\n{"a": "secret"},\n{"a": 2}\n]\n', ":2: begins a JSON list", "one object a line"),
+    "a JSON list that is cut": (b'[{"a": "secret"}, {"a"', "entry 2: its JSON list is not closed", "export it again"),
+    "two JSON lists": (b'[{"a": "secret"}]\n[{"a": 2}]', "its JSON list has ended, and something follows", "one list"),
     "an object over lines": (
         b'{\n  "a": "secret"\n}\n',
         ":1: begins a JSON object of several lines",

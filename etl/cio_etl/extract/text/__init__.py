@@ -5,7 +5,7 @@ chunks.py        two passes over a text, which both formats share
 csv_files.py     CSV, with csv_records.py (where records end), csv_header.py, csv_escapes.py, csv_prologue.py (titles,
                  comments), csv_joined.py (traces of files that were put together)
 ndjson_files.py  NDJSON, with ndjson_types.py (what its columns hold), which reads values as JSON text by
-                 transform/json_texts.py
+                 transform/json_texts.py, and json_list.py (a file that is one list)
 """
 
 from cio_etl.extract.text.chunks import ChunkLimits

@@ -9,14 +9,14 @@ A column has the type that holds all of its values exactly, over all rows of all
     anything else, or a mixture     their JSON text, each value of its own type; the snapshot says that it is JSON
     null, or absent                 null
 
-A line that is not one JSON object is a row with a fault. Of a key that an object has twice, the last counts.
+A file that is one JSON list has its entries as rows (json_list.py). A line that is not one JSON object is a row with a
+fault. Of a key that an object has twice, the last counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.frames import check_names
 from cio_etl.extract.text.chunks import Chunk, ChunkLimits, TextFile, TextRows, add, blocks, cut, text_snapshot
 from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, scan
+from cio_etl.extract.text.json_list import with_lines
 from cio_etl.extract.text.ndjson_types import ColumnTypes
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
 from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
@@ -55,7 +56,7 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snaps
     for path in named_files(source.paths):
         with RegularFile(path) as opened:
             if opened.identity.bytes:
-                text = plain_text(opened, encoding, copy, limits.bomb, "NDJSON")
+                text = with_lines(opened, plain_text(opened, encoding, copy, limits.bomb, "NDJSON"), copy)
             else:
                 text = Text(0, 0, None)  # writers of many parts leave some empty
             files.append(first_pass.index(opened, text))
@@ -172,13 +173,7 @@ class _NdjsonFormat:
 def _check_kind(path: str, chunk: Chunk, data: bytes, refused: int) -> None:
     """Raises SourceError when a file's first chunk, some rows of which are refused, shows that it is no NDJSON."""
     start = data.lstrip()[:1000]
-    if start.startswith(b"["):
-        what, remedy = (
-            "begins a JSON list",
-            "write one object a line, without brackets and commas around: "
-            f"`jq -c '.[]' {shlex.quote(path)} > rows.ndjson`",
-        )
-    elif re.match(rb"\{\s*\n|\{[^\n]*[,\[{]\s*\n", start):
+    if re.match(rb"\{\s*\n|\{[^\n]*[,\[{]\s*\n", start):
         what, remedy = "begins a JSON object of several lines", "write one object a line, as `jq -c .` does"
     elif refused == chunk.rows:
         what, remedy = "is no JSON object, nor are the lines after it", "is this NDJSON? It has one JSON object a line"

@@ -268,7 +268,7 @@ def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
     if head[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
         raise SourceError("unpack it", place=path, what=f"is a tar archive, not {form}")
     if form == "CSV" and (json := _JSON.match(head)):
-        steps = {"lines": "", "object": ", after `jq -c .`", "list": ", after `jq -c '.[]'`"}
+        steps = {"lines": "", "object": ", after `jq -c .`", "list": ""}
         remedy = f"write `ndjson:` before its path{steps[json.lastgroup or 'lines']}"
         raise SourceError(remedy, place=path, what="is JSON, not CSV")
     if any(head.startswith(magic) for magic in _COMPRESSED):

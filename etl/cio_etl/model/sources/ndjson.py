@@ -30,7 +30,7 @@ class NdjsonKeys(SourceKeys):
 
     endings: ClassVar = (".ndjson", ".jsonl", ".json")
 
-    ndjson: SourcePaths = kind_key("as `csv`, files with one JSON object per line")
+    ndjson: SourcePaths = kind_key("as `csv`, files with one JSON object per line, or with one list of objects")
     encoding: Encoding = encoding_key()
     hive: Flag = hive_key()
     storage: StorageYaml = storage_key()
