@@ -122,6 +122,17 @@ def test_an_event_key_may_be_a_path(nights: Nights) -> None:
     assert [len(nights.sent(rows)) for _ in range(2)] == [2, 0]
 
 
+def test_values_keep_their_kinds_in_objects_and_lists_built_of_them(nights: Nights) -> None:
+    nights.mapping = {
+        "operation": "identify",
+        "identifiers": {"id": "who.id"},
+        "attributes": {"made": {"object": {"n": "who.n", "text": "who.text", "list": {"list": ["who.n", "who.more"]}}}},
+    }
+    nights.run([{"who": json.dumps({"id": "1", "n": 5, "text": "5", "more": {"a": True}})}])
+    (person,) = nights.sandbox.people.everybody()
+    assert person.attributes == {"made": {"n": 5, "text": "5", "list": [5, {"a": True}]}}
+
+
 def test_a_part_that_a_record_has_not_is_reported_with_those_that_it_has(sandbox: Sandbox) -> None:
     Path("m.yaml").write_text(json.dumps(MAPPING | {"identifiers": {"id": "who.idd"}}))
     path = write_job(Path("job.yaml"), sandbox.url, {"rows": (written("parquet"), "m.yaml")})

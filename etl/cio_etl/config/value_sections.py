@@ -31,6 +31,7 @@ from cio_etl.model import (
 )
 from cio_etl.model.yaml_section import Section, Text, omitted, wrong
 from cio_etl.transform.functions import parse_call
+from cio_etl.transform.functions.built import columns_in
 from cio_etl.transform.row_sql import columns_of
 
 KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
@@ -70,7 +71,7 @@ _MAKE_ONE = "columns: needs apply: with a function that makes one value of them,
 class ValueYaml(Section):
     """A value: a column, several columns that a function combines, an SQL expression, or a constant."""
 
-    one_of = ("column", "columns", "expr", "value", "use")
+    one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = ("column", "columns", "expr", "value", "use")
     goes_with: ClassVar = {"apply": ("column", "columns", "expr", "use"), "columns": ("apply",)}
     not_offered: ClassVar = {
         "default": "a default is a function; write apply: [{default: free}]",
@@ -223,14 +224,52 @@ _ON_ERROR_SCHEMA = {
 OnError = Annotated[Any, PlainValidator(_on_error), WithJsonSchema(_ON_ERROR_SCHEMA)]  # Constant, or reject, omit
 
 
+def _shape(raw: Any) -> Any:
+    """A part of an object or list in its long form: a text is a column."""
+    if isinstance(raw, str):
+        return {"column": raw}
+    if not isinstance(raw, dict):
+        return raw
+    shape = dict(raw)
+    if isinstance(shape.get("object"), dict):
+        shape["object"] = {str(name): _shape(part) for name, part in shape["object"].items()}
+    if isinstance(shape.get("list"), list):
+        shape["list"] = [_shape(part) for part in shape["list"]]
+    if "apply" in shape:
+        shape["apply"] = _as_list(shape["apply"])
+    return shape
+
+
+def _built(key: str, raw: object) -> dict[str, Any]:
+    shape: dict[str, Any] = _shape({key: raw})
+    _call({"build": {"of": shape}})
+    if not list(columns_in(shape)):
+        raise wrong("names no column; write a constant as value:")
+    return shape
+
+
+_MEMBERS = {"type": "object", "minProperties": 1}
+_ENTRIES = {"type": "array", "minItems": 1}
+_Members = Annotated[Any, PlainValidator(lambda raw: _built("object", raw)), WithJsonSchema(_MEMBERS)]
+_Entries = Annotated[Any, PlainValidator(lambda raw: _built("list", raw)), WithJsonSchema(_ENTRIES)]
+
+
 class AttributeYaml(ValueYaml):
     """The value of an attribute, and what happens when it cannot be sent."""
 
+    one_of = (*ValueYaml.one_of, "object", "list")
     goes_with: ClassVar = {
         **ValueYaml.goes_with,
-        **dict.fromkeys(("on_error", "nulls"), ("column", "columns", "expr", "use")),
+        **dict.fromkeys(("on_error", "nulls"), ("column", "columns", "expr", "use", "object", "list")),
     }
 
+    object: _Members = omitted(
+        "an object of several columns, as `{street: street, city: {column: town, apply: [title]}}`; a member that is "
+        "null is left out"
+    )
+    list: _Entries = omitted(
+        "a list of several columns, as `[first_tag, second_tag]`; an entry that is null is left out"
+    )
     on_error: OnError = omitted(
         "what happens when the value cannot be converted or sent: `reject` rejects the row, `omit` sends the row "
         "without the attribute, `null` sends null, which removes the attribute, `{value: unknown}` sends a constant. "
@@ -242,9 +281,16 @@ class AttributeYaml(ValueYaml):
     @classmethod
     def key_faults(cls, written: AbstractSet[str]) -> Iterator[str]:
         yield from super().key_faults(written)
+        if {"object", "list"} & written and "apply" in written:
+            yield "apply: needs a column; write the functions of a member beside its column"
         if "value" in written:
             for key in sorted({"on_error", "nulls"} & written):
                 yield f"{key}: needs a column; a constant is always sent as it is written"
+
+    def to_value(self) -> Value:
+        if shape := self.object or self.list:
+            return Columns(tuple(dict.fromkeys(columns_in(shape))), (_call({"build": {"of": shape}}),))
+        return super().to_value()
 
 
 Attributes = dict[str, AttributeYaml]

@@ -321,7 +321,7 @@ def _is_json(chain: Chain, schema: pl.Schema, dtype: pl.DataType) -> bool:
     if dtype not in (RAW_JSON, RAW_JSON_LIST):
         return False
     own = any(part.dtype == RAW_JSON for part in parts(chain.dtype(schema)))
-    return any(call.name == "json" or (call.name == "pick" and not own) for call in chain.calls)
+    return any(call.name in ("json", "build") or (call.name == "pick" and not own) for call in chain.calls)
 
 
 def is_date(chain: Chain, schema: pl.Schema) -> bool:
