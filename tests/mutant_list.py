@@ -760,7 +760,7 @@ MUTANTS = (
     Mutant(
         "ledger: a person whose identifier is rejected is gone",
         "transform/parts.py",
-        'pl.col("field").is_in(self.subject)',
+        'pl.col("field").is_in(about)',
         'pl.col("field").is_in([])',
         f"{MIRROR} -k identifier_of_a_row",
     ),
@@ -802,7 +802,7 @@ MUTANTS = (
     Mutant(
         "ledger: a damaged one holds an abandoned run",
         "run/ledger_moves.py",
-        "        store.drop_ledger(ledger_job(job), step)\n",
+        "        store.drop_ledger(ledger_job(job), ledger_name(job, step))\n",
         "        raise\n",
         f"{STORAGE} -k does_not_hold_it",
     ),

@@ -251,4 +251,7 @@ def test_a_step_of_another_name_says_that_its_ledger_is_new(nights: Nights) -> N
     job = Path("job.yaml").read_text()
     Path("job.yaml").write_text(job.replace('"name": "rows"', '"name": "people"'))
     nights.again()
-    assert nights.notes == ["step people: job has no ledger of this step yet; a new one begins, and every row is sent"]
+    assert nights.notes == [
+        "step people: job has no ledger of this step yet; a new one begins, and every row is sent",
+        "step people: if it was renamed, write its ledger: {name: rows}",
+    ]

@@ -229,7 +229,8 @@ class Delta:
         """The subjects that are gone: `hi`, `lo` and `key.<target>`."""
         with reporting(self.folder, DeltaDamaged):
             path = self.folder / GONE
-            return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={"hi": pl.UInt64, "lo": pl.UInt64})
+            nobody = {"hi": pl.UInt64, "lo": pl.UInt64} | dict.fromkeys(self.head.keys, pl.String)
+            return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=nobody)
 
     def _frame(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
         path = self.folder / f"{name}.parquet"

@@ -54,11 +54,11 @@ def _steps(job: Job) -> Iterator[Step]:
 
 def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapshot:
     """The rows of the step of this number: the gone subjects of the step before it."""
-    file = delta_folder(job, run.run_id, number - 1) / GONE
-    if not file.exists():  # nobody is looked for, as with --limit
-        file = file.with_name("nobody.parquet")
-        keys = {name: pl.String for name in staging.columns or ()}
-        pl.DataFrame(schema=keys).write_parquet(file)
+    folder = delta_folder(job, run.run_id, number - 1)
+    file = folder / GONE
+    if not file.exists() and (delta := Delta.open(folder)) is not None:  # nobody is looked for, as with --limit
+        file = folder / "nobody.parquet"
+        delta.gone().write_parquet(file)
     return snapshot_of_gone(file, staging)
 
 
