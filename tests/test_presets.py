@@ -13,11 +13,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.cli.source import schema_of, section_of
+from cio_etl.cli.source import columns_in, section_of
 from cio_etl.presets import Preset, presets, recognise
 from cio_etl.sandbox import Sandbox
 
@@ -91,18 +90,18 @@ def test_a_sample_is_recognised_by_its_preset_and_by_no_other(
 ) -> None:
     recognised = []
     for file in sorted(path for path in Path("exports").rglob("*") if path.is_file()):
-        for kind, schema, name in schemas(file):
-            found = recognise(kind, schema, path=name)
+        for kind, columns, name in sources(file):
+            found = recognise(kind, columns, path=name)
             assert [each.preset.name for each in found] == [preset.name], file
             recognised.append(found[0].file.name)
     assert {file.name for file in preset.files} == {*recognised}
 
 
-def schemas(file: Path) -> Iterator[tuple[str, pl.Schema, object]]:
+def sources(file: Path) -> Iterator[tuple[str, list[str], object]]:
     """The kind, the columns and the name of a file, or of each table of a database."""
     if file.suffix != ".sqlite":
         section = section_of(str(file), None, None, None)
-        yield next(iter(section)), schema_of(section), file
+        yield next(iter(section)), columns_in(section), file
         return
     from cio_etl.config import load_source
     from cio_etl.extract import tables_of
@@ -111,7 +110,7 @@ def schemas(file: Path) -> Iterator[tuple[str, pl.Schema, object]]:
     source = load_source({"sql": f"sqlite:///{file}", "query": "select 1"})
     assert isinstance(source, SqlSource)
     for table in tables_of(source):
-        yield "sql", schema_of({"sql": f"sqlite:///{file}", "table": table}), table
+        yield "sql", columns_in({"sql": f"sqlite:///{file}", "table": table}), table
 
 
 @each_preset

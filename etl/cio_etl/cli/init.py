@@ -102,7 +102,7 @@ def _database(source: str) -> str:
 def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json: bool) -> None:
     """Writes the preset for sources that are files or tables of its product. Raises ConfigError when one is not."""
     from cio_etl.cli.presets import print_written
-    from cio_etl.cli.source import name_of, schema_of
+    from cio_etl.cli.source import columns_in, name_of
     from cio_etl.errors import ConfigError, Problem
     from cio_etl.presets import find_preset, which_file, write_preset
 
@@ -110,7 +110,7 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
     files: dict[str, list[str]] = {}
     for name, section in sections.items():
         kind = next(iter(section))
-        found = which_file(preset, kind, schema_of(section), name_of(section))
+        found = which_file(preset, kind, columns_in(section), name_of(section))
         if found is None:
             what = f"it has the columns of no file of {preset.title}; compare them: cio-etl presets {product} --show"
             raise ConfigError([Problem(name, None, "", what)])
@@ -133,15 +133,16 @@ def _step(
     from cio_etl.config import load_source
     from cio_etl.extract import open_source, primary_key_of
     from cio_etl.model import SqlSource, Staging
-    from cio_etl.presets import recognise
+    from cio_etl.presets import columns_of, recognise
     from cio_etl.propose import propose
     from cio_etl.report.streams import say
     from cio_etl.transform import as_texts
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
         source = load_source(section)
-        snapshot = as_texts(open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS)))
-        found = recognise(next(iter(section)), snapshot.schema, path=name_of(section))
+        opened = open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS))
+        snapshot = as_texts(opened)
+        found = recognise(next(iter(section)), columns_of(opened), path=name_of(section))
         recognised += found
         if not as_json:
             for line in offer(found):

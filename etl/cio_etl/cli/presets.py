@@ -138,7 +138,7 @@ def _listed(every: Sequence[Preset]) -> Iterator[str]:
 
 def _found(preset: Preset, export: Path) -> dict[str, list[str]]:
     """The files of an export by the preset's name for them. Raises ConfigError when none is recognised."""
-    from cio_etl.cli.source import schema_of, section_of
+    from cio_etl.cli.source import columns_in, section_of
     from cio_etl.errors import ConfigError, EtlError, Problem
     from cio_etl.presets import which_file
 
@@ -147,10 +147,10 @@ def _found(preset: Preset, export: Path) -> dict[str, list[str]]:
     for file in files:
         try:
             section = section_of(str(file), None, None, None)
-            schema = schema_of(section)
+            columns = columns_in(section)
         except EtlError:
             continue  # something else lies there
-        if (is_file := which_file(preset, next(iter(section)), schema, file)) is not None:
+        if (is_file := which_file(preset, next(iter(section)), columns, file)) is not None:
             found.setdefault(is_file.name, []).append(str(file))
     if not found:
         names = ", ".join(file.file or f"table {file.table}" for file in preset.files)

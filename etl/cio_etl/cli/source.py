@@ -6,10 +6,7 @@ import glob
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from polars import Schema
+from typing import Any
 
 
 def section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
@@ -54,11 +51,12 @@ def name_of(section: Mapping[str, Any]) -> str:
     return str(section.get("table", "")) if "sql" in section else str(next(iter(section.values())))
 
 
-def schema_of(section: Mapping[str, Any]) -> Schema:
-    """The columns of a source, by its section. Raises EtlError when it cannot be read."""
+def columns_in(section: Mapping[str, Any]) -> list[str]:
+    """The columns of a source, by its section, and their members. Raises EtlError when it cannot be read."""
     from cio_etl.config import load_source
     from cio_etl.extract import open_source
     from cio_etl.model import Staging
+    from cio_etl.presets import columns_of
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        return open_source(load_source(section), Staging(Path(stage), rows=1_000)).schema
+        return columns_of(open_source(load_source(section), Staging(Path(stage), rows=1_000)))

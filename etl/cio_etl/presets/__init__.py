@@ -15,7 +15,7 @@ write.py      writes a preset's files into a user's folder
 """
 
 from cio_etl.presets.catalog import Document, ExportFile, Preset, find_preset, presets
-from cio_etl.presets.recognise import Recognised, recognise, which_file
+from cio_etl.presets.recognise import Recognised, columns_of, recognise, which_file
 from cio_etl.presets.write import Written, export_files, sample_files, write_preset
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Preset",
     "Recognised",
     "Written",
+    "columns_of",
     "export_files",
     "find_preset",
     "presets",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePath
@@ -10,8 +11,10 @@ from pathlib import PurePath
 import polars as pl
 
 from cio_etl.errors import ConfigError, Problem
+from cio_etl.model import Snapshot
 from cio_etl.presets.catalog import ExportFile, Preset, presets
 
+_OBJECTS = 100  # whose members are listed
 _SURE = 3  # columns; fewer, such as email and created, stand in files of anybody
 
 
@@ -24,16 +27,18 @@ class Recognised:
 
 
 def recognise(
-    kind: str, schema: pl.Schema, among: Iterable[Preset] | None = None, *, path: object = ""
+    kind: str, columns: Iterable[str], among: Iterable[Preset] | None = None, *, path: object = ""
 ) -> list[Recognised]:
     """The files of presets that a source of this kind, such as `csv`, may be; the most columns first.
+
+    columns: those of `columns_of`.
 
     A file is recognised by its columns, in any order and in capital or small letters; it may have more. Its name, in
     `path`, decides between files of one preset that have the same columns, and counts where these are too few to say
     anything: then another name is another file. Of a table, `path` is its name, which must be that of the preset's.
     """
     table = str(path).rpartition(".")[2].casefold()
-    columns = {name.casefold() for name in _columns(schema)}
+    columns = {name.casefold() for name in columns}
     found = [
         Recognised(preset, file)
         for preset in (presets() if among is None else among)
@@ -45,9 +50,9 @@ def recognise(
     return sorted(found, key=lambda each: -len(each.file.columns))
 
 
-def which_file(preset: Preset, kind: str, schema: pl.Schema, path: object) -> ExportFile | None:
+def which_file(preset: Preset, kind: str, columns: Iterable[str], path: object) -> ExportFile | None:
     """The preset's file that a source is; None: it is none of them. Raises ConfigError when it may be several."""
-    found = [each.file for each in recognise(kind, schema, [preset], path=path)]
+    found = [each.file for each in recognise(kind, columns, [preset], path=path)]
     likely = [file for file in found if len(file.columns) == len(found[0].columns)]
     if len(likely) > 1:
         names = " or ".join(str(file.file or file.table) for file in likely)
@@ -79,9 +84,22 @@ def _has(columns: Collection[str], file: ExportFile) -> bool:
     )
 
 
-def _columns(schema: pl.Schema) -> Iterable[str]:
-    """The columns, and the members of those that hold objects, as `properties.time`."""
-    for name, kind in schema.items():
-        yield name
-        if isinstance(kind, pl.Struct):
-            yield from (f"{name}.{member.name}" for member in kind.fields)
+def columns_of(snapshot: Snapshot) -> list[str]:
+    """The columns of a source, and the members of those that hold objects, as `properties.time`.
+
+    Members of JSON are those of the first objects.
+    """
+    return [name for column in snapshot.schema for name in (column, *_members(snapshot, column))]
+
+
+def _members(snapshot: Snapshot, column: str) -> Iterator[str]:
+    kind = snapshot.schema[column]
+    if isinstance(kind, pl.Struct):
+        yield from (f"{column}.{member.name}" for member in kind.fields)
+    if column not in snapshot.json:
+        return
+    frame = next(snapshot.read([column], 0), None)
+    texts = [] if frame is None else frame.get_column(column).drop_nulls().head(_OBJECTS).to_list()
+    documents = [json.loads(text) for text in texts]
+    names = {name: None for document in documents if isinstance(document, dict) for name in document}
+    yield from (f"{column}.{name}" for name in names)
