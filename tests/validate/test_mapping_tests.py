@@ -75,6 +75,26 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.parametrize("types", ["", "types: {meta: json}\n"])
+def test_a_mapping_that_reads_paths_is_tested_with_rows_that_have_their_columns(types: str, capsys: Captured) -> None:
+    Path("mappings/tests").mkdir(parents=True)
+    Path("mappings/a.yaml").write_text(
+        "operation: identify\nidentifiers: {id: meta.id}\nattributes: {city: meta.address.city}\n", encoding="utf-8"
+    )
+    rows = [
+        "{row: {meta: {id: '7', address: {city: Nice}}}, payload: {type: person, action: identify, "
+        "identifiers: {id: '7'}, attributes: {city: Nice}}}",
+        "{row: {meta: null}, rejected: identifier_missing}",
+    ]
+    file = Path("mappings/tests/a.yaml")
+    file.write_text(f"{types}tests: [{', '.join(rows)}]\n", encoding="utf-8")
+    assert main(["test", "mappings"]) == 0, capsys.readouterr().out
+    edit(file, "{meta: null}", "{other: null}")
+    capsys.readouterr()
+    assert main(["test", "mappings"]) == 78
+    assert "the row has no 'meta.id', 'meta.address.city', which the mapping uses" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("path", ["mappings", "mappings/people.yaml", "mappings/tests/people.yaml", "job.yaml", "."])
 def test_the_tests_of_a_job_a_mapping_a_file_and_a_folder_are_found(people: Path, path: str, capsys: Captured) -> None:
     write_job(Path("job.yaml"), "http://127.0.0.1:9", {"people": ({"csv": "none.csv"}, "mappings/people.yaml")})
