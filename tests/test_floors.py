@@ -24,7 +24,7 @@ FLOORS = [
     {"transform"},
     {"audit", "config", "extract", "ledger", "load", "state", "report"},
     {"run"},
-    {"validate", "rejects", "propose", "presets", "doctor"},
+    {"validate", "rejects", "propose", "presets", "importers", "doctor"},
     {"cli", "airflow"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -25,6 +25,7 @@ from cio_etl.config.step_sections import StepYaml
 from cio_etl.config.tests_sections import CaseYaml, MappingTestsYaml
 from cio_etl.errors import EXIT_CODES
 from cio_etl.extract.sql.dialects import DATABASES, Database
+from cio_etl.importers import IMPORTERS
 from cio_etl.model import CSV_DIALECTS
 from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
@@ -218,6 +219,15 @@ def preset_list() -> str:
     return table(("product", "files or tables", "what is lost"), rows)
 
 
+def importer_list() -> str:
+    rows = [
+        (f"`{each.name}`", each.takes, ", ".join(f"[{page.says}]({page.address})" for page in each.pages), words)
+        for each in IMPORTERS.values()
+        for words in [" ".join(each.loses)]
+    ]
+    return table(("tool", "what it reads", "documents", "what is never carried over"), rows)
+
+
 def options() -> str:
     """Every option of every command; those of the same words share a row."""
     commands: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -333,6 +343,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options,
     "params": params,
     "presets": preset_list,
+    "importers": importer_list,
     "reasons": reasons,
     "reserved-events": reserved_events,
     "rooms": rooms,

@@ -10,7 +10,7 @@ source.py     the `source:` section of a source on the command line
 demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py, presets.py    one command each
+sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -21,6 +21,7 @@ from cio_etl.cli import (
     doctor,
     examples,
     forget,
+    import_from,
     init,
     inspect,
     plan,
@@ -44,6 +45,7 @@ __all__ = [
     "doctor",
     "examples",
     "forget",
+    "import_from",
     "init",
     "inspect",
     "main",

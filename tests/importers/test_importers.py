@@ -1,0 +1,161 @@
+"""Every importer: one realistic definition becomes the expected files, which check, and run against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cio_etl.cli import main
+from cio_etl.importers import IMPORTERS
+from cio_etl.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+Captured = pytest.CaptureFixture[str]
+
+# What the warehouse has, for a run; a step each, with the rows that Customer.io gets.
+TABLES = """
+create table users (user_id, email, first_name, last_name, plan, created_at, deleted_at);
+insert into users values ('1', 'ann@example.com', 'Ann', 'Lee', 'pro', '2024-03-10T09:00:00Z', null),
+                         ('2', 'ben@example.com', 'Ben', null, null, '2024-03-11T09:00:00Z', null);
+create table orders (order_id, user_id, total, sku, ordered_at);
+insert into orders values ('o-1', '1', 49.9, 'A', '2024-03-12T09:00:00Z');
+"""
+
+
+@pytest.fixture
+def definitions() -> Path:
+    """The definitions of all tools, in this folder: places in messages are short then."""
+    for tool in IMPORTERS:
+        shutil.copytree(HERE / tool, tool)
+    return Path()
+
+
+def written(tool: str, lines: str) -> str:
+    """What the command printed, and the files that it wrote."""
+    files = [path for folder in ("jobs", "mappings", "queries") for path in sorted(Path(folder).rglob("*.*"))]
+    shown = [path for path in files if path.name != ".schema.json"]
+    texts = [f"=== {path}\n{path.read_text(encoding='utf-8')}" for path in shown]
+    return "\n".join([f"$ cio-etl import-from {tool} {tool}", lines, *texts])
+
+
+@pytest.mark.parametrize("tool", IMPORTERS)
+def test_a_definition_becomes_these_files_and_nothing_is_dropped_silently(
+    tool: str, definitions: Path, capsys: Captured
+) -> None:
+    assert main(["import-from", tool, tool]) == 0, capsys.readouterr().err
+    expected = HERE / f"{tool}.txt"
+    found = written(tool, capsys.readouterr().out)
+    # to renew it: write `found` into the file, and read the difference
+    assert found == expected.read_text(encoding="utf-8")
+    assert main(["check", f"jobs/{tool}.yaml"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("tool", "people", "events"), [("hightouch", 2, 1), ("census", 1, 1)])
+def test_what_was_imported_runs_against_the_sandbox(
+    tool: str,
+    people: int,
+    events: int,
+    definitions: Path,
+    sandbox: Sandbox,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with sqlite3.connect("warehouse.sqlite") as database:
+        database.executescript(TABLES)
+    database.close()
+    monkeypatch.setenv("WAREHOUSE_URL", "sqlite:///warehouse.sqlite")
+    for key in ("CUSTOMERIO_SITE_ID", "CUSTOMERIO_API_KEY"):
+        monkeypatch.setenv(key, "sandbox")
+    content = json_of(["import-from", tool, tool], capsys)
+    job = Path(content["written"][0])
+    text = job.read_text(encoding="utf-8")
+    job.write_text(text.replace("  region: us\n", f"  region: us\n  base_url: {sandbox.url}\n"), encoding="utf-8")
+    report = json_of(["run", str(job)], capsys)
+    assert [(step["name"], step["rejected"], step["skipped"]) for step in report["steps"]] == [
+        (name, 0, 0) for name in content["steps"]
+    ]
+    assert {key: sandbox.stats()[key] for key in ("people", "events")} == {"people": people, "events": events}
+
+
+def json_of(arguments: list[str], capsys: Captured) -> Any:
+    code = main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    return json.loads(captured.out)
+
+
+HUBSPOT = "destination: hubspot-sales\nmodel: users\nconfig: {object: contacts, mappings: []}\n"
+OF_CENSUS = "sync:a:\n  destination: {connection_identifier: destination:hubspot, object_identifier: contact}\n"
+
+
+@pytest.mark.parametrize(
+    ("tool", "name", "text", "message"),
+    [
+        ("hightouch", "a.yaml", "config: [", "a.yaml:1: column 10: a `[` or `{` that is not closed"),
+        ("hightouch", "a.yaml", "", "a.yaml: empty"),
+        ("hightouch", "a.yaml", "config: &a {x: 1}\n", "a.yaml:1: config: an anchor (&)"),
+        (
+            "hightouch",
+            "a.yaml",
+            HUBSPOT,
+            "a.yaml:1: destination: 'hubspot-sales' is not named as Customer.io; if it is",
+        ),
+        ("hightouch", "a.yaml", "name: x\n", "nothing of it can be imported"),
+        (
+            "hightouch",
+            "a.json",
+            '{"destination": "customerio",\n "config": {"mappings": [}}',
+            "a.json:2: not JSON: a value",
+        ),
+        ("hightouch", "a.json", '{"a": 1, "a": 2}', "a.json:1: not JSON: the key 'a' is written twice"),
+        ("census", "a.yaml", OF_CENSUS, "'destination:hubspot' is not named as Customer.io"),
+        ("census", "a.yaml", "model:users: {name: x, query: select 1}\n", "no sync of Census"),
+        ("census", "missing.yaml", None, "missing.yaml: no such file"),
+        ("hightoch", "a.yaml", "a: 1\n", "did you mean 'hightouch'?"),
+    ],
+)
+def test_what_cannot_be_imported_ends_in_a_message_and_writes_nothing(
+    tool: str, name: str, text: str | None, message: str, capsys: Captured
+) -> None:
+    if text is not None:
+        Path(name).write_text(text, encoding="utf-8")
+    assert main(["import-from", tool, name]) == 78
+    assert message in capsys.readouterr().err
+    assert not Path("jobs").exists()
+
+
+def test_a_destination_of_another_name_is_imported_when_a_person_says_that_it_is_customer_io(capsys: Captured) -> None:
+    Path("a.yaml").write_text(HUBSPOT.replace("contacts", "customers"), encoding="utf-8")
+    content = json_of(["import-from", "hightouch", "a.yaml", "--destination", "hubspot-sales"], capsys)
+    assert content["steps"] == ["a"]
+    assert [lost["what"] for lost in content["lost"] if lost["place"] != "a.yaml:1"] == [
+        "the model 'users'",
+        "the identifier",
+    ]
+
+
+def test_no_file_is_overwritten(definitions: Path, capsys: Captured) -> None:
+    Path("mappings/mine").mkdir(parents=True)
+    Path("mappings/mine/orders.yaml").write_text("mine")
+    assert main(["import-from", "census", "census", "--name", "mine"]) == 78
+    assert "mappings/mine/orders.yaml: exists already and is not overwritten" in capsys.readouterr().err
+    assert not Path("jobs").exists() and Path("mappings/mine/orders.yaml").read_text() == "mine"
+    assert main(["import-from", "census", "census", "--into", "elsewhere"]) == 0
+    assert Path("elsewhere/jobs/census.yaml").exists()
+
+
+def test_an_importer_says_where_its_format_is_from_and_what_it_never_carries_over(capsys: Captured) -> None:
+    listed = json_of(["import-from"], capsys)
+    assert [each["tool"] for each in listed] == [*IMPORTERS]
+    assert main(["import-from"]) == 0
+    out = capsys.readouterr().out
+    for each in listed:
+        assert all(words.endswith(".") and words in out for words in each["loses"])
+        for page in each["pages"]:
+            assert page["address"].startswith("https://") and date.fromisoformat(page["looked_up"])
