@@ -9,14 +9,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cio_etl.cli import main
 from cio_etl.config import load_job, load_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.errors import SourceError
+from cio_etl.model import Column, Mapping
 from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Sandbox
-from cio_etl.transform import row_sql
+from cio_etl.transform import row_sql, with_path_columns
 from cio_etl.transform.paths import Path as ColumnPath
 from cio_etl.transform.paths import path_of
 from tests.nightly_step import KEYS, Nights
@@ -164,3 +167,30 @@ def test_examples_have_nested_rows(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text(json.dumps(MAPPING | {"examples": [{"row": row, "payload": payload}]}))
     assert list(check_examples(load_mapping(path))) == []
+
+
+KINDS = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.sampled_from([1.5, "5", "true", "[x", 'a"\\é', ""])
+)
+NESTED = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": KINDS,
+        "b": st.none() | st.fixed_dictionaries({}, optional={"c": KINDS, "d": st.lists(KINDS, max_size=2)}) | KINDS,
+    },
+)
+
+
+@given(st.lists(NESTED, min_size=1, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_the_parts_of_any_json_are_those_that_python_reads(documents: list[dict[str, Any]]) -> None:
+    frame = pl.DataFrame({"x": [json.dumps(each, ensure_ascii=False) for each in documents]}, schema={"x": pl.String})
+    names = ["x.a", "x.b.c", "x.b.d", "x.b"]
+    how = Mapping("m.yaml", "identify", {f"attributes.{name}": Column(name) for name in names})
+    made = with_path_columns(frame, how, frozenset({"x"}))
+    for name in names:
+        for document, text in zip(documents, made[name], strict=True):
+            value: Any = document
+            for key in name.split(".")[1:]:
+                value = value.get(key) if isinstance(value, dict) else None
+            assert (None if text is None else json.loads(text)) == value

@@ -37,43 +37,75 @@ def json_texts_at(data: bytes, paths: Sequence[Sequence[str]]) -> list[pl.Series
 
     Raises PolarsError where a line has something else than an object on the way to a value.
     """
-    schema = _schema_of(paths)
-    texts = _at_paths(read_lines(data, schema), paths) if b"\\" not in data else None
-    if texts is not None:
-        unclear = [path for path, text in zip(paths, texts, strict=True) if text.str.contains(_LIKE_ANOTHER_KIND).any()]
-        if not unclear:
-            return [text.to_frame("v").select(pl.format('"{}"', "v"))["v"] for text in texts]
-    else:
-        unclear = list(paths)
-    lines, shown = _hidden(data, mixed=True)
-    found = _at_paths(read_lines(lines, _schema_of(unclear)), unclear)
-    exact = {
-        tuple(path): text.to_frame("v").select(shown(pl.col("v")).alias("v"))["v"]
-        for path, text in zip(unclear, found, strict=True)
+    read = [] if b"\\" in data else _typed(data, paths)
+    made = {
+        tuple(path): text for path, column in zip(paths, read, strict=False) if (text := _exact(column)) is not None
     }
-    if texts is None:
-        return [exact[tuple(path)] for path in paths]
-    quoted = (text.to_frame("v").select(pl.format('"{}"', "v"))["v"] for text in texts)
-    return [exact.get(tuple(path), text) for path, text in zip(paths, quoted, strict=True)]
+    if unclear := [path for path in paths if tuple(path) not in made]:
+        lines, shown = _hidden(data, mixed=True)
+        found = _at_paths(read_lines(lines, _schema_of(unclear)), unclear)
+        texts = (text.to_frame("v").select(shown(pl.col("v")).alias("v"))["v"] for text in found)
+        made |= zip(map(tuple, unclear), texts, strict=True)
+    return [made[tuple(path)] for path in paths]
+
+
+def _typed(data: bytes, paths: Sequence[Sequence[str]]) -> list[pl.Series]:
+    """The values as whole numbers, as true and false, or as text; as the first lines have them, if all lines do.
+
+    polars reads no value of another kind as a number or as true, but makes text of any.
+    """
+    end = -1
+    for _ in range(_LINES_OF_A_GUESS):
+        if (next_end := data.find(b"\n", end + 1)) < 0:
+            break
+        end = next_end
+    try:
+        first = _at_paths(pl.read_ndjson(BytesIO(data[: end + 1])), paths)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        first = [pl.Series(dtype=pl.String)] * len(paths)
+    guess = [column.dtype if column.dtype in (pl.Int64, pl.Boolean) else pl.String() for column in first]
+    try:
+        return _at_paths(read_lines(data, _schema_of(paths, guess)), paths)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return _at_paths(read_lines(data, _schema_of(paths)), paths)
+
+
+_LINES_OF_A_GUESS = 20
+
+
+def _exact(column: pl.Series) -> pl.Series | None:
+    """The JSON texts of values that `_typed` has read; None where a text may be of another kind than a string."""
+    if column.dtype != pl.String:
+        return column.cast(pl.String)
+    if column.str.contains(_LIKE_ANOTHER_KIND).any():
+        return None
+    return column.to_frame("v").select(pl.format('"{}"', "v"))["v"]
 
 
 # What a text that polars made of another kind than a string looks like.
 _LIKE_ANOTHER_KIND = r"(?s)^(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$|true$|false$|[\[{])"
 
 
-def _schema_of(paths: Sequence[Sequence[str]]) -> dict[str, pl.DataType]:
-    below: dict[str, list[Sequence[str]]] = {}
-    for first, *rest in paths:
-        below.setdefault(first, []).append(rest)
-    return {key: pl.Struct(_schema_of(rests)) if rests[0] else pl.String() for key, rests in below.items()}
+def _schema_of(paths: Sequence[Sequence[str]], dtypes: Sequence[pl.DataType] = ()) -> dict[str, pl.DataType]:
+    """The schema of objects with values of these types at the paths; without types, all are read as text."""
+    below: dict[str, list[tuple[Sequence[str], pl.DataType]]] = {}
+    for (first, *rest), dtype in zip(paths, dtypes or [pl.String()] * len(paths), strict=True):
+        below.setdefault(first, []).append((rest, dtype))
+    return {
+        key: pl.Struct(_schema_of(*zip(*inner, strict=True))) if inner[0][0] else inner[0][1]
+        for key, inner in below.items()
+    }
 
 
 def _at_paths(frame: pl.DataFrame, paths: Sequence[Sequence[str]]) -> list[pl.Series]:
+    """The columns at these paths; of one that the frame has not, nulls."""
+    none = pl.Series([None], dtype=pl.Null).new_from_index(0, frame.height)
     made = []
     for first, *rest in paths:
-        value = frame.get_column(first)
+        value = frame.get_column(first, default=none)
         for key in rest:
-            value = value.struct.field(key)
+            is_there = isinstance(value.dtype, pl.Struct) and key in value.struct.fields
+            value = value.struct.field(key) if is_there else none
         made.append(value)
     return made
 

@@ -82,7 +82,7 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
         own = list(dict.fromkeys([*(name for name in columns if name not in paths), *bases]))
         unused = [name for name in bases if name not in columns]
         for frame in snapshot.read(own, start):
-            yield _added(frame, wanted, snapshot.json, mapping.file).drop(unused)
+            yield _added(frame, wanted, snapshot.json, mapping.file, unique=snapshot.unique_keys).drop(unused)
 
     return replace(
         snapshot, schema=pl.Schema({**snapshot.schema, **added}), read=read, json=snapshot.json | frozenset(json)
@@ -121,7 +121,13 @@ def _typed(path: Path, schema: pl.Schema, file: str) -> tuple[pl.Expr, pl.DataTy
 
 
 def _added(
-    frame: pl.DataFrame, paths: Mapping[str, Path], json: frozenset[str], file: str, fault: str = FAULT
+    frame: pl.DataFrame,
+    paths: Mapping[str, Path],
+    json: frozenset[str],
+    file: str,
+    fault: str = FAULT,
+    *,
+    unique: bool = False,
 ) -> pl.DataFrame:
     """The frame with the column of each path."""
     of_json = _in_json(paths, frame.schema)
@@ -137,7 +143,7 @@ def _added(
                 unreadable |= bad
                 texts = texts.zip_with(~bad, pl.Series([None], dtype=pl.String))
         of_base = {name: paths[name].parts for name in of_json if paths[name].column == base}
-        made |= _json_parts(texts, of_base, unique=False)
+        made |= _json_parts(texts, of_base, unique=unique and base in json)
     frame = frame.with_columns(*columns, *(part.alias(name) for name, part in made.items()))
     if not unreadable.any():
         return frame

@@ -68,7 +68,8 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snaps
     nested = frozenset(name for name, values in types.columns.items() if values.is_nested)
     json = frozenset(name for name, values in types.columns.items() if values.is_json)
     form = _NdjsonFormat(schema, nested, json - nested, first_pass.refused, types.repeats_keys)
-    return text_snapshot(TextRows(files, first_pass.chunks, schema, [form] * len(files)), [RULES, encoding], json)
+    rows = TextRows(files, first_pass.chunks, schema, [form] * len(files))
+    return replace(text_snapshot(rows, [RULES, encoding], json), unique_keys=True)
 
 
 class _FirstPass:
