@@ -102,7 +102,7 @@ def test_the_omitted_values_of_a_killed_run_are_those_of_the_whole_run_when_it_h
     process.communicate()
     (killed,) = (job.state / "runs").iterdir()
     report = run(job)
-    assert report.run_id == killed.name and sandbox.stats()["requests"] > 16
+    assert report.run_id == killed.name
     assert report.steps[0].omitted == expected(1_200)
     assert report.steps[0].accepted == 1_080
 
