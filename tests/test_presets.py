@@ -149,6 +149,18 @@ def test_the_job_reads_the_files_of_an_export_and_leaves_out_the_steps_of_others
     assert "exists already" in capsys.readouterr().err
 
 
+def test_many_files_of_one_kind_are_read_by_their_pattern(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_of(["presets", "amplitude", "--sample"], capsys)
+    json_of(["presets", "amplitude", "--export", "exports", "--into", "other"], capsys)
+    assert 'source: {ndjson: "../exports/amplitude/*.json"}' in Path("other/jobs/amplitude.yaml").read_text()
+    Path("exports/amplitude/notes.json").write_text('{"a": 1}')
+    json_of(["presets", "amplitude", "--export", "exports", "--into", "third"], capsys)
+    text = Path("third/jobs/amplitude.yaml").read_text()
+    assert "notes" not in text and text.count("#0.json") == 2
+    monkeypatch.chdir("third")
+    assert json_of(["validate", "jobs/amplitude.yaml"], capsys)["steps"][0]["rows_read"] == 8
+
+
 def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captured) -> None:
     preset = next(each for each in EVERY if each.name == "clerk")
     Path("people.csv").write_text(

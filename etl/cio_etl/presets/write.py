@@ -46,13 +46,13 @@ def write_preset(
 ) -> Written:
     """Writes the job, mappings, tests and recipe of a preset; with `samples` its sample as well.
 
-    exports: of each of the preset's files, by name, the paths that the job is to read. The steps of other files are
-    left out. Without it, the job reads exports/NAME/. Raises ConfigError when a file exists already; then none is
-    written.
+    exports: of each of the preset's files, by name, the paths that the job is to read, seen from here. The steps of
+    other files are left out. Without it, the job reads exports/NAME/. Raises ConfigError when a file exists already;
+    then none is written.
     """
     job_file, mappings = folder / "jobs" / f"{preset.name}.yaml", folder / "mappings" / preset.name
     job = (preset.folder / "job.yaml").read_text(encoding="utf-8")
-    job, left_out = _with_exports(job, preset, exports)
+    job, left_out = _with_exports(job, preset, exports, folder)
     texts = {job_file: _moved(job, preset)}
     for file in sorted(preset.folder.glob("*.yaml")) + sorted(preset.folder.glob("tests/*.yaml")):
         if file.name not in ("preset.yaml", "job.yaml"):
@@ -115,7 +115,9 @@ def _moved(text: str, preset: Preset) -> str:
     return text.replace(f"{preset.home}/", f"mappings/{preset.name}/")
 
 
-def _with_exports(job: str, preset: Preset, exports: Mapping[str, Sequence[str]] | None) -> tuple[str, tuple[str, ...]]:
+def _with_exports(
+    job: str, preset: Preset, exports: Mapping[str, Sequence[str]] | None, folder: Path
+) -> tuple[str, tuple[str, ...]]:
     """The job that reads these files, and the steps that are left out, since they read others."""
     if exports is None:
         return job, ()
@@ -128,9 +130,22 @@ def _with_exports(job: str, preset: Preset, exports: Mapping[str, Sequence[str]]
     job = without_items(job, ("steps",), [names.index(step) for step in left_out])
     for file in of_files:
         if file.name in exports:
-            paths = [str(path) for path in exports[file.name]]
+            paths = [_seen_from(folder, path) for path in _short(exports[file.name], str(file.file))]
             job = job.replace(f"{preset.home}/{SAMPLE}/{file.file}", flow(paths[0] if len(paths) == 1 else paths))
     return job, tuple(left_out)
+
+
+def _short(paths: Sequence[str], pattern: str) -> list[str]:
+    """The paths; one pattern instead, where it stands for just these files."""
+    folder = Path(paths[0]).parent
+    if len(paths) > 1 and {*folder.glob(pattern)} == {Path(path) for path in paths}:
+        return [str(folder / pattern)]
+    return [str(path) for path in paths]
+
+
+def _seen_from(folder: Path, path: str) -> str:
+    """The path from the folder in which the job will run; addresses of other machines stay."""
+    return path if "://" in path or os.path.isabs(path) or folder == Path() else os.path.relpath(path, folder)
 
 
 def _to_decide(texts: Mapping[Path, str]) -> Iterator[tuple[str, str]]:
