@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from datetime import date
@@ -56,7 +57,7 @@ def test_a_definition_becomes_these_files_and_nothing_is_dropped_silently(
     assert main(["check", f"jobs/{tool}.yaml"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("tool", "people", "events"), [("hightouch", 2, 1), ("census", 1, 1)])
+@pytest.mark.parametrize(("tool", "people", "events"), [("hightouch", 2, 1), ("census", 1, 1), ("rudderstack", 2, 1)])
 def test_what_was_imported_runs_against_the_sandbox(
     tool: str,
     people: int,
@@ -75,7 +76,7 @@ def test_what_was_imported_runs_against_the_sandbox(
     content = json_of(["import-from", tool, tool], capsys)
     job = Path(content["written"][0])
     text = job.read_text(encoding="utf-8")
-    job.write_text(text.replace("  region: us\n", f"  region: us\n  base_url: {sandbox.url}\n"), encoding="utf-8")
+    job.write_text(re.sub("  region: (us|eu)\n", f"  base_url: {sandbox.url}\n", text), encoding="utf-8")
     report = json_of(["run", str(job)], capsys)
     assert [(step["name"], step["rejected"], step["skipped"]) for step in report["steps"]] == [
         (name, 0, 0) for name in content["steps"]
@@ -92,6 +93,10 @@ def json_of(arguments: list[str], capsys: Captured) -> Any:
 
 HUBSPOT = "destination: hubspot-sales\nmodel: users\nconfig: {object: contacts, mappings: []}\n"
 OF_CENSUS = "sync:a:\n  destination: {connection_identifier: destination:hubspot, object_identifier: contact}\n"
+
+OF_RUDDERSTACK = """kind: retl-connections
+spec: {connections: [{id: a, source: "#retl-source-table:b", destination: "#destination:braze", config: {}}]}
+"""
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,8 @@ OF_CENSUS = "sync:a:\n  destination: {connection_identifier: destination:hubspot
         ("census", "a.yaml", OF_CENSUS, "'destination:hubspot' is not named as Customer.io"),
         ("census", "a.yaml", "model:users: {name: x, query: select 1}\n", "no sync of Census"),
         ("census", "missing.yaml", None, "missing.yaml: no such file"),
+        ("rudderstack", "a.yaml", "kind: destination\n", "no reverse ETL connection"),
+        ("rudderstack", "a.yaml", OF_RUDDERSTACK, "'#destination:braze' is not a destination of the type customerio"),
         ("hightoch", "a.yaml", "a: 1\n", "did you mean 'hightouch'?"),
     ],
 )

@@ -75,6 +75,9 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
     for node in others:
         why = "only syncs to Customer.io are imported"
         lost.append(node.lost(f"the sync to {node.value!r}", why, f"{_option(node)}, if it is Customer.io"))
+    for node in (node for each in definitions for node in each.root.items()):
+        if not node.key.startswith(("sync:", "model:")):
+            lost.append(node.lost(node.key, "only models and syncs are imported", "nothing, if no sync needs it"))
     lost += first_run("Census", [step.name for step in steps], steps[0].place if steps else "")
     return Imported(tuple(steps), tuple(lost))
 
@@ -212,6 +215,7 @@ def _source(node: Node, models: dict[str, Node], lost: list[Lost]) -> tuple[str,
             model[key].take()
         own = str(model["connection"].take() or "").partition(":")[2]
         query = model["query"].text()
+        lost += unread_of(model, _KNOWN, "Census")
         if query is not None:
             if "{{" in query or "{%" in query:
                 why = "the query has variables or tags of Liquid"
