@@ -136,6 +136,18 @@ def test_values_keep_their_kinds_in_objects_and_lists_built_of_them(nights: Nigh
     assert person.attributes == {"made": {"n": 5, "text": "5", "list": [5, {"a": True}]}}
 
 
+def test_a_path_is_none_of_the_other_columns_that_a_star_takes(nights: Nights) -> None:
+    nights.mapping = {
+        "operation": "identify",
+        "identifiers": {"id": "who.id"},
+        "when": "coalesce(who.kind, '') <> 'test'",
+        "attributes": {"*": {}},
+    }
+    nights.run([{"who": json.dumps({"id": "1", "kind": "shop"}), "city": "Rome"}])
+    (person,) = nights.sandbox.people.everybody()
+    assert person.attributes.keys() == {"who", "city"}
+
+
 def test_a_part_that_a_record_has_not_is_reported_with_those_that_it_has(sandbox: Sandbox) -> None:
     Path("m.yaml").write_text(json.dumps(MAPPING | {"identifiers": {"id": "who.idd"}}))
     path = write_job(Path("job.yaml"), sandbox.url, {"rows": (written("parquet"), "m.yaml")})

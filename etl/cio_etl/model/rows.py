@@ -66,6 +66,7 @@ class Snapshot:
     read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
     locate: Callable[[Sequence[int]], list[tuple[str, int]]]
     json: frozenset[str] = frozenset()  # text columns that the source says are JSON
+    paths: frozenset[str] = frozenset()  # columns that are parts of others, as address.city: the source has them not
     unique_keys: bool = False  # no object in its JSON has a key twice
     loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied

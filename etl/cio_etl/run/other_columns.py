@@ -19,7 +19,7 @@ def with_other_columns(step: Step, snapshot: Snapshot, before: Bookmark) -> tupl
     """
     if step.mapping.other_columns is None:
         return step, None
-    columns = list(snapshot.schema)
+    columns = [name for name in snapshot.schema if name not in snapshot.paths]
     require_other_columns(step.mapping, columns)
     found = source_columns(step.mapping, columns, before.known_columns)
     if snapshot.loose:  # its columns are those that some row has

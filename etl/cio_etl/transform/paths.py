@@ -85,7 +85,11 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
             yield _added(frame, wanted, snapshot.json, mapping.file, unique=snapshot.unique_keys).drop(unused)
 
     return replace(
-        snapshot, schema=pl.Schema({**snapshot.schema, **added}), read=read, json=snapshot.json | frozenset(json)
+        snapshot,
+        schema=pl.Schema({**snapshot.schema, **added}),
+        read=read,
+        json=snapshot.json | frozenset(json),
+        paths=frozenset(paths),
     )
 
 
