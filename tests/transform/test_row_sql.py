@@ -62,6 +62,8 @@ def test_a_condition_on_one_row_is_accepted(sql: str) -> None:
         ("a = 1 -- why", "a comment inside; write it as a YAML comment"),
         ("a = 1 /* (select 1) */", "a comment inside; write it as a YAML comment"),
         ("a = max(a)", "no function 'max' of one row's values"),
+        ("strpos(a, '.') > 0", "strpos would read its text as a pattern; write name like '%x%'"),
+        ("POSITION('|' in a) > 0", "POSITION would read its text as a pattern"),
         ("count(*) > 1", "no function 'count' of one row's values"),
         ("row_number() over (order by a) = 1", "no function 'row_number' of one row's values"),
         ("a over (partition by b) = 1", "a window over other rows (OVER)"),

@@ -31,7 +31,7 @@ _ROW_FUNCTIONS = re.findall(
     abs ceil ceiling floor round sign sqrt exp ln log log2 log10 log1p pow power mod div greatest least
     if ifnull nullif coalesce cast try_cast
     length char_length character_length octet_length bit_length lower upper initcap concat concat_ws left right
-    ltrim rtrim trim lpad rpad substr substring replace reverse position strpos starts_with ends_with split_part
+    ltrim rtrim trim lpad rpad substr substring replace reverse starts_with ends_with split_part
     regexp_like regexp_replace normalize
     date_part extract strftime strptime date datetime timestamp year month day hour minute second
     array_contains array_length
@@ -54,6 +54,8 @@ _REFUSED = {
     "LOCALTIME": "the clock",
     "LOCALTIMESTAMP": "the clock",
 }
+# polars takes the text that they look for as a regular expression, and counts bytes.
+_BY_PATTERN = {"STRPOS", "POSITION"}
 # Without a format polars infers it from the first row of a frame, so the result would depend on that row.
 _WITH_A_FORMAT = {"DATE", "DATETIME", "TIMESTAMP", "STRPTIME"}
 _TOKENS = re.compile(
@@ -114,7 +116,7 @@ def _parsed(sql: str, refusal: str) -> pl.Expr:
 
 
 def _check_tokens(tokens: list[tuple[str, str]]) -> None:
-    previous_word = ""
+    previous_word, by_pattern = "", ""
     for place, (kind, token) in enumerate(tokens):
         following = tokens[place + 1 :]
         called = next((text for group, text in following if group != "space"), "") == "("
@@ -134,12 +136,21 @@ def _check_tokens(tokens: list[tuple[str, str]]) -> None:
             )
         if following and following[0][0] == "text":
             raise ValueError("letters right before a quote; write the text alone, in single quotes")
-        if called and word not in _CALLABLE:
+        if called and word in _BY_PATTERN:
+            by_pattern = token
+        elif called and word not in _CALLABLE:
             advice = did_you_mean(token, _ROW_FUNCTIONS, "prepare a column for it in the source")
             raise ValueError(f"no function {token[:60]!r} of one row's values; {advice}")
         if called and word in _WITH_A_FORMAT and previous_word.upper() != "AS" and not _has_second_argument(following):
             raise ValueError(f"{word} without a format; write {word.lower()}(placed_at, '%Y-%m-%d')")
         previous_word = token
+    if by_pattern:
+        raise ValueError(f"{by_pattern} would read its text as a pattern; {_INSTEAD_OF_A_PLACE}")
+
+
+_INSTEAD_OF_A_PLACE = (
+    "write name like '%x%', starts_with(name, 'x'), or split_part(name, 'x', 1) for the text before it"
+)
 
 
 def _has_second_argument(tokens: list[tuple[str, str]]) -> bool:
