@@ -37,7 +37,7 @@ def test_values_are_read_as_they_are_written(tmp_path: Path) -> None:
 
 def test_every_line_that_is_wrong_is_told_and_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(".env").write_text('A=1\nA=secret\nsecret\n1B=secret\nC="secret\nD=${secret}\nE="secret ${F}"\n')
+    Path(".env").write_text('A=1\nA=secret\nsecret\n1B=secret\nC="secret\nD=${secret}\nE="secret ${F}"\nG=secret\0\n')
     with pytest.raises(ConfigError) as error:
         read_env_file(Path(".env"))
     assert [str(problem).split(";")[0] for problem in error.value.problems] == [
@@ -47,6 +47,7 @@ def test_every_line_that_is_wrong_is_told_and_no_value(tmp_path: Path, monkeypat
         ".env:5: C: a quote that is not closed in this line",
         ".env:6: D: references are not replaced in this file",
         ".env:7: E: references are not replaced in this file",
+        ".env:8: G: a value with the character 0, which no variable can have",
     ]
     assert "secret" not in str(error.value)
 

@@ -70,6 +70,15 @@ def test_a_ledger_belongs_to_one_target_and_both_stay(
     assert "job.dev: ledger of s: 1 removed" in out and "job.prod: ledger of s: 1 removed" in out
 
 
+def test_the_command_that_runs_a_target_names_it_once(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(job), "--target", "prod"]
+    for before in ("status", "run", "status", "doctor"):  # without a run, then with one
+        assert main([before, *words]) == 0
+        if before != "run":
+            assert "`cio-etl run job.yaml --target=prod` starts" in capsys.readouterr().out
+        capsys.readouterr()
+
+
 def test_an_unfinished_run_is_resumed_with_its_own_target_only(
     job: Path, sandbox: Sandbox, prod: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,8 +72,12 @@ def _entries(text: str) -> Iterator[tuple[int, str, str, str]]:
         else:
             value = re.split(r"(?:^|\s)#", written, maxsplit=1)[0].strip()
             has_reference = "${" in value
-        fault = "references are not replaced in this file; write the value, or put it in single quotes"
-        yield number, name, value, fault if has_reference else ""
+        fault = ""
+        if has_reference:
+            fault = "references are not replaced in this file; write the value, or put it in single quotes"
+        elif "\0" in value:
+            fault = "a value with the character 0, which no variable can have; write it again"
+        yield number, name, value, fault
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -82,7 +83,8 @@ def _runs(job: Job, command: str, is_running: bool) -> Iterator[Check]:
             yield Check("state", "ok", first_run_words(job, newest_sandbox_run(store, job), command))
             return
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        command = " ".join([command, *map(shlex.quote, repeated_words(options))])
+        more = repeated_words(replace(options, target=None))  # the command has the target already
+        command = " ".join([command, *map(shlex.quote, more)])
         unfinished = newest.status in state.RESUMABLE and not is_running
         step = next_step(store, job, newest, is_running)
         stuck = unfinished and step.kind == "refuse"

@@ -106,14 +106,15 @@ def job_status(job: Job, now: datetime) -> JobStatus:
     """The status of a job; creates no state. Raises StateError, also for a state that is older than the last run."""
     if not state.exists(job.kept_in):
         require_current(None, job)
-        return JobStatus(None, stale=staleness(job, [], now))
+        return JobStatus(None, stale=staleness(job, [], now), options=RunOptions(target=job.target))
     store = state.open_store(job.kept_in)
     try:
         require_current(store, job)
         runs = store.runs(job.name, limit=100)
         stale = staleness(job, runs, now)
         if not runs:
-            return JobStatus(None, stale=stale, sandbox_run=newest_sandbox_run(store, job))
+            options = RunOptions(target=job.target)
+            return JobStatus(None, stale=stale, options=options, sandbox_run=newest_sandbox_run(store, job))
         newest = runs[0]
         is_running = state.running(job.kept_in, job.name)
         ledgers = ledger_statuses(store, job)
