@@ -167,7 +167,7 @@ def test_a_mapping_can_be_checked_alone_with_its_examples() -> None:
             "  - {row: {id: a, a: [1]}, skipped: true}\n"
             "  - {row: {id: a, a: [[1], 2.5]}, skipped: true}\n",
             [
-                "m:5: examples[0]: attributes.a: column 'a': divide needs text or a number; "
+                "m:5: examples[0]: m:3: attributes.a: column 'a': divide needs text or a number; "
                 "the column holds lists of whole numbers",
                 "m:6: examples[1].row.a: a list with values of several types, which no column can contain",
             ],

@@ -107,6 +107,13 @@ def test_files_extend_each_other_over_several_steps(write: Write) -> None:
             "m/base.yaml:1: extends: the files extend each other: m/this.yaml → m/b",
         ),
         ({"this": "extends: this.yaml\n"}, "m/this.yaml:1: extends: the files extend each other: m/this.yaml → m/this"),
+        (
+            {
+                "base": "operation: identify\nidentifiers: {id: id}\nattributes: [a]\n",
+                "this": "extends: base.yaml\nattributes: {b: b}\n",
+            },
+            "m/base.yaml:3: attributes: must be names with values",
+        ),
         ({"base": "a: [\n"}, "m/base.yaml:2: column 1: a `[` or `{` that"),
         # vars
         (
@@ -165,6 +172,17 @@ def test_files_extend_each_other_over_several_steps(write: Write) -> None:
 def test_a_fault_names_the_line_that_was_written(write: Write, texts: dict[str, str], fault: str) -> None:
     problems = faults(write(**{"base": BASE, "this": THIS} | texts))
     assert [problem[: len(fault)] for problem in problems] == [fault], problems
+
+
+def test_a_type_that_does_not_fit_is_told_where_the_value_is_written(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(
+        base="operation: identify\nidentifiers: {id: id}\nattributes:\n  a: {column: n, apply: trim}\n",
+        this="extends: base.yaml\nexamples:\n  - {row: {id: x, n: 5}, skipped: true}\n",
+    )
+    assert main(["check", str(path)]) == 78
+    assert "m/this.yaml:3: examples[0]: m/base.yaml:4: attributes.a: column 'n': trim needs" in capsys.readouterr().err
 
 
 def test_a_variable_that_is_missing_is_the_only_fault(write: Write) -> None:

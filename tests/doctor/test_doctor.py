@@ -505,7 +505,7 @@ def test_a_mapping_that_does_not_fit_the_types_is_wrong(url: str) -> None:
     write_mapping(when="id > 5", examples=[])
     (fault,) = not_ok(checked(url))
     assert fault[0] == "step people" and fault[3] == 65
-    assert "people.yaml: when: it does not fit the types of 'id' (text)" in fault[2]
+    assert "people.yaml:1: when: it does not fit the types of 'id' (text)" in fault[2]
 
 
 # ---------------------------------------------------------------- databases

@@ -177,6 +177,8 @@ def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:
         what = None
         if not name.removeprefix(rule.prefix):
             what = f"column {column!r} has no letters or digits to make a name of"
+        elif name == STAR or column == STAR or "${vars." in name or "${vars." in column:
+            what = f"column {column!r} has a name that a mapping uses for something else"
         elif name in column_of:
             what = f"the columns {column_of[name]!r} and {column!r} would both be the attribute {name!r}"
         elif f"attributes.{name}" in mapping.targets:

@@ -180,6 +180,8 @@ class _PlainForm:
                 gone = {name for name in theirs.value if key in _REMOVABLE and _is_empty(names[name])}
                 left = {name: each for name, each in names.items() if name not in gone}
                 merged[key] = _Written(left, own.file, own.loc)
+            elif key in _BY_NAME and isinstance(own.value, dict):
+                self._stop(theirs, "must be names with values, as `name: value`")
             else:
                 merged[key] = own
         return _Written(merged, this.file, this.loc)

@@ -116,6 +116,10 @@ class Mapping:
     other_columns: OtherColumns | None = None  # until the source's columns are known: then they are targets
     places: MappingOf[str, str] = field(default_factory=dict, compare=False, repr=False)  # by path, as `a.yaml:7`
 
+    def place_of(self, path: str) -> str:
+        """Where a fault of a value or key is: the file and line in which it is written, and its path."""
+        return f"{self.places.get(path, self.file)}: {path}"
+
     def part(self, path: str) -> dict[str, Value]:
         """The values below a path, by the rest of their path: of `attributes`, those of attributes by their names."""
         return {

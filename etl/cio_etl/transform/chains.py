@@ -29,6 +29,7 @@ class Chain:
     sources: tuple[str, ...]
     calls: tuple[Call, ...]
     several: bool = False
+    place: str = ""  # where a message says that it is
 
     def first(self) -> pl.Expr:
         """The value as the source has it."""
@@ -47,7 +48,7 @@ class Chain:
 def chains(mapping: Mapping) -> list[Chain]:
     """Every value of the mapping that comes from columns, under its target's name."""
     return [
-        Chain(target, value.sources, value.apply, several=isinstance(value, Columns))
+        Chain(target, value.sources, value.apply, several=isinstance(value, Columns), place=mapping.place_of(target))
         for target, value in mapping.targets.items()
         if not isinstance(value, Constant)
     ]
@@ -57,7 +58,7 @@ def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]
     if missing:
-        require_names(missing, schema, _place(mapping, missing[0]), "fix the mapping, or the source")
+        require_names(missing, schema, place_of_column(mapping, missing[0]), "fix the mapping, or the source")
 
 
 def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy: str) -> None:
@@ -71,7 +72,7 @@ def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy:
         raise SourceError(remedy, place=place, what=what)
 
 
-def _place(mapping: Mapping, column: str) -> str:
+def place_of_column(mapping: Mapping, column: str) -> str:
     """The file and line that read the column."""
     lists = (("event_key", mapping.event_key), ("order_by", mapping.order_by))
     paths = [chain.target for chain in chains(mapping) if column in chain.sources]
@@ -90,19 +91,19 @@ def column_of(name: str) -> pl.Expr:
 
 
 def applied(
-    file: str, chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: KnownFacts, schema: pl.Schema
+    chain: Chain, place: int, value: pl.Expr, dtype: pl.DataType, known: KnownFacts, schema: pl.Schema
 ) -> tuple[pl.Expr, pl.DataType]:
     """`value`, an expression of this type over `schema`, after the chain's function at `place`; and its type then."""
     try:
         made = apply(value, dtype, chain.calls[place], known.get((chain.target, place)))
     except ValueError as error:
-        raise unfit(file, chain, error) from None
+        raise unfit(chain, error) from None
     return made, pl.LazyFrame(schema=schema).select(made.alias("made")).collect_schema()["made"]
 
 
-def unfit(file: str, chain: Chain, error: ValueError) -> SourceError:
+def unfit(chain: Chain, error: ValueError) -> SourceError:
     """The error that a chain's columns do not fit, for the author of the mapping."""
-    return SourceError(place=f"{file}: {chain.target}", what=f"{_named(chain)}: {error}")
+    return SourceError(place=chain.place, what=f"{_named(chain)}: {error}")
 
 
 def _named(chain: Chain) -> str:

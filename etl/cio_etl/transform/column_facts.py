@@ -33,7 +33,7 @@ def collect_facts(
     """
     require_columns(mapping, schema)
     known: dict[tuple[str, int], Any] = {}
-    open_ones = [_questions(mapping.file, chain, schema, known) for chain in chains(mapping)]
+    open_ones = [_questions(chain, schema, known) for chain in chains(mapping)]
     while questions := [question for each in open_ones if (question := next(each, None)) is not None]:
         queries = {
             f"{n}.{name}": query for n, question in enumerate(questions) for name, query in question.queries.items()
@@ -47,8 +47,8 @@ def collect_facts(
             if column_facts is not None and question.queries:
                 column_facts[question.digest] = rows
             if facts_of_source is not None and question.queries:
-                rows = [*question.results_of_source(mapping.file, facts_of_source), *rows]
-            known[question.chain.target, question.place] = question.facts(mapping.file, rows)
+                rows = [*question.results_of_source(facts_of_source), *rows]
+            known[question.chain.target, question.place] = question.facts(rows)
     return known
 
 
@@ -68,7 +68,7 @@ class Question:
         after = repr(self.chain.calls[: self.place])
         return hashlib.sha256(json.dumps([queries, after]).encode()).hexdigest()
 
-    def results_of_source(self, file: str, facts_of_source: ColumnFacts) -> Sequence[MappingOf[str, Any]]:
+    def results_of_source(self, facts_of_source: ColumnFacts) -> Sequence[MappingOf[str, Any]]:
         """The results for all rows of the source. Raises SourceError when they are needed and not recorded."""
         if self.digest in facts_of_source:
             return facts_of_source[self.digest]
@@ -77,19 +77,19 @@ class Question:
         if fact_queries is None or any(call.arguments.get(name, "auto") != "auto" for name in fact_queries.replaced_by):
             return ()
         what = "needs the whole column to choose how to read it, and only some rows are here; write it, as `unit:`"
-        raise unfit(file, self.chain, ValueError(f"{call.name}: {what}"))
+        raise unfit(self.chain, ValueError(f"{call.name}: {what}"))
 
-    def facts(self, file: str, rows: list[MappingOf[str, Any]]) -> Any:
+    def facts(self, rows: list[MappingOf[str, Any]]) -> Any:
         call = self.chain.calls[self.place]
         fact_queries = FUNCTIONS[call.name].facts
         assert fact_queries is not None
         try:
             return fact_queries.combine(rows, self.dtype, call)
         except ValueError as error:
-            raise unfit(file, self.chain, error) from None
+            raise unfit(self.chain, error) from None
 
 
-def _questions(file: str, chain: Chain, schema: pl.Schema, known: KnownFacts) -> Iterator[Question]:
+def _questions(chain: Chain, schema: pl.Schema, known: KnownFacts) -> Iterator[Question]:
     """The questions of a chain. Each depends on the facts of those before it, which must be in `known` by then."""
     value, dtype = chain.first(), chain.dtype(schema)
     for place, call in enumerate(chain.calls):
@@ -97,4 +97,4 @@ def _questions(file: str, chain: Chain, schema: pl.Schema, known: KnownFacts) ->
         if function.facts is not None:
             asked, asked_type = normalized(value, dtype, function)
             yield Question(chain, place, asked_type, function.facts.queries(asked, asked_type, call))
-        value, dtype = applied(file, chain, place, value, dtype, known, schema)
+        value, dtype = applied(chain, place, value, dtype, known, schema)

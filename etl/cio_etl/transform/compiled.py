@@ -60,7 +60,7 @@ class Mapped:
 class Compiled:
     """A mapping, ready for frames of one schema. Call `items`, or `mapped` for the values too."""
 
-    file: str  # of the mapping
+    place_of_when: str  # for messages
     columns: tuple[str, ...]  # to read from the source
     when: pl.Expr | None
     odd_values: tuple[Check, ...]  # over the source's columns
@@ -124,7 +124,7 @@ class Compiled:
             return frame.filter(when.fill_null(False) | pl.col(FAULT).is_not_null())
         except pl.exceptions.PolarsError:  # its message quotes values
             what = "it cannot be computed for some row; write try_cast for cast, and such a row is skipped"
-            raise SourceError(place=f"{self.file}: when", what=what) from None
+            raise SourceError(place=self.place_of_when, what=what) from None
 
     def _mapped(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         rejects = Rejects(self.on_error, self.needed.keys())

@@ -75,7 +75,7 @@ def compile_mapping(
             stages.append(Stage(tuple(texts), {value.meta.output_name(): NOT_A_TEXT for value in texts}))
         for chain in at_place:
             before = pl.Schema({chain.target: types[chain.target]})
-            value, dtype = applied(mapping.file, chain, place, pl.col(chain.target), types[chain.target], known, before)
+            value, dtype = applied(chain, place, pl.col(chain.target), types[chain.target], known, before)
             values.append(value.alias(chain.target))
             if (nulls := meant_null(pl.col(chain.target), types[chain.target], chain.calls[place])) is not None:
                 meant[chain.target] = nulls
@@ -111,9 +111,9 @@ def compile_mapping(
     made_of = parts_of(main, payloads.nodes_of(main, payload, frozenset(verbatim)))
     trees = {name: payloads.tree(each, taken, frozenset(verbatim)) for name, (each, taken) in payloads_of.items()}
     return Compiled(
-        file=mapping.file,
+        place_of_when=mapping.place_of("when"),
         columns=checks.columns_of(mapping),
-        when=None if mapping.when is None else row_condition(f"{mapping.file}: when", mapping.when, schema),
+        when=None if mapping.when is None else row_condition(mapping.place_of("when"), mapping.when, schema),
         odd_values=odd,
         first=(*_first(mapping, made, schema, odd), *(_ORIGIN if fingerprint is None else ())),
         stages=tuple(stages),
@@ -205,7 +205,7 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema, odd: Sequ
     for place, column in enumerate(mapping.event_key):
         if (dtype := schema[column]).is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration):
             what = f"column {column!r}: it holds {in_words(dtype)}, and a key is text, numbers or dates"
-            raise SourceError(place=f"{mapping.file}: event_key", what=what)
+            raise SourceError(place=mapping.place_of("event_key"), what=what)
         source = column_of(column)
         if isinstance(dtype, pl.Date | pl.Datetime):
             source = timestamps.in_calendar(source, dtype)
@@ -268,27 +268,25 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
         advice = ": put `apply: [{cast: text}]`" if kind_of(dtype) in ("a number", "true or false", "a date") else ""
         advice = ": put `apply: [decode]`" if kind_of(dtype) == "bytes" else advice
         what = f"it holds {in_words(dtype)}, and must be text or whole numbers{advice}"
-        raise unfit(mapping.file, chain, ValueError(what))
+        raise unfit(chain, ValueError(what))
     if chain.target.startswith("device.attributes."):  # Track v2 reference: they are texts
         if dtype == NUMBER:
             return decimals.text_of(value), pl.String()
         if dtype.is_nested():
-            raise unfit(
-                mapping.file, chain, ValueError(f"it holds {in_words(dtype)}, and a device's attributes are texts")
-            )
+            raise unfit(chain, ValueError(f"it holds {in_words(dtype)}, and a device's attributes are texts"))
         try:
             return encode.settle(value, dtype).cast(pl.String), pl.String()
         except ValueError as error:
-            raise unfit(mapping.file, chain, error) from None
+            raise unfit(chain, error) from None
     is_number = dtype.is_integer() and chain.target == "attributes.phone"
     if takes_text_only(mapping, chain.target) and not (isinstance(dtype, (pl.String, *_NAMES)) or is_number):
-        raise unfit(mapping.file, chain, ValueError(f"it holds {in_words(dtype)}, and must be text"))
+        raise unfit(chain, ValueError(f"it holds {in_words(dtype)}, and must be text"))
     if chain.target.startswith("topics.") and dtype not in (pl.Boolean, pl.Null):
-        raise unfit(mapping.file, chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
+        raise unfit(chain, ValueError("it must be true or false: put `apply: [{cast: boolean}]`"))
     if chain.target in _TIMES and dtype == pl.Null:
         return value.cast(pl.Int64), pl.Int64()
     if chain.target in _TIMES and not _is_time(dtype):
-        raise unfit(mapping.file, chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
+        raise unfit(chain, ValueError("it must be Unix seconds: put `apply: [timestamp]`"))
     if is_json and dtype == RAW_JSON:
         return value.struct.field("raw_json"), pl.String()
     if is_json:
@@ -297,7 +295,7 @@ def _settled(mapping: Mapping, chain: Chain, dtype: pl.DataType, is_json: bool) 
     try:
         made = encode.settle(value, dtype)
     except ValueError as error:
-        raise unfit(mapping.file, chain, error) from None
+        raise unfit(chain, error) from None
     after = pl.LazyFrame(schema={chain.target: dtype}).select(made.alias(chain.target)).collect_schema()
     return made, after[chain.target]
 

@@ -131,4 +131,4 @@ def _read(text: pl.Expr, reading: Reading) -> list[pl.Expr]:
 
 
 def _unfit(mapping: Mapping, name: str, what: str) -> SourceError:
-    return SourceError(place=f"{mapping.file}: order_by", what=f"column {name!r}: {what}")
+    return SourceError(place=mapping.place_of("order_by"), what=f"column {name!r}: {what}")

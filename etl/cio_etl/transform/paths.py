@@ -19,7 +19,7 @@ import polars as pl
 from cio_etl.errors import SourceError
 from cio_etl.model import FAULT, Snapshot
 from cio_etl.model import Mapping as Rules
-from cio_etl.transform.chains import column_of
+from cio_etl.transform.chains import column_of, place_of_column
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at
 from cio_etl.transform.json_strings import without_repeated_keys
@@ -70,7 +70,11 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
     if not paths:
         return snapshot
     json = _in_json(paths, snapshot.schema)
-    of_types = {name: _typed(path, snapshot.schema, mapping.file) for name, path in paths.items() if name not in json}
+    of_types = {
+        name: _typed(path, snapshot.schema, place_of_column(mapping, name))
+        for name, path in paths.items()
+        if name not in json
+    }
     added = {name: pl.String() for name in json} | {name: dtype for name, (_, dtype) in of_types.items()}
 
     def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
@@ -82,7 +86,7 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
         own = list(dict.fromkeys([*(name for name in columns if name not in paths), *bases]))
         unused = [name for name in bases if name not in columns]
         for frame in snapshot.read(own, start):
-            yield _added(frame, wanted, snapshot.json, mapping.file, unique=snapshot.unique_keys).drop(unused)
+            yield _added(frame, wanted, snapshot.json, mapping, unique=snapshot.unique_keys).drop(unused)
 
     return replace(
         snapshot,
@@ -99,7 +103,7 @@ def with_path_columns(frame: pl.DataFrame, mapping: Rules, json: frozenset[str],
     The column `fault` is set in the rows whose text is no JSON. Raises SourceError.
     """
     paths = _paths(columns_of(mapping), frame.schema)
-    return _added(frame, paths, json, mapping.file, fault) if paths else frame
+    return _added(frame, paths, json, mapping, fault) if paths else frame
 
 
 def _paths(names: Iterable[str], schema: pl.Schema) -> dict[str, Path]:
@@ -111,7 +115,7 @@ def _in_json(paths: Mapping[str, Path], schema: pl.Schema) -> list[str]:
     return [name for name, path in paths.items() if isinstance(schema[path.column], pl.String | pl.Null)]
 
 
-def _typed(path: Path, schema: pl.Schema, file: str) -> tuple[pl.Expr, pl.DataType]:
+def _typed(path: Path, schema: pl.Schema, place: str) -> tuple[pl.Expr, pl.DataType]:
     """The part of a record, map or list, and its type."""
     dtype = schema[path.column]
     try:
@@ -120,7 +124,7 @@ def _typed(path: Path, schema: pl.Schema, file: str) -> tuple[pl.Expr, pl.DataTy
         value = in_columns(column_of(path.column), dtype, path.parts)
     except ValueError as error:
         what = f"column {path.column!r}: {str(error).removeprefix('pick: ')}"
-        raise SourceError("fix the path in the mapping", place=file, what=what) from None
+        raise SourceError("fix the path in the mapping", place=place, what=what) from None
     return value, pl.LazyFrame(schema={path.column: dtype}).select(value.alias("part")).collect_schema()["part"]
 
 
@@ -128,15 +132,15 @@ def _added(
     frame: pl.DataFrame,
     paths: Mapping[str, Path],
     json: frozenset[str],
-    file: str,
+    mapping: Rules,
     fault: str = FAULT,
     *,
     unique: bool = False,
 ) -> pl.DataFrame:
     """The frame with the column of each path."""
     of_json = _in_json(paths, frame.schema)
-    typed = {name: _typed(path, frame.schema, file)[0] for name, path in paths.items() if name not in of_json}
-    columns = [value.alias(name) for name, value in typed.items()]
+    typed = [name for name in paths if name not in of_json]
+    columns = [_typed(paths[name], frame.schema, place_of_column(mapping, name))[0].alias(name) for name in typed]
     unreadable = pl.repeat(False, frame.height, eager=True)
     made: dict[str, pl.Series] = {}
     for base in dict.fromkeys(paths[name].column for name in of_json):
