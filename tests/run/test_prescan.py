@@ -261,3 +261,9 @@ def test_a_latest_by_that_does_not_sort_stops_the_run_before_anything_is_sent(sa
     assert sandbox.stats()["requests"] == 0
     pl.DataFrame({"id": ["a"], "row": [1], "at": ["2024-03-10"]}).write_parquet("people.parquet")
     assert counts(run(load_job(Path("job.yaml")))) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize("when", ["gone is null", "(gone <> 'x' or gone is null)", "size * 2 > 1"])
+def test_a_condition_on_columns_that_nothing_else_reads_is_no_reason_to_stop(sandbox: Sandbox, when: str) -> None:
+    pl.DataFrame({"id": ["1"], "at": [1], "row": [1], "gone": [None], "size": [7]}).write_parquet("people.parquet")
+    assert counts(run(job(sandbox, {**PERSON, "when": when}))) == (1, 1, 0, 0)

@@ -24,6 +24,7 @@ from cio_etl.transform.compiled import Stage
 from cio_etl.transform.encode import FAILED, Leaf, Members
 from cio_etl.transform.mapping import is_date
 from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
+from cio_etl.transform.row_sql import columns_of
 
 T = TypeVar("T")
 
@@ -121,7 +122,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
             {target: meant for target, meant in stage.meant.items() if target in wanted},
         )
 
-    in_when = [] if compiled.when is None else compiled.when.meta.root_names()
+    in_when = () if mapping.when is None else columns_of(mapping.when)  # not of the expression: it may name none
     of_targets = [name for chain in chains(mapping) if chain.target in wanted for name in chain.sources]
     return replace(
         compiled,
