@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.importers import IMPORTERS
+from cio_etl.importers import IMPORTERS, read_definitions
+from cio_etl.importers.fql import Unreadable, read_trigger
+from cio_etl.importers.segment import Rows
 from cio_etl.sandbox import Sandbox
 
 HERE = Path(__file__).parent
@@ -26,6 +28,21 @@ insert into users values ('1', 'ann@example.com', 'Ann', 'Lee', 'pro', '2024-03-
                          ('2', 'ben@example.com', 'Ben', null, null, '2024-03-11T09:00:00Z', null);
 create table orders (order_id, user_id, total, sku, ordered_at);
 insert into orders values ('o-1', '1', 49.9, 'A', '2024-03-12T09:00:00Z');
+create table identifies (id, received_at, sent_at, original_timestamp, timestamp, user_id, anonymous_id, email,
+                         first_name, last_name, plan, tags, role, created_at, context_user_agent);
+insert into identifies values
+    ('i-2', '2024-03-11T09:00:01Z', null, null, '2024-03-11T09:00:00Z', '1', 'v-1', 'ann@example.com',
+     'Ann', 'Lee', 'PRO', '["a","b"]', null, '2024-03-10T09:00:00Z', 'Firefox'),
+    ('i-1', '2024-03-10T09:00:01Z', null, null, '2024-03-10T09:00:00Z', '1', 'v-1', 'old@example.com',
+     'Ann', null, null, null, null, '2024-03-10T09:00:00Z', 'Firefox'),
+    ('i-3', '2024-03-12T09:00:01Z', null, null, '2024-03-12T09:00:00Z', null, 'v-2', 'ben@example.com',
+     'Ben', null, null, null, null, '2024-03-10T09:00:00Z', null);
+create table tracks (id, received_at, sent_at, timestamp, user_id, anonymous_id, event, event_text);
+insert into tracks values ('t-1', '2024-03-12T09:00:01Z', null, '2024-03-12T09:00:00Z', '1', null, 'trial', 'Trial');
+create table order_completed (id, received_at, sent_at, original_timestamp, timestamp, user_id, anonymous_id, event,
+                              event_text, uuid_ts, context_ip, total, sku);
+insert into order_completed values ('m-1', '2024-03-12T09:00:01Z', null, null, '2024-03-12T09:00:00Z', '1', 'v-1',
+                                    'order_completed', 'Order Completed', null, '10.0.0.1', 49.9, 'A');
 """
 
 
@@ -57,11 +74,15 @@ def test_a_definition_becomes_these_files_and_nothing_is_dropped_silently(
     assert main(["check", f"jobs/{tool}.yaml"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("tool", "people", "events"), [("hightouch", 2, 1), ("census", 1, 1), ("rudderstack", 2, 1)])
+@pytest.mark.parametrize(
+    ("tool", "people", "events", "skipped"),
+    [("hightouch", 2, 1, 0), ("census", 1, 1, 0), ("rudderstack", 2, 1, 0), ("segment", 2, 1, 1)],
+)
 def test_what_was_imported_runs_against_the_sandbox(
     tool: str,
     people: int,
     events: int,
+    skipped: int,
     definitions: Path,
     sandbox: Sandbox,
     capsys: Captured,
@@ -78,9 +99,9 @@ def test_what_was_imported_runs_against_the_sandbox(
     text = job.read_text(encoding="utf-8")
     job.write_text(re.sub("  region: (us|eu)\n", f"  base_url: {sandbox.url}\n", text), encoding="utf-8")
     report = json_of(["run", str(job)], capsys)
-    assert [(step["name"], step["rejected"], step["skipped"]) for step in report["steps"]] == [
-        (name, 0, 0) for name in content["steps"]
-    ]
+    steps = [(step["name"], step["rejected"]) for step in report["steps"]]
+    assert steps == [(name, 0) for name in content["steps"]]
+    assert sum(step["skipped"] for step in report["steps"]) == skipped  # those of a trigger that must be decided
     assert {key: sandbox.stats()[key] for key in ("people", "events")} == {"people": people, "events": events}
 
 
@@ -89,6 +110,111 @@ def json_of(arguments: list[str], capsys: Captured) -> Any:
     captured = capsys.readouterr()
     assert code == 0, captured.err
     return json.loads(captured.out)
+
+
+def of_segment(attribute: Any, **more: Any) -> str:
+    """A mapping of people with one attribute, in a list."""
+    settings = {"id": {"@path": "$.userId"}, "custom_attributes": {"x": attribute}}
+    return json.dumps(
+        [{"actionSlug": "createUpdatePerson", "trigger": 'type = "identify"', "settings": settings} | more]
+    )
+
+
+def path(of: str) -> dict[str, str]:
+    return {"@path": f"$.traits.{of}"}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        (path("firstName"), "first_name"),
+        (path("address.zipCode"), "address_zip_code"),
+        ({"@path": "$.context.page.url"}, "context_page_url"),
+        ({"@path": "traits.plan"}, "plan"),
+        ({"@literal": True}, {"value": True}),
+        (7, {"value": 7}),
+        ({"@template": "{{traits.a}}"}, "a"),
+        ({"@template": "no field"}, {"value": "no field"}),
+        ({"@if": {"exists": path("a"), "then": path("a")}}, "a"),
+        ({"@if": {"exists": path("createdAt"), "then": path("createdAt"), "else": path("created_at")}}, "created_at"),
+        (
+            {"@if": {"blank": path("a"), "then": path("a"), "else": path("b")}},
+            {"columns": ["a", "b"], "apply": [{"coalesce": {"skip_blank": True}}]},
+        ),
+        (
+            {"@if": {"exists": {"@path": "$.timestamp"}, "then": "it's", "else": path("b")}},
+            {"expr": "case when \"timestamp\" is not null then 'it''s' else b end"},
+        ),
+        ({"@arrayPath": ["$.traits.tags", {}]}, {"column": "tags", "apply": ["json"]}),
+        ({"@case": {"operator": "upper", "value": path("a")}}, {"column": "a", "apply": ["upper"]}),
+        (path("list[0].name"), None),
+        ({"@path": "$.integrations.All"}, None),
+        ({"@if": {"blank": path("a"), "then": "x"}}, None),
+        ({"@json": {"mode": "encode", "value": path("a")}}, None),
+        ({"a": path("b")}, None),
+    ],
+)
+def test_a_directive_of_segment_becomes_a_value_or_is_listed(written: Any, value: Any, capsys: Captured) -> None:
+    Path("a.json").write_text(of_segment(written), encoding="utf-8")
+    imported = IMPORTERS["segment"].read(read_definitions([Path("a.json")]), ())
+    (step,) = imported.steps
+    assert step.mapping["attributes"] == ({} if value is None else {"x": value})
+    assert ("x" in [lost.what for lost in step.lost]) == (value is None)
+
+
+def test_a_model_of_reverse_etl_has_its_columns_under_properties_and_terraform_s_settings_are_text() -> None:
+    settings = {
+        "id": {"@path": "$.properties.USER"},
+        "custom_attributes": {"@path": "$.properties"},
+        "batch_size": 5,
+        "odd": 1,
+    }
+    text = of_segment(None, modelId="79sGD3", settings=json.dumps(settings), trigger='event = "updated"')
+    Path("a.json").write_text(text, encoding="utf-8")
+    (step,) = IMPORTERS["segment"].read(read_definitions([Path("a.json")]), ()).steps
+    assert step.mapping == {"operation": "identify", "identifiers": {"id": "USER"}, "attributes": {"*": {}}}
+    assert (step.source, step.more) == ({"table": "79sGD3"}, {"sync": "changed"})
+    assert [lost.what for lost in step.lost][-4:] == [
+        "the source",
+        "the trigger",
+        "settings.batch_size",
+        "settings.odd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "type_", "event", "sql"),
+    [
+        ('type = "identify"', "identify", None, None),
+        ('type = "track" and event = "Order Completed"', "track", "Order Completed", None),
+        ("event = \"A\" or event = 'B'", None, None, "(event_text = 'A' or event_text = 'B')"),
+        (
+            'type = "track" and event != "A\\"B"',
+            "track",
+            None,
+            "(event_text <> 'A\"B' or event_text is null)",
+        ),
+        (
+            'type = "identify" and !(traits.age >= 1.5 or traits.vip = true)',
+            "identify",
+            None,
+            "not (age >= 1.5 or vip = true)",
+        ),
+        ("traits.a = null and traits.b != null", None, None, "a is null and b is not null"),
+        ('contains(event, "x")', None, None, Unreadable),
+        ('type = "track" and integrations.x = 1', "track", None, Unreadable),
+        ("type =", None, None, Unreadable),
+        ("(type = 1", None, None, Unreadable),
+        ("type ~ 1", None, None, Unreadable),
+    ],
+)
+def test_a_trigger_of_segment_becomes_a_table_and_sql(trigger: str, type_: Any, event: Any, sql: Any) -> None:
+    if sql is Unreadable:
+        with pytest.raises(Unreadable):
+            read_trigger(trigger).sql(Rows("identifies", False).column)
+        return
+    found = read_trigger(trigger)
+    assert (found.type, found.event, found.sql(Rows("identifies", False).column)) == (type_, event, sql)
 
 
 HUBSPOT = "destination: hubspot-sales\nmodel: users\nconfig: {object: contacts, mappings: []}\n"
@@ -124,6 +250,20 @@ spec: {connections: [{id: a, source: "#retl-source-table:b", destination: "#dest
         ("census", "missing.yaml", None, "missing.yaml: no such file"),
         ("rudderstack", "a.yaml", "kind: destination\n", "no reverse ETL connection"),
         ("rudderstack", "a.yaml", OF_RUDDERSTACK, "'#destination:braze' is not a destination of the type customerio"),
+        (
+            "segment",
+            "a.json",
+            of_segment({"@pth": "$.traits.x"}),
+            "@pth is no directive of Segment; did you mean",
+        ),
+        (
+            "segment",
+            "a.json",
+            of_segment({"@path": "$.x", "a": 1}),
+            "attributes.x: a directive stands alone",
+        ),
+        ("segment", "a.json", '{"data": {}}', "no mapping of Segment"),
+        ("segment", "a.json", of_segment("x", actionSlug="identifyContact"), "nothing of it can be imported"),
         ("hightoch", "a.yaml", "a: 1\n", "did you mean 'hightouch'?"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,17 @@ _FILTERS = {"upcase": "upper", "downcase": "lower", "strip": "trim"}
 _DEFAULT = re.compile(r"default:\s*(?:'([^']*)'|\"([^\"]*)\")")
 
 
-def template_value(template: str) -> Value | None:
+def column_of_liquid(name: str) -> str | None:
+    """The column that {{ name }} means in Liquid: name, row.name or row['name']."""
+    found = _NAMED.fullmatch(name)
+    return None if found is None else found[1] or found[2] or found[3]
+
+
+def template_value(template: str, column_of: Callable[[str], str | None] = column_of_liquid) -> Value | None:
     """The value of a template with names of columns in {{ }}; None if it uses more of Liquid than is known here."""
     if "{%" in template:
         return None
-    tags = [_tag(found) for found in _TAG.findall(template)]
+    tags = [_tag(found, column_of) for found in _TAG.findall(template)]
     if any(tag is None for tag in tags):
         return None
     named = [tag for tag in tags if tag is not None]
@@ -40,11 +46,11 @@ def template_value(template: str) -> Value | None:
     return {"columns": [*dict.fromkeys(columns)], "apply": [{"template": {"template": text, "null_text": ""}}]}
 
 
-def _tag(inside: str) -> tuple[str, list[Any]] | None:
+def _tag(inside: str, column_of: Callable[[str], str | None]) -> tuple[str, list[Any]] | None:
     """The column and the functions of what is inside {{ }}."""
     name, *filters = (part.strip() for part in inside.split("|"))
-    found = _NAMED.fullmatch(name)
-    if found is None:
+    column = column_of(name)
+    if column is None:
         return None
     calls: list[Any] = []
     for each in filters:
@@ -54,7 +60,7 @@ def _tag(inside: str) -> tuple[str, list[Any]] | None:
             calls.append({"default": default[1] or default[2] or ""})
         else:
             return None
-    return found[1] or found[2] or found[3], calls
+    return column, calls
 
 
 def squeezed(name: str) -> str:
