@@ -141,12 +141,14 @@ def test_the_job_reads_the_files_of_an_export_and_leaves_out_the_steps_of_others
     assert content["files"] == {"customers": ["export/My customers (1).csv"]}
     assert content["left_out"] and {step for file in preset.files for step in file.steps} > {*content["left_out"]}
     assert content["to_decide"] and content["loses"]
+    assert not Path("mappings/stripe/payments.yaml").exists()
+    assert not Path("mappings/stripe/tests/payments.yaml").exists()
     text = Path("jobs/stripe.yaml").read_text(encoding="utf-8")
     assert "export/My customers (1).csv" in text and "exports/stripe" not in text
     assert main(["check", "jobs/stripe.yaml"]) == 0
     capsys.readouterr()
     assert main(["presets", "stripe", "--export", "export"]) == 78
-    assert "exists already" in capsys.readouterr().err
+    assert "exists already and is not overwritten; give another folder with --into" in capsys.readouterr().err
 
 
 def test_many_files_of_one_kind_are_read_by_their_pattern(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

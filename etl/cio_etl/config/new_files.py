@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from cio_etl.config.json_schema import SchemaKind, is_generated_schema, schema_text
+from cio_etl.config.json_schema import SCHEMA_FILE, SchemaKind, is_generated_schema, schema_text
 from cio_etl.errors import ConfigError, Problem
 
+ANOTHER_NAME = "give another --name, or move the file away"
 
-def write_new(path: Path, text: str) -> None:
+
+def write_files(
+    contents: Mapping[Path, str | bytes], schemas: Mapping[Path, SchemaKind], instead: str = ANOTHER_NAME
+) -> None:
+    """Writes new files, and into each of the folders `schemas` the schema that editors read.
+
+    instead: what to do where a file exists already. Raises ConfigError then, with all of them, and when one cannot be
+    written; then none is there.
+    """
+    if existing := [path for path in contents if os.path.lexists(path)]:
+        raise ConfigError(_exists_already(path, instead) for path in existing)
+    written: list[Path] = []
+    try:
+        for path, content in contents.items():
+            write_new(path, content, instead)
+            written.append(path)
+        for folder, kind in schemas.items():
+            write_schema(folder / SCHEMA_FILE, kind)
+    except ConfigError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_new(path: Path, content: str | bytes, instead: str = ANOTHER_NAME) -> None:
     """Writes a new file, and its folder. Raises ConfigError when it exists already or cannot be written."""
     try:
         os.makedirs(path.parent, exist_ok=True)
-        file = path.open("x", encoding="utf-8")  # O_EXCL: another process may have written it meanwhile
+        file = path.open("xb")  # O_EXCL: another process may have written it meanwhile
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
-            raise ConfigError([exists_already(path)]) from None
+            raise ConfigError([_exists_already(path, instead)]) from None
         raise ConfigError([_unwritable(path, error)]) from None
     try:
         with file:
-            file.write(text)
+            file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ConfigError([_unwritable(path, error)]) from None
@@ -53,8 +79,6 @@ _REMEDIES = {
 }
 
 
-def exists_already(path: Path) -> Problem:
+def _exists_already(path: Path, instead: str) -> Problem:
     """The problem of a file that is not overwritten."""
-    return Problem(
-        str(path), None, "", "exists already and is not overwritten; give another --name, or move the file away"
-    )
+    return Problem(str(path), None, "", f"exists already and is not overwritten; {instead}")

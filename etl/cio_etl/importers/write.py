@@ -6,15 +6,14 @@ carried over stands as a comment `TO DECIDE` at the top of the file that it is a
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cio_etl.config import MODELINE, PLAIN_NAME, SCHEMA_FILE, yaml_text
-from cio_etl.config.new_files import exists_already, write_new, write_schema
+from cio_etl.config import MODELINE, PLAIN_NAME, yaml_text
+from cio_etl.config.new_files import write_files
 from cio_etl.config.yaml_parts import WIDTH, comment, flow, printable, scalar, with_note
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.importers.lost import Lost
@@ -62,25 +61,9 @@ def write_imported(importer: Importer, imported: Imported, folder: Path, name: s
     job_file = next(iter(texts))
     texts[job_file] = _job_text(importer, imported.region, schedule, lines, lost)
     files = {folder / path: text for path, text in texts.items()}
-    _write(files, [(folder / "jobs", "job"), (folder / "mappings" / name, "mapping")])
+    write_files(files, {folder / "jobs": "job", folder / "mappings" / name: "mapping"})
     lost += [one for step in steps for one in step.lost]
     return Written(tuple(files), tuple(step.name for step in steps), tuple(lost))
-
-
-def _write(files: Mapping[Path, str], schemas: Sequence[tuple[Path, str]]) -> None:
-    if existing := [path for path in files if os.path.lexists(path)]:
-        raise ConfigError(exists_already(path) for path in existing)
-    written: list[Path] = []
-    try:
-        for path, text in files.items():
-            write_new(path, text)
-            written.append(path)
-        for schema_folder, kind in schemas:
-            write_schema(schema_folder / SCHEMA_FILE, "job" if kind == "job" else "mapping")
-    except ConfigError:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
 
 
 def _with_schedule(imported: Imported) -> tuple[list[ImportedStep], str | None, list[Lost]]:

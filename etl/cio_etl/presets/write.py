@@ -10,12 +10,12 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
-from cio_etl.config import MODELINE, SCHEMA_FILE, SchemaKind
-from cio_etl.config.new_files import exists_already, write_new, write_schema
+from cio_etl.config import MODELINE, SchemaKind
+from cio_etl.config.new_files import write_files
 from cio_etl.config.yaml_edits import without_items
 from cio_etl.config.yaml_parts import flow
 from cio_etl.errors import ConfigError, Problem
@@ -47,35 +47,24 @@ def write_preset(
     """Writes the job, mappings, tests and recipe of a preset; with `samples` its sample as well.
 
     exports: of each of the preset's files, by name, the paths that the job is to read, seen from here. The steps of
-    other files are left out. Without it, the job reads exports/NAME/. Raises ConfigError when a file exists already;
-    then none is written.
+    other files are left out, with their mappings. Without it, the job reads exports/NAME/. Raises ConfigError when a
+    file exists already; then none is written.
     """
     job_file, mappings = folder / "jobs" / f"{preset.name}.yaml", folder / "mappings" / preset.name
     job = (preset.folder / "job.yaml").read_text(encoding="utf-8")
     job, left_out = _with_exports(job, preset, exports, folder)
     texts = {job_file: _moved(job, preset)}
+    kept = {name for file in preset.files if {*file.steps} - {*left_out} for name in file.mappings}
+    unused = {name.partition(".")[0] for file in preset.files for name in file.mappings if name not in kept}
     for file in sorted(preset.folder.glob("*.yaml")) + sorted(preset.folder.glob("tests/*.yaml")):
-        if file.name not in ("preset.yaml", "job.yaml"):
+        if file.name not in ("preset.yaml", "job.yaml") and file.name.partition(".")[0] not in unused:
             texts[mappings / file.relative_to(preset.folder)] = _moved(file.read_text(encoding="utf-8"), preset)
     texts[mappings / "README.md"] = preset.recipe
     taken = dict(sample_files(preset, folder / "exports" / preset.name)) if samples else {}
-    if existing := [path for path in (*texts, *taken.values()) if os.path.lexists(path)]:
-        raise ConfigError(exists_already(path) for path in existing)
-    written: list[Path] = []
-    try:
-        for path, text in texts.items():
-            write_new(path, text)
-            written.append(path)
-        for sample, path in taken.items():
-            _write_sample(sample, path)
-            written.append(path)
-        for path, kind in _schemas(job_file, mappings):
-            write_schema(path, kind)
-    except ConfigError:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
-    return Written(tuple(written), tuple(_to_decide(texts)), left_out)
+    contents: dict[Path, str | bytes] = {**texts, **{path: _sample(sample) for sample, path in taken.items()}}
+    schemas: dict[Path, SchemaKind] = {job_file.parent: "job", mappings: "mapping", mappings / "tests": "tests"}
+    write_files(contents, schemas, "give another folder with --into, or move the file away")
+    return Written(tuple(contents), tuple(_to_decide(texts)), left_out)
 
 
 def sample_files(preset: Preset, folder: Path) -> Iterator[tuple[Path, Path]]:
@@ -91,21 +80,13 @@ def export_files(preset: Preset) -> tuple[str, ...]:
     return tuple(dict.fromkeys(file.file for file in preset.files if file.file is not None))
 
 
-def _write_sample(sample: Path, path: Path) -> None:
-    text = sample.read_text(encoding="utf-8")
-    if sample.suffix != ".sql":
-        write_new(path, text)
-        return
-    write_new(path, "")
-    with sqlite3.connect(path) as database:
-        database.executescript(text)
-    database.close()
-
-
-def _schemas(job_file: Path, mappings: Path) -> Iterator[tuple[Path, SchemaKind]]:
-    yield job_file.parent / SCHEMA_FILE, "job"
-    yield mappings / SCHEMA_FILE, "mapping"
-    yield mappings / "tests" / SCHEMA_FILE, "tests"
+def _sample(file: Path) -> bytes:
+    """A file of the sample; the database that a script makes."""
+    if file.suffix != ".sql":
+        return file.read_bytes()
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(file.read_text(encoding="utf-8"))
+        return database.serialize()
 
 
 def _moved(text: str, preset: Preset) -> str:
@@ -150,7 +131,7 @@ def _seen_from(folder: Path, path: str) -> str:
 
 def _to_decide(texts: Mapping[Path, str]) -> Iterator[tuple[str, str]]:
     for path, text in texts.items():
-        if fnmatch(path.name, "*.yaml"):
+        if path.suffix == ".yaml":
             for number, line in enumerate(text.splitlines(), 1):
                 if found := _DECIDE.search(line):
                     yield f"{path}:{number}", found[1]
