@@ -107,6 +107,13 @@ def test_a_step_that_unsubscribes_or_suppresses_by_the_column_handles_it(other: 
     assert [one.rows for one in found(PLAIN, data, mapping("track", when="opt_out = 'yes'"), PLAIN)] == [1]
 
 
+def test_a_path_into_the_column_handles_it() -> None:
+    other = mapping(attributes={"unsubscribed": Constant(True)}, when='"unsubscribedChannelIds[0]" is not null')
+    data = {"plan": ["a", "b"], "unsubscribedChannelIds": [[7], []]}
+    assert found(PLAIN, data, other) == []
+    assert [one.rows for one in found(PLAIN, data)] == [1]
+
+
 def test_where_it_was_thought_of_it_is_a_notice() -> None:
     told = mapping(attributes=attributes(unsubscribed=column("opt_out", "boolean"), state="email_status"))
     data = {"opt_out": ["no", "no"], "email_status": ["bounced", "ok"], "suppressed": ["yes", None]}

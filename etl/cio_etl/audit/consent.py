@@ -16,7 +16,7 @@ from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, findin
 from cio_etl.model import POSITION, Constant, Mapping, Step
 from cio_etl.model.name_words import name_words
 from cio_etl.model.words import counted
-from cio_etl.transform import Mapped, columns_of
+from cio_etl.transform import Mapped, columns_of, path_of
 from cio_etl.transform.row_sql import columns_of as columns_of_sql
 
 CONSENT_NOT_MAPPED = finding_kind(
@@ -128,8 +128,9 @@ class Consent:
         self._mapping = step.mapping
         self._sets = step.mapping.targets.get(UNSUBSCRIBED)
         others = [other.mapping for other in context.steps if other.name != step.name]
-        handled = {name for mapping in others for name in _handled_by(mapping)}
-        handled.update(name for value in step.mapping.part("topics").values() for name in value.sources)
+        names = {name for mapping in others for name in _handled_by(mapping)}
+        names.update(name for value in step.mapping.part("topics").values() for name in value.sources)
+        handled = names | {path.column for name in names if (path := path_of(name, context.columns)) is not None}
         kinds = {name: kind for name in context.columns if (kind := consent_kind(name)) and name not in handled}
         unsubscribes = isinstance(self._sets, Constant) and self._sets.value is True
         self._kinds = {} if step.mapping.operation != "identify" or unsubscribes else kinds
