@@ -760,7 +760,7 @@ MUTANTS = (
     Mutant(
         "ledger: a person whose identifier is rejected is gone",
         "transform/parts.py",
-        'pl.col("field").is_in(about)',
+        'pl.col("field").is_in([*self.subject, "identifiers"])',
         'pl.col("field").is_in([])',
         f"{MIRROR} -k identifier_of_a_row",
     ),
