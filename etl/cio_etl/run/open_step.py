@@ -22,6 +22,7 @@ from cio_etl.audit import (
     stopping,
 )
 from cio_etl.errors import ChangedSinceStart, ExpectationsFailed, SourceError
+from cio_etl.ledger import Delta
 from cio_etl.model import CLOSED, Bookmark, Finding, GoneSource, Snapshot, Step
 from cio_etl.run.baseline import Baseline, note_all
 from cio_etl.run.gone import next_without, open_gone
@@ -146,24 +147,56 @@ def open_step(
     context: RunContext, step: Step, record: StepRecord, files: Files | None, *, has_started: bool
 ) -> PreparedStep:
     """Opens the source and compiles the mapping. Where rows were sent before, the source must be what it was then."""
-    store, run_id, number = context.store, context.run.run_id, record.number
+    store, run_id, number, limit = context.store, context.run.run_id, record.number, context.run.row_limit
     before, here = store.bookmark(context.job.name, step.name), origin(context.destination, step)
     since = step_since(context, step, record, has_started=has_started)
     if not has_started:
         check_origin(step, before, here, since)
-    limit = context.run.row_limit
+    snapshot = _open_rows(context, step, record, files, before, since, has_started=has_started)
+    column_facts: dict[str, list[Mapping[str, Any]]] = {}
+    with copy_deleted_if_unfit(snapshot, has_started):
+        step, found = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
+        known = known_after(found, snapshot, before, moves=not limit)
+        next_bookmark = bookmark_after(snapshot, before, here, known, moves=not limit)
+        rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, column_facts)
+        if not (has_started or context.options.accept_drift):
+            check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
+    if has_started:
+        delta = require_delta(context, step, record, snapshot)
+    else:
+        columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
+        store.note_columns(run_id, number, columns.to_text())
+        again = since == FULL_REFRESH
+        delta = _decide_and_look(context, step, record, rows, compiled, [*changed_columns(found)], again=again)
+    prepared = PreparedStep(
+        rows, with_delta(compiled, delta), next_bookmark, _next_ledger(context, step, record, delta)
+    )
+    if delta is None or not delta.head.is_baseline:
+        return prepared
+    compiled = with_scope(step, compiled, rows)
+    hashed = hasher(step, compiled, delta.head.salt)
+    if has_started:
+        note_all(context, number, delta, rows, compiled, hashed)
+    return replace(prepared, compiled=compiled, baseline=None if has_started else Baseline(delta, hashed))
+
+
+def _open_rows(
+    context: RunContext,
+    step: Step,
+    record: StepRecord,
+    files: Files | None,
+    before: Bookmark,
+    since: str | None,
+    *,
+    has_started: bool,
+) -> Snapshot:
+    """The rows of the step's source, noted in the state; they must be what they were, where some have been sent."""
+    store, run_id, number, limit = context.store, context.run.run_id, record.number, context.run.row_limit
     whole = None if files is None else files.unless_changed()
     if whole is None:
         with context.caller.observer.staging(step.name) as report_rows:
-            how = staging(
-                context.stage,
-                step,
-                before,
-                since,
-                rows=limit,
-                report_rows=report_rows,
-                may_read=not has_started,
-            )
+            may_read = not has_started
+            how = staging(context.stage, step, before, since, rows=limit, report_rows=report_rows, may_read=may_read)
             if isinstance(step.source, GoneSource):
                 whole = open_gone(context.job, context.run, number, how)
             else:
@@ -178,49 +211,50 @@ def open_step(
         raise ChangedSinceStart(
             change_remedy(store, context.job, context.run), run_id=run_id, changes=f"step {step.name}: {changed}"
         )
-    with copy_deleted_if_unfit(snapshot, has_started):
-        step, found = with_other_columns(step, snapshot, bookmark_of_columns(context, step))
-    known = known_after(found, snapshot, before, moves=not limit)
-    next_bookmark = bookmark_after(snapshot, before, here, known, moves=not limit)
-    column_facts: dict[str, list[Mapping[str, Any]]] = {}
-    with copy_deleted_if_unfit(snapshot, has_started):
-        rows, compiled = prepare(step, snapshot, context.run.lanes, context.destination.api, run_id, column_facts)
-        if not (has_started or context.options.accept_drift):
-            check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
-    sent_before: list[Audit] = [*changed_columns(found)]
-    if has_started:
-        delta = require_delta(context, step, record, snapshot)
-    elif step.sync.has_ledger:
-        delta, audit = open_delta(context, step, record, rows, compiled, again=since == FULL_REFRESH)
-        sent_before += [] if audit is None else [audit]
-    else:
-        require_planned(context, step, snapshot, None)
-        delta = None
-    if not has_started:
-        columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
-        store.note_columns(run_id, number, columns.to_text())
+    return snapshot
+
+
+def _decide_and_look(
+    context: RunContext,
+    step: Step,
+    record: StepRecord,
+    rows: Snapshot,
+    compiled: Compiled,
+    known: list[Audit],
+    *,
+    again: bool,
+) -> Delta | None:
+    """What is sent of each row, before the first one is; and the findings on all rows, which are noted.
+
+    `known` are audits that have seen the rows. Raises what stops a run before its first request: ExpectationsFailed,
+    TooManyChanges, PlanOutdated.
+    """
+    delta: Delta | None = None
+    with copy_deleted_if_unfit(rows, has_started=False):
+        if step.sync.has_ledger:
+            delta, audit = open_delta(context, step, record, rows, compiled, again=again)
+            known += [] if audit is None else [audit]
+        else:
+            require_planned(context, step, rows, None)
+        sending = with_delta(compiled, delta)
         audits = run_audits(step, compiled, context.destination, time.time())
-        with copy_deleted_if_unfit(snapshot, has_started):
-            expectations = expectations_of(step, rows, time.time(), whole=limit is None)
-            findings = prescan(step, rows, with_delta(compiled, delta), audits, sent_before, expectations)
-            _require_expected(context, step, record, findings)
-        note_findings(store, run_id, record, findings)
-        note_omitted(store, run_id, record, count_omitted(step.mapping, rows, with_delta(compiled, delta)))
+        expectations = expectations_of(step, rows, time.time(), whole=context.run.row_limit is None)
+        findings = prescan(step, rows, sending, audits, known, expectations)
+        _require_expected(context, step, record, findings)
         if delta is not None and not context.options.accept_changes:
             require_few_events(step, delta, events_of_72h(audits))
-    move: Callable[[], LedgerMove | None] | None = None
+    note_findings(context.store, context.run.run_id, record, findings)
+    note_omitted(context.store, context.run.run_id, record, count_omitted(step.mapping, rows, sending))
+    return delta
+
+
+def _next_ledger(
+    context: RunContext, step: Step, record: StepRecord, delta: Delta | None
+) -> Callable[[], LedgerMove | None] | None:
+    """What moves a ledger when the step has finished; None: the step moves none."""
     if isinstance(step.source, GoneSource):
-        move = partial(next_without, context, number, step.source)
-    elif delta is not None:
-        move = partial(next_ledger, context, step, record, delta)
-    if delta is None or not delta.head.is_baseline:
-        return PreparedStep(rows, with_delta(compiled, delta), next_bookmark, move)
-    compiled = with_scope(step, compiled, rows)
-    hashed = hasher(step, compiled, delta.head.salt)
-    if has_started:
-        note_all(context, number, delta, rows, compiled, hashed)
-        return PreparedStep(rows, compiled, next_bookmark, move)
-    return PreparedStep(rows, compiled, next_bookmark, move, Baseline(delta, hashed))
+        return partial(next_without, context, record.number, step.source)
+    return None if delta is None else partial(next_ledger, context, step, record, delta)
 
 
 def bookmark_of_columns(context: RunContext, step: Step) -> Bookmark:
