@@ -71,6 +71,7 @@ SLOW_FILES = frozenset(
         "run/test_status_note.py",
         "run/test_workers.py",
         "state/test_state.py",
+        "test_presets.py",
         "transform/test_encode.py",
         "transform/test_func_json.py",
         "transform/test_func_number.py",

@@ -31,6 +31,11 @@ def all_pages() -> str:
     return "\n".join(read(page) for page in PAGES)
 
 
+def recipes() -> str:
+    """The text of the recipes of all presets: they name paths in the reader's own folder."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("mappings/presets/*/README.md")))
+
+
 def prose(text: str) -> str:
     """A page without its code blocks."""
     return re.sub(r"(?ms)^```.*?^```$", "", text)

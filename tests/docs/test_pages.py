@@ -10,7 +10,7 @@ import click
 import pytest
 
 from cio_etl.cli import cli
-from tests.docs.pages import OTHERS, PAGES, ROOT, all_pages, anchor, blocks, headings, prose, read
+from tests.docs.pages import OTHERS, PAGES, ROOT, all_pages, anchor, blocks, headings, prose, read, recipes
 
 WIDTH = 120
 
@@ -60,8 +60,8 @@ def test_every_make_target_exists() -> None:
 
 
 def commands() -> list[str]:
-    """Every `cio-etl` command line of the pages, of code blocks and of prose."""
-    text = all_pages()
+    """Every `cio-etl` command line of the pages and the recipes, of code blocks and of prose."""
+    text = f"{all_pages()}\n{recipes()}"
     lines = [line for _, block in blocks(text, "", "sh") for line in block.splitlines()]
     lines += re.findall(r"`(cio-etl [^`\n]+)`", prose(text))
     found = (re.search(r"(?<![\w-])cio-etl (.+)", line) for line in lines)
