@@ -139,6 +139,7 @@ def test_the_job_reads_the_files_of_an_export_and_leaves_out_the_steps_of_others
     Path("export/My customers (1).csv").write_text(sample, encoding="utf-8")
     content = json_of(["presets", "stripe", "--export", "export"], capsys)
     assert content["files"] == {"customers": ["export/My customers (1).csv"]}
+    assert {each["file"] for each in content["not_used"]} == {"export/notes.csv", "export/damaged.csv"}
     assert content["left_out"] and {step for file in preset.files for step in file.steps} > {*content["left_out"]}
     assert content["to_decide"] and content["loses"]
     assert not Path("mappings/stripe/payments.yaml").exists()
@@ -180,7 +181,7 @@ def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captu
     assert "{csv: people.csv}" in Path("jobs/clerk.yaml").read_text(encoding="utf-8")
     Path("other.csv").write_text("a,b\n1,2\n")
     assert main(["init", "other.csv", "--preset", "clerk"]) == 78
-    assert "it has the columns of no file of Clerk" in capsys.readouterr().err
+    assert "it has none of the columns by which Clerk's users.csv is recognised; compare" in capsys.readouterr().err
     assert main(["presets", "clrk"]) == 78
     assert "did you mean 'clerk'?" in capsys.readouterr().err
 
@@ -197,6 +198,35 @@ def test_files_with_the_same_columns_are_told_apart_by_their_names(capsys: Captu
     assert main(["presets", "mailchimp", "--export", "export", "--into", "again"]) == 78
     assert "contacts.csv: by its columns it may be nonsubscribed_*.csv or subscribed_*.csv" in capsys.readouterr().err
     assert main(["init", "export/contacts.csv", "--preset", "mailchimp"]) == 78
+
+
+@pytest.mark.parametrize(
+    ("product", "name", "header", "why"),
+    [
+        ("stripe", "p.csv", "id,Description,Email,Name,Created (UTC),Delinquent", "it lacks 'Total Spend', 'Payment"),
+        ("klaviyo", "list.csv", "Email,Reason", "it has the columns of Klaviyo's suppressed*.csv, but another name"),
+        ("clerk", "x.csv", "a,b", "it has none of the columns by which Clerk's users.csv is recognised"),
+        ("clerk", "gone.csv", "", "the file is empty"),
+        ("braze", "bounced.csv", "email,opted_in_to_emails_at,random_bucket", "it has 'random_bucket', and Braze"),
+        ("shopify", "c.avro", "", "avro"),
+    ],
+)  # fmt: skip
+def test_a_file_of_an_export_that_is_not_used_is_named_with_what_it_lacks(
+    product: str, name: str, header: str, why: str, capsys: Captured
+) -> None:
+    Path("export").mkdir()
+    Path("export", name).write_text(f"{header}\n" if header else "", encoding="utf-8")
+    Path("export/.DS_Store").write_bytes(b"\0")
+    assert main(["presets", product, "--export", "export"]) == 78
+    err = capsys.readouterr().err
+    assert f"export/{name}" in err and why in err and "no file here has the columns of" in err and "DS_Store" not in err
+
+
+def test_a_file_of_consent_that_is_missing_is_named_as_a_loss(capsys: Captured) -> None:
+    sample = next(each for each in EVERY if each.name == "shopify").folder / "sample" / "orders.csv"
+    Path("orders.csv").write_bytes(sample.read_bytes())
+    assert main(["presets", "shopify", "--export", "orders.csv"]) == 0
+    assert "not migrated: Consent: without the customers nobody is unsubscribed" in capsys.readouterr().out
 
 
 def test_the_list_names_every_preset_with_what_it_loses(capsys: Captured) -> None:

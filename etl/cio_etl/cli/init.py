@@ -104,15 +104,17 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
     from cio_etl.cli.presets import print_written
     from cio_etl.cli.source import columns_in, name_of
     from cio_etl.errors import ConfigError, Problem
-    from cio_etl.presets import find_preset, which_file, write_preset
+    from cio_etl.presets import find_preset, which_file, why_not, write_preset
 
     preset = find_preset(product)
     files: dict[str, list[str]] = {}
     for name, section in sections.items():
         kind = next(iter(section))
-        found = which_file(preset, kind, columns_in(section), name_of(section))
+        columns = columns_in(section)
+        found = which_file(preset, kind, columns, name_of(section))
         if found is None:
-            what = f"it has the columns of no file of {preset.title}; compare them: cio-etl presets {product} --show"
+            why = why_not(preset, kind, columns, name_of(section))
+            what = f"{why}; compare its columns with the recipe: cio-etl presets {product} --show"
             raise ConfigError([Problem(name, None, "", what)])
         if found.file is not None:
             files.setdefault(found.name, []).append(section[kind])

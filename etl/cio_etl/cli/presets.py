@@ -56,8 +56,8 @@ def presets(product: str | None, show: bool, folder: Path, export: Path | None, 
         return
     if export is not None and sample:
         raise click.UsageError("--export names your export, --sample writes another one; give one of the two")
-    found = None if export is None else _found(preset, export)
-    print_written(preset, write_preset(preset, folder, found, samples=sample), as_json, found)
+    found, not_used = (None, None) if export is None else _found(preset, export)
+    print_written(preset, write_preset(preset, folder, found, samples=sample), as_json, found, not_used)
 
 
 def described(preset: Preset) -> dict[str, Any]:
@@ -95,34 +95,47 @@ def offer(found: Sequence[Recognised]) -> Iterator[str]:
 
 
 def print_written(
-    preset: Preset, written: Written, as_json: bool, found: Mapping[str, Sequence[str]] | None = None
+    preset: Preset,
+    written: Written,
+    as_json: bool,
+    found: Mapping[str, Sequence[str]] | None = None,
+    not_used: Mapping[str, str] | None = None,
 ) -> None:
-    """Prints what was written, what is to be decided, and what a migration loses."""
+    """Prints what was written, what is to be decided, and what a migration loses.
+
+    found: the files of the export by the preset's name for them. not_used: its other files, each with the reason.
+    """
     from cio_etl.report.streams import say
 
+    loses = list(preset.loses)
+    if found is not None:
+        loses = [file.without for file in preset.files if file.without and file.name not in found] + loses
     content = {
         "preset": preset.name,
         "written": [str(path) for path in written.files],
         "to_decide": [{"place": place, "question": question} for place, question in written.to_decide],
         "left_out": written.left_out,
         "files": found,
-        "loses": preset.loses,
+        "not_used": [{"file": file, "why": why} for file, why in (not_used or {}).items()],
+        "loses": loses,
     }
     if as_json:
         say(json.dumps(content, ensure_ascii=False))
         return
     for name, paths in (found or {}).items():
         say(f"{name}: {', '.join(paths)}")
+    for file, why in (not_used or {}).items():
+        say(f"not used: {file}: {why}")
     if written.left_out:
         say(f"left out, since their files are not in the export: {', '.join(written.left_out)}")
     for place, question in written.to_decide:
         say(f"to decide: {place}: {question}")
-    for words in preset.loses:
+    for words in loses:
         say(f"not migrated: {words}")
     recipe = next(path for path in written.files if path.name == "README.md")
     say(f"written: {', '.join(str(path) for path in written.files if path.name != 'README.md')}")
     say(f"recipe: {recipe}")
-    say(f"next: cio-etl check {written.job}")
+    say(f"next: cio-etl test {written.job}")
 
 
 def _listed(every: Sequence[Preset]) -> Iterator[str]:
@@ -136,24 +149,35 @@ def _listed(every: Sequence[Preset]) -> Iterator[str]:
     yield "cio-etl presets PRODUCT --show prints the recipe, cio-etl presets PRODUCT writes job and mappings"
 
 
-def _found(preset: Preset, export: Path) -> dict[str, list[str]]:
-    """The files of an export by the preset's name for them. Raises ConfigError when none is recognised."""
+def _found(preset: Preset, export: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The files of an export by the preset's name for them, and its other files with the reason of each.
+
+    Raises ConfigError when none is recognised.
+    """
     from cio_etl.cli.source import columns_in, section_of
     from cio_etl.errors import ConfigError, EtlError, Problem
-    from cio_etl.presets import which_file
+    from cio_etl.presets import which_file, why_not
 
     files = sorted(path for path in export.rglob("*") if path.is_file()) if export.is_dir() else [export]
     found: dict[str, list[str]] = {}
+    not_used: dict[str, str] = {}
     for file in files:
+        if file.name.startswith("."):
+            continue  # of the file system, as .DS_Store
         try:
             section = section_of(str(file), None, None, None)
             columns = columns_in(section)
-        except EtlError:
-            continue  # something else lies there
-        if (is_file := which_file(preset, next(iter(section)), columns, file)) is not None:
+        except EtlError as error:  # something else lies there, or an export that is damaged
+            not_used[str(file)] = str(error).removeprefix(f"{file}: ")
+            continue
+        kind = next(iter(section))
+        if (is_file := which_file(preset, kind, columns, file)) is not None:
             found.setdefault(is_file.name, []).append(str(file))
+        else:
+            not_used[str(file)] = why_not(preset, kind, columns, file)
     if not found:
         names = ", ".join(file.file or f"table {file.table}" for file in preset.files)
         what = f"no file here has the columns of {preset.title}'s {names}; compare them with the recipe"
-        raise ConfigError([Problem(str(export), None, "", f"{what}: cio-etl presets {preset.name} --show")])
-    return {file.name: found[file.name] for file in preset.files if file.name in found}
+        problem = Problem(str(export), None, "", f"{what}: cio-etl presets {preset.name} --show")
+        raise ConfigError([*(Problem(file, None, "", why) for file, why in not_used.items()), problem])
+    return {file.name: found[file.name] for file in preset.files if file.name in found}, not_used

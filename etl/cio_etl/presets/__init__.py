@@ -15,7 +15,7 @@ write.py      writes a preset's files into a user's folder
 """
 
 from cio_etl.presets.catalog import Document, ExportFile, Preset, find_preset, presets
-from cio_etl.presets.recognise import Recognised, columns_of, recognise, which_file
+from cio_etl.presets.recognise import Recognised, columns_of, recognise, which_file, why_not
 from cio_etl.presets.write import Written, export_files, sample_files, write_preset
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "recognise",
     "sample_files",
     "which_file",
+    "why_not",
     "write_preset",
 ]

@@ -35,6 +35,7 @@ class FileYaml(Section):
         description="the columns by which it is recognised: a file that has all of them; `a.b` is a member of an object"
     )
     absent: list[Text] = Field(default=[], description="columns that it does not have, and that similar files have")
+    without: Text = omitted("what a migration loses besides, when the export lacks this file; a sentence")
 
 
 class DocumentYaml(Section):
@@ -76,6 +77,7 @@ class ExportFile:
     """A file or a table of an export. `steps` are those of the job that read it, `mappings` their mapping files.
 
     kind: the kind of source by which the job reads it, as `csv`; `sql` of a table.
+    without: what a migration loses besides, when the export lacks the file.
     """
 
     name: str
@@ -87,6 +89,7 @@ class ExportFile:
     absent: tuple[str, ...]
     steps: tuple[str, ...]
     mappings: tuple[str, ...]
+    without: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def read_preset(folder: Path) -> Preset:
                 tuple(file.absent),
                 tuple(str(step["name"]) for step in of),
                 tuple(dict.fromkeys(Path(mapping).name for mapping in mappings)),
+                file.without,
             )
         )
     documents = tuple(Document(each.address, each.says, each.looked_up) for each in parsed.documents)

@@ -61,6 +61,26 @@ def which_file(preset: Preset, kind: str, columns: Iterable[str], path: object) 
     return likely[0] if likely else None
 
 
+def why_not(preset: Preset, kind: str, columns: Iterable[str], path: object) -> str:
+    """Why a source is none of the preset's files: what it lacks of the file that it is most like."""
+    files = [file for file in preset.files if file.kind == kind]
+    if not files:
+        kinds = " and ".join(sorted({file.kind for file in preset.files}))
+        return f"it is read as {kind}, and the files of {preset.title} as {kinds}"
+    columns = {name.casefold() for name in columns}
+    lacking = {file.name: [name for name in file.columns if name.casefold() not in columns] for file in files}
+    share = {file.name: len(lacking[file.name]) / len(file.columns) for file in files}
+    like = min(files, key=lambda file: (not (_is_named(path, file) and share[file.name] < 1), share[file.name]))
+    name = like.file or f"table {like.table}"
+    if share[like.name] == 1:
+        return f"it has none of the columns by which {preset.title}'s {name} is recognised"
+    if missing := lacking[like.name]:
+        return f"it lacks {', '.join(map(repr, missing))} of {preset.title}'s {name}"
+    if others := [name for name in like.absent if name.casefold() in columns]:
+        return f"it has {', '.join(map(repr, others))}, and {preset.title}'s {name} does not"
+    return f"it has the columns of {preset.title}'s {name}, but another name; give it this name"
+
+
 def _is_named(path: object, file: ExportFile) -> bool:
     """Whether a file has the name that the product gives to such files; a table's name is that of the source."""
     name = PurePath(str(path)).name.casefold()
