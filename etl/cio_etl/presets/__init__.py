@@ -16,7 +16,7 @@ write.py      writes a preset's files into a user's folder
 
 from cio_etl.presets.catalog import Document, ExportFile, Preset, find_preset, presets
 from cio_etl.presets.recognise import Recognised, columns_of, recognise, which_file, why_not
-from cio_etl.presets.write import Written, export_files, sample_files, write_preset
+from cio_etl.presets.write import Written, write_preset
 
 __all__ = [
     "Document",
@@ -25,11 +25,9 @@ __all__ = [
     "Recognised",
     "Written",
     "columns_of",
-    "export_files",
     "find_preset",
     "presets",
     "recognise",
-    "sample_files",
     "which_file",
     "why_not",
     "write_preset",

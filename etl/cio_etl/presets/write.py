@@ -60,24 +60,19 @@ def write_preset(
         if file.name not in ("preset.yaml", "job.yaml") and file.name.partition(".")[0] not in unused:
             texts[mappings / file.relative_to(preset.folder)] = _moved(file.read_text(encoding="utf-8"), preset)
     texts[mappings / "README.md"] = preset.recipe
-    taken = dict(sample_files(preset, folder / "exports" / preset.name)) if samples else {}
+    taken = dict(_sample_files(preset, folder / "exports" / preset.name)) if samples else {}
     contents: dict[Path, str | bytes] = {**texts, **{path: _sample(sample) for sample, path in taken.items()}}
     schemas: dict[Path, SchemaKind] = {job_file.parent: "job", mappings: "mapping", mappings / "tests": "tests"}
     write_files(contents, schemas, "give another folder with --into, or move the file away")
     return Written(tuple(contents), tuple(_to_decide(texts)), left_out)
 
 
-def sample_files(preset: Preset, folder: Path) -> Iterator[tuple[Path, Path]]:
+def _sample_files(preset: Preset, folder: Path) -> Iterator[tuple[Path, Path]]:
     """The sample's files, and where each is in a copy in the folder: a script of SQL is there as a database."""
     for file in sorted((preset.folder / SAMPLE).rglob("*")):
         if file.is_file():
             name = file.relative_to(preset.folder / SAMPLE)
             yield file, folder / (name.with_suffix(".sqlite") if name.suffix == ".sql" else name)
-
-
-def export_files(preset: Preset) -> tuple[str, ...]:
-    """The names or patterns of the files that the preset's job reads, in the folder of the export."""
-    return tuple(dict.fromkeys(file.file for file in preset.files if file.file is not None))
 
 
 def _sample(file: Path) -> bytes:
