@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+import random
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,10 @@ from typing import Any
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.importers import IMPORTERS, read_definitions
+from cio_etl.config.yaml_file import Document, Loc
+from cio_etl.errors import ConfigError
+from cio_etl.importers import IMPORTERS, Imported, read_definitions
+from cio_etl.importers.definitions import Definition
 from cio_etl.importers.fql import Unreadable, read_trigger
 from cio_etl.importers.segment import Rows
 from cio_etl.sandbox import Sandbox
@@ -110,6 +117,77 @@ def json_of(arguments: list[str], capsys: Captured) -> Any:
     captured = capsys.readouterr()
     assert code == 0, captured.err
     return json.loads(captured.out)
+
+
+def data_of(tool: str) -> list[tuple[str, Any]]:
+    """The files of a tool's definition and their data."""
+    return [(each.file, each.document.data) for each in read_definitions([HERE / tool])]
+
+
+def read(tool: str, files: list[tuple[str, Any]]) -> Imported:
+    return IMPORTERS[tool].read([Definition(Document(file, data, {})) for file, data in files], ())
+
+
+def places(value: Any, loc: Loc = ()) -> Iterator[Loc]:
+    yield loc
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in members:
+        yield from places(inner, (*loc, key))
+
+
+def at(data: Any, loc: Loc) -> Any:
+    for part in loc:
+        data = data[part]
+    return data
+
+
+ORDERS, OF_A_SEGMENT = ("sync:orders",), ("data", "subscriptions", 0)
+CONNECTION = ("spec", "connections", 0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "file", "loc"),
+    [
+        *[
+            ("hightouch", "orders-to", loc)
+            for loc in [(), ("config",), ("config", "timestamp"), ("schedule", "schedule")]
+        ],
+        *[("hightouch", "orders-to", ("config", "mappings", 1)), ("hightouch", "orders.yaml", ())],
+        *[
+            ("census", "orders", (*ORDERS, *loc))
+            for loc in [(), ("mappings", 0), ("source",), ("triggers", "schedule")]
+        ],
+        *[("census", "users.yml", ("model:users",)), ("census", "users.yml", ())],
+        *[("segment", "sub", (*OF_A_SEGMENT, *loc)) for loc in [(), ("settings",), ("settings", "id", "@if")]],
+        *[("rudderstack", "conn", (*CONNECTION, *loc)) for loc in [(), ("config",), ("config", "mappings", 0)]],
+        *[("rudderstack", file, loc) for file in ("users-model", "destination") for loc in [(), ("spec",)]],
+    ],
+)
+def test_a_key_that_no_importer_knows_is_listed_wherever_it_stands(tool: str, file: str, loc: Loc) -> None:
+    def count(files: list[tuple[str, Any]]) -> int:
+        imported = read(tool, files)
+        return len(imported.lost) + sum(len(step.lost) for step in imported.steps)
+
+    files = data_of(tool)
+    before = count(copy.deepcopy(files))
+    at(next(data for name, data in files if f"/{file}" in name), loc)["odd_key"] = "odd"
+    assert count(files) > before
+
+
+ODD: list[Any] = [None, "", 0, 1.5, True, "{{", "*", [], [1], {}, {"a": 1}, {"@path": "$.x"}, ["a", {"b": 2}], "é\n'"]
+
+
+@pytest.mark.parametrize("tool", IMPORTERS)
+def test_a_damaged_definition_is_imported_or_refused_and_is_never_a_bug(tool: str) -> None:
+    files = data_of(tool)
+    chance = random.Random(tool)
+    for _ in range(100):
+        damaged = copy.deepcopy(files)
+        data = chance.choice(damaged)[1]
+        *around, last = chance.choice([loc for loc in places(data) if loc])
+        at(data, tuple(around))[last] = copy.deepcopy(chance.choice(ODD))
+        with contextlib.suppress(ConfigError):
+            assert isinstance(read(tool, damaged), Imported)
 
 
 def of_segment(attribute: Any, **more: Any) -> str:
@@ -263,6 +341,10 @@ spec: {connections: [{id: a, source: "#retl-source-table:b", destination: "#dest
             "attributes.x: a directive stands alone",
         ),
         ("segment", "a.json", '{"data": {}}', "no mapping of Segment"),
+        ("segment", "a.json", '{"a":\n "\\ud800"}', "a.json:2: not JSON: an incomplete character"),
+        ("segment", "a.json", '{"a": NaN}', "not JSON: a value is missing"),
+        ("segment", "a.json", "[" * 60, "nested deeper than 50 levels"),
+        ("segment", "a.json", of_segment(1, settings="[[" * 9000), "a text that is not JSON"),
         ("segment", "a.json", of_segment("x", actionSlug="identifyContact"), "nothing of it can be imported"),
         ("hightoch", "a.yaml", "a: 1\n", "did you mean 'hightouch'?"),
     ],

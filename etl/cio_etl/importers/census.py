@@ -245,9 +245,11 @@ def _schedule(node: Node, lost: list[Lost]) -> str | None:
         "daily": f"{minute} {hour} * * *",
         "weekly": f"{minute} {hour} * * {_DAYS.index(day) if day in _DAYS else 0}",
     }
-    if frequency not in lines and frequency != "never":
+    line = lines.get(frequency)
+    if frequency != "never" and (line is None or not is_cron(line)):
         lost.append(node.lost(f"frequency: {frequency}", "a cron line cannot say it", "write `schedule` in the job"))
-    return lines.get(frequency)
+        return None
+    return line
 
 
 CENSUS = Importer(

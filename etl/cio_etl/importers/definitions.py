@@ -143,7 +143,17 @@ def read_json(path: Path) -> Document:
     return Document(str(path), data, reader.lines)
 
 
-class _NotJson(Exception):
+def parsed_json(text: str) -> Any:
+    """The plain data of a text that is JSON: an object, or a list. Raises ValueError."""
+    data = _JsonReader(text).document()
+    return data[LIST] if text.lstrip().startswith("[") else data
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity are not JSON
+
+
+class _NotJson(ValueError):
     def __init__(self, message: str, line: int | None) -> None:
         self.message, self.line = message, line
         super().__init__(message)
@@ -158,7 +168,7 @@ class _JsonReader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.lines: dict[Loc, int] = {}
-        self.scan = json.JSONDecoder().raw_decode
+        self.scan = json.JSONDecoder(parse_constant=_refused).raw_decode
 
     def document(self) -> dict[str, Any]:
         start = self.blank(0)
@@ -192,9 +202,18 @@ class _JsonReader:
         if self.text[at : at + 1] in ("{", "["):
             return self.members(at, loc)
         try:
-            return self.scan(self.text, at)
+            value, end = self.scan(self.text, at)
         except ValueError:
             raise self.wrong(at, "a value is missing or is not closed") from None
+        return self.whole(value, at), end
+
+    def whole(self, value: Any, at: int) -> Any:
+        """The value, if it is no text with half of a character."""
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise self.wrong(at, r"an incomplete character (\uD800 to \uDFFF)") from None
+        return value
 
     def members(self, at: int, loc: Loc) -> tuple[Any, int]:
         closing = "}" if self.text[at] == "{" else "]"
@@ -229,6 +248,7 @@ class _JsonReader:
             key, at = scanstring(self.text, at + 1, True)
         except ValueError:
             raise self.wrong(at, "a text that is not closed") from None
+        self.whole(key, at)
         at = self.blank(at)
         if self.text[at : at + 1] != ":":
             raise self.wrong(at, "a colon is missing")

@@ -198,7 +198,6 @@ def _by_shape(config: Node, is_event: bool, lost: list[Lost]) -> Iterator[Field]
             value = column if column is not None else {"value": constant}
             if column is None and constant is None:
                 continue
-            node.take()
             lost.append(Lost(node.place, node.key, f"{why}; it is read as {part} of the mapping", "check it"))
             yield Field({"event": "event name"}.get(part, part), value, node)
 
@@ -237,10 +236,9 @@ def _schedule(node: Node) -> tuple[str | None, list[Lost]]:
         return None, []
     inner = node["schedule"] if isinstance(node["schedule"].value, dict) else node
     interval = inner["interval"] if isinstance(inner["interval"].value, dict) else inner
-    quantity, unit = interval.first("quantity", "amount").value, interval["unit"].value
-    line = inner.first("expression", "cronExpression", "cron").value
-    kind = node["type"].value
-    node.take()
+    quantity, unit = interval.first("quantity", "amount").take(), interval["unit"].take()
+    line = inner.first("expression", "cronExpression", "cron").take()
+    kind = node["type"].take()
     if isinstance(quantity, int) and isinstance(unit, str) and (cron := cron_of(quantity, unit)):
         return cron, []
     if isinstance(line, str) and is_cron(line):

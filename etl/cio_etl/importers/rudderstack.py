@@ -90,9 +90,28 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
     for spec in destinations.values():
         if str(spec["type"].value).lower() == "customerio":
             lost += _unread(spec, ("id", "type"), ("site_id", "api_key", "datacenter", "user_id_identifier_type"))
+    lost += _beside(definitions)
     lost += first_run("RudderStack", [step.name for step in steps], steps[0].place if steps else "")
     region = next(iter(regions)) if len(regions) == 1 and regions <= {"us", "eu"} else None
     return Imported(tuple(steps), tuple(lost), region)
+
+
+_KINDS = ("retl-connections", "retl-source-sql-model", "retl-source-table", "destination")
+
+
+def _beside(definitions: Sequence[Definition]) -> list[Lost]:
+    """What is written beside the specs, and files of other kinds."""
+    lost = []
+    for root in (definition.root for definition in definitions):
+        if root["kind"].value not in _KINDS:
+            why = f"the kind {root['kind'].value!r} is not imported"
+            lost.append(root.lost("the file", why, "nothing, if no connection to Customer.io needs it"))
+            continue
+        parts = [root, root["spec"]] if root["kind"].value == "retl-connections" else [root]
+        known = ("spec", "connections")
+        others = [each for part in parts for each in part.items() if each.key not in known]
+        lost += [found for each in others for found in unread_of(each, _KNOWN, "RudderStack")]
+    return lost
 
 
 def _unread(spec: Node, keys: Sequence[str], of_config: Sequence[str] = ()) -> list[Lost]:
@@ -119,7 +138,10 @@ def _step(node: Node, sources: dict[str, Node], person_kind: str, taken: Collect
         why = "RudderStack has no visual data mapper for Customer.io"
         return config["object"].lost(f"the connection {name}", why, "write it as one of mappings/operations")
     event = config["event"]
-    is_event = event["type"].take() == "track"
+    kind = event["type"].take()
+    if kind not in (None, "identify", "track"):
+        return event.lost(f"the connection {name}", f"the event {kind!r} is not identify or track", "write it by hand")
+    is_event = kind == "track"
     fields = [_field(each, lost) for each in [*config["mappings"].items(), *config["constants"].items()]]
     people = {str(each["to"].take()): each["from"].text() for each in config["identifiers"].items()}
     identifiers, anonymous = people.get("user_id"), people.get("anonymous_id")
@@ -130,6 +152,8 @@ def _step(node: Node, sources: dict[str, Node], person_kind: str, taken: Collect
     person: tuple[str, Any] = (person_kind, identifiers) if identifiers is not None else ("anonymous_id", anonymous)
     behaviour = config["sync_behaviour"].take()
     more = {"sync": "changed"} if behaviour in ("upsert", "mirror") else {}
+    if behaviour not in ("upsert", "mirror", "full"):
+        lost.append(Lost(config["sync_behaviour"].place, "sync_behaviour", "it is not upsert or full", "write `sync`"))
     if behaviour == "mirror":
         why = "who is gone from the source stays in Customer.io"
         by_hand = "write sync: mirror and when_gone in the job; see Send only what changed"

@@ -13,18 +13,17 @@ Looked up on 2026-11-27:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cio_etl.errors import ConfigError, did_you_mean
-from cio_etl.importers.definitions import LIST, Definition, Node, unread_of
+from cio_etl.importers.definitions import LIST, Definition, Node, parsed_json, unread_of
 from cio_etl.importers.fql import Trigger, Unreadable, literal, quoted, read_trigger
 from cio_etl.importers.lost import Lost
 from cio_etl.importers.records import Imported, ImportedStep, Importer, Page
-from cio_etl.importers.values import Value, step_name, template_value, timestamp_of
+from cio_etl.importers.values import Value, is_constant, step_name, template_value, timestamp_of
 
 ALL = "*"  # the value of $.traits or $.properties as a whole
 
@@ -194,7 +193,7 @@ def _settings(node: Node) -> Node:
     """The settings; Terraform has them as a text of JSON."""
     if isinstance(node.value, str):
         try:
-            parsed = json.loads(node.value)
+            parsed = parsed_json(node.value)
         except ValueError:
             raise ConfigError([node.problem("a text that is not JSON; export the mapping once more")]) from None
         around: Any = node.definition.document.data
@@ -250,13 +249,13 @@ def _mapping(settings: Node, action: Action, rows: Rows, lost: list[Lost]) -> di
         if name in (None, ALL):
             why = "the field is empty or cannot be read"
             lost.append(Lost(settings.place, "the name of the event", why, "write it under `event`"))
-        if (own := read.value(settings["event_id"])) not in (None, ALL):
+        if (own := read.column(settings["event_id"])) is not None:
             mapping["event_id"] = own
         elif not rows.model:
             mapping["event_id"] = "id"
     if action.attributes is None:
         return mapping
-    if (time := read.value(settings["timestamp"])) not in (None, ALL):
+    if (time := read.column(settings["timestamp"])) is not None:
         mapping["timestamp"] = timestamp_of(time)
     mapping["attributes"] = read.attributes(settings[action.attributes])
     if action.operation == "identify":
@@ -304,6 +303,15 @@ class _Reader:
     def peek(self, node: Node) -> Value | None:
         """The value of a field, without account of what is lost."""
         return _Reader(self.rows, []).value(Node(Definition(node.definition.document), node.loc, node.value))
+
+    def column(self, node: Node) -> Value | None:
+        """The value of a field that differs from row to row; a constant is lost."""
+        value = self.value(node)
+        if value is None or not (value == ALL or is_constant(value)):
+            return value
+        why = "a constant, or all traits, where each row has its own"
+        self.lost.append(Lost(node.place, node.key, why, "write its column"))
+        return None
 
     def choices(self, node: Node) -> list[str]:
         """The columns of a field, of which the first that is there counts."""
@@ -360,7 +368,7 @@ class _Reader:
     def condition(self, node: Node) -> Value | None:
         """`@if`: the first of two columns that is there, or an SQL expression."""
         tested = node.first("exists", "blank")
-        if tested.value is None:
+        if tested.value is None or not node.value.keys() <= {"exists", "blank", "then", "else"}:
             return None
         column, then, other = (self.quiet(each) for each in (tested, node["then"], node["else"]))
         if not isinstance(column, str) or column == ALL or ALL in (then, other):
@@ -394,7 +402,7 @@ class _Reader:
 
     def case(self, node: Node) -> Value | None:
         operator, value = node["operator"].value, self.quiet(node["value"])
-        if operator not in ("lower", "upper") or value in (None, ALL):
+        if operator not in ("lower", "upper") or value in (None, ALL) or len(node.value) > 2:
             return None
         if isinstance(value, str):
             return {"column": value, "apply": [operator]}

@@ -114,6 +114,9 @@ def attributes_of(fields: Sequence[Field]) -> tuple[dict[str, Value], list[Lost]
     attributes: dict[str, Value] = {}
     lost: list[Lost] = []
     for each in fields:
+        if not each.to.strip() or each.to == "*":
+            lost.append(each.node.lost(repr(each.to), "it cannot be the name of an attribute", "give it another name"))
+            continue
         if each.to in attributes:
             lost.append(each.node.lost(each.to, "two values of one attribute, the first is kept", "choose one of them"))
             continue
@@ -140,7 +143,7 @@ def event_mapping(
     for each in fields:
         squeezed_name = squeezed(each.to)
         for part, names in (("event", _EVENT_NAMES), ("timestamp", _TIMES), ("event_id", _EVENT_IDS)):
-            if squeezed_name in names and part not in parts:
+            if squeezed_name in names and part not in parts and (part == "event" or not is_constant(each.value)):
                 parts[part] = each
                 break
         else:
@@ -172,12 +175,13 @@ def first_identifier(fields: Sequence[Field]) -> Field | None:
     """The field that identifies a person: an id before a cio_id before an address."""
     for kind in ("id", "cio_id", "email"):
         for each in fields:
-            if IDENTIFIERS.get(squeezed(each.to)) == kind and not _is_constant(each.value):
+            if IDENTIFIERS.get(squeezed(each.to)) == kind and not is_constant(each.value):
                 return Field(kind, each.value, each.node)
     return None
 
 
-def _is_constant(value: Value) -> bool:
+def is_constant(value: Value) -> bool:
+    """Whether a value is the same in every row."""
     return isinstance(value, dict) and "value" in value
 
 
@@ -195,9 +199,13 @@ def cron_of(quantity: int, unit: str) -> str | None:
     return "0 0 * * 0" if (unit, quantity) in (("week", 1), ("day", 7)) else None
 
 
+_CRON_FIELD = re.compile(r"(?:[\d*/,\-#]|[A-Za-z]{3}(?![A-Za-z]))+")
+
+
 def is_cron(line: str) -> bool:
     """Whether a text has the form of a cron line; `check` says whether it ever comes."""
-    return len(line.split()) == 5 and re.fullmatch(r"[\d*/,\-A-Za-z# ]+", line) is not None
+    fields = line.split()
+    return len(fields) == 5 and all(_CRON_FIELD.fullmatch(each) for each in fields)
 
 
 def first_run(tool: str, steps: Sequence[str], place: str) -> Iterator[Lost]:
