@@ -38,7 +38,7 @@ examples:
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
 A_VALUE = "a value is a column's name, {column: name, apply: [function]} or, for a constant, {value: 7}"
 ONE_OUTCOME = "an example has one result: payload: {…}, rejected: reason, or skipped: true"
-VALUE_KEYS = "column, columns, expr, apply, value, use, on_error, nulls"
+VALUE_KEYS = "column, columns, expr, apply, value, use, object, list, on_error, nulls"
 EITHER = "write one of column:, columns:, expr: and value:"
 ONE_END = "write either object:, for a relationship of a person, or person:, for one of an object"
 ONLY_REFERENCES = (

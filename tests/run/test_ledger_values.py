@@ -149,7 +149,7 @@ def test_relationships_have_no_values(values: Nights) -> None:
     [
         ({"ledger": "values"}, {}, "ledger only with `sync: changed` or `sync: mirror`"),
         ({"sync": "changed", "ledger": "values"}, EVENTS, "an event that was sent does not change; leave it out"),
-        ({"sync": "changed", "ledger": "all"}, {}, "ledger: must be 'hashes' or 'values'"),
+        ({"sync": "changed", "ledger": "all"}, {}, "ledger: must be hashes, values, or {name: …}"),
     ],
 )
 def test_a_ledger_of_values_that_would_mean_nothing_is_a_fault(

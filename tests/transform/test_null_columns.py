@@ -84,7 +84,11 @@ def _type_for(name: str) -> Any:
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_every_function_treats_a_column_of_nulls_as_one_of_typed_nulls(name: str) -> None:
     Path("countries.csv").write_text(COUNTRIES, encoding="utf-8")
-    raw: Any = {"template": {"template": {"template": "{n}{m}"}}, "expr": {"expr": "n || m"}}.get(name)
+    raw: Any = {
+        "template": {"template": {"template": "{n}{m}"}},
+        "expr": {"expr": "n || m"},
+        "build": {"build": {"object": {"first": {"column": "n"}, "second": {"column": "m"}}}},
+    }.get(name)
     call = completed(parse_call(raw or shortest_call(FUNCTIONS[name])))
     columns = Columns(("n", "m"), (call,)) if name in OF_SEVERAL or raw else Column("n", (call,))
     for nulls in ("omit", "clear"):

@@ -46,10 +46,11 @@ def import_from(
     destinations: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make a job and mappings of another tool's definitions; without TOOL, list the tools.
+    """Make a job and mappings of another tool's definitions.
 
-    FILES are its files or folders. What could not be carried over is listed with file, line, reason and what to do by
-    hand, and stands in the files that are written as TO DECIDE. No data is read, and nothing is sent.
+    Without TOOL, it lists the tools. FILES are its files or folders. What could not be carried over is listed with
+    file, line, reason and what to do by hand, and stands in the files that are written as TO DECIDE. No data is read,
+    and nothing is sent.
     """
     from cio_etl.errors import ConfigError, Problem, did_you_mean
     from cio_etl.importers import IMPORTERS, read_definitions, write_imported
