@@ -982,4 +982,18 @@ MUTANTS = (
         "}",
         "tests/config/test_env_file.py -k set_already_wins",
     ),
+    Mutant(
+        "importers: what an importer does not read of a definition is dropped silently",
+        "importers/definitions.py",
+        "            yield self",
+        "            yield from ()",
+        "tests/importers/test_importers.py -k wherever_it_stands",
+    ),
+    Mutant(
+        "importers: a trigger that cannot be read lets every row through",
+        "importers/segment.py",
+        'return "false"',
+        "return None",
+        "tests/importers/test_importers.py -k 'these_files and segment'",
+    ),
 )

@@ -243,6 +243,7 @@ def test_a_directive_of_segment_becomes_a_value_or_is_listed(written: Any, value
 def test_a_model_of_reverse_etl_has_its_columns_under_properties_and_terraform_s_settings_are_text() -> None:
     settings = {
         "id": {"@path": "$.properties.USER"},
+        "email": {"@path": "$.properties.contact.email"},
         "custom_attributes": {"@path": "$.properties"},
         "batch_size": 5,
         "odd": 1,
@@ -250,7 +251,11 @@ def test_a_model_of_reverse_etl_has_its_columns_under_properties_and_terraform_s
     text = of_segment(None, modelId="79sGD3", settings=json.dumps(settings), trigger='event = "updated"')
     Path("a.json").write_text(text, encoding="utf-8")
     (step,) = IMPORTERS["segment"].read(read_definitions([Path("a.json")]), ()).steps
-    assert step.mapping == {"operation": "identify", "identifiers": {"id": "USER"}, "attributes": {"*": {}}}
+    assert step.mapping == {
+        "operation": "identify",
+        "identifiers": {"first": [{"id": "USER"}, {"email": "contact.email"}]},
+        "attributes": {"email": "contact.email", "*": {}},
+    }
     assert (step.source, step.more) == ({"table": "79sGD3"}, {"sync": "changed"})
     assert [lost.what for lost in step.lost][-4:] == [
         "the source",
@@ -367,6 +372,14 @@ def test_a_destination_of_another_name_is_imported_when_a_person_says_that_it_is
         "the model 'users'",
         "the identifier",
     ]
+
+
+def test_what_was_written_is_checked(capsys: Captured) -> None:
+    Path("a.json").write_text(of_segment(1).replace('"settings": {', '"settings": {"email": "nobody", '))
+    assert main(["import-from", "segment", "a.json"]) == 78
+    captured = capsys.readouterr()
+    assert captured.err.startswith("mappings/segment/createupdateperson.yaml:") and "constant" in captured.err
+    assert "written: jobs/segment.yaml" in captured.out
 
 
 def test_no_file_is_overwritten(definitions: Path, capsys: Captured) -> None:

@@ -93,7 +93,7 @@ class Rows:
         if "[" in path or not all(parts):
             return None
         if self.model:
-            return None if parts[0] != "properties" or len(parts) > 2 else ALL if len(parts) == 1 else parts[1]
+            return None if parts[0] != "properties" else ".".join(parts[1:]) or ALL
         if parts[:2] == ["context", "traits"]:
             parts = parts[1:]
         if parts[0] in ("traits", "properties"):
@@ -285,7 +285,7 @@ class _Reader:
             columns.append(email)
         found: dict[str, Value] = {}
         for column in columns:
-            found.setdefault("email" if column == "email" or column.endswith("_email") else "id", column)
+            found.setdefault("email" if re.search(r"(^|[_.])email$", column) else "id", column)
         if columns:
             why = "Segment looks at each id: one that is an address is an email, one that begins with cio_ a cio_id"
             by_hand = "here the kind is written; change it if your ids are addresses"
