@@ -249,6 +249,14 @@ def test_the_sandbox_option_sends_nothing_to_the_destination(job: str, sandbox: 
     assert sandbox.stats()["requests"] == 0
 
 
+def test_the_sandbox_option_says_what_had_no_effect(job: str, capsys: Captured) -> None:
+    write_rows("1,a@b.co,Zoë", "2,a@b.co,Ben", "3,c@b.co,Cleo")
+    assert main(["run", job, "--sandbox"]) == 0
+    err = capsys.readouterr().err
+    assert "1 change had no effect in the sandbox, though it answered 200; the most frequent reason: " in err
+    assert "a@b.co" not in err
+
+
 def test_the_sandbox_option_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(API_KEY)
     assert main(["run", job, "--sandbox"]) == 3

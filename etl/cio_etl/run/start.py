@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,12 @@ def sandboxed(job: Job, observer: Observer) -> Iterator[Job]:
         stats: dict[str, Any] = sandbox.stats()
         people = counted(stats["people"], "person", "people")
         observer.note(f"the sandbox had {people} and {counted(stats['events'], 'event')}")
+        if dropped := sandbox.activity.dropped:
+            reason = Counter(each.reason for each in sandbox.activity).most_common(1)[0][0]
+            observer.note(
+                f"{counted(dropped, 'change')} had no effect in the sandbox, though it answered 200; the most frequent "
+                f"reason: {reason}. The page of `cio-etl sandbox` lists them"
+            )
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class ActivityLog:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.dropped = 0  # how many entries without effect there were; the log has the latest
         self.changes: deque[Change] = deque(maxlen=_MAX_ENTRIES)
         self._without_effect: deque[Activity] = deque(maxlen=_MAX_ENTRIES)
         self._numbers = count(1)
@@ -63,6 +64,7 @@ class ActivityLog:
     def drop(self, counted: str, kind: str, about: str, reason: str, at: float, cio_id: str | None = None) -> None:
         """Count something that was answered with 200 and has no effect, and note why."""
         self.counts[counted] += 1
+        self.dropped += 1
         self._without_effect.append(Activity(self.next_number(), kind, about, reason, at, cio_id))
 
     def note(self, kind: str, person: Person, at: float, data: Mapping[str, Any]) -> None:
