@@ -314,6 +314,20 @@ def test_a_row_that_yaml_cannot_hold_is_left_out(value: object, capsys: Captured
     assert out == "no row could be made a test\n" and "rows.parquet:1: column 'a' holds bytes, or dates in lists" in err
 
 
+def test_a_usual_row_has_no_rare_value_that_a_test_could_not_keep(capsys: Captured) -> None:
+    Path("mappings").mkdir()
+    text = "operation: track\nevent: {column: status, apply: [{map: {r: returned, c: completed}}]}\n"
+    text += "event_key: [id]\nidentifiers: {id: who}\n"
+    Path("mappings/m.yaml").write_text(text, encoding="utf-8")
+    rows = ["1,7,r", "2,8,r", *(f"{at},9,c" for at in range(3, 12)), "12,,c"]
+    Path("orders.csv").write_text("\n".join(["id,who,status", *rows, ""]), encoding="utf-8")
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", {"s": ({"csv": "orders.csv"}, "mappings/m.yaml")})
+    assert main(["examples", "job.yaml"]) == 0
+    assert capsys.readouterr().out == "mappings/tests/m.yaml: a usual row, rejected: identifier_missing\n"
+    usual, _ = (read_yaml(Path("mappings/tests/m.yaml")).data or {})["tests"]
+    assert usual["row"]["status"] == "c" and usual["payload"]["name"] == "completed"
+
+
 def test_examples_of_typed_columns_have_their_types_and_a_row_that_cannot_be_masked_is_left_out(
     capsys: Captured,
 ) -> None:

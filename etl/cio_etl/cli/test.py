@@ -51,6 +51,9 @@ def test(paths: tuple[Path, ...], updates: bool, junit: Path | None) -> None:
     if junit is not None:
         replace_text(junit, junit_xml(outcomes))
     failed = sum(outcome.status != "passed" for outcome in outcomes)
+    if not outcomes:
+        say("no tests; `cio-etl examples JOB` writes some")
+        return
     say(f"{counted(len(outcomes) - failed, 'test')} passed" + (f", {failed} failed" if failed else ""))
     if failed:
         raise SystemExit(ConfigError.exit_code)

@@ -127,7 +127,10 @@ def _text(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The kinds of rows of a source: outcome, nulls (how many), rows, first (position), the most frequent first."""
+    """The kinds of rows of a source: outcome, nulls (how many), rows, first (position), the most frequent first.
+
+    `first` is the first row of its kind that has the fewest rare values, `rare`, which a test could not keep.
+    """
 
     kinds: pl.DataFrame
     common: Mapping[str, frozenset[Any]]  # values by column that describe no person
@@ -155,9 +158,8 @@ class _Look:
 def _look(step: Step, snapshot: Snapshot, api: str) -> _Look:
     all_rows, compiled = prepare(step, snapshot, 1, api)
     names = [name for name in columns_of(step.mapping) if name in snapshot.schema]
-    kinds = pl.DataFrame(
-        schema={"outcome": pl.String, "flags": pl.UInt64, "nulls": pl.UInt32, "rows": pl.UInt32, "first": pl.Int64}
-    )
+    numbers = {name: pl.UInt32 for name in ("nulls", "rows", "rare")}
+    kinds = pl.DataFrame(schema={"outcome": pl.String, "flags": pl.UInt64, **numbers, "first": pl.Int64})
     common: dict[str, frozenset[Any]] = {}
     for frame in limited(all_rows, LOOKED_AT).read(compiled.columns, 0):
         common = common or {name: _common(frame[name]) for name in names}
@@ -166,20 +168,29 @@ def _look(step: Step, snapshot: Snapshot, api: str) -> _Look:
             pl.lit(False).alias("0")
         ]
         flags = frame.filter(pl.col(FAULT).is_null()).select(POSITION, *empty)
+        plain = [name for name, kind in frame.schema.items() if kind == pl.String or kind.is_integer()]
+        codes = {name: values for name in plain if (values := common.get(name))}
+        rare = pl.sum_horizontal(pl.col(POSITION) * 0, *(~pl.col(name).is_in(values) for name, values in codes.items()))
         flags = flags.select(
             pl.col(POSITION).alias("position"),
             pl.struct(pl.exclude(POSITION)).hash().alias("flags"),
             pl.sum_horizontal(pl.exclude(POSITION)).cast(pl.UInt32).alias("nulls"),
-        )
+        ).with_columns(frame.filter(pl.col(FAULT).is_null()).select(rare.cast(pl.UInt32).alias("rare")))
         rejected = pl.when(pl.col("reason").is_null()).then(pl.lit("skipped"))
         outcome = pl.when(pl.col("item").is_not_null()).then(pl.lit("sent"))
         outcomes = outcome.otherwise(rejected.otherwise(pl.format("rejected: {}", "reason"))).alias("outcome")
         rows = mapped.items.select("position", outcomes).join(flags, on="position", maintain_order="left")
         new = rows.select(
-            "outcome", "flags", "nulls", pl.lit(1, dtype=pl.UInt32).alias("rows"), pl.col("position").alias("first")
+            "outcome",
+            "flags",
+            "nulls",
+            pl.lit(1, dtype=pl.UInt32).alias("rows"),
+            "rare",
+            pl.col("position").alias("first"),
         )
         by_kind = pl.concat([kinds, new]).group_by("outcome", "flags", maintain_order=True)
-        merged = by_kind.agg(pl.col("nulls").first(), pl.col("rows").sum(), pl.col("first").min())
+        least = pl.col("first").sort_by("rare", "first").first()
+        merged = by_kind.agg(pl.col("nulls").first(), pl.col("rows").sum(), pl.col("rare").min(), least)
         kinds = merged.head(KINDS_OF_ROWS).select(new.columns)
     return _Look(kinds.sort("rows", descending=True, maintain_order=True), common)
 
