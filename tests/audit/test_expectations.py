@@ -64,6 +64,12 @@ def found_by(yaml: str, snapshot: Snapshot, **more: Any) -> list[Any]:
             "at least 2024",
         ),
         ("range: {column: a, max: '2024-01-31 10:00'}", pl.Series([datetime(2024, 1, 31, 11)]), [0], "at most 2024-01"),
+        (
+            "range: {column: a, min: 2024-01-31}",
+            pl.Series(["2024-01-31", "soon", "2024-01-30T23:59Z"]),
+            [1, 2],
+            "at le",
+        ),
         ("range: {column: a, min: B, max: D}", pl.Series(["A", "B", "C", "E"]), [0, 3], "outside B to D"),
         (
             "regex: {column: a, pattern: '[a-z]+|X'}",
@@ -118,6 +124,8 @@ def test_the_rows_that_break_an_expectation_are_counted_and_named(
         (pl.Series(["26/11/2026 11:00"]), ", format: '%d/%m/%Y %H:%M', timezone: America/New_York", ""),
         (pl.Series([1_795_780_800]), "", ""),
         (pl.Series([1_795_600_800_000]), "", "the newest is of 2026-11-25T10:00:00Z, 2 days ago"),
+        (pl.Series(["9999-12-31", "2026-11-20"]), "", "the newest is of 2026-11-20T23:59:59Z, 6 days ago"),
+        (pl.Series(["soon", "9999-12-31"]), "", "no row has a time that can be read and is not in the future"),
         (pl.Series(["soon", None]), "", "no row has a time that can be read"),
     ],
 )
@@ -161,6 +169,7 @@ def test_of_many_keys_a_part_is_kept_and_counts_are_estimated() -> None:
             {"a": [date(2024, 1, 1)]},
             "holds dates; write the bounds as dates, as '2020",
         ),
+        ("range: {column: a, min: '5'}", {"a": [10]}, "column 'a' holds whole numbers; write the bounds as numbers"),
         ("range: {column: a, min: x}", {"a": [date(2024, 1, 1)]}, "column 'a' holds dates; write the bounds as dates"),
     ],
 )
@@ -182,6 +191,10 @@ def test_an_expectation_that_does_not_fit_the_columns_names_its_place(
         ("{not_null: a, unique: a}", "an expectation has one of"),
         ("not_nul: a", "expect[0].not_nul: unknown key; did you mean 'not_null'?"),
         ("range: {column: a}", "expect[0].range: write min:, max: or both"),
+        ("range: {column: a, min: 9, max: 1}", "expect[0].range: min: is greater than max:"),
+        ("range: {column: a, min: 2024-02-01, max: 2024-01-01}", "expect[0].range: min: comes after max:"),
+        ("range: {column: a, min: 1, max: '9'}", "expect[0].range: one bound is a number and the other is text"),
+        ("row_count: {min: 5, max: 1}", "expect[0].row_count: min: is greater than max:"),
         ("{row_count: {min: 1}, allow: 1%}", "row_count and freshness are about all rows together; leave allow out"),
         ("regex: {column: a, pattern: '('}", "expect[0].regex.pattern: "),
         (

@@ -417,7 +417,7 @@ def test_a_comment_stays_a_comment() -> None:
     assert lines == [r"# x\x0aoperation: delete\x0d\u2028y\x85 z"]
 
 
-@pytest.mark.parametrize("name", ["", "n\0l", "x" * 501, "*"])
+@pytest.mark.parametrize("name", ["", "n\0l", "x" * 501, "*", "${vars.x}"])
 def test_a_column_that_a_mapping_cannot_name_is_left_out(name: str) -> None:
     frame = pl.DataFrame({"id": ["1"], name: ["x"], "e": ["a@b.co"]})
     faulty = frame.with_columns(pl.lit(0, pl.Int64).alias(POSITION), pl.lit(None, pl.String).alias(FAULT))

@@ -6,6 +6,7 @@ part are kept, and counts are estimated from it; a hash that two different keys 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,7 +90,8 @@ class Expectations:
             if rule.broken is not None:
                 masks.append((rule.broken.fill_null(False) & counts).alias(f"{place}.broken"))
             if rule.time is not None:
-                of_rules.append(pl.when(counts).then(rule.time).alias(f"{place}.time"))
+                has_passed = rule.time <= self._now_s + _DAY  # 9999-12-31 stands for no date, and is never old
+                of_rules.append(pl.when(counts & has_passed).then(rule.time).alias(f"{place}.time"))
         try:
             values = frame.select(pl.col(POSITION), *of_rules, *masks)
         except pl.exceptions.PolarsError:  # its message quotes values
@@ -169,7 +171,7 @@ class Expectations:
 
     def _stale(self, expectation: Expectation, total: _Sum) -> tuple[int, str, tuple[int, ...]] | None:
         if total.newest_s is None:
-            return total.rows, "no row has a time that can be read", ()
+            return total.rows, "no row has a time that can be read and is not in the future", ()
         age = self._now_s - total.newest_s
         if age <= expectation.within.total_seconds():
             return None
@@ -334,10 +336,23 @@ def _outside(one: Expectation, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         seconds = timestamps.from_typed(value, dtype, timestamps.Zone())
         limits = {name: _seconds_of(one, bound) for name, bound in bounds.items()}
         return pl.any_horizontal(seconds < each if name == "min" else seconds > each for name, each in limits.items())
+    if dtype.is_numeric():
+        what = f"column {one.columns[0]!r} holds {in_words(dtype)}; write the bounds as numbers, without quotes"
+        raise SourceError(place=one.place, what=what)
     text = value.cast(pl.String)
+    if all(_DATE.match(str(bound)) for bound in bounds.values()):
+        seconds = timestamps.from_iso(text, timestamps.Zone(), timestamps.TimestampFacts())
+        limits = {name: _seconds_of(one, bound) for name, bound in bounds.items()}
+        return pl.any_horizontal(
+            value.is_not_null() & seconds.is_null(),
+            *(seconds < each if name == "min" else seconds > each for name, each in limits.items()),
+        )
     return pl.any_horizontal(
         text < str(bound) if name == "min" else text > str(bound) for name, bound in bounds.items()
     )
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")  # a text that begins so is a date or a time
 
 
 def _seconds_of(one: Expectation, bound: object) -> float:

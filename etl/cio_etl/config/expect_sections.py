@@ -87,6 +87,17 @@ class _BoundsYaml(_OfColumnYaml):
         if not written & {"min", "max"}:
             yield "write min:, max: or both"
 
+    def _check_order(self, least: float | str | None, most: float | str | None) -> None:
+        if least is None or most is None:
+            return
+        if isinstance(least, str) or isinstance(most, str):
+            if not (isinstance(least, str) and isinstance(most, str)):
+                raise wrong("one bound is a number and the other is text; write both alike")
+            if least > most:
+                raise wrong("min: comes after max:, so that no value would do; exchange them")
+        elif least > most:
+            raise wrong("min: is greater than max:, so that nothing would do; exchange them")
+
 
 class RangeYaml(_BoundsYaml):
     """The least and the greatest value of a column, both included."""
@@ -94,6 +105,11 @@ class RangeYaml(_BoundsYaml):
     column: _Column
     min: float | int | Text = omitted("the least value: a number, or a date as `2020-01-31`")
     max: float | int | Text = omitted("the greatest value")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RangeYaml:
+        self._check_order(self.min, self.max)
+        return self
 
 
 class RegexYaml(_OfColumnYaml):
@@ -110,6 +126,11 @@ class RowCountYaml(_BoundsYaml):
 
     min: Count = omitted("the least number of rows")
     max: Count = omitted("the greatest number of rows")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RowCountYaml:
+        self._check_order(self.min, self.max)
+        return self
 
 
 class FreshnessYaml(_OfColumnYaml):

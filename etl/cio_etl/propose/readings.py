@@ -100,6 +100,8 @@ def _unusable(look: Look) -> str:
         return "it has no name; give it one"
     if look.column == "*":
         return "its name is *, which a mapping cannot name; rename the column"
+    if "${vars." in look.column:
+        return "its name holds ${vars., which a mapping reads as a variable; rename the column"
     if "\0" in look.name:
         return "its name holds a NUL character; rename the column"
     if len(look.name.encode()) > MAX_NAME_BYTES:
