@@ -53,7 +53,7 @@ def canonical(mapping: Mapping) -> str:
     return _text(meaning)
 
 
-_SETTINGS = ("order_by", "segment", "existing_only", "visitors_in_batches", "retry_unknown")
+_SETTINGS = ("order_by", "explode", "segment", "existing_only", "visitors_in_batches", "retry_unknown")
 
 
 def digest(mapping: Mapping) -> str:

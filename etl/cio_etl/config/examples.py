@@ -12,12 +12,14 @@ import polars as pl
 from cio_etl.apis import DEFAULT_API, unsupported
 from cio_etl.config.other_columns import source_columns, with_columns
 from cio_etl.config.yaml_file import dotted
-from cio_etl.errors import ConfigError, EtlError, Problem
+from cio_etl.errors import ConfigError, EtlError, Problem, SourceError
 from cio_etl.model import FAULT, POSITION, Example, Mapping, Snapshot
 from cio_etl.transform import (
     collect_facts,
     columns_of,
+    columns_of_source,
     compile_mapping,
+    exploded,
     outcome,
     path_of,
     plain_rows,
@@ -38,7 +40,7 @@ def check_examples(mapping: Mapping) -> Iterator[Problem]:
 def _row_fault(mapping: Mapping, example: Example) -> tuple[str, str] | None:
     """The place and the message of what is wrong in an example's row; None if the mapping can be tested with it."""
     known = example.row.keys()
-    if missing := [name for name in columns_of(mapping) if name not in known and path_of(name, known) is None]:
+    if missing := [name for name in columns_of_source(mapping) if name not in known and path_of(name, known) is None]:
         names = ", ".join(repr(name) for name in missing)
         return ".row", f"has no {names}, which the mapping uses; add the missing columns, with null for no value"
     for name, value in example.row.items():
@@ -69,7 +71,10 @@ def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
     source = Snapshot("example", (), 1, row.schema, lambda columns, start: iter([frame]), lambda positions: [])
-    snapshot = with_paths(source, mapping)
+    snapshot = with_paths(exploded(source, mapping), mapping)
+    if snapshot.rows > 1:
+        what = "the list has several entries, and an example has one result; write a test with rows: and results:"
+        raise SourceError(place=mapping.file, what=what)
     mapping, snapshot = with_json(mapping, snapshot.json), plain_rows(mapping, snapshot)
     (frame,) = snapshot.read(columns_of(mapping), 0)
     known = collect_facts(mapping, snapshot.schema, lambda columns: [frame])

@@ -28,7 +28,7 @@ from cio_etl.config.value_sections import (
     values_in,
 )
 from cio_etl.config.yaml_file import Document, place_of
-from cio_etl.model import Constant, Example, Mapping, Nulls
+from cio_etl.model import ENTRY, Constant, Example, Mapping, Nulls
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
 from cio_etl.transform import REASONS
 
@@ -210,6 +210,11 @@ class MappingYaml(Section):
         "row, `omit` sends the row without the attribute, `null` sends null, which removes the attribute, `{value: "
         "unknown}` sends a constant. See Values that cannot be sent.",
     )
+    explode: Text = omitted(
+        "a column or path that holds lists, as `items`: each entry of a list is a row, with the other columns of its "
+        "row; `items.sku` reads the entry. See Rows of lists.",
+        "a row is a row of the source",
+    )
     when: Annotated[str, AfterValidator(condition)] = omitted(
         "a condition in SQL; rows for which it is not true are skipped", "every row"
     )
@@ -246,6 +251,21 @@ class MappingYaml(Section):
             return "omit"
         return self.on_error
 
+    def _event_key(self) -> tuple[str, ...]:
+        """The columns of the key. Entries of a list that it cannot tell apart differ by their places."""
+        of_entry = self.explode is not None and any(
+            name == ENTRY or name == self.explode or name.startswith((f"{self.explode}.", f"{self.explode}["))
+            for name in self.event_key
+        )
+        places = () if not self.event_key or self.explode is None or of_entry else (ENTRY,)
+        return (*self.event_key, *places)
+
+    def _when(self) -> str | None:
+        """The condition; a row of the source without entries is skipped."""
+        conditions = [] if self.explode is None else [f'"{ENTRY}" is not null']
+        conditions += [] if self.when is None else [f"({self.when})" if conditions else self.when]
+        return " and ".join(conditions) or None
+
     def to_mapping(self, document: Document, others: OtherColumnsYaml | None = None) -> Mapping:
         people = self.identifiers.values() if self.identifiers else {}
         values = {target: value for target, (_, value) in people.items()}
@@ -260,7 +280,7 @@ class MappingYaml(Section):
         }
         on_error = {target: self._on_error(target, value) for target, value in attributes.items()}
         places = {target: place_of(people[target][0] if target in people else target) for target in targets}
-        places |= {name: (name,) for name in ("event_key", "order_by", "when")}
+        places |= {name: (name,) for name in ("event_key", "order_by", "explode", "when")}
         if others is not None:
             places["attributes.*"] = PLACE_OF_STAR
         return Mapping(
@@ -268,7 +288,7 @@ class MappingYaml(Section):
             operation=main_operation(self.operation.names),
             operations=operations,
             targets=targets,
-            event_key=tuple(self.event_key),
+            event_key=self._event_key(),
             order_by=tuple(self.order_by),
             nulls=self.nulls,
             nulls_of={
@@ -281,7 +301,8 @@ class MappingYaml(Section):
                 for target, instead in on_error.items()
                 if instead != "reject"
             },
-            when=self.when,
+            explode=self.explode,
+            when=self._when(),
             allow_reserved=tuple(self.allow_reserved),
             examples=tuple(
                 Example(

@@ -110,6 +110,8 @@ def read_tests(path: Path) -> tuple[MappingTests | None, list[Problem]]:
         advice = did_you_mean_file(str(tested))
         return None, [document.problem(("mapping",), f"no file {str(tested)!r}; {advice}")]
     mapping, problems = read_mapping(tested)
+    if mapping is not None and not problems and mapping.explode is None:
+        problems = [document.problem(loc, message) for loc, message in _count_faults(parsed)]
     if mapping is None or problems:
         return None, problems
     tests = tuple(_test(document, place, test) for place, test in enumerate(parsed.tests))
@@ -205,6 +207,14 @@ def _test(document: Document, place: int, test: CaseYaml) -> MappingTest:
     )
 
 
+def _count_faults(parsed: MappingTestsYaml) -> Iterator[Fault]:
+    """Tests that have more results than rows, which only the entries of lists have."""
+    for place, test in enumerate(parsed.tests):
+        if test.rows and len(test.results or ()) > len(test.rows):
+            what = f"{len(test.results)} for {len(test.rows)} rows; write one for each row"
+            yield ("tests", place, "results"), what
+
+
 def _test_faults(data: MappingOf[str, Any]) -> Iterator[Fault]:
     """What is wrong with tests, apart from the value of a single key."""
     for place, test in enumerate(tests if isinstance(tests := data.get("tests"), list) else []):
@@ -215,7 +225,7 @@ def _test_faults(data: MappingOf[str, Any]) -> Iterator[Fault]:
         for number, result in enumerate(results if isinstance(results, list) else []):
             yield from reason_faults(("tests", place, "results", number), result)
         rows = test.get("rows")
-        if isinstance(rows, list) and isinstance(results, list) and len(rows) != len(results):
+        if isinstance(rows, list) and isinstance(results, list) and len(results) < len(rows):
             yield ("tests", place, "results"), f"{len(results)} for {len(rows)} rows; write one for each row"
         api = test.get("api", DEFAULT_API)
         if isinstance(api, str) and api not in APIS:

@@ -18,7 +18,7 @@ from cio_etl.config.validation import Fault, validated
 from cio_etl.config.value_sections import OnError
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import SourceError, similar
-from cio_etl.model import Column, Constant, Mapping, Nulls, OtherColumns
+from cio_etl.model import ENTRY, Column, Constant, Mapping, Nulls, OtherColumns
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, as_list, omitted
 from cio_etl.transform.checks import constant_faults, problems
 
@@ -160,8 +160,12 @@ def _others(mapping: Mapping, rule: OtherColumns, columns: Sequence[str]) -> lis
 
 
 def _read(mapping: Mapping) -> set[str]:
-    """The columns that values of the mapping read; those of `when`, `event_key` and `order_by` are no values."""
-    return {name for value in mapping.targets.values() for name in value.sources}
+    """The columns that values of the mapping read; those of `when`, `event_key` and `order_by` are no values.
+
+    So is the list whose entries are the rows: its parts are named one by one.
+    """
+    of_lists = set() if mapping.explode is None else {mapping.explode, ENTRY}
+    return of_lists | {name for value in mapping.targets.values() for name in value.sources}
 
 
 def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:

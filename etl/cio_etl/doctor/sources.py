@@ -64,7 +64,8 @@ def _readable(step: Step, snapshot: Snapshot, how: Staging) -> Check:
 
 def _rows(source: Source, snapshot: Snapshot, how: Staging) -> str:
     """How many rows a run would read, as exactly as possible without reading them."""
-    cut = snapshot.rows == SAMPLE_ROWS  # or the source has exactly as many
+    is_copy_of_entries = snapshot.copy is not None and snapshot.entries is not None
+    cut = snapshot.rows == SAMPLE_ROWS or (is_copy_of_entries and snapshot.rows > SAMPLE_ROWS)  # or it has just as many
     if cut or how.watermark is not None:
         guess = estimate_rows(source, how)
         if guess is not None and guess.exact:

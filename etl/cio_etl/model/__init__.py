@@ -70,6 +70,7 @@ from cio_etl.model.report import (
 from cio_etl.model.rows import (
     ALSO,
     CLOSED,
+    ENTRY,
     FAULT,
     ITEMS_SCHEMA,
     ORIGIN_FINGERPRINT,
@@ -106,6 +107,7 @@ __all__ = [
     "CELL_WITHOUT_DAY",
     "CELL_NOT_COMPUTED",
     "CLOSED",
+    "ENTRY",
     "FAULT",
     "ALSO",
     "ITEMS_SCHEMA",

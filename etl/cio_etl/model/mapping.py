@@ -105,6 +105,7 @@ class Mapping:
     # By target: what is sent in place of a value that cannot be sent. None: nothing. Of other targets, such a value
     # rejects its row.
     on_error: MappingOf[str, Constant | None] = field(default_factory=dict)
+    explode: str | None = None  # the list of which each entry is a row, as items, or a path to it
     when: str | None = None  # SQL expression over the row's columns
     allow_reserved: tuple[str, ...] = ()  # reserved names that this mapping sends on purpose
     examples: tuple[Example, ...] = ()

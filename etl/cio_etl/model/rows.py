@@ -16,6 +16,9 @@ from cio_etl.model.sources import Watermark
 
 POSITION = "_position"  # Int64: the row's 0-based place in the snapshot; gapless
 
+# Int64: of rows that are entries of lists, the 0-based place in the list; null in a row that has no entry, and no fault
+ENTRY = "_entry"
+
 FAULT = "_fault"  # String: a reason of REASONS when the row itself could not be read, else null
 
 # Frames of rows that are sent again tell besides what each was at first, which is what an event's id may be made of,
@@ -73,12 +76,17 @@ class Snapshot:
     watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent
     replayed: Replayed | None = None  # its rows are rejects that are sent again
     in_files: bool = True  # False: the rows of a table or a query, which have no line of a file
+    entries: Callable[[Sequence[int]], list[str]] | None = None  # of rows that are entries of lists, as `items[2]`
 
     def places(self, positions: Sequence[int]) -> dict[int, str]:
-        """Each position's `file:line`, or `table orders, row 44`, for a person to look up."""
+        """Each position's `file:line`, or `table orders, row 44`, with ` items[2]` of an entry; to look up."""
         located = zip(positions, self.locate(positions), strict=True)
         before = ":" if self.in_files else ", row "
-        return {position: f"{file}{before}{line}" for position, (file, line) in located}
+        places = {position: f"{file}{before}{line}" for position, (file, line) in located}
+        if self.entries is None:
+            return places
+        entries = zip(positions, self.entries(positions), strict=True)
+        return {position: f"{places[position]} {entry}" if entry else places[position] for position, entry in entries}
 
 
 # Columns of an items frame, one row for each source row, in order of position:

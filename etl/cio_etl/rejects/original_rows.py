@@ -15,6 +15,7 @@ from cio_etl.extract import open_source, open_staged
 from cio_etl.model import POSITION, Job, Snapshot, Staging, Step
 from cio_etl.run import read_rows, rejects_folder, rows_at, stage_folder
 from cio_etl.state import RunRecord, StepRecord
+from cio_etl.transform import exploded
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def open_original_source(run: RunRecord, record: StepRecord, job: Job | None) ->
     assert job is not None
     stage = stage_folder(job, run.run_id)
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
-        snapshot = _snapshot(step, record, stage if stage.is_dir() else Path(folder))
+        snapshot = exploded(_snapshot(step, record, stage if stage.is_dir() else Path(folder)), step.mapping)
         if snapshot.fingerprint != record.fingerprint:
             raise SourceError(place=step.name, what="the source has changed since")
         yield snapshot

@@ -32,6 +32,7 @@ from cio_etl.transform import (
     columns_of,
     path_of,
     plain_rows,
+    with_faults_of_entries,
     with_json,
     with_json_columns,
     with_path_columns,
@@ -179,6 +180,7 @@ def rows_of_file(source: StepRejects, rows: pl.DataFrame, note: Note) -> StepRow
         .alias(ROW_FAULT)
     )
     typed = _with_types(_with_paths(source, rows), source, columns, note)
+    typed = with_faults_of_entries(typed, source.step.mapping, ROW_FAULT)
     typed = _reject_again(typed, _with_unfixed_key(source, typed, note))
     return _ready(source, typed.drop(_REASON), columns)
 

@@ -24,7 +24,7 @@ _COUNTS = {
     "requests": "requests",
     "retries": "retries",
 }
-_PLACE = re.compile(r"(.*?)(:|, row |row )(\d+)", re.DOTALL)  # of a first row: Snapshot.places
+_PLACE = re.compile(r"(.*?)(:|, row |row )(\d+(?: .*\[\d+\])?)", re.DOTALL)  # of a first row: Snapshot.places
 _STYLES = {"finished": "bold green", "running": "bold cyan"}
 
 
@@ -134,5 +134,6 @@ def _places(problem: ReasonCount | Finding) -> str:
     for (file, separator), rows in groupby(split, key=lambda parts: parts[:2]):
         numbers = [number for *_, number in rows]
         between = separator.replace("row", "rows") if len(numbers) > 1 else separator
-        places.append(f"{file}{between}{','.join(numbers)}")
+        comma = ", " if any("[" in number for number in numbers) else ","  # of entries of lists
+        places.append(f"{file}{between}{comma.join(numbers)}")
     return " ".join(places) + (" …" if problem.rows > len(problem.first_rows) else "")

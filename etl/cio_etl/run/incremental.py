@@ -20,7 +20,7 @@ from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, w
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import exists, open_store
-from cio_etl.transform import columns_of, columns_to_read, require_columns, with_paths
+from cio_etl.transform import columns_of_source, columns_to_read, exploded, require_columns, with_paths
 
 
 def staging(
@@ -50,7 +50,7 @@ def staging(
 
 
 def _columns_read(step: Step) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*columns_of(step.mapping), *columns_of_expectations(step.expectations)]))
+    return tuple(dict.fromkeys([*columns_of_source(step.mapping), *columns_of_expectations(step.expectations)]))
 
 
 def open_step_source(step: Step, how: Staging) -> Snapshot:
@@ -59,7 +59,7 @@ def open_step_source(step: Step, how: Staging) -> Snapshot:
     Raises SourceError.
     """
     try:
-        return with_paths(open_source(step.source, how), step.mapping, _columns_read(step))
+        return with_paths(exploded(open_source(step.source, how), step.mapping), step.mapping, _columns_read(step))
     except ColumnOfBytes:
         raise  # the table has the column, and lists it as none that can be read
     except SourceError:
@@ -72,7 +72,7 @@ def _require_columns_of_table(step: Step, how: Staging) -> None:
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
         one_row = replace(how, folder=Path(folder), columns=None, rows=1, report_rows=lambda rows: None)
         try:
-            schema = open_source(step.source, one_row).schema
+            schema = exploded(open_source(step.source, one_row), step.mapping).schema
         except EtlError:
             return
     require_columns_of_step(step, schema)

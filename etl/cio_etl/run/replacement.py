@@ -14,6 +14,7 @@ from cio_etl.extract import open_source
 from cio_etl.model import GoneSource, Job, Mapping, Staging, Step, total_counts
 from cio_etl.run.folders import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
+from cio_etl.transform import exploded_fingerprint
 
 
 def done_twice(api: str, mapping: Mapping) -> str:
@@ -83,6 +84,7 @@ def _may_differ(record: StepRecord, step: Step, job: Job, run: RunRecord) -> boo
         return False
     try:
         how = Staging(stage_folder(job, run.run_id), rows=run.row_limit)
-        return open_source(step.source, how).fingerprint != record.fingerprint
+        now = exploded_fingerprint(open_source(step.source, how).fingerprint, step.mapping)
+        return now != record.fingerprint
     except SourceError:  # the run reports it when it opens the source
         return False

@@ -14,6 +14,7 @@ timestamps.py   expressions that make Unix seconds
 row_sql.py      SQL over the columns of one row
 e164.py         phone numbers
 decimals.py     exact arithmetic on decimal numbers
+explode.py      each entry of a list as a row
 distinct.py     a Python function, called once for each distinct value
 checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key
@@ -31,9 +32,10 @@ payloads.py     the tree of an item, from an API's payload table
 
 from cio_etl.model import REASONS, reason_words
 from cio_etl.transform.chains import KnownFacts, column_of, require_columns, require_names
-from cio_etl.transform.checks import columns_of
+from cio_etl.transform.checks import columns_of, columns_of_source
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
+from cio_etl.transform.explode import exploded, exploded_fingerprint, with_faults_of_entries
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping, row_condition
 from cio_etl.transform.paths import columns_to_read, path_of, with_path_columns, with_paths
@@ -49,9 +51,12 @@ __all__ = [
     "collect_facts",
     "column_of",
     "columns_of",
+    "columns_of_source",
     "columns_to_read",
     "compile_mapping",
     "counted_rejects",
+    "exploded",
+    "exploded_fingerprint",
     "located_rejects",
     "omitted_values",
     "outcome",
@@ -61,6 +66,7 @@ __all__ = [
     "require_columns",
     "require_names",
     "row_condition",
+    "with_faults_of_entries",
     "with_json",
     "with_json_columns",
     "with_path_columns",

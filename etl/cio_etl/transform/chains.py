@@ -76,7 +76,7 @@ def place_of_column(mapping: Mapping, column: str) -> str:
     """The file and line that read the column."""
     lists = (("event_key", mapping.event_key), ("order_by", mapping.order_by))
     paths = [chain.target for chain in chains(mapping) if column in chain.sources]
-    paths += [name for name, columns in lists if column in columns] + ["when"]
+    paths += [name for name, columns in lists if column in columns] + ["when", "explode"]
     return next((mapping.places[path] for path in paths if path in mapping.places), mapping.file)
 
 

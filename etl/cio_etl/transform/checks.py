@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
-from cio_etl.model import Constant, Mapping, reject_reason
+from cio_etl.model import ENTRY, Constant, Mapping, reject_reason
 from cio_etl.transform import encode, row_sql, timestamps
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.invisible import UNSEEN, has_unseen, is_blank
@@ -335,4 +335,10 @@ def columns_of(mapping: Mapping) -> tuple[str, ...]:
     """The source columns that a mapping reads, in its order, each once."""
     names = [name.removesuffix(AS_JSON) for value in mapping.targets.values() for name in value.sources]
     in_when = () if mapping.when is None else row_sql.columns_of(mapping.when)
-    return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when]))
+    exploded = () if mapping.explode is None else (mapping.explode,)
+    return tuple(dict.fromkeys([*names, *mapping.event_key, *mapping.order_by, *in_when, *exploded]))
+
+
+def columns_of_source(mapping: Mapping) -> tuple[str, ...]:
+    """The same without the place of an entry, which rows have only once a list is exploded."""
+    return tuple(name for name in columns_of(mapping) if mapping.explode is None or name != ENTRY)

@@ -1,6 +1,6 @@
 """Finds the strings in lines of NDJSON, and which of them are keys; no Python code per line.
 
-The lines are sound: each is one JSON object.
+The lines are sound: each is one JSON object, or one list where the entries of lists are asked for.
 """
 
 from __future__ import annotations
@@ -80,6 +80,46 @@ def without_repeated_keys(lines: bytes) -> bytes:
     return remaining.tobytes()
 
 
+def entries_of_lists(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The entries of JSON lists as JSON texts, one list after the other; and how many each list has.
+
+    Null is an entry that is JSON's null.
+    """
+    lines = texts.str.replace_all("[\r\n]", " ") if texts.str.contains("[\r\n]").any() else texts
+    data = ("".join((lines.str.join("\n")[0], "\n")) if len(lines) else "").encode()
+    octets = np.frombuffer(data, np.uint8)
+    kinds = _KIND[octets]
+    marks = np.flatnonzero(kinds)
+    marks = marks[~_in_strings(find_strings(data), marks)] if marks.size else marks
+    kinds = kinds[marks]
+    depths = np.cumsum(kinds * (kinds != _COMMA), dtype=np.int64)
+    bounds = np.where(kinds == _CLOSES, depths == 0, (depths == 1) & (kinds != 0))
+    marks, opens = marks[bounds], kinds[bounds] == _OPENS
+    inside = ~opens[1:]  # between two bounds of one list
+    numbers = (np.cumsum(opens) - 1)[:-1][inside]
+    begins, ends = marks[:-1][inside] + 1, marks[1:][inside]
+    if not begins.size:
+        return pl.Series(dtype=pl.String), pl.zeros(len(texts), dtype=pl.Int64, eager=True)
+    entries = _slices(data, begins, ends).cast(pl.String).str.strip_chars(" \t\r\n")
+    filled = (entries != "").to_numpy()  # an empty list has one such
+    counts = np.bincount(numbers[filled], minlength=len(texts))
+    return entries.filter(filled).replace("null", None), pl.Series(counts, dtype=pl.Int64)
+
+
+_OPENS, _CLOSES, _COMMA = 1, -1, 2
+_KIND = np.zeros(256, np.int8)
+_KIND[[ord("["), ord("{")]], _KIND[[ord("]"), ord("}")]], _KIND[ord(",")] = _OPENS, _CLOSES, _COMMA
+
+
+def _in_strings(strings: Strings, places: Offsets) -> npt.NDArray[np.bool_]:
+    """Which of these places, in rising order, are inside a string."""
+    if not strings.opens.size:
+        return np.zeros(places.size, np.bool_)
+    before = np.searchsorted(strings.opens, places)
+    inside: npt.NDArray[np.bool_] = (before > 0) & (places < strings.closes[np.maximum(before, 1) - 1])
+    return inside
+
+
 def _alike(opens: Offsets, hashes: npt.NDArray[np.uint64], line_ends: Offsets) -> bool:
     """Whether all lines have the same keys in the same order, each once: most files are so, and this is fast to see.
 
@@ -114,9 +154,7 @@ def _objects(octets: npt.NDArray[np.uint8], strings: Strings, offsets: Offsets) 
     """A number for the object in which each offset is, the same for offsets of one object."""
     opened = (octets == ord("{")) | (octets == ord("["))
     brackets = np.flatnonzero(opened | (octets == ord("}")) | (octets == ord("]")))
-    before = np.searchsorted(strings.opens, brackets)
-    inside = (before > 0) & (brackets < strings.closes[np.maximum(before, 1) - 1])
-    brackets = brackets[~inside]
+    brackets = brackets[~_in_strings(strings, brackets)]
     opens = opened[brackets]
     depths = np.cumsum(np.where(opens, 1, -1))
     own_depths = depths[np.searchsorted(brackets, offsets) - 1]

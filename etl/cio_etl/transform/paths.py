@@ -66,7 +66,12 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
     Raises SourceError when a record has no such part. A row whose text is no JSON has a fault, unless the source says
     that the column is JSON.
     """
-    paths = _paths([*columns_of(mapping), *more], snapshot.schema)
+    return with_parts(snapshot, [*columns_of(mapping), *more], mapping)
+
+
+def with_parts(snapshot: Snapshot, names: Iterable[str], mapping: Rules) -> Snapshot:
+    """The same for the paths among these names, which are the mapping's."""
+    paths = _paths(names, snapshot.schema)
     if not paths:
         return snapshot
     json = _in_json(paths, snapshot.schema)
@@ -93,7 +98,7 @@ def with_paths(snapshot: Snapshot, mapping: Rules, more: Iterable[str] = ()) -> 
         schema=pl.Schema({**snapshot.schema, **added}),
         read=read,
         json=snapshot.json | frozenset(json),
-        paths=frozenset(paths),
+        paths=snapshot.paths | frozenset(paths),
     )
 
 
@@ -146,7 +151,7 @@ def _added(
     for base in dict.fromkeys(paths[name].column for name in of_json):
         texts = frame[base].cast(pl.String)
         if base not in json:
-            bad = texts.is_not_null() & texts.str.json_path_match("$").is_null() & (texts.str.strip_chars() != "null")
+            bad = is_no_json(texts)
             if bad.any():
                 unreadable |= bad
                 texts = texts.zip_with(~bad, pl.Series([None], dtype=pl.String))
@@ -157,6 +162,11 @@ def _added(
         return frame
     faults = pl.when(unreadable & pl.col(fault).is_null()).then(pl.lit(JSON_UNREADABLE)).otherwise(fault)
     return frame.with_columns(faults.alias(fault))
+
+
+def is_no_json(texts: pl.Series) -> pl.Series:
+    """Where a text is not JSON."""
+    return texts.is_not_null() & texts.str.json_path_match("$").is_null() & (texts.str.strip_chars() != "null")
 
 
 def _json_parts(texts: pl.Series, parts: Mapping[str, tuple[Part, ...]], *, unique: bool) -> dict[str, pl.Series]:

@@ -20,14 +20,14 @@ from cio_etl.config.json_schema import MODELINE
 from cio_etl.config.new_files import write_new, write_schema
 from cio_etl.config.yaml_parts import comment, scalar, wrapped
 from cio_etl.errors import SourceError
-from cio_etl.model import FAULT, POSITION, Bookmark, Snapshot, Step
+from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.run.start import load_steps, note_stand_ins
-from cio_etl.transform import columns_of
+from cio_etl.transform import columns_of, columns_of_source, exploded, path_of, with_paths
 from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import EVIDENCE_ROWS, PreviewedRow, sent_rows
 from cio_etl.validate.tests_update import key_text, result_of
@@ -207,11 +207,7 @@ def _common(column: pl.Series) -> frozenset[Any]:
 
 def _types(step: Step, snapshot: Snapshot) -> dict[str, str]:
     """The type of each column that the mapping uses, in the words of a file of tests; "": it shows in the values."""
-    return {
-        name: "json" if name in snapshot.json else _type(snapshot.schema[name])
-        for name in columns_of(step.mapping)
-        if name in snapshot.schema
-    }
+    return {name: "json" if name in snapshot.json else _type(snapshot.schema[name]) for name in _names(step, snapshot)}
 
 
 def _type(dtype: pl.DataType) -> str:
@@ -232,8 +228,8 @@ def _is_needed(kind: str, values: Sequence[Any]) -> bool:
 
 
 def _row(step: Step, snapshot: Snapshot, position: int) -> Row:
-    names = [name for name in columns_of(step.mapping) if name in snapshot.schema]
-    frame = next(snapshot.read(names, position)).filter(pl.col(POSITION) == position)
+    names, place = _names(step, snapshot), [] if step.mapping.explode is None else [ENTRY]
+    frame = next(snapshot.read([*names, *place], position)).filter(pl.col(POSITION) == position)
     row = {}
     for name in names:
         column = frame[name]
@@ -247,7 +243,17 @@ def _row(step: Step, snapshot: Snapshot, position: int) -> Row:
         else:
             row[name] = column.to_list()[0]
             _require_plain(name, row[name])
+    if step.mapping.explode is not None:  # as the source has it: a list
+        has_entry = frame[ENTRY].item() is not None
+        row[step.mapping.explode] = [row[step.mapping.explode]] if has_entry else []
     return row
+
+
+def _names(step: Step, snapshot: Snapshot) -> list[str]:
+    """The columns of a row: those that the mapping reads, with a list that it explodes instead of the entry's parts."""
+    of_list = () if step.mapping.explode is None else (step.mapping.explode,)
+    read = [name for name in columns_of_source(step.mapping) if name in snapshot.schema]
+    return [name for name in read if path_of(name, of_list) is None]
 
 
 def _require_plain(name: str, value: Any) -> None:
@@ -267,7 +273,10 @@ def _from_json(name: str, text: str | None) -> Any:
 
 def _alone(step: Step, row: Row, types: Mapping[str, str], api: str) -> PreviewedRow:
     """What is sent for a row that is the only one of its source."""
-    return next(iter(sent_rows(step, held([row], {name: kind for name, kind in types.items() if kind}), api)))
+    snapshot = held([row], {name: kind for name, kind in types.items() if kind})
+    if step.mapping.explode is not None:
+        snapshot = with_paths(exploded(snapshot, step.mapping), step.mapping)
+    return next(iter(sent_rows(step, snapshot, api)))
 
 
 def _outcome(row: PreviewedRow) -> str:

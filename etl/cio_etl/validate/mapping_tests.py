@@ -18,7 +18,7 @@ from cio_etl.model import Bookmark, CsvSource, Example, Snapshot, Step
 from cio_etl.model.words import counted
 from cio_etl.run import open_step_source, staging
 from cio_etl.run.other_columns import with_other_columns
-from cio_etl.transform import columns_of, path_of, with_paths
+from cio_etl.transform import columns_of_source, exploded, path_of, with_paths
 from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import PreviewedRow, sent_rows
 
@@ -72,9 +72,11 @@ def _run(tests: MappingTests, test: MappingTest, stage: Path) -> Outcome:
     step = Step("test", test.source or CsvSource(()), tests.mapping)
     if test.source is None:
         _require_columns(tests, test)
-        snapshot = with_paths(held(test.rows, tests.types), tests.mapping)
+        snapshot = with_paths(exploded(held(test.rows, tests.types), tests.mapping), tests.mapping)
     else:
         snapshot = open_step_source(step, staging(stage, step, Bookmark()))
+    if test.is_row and snapshot.rows > 1:
+        raise UnfitRows("the list has several entries; write rows: with this one row, and results: of its entries")
     step, _ = with_other_columns(step, snapshot, Bookmark())
     expected = test.expected
     apis = [test.api]
@@ -101,7 +103,8 @@ def _sent(tests: MappingTests, step: Step, snapshot: Snapshot, api: str) -> list
 
 def _require_columns(tests: MappingTests, test: MappingTest) -> None:
     for number, row in enumerate(test.rows, 1):
-        if missing := [name for name in columns_of(tests.mapping) if name not in row and path_of(name, row) is None]:
+        read = columns_of_source(tests.mapping)
+        if missing := [name for name in read if name not in row and path_of(name, row) is None]:
             names = ", ".join(repr(name) for name in missing)
             which = f"row {number}" if len(test.rows) > 1 else "the row"
             raise UnfitRows(f"{which} has no {names}, which the mapping uses; add it, with null for no value")
