@@ -51,3 +51,27 @@ def test_an_export_is_proposed_as_what_it_is(name: str, capsys: pytest.CaptureFi
     rows = len(shape.rows())
     accepted = rows if shape.accepted is None else shape.accepted
     assert (report["accepted"], report["rejected"]) == (accepted, 0), report["rejects"]
+
+
+@pytest.mark.parametrize(
+    ("name", "unsubscribed", "asked"),
+    [
+        ("intercom users", "Unsubscribed from Emails", ()),
+        ("customer.io people", "unsubscribed", ()),
+        ("klaviyo profiles", None, ("Email Marketing Consent",)),
+        ("shopify customers", None, ("Accepts Email Marketing",)),
+    ],
+)
+def test_who_wants_no_messages_is_unsubscribed_or_a_question(
+    name: str, unsubscribed: str | None, asked: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapping, report = proposed(write(SHAPES[name]), capsys)
+    attributes = {key: column_of(value) for key, value in mapping.part("attributes").items()}
+    assert attributes.get("unsubscribed") == unsubscribed
+    text = Path("mappings/export.yaml").read_text()
+    assert [
+        column for column in asked if f"attributes.{column}: who wants no messages?" not in text.replace('"', "")
+    ] == []
+    assert ("who wants no messages?" in text) == bool(asked)
+    found = {finding["field"] for finding in report["findings"] if finding["code"] == "consent_not_mapped"}
+    assert found - {"Accepts SMS Marketing"} == {*asked}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cio_etl.apis import OPERATIONS
+from cio_etl.audit.consent import ConsentKind, consent_kind, is_of_another_channel
+from cio_etl.model.name_words import name_words
 from cio_etl.propose import names
 from cio_etl.propose.readings import Reading
 from cio_etl.propose.roles import emails_of
@@ -33,11 +35,13 @@ def attributes_of(
     of_people = operation == "identify"
     signup = _signup(readings) if of_people else None
     email = next(iter(emails_of([one for one in readings if not one.left_out])), None) if of_people else None
-    given = {one.name: name for one, name in ((signup, "created_at"), (email, "email")) if one is not None}
+    refusal = _refusal(readings) if of_people else None
+    roles = ((signup, "created_at"), (email, "email"), (refusal, "unsubscribed"))
+    given = {one.name: name for one, name in roles if one is not None}
     taken = {*given.values()}
     attributes = []
     for reading in readings:
-        reading = _fit_for_people(reading) if of_people else reading
+        reading = _fit_for_people(_asked_for_consent(reading, refusal)) if of_people else reading
         name = given.get(reading.name) or _attribute_name(reading, operation, taken)
         taken.add(name)
         if name != reading.label and reading.name not in given:
@@ -59,6 +63,29 @@ def _signup(readings: Sequence[Reading]) -> Reading | None:
     return min(
         ((rank, one) for rank, one in ranked if one.kind == "time"), key=lambda each: each[0], default=(0, None)
     )[1]
+
+
+def _refusal(readings: Sequence[Reading]) -> Reading | None:
+    """The column of yes and no that says who wants no messages: Customer.io reads that by the name `unsubscribed`."""
+    of_mail = [one for one in readings if one.kind == "boolean" and not one.left_out and _says(one) == "refusal"]
+    return min(of_mail, key=lambda one: "unsub" not in name_words(one.label), default=None)
+
+
+def _asked_for_consent(reading: Reading, refusal: Reading | None) -> Reading:
+    """The reading with a question, where it says who wants messages and Customer.io would not know it."""
+    if refusal is not None and refusal.name == reading.name:
+        return replace(
+            reading, evidence=("who wants no messages; `unsubscribed` is Customer.io's name", *reading.evidence)
+        )
+    if refusal is not None or reading.left_out or reading.decide or _says(reading) not in ("refusal", "consent"):
+        return reading
+    return replace(
+        reading, decide="who wants no messages? Customer.io reads `unsubscribed` only, as true; make it of this"
+    )
+
+
+def _says(reading: Reading) -> ConsentKind | None:
+    return None if is_of_another_channel(reading.label) else consent_kind(reading.label)
 
 
 def _fit_for_people(reading: Reading) -> Reading:
