@@ -328,6 +328,18 @@ def test_a_usual_row_has_no_rare_value_that_a_test_could_not_keep(capsys: Captur
     assert usual["row"]["status"] == "c" and usual["payload"]["name"] == "completed"
 
 
+def test_a_number_that_yaml_cannot_hold_leaves_its_row_out(capsys: Captured) -> None:
+    Path("mappings").mkdir()
+    Path("mappings/m.yaml").write_text("operation: identify\nidentifiers: {id: id}\nattributes: {a: a, b: b}\n")
+    rows = [{"id": "1", "a": 2**70, "b": 1e22}, {"id": "2", "a": None, "b": 5e-324}]
+    Path("rows.ndjson").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", {"s": ({"ndjson": "rows.ndjson"}, "mappings/m.yaml")})
+    assert main(["examples", "job.yaml", "--reveal"]) == 0
+    assert "rows.ndjson:1: a value that YAML cannot hold" in capsys.readouterr().err
+    assert main(["test", "job.yaml"]) == 0
+    assert "mappings/tests/m.yaml: 1 test passed" in capsys.readouterr().out
+
+
 def test_examples_of_typed_columns_have_their_types_and_a_row_that_cannot_be_masked_is_left_out(
     capsys: Captured,
 ) -> None:

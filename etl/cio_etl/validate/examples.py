@@ -18,6 +18,7 @@ from cio_etl.audit import mask
 from cio_etl.config import SCHEMA_FILE, tests_file
 from cio_etl.config.json_schema import MODELINE
 from cio_etl.config.new_files import write_new, write_schema
+from cio_etl.config.yaml_file import read_yaml
 from cio_etl.config.yaml_parts import comment, scalar, wrapped
 from cio_etl.errors import SourceError
 from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
@@ -37,6 +38,7 @@ KINDS_OF_ROWS = 10_000  # that are kept in memory
 COMMON_ROWS, COMMON_VALUES = 5, 50  # a value of so many rows, in a column of so few values, describes no person
 
 Row = dict[str, Any]
+Test = tuple[str, Row, PreviewedRow]  # its name, its row, and what is sent for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,14 @@ def write_examples(
         with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
             how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
             snapshot = open_step_source(step, how)
-            yield _written(path, step, snapshot, job.destination.api, rows, reveal)
+            yield _written(path, step, snapshot, job.destination.api, rows, reveal, Path(stage) / "test.yaml")
 
 
-def _written(job: Path, step: Step, snapshot: Snapshot, api: str, rows: int, reveal: bool) -> Written:
+def _written(job: Path, step: Step, snapshot: Snapshot, api: str, rows: int, reveal: bool, trial: Path) -> Written:
     step, _ = with_other_columns(step, snapshot, Bookmark())
     look = _look(step, snapshot, api)
     types = _types(step, snapshot)
-    made: list[tuple[str, Row, PreviewedRow]] = []
+    made: list[Test] = []
     left_out: list[str] = []
     for position, words in look.chosen():
         if len(made) == rows:
@@ -76,10 +78,12 @@ def _written(job: Path, step: Step, snapshot: Snapshot, api: str, rows: int, rev
             if _outcome(before) != look.outcomes[position]:
                 continue  # it depends on other rows
             masked = real if reveal else _masked(step, real, types, api, before, look.common)
+            test = (words, masked, _alone(step, masked, types, api))
+            _require_readable(test, api, trial)
         except UnfitRows as error:
             left_out.append(f"{snapshot.places([position])[position]}: {error}")
             continue
-        made.append((words, masked, _alone(step, masked, types, api)))
+        made.append(test)
     names = tuple(words for words, _, _ in made)
     if not made:
         return Written(None, (), tuple(left_out))
@@ -102,7 +106,7 @@ def _free(file: Path) -> Path:
 def _text(
     job: Path,
     step: Step,
-    made: Sequence[tuple[str, Row, PreviewedRow]],
+    made: Sequence[Test],
     types: Mapping[str, str],
     api: str,
     masked: bool,
@@ -113,13 +117,29 @@ def _text(
     if types:
         lines += wrapped("types:", types, "  ")
     lines.append("tests:")
-    for words, row, sent in made:
-        lines.append(f"  - name: {scalar(words)}")
-        lines += [f"    {line}" if place == 0 else line for place, line in enumerate(wrapped("row:", row, " " * 10))]
-        lines.append(f"    {key_text(*result_of(sent, api), 4)}")
-        if api != DEFAULT_API and sent.item is None:
-            lines.append(f"    api: {api}")
+    for test in made:
+        lines += _lines(test, api)
     return "\n".join(lines) + "\n"
+
+
+def _lines(test: Test, api: str) -> list[str]:
+    words, row, sent = test
+    lines = [f"  - name: {scalar(words)}"]
+    lines += [f"    {line}" if place == 0 else line for place, line in enumerate(wrapped("row:", row, " " * 10))]
+    lines.append(f"    {key_text(*result_of(sent, api), 4)}")
+    if api != DEFAULT_API and sent.item is None:
+        lines.append(f"    api: {api}")
+    return lines
+
+
+def _require_readable(test: Test, api: str, trial: Path) -> None:
+    """Raises UnfitRows when the test, written into the file `trial`, is not read as it is meant."""
+    _, row, _ = test
+    trial.write_text("\n".join(["tests:", *_lines(test, api)]) + "\n", encoding="utf-8")
+    document = read_yaml(trial)
+    if document.data is None or document.problems or repr(document.data["tests"][0]["row"]) != repr(row):
+        what = "a value that YAML cannot hold, such as a number of more than 64 bits"
+        raise UnfitRows(f"{what}; write the test with source: and a file")
 
 
 # ---------------------------------------------------------------- which rows
