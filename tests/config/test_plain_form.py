@@ -243,5 +243,9 @@ def test_the_plain_form_is_written_as_yaml_that_means_the_same(write: Write) -> 
     data = {
         "a": ["1", "no", 7, None, True, "x: y #", "ü\n"],
         "b": {"c d": {"e": "f" * 120, "g": ["h" * 80, {"i": []}]}},
+        "steps": [{"source": {"query": "select *\n\nfrom t  -- #: x\n  where a\n"}, "when": "a\nand b"}],
+        "odd": [{"a": " x\ny"}, {"a": "x \ny"}, {"a": "x\n\n"}, {"a": "\nx"}, {"a": "x\r\ny"}, {"a": "x\n- y: |"}],
     }
-    assert plain_data(write(this=yaml_text(data))) == data
+    text = yaml_text(data)
+    assert plain_data(write(this=text)) == data
+    assert "      query: |\n        select *\n\n        from t  -- #: x\n          where a\n" in text
