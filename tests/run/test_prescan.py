@@ -83,7 +83,7 @@ def test_the_newest_row_of_each_person_arrives_and_the_others_are_counted(sandbo
     first = next(row for row in range(400) if row not in newest_of.values())
     (finding,) = report.steps[0].findings
     assert (finding.code, finding.severity, finding.rows) == ("superseded", "notice", 360)
-    assert finding.words == "360 rows are older by order_by than another of the same person, and skipped"
+    assert finding.words == "360 rows are older by order_by than another of the same person or object, and skipped"
     assert finding.first_rows[0] == f"people.parquet:{first + 1}"
 
 

@@ -39,7 +39,7 @@ class RepeatedRows:
         if self._repeats is None:
             return
         older, repeated = (self._repeats.positions(code) for code in (SUPERSEDED, REPEATED))
-        words = "older by order_by than another of the same person, and skipped"
+        words = "older by order_by than another of the same person or object, and skipped"
         yield from _of_rows(SUPERSEDED_ROWS, older, f"row is {words}", f"rows are {words}")
         yield from _of_rows(
             EVENT_REPEATED, repeated, "row repeats another, and is skipped", "rows repeat another, and are skipped"
