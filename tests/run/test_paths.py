@@ -155,6 +155,19 @@ def test_a_part_that_a_record_has_not_is_reported_with_those_that_it_has(sandbox
         run_job(load_job(path, KEYS), RunOptions(), Caller())
 
 
+def test_a_path_that_leads_nowhere_in_any_row_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    mapping = {"operation": "identify", "identifiers": {"id": "who.id"}, "order_by": "at.m"}
+    Path("m.yaml").write_text(json.dumps(mapping | {"attributes": {"plan": "who.plan.nam", "n": "at.n", "t": "tags"}}))
+    write_job(Path("job.yaml"), "http://127.0.0.1:9", {"rows": (written("ndjson"), "m.yaml")})
+    assert main(["validate", "job.yaml", "--json"]) == 3
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    found = {each["field"]: each["words"] for each in step["findings"] if each["code"] == "path_without_values"}
+    assert found == {
+        "attributes.plan": "'who.plan.nam' leads to no value in any of 5 rows",
+        "order_by": "'at.m' leads to no value in any of 5 rows",
+    }
+
+
 def test_a_column_of_just_that_name_wins_and_then_the_longest() -> None:
     columns = ["a", "a.b", "a.b.c", "x"]
     assert path_of("a.b.c", columns) is None

@@ -31,7 +31,7 @@ payloads.py     the tree of an item, from an API's payload table
 """
 
 from cio_etl.model import REASONS, reason_words
-from cio_etl.transform.chains import KnownFacts, column_of, require_columns, require_names
+from cio_etl.transform.chains import KnownFacts, column_of, readers_of, require_columns, require_names
 from cio_etl.transform.checks import columns_of, columns_of_source
 from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import Compiled, Mapped, outcome
@@ -62,6 +62,7 @@ __all__ = [
     "outcome",
     "path_of",
     "plain_rows",
+    "readers_of",
     "reason_words",
     "require_columns",
     "require_names",

@@ -74,10 +74,14 @@ def require_names(columns: Iterable[str], schema: pl.Schema, place: str, remedy:
 
 def place_of_column(mapping: Mapping, column: str) -> str:
     """The file and line that read the column."""
+    return next((mapping.places[path] for path in readers_of(mapping, column) if path in mapping.places), mapping.file)
+
+
+def readers_of(mapping: Mapping, column: str) -> list[str]:
+    """The targets and keys of the mapping that may read the column; the first one does."""
     lists = (("event_key", mapping.event_key), ("order_by", mapping.order_by))
     paths = [chain.target for chain in chains(mapping) if column in chain.sources]
-    paths += [name for name, columns in lists if column in columns] + ["when", "explode"]
-    return next((mapping.places[path] for path in paths if path in mapping.places), mapping.file)
+    return [*paths, *(name for name, columns in lists if column in columns), "when", "explode"]
 
 
 def _shown(name: str) -> str:
