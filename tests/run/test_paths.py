@@ -136,6 +136,15 @@ def test_values_keep_their_kinds_in_objects_and_lists_built_of_them(nights: Nigh
     assert person.attributes == {"made": {"n": 5, "text": "5", "list": [5, {"a": True}]}}
 
 
+@pytest.mark.parametrize(("rows", "severity"), [(3, "notice"), (100, "warning")])
+def test_a_run_reports_a_path_that_no_row_has(rows: int, severity: str, nights: Nights) -> None:
+    nights.mapping = {"operation": "identify", "identifiers": {"id": "who.id"}, "attributes": {"city": "who.citty"}}
+    (step,) = nights.run([{"who": json.dumps({"id": str(n), "city": "Nice"})} for n in range(rows)]).steps
+    (found,) = [each for each in step.findings if each.code == "path_without_values"]
+    assert (found.field, found.rows, found.severity) == ("attributes.city", rows, severity)
+    assert found.words == f"'who.citty' leads to no value in any of {rows} rows; did you mean 'city'?"
+
+
 def test_a_path_is_none_of_the_other_columns_that_a_star_takes(nights: Nights) -> None:
     nights.mapping = {
         "operation": "identify",
@@ -163,7 +172,7 @@ def test_a_path_that_leads_nowhere_in_any_row_is_a_finding(capsys: pytest.Captur
     (step,) = json.loads(capsys.readouterr().out)["steps"]
     found = {each["field"]: each["words"] for each in step["findings"] if each["code"] == "path_without_values"}
     assert found == {
-        "attributes.plan": "'who.plan.nam' leads to no value in any of 5 rows",
+        "attributes.plan": "'who.plan.nam' leads to no value in any of 5 rows; did you mean 'name'?",
         "order_by": "'at.m' leads to no value in any of 5 rows",
     }
 

@@ -1,34 +1,43 @@
-"""Paths into JSON that no row has: nothing says which keys JSON should have, so a misspelt one is null in every row."""
+"""Paths that lead to a value in no row: a misspelt key is null everywhere, and rejects nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cio_etl.audit.findings import PositionedFinding, finding_kind
-from cio_etl.model import Mapping, Snapshot
+from cio_etl.audit.findings import PositionedFinding, Severity, finding_kind
+from cio_etl.model import Snapshot, Step
 from cio_etl.model.words import counted
-from cio_etl.transform import Mapped, columns_of, readers_of
+from cio_etl.transform import Mapped, has_no_entries, unseen_paths
 
 PATH_WITHOUT_VALUES = finding_kind(
-    "path_without_values", "notice", "check the spelling of the path; null is meant where no row has such a value yet"
+    "path_without_values", "warning", "check the spelling of the path; null is meant where no row has such a value yet"
 )
+LISTS_EMPTY = finding_kind("lists_empty", "warning", "check the column that `explode` names, and the source")
+
+FEW_ROWS = 100  # in fewer rows, an optional key may well be missing everywhere
 
 
 class PathValues:
-    """Observes whether any row has a value at each path into JSON. Of records, a part that is not there is an error."""
+    """Reports paths of the mapping that lead to a value in no row, and lists without entries.
 
-    def __init__(self, mapping: Mapping, snapshot: Snapshot) -> None:
-        paths = snapshot.paths & snapshot.json
-        self._nowhere = {name: readers_of(mapping, name)[0] for name in columns_of(mapping) if name in paths}
-        self._rows = 0
+    Raises SourceError when the rows cannot be read.
+    """
+
+    def __init__(self, step: Step, snapshot: Snapshot) -> None:
+        self._rows, self._step = snapshot.rows, step
+        is_looked_at = snapshot.rows > 0 and snapshot.replayed is None
+        self._unseen = unseen_paths(step.mapping, snapshot) if is_looked_at else []
+        self._has_no_entries = is_looked_at and has_no_entries(step.mapping, snapshot)
 
     def observe(self, mapped: Mapped) -> None:
-        self._rows += mapped.rows.height
-        found = [name for name in self._nowhere if mapped.rows[name].null_count() < mapped.rows.height]
-        for name in found:
-            del self._nowhere[name]
+        """Nothing to observe: rows are read until each path has been seen, mostly one frame."""
 
     def findings(self) -> Iterable[PositionedFinding]:
-        for name, reader in self._nowhere.items() if self._rows else ():
-            words = f"{name!r} leads to no value in any of {counted(self._rows, 'row')}"
-            yield PATH_WITHOUT_VALUES.finding(reader, self._rows, words)
+        severity: Severity = "notice" if self._rows < FEW_ROWS else "warning"
+        for path in self._unseen:
+            near = "" if path.near is None else f"; did you mean {path.near!r}?"
+            words = f"{path.name!r} leads to no value in any of {counted(self._rows, 'row')}{near}"
+            yield PATH_WITHOUT_VALUES.finding(path.targets[0], self._rows, words, severity=severity)
+        if self._has_no_entries:
+            words = f"no row has an entry in the list {self._step.mapping.explode!r}, so all are skipped"
+            yield LISTS_EMPTY.finding("explode", self._rows, words)

@@ -14,6 +14,7 @@ import polars as pl
 
 from cio_etl.audit import (
     Audit,
+    PathValues,
     columns_of_expectations,
     events_of_72h,
     expectations_of,
@@ -167,7 +168,9 @@ def open_step(
         columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
         store.note_columns(run_id, number, columns.to_text())
         again = since == FULL_REFRESH
-        delta = _decide_and_look(context, step, record, rows, compiled, [*changed_columns(found)], again=again)
+        with copy_deleted_if_unfit(snapshot, has_started):
+            audits: list[Audit] = [*changed_columns(found), PathValues(step, snapshot)]
+        delta = _decide_and_look(context, step, record, rows, compiled, audits, again=again)
     prepared = PreparedStep(
         rows, with_delta(compiled, delta), next_bookmark, _next_ledger(context, step, record, delta)
     )

@@ -5,6 +5,7 @@ chains.py       a value from its columns through its functions
 column_facts.py facts about whole columns that functions need first
 json_columns.py columns of JSON text, sent as JSON or read as text
 paths.py        parts of columns, as columns of their own
+unseen_paths.py paths that lead to a value in no row
 json_texts.py   keys of many JSON objects at once, each value as its JSON text
 json_strings.py the strings in JSON texts
 odd_values.py   values of the source that reject their row, whichever functions read them
@@ -40,6 +41,7 @@ from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with
 from cio_etl.transform.mapping import compile_mapping, row_condition
 from cio_etl.transform.paths import columns_to_read, path_of, with_path_columns, with_paths
 from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
+from cio_etl.transform.unseen_paths import has_no_entries, unseen_paths
 
 __all__ = [
     "REASONS",
@@ -57,6 +59,7 @@ __all__ = [
     "counted_rejects",
     "exploded",
     "exploded_fingerprint",
+    "has_no_entries",
     "located_rejects",
     "omitted_values",
     "outcome",
@@ -67,6 +70,7 @@ __all__ = [
     "require_columns",
     "require_names",
     "row_condition",
+    "unseen_paths",
     "with_faults_of_entries",
     "with_json",
     "with_json_columns",

@@ -156,7 +156,7 @@ def _added(
                 unreadable |= bad
                 texts = texts.zip_with(~bad, pl.Series([None], dtype=pl.String))
         of_base = {name: paths[name].parts for name in of_json if paths[name].column == base}
-        made |= _json_parts(texts, of_base, unique=unique and base in json)
+        made |= values_at(texts, of_base, unique=unique and base in json)
     frame = frame.with_columns(*columns, *(part.alias(name) for name, part in made.items()))
     if not unreadable.any():
         return frame
@@ -169,7 +169,7 @@ def is_no_json(texts: pl.Series) -> pl.Series:
     return texts.is_not_null() & texts.str.json_path_match("$").is_null() & (texts.str.strip_chars() != "null")
 
 
-def _json_parts(texts: pl.Series, parts: Mapping[str, tuple[Part, ...]], *, unique: bool) -> dict[str, pl.Series]:
+def values_at(texts: pl.Series, parts: Mapping[str, tuple[Part, ...]], *, unique: bool) -> dict[str, pl.Series]:
     """The values at several paths in JSON texts, as JSON text; null where there is no such value, or JSON's null.
 
     `unique`: no object has a key twice.

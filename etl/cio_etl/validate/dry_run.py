@@ -121,7 +121,7 @@ def _validate_step(
         steps = tuple(step if other.name == step.name else other for other in job.steps)
         context = StepContext(steps, tuple(snapshot.schema), bookmark.columns, now, people)
         audits_of_step: list[Audit] = [Empty(step.source, snapshot), *changed_columns(found)]
-        audits_of_step.append(PathValues(step.mapping, rows))
+        audits_of_step.append(PathValues(step, snapshot))
         if (expectations := expectations_of(step, rows, time.time(), whole=limit is None)) is not None:
             audits_of_step.append(expectations)
         audits_of_step += audits(step, compiled, job.destination, time.time(), context)

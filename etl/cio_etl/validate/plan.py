@@ -25,6 +25,7 @@ from cio_etl.audit import (
     Empty,
     EventKeys,
     Expectations,
+    PathValues,
     RepeatedRows,
     events_of_72h,
     expectations_of,
@@ -257,7 +258,7 @@ def _plan_step(
         ledger, made, same_rows = None, None, 0
         exceeded: list[str] = []
         audits: list[Audit] = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
-        audits += changed_columns(found)
+        audits += [*changed_columns(found), PathValues(step, snapshot)]
         if step.sync.has_ledger:
 
             def compared(ledger: Ledger) -> Made:

@@ -1,0 +1,90 @@
+"""A path that no row of the source has is found: a misspelt key would be null everywhere, and reject nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cio_etl.config import load_mapping
+from cio_etl.transform import exploded, has_no_entries, unseen_paths, with_paths
+from cio_etl.validate.held_rows import held
+
+ROWS: list[dict[str, Any]] = [
+    {"who": json.dumps({"id": "1", "plan": None, "at": {"city": "Nice"}, "tags": []}), "items": "[]"},
+    {"who": json.dumps({"id": "2", "tags": [{"n": 1}]}), "items": '[{"sku": null}]'},
+    {"who": "{", "items": None},
+]
+
+
+def unseen(of: dict[str, Any], tmp_path: Any, rows: list[dict[str, Any]] = ROWS) -> list[tuple[str, Any, str | None]]:
+    """The unseen paths of a mapping with these keys, with what reads them and the key that is probably meant."""
+    file = tmp_path / "m.yaml"
+    file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "who.id"}} | of))
+    mapping = load_mapping(file)
+    snapshot = with_paths(exploded(held(rows, {}), mapping), mapping)
+    return [(each.name, each.targets, each.near) for each in unseen_paths(mapping, snapshot)]
+
+
+@pytest.mark.parametrize(
+    ("of", "found"),
+    [
+        ({"attributes": {"a": "who.plan", "b": "who.at.city", "c": "who.tags[0].n", "d": "who.tags[*].n"}}, []),
+        ({"attributes": {"a": "who.at.citty"}}, [("who.at.citty", ("attributes.a",), "city")]),
+        ({"attributes": {"a": "who.att.city"}}, [("who.att.city", ("attributes.a",), "at")]),
+        ({"attributes": {"a": "who.tags[*].x"}}, [("who.tags[*].x", ("attributes.a",), None)]),
+        ({"attributes": {"a": "who.tags[0].x"}}, [("who.tags[0].x", ("attributes.a",), None)]),
+        ({"when": "who.kind is null", "order_by": "who.kind"}, [("who.kind", ("order_by", "when"), None)]),
+        (
+            {"attributes": {"a": {"column": "who", "apply": ["trim", {"pick": "plann"}, "upper"]}}},
+            [("who | pick: plann", ("attributes.a",), "plan")],
+        ),
+        (
+            {"attributes": {"a": {"column": "who.at", "apply": [{"pick": "city"}, {"pick": "x"}]}}},
+            [("who.at | pick: city | pick: x", ("attributes.a",), None)],
+        ),
+        (
+            {"attributes": {"a": {"object": {"b": {"list": ["who.idd", {"column": "who", "apply": {"pick": "z"}}]}}}}},
+            [("who.idd", ("attributes.a",), "id"), ("who | pick: z", ("attributes.a",), None)],
+        ),
+        ({"explode": "items", "attributes": {"a": "items.sku"}}, []),
+        ({"explode": "items", "attributes": {"a": "items.skuu"}}, [("items.skuu", ("attributes.a",), "sku")]),
+        ({"explode": "who.tagz"}, [("who.tagz", ("explode",), "tags")]),
+    ],
+)
+def test_only_keys_that_no_row_has_are_found(of: dict[str, Any], found: list[Any], tmp_path: Any) -> None:
+    assert unseen(of, tmp_path) == found
+
+
+def test_a_key_of_a_map_is_looked_for_and_one_of_a_record_is_known(tmp_path: Any) -> None:
+    rows = [{"who": {"id": "1", "plan": None}}]
+    assert unseen({"attributes": {"a": "who.plan"}}, tmp_path, rows) == []
+
+
+def test_rows_are_read_until_each_path_was_seen(tmp_path: Any) -> None:
+    file = tmp_path / "m.yaml"
+    how = {"operation": "identify", "identifiers": {"id": "a.x"}, "attributes": {"b": "b.x", "c": "b.y"}}
+    file.write_text(json.dumps(how))
+    mapping, reads = load_mapping(file), []
+    frame = pl.DataFrame({"a": ['{"x": 1}'] * 2, "b": ['{"x": 1}', "{}"]})
+    source = held(frame.to_dicts(), {})
+
+    def read(columns: Any, start: int) -> Any:
+        for position in range(start, 2):
+            reads.append((sorted(columns), position))
+            yield next(source.read(columns, position)).head(1)
+
+    snapshot = with_paths(replace(source, read=read), mapping)
+    assert [each.name for each in unseen_paths(mapping, snapshot)] == ["b.y"]
+    assert reads == [(["a", "b"], 0), (["b"], 1)]
+
+
+def test_a_list_without_entries_in_any_row_is_found(tmp_path: Any) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "items"}, "explode": "items"}))
+    mapping = load_mapping(file)
+    found = [has_no_entries(mapping, exploded(held([{"items": text}], {}), mapping)) for text in ("[]", None, "[1]")]
+    assert found == [True, True, False]
