@@ -137,6 +137,10 @@ def test_files_extend_each_other_over_several_steps(write: Write) -> None:
             "m/this.yaml:9: attributes['${vars.key}']: a variable cannot be a part",
         ),
         ({"this": THIS + "nulls: '${vars. '\n"}, "m/this.yaml:9: nulls: a variable is written as ${vars.name}"),
+        (
+            {"this": THIS.replace("zone: Europe/Paris", "v: 1.10") + "  version: {value: 'v${vars.v}'}\n"},
+            "m/this.yaml:2: vars.v: a text that reads it would have 1.1; put it in quotes",
+        ),
         ({"this": "extends: base.yaml\nvars: [a]\n"}, "m/this.yaml:2: vars: must be names with values"),
         # use
         (
@@ -237,6 +241,10 @@ def test_a_job_inherits_its_destination_key_by_key_and_no_name_and_no_schedule(w
         ("m/this.yaml", 3, "destination.region"),
         ("m/base.yaml", 5, "max_rejects"),
     ]
+    path.write_text(this + "define: {clean: [trim]}\n")
+    Path("m/base.yaml").write_text(base)
+    with pytest.raises(ConfigError, match=r"m/this\.yaml:4: define: a job has no values that could use it"):
+        load_job(path, {"S": "s", "K": "k"})
 
 
 def test_the_plain_form_is_written_as_yaml_that_means_the_same(write: Write) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -105,6 +105,8 @@ class _PlainForm:
         body = self._with_variables(body, variables)
         if "steps" not in body.value:  # a job has no values
             body = self._with_uses(body, "top", definitions)
+        elif "define" in root.value:
+            self._fault(root.value["define"], "a job has no values that could use it; move it to a mapping")
         for name, variable in variables.items():
             if variable.file is self.document and name not in self.read_variables:
                 others = [other for other in self.read_variables if other != name]
@@ -212,6 +214,12 @@ class _PlainForm:
 
         def part(match: re.Match[str]) -> str:
             value = self._variable(written, match[1], variables)
+            variable = variables.get(match[1])
+            if variable is not None and variable.loc in variable.file.respelt:
+                what = (
+                    f"a text that reads it would have {json.dumps(value)}; put it in quotes, so that it stays as it is"
+                )
+                self._fault(variable, what)
             return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
         replaced = _VARIABLE.sub(part, text)
@@ -362,4 +370,4 @@ def _is_empty(written: _Written) -> bool:
 
 
 def _with_refused(file: Document, loc: Loc) -> Document:
-    return Document(file.file, file.data, file.lines, file.problems, file.refused | {loc}, file.empty, file.origins)
+    return replace(file, refused=file.refused | {loc})

@@ -8,6 +8,7 @@ first limit, so that a YAML bomb does no harm.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class Document:
     """A file's data, the 1-based line of each key and list item, and what is wrong. `data` is None if unreadable.
 
     `refused` contains the places whose values were refused, `empty` those where none is written; they are None in the
-    data. `origins` says of the plain form of a file, by place, in which file and where a value is written.
+    data. `respelt` contains those that would be written otherwise as text, such as 1.10 and True. `origins` says of the
+    plain form of a file, by place, in which file and where a value is written.
     """
 
     file: str
@@ -52,6 +54,7 @@ class Document:
     refused: frozenset[Loc] = frozenset()
     empty: frozenset[Loc] = frozenset()
     origins: Mapping[Loc, tuple[Document, Loc]] = field(default_factory=dict)
+    respelt: frozenset[Loc] = frozenset()
 
     def origin(self, loc: Loc) -> tuple[Document, Loc]:
         """The file in which a value is written, and its place there."""
@@ -108,7 +111,7 @@ def read_yaml(path: Path) -> Document:
         reader.problems.append(Problem(str(path), error.line, "", error.message))
         data = None
     problems, refused, empty = tuple(reader.problems), frozenset(reader.refused), frozenset(reader.empty)
-    return Document(str(path), data, reader.lines, problems, refused, empty)
+    return Document(str(path), data, reader.lines, problems, refused, empty, respelt=frozenset(reader.respelt))
 
 
 class _Unreadable(Exception):
@@ -140,6 +143,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.refused: set[Loc] = set()
         self.empty: set[Loc] = set()
+        self.respelt: set[Loc] = set()
         self.values = 0
 
     def document(self, text: str) -> dict[str, Any] | None:
@@ -215,10 +219,13 @@ class _Reader:
         if not text:
             self.empty.add(loc)
         try:
-            return _plain(text)
+            value = _plain(text)
         except ValueError as error:
             self.refused.add(loc)
             return self.refuse(event, loc, str(error))
+        if isinstance(value, int | float) and json.dumps(value) != text:
+            self.respelt.add(loc)
+        return value
 
     def checked(self, event: Any, loc: Loc) -> str:
         text: str = event.value
