@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -198,6 +200,27 @@ def test_files_with_the_same_columns_are_told_apart_by_their_names(capsys: Captu
     assert main(["presets", "mailchimp", "--export", "export", "--into", "again"]) == 78
     assert "contacts.csv: by its columns it may be nonsubscribed_*.csv or subscribed_*.csv" in capsys.readouterr().err
     assert main(["init", "export/contacts.csv", "--preset", "mailchimp"]) == 78
+
+
+def test_the_job_says_how_the_files_of_an_export_are_written(capsys: Captured) -> None:
+    sample = next(each for each in EVERY if each.name == "shopify").folder / "sample" / "customers.csv"
+    rows = list(csv.reader(sample.read_text(encoding="utf-8-sig").splitlines()))
+    rows[1][rows[0].index("First Name")] = "Zoë"
+    for name in ("a.csv", "b.csv"):
+        Path("export", name).parent.mkdir(exist_ok=True)
+        with Path("export", name).open("w", encoding="cp1252", errors="replace", newline="") as file:
+            csv.writer(file, delimiter=";").writerows(rows)
+    for command in (["presets", "shopify", "--export", "export"], ["init", "export/a.csv", "--preset", "shopify"]):
+        json_of(command, capsys)
+        assert 'separator: ";", encoding: cp1252}' in Path("jobs/shopify.yaml").read_text(encoding="utf-8")
+        assert main(["validate", "jobs/shopify.yaml"]) in (0, 3, 4)
+        assert "finished" in capsys.readouterr().out
+        shutil.rmtree("jobs")
+        shutil.rmtree("mappings")
+    Path("export/b.csv").write_text(sample.read_text(encoding="utf-8"), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["presets", "shopify", "--export", "export"]) == 78
+    assert "export/b.csv: it is written otherwise (as usual) than export/a.csv (separator: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
     from cio_etl.presets import find_preset, which_file, why_not, write_preset
 
     preset = find_preset(product)
-    files: dict[str, list[str]] = {}
+    files: dict[str, list[dict[str, Any]]] = {}
     for name, section in sections.items():
         kind = next(iter(section))
         columns = columns_in(section)
@@ -117,7 +117,7 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
             what = f"{why}; compare its columns with the recipe: cio-etl presets {product} --show"
             raise ConfigError([Problem(name, None, "", what)])
         if found.file is not None:
-            files.setdefault(found.name, []).append(section[kind])
+            files.setdefault(found.name, []).append(section)
     print_written(preset, write_preset(preset, Path(), files or None), as_json, files)
 
 

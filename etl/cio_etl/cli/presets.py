@@ -13,7 +13,7 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.options import RESULT_JSON
 
 if TYPE_CHECKING:
-    from cio_etl.presets import Preset, Recognised, Written
+    from cio_etl.presets import Exports, Preset, Recognised, Written
 
 
 @cli.command(epilog="More: mappings/README.md")
@@ -98,17 +98,19 @@ def print_written(
     preset: Preset,
     written: Written,
     as_json: bool,
-    found: Mapping[str, Sequence[str]] | None = None,
+    exports: Exports | None = None,
     not_used: Mapping[str, str] | None = None,
 ) -> None:
     """Prints what was written, what is to be decided, and what a migration loses.
 
-    found: the files of the export by the preset's name for them. not_used: its other files, each with the reason.
+    exports: the sources of the export by the preset's name for them. not_used: its other files, each with the reason.
     """
     from cio_etl.report.streams import say
 
     loses = list(preset.loses)
-    if found is not None:
+    found = None
+    if exports is not None:
+        found = {name: [next(iter(section.values())) for section in exports[name]] for name in exports}
         loses = [file.without for file in preset.files if file.without and file.name not in found] + loses
     content = {
         "preset": preset.name,
@@ -149,8 +151,8 @@ def _listed(every: Sequence[Preset]) -> Iterator[str]:
     yield "cio-etl presets PRODUCT --show prints the recipe, cio-etl presets PRODUCT writes job and mappings"
 
 
-def _found(preset: Preset, export: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The files of an export by the preset's name for them, and its other files with the reason of each.
+def _found(preset: Preset, export: Path) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """The sources of an export by the preset's name for them, and its other files with the reason of each.
 
     Raises ConfigError when none is recognised.
     """
@@ -159,7 +161,7 @@ def _found(preset: Preset, export: Path) -> tuple[dict[str, list[str]], dict[str
     from cio_etl.presets import which_file, why_not
 
     files = sorted(path for path in export.rglob("*") if path.is_file()) if export.is_dir() else [export]
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     not_used: dict[str, str] = {}
     for file in files:
         if file.name.startswith("."):
@@ -172,7 +174,7 @@ def _found(preset: Preset, export: Path) -> tuple[dict[str, list[str]], dict[str
             continue
         kind = next(iter(section))
         if (is_file := which_file(preset, kind, columns, file)) is not None:
-            found.setdefault(is_file.name, []).append(str(file))
+            found.setdefault(is_file.name, []).append(section | {kind: str(file)})
         else:
             not_used[str(file)] = why_not(preset, kind, columns, file)
     if not found:

@@ -16,11 +16,12 @@ write.py      writes a preset's files into a user's folder
 
 from cio_etl.presets.catalog import Document, ExportFile, Preset, find_preset, presets
 from cio_etl.presets.recognise import Recognised, columns_of, recognise, which_file, why_not
-from cio_etl.presets.write import Written, write_preset
+from cio_etl.presets.write import Exports, Written, write_preset
 
 __all__ = [
     "Document",
     "ExportFile",
+    "Exports",
     "Preset",
     "Recognised",
     "Written",

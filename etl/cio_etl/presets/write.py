@@ -13,13 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cio_etl.config import MODELINE, SchemaKind
 from cio_etl.config.new_files import write_files
 from cio_etl.config.yaml_edits import without_items
 from cio_etl.config.yaml_parts import flow
 from cio_etl.errors import ConfigError, Problem
-from cio_etl.presets.catalog import SAMPLE, Preset
+from cio_etl.presets.catalog import SAMPLE, ExportFile, Preset
+
+Exports = Mapping[str, Sequence[Mapping[str, Any]]]  # `source:` sections by the preset's name of the file
 
 _MODELINE = re.compile(r"\A# yaml-language-server: .*\n")
 _DECIDE = re.compile(r"#.*?\bTO DECIDE: (.+)")
@@ -41,14 +44,13 @@ class Written:
         return self.files[0]
 
 
-def write_preset(
-    preset: Preset, folder: Path, exports: Mapping[str, Sequence[str]] | None = None, *, samples: bool = False
-) -> Written:
+def write_preset(preset: Preset, folder: Path, exports: Exports | None = None, *, samples: bool = False) -> Written:
     """Writes the job, mappings, tests and recipe of a preset; with `samples` its sample as well.
 
-    exports: of each of the preset's files, by name, the paths that the job is to read, seen from here. The steps of
-    other files are left out, with their mappings. Without it, the job reads exports/NAME/. Raises ConfigError when a
-    file exists already; then none is written.
+    exports: of each of the preset's files, by name, the `source:` sections of the files that the job is to read, with
+    paths seen from here; only these differ. The steps of other files are left out, with their mappings. Without it, the
+    job reads exports/NAME/. Raises ConfigError when a file exists already, or when the files of a step are written in
+    several ways; then none is written.
     """
     job_file, mappings = folder / "jobs" / f"{preset.name}.yaml", folder / "mappings" / preset.name
     job = (preset.folder / "job.yaml").read_text(encoding="utf-8")
@@ -91,9 +93,7 @@ def _moved(text: str, preset: Preset) -> str:
     return text.replace(f"{preset.home}/", f"mappings/{preset.name}/")
 
 
-def _with_exports(
-    job: str, preset: Preset, exports: Mapping[str, Sequence[str]] | None, folder: Path
-) -> tuple[str, tuple[str, ...]]:
+def _with_exports(job: str, preset: Preset, exports: Exports | None, folder: Path) -> tuple[str, tuple[str, ...]]:
     """The job that reads these files, and the steps that are left out, since they read others."""
     if exports is None:
         return job, ()
@@ -106,9 +106,30 @@ def _with_exports(
     job = without_items(job, ("steps",), [names.index(step) for step in left_out])
     for file in of_files:
         if file.name in exports:
-            paths = [_seen_from(folder, path) for path in _short(exports[file.name], str(file.file))]
-            job = job.replace(f"{preset.home}/{SAMPLE}/{file.file}", flow(paths[0] if len(paths) == 1 else paths))
+            read, settings = _of_step(file, exports[file.name])
+            paths = [_seen_from(folder, path) for path in _short(read, str(file.file))]
+            words = [
+                flow(paths[0] if len(paths) == 1 else paths),
+                *(f"{key}: {flow(settings[key])}" for key in settings),
+            ]
+            job = job.replace(f"{preset.home}/{SAMPLE}/{file.file}", ", ".join(words))
     return job, tuple(left_out)
+
+
+def _of_step(file: ExportFile, sections: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, Any]]:
+    """The paths of a step's files, and the other keys of its source, as `separator`, which all of them have."""
+    first, *others = ({key: value for key, value in section.items() if key != file.kind} for section in sections)
+    paths = [str(section[file.kind]) for section in sections]
+    for path, other in zip(paths[1:], others, strict=True):
+        if other != first:
+            found, wanted = (
+                ", ".join(f"{key}: {flow(keys[key])}" for key in keys) or "as usual" for keys in (other, first)
+            )
+            what = (
+                f"it is written otherwise ({found}) than {paths[0]} ({wanted}); one step reads both: write them alike"
+            )
+            raise ConfigError([Problem(path, None, "", what)])
+    return paths, first
 
 
 def _short(paths: Sequence[str], pattern: str) -> list[str]:
