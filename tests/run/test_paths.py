@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -16,10 +17,11 @@ from cio_etl.cli import main
 from cio_etl.config import load_job, load_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.errors import SourceError
-from cio_etl.model import Column, Mapping
+from cio_etl.extract import open_source
+from cio_etl.model import Column, Mapping, NdjsonSource, Staging
 from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Sandbox
-from cio_etl.transform import row_sql, with_path_columns
+from cio_etl.transform import row_sql, with_path_columns, with_paths
 from cio_etl.transform.paths import Path as ColumnPath
 from cio_etl.transform.paths import path_of
 from tests.nightly_step import KEYS, Nights
@@ -220,9 +222,30 @@ NESTED = st.fixed_dictionaries(
 def test_the_parts_of_any_json_are_those_that_python_reads(documents: list[dict[str, Any]]) -> None:
     frame = pl.DataFrame({"x": [json.dumps(each, ensure_ascii=False) for each in documents]}, schema={"x": pl.String})
     names = ["x.a", "x.b.c", "x.b.d", "x.b"]
-    how = Mapping("m.yaml", "identify", {f"attributes.{name}": Column(name) for name in names})
-    made = with_path_columns(frame, how, frozenset({"x"}))
-    for name in names:
+    made = with_path_columns(frame, reads(names), frozenset({"x"}))
+    require_same(made, documents)
+
+
+@given(st.lists(NESTED, min_size=1, max_size=40), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_ndjson_reads_the_same_parts_out_of_its_lines(documents: list[dict[str, Any]], ascii_only: bool) -> None:
+    names = ["x.a", "x.b.c", "x.b.d"]
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "rows.ndjson")
+        file.write_text("".join(json.dumps({"x": each}, ensure_ascii=ascii_only) + "\n" for each in documents))
+        snapshot = open_source(NdjsonSource((str(file),)), Staging(Path(folder)))
+        assert snapshot.keys is not None and snapshot.keys.beside is snapshot.read
+        (frame,) = with_paths(snapshot, reads(names)).read(names, 0)
+    require_same(frame.select(names), documents)
+
+
+def reads(names: list[str]) -> Mapping:
+    return Mapping("m.yaml", "identify", {f"attributes.{name}": Column(name) for name in names})
+
+
+def require_same(made: pl.DataFrame, documents: list[dict[str, Any]]) -> None:
+    """Each column x.… has the value that Python reads at that path of the documents."""
+    for name in filter(lambda column: column != "x", made.columns):
         for document, text in zip(documents, made[name], strict=True):
             value: Any = document
             for key in name.split(".")[1:]:

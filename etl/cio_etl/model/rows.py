@@ -52,6 +52,22 @@ class Replayed:
     closes: bool = True  # False: a sandbox run, after which the rejects are as they were
 
 
+Read = Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReader:
+    """Reads values inside the objects of a source together with its columns.
+
+    `read(keys)` answers a `Snapshot.read` that also takes the names in `keys`: the value at these keys, the first of
+    which is a column, as JSON text. No value may be inside another.
+    """
+
+    beside: Read  # of a snapshot with another `read`: no use
+    read: Callable[[MappingOf[str, tuple[str, ...]]], Read]
+    columns: frozenset[str]  # that hold objects
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """An unchanging, row-numbered set of rows.
@@ -66,11 +82,12 @@ class Snapshot:
     files: tuple[SourceFile, ...]
     rows: int
     schema: pl.Schema  # of the source's own columns
-    read: Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+    read: Read
     locate: Callable[[Sequence[int]], list[tuple[str, int]]]
     json: frozenset[str] = frozenset()  # text columns that the source says are JSON
     paths: frozenset[str] = frozenset()  # columns that are parts of others, as address.city: the source has them not
     unique_keys: bool = False  # no object in its JSON has a key twice
+    keys: KeyReader | None = None
     loose: bool = False  # the values decide a column's type, so it may be another one tomorrow
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
     watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent

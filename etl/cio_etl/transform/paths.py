@@ -22,8 +22,7 @@ from cio_etl.model import Mapping as Rules
 from cio_etl.transform.chains import column_of, place_of_column
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at
-from cio_etl.transform.json_strings import without_repeated_keys
-from cio_etl.transform.json_texts import json_texts, json_texts_at
+from cio_etl.transform.json_texts import members
 from cio_etl.transform.nested import in_words
 
 
@@ -87,6 +86,10 @@ def with_parts(snapshot: Snapshot, names: Iterable[str], mapping: Rules) -> Snap
         if not wanted or columns is None:
             yield from snapshot.read(columns, start)
             return
+        direct = _direct(snapshot, wanted)
+        if len(direct) == len(wanted):
+            yield from snapshot.keys.read(direct)(columns, start) if snapshot.keys else ()
+            return
         bases = [path.column for path in wanted.values()]
         own = list(dict.fromkeys([*(name for name in columns if name not in paths), *bases]))
         unused = [name for name in bases if name not in columns]
@@ -100,6 +103,21 @@ def with_parts(snapshot: Snapshot, names: Iterable[str], mapping: Rules) -> Snap
         json=snapshot.json | frozenset(json),
         paths=snapshot.paths | frozenset(paths),
     )
+
+
+def _direct(snapshot: Snapshot, paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
+    """Those values that the source reads beside its columns, by the keys that lead to each."""
+    reader = snapshot.keys
+    if reader is None or reader.beside is not snapshot.read:
+        return {}
+    keys = {
+        name: (path.column, *_keys(path.parts))
+        for name, path in paths.items()
+        if path.column in reader.columns and len(_keys(path.parts)) == len(path.parts)
+    }
+    found = set(keys.values())
+    is_inside = any(each[:end] in found for each in found for end in range(1, len(each)))
+    return {} if is_inside or len(found) < len(keys) else keys
 
 
 def with_path_columns(frame: pl.DataFrame, mapping: Rules, json: frozenset[str], fault: str = FAULT) -> pl.DataFrame:
@@ -180,7 +198,7 @@ def values_at(texts: pl.Series, parts: Mapping[str, tuple[Part, ...]], *, unique
     found: dict[tuple[str, ...], pl.Series] = {(): texts}
     while wanted:  # those of which none is inside another, all at once; then the others
         outer = [keys for keys in wanted if not any(keys[: len(other)] == other for other in wanted if other != keys)]
-        found |= zip(outer, _members(texts, outer, unique=unique), strict=True)
+        found |= zip(outer, members(texts, outer, unique=unique), strict=True)
         wanted = [keys for keys in wanted if keys not in outer]
     for name, path in parts.items():
         rest = path[len(of_keys[name]) :]  # from a place in a list on
@@ -194,41 +212,3 @@ def _keys(path: Sequence[Part]) -> tuple[str, ...]:
     return tuple(
         part for part in itertools.takewhile(lambda part: isinstance(part, str), path) if isinstance(part, str)
     )
-
-
-_OBJECT = r"^[ \t\r\n]*\{"
-
-
-def _members(texts: pl.Series, paths: Sequence[tuple[str, ...]], *, unique: bool) -> list[pl.Series]:
-    """The values at these paths of keys in each object; null in a row that has no object."""
-    is_object = texts.str.contains(_OBJECT).fill_null(False)
-    none = pl.Series([None], dtype=pl.String).new_from_index(0, len(texts))
-    if not is_object.any():
-        return [none for _ in paths]
-    lines = texts.filter(is_object)
-    if lines.str.contains("[\r\n]").any():
-        lines = lines.str.replace_all("[\r\n]", " ")
-    data = (lines.str.join("\n")[0] + "\n").encode()
-    if not unique:
-        data = without_repeated_keys(data)
-    try:
-        read = json_texts_at(data, paths)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # an object in one row is a text in another
-        read = _key_by_key(lines, paths, unique=unique)
-    if is_object.all():
-        return read
-    places = (is_object.cast(pl.Int64).cum_sum() - 1).to_frame("at").select(pl.when(is_object).then("at").alias("at"))
-    return [column.gather(places["at"]) for column in read]
-
-
-def _key_by_key(lines: pl.Series, paths: Sequence[tuple[str, ...]], *, unique: bool) -> list[pl.Series]:
-    """The same, one level of objects after the other."""
-    first = list(dict.fromkeys(path[0] for path in paths))
-    data = (lines.str.join("\n")[0] + "\n").encode()
-    members = dict(zip(first, json_texts(data, first, mixed=True).get_columns(), strict=True))
-    made: dict[tuple[str, ...], pl.Series] = {path: members[path[0]] for path in paths if len(path) == 1}
-    for key in first:
-        below = [path for path in paths if path[0] == key and len(path) > 1]
-        if below:
-            made |= zip(below, _members(members[key], [path[1:] for path in below], unique=unique), strict=True)
-    return [made[path] for path in paths]

@@ -26,7 +26,7 @@ from cio_etl.extract.files import Identity, RegularFile, fingerprint
 from cio_etl.extract.frames import chosen_columns, numbered
 from cio_etl.extract.text.csv_records import Malformed, Mask, Records
 from cio_etl.extract.text.plain_text import BombLimits, Text
-from cio_etl.model import FAULT, Snapshot, SourceFile
+from cio_etl.model import FAULT, Read, Snapshot, SourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +221,10 @@ class TextRows:
         """See Snapshot.read."""
         chosen = chosen_columns(self.files[0].path, self.schema, columns)
         return self._frames(chosen, max(start, 0))
+
+    def read_with(self, schema: pl.Schema, form: Format) -> Read:
+        """What reads the same rows with other columns."""
+        return TextRows(self.files, self._chunks, schema, [form] * len(self.files)).read
 
     def locate(self, positions: Sequence[int]) -> list[tuple[str, int]]:
         """See Snapshot.locate; the line is the one on which the record begins. Raises IndexError for no such row."""

@@ -34,9 +34,9 @@ from cio_etl.extract.text.csv_records import Dialect, Malformed, Mask, Records, 
 from cio_etl.extract.text.json_list import with_lines
 from cio_etl.extract.text.ndjson_types import ColumnTypes
 from cio_etl.extract.text.plain_text import Copy, Text, canonical_encoding, plain_text
-from cio_etl.model import ROW_NUL, ROW_UNREADABLE, NdjsonSource, Snapshot
+from cio_etl.model import ROW_NUL, ROW_UNREADABLE, KeyReader, NdjsonSource, Read, Snapshot
 from cio_etl.transform.json_strings import without_repeated_keys
-from cio_etl.transform.json_texts import json_texts, read_lines
+from cio_etl.transform.json_texts import json_texts, read_lines, values_at
 
 RULES = "ndjson 4"  # part of the fingerprint: raise it when the same bytes would give other rows
 
@@ -69,7 +69,13 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snaps
     json = frozenset(name for name, values in types.columns.items() if values.is_json)
     form = _NdjsonFormat(schema, nested, json - nested, first_pass.refused, types.repeats_keys)
     rows = TextRows(files, first_pass.chunks, schema, [form] * len(files))
-    return replace(text_snapshot(rows, [RULES, encoding], json), unique_keys=True)
+    snapshot = text_snapshot(rows, [RULES, encoding], json)
+
+    def read_with(keys: Mapping[str, tuple[str, ...]]) -> Read:
+        texts = dict.fromkeys(keys, pl.String())
+        return rows.read_with(pl.Schema({**schema, **texts}), form.with_keys(keys))
+
+    return replace(snapshot, unique_keys=True, keys=KeyReader(snapshot.read, read_with, nested))
 
 
 class _FirstPass:
@@ -132,12 +138,19 @@ class _NdjsonFormat:
         mixed: frozenset[str] = frozenset(),
         refused: Sequence[int] = (),
         repeats_keys: bool = False,
+        keys: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._schema = schema
         self._nested = nested  # columns of objects and lists
         self._mixed = mixed  # columns of several kinds
         self._refused: npt.NDArray[np.int64] = np.array(refused, np.int64)
         self._repeats_keys = repeats_keys
+        self._keys = keys or {}  # of values inside columns of objects
+
+    def with_keys(self, keys: Mapping[str, tuple[str, ...]]) -> _NdjsonFormat:
+        """The format that also reads the values at these keys, by their names."""
+        refused = self._refused.tolist()
+        return _NdjsonFormat(self._schema, self._nested, self._mixed, refused, self._repeats_keys, keys)
 
     def scanned(self, data: bytes, *, final: bool) -> Records | Malformed:
         records = scan(data, _LINES, final=final)
@@ -164,10 +177,14 @@ class _NdjsonFormat:
         mixed = any(name in self._mixed for name in columns)
         as_json = self._mixed | (self._nested if mixed or b"\\" in data else frozenset())
         json = [name for name in columns if name in as_json]
-        plain = {name: self._schema[name] for name in columns if name not in as_json}
+        inside = {name: self._keys[name] for name in columns if name in self._keys}
+        plain = {name: self._schema[name] for name in columns if name not in as_json and name not in inside}
         frames = [read_lines(data, plain)] if plain else []
         if json:
             frames.append(json_texts(data, json, mixed))
+        if inside:
+            values = values_at(data, list(inside.values()))
+            frames.append(pl.DataFrame([value.alias(name) for name, value in zip(inside, values, strict=True)]))
         return pl.concat(frames, how="horizontal").select(map(cs.by_name, columns))
 
 
