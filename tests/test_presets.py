@@ -245,6 +245,15 @@ def test_a_file_of_an_export_that_is_not_used_is_named_with_what_it_lacks(
     assert f"export/{name}" in err and why in err and "no file here has the columns of" in err and "DS_Store" not in err
 
 
+def test_a_list_of_consent_beside_other_files_says_what_is_lost_without_it() -> None:
+    for preset in EVERY:
+        for file in preset.files[:-1]:
+            reads = [(preset.folder / name).read_text(encoding="utf-8") for name in file.mappings]
+            if file.file is not None and all("unsubscribed: {value: true}" in text for text in reads):
+                is_known = preset.name == "mailchimp" and file.name == "nonsubscribed"  # they are in no other file
+                assert is_known or (file.without or "").startswith("Consent: without"), (preset.name, file.name)
+
+
 def test_a_file_of_consent_that_is_missing_is_named_as_a_loss(capsys: Captured) -> None:
     sample = next(each for each in EVERY if each.name == "shopify").folder / "sample" / "orders.csv"
     Path("orders.csv").write_bytes(sample.read_bytes())
