@@ -48,6 +48,8 @@ def test_the_entries_of_any_json_lists_are_rows(lists: list[Any], start: int, de
     ]
     assert found == wanted[start:]
     assert not frames or made[POSITION].to_list() == list(range(start, len(wanted)))
+    narrow = list(snapshot.read(["id"], start))  # without the list, the faults are the same
+    assert [fault for frame in narrow for fault in frame[FAULT]] == [fault for *_, fault in wanted[start:]]
     places = snapshot.places(range(len(wanted)))
     assert [places[row] for row in range(len(wanted))] == [
         f"row:{int(number) + 1}" + ("" if place is None else f" items[{place}]") for number, place, _, _ in wanted

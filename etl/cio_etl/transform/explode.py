@@ -39,6 +39,7 @@ class _Places:
     bounds: npt.NDArray[np.int64]  # the first position of each row, and that after the last one
     has_entries: npt.NDArray[np.bool_]  # by row
     has_fault: npt.NDArray[np.bool_]
+    faults: pl.DataFrame  # POSITION, reason: entries that are null, and rows whose list cannot be read; by position
 
     @property
     def rows(self) -> int:
@@ -122,12 +123,22 @@ class _Lists:
     def places(self) -> _Places:
         """How many entries each row has."""
         counts, has_entries, has_fault = [np.zeros(1, np.int64)], [np.empty(0, np.bool_)], [np.empty(0, np.bool_)]
+        found, rows = [pl.DataFrame(schema={POSITION: pl.Int64, "reason": _REASON})], 0
         for frame in self.snapshot.read([self.name], 0):
-            _, lengths, faults = self._entries(frame)
+            entries, lengths, faults = self._entries(frame)
             counts.append(np.maximum(lengths.to_numpy(), 1))
             has_entries.append((lengths > 0).to_numpy())
             has_fault.append(faults.is_not_null().to_numpy())
-        return _Places(np.cumsum(np.concatenate(counts)), np.concatenate(has_entries), np.concatenate(has_fault))
+            starts = pl.Series(rows + np.cumsum(counts[-1]) - counts[-1])
+            own = faults.is_not_null() & frame[FAULT].is_null()
+            found.append(_faults(starts.filter(own), faults.filter(own)))
+            if entries.null_count():
+                shifts = (starts - lengths.cum_sum() + lengths).to_numpy().repeat(lengths.to_numpy())
+                nulls = pl.Series(shifts + np.arange(len(entries))).filter(entries.is_null())
+                found.append(_faults(nulls, _repeated(ENTRY_NULL, len(nulls))))
+            rows += int(counts[-1].sum())
+        every = pl.concat(found).sort(POSITION)
+        return _Places(np.cumsum(np.concatenate(counts)), np.concatenate(has_entries), np.concatenate(has_fault), every)
 
     def frames(self, columns: Sequence[str] | None, start: int, places: _Places) -> Iterator[pl.DataFrame]:
         """The rows of entries from a position on, FRAME_ROWS at most in a frame."""
@@ -157,18 +168,19 @@ class _Lists:
             pl.Series(POSITION, positions),
             entry.select(pl.when("has").then("entry").alias(ENTRY)).to_series(),
         )
+        limits = (starts[0], places.bounds[end])
+        begin, stop = (places.faults[POSITION].search_sorted(int(limit), "left") for limit in limits)
+        if stop > begin:
+            reasons = made.select(POSITION).join(
+                places.faults[begin:stop], on=POSITION, how="left", maintain_order="left"
+            )
+            made = made.with_columns(pl.coalesce(FAULT, pl.lit(reasons["reason"].cast(pl.String))).alias(FAULT))
         if self.name not in frame.columns:
             return made
-        entries, lengths, faults = self._entries(frame)
+        entries, lengths, _ = self._entries(frame)
         filled = (lengths > 0).to_numpy()[rows]
         at = pl.DataFrame({"at": np.cumsum(filled) - 1, "filled": filled}).select(pl.when("filled").then("at"))
-        made = made.with_columns(entries.gather(at.to_series()).alias(self.name))
-        if not faults.null_count() < len(faults) and not (made[self.name].null_count() and filled.any()):
-            return made
-        null = pl.lit(pl.Series(filled)) & column_of(self.name).is_null()
-        return made.with_columns(
-            pl.coalesce(pl.lit(faults.gather(rows)), pl.when(null).then(pl.lit(ENTRY_NULL))).alias(FAULT)
-        )
+        return made.with_columns(entries.gather(at.to_series()).alias(self.name))
 
     def _entries(self, frame: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.Series]:
         """The entries of all rows, one after the other; how many each row has; and the fault of each row, or null."""
@@ -193,6 +205,13 @@ class _Lists:
             of_rows[is_list.to_numpy()] = counts.to_numpy()
             counts = pl.Series(of_rows)
         return entries, counts, faults
+
+
+_REASON = pl.Enum([JSON_UNREADABLE, NOT_A_LIST, ENTRY_NULL])
+
+
+def _faults(positions: pl.Series, reasons: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame([positions.cast(pl.Int64).alias(POSITION), reasons.cast(_REASON).alias("reason")])
 
 
 def _repeated(text: str | None, rows: int) -> pl.Series:
