@@ -306,10 +306,10 @@ def test_texts_that_end_where_databases_cut_them(lengths: Sequence[int], cut: in
 def test_json_that_is_of_several_kinds() -> None:
     how = mapping(attributes={"x": column("x", "json")})
     finding = one(how, {"x": ["1", "-2.5", '"3"', "null", None, "7"]}, "kinds_mixed")
-    assert said(finding) == ("warning", "attributes.x", 1, "rows contain numbers in 3, text in 1", ("4",))
+    assert said(finding) == ("warning", "attributes.x", 1, "numbers in 3 rows, text in 1 row", ("4",))
     assert one(how, {"x": ["1", "null", None]}, "kinds_mixed") is None
     finding = one(how, {"x": ["true", "[1]", '{"a": 1}']}, "kinds_mixed")
-    assert said(finding)[3] == "rows contain true or false in 1, objects in 1, lists in 1"
+    assert said(finding)[3] == "true or false in 1 row, objects in 1 row, lists in 1 row"
 
 
 def test_text_that_is_mostly_numbers() -> None:

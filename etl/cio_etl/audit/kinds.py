@@ -76,8 +76,8 @@ class Kinds:
             present = {kind: tally for kind, tally in kinds.items() if tally.rows}
             if len(present) > 1:
                 fewest = min(present.values(), key=lambda tally: tally.rows)
-                counts = ", ".join(f"{kind} in {tally.rows:,}" for kind, tally in present.items())
-                yield KINDS_MIXED.finding(target, fewest.rows, f"rows contain {counts}", fewest.first)
+                words = ", ".join(f"{kind} in {counted(tally.rows, 'row')}" for kind, tally in present.items())
+                yield KINDS_MIXED.finding(target, fewest.rows, words, fewest.first)
         for target, (numbers, others) in self._text.items():
             if target not in self._codes and others.rows and numbers.rows > (numbers.rows + others.rows) * MOSTLY:
                 values = counted(others.rows, "value is not a number", "values are not numbers")
