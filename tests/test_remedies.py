@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_a_similar_file_is_offered_of_a_kind_that_fits(files: list[str], path: s
         Path(file).parent.mkdir(exist_ok=True)
         Path(file).touch()
     assert did_you_mean_file(path) == advice
+
+
+def test_advice_that_ends_with_a_question_mark_ends_its_sentence() -> None:
+    goes_on = re.compile(r"did_you_mean\w*\([^}]*\)}[;,.]")
+    paths = list(Path(cio_etl.__file__).parent.rglob("*.py"))
+    assert [path.name for path in paths if goes_on.search(path.read_text())] == []
 
 
 def test_an_extra_is_installed_from_a_clone_or_a_wheel_and_never_from_an_index() -> None:

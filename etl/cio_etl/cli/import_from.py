@@ -60,7 +60,7 @@ def import_from(
         _list(tuple(IMPORTERS.values()), as_json)
         return
     if tool not in IMPORTERS:
-        what = f"no importer of this name; {did_you_mean(tool, IMPORTERS)}; `cio-etl import-from` lists them"
+        what = f"no importer of this name; {did_you_mean(tool, IMPORTERS)}"
         raise ConfigError([Problem(tool, None, "", what)])
     if not files:
         raise click.UsageError(f"name FILES: {IMPORTERS[tool].takes}")

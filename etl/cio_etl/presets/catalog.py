@@ -140,7 +140,8 @@ def find_preset(name: str) -> Preset:
     """The preset of a product. Raises ConfigError, with the name that was probably meant, when there is none."""
     found = {preset.name: preset for preset in presets()}
     if name not in found:
-        what = f"no preset of this name; {did_you_mean(name, found)}; `cio-etl presets` lists them"
+        advice = did_you_mean(name, found, "`cio-etl presets` lists them")
+        what = f"no preset of this name; {advice}"
         raise ConfigError([Problem(name, None, "", what)])
     return found[name]
 
