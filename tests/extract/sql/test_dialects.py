@@ -230,7 +230,7 @@ def test_a_driver_of_adbc_is_read_and_its_errors_are_reworded(shop: str, monkeyp
     [
         (("orders", "people"), ("order",), "did you mean 'orders'? its tables are orders, people"),
         (("orders",), ("zzz",), "its tables are orders"),
-        ((), ("orders",), "it has no tables and views; check its address"),
+        ((), ("orders",), "it has no tables or views; check its address"),
     ],
 )
 def test_a_table_that_is_not_there_is_reported_with_those_that_are(

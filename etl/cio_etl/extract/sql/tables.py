@@ -77,7 +77,7 @@ def with_tables(error: SourceError, source: SqlSource) -> SourceError:
         tables = tables_of(source)
     except EtlError:
         return error
-    listed = f"its tables are {table_names(tables)}" if tables else "it has no tables and views; check its address"
+    listed = f"its tables are {table_names(tables)}" if tables else "it has no tables or views; check its address"
     if source.table is None:
         return SourceError(f"{error.remedy}; {listed}", **error.facts)
     names = {each.rpartition(".")[2]: each for each in tables}  # without the schema, which may be left out
