@@ -677,6 +677,19 @@ def test_init_lists_the_tables_of_a_database_when_none_is_named(capsys: Captured
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["init", "inspect"])
+@pytest.mark.parametrize(
+    ("file", "kind"), [("shop.sqlite", "SQLite"), ("shop.db", "SQLite"), ("shop.duckdb", "DuckDB")]
+)
+def test_a_file_that_is_called_a_database_and_is_none_is_not_read_as_csv(
+    command: str, file: str, kind: str, capsys: Captured
+) -> None:
+    Path(file).write_text("id,email\n1,a@example.com\n")
+    assert main([command, file]) == 65
+    assert f"the file is no {kind} database" in capsys.readouterr().err
+    assert not Path("jobs").exists()
+
+
 def test_init_stores_rejected_rows_of_a_source_that_is_not_read_again(capsys: Captured) -> None:
     shop_database()
     Path("people.csv").write_text("id,email\n1,a@example.com\n")

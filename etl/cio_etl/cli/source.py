@@ -12,7 +12,8 @@ from typing import Any
 def section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
     """The `source:` section for a source on the command line; of a CSV file with its separator and encoding.
 
-    Raises ConfigError, which lists the tables, when it is a database and no table or query is named.
+    Raises ConfigError, which lists the tables, when it is a database and no table or query is named;
+    SourceError when a file with the ending of a database is none.
     """
     from cio_etl.config import address_of, is_database, source_section
     from cio_etl.extract import csv_settings
@@ -28,7 +29,7 @@ def section_of(source: str, table: str | None, query_file: str | None, sheet: st
 
 
 def _require_table(address: str, place: str) -> None:
-    """Raises ConfigError with the tables of the database, where they can be listed."""
+    """Raises ConfigError with the tables of the database, where they can be listed; of a file, why they cannot."""
     from cio_etl.config import load_source
     from cio_etl.errors import ConfigError, EtlError, Problem
     from cio_etl.extract import table_names, tables_of
@@ -39,9 +40,11 @@ def _require_table(address: str, place: str) -> None:
         assert isinstance(source, SqlSource)
         tables = tables_of(source)
     except EtlError:
+        if Path(place).is_file():
+            raise
         return  # the section reports that no table is named
     if not tables:
-        raise ConfigError([Problem(place, None, "", "a database without tables and views; check its address")])
+        raise ConfigError([Problem(place, None, "", "a database without tables or views; check its address")])
     message = f"a database, whose tables are {table_names(tables)}; name one by --table, or a query by --query-file"
     raise ConfigError([Problem(place, None, "", message)])
 

@@ -49,10 +49,11 @@ def _kind(named: str) -> str | None:
 
 
 _MAGIC = {0: (b"SQLite format 3\0", "sqlite"), 8: (b"DUCK", "duckdb")}  # by place in the file
+_DATABASE_ENDINGS = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite", ".duckdb": "duckdb"}
 
 
 def address_of(named: str) -> str:
-    """What a source is named by: a file that is a database gets its address, as sqlite:///shop.db."""
+    """What a source is named by: a file that is a database, or is called one, gets its address, as sqlite:///shop.db."""
     path = Path(named)
     if not path.is_file():
         return named
@@ -62,7 +63,8 @@ def address_of(named: str) -> str:
     except OSError:
         return named  # opening the source reports it
     kinds = (kind for place, (magic, kind) in _MAGIC.items() if head[place:].startswith(magic))
-    return next((f"{kind}:///{named}" for kind in kinds), named)
+    kind = next(kinds, _DATABASE_ENDINGS.get(path.suffix.lower()))
+    return named if kind is None else f"{kind}:///{named}"
 
 
 def is_database(named: str) -> bool:
