@@ -556,7 +556,7 @@ def test_a_port_in_use_is_reported_with_the_option_that_takes_a_free_one(sandbox
             ["--certfile", "job.yaml", "--keyfile", "job.yaml"],
             "job.yaml and job.yaml are no certificate with its key in PEM",
         ),
-        (["--certfile", "no-such.pem", "--keyfile", "job.yaml"], "File 'no-such.pem' does not exist."),
+        (["--certfile", "no-such.pem", "--keyfile", "job.yaml"], "no-such.pem: no such file; relative paths"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_refused(
@@ -564,6 +564,24 @@ def test_a_certificate_that_cannot_be_used_is_refused(
 ) -> None:
     assert main(["sandbox", "--port", "0", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["apply", "job.yml"], ["presets", "klaviyo", "--export", "job.yml"], ["sandbox", "--keyfile", "job.yml"]],
+    ids=lambda command: command[0],
+)
+def test_a_path_that_is_not_there_is_answered_with_a_similar_one(
+    job: str, command: list[str], capsys: Captured
+) -> None:
+    assert main(command) == 2
+    assert "job.yml: no such file; did you mean job.yaml?" in capsys.readouterr().err
+
+
+def test_no_path_of_a_command_has_click_s_own_message() -> None:
+    asked = [(command.name, each) for command in cli.commands.values() for each in command.params]
+    plain = [(name, each.name) for name, each in asked if type(each.type) is click.Path and each.type.exists]
+    assert plain == []
 
 
 def test_output_is_printable_on_any_terminal(job: str, tmp_path: Path) -> None:

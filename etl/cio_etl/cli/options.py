@@ -34,6 +34,20 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r}: {error}", param, context)
 
 
+class Existing(click.Path):
+    """A path that exists; `folders` may be one, too. For another, the message names a similar file."""
+
+    def __init__(self, *, folders: bool = False) -> None:
+        super().__init__(exists=True, dir_okay=folders, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        from cio_etl.errors import did_you_mean_file
+
+        if not os.path.lexists(value):
+            self.fail(f"{value}: no such file; {did_you_mean_file(os.fspath(value))}", param, context)
+        return super().convert(value, param, context)
+
+
 class Lanes(click.ParamType):  # type: ignore[type-arg]
     """A number of lanes such as `32`, or a share of all lanes such as `0-7/16` or `0,4,8/16`; 1 to 256 in all."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import ENV_FILE, JOB, JSON, RunName, options
+from cio_etl.cli.options import ENV_FILE, JOB, JSON, Existing, RunName, options
 from cio_etl.run.options import RunOptions, repeated_words
 from cio_etl.validate.options import PLAN_OPTIONS
 
@@ -85,7 +85,7 @@ def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -
 
 
 @cli.command(epilog="More: jobs/README.md, Plan and apply")
-@click.argument("plan", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("plan", metavar="PLAN", type=Existing())
 @options(RunOptions, only=("accept_changes", "accept_unexpected", "grace"))
 @click.option("--quiet", is_flag=True, help="Print no progress; for cron.")
 @ENV_FILE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import RESULT_JSON
+from cio_etl.cli.options import RESULT_JSON, Existing
 
 if TYPE_CHECKING:
     from cio_etl.presets import Exports, Preset, Recognised, Written
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--export",
-    type=click.Path(path_type=Path, exists=True),
+    type=Existing(folders=True),
     metavar="FOLDER",
     help="The export of PRODUCT, a folder or a file: the job reads what is there, recognised by its columns.",
 )

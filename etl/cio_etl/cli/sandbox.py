@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.main import cli
+from cio_etl.cli.options import Existing
 
 
 @cli.command(epilog="More: jobs/README.md")
@@ -22,12 +23,10 @@ from cio_etl.cli.main import cli
 )
 @click.option(
     "--certfile",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=Existing(),
     help="A certificate in PEM, with --keyfile: serve HTTPS, the only protocol of some clients of the vendor.",
 )
-@click.option(
-    "--keyfile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The certificate's key in PEM."
-)
+@click.option("--keyfile", type=Existing(), help="The certificate's key in PEM.")
 def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | None, keyfile: Path | None) -> None:
     """Serve a local Customer.io for tests, until Ctrl-C."""
     import ssl

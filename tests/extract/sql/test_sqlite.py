@@ -326,7 +326,9 @@ def test_a_database_in_memory_has_nothing_to_read(url: str) -> None:
 
 def test_a_missing_file_is_reported_and_not_created() -> None:
     error = failing("sqlite:///nope.db")
-    assert str(error) == f"{Path('nope.db').absolute()}: no such file"
+    assert (str(error), error.remedy) == (f"{Path('nope.db').absolute()}: no such file", "check the path")
+    Path("shop.db").touch()
+    assert failing("sqlite:///shp.db").remedy == f"did you mean {Path('shop.db').absolute()}?"
     assert not Path("nope.db").exists()
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlencode
 import polars as pl
 from sqlalchemy import URL
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, did_you_mean_file
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
@@ -160,7 +160,7 @@ def database_file(url: URL, place: str) -> Path:
         )
     path = Path(name).expanduser().absolute()
     if not path.is_file():
-        raise SourceError("name a database that is there; none is made", place=str(path), what="no such file")
+        raise SourceError(did_you_mean_file(str(path)), place=str(path), what="no such file")
     return path
 
 
