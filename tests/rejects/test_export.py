@@ -174,12 +174,10 @@ def test_by_default_no_row_is_kept_and_a_changed_source_leaves_only_the_reasons(
     assert not Path(f".etl/runs/{run_id}/rejects").exists()
     write_people(ROWS[0])
     assert exported(run_id, "out.ndjson").columns == [*HEAD]
-    assert (
-        "step people: without the source's columns, because people: the source has changed" in capsys.readouterr().err
-    )
+    assert "step people: without the source's columns, because the source has changed since" in capsys.readouterr().err
     assert main(["replay", run_id]) == 65
     _, err = capsys.readouterr()
-    assert f"{run_id}: the rejected rows of step people cannot be read again: people: the source has changed" in err
+    assert f"{run_id}: the rejected rows of step people cannot be read again: the source has changed since" in err
     assert "`rejects: rows` in the job file keeps the rows the next time" in err
 
 

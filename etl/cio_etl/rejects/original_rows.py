@@ -41,7 +41,7 @@ def original_rows(
         with open_original_source(run, record, job) as snapshot:
             rows = rows_at(snapshot, positions)
     except EtlError as error:
-        return OriginalRows(stored, str(error))
+        return OriginalRows(stored, str(error).removeprefix(f"{record.name}: "))  # the caller names the step
     return OriginalRows(rows if stored is None else pl.concat([stored, rows], how="diagonal_relaxed").sort(POSITION))
 
 
