@@ -47,7 +47,7 @@ def test_every_line_that_is_wrong_is_told_and_no_value(tmp_path: Path, monkeypat
         ".env:5: C: a quote that is not closed in this line",
         ".env:6: D: references are not replaced in this file",
         ".env:7: E: references are not replaced in this file",
-        ".env:8: G: a value with the character 0, which no variable can have",
+        ".env:8: G: a value contains the character NUL, which no variable can hold",
     ]
     assert "secret" not in str(error.value)
 

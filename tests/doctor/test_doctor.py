@@ -223,7 +223,7 @@ def test_a_ledger_that_the_state_does_not_know_is_a_warning(url: str) -> None:
         database.commit()
     ((level, found, remedy, _),) = of_ledger(url)
     assert level == "warning" and "has files of a ledger that the state does not know" in found
-    assert remedy == "put back the state that belongs to them, or let the next run start anew"
+    assert remedy == "put back the state that belongs to them, or let the next run start again"
 
 
 def test_a_ledger_of_a_newer_version_is_wrong(url: str) -> None:

@@ -46,7 +46,7 @@ def test_people_are_known_by_the_identifier_that_they_have_until_they_are_forgot
 
 def test_a_mirror_would_delete_whoever_gets_an_id_and_is_refused(first: Nights) -> None:
     first.step = {"sync": "mirror", "when_gone": "delete"}
-    with pytest.raises(ConfigError, match="whoever gets an id would be gone by their old identifier"):
+    with pytest.raises(ConfigError, match="a person who gets an id would count as gone under the old"):
         first.run(ROWS)
 
 

@@ -22,7 +22,7 @@ from cio_etl.transform.row_sql import columns_of as columns_of_sql
 CONSENT_NOT_MAPPED = finding_kind(
     "consent_not_mapped",
     "warning",
-    "make `unsubscribed` of the column, or suppress these people by `when` in a step before: Customer.io would mail "
+    "map the column to `unsubscribed`, or suppress these people by `when` in a step before: Customer.io would mail "
     "them",
 )
 

@@ -177,7 +177,7 @@ class Expectations:
             return None
         newest = datetime.fromtimestamp(total.newest_s, UTC).isoformat().replace("+00:00", "Z")
         within = _duration(expectation.within.total_seconds())
-        return total.rows, f"the newest is of {newest}, {_duration(age)} ago; at most {within} expected", ()
+        return total.rows, f"the newest time is {newest}, {_duration(age)} ago; at most {within} expected", ()
 
     def _places(self, rule: _Rule, repeated: Hashes) -> tuple[int, ...]:
         """The first rows that repeat a key. They are read again, which only a failure costs."""

@@ -66,7 +66,7 @@ def init(
     }
     if product is not None:
         if subject or timezone or name:
-            raise click.UsageError("--preset takes no --as, --timezone and --name: the preset says all of it")
+            raise click.UsageError("--preset takes no --as, --timezone and --name: the preset defines them")
         _write_preset(product, sections, as_json)
         return
     several = len(sections) > 1

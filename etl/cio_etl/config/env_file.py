@@ -76,7 +76,7 @@ def _entries(text: str) -> Iterator[tuple[int, str, str, str]]:
         if has_reference:
             fault = "references are not replaced in this file; write the value, or put it in single quotes"
         elif "\0" in value:
-            fault = "a value with the character 0, which no variable can have; write it again"
+            fault = "a value contains the character NUL, which no variable can hold; remove it"
         yield number, name, value, fault
 
 

@@ -94,9 +94,9 @@ class _BoundsYaml(_OfColumnYaml):
             if not (isinstance(least, str) and isinstance(most, str)):
                 raise wrong("one bound is a number and the other is text; write both alike")
             if least > most:
-                raise wrong("min: comes after max:, so that no value would do; exchange them")
+                raise wrong("min: is later than max:, so no value is in the range; exchange them")
         elif least > most:
-            raise wrong("min: is greater than max:, so that nothing would do; exchange them")
+            raise wrong("min: is greater than max:, so no value is in the range; exchange them")
 
 
 class RangeYaml(_BoundsYaml):

@@ -149,8 +149,8 @@ def _mirror_faults(step: Step, api: str) -> Iterator[str]:
         yield "events cannot be removed from Customer.io; write sync: changed"
     elif step.mapping.alternatives:
         yield (
-            "whoever gets an id would be gone by their old identifier, and be removed; write one kind under "
-            "identifiers, or sync: changed"
+            "a person who gets an id would count as gone under the old identifier, and be removed; write one kind "
+            "under identifiers, or sync: changed"
         )
     elif when_gone is None:
         yield "say what happens to who is gone, as when_gone: delete, or when_gone: {set: {churned: true}}"

@@ -53,7 +53,7 @@ _DATABASE_ENDINGS = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite",
 
 
 def address_of(named: str) -> str:
-    """What a source is named by: a file that is a database, or is called one, gets its address, as sqlite:///shop.db."""
+    """What a source is named by: a file that is a database, or is called so, gets its address: sqlite:///shop.db."""
     path = Path(named)
     if not path.is_file():
         return named

@@ -29,7 +29,9 @@ def step_ledger(job: Job, step: Step, machine: Machine) -> Iterator[Check]:
         words = next(ledger_words(each) for each in ledger_statuses(store, job) if each.step == step.name)
     if ledger is None and any(folder.glob("*.parquet")):
         text = f"{folder} has files of a ledger that the state does not know; the next run sends every row"
-        yield Check(subject, "warning", text, "put back the state that belongs to them, or let the next run start anew")
+        yield Check(
+            subject, "warning", text, "put back the state that belongs to them, or let the next run start again"
+        )
         return
     files = "" if ledger is None else "; its files are as they were written"
     yield Check(subject, "ok", f"ledger: {words}{files}")

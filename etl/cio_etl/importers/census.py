@@ -32,7 +32,7 @@ from cio_etl.importers.values import (
 
 _KNOWN = {
     "operational_settings": ("alerts are not part of a job", "watch the exit code, or write `ping` in the job"),
-    "triggers": ("a job starts by its schedule", "let Airflow, or whatever runs the other thing, start the job"),
+    "triggers": ("a job starts by its schedule", "let Airflow start the job, or the tool that runs the task before it"),
     "advanced_configuration": ("it is not documented", "find out what it does in Census"),
     "preserve_values": ("cio-etl changes what Customer.io has", "leave the attribute out, or rows by `when`"),
     "service_slice_size": ("cio-etl packs batches itself", "nothing"),
@@ -40,7 +40,7 @@ _KNOWN = {
     "template_sync_identifier": ("it only says of which sync this one was made", "nothing"),
     "lookup_object": ("Customer.io has nothing to look up", "look it up in the query"),
     "order_by": ("the order of mappings means nothing here", "nothing"),
-    "append_properties": ("Census's own mark of what is new", "write `watermark` in the source, to read new rows only"),
+    "append_properties": ("it is Census's own watermark", "write `watermark` in the source, to read new rows only"),
     "name_normalization": ("the names are written in the mappings", "nothing"),
 }
 _CLIPPED = ("follow_source_type", "generate_field", "field_type", "array_field", "is_primary_identifier")

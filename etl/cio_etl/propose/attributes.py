@@ -80,7 +80,7 @@ def _asked_for_consent(reading: Reading, refusal: Reading | None) -> Reading:
     if refusal is not None or reading.left_out or reading.decide or _says(reading) not in ("refusal", "consent"):
         return reading
     return replace(
-        reading, decide="who wants no messages? Customer.io reads `unsubscribed` only, as true; make it of this"
+        reading, decide="who wants no messages? Customer.io reads `unsubscribed` only, as true; map this column to it"
     )
 
 
