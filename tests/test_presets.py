@@ -183,7 +183,8 @@ def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captu
     assert "{csv: people.csv}" in Path("jobs/clerk.yaml").read_text(encoding="utf-8")
     Path("other.csv").write_text("a,b\n1,2\n")
     assert main(["init", "other.csv", "--preset", "clerk"]) == 78
-    assert "it has none of the columns by which Clerk's users.csv is recognised; compare" in capsys.readouterr().err
+    fault = "other.csv: it has none of the columns by which Clerk's users.csv is recognised; compare"
+    assert fault in capsys.readouterr().err
     assert main(["presets", "clrk"]) == 78
     assert "did you mean 'clerk'?" in capsys.readouterr().err
 

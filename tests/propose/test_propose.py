@@ -634,7 +634,7 @@ def test_a_file_whose_first_line_is_a_row_is_refused_without_its_values(
     Path("people.csv").write_text(f"{first}\n8,x,y\n", encoding="utf-8")
     assert main([command, "people.csv"]) == 65
     message = capsys.readouterr().err
-    assert "the first line seems to be a row, not the header" in message and "`columns:`" in message
+    assert "people.csv: the first line seems to be a row, not the header" in message and "`columns:`" in message
     assert not any(value in message for value in first.split(",")[1:])
     assert not Path("jobs").exists()
 

@@ -115,7 +115,7 @@ def _write_preset(product: str, sections: Mapping[str, dict[str, Any]], as_json:
         if found is None:
             why = why_not(preset, kind, columns, name_of(section))
             what = f"{why}; compare its columns with the recipe: cio-etl presets {product} --show"
-            raise ConfigError([Problem(name, None, "", what)])
+            raise ConfigError([Problem(name_of(section) or name, None, "", what)])
         if found.file is not None:
             files.setdefault(found.name, []).append(section)
     print_written(preset, write_preset(preset, Path(), files or None), as_json, files)

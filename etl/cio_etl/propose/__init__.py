@@ -107,7 +107,7 @@ def propose(
     if not snapshot.schema:
         raise SourceError("name a source with columns", place=name, what="it has no columns")
     if "csv" in source:
-        require_names(name, snapshot.schema.names())
+        require_names(str(source["csv"]), snapshot.schema.names())
     words_for_null = "csv" in source and "null_values" not in source
     snapshot, members = with_members(snapshot)
     looks = look_at(snapshot, words_for_null, members=members)
