@@ -21,6 +21,7 @@ from cio_etl.config.other_columns import (
     SourceColumns,
     attributes_of_columns,
     require_other_columns,
+    rows_of,
     source_columns,
     with_columns,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "read_env_file",
     "require_other_columns",
     "require_secrets",
+    "rows_of",
     "schema_text",
     "source_columns",
     "source_section",

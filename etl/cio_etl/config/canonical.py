@@ -109,6 +109,8 @@ def _rule(rule: OtherColumns, mapping: Mapping) -> dict[str, Any]:
         "prefix": rule.prefix,
         "new_columns": rule.new_columns,
     }
+    if rule.of is not None:
+        settings["of"] = rule.of
     if rule.on_error != "reject":
         settings["on_error"] = rule.on_error if isinstance(rule.on_error, str) else _value(rule.on_error)
     if rule.nulls != mapping.nulls:

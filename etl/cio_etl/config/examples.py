@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.apis import DEFAULT_API, unsupported
-from cio_etl.config.other_columns import source_columns, with_columns
+from cio_etl.config.other_columns import rows_of, source_columns, with_columns
 from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, EtlError, Problem, SourceError
 from cio_etl.model import FAULT, POSITION, Example, Mapping, Snapshot
@@ -19,12 +19,10 @@ from cio_etl.transform import (
     columns_of,
     columns_of_source,
     compile_mapping,
-    exploded,
     outcome,
     path_of,
     plain_rows,
     with_json,
-    with_paths,
 )
 
 
@@ -65,13 +63,14 @@ def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
 def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     for path, message in unsupported(mapping, api):
         raise ConfigError([Problem(mapping.file, None, path, message)])
-    if mapping.other_columns is not None:
-        mapping = with_columns(mapping, source_columns(mapping, list(example.row), None).taken)
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
     row = row.with_columns(pl.col(pl.Null).cast(pl.String))
     frame = row.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(None, dtype=pl.String).alias(FAULT))
     source = Snapshot("example", (), 1, row.schema, lambda columns, start: iter([frame]), lambda positions: [])
-    snapshot = with_paths(exploded(source, mapping), mapping)
+    snapshot = rows_of(source, mapping)
+    if (rule := mapping.other_columns) is not None:
+        columns = list(example.row) if rule.of is None else snapshot.members
+        mapping = with_columns(mapping, source_columns(mapping, columns, None).taken)
     if snapshot.rows > 1:
         what = "the list has several entries, and an example has one result; write a test with rows: and results:"
         raise SourceError(place=mapping.file, what=what)

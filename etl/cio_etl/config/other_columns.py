@@ -18,9 +18,11 @@ from cio_etl.config.validation import Fault, validated
 from cio_etl.config.value_sections import OnError
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import SourceError, similar
-from cio_etl.model import ENTRY, Column, Constant, Mapping, Nulls, OtherColumns
+from cio_etl.model import ENTRY, Column, Constant, Mapping, Nulls, OtherColumns, Snapshot
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, as_list, omitted
 from cio_etl.transform.checks import constant_faults, problems
+from cio_etl.transform.explode import exploded
+from cio_etl.transform.paths import member_key, path_of, with_members, with_paths
 
 STAR = "*"  # the name under which `attributes` has the other columns
 PLACE = ("attributes", STAR)
@@ -48,7 +50,7 @@ else:
 
 
 class OtherColumnsYaml(_OtherColumns):
-    """All columns of the source that no value of the mapping reads."""
+    """All columns of the source, or members of one of its columns, that no value of the mapping reads."""
 
     not_offered: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("exclude", "exclude_columns", "without"), "write the columns to leave out as except:"),
@@ -57,6 +59,11 @@ class OtherColumnsYaml(_OtherColumns):
         "column": "`*` stands for all other columns; name a single one as an attribute",
     }
 
+    of: Text = omitted(
+        "a column of objects, as `properties`: its members are taken in place of columns. See "
+        "[Members of objects](#members-of-objects).",
+        "the columns of the source",
+    )
     rename: Literal["snake_case"] = omitted(
         "`snake_case`: `firstName` and `First name` become `first_name`", "columns keep their names"
     )
@@ -74,6 +81,7 @@ class OtherColumnsYaml(_OtherColumns):
     def to_other_columns(self, on_error: Constant | str, nulls: Nulls) -> OtherColumns:
         """The rule, with what the mapping says where this one says nothing."""
         return OtherColumns(
+            self.of,
             tuple(getattr(self, _EXCEPT)),
             self.rename,
             self.prefix,
@@ -134,13 +142,13 @@ def source_columns(mapping: Mapping, columns: Sequence[str], known: Collection[s
     """
     rule = mapping.other_columns
     assert rule is not None
-    _require_spelling(mapping, rule, columns)
+    _require_spelling(mapping, rule, [_own_name(rule, name) for name in columns])
     read = _read(mapping)
     others = _others(mapping, rule, columns)
     new = [] if known is None else [name for name in others if name not in known]
     taken = others if rule.new_columns == "take" else [name for name in others if name not in new]
     before = [] if known is None else [name for name in known if name not in columns]
-    gone = [name for name in before if name not in read and not _is_left_out(rule, name)]
+    gone = [name for name in before if name not in read and not _is_left_out(rule, _own_name(rule, name))]
     untaken = set(new) - set(taken)
     after = [*before, *(name for name in columns if name not in untaken)]
     return SourceColumns(tuple(taken), tuple(new), tuple(gone), tuple(after))
@@ -149,14 +157,29 @@ def source_columns(mapping: Mapping, columns: Sequence[str], known: Collection[s
 def require_other_columns(mapping: Mapping, columns: Sequence[str]) -> None:
     """Raises SourceError when a source has no column for `*`."""
     assert mapping.other_columns is not None
-    if columns and not _others(mapping, mapping.other_columns, columns):
+    if mapping.other_columns.of is None and columns and not _others(mapping, mapping.other_columns, columns):
         what = "the source has no other column; remove `*`, or leave fewer columns out"
         raise SourceError("fix the mapping, or the source", place=_place(mapping), what=what)
 
 
 def _others(mapping: Mapping, rule: OtherColumns, columns: Sequence[str]) -> list[str]:
     read = _read(mapping)
-    return [name for name in columns if name not in read and not _is_left_out(rule, name)]
+    return [name for name in columns if name not in read and not _is_left_out(rule, _own_name(rule, name))]
+
+
+def _own_name(rule: OtherColumns, column: str) -> str:
+    """The name of a column; of a member of objects, its key."""
+    return column if rule.of is None else member_key(rule.of, column)
+
+
+def rows_of(source: Snapshot, mapping: Mapping, more: Iterable[str] = ()) -> Snapshot:
+    """The rows of a source as a mapping reads them: entries of lists, with a column for each path and each member.
+
+    `more` are other names that may be paths. Raises SourceError.
+    """
+    rows = with_members(exploded(source, mapping), mapping)
+    rule = mapping.other_columns
+    return with_paths(rows, mapping, [*more, *(() if rule is None else _others(mapping, rule, rows.members))])
 
 
 def _read(mapping: Mapping) -> set[str]:
@@ -164,8 +187,14 @@ def _read(mapping: Mapping) -> set[str]:
 
     So is the list whose entries are the rows: its parts are named one by one.
     """
-    of_lists = set() if mapping.explode is None else {mapping.explode, ENTRY}
-    return of_lists | {name for value in mapping.targets.values() for name in value.sources}
+    read = set() if mapping.explode is None else {mapping.explode, ENTRY}
+    read |= {name for value in mapping.targets.values() for name in value.sources}
+    rule = mapping.other_columns
+    if rule is not None and rule.of is not None:  # a path may be written in two ways
+        paths = [path for path in (path_of(name, [rule.of]) for name in read) if path is not None]
+        keys = [path.parts[0] for path in paths if len(path.parts) == 1 and isinstance(path.parts[0], str)]
+        read |= {f"{rule.of}.{key}" for key in keys} | {f'{rule.of}["{key}"]' for key in keys}
+    return read
 
 
 def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:
@@ -181,7 +210,7 @@ def with_columns(mapping: Mapping, taken: Iterable[str]) -> Mapping:
         what = None
         if not name.removeprefix(rule.prefix):
             what = f"column {column!r} has no letters or digits to make a name of"
-        elif name == STAR or column == STAR or "${vars." in name or "${vars." in column:
+        elif STAR in (name, column) or "${vars." in name or "${vars." in column:
             what = f"column {column!r} has a name that a mapping uses for something else"
         elif name in column_of:
             what = f"the columns {column_of[name]!r} and {column!r} would both be the attribute {name!r}"
@@ -226,7 +255,8 @@ def attributes_of_columns(mapping: Mapping, written: dict[str, Any], taken: Iter
 
 def attribute_name(rule: OtherColumns, column: str) -> str:
     """The name of the attribute that a column becomes."""
-    return rule.prefix + (snake_case(column) if rule.rename == "snake_case" else column)
+    name = _own_name(rule, column)
+    return rule.prefix + (snake_case(name) if rule.rename == "snake_case" else name)
 
 
 def snake_case(text: str) -> str:

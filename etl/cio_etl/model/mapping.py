@@ -75,8 +75,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class OtherColumns:
-    """The attributes `*`: one for each column of the source that no value of the mapping reads."""
+    """The attributes `*`: one for each column of the source, or member of one, that no value of the mapping reads."""
 
+    of: str | None = None  # the column of objects whose members they are; None: the source's columns
     leave_out: tuple[str, ...] = ()  # names, or patterns with * and ?
     rename: Literal["snake_case"] | None = None
     prefix: str = ""

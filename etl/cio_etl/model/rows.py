@@ -86,6 +86,7 @@ class Snapshot:
     locate: Callable[[Sequence[int]], list[tuple[str, int]]]
     json: frozenset[str] = frozenset()  # text columns that the source says are JSON
     paths: frozenset[str] = frozenset()  # columns that are parts of others, as address.city: the source has them not
+    members: tuple[str, ...] = ()  # the paths to all members of the objects of which a mapping takes each
     unique_keys: bool = False  # no object in its JSON has a key twice
     keys: KeyReader | None = None
     loose: bool = False  # the values decide a column's type, so it may be another one tomorrow

@@ -116,7 +116,9 @@ def _with_taken(found: StepRejects) -> StepRejects:
     if columns is None:
         what = "the columns that `*` took in the run are not known any more"
         raise SourceError("put the source back as it was", place=f"step {found.step.name}", what=what)
-    taken = source_columns(mapping, list(columns.schema), columns.taken).taken
+    of_members = mapping.other_columns is not None and mapping.other_columns.of is not None
+    names = list(columns.taken or ()) if of_members else list(columns.schema)
+    taken = source_columns(mapping, names, columns.taken).taken
     return replace(found, step=replace(found.step, mapping=with_columns(mapping, taken)), taken=taken)
 
 

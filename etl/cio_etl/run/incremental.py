@@ -14,13 +14,14 @@ import polars as pl
 
 from cio_etl.apis import APIS
 from cio_etl.audit import columns_of_expectations, require_expected
+from cio_etl.config import rows_of
 from cio_etl.errors import ColumnOfBytes, EtlError, PlanOutdated, SourceError, TooManyChanges
 from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
 from cio_etl.state import exists, open_store
-from cio_etl.transform import columns_of_source, columns_to_read, exploded, require_columns, with_paths
+from cio_etl.transform import columns_of_source, columns_to_read, exploded, require_columns
 
 
 def staging(
@@ -59,7 +60,7 @@ def open_step_source(step: Step, how: Staging) -> Snapshot:
     Raises SourceError.
     """
     try:
-        return with_paths(exploded(open_source(step.source, how), step.mapping), step.mapping, _columns_read(step))
+        return rows_of(open_source(step.source, how), step.mapping, _columns_read(step))
     except ColumnOfBytes:
         raise  # the table has the column, and lists it as none that can be read
     except SourceError:

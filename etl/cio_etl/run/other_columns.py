@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import polars as pl
+
 from cio_etl.audit import OtherColumnsChanged
 from cio_etl.config import SourceColumns, require_other_columns, source_columns, with_columns
 from cio_etl.model import Bookmark, Job, Snapshot, Step
@@ -19,10 +21,12 @@ def with_other_columns(step: Step, snapshot: Snapshot, before: Bookmark) -> tupl
     """
     if step.mapping.other_columns is None:
         return step, None
-    columns = [name for name in snapshot.schema if name not in snapshot.paths]
+    of = step.mapping.other_columns.of
+    columns = [name for name in snapshot.schema if name not in snapshot.paths] if of is None else [*snapshot.members]
     require_other_columns(step.mapping, columns)
     found = source_columns(step.mapping, columns, before.known_columns)
-    if snapshot.loose:  # its columns are those that some row has
+    in_json = of is not None and not isinstance(snapshot.schema[of], pl.Struct)
+    if snapshot.loose or in_json:  # its columns are those that some row has
         found = replace(found, gone=())
     return replace(step, mapping=with_columns(step.mapping, found.taken)), found
 

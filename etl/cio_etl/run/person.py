@@ -15,7 +15,7 @@ from cio_etl.apis import KEY, OPERATIONS
 from cio_etl.config import source_columns, with_columns
 from cio_etl.errors import EtlError
 from cio_etl.model import Constant, IdentifierKind, Mapping
-from cio_etl.transform import collect_facts, column_of, compile_mapping, ids
+from cio_etl.transform import collect_facts, column_of, compile_mapping, ids, members_of
 from cio_etl.transform.parts import subject_targets
 from cio_etl.transform.repeats import key_text
 
@@ -142,7 +142,9 @@ def _with_other_columns(mapping: Mapping, rows: pl.DataFrame) -> Mapping:
     if mapping.other_columns is None:
         return mapping
     try:
-        return with_columns(mapping, source_columns(mapping, rows.columns, None).taken)
+        of = mapping.other_columns.of
+        columns = rows.columns if of is None else members_of(mapping, rows.schema, lambda name: [rows])
+        return with_columns(mapping, source_columns(mapping, columns, None).taken)
     except EtlError:
         return mapping
 

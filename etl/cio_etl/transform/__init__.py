@@ -39,7 +39,7 @@ from cio_etl.transform.compiled import Compiled, Mapped, outcome
 from cio_etl.transform.explode import exploded, exploded_fingerprint, with_faults_of_entries
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping, row_condition
-from cio_etl.transform.paths import columns_to_read, path_of, with_path_columns, with_paths
+from cio_etl.transform.paths import columns_to_read, members_of, path_of, with_members, with_path_columns, with_paths
 from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
 from cio_etl.transform.unseen_paths import has_no_entries, unseen_paths
 
@@ -61,6 +61,7 @@ __all__ = [
     "exploded_fingerprint",
     "has_no_entries",
     "located_rejects",
+    "members_of",
     "omitted_values",
     "outcome",
     "path_of",
@@ -74,6 +75,7 @@ __all__ = [
     "with_faults_of_entries",
     "with_json",
     "with_json_columns",
+    "with_members",
     "with_path_columns",
     "with_paths",
 ]

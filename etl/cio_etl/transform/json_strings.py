@@ -80,6 +80,22 @@ def without_repeated_keys(lines: bytes) -> bytes:
     return remaining.tobytes()
 
 
+def keys_of_objects(lines: bytes) -> list[str]:
+    """The keys of objects, one a line, but not those of objects inside; in the order in which they first occur."""
+    strings = find_strings(lines)
+    opens, closes = strings.opens[strings.is_key], strings.closes[strings.is_key]
+    if not opens.size:
+        return []
+    octets = np.frombuffer(lines, np.uint8)
+    kinds = _KIND[octets] * (octets != ord(","))
+    brackets = np.flatnonzero(kinds)
+    brackets = brackets[~_in_strings(strings, brackets)]
+    depths = np.cumsum(kinds[brackets], dtype=np.int64)
+    outer = depths[np.searchsorted(brackets, opens) - 1] == 1
+    keys = _slices(lines, opens[outer] + 1, closes[outer]).unique(maintain_order=True)
+    return _unescaped(keys).unique(maintain_order=True).cast(pl.String).to_list()
+
+
 def entries_of_lists(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     """The entries of JSON lists as JSON texts, one list after the other; and how many each list has.
 

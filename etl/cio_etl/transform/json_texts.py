@@ -12,7 +12,7 @@ import polars.selectors as cs
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from cio_etl.transform.json_strings import with_placeholder_in_texts, without_repeated_keys
+from cio_etl.transform.json_strings import keys_of_objects, with_placeholder_in_texts, without_repeated_keys
 
 _NONCHARACTER = re.compile(rb"(\xef\xb7[\x90-\xaf])|\\u([fF][dD][dDeE][0-9a-fA-F])")  # a noncharacter, or its escape
 _LOST_ESCAPE = re.compile(rb"\\(?=[bfnrt]|u00(?:[01][0-9a-fA-F]|22|5[cC]))")
@@ -173,6 +173,12 @@ def _with_quotes(text: pl.Expr, placeholder: str) -> pl.Expr:
     """The text in quotes where a placeholder shows that it was a string; else without placeholders inside it."""
     inside = text.str.replace_all(placeholder, "", literal=True)
     return pl.when(text.str.starts_with(placeholder)).then(pl.format('"{}"', inside)).otherwise(inside)
+
+
+def keys_in(texts: pl.Series) -> list[str]:
+    """The keys of the objects among JSON texts, in the order in which they first occur."""
+    lines = texts.filter(texts.str.contains(_OBJECT).fill_null(False)).str.replace_all("[\r\n]", " ")
+    return keys_of_objects((lines.str.join("\n")[0] + "\n").encode()) if len(lines) else []
 
 
 _OBJECT = r"^[ \t\r\n]*\{"

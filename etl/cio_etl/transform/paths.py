@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, did_you_mean
 from cio_etl.model import FAULT, Snapshot
 from cio_etl.model import Mapping as Rules
 from cio_etl.transform.chains import column_of, place_of_column
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at
-from cio_etl.transform.json_texts import members
+from cio_etl.transform.json_texts import keys_in, members
 from cio_etl.transform.nested import in_words
 
 
@@ -118,6 +118,71 @@ def _direct(snapshot: Snapshot, paths: Mapping[str, Path]) -> dict[str, tuple[st
     found = set(keys.values())
     is_inside = any(each[:end] in found for each in found for end in range(1, len(each)))
     return {} if is_inside or len(found) < len(keys) else keys
+
+
+MAX_MEMBERS = 1_000
+
+
+def with_members(snapshot: Snapshot, mapping: Rules) -> Snapshot:
+    """The snapshot of a mapping whose `*` takes the members of a column, with the paths to all of them as `members`.
+
+    Of JSON, they are those that some row has, so the column is read once. Raises SourceError.
+    """
+    if mapping.other_columns is None or mapping.other_columns.of is None:
+        return snapshot
+    snapshot = with_parts(snapshot, [mapping.other_columns.of], mapping)
+    members = members_of(mapping, snapshot.schema, lambda name: snapshot.read([name], 0), snapshot.json)
+    return replace(snapshot, members=members)
+
+
+def members_of(
+    mapping: Rules,
+    schema: pl.Schema,
+    read: Callable[[str], Iterable[pl.DataFrame]],
+    json: frozenset[str] = frozenset(),
+) -> tuple[str, ...]:
+    """The paths to all members of the objects of which `*` takes each; `read` yields frames with a column.
+
+    `json`: columns of which the source says that they are JSON. Raises SourceError when the source has no such column,
+    or when it holds no objects.
+    """
+    rule = mapping.other_columns
+    assert rule is not None and rule.of is not None
+    place = f"{mapping.places.get('attributes.*', mapping.file)}: attributes['*'].of"
+    if rule.of not in schema:
+        what = f"the source has no column {rule.of!r}"
+        raise SourceError(did_you_mean(rule.of, schema, "name a column of objects"), place=place, what=what)
+    dtype = schema[rule.of]
+    if isinstance(dtype, pl.Struct):
+        return tuple(path_to_member(rule.of, field.name, place) for field in dtype.fields)
+    if not isinstance(dtype, pl.String | pl.Null):
+        what = f"column {rule.of!r} holds {in_words(dtype)}, and has no members"
+        raise SourceError("name a column of objects", place=place, what=what)
+    found: dict[str, None] = {}
+    for frame in read(rule.of):
+        texts = frame[rule.of].cast(pl.String)
+        if rule.of not in json:
+            texts = texts.filter(~is_no_json(texts))
+        found |= dict.fromkeys(keys_in(texts))
+        if len(found) > MAX_MEMBERS:
+            what = f"the objects in column {rule.of!r} have more than {MAX_MEMBERS:,} different members"
+            raise SourceError("name the attributes that you need", place=place, what=what)
+    return tuple(path_to_member(rule.of, key, place) for key in found)
+
+
+def path_to_member(column: str, key: str, place: str) -> str:
+    """The path to a member of an object. Raises SourceError for a key that no path can have."""
+    for path in (f"{column}.{key}", f'{column}["{key}"]'):
+        if path_of(path, [column]) == Path(column, (key,)):
+            return path
+    what = f"the objects in column {column!r} have a key that no path can have: {key!r}"
+    raise SourceError("rename it, or name the attributes that you need", place=place, what=what)
+
+
+def member_key(column: str, path: str) -> str:
+    """The key of a member to which `path_to_member` leads; another path as it is."""
+    found = path_of(path, [column])
+    return path if found is None or len(found.parts) != 1 else str(found.parts[0])
 
 
 def with_path_columns(frame: pl.DataFrame, mapping: Rules, json: frozenset[str], fault: str = FAULT) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cio_etl.apis import DEFAULT_API, unsupported
+from cio_etl.config import rows_of
 from cio_etl.config.examples import compared, differing, outcome_text, payload_differences
 from cio_etl.config.mapping_tests import MappingTest, MappingTests
 from cio_etl.errors import ConfigError, EtlError, Problem
@@ -18,7 +19,7 @@ from cio_etl.model import Bookmark, CsvSource, Example, Snapshot, Step
 from cio_etl.model.words import counted
 from cio_etl.run import open_step_source, staging
 from cio_etl.run.other_columns import with_other_columns
-from cio_etl.transform import columns_of_source, exploded, path_of, with_paths
+from cio_etl.transform import columns_of_source, path_of
 from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import PreviewedRow, sent_rows
 
@@ -72,7 +73,7 @@ def _run(tests: MappingTests, test: MappingTest, stage: Path) -> Outcome:
     step = Step("test", test.source or CsvSource(()), tests.mapping)
     if test.source is None:
         _require_columns(tests, test)
-        snapshot = with_paths(exploded(held(test.rows, tests.types), tests.mapping), tests.mapping)
+        snapshot = rows_of(held(test.rows, tests.types), tests.mapping)
     else:
         snapshot = open_step_source(step, staging(stage, step, Bookmark()))
     if test.is_row and snapshot.rows > 1:
