@@ -22,6 +22,7 @@ from cio_etl.model import Column, Mapping, NdjsonSource, Staging
 from cio_etl.run import Caller, RunOptions, run_job
 from cio_etl.sandbox import Sandbox
 from cio_etl.transform import row_sql, with_path_columns, with_paths
+from cio_etl.transform.json_texts import keys_in
 from cio_etl.transform.paths import Path as ColumnPath
 from cio_etl.transform.paths import path_of
 from tests.nightly_step import KEYS, Nights
@@ -212,6 +213,7 @@ NESTED = st.fixed_dictionaries(
     {},
     optional={
         "a": KINDS,
+        'o"[\\é': KINDS,
         "b": st.none() | st.fixed_dictionaries({}, optional={"c": KINDS, "d": st.lists(KINDS, max_size=2)}) | KINDS,
     },
 )
@@ -224,6 +226,7 @@ def test_the_parts_of_any_json_are_those_that_python_reads(documents: list[dict[
     names = ["x.a", "x.b.c", "x.b.d", "x.b"]
     made = with_path_columns(frame, reads(names), frozenset({"x"}))
     require_same(made, documents)
+    assert keys_in(frame["x"]) == list(dict.fromkeys(key for each in documents for key in each))
 
 
 @given(st.lists(NESTED, min_size=1, max_size=40), st.booleans())
