@@ -11,7 +11,7 @@ command. Importing this package loads none of its libraries: each is imported wh
 The rooms, from the ground up. Imports run downwards only; tests/test_floors.py checks it. Read run/run.py first.
 
     errors/       every failure, by who must act, with its exit code; the names that were probably meant
-    log.py        the log of each module, which is silent until the application sets one up
+    log/          what the program writes while it works: log events, lines on stderr, safe screens
     sandbox/      a local Customer.io, with faults on demand; it shares nothing with the program
 
     model/        frozen records that pass from one room to another

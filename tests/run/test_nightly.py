@@ -28,7 +28,7 @@ from cio_etl.cli import main
 from cio_etl.config import duration, load_job
 from cio_etl.errors import CredentialsRefused, JobLocked
 from cio_etl.load import monitored
-from cio_etl.report.logs import BufferedLines, FileLines
+from cio_etl.log.lines import BufferedLines, FileLines
 from cio_etl.sandbox import Faults, Sandbox
 from tests.running import environment, start, until, write_job
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from cio_etl.errors import Interrupted
-from cio_etl.report.streams import say
+from cio_etl.log.streams import say
 from cio_etl.run import Signals
 
 

@@ -15,12 +15,12 @@ from cio_etl.airflow.lineage import Flow, flows_of
 from cio_etl.airflow.plan_summary import plan_summary
 from cio_etl.airflow.request import Environment, RunRequest, Summary, failure, summary_of
 from cio_etl.errors import EtlError, TooManyRejects, failure_of, is_failure
+from cio_etl.log.consoles import SafeConsole
+from cio_etl.log.streams import say
 from cio_etl.model import Plan, Report
 from cio_etl.report import as_json
-from cio_etl.report.consoles import SafeConsole
 from cio_etl.report.plan_json import page_place, write_plan
 from cio_etl.report.progress import Progress
-from cio_etl.report.streams import say
 from cio_etl.run import (
     Caller,
     Signals,

@@ -33,7 +33,7 @@ def check(files: tuple[Path, ...], expand: bool, target: str | None, as_json: bo
     """
     from cio_etl.config import check_file
     from cio_etl.errors import ConfigError, Problem
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     problems: dict[Problem, None] = {}  # each once: jobs share mappings
     for path in files:
@@ -55,7 +55,7 @@ def check(files: tuple[Path, ...], expand: bool, target: str | None, as_json: bo
 
 def _print_plain(files: tuple[Path, ...], target: str | None, as_json: bool) -> None:
     """Prints the files and the mappings that they name, as YAML documents or as one JSON list."""
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
     from cio_etl.validate.plain import plain_files
 
     plain = [each for path in files for each in plain_files(path, target)]

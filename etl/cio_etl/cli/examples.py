@@ -26,7 +26,7 @@ def examples(job: Path, options: ReadOptions, rows: int, reveal: bool) -> None:
     written to mappings/tests/NAME.yaml, for `cio-etl test`.
     """
     from cio_etl.cli.shared import Notes
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
     from cio_etl.validate.examples import write_examples
 
     for written in write_examples(job, rows, options, Notes(), reveal=reveal):

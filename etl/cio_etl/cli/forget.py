@@ -51,7 +51,7 @@ def forget(identifiers: tuple[str, ...], jobs: tuple[Path, ...], state: Path | N
     from dataclasses import asdict
 
     from cio_etl.cli.shared import state_location
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
     from cio_etl.run import private_files
 
     person = _person(identifiers)

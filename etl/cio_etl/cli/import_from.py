@@ -54,7 +54,7 @@ def import_from(
     """
     from cio_etl.errors import ConfigError, Problem, did_you_mean
     from cio_etl.importers import IMPORTERS, read_definitions, write_imported
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     if tool is None:
         _list(tuple(IMPORTERS.values()), as_json)
@@ -87,7 +87,7 @@ def _problems(written: Written, folder: Path) -> tuple[Problem, ...]:
 
 
 def _print(importer: Importer, written: Written, problems: tuple[Problem, ...], as_json: bool) -> None:
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     if as_json:
         content = {
@@ -107,7 +107,7 @@ def _print(importer: Importer, written: Written, problems: tuple[Problem, ...], 
 
 
 def _list(importers: tuple[Importer, ...], as_json: bool) -> None:
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     if as_json:
         content = [

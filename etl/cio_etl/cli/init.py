@@ -52,9 +52,9 @@ def init(
     export is recognised: `--preset` writes that preset.
     """
     from cio_etl.cli.source import section_of
+    from cio_etl.log.consoles import Screen
+    from cio_etl.log.streams import say
     from cio_etl.propose import job_of, name_from, write_proposal
-    from cio_etl.report.consoles import Screen
-    from cio_etl.report.streams import say
     from cio_etl.transform.timestamps import is_zone
 
     if timezone is not None and not is_zone(timezone):
@@ -134,10 +134,10 @@ def _step(
     from cio_etl.cli.source import name_of
     from cio_etl.config import load_source
     from cio_etl.extract import open_source, primary_key_of
+    from cio_etl.log.streams import say
     from cio_etl.model import SqlSource, Staging
     from cio_etl.presets import columns_of, recognise
     from cio_etl.propose import propose
-    from cio_etl.report.streams import say
     from cio_etl.transform import as_texts
 
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:

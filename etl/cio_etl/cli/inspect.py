@@ -50,13 +50,13 @@ def inspect(
     from cio_etl.cli.source import section_of
     from cio_etl.config import load_source
     from cio_etl.extract import open_source
+    from cio_etl.log.consoles import Screen
+    from cio_etl.log.streams import say
     from cio_etl.model import Staging
     from cio_etl.propose.dates.decide import Statements
     from cio_etl.propose.dates.inspection import inspect as look
     from cio_etl.propose.dates.show import content, lines
     from cio_etl.propose.header import require_names
-    from cio_etl.report.consoles import Screen
-    from cio_etl.report.streams import say
     from cio_etl.transform import as_texts
     from cio_etl.transform.timestamps import is_zone
 

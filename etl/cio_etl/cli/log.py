@@ -1,6 +1,6 @@
 """The log of a command: where its lines go, in which format, and from which level on.
 
-structlog is set up before the first event and not before, because most commands log nothing: see cio_etl/log.py.
+structlog is set up before the first event and not before, because most commands log nothing: see cio_etl/log/events.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from cio_etl.log import before_next_event
-from cio_etl.report.logs import FileLines, Lines, LogLines
-from cio_etl.report.visible import visible_event
+from cio_etl.log.lines import FileLines, Lines, LogLines
+from cio_etl.log.visible import visible_event
 
 
 @dataclass(frozen=True, slots=True)

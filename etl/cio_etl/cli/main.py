@@ -15,9 +15,9 @@ from cio_etl.cli.log import open_log
 from cio_etl.cli.own_words import only_own_words
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
 from cio_etl.errors import InvalidArguments, failure_of
-from cio_etl.report.logs import FileLines, LogLines
-from cio_etl.report.streams import accept_any_text, drop_output, say
-from cio_etl.report.visible import visible
+from cio_etl.log.lines import FileLines, LogLines
+from cio_etl.log.streams import accept_any_text, drop_output, say
+from cio_etl.log.visible import visible
 
 
 def _exit_codes() -> str:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 
 from cio_etl.errors import unexpected
-from cio_etl.report.streams import say
+from cio_etl.log.streams import say
 
 
 @contextlib.contextmanager

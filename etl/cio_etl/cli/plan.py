@@ -42,8 +42,8 @@ def plan(
     With -o plan.json, plan.html shows it, too. Exits with 0 if nothing would be sent, with 3 if something would or rows
     are rejected, and with 4 if a run would stop because too much would change or is rejected.
     """
+    from cio_etl.log.streams import say
     from cio_etl.report.plan_json import page_place, write_plan
-    from cio_etl.report.streams import say
     from cio_etl.run.recording import remedies
     from cio_etl.validate.plan import plan_file, plan_place
 
@@ -61,7 +61,7 @@ def plan(
     if as_json:
         say(json.dumps(content, ensure_ascii=False, indent=2))
     else:
-        from cio_etl.report.consoles import Screen
+        from cio_etl.log.consoles import Screen
         from cio_etl.report.plan_terminal import show_plan
         from cio_etl.transform import reason_words
 

@@ -40,9 +40,9 @@ def presets(product: str | None, show: bool, folder: Path, export: Path | None, 
 
     A preset reads the export of a product: jobs/PRODUCT.yaml, mappings/PRODUCT/ and its recipe, README.md there.
     """
+    from cio_etl.log.streams import say
     from cio_etl.presets import find_preset, write_preset
     from cio_etl.presets import presets as every
-    from cio_etl.report.streams import say
 
     if product is None:
         if show or export is not None or sample:
@@ -105,7 +105,7 @@ def print_written(
 
     exports: the sources of the export by the preset's name for them. not_used: its other files, each with the reason.
     """
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     loses = list(preset.loses)
     found = None

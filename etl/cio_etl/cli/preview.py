@@ -24,7 +24,7 @@ def preview(job: Path, options: ReadOptions, rows: int) -> None:
     They are printed as they would be sent, one JSON line each.
     """
     from cio_etl.cli.shared import Notes
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
     from cio_etl.validate import preview_lines
 
     for line in preview_lines(job, rows, options, Notes()):

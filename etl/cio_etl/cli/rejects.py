@@ -26,10 +26,10 @@ def rejects(run_id: str, out: Path | None, closed: bool, forget: bool, state: Pa
     from cio_etl.cli.shared import opened_store, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError, InvalidArguments
+    from cio_etl.log.streams import say
     from cio_etl.model import target_of
     from cio_etl.model.words import counted
     from cio_etl.rejects import export, rejected_rows, separator_of
-    from cio_etl.report.streams import say
     from cio_etl.run import delete, rejects_folder
 
     location = state_location(state)

@@ -29,12 +29,12 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.cli.shared import calling, opened_store, page_of, print_report, resumed_by, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError, Problem
+    from cio_etl.log.streams import say
     from cio_etl.model import target_of
     from cio_etl.model.words import counted
     from cio_etl.rejects import ENDINGS, request_for_file, request_for_run
     from cio_etl.rejects import replay as send_again
     from cio_etl.report import Commands
-    from cio_etl.report.streams import say
     from cio_etl.run import note_stand_ins, run_folder, sandboxed
 
     location = state_location(state)

@@ -48,7 +48,7 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
 @contextlib.contextmanager
 def _buffered_log() -> Iterator[None]:
     """Log lines of the block are printed at its end, and only when it ends otherwise than with exit code 0."""
-    from cio_etl.report.logs import BufferedLines, LogLines
+    from cio_etl.log.lines import BufferedLines, LogLines
 
     log, lines = command_log(), BufferedLines()
     if isinstance(log.lines, LogLines):  # lines that go to a file are not buffered

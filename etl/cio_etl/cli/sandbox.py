@@ -31,7 +31,7 @@ def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | No
     """Serve a local Customer.io for tests, until Ctrl-C."""
     import ssl
 
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
     from cio_etl.sandbox import serve
 
     def announce(url: str) -> None:

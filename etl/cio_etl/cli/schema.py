@@ -17,6 +17,6 @@ def schema(kind: Literal["job", "mapping", "tests"]) -> None:
     KIND is `job`, `mapping` or `tests`.
     """
     from cio_etl.config import schema_text
-    from cio_etl.report.streams import say
+    from cio_etl.log.streams import say
 
     say(schema_text(kind).removesuffix("\n"))

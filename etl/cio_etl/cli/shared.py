@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from cio_etl.cli.log import command_log, use_log
 from cio_etl.errors import Bug, EtlError, failure_of, is_failure
+from cio_etl.log.streams import say
 from cio_etl.model import Report
 from cio_etl.report import Commands, Observer, as_json
-from cio_etl.report.streams import say
 
 if TYPE_CHECKING:
     from cio_etl.run import Caller
@@ -79,7 +79,7 @@ _LOG_DEFAULTS = {"log_format": "text", "log_file": None, "debug": False}  # the 
 @contextlib.contextmanager
 def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = False) -> Iterator[Caller]:
     """The caller of a run: signals stop it, after `grace_s` at most, and its progress is shown on stderr."""
-    from cio_etl.report.consoles import SafeConsole
+    from cio_etl.log.consoles import SafeConsole
     from cio_etl.report.progress import Progress
     from cio_etl.run import Caller, Signals
 
@@ -140,7 +140,7 @@ def print_report(report: Report, is_json: bool, commands: Commands, more: Mappin
     if is_json:
         say(json.dumps(as_json(report, commands.resume_command(report)), ensure_ascii=False))
         return
-    from cio_etl.report.consoles import Screen
+    from cio_etl.log.consoles import Screen
     from cio_etl.report.terminal import show
     from cio_etl.transform import reason_words
 

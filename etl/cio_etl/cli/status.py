@@ -47,9 +47,9 @@ def _print_runs(where: Where, is_json: bool) -> None:
     """Prints the newest runs of every job in a state."""
     from rich.table import Table
 
+    from cio_etl.log.consoles import Screen
+    from cio_etl.log.streams import say
     from cio_etl.report import as_json
-    from cio_etl.report.consoles import Screen
-    from cio_etl.report.streams import say
     from cio_etl.run import recent_runs
     from cio_etl.state import exists
 
@@ -92,8 +92,8 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0."""
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import print_report
+    from cio_etl.log.streams import say
     from cio_etl.report import Commands, as_json
-    from cio_etl.report.streams import say
     from cio_etl.run import first_run_words, job_status, ledger_words, next_words, repeated_words
 
     status = job_status(job, datetime.now(UTC))

@@ -26,8 +26,8 @@ def test(paths: tuple[Path, ...], updates: bool, junit: Path | None) -> None:
     """
     from cio_etl.config import find_tests
     from cio_etl.errors import ConfigError
+    from cio_etl.log.streams import say
     from cio_etl.model.words import counted
-    from cio_etl.report.streams import say
     from cio_etl.validate.junit import junit as junit_xml
     from cio_etl.validate.mapping_tests import run_tests
     from cio_etl.validate.tests_update import replace_text, update

@@ -22,10 +22,10 @@ from cio_etl.doctor.ledgers import step_ledger
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
 from cio_etl.errors import StateError
+from cio_etl.log.consoles import Screen
+from cio_etl.log.streams import say
 from cio_etl.model import Bookmark
 from cio_etl.model.words import counted
-from cio_etl.report.consoles import Screen
-from cio_etl.report.streams import say
 from cio_etl.run import load_bookmarks
 
 __all__ = ["Check", "Machine", "examine", "exit_code", "show"]

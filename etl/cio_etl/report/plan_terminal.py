@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cio_etl.log.visible import one_line
 from cio_etl.model import Plan, StepPlan
 from cio_etl.model.words import counted, duration, size
 from cio_etl.report import plan_words
 from cio_etl.report.terminal import NARROWEST, findings, omitted, rejects
-from cio_etl.report.visible import one_line
 
 _DELTA = {"new": "new", "changed": "changed", "same": "same", "gone": "gone", "refused": "refused_before"}
 

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from cio_etl.log import get_logger
+from cio_etl.log.streams import say
 from cio_etl.model import LaneProgress, total_counts
 from cio_etl.model.words import counted
 from cio_etl.report.observer import Following, ReadProgress, Waited
-from cio_etl.report.streams import say
 
 log = get_logger()
 

@@ -12,9 +12,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from cio_etl.log.visible import visible
 from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.model.words import counted, delta_words, duration, number, percent, size
-from cio_etl.report.visible import visible
 
 HERE = Path(__file__).parent
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cio_etl.log.visible import one_line
 from cio_etl.model import Finding, ReasonCount, Report, StepPlan, StepReport
 from cio_etl.model.words import counted, delta_words
-from cio_etl.report.visible import one_line
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 

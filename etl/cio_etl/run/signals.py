@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from cio_etl.errors import Interrupted
-from cio_etl.report.streams import stderr_descriptor
+from cio_etl.log.streams import stderr_descriptor
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 20.0

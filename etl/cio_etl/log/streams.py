@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TextIO
 
-from cio_etl.report.visible import visible
+from cio_etl.log.visible import visible
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from cio_etl.cli import main
 from cio_etl.errors import ConfigError, Problem, SourceError
-from cio_etl.report.consoles import SafeConsole
-from cio_etl.report.streams import say
-from cio_etl.report.visible import one_line, visible, visible_event
+from cio_etl.log.consoles import SafeConsole
+from cio_etl.log.streams import say
+from cio_etl.log.visible import one_line, visible, visible_event
 from cio_etl.sandbox import Sandbox
 from tests.running import write_job
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from cio_etl.report.streams import drop_output
-from cio_etl.report.visible import visible
+from cio_etl.log.streams import drop_output
+from cio_etl.log.visible import visible
 
 
 class SafeConsole(Console):

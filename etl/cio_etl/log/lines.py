@@ -11,7 +11,7 @@ import os
 from collections import deque
 from pathlib import Path
 
-from cio_etl.report.streams import say
+from cio_etl.log.streams import say
 
 MOST_LINES = 10_000  # in the buffer: a run of a night has a few thousand
 

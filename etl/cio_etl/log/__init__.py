@@ -1,0 +1,12 @@
+"""What the program writes while it works: log events, lines on stderr, and screens that survive any text.
+
+events.py    the log of each module, which is silent until the application sets one up
+lines.py     where the lines of a command's log go
+streams.py   stdout and stderr that take any text, and may be closed
+visible.py   texts without characters that move a terminal's cursor or hide something
+consoles.py  rich's consoles, with both
+"""
+
+from cio_etl.log.events import before_next_event, get_logger
+
+__all__ = ["before_next_event", "get_logger"]
