@@ -40,6 +40,7 @@ SLOW_FILES = frozenset(
         "benchmarks/test_benchmarks.py",
         "cli/test_cli.py",
         "cli/test_own_words.py",
+        "config/test_shipped.py",
         "docs/test_examples.py",
         "doctor/test_doctor.py",
         "extract/sql/test_cursor.py",
@@ -47,6 +48,7 @@ SLOW_FILES = frozenset(
         "extract/sql/test_faults.py",
         "extract/test_csv.py",
         "extract/test_lake.py",
+        "extract/test_parquet_kinds.py",
         "extract/test_remote.py",
         "load/rate/test_pace.py",
         "load/rate/test_shared_limiter.py",
@@ -62,8 +64,11 @@ SLOW_FILES = frozenset(
         "rejects/test_replay.py",
         "rejects/test_replay_resumed.py",
         "run/test_api.py",
+        "run/test_explode.py",
         "run/test_incremental.py",
         "run/test_kill.py",
+        "run/test_ledger_nights.py",
+        "run/test_mirror_nights.py",
         "run/test_nightly.py",
         "run/test_operations.py",
         "run/test_run.py",
@@ -80,7 +85,7 @@ SLOW_FILES = frozenset(
     }
 )
 assert all((TESTS / file).exists() for file in SLOW_FILES)
-SERVERS = frozenset({"postgresql_server", "mariadb_server", "chromium"})
+SERVERS = frozenset({"postgresql_server", "mariadb_server", "chromium", "sandbox"})
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
