@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def test_a_source_without_another_column_stops_the_run_before_anything_is_sent(n
     assert not nights.bodies
 
 
+def replayed(run_id: str) -> int:
+    """Replays the rejects of a run; how many rows of its first step are accepted."""
+    job = load_job(Path("job.yaml"), KEYS)
+    with closing(open_store(job.kept_in)) as store:
+        request = request_for_run(store, run_id)
+    report = replay(request, job, RunOptions(), Caller())
+    assert report is not None
+    return report.steps[0].counts.accepted
+
+
 def test_a_replay_sends_the_columns_that_its_run_has_taken(nights: Nights) -> None:
     nights.mapping = {**STAR, "attributes": {"email": "email", "*": {}}}
     nights.step, nights.settings = {}, {"rejects": "rows"}
@@ -102,14 +113,7 @@ def test_a_replay_sends_the_columns_that_its_run_has_taken(nights: Nights) -> No
     assert report.rejected == 1
     nights.mapping = {**STAR, "attributes": {"email": {"column": "email", "on_error": "omit"}, "*": {}}}
     nights.run([person(2)])
-    job = load_job(Path("job.yaml"), KEYS)
-    store = open_store(job.kept_in)
-    try:
-        request = request_for_run(store, report.run_id)
-    finally:
-        store.close()
-    replayed = replay(request, job, RunOptions(), Caller())
-    assert replayed is not None and replayed.steps[0].counts.accepted == 1
+    assert replayed(report.run_id) == 1
     assert nights.people()["1"] == {"plan": "free", "city": "Rome"}
     assert main(["preview", "job.yaml"]) == 0
 
@@ -166,14 +170,7 @@ def test_a_new_member_is_told_and_taken_when_the_mapping_says_so_and_a_replay_se
 
     nights.mapping = flattened(on_error="omit")
     nights.write([])
-    job = load_job(Path("job.yaml"), KEYS)
-    store = open_store(job.kept_in)
-    try:
-        request = request_for_run(store, report.run_id)
-    finally:
-        store.close()
-    replayed = replay(request, job, RunOptions(), Caller())
-    assert replayed is not None and replayed.steps[0].counts.accepted == 1
+    assert replayed(report.run_id) == 1
     assert nights.people()["9"] == {}
     nights.mapping = flattened(new_columns="take")
     nights.run([row(1, city="Bonn", age=41)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import RESULT_JSON
+from cio_etl.cli.options import INTO, RESULT_JSON
 
 if TYPE_CHECKING:
     from cio_etl.errors import Problem
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 @click.argument("tool", required=False)
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--name", help="The job's name. [default: the tool's]")
-@click.option(
-    "--into",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    metavar="FOLDER",
-    help="Write into this folder. [default: the current one]",
-)
+@INTO
 @click.option(
     "--destination",
     "destinations",

@@ -146,6 +146,14 @@ ENV_FILE = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
 RESULT_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+INTO = click.option(
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="FOLDER",
+    help="Write into this folder. [default: the current one]",
+)
 SOURCE = click.argument("source")
 TABLE = click.option(
     "--table", metavar="NAME", help="SOURCE is a database, as '${WAREHOUSE_URL}' or shop.sqlite; read this table."

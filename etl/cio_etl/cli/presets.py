@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cio_etl.cli.main import cli
-from cio_etl.cli.options import RESULT_JSON, Existing
+from cio_etl.cli.options import INTO, RESULT_JSON, Existing
 
 if TYPE_CHECKING:
     from cio_etl.presets import Exports, Preset, Recognised, Written
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 @cli.command(epilog="More: mappings/README.md")
 @click.argument("product", required=False)
 @click.option("--show", is_flag=True, help="Print the recipe of PRODUCT; write nothing.")
-@click.option(
-    "--into",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    metavar="FOLDER",
-    help="Write into this folder. [default: the current one]",
-)
+@INTO
 @click.option(
     "--export",
     type=Existing(folders=True),

@@ -24,6 +24,7 @@ from cio_etl.importers.values import (
     first_run,
     is_cron,
     is_customer_io,
+    not_customer_io,
     people_mapping,
     squeezed,
     step_name,
@@ -52,12 +53,12 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
     syncs = _sections(definitions, "sync:")
     steps: list[ImportedStep] = []
     lost: list[Lost] = []
-    others: list[Node] = []
+    others: list[tuple[Node, str]] = []
     for sync in syncs:
         destination = sync["destination"]["connection_identifier"]
         slug = str(destination.take() or "").removeprefix("destination:")
         if not is_customer_io(slug, stated):
-            others.append(destination)
+            others.append((destination, str(destination.value).removeprefix("destination:")))
             sync.take()
             continue
         made = _step(sync, models, [step.name for step in steps])
@@ -65,16 +66,10 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
             steps.append(made)
         else:
             lost.append(made)
-    if others and not steps and not lost:
-        raise ConfigError(
-            node.problem(f"{node.value!r} is not named as Customer.io; if it is, add {_option(node)}")
-            for node in others
-        )
+    elsewhere = not_customer_io(others, nothing_else=not steps and not lost)
     if not syncs:
         raise ConfigError([definition.root.problem(_NOTHING) for definition in definitions])
-    for node in others:
-        why = "only syncs to Customer.io are imported"
-        lost.append(node.lost(f"the sync to {node.value!r}", why, f"{_option(node)}, if it is Customer.io"))
+    lost += elsewhere
     for node in (node for each in definitions for node in each.root.items()):
         if not node.key.startswith(("sync:", "model:")):
             lost.append(node.lost(node.key, "only models and syncs are imported", "nothing, if no sync needs it"))
@@ -83,10 +78,6 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
 
 
 _NOTHING = "no sync of Census, a key such as `sync:people`; name the folder of GitLink"
-
-
-def _option(node: Node) -> str:
-    return f"--destination {str(node.value).removeprefix('destination:')}"
 
 
 def _sections(definitions: Sequence[Definition], prefix: str) -> list[Node]:

@@ -31,6 +31,7 @@ from cio_etl.importers.values import (
     first_run,
     is_cron,
     is_customer_io,
+    not_customer_io,
     people_mapping,
     squeezed,
     step_name,
@@ -53,26 +54,19 @@ def read(definitions: Sequence[Definition], stated: Collection[str]) -> Imported
     """The steps of the syncs to Customer.io. Raises ConfigError when the files have none."""
     models, syncs, lost = _sorted(definitions)
     steps: list[ImportedStep] = []
-    others: list[Node] = []
+    others: list[tuple[Node, str]] = []
     for sync in syncs:
         destination = sync.root["destination"]
         slug = destination.text() or ""
         if not is_customer_io(slug, stated):
-            others.append(destination)
+            others.append((destination, str(destination.value)))
             continue
         made = _step(sync, models, [step.name for step in steps])
         if isinstance(made, ImportedStep):
             steps.append(made)
         else:
             lost.append(made)
-    if not steps and not lost and others:
-        raise ConfigError(
-            node.problem(f"{node.value!r} is not named as Customer.io; if it is, add --destination {node.value}")
-            for node in others
-        )
-    for node in others:
-        by_hand = f"--destination {node.value}, if it is Customer.io"
-        lost.append(node.lost(f"the sync to {node.value!r}", "only syncs to Customer.io are imported", by_hand))
+    lost += not_customer_io(others, nothing_else=not steps and not lost)
     if not steps and not lost:
         raise ConfigError([definition.root.problem(_NOTHING) for definition in definitions])
     lost += first_run("Hightouch", [step.name for step in steps], steps[0].place if steps else "")

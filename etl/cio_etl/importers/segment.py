@@ -314,7 +314,7 @@ class _Reader:
         return None
 
     def choices(self, node: Node) -> list[str]:
-        """The columns of a field, of which the first that is there counts."""
+        """The columns of a field; the first that the table has is read."""
         value = self.value(node)
         if isinstance(value, str) and value != ALL:
             return [value]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cio_etl.errors import ConfigError
 from cio_etl.importers.definitions import Node
 from cio_etl.importers.lost import Lost
 
@@ -71,6 +72,23 @@ def squeezed(name: str) -> str:
 def is_customer_io(name: str, stated: Collection[str]) -> bool:
     """Whether a destination is Customer.io: by its name, which its owner chose, or since a person says so."""
     return "customerio" in squeezed(name) or name in stated
+
+
+def not_customer_io(others: Sequence[tuple[Node, str]], *, nothing_else: bool) -> list[Lost]:
+    """The syncs to other destinations, each with its name for `--destination`.
+
+    Raises ConfigError where there is nothing else: then the name of Customer.io is probably one of them.
+    """
+    if others and nothing_else:
+        raise ConfigError(
+            node.problem(f"{node.value!r} is not named as Customer.io; if it is, add --destination {name}")
+            for node, name in others
+        )
+    why = "only syncs to Customer.io are imported"
+    return [
+        node.lost(f"the sync to {node.value!r}", why, f"--destination {name}, if it is Customer.io")
+        for node, name in others
+    ]
 
 
 def step_name(text: str, taken: Collection[str]) -> str:

@@ -32,7 +32,7 @@ def next_ledger(context: RunContext, step: Step, record: StepRecord, delta: Delt
         if not context.options.rebuild_ledger or isinstance(error, DeltaDamaged):
             raise
         note_lost(context.caller.observer.note, step.name, error)
-        move = _moved(store, job, run, step.ledger_name, record.number, delta, anew=True)
+        move = _moved(store, job, run, step.ledger_name, record.number, delta, is_new=True)
     if not delta.head.again or run.row_limit is not None:
         return move
     after = renewed(Generation.of_text(move.generation), run.started_at)
@@ -82,9 +82,9 @@ def _moved(
     delta: Delta,
     *,
     is_whole: bool = True,
-    anew: bool = False,
+    is_new: bool = False,
 ) -> LedgerMove:
-    text = None if anew else store.ledger(ledger_job(job), name)
+    text = None if is_new else store.ledger(ledger_job(job), name)
     before = None if text is None else Generation.of_text(text)
     if before is None or before.salt != delta.head.salt:
         before = new_generation(delta.head.belongs_to, delta.head.salt, run.started_at)

@@ -200,8 +200,16 @@ def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled, sa
         found: Hashes = narrow.unchecked(frame).select(hashed).to_series().drop_nulls().to_numpy()
         return found
 
-    every = np.concatenate([np.empty(0, np.uint64), *prefetch(hashes, snapshot.read(narrow.columns, 0))])
-    return not len(repeats.twice(every))
+    return not len(_twice(snapshot.rows, prefetch(hashes, snapshot.read(narrow.columns, 0))))
+
+
+def _twice(rows: int, parts: Iterable[Hashes]) -> Hashes:
+    """The hashes that occur more than once in all parts, which have at most `rows` in all."""
+    every, filled = np.empty(rows, dtype=np.uint64), 0  # pages that are not filled take no memory
+    for hashes in parts:
+        every[filled : filled + len(hashes)] = hashes
+        filled += len(hashes)
+    return repeats.twice(every[:filled])
 
 
 def _look(
@@ -215,13 +223,14 @@ def _look(
         mine = hashes if parts == 1 else hashes[hashes % np.uint64(parts) == part]
         return mine, frame.select(**queries).row(0, named=True) if queries else {}
 
-    every, filled = np.empty(snapshot.rows, dtype=np.uint64), 0  # pages that are not filled take no memory
-    answers = []
-    for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
-        every[filled : filled + len(hashes)] = hashes
-        filled += len(hashes)
-        answers.append(answer)
-    return repeats.twice(every[:filled]), answers
+    answers: list[dict[str, Any]] = []
+
+    def parts_of_rows() -> Iterator[Hashes]:
+        for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
+            answers.append(answer)
+            yield hashes
+
+    return _twice(snapshot.rows, parts_of_rows()), answers
 
 
 def _decided(
