@@ -104,7 +104,7 @@ bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 	$(BIN)/python -m tests.benchmarks.nested
 
 # What the tests read from: real databases and stores, and the files of other tools.
-TESTED := postgres mysql duckdb storage aws delta iceberg excel
+TESTED := postgres mysql duckdb storage aws delta iceberg excel otel
 
 lock: ## pin the current version of every dependency (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --group dev \
