@@ -73,6 +73,7 @@ def test_only_the_keys_of_the_target_are_needed(write: Write) -> None:
     ("target", "text", "fault"),
     [
         (None, JOB, "job.yaml has the destinations dev and prod; choose one with --target"),
+        (None, JOB.replace("  prod:", "#"), "job.yaml has the destination dev; choose it with --target"),
         ("prd", JOB, "job.yaml has no destination 'prd'; did you mean 'prod'?"),
         (
             "prod",

@@ -9,7 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cio_etl.audit import PathValues
 from cio_etl.config import load_mapping
+from cio_etl.model import Step
+from cio_etl.model.sources import CsvSource
 from cio_etl.transform import exploded, has_no_entries, unseen_paths, with_paths
 from cio_etl.validate.held_rows import held
 
@@ -57,6 +60,19 @@ def unseen(of: dict[str, Any], tmp_path: Any, rows: list[dict[str, Any]] = ROWS)
 )
 def test_only_keys_that_no_row_has_are_found(of: dict[str, Any], found: list[Any], tmp_path: Any) -> None:
     assert unseen(of, tmp_path) == found
+
+
+def test_a_path_that_only_an_expectation_reads_is_looked_for(tmp_path: Any) -> None:
+    file = tmp_path / "m.yaml"
+    expect = [{"range": {"column": "who.citty", "min": 1}}, {"not_null": "who.id", "where": "who.plan = 'free'"}]
+    file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "who.id"}, "expect": expect}))
+    made = Step("people", CsvSource(tmp_path / "rows.csv"), load_mapping(file))
+    rows = with_paths(held([{"who": '{"id": "1", "city": 7}'}], {}), made.mapping, ["who.citty", "who.id", "who.plan"])
+    found = [(each.field, each.words) for each in PathValues(made, rows).findings()]
+    assert found == [
+        ("expect", "'who.citty' leads to no value in any of 1 row; did you mean 'city'?"),
+        ("expect", "'who.plan' leads to no value in any of 1 row"),
+    ]
 
 
 def test_a_key_of_a_map_is_looked_for_and_one_of_a_record_is_known(tmp_path: Any) -> None:

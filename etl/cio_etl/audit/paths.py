@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cio_etl.audit.expectations import columns_of_expectations
 from cio_etl.audit.findings import PositionedFinding, Severity, finding_kind
 from cio_etl.model import Snapshot, Step
 from cio_etl.model.words import counted
@@ -18,7 +19,7 @@ FEW_ROWS = 100  # in fewer rows, an optional key may well be missing everywhere
 
 
 class PathValues:
-    """Reports paths of the mapping that lead to a value in no row, and lists without entries.
+    """Reports paths of the mapping and of `expect` that lead to a value in no row, and lists without entries.
 
     Raises SourceError when the rows cannot be read.
     """
@@ -26,7 +27,8 @@ class PathValues:
     def __init__(self, step: Step, snapshot: Snapshot) -> None:
         self._rows, self._step = snapshot.rows, step
         is_looked_at = snapshot.rows > 0 and snapshot.replayed is None
-        self._unseen = unseen_paths(step.mapping, snapshot) if is_looked_at else []
+        expected = columns_of_expectations(step.expectations)
+        self._unseen = unseen_paths(step.mapping, snapshot, expected) if is_looked_at else []
         self._has_no_entries = is_looked_at and has_no_entries(step.mapping, snapshot)
 
     def observe(self, mapped: Mapped) -> None:

@@ -42,7 +42,8 @@ def with_target(document: Document, target: str | None) -> Document:
         return replace(document, data=None, problems=(*document.problems, *problems))
     if target is None:
         names = " and ".join(destinations)
-        raise InvalidArguments(f"{document.file} has the destinations {names}; choose one with --target")
+        what = f"destination {names}; choose it" if len(destinations) == 1 else f"destinations {names}; choose one"
+        raise InvalidArguments(f"{document.file} has the {what} with --target")
     if target not in destinations:
         advice = did_you_mean(target, destinations)
         raise InvalidArguments(f"{document.file} has no destination {target!r}; {advice}")

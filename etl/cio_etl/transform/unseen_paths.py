@@ -32,9 +32,12 @@ class UnseenPath:
     near: str | None  # a key that rows have in its place, of a similar name
 
 
-def unseen_paths(mapping: Rules, snapshot: Snapshot) -> list[UnseenPath]:
-    """The paths of a mapping that lead to a value in no row. Rows are read until each path has been seen once."""
-    names = _readers(mapping, snapshot)
+def unseen_paths(mapping: Rules, snapshot: Snapshot, expected: Sequence[str] = ()) -> list[UnseenPath]:
+    """The paths of a mapping that lead to a value in no row. Rows are read until each path has been seen once.
+
+    expected: the columns and paths that the step's expectations read.
+    """
+    names = _readers(mapping, snapshot, expected)
     unseen = {name: path for name, (path, _) in names.items() if _may_be_unseen(path, snapshot.schema)}
     keys: dict[str, set[str]] = {name: set() for name in unseen}
     for frame in _frames(snapshot, unseen):
@@ -58,7 +61,7 @@ def has_no_entries(mapping: Rules, snapshot: Snapshot) -> bool:
 _MOST_KEYS = 200
 
 
-def _readers(mapping: Rules, snapshot: Snapshot) -> dict[str, tuple[Path, list[str]]]:
+def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dict[str, tuple[Path, list[str]]]:
     """Every path by its name, with the places of the mapping that read it."""
     columns = [name for name in snapshot.schema if name not in snapshot.paths or name == mapping.explode]
     found: dict[str, tuple[Path, list[str]]] = {}
@@ -76,7 +79,7 @@ def _readers(mapping: Rules, snapshot: Snapshot) -> dict[str, tuple[Path, list[s
         for name, calls in parts:
             note(name, path_of(name, columns), target)
             note(*_picked(name, calls, columns), target)
-    for target, read in (("event_key", mapping.event_key), ("order_by", mapping.order_by)):
+    for target, read in (("event_key", mapping.event_key), ("order_by", mapping.order_by), ("expect", expected)):
         for name in read:
             note(name, path_of(name, columns), target)
     for name in row_sql.columns_of(mapping.when) if mapping.when is not None else ():
