@@ -24,7 +24,8 @@ FLOORS = [
     {"transform"},
     {"audit", "config", "extract", "ledger", "load", "state", "report"},
     {"run"},
-    {"validate", "rejects", "propose", "presets", "importers", "doctor"},
+    {"rejects", "propose", "presets", "importers", "doctor"},
+    {"validate"},
     {"cli", "airflow"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

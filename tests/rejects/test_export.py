@@ -30,6 +30,7 @@ from tests.rejects.reject_jobs import (
     fixed,
     newest,
     people,
+    read,
     run,
     still_open,
     write_people,
@@ -253,3 +254,45 @@ def test_status_and_report_show_the_open_rejects_and_the_commands_that_fix_them(
     assert "is a replay; its open rejects are those of the run that it replayed" in capsys.readouterr().err
     assert main(["replay", newest("job.replay")]) == 65
     assert "is a replay, and has no rejects of its own" in capsys.readouterr().err
+
+
+def test_validate_writes_the_rows_that_a_run_would_reject_and_a_replay_of_them_is_refused(
+    sandbox: Sandbox, capsys: Captured
+) -> None:
+    people(sandbox)
+    assert main(["validate", "job.yaml", "--rejects", "before.csv"]) == 3
+    assert "3 rejected rows in before.csv" in capsys.readouterr().err
+    assert stat.S_IMODE(Path("before.csv").stat().st_mode) == 0o600
+    assert main(["replay", "before.csv"]) == 65  # though there is no state yet
+    error = capsys.readouterr().err
+    assert "before.csv:2: is of a file that `validate` wrote, and no run has rejected the row" in error
+    assert "start the job with `cio-etl run`" in error
+    before, of_run = read("before.csv"), exported(run())
+    assert before[KEY].to_list() == ["(validation)/0/1", "(validation)/0/2", "(validation)/0/3"]
+    assert_frame_equal(before.drop(KEY), of_run.drop(KEY))
+
+
+@pytest.mark.parametrize("name", ["there.ndjson", "rejects.txt"])
+def test_validate_refuses_the_name_of_a_file_for_rejects_before_it_reads_a_row(
+    name: str, sandbox: Sandbox, capsys: Captured
+) -> None:
+    people(sandbox)
+    Path("there.ndjson").touch()
+    Path("people.csv").unlink()
+    assert main(["validate", "job.yaml", "--rejects", name]) == 2
+    assert name in capsys.readouterr().err
+
+
+def test_the_rows_of_two_steps_and_of_none_are_in_the_file_that_validate_writes(sandbox: Sandbox) -> None:
+    people(sandbox)
+    events(sandbox)
+    steps = {"people": ({"csv": "people.csv"}, "people.yaml"), "events": ({"parquet": "events.parquet"}, "events.yaml")}
+    write_job(Path("job.yaml"), sandbox.url, steps, max_rejects=100)
+    assert main(["validate", "job.yaml", "--rejects", "two.parquet"]) == 3
+    two = pl.read_parquet("two.parquet")
+    assert two["step"].to_list() == ["people"] * 3 + ["events"] * 2
+    assert two[KEY].to_list()[3:] == ["(validation)/1/1", "(validation)/1/3"]
+    write_people("1,a@b.co,2001-02-03,10")
+    assert main(["validate", "job.yaml", "--step=people", "--rejects", "none.parquet"]) == 0
+    none = pl.read_parquet("none.parquet")
+    assert (none.height, none.columns) == (0, list(HEAD))

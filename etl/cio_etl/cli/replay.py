@@ -32,15 +32,16 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.log.streams import say
     from cio_etl.model import target_of
     from cio_etl.model.words import counted
-    from cio_etl.rejects import ENDINGS, request_for_file, request_for_run
+    from cio_etl.rejects import ENDINGS, read_fixed_file, request_for_file, request_for_run
     from cio_etl.rejects import replay as send_again
     from cio_etl.report import Commands
     from cio_etl.run import note_stand_ins, run_folder, sandboxed
 
+    is_file = what.endswith(ENDINGS) or Path(what).is_file()
+    fixed = read_fixed_file(Path(what)) if is_file else None  # before the state, which a file of `validate` has not
     location = state_location(state)
     with opened_store(location) as store:
-        is_file = what.endswith(ENDINGS) or Path(what).is_file()
-        request = request_for_file(store, Path(what)) if is_file else request_for_run(store, what)
+        request = request_for_run(store, what) if fixed is None else request_for_file(store, fixed)
     request, newest = replace(request, unknown=unknown), request.runs[-1]
     job_name = request.job.removesuffix(".sandbox")
     if job_name != request.job and not options.sandbox:

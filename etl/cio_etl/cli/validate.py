@@ -43,6 +43,8 @@ def validate(job: Path, options: ValidateOptions, as_json: bool) -> None:
             lines = {"again": as_typed("validate", job, *words, *gates)}
         if not options.reveal and report.rejected:
             lines["values"] = as_typed("validate", job, *words, "--reveal")
+        if options.rejects is None and report.rejected:
+            lines["rows"] = as_typed("validate", job, *words, "--rejects=rejects.csv")
         return lines
 
     done = validate_file(job, options, Caller(observer=Notes(), commands=Commands(None, next_steps)))

@@ -1,4 +1,4 @@
-"""Writes a run's rejects to a file, each beside its row.
+"""Writes the rejects of a run or of a validation to a file, each beside its row.
 
 The file has a column `_reject`: RUN/STEP/POSITION. With it, `replay` finds the reject of each row when the file comes
 back fixed. The other columns that the export adds are for people; `replay` ignores them.
@@ -20,11 +20,12 @@ from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
 from cio_etl.run import PLACE_FILE, PLACE_LINE
-from cio_etl.state import RunRecord, StepRecord, Store
+from cio_etl.state import RunRecord, Store
 from cio_etl.transform import reason_words
 from cio_etl.transform.nested import as_dtype
 
 KEY = "_reject"
+OF_VALIDATION = "(validation)"  # in KEY, in place of a run's ID: no run has this one
 HEAD = ("step", "file", "line", "reason", "field", "hint", KEY)  # the columns that the export adds
 
 # Faults of a whole row: all its columns are null.
@@ -62,12 +63,15 @@ def rejected_rows(
             missing = rejects.height - with_columns
             part = f"{missing:,} of {counted(rejects.height, 'row')} " if with_columns else ""
             notes.append(f"step {record.name}: {part}without the source's columns, because {original.missing}")
-        frames.append(_step_frame(rejects, original.rows, run, record))
-    return _concatenated(frames), notes
+        frames.append(step_frame(rejects, original.rows, record.name, f"{run.run_id}/{record.number}"))
+    return concatenated(frames), notes
 
 
-def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord, record: StepRecord) -> pl.DataFrame:
-    """A step's rejects as columns of HEAD, and their rows as the columns after them."""
+def step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, step: str, key: str) -> pl.DataFrame:
+    """A step's rejects as columns of HEAD, and their rows as the columns after them; KEY is `key` and the position.
+
+    rejects: position, reason, field and message, in order of position. rows: as those of OriginalRows.
+    """
     if rows is None:
         rows = pl.DataFrame(schema={POSITION: pl.Int64, PLACE_FILE: pl.String, PLACE_LINE: pl.Int64})
     message = pl.col("message").replace("", None)
@@ -84,13 +88,13 @@ def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord
         maintain_order="left",
         how="left",
     ).select(
-        pl.lit(record.name).alias("step"),
+        pl.lit(step).alias("step"),
         pl.col(PLACE_FILE).alias("file"),
         line.alias("line"),
         "reason",
         "field",
         pl.when(not_divided).then(pl.coalesce(from_source, hint)).otherwise(hint).alias("hint"),
-        pl.format(f"{run.run_id}/{record.number}/{{}}", "position").alias(KEY),
+        pl.format("{}/{}", pl.lit(key), "position").alias(KEY),
     )
     index = rejects.select("position").join(
         rows.with_row_index("_index"), left_on="position", right_on=POSITION, maintain_order="left", how="left"
@@ -98,7 +102,7 @@ def _step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, run: RunRecord
     return head.hstack([rows[name].gather(index).alias(exported) for name, exported in own.items()])
 
 
-def _concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The rejects of all steps. A column that has different types in two steps becomes text."""
     types: dict[str, set[pl.DataType]] = {}
     for frame in frames:
@@ -123,6 +127,15 @@ def separator_of(job: Job | None, steps: Collection[str]) -> str:
     return separators.pop() if len(separators) == 1 and separators <= {*SEPARATORS} else ","
 
 
+FORMATS = (".csv", ".parquet", ".ndjson")
+
+
+def require_ending(path: Path) -> None:
+    """Raises ValueError when the name does not end as that of a file which `export` writes."""
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path.name}: the name must end in {', '.join(FORMATS)}")
+
+
 def export(rows: pl.DataFrame, path: Path, separator: str = ",") -> list[str]:
     """Writes rows in the format of the name's ending: .csv (safe to open in a spreadsheet), .parquet, .ndjson; 0600.
 
@@ -138,8 +151,7 @@ def export(rows: pl.DataFrame, path: Path, separator: str = ",") -> list[str]:
         ".parquet": lambda frame, file: frame.write_parquet(file),
         ".ndjson": lambda frame, file: frame.write_ndjson(file),
     }
-    if path.suffix not in writers:
-        raise ValueError(f"{path.name}: the name must end in {', '.join(writers)}")
+    require_ending(path)
     converters = {".csv": _for_spreadsheets, ".ndjson": _for_json}
     frame = converters[path.suffix](rows) if path.suffix in converters else rows
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:

@@ -25,7 +25,7 @@ from cio_etl.model import (
 )
 from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import unguarded
-from cio_etl.rejects.export import HEAD, KEY, source_name
+from cio_etl.rejects.export import HEAD, KEY, OF_VALIDATION, source_name
 from cio_etl.state import RunRecord, Store
 
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")
@@ -43,10 +43,9 @@ class FixedFile:
 
     rows: pl.DataFrame
     digest: str
-    runs: tuple[RunRecord, ...]  # that rejected the rows, the oldest first
 
 
-def read_fixed_file(store: Store, path: Path) -> FixedFile:
+def read_fixed_file(path: Path) -> FixedFile:
     """The rows of a fixed file. Raises SourceError with the first fault."""
     rows, digest = read_rows(path)
     if KEY not in rows.columns:
@@ -71,7 +70,12 @@ def read_fixed_file(store: Store, path: Path) -> FixedFile:
     own = {name: source_name(name) for name in rows.columns if name not in HEAD}
     rows = rows.select(cs.by_name(list(own))).rename(own).hstack(parts)
     refuse_rows(rows.filter(pl.col(RUN).is_null()), f"has in {KEY!r} what no export wrote", RESTORE_KEY)
-    return FixedFile(rows, digest, _runs(store, rows))
+    refuse_rows(
+        rows.filter(pl.col(RUN) == OF_VALIDATION),
+        "is of a file that `validate` wrote, and no run has rejected the row",
+        "fix the rows in the source, or fix the mapping, and start the job with `cio-etl run`",
+    )
+    return FixedFile(rows, digest)
 
 
 def read_rows(path: Path) -> tuple[pl.DataFrame, str]:
@@ -116,8 +120,8 @@ def _source(path: Path) -> FileSource:
     raise SourceError(f"use a file whose name ends in {', '.join(ENDINGS)}", place=str(path), what="cannot be replayed")
 
 
-def _runs(store: Store, rows: pl.DataFrame) -> tuple[RunRecord, ...]:
-    """The runs that rejected the rows, the oldest first."""
+def runs_of(store: Store, rows: pl.DataFrame) -> tuple[RunRecord, ...]:
+    """The runs that rejected the rows of a fixed file, the oldest first. Raises SourceError where one is unknown."""
     runs = {run_id: store.run(run_id) for run_id in rows[RUN].unique(maintain_order=True)}
     unknown = [run_id for run_id, run in runs.items() if run is None]
     refuse_rows(

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import polars as pl
 
@@ -26,7 +25,16 @@ from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
 from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
 from cio_etl.model.words import counted
-from cio_etl.rejects.fixed_file import ENDINGS, NOT_REJECTED, RESTORE_KEY, RUN, STEP, read_fixed_file, refuse_rows
+from cio_etl.rejects.fixed_file import (
+    ENDINGS,
+    NOT_REJECTED,
+    RESTORE_KEY,
+    RUN,
+    STEP,
+    FixedFile,
+    refuse_rows,
+    runs_of,
+)
 from cio_etl.rejects.step_rows import Note, StepRows, rows_of_file, rows_of_run, step_rejects
 from cio_etl.run import (
     Caller,
@@ -79,10 +87,9 @@ def request_for_run(store: Store, run_id: str) -> ReplayRequest:
     return ReplayRequest(hashlib.sha256(run_id.encode()).hexdigest()[:32], (run,))
 
 
-def request_for_file(store: Store, path: Path) -> ReplayRequest:
-    """A request for the rows of a fixed file. Raises SourceError for any fault of the file."""
-    file = read_fixed_file(store, path)
-    return ReplayRequest(file.digest, file.runs, file.rows)
+def request_for_file(store: Store, file: FixedFile) -> ReplayRequest:
+    """A request for the rows of a fixed file. Raises SourceError when a run of theirs is unknown."""
+    return ReplayRequest(file.digest, runs_of(store, file.rows), file.rows)
 
 
 def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller) -> Report | None:

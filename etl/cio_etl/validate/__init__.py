@@ -2,6 +2,7 @@
 
 validation.py     validates the job of a file: for the command, the Python API and Airflow
 dry_run.py        reads, maps, checks and packs every row
+rejected_file.py  writes the rejected rows to a file
 fail_on.py        decides what makes a validation fail that a run would let pass
 plan.py           compares every row with the ledger, and runs a job as it was planned
 preview.py        makes the payloads of a step's first rows

@@ -47,6 +47,7 @@ from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Mapped, OmittedCounter, counted_rejects, located_rejects
+from cio_etl.validate.rejected_file import RejectedFile
 
 
 def validate(
@@ -57,16 +58,18 @@ def validate(
     since: str | None = None,
     *,
     reveal: bool = False,
+    file: RejectedFile | None = None,
 ) -> Report:
     """The report of a dry run over these steps: the rejected rows, and the requests and bytes that a run would send.
 
-    `bookmarks` are from each step's last finished run, by name. With `reveal` the report holds values of rows. Which
-    rows Customer.io would reject is not known. Raises SourceError as a run does.
+    `bookmarks` are from each step's last finished run, by name. With `reveal` the report holds values of rows. `file`
+    takes the rejected rows. Which rows Customer.io would reject is not known. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     people: dict[str, RejectedPeople] = {}  # whose rows are rejected: later steps are told
     reports = tuple(
-        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal, people) for step in steps
+        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal, people, number, file)
+        for number, step in enumerate(steps)
     )
     too_many = [
         f"a run would stop in step {step.name}: {words}"
@@ -103,6 +106,8 @@ def _validate_step(
     since: str | None,
     reveal: bool,
     people: dict[str, RejectedPeople],
+    number: int,
+    file: RejectedFile | None,
 ) -> StepReport:
     began = time.monotonic()
     lanes = job.destination.lanes
@@ -115,6 +120,7 @@ def _validate_step(
         rows_read = accepted = sent = 0
         requests: Counter[int] = Counter()  # by lane
         rejects: list[pl.DataFrame] = []
+        rejected_items: list[pl.DataFrame] = []  # for the file
         omitted_values = OmittedCounter()
         reported = set() if found is None else set(found.new)  # columns about which there is a finding already
         now = {name: kind for name, kind in kinds(snapshot).items() if name not in reported}
@@ -140,6 +146,8 @@ def _validate_step(
             rows_read += items.height
             accepted += items.height - items["item"].null_count()
             rejects.append(counted_rejects(items))
+            if file is not None:
+                rejected_items.append(items.filter(pl.col("reason").is_not_null()).drop("item"))
             omitted_values.add(mapped)
             sent += packed(packer.add(items), requests)
         sent += packed(packer.finish(), requests)
@@ -155,6 +163,8 @@ def _validate_step(
         omitted = omitted_values.omitted(places)
         shown = shown_rows([*findings, *counts, *omitted.counts], position_of, step.mapping, snapshot, reveal)
         profile = profiler.profile(places, tuple(shown))
+        if file is not None and rejected_items:
+            file.add(step, number, pl.concat(rejected_items), snapshot)
     rejected = sum(count.rows for count in counts)
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
     return StepReport(

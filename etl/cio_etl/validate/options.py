@@ -29,6 +29,13 @@ class ValidateOptions(ReadOptions):
         None, "Where the report is written.", "folder", short="-o", metavar="FOLDER", interfaces=("cli",)
     )
     reveal: bool = option(False, "Show values of rows in the report.", "flag", interfaces=("cli",))
+    rejects: str | None = option(
+        None,
+        "Write the rejected rows with their reasons to this .csv, .parquet or .ndjson file, which must not exist.",
+        "text",
+        metavar="FILE",
+        interfaces=("cli",),
+    )
     fail_on: Sequence[str] = option(
         (),
         "Exit with 4 when there is this: a reason, a finding, `warning`, more rejects than 1% or 100, or more rows "

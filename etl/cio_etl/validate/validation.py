@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Report
+from cio_etl.model.words import counted
+from cio_etl.report import Observer
 from cio_etl.run.folders import validation_folder
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.recording import Caller, write_reports
@@ -15,6 +17,7 @@ from cio_etl.run.start import Environment, load_steps, note_stand_ins, private_f
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.fail_on import Gate, gate, gated
 from cio_etl.validate.options import ValidateOptions
+from cio_etl.validate.rejected_file import RejectedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ def validate_file(
 
     `environment` gives the values that the job file refers to; None: the process's environment.
     """
+    file = None if options.rejects is None else RejectedFile(Path(options.rejects))
     gates, folder = _gates(options.fail_on), None if options.report is None else Path(options.report)
     with private_files():
         if folder is not None:
@@ -40,10 +44,19 @@ def validate_file(
         job = load_steps(path, options, environment, secrets=False)
         note_stand_ins(job, caller.observer)
         bookmarks = load_bookmarks(job)
-        report = validate(job, job.steps, options.limit, bookmarks, options.since, reveal=options.reveal)
+        report = validate(job, job.steps, options.limit, bookmarks, options.since, reveal=options.reveal, file=file)
         report = gated(report, gates)
         page = write_reports(report, folder or validation_folder(job), caller.commands, required=True)
+        if file is not None:
+            _write(file, job, caller.observer)
     return Validation(job, report, page)
+
+
+def _write(file: RejectedFile, job: Job, observer: Observer) -> None:
+    rows, inexact = file.write(job)
+    observer.note(f"{counted(rows, 'rejected row')} in {file.path}")
+    for name in inexact:
+        observer.note(f"column {name}: {file.path.suffix} cannot hold all of its values exactly; .parquet can")
 
 
 def _gates(texts: Sequence[str]) -> list[Gate]:
