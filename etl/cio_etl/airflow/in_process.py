@@ -26,6 +26,7 @@ from cio_etl.run import (
     Signals,
     load_run,
     load_steps,
+    load_to_run,
     private_files,
     run_folder,
     run_loaded,
@@ -65,7 +66,7 @@ class InProcess:
 
     def _run(self, request: RunRequest, environment: Environment) -> Summary:
         path, values = Path(request.job), _values(environment)
-        job = load_run(path, request.run, values)
+        job = load_to_run(path, request.run, values)
         options = replace(request.run, restart=request.restarts(unfinished_since(job)))
         with self._signals as signals:
             report = run_loaded(job, options, _caller(signals), lambda: load_run(path, options, values))

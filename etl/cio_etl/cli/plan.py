@@ -106,7 +106,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
 
     planned = Plan.read(plan)
     again = as_typed("apply", plan)
-    job = load_job(Path(planned.job_file), target=planned.options.get("target"))
+    job = load_job(Path(planned.job_file), secrets=False, sources=False, target=planned.options.get("target"))
     commands = Commands(again, lambda report: reject_commands(report, job.named_by, set()))
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,

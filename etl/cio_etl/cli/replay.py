@@ -35,7 +35,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     from cio_etl.rejects import ENDINGS, read_fixed_file, request_for_file, request_for_run
     from cio_etl.rejects import replay as send_again
     from cio_etl.report import Commands
-    from cio_etl.run import note_stand_ins, run_folder, sandboxed
+    from cio_etl.run import loading, note_stand_ins, run_folder, sandboxed
 
     is_file = what.endswith(ENDINGS) or Path(what).is_file()
     fixed = read_fixed_file(Path(what)) if is_file else None  # before the state, which a file of `validate` has not
@@ -51,7 +51,9 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     if not Path(newest.job_file).exists():
         fault = f"the job file of {newest.run_id} is missing; put it back, or go to the folder where that run started"
         raise ConfigError([Problem(newest.job_file, None, "", fault)])
-    loaded = load_job(Path(newest.job_file), secrets=not options.sandbox, target=target_of(newest.job))
+    job_file, target_name = Path(newest.job_file), target_of(newest.job)
+    with loading(job_file, replace(options, target=target_name)):
+        loaded = load_job(job_file, secrets=not options.sandbox, target=target_name)
     loaded = replace(loaded, state=location.folder, database=location.database)
     if loaded.name != job_name:
         fault = f"is now the job {loaded.name}, and {newest.run_id} was a run of {job_name}; give it its old name back"

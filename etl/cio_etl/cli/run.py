@@ -26,11 +26,11 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     from cio_etl.cli.commands import as_typed, reject_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
     from cio_etl.report import Commands
-    from cio_etl.run import load_run, run_folder, run_loaded
+    from cio_etl.run import load_run, load_to_run, run_folder, run_loaded
 
-    loaded = load_run(job, options)
-    name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
     resume = as_typed("run", job, *repeated_words(options))
+    loaded = load_to_run(job, options, commands=Commands(resume))
+    name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
     rows_are_stored = loaded.rejects == "rows" or loaded.keep_snapshots
     without_rows = set() if rows_are_stored else {step.name for step in loaded.steps if not step.source.is_repeatable}
     commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by, without_rows))

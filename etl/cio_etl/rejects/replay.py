@@ -41,6 +41,7 @@ from cio_etl.run import (
     RunOptions,
     changes_since,
     delete,
+    ending_run,
     rejects_folder,
     require_current,
     run_locked,
@@ -97,6 +98,12 @@ def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller
 
     When the rejects are of another job than this one, which replays them in a sandbox, they stay as they are.
     """
+    with ending_run(job, options, caller) as run:
+        run.report = _replay(request, job, options, run.caller)
+    return run.report
+
+
+def _replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller) -> Report | None:
     note = caller.observer.note
     with state.hold(job.kept_in, job.name):
         store = state.open_store(job.kept_in)

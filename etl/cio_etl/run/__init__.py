@@ -2,6 +2,7 @@
 
 run.py            the line: each step is opened, mapped, packed, sent and recorded
 start.py          what the command, the Python API and Airflow call: a job file is loaded, checked and run
+ending.py         what is done once it is known how a run has ended
 options.py        every run option, declared once
 shares.py         the lanes that one of several workers takes
 open_step.py      opens a step's source and compiles its mapping
@@ -32,6 +33,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cio_etl.run.ending import ending_run
     from cio_etl.run.folders import ledger_folder, rejects_folder, run_folder, stage_folder, validation_folder
     from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
     from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from cio_etl.run.start import (
         load_run,
         load_steps,
+        load_to_run,
+        loading,
         note_stand_ins,
         private_files,
         run_file,
@@ -71,6 +75,7 @@ if TYPE_CHECKING:
     from cio_etl.run.status_note import require_current
 
 _FILES = {
+    "ending": ("ending_run",),
     "folders": (
         "ledger_folder",
         "rejects_folder",
@@ -124,6 +129,8 @@ _FILES = {
     "start": (
         "load_run",
         "load_steps",
+        "load_to_run",
+        "loading",
         "note_stand_ins",
         "private_files",
         "run_file",
@@ -174,6 +181,7 @@ __all__ = [
     "changes_since",
     "check_drift",
     "delete",
+    "ending_run",
     "first_run_words",
     "job_status",
     "kind",
@@ -185,6 +193,8 @@ __all__ = [
     "load_bookmarks",
     "load_run",
     "load_steps",
+    "load_to_run",
+    "loading",
     "made_of",
     "newest_sandbox_run",
     "next_step",

@@ -65,6 +65,10 @@ Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
 
 
+def _unheard(report: Report) -> None:
+    """Nobody asks for the report before the run has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """What a run gets from the door that starts it: who may stop it, who follows it, and the commands to show."""
@@ -73,6 +77,7 @@ class Caller:
     observer: Observer = field(default_factory=Observer)
     commands: Commands = NO_COMMANDS
     planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
+    reported: Callable[[Report], None] = _unheard  # gets the report of a run at its end, also when the run fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +361,7 @@ def recording_run(context: RunContext) -> Iterator[None]:
     finally:
         report = report_of(store, run_id)
         write_reports(report, context.folder, commands)
+        context.caller.reported(report)
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)
 
 

@@ -7,17 +7,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from cio_etl.config import load_job, stand_ins
-from cio_etl.errors import CredentialsRefused, InvalidArguments
+from cio_etl.errors import ConfigError, CredentialsRefused, InvalidArguments
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report, Step
 from cio_etl.model.words import counted
-from cio_etl.report import Observer
+from cio_etl.report import NO_COMMANDS, Commands, Observer
+from cio_etl.run.ending import Ended, end, ending_run
 from cio_etl.run.options import ReadOptions, RunOptions
 from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job
@@ -32,15 +34,23 @@ def run_file(path: Path, options: RunOptions, caller: Caller, environment: Envir
 
     `environment` gives the values that the job file refers to; None: the process's environment.
     """
-    job = load_run(path, options, environment)
+    job = load_to_run(path, options, environment)
     return run_loaded(job, options, caller, lambda: load_run(path, replace(options, sandbox=False), environment))
 
 
 def run_loaded(job: Job, options: RunOptions, caller: Caller, load_again: Callable[[], Job] | None = None) -> Report:
-    """Runs a job that `load_run` has given. Raises EtlError.
+    """Runs a job that `load_to_run` has given. Raises EtlError.
 
     When credentials are refused and `load_again` gives others, the run is resumed with those, once.
     """
+    with ending_run(job, options, caller) as run:
+        run.report = run_within(job, options, run.caller, load_again)
+    assert run.report is not None
+    return run.report
+
+
+def run_within(job: Job, options: RunOptions, caller: Caller, load_again: Callable[[], Job] | None = None) -> Report:
+    """As `run_loaded`, for a caller that is within `ending_run`."""
     note_stand_ins(job, caller.observer)
     with private_files(), sandboxed(job, caller.observer) if options.sandbox else contextlib.nullcontext(job) as target:
         if options.sandbox:  # its sandbox is empty: it starts where a first run would
@@ -53,6 +63,32 @@ def run_loaded(job: Job, options: RunOptions, caller: Caller, load_again: Callab
                 raise
             log.warning("credentials_renewed")
             return run_job(renewed, replace(options, restart=False), caller)
+
+
+def load_to_run(
+    path: Path, options: RunOptions, environment: Environment | None = None, commands: Commands = NO_COMMANDS
+) -> Job:
+    """As `load_run`, for a run that is to start now: a job that cannot start has ended, see ending.py."""
+    with loading(path, options, environment, commands):
+        return load_run(path, options, environment)
+
+
+@contextlib.contextmanager
+def loading(
+    path: Path, options: RunOptions, environment: Environment | None = None, commands: Commands = NO_COMMANDS
+) -> Iterator[None]:
+    """Ends a run whose job the block cannot load, because keys are missing. `commands` are those of the run.
+
+    What is wrong in the files themselves, `check` reports: then nothing is known of the job, and nothing is done here.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        with contextlib.suppress(ConfigError):
+            environ = () if environment is None else (environment(),)
+            job = load_job(path, *environ, secrets=False, sources=False, target=options.target)
+            end(Ended(job, options, commands, None, error, datetime.now(UTC)))
+        raise
 
 
 def load_run(path: Path, options: RunOptions, environment: Environment | None = None) -> Job:

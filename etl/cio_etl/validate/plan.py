@@ -60,12 +60,13 @@ from cio_etl.run import (
     FULL_REFRESH,
     Caller,
     RunOptions,
+    ending_run,
     limited,
     load_run,
     load_steps,
+    load_to_run,
     open_step_source,
     prepare,
-    run_loaded,
 )
 from cio_etl.run.folders import plans_folder
 from cio_etl.run.gone import snapshot_of_gone, with_gone_steps
@@ -76,7 +77,7 @@ from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prescan import with_looks
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named, is_replaced
-from cio_etl.run.start import Environment, private_files
+from cio_etl.run.start import Environment, private_files, run_within
 from cio_etl.run.sync import compare, current_ledger, facts_of, sent_before, with_delta
 from cio_etl.state import Store
 from cio_etl.transform import Compiled, OmittedCounter, counted_rejects, located_rejects
@@ -111,12 +112,15 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     A run of the plan that was interrupted is resumed. One that has finished is reported, and nothing is sent again.
     """
     path, options = Path(plan.job_file), run_options(plan, given)
-    job = load_run(path, options, environment)
-    if not _has_begun(plan, job):
-        _require_current(plan, job, path, options, caller.observer.note)
-        options = replace(options, restart=_has_idle(job))
-    planned = {step.name: step.facts for step in plan.steps}
-    return run_loaded(job, options, replace(caller, planned=planned), lambda: load_run(path, options, environment))
+    job = load_to_run(path, options, environment, caller.commands)
+    with ending_run(job, options, caller) as run:
+        if not _has_begun(plan, job):
+            _require_current(plan, job, path, options, caller.observer.note)
+            options = replace(options, restart=_has_idle(job))
+        caller = replace(run.caller, planned={step.name: step.facts for step in plan.steps})
+        run.report = run_within(job, options, caller, lambda: load_run(path, options, environment))
+    assert run.report is not None
+    return run.report
 
 
 def run_options(plan: Plan, given: RunOptions) -> RunOptions:

@@ -1,0 +1,78 @@
+"""Where runs end: what must be done once it is known how a run, a replay or an applied plan has ended.
+
+Every door comes by here: the command, the Python API and Airflow. A run that cannot begin ends here, too. What is done
+is in ENDINGS, in this order; none of it can fail a run or change how it has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cio_etl.errors import EtlError, Interrupted, failure_of
+from cio_etl.log import get_logger
+from cio_etl.model import Job, Report
+from cio_etl.report import Commands
+from cio_etl.run.options import RunOptions
+from cio_etl.run.recording import Caller
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended in this process. Another worker of the run may still be at work: `report.status` says so."""
+
+    job: Job  # of a replay, the job whose rejects it sends: the report has the replay's own name
+    options: RunOptions
+    commands: Commands
+    report: Report | None  # None: it failed before there was a run
+    error: EtlError | None  # None: it has finished
+    at: datetime
+
+
+Ending = Callable[[Ended], Report | None]  # gives the report, with what it adds to it
+
+ENDINGS: list[Ending] = []
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run in progress: `caller` is what it gets in place of the door's, `report` its last report."""
+
+    caller: Caller
+    report: Report | None = None
+
+
+@contextmanager
+def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRun]:
+    """Does what must be done when the run in the block has ended, whichever way.
+
+    The block starts the run with the `caller` that it is given, and notes its `report`, which the endings may change.
+    """
+    run = OpenRun(caller)
+
+    def note(report: Report) -> None:
+        run.report = report
+
+    run.caller = replace(caller, reported=note)
+    try:
+        yield run
+    except BaseException as error:
+        failure = Interrupted("SIGINT") if isinstance(error, KeyboardInterrupt) else failure_of(error)
+        end(Ended(job, options, caller.commands, run.report, failure, datetime.now(UTC)))
+        raise
+    if run.report is not None:  # None: there was nothing to do
+        run.report = end(Ended(job, options, caller.commands, run.report, None, datetime.now(UTC)))
+
+
+def end(ended: Ended) -> Report | None:
+    """Does it; the report, with what the endings add to it."""
+    for each in ENDINGS:
+        try:
+            ended = replace(ended, report=each(ended))
+        except Exception as error:  # how the run has ended must be reported, whatever else fails
+            log.warning("ending_failed", ending=each.__name__, reason=type(error).__name__)
+    return ended.report
