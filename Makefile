@@ -17,11 +17,7 @@ help: ## what can be made
 	@touch $@
 
 demo: .venv/done ## run a real job against the embedded sandbox, and show its report
-	$(BIN)/python -m cio_etl.cli.demo .etl/demo
-	$(BIN)/cio-etl check jobs/demo.yaml
-	@# 3: done, some rows rejected. The demo's data has the dirt of real exports.
-	$(BIN)/cio-etl run jobs/demo.yaml --sandbox || test $$? -eq 3
-	@echo "next       jobs/demo.yaml and mappings/ are what ran; your own file: README.md, Five minutes with your own CSV file"
+	$(BIN)/cio-etl demo .
 
 lint: .venv/done ## ruff and mypy
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ FLOORS = [
     {"transform"},
     {"audit", "config", "extract", "ledger", "load", "state", "report"},
     {"run"},
-    {"rejects", "propose", "presets", "importers", "doctor"},
+    {"rejects", "propose", "presets", "importers", "project", "doctor"},
     {"validate"},
     {"cli", "airflow"},
 ]

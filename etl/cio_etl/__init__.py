@@ -31,6 +31,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     rejects/      rejected rows: written to a file, fixed by a person, sent again
     propose/      a job and a mapping proposed for a source, and its date formats
     presets/      a job and mappings for the exports of well-known products, recognised by their header
+    project/      files to begin with: the demo, and a project of one's own
     importers/    jobs and mappings made of the definitions of Hightouch, Census, Segment, RudderStack
     doctor/       checks what a run needs, and reports how to fix it
 

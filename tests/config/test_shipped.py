@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cio_etl.cli import demo, main
+from cio_etl.cli import main
 from cio_etl.config import load_job, load_mapping
 from cio_etl.config.examples import check_examples
 from cio_etl.model import CsvSource, MaxRejects, ParquetSource
+from cio_etl.project import demo_data
 from cio_etl.validate.dry_run import validate
 
 ROOT = Path(__file__).parents[2]
@@ -58,9 +59,9 @@ def test_the_demo_rejects_exactly_its_invalid_rows_with_the_right_reasons(
     monkeypatch.chdir(ROOT)
     job = load_job(Path("jobs/demo.yaml"), {}, secrets=False)
     monkeypatch.chdir(tmp_path)
-    demo.write(Path(".etl/demo"))
+    demo_data.write(Path(".etl/demo"))
     customers, orders = validate(job, job.steps, None, {}).steps
-    bad = {reason: count for reason, (count, _) in demo.BAD_CUSTOMERS.items()}
+    bad = {reason: count for reason, (count, _) in demo_data.BAD_CUSTOMERS.items()}
     assert {count.reason: count.rows for count in customers.rejects} == {
         "row_ragged": bad["too few fields"] + bad["too many fields"],
         "identifier_missing": bad["no identifier"],
@@ -69,12 +70,12 @@ def test_the_demo_rejects_exactly_its_invalid_rows_with_the_right_reasons(
         "value_too_long": bad["over-long value"],
     }
     assert {count.reason: count.rows for count in orders.rejects} == {
-        "identifier_missing": demo.BAD_ORDERS["no customer"],
-        "event_key_missing": demo.BAD_ORDERS["no order number"],
-        "timestamp_missing": demo.BAD_ORDERS["no time"],
-        "timestamp_out_of_range": demo.BAD_ORDERS["time out of range"],
+        "identifier_missing": demo_data.BAD_ORDERS["no customer"],
+        "event_key_missing": demo_data.BAD_ORDERS["no order number"],
+        "timestamp_missing": demo_data.BAD_ORDERS["no time"],
+        "timestamp_out_of_range": demo_data.BAD_ORDERS["time out of range"],
     }
-    assert (customers.rows_read, orders.rows_read) == (demo.CUSTOMERS, demo.ORDERS)
+    assert (customers.rows_read, orders.rows_read) == (demo_data.CUSTOMERS, demo_data.ORDERS)
     assert customers.counts.skipped == 20 and orders.counts.skipped > 1_000
 
 
@@ -83,7 +84,7 @@ def test_the_demo_job_reads_what_the_demo_writes(tmp_path: Path, monkeypatch: py
     job = load_job(Path("jobs/demo.yaml"), {}, secrets=False)
     customers, orders = (step.source for step in job.steps)
     assert isinstance(customers, CsvSource) and isinstance(orders, ParquetSource)
-    written = demo.write(tmp_path)
+    written = demo_data.write(tmp_path)
     assert [path.name for path in written] == [
         "customers.csv",
         "orders-1.parquet",
@@ -96,42 +97,42 @@ def test_the_demo_job_reads_what_the_demo_writes(tmp_path: Path, monkeypatch: py
 
 
 def test_the_demo_s_data_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    one, other = demo.write(tmp_path / "one"), demo.write(tmp_path / "other")
+    one, other = demo_data.write(tmp_path / "one"), demo_data.write(tmp_path / "other")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
-    assert demo.write(tmp_path / "third", seed=1)[0].read_bytes() != one[0].read_bytes()
+    assert demo_data.write(tmp_path / "third", seed=1)[0].read_bytes() != one[0].read_bytes()
 
 
 def test_the_customers_of_the_demo_contain_the_stated_faults(tmp_path: Path) -> None:
-    with demo.write(tmp_path)[0].open(encoding="utf-8", newline="") as file:
+    with demo_data.write(tmp_path)[0].open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file, delimiter=";")
-    assert (tuple(header), len(rows)) == (demo.HEADER, demo.CUSTOMERS)
+    assert (tuple(header), len(rows)) == (demo_data.HEADER, demo_data.CUSTOMERS)
     whole = [dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)]
     seen = Counter({"too few fields": sum(len(row) < len(header) for row in rows)})
     seen["too many fields"] = sum(len(row) > len(header) for row in rows)
     seen["no identifier"] = sum(row["customer_id"] == "" for row in whole)
-    seen["malformed e-mail"] = sum(row["e_mail"] in demo.BAD_EMAILS for row in whole)
-    seen["unreadable date"] = sum(row["signed_up"] in demo.BAD_DATES for row in whole)
+    seen["malformed e-mail"] = sum(row["e_mail"] in demo_data.BAD_EMAILS for row in whole)
+    seen["unreadable date"] = sum(row["signed_up"] in demo_data.BAD_DATES for row in whole)
     seen["over-long value"] = sum(len(row["notes"].encode()) > 1_000 for row in whole)
-    assert seen == {reason: count for reason, (count, _) in demo.BAD_CUSTOMERS.items()}
+    assert seen == {reason: count for reason, (count, _) in demo_data.BAD_CUSTOMERS.items()}
     notes = {row["notes"] for row in whole}
     assert {'likes the "blue" one', "call back\nafter 18:00", "paid; thanks", ""} <= notes
     assert whole[0]["customer_id"].startswith("0000")
 
 
 def test_the_orders_of_the_demo_contain_the_stated_faults(tmp_path: Path) -> None:
-    orders = pl.read_parquet(demo.write(tmp_path)[1:])
+    orders = pl.read_parquet(demo_data.write(tmp_path)[1:])
     far = orders.filter(pl.col("placed_at") > 4_000_000_000_000).height
     nulls = orders.null_count().row(0, named=True)
-    assert orders.height == demo.ORDERS
+    assert orders.height == demo_data.ORDERS
     assert orders.schema["placed_at"] == pl.Int64
     assert {
         "no customer": nulls["customer_id"],
         "no order number": nulls["order_id"],
         "no time": nulls["placed_at"],
         "time out of range": far,
-    } == demo.BAD_ORDERS
+    } == demo_data.BAD_ORDERS
 
 
 def test_about_half_a_per_cent_of_the_demo_rows_are_invalid() -> None:
-    bad = sum(count for count, _ in demo.BAD_CUSTOMERS.values()) + sum(demo.BAD_ORDERS.values())
-    assert bad / (demo.CUSTOMERS + demo.ORDERS) == pytest.approx(0.005, rel=0.1)
+    bad = sum(count for count, _ in demo_data.BAD_CUSTOMERS.values()) + sum(demo_data.BAD_ORDERS.values())
+    assert bad / (demo_data.CUSTOMERS + demo_data.ORDERS) == pytest.approx(0.005, rel=0.1)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from cio_etl.cli import demo, main
+from cio_etl.cli import main
 from cio_etl.config import load_jobs, load_mapping, load_source
 from cio_etl.config.examples import check_examples
 from cio_etl.config.job_sections import StateYaml
 from cio_etl.config.references import resolve_address
 from cio_etl.config.validation import validated
 from cio_etl.config.yaml_file import read_yaml
+from cio_etl.project import demo_data
 from cio_etl.sandbox import Sandbox
 from tests.docs.pages import ROOT, all_pages, blocks, read, section, yaml_blocks, yaml_sections
 from tests.fork_server import Process
@@ -146,7 +147,7 @@ def outcome(started: Callable[..., Process | subprocess.Popen[str]]) -> tuple[in
 def test_the_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("jobs", "mappings"):
         shutil.copytree(ROOT / folder, folder)
-    demo.write(Path(".etl/demo"))
+    demo_data.write(Path(".etl/demo"))
     assert main(["validate", "jobs/demo.yaml"]) == 3
     _, shown = read("README.md").split("demo.sandbox-… finished: ")
     counts, lines = shown.split("\n```")[0].split("\n", 1)
@@ -157,7 +158,7 @@ def test_doctor_prints_what_the_page_of_jobs_shows(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(ROOT / "mappings", "mappings")
-    demo.write(Path(".etl/demo"))
+    demo_data.write(Path(".etl/demo"))
     orders = Path("mappings/orders.yaml").read_text(encoding="utf-8")
     orders = orders.replace("column: cents", "column: total_cents").replace(" cents:", " total_cents:")
     Path("orders.yaml").write_text(orders, encoding="utf-8")

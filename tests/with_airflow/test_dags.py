@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import Shop
 from cio_etl.airflow import get_provider_info
 from cio_etl.airflow.dags import build_dags, plans
 from cio_etl.airflow.request import run_params
+from cio_etl.project import write_project
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +30,13 @@ def test_a_job_with_a_schedule_is_a_dag_with_one_run_at_a_time(shop: Shop) -> No
     (run,) = dag.tasks
     assert (run.retries, run.job, run.folder) == (3, str(shop.job), str(shop.folder))
     assert [outlet.uri for outlet in run.outlets] == ["customerio://people/"]
+
+
+def test_the_dag_file_of_a_new_project_makes_a_dag_of_its_job(shop: Shop) -> None:
+    write_project(shop.folder / "new")
+    made = runpy.run_path(str(shop.folder / "new/airflow_dags/etl_jobs.py"))
+    (run,) = made["customerio__shop"].tasks
+    assert (made["customerio__shop"].schedule, run.folder) == ("0 3 * * *", str(shop.folder / "new"))
 
 
 def test_a_job_can_wait_for_assets(shop: Shop) -> None:

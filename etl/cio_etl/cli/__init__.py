@@ -10,7 +10,7 @@ source.py     the `source:` section of a source on the command line
 demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py    one command each
+sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -18,12 +18,14 @@ A command imports what it needs when it is called, so that each starts quickly.
 
 from cio_etl.cli import (
     check,
+    demo,
     doctor,
     examples,
     forget,
     import_from,
     init,
     inspect,
+    new,
     plan,
     presets,
     preview,
@@ -42,6 +44,7 @@ __all__ = [
     "EXIT_CODES",
     "check",
     "cli",
+    "demo",
     "doctor",
     "examples",
     "forget",
@@ -49,6 +52,7 @@ __all__ = [
     "init",
     "inspect",
     "main",
+    "new",
     "plan",
     "presets",
     "preview",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Mapping
@@ -19,10 +20,11 @@ def write_files(
     """Writes new files, and into each of the folders `schemas` the schema that editors read.
 
     instead: what to do where a file exists already. Raises ConfigError then, with all of them, and when one cannot be
-    written; then none is there.
+    written; then none is there, and no new folder.
     """
     if existing := [path for path in contents if os.path.lexists(path)]:
         raise ConfigError(_exists_already(path, instead) for path in existing)
+    folders = {folder for path in contents for folder in path.parents if not os.path.lexists(folder)}
     written: list[Path] = []
     try:
         for path, content in contents.items():
@@ -33,6 +35,9 @@ def write_files(
     except ConfigError:
         for path in written:
             path.unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):  # those within another one first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise
 
 
