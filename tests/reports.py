@@ -9,8 +9,10 @@ from cio_etl.model import (
     Bar,
     Campaigns,
     ColumnProfile,
+    Comparison,
     Counts,
     DeltaCounts,
+    Difference,
     Finding,
     Forecast,
     PartCounts,
@@ -21,6 +23,7 @@ from cio_etl.model import (
     Report,
     Sample,
     ShownRow,
+    StepComparison,
     StepPlan,
     StepReport,
     ValueChange,
@@ -78,8 +81,26 @@ STEP = StepReport(
         samples=(Sample("people.csv:2", '{\n  "type": "person",\n  "identifiers": {\n    "id": "#####"\n  }\n}'),) * 3,
     ),
 )
+DIFFERENCES = (
+    Difference("rows_read", 12_345, 24_690, is_large=True),
+    Difference("rejected", 300, 12, is_large=True),
+    Difference("bytes_sent", 4_200_000, 3_900_000),
+    Difference("rejects", 299, 0, "email_malformed", "attributes.email", is_large=True),
+    Difference("rejects", 1, 1, "row_ragged"),
+    Difference("events", 0, 1_200, "order_placed", is_large=True),
+    Difference("events", 12, 1, is_large=True),
+)
 VALIDATION = Report(
-    "validation", "shop", "finished", "2024-03-10T09:00:00+00:00", "2024-03-10T09:00:02+00:00", (STEP, STEP), 3
+    "validation",
+    "shop",
+    "finished",
+    "2024-03-10T09:00:00+00:00",
+    "2024-03-10T09:00:02+00:00",
+    (STEP, STEP),
+    3,
+    compared_with=Comparison(
+        "shop-20240309T090000Z", "2024-03-09T09:04:00+00:00", (StepComparison("people", DIFFERENCES),)
+    ),
 )
 RUN = replace(
     VALIDATION,
@@ -88,6 +109,7 @@ RUN = replace(
     exit_code=69,
     reason="track.customer.io is out of reach: timed out",
     resumable=True,
+    compared_with=None,
     steps=(
         replace(STEP, profile=None, forecast=None),
         StepReport("orders", "waiting", 0, Counts(), 0.0),
@@ -95,6 +117,7 @@ RUN = replace(
 )
 NOTHING = replace(
     VALIDATION,
+    compared_with=None,
     exit_code=0,
     steps=(StepReport("none", "finished", 0, Counts(), 0.0, profile=Profile((), (), (), None)),),
 )
@@ -197,7 +220,17 @@ UNCHANGED = replace(
 def hostile(value: Any, text: str) -> Any:
     """The record with this text in the place of each of its own, but of those that the program itself writes."""
     if is_dataclass(value) and not isinstance(value, type):
-        ours = ("status", "severity", "run_id", "started_at", "finished_at", "made_at", "operation", "when_gone")
+        ours = (
+            "status",
+            "severity",
+            "run_id",
+            "started_at",
+            "finished_at",
+            "made_at",
+            "operation",
+            "when_gone",
+            "figure",
+        )
         changed = {
             each.name: hostile(getattr(value, each.name), text) for each in fields(value) if each.name not in ours
         }

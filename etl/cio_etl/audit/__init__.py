@@ -19,6 +19,7 @@ from cio_etl.audit.consent import Consent
 from cio_etl.audit.dates import date_audits, events_of_72h
 from cio_etl.audit.empty import Empty
 from cio_etl.audit.event_keys import EventKeys
+from cio_etl.audit.event_names import EventNames, event_names
 from cio_etl.audit.expectations import (
     Expectations,
     columns_of_expectations,
@@ -61,6 +62,7 @@ __all__ = [
     "Audit",
     "Empty",
     "EventKeys",
+    "EventNames",
     "Expectations",
     "FindingKind",
     "FrameProfile",
@@ -75,6 +77,7 @@ __all__ = [
     "audits",
     "columns_of_expectations",
     "columns_to_read",
+    "event_names",
     "events_of_72h",
     "expectations_of",
     "forecast",

@@ -4,6 +4,7 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 """
 
 from cio_etl.model import sources
+from cio_etl.model.comparison import Comparison, Difference, Figure, StepComparison
 from cio_etl.model.expectations import Expectation, Limit
 from cio_etl.model.job import (
     AT_LEAST,
@@ -54,6 +55,7 @@ from cio_etl.model.report import (
     Bar,
     ColumnProfile,
     DeltaCounts,
+    EventCount,
     Finding,
     Forecast,
     Omitted,
@@ -103,6 +105,11 @@ from cio_etl.model.sending import (
 from cio_etl.model.sources import *  # noqa: F403  a kind of source is named there alone
 
 __all__ = [
+    "StepComparison",
+    "Figure",
+    "EventCount",
+    "Difference",
+    "Comparison",
     "ARRAY",
     "AT_LEAST",
     "CELL_ERROR",

@@ -6,6 +6,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from cio_etl.model.comparison import Comparison
 from cio_etl.model.sending import Counts, total_counts
 
 
@@ -180,6 +181,14 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class EventCount:
+    """Rows of a step by the name of their event; None: all names that are not shown."""
+
+    name: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """The result of a step. Every row that was read is settled: rows_read = accepted + rejected + skipped."""
 
@@ -195,6 +204,8 @@ class StepReport:
     profile: Profile | None = None  # of a validation
     delta: DeltaCounts | None = None  # of a step that sends only what changed
     omitted: Omitted = Omitted()
+    # Rows that are sent, by name. Names of a column: as before the first request, with rows that other checks reject.
+    events: tuple[EventCount, ...] = ()
 
     @property
     def accepted(self) -> int:
@@ -233,6 +244,7 @@ class Report:
     reason: str | None = None
     resumable: bool = False
     row_limit: int | None = None  # of each step, by --limit
+    compared_with: Comparison | None = None  # None: there is no earlier run that can be compared
 
     @property
     def is_validation(self) -> bool:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from cio_etl.log.visible import visible
 from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.model.words import counted, delta_words, duration, number, percent, size
+from cio_etl.report.comparison_words import amount, change, label, rows_of_table
 
 HERE = Path(__file__).parent
 
@@ -54,8 +55,11 @@ def _environment() -> Environment:
         "size": size,
         "duration": duration,
         "oneline": _oneline,
+        "label": label,
+        "change": change,
+        "rows_of_table": rows_of_table,
     }
-    environment.globals |= {"rows_of": _rows_of}
+    environment.globals |= {"rows_of": _rows_of, "amount": amount}
     return environment
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from cio_etl.log.visible import one_line
 from cio_etl.model import Finding, ReasonCount, Report, StepPlan, StepReport
 from cio_etl.model.words import counted, delta_words
+from cio_etl.report.comparison_words import large_differences
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
 
@@ -43,6 +44,8 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
             *omitted(step, reasons),
         ):
             console.print(line, soft_wrap=True)
+    for line in _compared(report):
+        console.print(line, soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
 
@@ -86,6 +89,16 @@ def _forecast(step: StepReport) -> list[Text]:
     sums = f"{about}{people}, {counted(forecast.events, 'event')}, {counted(forecast.requests, 'request')}"
     time = f"{forecast.seconds:,.0f} s{rate} in {counted(forecast.lanes, 'lane')}"
     return [Text.assemble("a run of ", (step.name, "bold"), f": {sums}, {forecast.bytes / 1e6:,.1f} MB; {time}")]
+
+
+def _compared(report: Report) -> list[Text]:
+    """The large differences from the last run, a line for each step."""
+    if (before := report.compared_with) is None:
+        return []
+    return [
+        Text.assemble((one_line(name), "bold"), f", compared with {before.run_id}: ", (one_line(words), "yellow"))
+        for name, words in large_differences(before)
+    ]
 
 
 def _delta(step: StepReport) -> list[Text]:

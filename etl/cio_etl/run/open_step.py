@@ -16,6 +16,7 @@ from cio_etl.audit import (
     Audit,
     PathValues,
     columns_of_expectations,
+    event_names,
     events_of_72h,
     expectations_of,
     located_findings,
@@ -242,12 +243,15 @@ def _decide_and_look(
         sending = with_delta(compiled, delta)
         audits = run_audits(step, compiled, context.destination, time.time())
         expectations = expectations_of(step, rows, time.time(), whole=context.run.row_limit is None)
-        findings = prescan(step, rows, sending, audits, known, expectations)
+        names = list(event_names(step.mapping))
+        findings = prescan(step, rows, sending, [*audits, *names], known, expectations)
         _require_expected(context, step, record, findings)
         if delta is not None and not context.options.accept_changes:
             require_few_events(step, delta, events_of_72h(audits))
     note_findings(context.store, context.run.run_id, record, findings)
     note_omitted(context.store, context.run.run_id, record, count_omitted(step.mapping, rows, sending))
+    for counted in names:
+        context.store.note_events(context.run.run_id, record.number, counted.counts())
     return delta
 
 

@@ -41,12 +41,13 @@ def prescan(
 ) -> tuple[Finding, ...]:
     """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
-    The audits observe only the rows' times and other dates, so that it costs little; rows that are rejected for another
-    reason are included, and those of which the ledger has everything are not. The expectations observe all rows of the
-    source, in the same pass. Without both, no row is read. The audits `known` have seen the rows before.
+    The audits observe only the rows' times, other dates and events' names, so that it costs little; rows that are
+    rejected for another reason are included, and those of which the ledger has everything are not. The expectations
+    observe all rows of the source, in the same pass. Without both, no row is read. The audits `known` have seen the
+    rows before.
     """
     if audits or expectations is not None:
-        narrow = _dates_only(step.mapping, snapshot, compiled) if audits else None
+        narrow = _dates_and_names(step.mapping, snapshot, compiled) if audits else None
         columns = [*(() if narrow is None else narrow.columns), *(() if expectations is None else expectations.columns)]
 
         def sending(frame: pl.DataFrame) -> Mapped | None:
@@ -99,10 +100,11 @@ def count_omitted(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> O
     return counter.omitted(snapshot.places)
 
 
-def _dates_only(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
-    """The mapping reduced to the item's timestamp and other dates."""
+def _dates_and_names(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> Compiled:
+    """The mapping reduced to the item's timestamp and other dates, and the name of its event."""
     dates = {chain.target for chain in chains(mapping) if is_date(chain, snapshot.schema)}
-    return _narrowed(mapping, compiled, {"timestamp", OPERATION, *dates})
+    names = mapping.from_columns("event")
+    return _narrowed(mapping, compiled, {"timestamp", OPERATION, *dates, *names})
 
 
 def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], more: Sequence[str] = ()) -> Compiled:

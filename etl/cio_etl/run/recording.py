@@ -136,10 +136,10 @@ def remove_old_copies(job: Job, store: Store, current: str) -> None:
 
 
 def report_of(store: Store, run_id: str) -> Report:
-    """The report of a run so far."""
+    """The report of a run so far; when it has finished, beside the last one."""
     run = store.run(run_id)
     assert run is not None
-    return state.build_report(store, run)
+    return state.compared(store, state.build_report(store, run))
 
 
 def commit_within_limit(

@@ -119,7 +119,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         is_running = state.running(job.kept_in, job.name)
         ledgers = ledger_statuses(store, job)
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        report = _with_killed(state.build_report(store, newest), is_running)
+        report = _with_killed(state.compared(store, state.build_report(store, newest)), is_running)
         open_rejects = store.open_rejects(newest.run_id)
         step = next_step(store, job, newest, is_running)
         return JobStatus(report, is_running, open_rejects, stale, step, options, ledgers=ledgers)

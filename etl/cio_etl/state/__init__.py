@@ -7,6 +7,7 @@ store.py       runs and steps: started, ended, read, resumed
 leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
 run_report.py  the report of a run
+comparison.py  compares a report with the last run
 budget.py      the slots of one rate limit for all machines, by the database's clock
 lock.py        one run of a job at a time: lock_file.py in a folder, lock_server.py on a server, lock_owner.py its owner
 faults.py      errors of the database as errors of this program
@@ -15,6 +16,7 @@ filesystem.py  whether a folder can hold a state, and whether its file is still 
 
 from cio_etl.state.budget import Budget
 from cio_etl.state.commit import ReplayedRejects
+from cio_etl.state.comparison import compared
 from cio_etl.state.connect import Where, exists
 from cio_etl.state.filesystem import mount_table, require_local
 from cio_etl.state.leases import Leases, new_owner, renewing
@@ -33,6 +35,7 @@ __all__ = [
     "Store",
     "Where",
     "build_report",
+    "compared",
     "exists",
     "hold",
     "mount_table",

@@ -6,7 +6,9 @@ the next process starts after the settled rows.
 
 from __future__ import annotations
 
-from cio_etl.model import RejectCount, Report, StepReport, total_counts
+import json
+
+from cio_etl.model import EventCount, RejectCount, Report, StepReport, total_counts
 from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
 
 
@@ -44,7 +46,15 @@ def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
         findings=step.findings,
         delta=step.delta,
         omitted=step.omitted,
+        events=step.events or _of_constant(step, counts.accepted),
     )
+
+
+def _of_constant(step: StepRecord, accepted: int) -> tuple[EventCount, ...]:
+    """The accepted rows under the name that the mapping gives to each; none where rows differ in what they are."""
+    mapping = json.loads(step.mapping)
+    event = mapping.get("event") or {}
+    return (EventCount(str(event["value"]), accepted),) if "value" in event and "changes" not in mapping else ()
 
 
 def _without_places(store: Store, run_id: str, number: int) -> tuple[RejectCount, ...]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cio_etl.model import (
     Bookmark,
     DeltaCounts,
+    EventCount,
     Finding,
     LaneProgress,
     Omitted,
@@ -80,6 +81,7 @@ class StepRecord:
     columns: str | None = None  # the source's columns, recorded before the first row was sent
     delta: DeltaCounts | None = None  # of a step that sends only what changed
     omitted: Omitted = field(default_factory=Omitted)  # recorded before the first row was sent
+    events: tuple[EventCount, ...] = ()  # by the names of a column, recorded before the first row was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,14 @@ class Store:
         """Notes what a later replay must know about the source's columns."""
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(columns=columns))
+
+    def note_events(self, run_id: str, number: int, events: Sequence[EventCount]) -> None:
+        """Notes a step's rows by the names of their events, beside its columns, before the first one is sent."""
+        query = select(tables.step.c.columns).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+        with self._transaction() as connection:
+            columns = json.loads(connection.scalar(query) or "{}")
+            columns["events"] = [[each.name, each.rows] for each in events]
+            connection.execute(_step(run_id, number).values(columns=json.dumps(columns)))
 
     def note_delta(self, run_id: str, number: int, counts: DeltaCounts) -> None:
         """Notes what a step's ledger says of its rows, before the first one is sent."""
@@ -506,8 +516,9 @@ def _step_record(row: dict[str, Any]) -> StepRecord:
     row["files"] = None if row["files"] is None else tuple(SourceFile(*file) for file in json.loads(row["files"]))
     row["delta"] = None if row["delta"] is None else DeltaCounts.of(json.loads(row["delta"]))
     row["omitted"] = Omitted() if row["omitted"] is None else _omitted(*json.loads(row["omitted"]))
-    for column in ("mapping", "columns"):  # read where they are needed, and written with the others
-        json.loads(row[column] or "null")
+    json.loads(row["mapping"])  # read where it is needed, and written with the others
+    columns = json.loads(row["columns"] or "{}")
+    row["events"] = tuple(EventCount(name, rows) for name, rows in columns.get("events", ()))
     return StepRecord(**row)
 
 

@@ -1,4 +1,5 @@
-"""Defines the tables of the state: positions, counts, digests and reasons; no values of rows, no secrets."""
+"""Defines the tables of the state: positions, counts, digests, reasons and names of events; no values of rows, no
+secrets."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ step = Table(
     Column("seconds", Double, nullable=False, default=0.0),
     Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
-    Column("columns", Text),  # JSON: types of the source's columns, and facts about whole columns
+    Column("columns", Text),  # JSON: types of the source's columns, facts about whole columns, rows by names of events
     Column("delta", Text),  # JSON: model.DeltaCounts; null: the step sends everything
     # JSON: [rows, [[reason, field, rows, [first rows]], …]], the values without which rows are sent; null: none
     Column("omitted", Text),

@@ -24,6 +24,7 @@ from cio_etl.audit import (
     StepContext,
     audits,
     columns_to_read,
+    event_names,
     expectations_of,
     forecast,
     located_findings,
@@ -35,7 +36,9 @@ from cio_etl.model import (
     VALIDATION,
     Batch,
     Bookmark,
+    Constant,
     Counts,
+    EventCount,
     Job,
     MaxRejects,
     Report,
@@ -131,6 +134,8 @@ def _validate_step(
         if (expectations := expectations_of(step, rows, time.time(), whole=limit is None)) is not None:
             audits_of_step.append(expectations)
         audits_of_step += audits(step, compiled, job.destination, time.time(), context)
+        names = list(event_names(step.mapping))
+        audits_of_step += names
         columns = tuple(dict.fromkeys([*compiled.columns, *columns_to_read(audits_of_step)]))
         profiler = Profiler(step.mapping, snapshot.schema, reveal)
 
@@ -186,7 +191,14 @@ def _validate_step(
         forecast=forecast(audits_of_step, events, requests, sent, job.destination),
         profile=profile,
         omitted=omitted,
+        events=tuple(event for counts in names for event in counts.counts()) or _of_constant(step, accepted),
     )
+
+
+def _of_constant(step: Step, accepted: int) -> tuple[EventCount, ...]:
+    event = step.mapping.targets.get("event")
+    is_constant = isinstance(event, Constant) and not step.mapping.operations
+    return (EventCount(str(event.value), accepted),) if isinstance(event, Constant) and is_constant else ()
 
 
 def packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:

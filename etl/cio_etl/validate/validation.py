@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cio_etl import state
 from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Report
 from cio_etl.model.words import counted
@@ -45,11 +46,22 @@ def validate_file(
         note_stand_ins(job, caller.observer)
         bookmarks = load_bookmarks(job)
         report = validate(job, job.steps, options.limit, bookmarks, options.since, reveal=options.reveal, file=file)
-        report = gated(report, gates)
+        report = gated(_compared(job, report, options.since), gates)
         page = write_reports(report, folder or validation_folder(job), caller.commands, required=True)
         if file is not None:
             _write(file, job, caller.observer)
     return Validation(job, report, page)
+
+
+def _compared(job: Job, report: Report, since: str | None) -> Report:
+    """The report beside the last run of the job. Creates no state."""
+    if not state.exists(job.kept_in):
+        return report
+    store = state.open_store(job.kept_in)
+    try:
+        return state.compared(store, report, since)
+    finally:
+        store.close()
 
 
 def _write(file: RejectedFile, job: Job, observer: Observer) -> None:
