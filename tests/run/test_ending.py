@@ -14,7 +14,8 @@ from cio_etl.errors import ConfigError, EtlError, JobLocked, PlanOutdated, TooMa
 from cio_etl.model import Report
 from cio_etl.rejects import replay, request_for_run
 from cio_etl.run import Caller, RunOptions, ending_run
-from cio_etl.run.ending import ENDINGS, Ended
+from cio_etl.run.ended import Ended
+from cio_etl.run.ending import ENDINGS
 from cio_etl.run.start import run_file
 from cio_etl.validate.plan import apply_plan, plan_file
 from tests.nightly_step import KEYS, Nights, person
@@ -54,7 +55,8 @@ def test_a_run_a_replay_and_an_applied_plan_end_at_the_same_place(nights: Nights
     applied = apply_plan(plan, RunOptions(), Caller(), lambda: KEYS)
     assert [each.report for each in ends] == [report, replayed, applied]
     assert outcomes(ends) == [("finished", None)] * 3
-    assert [each.job.name for each in ends] == ["job"] * 3 and replayed is not None and replayed.job == "job.replay"
+    assert [each.job.name for each in ends] == ["job", "job.replay", "job"]
+    assert replayed is not None and replayed.job == "job.replay"
 
 
 def test_a_run_that_stops_ends_with_its_report_and_one_that_cannot_begin_without(

@@ -52,7 +52,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
         fault = f"the job file of {newest.run_id} is missing; put it back, or go to the folder where that run started"
         raise ConfigError([Problem(newest.job_file, None, "", fault)])
     job_file, target_name = Path(newest.job_file), target_of(newest.job)
-    with loading(job_file, replace(options, target=target_name)):
+    with loading(job_file, replace(options, target=target_name), is_replay=True):
         loaded = load_job(job_file, secrets=not options.sandbox, target=target_name)
     loaded = replace(loaded, state=location.folder, database=location.database)
     if loaded.name != job_name:

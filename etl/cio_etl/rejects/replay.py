@@ -98,7 +98,7 @@ def replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Caller
 
     When the rejects are of another job than this one, which replays them in a sandbox, they stay as they are.
     """
-    with ending_run(job, options, caller) as run:
+    with ending_run(replace(job, name=f"{job.name}.replay"), options, caller) as run:
         run.report = _replay(request, job, options, run.caller)
     return run.report
 

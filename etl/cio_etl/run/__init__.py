@@ -2,7 +2,8 @@
 
 run.py            the line: each step is opened, mapped, packed, sent and recorded
 start.py          what the command, the Python API and Airflow call: a job file is loaded, checked and run
-ending.py         what is done once it is known how a run has ended
+ended.py          what is known of a run that has ended
+ending.py         what is done then, on every door
 options.py        every run option, declared once
 shares.py         the lanes that one of several workers takes
 open_step.py      opens a step's source and compiles its mapping

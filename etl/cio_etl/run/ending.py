@@ -6,34 +6,20 @@ is in ENDINGS, in this order; none of it can fail a run or change how it has end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from cio_etl.errors import EtlError, Interrupted, failure_of
+from cio_etl.errors import Interrupted, failure_of
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report
-from cio_etl.report import Commands
+from cio_etl.run.ended import Ended, Ending
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import Caller
 
 log = get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that has ended in this process. Another worker of the run may still be at work: `report.status` says so."""
-
-    job: Job  # of a replay, the job whose rejects it sends: the report has the replay's own name
-    options: RunOptions
-    commands: Commands
-    report: Report | None  # None: it failed before there was a run
-    error: EtlError | None  # None: it has finished
-    at: datetime
-
-
-Ending = Callable[[Ended], Report | None]  # gives the report, with what it adds to it
 
 ENDINGS: list[Ending] = []
 

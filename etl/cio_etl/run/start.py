@@ -19,7 +19,8 @@ from cio_etl.log import get_logger
 from cio_etl.model import Job, Report, Step
 from cio_etl.model.words import counted
 from cio_etl.report import NO_COMMANDS, Commands, Observer
-from cio_etl.run.ending import Ended, end, ending_run
+from cio_etl.run.ended import Ended
+from cio_etl.run.ending import end, ending_run
 from cio_etl.run.options import ReadOptions, RunOptions
 from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job
@@ -75,7 +76,12 @@ def load_to_run(
 
 @contextlib.contextmanager
 def loading(
-    path: Path, options: RunOptions, environment: Environment | None = None, commands: Commands = NO_COMMANDS
+    path: Path,
+    options: RunOptions,
+    environment: Environment | None = None,
+    commands: Commands = NO_COMMANDS,
+    *,
+    is_replay: bool = False,
 ) -> Iterator[None]:
     """Ends a run whose job the block cannot load, because keys are missing. `commands` are those of the run.
 
@@ -87,6 +93,8 @@ def loading(
         with contextlib.suppress(ConfigError):
             environ = () if environment is None else (environment(),)
             job = load_job(path, *environ, secrets=False, sources=False, target=options.target)
+            if is_replay:
+                job = replace(job, name=f"{job.name}.replay")
             end(Ended(job, options, commands, None, error, datetime.now(UTC)))
         raise
 
