@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
+.PHONY: help demo test test-fast properties coverage release-check lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -99,6 +99,15 @@ bench-ledger: .venv/done ## a run that sends only what changed, beside `validate
 bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 	$(BIN)/python -m tests.benchmarks.nested
 
+.venv-release/done: tests/release/constraints.txt
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r tests/release/constraints.txt
+	@touch $@
+
+release-check: .venv-release/done ## build wheel and sdist, try the wheel in an empty environment, look for weaknesses (some 2 minutes)
+	.venv-release/bin/python -m tests.release.check
+
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel otel
 
@@ -107,6 +116,8 @@ lock: ## pin the current version of every dependency (needs uv)
 		$(TESTED:%=--extra %) pyproject.toml -o .ci/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra airflow pyproject.toml tests/with_airflow/requirements.in -o tests/with_airflow/constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		tests/release/requirements.in -o tests/release/constraints.txt
 
 clean: ## remove what was built
-	rm -rf .venv .venv-bench .venv-airflow .etl .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-airflow .venv-release dist .etl .pytest_cache .mypy_cache .ruff_cache

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
+import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 
 import cio_etl
 from tests.docs.pages import ROOT
+from tests.release import contents
 
 
 def rooms() -> set[str]:
@@ -32,6 +37,55 @@ def test_importing_the_package_alone_imports_only_the_standard_library() -> None
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in imports if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+# ---------------------------------------------------------------- the wheel
+
+
+@pytest.mark.slow
+def test_the_wheel_has_what_it_should_and_runs_its_demo_in_an_environment_that_has_no_clone(tmp_path: Path) -> None:
+    """The short form of `make release-check`, with the libraries of this environment."""
+    built = in_clean_environment([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert list(contents.faults(wheel)) == [], built
+
+    venv.create(tmp_path / "venv", with_pip=False)
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    libraries = [place for place in sys.path if place.endswith("site-packages")]
+    (packages / "libraries.pth").write_text("\n".join(libraries))  # no .pth file of theirs, which leads to the clone
+    program = "import sys, cio_etl.cli as cli; print(cli.__file__); sys.exit(cli.main(['demo']))"
+    printed = in_clean_environment([tmp_path / "venv/bin/python", "-c", program], tmp_path)
+    assert printed.startswith(str(packages)) and " finished: 15,162 rows accepted, 85 rejected" in printed
+
+
+def in_clean_environment(command: list[str | Path], folder: Path) -> str:
+    """What a command prints that inherits nothing but where programs are."""
+    env = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=folder, env=env, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("put", "left_out", "fault"),
+    [
+        ("cio_etl/__pycache__/cli.pyc", "", "is of a machine, not of the program"),
+        ("tests/conftest.py", "", "does not belong there"),
+        ("cio_etl/presets/products/stripe/.etl/state.db", "", "is of a machine, not of the program"),
+        ("", "cio_etl/report/page.css", "is missing"),
+        ("", "cio_etl/project/shipped/jobs/demo.yaml", "is missing"),
+        ("", "cio_etl/project/template/dot_gitignore", "is missing"),
+    ],
+)
+def test_a_wheel_with_a_fault_would_be_found(put: str, left_out: str, fault: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "cio_etl.whl", "w") as wheel:
+        for name in {*contents.of_wheel(), put} - {left_out, ""}:
+            wheel.writestr(name, "")
+    assert list(contents.faults(tmp_path / "cio_etl.whl")) == [f"{put or left_out} {fault}"]
 
 
 # ---------------------------------------------------------------- every file

@@ -42,7 +42,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Customer.io",
                 "ui-field-behaviour": {
                     "hidden-fields": ["port", "schema"],
-                    "relabeling": {"host": "Region", "login": "Site ID", "password": "API key"},
+                    "relabeling": {"host": "Region", "login": "Site ID", "password": "API key"},  # nosec B105 # a label
                     "placeholders": {"host": "us, eu or auto", "extra": '{"WAREHOUSE_URL": "…"}'},
                 },
                 "conn-fields": {

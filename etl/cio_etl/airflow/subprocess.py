@@ -74,7 +74,7 @@ class Subprocess:
         last: deque[str] = deque(maxlen=2)  # lines of stderr: the message and the remedy
         with tempfile.TemporaryFile("w+") as stdout:
             try:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # nosec B603 # what the DAG's author names, and no shell
                     [*self._executable, *words[:2], "--json", *words[2:]],
                     cwd=folder,
                     env=_bare() | environment(),

@@ -171,7 +171,8 @@ def _step(node: Node, taken: Collection[str]) -> ImportedStep | Lost:
     query = None
     if model is None:
         # the order of the calls counts: the last value of a trait remains
-        query = f"select * from {rows.table} where received_at >= :watermark order by received_at"
+        newer = "where received_at >= :watermark order by received_at"
+        query = f"select * from {rows.table} {newer}"  # nosec B608 # written into a job, where a person reads it
         source = {"watermark": "received_at", "key": ["id"], "start": "2000-01-01"}
         condition = _condition(node.first("trigger", "subscribe"), trigger, rows, lost)
         if condition is not None:

@@ -22,7 +22,8 @@ class wait_as_asked(wait_base):
     def __call__(self, retry_state: RetryCallState) -> float:
         verdict = retry_state.outcome.result() if retry_state.outcome is not None else None
         after_s = verdict.after_s if isinstance(verdict, Retry) and verdict.after_s else 0.0
-        spread_s = random.uniform(0.0, FIRST_S)  # lanes with the same Retry-After don't come back in the same instant
+        # lanes with the same Retry-After don't come back in the same instant
+        spread_s = random.uniform(0.0, FIRST_S)  # nosec B311
         return max(self._jitter(retry_state), after_s + spread_s if after_s else 0.0)
 
 

@@ -52,7 +52,7 @@ class References(Enum):
     The mark is a part of the field's type: `sql: Annotated[SecretStr, References.ADDRESS]`.
     """
 
-    SECRET = "the whole text is one reference"
+    SECRET = "the whole text is one reference"  # nosec B105 # a mark
     ADDRESS = "the address of a database; references in its user part are percent-encoded"
     REFUSED = "references are not allowed"
 

@@ -49,7 +49,7 @@ BAD_ORDERS = {"no customer": 20, "no order number": 18, "no time": 12, "time out
 
 def customers(seed: int = SEED) -> Iterator[list[str]]:
     """The rows of customers.csv, bad ones among them, without the header."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # nosec B311 # no secret is made of it
     faults = [spoil for count, spoil in BAD_CUSTOMERS.values() for _ in range(count)]
     eligible = [number for number in range(CUSTOMERS) if not _is_internal(number)]
     spoiled = dict(zip(dice.sample(eligible, len(faults)), faults, strict=True))

@@ -136,7 +136,7 @@ _SNOWFLAKE_WAYS = {  # snowflake-sqlalchemy's `authenticator`
     "snowflake": "auth_snowflake",
     "oauth": "auth_oauth",
     "snowflake_jwt": "auth_jwt",
-    "programmatic_access_token": "auth_pat",
+    "programmatic_access_token": "auth_pat",  # nosec B105 # a name
     "externalbrowser": "auth_ext_browser",
 }
 _BIGQUERY = "adbc.bigquery.sql."

@@ -144,7 +144,7 @@ def _of_table(source: SqlSource, staging: Staging, grammar: Grammar, bound: Mapp
     names, incremental = grammar.names, source.incremental
     columns = [f"{names.quoted(name)} AS {names.alias(name)}" for name in wanted_columns(source, staging) or ()]
     table = ".".join(map(names.quoted, source.table or ()))
-    select = _escaped(f"SELECT {', '.join(columns) or '*'} FROM {table}")
+    select = _escaped(f"SELECT {', '.join(columns) or '*'} FROM {table}")  # nosec B608 # names are quoted
     if incremental is None or not bound:
         return select
     column = names.quoted(incremental.watermark)
