@@ -690,8 +690,8 @@ MUTANTS = (
     Mutant(
         "ledger: new subjects are not counted",
         "ledger/delta.py",
-        "new += after.height - (",
-        "new += 0 * (",
+        "new.append(after.height - (",
+        "new.append(0 * (",
         "tests/run/test_ledgers.py -k counts_the_subjects",
     ),
     Mutant(

@@ -18,8 +18,8 @@ from cio_etl.config import load_mapping
 from cio_etl.extract import open_source
 from cio_etl.load import Packer
 from cio_etl.model import CsvSource, ParquetSource, Staging
-from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import collect_facts, compile_mapping
+from cio_etl.transform.prefetch import prefetch
 
 LANES, BODY_BYTES = 16, 500_000
 

@@ -215,7 +215,6 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
     answer came), or null (it was not sent, since the run was abandoned). Without Rules.values, values are dropped.
     """
     accepted, unknown = (pl.col("outcome") == name for name in ("accepted", "unknown"))
-    in_order = sent.sort(POSITION)
     parts, values = [f"part.{name}" for name in rules.parts], values_of(rules)
     some_refused = bool((sent["outcome"] == "refused").any()) or known["refused"].null_count() < known.height
 
@@ -231,13 +230,17 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         return no_answer | (part.filter(took).is_not_null().any() & part.filter(~took).is_not_null().any())
 
     if has_several(sent):
-        subjects = in_order.group_by(*SUBJECT, maintain_order=True).agg(
-            pl.col("outcome").is_not_null().any().alias("has_ended"),
-            accepted.any().alias("accepted"),
-            unknown.any().alias("unknown"),
-            *(last(name, accepted).alias(name) for name in (*parts, *values)),
-            *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
-            *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
+        subjects = (
+            sent.sort(POSITION)
+            .group_by(*SUBJECT, maintain_order=True)
+            .agg(
+                pl.col("outcome").is_not_null().any().alias("has_ended"),
+                accepted.any().alias("accepted"),
+                unknown.any().alias("unknown"),
+                *(last(name, accepted).alias(name) for name in (*parts, *values)),
+                *(is_unknown(name).alias(f"unknown.{name}") for name in parts),
+                *(pl.col(name).drop_nulls().last().alias(name) for name in keys),
+            )
         )
     else:  # as above of groups of one row, which polars would make slowly
         subjects = sent.select(
@@ -263,7 +266,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
         *(column_of(known, name, pl.String).alias(f"before.{name}") for name in (*keys, *values)),
     )
     both = subjects.join(before, on=SUBJECT, how="left").join(known.select(*SUBJECT, *others), on=SUBJECT, how="left")
-    refusals = _refusals(known, in_order) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
+    refusals = _refusals(known, sent.sort(POSITION)) if some_refused else known.select(*SUBJECT, *REFUSAL).clear()
     return both.join(refusals, on=SUBJECT, how="left").select(
         *SUBJECT,
         pl.when(pl.col("accepted") | pl.col("was_accepted").fill_null(False))

@@ -171,10 +171,9 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
     """
     head = delta.head
     rules = Rules(head.parts, head.salt, divisible=False, values=head.values)
-    new = 0
+    new: list[int] = []  # by partition, in any order
 
     def changes(number: int, bits: int) -> pl.DataFrame:
-        nonlocal new
         rows = delta.rows(number, bits)
         if rows is None or rows.is_empty():
             return NO_CHANGE
@@ -186,19 +185,18 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         if (ended["outcome"] == "refused").any() or known["refused"].null_count() < known.height:
             ended = ended.with_columns(pl.coalesce("content", content(rules)).alias("content"))
         after = folded(known, ended, rules, delta.head.keys)
-        new += after.height - (after.join(known, on=SUBJECT, how="semi").height if known.height else 0)
+        new.append(after.height - (after.join(known, on=SUBJECT, how="semi").height if known.height else 0))
         return after
 
     after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values))
-    return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, new))
+    return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, sum(new)))
 
 
 def without(ledger: Ledger, removed: pl.DataFrame, unsure: pl.DataFrame) -> Generation:
     """The generation without the removed subjects (`hi`, `lo`); those that are unsure may have been removed."""
-    gone = 0
+    gone: list[int] = []  # by partition, in any order
 
     def changes(number: int, bits: int) -> pl.DataFrame:
-        nonlocal gone
         if removed.is_empty() and unsure.is_empty():
             return NO_CHANGE
         known = ledger.known(number, bits)
@@ -206,12 +204,12 @@ def without(ledger: Ledger, removed: pl.DataFrame, unsure: pl.DataFrame) -> Gene
         leaving = known.join(removed, on=SUBJECT, how="semi").with_columns(
             pl.lit(True).alias("is_gone"), *(pl.lit(None, pl.String).alias(name) for name in values)
         )
-        gone += leaving.height
+        gone.append(leaving.height)
         staying = known.join(unsure, on=SUBJECT, how="semi")
         return pl.concat([leaving, staying.with_columns(was_accepted=pl.lit(None, dtype=pl.Boolean))])
 
     after = ledger.with_changes(changes, removed.height + unsure.height)
-    return replace(after, subjects=_plus(ledger.generation, -gone))
+    return replace(after, subjects=_plus(ledger.generation, -sum(gone)))
 
 
 def _plus(before: Generation, subjects: int) -> int | None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import polars as pl
 from cio_etl.errors import LedgerDamaged
 from cio_etl.ledger.decide import SUBJECT, VALUE
 from cio_etl.ledger.files import GroupWriter, partition_bits, read_partition, reporting, sync_folder
+from cio_etl.transform.prefetch import prefetch
 
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
@@ -131,6 +132,8 @@ class Ledger:
     ) -> Generation:
         """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all.
 
+        It is called in threads.
+
         `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped.
         """
         before = self.generation
@@ -155,7 +158,7 @@ class Ledger:
             merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
             return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
 
-        piece = self._written("base" if merges else "more", (part(number).sort(SUBJECT) for number in range(1 << bits)))
+        piece = self._written("base" if merges else "more", part, bits)
         stay = () if merges else before.pieces[:1] if gathers else before.pieces
         pieces = stay + (() if piece is None else (piece,))
         return replace(before, number=before.number + 1, pieces=pieces, values=values)
@@ -163,19 +166,19 @@ class Ledger:
     def rewritten(self, kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Generation:
         """The next generation, in one file: what `kept` leaves of each partition's subjects, and nobody who is gone."""
         before, bits = self.generation, partition_bits(self.generation.rows)
-        piece = self._written("base", (kept(self.known(number, bits)).sort(SUBJECT) for number in range(1 << bits)))
+        piece = self._written("base", lambda number: kept(self.known(number, bits)), bits)
         pieces = () if piece is None else (piece,)
         return replace(before, number=before.number + 1, pieces=pieces, subjects=sum(each.rows for each in pieces))
 
-    def _written(self, kind: str, frames: Iterable[pl.DataFrame]) -> Piece | None:
-        """A file with these frames; None when they have no row."""
+    def _written(self, kind: str, part: Callable[[int], pl.DataFrame], bits: int) -> Piece | None:
+        """A file with these partitions, which are made in threads; None when they have no row."""
         with reporting(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             name = f"{kind}-{self.generation.number + 1:06}-{uuid4().hex[:8]}.parquet"
             written, rows = self.folder / f"{name}.part", 0
             try:
                 with GroupWriter(written, compressed=True) as writer:
-                    for frame in frames:
+                    for frame in prefetch(part, range(1 << bits)):
                         rows += frame.height
                         writer.write(frame)
                 if not rows:

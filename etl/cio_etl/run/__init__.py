@@ -10,7 +10,6 @@ shares.py         the lanes that one of several workers takes
 open_step.py      opens a step's source, and decides what is sent of its rows
 prepared.py       compiles a step's mapping for the rows of its source
 prescan.py        finds duplicates and warnings in all rows before the first is sent
-prefetch.py       maps frames in parallel, in their order
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
 incremental.py    where a step starts reading, and what it leaves for the next run

@@ -15,10 +15,10 @@ import polars as pl
 from cio_etl.errors import DeltaDamaged
 from cio_etl.ledger import BaselineWriter, Delta, DeltaHead, Ledger, Rules, begin_baseline, whole_counts
 from cio_etl.model import DeltaCounts, Snapshot, Step
-from cio_etl.run.prefetch import prefetch
 from cio_etl.run.prescan import subjects_differ
 from cio_etl.run.recording import RunContext
 from cio_etl.transform import Compiled, Mapped
+from cio_etl.transform.prefetch import prefetch
 
 Hash = Callable[[Mapped], pl.DataFrame]  # -> the subjects and parts of rows, see Parts.hashes
 Note = Callable[[int, pl.DataFrame], None]  # notes the next rows, and their hashes
@@ -28,7 +28,7 @@ def baseline_of(
     step: Step, snapshot: Snapshot, compiled: Compiled, ledger: Ledger, rules: Rules, folder: Path
 ) -> Delta | None:
     """The delta of a first run, written to a folder; None: some rows have to be compared. Raises StateError."""
-    if not subjects_differ(step.mapping, snapshot, compiled, rules.salt):
+    if not subjects_differ(step.mapping, snapshot, compiled):
         return None
     head = DeltaHead(
         generation=ledger.generation.number,

@@ -17,12 +17,12 @@ from cio_etl.apis import OPERATION, OPERATIONS
 from cio_etl.audit import Audit, Empty, EventKeys, Expectations, RepeatedRows, located_findings, sent
 from cio_etl.audit.expectations import Look
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
-from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
 from cio_etl.transform.encode import FAILED, Leaf, Members
 from cio_etl.transform.mapping import is_date
+from cio_etl.transform.prefetch import prefetch
 from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
 from cio_etl.transform.row_sql import columns_of
 
@@ -188,7 +188,7 @@ def with_duplicates(
     return replace(compiled, repeats=replace(decided, field=field))
 
 
-def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled, salt: int) -> bool:
+def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) -> bool:
     """Whether each row of a snapshot is known to be about another subject; only their columns are read."""
     if repeats.finds_repeats(mapping):
         return compiled.repeats is None
@@ -196,7 +196,7 @@ def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled, sa
     if parts is None or not parts.subject or OPERATIONS[mapping.operation].has_event or snapshot.rows > KEYS_AT_ONCE:
         return False
     narrow = _narrowed(mapping, compiled, parts.subject)
-    hashed, _ = parts.subject_hash(salt)
+    hashed = parts.subject_in_memory()
 
     def hashes(frame: pl.DataFrame) -> Hashes:
         found: Hashes = narrow.unchecked(frame).select(hashed).to_series().drop_nulls().to_numpy()

@@ -26,7 +26,6 @@ from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step, require_expected_files
 from cio_etl.run.options import RunOptions
-from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import (
     Caller,
     RunContext,
@@ -40,6 +39,7 @@ from cio_etl.run.recording import (
 from cio_etl.run.resume import begin_or_resume, is_named
 from cio_etl.run.status_note import StatusNote, close_notes, require_current
 from cio_etl.state import Leases, StepRecord, renewing
+from cio_etl.transform.prefetch import prefetch
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
 

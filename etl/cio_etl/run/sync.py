@@ -36,12 +36,12 @@ from cio_etl.run.baseline import baseline_of
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
 from cio_etl.run.limits import require_within_limits
 from cio_etl.run.options import RunOptions
-from cio_etl.run.prefetch import prefetch
 from cio_etl.run.recording import RunContext
 from cio_etl.state import StepRecord, Store
 from cio_etl.transform import column_of, ids, require_names
 from cio_etl.transform.compiled import Compiled, Mapped
 from cio_etl.transform.parts import subject_targets
+from cio_etl.transform.prefetch import prefetch
 
 SCOPE = "scope."  # prefix of the ledger's columns of a scope
 

@@ -21,6 +21,7 @@ checks.py       the checks of a row, each with its reason
 repeats.py      rows that repeat another row's key
 event_keys.py   event keys that stay the same when their rows change
 parts.py        an item's subject and its parts, as hashes
+prefetch.py     maps frames in parallel, in their order
 decisions.py    what is sent of each row of a step that sends only what changed
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly

@@ -37,8 +37,16 @@ class Parts:
 
     def subject_hash(self, salt: int) -> list[pl.Expr]:
         """The halves of the subject, two UInt64, over the mapped values; null in a row that has none."""
+        return ids.subject(self._subject_texts(), salt)
+
+    def subject_in_memory(self) -> pl.Expr:
+        """A hash of the subject that costs less, UInt64; in another process it may differ."""
+        texts = self._subject_texts()
+        return pl.when(pl.all_horizontal(text.is_not_null() for text in texts)).then(pl.struct(texts).hash())
+
+    def _subject_texts(self) -> list[pl.Expr]:
         texts = [repeats.key_text(target) for target in self.subject]
-        return ids.subject(_with_one(self.subject, texts, self.alternatives), salt)
+        return _with_one(self.subject, texts, self.alternatives)
 
     def hashes(
         self, values: pl.DataFrame, items: pl.DataFrame, salt: int, *, with_keys: bool, texts: Sequence[str] = ()

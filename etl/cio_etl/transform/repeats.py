@@ -102,8 +102,8 @@ def hashes(keys: pl.DataFrame) -> Hashes:
 
 
 def twice(hashes: Hashes) -> Hashes:
-    """The hashes that occur more than once, each once, in order. Sorts the array in place."""
-    hashes.sort()
+    """The hashes that occur more than once, each once, in order."""
+    hashes = pl.Series(hashes).sort().to_numpy()  # in threads
     again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
     several = np.equal(again[1:], again[:-1])  # a hash that occurs three times comes twice
     return np.delete(again, np.flatnonzero(several))

@@ -48,8 +48,8 @@ from cio_etl.model import (
 from cio_etl.model.words import counted
 from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.other_columns import changed_columns, with_other_columns
-from cio_etl.run.prefetch import prefetch
 from cio_etl.transform import Mapped, OmittedCounter, counted_rejects, located_rejects
+from cio_etl.transform.prefetch import prefetch
 from cio_etl.validate.rejected_file import RejectedFile
 
 

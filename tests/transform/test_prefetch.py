@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cio_etl.run.prefetch import prefetch
+from cio_etl.transform.prefetch import prefetch
 
 
 def test_results_are_in_the_order_of_the_frames_however_long_each_takes() -> None:
