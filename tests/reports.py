@@ -27,6 +27,7 @@ from cio_etl.model import (
     StepPlan,
     StepReport,
     ValueChange,
+    ValueCount,
 )
 
 # What somebody who fills in a form could want a page to do.
@@ -68,6 +69,7 @@ STEP = StepReport(
         columns=(
             COLUMN,
             replace(COLUMN, name="cents", longest=None, low="-3", high="1,200"),
+            replace(COLUMN, name="plan", distinct=12, values=(ValueCount("xxxx", 9_000), ValueCount("xxx", 1))),
             ColumnProfile("unread", "text"),
         ),
         sizes=tuple(Bar(f"{n}–{n + 9}", n % 70) for n in range(200, 400, 10)),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.audit.profile import BARS, HASHES, Profiler, texts, type_name, value_text
-from cio_etl.model import FAULT, POSITION, Bar, Column, ColumnProfile, Mapping, Profile
+from cio_etl.model import FAULT, POSITION, Bar, Column, ColumnProfile, Mapping, Profile, ValueCount
 from cio_etl.transform import collect_facts, compile_mapping
 from tests.mapped_rows import attributes, column, mapping, rows
 
@@ -245,3 +245,29 @@ def test_a_type_without_words_of_ours_is_named_as_polars_names_it() -> None:
 )
 def test_a_value_of_any_type_has_a_text_for_the_report(values: pl.Series, made: list[str | None]) -> None:
     assert texts(values) == made
+
+
+def test_the_most_frequent_values_of_a_column_with_few_are_counted_over_all_frames() -> None:
+    def frame(start: int) -> pl.DataFrame:
+        return rows(
+            {
+                "id": [f"person {n}" for n in range(300)],
+                "mail": ["ada@example.org"] * 300,
+                "plan": ["free"] * 200 + ["pro"] * 70 + [None] * 30,
+                "paid": [n % 3 == 0 for n in range(300)],
+                "fifty": [f"v{n % 50:02}" for n in range(300)],
+                "more": [f"v{n % 51}" for n in range(300)],
+            },
+            start=start,
+        )
+
+    how = mapping(attributes=attributes(email="mail", a="plan", b="paid", c="fifty", d="more"))
+    masked, revealed = (profiled(how, frame(0), frame(300), reveal=reveal) for reveal in (False, True))
+    assert of(revealed, "plan").values == (ValueCount("free", 400), ValueCount("pro", 140))
+    assert of(masked, "plan").values == (ValueCount("xxxx", 400), ValueCount("xxx", 140))
+    assert of(revealed, "paid").values == (ValueCount("false", 400), ValueCount("true", 200))
+    assert of(revealed, "fifty").values == tuple(ValueCount(f"v{n:02}", 12) for n in range(8))
+    assert of(masked, "fifty").values == (ValueCount("x##", 12),) * 8
+    for name in ("id", "mail", "more"):  # who it is, an address though it is the same in all rows, too many
+        assert of(revealed, name).values == ()
+    assert of(profiled(how, frame(0)[198:203], reveal=True), "fifty").values == ()  # five rows of five values

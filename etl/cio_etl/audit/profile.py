@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
+from cio_etl.audit.few_values import FewValues
 from cio_etl.audit.mask import payload_shown, shown
 from cio_etl.model import Bar, ColumnProfile, Profile, Sample, ShownRow
 from cio_etl.model import Mapping as StepMapping
@@ -45,9 +46,11 @@ Hashes = npt.NDArray[np.uint64]
 class FrameProfile:
     """The counts of one frame."""
 
+    rows: int
     facts: Mapping[str, Any]  # by column number and name: 3.nulls
     ranges: Mapping[int, tuple[Any, Any]]  # of the mapped values, by column number
     hashes: Mapping[int, Hashes]
+    values: Mapping[int, dict[str, int]]  # rows by value, of the columns that may have few
     examples: Mapping[int, str]
     sizes: Numbers  # rows by size of their item in bytes
     days: Numbers  # rows by days since FIRST_DAY
@@ -111,6 +114,7 @@ class Profiler:
         self._facts = [query for n, column in self._columns_read.items() for query in _facts(n, column)]
         self._hashed = {n: column for n, column in self._columns_read.items() if _can_be_hashed(column.dtype)}
         self._hashes = [_column(column.name).hash().alias(str(n)) for n, column in self._hashed.items()]
+        self._few = {n: FewValues(self._targets[column.name]) for n, column in self._hashed.items()}
         self._made = dict(_made(self._columns_read, chains(mapping)))
         self._times = {n for n, chain in self._made.items() if _is_time(chain, schema[chain.sources[0]])}
         known = {chain.target for chain in chains(mapping)}
@@ -122,14 +126,21 @@ class Profiler:
     def count(self, mapped: Mapped) -> FrameProfile:
         """The counts of a frame; the profiler itself does not change."""
         facts = mapped.rows.select_seq(self._facts).row(0, named=True) if self._facts else {}
-        hashes = mapped.rows.select_seq(self._hashes)
+        frame_hashes = mapped.rows.select_seq(self._hashes)
+        hashes = {n: _smallest(frame_hashes[str(n)], column) for n, column in self._hashed.items()}
         sent = mapped.items.filter(pl.col("item").is_not_null())
         sizes = np.minimum(sent["item"].str.len_bytes().to_numpy(), MAX_ITEM_BYTES + 1)
         missing = max(SAMPLES - len(self._items), 0)
         return FrameProfile(
+            mapped.rows.height,
             facts,
             {n: _range(mapped.values, chain.target) for n, chain in self._made.items()},
-            {n: _smallest(hashes[str(n)], column) for n, column in self._hashed.items()},
+            hashes,
+            {
+                n: few.of(mapped.rows.get_column(self._hashed[n].name), len(hashes[n]), texts)
+                for n, few in self._few.items()
+                if not self._hashed[n].full
+            },
             dict(self._first_values(mapped.rows, facts)),
             np.bincount(sizes)[1:],  # the comma behind an item is not part of it
             self._days_of(mapped.values, sent),
@@ -143,6 +154,7 @@ class Profiler:
             column.add(facts, part.ranges.get(n))
             if n in part.hashes:
                 column.add_hashes(part.hashes[n])
+                self._few[n].add(part.values.get(n, {}), part.rows - facts["nulls"])
             if column.example is None:
                 column.example = part.examples.get(n)
         self._sizes[: len(part.sizes)] += part.sizes
@@ -193,6 +205,7 @@ class Profiler:
                 low=low,
                 high=high,
                 example=column.example,
+                values=self._few[n].most_frequent(lambda text: shown(text, self._reveal)) if n in self._few else (),
             )
         read = {column.name for column in self._columns_read.values()}
         yield from (ColumnProfile(name, type_name(dtype)) for name, dtype in self._schema.items() if name not in read)

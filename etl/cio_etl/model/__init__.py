@@ -68,6 +68,7 @@ from cio_etl.model.report import (
     Sample,
     ShownRow,
     StepReport,
+    ValueCount,
 )
 from cio_etl.model.rows import (
     ALSO,
@@ -104,6 +105,7 @@ from cio_etl.model.sending import (
 from cio_etl.model.sources import *  # noqa: F403  a kind of source is named there alone
 
 __all__ = [
+    "ValueCount",
     "StepComparison",
     "Figure",
     "EventCount",

@@ -121,6 +121,14 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueCount:
+    """Rows that have a value, which is masked unless values are revealed: then two may look the same."""
+
+    value: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnProfile:
     """A source's column over all rows. A column that the mapping does not read has only a name and a type.
 
@@ -139,6 +147,7 @@ class ColumnProfile:
     low: str | None = None
     high: str | None = None
     example: str | None = None  # the first value, masked unless values are revealed
+    values: tuple[ValueCount, ...] = ()  # the most frequent ones of a column that has few
 
 
 @dataclass(frozen=True, slots=True)
