@@ -23,6 +23,7 @@ FLOORS = [
     {"apis"},
     {"transform"},
     {"audit", "config", "extract", "ledger", "load", "state", "report"},
+    {"telemetry"},
     {"run"},
     {"rejects", "propose", "presets", "importers", "project", "doctor"},
     {"validate"},
@@ -57,6 +58,8 @@ ROOMS_OF_LIBRARIES = {
     "rich": {"report", "log", "cli", "airflow"},
     "click": {"cli"},
     "croniter": {"config"},
+    "requests": {"telemetry"},
+    "opentelemetry": {"telemetry", "airflow"},
     "airflow": {"airflow"},
 }
 
@@ -215,3 +218,17 @@ def test_the_command_needs_no_airflow_and_what_airflow_reads_all_day_no_polars()
 def test_every_room_logs_by_the_log_that_prints_nothing_unless_it_is_configured() -> None:
     own = [str(path.relative_to(HOUSE)) for path in FILES if "structlog.get_logger" in path.read_text()]
     assert own == ["log/events.py"]
+
+
+def test_threads_at_work_in_a_run_are_those_whose_events_say_which_run() -> None:
+    """Others begin in an empty context; `ping` is called before there is a run."""
+    plain = [
+        str(path.relative_to(HOUSE))
+        for path in FILES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "threading.Thread" and room_of(path) != "sandbox"
+    ]
+    assert sorted({*plain} - {"log/threads.py", "load/lanes.py", "run/signals.py"}) == [
+        "load/ping.py",
+        "telemetry/otlp.py",
+    ]

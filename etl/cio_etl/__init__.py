@@ -26,6 +26,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     state/        what survives a kill: runs, lane progress, rejects; one run of a job at a time
     report/       what people read: the terminal, report.html, report.json, progress
 
+    telemetry/    runs measured for programs that watch many: OpenTelemetry, a text file for Prometheus
     run/          the line from source to acknowledgement, and what it uses
     validate/     dry runs: what a run would do, and the payloads of the first rows
     rejects/      rejected rows: written to a file, fixed by a person, sent again

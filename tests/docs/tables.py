@@ -31,6 +31,7 @@ from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
 from cio_etl.presets import presets
 from cio_etl.run.options import FAIL_ON_REJECTS, RunOptions, options_of
+from cio_etl.telemetry import names
 from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from tests.faults import FAULTS
@@ -325,6 +326,33 @@ def faults() -> str:
     return table(("id", "fault"), [(f"`{identifier}`", words) for identifier, words in FAULTS.items()])
 
 
+# ---------------------------------------------------------------- telemetry
+
+
+def metrics() -> str:
+    rows = [
+        (f"`{each.name}`", each.kind, f"`{each.unit}`", ", ".join(f"`{name}`" for name in each.attributes), each.words)
+        for each in names.METRICS
+    ]
+    return table(("metric", "kind", "unit", "attributes", "what it is"), rows)
+
+
+def spans() -> str:
+    rows = [
+        (f"`{each.name}`", each.words, ", ".join(f"`{name}`" for name in each.attributes) or "none")
+        for each in names.SPANS
+    ]
+    return table(("span", "what it is", "attributes"), rows)
+
+
+def metrics_file() -> str:
+    rows = [
+        (f"`{each.name}`", ", ".join(f"`{name}`" for name in each.labels), each.words.rstrip("."))
+        for each in names.FILE_METRICS
+    ]
+    return table(("gauge", "labels", "what it is"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "attribute-limits": attribute_limits,
     "commands": commands,
@@ -337,6 +365,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "findings": findings,
     "functions": functions,
     "job-keys": keys_of(JobYaml),
+    "metrics": metrics,
+    "metrics-file": metrics_file,
     "mapping-keys": keys_of(MappingYaml),
     "operations": operations,
     "other-columns-keys": keys_of(OtherColumnsYaml),
@@ -348,6 +378,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reserved-events": reserved_events,
     "rooms": rooms,
     "run-options": run_options,
+    "spans": spans,
     "source-keys": keys_of(SourceYaml),
     "state-keys": keys_of(StateYaml),
     "step-keys": keys_of(StepYaml),

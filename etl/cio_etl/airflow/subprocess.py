@@ -77,7 +77,7 @@ class Subprocess:
                 self._process = subprocess.Popen(  # nosec B603 # what the DAG's author names, and no shell
                     [*self._executable, *words[:2], "--json", *words[2:]],
                     cwd=folder,
-                    env=_bare() | environment(),
+                    env=_bare() | _present_span() | environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     stderr=subprocess.PIPE,
@@ -107,6 +107,17 @@ def _words(options: RunOptions | ValidateOptions, only: Sequence[str] = ()) -> l
     offered = [each for each in task_options(type(options), only) if each is not FAIL_ON_REJECTS]
     values = ((each, getattr(options, each.name)) for each in offered)
     return [word for each, value in values if value != each.default for word in each.words(value)]
+
+
+def _present_span() -> dict[str, str]:
+    """The span that Airflow has made of the task, as TRACEPARENT: the run is then a part of it."""
+    try:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+    except ImportError:
+        return {}
+    span: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(span)
+    return {name.upper(): value for name, value in span.items()}
 
 
 def _bare() -> dict[str, str]:

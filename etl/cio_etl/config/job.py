@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cio_etl.config.targets import target_names, with_target
 from cio_etl.config.validation import Fault, in_order, looks_like, not_consequences, validated
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import ConfigError, Problem, did_you_mean_file
-from cio_etl.model import Job, Mapping
+from cio_etl.model import Job, Mapping, Telemetry
 
 
 def load_job(
@@ -93,10 +94,24 @@ def read_job(
             problems += in_order(problems_of_keys)
     job = None if parsed is None or problems else parsed.to_job(document, path, usable, target)
     if job is not None:
+        if job.telemetry is not None:
+            job = replace(job, telemetry=telemetry_of(environ))
         places = [loc for loc, _ in _mapping_files(document.data)]
         shared = [*shared_ids(job, places), *sync_faults(job, places)]
         problems = in_order(document.problem(loc, text) for loc, text in shared)
     return (None if problems else job), problems, list(usable.values())
+
+
+def telemetry_of(environ: MappingOf[str, str]) -> Telemetry | None:
+    """What the standard variables of OpenTelemetry leave on, and the span that they name; None: nothing is on.
+
+    The other variables, `OTEL_EXPORTER_OTLP_ENDPOINT` and so on, are read by its own library.
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    traces, metrics = (environ.get(f"OTEL_{signal}_EXPORTER", "").strip() != "none" for signal in ("TRACES", "METRICS"))
+    parent = {name.lower(): environ[name] for name in ("TRACEPARENT", "TRACESTATE") if environ.get(name)}
+    return Telemetry(traces, metrics, parent) if traces or metrics else None
 
 
 def _how_to_run(mapping: Path) -> str:

@@ -21,6 +21,7 @@ from cio_etl.model import (
     Job,
     Mapping,
     MaxRejects,
+    Telemetry,
 )
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
@@ -97,6 +98,19 @@ def _ping(url: SecretStr) -> SecretStr:
     if address and not (address.startswith("https://") or is_loopback("/".join(address.split("/")[:3]))):
         raise wrong("must be an https:// address, or one on this machine")
     return url
+
+
+def _metrics_file(path: str) -> str:
+    """A file that the textfile collector reads."""
+    if not path.endswith(".prom"):
+        raise wrong("must end in .prom, or node_exporter does not read it")
+    return path
+
+
+def _of_target(metrics_file: str | None, target: str | None) -> Path | None:
+    """The file of a target: two destinations of one job do not overwrite each other's."""
+    path = Path(metrics_file) if metrics_file else None
+    return path if path is None or target is None else path.with_name(f"{path.stem}.{target}.prom")
 
 
 def _schedule(raw: object) -> str | tuple[str, ...]:
@@ -315,6 +329,16 @@ class JobYaml(Section):
         "exits with 3"
     )
 
+    telemetry: Literal["none", "otlp"] = Field(
+        "none",
+        description="`otlp`: traces and metrics of each run go to a collector of OpenTelemetry, as the environment "
+        "variables `OTEL_…` say; needs the extra `otel`. See Metrics and traces.",
+    )
+    metrics_file: Annotated[LocalPath, AfterValidator(_metrics_file)] = omitted(
+        "a file that is written at the end of each run, for the textfile collector of Prometheus' node_exporter, as "
+        "`/var/lib/node_exporter/shop.prom`. See Metrics and traces."
+    )
+
     def to_job(
         self, document: Document, path: Path, mappings: MappingOf[str, Mapping], target: str | None = None
     ) -> Job:
@@ -338,4 +362,6 @@ class JobYaml(Section):
             rejects=self.rejects,
             ping=self.ping,
             expect_every=self.expect_every,
+            telemetry=Telemetry() if self.telemetry == "otlp" else None,
+            metrics_file=_of_target(self.metrics_file, target),
         )

@@ -27,7 +27,7 @@ from cio_etl.extract.frames import chosen_columns
 from cio_etl.extract.incremental import NewRows
 from cio_etl.extract.parquet import open_parquet
 from cio_etl.extract.text_columns import DECIMAL_TEXT, DIGITS, JSON_TEXT, Decimals, as_json_texts
-from cio_etl.log import get_logger
+from cio_etl.log import Thread, get_logger
 from cio_etl.model import Incremental, ParquetSource, Snapshot, Staging, Watermark
 
 log = get_logger()
@@ -141,7 +141,7 @@ def _read_ahead(reader: Reader) -> Generator[pl.DataFrame]:
         except BaseException as error:  # any error is raised where the frames are used
             put(error)
 
-    thread = threading.Thread(target=read, name="reader", daemon=True)  # a driver that hangs must not block the exit
+    thread = Thread(target=read, name="reader", daemon=True)  # a driver that hangs must not block the exit
     thread.start()
     try:
         while (item := frames.get()) is not None:

@@ -24,7 +24,7 @@ import httpx
 from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import DestinationUnavailable
 from cio_etl.load.answer_stream import AnswerBackend, AnswerStream, AnswerTooLong
-from cio_etl.log import get_logger
+from cio_etl.log import Thread, get_logger
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
 
 log = get_logger()
@@ -55,7 +55,7 @@ class Deadlines:
         self._lock = threading.Lock()
         self._running: dict[Connection, float] = {}
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+        self._thread = Thread(target=self._watch, name="deadlines", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -69,6 +69,16 @@ class Sender(Protocol):
         """Sends one body once."""
 
 
+class LaneWatch(Protocol):
+    """Follows what lanes do, for measurements. Lanes call it in their own threads; it raises nothing."""
+
+    def answered(self, seconds: float, verdict: Verdict) -> None:
+        """A request was answered, or has failed, after `seconds`."""
+
+    def delivered(self, delivery: Delivery, seconds: float) -> None:
+        """The lane has ended its work on a batch, whether all its items are settled or not."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """What all lanes of a step share."""
@@ -80,6 +90,7 @@ class LaneSettings:
     budget_s: float  # for all attempts to send one body
     repeatable: bool  # False: what may have been done must not be sent again
     now: Callable[[], float] = time.monotonic
+    watch: LaneWatch | None = None  # None: nobody measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +138,16 @@ class Lane:
                 self._acknowledge()
                 continue
             sending_before = self._announce(batch)
-            delivery = Delivery(batch, np.zeros(len(batch.positions), dtype=np.bool_))
+            delivery, began = Delivery(batch, np.zeros(len(batch.positions), dtype=np.bool_)), self._settings.now()
             try:
                 self._deliver(delivery)
             except (Drained, *ENDS):
                 if not delivery.may_have_arrived:  # take it back: the next run need not count it as possibly sent
                     self._save(Settled(replace(self.progress, sending_through=sending_before)))
                 raise
+            finally:
+                if self._settings.watch is not None:
+                    self._settings.watch.delivered(delivery, self._settings.now() - began)
             self._unacknowledged = self._settled(delivery)
         self._acknowledge()
 
@@ -202,6 +216,8 @@ class Lane:
         delivery.bytes_sent += len(body)
         may_have_arrived, delivery.may_have_arrived = delivery.may_have_arrived, True
         verdict = self._sender.post(body, items)
+        if self._settings.watch is not None:
+            self._settings.watch.answered(self._settings.now() - started, verdict)
         if isinstance(verdict, Stop) or (isinstance(verdict, Retry) and not verdict.ambiguous):
             delivery.may_have_arrived = may_have_arrived
         match pace.record(started, verdict), verdict:

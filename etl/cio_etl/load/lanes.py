@@ -12,8 +12,9 @@ from types import TracebackType
 from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import Interrupted
 from cio_etl.load.connection import Connection, Deadlines
-from cio_etl.load.lane import Commit, Drained, Lane, LaneSettings
+from cio_etl.load.lane import Commit, Drained, Lane, LaneSettings, LaneWatch
 from cio_etl.load.rate import Pace
+from cio_etl.log import Thread, about
 from cio_etl.model import Batch, Destination, LaneProgress
 
 FRAMES_AHEAD = 2  # lists of batches that may wait for a lane ...
@@ -65,11 +66,18 @@ class Lanes:
         endpoint: Endpoint | None = None,
         check: Callable[[], None] = lambda: None,
         waiting_bytes: int = WAITING_BYTES,
+        watch: LaneWatch | None = None,
     ) -> None:
         """`check` raises when nothing may be sent any more."""
         endpoint = APIS[destination.api].batch if endpoint is None else endpoint
         settings = LaneSettings(
-            pace, commit, too_large, self._sleep, destination.batch_budget_s, repeatable=endpoint.repeatable
+            pace,
+            commit,
+            too_large,
+            self._sleep,
+            destination.batch_budget_s,
+            repeatable=endpoint.repeatable,
+            watch=watch,
         )
         self._grace_s = grace_s
         self._waiting_bytes = WaitingBytes(waiting_bytes)
@@ -84,7 +92,7 @@ class Lanes:
             self._lanes[each.lane] = Lane(each, connection, settings)
             self._queues[each.lane] = queue.Queue(FRAMES_AHEAD)
             self._threads.append(
-                threading.Thread(target=self._work, args=(each.lane, connection), name=f"lane-{each.lane}", daemon=True)
+                Thread(target=self._work, args=(each.lane, connection), name=f"lane-{each.lane}", daemon=True)
             )
 
     def __enter__(self) -> Lanes:
@@ -147,7 +155,8 @@ class Lanes:
 
     def _work(self, lane: int, connection: Connection) -> None:
         try:
-            self._lanes[lane].run(self._batches(self._queues[lane]))
+            with about(lane=lane):
+                self._lanes[lane].run(self._batches(self._queues[lane]))
         except Drained:
             pass
         except BaseException as error:

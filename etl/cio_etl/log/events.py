@@ -11,13 +11,16 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 logging.getLogger("cio_etl").addHandler(logging.NullHandler())
 
 _set_ups: list[Callable[[], object]] = []
 _setting_up = threading.RLock()  # a signal's handler may log, too
+_about: ContextVar[Mapping[str, Any]] = ContextVar("cio_etl_log", default={})  # noqa: B039 (it is never changed)
 
 
 class Log:
@@ -29,12 +32,24 @@ class Log:
         with _setting_up:
             while _set_ups:
                 _set_ups.pop()()
-        return getattr(structlog.get_logger() if structlog.is_configured() else _standard(), name)
+        logger = structlog.get_logger() if structlog.is_configured() else _standard()
+        about = _about.get()
+        return getattr(logger.bind(**about) if about else logger, name)
 
 
 def get_logger() -> Log:
     """The log of a module."""
     return Log()
+
+
+@contextmanager
+def about(**names: Any) -> Iterator[None]:
+    """Every event of the block has these names, as `run_id`, too; of threads, those that are log.Thread."""
+    token = _about.set({**_about.get(), **names})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def before_next_event(set_up: Callable[[], object] | None) -> None:

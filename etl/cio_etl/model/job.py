@@ -122,6 +122,15 @@ class MaxRejects:
         return f"{counted(limit, 'row')}, {why}"
 
 
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a collector of OpenTelemetry is sent, and the span of another program that a run belongs to."""
+
+    traces: bool = True
+    metrics: bool = True
+    parent: MappingOf[str, str] = field(default_factory=dict)  # W3C Trace Context: traceparent, tracestate
+
+
 def target_of(job: str) -> str | None:
     """The target in a job's name in the state, as `nightly.prod` or `nightly.prod.replay`; None: it has none."""
     parts = [part for part in job.split(".")[1:] if part not in ("sandbox", "replay")]
@@ -147,6 +156,8 @@ class Job:
     expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
     database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
     target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it
+    telemetry: Telemetry | None = None  # None: no collector is sent anything
+    metrics_file: Path | None = None  # written at the end of each run, for node_exporter
     lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cio_etl.log import get_logger
+from cio_etl.log import Thread, get_logger
 from cio_etl.model import Counts, LaneProgress, total_counts
 
 log = get_logger()
@@ -48,7 +48,7 @@ class Following(Observer, ABC):
         """Follows `lane_progress` through a step of `rows` rows until the block ends."""
         ended = threading.Event()
         arguments = (name, rows, lane_progress, waited, time.monotonic(), ended)
-        thread = threading.Thread(target=self.follow, args=arguments, name="progress", daemon=True)
+        thread = Thread(target=self.follow, args=arguments, name="progress", daemon=True)
         thread.start()
         try:
             yield

@@ -15,13 +15,14 @@ from cio_etl.errors import Interrupted, failure_of
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report
 from cio_etl.run.ended import Ended, Ending
+from cio_etl.run.measuring import write_metrics
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import Caller
 
 log = get_logger()
 
 
-ENDINGS: list[Ending] = []
+ENDINGS: list[Ending] = [write_metrics]
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from cio_etl.errors import (
     WrongDestination,
     failure_of,
 )
+from cio_etl.load import Pace
 from cio_etl.log import get_logger
 from cio_etl.model import (
     Bookmark,
@@ -54,11 +54,9 @@ from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals
 from cio_etl.run.status_note import StatusNote
 from cio_etl.state import Leases, LedgerMove, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.telemetry import Watch
 from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
-
-if TYPE_CHECKING:
-    from cio_etl.load import Pace
 
 log = get_logger()
 
@@ -96,6 +94,7 @@ class RunContext:
     caller: Caller
     note: StatusNote  # of how far the run is, outside of the state
     owner: str = ""  # the name of this process in its leases
+    watch: Watch = field(default_factory=Watch)  # follows the run for a collector, if the job asks for it
 
     @property
     def lanes(self) -> Collection[int]:

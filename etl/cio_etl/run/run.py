@@ -20,10 +20,12 @@ from cio_etl.apis import endpoint
 from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
 from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
+from cio_etl.log import about
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.baseline import noting
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import with_gone_steps
+from cio_etl.run.measuring import telling
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step, require_expected_files
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import (
@@ -39,6 +41,7 @@ from cio_etl.run.recording import (
 from cio_etl.run.resume import begin_or_resume, is_named
 from cio_etl.run.status_note import StatusNote, close_notes, require_current
 from cio_etl.state import Leases, StepRecord, renewing
+from cio_etl.telemetry import Watch, watching
 from cio_etl.transform.prefetch import prefetch
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
@@ -62,6 +65,12 @@ def run_job(job: Job, options: RunOptions, caller: Caller) -> Report:
 def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
     """Does one run, for a caller that holds the job's lock."""
     require_secrets(job)
+    with watching(job) as watch:
+        return _run_watched(job, options, caller, watch)
+
+
+def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) -> Report:
+    """Does one run that `watch` follows."""
     destination = resolve(job.destination)
     job = with_gone_steps(replace(job, destination=destination))
     store = state.open_store(job.kept_in)
@@ -73,17 +82,19 @@ def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
             close_notes(store, job, run.run_id)
         remove_old_copies(job, store, run.run_id)
         schedule = partial(state.Budget, job.kept_in) if store.is_shared else None
-        with rate_limiter(destination, job.state, schedule) as limiter:
+        with about(run_id=run.run_id), rate_limiter(destination, job.state, schedule) as limiter:
             pace = Pace(limiter, time.monotonic)
+            watch.begun(run.run_id, lambda: pace.per_second)
             caller.observer.begin([step.name for step in job.steps])
             note = StatusNote(run_folder(job, run.run_id), store, run, caller.commands)
-            context = RunContext(job, run, store, destination, pace, options, caller, note, state.new_owner())
+            context = RunContext(job, run, store, destination, pace, options, caller, note, state.new_owner(), watch)
             if run.status != "finished":
-                with recording_run(context):
+                with telling(context), recording_run(context):
                     opened = open_files(context)
                     require_expected_files(context, opened)
                     for number, step in enumerate(job.steps):
-                        _run_step(context, step, number, opened.pop(number, None))
+                        with about(step=step.name), watch.step(step.name):
+                            _run_step(context, step, number, opened.pop(number, None))
         return report_of(store, run.run_id)
     finally:
         store.close()
@@ -94,7 +105,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
     context.require_running()
     store, run_id = context.store, context.run.run_id
     leases = store.leases(run_id, number, context.owner, context.job.lease_s)
-    with store.exclusive(context.job.name):
+    with context.watch.opening(), store.exclusive(context.job.name):
         record = store.steps(run_id)[number]
         if record.status == "finished":
             return
@@ -156,7 +167,15 @@ def _send(
     packer = Packer(context.destination.max_batch_bytes, acked, to.envelope, None if to.repeatable else announced)
     commit = commit_within_limit(context, record.number, progress, snapshot, leases)
     lanes = Lanes(
-        context.destination, context.pace, mine, commit, packer.too_large, context.options.grace, to, leases.check
+        context.destination,
+        context.pace,
+        mine,
+        commit,
+        packer.too_large,
+        context.options.grace,
+        to,
+        leases.check,
+        watch=context.watch.lanes(),
     )
     rows_read = min(lane.acked_through for lane in mine) + 1
     signals, observer = context.caller.signals, context.caller.observer
@@ -170,6 +189,7 @@ def _send(
     with (
         signals.draining(lanes.drain),
         renewing(leases, lanes.drain, lambda: context.ended is None),
+        context.watch.sending(lambda: lanes.progress),
         observer.step(step.name, snapshot.rows, lambda: [*others, *lanes.progress], lambda: context.pace.waited_s),
         noting(context, record.number, None if first is None else first.delta) as note_hashes,
         lanes,

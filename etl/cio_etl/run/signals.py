@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 from cio_etl.errors import Interrupted
+from cio_etl.log import Thread
 from cio_etl.log.streams import stderr_descriptor
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -59,7 +60,7 @@ class Signals:
     def __enter__(self) -> Signals:
         self._pipe = reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        self._thread = threading.Thread(target=self._watch, args=(reading,), name="signals", daemon=True)
+        self._thread = Thread(target=self._watch, args=(reading,), name="signals", daemon=True)
         self._thread.start()
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             self._wakeup_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -136,7 +137,7 @@ class Signals:
         if is_announced:
             line = f"{name}: finishing what is under way; once more to stop now"
             with contextlib.suppress(RuntimeError):  # no thread can be started; this one must not wait for a reader
-                threading.Thread(target=self._note, args=(line,), daemon=True).start()
+                Thread(target=self._note, args=(line,), daemon=True).start()
 
     def _end_process(self) -> None:
         """Ends the process as a kill would, with two lines on stderr, which the main thread may have locked."""

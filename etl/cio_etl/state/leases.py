@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
-from cio_etl.log import get_logger
+from cio_etl.log import Thread, get_logger
 from cio_etl.state import tables
 from cio_etl.state.faults import place, unusable
 
@@ -231,7 +231,7 @@ def renewing(leases: Leases, stop: Callable[[], None], may_continue: Callable[[]
                 continue
             return stop()
 
-    thread = threading.Thread(target=renew, name="leases", daemon=True)
+    thread = Thread(target=renew, name="leases", daemon=True)
     thread.start()
     try:
         yield

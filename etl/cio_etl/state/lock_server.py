@@ -14,6 +14,7 @@ import threading
 from sqlalchemy import Engine, delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from cio_etl.log import Thread
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
 from cio_etl.state.lock_owner import UNKNOWN, LockOwner, owner_from_text
@@ -42,7 +43,7 @@ class ServerLock:
                 self._session.execute(text(f"SET idle_session_timeout = '{IDLE_S}s'"))
         except SQLAlchemyError as error:
             raise unusable(engine, error) from None
-        threading.Thread(target=self._ping, name=f"lock {job}", daemon=True).start()
+        Thread(target=self._ping, name=f"lock {job}", daemon=True).start()
 
     def take(self) -> bool:
         """Tries to take the lock; whether this process has it now."""

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import polars as pl
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,9 +39,6 @@ from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.faults import decoding, unusable
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
-
-if TYPE_CHECKING:
-    import polars as pl
 
 RESUMABLE = ("running", "stopped", "failed")
 POLL_S = 0.2  # of a worker that waits for another one
@@ -401,6 +399,14 @@ class Store:
         with self._transaction() as connection:
             return [RunRecord(**row._mapping) for row in connection.execute(query)]
 
+    def last_success(self, job: str) -> RunRecord | None:
+        """The job's newest run that has finished, without those of `--limit`, which were trials."""
+        run = tables.run.c
+        query = select(*_OF_RUN).where(run.job == job, run.status == "finished", run.row_limit.is_(None))
+        with self._transaction() as connection:
+            row = connection.execute(query.order_by(run.sequence.desc(), run.run_id.desc()).limit(1)).one_or_none()
+        return None if row is None else RunRecord(**row._mapping)
+
     def run(self, run_id: str) -> RunRecord | None:
         with self._transaction() as connection:
             row = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id == run_id)).one_or_none()
@@ -451,8 +457,6 @@ class Store:
     def rejects(self, run_id: str, number: int) -> pl.DataFrame:
         """Every reject of a step: position and reject_id Int64, reason, field, message and closed_by String; in order
         of position."""
-        import polars as pl
-
         table = tables.reject
         columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
         columns |= {"reject_id": pl.Int64, "closed_by": pl.String}
@@ -476,6 +480,13 @@ class Store:
         query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None)).group_by(run_id)
         with self._transaction() as connection:
             return {run: int(rejects) for run, rejects in connection.execute(query)}
+
+    def open_rejects_of(self, job: str) -> int:
+        """How many rejects of all runs of a job are open."""
+        reject, run = tables.reject.c, tables.run.c
+        query = select(func.count()).where(reject.run_id == run.run_id, run.job == job, reject.closed_by.is_(None))
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

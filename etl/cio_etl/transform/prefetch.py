@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -23,7 +24,7 @@ def prefetch(function: Callable[[A], B], frames: Iterable[A], mappers: int = MAP
     with ThreadPoolExecutor(mappers, thread_name_prefix="mapper") as pool:
         results: deque[Future[B]] = deque()
         for frame in frames:
-            results.append(pool.submit(function, frame))
+            results.append(pool.submit(copy_context().run, function, frame))  # log events say the step
             if len(results) == mappers:
                 yield results.popleft().result()
         while results:

@@ -36,7 +36,7 @@ from cio_etl.extract.remote.storage import (
     reworded,
 )
 from cio_etl.extract.remote.web import download
-from cio_etl.log import get_logger
+from cio_etl.log import Thread, get_logger
 from cio_etl.model import Snapshot, Staging, Storage, is_remote, shown
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _apart(work: Callable[[], _T], stopped: threading.Event) -> _T:
         except BaseException as error:  # any error is raised in the waiting thread
             given.set_exception(error)
 
-    thread = threading.Thread(target=run, name="fetcher", daemon=True)
+    thread = Thread(target=run, name="fetcher", daemon=True)
     thread.start()
     try:
         return given.result()
@@ -194,7 +194,7 @@ def _fetch(
                 errors.append(error)
                 stopped.set()
 
-    threads = [threading.Thread(target=run, name="fetcher", daemon=True) for _ in objects[:_AT_ONCE]]
+    threads = [Thread(target=run, name="fetcher", daemon=True) for _ in objects[:_AT_ONCE]]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,0 +1,81 @@
+"""Follows a run by spans and metrics: what the run calls, and both of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cio_etl.load import Delivery
+from cio_etl.model import Report, Verdict
+from cio_etl.telemetry import names
+from cio_etl.telemetry.facts import JobFacts
+from cio_etl.telemetry.meters import Meters
+from cio_etl.telemetry.spans import Spans
+from cio_etl.telemetry.watch import ReadProgress, Watch
+
+
+class Measured(Watch):
+    """Follows one run in this process."""
+
+    def __init__(self, spans: Spans, meters: Meters, close: Callable[[], None]) -> None:
+        self._spans = spans
+        self._meters = meters
+        self._close = close
+        self._step = ""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The run is at work until the block ends; then everything is sent."""
+        try:
+            with self._spans.run():
+                yield
+        finally:
+            self._close()
+
+    def begun(self, run_id: str, allowed: Callable[[], float]) -> None:
+        self._spans.begun(run_id)
+        self._meters.begun(allowed)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self._step = name
+        with self._spans.step(name) as span:
+            try:
+                yield
+            finally:
+                counts = self._meters.of_step(name)
+                for outcome, attribute in names.STEP_ROWS.items():
+                    span.set_attribute(attribute, getattr(counts, outcome))
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        with self._spans.part(names.OPEN_SPAN):
+            yield
+
+    def lanes(self) -> Lanes:
+        return Lanes(self._step, self._spans, self._meters)
+
+    @contextmanager
+    def sending(self, progress: ReadProgress) -> Iterator[None]:
+        with self._spans.part(names.SEND_SPAN), self._meters.sending(self._step, progress):
+            yield
+
+    def ended(self, report: Report, facts: JobFacts) -> None:
+        self._spans.ended(report)
+        self._meters.ended(report, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Follows the lanes of a step."""
+
+    step: str
+    spans: Spans
+    meters: Meters
+
+    def answered(self, seconds: float, verdict: Verdict) -> None:
+        self.meters.answered(self.step, seconds, verdict)
+
+    def delivered(self, delivery: Delivery, seconds: float) -> None:
+        self.spans.batch(delivery, seconds)
