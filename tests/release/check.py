@@ -108,6 +108,8 @@ def check_commands(python: Path, folder: Path) -> None:
     done = command(python, shop, "run", "jobs/shop.yaml", "--sandbox")
     print(next(line for line in done.splitlines() if " finished: " in line))
     command(python, folder, "presets", "stripe", "--into", "migration", "--sample")
+    for shell in ("bash", "zsh", "fish"):
+        command(python, folder, "completion", shell)
 
 
 def write_sbom(python: Path) -> None:

@@ -4,13 +4,14 @@ main.py       the group of all commands, and how a failure is printed
 log.py        where log lines go, in which format
 own_words.py  nothing but our own words reaches stderr
 options.py    options, made from run/options.py or shared by several commands
+complete.py   what a shell offers at the tab key
 shared.py     what several commands do: find a state, start a run, print a report
 commands.py   words the commands that a person may type next
 source.py     the `source:` section of a source on the command line
-demo.py       the demo's data
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py    one command each
+sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py,
+completion.py    one command each
 plan.py       plan, and apply
 
 A command imports what it needs when it is called, so that each starts quickly.
@@ -18,6 +19,7 @@ A command imports what it needs when it is called, so that each starts quickly.
 
 from cio_etl.cli import (
     check,
+    completion,
     demo,
     doctor,
     examples,
@@ -44,6 +46,7 @@ __all__ = [
     "EXIT_CODES",
     "check",
     "cli",
+    "completion",
     "demo",
     "doctor",
     "examples",

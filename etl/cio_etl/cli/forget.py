@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from cio_etl.cli.complete import job_files
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JSON
 
@@ -36,7 +37,7 @@ NOT_REACHED = (
     metavar="KIND:ID",
     help="Whom: id:123 or email:ada@example.com, as Customer.io has it. Repeatable, for one person; - reads stdin.",
 )
-@click.argument("jobs", metavar="[JOB]...", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("jobs", metavar="[JOB]...", type=click.Path(path_type=Path), nargs=-1, shell_complete=job_files)
 @click.option(
     "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from cio_etl.cli import complete
 from cio_etl.run.options import RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of
 from cio_etl.run.shares import Share, share
 from cio_etl.validate.options import ValidateOptions
@@ -84,6 +85,9 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 
 
+_COMPLETED = {"steps": complete.step_names, "target": complete.target_names}  # by their names in Python
+
+
 def options(kind: type[ReadOptions], only: Sequence[str] = ()) -> Callable[[Command], Command]:
     """Gives a command the options that a class declares, or `only` some of them, as its argument `options`."""
     offered = [each for each in options_of(kind) if "cli" in each.interfaces and (not only or each.name in only)]
@@ -106,6 +110,8 @@ def click_option(option: Option) -> Callable[[Command], Command]:
     settings = {"default": option.default, "help": option.help, **_TYPES[option.kind]}
     if option.metavar is not None:
         settings["metavar"] = option.metavar
+    if option.name in _COMPLETED:
+        settings["shell_complete"] = _COMPLETED[option.name]
     short = [option.short] if option.short else []
     return click.option(*short, option.flag, option.name, **settings)
 
@@ -114,7 +120,7 @@ def click_option(option: Option) -> Callable[[Command], Command]:
 FLAGS = {each.name: each.flag for kind in (RunOptions, ValidateOptions) for each in options_of(kind)}
 
 TARGET = click_option(next(each for each in options_of(ReadOptions) if each.name == "target"))
-JOB = click.argument("job", type=click.Path(path_type=Path))
+JOB = click.argument("job", type=click.Path(path_type=Path), shell_complete=complete.job_files)
 
 
 def _read_env_file(context: click.Context, _: click.Parameter, file: Path | None) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from cio_etl.cli.complete import runs
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, STATE
 
 
 @cli.command(epilog="More: mappings/README.md")
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=runs)
 @click.option("-o", "out", type=click.Path(path_type=Path), help="A .csv, .parquet or .ndjson file.")
 @click.option("--all", "closed", is_flag=True, help="Also rows that a replay has closed.")
 @click.option("--forget", is_flag=True, help="Remove the rows of this run that `rejects: rows` has stored.")

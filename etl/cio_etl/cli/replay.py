@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
+from cio_etl.cli.complete import runs_and_files
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JSON, STATE, options
 from cio_etl.run.options import RunOptions, repeated_words
 
 
 @cli.command(epilog="More: mappings/README.md")
-@click.argument("what", metavar="RUN_OR_FILE")
+@click.argument("what", metavar="RUN_OR_FILE", shell_complete=runs_and_files)
 @options(RunOptions, only=("limit", "restart", "sandbox", "grace"))
 @click.option("--unknown", is_flag=True, help="Also rows whose answer was lost; Customer.io may have them already.")
 @STATE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cio_etl.cli.complete import job_files
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 
@@ -22,7 +23,7 @@ STALE = 3  # exit code: neither the job file nor the state is wrong, but a perso
 
 
 @cli.command(epilog="More: jobs/README.md")
-@click.argument("job", type=click.Path(path_type=Path), required=False)
+@click.argument("job", type=click.Path(path_type=Path), required=False, shell_complete=job_files)
 @click.option(
     "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"
 )
