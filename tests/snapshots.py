@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from cio_etl.model import FAULT, POSITION, CsvSource, Mapping, Snapshot, Step
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.transform import Compiled
 
 

@@ -20,7 +20,7 @@ import polars as pl
 from cio_etl.config import load_mapping
 from cio_etl.extract import open_source
 from cio_etl.model import NdjsonSource, ParquetSource, Staging, Step
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.transform import with_paths
 
 VALUES = [f"value_{number}" for number in range(20)]

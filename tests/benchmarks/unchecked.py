@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cio_etl.cli import main
 from cio_etl.model import LaneProgress, Reject
 from cio_etl.state import Store
-from cio_etl.state.commit import NOTHING_ACCEPTED, Committer
+from cio_etl.state.commit import Committer
 
 _progress: dict[tuple[int, int], LaneProgress] = {}  # by step and lane
 _lane_progress = Store.lane_progress
@@ -21,7 +21,7 @@ def commit(
     self: Committer,
     progress: LaneProgress,
     rejects: Sequence[Reject],
-    accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED,
+    accepted: npt.NDArray[np.int64] | None = None,
 ) -> None:
     """Writes nothing to the disk."""
     _progress[self._leases.step, progress.lane] = progress

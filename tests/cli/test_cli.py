@@ -853,26 +853,3 @@ def test_commands_that_send_nothing_need_no_hmac_key_and_report_the_stand_in(job
     assert main(["check", job]) == 0
     assert main(["run", job]) == 78
     assert "hmac: the environment variable SHOP_KEY is not set; set it" in capsys.readouterr().err
-
-
-def loaded_by(program: str) -> set[str]:
-    """The modules that a program has imported when it ends."""
-    asked = f"import sys; {program}; print(*sys.modules)"
-    command, house = [sys.executable, "-c", asked], Path(__file__).parents[2]
-    return {*subprocess.run(command, cwd=house, capture_output=True, text=True, check=True).stdout.split()}
-
-
-RUN_ONLY = {"asyncio", "httpx", "rich", "sqlalchemy", "ssl", "structlog"}  # and what only some commands need
-
-
-def test_the_help_loads_no_library_of_the_run() -> None:
-    loaded = loaded_by("import cio_etl.cli")
-    assert "click" in loaded and not {"polars", "pydantic", "numpy", *RUN_ONLY} & loaded
-
-
-def test_check_loads_no_library_and_no_room_of_the_run_though_it_tests_examples() -> None:
-    loaded = loaded_by("from cio_etl.cli import main; assert main(['check', 'jobs/demo.yaml']) == 0")
-    assert {"polars", "cio_etl.transform.compiled"} <= loaded
-    unused = {"jinja2", "pyarrow.compute", "sqlglot", *RUN_ONLY}
-    unused |= {f"cio_etl.{name}" for name in ("audit", "extract", "load", "sandbox", "state", "run.run")}
-    assert not unused & loaded

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_etl.load.pack import REJECTS_A_BATCH, Packer
-from cio_etl.model import ITEMS_SCHEMA, Batch, Envelope, Reject
+from cio_etl.model import Batch, Envelope, Reject
+from cio_etl.transform import ITEMS_SCHEMA
 
 Row = tuple[int, str | None, str | None]  # lane, item without its comma, reason
 

@@ -16,7 +16,7 @@ from cio_etl.audit import expectations_of, run_audits
 from cio_etl.cli import main
 from cio_etl.errors import ExpectationsFailed
 from cio_etl.model import Destination, Expectation, Report
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.run.prescan import prescan
 from cio_etl.sandbox import Sandbox
 from tests.mapped_rows import column, mapping

@@ -11,7 +11,7 @@ import pytest
 
 from cio_etl.errors import SourceError
 from cio_etl.model import POSITION, Call, Column, Columns, Constant, Mapping, Snapshot
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.transform import as_texts, plain_rows, with_json
 from tests.mapped_rows import column, mapping, rows
 from tests.snapshots import held, step

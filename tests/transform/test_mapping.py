@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.errors import SourceError
-from cio_etl.model import FAULT, ITEMS_SCHEMA, POSITION, Column, Columns, Constant, Mapping
-from cio_etl.transform import collect_facts, compile_mapping
+from cio_etl.model import FAULT, POSITION, Column, Columns, Constant, Mapping
+from cio_etl.transform import ITEMS_SCHEMA, collect_facts, compile_mapping
 from cio_etl.transform.functions import parse_call
 from cio_etl.transform.nested import in_words
 from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent

@@ -36,7 +36,7 @@ from cio_etl.model import (
     Staging,
     Step,
 )
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.preview import preview, previewed
 from tests.mapped_rows import attributes, column, mapping, rows, texts

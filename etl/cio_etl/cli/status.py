@@ -16,7 +16,7 @@ from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 
 if TYPE_CHECKING:
     from cio_etl.model import Job
-    from cio_etl.run.status import RecentRun
+    from cio_etl.run.newest_runs import RecentRun
     from cio_etl.state import Where
 
 STALE = 3  # exit code: neither the job file nor the state is wrong, but a person should look
@@ -36,11 +36,12 @@ def status(job: Path | None, state: Path | None, target: str | None, as_json: bo
     Without JOB, every job of the state folder is listed. What is next is what `run` would do.
     """
     from cio_etl.cli.shared import state_location
-    from cio_etl.config import load_job
 
     if job is None:
         _print_runs(state_location(state).where, as_json)
     else:
+        from cio_etl.config import load_job
+
         raise SystemExit(_print_job(load_job(job, secrets=False, sources=False, target=target), job, as_json))
 
 

@@ -9,28 +9,18 @@ source ── CSV, NDJSON ─────▶ text/ ─────────�
 files of an object store or the web ─▶ remote/, a pipe ─▶ standard_input: a copy, then as files of this machine
 folders named key=value ─▶ hive: columns of the snapshot
 
-A kind of source is a record of `model.sources` and one row of READERS.
+A kind of source is a record of `model.sources` and one row of READERS. Each loads the libraries of its kind when it is
+first read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from cio_etl.extract import copies
-from cio_etl.extract.avro import open_avro
-from cio_etl.extract.excel_files import open_excel
-from cio_etl.extract.hive import with_partitions
-from cio_etl.extract.incremental import first_wanted
-from cio_etl.extract.lake import open_lake
-from cio_etl.extract.parquet import open_parquet
-from cio_etl.extract.remote.fetch import open_remote
-from cio_etl.extract.replayed import is_copied, open_replayed
-from cio_etl.extract.sql import Estimate, database_of, estimate, open_sql, primary_key_of, table_names, tables_of
-from cio_etl.extract.stage import open_staged
-from cio_etl.extract.standard_input import open_standard_input
-from cio_etl.extract.text import SEPARATORS, ChunkLimits, csv_settings, open_csv, open_ndjson
 from cio_etl.model import (
     AvroSource,
     CsvSource,
@@ -47,6 +37,25 @@ from cio_etl.model import (
     Staging,
     is_remote,
 )
+
+if TYPE_CHECKING:
+    from cio_etl.extract.incremental import first_wanted
+    from cio_etl.extract.replayed import is_copied
+    from cio_etl.extract.sql import Estimate, primary_key_of, table_names, tables_of
+    from cio_etl.extract.stage import open_staged
+    from cio_etl.extract.text import SEPARATORS, csv_settings
+
+_ROOM = {
+    "SEPARATORS": "text",
+    "Estimate": "sql",
+    "csv_settings": "text",
+    "first_wanted": "incremental",
+    "is_copied": "replayed",
+    "open_staged": "stage",
+    "primary_key_of": "sql",
+    "table_names": "sql",
+    "tables_of": "sql",
+}
 
 __all__ = [
     "READERS",
@@ -66,6 +75,12 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name in _ROOM:
+        return getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceReader:
     """How a kind of source is read.
@@ -80,18 +95,76 @@ class SourceReader:
     origin: Callable[[Any], list[object]] = lambda source: []
 
 
+def _csv(source: CsvSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.text import ChunkLimits, open_csv
+
+    return open_csv(source, staging.folder, ChunkLimits(rows), staging.columns)
+
+
+def _ndjson(source: NdjsonSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.text import ChunkLimits, open_ndjson
+
+    return open_ndjson(source, staging.folder, ChunkLimits(rows))
+
+
+def _parquet(source: ParquetSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.parquet import open_parquet
+
+    return open_parquet(source, rows, columns=staging.columns)
+
+
+def _excel(source: ExcelSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.excel_files import open_excel
+
+    return open_excel(source, staging, rows)
+
+
+def _avro(source: AvroSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.avro import open_avro
+
+    return open_avro(source, staging, rows)
+
+
+def _lake(source: DeltaSource | IcebergSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.lake import open_lake
+
+    return open_lake(source, staging, rows)
+
+
+def _sql(source: SqlSource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.sql import open_sql
+
+    return open_sql(source, staging, rows)
+
+
+def _rows_of_sql(source: SqlSource, staging: Staging) -> Estimate | None:
+    from cio_etl.extract.sql import estimate
+
+    return estimate(source, staging)
+
+
+def _database(source: SqlSource) -> list[object]:
+    from cio_etl.extract.sql import database_of
+
+    return database_of(source)
+
+
+def _replayed(source: ReplaySource, staging: Staging, rows: int) -> Snapshot:
+    from cio_etl.extract.replayed import open_replayed
+
+    return open_replayed(source, staging, rows)
+
+
 READERS: dict[type[Source], SourceReader] = {
-    CsvSource: SourceReader(
-        lambda source, staging, rows: open_csv(source, staging.folder, ChunkLimits(rows), staging.columns)
-    ),
-    NdjsonSource: SourceReader(lambda source, staging, rows: open_ndjson(source, staging.folder, ChunkLimits(rows))),
-    ParquetSource: SourceReader(lambda source, staging, rows: open_parquet(source, rows, columns=staging.columns)),
-    ExcelSource: SourceReader(open_excel),
-    AvroSource: SourceReader(open_avro),
-    DeltaSource: SourceReader(open_lake),
-    IcebergSource: SourceReader(open_lake),
-    SqlSource: SourceReader(open_sql, estimate, database_of),
-    ReplaySource: SourceReader(open_replayed),
+    CsvSource: SourceReader(_csv),
+    NdjsonSource: SourceReader(_ndjson),
+    ParquetSource: SourceReader(_parquet),
+    ExcelSource: SourceReader(_excel),
+    AvroSource: SourceReader(_avro),
+    DeltaSource: SourceReader(_lake),
+    IcebergSource: SourceReader(_lake),
+    SqlSource: SourceReader(_sql, _rows_of_sql, _database),
+    ReplaySource: SourceReader(_replayed),
 }
 
 
@@ -109,12 +182,20 @@ def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -
         return reader.open(replace(source, paths=paths), staging, chunk_rows)
 
     if source.is_piped:
+        from cio_etl.extract.standard_input import open_standard_input
+
         snapshot = open_standard_input(staging, lambda path: open_local((path,)))
     elif any(map(is_remote, source.paths)):
+        from cio_etl.extract.remote.fetch import open_remote
+
         snapshot = open_remote(source.paths, source.storage, staging, open_local)
     else:
         snapshot = open_local(source.paths)
-    return with_partitions(snapshot) if source.hive else snapshot
+    if not source.hive:
+        return snapshot
+    from cio_etl.extract.hive import with_partitions
+
+    return with_partitions(snapshot)
 
 
 def estimate_rows(source: Source, staging: Staging) -> Estimate | None:

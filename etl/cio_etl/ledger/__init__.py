@@ -11,14 +11,30 @@ delta_files.py  a delta on the disk
 erase.py        removes somebody from a ledger and its files
 files.py        files of hashes, by partition
 generation.py   the ledger as a finished step left it, on the disk
+
+Names are loaded on first use: most runs have no ledger, and need no Arrow files.
 """
 
-from cio_etl.ledger.baseline import BaselineWriter, whole_counts
-from cio_etl.ledger.decide import Rules
-from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
-from cio_etl.ledger.delta_files import Delta, DeltaHead, begin_baseline
-from cio_etl.ledger.erase import erased
-from cio_etl.ledger.generation import Generation, Ledger
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cio_etl.ledger.baseline import BaselineWriter, whole_counts
+    from cio_etl.ledger.decide import Rules
+    from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
+    from cio_etl.ledger.delta_files import Delta, DeltaHead, begin_baseline
+    from cio_etl.ledger.erase import erased
+    from cio_etl.ledger.generation import Generation, Ledger
+
+_FILES = {
+    "baseline": ("BaselineWriter", "whole_counts"),
+    "decide": ("Rules",),
+    "delta": ("Made", "make_delta", "moved", "new_generation", "renewed", "without"),
+    "delta_files": ("Delta", "DeltaHead", "begin_baseline"),
+    "erase": ("erased",),
+    "generation": ("Generation", "Ledger"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "BaselineWriter",
@@ -37,3 +53,9 @@ __all__ = [
     "whole_counts",
     "without",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cio_etl.errors import LedgerDamaged, StateError
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 ROWS_AT_ONCE = 131_072  # rows of one partition, which is what is in memory at a time
 
@@ -98,6 +101,8 @@ class GroupWriter:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._writer is None:
             repeating = [name for name in frame.columns if self._compressed and _repeats(frame[name])]
+            import pyarrow.parquet as pq
+
             self._writer = pq.ParquetWriter(
                 self._path,
                 table.schema,

@@ -9,14 +9,30 @@ connection.py     one body there, one answer back, a deadline for both; every fa
 answer_stream.py  the bytes of a connection, read no further than the answer's end
 credentials.py    before the first row: are the credentials accepted, and what is their region
 ping.py           a monitor hears that a run starts, and how it ends
+
+Names are loaded on first use: `validate` packs bodies, and needs nothing that sends them.
 """
 
-from cio_etl.load.credentials import CredentialCheck, check_credentials, resolve, with_region
-from cio_etl.load.lane import Delivery, LaneWatch
-from cio_etl.load.lanes import Lanes
-from cio_etl.load.pack import Packer
-from cio_etl.load.ping import monitored
-from cio_etl.load.rate import Pace, rate_limiter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cio_etl.load.credentials import CredentialCheck, check_credentials, resolve, with_region
+    from cio_etl.load.lane import Delivery, LaneWatch
+    from cio_etl.load.lanes import Lanes
+    from cio_etl.load.pack import Packer
+    from cio_etl.load.ping import monitored
+    from cio_etl.load.rate import Pace, rate_limiter
+
+_FILES = {
+    "credentials": ("CredentialCheck", "check_credentials", "resolve", "with_region"),
+    "lane": ("Delivery", "LaneWatch"),
+    "lanes": ("Lanes",),
+    "pack": ("Packer",),
+    "ping": ("monitored",),
+    "rate": ("Pace", "rate_limiter"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "CredentialCheck",
@@ -31,3 +47,9 @@ __all__ = [
     "resolve",
     "with_region",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from cio_etl.model.sources import Watermark
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
 
 POSITION = "_position"  # Int64: the row's 0-based place in the snapshot; gapless
 
@@ -52,7 +53,7 @@ class Replayed:
     closes: bool = True  # False: a sandbox run, after which the rejects are as they were
 
 
-Read = Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+Read = Callable[[Sequence[str] | None, int], "Iterator[pl.DataFrame]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +107,6 @@ class Snapshot:
         entries = zip(positions, self.entries(positions), strict=True)
         return {position: f"{places[position]} {entry}" if entry else places[position] for position, entry in entries}
 
-
-# Columns of an items frame, one row for each source row, in order of position:
-#   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)
-#   · reason String (null: not rejected) · field String (null: the row as a whole)
-#   · also String (further reasons with their fields, `also email_malformed in attributes.email; …`; null: none)
-ITEMS_SCHEMA = pl.Schema(
-    {
-        "position": pl.Int64,
-        "lane": pl.UInt8,
-        "item": pl.String,
-        "reason": pl.String,
-        "field": pl.String,
-        "also": pl.String,
-    }
-)
 
 ALSO = "also "  # begins the message of a reject that has further reasons
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from cio_etl.model.rows import Reject
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)

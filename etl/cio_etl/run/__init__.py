@@ -4,9 +4,11 @@ run.py            the line: each step is opened, mapped, packed, sent and record
 start.py          what the command, the Python API and Airflow call: a job file is loaded, checked and run
 ended.py          what is known of a run that has ended
 ending.py         what is done then, on every door
+chosen_steps.py   loads a job file with the steps that are asked for
 options.py        every run option, declared once
 shares.py         the lanes that one of several workers takes
-open_step.py      opens a step's source and compiles its mapping
+open_step.py      opens a step's source, and decides what is sent of its rows
+prepared.py       compiles a step's mapping for the rows of its source
 prescan.py        finds duplicates and warnings in all rows before the first is sent
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
@@ -25,6 +27,7 @@ status_note.py    notes how far a run is in status.json, and refuses a state tha
 forget.py         removes a person from the state
 person.py         whom forget is to remove, found in ledgers and rows
 folders.py        the folders of a run in the state's folder
+newest_runs.py    the newest runs of every job in a state
 status.py         what a job's newest run is, and what the next `run` would do
 
 Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.
@@ -34,12 +37,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cio_etl.run.chosen_steps import load_steps, note_stand_ins
     from cio_etl.run.ending import ending_run
     from cio_etl.run.folders import ledger_folder, rejects_folder, run_folder, stage_folder, validation_folder
     from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
     from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words
-    from cio_etl.run.open_step import limited, prepare
+    from cio_etl.run.newest_runs import recent_runs
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
+    from cio_etl.run.prepared import limited, prepare
     from cio_etl.run.recording import (
         Caller,
         write_reports,
@@ -52,10 +57,8 @@ if TYPE_CHECKING:
     from cio_etl.run.signals import Signals
     from cio_etl.run.start import (
         load_run,
-        load_steps,
         load_to_run,
         loading,
-        note_stand_ins,
         private_files,
         run_file,
         run_loaded,
@@ -70,12 +73,12 @@ if TYPE_CHECKING:
         newest_sandbox_run,
         next_step,
         next_words,
-        recent_runs,
         unfinished_since,
     )
     from cio_etl.run.status_note import require_current
 
 _FILES = {
+    "chosen_steps": ("load_steps", "note_stand_ins"),
     "ending": ("ending_run",),
     "folders": (
         "ledger_folder",
@@ -95,10 +98,7 @@ _FILES = {
         "ledger_statuses",
         "ledger_words",
     ),
-    "open_step": (
-        "limited",
-        "prepare",
-    ),
+    "newest_runs": ("recent_runs",),
     "options": (
         "FULL_REFRESH",
         "ReadOptions",
@@ -106,6 +106,10 @@ _FILES = {
         "made_of",
         "options_of",
         "repeated_words",
+    ),
+    "prepared": (
+        "limited",
+        "prepare",
     ),
     "recording": (
         "Caller",
@@ -129,10 +133,8 @@ _FILES = {
     ),
     "start": (
         "load_run",
-        "load_steps",
         "load_to_run",
         "loading",
-        "note_stand_ins",
         "private_files",
         "run_file",
         "run_loaded",
@@ -157,7 +159,6 @@ _FILES = {
         "newest_sandbox_run",
         "next_step",
         "next_words",
-        "recent_runs",
         "unfinished_since",
     ),
     "status_note": ("require_current",),

@@ -20,7 +20,6 @@ from cio_etl.extract import delete_copy, open_source, origin_of
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
-from cio_etl.state import exists, open_store
 from cio_etl.transform import columns_of_source, columns_to_read, exploded, require_columns
 
 
@@ -107,6 +106,8 @@ def check_origin(step: Step, before: Bookmark, now: str, since: str | None) -> N
 
 def load_bookmarks(job: Job) -> dict[str, Bookmark]:
     """The bookmark of each step of the job, from its last finished run. Creates no state."""
+    from cio_etl.state import exists, open_store
+
     if not exists(job.kept_in):
         return {}
     store = open_store(job.kept_in)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import polars as pl
-
 from cio_etl.audit import (
     Audit,
     PathValues,
-    columns_of_expectations,
     event_names,
     events_of_72h,
     expectations_of,
@@ -25,7 +22,7 @@ from cio_etl.audit import (
 )
 from cio_etl.errors import ChangedSinceStart, ExpectationsFailed, SourceError
 from cio_etl.ledger import Delta
-from cio_etl.model import CLOSED, Bookmark, Finding, GoneSource, Snapshot, Step
+from cio_etl.model import Bookmark, Finding, GoneSource, Snapshot, Step
 from cio_etl.run.baseline import Baseline, note_all
 from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
@@ -41,7 +38,8 @@ from cio_etl.run.ledger_moves import next_ledger
 from cio_etl.run.limits import require_few_events
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.other_columns import changed_columns, job_of_columns, known_after, with_other_columns
-from cio_etl.run.prescan import count_omitted, prescan, with_duplicates, with_looks
+from cio_etl.run.prepared import limited, prepare
+from cio_etl.run.prescan import count_omitted, prescan, with_looks
 from cio_etl.run.recording import RunContext, note_findings, note_omitted
 from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
@@ -49,7 +47,7 @@ from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
 from cio_etl.state import LedgerMove, StepRecord
-from cio_etl.transform import Compiled, as_texts, collect_facts, compile_mapping, plain_rows, with_json
+from cio_etl.transform import Compiled, as_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,44 +267,3 @@ def bookmark_of_columns(context: RunContext, step: Step) -> Bookmark:
     if step.mapping.other_columns is None:
         return Bookmark()
     return context.store.bookmark(job_of_columns(context.job), step.name)
-
-
-def prepare(
-    step: Step,
-    snapshot: Snapshot,
-    lanes: int,
-    api: str,
-    run_id: str = "",
-    column_facts: dict[str, list[Mapping[str, Any]]] | None = None,
-) -> tuple[Snapshot, Compiled]:
-    """The snapshot as the step's mapping reads it, and the mapping, compiled for it.
-
-    Facts about whole columns are also written into `column_facts`.
-    """
-    mapping, again = with_json(step.mapping, snapshot.json), snapshot.replayed
-    snapshot = plain_rows(step.mapping, snapshot, columns_of_expectations(step.expectations))
-    of_all = None if again is None else again.column_facts
-    known = collect_facts(mapping, snapshot.schema, lambda columns: snapshot.read(columns, 0), column_facts, of_all)
-    fingerprint = snapshot.fingerprint if again is None else None
-    compiled = compile_mapping(mapping, snapshot.schema, known, fingerprint, lanes, api, run_id)
-    if again is not None:
-        still_open = pl.col(CLOSED).not_()
-        compiled = replace(compiled, when=still_open if compiled.when is None else still_open & compiled.when)
-    return snapshot, with_duplicates(mapping, snapshot, compiled)
-
-
-def limited(snapshot: Snapshot, rows: int | None) -> Snapshot:
-    """The first `rows` rows of a snapshot; None: all."""
-    if rows is None or rows >= snapshot.rows:
-        return snapshot
-
-    def read(columns: Sequence[str] | None, start: int) -> Iterator[pl.DataFrame]:
-        remaining = rows - start
-        for frame in snapshot.read(columns, start):
-            if remaining > 0:
-                yield frame.head(remaining)
-            remaining -= frame.height
-            if remaining <= 0:
-                return
-
-    return replace(snapshot, rows=rows, read=read)

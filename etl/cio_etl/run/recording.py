@@ -9,6 +9,7 @@ from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,6 @@ from cio_etl.errors import (
     WrongDestination,
     failure_of,
 )
-from cio_etl.load import Pace
 from cio_etl.log import get_logger
 from cio_etl.model import (
     Bookmark,
@@ -57,6 +57,9 @@ from cio_etl.state import Leases, LedgerMove, ReplayedRejects, RunRecord, StepRe
 from cio_etl.telemetry import Watch
 from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
+
+if TYPE_CHECKING:
+    from cio_etl.load import Pace
 
 log = get_logger()
 

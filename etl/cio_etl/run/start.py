@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +13,20 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from cio_etl.config import load_job, stand_ins
+from cio_etl.config import load_job
 from cio_etl.errors import ConfigError, CredentialsRefused, InvalidArguments
 from cio_etl.log import get_logger
-from cio_etl.model import Job, Report, Step
+from cio_etl.model import Job, Report
 from cio_etl.model.words import counted
 from cio_etl.report import NO_COMMANDS, Commands, Observer
+from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
 from cio_etl.run.ended import Ended
 from cio_etl.run.ending import end, ending_run
-from cio_etl.run.options import ReadOptions, RunOptions
+from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job
 
 log = get_logger()
-
-Environment = Callable[[], Mapping[str, str]]  # read again when credentials are refused: they may have been renewed
 
 
 def run_file(path: Path, options: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
@@ -109,31 +108,6 @@ def load_run(path: Path, options: RunOptions, environment: Environment | None = 
     return job
 
 
-def load_steps(path: Path, options: ReadOptions, environment: Environment | None = None, *, secrets: bool) -> Job:
-    """The job of a file with the steps that are asked for. Raises ConfigError, and InvalidArguments for other steps."""
-    if environment is None:
-        job = load_job(path, secrets=secrets, target=options.target)
-    else:
-        job = load_job(path, environment(), secrets=secrets, target=options.target)
-    return replace(job, steps=chosen_steps(job, options))
-
-
-def chosen_steps(job: Job, options: ReadOptions) -> tuple[Step, ...]:
-    """The job's steps that are asked for, in the job's order. Raises InvalidArguments for a step that it lacks."""
-    if not options.steps:
-        return job.steps
-    names = {name for step in job.steps for name in _names(step)}
-    if unknown := [name for name in options.steps if name not in names]:
-        has = ", ".join(step.name for step in job.steps)
-        raise InvalidArguments(f"{job.file} has no step {unknown[0]!r}; it has {has}")
-    return tuple(step for step in job.steps if not set(options.steps).isdisjoint(_names(step)))
-
-
-def _names(step: Step) -> tuple[str, str]:
-    """The step's name, and the name it has in the job file: a fan-out makes several steps of one."""
-    return step.name, step.name.split("/")[0]
-
-
 def _require_shared(job: Job, options: RunOptions) -> None:
     """Raises InvalidArguments unless a worker can find the others."""
     if options.sandbox:
@@ -142,12 +116,6 @@ def _require_shared(job: Job, options: RunOptions) -> None:
         raise InvalidArguments("workers share a state database: write state: {database: …} in the job file")
     if options.run_id is None:
         raise InvalidArguments("workers find each other by the run's name: give all of them the same `run_id`")
-
-
-def note_stand_ins(job: Job, observer: Observer) -> None:
-    """Reports each key of a function that is not looked up, so that the values made differ from those of a run."""
-    for reference in dict.fromkeys(name for step in job.steps for name in stand_ins(step.mapping)):
-        observer.note(f"hmac: {reference} is not looked up here; its own text is the key, so a run sends other values")
 
 
 @contextlib.contextmanager

@@ -11,13 +11,12 @@ from cio_etl import state
 from cio_etl.model import Job, Report, total_counts
 from cio_etl.model.words import counted, whole_units
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
+from cio_etl.run.newest_runs import with_killed
 from cio_etl.run.options import RunOptions
 from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
 from cio_etl.run.resume import changes_since, is_replaced
 from cio_etl.run.status_note import require_current
 from cio_etl.state import RunRecord, StepRecord, Store
-
-KILLED = "its process has ended without a report: it was killed, or the machine went down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +63,6 @@ class JobStatus:
     ledgers: Sequence[LedgerStatus] = ()  # of the steps that send only what changed
 
 
-@dataclass(frozen=True, slots=True)
-class RecentRun:
-    """A run of a job, and how many of its rejects are open."""
-
-    report: Report
-    job_file: str
-    open_rejects: int
-
-
-def recent_runs(where: state.Where) -> list[RecentRun]:
-    """The newest runs of every job in a state, which must exist."""
-    store = state.open_store(where)
-    try:
-        runs = store.runs()
-        running_jobs = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
-        newest = {run.job: run for run in reversed(runs)}
-        open_rejects = store.open_rejects_by_run()
-        return [
-            RecentRun(
-                _with_killed(
-                    state.build_report(store, run), running_jobs.get(run.job, False) and newest[run.job] is run
-                ),
-                run.job_file,
-                open_rejects.get(run.run_id, 0),
-            )
-            for run in runs
-        ]
-    finally:
-        store.close()
-
-
-def _with_killed(report: Report, is_running: bool) -> Report:
-    """The report of a run that was killed as one that has stopped; `is_running`: a process is at work on it."""
-    if report.status != "running" or is_running:
-        return report
-    return replace(report, status="stopped", reason=KILLED)
-
-
 def job_status(job: Job, now: datetime) -> JobStatus:
     """The status of a job; creates no state. Raises StateError, also for a state that is older than the last run."""
     if not state.exists(job.kept_in):
@@ -119,7 +80,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         is_running = state.running(job.kept_in, job.name)
         ledgers = ledger_statuses(store, job)
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        report = _with_killed(state.compared(store, state.build_report(store, newest)), is_running)
+        report = with_killed(state.compared(store, state.build_report(store, newest)), is_running)
         open_rejects = store.open_rejects(newest.run_id)
         step = next_step(store, job, newest, is_running)
         return JobStatus(report, is_running, open_rejects, stale, step, options, ledgers=ledgers)

@@ -12,17 +12,36 @@ budget.py      the slots of one rate limit for all machines, by the database's c
 lock.py        one run of a job at a time: lock_file.py in a folder, lock_server.py on a server, lock_owner.py its owner
 faults.py      errors of the database as errors of this program
 filesystem.py  whether a folder can hold a state, and whether its file is still the same
+
+Names are loaded on first use: `preview` and `validate` know what this room is called, and rarely need SQLAlchemy.
 """
 
-from cio_etl.state.budget import Budget
-from cio_etl.state.commit import ReplayedRejects
-from cio_etl.state.comparison import compared
-from cio_etl.state.connect import Where, exists
-from cio_etl.state.filesystem import mount_table, require_local
-from cio_etl.state.leases import Leases, new_owner, renewing
-from cio_etl.state.lock import hold, require_free, running
-from cio_etl.state.run_report import build_report
-from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cio_etl.state.budget import Budget
+    from cio_etl.state.commit import ReplayedRejects
+    from cio_etl.state.comparison import compared
+    from cio_etl.state.connect import Where, exists
+    from cio_etl.state.filesystem import mount_table, require_local
+    from cio_etl.state.leases import Leases, new_owner, renewing
+    from cio_etl.state.lock import hold, require_free, running
+    from cio_etl.state.run_report import build_report
+    from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
+
+_FILES = {
+    "budget": ("Budget",),
+    "commit": ("ReplayedRejects",),
+    "comparison": ("compared",),
+    "connect": ("Where", "exists"),
+    "filesystem": ("mount_table", "require_local"),
+    "leases": ("Leases", "new_owner", "renewing"),
+    "lock": ("hold", "require_free", "running"),
+    "run_report": ("build_report",),
+    "store": ("RESUMABLE", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "RESUMABLE",
@@ -46,3 +65,9 @@ __all__ = [
     "require_local",
     "running",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILE_OF[name]}"), name)

@@ -10,10 +10,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,9 +23,12 @@ from cio_etl.state.connect import replacement_check
 from cio_etl.state.faults import is_disconnect, unusable
 from cio_etl.state.leases import CLOCK, Leases
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 log = get_logger()
 
-NOTHING_ACCEPTED: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 GATHER_S = 0.002  # most lanes arrive within it, because a frame's batches are handed over together
 RETRY_S = 60.0  # how long a server that is out of reach is tried again: it may restart, or be replaced
 
@@ -66,7 +67,7 @@ class Ticket:
 
     progress: LaneProgress
     rejects: Sequence[Reject]
-    accepted: npt.NDArray[np.int64]
+    accepted: npt.NDArray[np.int64] | None
     done: bool = False
 
 
@@ -88,12 +89,12 @@ class Committer:
         self._failed: StateError | LanesTaken | None = None
 
     def commit(
-        self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] = NOTHING_ACCEPTED
+        self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] | None = None
     ) -> None:
         """Returns when progress and rejects are on the disk.
 
-        `accepted` are the positions that Customer.io accepted since the lane's last commit. Raises StateError when the
-        disk cannot take them, and LanesTaken when another process holds the lane now.
+        `accepted` are the positions that Customer.io accepted since the lane's last commit; None: none. Raises
+        StateError when the disk cannot take them, and LanesTaken when another process holds the lane now.
         """
         ticket = Ticket(progress, rejects, accepted)
         with self._arriving:
@@ -170,7 +171,8 @@ class Committer:
 
     def _update_replayed(self, connection: Connection, replayed: ReplayedRejects, tickets: Sequence[Ticket]) -> None:
         """Closes the rejects whose rows are accepted, and gives the others their new reason."""
-        accepted = [row for ticket in tickets for row in replayed.reject_ids[ticket.accepted].tolist()]
+        positions = [ticket.accepted for ticket in tickets if ticket.accepted is not None]
+        accepted = [row for each in positions for row in replayed.reject_ids[each].tolist()]
         close_rejects(connection, str(self._key["run_id"]), accepted)
         rejected_again = [
             {

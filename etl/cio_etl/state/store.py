@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,6 +38,9 @@ from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.faults import decoding, unusable
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
+
+if TYPE_CHECKING:
+    import polars as pl
 
 RESUMABLE = ("running", "stopped", "failed")
 POLL_S = 0.2  # of a worker that waits for another one
@@ -457,6 +459,8 @@ class Store:
     def rejects(self, run_id: str, number: int) -> pl.DataFrame:
         """Every reject of a step: position and reject_id Int64, reason, field, message and closed_by String; in order
         of position."""
+        import polars as pl
+
         table = tables.reject
         columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
         columns |= {"reject_id": pl.Int64, "closed_by": pl.String}

@@ -36,7 +36,7 @@ from cio_etl.model import REASONS, reason_words
 from cio_etl.transform.chains import KnownFacts, column_of, readers_of, require_columns, require_names
 from cio_etl.transform.checks import columns_of, columns_of_source
 from cio_etl.transform.column_facts import collect_facts
-from cio_etl.transform.compiled import Compiled, Mapped, outcome
+from cio_etl.transform.compiled import ITEMS_SCHEMA, Compiled, Mapped, outcome
 from cio_etl.transform.explode import exploded, exploded_fingerprint, with_faults_of_entries
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
 from cio_etl.transform.mapping import compile_mapping, row_condition
@@ -45,6 +45,7 @@ from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, loc
 from cio_etl.transform.unseen_paths import has_no_entries, unseen_paths
 
 __all__ = [
+    "ITEMS_SCHEMA",
     "REASONS",
     "Compiled",
     "KnownFacts",

@@ -28,6 +28,21 @@ from cio_etl.transform.repeats import Repeats
 
 DIGEST = "_digest"
 
+# Columns of an items frame, one row for each source row, in order of position:
+#   position Int64 · lane UInt8 · item String (JSON text and a trailing comma; null: rejected or skipped)
+#   · reason String (null: not rejected) · field String (null: the row as a whole)
+#   · also String (further reasons with their fields, `also email_malformed in attributes.email; …`; null: none)
+ITEMS_SCHEMA = pl.Schema(
+    {
+        "position": pl.Int64,
+        "lane": pl.UInt8,
+        "item": pl.String,
+        "reason": pl.String,
+        "field": pl.String,
+        "also": pl.String,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -80,7 +95,7 @@ class Compiled:
     trees: MappingOf[str, encode.Node] = field(default_factory=dict)  # of change records: by their operation
 
     def items(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The items frame (model.ITEMS_SCHEMA) of a frame of the source's rows.
+        """The items frame (ITEMS_SCHEMA) of a frame of the source's rows.
 
         Raises SourceError when `when` cannot be computed for a row.
         """

@@ -25,9 +25,9 @@ from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
+from cio_etl.run.chosen_steps import load_steps, note_stand_ins
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.other_columns import with_other_columns
-from cio_etl.run.start import load_steps, note_stand_ins
 from cio_etl.transform import columns_of, columns_of_source, exploded, path_of, with_paths
 from cio_etl.validate.held_rows import UnfitRows, held
 from cio_etl.validate.preview import EVIDENCE_ROWS, PreviewedRow, sent_rows

@@ -13,10 +13,10 @@ from typing import Any
 from cio_etl.model import ALSO, Bookmark, Snapshot, Step
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
+from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.options import ReadOptions
 from cio_etl.run.other_columns import with_other_columns
-from cio_etl.run.start import Environment, load_steps, note_stand_ins
 from cio_etl.transform import omitted_values, outcome
 
 NO_BOOKMARK = Bookmark()

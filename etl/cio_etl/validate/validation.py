@@ -11,10 +11,11 @@ from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Report
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
+from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
 from cio_etl.run.folders import validation_folder
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.recording import Caller, write_reports
-from cio_etl.run.start import Environment, load_steps, note_stand_ins, private_files
+from cio_etl.run.start import private_files
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.fail_on import Gate, gate, gated
 from cio_etl.validate.options import ValidateOptions

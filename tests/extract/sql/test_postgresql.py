@@ -18,7 +18,7 @@ from cio_etl.extract import open_source
 from cio_etl.extract.sql.dialects import DATABASES, address
 from cio_etl.extract.sql.postgresql import PostgresqlReader
 from cio_etl.model import FAULT, POSITION, Constant, Incremental, Snapshot, SqlSource, Staging, Step
-from cio_etl.run.open_step import prepare
+from cio_etl.run import prepare
 from cio_etl.validate.preview import preview
 from tests.databases import Database, own_database
 from tests.mapped_rows import attributes

@@ -1,0 +1,48 @@
+"""Reports the newest runs of every job in a state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cio_etl import state
+from cio_etl.model import Report
+
+KILLED = "its process has ended without a report: it was killed, or the machine went down"
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRun:
+    """A run of a job, and how many of its rejects are open."""
+
+    report: Report
+    job_file: str
+    open_rejects: int
+
+
+def recent_runs(where: state.Where) -> list[RecentRun]:
+    """The newest runs of every job in a state, which must exist."""
+    store = state.open_store(where)
+    try:
+        runs = store.runs()
+        running_jobs = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
+        newest = {run.job: run for run in reversed(runs)}
+        open_rejects = store.open_rejects_by_run()
+        return [
+            RecentRun(
+                with_killed(
+                    state.build_report(store, run), running_jobs.get(run.job, False) and newest[run.job] is run
+                ),
+                run.job_file,
+                open_rejects.get(run.run_id, 0),
+            )
+            for run in runs
+        ]
+    finally:
+        store.close()
+
+
+def with_killed(report: Report, is_running: bool) -> Report:
+    """The report of a run that was killed as one that has stopped; `is_running`: a process is at work on it."""
+    if report.status != "running" or is_running:
+        return report
+    return replace(report, status="stopped", reason=KILLED)

@@ -1,0 +1,64 @@
+"""What each command loads: a library that it does not need costs a tenth of a second, each time that it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+HOUSE = Path(__file__).parents[2]
+READING = {"pyarrow.parquet", "sqlglot"}
+SENDING = {"httpcore", "httpx", "tenacity", "cio_etl.load.connection", "cio_etl.run.run"}
+SANDBOX = {"starlette", "uvicorn", "cio_etl.sandbox"}
+REPORT = {"jinja2", "rich"}
+STATE = {"asyncio", "sqlalchemy", "cio_etl.state.store"}
+RARE = {"phonenumbers", "structlog"}  # what few jobs use, and what the first log line loads
+
+# command -> what it must not load
+UNUSED = {
+    "--help": {"pydantic", "polars", "numpy", "ruamel", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "check jobs/demo.yaml": {"cio_etl.audit", "cio_etl.extract"}
+    | {"pyarrow.compute", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "status job.yaml": {"pyarrow.compute", "cio_etl.extract.sql", *READING, *SENDING, *SANDBOX, "jinja2", *RARE},
+    "status": {"polars", "numpy", "pyarrow", *READING, *SENDING, *SANDBOX, "jinja2", *RARE},
+    "preview job.yaml": {"cio_etl.extract.sql", "cio_etl.ledger.files"}
+    | {*READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "preview parquet.yaml": {"sqlglot", "cio_etl.extract.text", *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "run job.yaml --sandbox": {*READING, "phonenumbers", "cio_etl.extract.sql"},
+}
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with jobs over a CSV file and a Parquet file, the first of which has run."""
+    folder = tmp_path_factory.mktemp("jobs")
+    rows = pl.DataFrame({"id": ["1"], "name": ["Ada"]})
+    rows.write_csv(folder / "people.csv")
+    rows.write_parquet(folder / "people.parquet")
+    mapping = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"name": "name"}}
+    (folder / "people.yaml").write_text(json.dumps(mapping))
+    for kind, job in (("csv", "job"), ("parquet", "parquet")):
+        step = {"name": "people", "source": {kind: f"people.{kind}"}, "mapping": "people.yaml"}
+        destination = {"site_id": "${SITE}", "api_key": "${KEY}"}
+        (folder / f"{job}.yaml").write_text(json.dumps({"destination": destination, "steps": [step]}))
+    run = [sys.executable, "-m", "cio_etl.cli", "run", "job.yaml", "--sandbox"]
+    subprocess.run(run, cwd=folder, capture_output=True, check=True)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_command_loads_no_library_that_it_does_not_need(jobs: Path) -> None:
+    started = {}
+    for command in UNUSED:
+        program = f"import sys; from cio_etl.cli import main; code = main({command.split()}); print(code, *sys.modules)"
+        folder = HOUSE if "demo" in command else jobs
+        started[command] = subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE)
+    for command, process in started.items():
+        output = process.communicate(timeout=60)[0].decode().splitlines()[-1].split()
+        assert output[0] == "0" and "click" in output, command
+        assert sorted(UNUSED[command].intersection(output)) == [], command
+        assert ("polars" in output) == (command not in ("--help", "status")), command
