@@ -12,7 +12,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2]
 READING = {"pyarrow.parquet", "sqlglot"}
-SENDING = {"httpcore", "httpx", "tenacity", "cio_etl.load.connection", "cio_etl.run.run"}
+SENDING = {"httpcore", "httpx", "cio_etl.load.connection", "cio_etl.run.run"}
 SANDBOX = {"starlette", "uvicorn", "cio_etl.sandbox"}
 REPORT = {"jinja2", "rich"}
 STATE = {"asyncio", "sqlalchemy", "cio_etl.state.store"}

@@ -21,7 +21,7 @@ from cio_etl.run.options import ReadOptions
 def preview(job: Path, options: ReadOptions, rows: int) -> None:
     """Print the payloads of the first rows of JOB.
 
-    They are printed as they would be sent, one JSON line each.
+    They are printed as they would be sent, one JSON line each. Of a large file, only the beginning is read.
     """
     from cio_etl.cli.shared import Notes
     from cio_etl.log.streams import say

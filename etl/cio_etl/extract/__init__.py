@@ -95,22 +95,27 @@ class SourceReader:
     origin: Callable[[Any], list[object]] = lambda source: []
 
 
+def _first_rows(staging: Staging) -> int | None:
+    """At least how many rows of files are enough; None: all."""
+    return staging.rows if staging.first_only else None
+
+
 def _csv(source: CsvSource, staging: Staging, rows: int) -> Snapshot:
     from cio_etl.extract.text import ChunkLimits, open_csv
 
-    return open_csv(source, staging.folder, ChunkLimits(rows), staging.columns)
+    return open_csv(source, staging.folder, ChunkLimits(rows, first_rows=_first_rows(staging)), staging.columns)
 
 
 def _ndjson(source: NdjsonSource, staging: Staging, rows: int) -> Snapshot:
     from cio_etl.extract.text import ChunkLimits, open_ndjson
 
-    return open_ndjson(source, staging.folder, ChunkLimits(rows))
+    return open_ndjson(source, staging.folder, ChunkLimits(rows, first_rows=_first_rows(staging)))
 
 
 def _parquet(source: ParquetSource, staging: Staging, rows: int) -> Snapshot:
     from cio_etl.extract.parquet import open_parquet
 
-    return open_parquet(source, rows, columns=staging.columns)
+    return open_parquet(source, rows, columns=staging.columns, first_rows=_first_rows(staging))
 
 
 def _excel(source: ExcelSource, staging: Staging, rows: int) -> Snapshot:
@@ -171,6 +176,7 @@ READERS: dict[type[Source], SourceReader] = {
 def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
     """The source's rows as a snapshot, after reading all of them once: files where they are, all else as a copy.
 
+    Of files of which the first rows are enough, no more is read: the snapshot is then a part, see Snapshot.is_part.
     CSV columns are all String; others keep their types, but categories are String. Frames have at most `chunk_rows`
     rows. Raises SourceError for anything wrong with the source, StateError when there is no room for the copy.
     """

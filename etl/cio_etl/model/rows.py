@@ -94,6 +94,7 @@ class Snapshot:
     copy: Path | None = None  # the folder in the stage that holds the rows, when they had to be copied
     watermark: Watermark | None = None  # of an incremental source: where the next run begins, once these rows are sent
     replayed: Replayed | None = None  # its rows are rejects that are sent again
+    is_part: bool = False  # only the first rows of a source that has more; there is no fingerprint of those
     in_files: bool = True  # False: the rows of a table or a query, which have no line of a file
     entries: Callable[[Sequence[int]], list[str]] | None = None  # of rows that are entries of lists, as `items[2]`
 

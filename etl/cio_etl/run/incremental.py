@@ -30,6 +30,7 @@ def staging(
     since: str | None = None,
     *,
     rows: int | None = None,
+    first_only: bool = False,
     report_rows: Callable[[int], None] = lambda rows: None,
     may_read: bool = True,
 ) -> Staging:
@@ -37,6 +38,7 @@ def staging(
 
     before: the bookmark of its last finished run.
     since: a value of the command line that replaces the watermark.
+    first_only: nothing is sent: the first rows of files are enough, and are not fingerprinted.
     """
     return Staging(
         folder,
@@ -44,6 +46,7 @@ def staging(
         watermark=None if since == FULL_REFRESH else before.watermark,
         since=None if since in (None, FULL_REFRESH) else watermark_value(str(since)),
         rows=rows,
+        first_only=first_only,
         report_rows=report_rows,
         may_read=may_read,
     )

@@ -61,7 +61,7 @@ def _with_columns(job: Job, step: Step) -> dict[str, Any]:
     """
     before = load_bookmarks(job).get(step.name, Bookmark())
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_step_source(step, staging(Path(stage), step, before, rows=ROWS)), ROWS)
+        snapshot = limited(open_step_source(step, staging(Path(stage), step, before, rows=ROWS, first_only=True)), ROWS)
         _, found = with_other_columns(step, snapshot, before)
     assert found is not None
     data = plain_data(Path(step.mapping.file))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from cio_etl.run.other_columns import with_other_columns
 from cio_etl.transform import omitted_values, outcome
 
 NO_BOOKMARK = Bookmark()
-EVIDENCE_ROWS = 10_000  # read from a source that has to be copied: enough to know a column's format
+EVIDENCE_ROWS = 10_000  # are read at least, of a source with so many: enough to know a column's format
+MOST_ROWS = 100_000  # are looked at, of files with more
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,30 @@ class PreviewedRow:
         return f'{row[:-1]}, "payload": {self.item[:-1]}{omitted}}}'
 
 
-def previewed(step: Step, rows: int, api: str, before: Bookmark = NO_BOOKMARK) -> Iterator[PreviewedRow]:
-    """The first rows of a step; `before` is the bookmark of its last finished run, for the columns of `*`."""
+def previewed(
+    step: Step, rows: int, api: str, before: Bookmark = NO_BOOKMARK, note: Callable[[str], None] = lambda line: None
+) -> Iterator[PreviewedRow]:
+    """The first rows of a step; `before` is the bookmark of its last finished run, for the columns of `*`.
+
+    Of large files only the beginning is read, whatever their size, and `note` is called with a sentence that says so.
+    """
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
+        how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS), first_only=True)
         snapshot = open_step_source(step, how)
+        if snapshot.is_part:
+            snapshot = limited(snapshot, max(rows, MOST_ROWS))
+            note(_part_words(step, snapshot))
         step, _ = with_other_columns(step, snapshot, before)
         yield from sent_rows(step, snapshot, api, rows)
+
+
+def _part_words(step: Step, snapshot: Snapshot) -> str:
+    """What the first rows of a source cannot show."""
+    what = "formats of dates, repeated keys and ids of events without a key"
+    return (
+        f"step {step.name}: only the first {snapshot.rows:,} rows were read; {what} depend on all rows, so a run may "
+        "send others; `cio-etl validate` reads all rows"
+    )
 
 
 def sent_rows(step: Step, snapshot: Snapshot, api: str, rows: int | None = None) -> Iterator[PreviewedRow]:
@@ -100,5 +118,6 @@ def _of_steps(
     takes_others = any(step.mapping.other_columns is not None for step in job.steps)
     bookmarks = load_bookmarks(job) if takes_others else {}
     for step in job.steps:
-        for row in previewed(step, rows, job.destination.api, bookmarks.get(step.name, NO_BOOKMARK)):
+        before = bookmarks.get(step.name, NO_BOOKMARK)
+        for row in previewed(step, rows, job.destination.api, before, observer.note):
             yield step.name, row

@@ -62,6 +62,11 @@ class ParquetFile:
     def rows(self) -> int:
         return sum(self.footer.group_rows)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether the file has more rows, which are not read."""
+        return self.footer.is_part
+
     def inspect(self, opened: RegularFile, names: Sequence[str]) -> None:
         """Compares the checksums of the columns' pages, and finds how large they become. Raises SourceError."""
         for name in names:

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import polars as pl
 import pyarrow as pa
@@ -58,6 +59,17 @@ class Footer:
     metadata: pq.FileMetaData
     columns: Mapping[str, Column]
     group_rows: tuple[int, ...]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the file has more row groups."""
+        return bool(len(self.group_rows) < self.metadata.num_row_groups)
+
+    def of_first_groups(self, rows: int) -> Footer:
+        """The footer without the row groups after those that have at least so many rows."""
+        before = accumulate(self.group_rows, initial=0)  # the rows before each group
+        wanted = (group for group, begin in zip(self.group_rows, before, strict=False) if begin < rows)
+        return replace(self, group_rows=tuple(wanted))
 
 
 def read_footer(opened: RegularFile) -> Footer:

@@ -7,7 +7,7 @@ another one in each file.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate
@@ -37,15 +37,21 @@ def open_parquet(
     *,
     columns: Sequence[str] | None = None,
     is_copy: bool = False,
+    first_rows: int | None = None,
 ) -> Snapshot:
     """The snapshot of all files that the source names, in sorted order. Raises SourceError for all that is wrong.
 
     columns: those that the mapping reads; None: all that can be read.
     is_copy: this program wrote the files.
+    first_rows: at least how many rows are enough, so that no more row groups are read than have them; None: all.
     """
     inspected = partial(_inspected, columns=columns, chunk_rows=chunk_rows, frame_bytes=frame_bytes, is_copy=is_copy)
-    with ThreadPoolExecutor(max_workers=2) as pool:  # SHA-256 lets go of the interpreter
-        files = tuple(pool.map(inspected, named_files(source.paths)))
+    paths = named_files(source.paths)
+    if first_rows is None:
+        with ThreadPoolExecutor(max_workers=2) as pool:  # SHA-256 lets go of the interpreter
+            files = tuple(pool.map(inspected, paths))
+    else:
+        files = _first_files(inspected, paths, first_rows)
     rows = _ParquetRows(files)
     rows.check(columns or ())
     if rows.refusals:
@@ -58,18 +64,41 @@ def open_parquet(
         schema=rows.schema,
         read=rows.read,
         locate=rows.locate,
+        is_part=len(files) < len(paths) or files[-1].is_part,
     )
 
 
+def _first_files(
+    inspected: Callable[[str, int], ParquetFile], paths: Sequence[str], first_rows: int
+) -> tuple[ParquetFile, ...]:
+    """The first files, or a part of the last of them, with at least so many rows."""
+    files: list[ParquetFile] = []
+    for path in paths:
+        files.append(inspected(path, first_rows))
+        first_rows -= files[-1].rows
+        if first_rows <= 0:
+            break
+    return tuple(files)
+
+
 def _inspected(
-    path: str, columns: Sequence[str] | None, chunk_rows: int, frame_bytes: int, is_copy: bool
+    path: str,
+    first_rows: int | None = None,
+    *,
+    columns: Sequence[str] | None,
+    chunk_rows: int,
+    frame_bytes: int,
+    is_copy: bool,
 ) -> ParquetFile:
+    """A file, or the first row groups of it that have at least `first_rows` rows; of those there is no SHA-256."""
     with RegularFile(path) as opened:
         if not opened.identity.bytes:
             raise SourceError("export it again", place=path, what="the file is empty")
-        sha256 = opened.sha256()
         footer = read_footer(opened)
         check_names(path, list(footer.columns))
+        if first_rows is not None:
+            footer = footer.of_first_groups(first_rows)
+        sha256 = "" if footer.is_part else opened.sha256()
         file = ParquetFile(path, opened.identity, sha256, footer, chunk_rows, frame_bytes, is_copy)
         for name in footer.columns if columns is None else columns:
             try:

@@ -58,6 +58,9 @@ def open_csv(source: CsvSource, stage: Path, limits: ChunkLimits, wanted: Sequen
     chunks: list[Chunk] = []
     names_of: list[tuple[str, tuple[str, ...]]] = []
     for number, path in enumerate(named_files(source.paths)):
+        if files and limits.are_enough(sum(file.rows for file in files), sum(file.text.end for file in files)):
+            files[-1] = replace(files[-1], is_part=True)
+            break
         with RegularFile(path) as opened:
             text = plain_text(opened, encoding, copy, limits.bomb)
             rows_before = sum(file.rows for file in files)
@@ -138,6 +141,8 @@ def _index(
         for chunk in cut(block, first, number, position + rows, unsound, limits.chunk_rows):
             rows += chunk.rows
             add(chunks, chunk, limits)
+        if limits.are_enough(rows, block.end) and block.end < text.end:
+            return TextFile(path, opened.identity, text, "", rows, is_part=True), names, chunks
     if not names:
         remedy = "export it again" if source.columns else "export it again, with its header line"
         raise SourceError(remedy, place=path, what="the file holds only blank lines")

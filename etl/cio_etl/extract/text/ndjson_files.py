@@ -54,6 +54,9 @@ def open_ndjson(source: NdjsonSource, stage: Path, limits: ChunkLimits) -> Snaps
     files: list[TextFile] = []
     first_pass = _FirstPass(limits)
     for path in named_files(source.paths):
+        if files and limits.are_enough(sum(file.rows for file in files), sum(file.text.end for file in files)):
+            files[-1] = replace(files[-1], is_part=True)
+            break
         with RegularFile(path) as opened:
             if opened.identity.bytes:
                 text = with_lines(opened, plain_text(opened, encoding, copy, limits.bomb, "NDJSON"), copy)
@@ -91,7 +94,7 @@ class _FirstPass:
 
     def index(self, opened: RegularFile, text: Text) -> TextFile:
         digest = hashlib.sha256(opened.read_at(0, text.start) if text.copy is None else b"")
-        rows_before = self._rows
+        rows_before, is_part = self._rows, False
         form = _NdjsonFormat(pl.Schema())
         for block in blocks(opened, text, form, self._limits, digest):
             unsound = block.records.blank | block.records.nul
@@ -104,9 +107,12 @@ class _FirstPass:
                 self.refused += (position + self._rows for position in refused)
                 self._rows += chunk.rows
                 add(self.chunks, replace(chunk, sound=chunk.sound and not refused), self._limits)
+            if is_part := self._limits.are_enough(self._rows, block.end) and block.end < text.end:
+                break
         self._files += 1
         rows_here = self._rows - rows_before
-        return TextFile(opened.path, opened.identity, text, text.sha256 or digest.hexdigest(), rows_here)
+        sha256 = "" if is_part else text.sha256 or digest.hexdigest()
+        return TextFile(opened.path, opened.identity, text, sha256, rows_here, is_part)
 
     def _typed(self, path: str, lines: bytes, rows: int) -> Sequence[int]:
         """Notes what the columns of a chunk hold, and answers which of its rows are no objects."""

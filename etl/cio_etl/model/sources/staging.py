@@ -19,4 +19,5 @@ class Staging:
     since: WatermarkValue | None = None  # start here, whatever the watermark and the source's `start` are
     rows: int | None = None  # at most this many
     report_rows: Callable[[int], None] = lambda rows: None  # called with the number of rows copied so far
+    first_only: bool = False  # nothing is sent: of files, too, the first rows are enough, at least `rows` of them
     may_read: bool = True  # False: some of its rows are sent already, so only the copy that they came from will do
