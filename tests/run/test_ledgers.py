@@ -117,6 +117,20 @@ def test_a_step_that_is_renamed_keeps_the_ledger_that_it_names(sandbox: Sandbox,
     assert ledger(capsys)["subjects"] == 1
 
 
+def test_two_job_files_of_one_name_are_told_that_they_share_their_ledgers(capsys: Captured) -> None:
+    night((1, "free"))
+    words = "job.yaml has the name job and this state, too: both have the same runs, watermarks and ledgers"
+    Path("other.yaml").write_text(json.dumps(json.loads(Path("job.yaml").read_text()) | {"name": "job"}))
+    assert words not in capsys.readouterr().err
+    assert main(["run", "other.yaml"]) == 0
+    assert words in capsys.readouterr().err
+    Path("job.yaml").unlink()
+    assert main(["run", "other.yaml"]) == 0
+    Path("other.yaml").rename("moved.yaml")
+    assert main(["run", "moved.yaml"]) == 0
+    assert "has the name" not in capsys.readouterr().err
+
+
 def test_a_run_of_a_renamed_step_says_how_to_keep_the_ledger(capsys: Captured) -> None:
     night((1, "free"))
     rename()

@@ -17,6 +17,7 @@ import pytest
 
 from cio_etl.cli import main
 from cio_etl.ledger import Ledger
+from cio_etl.model import Plan
 from cio_etl.sandbox import Faults, Sandbox
 from tests.report.test_page import words
 from tests.running import SITE_ID, write_job
@@ -293,6 +294,25 @@ def test_a_plan_of_a_name_is_in_the_folder_of_the_state(
     assert sandbox.stats()["items"] == 5
     assert main(["plan", str(job), "--name", "tonight", "-o", "plan.json"]) == 2
     assert "--output and --name both say where" in capsys.readouterr().err
+
+
+def test_plans_of_a_name_that_are_too_old_are_removed_unless_a_run_applies_them(job: Path, sandbox: Sandbox) -> None:
+    for name in ("old", "begun", "new"):
+        assert main(["plan", str(job), "--name", name]) == 3
+        rows(person(0, city=name))
+    folder = Path(".etl/plans/job")
+    for name in ("old", "begun"):
+        file = folder / f"{name}.json"
+        plan = json.loads(file.read_text())
+        plan["made_at"] = (datetime.now(UTC) - timedelta(days=8)).isoformat(timespec="seconds")
+        file.write_text(json.dumps(plan))
+    sandbox.set_faults(Faults(key_revoked_after=0))
+    run_id = Plan.read(folder / "begun.json").run_id
+    assert main(["run", str(job), "--run-id", run_id]) == 77
+    (folder / "notes.json").write_text("{}")
+    assert main(["plan", str(job), "--name", "tonight"]) == 3
+    assert {file.stem for file in folder.glob("*.json")} == {"begun", "new", "tonight", "notes"}
+    assert not (folder / "old.html").exists() and (folder / "begun.html").exists()
 
 
 def test_a_plan_takes_its_options_along(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cio_etl.config import canonical, describe_change
 from cio_etl.errors import ChangedSinceStart, SourceError
@@ -41,6 +42,11 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
         log.info("run_abandoned", run_id=unfinished.run_id)
         unfinished = None
     if unfinished is None:
+        if (other := _other_file(store, job)) is not None:
+            note(
+                f"{other} has the name {job.name} and this state, too: both have the same runs, watermarks and ledgers;"
+                " give one of the two job files another name"
+            )
         return _started(store, job, options)
     sent = store.has_sent(unfinished.run_id)
     worked_on = options.share is not None and (sent or store.is_in_progress(unfinished.run_id))
@@ -148,6 +154,15 @@ def _started(store: Store, job: Job, options: RunOptions) -> RunRecord:
     store.begin(run, [(step.name, canonical(step.mapping)) for step in job.steps])
     log.info("run_started", run_id=run.run_id)
     return run
+
+
+def _other_file(store: Store, job: Job) -> str | None:
+    """The job file of the job's last run, where it is another one and still there."""
+    for last in store.runs(job.name, limit=1):
+        file, other = Path(job.file), Path(last.job_file)
+        if other.is_file() and file.is_file() and not file.samefile(other):
+            return last.job_file
+    return None
 
 
 def _unused(store: Store, job: Job, options: RunOptions, now: datetime) -> str:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,7 +35,7 @@ from cio_etl.audit import (
     stopping,
     value_shown,
 )
-from cio_etl.errors import PlanOutdated
+from cio_etl.errors import InvalidArguments, PlanOutdated
 from cio_etl.ledger import Ledger, Made
 from cio_etl.ledger.delta_files import GONE
 from cio_etl.load import Packer, resolve
@@ -103,8 +103,19 @@ def plan_file(
 
 
 def plan_place(path: Path, name: str, options: RunOptions, environment: Environment | None = None) -> Path:
-    """The file of a plan of this name, in the state's folder of the job of a file. Raises ConfigError."""
-    return plans_folder(load_steps(path, options, environment, secrets=False)) / f"{name}.json"
+    """The file of a plan of this name, in the state's folder of the job of a file. Raises ConfigError.
+
+    Plans in that folder which can no longer be applied are removed, unless an unfinished run applies them.
+    """
+    job = load_steps(path, options, environment, secrets=False)
+    folder = plans_folder(job)
+    for file in folder.glob("*.json"):
+        with suppress(InvalidArguments, OSError):
+            plan = Plan.read(file)
+            if datetime.now(UTC) > plan.valid_until and not _has_begun(plan, job, is_unfinished=True):
+                for each in (file, file.with_suffix(".html")):
+                    each.unlink(missing_ok=True)
+    return folder / f"{name}.json"
 
 
 def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Environment | None = None) -> Report:
@@ -158,12 +169,13 @@ def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions, note
         raise PlanOutdated(step=name, what="the job has no such step any more")
 
 
-def _has_begun(plan: Plan, job: Job) -> bool:
-    """Whether a run of the plan has finished, or is to be resumed."""
+def _has_begun(plan: Plan, job: Job, *, is_unfinished: bool = False) -> bool:
+    """Whether a run of the plan has finished, or is to be resumed; `is_unfinished`: whether it is to be resumed."""
+    ends = ("abandoned", "finished") if is_unfinished else ("abandoned",)
     if not state.exists(job.kept_in):
         return False
     with closing(state.open_store(job.kept_in)) as store:
-        return any(is_named(run.run_id, job, plan.run_id) and run.status != "abandoned" for run in store.runs(job.name))
+        return any(is_named(run.run_id, job, plan.run_id) and run.status not in ends for run in store.runs(job.name))
 
 
 def _has_idle(job: Job) -> bool:
