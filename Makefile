@@ -71,9 +71,11 @@ kill-test: .venv/done ## 200 kills -9 at random moments under faults (some 8 min
 workers-test: .venv/done ## four workers on one state database, killed, stopped and doubled at random (10 minutes)
 	$(BIN)/python -m tests.workers --minutes 10
 
-ledger-test: .venv/done ## 400 nights that send only what changed, with kills and refusals, beside models (some 20 minutes)
-	$(BIN)/python -m tests.ledger_nights --nights 200
-	$(BIN)/python -m tests.mirror_nights --nights 200
+ledger-test: .venv/done ## 600 nights that send only what changed, with kills and refusals, beside models (some 30 minutes)
+	$(BIN)/python -m tests.ledger_nights --nights 200 --api track
+	$(BIN)/python -m tests.ledger_nights --nights 100 --api pipelines
+	$(BIN)/python -m tests.mirror_nights --nights 200 --api track
+	$(BIN)/python -m tests.mirror_nights --nights 100 --api pipelines
 
 .venv-bench/done: tests/benchmarks/constraints.txt
 	$(PYTHON) -m venv --clear .venv-bench

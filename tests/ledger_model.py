@@ -74,6 +74,7 @@ class Memory:
     """The ledger of one step: what Customer.io has acknowledged of each subject, and what it refused."""
 
     step: str
+    whole: bool = False  # items cannot carry some of their parts: by Pipelines
     known: set[str] = field(default_factory=set)
     acknowledged: dict[tuple[str, str], Part] = field(default_factory=dict)  # by subject and part
     ties: dict[str, frozenset[Part]] = field(default_factory=dict)  # by subject, those of the last night together
@@ -99,6 +100,7 @@ class Memory:
             known = subject in self.known and not again
             last = {_slot(part): position for position in positions for part in parts[position].items()}
             ties = plan.ties[subject] = frozenset(parts[each][OWNER] for each in positions if OWNER in parts[each])
+            items: dict[int, Item] = {}
             for position in positions:
                 sent = {
                     name: value
@@ -111,9 +113,12 @@ class Memory:
                 first_time = position == positions[-1] and not known
                 if self.step == ORDERS:
                     if first_time:
-                        plan.items[position] = self._item(subject, parts[position], known=False)
+                        items[position] = self._item(subject, parts[position], known=False)
                 elif sent or first_time:
-                    plan.items[position] = self._item(subject, sent, known=known)
+                    items[position] = self._item(subject, sent, known=known)
+            if items and self.whole and self.step != ORDERS:
+                items = {position: self._item(subject, parts[position], known=False) for position in positions}
+            plan.items |= items
         plan.same = len(rows) - len(plan.items) - plan.rejected - plan.refused_before
         return plan
 

@@ -104,6 +104,7 @@ class Memory:
     """The ledger of one step."""
 
     step: str
+    whole: bool = False  # items cannot carry some of their parts: by Pipelines
     known: dict[str, Known] = field(default_factory=dict)
     refused: dict[str, set[Parts]] = field(default_factory=lambda: defaultdict(set))
 
@@ -138,8 +139,9 @@ class Memory:
             elif self.step in ACTIONS:
                 plan.items[position] = Item(self.step, subject, ACTIONS[self.step], content)
             else:
-                sent = frozenset((changed if is_known else parts).items())
-                plan.items[position] = Item(self.step, subject, "identify", sent, is_known and self.step == PEOPLE)
+                is_partial = is_known and not self.whole
+                sent = frozenset((changed if is_partial else parts).items())
+                plan.items[position] = Item(self.step, subject, "identify", sent, is_partial and self.step == PEOPLE)
         gone = [subject for subject in self.known if subject not in seen] if is_readable else []
         plan.gone = {subject: mapped.removal(self.step, subject) for subject in gone}
         if gone and (not rows or len(gone) > max_gone * len(self.known)):

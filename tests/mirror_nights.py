@@ -13,7 +13,6 @@ items that the model names, and must have what the model says. The seed decides 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import signal
@@ -29,7 +28,7 @@ import polars as pl
 
 from cio_etl.sandbox import Sandbox
 from tests.killing import copied
-from tests.ledger_nights import KILLS_ITSELF, LANES, MOMENTS, RATES, Night, Nights, Standing, Watched, played
+from tests.ledger_nights import KILLS_ITSELF, MOMENTS, RATES, Night, Nights, Standing, Watched, lanes_of, main
 from tests.mirror_model import (
     ACTIONS,
     ALWAYS,
@@ -79,17 +78,21 @@ SMALL_PARTITIONS = "import cio_etl.ledger.files as files\nfiles.ROWS_AT_ONCE = 1
 
 def item_of(sent: Mapping[str, Any]) -> Item:
     """A received item in the model's words."""
-    action, attributes = sent["action"], dict(sent.get("attributes", {}))
-    ties = [each["identifiers"]["object_id"] for each in sent.get("cio_relationships", ())]
+    action, attributes = sent["action"].removesuffix("_anonymous"), dict(sent.get("attributes", {}))
+    if sent["type"] == "object" and str(sent["identifiers"]["object_type_id"]) == "1":  # a relationship, by Pipelines
+        ((who, about),) = ((each["identifiers"]["id"], each) for each in sent["cio_relationships"])
+        parts = frozenset(about["relationship_attributes"].items())
+        return Item(TIES, f"{who} {sent['identifiers']['object_id']}", ACTIONS[TIES], parts)
     if sent["type"] == "object":
         return Item(OBJECTS, sent["identifiers"]["object_id"], action, frozenset(attributes.items()))
+    ties = [each["identifiers"]["object_id"] for each in sent.get("cio_relationships", ())]
     person = sent["identifiers"]["id"]
     if action.endswith("_relationships"):
         (tie,) = sent["cio_relationships"]
         parts = frozenset(tie.get("relationship_attributes", {}).items())
         return Item(TIES, f"{person} {ties[0]}", action, parts)
     if action.endswith("_device"):
-        device = dict(sent["device"])
+        device = {name: value for name, value in sent["device"].items() if name in ("token", "platform")}
         return Item(DEVICES, f"{person} {device.pop('token')}", action, frozenset(device.items()))
     update = bool(attributes.pop("_update", False))
     parts = frozenset((attributes | dict.fromkeys([COMPANY] * len(ties), "".join(ties))).items())
@@ -125,10 +128,11 @@ class World:
     mapped: dict[str, Mapped] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
     numbers: Counter[str] = field(default_factory=Counter)
+    of_pipelines: bool = False  # which changes nobody who is not there, and relates nobody who is identified
 
     def __post_init__(self) -> None:
         for step in STEPS:
-            self.mapped[step] = Mapped(ALWAYS[step], when_gone=self.dice.choice(WAYS.get(step, ("",))))
+            self.mapped[step] = Mapped(ALWAYS[step], when_gone=self.dice.choice(self._ways(step)))
             for _ in range(SUBJECTS[step]):
                 self._add(step)
 
@@ -148,9 +152,9 @@ class World:
                 rows[subject] = gone.pop(subject)
             if dice.random() < 0.15:
                 self.mapped[step] = Mapped(
-                    ALWAYS[step] + tuple(name for name in SOMETIMES[step] if dice.random() < 0.6),
+                    ALWAYS[step] + tuple(name for name in self._sometimes(step) if dice.random() < 0.6),
                     clears=step in WAYS and dice.random() < 0.3,
-                    when_gone=dice.choice(WAYS.get(step, ("",))),
+                    when_gone=dice.choice(self._ways(step)),
                 )
         if dice.random() < 0.3:
             every = [(step, subject) for step in STEPS for subject in (*self.rows[step], *self.gone[step])]
@@ -163,6 +167,13 @@ class World:
         if self.dice.random() < 0.08:
             rows.insert(self.dice.randrange(len(rows) + 1), dict.fromkeys(COLUMNS[step]))
         return rows
+
+    def _ways(self, step: str) -> tuple[str, ...]:
+        ways = WAYS.get(step, ("",))
+        return ways[:2] if self.of_pipelines and step == PEOPLE else ways
+
+    def _sometimes(self, step: str) -> tuple[str, ...]:
+        return tuple(name for name in SOMETIMES[step] if not (self.of_pipelines and name == COMPANY))
 
     def _add(self, step: str) -> None:
         self.numbers[step] += 1
@@ -192,10 +203,11 @@ class MirrorNights(Nights):
 
     stops_with = 4  # too many rejects, or too many who are gone
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(folder, seed)
-        self.mirrored = World(random.Random(f"mirror {seed}"))
-        self.ledgers = {step: Memory(step) for step in STEPS}
+    def __init__(self, folder: Path, seed: int, api: str = "track") -> None:
+        super().__init__(folder, seed, api)
+        self.steps = STEPS[:-1] if self.is_whole else STEPS  # Pipelines has no segments
+        self.mirrored = World(random.Random(f"mirror {seed}"), of_pipelines=self.is_whole)
+        self.ledgers = {step: Memory(step, self.is_whole) for step in STEPS}
         self.has: Cloud = Cloud()
         self.words: list[str] = []  # options of tonight's command
         self.program = KILLS_ITSELF
@@ -228,7 +240,7 @@ class MirrorNights(Nights):
             world.pass_a_day()
         rates = dice.choice(({}, {}, RATES))
         self.sandbox.set_faults(Watched(seed=dice.randrange(2**32), rates=rates, watch=self._watch))
-        rows = {step: world.snapshot(step) for step in STEPS}
+        rows = {step: world.snapshot(step) for step in self.steps}
         damaged = self._damage(rows) if self.number > 2 else ""
         self.words = dice.choice(([], [], [], [], ["--full-refresh"], ["--retry-refused"]))
         if self.has_stopped and self.words == ["--full-refresh"]:  # it would refuse to go on another way than it began
@@ -238,10 +250,10 @@ class MirrorNights(Nights):
         again, retries = "--full-refresh" in self.words, "--retry-refused" in self.words
         plans = {
             step: self.ledgers[step].plan(rows[step], world.mapped[step], MAX_GONE, again=again, retries=retries)
-            for step in STEPS
+            for step in self.steps
         }
-        stop = next((step for step in STEPS if self._stops(plans[step])), None)
-        done = STEPS if stop is None else STEPS[: STEPS.index(stop)]
+        stop = next((step for step in self.steps if self._stops(plans[step])), None)
+        done = self.steps if stop is None else self.steps[: self.steps.index(stop)]
         night = Night(self.number, rows=sum(map(len, rows.values())))
         night.planned = sum(len(plans[step].every) for step in done)
         self._taken.clear()
@@ -258,13 +270,15 @@ class MirrorNights(Nights):
             night.end = f"stopped: {damaged or 'refused'}"
             if stop is None:
                 night.problems.append(f"the run stopped: {report.get('reason')}")
-            night.problems += self._not_planned({step: plans[step] for step in STEPS if step in done or step == stop})
+            night.problems += self._not_planned(
+                {step: plans[step] for step in self.steps if step in done or step == stop}
+            )
             self._abandon(plans, self._standing())
         else:
             if stop is not None:
                 night.problems.append(f"the run should have stopped before {stop}: {plans[stop].stops}")
             night.problems += self._not_planned(plans, is_whole=True, is_quiet=not rates and not night.kills)
-            for step in STEPS:
+            for step in self.steps:
                 self._settle_step(step, plans[step])
                 self._settle_gone(step, plans[step])
             night.problems += self._wrong_counts(report, plans)
@@ -281,7 +295,7 @@ class MirrorNights(Nights):
         """Spoils the source of one step on some nights; how, in a word."""
         dice = self.mirrored.dice
         how = dice.choice(("",) * 8 + ("halved", "emptied", "bad"))
-        step = dice.choice(STEPS)
+        step = dice.choice(self.steps)
         if how == "halved":
             rows[step] = rows[step][: len(rows[step]) // 2]
         elif how == "emptied":
@@ -297,16 +311,15 @@ class MirrorNights(Nights):
 
     def _written_mirrors(self, rows: Mapping[str, Sequence[Mapping[str, str | None]]]) -> Path:
         steps = {}
-        for step in STEPS:
+        for step in self.steps:
             mapped, schema = self.mirrored.mapped[step], dict.fromkeys(COLUMNS[step], pl.String)
             pl.DataFrame(rows[step], schema=schema, orient="row").write_parquet(self.folder / f"{step}.parquet")
             (self.folder / f"{step}.yaml").write_text(json.dumps(mapping_of(step, mapped)), encoding="utf-8")
             way: Any = {"set": {"churned": True}} if mapped.when_gone == "set" else mapped.when_gone
             keys = {"sync": "mirror", "max_gone": f"{MAX_GONE:.0%}"} | ({"when_gone": way} if way else {})
             steps[step] = ({"parquet": f"{step}.parquet"}, f"{step}.yaml", keys)
-        destination = {"lanes": LANES, "max_batch_bytes": 32_100, "requests_per_second": "unlimited"}
         path = self.folder / "job.yaml"
-        return write_job(path, self.sandbox.url, steps, destination=destination, max_rejects=MAX_REJECTS)
+        return write_job(path, self.sandbox.url, steps, destination=self.destination(), max_rejects=MAX_REJECTS)
 
     def _process_run(self, job: Path, killed: str) -> int | None:
         dice = self.kill_dice
@@ -336,7 +349,7 @@ class MirrorNights(Nights):
         return self._refuses_item(item)
 
     def _refuses_item(self, item: Item) -> bool:
-        if item.step == MEMBERS:
+        if self.is_whole or item.step == MEMBERS:
             return False
         return (item.step, item.subject) in self.mirrored.refused or any(value == FORBIDDEN for _, value in item.parts)
 
@@ -357,14 +370,13 @@ class MirrorNights(Nights):
 
     def _abandon(self, plans: Mapping[str, Plan], now: Standing) -> None:
         """The ledger after a run that is never resumed: what is settled counts, what was under way is not known."""
-        for number, step in enumerate(STEPS):
+        for number, step in enumerate(self.steps):
             delta = self.folder / f".etl/runs/{now.run_id}/stage/{2 * number}.delta"
             plan = plans[step]
             if step in now.finished:
                 self._settle_step(step, plan)
             elif plan.items and any(sending >= 0 for _, sending in now.lanes.get(step, {}).values()):
-                sent = pl.read_parquet(delta / "rows.parquet")
-                lane_of = dict(zip(sent["_position"], sent["lane"], strict=True))
+                lane_of = lanes_of(delta)
                 answers = {}
                 for position, item in plan.items.items():
                     acked, sending = now.lanes[step][lane_of[position]]
@@ -450,13 +462,5 @@ def mapping_of(step: str, mapped: Mapped) -> dict[str, Any]:
     return mappings[step] | who | ({"nulls": "clear"} if mapped.clears else {})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mirror_nights", description=__doc__.split("\n")[0])
-    parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    options = parser.parse_args()
-    return played(MirrorNights, options.nights, options.seed)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(MirrorNights, "mirror_nights", __doc__))

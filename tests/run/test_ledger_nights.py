@@ -27,6 +27,12 @@ def test_ten_nights_with_kills_send_what_changed_and_nothing_else(tmp_path: Path
     assert summary(done, 1.0).endswith("0 problems: items lost, needless or wrong")
 
 
+def test_four_nights_by_pipelines_send_whole_items_of_what_changed(tmp_path: Path) -> None:
+    done = list(Nights(tmp_path, seed=3, api="pipelines").play(4))
+    assert [problem for night in done for problem in night.problems] == []
+    assert sum(len(night.kills) for night in done) > 2 and "abandoned" in {night.end for night in done}
+
+
 def row(**values: str | None) -> Row:
     return {"id": "1", "plan": "pro", "city": "Rome", "email": None} | values
 
@@ -47,6 +53,16 @@ def test_the_model_sends_what_changed() -> None:
     ]
     assert plan_items(memory, row(plan=None), mapped=replace(MAPPED, clears=True)) == [
         "people 1 _update: city=Rome, plan=None"
+    ]
+
+
+def test_the_model_of_pipelines_sends_all_rows_of_whoever_changed_and_whole() -> None:
+    memory = Memory(PEOPLE, whole=True)
+    two = [row(), row(plan=None, city="Bern")]
+    assert len(plan_items(memory, *two)) == 2 and plan_items(memory, *two) == []
+    assert plan_items(memory, row(), row(plan=None, city="Oslo")) == [
+        "people 1: city=Rome, plan=pro",
+        "people 1: city=Oslo",
     ]
 
 

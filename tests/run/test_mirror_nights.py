@@ -28,6 +28,12 @@ def test_four_nights_of_mirrors_remove_who_is_gone_and_nobody_else(tmp_path: Pat
     assert sum(len(night.kills) for night in done) > 1
 
 
+def test_four_nights_of_mirrors_by_pipelines(tmp_path: Path) -> None:
+    done = list(MirrorNights(tmp_path, seed=3, api="pipelines").play(4))
+    assert [problem for night in done for problem in night.problems] == []
+    assert "stopped: emptied" in {night.end for night in done}
+
+
 def test_the_model_removes_who_is_gone_within_max_gone() -> None:
     memory = Memory(PEOPLE)
     plan = memory.plan([row(number) for number in range(4)], MAPPED, 0.3)

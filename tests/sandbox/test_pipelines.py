@@ -175,6 +175,13 @@ def test_a_batchs_context_applies_to_calls_without_their_own(strict: httpx.Clien
     assert [list(each.devices) for each in sandbox.people.everybody()] == [["ios"], ["android"]]
 
 
+def test_calls_that_are_refused_on_demand_are_dropped_behind_a_200(strict: httpx.Client, sandbox: Sandbox) -> None:
+    sandbox.set_faults(Faults(refused=1.0))
+    answer = send(strict, sandbox, call("identify", traits={"plan": "pro"}), track("Bought"))
+    assert (answer.status_code, sandbox.stats()["refused_items"], sandbox.stats()["people"]) == (200, 2, 0)
+    assert sandbox.people.counts == {"calls_failed": 2}
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -78,7 +78,7 @@ class Faults:
     retry_after_date_s: float | None = None  # or one with the date this many seconds after the answer's own
     location: str = "/elsewhere"  # of a redirect
     latency_s: float = 0.0  # before each answer
-    refused: float = 0.0  # share of valid items refused all the same; the same ones every time (of Track v2)
+    refused: float = 0.0  # share of valid items refused all the same; Pipelines drops them behind its 200
     item_error_status: int = 207  # 200 and 400 have been observed in practice, with the same body
     strict: bool = False  # one bad item: 400 for the whole batch, which does not say which, and nothing is applied
     max_body_bytes: int = MAX_BODY_BYTES

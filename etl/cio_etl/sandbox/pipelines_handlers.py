@@ -98,12 +98,15 @@ def _apply_call(workspace: Workspace, call: dict[str, Any], kind: str, now: floa
         people.apply(item, now)
         return
     is_event, is_anonymous = "name" in item, item["type"] == "anonymous"
+    failure = "failed_event" if is_event else "failed_attribute_change"
     if problems := visitor_violations(item) if is_anonymous else violations(item, 0):
-        failure = "failed_event" if is_event else "failed_attribute_change"
         reason = "; ".join(f"{each.field}: {each.message}" for each in problems)
         people.activity.drop("calls_failed", failure, about, reason, now)
     elif is_anonymous:
         people.record_anonymous(item, now, event_id)
+    elif workspace.faults.refused and workspace.faults.refuses(item):
+        workspace.traffic.refused_items += 1
+        people.activity.drop("calls_failed", failure, about, "refused on demand", now)
     elif is_event:
         people.record(item, now, event_id)
     else:
