@@ -32,6 +32,8 @@ EXPECTATIONS = "tests/run/test_expectations.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 ON_ERROR, OMITTED = "tests/transform/test_on_error.py", "tests/run/test_omitted.py"
 
+OTLP, TEXT_FILE = "tests/telemetry/test_otlp.py", "tests/telemetry/test_text_file.py"
+
 MUTANTS = (
     # ---- the network
     Mutant(
@@ -995,5 +997,40 @@ MUTANTS = (
         'return "false"',
         "return None",
         "tests/importers/test_importers.py -k 'these_files and segment'",
+    ),
+    Mutant(
+        "telemetry: a failed run takes the place of the last success",
+        "state/store.py",
+        'where(run.job == job, run.status == "finished", run.row_limit.is_(None))',
+        "where(run.job == job)",
+        f"{TEXT_FILE} -k last_success_stays",
+    ),
+    Mutant(
+        "telemetry: the words of an error, which may hold values, go to the collector",
+        "telemetry/spans.py",
+        "type(failure_of(error)).__name__)",
+        "str(error))",
+        f"{OTLP} -k error_of_the_trace",
+    ),
+    Mutant(
+        "telemetry: a collector that hangs holds the end of a run up",
+        "telemetry/otlp.py",
+        "flush.join(max(0.0, deadline - time.monotonic()))",
+        "flush.join()",
+        f"{OTLP} -k 'costs_one_warning and hangs'",
+    ),
+    Mutant(
+        "telemetry: a resumed run counts the rows of the process before",
+        "telemetry/meters.py",
+        "getattr(now, each.name) - getattr(self.before, each.name)",
+        "getattr(now, each.name)",
+        f"{OTLP} -k counts_its_own_rows",
+    ),
+    Mutant(
+        "log: the events of a lane do not say which run and step they are about",
+        "log/threads.py",
+        "self._context.run(super().run)",
+        "super().run()",
+        "tests/log/test_about.py -k of_its_threads",
     ),
 )

@@ -107,6 +107,18 @@ def test_a_correct_job_passes_every_check_and_nothing_is_created_or_sent(url: st
     assert sandbox.stats()["people"] == 0
 
 
+def test_what_telemetry_needs_is_checked_where_a_job_asks_for_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = checked(url, telemetry="otlp", metrics_file="people.prom")
+    assert [each.level for each in checks if each.subject == "telemetry"] == ["ok", "ok"]
+    monkeypatch.setattr("cio_etl.doctor.watching.find_spec", lambda name: None)
+    checks = checked(url, telemetry="otlp", metrics_file="missing/people.prom")
+    assert not_ok(checks) == [
+        ("telemetry", "wrong", "otlp needs the packages of OpenTelemetry, which are not installed", 78),
+        ("telemetry", "warning", "missing/people.prom cannot be written: its folder does not exist", 0),
+    ]
+    assert "pip install '.[otel]'" in reported(checks, "telemetry")
+
+
 def test_the_command_prints_results_and_remedies_and_exits_with_the_code_of_the_first_fault(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

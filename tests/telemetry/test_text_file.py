@@ -144,6 +144,11 @@ def test_a_file_that_cannot_be_written_costs_one_warning(sandbox: Sandbox, job: 
     assert warning["reason"] == "No such file or directory" and not Path("missing").exists()
 
 
+def test_each_destination_of_a_job_has_a_file_of_its_own(sandbox: Sandbox, job: Path) -> None:
+    written_job(sandbox, destinations={"dev": {}, "prod": {"lanes": 2}})
+    assert load_job(job, target="prod").metrics_file == Path("shop.prod.prom")
+
+
 def test_a_file_that_node_exporter_would_not_read_is_a_fault_of_the_job(sandbox: Sandbox, job: Path) -> None:
     problems = cio_etl.check(written_job(sandbox, metrics_file="shop.txt"))
     assert [each.message for each in problems] == ["must end in .prom, or node_exporter does not read it"]

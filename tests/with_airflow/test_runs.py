@@ -32,6 +32,27 @@ def test_a_run_sends_every_row_and_leaves_a_summary(shop: Shop, executable: list
     assert API_KEY not in "".join(capfd.readouterr())
 
 
+@WAYS
+def test_a_run_is_a_part_of_the_span_of_its_task(
+    shop: Shop, executable: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from tests.telemetry_collector import collecting
+
+    shop.write(telemetry="otlp")
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        with TracerProvider().get_tracer("airflow").start_as_current_span("task") as task:
+            assert shop.run(shop.dag(executable=executable)).state == "success"
+    (run,), context = collector.named("run people"), task.get_span_context()
+    assert (run.trace_id, run.parent_span_id) == (
+        context.trace_id.to_bytes(16, "big"),
+        context.span_id.to_bytes(8, "big"),
+    )
+    assert collector.numbers("cio_etl.rows")["people", "accepted", "people"] == 400
+
+
 def test_consumers_of_the_asset_are_told_how_many_rows_there_were(shop: Shop) -> None:
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session

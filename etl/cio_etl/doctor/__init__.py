@@ -5,6 +5,7 @@ job_file.py      the job file, its mappings and their examples
 state_folder.py  the state: its disk, its database, its lock, the last run
 customer_io.py   Customer.io: reachable, credentials, region, clock
 sources.py       each step's source: reachable, columns, types, first rows, drift, watermark
+watching.py      the packages of OpenTelemetry, the folder of the metrics file
 ledgers.py       each step's ledger: its files, their permissions, room to merge them
 """
 
@@ -21,6 +22,7 @@ from cio_etl.doctor.job_file import job_file, load
 from cio_etl.doctor.ledgers import step_ledger
 from cio_etl.doctor.sources import step_source
 from cio_etl.doctor.state_folder import state_folder
+from cio_etl.doctor.watching import telemetry
 from cio_etl.errors import StateError
 from cio_etl.log.consoles import Screen
 from cio_etl.log.streams import say
@@ -45,6 +47,7 @@ def examine(path: Path, command: str, machine: Machine | None = None, *, target:
     checks += with_errors("job file", job_file(job))
     checks += with_errors("state", state_folder(job, command, machine))
     checks += with_errors("Customer.io", customer_io(job, machine))
+    checks += with_errors("telemetry", telemetry(job))
     try:
         bookmarks = load_bookmarks(job)
     except StateError:  # the state's own check reports it

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cio_etl.errors import Interrupted, failure_of
-from cio_etl.log import get_logger
+from cio_etl.log import about, get_logger
 from cio_etl.model import Job, Report
 from cio_etl.run.ended import Ended, Ending
 from cio_etl.run.measuring import write_metrics
@@ -57,9 +57,11 @@ def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRu
 
 def end(ended: Ended) -> Report | None:
     """Does it; the report, with what the endings add to it."""
+    names = {} if ended.report is None else {"run_id": ended.report.run_id}
     for each in ENDINGS:
         try:
-            ended = replace(ended, report=each(ended))
+            with about(**names):
+                ended = replace(ended, report=each(ended))
         except Exception as error:  # how the run has ended must be reported, whatever else fails
             log.warning("ending_failed", ending=each.__name__, reason=type(error).__name__)
     return ended.report

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from cio_etl.load import Delivery
+from cio_etl.log import about
 from cio_etl.model import Report, Verdict
 from cio_etl.telemetry import names
 from cio_etl.telemetry.facts import JobFacts
@@ -23,6 +24,7 @@ class Measured(Watch):
         self._meters = meters
         self._close = close
         self._step = ""
+        self._about: dict[str, str] = {}  # in the events after the run's own end
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -31,9 +33,11 @@ class Measured(Watch):
             with self._spans.run():
                 yield
         finally:
-            self._close()
+            with about(**self._about):
+                self._close()
 
     def begun(self, run_id: str, allowed: Callable[[], float]) -> None:
+        self._about = {"run_id": run_id}
         self._spans.begun(run_id)
         self._meters.begun(allowed)
 
@@ -75,7 +79,9 @@ class Lanes:
     meters: Meters
 
     def answered(self, seconds: float, verdict: Verdict) -> None:
-        self.meters.answered(self.step, seconds, verdict)
+        with suppress(Exception):  # rows matter more than their measure
+            self.meters.answered(self.step, seconds, verdict)
 
     def delivered(self, delivery: Delivery, seconds: float) -> None:
-        self.spans.batch(delivery, seconds)
+        with suppress(Exception):
+            self.spans.batch(delivery, seconds)
