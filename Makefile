@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage release-check lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
+.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 
 release-check: .venv-release/done ## build wheel and sdist, try the wheel in an empty environment, look for weaknesses (some 2 minutes)
 	.venv-release/bin/python -m tests.release.check
+
+container: ## build the container and run its demo, where there is podman, buildah or docker
+	tests/release/container.sh
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel otel

@@ -229,6 +229,7 @@ def test_threads_at_work_in_a_run_are_those_whose_events_say_which_run() -> None
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "threading.Thread" and room_of(path) != "sandbox"
     ]
     assert sorted({*plain} - {"log/threads.py", "load/lanes.py", "run/signals.py"}) == [
+        "cli/first_process.py",
         "load/ping.py",
         "telemetry/otlp.py",
     ]

@@ -119,9 +119,12 @@ PRIVATE = re.compile(
 )
 
 
+DOTTED = (".ci", ".container", ".dockerignore", ".gitignore", ".pre-commit-config.yaml")
+
+
 def files() -> Iterator[Path]:
     """What the repository consists of: no environments, caches or states, whose names begin with a dot."""
-    tops = [path for path in ROOT.iterdir() if not path.name.startswith(".") or path.name in (".ci", ".gitignore")]
+    tops = [path for path in ROOT.iterdir() if not path.name.startswith(".") or path.name in DOTTED]
     for path in (inner for top in tops for inner in (top, *top.rglob("*"))):
         if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path):
             yield path

@@ -41,6 +41,7 @@ def main() -> int:
             write_sbom(python)
             check_audit(python)
         check_code()
+        check_container()
     except Failed as failed:
         print(f"FAILED: {failed}", file=sys.stderr)
         return 1
@@ -186,6 +187,12 @@ def check_code() -> None:
     if done.returncode:
         raise Failed(f"bandit:\n{done.stdout}")
     print("bandit: no finding")
+
+
+def check_container() -> None:
+    """The container file, as hadolint reads it."""
+    output(TOOLS / "hadolint", ROOT / ".container/Containerfile")
+    print("hadolint: no finding")
 
 
 def command(python: Path, folder: Path, *words: str) -> str:

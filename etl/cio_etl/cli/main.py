@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from cio_etl.cli.first_process import FIRST, end_on_sigterm
 from cio_etl.cli.log import open_log
 from cio_etl.cli.own_words import only_own_words
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
@@ -72,6 +73,8 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
     accept_any_text()
+    if os.getpid() == FIRST:
+        end_on_sigterm()
     os.umask(0o077)  # files written here are about people: state, reports, rejects
     with only_own_words():
         return _run(arguments)
