@@ -49,10 +49,10 @@ def test_hostile_text_does_nothing_and_is_there_to_read(
     chromium: Browser, tmp_path: Path, shown: Report | Plan
 ) -> None:
     text = " ".join(HOSTILE)
-    with chromium.opened(written(tmp_path, hostile(shown, text), text)) as opened:
+    with chromium.opened(written(tmp_path, hostile(shown, text), f"cio-etl {text}")) as opened:
         opened.page.set_viewport_size({"width": 375, "height": 800})
         opened.page.mouse.move(100, 400)
-        assert opened.page.evaluate("document.querySelector('.next code').textContent") == visible(text)
+        assert opened.page.evaluate("document.querySelector('.next code').textContent") == f"cio-etl {visible(text)}"
         assert (
             opened.page.evaluate("document.querySelectorAll('script, img, iframe, form, base, [onload]').length") == 0
         )

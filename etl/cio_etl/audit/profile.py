@@ -114,9 +114,11 @@ class Profiler:
         self._facts = [query for n, column in self._columns_read.items() for query in _facts(n, column)]
         self._hashed = {n: column for n, column in self._columns_read.items() if _can_be_hashed(column.dtype)}
         self._hashes = [_column(column.name).hash().alias(str(n)) for n, column in self._hashed.items()]
-        self._few = {n: FewValues(self._targets[column.name]) for n, column in self._hashed.items()}
         self._made = dict(_made(self._columns_read, chains(mapping)))
         self._times = {n for n, chain in self._made.items() if _is_time(chain, schema[chain.sources[0]])}
+        self._few = {
+            n: FewValues(self._targets[column.name]) for n, column in self._hashed.items() if not self._is_time(n)
+        }
         known = {chain.target for chain in chains(mapping)}
         self._dated = next((target for target in DATED if target in known), None)
         self._sizes = np.zeros(MAX_ITEM_BYTES + 1, dtype=np.int64)
@@ -154,6 +156,7 @@ class Profiler:
             column.add(facts, part.ranges.get(n))
             if n in part.hashes:
                 column.add_hashes(part.hashes[n])
+            if n in self._few:
                 self._few[n].add(part.values.get(n, {}), part.rows - facts["nulls"])
             if column.example is None:
                 column.example = part.examples.get(n)
@@ -174,6 +177,10 @@ class Profiler:
             samples=tuple(samples),
             revealed=self._reveal,
         )
+
+    def _is_time(self, n: int) -> bool:
+        """Whether the report has a range of times for the column."""
+        return n in self._times or isinstance(self._hashed[n].dtype, pl.Date | pl.Datetime)
 
     def _first_values(self, rows: pl.DataFrame, facts: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         for n, column in self._columns_read.items():

@@ -93,6 +93,9 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
         yield Caller(signals, progress, commands)
 
 
+SAME_COMMAND = "run the same command again"
+
+
 @contextlib.contextmanager
 def resumed_by(command: str, json_of: str | None = None, *, takes_options: bool = False) -> Iterator[None]:
     """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
@@ -111,12 +114,21 @@ def resumed_by(command: str, json_of: str | None = None, *, takes_options: bool 
         if isinstance(failure, Bug):
             failure.remedy = f"{_to_go_on(command)}; and please report this line"
         elif failure.resumable:
-            failure.remedy = f"{failure.remedy}; then: {command}" if failure.remedy else _to_go_on(command)
+            failure.remedy = _with_command(failure.remedy, command)
         if json_of is not None:
             say(json.dumps(_stopped(json_of, failure), ensure_ascii=False))
         if failure is error:
             raise
         raise failure from None
+
+
+def _with_command(remedy: str, command: str) -> str:
+    """The remedy with the command, where it speaks of it or after it."""
+    if not remedy:
+        return _to_go_on(command)
+    if SAME_COMMAND in remedy:
+        return remedy.replace(SAME_COMMAND, f"run `{command}` again")
+    return f"{remedy}; then: {command}"
 
 
 def _to_go_on(command: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from cio_etl.log import get_logger
@@ -24,6 +24,7 @@ BAR_EVERY_S, LINE_EVERY_S = 0.2, 10.0
 SHOWN_FROM_S = 1.0  # a shorter wait would only flicker
 SPEED_OVER_S = 10.0  # the remaining time follows from the speed of the last seconds
 NARROW = 110  # columns; a narrower terminal has no room for all that a wide one shows
+NARROWEST_BAR = 10  # columns
 STALLED_AFTER_S = 3.0  # without a settled row there is no speed
 
 
@@ -80,28 +81,29 @@ class Progress(Following):
     def _draw(
         self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited, began: float, ended: threading.Event
     ) -> None:
-        narrow = self._console.width < NARROW
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=10 if narrow else 40),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            TextColumn("{task.fields[note]}"),
-            *([] if narrow else [TimeElapsedColumn()]),
-            TextColumn("{task.fields[remaining]}"),
-        )
-        speed = Speed()
-        with Bar(*columns, console=self._console, auto_refresh=False) as bar:
-            task = bar.add_task(self._title(name), total=rows, note="", remaining="")
+        title, width = self._title(name), self._console.width
+        # beside the title: the bar, two counts and " of ", a time and the number of rejects
+        has_bar = width >= len(title) + NARROWEST_BAR + 2 * len(f"{rows:,}") + 36
+        columns: list[ProgressColumn] = [TextColumn("{task.description}")]
+        columns += [BarColumn(bar_width=NARROWEST_BAR if width < NARROW else 40)] if has_bar else []
+        speed, room = Speed(), width - len(title) - (NARROWEST_BAR + 2 if has_bar else 1)
+        with Bar(*columns, TextColumn("{task.fields[words]}"), console=self._console, auto_refresh=False) as bar:
+            task = bar.add_task(title, total=rows, words="")
             while True:
                 over = ended.wait(BAR_EVERY_S)
                 now = lane_progress()
                 done, waiting = settled(now), waited()
                 rate = speed.after(time.monotonic(), done)
-                note = f"{rate or 0:,.0f} rows/s · {total_counts(lane.counts for lane in now).rejected:,} rejected"
+                parts = [f"{done:,} of {rows:,}"]
                 if waiting is not None and waiting >= SHOWN_FROM_S:
-                    note, rate = f"waiting since {clock(waiting)}", None
-                remaining = f"{duration((rows - done) / rate)} left" if rate else ""
-                bar.update(task, completed=done, note=note, remaining=remaining, refresh=True)
+                    parts.append(f"waiting since {clock(waiting)}")
+                else:
+                    left = f"{duration((rows - done) / rate)} left" if rate and done < rows else ""
+                    rejected = f"{total_counts(lane.counts for lane in now).rejected:,} rejected"
+                    speed_words = "" if rate is None else f"{rate:,.0f} rows/s"
+                    took = duration(time.monotonic() - began) if width >= NARROW else ""
+                    parts += [left, rejected, speed_words, took]
+                bar.update(task, completed=done, words=fitting(parts, room), refresh=True)
                 if over:
                     return
 
@@ -127,6 +129,16 @@ class Progress(Following):
                 rows_per_second=round((settled(now) - before) / (time.monotonic() - began)),
                 **({} if seconds is None else {"waiting_since": clock(seconds)}),
             )
+
+
+def fitting(parts: Sequence[str], room: int) -> str:
+    """The first of these parts, as many as have room in a line; at least one."""
+    line, *others = [part for part in parts if part]
+    for part in others:
+        if len(line) + len(part) + 3 > room:
+            break
+        line = f"{line} · {part}"
+    return line
 
 
 class Speed:

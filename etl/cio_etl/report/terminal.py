@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -25,6 +25,8 @@ _COUNTS = {
     "requests": "requests",
     "retries": "retries",
 }
+# Where a terminal is narrow, in order; first the counts that are 0 everywhere.
+DISPENSABLE = ("rows/s", "MB", "requests", "seconds", "retries", "sent twice?")
 _PLACE = re.compile(r"(.*?)(:|, row |row )(\d+(?: .*\[\d+\])?)", re.DOTALL)  # of a first row: Snapshot.places
 _STYLES = {"finished": "bold green", "running": "bold cyan"}
 
@@ -34,7 +36,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     if not console.is_terminal:
         console.width = max(console.width, NARROWEST)
     console.print(_verdict(report), soft_wrap=True)
-    console.print(_steps(report.steps))
+    console.print(_steps(report, console))
     for step in report.steps:
         for line in (
             *_forecast(step),
@@ -61,18 +63,34 @@ def _verdict(report: Report) -> Text:
     )
 
 
-def _steps(steps: Sequence[StepReport]) -> Table:
+def _steps(report: Report, console: Console) -> Table:
+    """A line for each step, with the columns for which the console has room."""
+    unlimited = console.options.update(max_width=10_000)
+    dispensable = sorted(DISPENSABLE, key=lambda name: name not in _COUNTS or _is_counted(report.steps, _COUNTS[name]))
+    for number in range(len(dispensable) + 1):
+        table = _table(report.steps, dispensable[:number])
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    return table
+
+
+def _is_counted(steps: Sequence[StepReport], count: str) -> bool:
+    return any(getattr(step.counts, count) for step in steps)
+
+
+def _table(steps: Sequence[StepReport], left_out: Collection[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
-    for name in ("rows read", *_COUNTS, "MB", "seconds", "rows/s"):
+    shown = [name for name in ("rows read", *_COUNTS, "MB", "seconds", "rows/s") if name not in left_out]
+    for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for step in steps:
         name = step.name if step.status == "finished" else f"{step.name} ({_unfinished(step)})"
-        counts = [f"{rows:,}" for rows in (step.rows_read, *(getattr(step.counts, name) for name in _COUNTS.values()))]
-        times = [f"{step.counts.bytes_sent / 1e6:,.1f}"]
+        cells = {"rows read": f"{step.rows_read:,}", "MB": f"{step.counts.bytes_sent / 1e6:,.1f}"}
+        cells |= {name: f"{getattr(step.counts, count):,}" for name, count in _COUNTS.items()}
         if step.seconds or not step.counts.settled:  # the time of a killed process is unknown
-            times += [f"{step.seconds:,.1f}", f"{step.rows_per_second:,.0f}"]
-        table.add_row(Text(name), *counts, *times)
+            cells |= {"seconds": f"{step.seconds:,.1f}", "rows/s": f"{step.rows_per_second:,.0f}"}
+        table.add_row(Text(name), *(cells.get(name, "") for name in shown))
     return table
 
 
