@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,15 @@ class Browser:
 
     chromium: Any
 
-    @contextmanager
-    def opened(self, path: Path) -> Iterator[Opened]:
+    def opened(self, path: Path) -> AbstractContextManager[Opened]:
         """The file in a window of its own."""
+        return self.visited(path.absolute().as_uri())
+
+    @contextmanager
+    def visited(self, address: str) -> Iterator[Opened]:
+        """The page at an address in a window of its own."""
         window = self.chromium.new_context()
-        opened, address = Opened(window.new_page()), path.absolute().as_uri()
+        opened = Opened(window.new_page())
         opened.page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
         opened.page.on("pageerror", lambda error: opened.said.append(f"error: {error}"))
         opened.page.on("dialog", lambda dialog: opened.said.append(f"dialog: {dialog.message}"))
@@ -45,7 +49,7 @@ class Browser:
         opened.page.on("request", lambda request: opened.asked.append(request.url))
         try:
             opened.page.goto(address)
-            opened.asked.remove(address)
+            opened.asked.remove(opened.page.url)
             yield opened
         finally:
             window.close()

@@ -35,6 +35,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     project/      files to begin with: the demo, and a project of one's own
     importers/    jobs and mappings made of the definitions of Hightouch, Census, Segment, RudderStack
     doctor/       checks what a run needs, and reports how to fix it
+    ui/           a page of jobs, runs, rejects and plans for a browser, read-only
 
     cli/          the command line
     airflow/      connection, tasks and DAGs for Airflow

@@ -11,7 +11,7 @@ commands.py   words the commands that a person may type next
 source.py     the `source:` section of a source on the command line
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py,
+sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py, ui.py,
 completion.py    one command each
 plan.py       plan, and apply
 
@@ -39,6 +39,7 @@ from cio_etl.cli import (
     schema,
     status,
     test,
+    ui,
     validate,
 )
 from cio_etl.cli.main import EXIT_CODES, cli, main
@@ -67,5 +68,6 @@ __all__ = [
     "schema",
     "status",
     "test",
+    "ui",
     "validate",
 ]

@@ -25,6 +25,7 @@ from cio_etl.config.other_columns import (
     source_columns,
     with_columns,
 )
+from cio_etl.config.schedule import next_time, times_before
 from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.source import address_of, is_database, load_source, source_section
 from cio_etl.config.yaml_text import yaml_text
@@ -60,6 +61,7 @@ __all__ = [
     "load_jobs",
     "load_mapping",
     "load_source",
+    "next_time",
     "plain_data",
     "read_env_file",
     "require_other_columns",
@@ -70,6 +72,7 @@ __all__ = [
     "source_section",
     "stand_ins",
     "tests_file",
+    "times_before",
     "with_columns",
     "yaml_text",
 ]

@@ -29,7 +29,7 @@ def plan_page(plan: Plan, commands: Mapping[str, str], remedies: Mapping[str, st
         plan=plan,
         words=plan_words,
         tone=tone(plan),
-        findings_of=_findings,
+        findings_of=findings_of,
         next_steps=dict(commands),
         remedy=lambda code: remedies.get(code, ""),
         revealed=plan.revealed,
@@ -44,5 +44,6 @@ def tone(plan: Plan) -> str:
     return "fair" if warned or any(step.rejected for step in plan.steps) else "good"
 
 
-def _findings(step: StepPlan) -> list[Finding]:
+def findings_of(step: StepPlan) -> list[Finding]:
+    """The findings of a step that no table shows."""
     return [finding for finding in step.findings if finding.code not in _IN_TABLE]

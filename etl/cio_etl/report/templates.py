@@ -28,6 +28,7 @@ def rendered(name: str, **content: Any) -> str:
         style=Markup(style),  # nosec B704 # our own file; the policy allows the style with this digest and no other
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
         version=version("cio-etl"),
+        frame="layout.html.j2",
         **content,
     )
 
@@ -39,8 +40,13 @@ def template(name: str) -> Template:
 
 @cache
 def _environment() -> Environment:
+    return environment()
+
+
+def environment(*folders: Path) -> Environment:
+    """An environment with the templates of these folders and of the reports, and the reports' filters."""
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader([*folders, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: visible(value) if type(value) is str else value,

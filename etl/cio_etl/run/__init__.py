@@ -24,6 +24,7 @@ reject_rows.py    keeps rejected rows for a later replay
 measuring.py      what a collector and Prometheus are told at the end of a run
 signals.py        stops a run on request
 status_note.py    notes how far a run is in status.json, and refuses a state that is older
+throughput.py     notes how many rows were settled when
 forget.py         removes a person from the state
 person.py         whom forget is to remove, found in ledgers and rows
 folders.py        the folders of a run in the state's folder
@@ -39,9 +40,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cio_etl.run.chosen_steps import load_steps, note_stand_ins
     from cio_etl.run.ending import ending_run
-    from cio_etl.run.folders import ledger_folder, rejects_folder, run_folder, stage_folder, validation_folder
+    from cio_etl.run.folders import (
+        ledger_folder,
+        rejects_folder,
+        run_folder,
+        runs_folder,
+        stage_folder,
+        validation_folder,
+    )
     from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
-    from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words
+    from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words, stored_ledgers
     from cio_etl.run.newest_runs import recent_runs
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.prepared import limited, prepare
@@ -73,9 +81,11 @@ if TYPE_CHECKING:
         newest_sandbox_run,
         next_step,
         next_words,
+        staleness,
         unfinished_since,
     )
     from cio_etl.run.status_note import require_current
+    from cio_etl.run.throughput import Point, read_throughput
 
 _FILES = {
     "chosen_steps": ("load_steps", "note_stand_ins"),
@@ -84,6 +94,7 @@ _FILES = {
         "ledger_folder",
         "rejects_folder",
         "run_folder",
+        "runs_folder",
         "stage_folder",
         "validation_folder",
     ),
@@ -97,6 +108,7 @@ _FILES = {
         "LedgerStatus",
         "ledger_statuses",
         "ledger_words",
+        "stored_ledgers",
     ),
     "newest_runs": ("recent_runs",),
     "options": (
@@ -159,9 +171,11 @@ _FILES = {
         "newest_sandbox_run",
         "next_step",
         "next_words",
+        "staleness",
         "unfinished_since",
     ),
     "status_note": ("require_current",),
+    "throughput": ("Point", "read_throughput"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
@@ -174,6 +188,7 @@ __all__ = [
     "JobStatus",
     "LedgerStatus",
     "NextStep",
+    "Point",
     "ReadOptions",
     "RunOptions",
     "Share",
@@ -207,6 +222,7 @@ __all__ = [
     "prepare",
     "private_files",
     "read_rows",
+    "read_throughput",
     "recent_runs",
     "rejects_folder",
     "repeated_words",
@@ -218,10 +234,13 @@ __all__ = [
     "run_job",
     "run_loaded",
     "run_locked",
+    "runs_folder",
     "sandboxed",
     "share",
     "stage_folder",
     "staging",
+    "staleness",
+    "stored_ledgers",
     "unfinished_since",
     "validation_folder",
     "write_reports",

@@ -14,7 +14,7 @@ from cio_etl.ledger import Generation, Ledger
 from cio_etl.model import Job, Step, SyncMode
 from cio_etl.model.words import counted, percent, size
 from cio_etl.run.folders import ledger_folder, ledger_job
-from cio_etl.state import Store
+from cio_etl.state import LedgerMove, Reader, RunRecord, Store
 
 T = TypeVar("T")
 TRIES = 3
@@ -76,23 +76,35 @@ def ledger_statuses(store: Store, job: Job) -> list[LedgerStatus]:
         if (move := moves.get(step.ledger_name)) is None:
             found.append(LedgerStatus(step.name, step.sync.mode))
             continue
-        now, run = Generation.of_text(move.generation), store.run(move.run_id)
-        found.append(
-            LedgerStatus(
-                step=step.name,
-                sync=step.sync.mode,
-                generation=now.number,
-                subjects=now.base_rows if now.subjects is None else now.subjects,
-                exact=now.subjects is not None,
-                bytes=now.bytes,
-                values=now.values,
-                additions=(now.rows - now.base_rows) / now.base_rows if now.base_rows else 0.0,
-                started_at=now.started_at or None,
-                moved_at=None if run is None else run.finished_at or run.started_at,
-                run_id=move.run_id,
-            )
-        )
+        found.append(_status(step.name, step.sync.mode, move, store.run(move.run_id)))
     return found
+
+
+def stored_ledgers(reader: Reader) -> dict[str, list[LedgerStatus]]:
+    """The ledgers that the state has, by job, each by its own name. Raises StateError for one of a newer version."""
+    moves = reader.all_ledgers()
+    runs = reader.records({move.run_id for move in moves})
+    found: dict[str, list[LedgerStatus]] = {}
+    for move in moves:
+        found.setdefault(move.job, []).append(_status(move.step, "changed", move, runs.get(move.run_id)))
+    return found
+
+
+def _status(step: str, sync: SyncMode, move: LedgerMove, run: RunRecord | None) -> LedgerStatus:
+    now = Generation.of_text(move.generation)
+    return LedgerStatus(
+        step=step,
+        sync=sync,
+        generation=now.number,
+        subjects=now.base_rows if now.subjects is None else now.subjects,
+        exact=now.subjects is not None,
+        bytes=now.bytes,
+        values=now.values,
+        additions=(now.rows - now.base_rows) / now.base_rows if now.base_rows else 0.0,
+        started_at=now.started_at or None,
+        moved_at=None if run is None else run.finished_at or run.started_at,
+        run_id=move.run_id,
+    )
 
 
 def ledger_words(ledger: LedgerStatus) -> str:

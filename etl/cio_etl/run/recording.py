@@ -364,6 +364,7 @@ def recording_run(context: RunContext) -> Iterator[None]:
             _end_for(context, failure)
         raise
     finally:
+        context.note.close()
         report = report_of(store, run_id)
         write_reports(report, context.folder, commands)
         context.caller.reported(report)

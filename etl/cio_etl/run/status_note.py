@@ -19,6 +19,7 @@ from cio_etl.errors import StateError
 from cio_etl.model import Job, Report
 from cio_etl.report import Commands, write_status, write_status_json
 from cio_etl.run.folders import runs_folder
+from cio_etl.run.throughput import Throughput
 from cio_etl.state import RunRecord, Store, build_report
 
 NOTE_EVERY_S = 5.0
@@ -40,6 +41,7 @@ class StatusNote:
         self._report: Report | None = None
         self._now, self._due_at = now, now()
         self._writing = threading.Lock()
+        self._throughput = Throughput(folder)
 
     def refresh(self) -> None:
         """Writes the note when it is due. A failure is ignored: it does not affect the run, and the next may work."""
@@ -56,7 +58,14 @@ class StatusNote:
         if self._report is None:  # once: its lists of rejects take longer than the count
             self._report = build_report(self._store, self._run)
         report, resume = self._report, self._commands.resume_command(self._report)
-        write_status(report, self._folder, resume, self._store.settled(self._run.run_id))
+        settled = self._store.settled(self._run.run_id)
+        write_status(report, self._folder, resume, settled)
+        self._throughput.add(time.time(), settled)
+
+    def close(self) -> None:
+        """Notes how far the run is now that this process ends; its report is the last status. Failures are ignored."""
+        with self._writing, contextlib.suppress(OSError, StateError):
+            self._throughput.add(time.time(), self._store.settled(self._run.run_id))
 
 
 def require_current(store: Store | None, job: Job) -> None:

@@ -17,7 +17,7 @@ and so on), and the part of the App API that reads back what was sent.
 
 One request goes through the files in this order:
 
-    server.py      a uvicorn on a thread, on a loopback address only
+    server.py      a uvicorn on a thread, on a loopback address only; serving.py starts and stops it at once
     wire.py        cut, dripping, broken and endless answers
     app.py         the handler of each path; paths.py decodes identifiers and answers unknown paths
     ingest.py      which fault applies to a request that sends data (faults.py); traffic.py counts

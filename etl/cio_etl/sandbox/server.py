@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +17,7 @@ from cio_etl.sandbox.app import make_app
 from cio_etl.sandbox.faults import Faults
 from cio_etl.sandbox.objects import Objects
 from cio_etl.sandbox.people import People
+from cio_etl.sandbox.serving import Server, is_loopback, listening, url_of
 from cio_etl.sandbox.wire import ReachableTransport
 from cio_etl.sandbox.workspace import Credentials, Workspace
 
@@ -69,8 +68,8 @@ class Sandbox:
             raise
         scheme = "https" if config.is_ssl else "http"
         self.host, self.port = host, int(self._socket.getsockname()[1])
-        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._server = _Server(config)
+        self.url = url_of(scheme, host, self.port)
+        self._server = Server(config)
         self._thread = threading.Thread(target=self.run, name="sandbox", daemon=True)
 
     def run(self) -> None:
@@ -167,56 +166,7 @@ def serve(
         sandbox.run()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which starts and stops without polling, and stops without waiting for clients."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.accepting = threading.Event()
-        self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def stop(self) -> None:
-        """From another thread, after `accepting`."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stopping.set)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._loop = asyncio.get_running_loop()
-        self.accepting.set()
-
-    async def main_loop(self) -> None:
-        while not (self.should_exit or self._stopping.is_set()):
-            await self.on_tick(0)  # sets the Date header
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 0.1)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        while self.server_state.connections:
-            await asyncio.sleep(0)
-        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
-
-
 def _listening(host: str, port: int) -> socket.socket:
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise ValueError("the sandbox listens on a loopback address only: 127.0.0.1, ::1 or localhost")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=1024)
-    # Connections inherit it. asyncio sets it only for a socket that was created with TCP named; without it an answer's
-    # body waits some 40 ms until the client acknowledges the headers.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return listening(host, port)

@@ -4,6 +4,7 @@ tables.py      the tables and their schema's version
 connect.py     opens the database: a file in a folder, or a server that several machines share
 migrate.py     creates the tables, or migrates older ones
 store.py       runs and steps: started, ended, read, resumed
+reader.py      reads all of it for pages, without writing
 leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
 run_report.py  the report of a run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cio_etl.state.filesystem import mount_table, require_local
     from cio_etl.state.leases import Leases, new_owner, renewing
     from cio_etl.state.lock import hold, require_free, running
+    from cio_etl.state.reader import Closing, Reader, RejectGroup, RejectRow
     from cio_etl.state.run_report import build_report
     from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
 
@@ -38,6 +40,7 @@ _FILES = {
     "filesystem": ("mount_table", "require_local"),
     "leases": ("Leases", "new_owner", "renewing"),
     "lock": ("hold", "require_free", "running"),
+    "reader": ("Closing", "Reader", "RejectGroup", "RejectRow"),
     "run_report": ("build_report",),
     "store": ("RESUMABLE", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
 }
@@ -46,8 +49,12 @@ _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = [
     "RESUMABLE",
     "Budget",
+    "Closing",
     "Leases",
     "LedgerMove",
+    "Reader",
+    "RejectGroup",
+    "RejectRow",
     "ReplayedRejects",
     "RunRecord",
     "StepRecord",

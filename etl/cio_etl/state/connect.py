@@ -7,6 +7,7 @@ share a server; the tables are in its schema `cio_etl`.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from cio_etl.errors import StateError, install
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
 from cio_etl.state.filesystem import identity, mount_table, require_local, require_same
-from cio_etl.state.migrate import migrate, schema_version
+from cio_etl.state.migrate import migrate, require_current_schema, schema_version
 
 Where = Path | SecretStr  # the state's folder, or the address of its database
 
@@ -62,6 +64,40 @@ def open_engine(where: Where, mounts: str | None = None) -> Engine:
             raise unusable(engine, error) from None
         raise
     return engine
+
+
+def read_only_engine(where: Where) -> Engine:
+    """The state's database, for reading only: nothing is created, migrated or locked.
+
+    A file is opened anew for each transaction, so that one that has replaced it is seen. Raises StateError when there
+    is no state, or when its tables are not the current ones.
+    """
+    if isinstance(where, SecretStr):
+        engine = _server_engine(server_address(where))
+        event.listen(engine, "connect", _forbid_writing)
+    else:
+        path = where / "state.db"
+        engine = create_engine(
+            URL.create("sqlite", database=str(path)),
+            creator=lambda: sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False
+            ),
+            poolclass=NullPool,
+            hide_parameters=True,
+        )
+    try:
+        require_current_schema(engine)
+    except BaseException as error:
+        engine.dispose()
+        if isinstance(error, SQLAlchemyError):
+            raise unusable(engine, error) from None
+        raise
+    return engine
+
+
+def _forbid_writing(connection: Any, _record: object) -> None:
+    connection.execute("SET default_transaction_read_only = on")
+    connection.commit()
 
 
 def server_address(where: SecretStr) -> URL:

@@ -50,6 +50,21 @@ class FileLock:
         os.close(self._file)
 
 
+def is_held(folder: Path, job: str) -> bool:
+    """Whether a process holds the job's lock. Creates and writes nothing, and has the lock itself for an instant."""
+    try:
+        file = os.open(folder / f"{job}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def _take(file: int) -> None:
     """Takes the lock, or raises BlockingIOError. It tries twice, because `running` holds the lock for an instant."""
     try:

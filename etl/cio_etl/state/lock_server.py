@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 
-from sqlalchemy import Engine, delete, insert, select, text
+from sqlalchemy import Connection, Engine, delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.log import Thread
@@ -32,8 +32,7 @@ class ServerLock:
     def __init__(self, engine: Engine, job: str, *, shared: bool = False) -> None:
         self._engine = engine
         self._job = job
-        digest = hashlib.sha256(f"cio-etl {job}".encode()).digest()
-        self._key = int.from_bytes(digest[:8], signed=True)
+        self._key = _key(job)
         self._take = text(f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(:key)")
         self._session_lock = threading.Lock()  # a connection has one statement at a time
         self._closed = threading.Event()
@@ -82,3 +81,19 @@ class ServerLock:
                     self._session.execute(text("SELECT 1"))
             except SQLAlchemyError:
                 return  # the session is gone, and the lock with it
+
+
+def is_held(connection: Connection, job: str) -> bool:
+    """Whether a session holds the job's lock; takes no lock itself."""
+    key = _key(job) % 2**64
+    query = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = :high AND objid::bigint = :low"
+    )
+    return bool(connection.execute(query, {"high": key >> 32, "low": key % 2**32}).scalar_one())
+
+
+def _key(job: str) -> int:
+    """The number of a job's advisory lock."""
+    return int.from_bytes(hashlib.sha256(f"cio-etl {job}".encode()).digest()[:8], signed=True)

@@ -53,6 +53,22 @@ def schema_version(engine: Engine) -> int:
     return version
 
 
+def require_current_schema(engine: Engine) -> None:
+    """Changes nothing. Raises StateError for tables that this program would have to migrate, or cannot use."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            version = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+        _check_version(engine, version)
+    else:
+        version = schema_version(engine)
+    if version == 0:
+        raise StateError("run a job that has its state there", place=place(engine), what="it holds no state")
+    if version < tables.SCHEMA_VERSION:
+        what = f"written by an older version of this program (schema {version})"
+        remedy = "run `cio-etl status` over this state once, while no run is at work: it converts the tables"
+        raise StateError(remedy, place=place(engine), what=what)
+
+
 def _migrate_file(engine: Engine) -> None:
     with engine.begin() as connection:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()

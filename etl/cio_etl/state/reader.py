@@ -1,0 +1,173 @@
+"""Reads a state for pages: never writes, and each question reads a bounded part of it.
+
+`open_rejects_by_group` and `closings` read every reject. Whoever asks often asks them behind a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from cio_etl.model import Counts
+from cio_etl.state import lock_file, lock_server, tables
+from cio_etl.state.connect import Where, read_only_engine
+from cio_etl.state.migrate import require_current_schema
+from cio_etl.state.store import _OF_RUN, LedgerMove, Rejected, RunRecord, Store
+
+
+@dataclass(frozen=True, slots=True)
+class RejectGroup:
+    """Rejects of a run's step with one reason and field: `rows` of them are open."""
+
+    run_id: str
+    step: int
+    reason: str
+    field: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Rejects of a run's step that a later run has closed."""
+
+    run_id: str
+    step: int
+    closed_by: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectRow:
+    """A rejected row: a row of the table `reject`."""
+
+    reject_id: int
+    position: int
+    message: str
+    closed_by: str | None
+
+
+class Reader(Store):
+    """The state of all runs, for reading only."""
+
+    def __init__(self, where: Where) -> None:
+        super().__init__(read_only_engine(where))
+        self._where = where
+
+    def require_current(self) -> None:
+        """Raises StateError when the state is gone, or another program has changed its tables meanwhile."""
+        with self._transaction():
+            pass  # a file that is gone cannot be opened
+        require_current_schema(self._engine)
+
+    def is_held(self, job: str) -> bool:
+        """Whether a process is at work on the job."""
+        if isinstance(self._where, Path):
+            return lock_file.is_held(self._where, job)
+        with self._transaction() as connection:
+            return lock_server.is_held(connection, job)
+
+    def jobs(self) -> list[str]:
+        """The names of all jobs that have run, with those of their replays and of the sandbox."""
+        with self._transaction() as connection:
+            return list(connection.scalars(select(tables.run.c.job).distinct().order_by(tables.run.c.job)))
+
+    def newest_runs(self, jobs: Collection[str], each: int) -> dict[str, list[RunRecord]]:
+        """The newest runs of these jobs, so many of `each`, the newest first."""
+        run = tables.run.c
+        place = func.row_number().over(partition_by=run.job, order_by=(run.sequence.desc(), run.run_id.desc()))
+        ranked = select(*_OF_RUN, place.label("place")).where(run.job.in_(jobs)).subquery()
+        query = select(ranked).where(ranked.c.place <= each).order_by(ranked.c.job, ranked.c.place)
+        found: dict[str, list[RunRecord]] = {job: [] for job in jobs}
+        with self._transaction() as connection:
+            for row in connection.execute(query):
+                values = {name: value for name, value in row._mapping.items() if name != "place"}
+                found[row.job].append(RunRecord(**values))
+        return found
+
+    def runs_before(self, job: str, before: str | None, limit: int) -> list[RunRecord]:
+        """The newest runs of a job, of those that are older than the run `before`."""
+        run = tables.run.c
+        query = select(*_OF_RUN).where(run.job == job).order_by(run.sequence.desc(), run.run_id.desc()).limit(limit)
+        if before is not None:
+            other = tables.run.alias()
+            query = query.where(
+                run.sequence < select(other.c.sequence).where(other.c.run_id == before).scalar_subquery()
+            )
+        with self._transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+
+    def counts(self, run_ids: Collection[str]) -> dict[str, Counts]:
+        """The counts of these runs so far."""
+        lane = tables.lane.c
+        sums = [func.sum(lane[name]).label(name) for name in tables.COUNTS]
+        query = select(lane.run_id, *sums).where(lane.run_id.in_(run_ids)).group_by(lane.run_id)
+        with self._transaction() as connection:
+            return {
+                row.run_id: Counts(**{name: int(getattr(row, name)) for name in tables.COUNTS})
+                for row in connection.execute(query)
+            }
+
+    def records(self, run_ids: Collection[str]) -> dict[str, RunRecord]:
+        """These runs, by their ID, as far as the state has them."""
+        with self._transaction() as connection:
+            rows = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id.in_(run_ids)))
+            return {row.run_id: RunRecord(**row._mapping) for row in rows}
+
+    def step_names(self, run_ids: Collection[str]) -> dict[tuple[str, int], str]:
+        """The names of the steps of these runs, by run and number."""
+        step = tables.step.c
+        query = select(step.run_id, step.number, step.name).where(step.run_id.in_(run_ids))
+        with self._transaction() as connection:
+            return {(row.run_id, row.number): row.name for row in connection.execute(query)}
+
+    def all_ledgers(self) -> list[LedgerMove]:
+        """The current generation of every ledger, by job and step."""
+        query = select(tables.ledger).order_by(tables.ledger.c.job, tables.ledger.c.step)
+        with self._transaction() as connection:
+            return [LedgerMove(**row._mapping) for row in connection.execute(query)]
+
+    def rejects_after(
+        self, run_id: str, step: int, reason: str, field: str | None, after: int, limit: int
+    ) -> list[RejectRow]:
+        """Rejects of one reason and field in the order in which they were recorded, from the one after `after` on."""
+        table = tables.reject.c
+        query = (
+            select(table.reject_id, table.position, table.message, table.closed_by)
+            .where(table.run_id == run_id, table.step == step, table.reason == reason)
+            .where(table.field.is_not_distinct_from(field), table.reject_id > after)
+            .order_by(table.reject_id)
+            .limit(limit)
+        )
+        with self._transaction() as connection:
+            return [RejectRow(**row._mapping) for row in connection.execute(query)]
+
+    def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
+        """As in a store, but without the first positions: to find them takes long where many rows are rejected."""
+        return super().reject_counts(run_id, number, first=0)
+
+    def open_rejects_by_group(self) -> list[RejectGroup]:
+        """The open rejects of all runs, counted by run, step, reason and field."""
+        table = tables.reject.c
+        by = (table.run_id, table.step, table.reason, table.field)
+        query = select(*by, func.count().label("rows")).where(table.closed_by.is_(None)).group_by(*by)
+        with self._transaction() as connection:
+            return [RejectGroup(**row._mapping) for row in connection.execute(query)]
+
+    def closings(self) -> list[Closing]:
+        """The closed rejects of all runs, counted by run, step and the run that closed them."""
+        table = tables.reject.c
+        by = (table.run_id, table.step, table.closed_by)
+        query = select(*by, func.count().label("rows")).where(table.closed_by.is_not(None)).group_by(*by)
+        with self._transaction() as connection:
+            return [Closing(**row._mapping) for row in connection.execute(query)]
+
+    def stamp(self, newest: int = 50) -> tuple[object, ...]:
+        """What is another one after a change that a page shows: how the newest runs stand, and how far they are."""
+        runs = self.runs(limit=newest)
+        at_work = [run.run_id for run in runs if run.status == "running"]
+        counts = self.counts(at_work) if at_work else {}
+        ends: Sequence[object] = [(run.run_id, run.status, run.finished_at) for run in runs]
+        return (*ends, *(counts.get(run_id) for run_id in at_work))

@@ -1,0 +1,87 @@
+"""Reads the job files of a folder, for schedules and steps. A file that cannot be read is a note on the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from cio_etl.config import is_mapping_file, load_jobs
+from cio_etl.errors import ConfigError, EtlError
+from cio_etl.model import Job
+from cio_etl.state import Where
+
+MOST_FILES = 300
+ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file: its jobs, one for each destination, or what is wrong with it."""
+
+    path: Path
+    jobs: tuple[Job, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class JobFiles:
+    """The job files of a folder, or one file. Each is read once, and again when it has changed."""
+
+    places: tuple[Path, ...]
+    _read: dict[Path, tuple[tuple[int, int], JobFile]] = field(default_factory=dict)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def current(self) -> list[JobFile]:
+        """The files as they are now; a mapping is none of them."""
+        with self._reading:
+            return [file for path in self._paths() if (file := self._current(path)) is not None]
+
+    def _paths(self) -> Iterator[Path]:
+        found: dict[Path, None] = {}
+        for place in self.places:
+            inside = sorted(place.iterdir()) if place.is_dir() else [place]
+            found |= dict.fromkeys(path for path in inside if path.suffix in ENDINGS and not path.name.startswith("."))
+        yield from list(found)[:MOST_FILES]
+
+    def _current(self, path: Path) -> JobFile | None:
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        version = (stat.st_mtime_ns, stat.st_size)
+        read = self._read.get(path)
+        if read is None or read[0] != version or read[1].problem:  # what was wrong may be right in another file now
+            self._read[path] = read = (version, _read(path))
+        return read[1] if read[1].jobs or read[1].problem else None
+
+
+def _read(path: Path) -> JobFile:
+    try:
+        return JobFile(path, tuple(load_jobs(path)))
+    except ConfigError as error:
+        if _is_mapping(path):
+            return JobFile(path)
+        first, *rest = error.problems
+        return JobFile(path, problem=f"{first}{f' (and {len(rest)} more)' if rest else ''}")
+    except EtlError as error:
+        return JobFile(path, problem=str(error))
+    except Exception as error:  # whatever is wrong with it, the page of all the others is shown
+        return JobFile(path, problem=f"{path}: {type(error).__name__}; `cio-etl check {path}` may say more")
+
+
+def _is_mapping(path: Path) -> bool:
+    try:
+        return is_mapping_file(path)
+    except Exception:
+        return False
+
+
+def has_state_in(job: Job, where: Where) -> bool:
+    """Whether the job's state is this one."""
+    if isinstance(where, SecretStr) or job.database is not None:
+        return job.database == where
+    return job.state.absolute() == where.absolute()

@@ -1,0 +1,284 @@
+"""Makes each page of what the site knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from cio_etl.errors import EXIT_CODES
+from cio_etl.model import OmittedCount, ReasonCount
+from cio_etl.model.words import counted
+from cio_etl.report import plan_words
+from cio_etl.report.page import COLUMNS_SHOWN, tone, verdict, warnings
+from cio_etl.report.plan_page import findings_of
+from cio_etl.report.plan_page import tone as plan_tone
+from cio_etl.run import ledger_words, read_throughput
+from cio_etl.run.recording import remedies
+from cio_etl.state import RunRecord
+from cio_etl.ui.chart import throughput_bars
+from cio_etl.ui.nights import outcome
+from cio_etl.ui.open_rejects import Open
+from cio_etl.ui.rejected_rows import rejected_rows
+from cio_etl.ui.render import rendered
+from cio_etl.ui.sandbox_figures import sandbox_figures
+from cio_etl.ui.site import JOBS_A_PAGE, JobLine, Site, base_name
+
+SIGNS = {"good": "✓", "rejects": "!", "failed": "✕", "running": "▸", "missing": "–"}
+
+
+class NotFound(Exception):
+    """What a page was asked for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A job that somebody should look at, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages of a site, as HTML. Raises NotFound, and StateError for a state that cannot be read."""
+
+    site: Site
+    sandbox: str | None = None  # the address of a running sandbox
+
+    def home(self, after: str | None) -> str:
+        """All jobs: their last nights, what needs a look."""
+        site, now = self.site, datetime.now(UTC)
+        site.reader.require_current()
+        jobs, problems, elsewhere = site.job_files()
+        in_state = site.reader.jobs()
+        names = sorted({*jobs, *(name for name in in_state if base_name(name) == name)})
+        others = {base_name(name) for name in in_state} - {*names}
+        later = [name for name in names if after is None or name > after]
+        lines = site.lines(jobs, later[:JOBS_A_PAGE], now)
+        looks = [Look(line.name, why(line)) for line in lines if line.needs_a_look]
+        open_rows = sum(line.open_rejects for line in lines)
+        return self._page(
+            "home.html.j2",
+            "/",
+            live=True,
+            lines=lines,
+            looks=looks,
+            verdict=home_verdict(lines, looks, open_rows),
+            tone="bad" if looks else "fair" if open_rows else "good",
+            next_page=later[JOBS_A_PAGE - 1] if len(later) > JOBS_A_PAGE else None,
+            problems=problems,
+            elsewhere=elsewhere,
+            only_sandbox=sorted(others),
+            sandbox=None if self.sandbox is None else sandbox_figures(self.sandbox),
+        )
+
+    def job(self, name: str, before: str | None) -> str:
+        """A job: its schedule, its ledgers, its runs."""
+        site, now = self.site, datetime.now(UTC)
+        site.reader.require_current()
+        jobs, in_state = site.job_files()[0], site.reader.jobs()
+        if name not in jobs and name not in in_state:
+            raise NotFound(f"No job {name} has run with this state.")
+        (line,) = site.lines(jobs, [name], now)
+        runs, older = site.runs(name, before)
+        others = [
+            (f"{name}.{kind}", words)
+            for kind, words in (("replay", "Replays"), ("sandbox", "Runs in the sandbox"))
+            if f"{name}.{kind}" in in_state
+        ]
+        return self._page(
+            "job.html.j2",
+            "",
+            live=True,
+            name=name,
+            line=line,
+            verdict=job_verdict(line),
+            tone="bad" if line.needs_a_look else "fair" if line.open_rejects else "good",
+            next_steps={} if line.job is None else dict(site.commands.of_job(line.job)),
+            ledger_words=ledger_words,
+            runs=runs,
+            signs=SIGNS,
+            next_page=older,
+            is_continued=before is not None,
+            others=others,
+            plans=[plan for plan in site.plans.current() if plan.plan.job == name],
+            headline=plan_words.headline,
+        )
+
+    def run(self, run_id: str) -> str:
+        """A run: its report, its throughput, its open rejects."""
+        site = self.site
+        run = self._run(run_id)
+        report, held = site.report(run)
+        job = site.job_files()[0].get(base_name(run.job))
+        open_rows = site.rejects.rows_by_run()[run_id]
+        bars, width = throughput_bars(read_throughput(site.run_folder(run)))
+
+        def page_of_rows(number: int, what: str, count: ReasonCount) -> str:
+            return (
+                "" if isinstance(count, OmittedCount) else rows_address(run_id, number - 1, count.reason, count.field)
+            )
+
+        return self._page(
+            "run.html.j2",
+            "",
+            live=True,
+            report=report,
+            verdict=verdict(report) if held or report.status != "running" else f"{outcome(run, is_held=False)}",
+            tone=tone(report) if held or report.status != "running" else "bad",
+            warnings=warnings(report),
+            exit_words=None if report.exit_code is None else EXIT_CODES.get(report.exit_code),
+            seconds=None,
+            columns_shown=COLUMNS_SHOWN,
+            next_steps=dict(site.run_commands(run, report, job, is_held=held)),
+            remedy=_remedy,
+            page_of_rows=page_of_rows,
+            has_page=(site.run_folder(run) / "report.html").is_file(),
+            open_rows=open_rows,
+            closed=site.rejects.closed(run_id) if report.rejected else [],
+            bars=bars if any(bar.rows for bar in bars) else (),
+            width=timedelta(seconds=width),
+        )
+
+    def rejected(self, run_id: str, number: int, reason: str, field: str | None, after: int) -> str:
+        """Rejected rows of one reason and field."""
+        site, run = self.site, self._run(run_id)
+        step = site.step(run, number)
+        if step is None:
+            raise NotFound(f"The run {run_id} has no step {number}.")
+        job = site.job_files()[0].get(base_name(run.job))
+        found = rejected_rows(site.reader, site.folder, run, step, job, reason, field, after)
+        report, held = site.report(run)
+        commands = site.run_commands(run, report, job, is_held=held)
+        return self._page(
+            "rows.html.j2",
+            "",
+            run=run,
+            step=step,
+            reason=reason,
+            field=field,
+            remedy=_remedy(reason),
+            next_steps={name: words for name, words in commands.items() if name != "continue"},
+            found=found,
+            has_cells=any(each.row.cells for each in found.rows),
+            known=site.reader.records({each.closed_by for each in found.rows if each.closed_by}),
+            next_page=rows_address(run_id, number, reason, field, found.next_after),
+        )
+
+    def rejects(self, job: str | None) -> str:
+        """Open rejects over all runs."""
+        site = self.site
+        site.reader.require_current()
+        groups, total = site.rejects.listed()
+        if job is not None:
+            groups, total = [group for group in groups if group.job == job], site.rejects.rows_by_job()[job]
+        shown = sum(group.rows for group in groups)
+        oldest = min((group.since for group in groups), default=None)
+        verdict = "No reject is open."
+        if total:
+            verdict = f"{counted(total, 'reject is', 'rejects are')} open, the oldest since {str(oldest)[:10]}."
+        return self._page(
+            "rejects.html.j2",
+            "/rejects",
+            live=True,
+            job=job,
+            verdict=verdict,
+            groups=groups,
+            total=total,
+            more=total - shown,
+            closed=site.rejects.closed() if job is None else [],
+            page_of_group=page_of_group,
+            counted_at=site.rejects.counted_at,
+        )
+
+    def plans(self) -> str:
+        """The plans that are files here."""
+        self.site.reader.require_current()
+        plans = self.site.plans.current()
+        applied = self.site.reader.records({each.plan.run_id for each in plans})
+        return self._page("plans.html.j2", "/plans", plans=plans, applied=applied, headline=plan_words.headline)
+
+    def plan(self, key: str) -> str:
+        """A plan: what a run would change, by attribute."""
+        file = self.site.plan(key)
+        if file is None:
+            raise NotFound("This plan is not among the files here any more.")
+        applied = self.site.reader.run(file.plan.run_id)
+        commands = {} if applied is not None and applied.status == "finished" else self.site.commands.of_plan(file.path)
+        return self._page(
+            "plan.html.j2",
+            "",
+            plan=file.plan,
+            words=plan_words,
+            tone=plan_tone(file.plan),
+            findings_of=findings_of,
+            next_steps=dict(commands),
+            remedy=_remedy,
+        )
+
+    def report_page(self, run_id: str) -> str:
+        """The page that a run has written."""
+        content = self.site.report_page(self._run(run_id))
+        if content is None:
+            raise NotFound("The report of this run is not in the state's folder on this machine.")
+        return content
+
+    def _run(self, run_id: str) -> RunRecord:
+        self.site.reader.require_current()
+        run = self.site.reader.run(run_id)
+        if run is None:
+            raise NotFound(f"The state has no run {run_id}.")
+        return run
+
+    def _page(self, template: str, here: str, *, live: bool = False, **content: Any) -> str:
+        if live:
+            content["stamp"] = self.site.stamp()
+        return rendered(template, site=self.site, here=here, **content)
+
+
+def rows_address(run_id: str, step: int, reason: str, field: str | None, after: int | None = None) -> str:
+    """The address of the rejected rows of a reason and field."""
+    query: dict[str, object] = {"step": step, "reason": reason}
+    query |= {} if field is None else {"field": field}
+    query |= {} if after is None else {"after": after}
+    return f"/runs/{run_id}/rejects?{urlencode(query)}"
+
+
+def page_of_group(group: Open) -> str:
+    """The rows of the newest run of a group of open rejects."""
+    return rows_address(group.newest.run_id, group.newest.step, group.reason, group.field)
+
+
+def why(line: JobLine) -> str:
+    """Why somebody should look at a job."""
+    reasons = [line.outcome] * line.failed + ["no run began when one was due"] * line.missed
+    return "; ".join([*reasons, *([line.stale] if line.stale else [])])
+
+
+def home_verdict(lines: Sequence[JobLine], looks: Sequence[Look], open_rows: int) -> str:
+    """How all jobs are, in a sentence."""
+    if not lines:
+        return "No job has run yet."
+    rejects = f"; {counted(open_rows, 'reject is', 'rejects are')} open" if open_rows else ""
+    if looks:
+        return f"{len(looks)} of {counted(len(lines), 'job')} need{'s' * (len(looks) == 1)} a look{rejects}."
+    jobs = "The job is" if len(lines) == 1 else f"All {len(lines)} jobs are"
+    return f"{jobs} as {'it' if len(lines) == 1 else 'they'} should be{rejects}."
+
+
+def job_verdict(line: JobLine) -> str:
+    """How a job is, in a sentence."""
+    if line.newest is None:
+        return "It has not run yet."
+    if line.missed:
+        return f"No run began when one was due; the last one: {line.outcome}."
+    rejected = line.counts.rejected if line.counts is not None else 0
+    rejects = f", {counted(rejected, 'row')} rejected" if rejected else ""
+    return f"The last run: {line.outcome}{rejects}."
+
+
+def _remedy(code: str) -> str:
+    return remedies().get(code, "")

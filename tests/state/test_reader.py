@@ -1,0 +1,145 @@
+"""What pages read of a state, in each kind of database: the same as a store says, bounded, and without writing."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import event, text
+
+from cio_etl import state
+from cio_etl.errors import StateError
+from cio_etl.ledger import Generation
+from cio_etl.model import Counts, LaneProgress, Reject
+from cio_etl.state import Closing, Reader, RejectGroup, Store, Where
+from cio_etl.state.store import LedgerMove
+from tests.running import until
+from tests.state.runs import FILES, RUN, committer_of
+from tests.ui.shop import pages_of
+
+ACCEPTED = np.empty(0, dtype=np.int64)
+
+
+def fill(store: Store, runs: int = 3, rejects: int = 4) -> None:
+    """Runs of one job, each with a step and so many rejects of two reasons; the last one has closed one reject."""
+    for number in range(runs):
+        run = replace(
+            RUN, run_id=f"r{number}", started_at=f"2026-11-{number % 28 + 1:02}T03:00:00+00:00", status="finished"
+        )
+        store.begin(run, [("people", "{}")])
+        store.begin_step(run.run_id, 0, "print", FILES, 100, 1)
+        counts = Counts(accepted=10, rejected=rejects)
+        rows = [Reject(n, "too_long" if n % 2 else "no_date", "name" if n % 2 else None, "") for n in range(rejects)]
+        committer_of(store, run.run_id, 0).commit(LaneProgress(0, 99, 99, counts), rows, ACCEPTED)
+        store.end(run.run_id, "finished", 3, None)
+    store.move_ledger(LedgerMove("nightly", "people", Generation(1, 7, "x").to_text(), "r0"))
+
+
+@pytest.fixture(params=["folder", "server"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
+    """The place of a state of each kind, which has runs."""
+    server = request.param == "server"
+    place: Where = SecretStr(request.getfixturevalue("postgres").address) if server else tmp_path / "state"
+    with contextlib.closing(state.open_store(place)) as store:
+        fill(store)
+        with store._engine.begin() as connection:
+            schema = "cio_etl." if server else ""
+            connection.execute(text(f"UPDATE {schema}reject SET closed_by = 'r2' WHERE run_id = 'r0' AND position = 1"))
+    return place
+
+
+@pytest.fixture
+def reader(where: Where) -> Iterator[Reader]:
+    with contextlib.closing(Reader(where)) as opened:
+        yield opened
+
+
+def test_a_reader_says_what_is_there(reader: Reader) -> None:
+    assert reader.jobs() == ["nightly"]
+    assert [run.run_id for run in reader.newest_runs(["nightly", "other"], 2)["nightly"]] == ["r2", "r1"]
+    assert [run.run_id for run in reader.runs_before("nightly", "r2", 5)] == ["r1", "r0"]
+    assert reader.counts(["r0", "r2"])["r2"] == Counts(accepted=10, rejected=4)
+    assert reader.step_names(["r1"]) == {("r1", 0): "people"}
+    assert {*reader.records(["r0", "gone"])} == {"r0"}
+    assert [(ledger.job, ledger.step, ledger.run_id) for ledger in reader.all_ledgers()] == [
+        ("nightly", "people", "r0")
+    ]
+    first, last = reader.rejects_after("r0", 0, "too_long", "name", 0, 5)
+    assert (first.position, first.closed_by, last.position) == (1, "r2", 3)
+    assert [row.position for row in reader.rejects_after("r0", 0, "no_date", None, 0, 1)] == [0]
+    groups = {(group.run_id, group.reason): group.rows for group in reader.open_rejects_by_group()}
+    assert groups[("r0", "too_long")] == 1 and sum(groups.values()) == 11
+    assert reader.closings() == [Closing("r0", 0, "r2", 1)]
+    assert RejectGroup("r1", 0, "no_date", None, 2) in reader.open_rejects_by_group()
+
+
+def test_a_reader_cannot_write(reader: Reader) -> None:
+    with pytest.raises(StateError):
+        reader.end("r0", "failed", 1, "no")
+    assert reader.runs()[2].status == "finished"
+
+
+def test_a_reader_sees_who_is_at_work_and_holds_nobody_up(reader: Reader, where: Where) -> None:
+    before = reader.stamp()
+    assert not reader.is_held("nightly")
+    with state.hold(where, "nightly"):
+        assert reader.is_held("nightly") and not reader.is_held("other")
+    until(lambda: not reader.is_held("nightly"))  # a server notices the end of a session a moment later
+    with contextlib.closing(state.open_store(where)) as store:
+        store.begin(replace(RUN, run_id="new"), [("people", "{}")])
+    assert reader.stamp() != before
+
+
+@pytest.mark.parametrize("version", [4, 99])
+def test_a_state_of_another_schema_is_not_migrated_but_explained(tmp_path: Path, version: int) -> None:
+    state.open_store(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StateError, match="version of this program") as raised:
+        Reader(tmp_path)
+    assert ("cio-etl status" if version == 4 else "upgrade") in raised.value.remedy
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
+
+
+def test_a_reader_creates_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StateError):
+        Reader(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def statements_of(page: Callable[[], str], reader: Reader) -> int:
+    """How many statements a page needs, without those of the counts behind the cache."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(reader._engine, "before_cursor_execute", note)
+    assert len(page()) < 60_000
+    event.remove(reader._engine, "before_cursor_execute", note)
+    return len([each for each in asked if "FROM reject" not in each or "reject_id" in each])
+
+
+def test_a_page_asks_as_much_of_many_runs_as_of_few(tmp_path: Path) -> None:
+    asked = []
+    for runs in (2, 40):
+        with contextlib.closing(state.open_store(tmp_path / str(runs))) as store:
+            fill(store, runs)
+        pages = pages_of(tmp_path / str(runs))
+        every = (
+            partial(pages.home, None),
+            partial(pages.job, "nightly", None),
+            partial(pages.run, "r1"),
+            partial(pages.rejected, "r1", 0, "too_long", "name", 0),
+            pages.plans,
+        )
+        asked.append([statements_of(page, pages.site.reader) for page in every])
+    assert asked[0] == asked[1] and max(asked[0]) < 25

@@ -1,0 +1,160 @@
+"""The pages of a real state: all of them answer, say what is so, show no value of a row, and change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cio_etl.ui import Access
+from tests.ui.conftest import Shop
+from tests.ui.shop import SECRETS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pages(shop: Shop) -> dict[str, str]:
+    """Every page that links lead to, from the first one on."""
+    found: dict[str, str] = {}
+    with httpx.Client(base_url=shop.url) as client:
+        waiting = ["/"]
+        while waiting:
+            address = waiting.pop()
+            answer = client.get(address)
+            assert answer.status_code == 200, address
+            found[address] = answer.text
+            links = [html.unescape(link) for link in re.findall(r'href="(/[^"]*)"', answer.text)]
+            waiting += [link for link in dict.fromkeys(links) if link not in found and link not in waiting]
+    return found
+
+
+def text(page: str) -> str:
+    """The words of a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_each_page_is_reached_by_links(pages: dict[str, str]) -> None:
+    paths = {re.sub(r"\?.*", "", address) for address in pages}
+    assert {"/", "/jobs/shop", "/jobs/strict", "/jobs/shop.replay", "/rejects", "/plans", "/style.css"} <= paths
+    assert {
+        "/runs/shop-first",
+        "/runs/shop-first/rejects",
+        "/runs/shop-first/report.html",
+        "/runs/strict-stopped",
+    } <= paths
+    assert any(re.fullmatch(r"/plans/[0-9a-f]{16}", path) for path in paths)
+
+
+def test_no_page_has_a_value_of_a_row_or_a_secret(pages: dict[str, str], shop: Shop) -> None:
+    kept = b"".join(path.read_bytes() for path in (shop.folder / ".etl").rglob("*") if path.is_file())
+    assert b"quellhaven" in kept and b"platinum-canary" in kept  # rejected rows, and a plan that reveals
+    for address, page in pages.items():
+        assert [secret for secret in SECRETS if secret.lower() in page.lower()] == [], address
+
+
+def test_the_first_page_says_which_jobs_need_a_look(pages: dict[str, str]) -> None:
+    words = text(pages["/"])
+    assert "1 of 2 jobs needs a look; 7 rejects are open." in words
+    assert "strict : stopped with exit code 4, too much rejected or changed" in words
+    assert "finished" in words and "60 rows accepted, 4 rejected" in words
+    assert "broken.yaml" in words and "A job file cannot be read" in words
+    mark = re.search(r'<a class="mark rejects" href="/runs/shop-first".*?</a>', pages["/"], re.S)
+    assert mark is not None and "60 rows accepted, 4 rejected" in text(mark[0]) and "!" in text(mark[0])
+
+
+def test_a_run_adds_up_and_leads_to_its_rows_and_commands(pages: dict[str, str]) -> None:
+    words = text(pages["/runs/shop-first"])
+    assert "people 64 = 60 + 4 + 0 ✓" in words
+    assert "3 of 4 rejected rows are open" in words and "64 rows" in words.partition("Throughput")[2]
+    rows = next(page for address, page in pages.items() if address.startswith("/runs/shop-first/rejects"))
+    assert "people.csv:62" in rows and "id ## email Z***.Q***@@q***.e***" in text(rows)
+    assert text(rows).count("closed by shop.replay-") == 1 and text(rows).count("e*** open") == 3
+
+
+def test_a_plan_shows_its_changes_by_attribute_masked(pages: dict[str, str]) -> None:
+    (plan,) = [page for address, page in pages.items() if address.startswith("/plans/")]
+    words = text(plan)
+    assert 'attributes.plan "xxxxxx" → "xxxxxxxx-xxxxxx" 60 people 0 60 100\xa0% 0'.replace("\xa0", " ") in words
+
+
+def test_open_rejects_are_listed_over_all_runs_with_who_closed_others(pages: dict[str, str]) -> None:
+    words = text(pages["/rejects"])
+    assert "7 rejects are open" in words
+    assert "email_malformed in attributes.email shop, step people; last in shop-first 3 " in words
+    assert "1 row of shop-first , step people: " in words
+
+
+def test_reading_every_page_changes_no_file_of_the_state(shop: Shop) -> None:
+    def files() -> dict[Path, str]:
+        found = (path for path in shop.folder.rglob("*") if path.is_file() and path.suffix != ".db-shm")
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+    before = files()
+    for address in ("/", "/jobs/shop", "/runs/shop-first", "/rejects", "/plans", "/healthz"):
+        httpx.get(shop.url + address)
+    assert {path for path, digest in files().items() if before.get(path) != digest} <= {
+        shop.folder / ".etl/state.db-wal"
+    }
+
+
+def test_every_answer_has_the_headers_of_safety_and_no_script_of_others(shop: Shop, pages: dict[str, str]) -> None:
+    for address in ("/", "/nothing", "/style.css", "/runs/shop-first/report.html", "/healthz"):
+        headers = httpx.get(shop.url + address).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'; ")
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert headers["referrer-policy"] == "no-referrer"
+    for page in pages.values():
+        assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+        assert not re.search(r"<script(?! src=\"/live\.js\" defer></script>)|\son\w+=|style=\"", page)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+def test_nothing_but_reading_is_answered(shop: Shop, method: str) -> None:
+    answer = httpx.request(method, shop.url)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/runs/../../etc/passwd",
+        "/runs/%2e%2e%2f%2e%2e%2fstate.db",
+        "/runs/nothing",
+        "/runs/nothing/report.html",
+        "/runs/shop-first/rejects?step=9",
+        "/runs/shop-first/rejects?step=x",
+        "/plans/state.db",
+        "/jobs/nothing",
+        "/<script>alert(1)</script>",
+    ],
+)
+def test_what_is_not_there_is_a_plain_page(shop: Shop, address: str) -> None:
+    answer = httpx.get(shop.url + address)
+    assert answer.status_code == 404 and "There is no such page" in answer.text
+    assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8090", 200),
+        ("localhost", 200),
+        ("[::1]:8090", 200),
+        ("evil.example", 400),
+        ("10.0.0.1", 400),
+        ("", 400),
+    ],
+)
+def test_another_name_than_the_page_s_own_is_refused(shop: Shop, host: str, status: int) -> None:
+    assert httpx.get(shop.url, headers={"Host": host}).status_code == status
+
+
+def test_beyond_this_machine_any_address_is_its_name_but_no_foreign_name() -> None:
+    access = Access.on("0.0.0.0", ["Etl.example.com"])
+    assert all(map(access.has_name, ("10.1.2.3:8090", "[fe80::1]:8090", "etl.example.com", "ETL.example.com.:80")))
+    assert not any(map(access.has_name, ("evil.example", "etl.example.com.evil.example", "127.0.0.1.evil.example")))
