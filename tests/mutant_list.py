@@ -697,6 +697,20 @@ MUTANTS = (
         "tests/run/test_ledgers.py -k counts_the_subjects",
     ),
     Mutant(
+        "ledger: events that are too old are compared",
+        "ledger/decide.py",
+        "(pl.col(TIME).cast(pl.Int64) < rules.since)",
+        "(pl.col(TIME).cast(pl.Int64) < 0)",
+        "tests/run/test_remember.py -k neither_sent",
+    ),
+    Mutant(
+        "ledger: events that are too old are never forgotten",
+        "ledger/generation.py",
+        "merged = merged if keeps is None else keeps(merged)",
+        "merged = merged",
+        "tests/run/test_remember.py -k forgets",
+    ),
+    Mutant(
         "forget: the files before stay",
         "run/forget.py",
         "Ledger(ledger.folder, after).remove_others()",

@@ -14,6 +14,11 @@ EVENT_CHANGED_AFTER_SENT = finding_kind(
     "warning",
     "nothing, if the event may stay as it was first sent; if both versions should count, add a column to event_key",
 )
+EVENT_NOT_REMEMBERED = finding_kind(
+    "event_not_remembered",
+    "notice",
+    "nothing, if events so old are not wanted; to send those that were never sent, write a longer remember",
+)
 BACKFILL = finding_kind(
     "backfill", "notice", "nothing: the attribute is new in the mapping, and is sent once for everybody who has it"
 )
@@ -70,6 +75,10 @@ class SentBefore:
             more = "were sent before with other values, and are not sent again"
             words = counted(count, f"event {words}", f"events {more}")
             yield EVENT_CHANGED_AFTER_SENT.finding("event_key", count, words, self._changed)
+        if count := self._counts.too_old:
+            words = "event is older than `remember` allows, and is neither sent nor compared"
+            more = "events are older than `remember` allows, and are neither sent nor compared"
+            yield EVENT_NOT_REMEMBERED.finding("timestamp", count, counted(count, words, more))
         if self._is_mirror and (count := self._counts.unreadable):
             words = "row does not say whom it is about"
             more = "rows do not say whom they are about"

@@ -16,7 +16,7 @@ from cio_etl.config.canonical import canonical
 from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc
-from cio_etl.model import Job, Step
+from cio_etl.model import Constant, Job, Step
 from cio_etl.transform.parts import DIVISIBLE
 
 
@@ -124,6 +124,8 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
         every = (*loc[:2], "full_refresh_every")
         if sync.full_refresh_every is not None and not sync.has_ledger:
             yield every, "each run sends every row already; write sync: changed, or leave it out"
+        if sync.remember is not None and (fault := _remember_fault(step, operation.has_event)):
+            yield (*loc[:2], "remember"), fault
         if not sync.has_ledger:
             continue
         if sync.full_refresh_every is not None and operation.has_event:
@@ -140,6 +142,17 @@ def sync_faults(job: Job, places: Sequence[Loc]) -> Iterator[Fault]:
             yield at, f"{what}; write a mapping for each, and list them as the step's mapping"
         elif sync.mode == "mirror":
             yield from ((at, fault) for fault in _mirror_faults(step, job.destination.api))
+
+
+def _remember_fault(step: Step, has_event: bool) -> str | None:
+    """Why the ledger of a step cannot forget what is old."""
+    if not step.sync.has_ledger:
+        return "each run sends every row already; write sync: changed, or leave it out"
+    if not has_event:
+        return f"{step.mapping.file} sends no events; leave it out"
+    if isinstance(step.mapping.targets.get("timestamp"), Constant | None):
+        return f"{step.mapping.file} does not say when an event was; map its timestamp, or leave it out"
+    return None
 
 
 def _mirror_faults(step: Step, api: str) -> Iterator[str]:

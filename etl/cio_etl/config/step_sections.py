@@ -25,6 +25,12 @@ def _full_refresh_every(raw: object) -> timedelta:
     return every
 
 
+def _remember(raw: object) -> timedelta:
+    if (remember := checked_duration(raw)) < timedelta(days=4):
+        raise wrong("must be four days or more, as 400 days: younger events can start campaigns")
+    return remember
+
+
 def _when_gone(raw: object) -> WhenGone:
     if raw in ("delete", "suppress", "unset"):
         return WhenGone(str(raw))
@@ -125,6 +131,12 @@ class StepYaml(Section):
         "Customer.io"
     )
 
+    remember: Annotated[timedelta, PlainValidator(_remember, json_schema_input_type=str)] = omitted(
+        "of events with `sync: changed`, how long the ledger remembers what was sent, as `400 days`: events whose "
+        "`timestamp` is older are neither sent nor compared",
+        "for ever",
+    )
+
     expect: list[ExpectYaml] = Field(
         default=[],
         description="what is expected of the rows of the source, beside what the mapping expects, as `[{row_count: "
@@ -164,6 +176,7 @@ class StepYaml(Section):
             self.full_refresh_every,
             self.ledger.content,
             name,
+            self.remember,
         )
 
     def to_steps(self, listed: bool, mappings: MappingOf[str, Mapping], document: Document, loc: Loc) -> Iterator[Step]:

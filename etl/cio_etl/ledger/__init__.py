@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.ledger.baseline import BaselineWriter, whole_counts
-    from cio_etl.ledger.decide import Rules
+    from cio_etl.ledger.decide import TIME, Rules
     from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
     from cio_etl.ledger.delta_files import Delta, DeltaHead, begin_baseline
     from cio_etl.ledger.erase import erased
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     "baseline": ("BaselineWriter", "whole_counts"),
-    "decide": ("Rules",),
+    "decide": ("TIME", "Rules"),
     "delta": ("Made", "make_delta", "moved", "new_generation", "renewed", "without"),
     "delta_files": ("Delta", "DeltaHead", "begin_baseline"),
     "erase": ("erased",),
@@ -37,6 +37,7 @@ _FILES = {
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
+    "TIME",
     "BaselineWriter",
     "Delta",
     "DeltaHead",

@@ -23,6 +23,7 @@ from cio_etl.transform import decisions, ids
 SUBJECT = ("hi", "lo")
 REFUSED_AT_MOST = 100  # contents of a subject that are remembered, the newest; a subject may have several rows
 TOGETHER = "together."  # prefix of the columns that stand for the ties of all rows of a subject
+TIME = "key.timestamp"  # one of Rules.keys: when an event was, as whole Unix seconds
 VALUE = "value."  # prefix of the String columns of what the parts are
 SENT = "sent."  # prefix of the Boolean columns: whether a row's item carries this part
 
@@ -39,14 +40,15 @@ class Rules:
     retry_refused: bool = False
     keys: tuple[str, ...] = ()  # columns that the ledger stores: who the subjects are, so that they can be removed
     values: tuple[str, ...] = ()  # parts of which the ledger stores the text, too
+    since: int | None = None  # Unix seconds: events before are neither sent nor compared; keys has TIME
     scope: tuple[str, ...] = ()  # those of `keys` within whose values a subject can be gone
 
 
 def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """What is sent of each row: `rows` with code UInt8 (transform/decisions.py), and more columns.
 
-    update, `sent.<part>`, is_known, is_changed_after_sent and moves_key are Boolean; `before.<part>` are the ledger's
-    hashes, reason and field those of an earlier refusal.
+    update, `sent.<part>`, is_known, is_changed_after_sent, is_too_old and moves_key are Boolean; `before.<part>` are
+    the ledger's hashes, reason and field those of an earlier refusal.
     """
     of_known = [pl.col(name) for name in ("was_accepted", "refused", "reason", "field")]
     of_known += [column_of(known, f"part.{name}", pl.UInt64).alias(f"before.{name}") for name in rules.parts]
@@ -57,8 +59,9 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     ).with_columns(pl.col("was_accepted").fill_null(False))
     has_refused = known["refused"].null_count() < known.height
     joined = joined.with_columns((_refused_before(rules) if has_refused else pl.lit(False)).alias("is_refused"))
+    joined = joined.with_columns(too_old(rules).alias("is_too_old"))
     known_before = pl.col("was_accepted") & pl.lit(not rules.again)
-    counts = ~pl.col("is_refused")
+    counts = ~pl.col("is_refused") & ~pl.col("is_too_old")
     several = has_several(rows)
 
     def is_last(where: pl.Expr, *of: str) -> pl.Expr:
@@ -87,7 +90,9 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
     partial = pl.lit(rules.divisible) & (pl.col("is_known") | ~alone)
     moved_keys = [pl.col(name).ne_missing(pl.col(f"before.{name}")) for name in rules.keys]
     code = (
-        pl.when(pl.col("is_refused"))
+        pl.when(pl.col("is_too_old"))
+        .then(decisions.SAME)
+        .when(pl.col("is_refused"))
         .then(decisions.REFUSED)
         .when(~whole_subject)
         .then(decisions.SAME)
@@ -101,6 +106,13 @@ def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFra
         (pl.lit(rules.once) & pl.col("is_known") & some_differ).alias("is_changed_after_sent"),
         (pl.col("was_accepted") & pl.any_horizontal(pl.lit(False), *moved_keys)).alias("moves_key"),
     )
+
+
+def too_old(rules: Rules) -> pl.Expr:
+    """Whether an event is older than the ledger remembers; not where its time is not known."""
+    if rules.since is None:
+        return pl.lit(False)
+    return (pl.col(TIME).cast(pl.Int64) < rules.since).fill_null(False)
 
 
 def values_of(rules: Rules) -> tuple[str, ...]:
@@ -151,6 +163,8 @@ def content(rules: Rules) -> pl.Expr:
 
 def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
     """The counts of decided rows, by subject; `null` is the hash of a part that is null."""
+    old = int(rows["is_too_old"].sum())
+    rows = rows.filter(~pl.col("is_too_old")) if old else rows
     several = has_several(rows)
     everybody = rows.select(SUBJECT).n_unique() if several else rows.height
     watched = () if several or rules.once else rules.parts
@@ -181,6 +195,7 @@ def counts_of(rows: pl.DataFrame, rules: Rules, null: int) -> DeltaCounts:
         same=everybody - sums["new"] - sums["changed"] - sums["refused alone"],
         refused_before=sums["refused alone"],
         changed_after_sent=sums["late"],
+        too_old=old,
         parts={
             name: PartCounts(
                 **{kind: sums[f"{kind} {name}"] for kind in ("set", "changed", "unset")},

@@ -23,6 +23,7 @@ from cio_etl.ledger.decide import (
     decided,
     folded,
     gone,
+    too_old,
 )
 from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter, Spill
 from cio_etl.ledger.files import partition_bits
@@ -107,6 +108,7 @@ def make_delta(
         again=rules.again,
         counts=asdict(counts),
         values=rules.values,
+        since=rules.since,
         **facts,
     )
     writer.finish(head)
@@ -170,8 +172,8 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
     Raises StateError.
     """
     head = delta.head
-    rules = Rules(head.parts, head.salt, divisible=False, values=head.values)
-    new: list[int] = []  # by partition, in any order
+    rules = Rules(head.parts, head.salt, divisible=False, values=head.values, since=head.since)
+    new: list[int] = []  # by partition, in any order; below 0 where some are forgotten
 
     def changes(number: int, bits: int) -> pl.DataFrame:
         rows = delta.rows(number, bits)
@@ -188,7 +190,13 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         new.append(after.height - (after.join(known, on=SUBJECT, how="semi").height if known.height else 0))
         return after
 
-    after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values))
+    def remembered(known: pl.DataFrame) -> pl.DataFrame:
+        kept = known.filter(~too_old(rules))
+        new.append(kept.height - known.height)
+        return kept
+
+    keeps = None if head.since is None else remembered
+    after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values), keeps=keeps)
     return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, sum(new)))
 
 

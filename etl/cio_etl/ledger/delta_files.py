@@ -94,6 +94,7 @@ class DeltaHead:
     again: bool
     counts: dict[str, Any]
     values: tuple[str, ...] = ()  # parts whose texts are stored
+    since: int | None = None  # Unix seconds: events before may leave the ledger
     is_first: bool = False  # no step has sent all of its rows before: `limits` do not hold
     is_baseline: bool = False  # nothing was compared: all rows are sent, and are noted then, see baseline.py
 

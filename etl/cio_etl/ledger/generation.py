@@ -128,13 +128,19 @@ class Ledger:
         return every.unique(SUBJECT, keep="last", maintain_order=True) if len(frames) > 2 else every
 
     def with_changes(
-        self, changes: Callable[[int, int], pl.DataFrame], rows: int, *, values: bool | None = None
+        self,
+        changes: Callable[[int, int], pl.DataFrame],
+        rows: int,
+        *,
+        values: bool | None = None,
+        keeps: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     ) -> Generation:
         """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all.
 
         It is called in threads.
 
-        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped.
+        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped. `keeps`
+        gives what is kept of a partition's subjects when the base is written anew; None: all.
         """
         before = self.generation
         values = before.values if values is None else values
@@ -156,6 +162,7 @@ class Ledger:
                 return new.filter(~pl.col("is_gone"))
             every = pl.concat([self.known(number, bits), new], how="diagonal")
             merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
+            merged = merged if keeps is None else keeps(merged)
             return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
 
         piece = self._written("base" if merges else "more", part, bits)

@@ -40,6 +40,7 @@ class Sync:
     full_refresh_every: timedelta | None = None  # after so long, a run sends everything again
     ledger: LedgerContent = "hashes"  # what it stores of a part
     ledger_name: str | None = None  # None: that of the step
+    remember: timedelta | None = None  # of events: older ones are neither sent nor compared; None: all are
 
     @property
     def has_ledger(self) -> bool:

@@ -79,6 +79,7 @@ class DeltaCounts:
     nameless: int = 0  # in the ledger only, which does not store who they are; they stay in Customer.io
     changed_after_sent: int = 0  # events that were accepted with other content; they stay as they were
     unreadable: int = 0  # rows whose subject could not be read
+    too_old: int = 0  # rows of events that are older than the ledger remembers; they are not sent
     parts: MappingOf[str, PartCounts] = field(default_factory=dict)
 
     @property

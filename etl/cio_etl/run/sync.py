@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import polars as pl
 from cio_etl.apis import APIS, KEY, OPERATIONS
 from cio_etl.audit import SentBefore
 from cio_etl.errors import ChangedSinceStart, DeltaDamaged
-from cio_etl.ledger import Delta, Generation, Ledger, Made, Rules, make_delta, new_generation
+from cio_etl.ledger import TIME, Delta, Generation, Ledger, Made, Rules, make_delta, new_generation
 from cio_etl.model import (
     POSITION,
     Constant,
@@ -62,7 +63,7 @@ def open_delta(
     folder = delta_folder(job, run.run_id, record.number)
     is_alone = options.share is None and not store.is_shared
     if not ledger.generation.number and is_alone and snapshot.replayed is None:
-        rules = rules_of(step, compiled, ledger.generation.salt, again=again)
+        rules = rules_of(step, compiled, ledger.generation.salt, again=again, at=run.started_at)
         if (delta := baseline_of(step, snapshot, compiled, ledger, rules, folder)) is not None:
             store.note_delta(run.run_id, record.number, DeltaCounts())
             return delta, None
@@ -72,6 +73,7 @@ def open_delta(
         compiled,
         ledger,
         folder,
+        run.started_at,
         again=again,
         retry_refused=options.retry_refused or snapshot.replayed is not None,
         finds_gone=snapshot.replayed is None and run.row_limit is None,
@@ -87,19 +89,20 @@ def compare(
     compiled: Compiled,
     ledger: Ledger,
     folder: Path,
+    at: str,
     *,
     again: bool,
     retry_refused: bool,
     finds_gone: bool,
     counts_changes: bool = False,
 ) -> Made:
-    """The step's delta against a ledger, written to a folder. Raises StateError.
+    """The step's delta against a ledger, written to a folder, for a run that starts at this time. Raises StateError.
 
     With `counts_changes`, its changes from value to value are counted, where the ledger stores values.
     """
     assert compiled.parts is not None
     finds_gone = finds_gone and step.sync.mode == "mirror"
-    rules = rules_of(step, compiled, ledger.generation.salt, again=again, retry_refused=retry_refused)
+    rules = rules_of(step, compiled, ledger.generation.salt, again=again, at=at, retry_refused=retry_refused)
     return make_delta(
         folder,
         ledger,
@@ -116,11 +119,16 @@ def compare(
     )
 
 
-def rules_of(step: Step, compiled: Compiled, salt: int, *, again: bool, retry_refused: bool = False) -> Rules:
-    """How the rows of a step are compared."""
+def rules_of(
+    step: Step, compiled: Compiled, salt: int, *, again: bool, at: str | None = None, retry_refused: bool = False
+) -> Rules:
+    """How the rows of a step are compared by a run that starts `at` this time; None: they are not."""
     assert compiled.parts is not None
     is_mirror, scope = step.sync.mode == "mirror", tuple(f"{SCOPE}{name}" for name in step.sync.scope)
-    has_event = OPERATIONS[step.mapping.operation].has_event
+    has_event, remember = OPERATIONS[step.mapping.operation].has_event, step.sync.remember
+    keys: tuple[str, ...] = () if remember is None else (TIME,)
+    if is_mirror:
+        keys = (*(f"{KEY}{target}" for target in compiled.parts.subject), *scope)
     return Rules(
         parts=tuple(compiled.parts.of),
         salt=salt,
@@ -128,7 +136,8 @@ def rules_of(step: Step, compiled: Compiled, salt: int, *, again: bool, retry_re
         once=has_event,
         again=again,
         retry_refused=retry_refused,
-        keys=(*(f"{KEY}{target}" for target in compiled.parts.subject), *scope) if is_mirror else (),
+        keys=keys,
+        since=None if at is None or remember is None else int((datetime.fromisoformat(at) - remember).timestamp()),
         scope=scope,
         values=compiled.parts.alone if step.sync.ledger == "values" and not has_event else (),
     )
@@ -253,7 +262,10 @@ def hasher(step: Step, compiled: Compiled, salt: int) -> Callable[[Mapped], pl.D
     within = [column_of(name).cast(pl.String).alias(f"{SCOPE}{name}") for name in step.sync.scope]
 
     def hashes(mapped: Mapped) -> pl.DataFrame:
-        hashed = parts.hashes(mapped.values, mapped.items, salt, with_keys=bool(rules.keys), texts=rules.values)
+        of_mirror = step.sync.mode == "mirror"
+        hashed = parts.hashes(mapped.values, mapped.items, salt, with_keys=of_mirror, texts=rules.values)
+        if step.sync.remember is not None:
+            hashed = hashed.hstack(mapped.values.select(pl.col("timestamp").cast(pl.Int64).cast(pl.String).alias(TIME)))
         if not within:
             return hashed
         return hashed.join(mapped.rows.select(POSITION, *within), on=POSITION, how="left", maintain_order="left")

@@ -285,6 +285,7 @@ def _plan_step(
                     compiled,
                     ledger,
                     Path(name) / "delta",
+                    made_at,
                     again=again,
                     retry_refused=options.retry_refused,
                     finds_gone=options.limit is None,
