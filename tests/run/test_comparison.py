@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,16 @@ def test_a_validation_is_not_compared_in_what_only_a_run_knows(job: Path, sandbo
         "now": 38,  # what Customer.io refused counts as accepted
     }
     assert figures(checked, 0) == {}
+
+
+def test_an_earlier_run_that_cannot_be_read_does_not_fail_the_next_one(job: Path, capsys: Captured) -> None:
+    write(20, 0, {"bought": 5})
+    assert main(["run", "job.yaml"]) == 0
+    with closing(sqlite3.connect(".etl/state.db")) as state, state:
+        state.execute("UPDATE step SET rejects = 'damaged'")
+    capsys.readouterr()
+    second = report(capsys, "run", "job.yaml")
+    assert (second["status"], second["compared_with"]) == ("finished", None)
 
 
 def test_names_of_events_are_shown_if_they_are_few_and_of_nobody() -> None:

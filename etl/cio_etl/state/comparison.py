@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from cio_etl.errors import StateError
+from cio_etl.log import get_logger
 from cio_etl.model import OUTCOME_UNKNOWN, Comparison, Difference, Figure, Report, StepComparison, StepReport
 from cio_etl.state.run_report import build_report
 from cio_etl.state.store import RunRecord, Store
 from cio_etl.transform import reason_words
+
+log = get_logger()
 
 RUNS = 100  # of a job, in which the last comparable one is sought
 LARGE = 0.5  # of the earlier figure: this share more or less is a large difference,
@@ -22,10 +26,19 @@ def compared(store: Store, report: Report, since: str | None = None) -> Report:
     """The report with what is different from the last run, if there is one to compare with.
 
     Only finished reports over all rows are compared, with runs that began to read as this one: `since` is that of a
-    validation. Replays are not compared: their rows are what somebody fixed.
+    validation. Replays are not compared: their rows are what somebody fixed. An earlier run that cannot be read is no
+    reason to fail.
     """
     if report.status != "finished" or report.row_limit is not None or report.job.endswith(".replay"):
         return report
+    try:
+        return _beside_last_run(store, report, since)
+    except StateError as error:
+        log.warning("report_not_compared", run_id=report.run_id, reason=str(error))
+        return report
+
+
+def _beside_last_run(store: Store, report: Report, since: str | None) -> Report:
     before = _last_run(store, report, since)
     if before is None:
         return report
