@@ -697,6 +697,13 @@ MUTANTS = (
         "tests/run/test_ledgers.py -k counts_the_subjects",
     ),
     Mutant(
+        "events: those that are rejected count towards events_of_72h",
+        "run/prescan.py",
+        "narrow.decisions.accepted(frame)",
+        "frame",
+        "tests/run/test_young_events.py -k rejected_do_not_count",
+    ),
+    Mutant(
         "ledger: events that are too old are compared",
         "ledger/decide.py",
         "(pl.col(TIME).cast(pl.Int64) < rules.since)",

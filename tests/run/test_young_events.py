@@ -55,6 +55,16 @@ def test_too_many_young_events_stop_before_the_first_request(events: Nights) -> 
     assert len(events.sent([*rows, *orders(1, 5, 200, first=20)])) == 3  # as many as are allowed
 
 
+def test_events_that_are_rejected_do_not_count(events: Nights) -> None:
+    events.run(before := orders(1, 2))
+    bad = [row | {"id": None} for row in orders(1, 1, 1, first=10)]
+    report = events.run([*before, *bad, *orders(1, first=20)])
+    young = [finding for finding in report.steps[0].findings if finding.code == "event_may_start_campaigns"]
+    assert (len(events.items()), report.steps[0].rejected, [finding.rows for finding in young]) == (1, 3, [1])
+    report = events.run([*before, *bad])
+    assert "event_may_start_campaigns" not in findings_of(report.steps[0].findings)
+
+
 def test_after_a_first_run_that_was_abandoned_the_next_one_is_a_first_run(events: Nights, sandbox: Sandbox) -> None:
     rows = [each | {"id": str(number)} for number, each in enumerate(orders(*[1] * 12))]
     sandbox.set_faults(Faults(key_revoked_after=1))

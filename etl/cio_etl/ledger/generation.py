@@ -185,7 +185,7 @@ class Ledger:
             written, rows = self.folder / f"{name}.part", 0
             try:
                 with GroupWriter(written, compressed=True) as writer:
-                    for frame in prefetch(part, range(1 << bits)):
+                    for frame in prefetch(part, range(1 << bits), 2):  # each takes memory
                         rows += frame.height
                         writer.write(frame)
                 if not rows:

@@ -42,16 +42,18 @@ def prescan(
     """The findings on these rows before the first is sent: rows that repeat a key, and those of the audits.
 
     The audits observe only the rows' times, other dates and events' names, so that it costs little; rows that are
-    rejected for another reason are included, and those of which the ledger has everything are not. The expectations
-    observe all rows of the source, in the same pass. Without both, no row is read. The audits `known` have seen the
-    rows before.
+    rejected for another reason are included, unless a ledger has decided which rows are sent. The expectations observe
+    all rows of the source, in the same pass. Without both, no row is read. The audits `known` have seen the rows
+    before.
     """
     if audits or expectations is not None:
         narrow = _dates_and_names(step.mapping, snapshot, compiled) if audits else None
         columns = [*(() if narrow is None else narrow.columns), *(() if expectations is None else expectations.columns)]
 
         def sending(frame: pl.DataFrame) -> Mapped | None:
-            return None if narrow is None else narrow.sending(frame)
+            if narrow is None:
+                return None
+            return narrow.sending(frame if narrow.decisions is None else narrow.decisions.accepted(frame))
 
         for mapped in with_looks(expectations, sending, snapshot.read(list(dict.fromkeys(columns)), 0)):
             if mapped is not None:

@@ -36,6 +36,10 @@ class Decisions:
         skipped = frame.filter(pl.Series(same)).select(pl.col(POSITION).alias("position"))
         return frame.filter(pl.Series(~same)), skipped
 
+    def accepted(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of which the mapping makes an item."""
+        return frame.filter(pl.Series(self.codes[frame[POSITION].to_numpy()] != AS_MAPPED))
+
     @property
     def same(self) -> int:
         """How many rows are skipped because Customer.io has what they would send."""
