@@ -41,6 +41,7 @@ class Collector:
     spans: list[Span] = field(default_factory=list)
     metrics: dict[str, Metric] = field(default_factory=dict)
     resources: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)  # of cio_etl.rows, at each export of metrics
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
         self.requests.append((path, headers, body))
@@ -54,6 +55,8 @@ class Collector:
             for of_resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 self.resources.append(plain(of_resource.resource.attributes))
                 self.metrics |= {each.name: each for scope in of_resource.scope_metrics for each in scope.metrics}
+            if "cio_etl.rows" in self.metrics:
+                self.rows.append(sum(self.numbers("cio_etl.rows").values()))
 
     def named(self, name: str) -> list[Span]:
         return [span for span in self.spans if span.name == name]

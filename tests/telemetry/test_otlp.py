@@ -20,8 +20,10 @@ from structlog.testing import capture_logs
 
 import cio_etl
 from cio_etl.errors import CredentialsRefused, TooManyRejects
+from cio_etl.model import Telemetry
 from cio_etl.sandbox import Credentials, Faults, Sandbox
 from cio_etl.telemetry import names
+from cio_etl.telemetry.otlp import begin
 from cio_etl.telemetry.spans import BATCHES_A_SECOND, Bound
 from tests.running import API_KEY, SITE_ID, environment, start, write_job
 from tests.telemetry_collector import collecting, decoded, plain
@@ -86,8 +88,10 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_a_run_is_a_trace_with_metrics_and_logs_and_tells_nothing_personal() -> None:
-    with Sandbox(Faults(script=("ok", "503")), credentials=KEYS) as sandbox, collecting() as collector:
+    faults = Faults(script=("ok", "503"), latency_s=0.1)
+    with Sandbox(faults, credentials=KEYS) as sandbox, collecting() as collector:
         variables = {ENDPOINT: collector.url, "TRACEPARENT": f"00-{TRACE}-{PARENT}-01"}
+        variables["OTEL_METRIC_EXPORT_INTERVAL"] = "50"
         variables |= {"OTEL_EXPORTER_OTLP_HEADERS": "x-token=canary-token", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
         ended = command(shop(sandbox.url), **variables)
     assert ended.code == 3
@@ -111,6 +115,7 @@ def test_a_run_is_a_trace_with_metrics_and_logs_and_tells_nothing_personal() -> 
     assert 10 <= len(batches) <= 2 * 2 * BATCHES_A_SECOND
     assert {plain(span.attributes).keys() <= known(span.name) for span in collector.spans} == {True}
 
+    assert collector.rows == sorted(collector.rows) and collector.rows[0] < collector.rows[-1] == 600
     outcomes = {outcome: rows for (_, outcome, _), rows in collector.numbers("cio_etl.rows").items()}
     assert outcomes == {"accepted": 599, "rejected": 1, "skipped": 0}
     requests = {outcome: number for (_, outcome, _), number in collector.numbers("cio_etl.requests").items()}
@@ -166,6 +171,16 @@ def test_standard_variables_apply_and_tls_is_verified(keys: pytest.MonkeyPatch) 
         keys.setenv("OTEL_SDK_DISABLED", "true")
         cio_etl.run(job)
         assert len(collector.requests) == requests
+
+
+def test_each_worker_is_an_instance(keys: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        keys.setenv(ENDPOINT, collector.url)
+        with begin("shop", Telemetry(), "0-7/16").running():
+            pass
+    (about,) = collector.resources
+    assert (about["service.name"], about["service.instance.id"]) == ("cio-etl", "0-7/16")
+    assert about["telemetry.sdk.language"] == "python"
 
 
 def test_a_run_that_stops_says_so_and_the_next_one_counts_its_own_rows_alone(keys: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def run_job(job: Job, options: RunOptions, caller: Caller) -> Report:
 def run_locked(job: Job, options: RunOptions, caller: Caller) -> Report:
     """Does one run, for a caller that holds the job's lock."""
     require_secrets(job)
-    with watching(job) as watch:
+    with watching(job, None if options.share is None else str(options.share)) as watch:
         return _run_watched(job, options, caller, watch)
 
 

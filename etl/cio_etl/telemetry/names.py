@@ -69,7 +69,7 @@ OPEN_REJECTS = Metric(
     "gauge",
     "{row}",
     (JOB,),
-    "rejected rows of all runs that no replay has closed, at the end of the run",
+    "open rejects of all runs of the job, at the end of the run",
 )
 SUBJECTS = Metric(
     "cio_etl.ledger.subjects",
@@ -202,7 +202,7 @@ F_SENT = Gauge(
 F_SECONDS = Gauge(
     "cio_etl_last_run_step_duration_seconds", (LABEL_JOB, LABEL_STEP), "How long the newest run worked on the step."
 )
-F_OPEN = Gauge("cio_etl_open_rejects", (LABEL_JOB,), "Rejected rows of all runs that no replay has closed.")
+F_OPEN = Gauge("cio_etl_open_rejects", (LABEL_JOB,), "Open rejects of all runs of the job.")
 F_SUBJECTS = Gauge("cio_etl_ledger_subjects", (LABEL_JOB, "ledger"), "People and objects that a ledger knows.")
 
 FILE_METRICS = (

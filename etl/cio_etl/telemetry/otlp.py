@@ -45,10 +45,10 @@ NAME = "cio-etl"
 logging.getLogger("opentelemetry").addHandler(logging.NullHandler())  # else Python prints its warnings to stderr
 
 
-def begin(job: str, telemetry: Telemetry) -> Measured:
-    """What follows a run of the job. Raises whatever the libraries raise for a wrong value of a variable."""
+def begin(job: str, telemetry: Telemetry, worker: str | None = None) -> Measured:
+    """What follows a run of the job, or a worker's share of it. Raises what the libraries raise for a wrong value."""
     told = version(NAME)
-    resource = Resource({"service.name": NAME, "service.version": told}).merge(OTELResourceDetector().detect())
+    resource = Resource(_about(told, worker)).merge(OTELResourceDetector().detect())
     outbox = Outbox()
     tracer: Tracer = NoOpTracer()
     meter: Meter = NoOpMeter(NAME)
@@ -57,6 +57,18 @@ def begin(job: str, telemetry: Telemetry) -> Measured:
     if telemetry.metrics:
         meter = outbox.meter_provider(resource).get_meter(NAME, told)
     return Measured(Spans(job, tracer, _parent(telemetry)), Meters(job, meter), outbox.close)
+
+
+def _about(told: str, worker: str | None) -> dict[str, str]:
+    """What the resource says of this program, unless a variable says otherwise.
+
+    The workers of a run are instances, since a backend would take the counters of all of them for one. Their names are
+    the same each night: an instance for each process would be a new series for each run.
+    """
+    library = {"language": "python", "name": "opentelemetry", "version": version("opentelemetry-sdk")}
+    about = {"service.name": NAME, "service.version": told}
+    about |= {f"telemetry.sdk.{name}": value for name, value in library.items()}
+    return about if worker is None else {**about, "service.instance.id": worker}
 
 
 def _parent(telemetry: Telemetry) -> Context | None:

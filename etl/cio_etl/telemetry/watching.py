@@ -14,10 +14,11 @@ log = get_logger()
 
 
 @contextmanager
-def watching(job: Job) -> Iterator[Watch]:
-    """Follows the run in the block, as the job's `telemetry` says. Raises ConfigError when the packages are missing.
+def watching(job: Job, worker: str | None = None) -> Iterator[Watch]:
+    """Follows the run in the block, or a worker's share of it, as the job's `telemetry` says.
 
-    At the end, what is still to be sent is waited for a few seconds at most. Nothing here can fail a run.
+    Raises ConfigError when the packages are missing. At the end, what is still to be sent is waited for, a few seconds
+    at most. Nothing else here can fail a run.
     """
     if job.telemetry is None:
         yield Watch()
@@ -28,7 +29,7 @@ def watching(job: Job) -> Iterator[Watch]:
         fault = f"otlp needs the packages of OpenTelemetry, which are not installed; {install('otel')}"
         raise ConfigError([Problem(job.file, None, "telemetry", fault)]) from None
     try:
-        watch = begin(job.name, job.telemetry)
+        watch = begin(job.name, job.telemetry, worker)
     except Exception as error:  # a wrong value of one of its variables
         log.warning("telemetry_not_started", reason=type(error).__name__)
         yield Watch()
