@@ -19,8 +19,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from structlog.testing import capture_logs
 
 import cio_etl
-from cio_etl.errors import CredentialsRefused, TooManyRejects
+from cio_etl.errors import CredentialsRefused, Interrupted, TooManyRejects
 from cio_etl.model import Telemetry
+from cio_etl.report import Callback
+from cio_etl.run import Caller, RunOptions, Signals, run_file
 from cio_etl.sandbox import Credentials, Faults, Sandbox
 from cio_etl.telemetry import names
 from cio_etl.telemetry.otlp import begin
@@ -265,6 +267,19 @@ def test_a_collector_that_does_not_work_costs_one_warning(
     (warning,) = [each for each in events if each["event"].startswith("telemetry")]
     assert reason in warning["reason"] and warning["signals"] == "metrics and traces"
     assert "canary" not in "".join(capfd.readouterr()) + caplog.text
+
+
+def test_a_run_that_is_stopped_by_a_signal_waits_less(keys: pytest.MonkeyPatch) -> None:
+    signals = Signals()
+    stop = Callback(lambda progress: signals.ask("SIGTERM") if progress.counts.accepted else None)
+    keys.setattr("cio_etl.telemetry.otlp.FLUSH_STOPPED_S", 0.5)
+    slow = Sandbox(Faults(latency_s=0.3), credentials=KEYS)
+    with slow as sandbox, broken("hangs") as url, capture_logs() as events, pytest.raises(Interrupted):
+        keys.setenv(ENDPOINT, url)
+        job = shop(sandbox.url, destination={"max_batch_bytes": 32_100, "lanes": 1})
+        run_file(job, RunOptions(), Caller(signals, stop))
+    (warning,) = [each for each in events if each["event"].startswith("telemetry")]
+    assert "within 0.5 s" in warning["reason"] and warning["run_id"].startswith("shop-")
 
 
 def test_a_value_that_the_libraries_refuse_costs_one_warning(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from cio_etl.errors import Interrupted
 from cio_etl.load import Delivery
 from cio_etl.log import about
 from cio_etl.model import Report, Verdict
@@ -17,9 +18,9 @@ from cio_etl.telemetry.watch import ReadProgress, Watch
 
 
 class Measured(Watch):
-    """Follows one run in this process."""
+    """Follows one run in this process. `close` sends everything; it gets whether the run was stopped by a signal."""
 
-    def __init__(self, spans: Spans, meters: Meters, close: Callable[[], None]) -> None:
+    def __init__(self, spans: Spans, meters: Meters, close: Callable[[bool], None]) -> None:
         self._spans = spans
         self._meters = meters
         self._close = close
@@ -29,12 +30,16 @@ class Measured(Watch):
     @contextmanager
     def running(self) -> Iterator[None]:
         """The run is at work until the block ends; then everything is sent."""
+        is_stopped = False
         try:
             with self._spans.run():
                 yield
+        except (Interrupted, KeyboardInterrupt):
+            is_stopped = True
+            raise
         finally:
             with about(**self._about):
-                self._close()
+                self._close(is_stopped)
 
     def begun(self, run_id: str, allowed: Callable[[], float]) -> None:
         self._about = {"run_id": run_id}

@@ -40,6 +40,7 @@ from cio_etl.telemetry.spans import Spans
 log = get_logger()
 
 FLUSH_S = 5.0  # at the end of a run, for everything together
+FLUSH_STOPPED_S = 1.0  # who sent the signal may soon kill the process: Airflow after five seconds
 NAME = "cio-etl"
 
 logging.getLogger("opentelemetry").addHandler(logging.NullHandler())  # else Python prints its warnings to stderr
@@ -102,15 +103,16 @@ class Outbox:
         self._providers["metrics"] = provider
         return provider
 
-    def close(self) -> None:
-        """Sends the rest, for FLUSH_S at most. What was lost is told by one warning."""
+    def close(self, is_stopped: bool) -> None:
+        """Sends the rest, for a few seconds at most. What was lost is told by one warning."""
+        seconds = FLUSH_STOPPED_S if is_stopped else FLUSH_S
         flushes = {
             signal: threading.Thread(target=_shut_down, args=(provider,), name=f"flush {signal}", daemon=True)
             for signal, provider in self._providers.items()
         }
         for flush in flushes.values():
             flush.start()
-        deadline = time.monotonic() + FLUSH_S
+        deadline = time.monotonic() + seconds
         for flush in flushes.values():
             flush.join(max(0.0, deadline - time.monotonic()))
         late = [signal for signal, flush in flushes.items() if flush.is_alive()]
@@ -121,7 +123,7 @@ class Outbox:
                 exporter.shutdown()  # ends the pauses between its tries
         lost = sorted({*late, *self.failures.signals})
         if lost:
-            reason = self.failures.reason or f"the collector has not taken it within {FLUSH_S:g} s"
+            reason = self.failures.reason or f"the collector has not taken it within {seconds:g} s"
             log.warning("telemetry_lost", signals=" and ".join(lost), reason=reason)
 
 
