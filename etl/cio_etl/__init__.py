@@ -25,6 +25,7 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     load/         items to requests to answers: packing, lanes, rate, retries, verdicts
     state/        what survives a kill: runs, lane progress, rejects; one run of a job at a time
     report/       what people read: the terminal, report.html, report.json, progress
+    notify/       tells people and programs how a job goes, once for each change
 
     telemetry/    runs measured for programs that watch many: OpenTelemetry, a text file for Prometheus
     run/          the line from source to acknowledgement, and what it uses

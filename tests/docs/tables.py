@@ -19,6 +19,7 @@ from cio_etl.config import describe
 from cio_etl.config.expect_sections import ExpectYaml
 from cio_etl.config.job_sections import DestinationYaml, JobYaml, StateYaml
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.notify_sections import NotifyYaml
 from cio_etl.config.other_columns import OtherColumnsYaml
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.step_sections import StepYaml
@@ -368,6 +369,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "metrics-file": metrics_file,
     "mapping-keys": keys_of(MappingYaml),
+    "notify-keys": keys_of(NotifyYaml),
     "operations": operations,
     "other-columns-keys": keys_of(OtherColumnsYaml),
     "options": options,

@@ -18,6 +18,7 @@ import pytest
 from cio_etl.cli import main
 from cio_etl.config import load_jobs, load_mapping, load_source
 from cio_etl.config.examples import check_examples
+from cio_etl.config.folder_file import folder_channels
 from cio_etl.config.job_sections import StateYaml
 from cio_etl.config.references import resolve_address
 from cio_etl.config.validation import validated
@@ -31,7 +32,7 @@ from tests.running import API_KEY, SITE_ID, environment, spawn, start, start_pro
 
 def test_every_yaml_block_is_of_a_kind_that_is_tested_here() -> None:
     of_files = [*yaml_blocks("jobs"), *yaml_blocks("mappings"), *yaml_blocks("mappings/tests")]
-    tested = [*of_files, *yaml_sections("source"), *yaml_sections("state")]
+    tested = [*of_files, *(text for name in ("source", "state", "notify") for text in yaml_sections(name))]
     assert len(tested) == all_pages().count("\n```yaml\n") > 1
 
 
@@ -103,6 +104,13 @@ def test_a_state_section_loads() -> None:
         written = (read_yaml(Path("state.yaml")).data or {})["state"]
         written["database"] = resolve_address(written["database"], {"ETL_STATE_URL": "postgresql://db/etl"})
         assert validated(StateYaml, written)[1] == []
+
+
+def test_a_notify_section_loads() -> None:
+    (text,) = yaml_sections("notify")
+    Path("cio-etl.yaml").write_text(text, encoding="utf-8")
+    channels, problems = folder_channels(Path("cio-etl.yaml"), {})
+    assert [each.kind for each in channels] == ["slack", "email", "webhook", "command"] and not problems
 
 
 def test_the_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:

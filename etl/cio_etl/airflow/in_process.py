@@ -69,7 +69,8 @@ class InProcess:
         job = load_to_run(path, request.run, values)
         options = replace(request.run, restart=request.restarts(unfinished_since(job)))
         with self._signals as signals:
-            report = run_loaded(job, options, _caller(signals), lambda: load_run(path, options, values))
+            caller = replace(_caller(signals), environment=values)
+            report = run_loaded(job, options, caller, lambda: load_run(path, options, values))
         return _summary(report, run_folder(job, report.run_id))
 
     def _validate(self, request: RunRequest, environment: Environment) -> Summary:

@@ -11,7 +11,7 @@ commands.py   words the commands that a person may type next
 source.py     the `source:` section of a source on the command line
 
 run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py, ui.py,
+sandbox.py, forget.py, notify.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py, ui.py,
 completion.py    one command each
 plan.py       plan, and apply
 
@@ -29,6 +29,7 @@ from cio_etl.cli import (
     init,
     inspect,
     new,
+    notify,
     plan,
     presets,
     preview,
@@ -58,6 +59,7 @@ __all__ = [
     "inspect",
     "main",
     "new",
+    "notify",
     "plan",
     "presets",
     "preview",

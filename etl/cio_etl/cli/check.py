@@ -66,9 +66,11 @@ def _print_plain(files: tuple[Path, ...], target: str | None, as_json: bool) -> 
 
 
 def _contents(checked: Checked) -> str:
-    """`2 steps, 3 mappings, 4 examples`; of a mapping, `a mapping, 4 examples`."""
+    """`2 steps, 3 mappings, 4 examples`; of a mapping, `a mapping, 4 examples`; of `cio-etl.yaml`, `2 channels`."""
     from cio_etl.model.words import counted
 
+    if checked.channels is not None:
+        return counted(checked.channels, "channel")
     files = "a mapping"
     if checked.steps is not None:
         files = f"{counted(checked.steps, 'step')}, {counted(checked.mappings, 'mapping')}"

@@ -91,14 +91,22 @@ def _resume_command(run: RecentRun) -> str:
 
 
 def _print_job(job: Job, file: Path, is_json: bool) -> int:
-    """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0."""
+    """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0.
+
+    Whom the job has to tell that it is stale is told.
+    """
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import print_report
     from cio_etl.log.streams import say
     from cio_etl.report import Commands, as_json
     from cio_etl.run import first_run_words, job_status, ledger_words, next_words, repeated_words
 
-    status = job_status(job, datetime.now(UTC))
+    now = datetime.now(UTC)
+    status = job_status(job, now)
+    if status.stale and not status.is_running:
+        from cio_etl.run import tell_stale
+
+        tell_stale(job, status.stale, now)
     code = STALE if status.stale else 0
     command = as_typed("run", file, *repeated_words(status.options))
     commands = Commands(None if status.next_step.kind == "refuse" else command)

@@ -10,6 +10,7 @@ from cio_etl.config.check import Checked, check_file, is_mapping_file, job_warni
 from cio_etl.config.describe import Key, describe
 from cio_etl.config.env_file import read_env_file
 from cio_etl.config.examples import check_examples
+from cio_etl.config.folder_file import FOLDER_FILE
 from cio_etl.config.function_arguments import require_secrets, stand_ins
 from cio_etl.config.job import load_job, load_jobs
 from cio_etl.config.job_sections import JobYaml
@@ -32,6 +33,7 @@ from cio_etl.config.yaml_text import yaml_text
 from cio_etl.model.yaml_section import duration
 
 __all__ = [
+    "FOLDER_FILE",
     "MODELINE",
     "PLAIN_NAME",
     "SCHEMA_FILE",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.config.examples import check_examples
+from cio_etl.config.folder_file import FOLDER_FILE, folder_channels
 from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
@@ -33,14 +34,18 @@ class Checked:
     examples: int
     problems: tuple[Problem, ...]  # by file, in the order in which the files are read, then by line
     warnings: tuple[str, ...] = ()  # what a job may do without an error, and what to do about it
+    channels: int | None = None  # of a file `cio-etl.yaml`
 
 
 def check_file(path: Path, target: str | None = None) -> Checked:
-    """Checks a job, a mapping, or a file of tests, which are not run; faults are listed, not raised.
+    """Checks a job, a mapping, `cio-etl.yaml`, or a file of tests, which are not run; faults are listed, not raised.
 
     It needs no data, no credentials and no addresses of databases. A job with several destinations is checked for each,
     or for `target` alone. Raises InvalidArguments for a target that the job does not have.
     """
+    if path.name == FOLDER_FILE:
+        channels, problems = folder_channels(path, {})
+        return Checked(None, 0, 0, tuple(problems), channels=len(channels))
     data = read_document(path).data
     if data is not None and is_tests(data):
         tests, problems = read_tests(path)

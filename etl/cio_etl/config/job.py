@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl import apis
+from cio_etl.config.folder_file import FOLDER_FILE, shared_channels
 from cio_etl.config.function_arguments import with_secrets
 from cio_etl.config.job_references import resolve_job
 from cio_etl.config.job_rules import job_faults, shared_ids, steps_of, sync_faults
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import NOT_A_MAPPING, read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
+from cio_etl.config.notify_sections import channels_of
 from cio_etl.config.plain_form import read_document
 from cio_etl.config.references import read_file
 from cio_etl.config.source import is_source_file
@@ -65,6 +67,9 @@ def read_job(
     A mapping can be tested if nothing is wrong in it except its examples.
     """
     document = read_document(path)
+    if path.name == FOLDER_FILE:
+        message = "has what the jobs of its folder share; name a job file"
+        return None, [Problem(str(path), None, "", message)], []
     if document.data is None and is_source_file(path):
         message = f"a source of rows, not a job; `cio-etl init {shlex.quote(str(path))}` proposes a job for it"
         return None, [Problem(str(path), None, "", message)], []
@@ -92,10 +97,15 @@ def read_job(
         for name, mapping in usable.items():
             usable[name], problems_of_keys = with_secrets(mapping, environ)
             problems += in_order(problems_of_keys)
+    channels, problems_of_folder = shared_channels(path, environ)
+    problems += problems_of_folder
     job = None if parsed is None or problems else parsed.to_job(document, path, usable, target)
+    if parsed is not None and parsed.notify is not None:
+        channels = channels_of(parsed.notify, document.data["notify"], environ)
     if job is not None:
         if job.telemetry is not None:
             job = replace(job, telemetry=telemetry_of(environ))
+        job = replace(job, notify=channels)
         places = [loc for loc, _ in _mapping_files(document.data)]
         shared = [*shared_ids(job, places), *sync_faults(job, places)]
         problems = in_order(document.problem(loc, text) for loc, text in shared)

@@ -19,12 +19,13 @@ Environ = Mapping[str, str]
 
 
 def resolve_job(
-    data: dict[str, Any], environ: Environ, secrets: bool, sources: bool
+    data: dict[str, Any], environ: Environ, secrets: bool, sources: bool, root: type[Section] = JobYaml
 ) -> tuple[dict[str, Any], list[Fault]]:
     """The data with references replaced by their values, None where that failed; and what failed.
 
     Without `secrets`, the credentials of the destination and the address of the monitor are not looked up; without
-    `sources`, nor are the databases' addresses and the keys of object stores.
+    `sources`, nor are the databases' addresses and the keys of object stores. Those of `notify` never are: see
+    channels_of. `root` is the section of the whole file.
     """
     destination = data.get("destination")
     unused = {
@@ -41,13 +42,14 @@ def resolve_job(
         if isinstance(raw, list) and mark is not References.SECRET:
             return [walk(value, (*loc, place), section, mark) for place, value in enumerate(raw)]
         looked_up = loc[0] == "state" or (sources if loc[0] == "steps" else secrets and loc not in unused)
+        looked_up = looked_up and loc[0] != "notify"
         try:
             return _resolved(raw, mark, environ if looked_up else None, environ)
         except ValueError as error:
             faults.append((loc, str(error)))
             return None
 
-    return {key: walk(value, (key,), *_field(JobYaml, key)) for key, value in data.items()}, faults
+    return {key: walk(value, (key,), *_field(root, key)) for key, value in data.items()}, faults
 
 
 def _field(section: type[Section] | None, key: str) -> tuple[type[Section] | None, References | None]:

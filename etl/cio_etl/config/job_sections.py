@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, create_model, model_validator
 
 from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
+from cio_etl.config.notify_sections import NotifyYaml
 from cio_etl.config.short_values import PlainName, Share, checked_duration, is_count, share_of
 from cio_etl.config.step_sections import StepYaml
 from cio_etl.config.yaml_file import Document
@@ -337,6 +338,11 @@ class JobYaml(Section):
     metrics_file: Annotated[LocalPath, AfterValidator(_metrics_file)] = omitted(
         "a file that is written at the end of each run, for the textfile collector of Prometheus' node_exporter, as "
         "`/var/lib/node_exporter/shop.prom`. See Metrics and traces."
+    )
+    notify: list[NotifyYaml] = omitted(
+        "whom to tell how the job goes: a list of channels, as `[{slack: ${SLACK_WEBHOOK}}]`. It replaces that of "
+        "`cio-etl.yaml`; `[]` tells nobody. See Being told.",
+        "that of `cio-etl.yaml` beside the job file",
     )
 
     def to_job(

@@ -6,6 +6,7 @@ state_folder.py  the state: its disk, its database, its lock, the last run
 customer_io.py   Customer.io: reachable, credentials, region, clock
 sources.py       each step's source: reachable, columns, types, first rows, drift, watermark
 watching.py      the packages of OpenTelemetry, the folder of the metrics file
+channels.py      each channel of notify: its secrets, connection and login
 ledgers.py       each step's ledger: its files, their permissions, room to merge them
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from cio_etl.doctor.channels import channels
 from cio_etl.doctor.check import Check, Level, Machine, with_errors
 from cio_etl.doctor.customer_io import customer_io
 from cio_etl.doctor.job_file import job_file, load
@@ -57,6 +59,7 @@ def examine(path: Path, command: str, machine: Machine | None = None, *, target:
             f"step {step.name}", step_source(job, step, bookmarks.get(step.name, Bookmark()), machine)
         )
         checks += with_errors(f"step {step.name}", step_ledger(job, step, machine))
+    checks += with_errors("notify", channels(job))
     return checks
 
 

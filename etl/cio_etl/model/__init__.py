@@ -8,7 +8,6 @@ from cio_etl.model.comparison import Comparison, Difference, Figure, StepCompari
 from cio_etl.model.expectations import Expectation, Limit
 from cio_etl.model.job import (
     AT_LEAST,
-    NO_SECRET,
     SYNC_ALL,
     Destination,
     Job,
@@ -32,6 +31,18 @@ from cio_etl.model.mapping import (
     Nulls,
     OtherColumns,
     Value,
+)
+from cio_etl.model.notices import (
+    DEFAULT_ON,
+    NO_SECRET,
+    Channel,
+    ChannelKind,
+    Condition,
+    ConditionKind,
+    Conditions,
+    NoticeKind,
+    NoticeSent,
+    Reference,
 )
 from cio_etl.model.plan import NOT_KNOWN, NOTHING, Campaigns, Plan, PlannedStep, StepPlan, ValueChange
 from cio_etl.model.reasons import (
@@ -112,6 +123,15 @@ __all__ = [
     "EventCount",
     "Difference",
     "Comparison",
+    "DEFAULT_ON",
+    "Channel",
+    "ChannelKind",
+    "Condition",
+    "ConditionKind",
+    "Conditions",
+    "NoticeKind",
+    "NoticeSent",
+    "Reference",
     "ARRAY",
     "AT_LEAST",
     "CELL_ERROR",

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from cio_etl.model.expectations import ONE_PERCENT, Expectation, Limit
 from cio_etl.model.mapping import Mapping
+from cio_etl.model.notices import Channel
 from cio_etl.model.sources import Source
 from cio_etl.model.words import counted
 
@@ -70,9 +71,6 @@ class Step:
     def ledger_name(self) -> str:
         """The name of the step's ledger in the state, and of its folder."""
         return self.sync.ledger_name or self.name
-
-
-NO_SECRET = SecretStr("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +152,7 @@ class Job:
         "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
     )
     ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
+    notify: tuple[Channel, ...] = ()  # whom to tell how its runs end
     expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
     database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
     target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it

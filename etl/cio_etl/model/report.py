@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from cio_etl.model.comparison import Comparison
+from cio_etl.model.notices import NoticeSent
 from cio_etl.model.sending import Counts, total_counts
 
 
@@ -255,6 +256,7 @@ class Report:
     resumable: bool = False
     row_limit: int | None = None  # of each step, by --limit
     compared_with: Comparison | None = None  # None: there is no earlier run that can be compared
+    notices: tuple[NoticeSent, ...] = ()  # at its end, of other jobs too
 
     @property
     def is_validation(self) -> bool:

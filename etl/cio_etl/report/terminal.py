@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.log.visible import one_line
-from cio_etl.model import Finding, ReasonCount, Report, StepPlan, StepReport
+from cio_etl.model import Finding, NoticeSent, ReasonCount, Report, StepPlan, StepReport
 from cio_etl.model.words import counted, delta_words
 from cio_etl.report.comparison_words import large_differences
 
@@ -48,8 +48,17 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
             console.print(line, soft_wrap=True)
     for line in _compared(report):
         console.print(line, soft_wrap=True)
+    for each in report.notices:
+        console.print(_notice(each, report), soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
+
+
+def _notice(notice: NoticeSent, report: Report) -> Text:
+    """Who was told what, or why not: `told       slack: recovered`."""
+    of_job = "" if notice.job == report.job else f" of {notice.job}"
+    words = f"{notice.channel}: {notice.kind}{of_job}" + (f"; {notice.reason}" if notice.reason else "")
+    return Text(f"told       {words}") if notice.sent else Text(f"not told   {words}", style="yellow")
 
 
 def _verdict(report: Report) -> Text:

@@ -29,6 +29,7 @@ forget.py         removes a person from the state
 person.py         whom forget is to remove, found in ledgers and rows
 folders.py        the folders of a run in the state's folder
 newest_runs.py    the newest runs of every job in a state
+notices.py        tells the channels of a job how its runs end
 status.py         what a job's newest run is, and what the next `run` would do
 
 Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
     from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words, stored_ledgers
     from cio_etl.run.newest_runs import recent_runs
+    from cio_etl.run.notices import tell_stale, try_channels
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.prepared import limited, prepare
     from cio_etl.run.recording import (
@@ -111,6 +113,7 @@ _FILES = {
         "stored_ledgers",
     ),
     "newest_runs": ("recent_runs",),
+    "notices": ("tell_stale", "try_channels"),
     "options": (
         "FULL_REFRESH",
         "ReadOptions",
@@ -241,6 +244,8 @@ __all__ = [
     "staging",
     "staleness",
     "stored_ledgers",
+    "tell_stale",
+    "try_channels",
     "unfinished_since",
     "validation_folder",
     "write_reports",

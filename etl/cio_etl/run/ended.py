@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ class Ended:
     report: Report | None  # None: it failed before there was a run
     error: EtlError | None  # None: it has finished
     at: datetime
+    environment: Callable[[], Mapping[str, str]] | None = None  # what job files refer to; None: the process's own
 
 
 Ending = Callable[[Ended], Report | None]  # gives the report, with what it adds to it

@@ -16,13 +16,14 @@ from cio_etl.log import about, get_logger
 from cio_etl.model import Job, Report
 from cio_etl.run.ended import Ended, Ending
 from cio_etl.run.measuring import write_metrics
+from cio_etl.run.notices import tell
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import Caller
 
 log = get_logger()
 
 
-ENDINGS: list[Ending] = [write_metrics]
+ENDINGS: list[Ending] = [tell, write_metrics]
 
 
 @dataclass(slots=True)
@@ -49,10 +50,11 @@ def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRu
         yield run
     except BaseException as error:
         failure = Interrupted("SIGINT") if isinstance(error, KeyboardInterrupt) else failure_of(error)
-        end(Ended(job, options, caller.commands, run.report, failure, datetime.now(UTC)))
+        end(Ended(job, options, caller.commands, run.report, failure, datetime.now(UTC), caller.environment))
         raise
     if run.report is not None:  # None: there was nothing to do
-        run.report = end(Ended(job, options, caller.commands, run.report, None, datetime.now(UTC)))
+        at = datetime.now(UTC)
+        run.report = end(Ended(job, options, caller.commands, run.report, None, at, caller.environment))
 
 
 def end(ended: Ended) -> Report | None:

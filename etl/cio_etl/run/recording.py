@@ -81,6 +81,7 @@ class Caller:
     observer: Observer = field(default_factory=Observer)
     commands: Commands = NO_COMMANDS
     planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
+    environment: Callable[[], MappingOf[str, str]] | None = None  # what job files refer to; None: the process's own
     reported: Callable[[Report], None] = _unheard  # gets the report of a run at its end, also when the run fails
 
 

@@ -34,7 +34,8 @@ def run_file(path: Path, options: RunOptions, caller: Caller, environment: Envir
 
     `environment` gives the values that the job file refers to; None: the process's environment.
     """
-    job = load_to_run(path, options, environment)
+    job = load_to_run(path, options, environment, caller.commands)
+    caller = replace(caller, environment=environment)
     return run_loaded(job, options, caller, lambda: load_run(path, replace(options, sandbox=False), environment))
 
 
@@ -94,7 +95,7 @@ def loading(
             job = load_job(path, *environ, secrets=False, sources=False, target=options.target)
             if is_replay:
                 job = replace(job, name=f"{job.name}.replay")
-            end(Ended(job, options, commands, None, error, datetime.now(UTC)))
+            end(Ended(job, options, commands, None, error, datetime.now(UTC), environment))
         raise
 
 

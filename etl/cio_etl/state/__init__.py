@@ -9,6 +9,7 @@ leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
 run_report.py  the report of a run
 comparison.py  compares a report with the last run
+notices.py     what of a job is not as it should be, and who was told
 budget.py      the slots of one rate limit for all machines, by the database's clock
 lock.py        one run of a job at a time: lock_file.py in a folder, lock_server.py on a server, lock_owner.py its owner
 faults.py      errors of the database as errors of this program
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cio_etl.state.filesystem import mount_table, require_local
     from cio_etl.state.leases import Leases, new_owner, renewing
     from cio_etl.state.lock import hold, require_free, running
+    from cio_etl.state.notices import conditions, note_notices, telling, write_conditions
     from cio_etl.state.reader import Closing, Reader, RejectGroup, RejectRow
     from cio_etl.state.run_report import build_report
     from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
@@ -41,6 +43,7 @@ _FILES = {
     "leases": ("Leases", "new_owner", "renewing"),
     "lock": ("hold", "require_free", "running"),
     "reader": ("Closing", "Reader", "RejectGroup", "RejectRow"),
+    "notices": ("conditions", "note_notices", "telling", "write_conditions"),
     "run_report": ("build_report",),
     "store": ("RESUMABLE", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
 }
@@ -62,15 +65,19 @@ __all__ = [
     "Where",
     "build_report",
     "compared",
+    "conditions",
     "exists",
     "hold",
     "mount_table",
     "new_owner",
+    "note_notices",
     "open_store",
     "renewing",
     "require_free",
     "require_local",
     "running",
+    "telling",
+    "write_conditions",
 ]
 
 

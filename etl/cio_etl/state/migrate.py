@@ -32,6 +32,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     5: ("ALTER TABLE step ADD COLUMN delta TEXT",),
     6: ("ALTER TABLE step ADD COLUMN omitted TEXT",),
     7: ("ALTER TABLE source ADD COLUMN known_columns TEXT",),
+    8: ("ALTER TABLE run ADD COLUMN notices TEXT",),
 }
 
 
@@ -134,9 +135,11 @@ def _check_version(engine: Engine, version: int) -> None:
 
 def _migrate(connection: Connection, version: int) -> None:
     """Creates the tables, or migrates those of `version`, in the current transaction."""
+    is_file = connection.dialect.name == "sqlite"
+    if not is_file:  # the statements name tables without their schema
+        connection.execute(text(f"SET LOCAL search_path TO {tables.SCHEMA}"))
     for old in range(version or tables.SCHEMA_VERSION, tables.SCHEMA_VERSION):
         for statement in MIGRATIONS[old]:
             connection.execute(text(statement))
-    is_file = connection.dialect.name == "sqlite"
     wanted = [table for table in tables.metadata.sorted_tables if not (is_file and table is tables.version)]
     tables.metadata.create_all(connection, tables=wanted)

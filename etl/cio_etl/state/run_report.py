@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from cio_etl.model import EventCount, RejectCount, Report, StepReport, total_counts
+from cio_etl.state.notices import notices_of
 from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
 
 
@@ -25,6 +26,7 @@ def build_report(store: Store, run: RunRecord) -> Report:
         reason=run.reason,
         resumable=run.status in RESUMABLE,
         row_limit=run.row_limit,
+        notices=notices_of(run.notices),
     )
 
 

@@ -63,6 +63,7 @@ class RunRecord:
     row_limit: int | None
     destination: str
     since: str | None = None
+    notices: str | None = None  # see state/notices.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +410,13 @@ class Store:
             row = connection.execute(query.order_by(run.sequence.desc(), run.run_id.desc()).limit(1)).one_or_none()
         return None if row is None else RunRecord(**row._mapping)
 
+    def last_runs(self) -> list[RunRecord]:
+        """The newest run of each job."""
+        newest = select(func.max(tables.run.c.sequence)).group_by(tables.run.c.job)
+        query = select(*_OF_RUN).where(tables.run.c.sequence.in_(newest)).order_by(tables.run.c.job)
+        with self._transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+
     def run(self, run_id: str) -> RunRecord | None:
         with self._transaction() as connection:
             row = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id == run_id)).one_or_none()
@@ -491,6 +499,12 @@ class Store:
         query = select(func.count()).where(reject.run_id == run.run_id, run.job == job, reject.closed_by.is_(None))
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction, for the tables of other files of this room. Raises StateError."""
+        with self._transaction() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

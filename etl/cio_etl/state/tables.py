@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 8  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 9  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -45,6 +45,7 @@ run = Table(
     Column("destination", Text, nullable=False),
     Column("sequence", BigInteger),  # the newest run has the highest
     Column("since", Text),  # of --full-refresh or --watermark, or the key of a replay; null: none
+    Column("notices", Text),  # JSON: [[job, channel, kind, sent, reason], …], of the run's last end; null: none
 )
 
 step = Table(
@@ -127,6 +128,20 @@ ledger = Table(  # which files are the ledger of a step
     Column("step", Text, primary_key=True),
     Column("generation", Text, nullable=False),  # ledger.Generation.to_text()
     Column("run_id", Text, nullable=False),  # after which it is so
+)
+
+notice = Table(  # what of a job is not as it should be, by channel, and whether the channel was told
+    "notice",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),  # Channel.key
+    Column("kind", Text, primary_key=True),  # ConditionKind
+    Column("since", Text, nullable=False),  # ISO 8601, UTC
+    Column("times", BigInteger, nullable=False),  # how many runs have ended so
+    Column("seen", Text, nullable=False),  # the last of these ends, so that none counts twice
+    Column("words", Text, nullable=False),  # of the last of these ends
+    Column("told_at", Text),  # null: not yet
+    Column("over_at", Text),  # it is as it should be again, and the channel does not know yet; null: it is not
 )
 
 budget = Table(  # one rate limit for all processes of all machines that send to one workspace

@@ -125,6 +125,7 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     """
     path, options = Path(plan.job_file), run_options(plan, given)
     job = load_to_run(path, options, environment, caller.commands)
+    caller = replace(caller, environment=environment)
     with ending_run(job, options, caller) as run:
         if not _has_begun(plan, job):
             _require_current(plan, job, path, options, caller.observer.note)
