@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+from cio_etl.cli import main
 
 HOUSE = Path(__file__).parents[2]
 READING = {"pyarrow.parquet", "sqlglot"}
@@ -62,3 +65,9 @@ def test_a_command_loads_no_library_that_it_does_not_need(jobs: Path) -> None:
         assert output[0] == "0" and "click" in output, command
         assert sorted(UNUSED[command].intersection(output)) == [], command
         assert ("polars" in output) == (command not in ("--help", "status")), command
+
+
+def test_the_garbage_collector_is_as_before_when_a_command_has_ended() -> None:
+    before = gc.get_threshold()
+    assert main(["--version"]) == 0 and main(["check"]) == 2
+    assert gc.get_threshold() == before

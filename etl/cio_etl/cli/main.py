@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.getpid() == FIRST:
         end_on_sigterm()
     os.umask(0o077)  # files written here are about people: state, reports, rejects
-    with only_own_words():
+    with _rare_garbage_collection(), only_own_words():
         return _run(arguments)
+
+
+@contextlib.contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Lets the collector look for garbage seldom: imports make many objects that stay, and a command little garbage.
+
+    With Python's default, it takes a tenth of the time of a short command.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(100_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

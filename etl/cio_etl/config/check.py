@@ -50,7 +50,7 @@ def check_file(path: Path, target: str | None = None) -> Checked:
     if data is not None and is_tests(data):
         tests, problems = read_tests(path)
         return _checked(None, [] if tests is None else [tests.mapping], problems)
-    if is_mapping_file(path):
+    if _is_mapping(data):
         mapping, problems = read_mapping(path)
         return _checked(None, [] if mapping is None else [mapping], problems)
     names = target_names(path) if target is None else (target,)
@@ -70,7 +70,10 @@ def _checked_job(path: Path, target: str | None) -> Checked:
 
 def is_mapping_file(path: Path) -> bool:
     """Whether a file has more keys of a mapping than of a job."""
-    data = read_document(path).data
+    return _is_mapping(read_document(path).data)
+
+
+def _is_mapping(data: dict[str, Any] | None) -> bool:
     return data is not None and looks_like(MappingYaml, data, rather_than=JobYaml)
 
 
