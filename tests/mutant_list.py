@@ -733,7 +733,7 @@ MUTANTS = (
     ),
     Mutant(
         "forget: free pages of the state keep what was removed",
-        "state/store.py",
+        "state/rejects.py",
         '("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")',
         '("PRAGMA wal_checkpoint(TRUNCATE)",)',
         f"{FORGET} -k messages",
@@ -1088,5 +1088,33 @@ MUTANTS = (
         "and host in _LOOPBACK and channel.ca_file is None",
         "",
         "tests/notify/test_channels.py -k without_starttls",
+    ),
+    Mutant(
+        "open rejects: a bad row is open once more each night",
+        "run/earlier_rejects.py",
+        '((accepted, "accepted"), (again, "rejected"))',
+        '((accepted, "accepted"),)',
+        "tests/run/test_open_rejects.py -k 'without_an_identifier'",
+    ),
+    Mutant(
+        "open rejects: another event's row closes a repeated key",
+        "transform/reject_keys.py",
+        '| (pl.col("reason") == EVENT_KEY_REPEATED).fill_null(False)',
+        "",
+        "tests/run/test_open_rejects.py -k 'its_own_key'",
+    ),
+    Mutant(
+        "open rejects: what is gone is closed before the step has finished",
+        "state/store.py",
+        "if finished and gone is not None and result.rowcount:",
+        "if gone is not None and result.rowcount:",
+        "tests/state/test_rejects.py -k gone",
+    ),
+    Mutant(
+        "open rejects: a trial with a limit takes the others for gone",
+        "run/earlier_rejects.py",
+        "and context.run.row_limit is None",
+        "",
+        "tests/run/test_open_rejects.py -k trial",
     ),
 )

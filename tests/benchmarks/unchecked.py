@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cio_etl.cli import main
 from cio_etl.model import LaneProgress, Reject
-from cio_etl.state import Store
+from cio_etl.state import Closed, Store
 from cio_etl.state.commit import Committer
 
 _progress: dict[tuple[int, int], LaneProgress] = {}  # by step and lane
@@ -22,6 +22,7 @@ def commit(
     progress: LaneProgress,
     rejects: Sequence[Reject],
     accepted: npt.NDArray[np.int64] | None = None,
+    closed: Sequence[Closed] = (),
 ) -> None:
     """Writes nothing to the disk."""
     _progress[self._leases.step, progress.lane] = progress

@@ -463,7 +463,11 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     main(["run", job, "--json"])
     ran = json.loads(capsys.readouterr().out)
     assert main(["status", job, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == ran | {"held": False, "open_rejects": 1, "stale": None}
+    status = json.loads(capsys.readouterr().out)
+    (reason,) = status["open_in_all_runs"].pop("reasons")
+    total = {"rows": 1, "since": ran["started_at"], "runs": [ran["run_id"]]}
+    assert {name: reason[name] for name in total} == total
+    assert status == ran | {"held": False, "open_rejects": 1, "stale": None, "open_in_all_runs": total}
     assert main(["status", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["run_id"] == ran["run_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -323,8 +324,9 @@ def test_the_list_of_runs_has_the_rejects_that_are_still_open(sandbox: Sandbox, 
     frame.with_columns(e_mail=pl.Series(["a@b.co", "worse"])).write_csv("fixed.csv")
     assert counts(capsys, "fixed.csv") == (3, 1, 1, 0)
     assert main(["status"]) == 0
-    heading, *lines = capsys.readouterr().out.splitlines()
+    heading, *lines, total = capsys.readouterr().out.splitlines()
     assert heading.split("  ")[-1].strip() == "still open"
+    assert re.fullmatch(rf"job: 1 reject is open of {run_id}, the oldest since \S+", total)
     columns = {line.split()[0].partition("-")[0]: line.split()[-2:] for line in lines}
     assert columns == {"job": ["2", "1"], "job.replay": ["1", "0"]}
     assert main(["status", "--json"]) == 0

@@ -59,7 +59,7 @@ def test_a_state_of_the_previous_schema_is_copied_and_then_migrated(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "state.v4.db").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9"])
+@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9", "v10"])
 def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one_can_be_resumed(
     tmp_path: Path, schema: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one
         resumed = committer_of(opened, "nightly-1", 0)
         resumed.commit(LaneProgress(0, 2, 2, first + Counts(accepted=1)), [])
         assert opened.lane_progress("nightly-1", 0)[0].counts.settled == 3
-    copies = [] if schema == "v9" else [f"state.{schema}.db"]
+    copies = [] if schema == "v10" else [f"state.{schema}.db"]
     assert [copy.name for copy in tmp_path.glob("state.v*.db")] == copies
 
 

@@ -165,6 +165,33 @@ def test_released_lanes_may_not_be_sent(store: Store) -> None:
         leases.check()
 
 
+# ---------------------------------------------------------------- older schemas
+
+
+def test_the_tables_of_an_older_schema_are_migrated(address: SecretStr, postgres: databases.Database) -> None:
+    with contextlib.closing(state.open_store(address)) as opened:
+        begin(opened)
+        Committer(worker_of_all(opened)).commit(LaneProgress(0, 1, 2), [Reject(1, "row_ragged")])
+    with psycopg.connect(postgres.address, autocommit=True) as db:  # as version 9 had them
+        db.execute("SET search_path TO cio_etl")
+        for name in ("closed_as", "closed_note", "subject", "content"):
+            db.execute(f"ALTER TABLE reject DROP COLUMN {name} CASCADE")
+        db.execute("DROP INDEX reject_open")
+        db.execute("DROP TABLE salt")
+        db.execute("UPDATE version SET number = 9")
+    for _ in range(2):
+        with contextlib.closing(state.open_store(address)) as opened:
+            assert opened.rejects(RUN.run_id, 0)["subject"].to_list() == [None]
+            assert opened.salt() == opened.salt() > 0
+            assert [each.rows for each in opened.open_reasons("nightly")] == [1]
+
+
+def worker_of_all(store: Store) -> Leases:
+    leases = worker(store, "one", 60.0)
+    leases.claim(range(4), "print")
+    return leases
+
+
 # ---------------------------------------------------------------- broken connections
 
 

@@ -63,7 +63,7 @@ def test_progress_counts_and_rejects_are_committed_together(store: Store) -> Non
         "field": ["attributes.x", None],
         "message": ["no", ""],
         "reject_id": [2, 1],
-        "closed_by": [None, None],
+        **{name: [None, None] for name in ("closed_by", "closed_as", "closed_note", "subject", "content")},
     }
     assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
 
@@ -87,6 +87,7 @@ def test_replayed_rejects_are_closed_in_the_commit_of_their_accepted_rows(store:
     committer.commit(LaneProgress(0, 1), [Reject(1, "email_malformed", "attributes.email")], np.array([0]))
     rejects = store.rejects(RUN.run_id, 0)
     assert rejects["closed_by"].to_list() == [None, None, None, "replay-1"]
+    assert rejects["closed_as"].to_list() == [None, None, None, "accepted"]
     assert rejects["reason"].to_list() == ["email_malformed", "row_ragged", "row_ragged", "row_ragged"]
     assert (store.open_rejects(RUN.run_id), store.open_rejects("replay-1")) == (3, 0)
     store.close_skipped("replay-1", 0, replayed)  # all but the one that is still wrong
@@ -266,6 +267,10 @@ def test_a_step_without_rejects_has_an_empty_frame_of_rejects(store: Store) -> N
         "message": pl.String,
         "reject_id": pl.Int64,
         "closed_by": pl.String,
+        "closed_as": pl.String,
+        "closed_note": pl.String,
+        "subject": pl.Int64,
+        "content": pl.Int64,
     }
 
 

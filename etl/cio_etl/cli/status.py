@@ -15,10 +15,13 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 
 if TYPE_CHECKING:
-    from cio_etl.model import Job
+    from collections.abc import Sequence
+
+    from cio_etl.model import Job, OpenRejects
     from cio_etl.run.newest_runs import RecentRun
     from cio_etl.state import Where
 
+REASONS_SHOWN = 10  # of the open rejects of all runs
 STALE = 3  # exit code: neither the job file nor the state is wrong, but a person should look
 
 
@@ -52,7 +55,7 @@ def _print_runs(where: Where, is_json: bool) -> None:
     from cio_etl.log.consoles import Screen
     from cio_etl.log.streams import say
     from cio_etl.report import as_json
-    from cio_etl.run import recent_runs
+    from cio_etl.run import open_words, recent_runs
     from cio_etl.state import exists
 
     if not exists(where):
@@ -63,6 +66,7 @@ def _print_runs(where: Where, is_json: bool) -> None:
         reports = [
             as_json(run.report, _resume_command(run) if run.report.resumable else None)
             | {"open_rejects": run.open_rejects}
+            | {"open_in_all_runs": asdict(run.all_open)}
             for run in runs
         ]
         say(json.dumps(reports, ensure_ascii=False))
@@ -81,6 +85,10 @@ def _print_runs(where: Where, is_json: bool) -> None:
     if not console.is_terminal:
         console.width = 120
     console.print(table)
+    totals = {each.report.job: each.all_open for each in runs if not each.report.job.endswith(".sandbox")}
+    for job, total in sorted(totals.items()):
+        if total.rows:
+            console.print(f"{job}: {open_words(total)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _resume_command(run: RecentRun) -> str:
@@ -98,8 +106,9 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import print_report
     from cio_etl.log.streams import say
+    from cio_etl.model import OpenTotal
     from cio_etl.report import Commands, as_json
-    from cio_etl.run import first_run_words, job_status, ledger_words, next_words, repeated_words
+    from cio_etl.run import first_run_words, job_status, ledger_words, next_words, open_words, repeated_words
 
     now = datetime.now(UTC)
     status = job_status(job, now)
@@ -119,6 +128,8 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
         return code
     if is_json:
         more: dict[str, object] = {"held": status.is_running, "open_rejects": status.open_rejects}
+        total = OpenTotal.of(status.all_open)
+        more["open_in_all_runs"] = asdict(total) | {"reasons": [_reason(each) for each in status.all_open]}
         more["stale"] = status.stale
         if status.ledgers:
             more["ledgers"] = [asdict(each) for each in status.ledgers]
@@ -129,9 +140,27 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
     if status.open_rejects:
         are = "is" if status.open_rejects == 1 else "are"
         lines["rejects"] = f"{status.open_rejects:,} of its rejects {are} open, to be fixed and replayed"
+    if (total := OpenTotal.of(status.all_open)).rows > status.open_rejects:
+        lines["all runs"] = _open_lines(status.all_open, open_words(total))
     if status.stale:
         lines["stale"] = status.stale
     if status.ledgers:
         lines["ledger"] = f"\n{'':11}".join(f"{each.step}: {ledger_words(each)}" for each in status.ledgers)
     print_report(status.report, False, commands, lines | {"next": next_words(status.next_step, command)})
     return code
+
+
+def _reason(open_rejects: OpenRejects) -> dict[str, object]:
+    content = asdict(open_rejects)
+    del content["job"]
+    return content
+
+
+def _open_lines(all_open: Sequence[OpenRejects], words: str) -> str:
+    """The open rejects of all runs by step and reason, below their sum."""
+    lines = [words]
+    for each in all_open[:REASONS_SHOWN]:
+        field = f" in {each.field}" if each.field else ""
+        runs = ", ".join(each.runs[:2]) + (" …" if len(each.runs) > 2 else "")
+        lines.append(f"{each.rows:>8,}  {each.reason}{field}, step {each.step}, since {each.since}: {runs}")
+    return f"\n{'':11}".join(lines)

@@ -4,6 +4,15 @@ A row has a *position*: its 0-based place in the snapshot. Records name position
 """
 
 from cio_etl.model import sources
+from cio_etl.model.closed import (
+    BY_HAND,
+    ClosedAs,
+    ClosedRejects,
+    OpenRejects,
+    OpenTotal,
+    closed_words,
+    sums_by_words,
+)
 from cio_etl.model.comparison import Comparison, Difference, Figure, StepComparison
 from cio_etl.model.expectations import Expectation, Limit
 from cio_etl.model.job import (
@@ -117,6 +126,13 @@ from cio_etl.model.sending import (
 from cio_etl.model.sources import *  # noqa: F403  a kind of source is named there alone
 
 __all__ = [
+    "BY_HAND",
+    "ClosedAs",
+    "ClosedRejects",
+    "OpenRejects",
+    "OpenTotal",
+    "closed_words",
+    "sums_by_words",
     "ValueCount",
     "StepComparison",
     "Figure",

@@ -6,6 +6,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from cio_etl.model.closed import ClosedRejects
 from cio_etl.model.comparison import Comparison
 from cio_etl.model.notices import NoticeSent
 from cio_etl.model.sending import Counts, total_counts
@@ -257,6 +258,8 @@ class Report:
     row_limit: int | None = None  # of each step, by --limit
     compared_with: Comparison | None = None  # None: there is no earlier run that can be compared
     notices: tuple[NoticeSent, ...] = ()  # at its end, of other jobs too
+    closed: tuple[ClosedRejects, ...] = ()  # of its rejects, those that are closed since, by a replay or a later run
+    closes: tuple[ClosedRejects, ...] = ()  # rejects of earlier runs that this run has closed
 
     @property
     def is_validation(self) -> bool:

@@ -117,9 +117,12 @@ class Reject:
     """A row that was not accepted: by our checks before sending, or by Customer.io.
 
     `message` has Customer.io's words, or the further reasons of our checks, after ALSO; "": there is only `reason`.
+    `subject` and `content` are what a later run finds the reject by, see transform/reject_keys.py.
     """
 
     position: int
     reason: str
     field: str | None = None
     message: str = ""
+    subject: int | None = None
+    content: int | None = None

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import polars as pl
 
 from cio_etl.extract import SEPARATORS
-from cio_etl.model import ALSO, FAULT, POSITION, CsvSource, Job
+from cio_etl.model import ALSO, FAULT, POSITION, CsvSource, Job, closed_words
 from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import as_text, from_text, guarded
 from cio_etl.rejects.original_rows import original_rows
@@ -27,21 +27,23 @@ from cio_etl.transform.nested import as_dtype
 KEY = "_reject"
 OF_VALIDATION = "(validation)"  # in KEY, in place of a run's ID: no run has this one
 HEAD = ("step", "file", "line", "reason", "field", "hint", KEY)  # the columns that the export adds
+CLOSED_COLUMN = "_closed"  # and this one, when closed rejects are exported, too: how each was closed
+OURS = (*HEAD, CLOSED_COLUMN)
 
 # Faults of a whole row: all its columns are null.
 ROW_FAULTS = frozenset({"row_header", "row_marked", "row_nul", "row_ragged", "row_unreadable"})
 
-_NAMED_LIKE_HEAD = re.compile(rf"(?:source\.)*(?:{'|'.join(HEAD)})")
+_NAMED_LIKE_HEAD = re.compile(rf"(?:source\.)*(?:{'|'.join(OURS)})")
 
 
 def exported_name(name: str) -> str:
-    """The name of a source's column in the file: `source.` comes before it when it is one of HEAD."""
+    """The name of a source's column in the file: `source.` comes before it when it is one of ours."""
     return f"source.{name}" if _NAMED_LIKE_HEAD.fullmatch(name) else name
 
 
 def source_name(name: str) -> str:
     """The name in the source of a column of the file."""
-    return name.removeprefix("source.") if name not in HEAD and _NAMED_LIKE_HEAD.fullmatch(name) else name
+    return name.removeprefix("source.") if name not in OURS and _NAMED_LIKE_HEAD.fullmatch(name) else name
 
 
 def rejected_rows(
@@ -63,8 +65,19 @@ def rejected_rows(
             missing = rejects.height - with_columns
             part = f"{missing:,} of {counted(rejects.height, 'row')} " if with_columns else ""
             notes.append(f"step {record.name}: {part}without the source's columns, because {original.missing}")
-        frames.append(step_frame(rejects, original.rows, record.name, f"{run.run_id}/{record.number}"))
+        frame = step_frame(rejects, original.rows, record.name, f"{run.run_id}/{record.number}")
+        if closed:
+            how = rejects.select("closed_as", "closed_by", "closed_note").iter_rows()
+            words = pl.Series(CLOSED_COLUMN, [_closed_words(*each) for each in how], dtype=pl.String)
+            frame.insert_column(len(HEAD), words)
+        frames.append(frame)
     return concatenated(frames), notes
+
+
+def _closed_words(closed_as: str | None, closed_by: str | None, note: str | None) -> str | None:
+    if closed_by is None:
+        return None
+    return closed_words(closed_as, closed_by) + (f": {note}" if note else "")
 
 
 def step_frame(rejects: pl.DataFrame, rows: pl.DataFrame | None, step: str, key: str) -> pl.DataFrame:

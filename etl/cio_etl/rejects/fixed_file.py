@@ -25,7 +25,7 @@ from cio_etl.model import (
 )
 from cio_etl.model.words import counted
 from cio_etl.rejects.csv_cells import unguarded
-from cio_etl.rejects.export import HEAD, KEY, OF_VALIDATION, source_name
+from cio_etl.rejects.export import KEY, OF_VALIDATION, OURS, source_name
 from cio_etl.state import RunRecord, Store
 
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")
@@ -67,7 +67,7 @@ def read_fixed_file(path: Path) -> FixedFile:
         key.field("2").cast(pl.Int64).alias(STEP),
         key.field("3").cast(pl.Int64).alias(AT),
     ]
-    own = {name: source_name(name) for name in rows.columns if name not in HEAD}
+    own = {name: source_name(name) for name in rows.columns if name not in OURS}
     rows = rows.select(cs.by_name(list(own))).rename(own).hstack(parts)
     refuse_rows(rows.filter(pl.col(RUN).is_null()), f"has in {KEY!r} what no export wrote", RESTORE_KEY)
     refuse_rows(

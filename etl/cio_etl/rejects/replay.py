@@ -23,7 +23,18 @@ from cio_etl.apis import endpoint
 from cio_etl.config import with_columns
 from cio_etl.errors import ChangedSinceStart, EtlError, SourceError
 from cio_etl.extract import is_copied
-from cio_etl.model import CLOSED, ORIGIN_POSITION, Bookmark, Job, MaxRejects, ReplaySource, Report, Step
+from cio_etl.model import (
+    CLOSED,
+    ORIGIN_POSITION,
+    Bookmark,
+    ClosedRejects,
+    Job,
+    MaxRejects,
+    ReplaySource,
+    Report,
+    Step,
+    sums_by_words,
+)
 from cio_etl.model.words import counted
 from cio_etl.rejects.fixed_file import (
     ENDINGS,
@@ -110,6 +121,7 @@ def _replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Calle
         try:
             steps = tuple(_steps(store, request, job, note))
             _note_newer_run(store, request, note)
+            _note_closed(store, request, note)
             target = replace(job, name=f"{job.name}.replay", steps=steps, max_rejects=MaxRejects(share=1.0))
             options = replace(options, watermark=request.key, accept_drift=True)
             resumes = not options.restart and _is_resumable(store, target, options)
@@ -172,7 +184,7 @@ def _step_rows(
                 continue
             yield record.name, rows_of_run(step_rejects(store, job, run, record, with_unknown=request.unknown))
         elif not (of_step := rows.filter(pl.col(STEP) == record.number)).is_empty():
-            rejects = step_rejects(store, job, run, record, with_unknown=request.unknown)
+            rejects = step_rejects(store, job, run, record, with_unknown=request.unknown, follows=True)
             yield record.name, rows_of_file(rejects, of_step, note)
 
 
@@ -203,6 +215,20 @@ def _note_newer_run(store: Store, request: ReplayRequest, note: Note) -> None:
     newest = store.runs(request.job, limit=1)[0]
     if newest.run_id != request.runs[-1].run_id and store.has_sent(newest.run_id):
         note(f"{newest.run_id} has sent rows since; for the same people, this replay overwrites what it sent")
+
+
+def _note_closed(store: Store, request: ReplayRequest, note: Note) -> None:
+    """Says which rejects of a run are not sent, because later runs have closed them."""
+    for run in request.runs if request.rows is None else ():
+        done = [each for each in store.closed_rejects(of_run=run.run_id) if not _is_replay(each)]
+        if done:
+            note(f"of {run.run_id}, closed and not sent: {', '.join(sums_by_words(done, by_run=True))}")
+        if again := sorted({each.closed_by for each in done if each.closed_as == "rejected"}):
+            note(f"the rows that were rejected again are sent as they are now by `replay` of {', '.join(again)}")
+
+
+def _is_replay(closed: ClosedRejects) -> bool:
+    return ".replay-" in closed.closed_by
 
 
 def _has_open_rejects(step: Step) -> bool:

@@ -98,9 +98,18 @@ class StepRows:
     taken: tuple[str, ...] | None = None  # the columns that `*` took
 
 
-def step_rejects(store: Store, job: Job, run: RunRecord, record: StepRecord, *, with_unknown: bool) -> StepRejects:
-    """The rejects of a step. Raises SourceError when the job no longer has the step."""
-    rejects = store.rejects(run.run_id, record.number).select(
+def step_rejects(
+    store: Store, job: Job, run: RunRecord, record: StepRecord, *, with_unknown: bool, follows: bool = False
+) -> StepRejects:
+    """The rejects of a step. Raises SourceError when the job no longer has the step.
+
+    With `follows`, a reject in whose place another one is open, since a later run rejected its subject again, is that
+    other one.
+    """
+    rejects = store.rejects(run.run_id, record.number)
+    if follows and (rejects["closed_as"] == "rejected").any():
+        rejects = _followed(rejects, store.ends(run.job, record.name))
+    rejects = rejects.select(
         pl.col("position").alias(ORIGIN_POSITION),
         pl.col("reject_id").alias(REJECT_ID),
         pl.col("closed_by").is_not_null().alias(CLOSED),
@@ -108,6 +117,25 @@ def step_rejects(store: Store, job: Job, run: RunRecord, record: StepRecord, *, 
     )
     found = StepRejects(job, run, record, find_step(job, record.name), rejects, with_unknown)
     return found if found.step.mapping.other_columns is None else _with_taken(found)
+
+
+def _followed(rejects: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """The rejects, each that was rejected again as the one that is open in its place; `ends` are Rejects.ends."""
+    again = rejects.filter(pl.col("closed_as") == "rejected").sort("reject_id")
+    found = []
+    for key in ("subject", "content"):
+        later = ends.filter(pl.col(key).is_not_null()).select(key, pl.col("reject_id").alias("now"), "is_open")
+        named = again.filter(pl.col(key).is_not_null()).select(key, "reject_id")
+        found.append(
+            named.join_asof(later, left_on="reject_id", right_on="now", by=key, strategy="forward")
+            .filter("is_open")
+            .select("reject_id", "now")
+        )
+    now = rejects.join(pl.concat(found).unique("now"), on="reject_id", how="left", maintain_order="left")
+    return now.with_columns(
+        pl.coalesce("now", "reject_id").alias("reject_id"),
+        pl.when(pl.col("now").is_null()).then("closed_by").alias("closed_by"),
+    )
 
 
 def _with_taken(found: StepRejects) -> StepRejects:

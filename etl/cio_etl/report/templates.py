@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from cio_etl.log.visible import visible
-from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
+from cio_etl.model import Finding, Profile, ReasonCount, ShownRow, sums_by_words
 from cio_etl.model.words import counted, delta_words, duration, number, percent, size
 from cio_etl.report.comparison_words import amount, change, label, rows_of_table
 
@@ -64,6 +64,7 @@ def environment(*folders: Path) -> Environment:
         "label": label,
         "change": change,
         "rows_of_table": rows_of_table,
+        "closed_rejects": lambda closed, by_run: sums_by_words(closed, by_run=by_run),
     }
     environment.globals |= {"rows_of": _rows_of, "amount": amount}
     return environment

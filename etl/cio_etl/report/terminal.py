@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.log.visible import one_line
-from cio_etl.model import Finding, NoticeSent, ReasonCount, Report, StepPlan, StepReport
+from cio_etl.model import Finding, NoticeSent, ReasonCount, Report, StepPlan, StepReport, sums_by_words
 from cio_etl.model.words import counted, delta_words
 from cio_etl.report.comparison_words import large_differences
 
@@ -46,7 +46,7 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
             *omitted(step, reasons),
         ):
             console.print(line, soft_wrap=True)
-    for line in _compared(report):
+    for line in (*_compared(report), *_closed(report)):
         console.print(line, soft_wrap=True)
     for each in report.notices:
         console.print(_notice(each, report), soft_wrap=True)
@@ -126,6 +126,18 @@ def _compared(report: Report) -> list[Text]:
         Text.assemble((one_line(name), "bold"), f", compared with {before.run_id}: ", (one_line(words), "yellow"))
         for name, words in large_differences(before)
     ]
+
+
+def _closed(report: Report) -> list[Text]:
+    """The rejects of earlier runs that this run has closed, and its own that are closed since."""
+    lines = []
+    if report.closes:
+        rows = counted(sum(each.rows for each in report.closes), "reject")
+        ways = ", ".join(sums_by_words(report.closes, by_run=False))
+        lines.append(Text(f"closed     {rows} of earlier runs: {ways}"))
+    if report.closed:
+        lines.append(Text(f"since then {', '.join(sums_by_words(report.closed, by_run=True))}"))
+    return lines
 
 
 def _delta(step: StepReport) -> list[Text]:

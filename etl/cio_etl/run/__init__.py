@@ -21,6 +21,7 @@ refresh.py        when a step sends everything again
 ledgers.py        what the ledgers of a job are: subjects, sizes, times
 schema_drift.py   compares the kinds of columns with the last run's
 reject_rows.py    keeps rejected rows for a later replay
+earlier_rejects.py  which open rejects of earlier runs a step closes
 measuring.py      what a collector and Prometheus are told at the end of a run
 signals.py        stops a run on request
 status_note.py    notes how far a run is in status.json, and refuses a state that is older
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     )
     from cio_etl.run.incremental import load_bookmarks, open_step_source, require_columns_of_step, staging
     from cio_etl.run.ledgers import LedgerStatus, ledger_statuses, ledger_words, stored_ledgers
-    from cio_etl.run.newest_runs import recent_runs
+    from cio_etl.run.newest_runs import open_words, recent_runs
     from cio_etl.run.notices import tell_stale, try_channels
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.prepared import limited, prepare
@@ -112,7 +113,7 @@ _FILES = {
         "ledger_words",
         "stored_ledgers",
     ),
-    "newest_runs": ("recent_runs",),
+    "newest_runs": ("open_words", "recent_runs"),
     "notices": ("tell_stale", "try_channels"),
     "options": (
         "FULL_REFRESH",
@@ -221,6 +222,7 @@ __all__ = [
     "next_words",
     "note_stand_ins",
     "open_step_source",
+    "open_words",
     "options_of",
     "prepare",
     "private_files",

@@ -144,15 +144,17 @@ def _drop_sandbox(store: Store, job: Job) -> None:
 def _erase_rejects(store: Store, job: Job, runs: list[RunRecord], person: Person) -> tuple[int, int]:
     """Removes the rejected rows of a person and their rejects, and messages that name them; how many of each."""
     steps = {step.name: step for step in job.steps}
+    subjects = {name: person.subjects(step.mapping, store.salt()) for name, step in steps.items()}
     rows = messages = 0
     for run in runs:
         for record in store.steps(run.run_id):
             rejects = store.rejects(run.run_id, record.number)
             positions = _erase_rows(job, run, record.number, steps.get(record.name), person)
-            theirs = rejects.filter(pl.col("position").is_in(positions.implode()))
+            by_subject = pl.col("subject").is_in(subjects.get(record.name, [])).fill_null(False)
+            theirs = rejects.filter(pl.col("position").is_in(positions.implode()) | by_subject)
             others = rejects.join(theirs, on="reject_id", how="anti").filter(person.is_in_text(pl.col("message")))
             store.erase_rejects(theirs["reject_id"].to_list(), others["reject_id"].to_list())
-            rows, messages = rows + len(positions), messages + others.height
+            rows, messages = rows + theirs.height, messages + others.height
     return rows, messages
 
 

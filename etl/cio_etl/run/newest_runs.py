@@ -5,25 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cio_etl import state
-from cio_etl.model import Report
+from cio_etl.model import OpenRejects, OpenTotal, Report
+from cio_etl.model.words import counted
 
 KILLED = "its process has ended without a report: it was killed, or the machine went down"
 
 
 @dataclass(frozen=True, slots=True)
 class RecentRun:
-    """A run of a job, and how many of its rejects are open."""
+    """A run of a job, and how many of its rejects are open, and of the rejects of all of the job's runs."""
 
     report: Report
     job_file: str
     open_rejects: int
+    all_open: OpenTotal
 
 
 def recent_runs(where: state.Where) -> list[RecentRun]:
-    """The newest runs of every job in a state, which must exist."""
+    """The newest runs of every job in a state, which must exist; the newest one of each job that has open rejects."""
     store = state.open_store(where)
     try:
         runs = store.runs()
+        by_job: dict[str, list[OpenRejects]] = {}
+        for each in store.open_reasons():
+            by_job.setdefault(each.job, []).append(each)
+        for job in by_job.keys() - {run.job for run in runs}:
+            runs += store.runs(job, limit=1)
+        totals = {job: OpenTotal.of(parts) for job, parts in by_job.items()}
         running_jobs = {job: state.running(where, job) for job in {run.job for run in runs if run.status == "running"}}
         newest = {run.job: run for run in reversed(runs)}
         open_rejects = store.open_rejects_by_run()
@@ -34,11 +42,18 @@ def recent_runs(where: state.Where) -> list[RecentRun]:
                 ),
                 run.job_file,
                 open_rejects.get(run.run_id, 0),
+                totals.get(run.job, OpenTotal()),
             )
             for run in runs
         ]
     finally:
         store.close()
+
+
+def open_words(total: OpenTotal) -> str:
+    """How many rejects of a job are open over all of its runs, and since when."""
+    runs = f"in {counted(len(total.runs), 'run')}" if len(total.runs) > 1 else f"of {total.runs[0]}"
+    return f"{counted(total.rows, 'reject is', 'rejects are')} open {runs}, the oldest since {total.since}"
 
 
 def with_killed(report: Report, is_running: bool) -> Report:

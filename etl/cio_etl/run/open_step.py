@@ -24,6 +24,7 @@ from cio_etl.errors import ChangedSinceStart, ExpectationsFailed, SourceError
 from cio_etl.ledger import Delta
 from cio_etl.model import Bookmark, Finding, GoneSource, Snapshot, Step
 from cio_etl.run.baseline import Baseline, note_all
+from cio_etl.run.earlier_rejects import gone_rejects
 from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
     bookmark_after,
@@ -46,7 +47,7 @@ from cio_etl.run.reject_rows import Columns
 from cio_etl.run.resume import change_remedy, source_changes
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
-from cio_etl.state import LedgerMove, StepRecord
+from cio_etl.state import GoneRejects, LedgerMove, StepRecord
 from cio_etl.transform import Compiled, as_texts
 
 
@@ -131,6 +132,7 @@ class PreparedStep:
     next_bookmark: Bookmark
     next_ledger: Callable[[], LedgerMove | None] | None = None  # moves a ledger when the step has finished
     baseline: Baseline | None = None  # of a first run, whose rows are noted before they are sent
+    gone: GoneRejects | None = None  # rejects of earlier runs that are closed when the step has finished
 
 
 def join_step(context: RunContext, step: Step, record: StepRecord, files: Files | None) -> PreparedStep | None:
@@ -171,7 +173,11 @@ def open_step(
             audits: list[Audit] = [*changed_columns(found), PathValues(step, snapshot)]
         delta = _decide_and_look(context, step, record, rows, compiled, audits, again=again)
     prepared = PreparedStep(
-        rows, with_delta(compiled, delta), next_bookmark, _next_ledger(context, step, record, delta)
+        rows,
+        with_delta(compiled, delta),
+        next_bookmark,
+        _next_ledger(context, step, record, delta),
+        gone=gone_rejects(context, step, number, delta),
     )
     if delta is None or not delta.head.is_baseline:
         return prepared

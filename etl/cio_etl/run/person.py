@@ -31,6 +31,11 @@ class Person:
         hashes = list(self._hashes(mapping, salt)) if _is_about_people(mapping) else []
         return _InLedger(self, hashes)
 
+    def subjects(self, mapping: Mapping, salt: int) -> list[int]:
+        """The subjects of the rejects that are theirs, as transform/reject_keys.py has them."""
+        hashes = [hi for hi, _ in self._hashes(mapping, salt)] if _is_about_people(mapping) else []
+        return [hi - (1 << 64) if hi >= 1 << 63 else hi for hi in hashes]
+
     def why_not_found(self, mapping: Mapping, *, has_keys: bool) -> str:
         """Why they may be in the ledger of this mapping and cannot be found; "" when they can be, or are never in it.
 

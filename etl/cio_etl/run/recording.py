@@ -9,7 +9,7 @@ from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.replacement import done_twice
 from cio_etl.run.signals import Signals
 from cio_etl.run.status_note import StatusNote
-from cio_etl.state import Leases, LedgerMove, ReplayedRejects, RunRecord, StepRecord, Store
+from cio_etl.state import Closed, GoneRejects, Leases, LedgerMove, ReplayedRejects, RunRecord, StepRecord, Store
 from cio_etl.telemetry import Watch
 from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
@@ -148,12 +148,30 @@ def report_of(store: Store, run_id: str) -> Report:
     return state.compared(store, state.build_report(store, run))
 
 
+class EarlierRejects(Protocol):
+    """What a commit must know of rejects; see earlier_rejects.py."""
+
+    def keyed(self, rejects: Sequence[Reject], places: Callable[[Sequence[int]], dict[int, str]]) -> list[Reject]:
+        """The rejects with what a later run finds them by."""
+
+    def closed(self, rejects: Sequence[Reject], accepted: Positions) -> list[Closed]:
+        """The rejects of earlier runs that these rows close."""
+
+    def settled(self, progress: LaneProgress) -> None:
+        """Is called after a commit."""
+
+
 def commit_within_limit(
-    context: RunContext, number: int, progress: Sequence[LaneProgress], snapshot: Snapshot, leases: Leases
+    context: RunContext,
+    number: int,
+    progress: Sequence[LaneProgress],
+    snapshot: Snapshot,
+    leases: Leases,
+    earlier: EarlierRejects | None = None,
 ) -> Commit:
     """A step's commit, which raises TooManyRejects after the reject that exceeds max_rejects, or at once after that.
 
-    The commit raises what Committer.commit raises, too.
+    It closes rejects of earlier runs. The commit raises what Committer.commit raises, too.
     """
     step, mapping = context.job.steps[number].name, context.job.steps[number].mapping
     store, run_id, max_rejects, rows = context.store, context.run.run_id, context.job.max_rejects, snapshot.rows
@@ -179,7 +197,13 @@ def commit_within_limit(
     def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         if context.job.rejects != "rows":  # the state then holds no value of a row, also none that a message quotes
             rejects = [replace(each, message=masked(each.message, each.field)) for each in rejects]
-        commit(lane, rejects, accepted)
+        closed: list[Closed] = []
+        if earlier is not None:
+            rejects = earlier.keyed(rejects, lambda rows: _places(snapshot, rows)) if rejects else rejects
+            closed = earlier.closed(rejects, accepted)
+        commit(lane, rejects, accepted, closed)
+        if earlier is not None:
+            earlier.settled(lane)
         rejected[lane.lane] = lane.counts.rejected
         context.note.refresh()
         if rejects:
@@ -215,11 +239,12 @@ def recording_step(
     bookmark: Bookmark,
     repeats: Repeats | None,
     next_ledger: Callable[[], LedgerMove | None] | None = None,
+    gone: GoneRejects | None = None,
 ) -> Iterator[Callable[[int], int]]:
     """Records at the block's end how many rows the step has read, its time and its rejects.
 
-    The block calls the function with the rows read. When it ends without an error the step is finished, and the
-    bookmark and the ledger are recorded for the next run.
+    The block calls the function with the rows read. When it ends without an error the step is finished, the bookmark
+    and the ledger are recorded for the next run, and rejects that are gone are closed.
     """
     began, read, finished, ledger = time.monotonic(), record.rows_read, False, None
 
@@ -250,6 +275,7 @@ def recording_step(
             rejects=rejects,
             bookmark=bookmark,
             ledger=ledger,
+            gone=gone,
         )
 
 

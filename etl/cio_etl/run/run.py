@@ -23,6 +23,7 @@ from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
 from cio_etl.log import about
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.baseline import noting
+from cio_etl.run.earlier_rejects import Noted, delete_settled_rows, earlier_rejects
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.measuring import telling
@@ -95,6 +96,7 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
                     for number, step in enumerate(job.steps):
                         with about(step=step.name), watch.step(step.name):
                             _run_step(context, step, number, opened.pop(number, None))
+                delete_settled_rows(context)
         return report_of(store, run.run_id)
     finally:
         store.close()
@@ -125,6 +127,7 @@ def _run_step(context: RunContext, step: Step, number: int, files: Files | None)
             prepared.next_bookmark,
             prepared.compiled.repeats,
             prepared.next_ledger,
+            prepared.gone,
         ) as note,
         releasing(leases),
         context.caller.signals.draining(lambda: None),
@@ -165,7 +168,8 @@ def _send(
         np.array([getattr(lane, name) for lane in progress]) for name in ("acked_through", "sending_through")
     )
     packer = Packer(context.destination.max_batch_bytes, acked, to.envelope, None if to.repeatable else announced)
-    commit = commit_within_limit(context, record.number, progress, snapshot, leases)
+    earlier = earlier_rejects(context, record, step.mapping, compiled, snapshot)
+    commit = commit_within_limit(context, record.number, progress, snapshot, leases, earlier)
     lanes = Lanes(
         context.destination,
         context.pace,
@@ -182,9 +186,10 @@ def _send(
 
     first = prepared.baseline
 
-    def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame | None]:
+    def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame | None, Noted | None]:
         mapped = compiled.sending(frame)
-        return frame.height, mapped.items, None if first is None else first.hashed(mapped)
+        noted = None if earlier is None else earlier.noted(mapped)
+        return frame.height, mapped.items, None if first is None else first.hashed(mapped), noted
 
     with (
         signals.draining(lanes.drain),
@@ -194,9 +199,11 @@ def _send(
         noting(context, record.number, None if first is None else first.delta) as note_hashes,
         lanes,
     ):
-        for rows, items, hashes in prefetch(read, snapshot.read(compiled.columns, rows_read)):
+        for rows, items, hashes, noted in prefetch(read, snapshot.read(compiled.columns, rows_read)):
             rows_read += rows
             note(rows_read)
+            if earlier is not None and noted is not None:
+                earlier.add(noted)
             if hashes is not None:
                 note_hashes(rows, hashes)
             if not lanes.put(packer.add(items)):

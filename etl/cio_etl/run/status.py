@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from cio_etl import state
-from cio_etl.model import Job, Report, total_counts
+from cio_etl.model import Job, OpenRejects, Report, total_counts
 from cio_etl.model.words import counted, whole_units
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.newest_runs import with_killed
@@ -55,7 +55,8 @@ class JobStatus:
 
     report: Report | None
     is_running: bool = False  # a process is at work on the job
-    open_rejects: int = 0
+    open_rejects: int = 0  # of this run
+    all_open: Sequence[OpenRejects] = ()  # of all runs of the job
     stale: str | None = None  # how the last finished run is older than `expect_every` allows
     next_step: NextStep = field(default_factory=lambda: NextStep("new"))
     options: RunOptions = field(default_factory=RunOptions)  # with which `run` resumes it
@@ -82,8 +83,9 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         job, options = as_started(job, newest, store.steps(newest.run_id))
         report = with_killed(state.compared(store, state.build_report(store, newest)), is_running)
         open_rejects = store.open_rejects(newest.run_id)
+        all_open = store.open_reasons(newest.job)
         step = next_step(store, job, newest, is_running)
-        return JobStatus(report, is_running, open_rejects, stale, step, options, ledgers=ledgers)
+        return JobStatus(report, is_running, open_rejects, all_open, stale, step, options, ledgers=ledgers)
     finally:
         store.close()
 

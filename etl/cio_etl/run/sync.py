@@ -34,6 +34,7 @@ from cio_etl.model import (
     Step,
 )
 from cio_etl.run.baseline import baseline_of
+from cio_etl.run.earlier_rejects import Watched, earlier_rejects
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job
 from cio_etl.run.limits import require_within_limits
 from cio_etl.run.options import RunOptions
@@ -67,6 +68,8 @@ def open_delta(
         if (delta := baseline_of(step, snapshot, compiled, ledger, rules, folder)) is not None:
             store.note_delta(run.run_id, record.number, DeltaCounts())
             return delta, None
+    earlier = earlier_rejects(context, record, step.mapping, compiled, snapshot)
+    watched = None if earlier is None or not earlier.has_open else Watched(earlier)
     made = compare(
         step,
         snapshot,
@@ -74,12 +77,14 @@ def open_delta(
         ledger,
         folder,
         run.started_at,
+        watched=watched,
         again=again,
         retry_refused=options.retry_refused or snapshot.replayed is not None,
         finds_gone=snapshot.replayed is None and run.row_limit is None,
     )
     require_within_limits(step, made, ledger, accepts=options.accept_changes)
-    store.note_delta(run.run_id, record.number, made.counts)
+    same = () if watched is None else watched.same(made.delta.decisions())
+    store.note_delta(run.run_id, record.number, made.counts, same)
     return made.delta, sent_before(made, ledger, step)
 
 
@@ -95,10 +100,12 @@ def compare(
     retry_refused: bool,
     finds_gone: bool,
     counts_changes: bool = False,
+    watched: Watched | None = None,
 ) -> Made:
     """The step's delta against a ledger, written to a folder, for a run that starts at this time. Raises StateError.
 
-    With `counts_changes`, its changes from value to value are counted, where the ledger stores values.
+    With `counts_changes`, its changes from value to value are counted, where the ledger stores values. `watched`
+    notes the rows that have the key of an open reject.
     """
     assert compiled.parts is not None
     finds_gone = finds_gone and step.sync.mode == "mirror"
@@ -106,7 +113,7 @@ def compare(
     return make_delta(
         folder,
         ledger,
-        _hashed(step, compiled, snapshot, rules, finds_gone=finds_gone),
+        _hashed(step, compiled, snapshot, rules, watched, finds_gone=finds_gone),
         rules,
         pl.select(ids.text_hash(pl.lit("null"), rules.salt)).item(),
         rows=snapshot.rows,
@@ -281,14 +288,17 @@ def with_scope(step: Step, compiled: Compiled, snapshot: Snapshot) -> Compiled:
 
 
 def _hashed(
-    step: Step, compiled: Compiled, snapshot: Snapshot, rules: Rules, *, finds_gone: bool
+    step: Step, compiled: Compiled, snapshot: Snapshot, rules: Rules, watched: Watched | None, *, finds_gone: bool
 ) -> Iterator[pl.DataFrame]:
     """The subjects and parts of all rows that the mapping selects; where gone subjects are found, of the others too."""
     compiled = with_scope(step, compiled, snapshot)
     hashes = hasher(step, compiled, rules.salt)
 
     def hashed(frame: pl.DataFrame) -> pl.DataFrame:
-        selected = hashes(compiled.mapped(frame))
+        mapped = compiled.mapped(frame)
+        selected = hashes(mapped)
+        if watched is not None:
+            watched.note(mapped)
         if not finds_gone:
             return selected
         selected = selected.with_columns(is_left_out=pl.lit(False))

@@ -4,6 +4,7 @@ tables.py      the tables and their schema's version
 connect.py     opens the database: a file in a folder, or a server that several machines share
 migrate.py     creates the tables, or migrates older ones
 store.py       runs and steps: started, ended, read, resumed
+rejects.py     rejects: counted, read, closed; which are open over all runs of a job
 reader.py      reads all of it for pages, without writing
 leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.state.budget import Budget
-    from cio_etl.state.commit import ReplayedRejects
+    from cio_etl.state.commit import Closed, ReplayedRejects
     from cio_etl.state.comparison import compared
     from cio_etl.state.connect import Where, exists
     from cio_etl.state.filesystem import mount_table, require_local
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from cio_etl.state.notices import conditions, note_notices, telling, write_conditions
     from cio_etl.state.reader import Closing, Reader, RejectGroup, RejectRow
     from cio_etl.state.run_report import build_report
-    from cio_etl.state.store import RESUMABLE, LedgerMove, RunRecord, StepRecord, Store, open_store
+    from cio_etl.state.store import RESUMABLE, GoneRejects, LedgerMove, RunRecord, StepRecord, Store, open_store
 
 _FILES = {
     "budget": ("Budget",),
-    "commit": ("ReplayedRejects",),
+    "commit": ("Closed", "ReplayedRejects"),
     "comparison": ("compared",),
     "connect": ("Where", "exists"),
     "filesystem": ("mount_table", "require_local"),
@@ -45,14 +46,16 @@ _FILES = {
     "reader": ("Closing", "Reader", "RejectGroup", "RejectRow"),
     "notices": ("conditions", "note_notices", "telling", "write_conditions"),
     "run_report": ("build_report",),
-    "store": ("RESUMABLE", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
+    "store": ("RESUMABLE", "GoneRejects", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "RESUMABLE",
     "Budget",
+    "Closed",
     "Closing",
+    "GoneRejects",
     "Leases",
     "LedgerMove",
     "Reader",

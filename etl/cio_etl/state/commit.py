@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
 from cio_etl.log import get_logger
-from cio_etl.model import Counts, LaneProgress, Reject
+from cio_etl.model import ClosedAs, Counts, LaneProgress, Reject
 from cio_etl.state import tables
 from cio_etl.state.connect import replacement_check
 from cio_etl.state.faults import is_disconnect, unusable
@@ -45,12 +45,15 @@ _UPDATE = (
 )
 
 _OPEN_REJECT = (tables.reject.c.reject_id == bindparam("of_reject"), tables.reject.c.closed_by.is_(None))
-_CLOSE = update(tables.reject).where(*_OPEN_REJECT).values(closed_by=bindparam("by"))
+_CLOSE = update(tables.reject).where(*_OPEN_REJECT).values(closed_by=bindparam("by"), closed_as=bindparam("how"))
 _NEW_REASON = (
     update(tables.reject)
     .where(*_OPEN_REJECT)
     .values({name: bindparam(f"new_{name}") for name in ("reason", "field", "message")})
 )
+
+
+Closed = tuple[int, ClosedAs]  # a reject_id, and how it is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Ticket:
     progress: LaneProgress
     rejects: Sequence[Reject]
     accepted: npt.NDArray[np.int64] | None
+    closed: Sequence[Closed] = ()
     done: bool = False
 
 
@@ -89,14 +93,19 @@ class Committer:
         self._failed: StateError | LanesTaken | None = None
 
     def commit(
-        self, progress: LaneProgress, rejects: Sequence[Reject], accepted: npt.NDArray[np.int64] | None = None
+        self,
+        progress: LaneProgress,
+        rejects: Sequence[Reject],
+        accepted: npt.NDArray[np.int64] | None = None,
+        closed: Sequence[Closed] = (),
     ) -> None:
         """Returns when progress and rejects are on the disk.
 
-        `accepted` are the positions that Customer.io accepted since the lane's last commit; None: none. Raises
-        StateError when the disk cannot take them, and LanesTaken when another process holds the lane now.
+        `accepted` are the positions that Customer.io accepted since the lane's last commit; None: none. `closed` are
+        the rejects of earlier runs that are closed by what became of the rows. Raises StateError when the disk cannot
+        take them, and LanesTaken when another process holds the lane now.
         """
-        ticket = Ticket(progress, rejects, accepted)
+        ticket = Ticket(progress, rejects, accepted, closed)
         with self._arriving:
             self._waiting.append(ticket)
         with self._leases.writing:
@@ -162,6 +171,7 @@ class Committer:
         ]
         if rejects:
             connection.execute(insert(tables.reject), rejects)
+        close_rejects(connection, str(run), sorted(each for ticket in tickets for each in ticket.closed))
         if self._replayed is not None and self._replayed.closes:
             self._update_replayed(connection, self._replayed, tickets)
         self._leases.renewed_by_commit(started, len(tickets))
@@ -172,7 +182,7 @@ class Committer:
     def _update_replayed(self, connection: Connection, replayed: ReplayedRejects, tickets: Sequence[Ticket]) -> None:
         """Closes the rejects whose rows are accepted, and gives the others their new reason."""
         positions = [ticket.accepted for ticket in tickets if ticket.accepted is not None]
-        accepted = [row for each in positions for row in replayed.reject_ids[each].tolist()]
+        accepted: list[Closed] = [(row, "accepted") for each in positions for row in replayed.reject_ids[each].tolist()]
         close_rejects(connection, str(self._key["run_id"]), accepted)
         rejected_again = [
             {
@@ -186,10 +196,10 @@ class Committer:
             connection.execute(_NEW_REASON, rejected_again)
 
 
-def close_rejects(connection: Connection, run_id: str, reject_ids: Sequence[int]) -> None:
-    """Closes those of the rejects that are open; `run_id` is the run that accepted or skipped their rows."""
-    if reject_ids:
-        connection.execute(_CLOSE, [{"of_reject": row, "by": run_id} for row in reject_ids])
+def close_rejects(connection: Connection, run_id: str, closed: Sequence[Closed]) -> None:
+    """Closes those of the rejects that are open; `run_id` is the run that does it."""
+    if closed:
+        connection.execute(_CLOSE, [{"of_reject": row, "by": run_id, "how": how} for row, how in closed])
 
 
 def progress_values(progress: LaneProgress) -> dict[str, int]:

@@ -7,9 +7,10 @@ One process does it, in one transaction; the others wait and use the result. Bef
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy import Connection, Engine, insert, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
 from cio_etl.errors import StateError
@@ -33,6 +34,15 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     6: ("ALTER TABLE step ADD COLUMN omitted TEXT",),
     7: ("ALTER TABLE source ADD COLUMN known_columns TEXT",),
     8: ("ALTER TABLE run ADD COLUMN notices TEXT",),
+    9: (
+        "ALTER TABLE reject ADD COLUMN closed_as TEXT",
+        "ALTER TABLE reject ADD COLUMN closed_note TEXT",
+        "ALTER TABLE reject ADD COLUMN subject BIGINT",
+        "ALTER TABLE reject ADD COLUMN content BIGINT",
+        "CREATE INDEX reject_open ON reject (run_id, step, reason, field, closed_by, subject, content) "
+        "WHERE closed_by IS NULL",
+        "CREATE INDEX reject_closed ON reject (closed_by, closed_as, run_id, step) WHERE closed_by IS NOT NULL",
+    ),
 }
 
 
@@ -143,3 +153,5 @@ def _migrate(connection: Connection, version: int) -> None:
             connection.execute(text(statement))
     wanted = [table for table in tables.metadata.sorted_tables if not (is_file and table is tables.version)]
     tables.metadata.create_all(connection, tables=wanted)
+    if connection.execute(select(tables.salt.c.number)).first() is None:
+        connection.execute(insert(tables.salt).values(number=secrets.randbits(63)))

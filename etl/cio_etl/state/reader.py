@@ -15,7 +15,8 @@ from cio_etl.model import Counts
 from cio_etl.state import lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
 from cio_etl.state.migrate import require_current_schema
-from cio_etl.state.store import _OF_RUN, LedgerMove, Rejected, RunRecord, Store
+from cio_etl.state.rejects import Rejected
+from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +158,14 @@ class Reader(Store):
             return [RejectGroup(**row._mapping) for row in connection.execute(query)]
 
     def closings(self) -> list[Closing]:
-        """The closed rejects of all runs, counted by run, step and the run that closed them."""
+        """The closed rejects of all runs, counted by run, step and the run that closed them.
+
+        Without those that were rejected again: another reject is open in their place, so nothing has closed them.
+        """
         table = tables.reject.c
         by = (table.run_id, table.step, table.closed_by)
-        query = select(*by, func.count().label("rows")).where(table.closed_by.is_not(None)).group_by(*by)
+        is_over = table.closed_by.is_not(None) & table.closed_as.is_distinct_from("rejected")
+        query = select(*by, func.count().label("rows")).where(is_over).group_by(*by)
         with self._transaction() as connection:
             return [Closing(**row._mapping) for row in connection.execute(query)]
 

@@ -27,6 +27,8 @@ def build_report(store: Store, run: RunRecord) -> Report:
         resumable=run.status in RESUMABLE,
         row_limit=run.row_limit,
         notices=notices_of(run.notices),
+        closed=tuple(store.closed_rejects(of_run=run.run_id)),
+        closes=tuple(store.closed_rejects(by_run=run.run_id)),
     )
 
 

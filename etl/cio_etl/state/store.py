@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from cio_etl.model import (
     Bookmark,
@@ -35,12 +34,10 @@ from cio_etl.state.commit import (
     progress_values,
 )
 from cio_etl.state.connect import Where, open_engine
-from cio_etl.state.faults import decoding, unusable
+from cio_etl.state.faults import decoding
 from cio_etl.state.leases import Leases, database_now
 from cio_etl.state.lock_server import ServerLock
-
-if TYPE_CHECKING:
-    import polars as pl
+from cio_etl.state.rejects import Rejects, close_gone
 
 RESUMABLE = ("running", "stopped", "failed")
 POLL_S = 0.2  # of a worker that waits for another one
@@ -88,16 +85,6 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """Rejected rows of one reason and field in a step, and the first few positions."""
-
-    reason: str
-    field: str | None
-    rows: int
-    first: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerMove:
     """The generation of a step's ledger after a run; its files are on the disk."""
 
@@ -107,19 +94,20 @@ class LedgerMove:
     run_id: str
 
 
-class Store:
-    """The state of all runs in one folder, or in one database of a server."""
+@dataclass(frozen=True, slots=True)
+class GoneRejects:
+    """That a step has read all of its source: open rejects of it that this run has not closed are gone from there."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    job: str
+    step: str
+    with_subject: bool = True  # False: only rejects that are about no subject, see rejects.close_gone
+
+
+class Store(Rejects):
+    """The state of all runs in one folder, or in one database of a server."""
 
     def close(self) -> None:
         self._engine.dispose()
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether workers on several machines can use it."""
-        return self._engine.dialect.name != "sqlite"
 
     @contextmanager
     def exclusive(self, job: str) -> Iterator[None]:
@@ -205,10 +193,14 @@ class Store:
             columns["events"] = [[each.name, each.rows] for each in events]
             connection.execute(_step(run_id, number).values(columns=json.dumps(columns)))
 
-    def note_delta(self, run_id: str, number: int, counts: DeltaCounts) -> None:
-        """Notes what a step's ledger says of its rows, before the first one is sent."""
+    def note_delta(self, run_id: str, number: int, counts: DeltaCounts, same: Sequence[int] = ()) -> None:
+        """Notes what a step's ledger says of its rows, before the first one is sent.
+
+        It closes the rejects `same`: Customer.io has what their subjects' rows say now.
+        """
         with self._transaction() as connection:
             connection.execute(_step(run_id, number).values(delta=json.dumps(asdict(counts))))
+            close_rejects(connection, run_id, [(reject_id, "same") for reject_id in same])
 
     def ledger(self, job: str, step: str) -> str | None:
         """The current generation of a step's ledger, as text; None: there is none."""
@@ -233,29 +225,6 @@ class Store:
         with self._transaction() as connection:
             _move_ledger(connection, move)
 
-    def erase_rejects(self, rejects: Collection[int], messages: Collection[int]) -> None:
-        """Removes rejects, and the messages of others, by their reject_id: SQLite's file has neither any more.
-
-        A server keeps removed rows until it cleans its tables and logs.
-        """
-        table = tables.reject
-        with self._transaction() as connection:
-            this = table.c.reject_id == bindparam("this")
-            for change, wanted in ((delete(table), rejects), (update(table).values(message=""), messages)):
-                if wanted:
-                    connection.execute(change.where(this), [{"this": each} for each in wanted])
-        if not self.is_shared and (rejects or messages):
-            self._rewrite_file()
-
-    def _rewrite_file(self) -> None:
-        """Writes SQLite's file and its log again, without what was removed: pages that are free still have it."""
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                    connection.exec_driver_sql(statement)
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
-
     def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
         """Claims lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
         return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
@@ -263,15 +232,6 @@ class Store:
     def committer(self, leases: Leases, replayed: ReplayedRejects | None = None) -> Committer:
         """Commits the progress of the lanes that are held; `replayed` are the rejects that a replay sends again."""
         return Committer(leases, replayed)
-
-    def close_skipped(self, run_id: str, number: int, replayed: ReplayedRejects) -> None:
-        """Closes all rejects of a finished step of a replay, except those whose rows were rejected again."""
-        if not replayed.closes:
-            return
-        rejected = set(self.rejects(run_id, number)["position"])
-        closed = [row for position, row in enumerate(replayed.reject_ids.tolist()) if position not in rejected]
-        with self._transaction() as connection:
-            close_rejects(connection, run_id, closed)
 
     def end_step(
         self,
@@ -284,11 +244,12 @@ class Store:
         rejects: Sequence[RejectCount],
         bookmark: Bookmark | None = None,
         ledger: LedgerMove | None = None,
+        gone: GoneRejects | None = None,
     ) -> None:
         """Notes the result of this process's work on a step; `seconds` add up over all processes.
 
-        The bookmark and the ledger of a finished step move in the same transaction, with its last row. A step that
-        another process has finished stays as it is.
+        The bookmark and the ledger of a finished step move in the same transaction, with its last row, and rejects that
+        are gone are closed. A step that another process has finished stays as it is.
         """
         with self._transaction() as connection:
             result = connection.execute(
@@ -305,6 +266,8 @@ class Store:
                 self._write_bookmark(connection, run_id, number, bookmark)
             if finished and ledger is not None and result.rowcount:
                 _move_ledger(connection, ledger)
+            if finished and gone is not None and result.rowcount:
+                close_gone(connection, run_id, gone.job, gone.step, with_subject=gone.with_subject)
 
     def _write_bookmark(self, connection: Connection, run_id: str, number: int, bookmark: Bookmark) -> None:
         names = select(tables.run.c.job, tables.step.c.name).join_from(tables.step, tables.run)
@@ -434,85 +397,6 @@ class Store:
         query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
         with self._transaction() as connection:
             return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
-
-    def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
-        """Rejected rows by reason and field, the most frequent first."""
-        table = tables.reject
-        here = (table.c.run_id == run_id, table.c.step == number)
-        query = (
-            select(table.c.reason, table.c.field, func.count().label("rows"))
-            .where(*here)
-            .group_by(table.c.reason, table.c.field)
-            .order_by(func.count().desc(), table.c.reason, table.c.field)
-        )
-        with self._transaction() as connection:
-            groups = connection.execute(query).all()
-            return [
-                Rejected(
-                    reason,
-                    field,
-                    rows,
-                    tuple(
-                        connection.scalars(
-                            select(table.c.position)
-                            .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
-                            .order_by(table.c.position)
-                            .limit(first)
-                        )
-                    ),
-                )
-                for reason, field, rows in groups
-            ]
-
-    def rejects(self, run_id: str, number: int) -> pl.DataFrame:
-        """Every reject of a step: position and reject_id Int64, reason, field, message and closed_by String; in order
-        of position."""
-        import polars as pl
-
-        table = tables.reject
-        columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
-        columns |= {"reject_id": pl.Int64, "closed_by": pl.String}
-        query = (
-            select(*(table.c[name] for name in columns))
-            .where(table.c.run_id == run_id, table.c.step == number)
-            .order_by(table.c.position)
-        )
-        with self._transaction() as connection:
-            return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
-
-    def open_rejects(self, run_id: str) -> int:
-        """How many rejects of a run are open."""
-        query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
-        with self._transaction() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def open_rejects_by_run(self) -> dict[str, int]:
-        """How many rejects of each run are open; a run without one is omitted."""
-        run_id = tables.reject.c.run_id
-        query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None)).group_by(run_id)
-        with self._transaction() as connection:
-            return {run: int(rejects) for run, rejects in connection.execute(query)}
-
-    def open_rejects_of(self, job: str) -> int:
-        """How many rejects of all runs of a job are open."""
-        reject, run = tables.reject.c, tables.run.c
-        query = select(func.count()).where(reject.run_id == run.run_id, run.job == job, reject.closed_by.is_(None))
-        with self._transaction() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction, for the tables of other files of this room. Raises StateError."""
-        with self._transaction() as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
 
 
 _OF_RUN = [tables.run.c[each.name] for each in fields(RunRecord)]

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 9  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 10  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -98,12 +98,41 @@ reject = Table(
     Column("reason", Text, nullable=False),
     Column("field", Text),
     Column("message", Text, nullable=False),  # of Customer.io, see apis.masked; "" when the row was never sent
-    # The run that accepted or skipped the row; null: the reject is open. A replay closes its own rejects: rows that
-    # are still wrong stay open in the run that rejected them first.
+    # The run that closed it, or BY_HAND; null: the reject is open. A replay closes its own rejects: rows that are still
+    # wrong stay open in the run that rejected them first.
     Column("closed_by", Text),
+    Column("closed_as", Text),  # see model.ClosedAs; null of one that was closed under schema 9 or before
+    Column("closed_note", Text),  # of somebody who closed it by hand
+    # What a later run finds it by, one of the two: salted hashes, see transform/reject_keys.py. Null: it has no key.
+    Column("subject", BigInteger),
+    Column("content", BigInteger),
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
 )
+# The open ones, in the order in which they are counted; and what each run has closed.
+Index(
+    "reject_open",
+    reject.c.run_id,
+    reject.c.step,
+    reject.c.reason,
+    reject.c.field,
+    reject.c.closed_by,  # null; with it and the next two, no row has to be read
+    reject.c.subject,
+    reject.c.content,
+    sqlite_where=reject.c.closed_by.is_(None),
+    postgresql_where=reject.c.closed_by.is_(None),
+)
+Index(
+    "reject_closed",
+    reject.c.closed_by,
+    reject.c.closed_as,
+    reject.c.run_id,
+    reject.c.step,
+    sqlite_where=reject.c.closed_by.is_not(None),
+    postgresql_where=reject.c.closed_by.is_not(None),
+)
+
+salt = Table("salt", metadata, Column("number", BigInteger, primary_key=True))  # of the hashes of rejects; one row
 
 source = Table(  # the bookmark of a step's last finished run
     "source",

@@ -25,6 +25,7 @@ prefetch.py     maps frames in parallel, in their order
 decisions.py    what is sent of each row of a step that sends only what changed
 order.py        the sort keys of `order_by`
 encode.py       JSON text, exactly
+reject_keys.py  what a later run finds a reject by
 reason_counts.py  rejected rows and omitted values, counted by reason
 invisible.py    characters that nobody sees
 nested.py       types inside types: walking them, naming them

@@ -1,0 +1,263 @@
+"""Stores rejects: counted, read, and closed; and which are open over all runs of a job, since when.
+
+A run closes rejects of earlier runs in three places: in the commit that acknowledges the row (commit.py), with what the
+ledger says of the rows (Store.note_delta), and in the transaction in which a step finishes (Store.end_step).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from cio_etl.model import BY_HAND, ClosedRejects, OpenRejects
+from cio_etl.state import tables
+from cio_etl.state.commit import ReplayedRejects, close_rejects
+from cio_etl.state.faults import unusable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_IS_OPEN = tables.reject.c.closed_by.is_(None)
+_KEYS = ("reject_id", "subject", "content")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rejected rows of one reason and field in a step, and the first few positions."""
+
+    reason: str
+    field: str | None
+    rows: int
+    first: tuple[int, ...]
+
+
+class Rejects:
+    """The rejects of all runs: a part of the state."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers on several machines can use it."""
+        return self._engine.dialect.name != "sqlite"
+
+    # ---- of one run
+
+    def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
+        """Rejected rows by reason and field, the most frequent first."""
+        table = tables.reject
+        here = (table.c.run_id == run_id, table.c.step == number)
+        query = (
+            select(table.c.reason, table.c.field, func.count().label("rows"))
+            .where(*here)
+            .group_by(table.c.reason, table.c.field)
+            .order_by(func.count().desc(), table.c.reason, table.c.field)
+        )
+        with self._transaction() as connection:
+            groups = connection.execute(query).all()
+            return [
+                Rejected(
+                    reason,
+                    field,
+                    rows,
+                    tuple(
+                        connection.scalars(
+                            select(table.c.position)
+                            .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
+                            .order_by(table.c.position)
+                            .limit(first)
+                        )
+                    ),
+                )
+                for reason, field, rows in groups
+            ]
+
+    def rejects(self, run_id: str, number: int) -> pl.DataFrame:
+        """Every reject of a step: position, reject_id, subject and content Int64, reason, field, message, closed_by,
+        closed_as and closed_note String; in order of position."""
+        import polars as pl
+
+        table = tables.reject
+        columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
+        columns |= {"reject_id": pl.Int64, "closed_by": pl.String, "closed_as": pl.String, "closed_note": pl.String}
+        columns |= {"subject": pl.Int64, "content": pl.Int64}
+        query = (
+            select(*(table.c[name] for name in columns))
+            .where(table.c.run_id == run_id, table.c.step == number)
+            .order_by(table.c.position)
+        )
+        with self._transaction() as connection:
+            return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
+
+    def open_rejects(self, run_id: str) -> int:
+        """How many rejects of a run are open."""
+        query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def open_rejects_by_run(self) -> dict[str, int]:
+        """How many rejects of each run are open; a run without one is omitted."""
+        run_id = tables.reject.c.run_id
+        query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None)).group_by(run_id)
+        with self._transaction() as connection:
+            return {run: int(rejects) for run, rejects in connection.execute(query)}
+
+    # ---- over all runs of a job
+
+    def open_rejects_of(self, job: str) -> int:
+        """How many rejects of all runs of a job are open."""
+        in_job = tables.reject.c.run_id.in_(select(tables.run.c.run_id).where(tables.run.c.job == job))
+        with self._transaction() as connection:
+            return int(connection.execute(select(func.count()).where(in_job, _IS_OPEN)).scalar_one())
+
+    def open_reasons(self, job: str | None = None) -> list[OpenRejects]:
+        """The open rejects of a job, or of each job, by step, reason and field; the most frequent first."""
+        reject, run, step = tables.reject.c, tables.run.c, tables.step.c
+        counts = select(reject.run_id, reject.step, reject.reason, reject.field, func.count().label("rows"))
+        counts = counts.where(_IS_OPEN)
+        if job is not None:
+            counts = counts.where(reject.run_id.in_(select(run.run_id).where(run.job == job)))
+        counted = counts.group_by(reject.run_id, reject.step, reject.reason, reject.field).subquery()
+        query = (
+            select(run.job, step.name, counted.c.reason, counted.c.field, counted.c.rows, run.started_at, run.run_id)
+            .join_from(counted, tables.run, counted.c.run_id == run.run_id)
+            .join(tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step))
+            .order_by(run.sequence, run.run_id)
+        )
+        found: dict[tuple[str, str, str, str | None], OpenRejects] = {}
+        with self._transaction() as connection:
+            for in_job, name, reason, field, rows, since, run_id in connection.execute(query):
+                key = (in_job, name, reason, field)
+                before = found.get(key, OpenRejects(*key, rows=0, since=since, runs=()))
+                found[key] = OpenRejects(*key, before.rows + rows, before.since, (*before.runs, run_id))
+        return sorted(found.values(), key=lambda each: (each.job, -each.rows, each.step, each.reason, each.field or ""))
+
+    def closed_rejects(self, *, of_run: str | None = None, by_run: str | None = None) -> list[ClosedRejects]:
+        """The closed rejects of a run, or those of earlier runs that a run has closed, by how they were closed."""
+        reject = tables.reject.c
+        here = [reject.run_id == of_run, reject.closed_by.is_not(None)]
+        if of_run is None:
+            here = [reject.closed_by == by_run, reject.run_id != by_run]
+        groups = (reject.run_id, reject.step, reject.closed_as, reject.closed_by)
+        counted = select(*groups, func.count().label("rows")).where(*here).group_by(*groups).subquery()
+        step = tables.step.c
+        query = (
+            select(counted.c.run_id, step.name, counted.c.closed_as, counted.c.closed_by, counted.c.rows)
+            .join_from(counted, tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step))
+            .order_by(counted.c.run_id, step.number, counted.c.closed_as, counted.c.closed_by)
+        )
+        with self._transaction() as connection:
+            return [ClosedRejects(*row) for row in connection.execute(query)]
+
+    def open_keys(self, job: str, step: str, but_of: str | None = None) -> pl.DataFrame:
+        """The keys of a step's open rejects, in all runs of the job but one: reject_id, subject and content Int64."""
+        import polars as pl
+
+        reject = tables.reject.c
+        query = select(*(reject[name] for name in _KEYS)).where(_IS_OPEN, _of_step(job, step))
+        if but_of is not None:
+            query = query.where(reject.run_id != but_of)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return pl.DataFrame(
+            [*zip(*rows, strict=True)] or None, schema=dict.fromkeys(_KEYS, pl.Int64), orient="col"
+        ).sort("reject_id")
+
+    def ends(self, job: str, step: str) -> pl.DataFrame:
+        """The keys of a step's rejects in whose place no other one is open: as `open_keys`, and is_open Boolean."""
+        import polars as pl
+
+        reject = tables.reject
+        columns = (*(reject.c[name] for name in _KEYS), _IS_OPEN)
+        is_end = _IS_OPEN | reject.c.closed_as.is_distinct_from("rejected")
+        query = select(*columns).where(is_end, _of_step(job, step)).order_by(reject.c.reject_id)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        schema = {**dict.fromkeys(_KEYS, pl.Int64), "is_open": pl.Boolean}
+        return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
+
+    def salt(self) -> int:
+        """The seed of the hashes by which rejects are found; one for the whole state."""
+        with self._transaction() as connection:
+            return int(connection.execute(select(tables.salt.c.number)).scalar_one())
+
+    # ---- closed, and removed
+
+    def close_by_hand(self, run_id: str, note: str, reason: str | None = None) -> int:
+        """Closes the open rejects of a run, of one reason if that is given, for what the note says; how many."""
+        change = update(tables.reject).where(tables.reject.c.run_id == run_id, _IS_OPEN)
+        if reason is not None:
+            change = change.where(tables.reject.c.reason == reason)
+        with self._transaction() as connection:
+            return connection.execute(change.values(closed_by=BY_HAND, closed_as="hand", closed_note=note)).rowcount
+
+    def close_skipped(self, run_id: str, number: int, replayed: ReplayedRejects) -> None:
+        """Closes all rejects of a finished step of a replay, except those whose rows were rejected again."""
+        if not replayed.closes:
+            return
+        rejected = set(self.rejects(run_id, number)["position"])
+        closed = [row for position, row in enumerate(replayed.reject_ids.tolist()) if position not in rejected]
+        with self._transaction() as connection:
+            close_rejects(connection, run_id, [(row, "skipped") for row in closed])
+
+    def erase_rejects(self, rejects: Collection[int], messages: Collection[int]) -> None:
+        """Removes rejects, and the messages of others, by their reject_id: SQLite's file has neither any more.
+
+        A server keeps removed rows until it cleans its tables and logs.
+        """
+        table = tables.reject
+        with self._transaction() as connection:
+            this = table.c.reject_id == bindparam("this")
+            for change, wanted in ((delete(table), rejects), (update(table).values(message=""), messages)):
+                if wanted:
+                    connection.execute(change.where(this), [{"this": each} for each in wanted])
+        if not self.is_shared and (rejects or messages):
+            self._rewrite_file()
+
+    def _rewrite_file(self) -> None:
+        """Writes SQLite's file and its log again, without what was removed: pages that are free still have it."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    connection.exec_driver_sql(statement)
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction, for the tables of other files of this room. Raises StateError."""
+        with self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise unusable(self._engine, error) from None
+
+
+def close_gone(connection: Connection, run_id: str, job: str, step: str, *, with_subject: bool) -> None:
+    """Closes the open rejects of a step in all other runs: its source, read as a whole, does not have them any more.
+
+    Without `with_subject`, those stay open that are about a subject: some row of the source says of nobody whom it is
+    about, so it may be theirs.
+    """
+    here = [_IS_OPEN, tables.reject.c.run_id != run_id, _of_step(job, step)]
+    if not with_subject:
+        here.append(tables.reject.c.subject.is_(None))
+    connection.execute(update(tables.reject).where(*here).values(closed_by=run_id, closed_as="gone"))
+
+
+def _of_step(job: str, step: str) -> ColumnElement[bool]:
+    """Whether a reject is of the job's step with this name, in whichever run."""
+    steps = select(tables.step.c.run_id, tables.step.c.number).join_from(tables.step, tables.run)
+    steps = steps.where(tables.run.c.job == job, tables.step.c.name == step)
+    return tuple_(tables.reject.c.run_id, tables.reject.c.step).in_(steps)

@@ -1,0 +1,107 @@
+"""By what a later run finds a reject: the subject of its row, or else the content of the row; salted hashes of 64 bits.
+
+A row has no subject where it does not say whom or what it is about, or where just that is why it is rejected. Nor has
+an event without a key of its own, whose id changes with the source; and an event whose key another row has is not that
+other event. Such a reject is found by the columns that the mapping reads, as they are written in the source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from cio_etl.apis import OPERATIONS
+from cio_etl.model import FAULT, POSITION, Mapping
+from cio_etl.transform import ids
+from cio_etl.transform.compiled import Compiled, Mapped
+from cio_etl.transform.parts import Parts
+from cio_etl.transform.repeats import EVENT_KEY_REPEATED
+
+KEYS = pl.Schema({POSITION: pl.Int64, "subject": pl.Int64, "content": pl.Int64})
+
+
+@dataclass(frozen=True, slots=True)
+class RejectKeys:
+    """The keys of a mapping's rows."""
+
+    salt: int
+    parts: Parts | None  # whose subject the rows have; None: they have none
+    columns: tuple[str, ...]  # of the source, that the mapping reads
+
+    @classmethod
+    def of(cls, mapping: Mapping, compiled: Compiled, salt: int) -> RejectKeys:
+        """The keys of the rows of a compiled mapping."""
+        parts = compiled.parts
+        is_named = not OPERATIONS[mapping.operation].has_event or mapping.identifies_events
+        return cls(salt, parts if parts is not None and parts.subject and is_named else None, compiled.columns)
+
+    def made_of(self, mapped: Mapped) -> pl.DataFrame:
+        """POSITION and the columns of which the keys of these rows are made: small, where rows have a subject."""
+        if self.parts is not None:
+            return mapped.values.select(POSITION, *self.parts.subject)
+        return _rows(mapped).select(POSITION, FAULT, *self._read(mapped.rows))
+
+    def of_made(self, made: pl.DataFrame) -> pl.DataFrame:
+        """The keys (KEYS) of rows that were sent, from `made_of`."""
+        none = pl.lit(None, pl.Int64)
+        if self.parts is not None:
+            return made.select(POSITION, self._subject(self.parts).alias("subject"), none.alias("content"))
+        return made.select(POSITION, none.alias("subject"), self._content(made).alias("content"))
+
+    def of_rows(self, mapped: Mapped, items: pl.DataFrame, *, with_content: bool) -> pl.DataFrame:
+        """The keys (KEYS) of all rows of `mapped.values`; `items` are theirs. Of a row that could not be read: nulls.
+
+        Without `with_content`, a row that has a subject has no content.
+        """
+        rows = _rows(mapped)
+        subject = pl.lit(None, pl.Int64)
+        if self.parts is not None:
+            is_unfit = items.select(
+                pl.col("field").is_in([*self.parts.subject, "identifiers"]).fill_null(False)
+                | (pl.col("reason") == EVENT_KEY_REPEATED).fill_null(False)
+            ).to_series()
+            subject = pl.when(~pl.lit(is_unfit)).then(self._subject(self.parts))
+        keys = mapped.values.select(POSITION, subject.alias("subject"))
+        if with_content:
+            return keys.hstack(rows.select(self._content(rows).alias("content")))
+        is_nobody = keys["subject"].is_null()
+        if not is_nobody.any():
+            return keys.with_columns(pl.lit(None, pl.Int64).alias("content"))
+        nobody = rows.filter(is_nobody)
+        contents = nobody.select(POSITION, self._content(nobody).alias("content"))
+        return keys.join(contents, on=POSITION, how="left", maintain_order="left")
+
+    def of_text(self, text: str) -> int:
+        """The content of a row that could not be read, of which a text says where it is."""
+        return int(pl.select(ids.text_hash(pl.lit(text), self.salt).reinterpret(signed=True)).item())
+
+    def _subject(self, parts: Parts) -> pl.Expr:
+        return parts.subject_hash(self.salt)[0].reinterpret(signed=True)
+
+    def _content(self, rows: pl.DataFrame) -> pl.Expr:
+        texts = [_text(name, rows.schema[name], self.salt) for name in self._read(rows)]
+        content = ids.subject([pl.lit("row"), *texts], self.salt)[0].reinterpret(signed=True)
+        return pl.when(pl.col(FAULT).is_null()).then(content)
+
+    def _read(self, rows: pl.DataFrame) -> list[str]:
+        return [name for name in self.columns if name in rows.columns and name not in (POSITION, FAULT)]
+
+
+def _rows(mapped: Mapped) -> pl.DataFrame:
+    """The source's rows of `mapped.values`, in the same order."""
+    if mapped.rows.height == mapped.values.height:
+        return mapped.rows
+    return mapped.rows.filter(pl.col(POSITION).is_in(mapped.values[POSITION].implode()))
+
+
+def _text(name: str, dtype: pl.DataType, salt: int) -> pl.Expr:
+    """A column's values as texts that differ where the values do."""
+    value = pl.col(name)
+    if dtype.is_nested() or dtype == pl.Binary:
+        text = value.hash(salt).cast(pl.String)
+    elif dtype.is_temporal():
+        text = value.to_physical().cast(pl.String)
+    else:
+        text = value.cast(pl.String)
+    return pl.when(value.is_null()).then(pl.lit("")).otherwise(pl.lit("=") + text)
