@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
-from pydantic import SecretStr
 
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, Existing
@@ -84,6 +83,8 @@ def ui(
 
 def _address(state: str) -> StateLocation:
     """The location of a state at a database's address."""
+    from pydantic import SecretStr
+
     from cio_etl.cli.shared import StateLocation
 
     try:
