@@ -176,7 +176,7 @@ def test_the_tables_of_an_older_schema_are_migrated(address: SecretStr, postgres
         db.execute("SET search_path TO cio_etl")
         for name in ("closed_as", "closed_note", "subject", "content"):
             db.execute(f"ALTER TABLE reject DROP COLUMN {name} CASCADE")
-        db.execute("DROP INDEX reject_open")
+        db.execute("DROP INDEX IF EXISTS reject_open, reject_closed")
         db.execute("DROP TABLE salt")
         db.execute("UPDATE version SET number = 9")
     for _ in range(2):
