@@ -681,7 +681,10 @@ def test_a_full_disk_under_the_state_stops_the_run_and_with_room_it_is_resumed(
     process = start_anew("run", "job.yaml", folder=tmp_path, before_exec=little_room)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 74, said
-    assert said.splitlines()[-2].startswith(f"{job.state}/state.db: ") and said.splitlines()[-1].endswith(COMMAND)
+    assert (
+        said.splitlines()[-2].startswith(f"{job.state}/state.db: ")
+        and f"run `{COMMAND}` again" in said.splitlines()[-1]
+    )
     assert "damaged" not in said and "bug" not in said
     assert 0 < sandbox.people.counts["identifies"] < 2_000
     report = run(job)
