@@ -252,10 +252,15 @@ def test_notify_prints_the_channels_and_tries_them(
     shown = capsys.readouterr().out
     said = "webhook: failed, recovered, stale, rejects above 40 %, rows that deviate by 50 %; the environment"
     assert shown.startswith(said)
+    main(["doctor", "job.yaml", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (found,) = (each for each in findings if each["subject"] == "notify webhook")
+    assert (found["level"], found["exit_code"]) == ("warning", 0)  # it stops no run
+    assert found["found"].startswith("the environment variable HOOK") and "--test" in found["remedy"]
     monkeypatch.setenv("HOOK", server.url)
     monkeypatch.setenv("HOOK_KEY", "k")
     assert main(["notify", "job.yaml", "--test"]) == 0 and capsys.readouterr().out == "webhook: sent\n"
-    assert server.kinds == ["test"] and not Path(".etl").exists()
+    assert server.kinds == ["test"] and not Path(".etl/state.db").exists()
     server.statuses = [410]
     assert main(["notify", "job.yaml", "--test", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)[0]["reason"] == "HTTP 410"
