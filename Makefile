@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested lock clean
+.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested bench-pages lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ bench-ledger: .venv/done ## a run that sends only what changed, beside `validate
 
 bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 	$(BIN)/python -m tests.benchmarks.nested
+
+bench-pages: .venv/done ## the pages of `cio-etl ui` over 1,000 runs and a million rejects
+	$(BIN)/python -m tests.benchmarks.pages
 
 .venv-release/done: tests/release/constraints.txt
 	$(PYTHON) -m venv --clear .venv-release

@@ -28,6 +28,7 @@ from tests.benchmarks import (
     ledger,
     measure,
     nested,
+    pages,
     ratios,
     run,
     sink,
@@ -382,3 +383,9 @@ def test_nested_and_flat_rows_become_the_same_items(tmp_path: Path) -> None:
         for line in (tmp_path / "nested.ndjson").read_text().splitlines()
     ]
     assert mapped == [json.loads(line) for line in (tmp_path / "flat.ndjson").read_text().splitlines()]
+
+
+def test_each_page_answers_over_the_state_that_is_made(tmp_path: Path) -> None:
+    pages.fill(tmp_path, 3, 30)
+    taken = {name: len(others) for name, _, others, _ in pages.seconds(tmp_path, 3, 2)}
+    assert len(taken) == 7 and {*taken.values()} == {2}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
+import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,3 +128,17 @@ def test_only_the_state_s_user_may_read_what_the_page_leaves_behind(folder: Path
     with serving() as (_, url):
         httpx.get(url)
         assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()} == {0o600}
+
+
+def test_a_state_that_is_gone_or_of_another_version_is_a_page_that_says_what_to_do(folder: Path) -> None:
+    with serving() as (_, url):
+        with contextlib.closing(sqlite3.connect(folder / "state.db")) as database:
+            database.execute("PRAGMA user_version = 4")
+        answer = httpx.get(url)
+        assert answer.status_code == 503 and "run `cio-etl status` over this state once" in answer.text
+        for path in folder.glob("state.db*"):
+            path.unlink()
+        for address in ("/", "/rejects", "/runs/nightly-1", "/jobs/nightly", "/plans"):
+            answer = httpx.get(url + address)
+            assert answer.status_code == 503 and "it holds no state" in answer.text, address
+        assert httpx.get(f"{url}/healthz").status_code == 503

@@ -19,7 +19,7 @@ PAGES = {
     "job": "/jobs/shop",
     "run": "/runs/shop-first",
     "stopped": "/runs/strict-stopped",
-    "rows": "/runs/shop-first/rejects?step=0&reason=email_malformed&field=attributes.email",
+    "rows": "/runs/shop-first/rejects?step=people&reason=email_malformed&field=attributes.email",
     "rejects": "/rejects",
     "plans": "/plans",
     "plan": None,

@@ -73,7 +73,7 @@ def test_a_run_adds_up_and_leads_to_its_rows_and_commands(pages: dict[str, str])
     assert "3 of 4 rejected rows are open" in words and "64 rows" in words.partition("Throughput")[2]
     rows = next(page for address, page in pages.items() if address.startswith("/runs/shop-first/rejects"))
     assert "people.csv:62" in rows and "id ## email Z***.Q***@@q***.e***" in text(rows)
-    assert text(rows).count("closed by shop.replay-") == 1 and text(rows).count("e*** open") == 3
+    assert text(rows).count("accepted by shop.replay-") == 1 and text(rows).count("e*** open") == 3
 
 
 def test_a_plan_shows_its_changes_by_attribute_masked(pages: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ def test_open_rejects_are_listed_over_all_runs_with_who_closed_others(pages: dic
     words = text(pages["/rejects"])
     assert "7 rejects are open" in words
     assert "email_malformed in attributes.email shop, step people; last in shop-first 3 " in words
-    assert "1 row of shop-first , step people: " in words
+    assert "1 row of shop-first , step people: accepted by shop.replay-" in words
 
 
 def test_reading_every_page_changes_no_file_of_the_state(shop: Shop) -> None:
@@ -127,7 +127,7 @@ def test_nothing_but_reading_is_answered(shop: Shop, method: str) -> None:
         "/runs/nothing",
         "/runs/nothing/report.html",
         "/runs/shop-first/rejects?step=9",
-        "/runs/shop-first/rejects?step=x",
+        "/runs/shop-first/rejects?step=people&after=x",
         "/plans/state.db",
         "/jobs/nothing",
         "/<script>alert(1)</script>",

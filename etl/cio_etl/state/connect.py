@@ -79,9 +79,7 @@ def read_only_engine(where: Where) -> Engine:
         path = where / "state.db"
         engine = create_engine(
             URL.create("sqlite", database=str(path)),
-            creator=lambda: sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False
-            ),
+            creator=lambda: _read_only(path),
             poolclass=NullPool,
             hide_parameters=True,
         )
@@ -93,6 +91,12 @@ def read_only_engine(where: Where) -> Engine:
             raise unusable(engine, error) from None
         raise
     return engine
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        raise StateError("run a job that has its state there", place=path.parent, what="it holds no state")
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False)
 
 
 def _forbid_writing(connection: Any, _record: object) -> None:

@@ -1,7 +1,4 @@
-"""Reads a state for pages: never writes, and each question reads a bounded part of it.
-
-`open_rejects_by_group` and `closings` read every reject. Whoever asks often asks them behind a cache.
-"""
+"""Reads a state for pages: never writes, and each question of its own reads a bounded part of it."""
 
 from __future__ import annotations
 
@@ -11,33 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from cio_etl.model import Counts
+from cio_etl.model import ClosedRejects, Counts
 from cio_etl.state import lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
 from cio_etl.state.migrate import require_current_schema
 from cio_etl.state.rejects import Rejected
 from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store
-
-
-@dataclass(frozen=True, slots=True)
-class RejectGroup:
-    """Rejects of a run's step with one reason and field: `rows` of them are open."""
-
-    run_id: str
-    step: int
-    reason: str
-    field: str | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """Rejects of a run's step that a later run has closed."""
-
-    run_id: str
-    step: int
-    closed_by: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +24,7 @@ class RejectRow:
     position: int
     message: str
     closed_by: str | None
+    closed_as: str | None
 
 
 class Reader(Store):
@@ -117,13 +94,6 @@ class Reader(Store):
             rows = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id.in_(run_ids)))
             return {row.run_id: RunRecord(**row._mapping) for row in rows}
 
-    def step_names(self, run_ids: Collection[str]) -> dict[tuple[str, int], str]:
-        """The names of the steps of these runs, by run and number."""
-        step = tables.step.c
-        query = select(step.run_id, step.number, step.name).where(step.run_id.in_(run_ids))
-        with self._transaction() as connection:
-            return {(row.run_id, row.number): row.name for row in connection.execute(query)}
-
     def all_ledgers(self) -> list[LedgerMove]:
         """The current generation of every ledger, by job and step."""
         query = select(tables.ledger).order_by(tables.ledger.c.job, tables.ledger.c.step)
@@ -136,7 +106,7 @@ class Reader(Store):
         """Rejects of one reason and field in the order in which they were recorded, from the one after `after` on."""
         table = tables.reject.c
         query = (
-            select(table.reject_id, table.position, table.message, table.closed_by)
+            select(table.reject_id, table.position, table.message, table.closed_by, table.closed_as)
             .where(table.run_id == run_id, table.step == step, table.reason == reason)
             .where(table.field.is_not_distinct_from(field), table.reject_id > after)
             .order_by(table.reject_id)
@@ -149,25 +119,29 @@ class Reader(Store):
         """As in a store, but without the first positions: to find them takes long where many rows are rejected."""
         return super().reject_counts(run_id, number, first=0)
 
-    def open_rejects_by_group(self) -> list[RejectGroup]:
-        """The open rejects of all runs, counted by run, step, reason and field."""
-        table = tables.reject.c
-        by = (table.run_id, table.step, table.reason, table.field)
-        query = select(*by, func.count().label("rows")).where(table.closed_by.is_(None)).group_by(*by)
+    def open_of_runs(self, run_ids: Collection[str]) -> dict[str, int]:
+        """How many rejects of these runs are open; a run without one is left out."""
+        run_id = tables.reject.c.run_id
+        query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None), run_id.in_(run_ids))
         with self._transaction() as connection:
-            return [RejectGroup(**row._mapping) for row in connection.execute(query)]
+            return {run: int(rejects) for run, rejects in connection.execute(query.group_by(run_id))}
 
-    def closings(self) -> list[Closing]:
-        """The closed rejects of all runs, counted by run, step and the run that closed them.
+    def closed_by_runs(self, run_ids: Collection[str]) -> list[ClosedRejects]:
+        """What these runs have closed of the rejects of others, by run and step, and how.
 
-        Without those that were rejected again: another reject is open in their place, so nothing has closed them.
+        Without those that were rejected again: another reject is open in their place.
         """
-        table = tables.reject.c
-        by = (table.run_id, table.step, table.closed_by)
-        is_over = table.closed_by.is_not(None) & table.closed_as.is_distinct_from("rejected")
-        query = select(*by, func.count().label("rows")).where(is_over).group_by(*by)
+        reject, step = tables.reject.c, tables.step.c
+        groups = (reject.run_id, reject.step, reject.closed_as, reject.closed_by)
+        is_over = reject.closed_as.is_distinct_from("rejected")
+        here = (reject.closed_by.in_(run_ids), reject.run_id != reject.closed_by, is_over)
+        counted = select(*groups, func.count().label("rows")).where(*here).group_by(*groups).subquery()
+        columns = counted.c.run_id, step.name, counted.c.closed_as, counted.c.closed_by, counted.c.rows
+        query = select(*columns).join_from(
+            counted, tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step)
+        )
         with self._transaction() as connection:
-            return [Closing(**row._mapping) for row in connection.execute(query)]
+            return [ClosedRejects(*row) for row in connection.execute(query.order_by(*columns[:4]))]
 
     def stamp(self, newest: int = 50) -> tuple[object, ...]:
         """What is another one after a change that a page shows: how the newest runs stand, and how far they are."""

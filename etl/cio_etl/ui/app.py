@@ -54,11 +54,11 @@ def _before(asked: Request) -> str | None:
 def _rejected(pages: Pages, asked: Request) -> str:
     query = asked.query_params
     try:
-        step, after = int(query.get("step", "0")), int(query.get("after", "0"))
+        after = int(query.get("after", "0"))
     except ValueError:
-        raise NotFound("step and after are numbers") from None
+        raise NotFound("`after` is a number.") from None
     field = query.get("field")
-    return pages.rejected(asked.path_params["run_id"], step, query.get("reason", ""), field, after)
+    return pages.rejected(asked.path_params["run_id"], query.get("step", ""), query.get("reason", ""), field, after)
 
 
 def _page(make: Callable[[Request], str]) -> Callable[[Request], Response]:

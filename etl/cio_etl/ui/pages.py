@@ -20,12 +20,14 @@ from cio_etl.run.recording import remedies
 from cio_etl.state import RunRecord
 from cio_etl.ui.chart import throughput_bars
 from cio_etl.ui.nights import outcome
-from cio_etl.ui.open_rejects import Open
+from cio_etl.ui.open_rejects import MOST_LINES
 from cio_etl.ui.rejected_rows import rejected_rows
 from cio_etl.ui.render import rendered
 from cio_etl.ui.sandbox_figures import sandbox_figures
 from cio_etl.ui.site import JOBS_A_PAGE, JobLine, Site, base_name
 
+NEWEST_CLOSERS = 50  # of the newest runs, the page of open rejects says what they have closed
+MOST_CLOSED = 100
 SIGNS = {"good": "✓", "rejects": "!", "failed": "✕", "running": "▸", "missing": "–"}
 
 
@@ -114,13 +116,11 @@ class Pages:
         run = self._run(run_id)
         report, held = site.report(run)
         job = site.job_files()[0].get(base_name(run.job))
-        open_rows = site.rejects.rows_by_run()[run_id]
         bars, width = throughput_bars(read_throughput(site.run_folder(run)))
 
         def page_of_rows(number: int, what: str, count: ReasonCount) -> str:
-            return (
-                "" if isinstance(count, OmittedCount) else rows_address(run_id, number - 1, count.reason, count.field)
-            )
+            step = report.steps[number - 1].name
+            return "" if isinstance(count, OmittedCount) else rows_address(run_id, step, count.reason, count.field)
 
         return self._page(
             "run.html.j2",
@@ -137,18 +137,17 @@ class Pages:
             remedy=_remedy,
             page_of_rows=page_of_rows,
             has_page=(site.run_folder(run) / "report.html").is_file(),
-            open_rows=open_rows,
-            closed=site.rejects.closed(run_id) if report.rejected else [],
+            open_rows=site.reader.open_of_runs([run_id]).get(run_id, 0),
             bars=bars if any(bar.rows for bar in bars) else (),
             width=timedelta(seconds=width),
         )
 
-    def rejected(self, run_id: str, number: int, reason: str, field: str | None, after: int) -> str:
-        """Rejected rows of one reason and field."""
+    def rejected(self, run_id: str, name: str, reason: str, field: str | None, after: int) -> str:
+        """Rejected rows of a step with one reason and field."""
         site, run = self.site, self._run(run_id)
-        step = site.step(run, number)
+        step = site.step(run, name)
         if step is None:
-            raise NotFound(f"The run {run_id} has no step {number}.")
+            raise NotFound(f"The run {run_id} has no step {name}.")
         job = site.job_files()[0].get(base_name(run.job))
         found = rejected_rows(site.reader, site.folder, run, step, job, reason, field, after)
         report, held = site.report(run)
@@ -165,32 +164,30 @@ class Pages:
             found=found,
             has_cells=any(each.row.cells for each in found.rows),
             known=site.reader.records({each.closed_by for each in found.rows if each.closed_by}),
-            next_page=rows_address(run_id, number, reason, field, found.next_after),
+            next_page=rows_address(run_id, name, reason, field, found.next_after),
         )
 
     def rejects(self, job: str | None) -> str:
         """Open rejects over all runs."""
         site = self.site
         site.reader.require_current()
-        groups, total = site.rejects.listed()
-        if job is not None:
-            groups, total = [group for group in groups if group.job == job], site.rejects.rows_by_job()[job]
-        shown = sum(group.rows for group in groups)
-        oldest = min((group.since for group in groups), default=None)
-        verdict = "No reject is open."
-        if total:
-            verdict = f"{counted(total, 'reject is', 'rejects are')} open, the oldest since {str(oldest)[:10]}."
+        lines = site.rejects.of(job)
+        total = sum(line.rows for line in lines)
+        closers = {run.run_id: run for run in site.reader.runs(limit=NEWEST_CLOSERS)}
+        closed = site.reader.closed_by_runs(closers) if job is None else []
+        oldest = min((line.since for line in lines), default="")[:10]
+        opened = f"{counted(total, 'reject is', 'rejects are')} open, the oldest since {oldest}."
         return self._page(
             "rejects.html.j2",
             "/rejects",
             live=True,
             job=job,
-            verdict=verdict,
-            groups=groups,
+            verdict=opened if total else "No reject is open.",
+            lines=lines[:MOST_LINES],
             total=total,
-            more=total - shown,
-            closed=site.rejects.closed() if job is None else [],
-            page_of_group=page_of_group,
+            more=len(lines) - MOST_LINES,
+            closed=sorted(closed, key=lambda each: closers[each.closed_by].started_at, reverse=True)[:MOST_CLOSED],
+            rows_address=rows_address,
             counted_at=site.rejects.counted_at,
         )
 
@@ -209,9 +206,11 @@ class Pages:
         applied = self.site.reader.run(file.plan.run_id)
         commands = {} if applied is not None and applied.status == "finished" else self.site.commands.of_plan(file.path)
         return self._page(
-            "plan.html.j2",
+            "plan_file.html.j2",
             "",
             plan=file.plan,
+            path=file.path,
+            applied=applied,
             words=plan_words,
             tone=plan_tone(file.plan),
             findings_of=findings_of,
@@ -239,17 +238,12 @@ class Pages:
         return rendered(template, site=self.site, here=here, **content)
 
 
-def rows_address(run_id: str, step: int, reason: str, field: str | None, after: int | None = None) -> str:
-    """The address of the rejected rows of a reason and field."""
+def rows_address(run_id: str, step: str, reason: str, field: str | None, after: int | None = None) -> str:
+    """The address of the rejected rows of a step with one reason and field."""
     query: dict[str, object] = {"step": step, "reason": reason}
     query |= {} if field is None else {"field": field}
     query |= {} if after is None else {"after": after}
     return f"/runs/{run_id}/rejects?{urlencode(query)}"
-
-
-def page_of_group(group: Open) -> str:
-    """The rows of the newest run of a group of open rejects."""
-    return rows_address(group.newest.run_id, group.newest.step, group.reason, group.field)
 
 
 def why(line: JobLine) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 from cio_etl.apis import masked
 from cio_etl.audit.mask import shown
 from cio_etl.audit.shown_rows import columns_of_field
-from cio_etl.model import FAULT, POSITION, Job, ShownRow
+from cio_etl.model import FAULT, POSITION, Job, ShownRow, closed_words
 from cio_etl.run import PLACE_FILE, PLACE_LINE, rejects_folder
 from cio_etl.state import Reader, RejectRow, RunRecord, StepRecord
 
@@ -30,6 +30,7 @@ class RejectedRow:
     row: ShownRow
     message: str  # of Customer.io, masked; "": none
     closed_by: str | None
+    closed: str  # how; "": it is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def rejected_rows(
             ShownRow(reason, field, *cells.get(each.position, (f"row {each.position + 1:,}", ()))),
             masked(each.message, field),
             each.closed_by,
+            closed_words(each.closed_as, each.closed_by) if each.closed_by else "",
         )
         for each in page
     )

@@ -12,11 +12,11 @@ from pathlib import Path
 from cio_etl.config import next_time
 from cio_etl.model import Counts, Job, Report
 from cio_etl.run import LedgerStatus, RunOptions, as_started, runs_folder, staleness, stored_ledgers
-from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report
+from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report, compared
 from cio_etl.ui.commands import PageCommands, Words
 from cio_etl.ui.job_files import JobFile, JobFiles, has_state_in
 from cio_etl.ui.nights import MOST, Night, night_of, nights, outcome
-from cio_etl.ui.open_rejects import OpenRejects
+from cio_etl.ui.open_rejects import OpenCounts
 from cio_etl.ui.plan_files import PlanFile, PlanFiles
 
 JOBS_A_PAGE = 50
@@ -85,12 +85,12 @@ class Site:
     files: JobFiles
     commands: PageCommands = field(default_factory=PageCommands)
     reader: Reader = field(init=False)
-    rejects: OpenRejects = field(init=False)
+    rejects: OpenCounts = field(init=False)
     plans: PlanFiles = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = Reader(self.where)
-        self.rejects = OpenRejects(self.reader)
+        self.rejects = OpenCounts(self.reader)
         beside = dict.fromkeys([self.folder, self.folder.absolute().parent, Path.cwd()])
         self.plans = PlanFiles([*sorted((self.folder / "plans").glob("*")), *beside])
 
@@ -151,7 +151,8 @@ class Site:
         """Runs of a job, the newest first, and the last of them, when there are older ones."""
         found = self.reader.runs_before(name, before, RUNS_A_PAGE + 1)
         page = found[:RUNS_A_PAGE]
-        counts, rejects = self.reader.counts([run.run_id for run in page]), self.rejects.rows_by_run()
+        names = [run.run_id for run in page]
+        counts, rejects = self.reader.counts(names), self.reader.open_of_runs(names)
         is_first = before is None
         lines = []
         for place, run in enumerate(page):
@@ -169,18 +170,17 @@ class Site:
     def report(self, run: RunRecord) -> tuple[Report, bool]:
         """The report of a run from the state, and whether a process is at work on it."""
         held = run.status == "running" and self.reader.is_held(run.job)
-        return build_report(self.reader, run), held
+        return compared(self.reader, build_report(self.reader, run)), held
 
     def run_commands(self, run: RunRecord, report: Report, job: Job | None, *, is_held: bool) -> Words:
-        """What to type next about a run."""
-        if run.run_id.startswith("plan-") and report.resumable and not is_held:
+        """What to type next about a run; nothing while a process is at work on it."""
+        if is_held:
+            return {}
+        if run.run_id.startswith("plan-") and report.resumable:
             files = [file.path for file in self.plans.current() if file.plan.run_id == run.run_id]
             return self.commands.of_planned_run(files[0]) if files else {}
         options = as_started(job, run, self.reader.steps(run.run_id))[1] if job is not None else RunOptions()
-        words = dict(self.commands.of_run(run, report, job, options))
-        if is_held:
-            words.pop("continue", None)
-        return words
+        return self.commands.of_run(run, report, job, options)
 
     def run_folder(self, run: RunRecord) -> Path:
         """The folder of its files, as far as they are on this machine."""
@@ -195,9 +195,9 @@ class Site:
         with open(descriptor, encoding="utf-8", errors="replace") as file:
             return file.read(MOST_REPORT_BYTES)
 
-    def step(self, run: RunRecord, number: int) -> StepRecord | None:
-        """A step of a run by its number."""
-        return next((step for step in self.reader.steps(run.run_id) if step.number == number), None)
+    def step(self, run: RunRecord, name: str) -> StepRecord | None:
+        """A step of a run."""
+        return next((step for step in self.reader.steps(run.run_id) if step.name == name), None)
 
     # ---- plans
 
