@@ -881,8 +881,8 @@ MUTANTS = (
     Mutant(
         "limits: events that were sent before count as young",
         "run/prescan.py",
-        "else narrow.sending(frame)",
-        "else narrow.mapped(frame)",
+        "return narrow.sending(frame if",
+        "return narrow.mapped(frame if",
         "tests/run/test_young_events.py -k only_events_that_are_sent",
     ),
     Mutant(
