@@ -1094,7 +1094,7 @@ MUTANTS = (
         "run/earlier_rejects.py",
         '((accepted, "accepted"), (again, "rejected"))',
         '((accepted, "accepted"),)',
-        "tests/run/test_open_rejects.py -k 'without_an_identifier'",
+        "tests/run/test_open_rejects.py -k 'reports_say or plain_model'",
     ),
     Mutant(
         "open rejects: another event's row closes a repeated key",

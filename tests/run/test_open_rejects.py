@@ -301,11 +301,11 @@ def test_a_bad_event_without_a_key_is_open_once_though_its_source_grows(nights: 
 
 
 def test_a_trial_with_a_limit_closes_what_it_sends_and_takes_nothing_for_gone(mirror: Nights) -> None:
-    mirror.run([person(1), person(2), person(3, email=BAD), person(4, email=BAD)])
+    mirror.run([person(1), person(2), person(3, email=BAD), person(4, email=BAD), person(5, id=None)])
     trial = mirror.run([person(3), person(1), person(2)], limit=1)
-    assert closed_as() == [("accepted", trial.run_id), ("", None)]
+    assert closed_as() == [("accepted", trial.run_id), ("", None), ("", None)]
     whole = mirror.run([person(3), person(1), person(2)])
-    assert closed_as() == [("accepted", trial.run_id), ("gone", whole.run_id)]
+    assert closed_as() == [("accepted", trial.run_id), ("gone", whole.run_id), ("gone", whole.run_id)]
 
 
 def test_a_removal_that_was_refused_is_closed_when_the_person_is_back(mirror: Nights) -> None:
