@@ -73,7 +73,8 @@ def test_a_port_in_use_is_said_with_what_helps(folder: Path, capsys: pytest.Capt
 def test_beyond_this_machine_a_token_is_needed_and_ends_in_a_cookie(folder: Path) -> None:
     with serving("--host=0.0.0.0", "--name=etl.example.com") as (_, printed):
         address, _, token = printed.partition("/?token=")
-        url = address.replace("0.0.0.0", "127.0.0.1")
+        assert socket.gethostname() in address
+        url = f"http://127.0.0.1:{address.rpartition(':')[2]}"
         with httpx.Client(base_url=url) as client:
             for path in ("/", "/rejects", "/live", "/runs/nightly-1/report.html", "/?token=x", "/?token="):
                 assert client.get(path).status_code == 401, path

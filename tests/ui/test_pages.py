@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import re
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cio_etl.ui import JobFiles
+from cio_etl.ui.plan_files import PlanFiles
 from tests.ui.conftest import Shop
 from tests.ui.shop import SECRETS
 
@@ -151,3 +154,27 @@ def test_what_is_not_there_is_a_plain_page(shop: Shop, address: str) -> None:
 )
 def test_another_name_than_the_page_s_own_is_refused(shop: Shop, host: str, status: int) -> None:
     assert httpx.get(shop.url, headers={"Host": host}).status_code == status
+
+
+def test_what_is_read_of_files_is_as_they_are_now(tmp_path: Path) -> None:
+    """Job files and plans come and go while the page is served."""
+    jobs, plans = tmp_path / "jobs", PlanFiles(tmp_path / ".etl", [tmp_path])
+    jobs.mkdir()
+    files = JobFiles((jobs,))
+    (tmp_path / "export.json").write_text('[{"id": 1}]')
+    assert (files.current(), plans.current()) == ([], [])
+    (jobs / "one.yaml").write_text("steps: [")
+    (tmp_path / ".etl/plans/shop").mkdir(parents=True)
+    made = {"job_file": "a.yaml", "job": "a", "made_at": "2026-11-27T00:00:00+00:00", "steps": [], "format": 1}
+    (tmp_path / ".etl/plans/shop/late.json").write_text(json.dumps(made))
+    (tmp_path / "broken.json").write_text(json.dumps(made)[:-9])
+    assert [file.problem != "" for file in files.current()] == [True]
+    assert [(file.path.name, file.plan.job) for file in plans.current()] == [("late.json", "a")]
+    (jobs / "one.yaml").unlink()
+    assert files.current() == []
+
+
+def test_head_has_no_body(shop: Shop) -> None:
+    for address in ("/", "/live", "/style.css", "/runs/shop-first/report.html"):
+        answer = httpx.head(shop.url + address)
+        assert (answer.status_code, answer.content) == (200, b""), address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ def ui(
     from cio_etl.apis import is_loopback as is_loopback_address
     from cio_etl.cli.shared import state_location
     from cio_etl.log.streams import say
-    from cio_etl.sandbox.serving import is_loopback
+    from cio_etl.sandbox.serving import is_loopback, url_of
     from cio_etl.ui import Access, Pages, PageServer, make_app
 
     location = (
@@ -72,7 +73,9 @@ def ui(
         server = PageServer(app, host, port)
     except OSError as error:
         raise click.UsageError(_why(error, host, port)) from None
-    say(f"page of the runs in {site.name} on {server.url}{f'/?token={token}' if token and not token_file else ''}")
+    site.job_files()  # here, so that the first page need not wait
+    address = url_of("http", socket.gethostname() if host in ("0.0.0.0", "::") else host, server.port)
+    say(f"page of the runs in {site.name} on {address}{f'/?token={token}' if token and not token_file else ''}")
     if is_open:
         say(
             "  the connection is not encrypted: use it in a network that you trust, or behind a proxy with TLS",

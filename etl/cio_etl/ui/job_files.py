@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from cio_etl.model import Job
 from cio_etl.state import Where
 
 MOST_FILES = 300
+TRY_AGAIN_S = 10.0
 ENDINGS = (".yaml", ".yml")
 
 
@@ -29,10 +31,13 @@ class JobFile:
 
 @dataclass(slots=True)
 class JobFiles:
-    """The job files of a folder, or one file. Each is read once, and again when it has changed."""
+    """The job files of folders, and single ones. Each is read once, and again when it has changed.
+
+    One with a problem is read again after a while: what is wrong may be right in another file then.
+    """
 
     places: tuple[Path, ...]
-    _read: dict[Path, tuple[tuple[int, int], JobFile]] = field(default_factory=dict)
+    _read: dict[Path, tuple[tuple[int, int], float, JobFile]] = field(default_factory=dict)  # version, read at
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def current(self) -> list[JobFile]:
@@ -52,11 +57,12 @@ class JobFiles:
             stat = path.stat()
         except OSError:
             return None
-        version = (stat.st_mtime_ns, stat.st_size)
-        read = self._read.get(path)
-        if read is None or read[0] != version or read[1].problem:  # what was wrong may be right in another file now
-            self._read[path] = read = (version, _read(path))
-        return read[1] if read[1].jobs or read[1].problem else None
+        version, now = (stat.st_mtime_ns, stat.st_size), time.monotonic()
+        known, at, file = self._read.get(path, (None, now, JobFile(path)))
+        if known != version or (file.problem and now - at > TRY_AGAIN_S):
+            file = _read(path)
+            self._read[path] = (version, now, file)
+        return file if file.jobs or file.problem else None
 
 
 def _read(path: Path) -> JobFile:

@@ -68,7 +68,7 @@ class Pages:
             live=True,
             lines=lines,
             looks=looks,
-            verdict=home_verdict(lines, looks, open_rows),
+            verdict=home_verdict(lines, looks, open_rows, "these " if len(lines) < len(names) else ""),
             tone="bad" if looks else "fair" if open_rows else "good",
             next_page=later[JOBS_A_PAGE - 1] if len(later) > JOBS_A_PAGE else None,
             problems=problems,
@@ -252,14 +252,14 @@ def why(line: JobLine) -> str:
     return "; ".join([*reasons, *([line.stale] if line.stale else [])])
 
 
-def home_verdict(lines: Sequence[JobLine], looks: Sequence[Look], open_rows: int) -> str:
-    """How all jobs are, in a sentence."""
+def home_verdict(lines: Sequence[JobLine], looks: Sequence[Look], open_rows: int, these: str) -> str:
+    """How all jobs are, or `these` of a page, in a sentence."""
     if not lines:
         return "No job has run yet."
     rejects = f"; {counted(open_rows, 'reject is', 'rejects are')} open" if open_rows else ""
     if looks:
-        return f"{len(looks)} of {counted(len(lines), 'job')} need{'s' * (len(looks) == 1)} a look{rejects}."
-    jobs = "The job is" if len(lines) == 1 else f"All {len(lines)} jobs are"
+        return f"{len(looks)} of {these}{counted(len(lines), 'job')} need{'s' * (len(looks) == 1)} a look{rejects}."
+    jobs = "The job is" if len(lines) == 1 else f"All {these}{len(lines)} jobs are"
     return f"{jobs} as {'it' if len(lines) == 1 else 'they'} should be{rejects}."
 
 

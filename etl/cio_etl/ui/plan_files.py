@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +18,7 @@ from cio_etl.model import NOT_KNOWN, NOTHING, Plan, StepPlan, ValueChange
 
 MOST_FILES = 200
 MOST_BYTES = 20_000_000
+HEAD_BYTES = 4_000  # in which a plan has named its job file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,10 @@ class PlanFile:
 
 @dataclass(slots=True)
 class PlanFiles:
-    """The plans in these folders; each is read once, and again when it has changed."""
+    """The plans in a state's folder, and in others; each is read once, and again when it has changed."""
 
-    folders: Sequence[Path]
+    state: Path
+    others: Sequence[Path]
     _read: dict[Path, tuple[tuple[int, int], Plan | None]] = field(default_factory=dict)
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,12 +51,12 @@ class PlanFiles:
 
     def _paths(self) -> Iterator[Path]:
         found: dict[Path, float] = {}
-        for folder in self.folders:
-            for path in folder.glob("*.json"):
-                try:
-                    found.setdefault(path.absolute(), path.stat().st_mtime)
-                except OSError:
-                    continue
+        named = (self.state / "plans").glob("*/*.json")
+        for path in chain(named, *(folder.glob("*.json") for folder in (self.state, *self.others))):
+            try:
+                found.setdefault(path.absolute(), path.stat().st_mtime)
+            except OSError:
+                continue
         newest = sorted(found, key=found.__getitem__, reverse=True)
         yield from newest[:MOST_FILES]
 
@@ -63,11 +66,17 @@ class PlanFiles:
             version = (stat.st_mtime_ns, stat.st_size)
             if (read := self._read.get(path)) is not None and read[0] == version:
                 return read[1]
-            plan = read_plan(path.read_text(encoding="utf-8")) if stat.st_size <= MOST_BYTES else None
+            plan = read_plan(path.read_text(encoding="utf-8")) if _may_be_plan(path, stat.st_size) else None
         except (OSError, ValueError):
             return None
         self._read[path] = (version, plan)
         return plan
+
+
+def _may_be_plan(path: Path, size: int) -> bool:
+    """Whether it is worth reading: other JSON files here may be exports of any size."""
+    with path.open("rb") as file:
+        return size <= MOST_BYTES and b'"job_file"' in file.read(HEAD_BYTES)
 
 
 def read_plan(text: str) -> Plan | None:

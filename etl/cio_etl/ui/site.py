@@ -91,8 +91,7 @@ class Site:
     def __post_init__(self) -> None:
         self.reader = Reader(self.where)
         self.rejects = OpenCounts(self.reader)
-        beside = dict.fromkeys([self.folder, self.folder.absolute().parent, Path.cwd()])
-        self.plans = PlanFiles([*sorted((self.folder / "plans").glob("*")), *beside])
+        self.plans = PlanFiles(self.folder, [self.folder.absolute().parent, Path.cwd()])
 
     def stamp(self) -> str:
         """What is another text after each change that a page shows."""
