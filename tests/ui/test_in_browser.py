@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from starlette.responses import PlainTextResponse
 
+from cio_etl.ui import Access, PageServer
+from cio_etl.ui.guard import Guard
 from tests.browser import Browser
 from tests.ui.conftest import Shop
 
@@ -84,3 +87,19 @@ def test_pages_are_whole_without_a_script(chromium: Browser, shop: Shop, tmp_pat
         assert page.locator("table.sum").count() == 1 and page.locator("svg.chart rect").count() >= 1
     finally:
         window.close()
+
+
+def test_a_token_can_be_typed_and_is_asked_for_once(chromium: Browser) -> None:
+    app = Guard(PlainTextResponse("inside"), Access.on("127.0.0.1", token="the-token-of-the-tests"))
+    with PageServer(app, "127.0.0.1", 0) as server, chromium.visited(server.url) as opened:
+        page = opened.page
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert Axe().run(page).response["violations"] == []
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.type("the-token-of-the-tests")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=inside")
+        assert page.url == f"{server.url}/"
+        page.goto(f"{server.url}/runs/x")
+        assert page.inner_text("body") == "inside"
