@@ -1099,7 +1099,7 @@ MUTANTS = (
     Mutant(
         "open rejects: another event's row closes a repeated key",
         "transform/reject_keys.py",
-        '| (pl.col("reason") == EVENT_KEY_REPEATED).fill_null(False)',
+        '| (items["reason"] == EVENT_KEY_REPEATED)',
         "",
         "tests/run/test_open_rejects.py -k 'its_own_key'",
     ),

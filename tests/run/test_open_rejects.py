@@ -300,6 +300,33 @@ def test_a_bad_event_without_a_key_is_open_once_though_its_source_grows(nights: 
     assert open_rows() == [(second.run_id, 0)]
 
 
+@pytest.mark.parametrize("operation", ["identify", "identify_object"])
+def test_a_relationship_that_was_rejected_is_not_closed_by_another_one_of_the_same_person(
+    nights: Nights, operation: str
+) -> None:
+    end: dict[str, Any] = {"object": {"type": {"value": "1"}, "id": "city"}}
+    about: dict[str, Any] = {"identifiers": {"id": "id"}}
+    if operation == "identify_object":
+        end, about = {"person": {"id": "city"}}, {"object": {"type": {"value": "1"}, "id": "id"}}
+    attributes = {"email": {"column": "email", "apply": ["email"]}, "plan": "plan"}
+    nights.mapping = {"operation": operation, **about, "attributes": attributes, "relationships": [end]}
+    nights.step, nights.settings = {"sync": "all"}, {"rejects": "rows"}
+    nights.sandbox.set_faults(Refusing())
+    bad = [person(1, city="Oslo", plan=REFUSED), person(1, city="Bonn", email=BAD)]
+    first = nights.run([person(1, city="Rome"), *bad])
+    nights.run([person(1, city="Rome")])
+    assert [how for how, _ in closed_as()] == ["", ""]
+    assert main(["rejects", first.run_id, "-o", "fixed.csv"]) == 0
+    nights.run(bad)
+    assert [how for how, _ in closed_as()] == ["rejected", "rejected", "", ""]
+    fixed = pl.read_csv("fixed.csv", infer_schema=False).with_columns(plan=pl.lit("pro"), email=pl.lit("x@b.co"))
+    fixed.filter(pl.col("city") == "Oslo").write_csv("fixed.csv")
+    assert main(["replay", "fixed.csv", "--env-file", keys_file()]) == 0
+    assert [how for how, _ in closed_as()][2:] == ["accepted", ""]
+    nights.run([person(1, city="Bonn")])
+    assert [how for how, _ in closed_as()][3:] == ["accepted"]
+
+
 def test_a_trial_with_a_limit_closes_what_it_sends_and_takes_nothing_for_gone(mirror: Nights) -> None:
     mirror.run([person(1), person(2), person(3, email=BAD), person(4, email=BAD), person(5, id=None)])
     trial = mirror.run([person(3), person(1), person(2)], limit=1)

@@ -123,9 +123,10 @@ def _followed(rejects: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
     """The rejects, each that was rejected again as the one that is open in its place; `ends` are Rejects.ends."""
     again = rejects.filter(pl.col("closed_as") == "rejected").sort("reject_id")
     found = []
-    for key in ("subject", "content"):
-        later = ends.filter(pl.col(key).is_not_null()).select(key, pl.col("reject_id").alias("now"), "is_open")
-        named = again.filter(pl.col(key).is_not_null()).select(key, "reject_id")
+    for key, is_by in (("subject", pl.col("content").is_null()), ("content", pl.col("content").is_not_null())):
+        is_by &= pl.col(key).is_not_null()
+        later = ends.filter(is_by).select(key, pl.col("reject_id").alias("now"), "is_open")
+        named = again.filter(is_by).select(key, "reject_id")
         found.append(
             named.join_asof(later, left_on="reject_id", right_on="now", by=key, strategy="forward")
             .filter("is_open")

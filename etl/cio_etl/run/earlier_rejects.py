@@ -38,7 +38,8 @@ class OpenKeys:
     """The open rejects of earlier runs by one kind of key."""
 
     def __init__(self, keys: pl.DataFrame, name: str) -> None:
-        self._rejects = keys.filter(pl.col(name).is_not_null()).select(name, "reject_id")
+        is_by = pl.col("content").is_not_null() if name == "content" else pl.col("content").is_null()
+        self._rejects = keys.filter(is_by, pl.col(name).is_not_null()).select(name, "reject_id")
         self._name = name
         self._sorted: Integers = self._rejects[name].unique().sort().to_numpy()
 
@@ -97,7 +98,7 @@ class EarlierRejects:
         rejected = pl.DataFrame(schema=KEYS)
         if is_rejected.any():
             these = replace(mapped, values=values.filter(is_rejected))
-            rejected = self._keys.of_rows(these, items.filter(is_rejected), with_content=False)
+            rejected = self._keys.of_rows(these, items.filter(is_rejected))
         positions, reject_ids = self.found(mapped, items)
         return Noted(items["lane"].to_numpy(), self._keys.made_of(mapped), rejected, positions, reject_ids)
 
@@ -105,8 +106,11 @@ class EarlierRejects:
         """The positions of rows that have the key of an open reject, and these rejects."""
         if not self._open or mapped.values.is_empty():
             return _NONE, _NONE
-        keys = self._keys.of_rows(mapped, items, with_content="content" in self._open)
-        found = pl.concat([each.found(keys) for each in self._open.values()])
+        keys = self._keys.of_rows(mapped, items)
+        parts = [each.found(keys) for each in self._open.values()]
+        if "content" in self._open:  # of rows that have a subject now, too
+            parts.append(self._open["content"].found(self._keys.contents(mapped)))
+        found = pl.concat(parts).unique()
         return found[POSITION].to_numpy(), found["reject_id"].to_numpy()
 
     def add(self, noted: Noted) -> None:
@@ -174,8 +178,9 @@ class EarlierRejects:
                 self._kept -= self._frames.pop(0).made.height
 
     def _now(self) -> list[Noted]:
+        """The frames as they are now: another lane's thread may compact them meanwhile."""
         with self._lock:
-            return [frame for frame in self._frames if frame.made.height]
+            return [replace(frame) for frame in self._frames if frame.made.height]
 
 
 def _items(mapped: Mapped) -> pl.DataFrame:
