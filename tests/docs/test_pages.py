@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -36,6 +37,21 @@ def reachable(page: str, link: str) -> bool:
     path, _, heading = link.partition("#")
     target = ROOT / Path(page).parent / path if path else ROOT / page
     return target.exists() and (not heading or heading in map(anchor, headings(target.read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("page", ["jobs/README.md", "mappings/README.md", "etl/README.md"])
+def test_the_line_of_contents_has_every_section_of_a_long_page(page: str) -> None:
+    contents, _ = read(page).split("\n## ", 1)
+    sections = re.findall(r"(?m)^## (.+)$", prose(read(page)))
+    assert [name for name in sections if f"](#{anchor(name)})" not in contents] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS])
+def test_a_heading_stands_below_an_empty_line(page: str) -> None:
+    lines = prose(read(page)).splitlines()
+    pairs = [(before, text) for before, text in pairwise(lines) if re.match("#+ ", text)]
+    crowded = [text for before, text in pairs if before.strip() and not before.startswith("<!--")]
+    assert crowded == []
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

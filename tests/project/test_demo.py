@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -28,7 +30,15 @@ def test_the_demo_needs_nothing_but_the_package_and_ends_with_its_report(capsys:
     assert main(["demo"]) == 0 and Path.cwd() == here
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith(" finished: 15,162 rows accepted, 85 rejected") for line in lines)
-    assert "again      cd demo && cio-etl run jobs/demo.yaml --sandbox" in lines
+    printed = {line[:11].rstrip(): shlex.split(line[11:], comments=True) for line in lines}
+    assert printed["folder"] == ["cd", "demo"] and printed["again"] == ["cio-etl", "run", "jobs/demo.yaml", "--sandbox"]
+    assert printed["a page"] == ["cio-etl", "ui", "--state", "jobs/demo.yaml"]
+    with contextlib.chdir(printed["folder"][1]):
+        assert Path(*printed["report"]).is_file()
+        codes = [main(printed[name][1:]) for name in ("rejects", "once fixed", "again")]
+        Path("rejects.csv").unlink()
+    assert codes == [0, 3, 3]
+    capsys.readouterr()
     assert {path.name for path in Path("demo").iterdir()} == {".etl", "jobs", "mappings"}
 
     mapping = Path("demo/mappings/customers.yaml")

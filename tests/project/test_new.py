@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from cio_etl.cli import main
 from cio_etl.project import write_project
+from cio_etl.sandbox import Sandbox
 from tests.docs.pages import blocks
 from tests.running import environment, start
 
@@ -65,6 +66,30 @@ def test_the_commands_of_the_project_s_page_end_well_and_ci_runs_them(project: P
         "test": test,
         "validate": 'for job in jobs/*.yaml; do cio-etl validate "$job"; done',
     }
+
+
+@pytest.mark.slow
+def test_a_night_sends_only_what_changed(
+    project: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("CUSTOMERIO_SITE_ID", "sandbox")
+    monkeypatch.setenv("CUSTOMERIO_API_KEY", "sandbox")
+    job = Path("jobs/shop.yaml")
+    job.write_text(job.read_text().replace("destination:", f"destination:\n  base_url: {sandbox.url}"))
+
+    def night() -> list[tuple[int, int]]:
+        """How many rows of each step are accepted and skipped."""
+        capsys.readouterr()
+        assert main(["run", "jobs/shop.yaml", "--json"]) == 0
+        return [(step["accepted"], step["skipped"]) for step in json.loads(capsys.readouterr().out)["steps"]]
+
+    assert night() == [(4, 0), (4, 1)]
+    requests = sandbox.stats()["requests"]
+    assert night() == [(0, 4), (0, 5)] and sandbox.stats()["requests"] == requests
+    customers = Path("exports/customers.csv")
+    customers.write_text(customers.read_text().replace("Lyon", "Nancy"))
+    assert night() == [(1, 3), (0, 5)] and main(["status", "jobs/shop.yaml"]) == 0
 
 
 @pytest.mark.slow

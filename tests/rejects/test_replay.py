@@ -84,6 +84,20 @@ def test_closed_rejects_are_counted_as_skipped_and_left_out_of_an_export(sandbox
     assert counts(capsys, name) == (0, 2, 0, 0)
 
 
+def test_what_a_replay_rejects_again_is_open_and_no_report_calls_it_closed(sandbox: Sandbox, capsys: Captured) -> None:
+    people(sandbox)
+    run_id = run()
+    name = fixed(run_id, "still_wrong.csv")
+    assert main(["replay", name]) == 3
+    out = capsys.readouterr().out
+    assert "3 rejected" in out and "since then" not in out and "rest       the rejects of these rows are open" in out
+    assert len(still_open(run_id)) == 3
+    (replay,) = Path(".etl/runs").glob("job.replay-*")
+    assert json.loads((replay / "report.json").read_text())["closed"] == []
+    assert main(["rejects", run_id, "-o", "again.csv"]) == 0
+    assert "closed" not in capsys.readouterr().err
+
+
 def test_a_run_is_replayed_without_a_file_once_its_mapping_is_fixed(sandbox: Sandbox, capsys: Captured) -> None:
     people(sandbox)
     run_id = run()
@@ -327,7 +341,7 @@ def test_the_list_of_runs_has_the_rejects_that_are_still_open(sandbox: Sandbox, 
     heading, *lines, total = capsys.readouterr().out.splitlines()
     assert heading.split("  ")[-1].strip() == "still open"
     assert re.fullmatch(rf"job: 1 reject is open of {run_id}, the oldest since \S+", total)
-    columns = {line.split()[0].partition("-")[0]: line.split()[-2:] for line in lines}
-    assert columns == {"job": ["2", "1"], "job.replay": ["1", "0"]}
+    columns = {line.split()[0].partition("-")[0]: line.split()[4:] for line in lines}
+    assert columns == {"job": ["1", "2", "1"], "job.replay": ["1", "1"]}, "the replay's reject is open in the run"
     assert main(["status", "--json"]) == 0
     assert sorted(each["open_rejects"] for each in json.loads(capsys.readouterr().out)) == [0, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -34,6 +35,8 @@ def demo(folder: Path) -> None:
         except SystemExit as end:
             if end.code not in (0, 3):  # 3: some rows rejected, as the demo means them to be
                 raise
-    again = as_typed("run", DEMO_JOB, "--sandbox")
-    say(f"again      {again if folder.resolve() == Path.cwd() else f'cd {folder} && {again}'}")
+    if folder.resolve() != Path.cwd():
+        say(f"folder     cd {quote(str(folder))}   # the paths and commands above and below start there")
+    say(f"again      {as_typed('run', DEMO_JOB, '--sandbox')}")
+    say(f"a page     {as_typed('ui', '--state', DEMO_JOB)}")
     say("your own   cio-etl new FOLDER writes a project, cio-etl init FILE a job and a mapping for a file")

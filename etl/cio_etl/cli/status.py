@@ -79,7 +79,8 @@ def _print_runs(where: Where, is_json: bool) -> None:
     for each in runs:
         run, counts = each.report, each.report.counts
         code = "" if run.exit_code is None else str(run.exit_code)
-        numbers = (f"{rows:,}" for rows in (counts.accepted, counts.rejected, each.open_rejects))
+        still_open = "" if run.job.endswith(".replay") else f"{each.open_rejects:,}"  # they are open in the earlier run
+        numbers = (f"{counts.accepted:,}", f"{counts.rejected:,}", still_open)
         table.add_row(run.run_id, run.status, run.started_at, code, *numbers)
     console = Screen()
     if not console.is_terminal:

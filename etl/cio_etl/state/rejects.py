@@ -139,11 +139,13 @@ class Rejects:
         return sorted(found.values(), key=lambda each: (each.job, -each.rows, each.step, each.reason, each.field or ""))
 
     def closed_rejects(self, *, of_run: str | None = None, by_run: str | None = None) -> list[ClosedRejects]:
-        """The closed rejects of a run, or those of earlier runs that a run has closed, by how they were closed."""
+        """The closed rejects of a run, or those of earlier runs that a run has closed, by how they were closed.
+
+        Without what a replay rejected again: that is open in the run whose reject it is, and was never closed.
+        """
         reject = tables.reject.c
-        here = [reject.run_id == of_run, reject.closed_by.is_not(None)]
-        if of_run is None:
-            here = [reject.closed_by == by_run, reject.run_id != by_run]
+        here = [reject.run_id == of_run if by_run is None else reject.closed_by == by_run]
+        here.append(reject.closed_by != reject.run_id)  # null for open ones
         groups = (reject.run_id, reject.step, reject.closed_as, reject.closed_by)
         counted = select(*groups, func.count().label("rows")).where(*here).group_by(*groups).subquery()
         step = tables.step.c
