@@ -213,7 +213,7 @@ def test_a_line_with_the_wrong_number_of_fields_is_named(sandbox: Sandbox, capsy
 
 
 def test_an_argument_that_is_no_run_no_file_or_has_no_rejects_is_refused(sandbox: Sandbox, capsys: Captured) -> None:
-    assert main(["replay", "x.csv"]) == 2
+    assert main(["replay", "nightly-1"]) == 2
     assert ".etl holds no state; name the folder with --state" in capsys.readouterr().err
     people(sandbox)
     write_people(ROWS[0])
