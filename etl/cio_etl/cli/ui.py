@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import secrets
 import socket
 from pathlib import Path
@@ -81,6 +82,7 @@ def ui(
             "  the connection is not encrypted: use it in a network that you trust, or behind a proxy with TLS",
             err=True,
         )
+    gc.freeze()  # what is loaded lives as long as the server: its end need not look for garbage in it
     server.run()
 
 
