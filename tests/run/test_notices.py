@@ -6,6 +6,7 @@ import json
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -189,6 +190,19 @@ def test_a_job_that_nothing_starts_is_told_by_the_next_run_of_another_and_by_sta
     JOB.rename("gone.yaml")  # a job that is no more is not missed
     run_file(Path("other.yaml"), RunOptions(), Caller(), lambda: environ)
     assert server.kinds[3:] == []
+
+
+def test_many_stale_jobs_whose_channels_are_slow_are_told_at_once(job: Nights, server: Hook) -> None:
+    job.settings |= {"expect_every": "26 hours", "notify": [{"command": ["sh", "-c", "sleep 1.5; echo {job} >> told"]}]}
+    job.write([person(1)])
+    names = [f"stale-{number}" for number in range(8)]
+    for name in names:
+        Path(f"{name}.yaml").write_text(JOB.read_text())
+        run_file(Path(f"{name}.yaml"), RunOptions(), Caller(), lambda: KEYS)
+    age(days=2)
+    began = time.monotonic()
+    run_file(JOB, RunOptions(), Caller(), lambda: KEYS)
+    assert time.monotonic() - began < 8 and sorted(Path("told").read_text().split()) == names
 
 
 # ---------------------------------------------------------------- kills, workers, a state that is out of reach

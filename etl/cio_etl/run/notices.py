@@ -7,7 +7,9 @@ told each time, because nobody knows of the times before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +30,7 @@ from cio_etl.state import RunRecord, Store
 log = get_logger()
 
 WAIT_S = 60.0  # for a process that tells the same channels, each within its limits
+TOLD_AT_ONCE = 16  # other jobs; each has a connection to the state
 BY_HAND = (InvalidArguments.exit_code, 130, JobLocked.exit_code)  # nobody must be told of these exit codes
 COMPARED = ("rejects", "deviates", "slower")
 OTHER_ENDINGS = (".sandbox", ".replay")  # of names in the state that are no jobs
@@ -150,7 +153,7 @@ def _past_run(store: Store, run: RunRecord) -> PastRun:
 
 def _tell_others(ended: Ended) -> list[NoticeSent]:
     """Tells the channels of each other job of the state that it is stale: perhaps nothing starts it any more."""
-    job, at, sent = ended.job, ended.at, list[NoticeSent]()
+    job, at = ended.job, ended.at
     try:
         with closing(state.open_store(job.kept_in)) as store:
             runs = store.last_runs()
@@ -158,9 +161,11 @@ def _tell_others(ended: Ended) -> list[NoticeSent]:
             stale = [(other, words) for run in others for other, words in _stale(store, ended, run)]
     except StateError:  # the run's own end reports it
         return []
-    for other, words in stale:
-        sent += tell_stale(other, words, at)
-    return sent
+    if not stale:
+        return []
+    with ThreadPoolExecutor(min(len(stale), TOLD_AT_ONCE)) as threads:  # a run must not wait for each of them in turn
+        told_to = [threads.submit(copy_context().run, tell_stale, other, words, at) for other, words in stale]
+    return [notice for each in told_to for notice in each.result()]
 
 
 def _stale(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[Job, str]]:
