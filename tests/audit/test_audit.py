@@ -163,10 +163,17 @@ def test_people_and_objects_with_several_rows_are_counted_unless_the_newest_is_c
 # ---------------------------------------------------------------- in bounded memory
 
 
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=40), st.integers(1, 7))
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=40),
+    st.integers(1, 7),
+    st.sampled_from([10, 1_000]),
+    st.sampled_from([1, 1_000_000]),
+)
 @settings(deadline=None)
-def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tuple[int, int]], at_once: int) -> None:
-    keys = Keys(most=10)
+def test_keys_are_counted_whether_rows_were_put_together_or_not(
+    pairs: list[tuple[int, int]], at_once: int, most: int, in_memory: int
+) -> None:
+    keys = Keys(most, in_memory)
     for start in range(0, len(pairs), at_once):
         some = pairs[start : start + at_once]
         key, of = (pl.Series(list(numbers), dtype=pl.UInt64) for numbers in zip(*some, strict=True))
@@ -174,16 +181,16 @@ def test_keys_are_counted_whether_rows_were_put_together_or_not(pairs: list[tupl
     by_key: dict[int, list[int]] = {}
     for key_, of_ in pairs:
         by_key.setdefault(key_, []).append(of_)
+    assert keys.every == 1 or most == 10
     held_of = {key: ofs for key, ofs in by_key.items() if key % keys.every == 0}
     assert keys.distinct() == len(held_of) * keys.every
-    first = {key: min(at for at, (other, _) in enumerate(pairs) if other == key) for key in held_of}
-    assert {key: firsts[0] for key, firsts in keys.groups().select("key", "firsts").iter_rows()} == first
-    assert dict(keys.several().select("key", "rows").iter_rows()) == {
-        key: len(ofs) for key, ofs in held_of.items() if len(ofs) > 1
-    }
-    assert dict(keys.disagreeing().select("key", "contents").iter_rows()) == {
-        key: len(set(ofs)) for key, ofs in held_of.items() if len(set(ofs)) > 1
-    }
+    several = {key: ofs for key, ofs in held_of.items() if len(ofs) > 1}
+    disagreeing = {key: ofs for key, ofs in held_of.items() if len(set(ofs)) > 1}
+    for found, expected in ((keys.summary().several, several), (keys.summary().disagreeing, disagreeing)):
+        counts = len(expected), sum(map(len, expected.values())), sum(len(set(ofs)) for ofs in expected.values())
+        assert (found.keys, found.rows, found.contents) == counts
+        first = min((at for at, (key, _) in enumerate(pairs) if key in expected), default=None)
+        assert found.first[:1] == (() if first is None else (first,))
 
 
 def test_counts_beyond_the_sample_are_estimated() -> None:

@@ -237,10 +237,10 @@ def test_conflicting_keys_are_rejected_and_counts_add_up(events: list[tuple[str,
 # ---------------------------------------------------------------- finding them
 
 
-def test_a_snapshot_too_large_for_one_pass_is_looked_at_in_parts() -> None:
+def test_keys_that_do_not_fit_into_memory_are_compared_in_parts() -> None:
     snapshot = held(rows({"id": [str(n % 50) for n in range(200)], "at": range(200), "n": range(200)}), 30)
     whole = compiled(PEOPLE, snapshot)
-    in_parts = prescan.with_duplicates(PEOPLE, snapshot, replace(whole, repeats=None), keys_at_once=64)
+    in_parts = prescan.with_duplicates(PEOPLE, snapshot, replace(whole, repeats=None), in_memory=64)
     assert whole.repeats is not None and in_parts.repeats is not None
     codes = [repeats.SUPERSEDED] * 150 + [repeats.NEWEST] * 50
     assert in_parts.repeats.codes.tolist() == whole.repeats.codes.tolist() == codes
@@ -248,11 +248,13 @@ def test_a_snapshot_too_large_for_one_pass_is_looked_at_in_parts() -> None:
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.lists(st.integers(0, 9), max_size=10))
 def test_hashes_that_occur_twice_are_found_and_known_again(numbers: list[int], asked: list[int]) -> None:
-    again = repeats.twice(np.array(numbers, dtype=np.uint64))
-    assert again.tolist() == sorted({n for n in numbers if numbers.count(n) > 1})
-    if len(again):
-        found = repeats.among(np.array(asked, dtype=np.uint64), again)
-        assert found.tolist() == [n in again.tolist() for n in asked]
+    repeated = repeats.Repeated(in_memory=64)
+    spread = {n: np.uint64(n * 0x9E3779B97F4A7C15 % 2**64) for n in range(10)}
+    for n in numbers:
+        repeated.add(np.array([spread[n]]))
+    again = {n for n in numbers if numbers.count(n) > 1}
+    assert repeated.found().any == bool(again)
+    assert repeated.among(np.array([spread[n] for n in asked], dtype=np.uint64)).tolist() == [n in again for n in asked]
 
 
 def test_rows_that_only_share_a_hash_are_told_apart_by_their_keys() -> None:

@@ -103,9 +103,11 @@ def audits(
 ) -> list[Audit]:
     """All audits that apply to this step, newly made; `now_s` is the time, in Unix seconds."""
     mapping = step.mapping
-    made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), Identity(mapping), LimitAudit(mapping)]
+    identity = Identity(mapping)
+    made: list[Audit] = [RepeatedRows(compiled.repeats), EventKeys(step), identity, LimitAudit(mapping)]
     made += [Kinds(mapping, compiled, context), Names(step, compiled, context)]
-    made += [Placeholders(mapping), Unseen(mapping), Header(context), Consent(step, context), *ghosts(step, context)]
+    made += [Placeholders(mapping), Unseen(mapping), Header(context), Consent(step, context)]
+    made += ghosts(step, context, identity.people)
     varies = "attributes.unsubscribed" in mapping.from_columns("attributes")
     if varies and not OPERATIONS[mapping.operation].has_event:
         made.append(Subscriptions())

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from cio_etl.apis import OPERATIONS
@@ -20,6 +21,7 @@ from cio_etl.audit.findings import FIRST, Audit, PositionedFinding, Tally, findi
 from cio_etl.model import POSITION, Constant, Mapping, Value
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
+from cio_etl.transform.by_hash import KEY, RowsByHash
 
 EVENT_MAY_START_CAMPAIGNS = finding_kind(
     "event_may_start_campaigns",
@@ -47,6 +49,7 @@ CREATED_AT_IN_THE_FUTURE = finding_kind(
 YOUNG_S = 72 * 3_600
 AHEAD_S = 60  # by which clocks may differ
 DAY_S = 86_400
+MOST_TIMES = 16_000_000  # rows of people with a time: 400 MB of the temporary folder
 ENOUGH = 100  # rows: that so many agree is no coincidence
 
 _TIME_BITS, _TIME_OFFSET = 39, 1 << 36  # seconds of the years 1 to 9999 as numbers from 0 on
@@ -116,7 +119,7 @@ def events_of_72h(audits: Iterable[Audit]) -> int:
 class ChangeTimes:
     """Counts changes of people that Customer.io would drop because of their time."""
 
-    def __init__(self, mapping: Mapping, now_s: int, most: int = 4_000_000) -> None:
+    def __init__(self, mapping: Mapping, now_s: int, most: int = MOST_TIMES) -> None:
         self._who = mapping.from_columns("identifiers")
         self._constant = isinstance(mapping.targets[_TIME], Constant)
         self._now_s = now_s
@@ -157,32 +160,38 @@ class PeopleTimes:
     """The times of people's rows, by a hash of the person. Past `most` rows every second person is dropped."""
 
     def __init__(self, most: int) -> None:
-        self.every = 1  # one in this many people is in the sample
-        self._most = most
-        self._frames: list[pl.DataFrame] = []
+        self._rows = RowsByHash(most)
+
+    @property
+    def every(self) -> int:
+        """One in this many people is in the sample."""
+        return self._rows.every
 
     def add(self, who: pl.Series, times: pl.Series, positions: pl.Series) -> None:
         """Add the next rows."""
-        rows = pl.DataFrame([who.alias("who"), times.cast(pl.Int64).alias("time"), positions.alias("position")])
-        self._frames.append(rows.filter(pl.col("who") % self.every == 0) if self.every > 1 else rows)
-        while sum(frame.height for frame in self._frames) > self._most:
-            self.every *= 2
-            self._frames = [pl.concat(self._frames).filter(pl.col("who") % self.every == 0)]
+        rows = pl.DataFrame([who.alias(KEY), times.cast(pl.Int64).alias("time"), positions.alias("position")])
+        self._rows.add(rows.drop_nulls())
 
     def out_of_order(self) -> Tally:
         """The rows that are older than an earlier row of the same person."""
-        rows = pl.concat(self._frames).drop_nulls() if self._frames else pl.DataFrame()
-        if rows.is_empty():
-            return Tally()
-        who, times, positions = (rows[name].to_numpy() for name in ("who", "time", "position"))
-        by_person = np.argsort(who, kind="stable")
-        who, times = who[by_person], times[by_person]
-        person = np.cumsum(np.concatenate([[False], who[1:] != who[:-1]]))
-        # One number that grows with the person, then with the time: the maximum so far is always of the same person.
-        key = (person << _TIME_BITS) + (times + _TIME_OFFSET)
-        late = key[1:] < np.maximum.accumulate(key)[:-1]
-        late_positions = np.sort(positions[by_person][1:][late])
-        return Tally(len(late_positions) * self.every, tuple(int(position) for position in late_positions[:FIRST]))
+        total = Tally()
+        for rows in self._rows.parts():
+            late = _out_of_order(rows)
+            total.rows += len(late) * self.every
+            total.first = tuple(sorted([*total.first, *late[:FIRST].tolist()])[:FIRST])
+        return total
+
+
+def _out_of_order(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The positions of those that are older than an earlier row of the same person, in order."""
+    who, times, positions = (rows[name].to_numpy() for name in (KEY, "time", "position"))
+    by_person = np.argsort(who, kind="stable")
+    who, times = who[by_person], times[by_person]
+    person = np.cumsum(np.concatenate([[False], who[1:] != who[:-1]]))
+    # One number that grows with the person, then with the time: the maximum so far is always of the same person.
+    key = (person << _TIME_BITS) + (times + _TIME_OFFSET)
+    late = key[1:] < np.maximum.accumulate(key)[:-1]
+    return np.sort(positions[by_person][1:][late])
 
 
 class CreatedAt:

@@ -1,19 +1,18 @@
 """What a mapping or a step expects of the rows of its source, tested frame by frame on the columns that it names.
 
-Memory is bounded: of the keys of `unique`, a hash each is kept, of at most MOST_KEYS of them. Of more keys, those of a
-part are kept, and counts are estimated from it; a hash that two different keys share is as likely as 1 in 36,000 then.
+Memory is bounded: of the keys of `unique`, a hash each is kept, of at most MOST_KEYS of them, most of them in the
+temporary folder. Of more keys, those of a part are kept, and counts are estimated from it; a hash that two different
+keys share is as likely as 1 in 36,000 then.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cio_etl.audit.findings import FIRST, PositionedFinding, finding_kind
@@ -21,16 +20,14 @@ from cio_etl.errors import SourceError
 from cio_etl.model import FAULT, POSITION, Expectation, Finding, Snapshot, Step
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped, column_of, repeats, require_names, row_condition, row_sql, timestamps
+from cio_etl.transform.by_hash import KEY, RowsByHash
 from cio_etl.transform.nested import in_words
 
 EXPECTATION_FAILED = finding_kind(
     "expectation_failed", "error", "fix the source, or change `expect`; with --accept-unexpected a run sends it once"
 )
 
-MOST_KEYS = 32_000_000  # 256 MB of hashes
-
-Hashes = npt.NDArray[np.uint64]
-Read = Callable[[Sequence[str] | None, int], Iterator[pl.DataFrame]]
+MOST_KEYS = 32_000_000  # 512 MB of hashes and positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Look:
     rows: int  # that count
     broken: int = 0
     first: tuple[int, ...] = ()
-    hashes: Hashes | None = None  # of the keys of `unique`
+    keys: pl.DataFrame | None = None  # of `unique`: a hash of each, and the row's position
     newest_s: int | None = None  # Unix seconds
 
 
@@ -49,8 +46,7 @@ class _Sum:
     rows: int = 0
     broken: int = 0
     first: tuple[int, ...] = ()
-    hashes: list[Hashes] = field(default_factory=list)
-    every: int = 1  # one in this many keys is kept
+    keys: RowsByHash | None = None
     newest_s: int | None = None
 
 
@@ -76,8 +72,8 @@ class Expectations:
         require_expected(expected, snapshot.schema)
         self.columns = columns_of_expectations(expected)
         self._rules = [_rule(one, snapshot.schema) for one in expected]
-        self._sums = [_Sum() for _ in expected]
-        self._now_s, self._most, self._read = now_s, most, snapshot.read
+        self._sums = [_Sum(keys=RowsByHash(most) if rule.key else None) for rule in self._rules]
+        self._now_s = now_s
 
     def look(self, frame: pl.DataFrame) -> list[Look]:
         """What the frame's readable rows say of each expectation."""
@@ -108,7 +104,7 @@ class Expectations:
             return Look(rows, newest_s=None if newest is None else int(newest))
         if rule.key:
             keys = frame.filter(here).select(pl.col(POSITION), *rule.key).drop_nulls()
-            return Look(rows, hashes=repeats.hashes(keys))
+            return Look(rows, keys=pl.DataFrame([pl.Series(KEY, repeats.hashes(keys)), keys[POSITION]]))
         if rule.broken is None:
             return Look(rows)
         broken = values[f"{place}.broken"]
@@ -124,11 +120,8 @@ class Expectations:
             total.first = (*total.first, *look.first)[:FIRST]
             if look.newest_s is not None:
                 total.newest_s = max(look.newest_s, total.newest_s or look.newest_s)
-            if look.hashes is not None:
-                total.hashes.append(look.hashes if total.every == 1 else _part(look.hashes, total.every))
-                while sum(map(len, total.hashes)) > self._most:
-                    total.every *= 2
-                    total.hashes = [_part(np.concatenate(total.hashes), total.every)]
+            if look.keys is not None and total.keys is not None:
+                total.keys.add(look.keys)
 
     def observe(self, mapped: Mapped) -> None:
         """Take note of a frame, as an audit does, where no rows have been left out of it."""
@@ -156,12 +149,13 @@ class Expectations:
         if expectation.check == "freshness":
             return self._stale(expectation, total)
         broken, first = total.broken, total.first
-        if rule.key:
-            broken, repeated = _repeated(total)
-            first = self._places(rule, repeated) if broken > expectation.allow.of(total.rows) else ()
+        every = 1
+        if total.keys is not None:
+            broken, first = _repeated(total.keys)
+            every = total.keys.every
         if broken <= expectation.allow.of(total.rows):
             return None
-        about = "about " if total.every > 1 else ""
+        about = "about " if every > 1 else ""
         words = f"{about}{broken:,} of {counted(total.rows, 'row')} {_WORDS[expectation.check]}"
         if expectation.check == "range":
             words += f" {_bounds(arguments['min'], arguments['max'])}"
@@ -178,23 +172,6 @@ class Expectations:
         newest = datetime.fromtimestamp(total.newest_s, UTC).isoformat().replace("+00:00", "Z")
         within = _duration(expectation.within.total_seconds())
         return total.rows, f"the newest time is {newest}, {_duration(age)} ago; at most {within} expected", ()
-
-    def _places(self, rule: _Rule, repeated: Hashes) -> tuple[int, ...]:
-        """The first rows that repeat a key. They are read again, which only a failure costs."""
-        found: list[int] = []
-        seen: set[int] = set()
-        for frame in self._read(self.columns, 0):
-            rows = frame.filter(pl.col(FAULT).is_null() & (pl.lit(True) if rule.where is None else rule.where))
-            keys = rows.select(pl.col(POSITION), *rule.key).drop_nulls()
-            hashes = repeats.hashes(keys)
-            here = repeats.among(hashes, repeated)
-            for position, key in zip(keys[POSITION].filter(pl.Series(here)), hashes[here].tolist(), strict=True):
-                if key in seen:
-                    found.append(position)
-                    if len(found) == FIRST:
-                        return tuple(found)
-                seen.add(key)
-        return tuple(found)
 
 
 def expectations_of(step: Step, snapshot: Snapshot, now_s: float, *, whole: bool) -> Expectations | None:
@@ -238,19 +215,14 @@ def require_expected(expected: Iterable[Expectation], schema: pl.Schema) -> None
         require_names(columns_of_expectations([one]), schema, one.place, "fix what is expected, or the source")
 
 
-def _part(hashes: Hashes, every: int) -> Hashes:
-    kept: Hashes = hashes[hashes % np.uint64(every) == 0]
-    return kept
-
-
-def _repeated(total: _Sum) -> tuple[int, Hashes]:
-    """How many rows repeat the key of another row, and the hashes of such keys, in order."""
-    if not total.hashes:
-        return 0, np.empty(0, dtype=np.uint64)
-    hashes = np.concatenate(total.hashes)
-    hashes.sort()
-    again = hashes[1:][hashes[1:] == hashes[:-1]]
-    return len(again) * total.every, np.unique(again)
+def _repeated(keys: RowsByHash) -> tuple[int, tuple[int, ...]]:
+    """How many rows repeat the key of another row, and the first of them."""
+    count, first = 0, list[int]()
+    for rows in keys.parts():
+        if (repeated := rows.filter(~pl.col(KEY).is_first_distinct())).height:
+            count += repeated.height
+            first = sorted([*first, *repeated[POSITION].head(FIRST)])[:FIRST]
+    return count * keys.every, tuple(first)
 
 
 _WORDS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import PositionedFinding, RejectedPeople, StepContext, Tally, finding_kind, sent
+from cio_etl.audit.keys import Hashes, Keys, hashed_text, parts_of
 from cio_etl.model import POSITION, Step
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
@@ -20,17 +20,19 @@ EVENTS_OF_REJECTED_PEOPLE = finding_kind(
     "fix the rejected rows of people first, or leave their events out with `when`",
 )
 
-MOST = 4_000_000  # hashes, of accepted and of rejected rows: 32 MB
-Hashes = npt.NDArray[np.uint64]
+MOST_NOTED = 1_000_000  # people, for the steps after this one: 8 MB of hashes
 
 
-def ghosts(step: Step, context: StepContext) -> Iterator[RejectedRows | GhostEvents]:
-    """The audits of a step about people whose row is rejected, in this step or an earlier one."""
+def ghosts(step: Step, context: StepContext, people: Keys) -> Iterator[RejectedRows | GhostEvents]:
+    """The audits of a step about people whose row is rejected, in this step or an earlier one.
+
+    `people` are those whose row the step accepts, by the hash of the identifier; another audit adds them.
+    """
     who = step.mapping.from_columns("identifiers")
     if len(who) != 1:
         return
     if step.mapping.operation == "identify":
-        yield RejectedRows(step.name, who[0], context)
+        yield RejectedRows(step.name, who[0], context, people)
     elif OPERATIONS[step.mapping.operation].has_event and who[0] in context.rejected_people:
         yield GhostEvents(who[0], context.rejected_people[who[0]])
 
@@ -38,38 +40,39 @@ def ghosts(step: Step, context: StepContext) -> Iterator[RejectedRows | GhostEve
 class RejectedRows:
     """Notes, for the steps after this one, the people whose row is rejected and who have no accepted one.
 
-    Beyond `most` rows it notes the people of a sample: one in `every`.
+    Beyond `most` people it notes a sample: one in `every`.
     """
 
-    def __init__(self, step: str, target: str, context: StepContext, most: int = MOST) -> None:
+    def __init__(self, step: str, target: str, context: StepContext, accepted: Keys, most: int = MOST_NOTED) -> None:
         self._step, self._target, self._context, self._most = step, target, context, most
-        self._rejected, self._accepted = np.empty(0, np.uint64), np.empty(0, np.uint64)
-        self._every = 1
+        self._rejected, self._accepted = Keys(), accepted
 
     def observe(self, mapped: Mapped) -> None:
-        accepted = mapped.items["item"].is_not_null()
         rejected = mapped.items["reason"].is_not_null()
-        self._accepted = self._with(self._accepted, mapped, accepted)
-        self._rejected = self._with(self._rejected, mapped, rejected)
-        while len(self._accepted) + len(self._rejected) > self._most:
-            self._every *= 2
-            self._accepted, self._rejected = (
-                hashes[hashes % self._every == 0] for hashes in (self._accepted, self._rejected)
-            )
-
-    def _with(self, hashes: Hashes, mapped: Mapped, rows: pl.Series) -> Hashes:
-        if not rows.any():
-            return hashes
-        positions = mapped.items["position"].filter(rows)
-        here = mapped.values.filter(pl.col(POSITION).is_in(positions.implode())) if not rows.all() else mapped.values
-        more = _hashes(here, self._target).drop_nulls().unique().to_numpy()
-        return np.concatenate([hashes, more[more % self._every == 0]])
+        if rejected.any():
+            positions = mapped.items["position"].filter(rejected)
+            here = mapped.values.filter(pl.col(POSITION).is_in(positions.implode()))
+            hashes = _hashes(here, self._target)
+            self._rejected.add(here[POSITION].filter(hashes.is_not_null()), hashes.drop_nulls())
 
     def findings(self) -> Iterable[PositionedFinding]:
         """None of its own."""
-        if len(alone := np.setdiff1d(self._rejected, self._accepted)):
+        if self._rejected.distinct() and len(alone := self._alone()):
             self._context.rejected_people[self._target] = RejectedPeople(self._step, alone, self._every)
         return ()
+
+    def _alone(self) -> Hashes:
+        """The people with a rejected row and no accepted one, sorted; `_every` says of how many one is among them."""
+        self._every = max(self._rejected.every, self._accepted.every)
+        alone = np.empty(0, dtype=np.uint64)
+        for rejected, accepted in parts_of(self._rejected, self._accepted):
+            here = np.setdiff1d(rejected["key"].to_numpy(), accepted["key"].to_numpy())
+            alone = np.concatenate([alone, here[here % self._every == 0]])
+            while len(alone) > self._most:
+                self._every *= 2
+                alone = alone[alone % self._every == 0]
+        alone.sort()
+        return alone
 
 
 class GhostEvents:
@@ -95,5 +98,5 @@ class GhostEvents:
 def _hashes(rows: pl.DataFrame, target: str) -> pl.Series:
     """A hash of each person that is named, null for nobody; case does not count in an e-mail address."""
     text = rows[target].cast(pl.String)
-    hashes = (text.str.to_lowercase() if target.endswith(".email") else text).hash()
+    hashes = hashed_text(text.str.to_lowercase() if target.endswith(".email") else text)
     return hashes.zip_with(text.is_not_null(), pl.Series([None], dtype=pl.UInt64))

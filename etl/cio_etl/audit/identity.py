@@ -9,10 +9,11 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.audit.findings import FIRST, FindingKind, PositionedFinding, finding_kind, firsts, sent
-from cio_etl.audit.keys import MOST, Keys
+from cio_etl.audit.keys import MOST, Groups, Keys, groups, hashed_text, parts_of
 from cio_etl.model import POSITION, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
+from cio_etl.transform.by_hash import sampled
 
 EMAIL_SHARED = finding_kind(
     "email_shared",
@@ -129,39 +130,42 @@ class Identity:
             yield from self._of_twins(ID_ZERO_TWINS, self._zeros, "by leading zeros only")
         if self._by_email:
             words = "with different capitals; to Customer.io each address is one person"
-            groups = self._cases.disagreeing()
+            found = self._cases.summary().disagreeing
             one, several = f"address occurs {words}", f"addresses occur {words}"
-            yield from _grouped(EMAIL_CASE_TWINS, _EMAIL, groups, self._cases.every, one, several)
+            yield from _grouped(EMAIL_CASE_TWINS, _EMAIL, found, self._cases.every, one, several)
         if self._identifies and not self._ordered:
-            groups = self.people.several()
-            rows = _about(int(groups["rows"].sum()), self.people.every, "row")
+            found = self.people.summary().several
+            rows = _about(found.rows, self.people.every, "row")
             words = f"several rows, {rows} in all, which are sent in the order of the source"
             noun, nouns = self._nouns
             one, several = f"{noun} has {words}", f"{nouns} have {words}"
-            yield from _grouped(PERSON_REPEATED, None, groups, self.people.every, one, several)
+            yield from _grouped(PERSON_REPEATED, None, found, self.people.every, one, several)
 
     def _of_several_ids(self) -> Iterator[PositionedFinding]:
         for target, keys in self._addresses.items():
             kind, noun, nouns, gives = _SHARED[target]
-            groups = keys.disagreeing()
-            ids = _about(int(groups["contents"].sum()), keys.every, "id")
+            found = keys.summary().disagreeing
+            ids = _about(found.contents, keys.every, "id")
             one = f"{noun} belongs to several ids, {ids} in all; {gives} to one person only"
             several = f"{nouns} belong to several ids each, {ids} in all; {gives} to one person only"
-            yield from _grouped(kind, target, groups, keys.every, one, several)
+            yield from _grouped(kind, target, found, keys.every, one, several)
 
     def _of_twins(self, kind: FindingKind, twins: Keys, difference: str) -> Iterator[PositionedFinding]:
         """Ids that equal another id once both are folded: they differ by nothing else than the `difference`."""
-        if not (groups := twins.groups()).height:
+        if not twins.distinct():
             return
         every = max(twins.every, self.people.every)
-        groups = groups.filter(pl.col("key") % every == 0)  # those that are in both samples
-        exists = pl.Series(np.isin(groups["key"].to_numpy(), self.people.keys()))
-        twins_found = groups.filter(exists | (groups["contents"] > 1))
-        if twins_found.height:
-            ids = int(twins_found["contents"].sum()) + int(exists.sum())
+        found, ids = Groups(), 0
+        for rows, people in parts_of(twins, self.people):
+            folded = groups(sampled(rows, every))  # those that are in both samples
+            exists = pl.Series(np.isin(folded["key"].to_numpy(), people["key"].to_numpy()))
+            found = found.with_part(folded.filter(exists | (folded["contents"] > 1)))
+            ids += int(exists.sum())
+        if found.keys:
+            ids += found.contents
             words = f"from another id {difference}; to Customer.io they are different people"
             counts = _about(ids, every, f"id differs {words}", f"ids differ {words}")
-            yield kind.finding(_ID, ids * every, counts, _first(twins_found))
+            yield kind.finding(_ID, ids * every, counts, found.first)
 
 
 class MatchingIds:
@@ -182,7 +186,7 @@ class MatchingIds:
 
 
 def _hashed(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
-    return rows[columns[0]].hash() if len(columns) == 1 else rows.select(columns).hash_rows()
+    return hashed_text(rows[columns[0]]) if len(columns) == 1 else rows.select(columns).hash_rows()
 
 
 def _add_twins(twins: Keys, rows: pl.DataFrame, fold: pl.Expr) -> None:
@@ -192,18 +196,12 @@ def _add_twins(twins: Keys, rows: pl.DataFrame, fold: pl.Expr) -> None:
 
 
 def _grouped(
-    kind: FindingKind, field: str | None, groups: pl.DataFrame, every: int, one: str, several: str
+    kind: FindingKind, field: str | None, groups: Groups, every: int, one: str, several: str
 ) -> Iterator[PositionedFinding]:
-    if groups.height:
-        rows = int(groups["rows"].sum()) * every
-        yield kind.finding(field, rows, _about(groups.height, every, one, several), _first(groups))
+    if groups.keys:
+        yield kind.finding(field, groups.rows * every, _about(groups.keys, every, one, several), groups.first)
 
 
 def _about(count: int, every: int, one: str, several: str = "") -> str:
     """The total that a count in the sample stands for, with the words for one or several."""
     return counted(count, one, several) if every == 1 else f"about {counted(count * every, one, several)}"
-
-
-def _first(groups: pl.DataFrame) -> tuple[int, ...]:
-    """The first rows of the first group: they belong together."""
-    return tuple(groups["firsts"][0].to_list())

@@ -22,45 +22,57 @@ EVENT_REPEATED = finding_kind(
 )
 
 
+Rows = tuple[int, tuple[int, ...]]  # how many, and the positions of the first
+
+
 class RepeatedRows:
     """Reports what the prescan decided (transform/repeats.py); rows with a conflicting key are rejects instead."""
 
     def __init__(self, repeats: Repeats | None) -> None:
         self._repeats = repeats
-        self._rejected: list[npt.NDArray[np.int64]] = []
+        self._rejected: Rows = (0, ())  # of those that are the newest of a person
 
     def observe(self, mapped: Mapped) -> None:
         """Takes the rejected rows; those that are skipped are known before the first frame."""
         if self._repeats is not None and mapped.items["reason"].null_count() < mapped.items.height:
-            rejected = mapped.items.filter(pl.col("reason").is_not_null())["position"]
-            self._rejected.append(rejected.to_numpy())
+            rejected = mapped.items.filter(pl.col("reason").is_not_null())["position"].to_numpy()
+            (count, first), (more, later) = self._rejected, _newest_among(self._repeats, rejected)
+            self._rejected = count + more, (*first, *later)[:FIRST]
 
     def findings(self) -> Iterable[PositionedFinding]:
         if self._repeats is None:
             return
-        older, repeated = (self._repeats.positions(code) for code in (SUPERSEDED, REPEATED))
+        older, repeated = (self._repeats.rows(code, FIRST) for code in (SUPERSEDED, REPEATED))
         words = "older by order_by than another of the same person or object, and skipped"
         yield from _of_rows(SUPERSEDED_ROWS, older, f"row is {words}", f"rows are {words}")
         yield from _of_rows(
             EVENT_REPEATED, repeated, "row repeats another, and is skipped", "rows repeat another, and are skipped"
         )
-        yield from newest_rejected(self._repeats, np.concatenate(self._rejected or [np.empty(0, np.int64)]))
+        yield from _of_newest(self._rejected)
 
 
 def newest_rejected(repeats: Repeats | None, rejected: npt.NDArray[np.int64]) -> Iterator[PositionedFinding]:
     """The finding on people whose newest row is among these rejected rows, if there are any."""
     if repeats is not None:
-        newest = np.intersect1d(rejected, repeats.positions(NEWEST))
-        yield from _of_rows(
-            NEWEST_REJECTED,
-            newest,
-            "row is the newest of a person, and is rejected",
-            "rows are the newest of a person each, and are rejected",
-        )
+        yield from _of_newest(_newest_among(repeats, rejected))
 
 
-def _of_rows(kind: FindingKind, rows: npt.NDArray[np.int64], one: str, several: str) -> Iterator[PositionedFinding]:
+def _newest_among(repeats: Repeats, rejected: npt.NDArray[np.int64]) -> Rows:
+    newest = np.sort(rejected[repeats.codes[rejected] == NEWEST])
+    return len(newest), tuple(newest[:FIRST].tolist())
+
+
+def _of_newest(rows: Rows) -> Iterator[PositionedFinding]:
+    return _of_rows(
+        NEWEST_REJECTED,
+        rows,
+        "row is the newest of a person, and is rejected",
+        "rows are the newest of a person each, and are rejected",
+    )
+
+
+def _of_rows(kind: FindingKind, rows: Rows, one: str, several: str) -> Iterator[PositionedFinding]:
     """The finding on these rows, if there are any: their number, then the words for one row or several."""
-    if count := len(rows):
-        first = tuple(int(position) for position in rows[:FIRST])
+    count, first = rows
+    if count:
         yield kind.finding(None, count, counted(count, one, several), first)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
 from cio_etl.apis import OPERATION, OPERATIONS
@@ -18,17 +17,18 @@ from cio_etl.audit import Audit, Empty, EventKeys, Expectations, RepeatedRows, l
 from cio_etl.audit.expectations import Look
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
+from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
 from cio_etl.transform.encode import FAILED, Leaf, Members
 from cio_etl.transform.mapping import is_date
 from cio_etl.transform.prefetch import prefetch
-from cio_etl.transform.repeats import FirstWins, Hashes, LastWins, RepeatDecision, Repeats
+from cio_etl.transform.repeats import FirstWins, LastWins, RepeatDecision, Repeated, Repeats
 from cio_etl.transform.row_sql import columns_of
 
 T = TypeVar("T")
 
-KEYS_AT_ONCE = 32_000_000  # 256 MB of hashes; a snapshot of more rows is read once for each such part
+MOST_SUBJECTS = 32_000_000  # rows of a snapshot that are read once more to see whether their subjects differ
 
 
 def prescan(
@@ -146,46 +146,47 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
 # ---------------------------------------------------------------- rows of one key
 
 
-def with_duplicates(
-    mapping: Mapping, snapshot: Snapshot, compiled: Compiled, keys_at_once: int = KEYS_AT_ONCE
-) -> Compiled:
+def with_duplicates(mapping: Mapping, snapshot: Snapshot, compiled: Compiled, in_memory: int = IN_MEMORY) -> Compiled:
     """The compiled mapping with its decision about rows that repeat another row's key, where the mapping asks for one.
 
+    So many bytes of keys, and of rows that may repeat one, wait in memory; the others wait in the temporary folder.
     Raises SourceError when the columns of `order_by` cannot be put in order.
     """
     if not repeats.finds_repeats(mapping):
         return compiled
     narrow = _narrowed(mapping, compiled, repeats.targets(mapping), (*mapping.event_key, *mapping.order_by))
-    parts = -(-snapshot.rows // keys_at_once) or 1
-    looked = [_look(mapping, narrow, snapshot, part, parts) for part in range(parts)]
-    repeated = np.sort(np.concatenate([hashes for hashes, _ in looked]))
-    readings = order.readings(mapping, snapshot.schema, looked[0][1])
-    if not len(repeated):
+    repeated, facts = _look(mapping, narrow, snapshot, in_memory)
+    readings = order.readings(mapping, snapshot.schema, facts)
+    if not repeated.any:
         return compiled
 
     def candidates(frame: pl.DataFrame) -> pl.DataFrame:
         # of people: a row that is rejected for its identifiers supersedes no other row
         right = sent(narrow.mapped(frame), repeats.targets(mapping)) if mapping.order_by else narrow.unchecked(frame)
         keys = repeats.keyed(right, mapping)
-        return keys.filter(pl.Series(repeats.among(repeats.hashes(keys), repeated)))
+        return keys.filter(pl.Series(repeated.among(repeats.hashes(keys))))
 
     if mapping.order_by:
         by = order.keys(readings, snapshot.schema)
 
         def ordered(frame: pl.DataFrame) -> pl.DataFrame:
             keys = candidates(frame)
+            keys = keys.with_columns(pl.Series(KEY, repeats.hashes(keys)))
             return keys.join(frame.select(POSITION, *by), on=POSITION, how="left", maintain_order="left")
 
-        return replace(compiled, repeats=_decided(LastWins(snapshot.rows), snapshot, narrow.columns, ordered))
+        return replace(
+            compiled, repeats=_decided(LastWins(snapshot.rows), snapshot, narrow.columns, ordered, in_memory)
+        )
 
     def outcomes(frame: pl.DataFrame) -> pl.DataFrame:
         those = candidates(frame).select(POSITION)
         if those.is_empty():
             return those
         mapped = compiled.mapped(frame.join(those, on=POSITION, how="semi", maintain_order="left"))
-        return repeats.key_and_content(mapped.values, mapped.items)
+        rows = repeats.key_and_content(mapped.values, mapped.items)
+        return rows.with_columns(pl.col("digest.0").alias(KEY))
 
-    decided = _decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes)
+    decided = _decided(FirstWins(snapshot.rows), snapshot, compiled.columns, outcomes, in_memory)
     field = "event_key" if mapping.event_key else "event_id"
     return replace(compiled, repeats=replace(decided, field=field))
 
@@ -195,7 +196,7 @@ def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) ->
     if repeats.finds_repeats(mapping):
         return compiled.repeats is None
     parts = compiled.parts
-    if parts is None or not parts.subject or OPERATIONS[mapping.operation].has_event or snapshot.rows > KEYS_AT_ONCE:
+    if parts is None or not parts.subject or OPERATIONS[mapping.operation].has_event or snapshot.rows > MOST_SUBJECTS:
         return False
     narrow = _narrowed(mapping, compiled, parts.subject)
     hashed = parts.subject_in_memory()
@@ -204,37 +205,27 @@ def subjects_differ(mapping: Mapping, snapshot: Snapshot, compiled: Compiled) ->
         found: Hashes = narrow.unchecked(frame).select(hashed).to_series().drop_nulls().to_numpy()
         return found
 
-    return not len(_twice(snapshot.rows, prefetch(hashes, snapshot.read(narrow.columns, 0))))
-
-
-def _twice(rows: int, parts: Iterable[Hashes]) -> Hashes:
-    """The hashes that occur more than once in all parts, which have at most `rows` in all."""
-    every, filled = np.empty(rows, dtype=np.uint64), 0  # pages that are not filled take no memory
-    for hashes in parts:
-        every[filled : filled + len(hashes)] = hashes
-        filled += len(hashes)
-    return repeats.twice(every[:filled])
+    repeated = repeats.Repeated()
+    for found in prefetch(hashes, snapshot.read(narrow.columns, 0)):
+        repeated.add(found)
+    return not repeated.found().any
 
 
 def _look(
-    mapping: Mapping, narrow: Compiled, snapshot: Snapshot, part: int, parts: int
-) -> tuple[Hashes, list[dict[str, Any]]]:
-    """The hashes in this part that occur more than once; and facts about the columns of `order_by`."""
+    mapping: Mapping, narrow: Compiled, snapshot: Snapshot, in_memory: int
+) -> tuple[Repeated, list[dict[str, Any]]]:
+    """The hashes of keys that occur more than once; and facts about the columns of `order_by`."""
     queries = order.queries(mapping, snapshot.schema)
 
     def look(frame: pl.DataFrame) -> tuple[Hashes, dict[str, Any]]:
         hashes = repeats.hashes(repeats.keyed(narrow.unchecked(frame), mapping))
-        mine = hashes if parts == 1 else hashes[hashes % np.uint64(parts) == part]
-        return mine, frame.select(**queries).row(0, named=True) if queries else {}
+        return hashes, frame.select(**queries).row(0, named=True) if queries else {}
 
-    answers: list[dict[str, Any]] = []
-
-    def parts_of_rows() -> Iterator[Hashes]:
-        for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
-            answers.append(answer)
-            yield hashes
-
-    return _twice(snapshot.rows, parts_of_rows()), answers
+    repeated, answers = Repeated(in_memory), list[dict[str, Any]]()
+    for hashes, answer in prefetch(look, snapshot.read(narrow.columns, 0)):
+        repeated.add(hashes)
+        answers.append(answer)
+    return repeated.found(), answers
 
 
 def _decided(
@@ -242,8 +233,14 @@ def _decided(
     snapshot: Snapshot,
     columns: Sequence[str],
     candidates: Callable[[pl.DataFrame], pl.DataFrame],
+    in_memory: int,
 ) -> Repeats:
+    """The decision about the candidates, which have the column KEY."""
+    held = RowsByHash(in_memory=in_memory)
     for rows in prefetch(candidates, snapshot.read(columns, 0)):
         if rows.height:
-            decision.add(rows)
+            held.add(rows)
+    for rows in held.parts():
+        decision.add(rows.drop(KEY))
+        decision.next_part()
     return decision.repeats()

@@ -18,6 +18,7 @@ decimals.py     exact arithmetic on decimal numbers
 explode.py      each entry of a list as a row
 distinct.py     a Python function, called once for each distinct value
 checks.py       the checks of a row, each with its reason
+by_hash.py      rows by the hash of their key, in bounded memory
 repeats.py      rows that repeat another row's key
 event_keys.py   event keys that stay the same when their rows change
 parts.py        an item's subject and its parts, as hashes

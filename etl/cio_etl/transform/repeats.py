@@ -5,7 +5,7 @@ sent; rows with the same values are skipped, rows with different values are reje
 snapshot before the first row is sent, so a resumed run decides the same.
 
 It takes two passes. The first finds hashes of keys that occur twice, and nearly always there are none. The second
-compares the rows that have such hashes, by the keys themselves.
+compares the rows that may have such hashes, by the keys themselves, a part of the keys at a time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from polars_hash import CryptographicHashingNameSpace
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import POSITION, Mapping, reject_reason
 from cio_etl.transform import invisible
+from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
 
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated",
@@ -29,8 +31,6 @@ EVENT_KEY_REPEATED = reject_reason(
 )
 
 SENT, SUPERSEDED, REPEATED, CONFLICTING, NEWEST = range(5)
-
-Hashes = npt.NDArray[np.uint64]
 
 _BUFFER_ROWS = 500_000  # rows that are collected before they are compared
 
@@ -56,9 +56,14 @@ class Repeats:
             pl.when(sent).then("field").when(refused).then(pl.lit(self.field)).alias("field"),
         )
 
-    def positions(self, code: int) -> npt.NDArray[np.int64]:
-        """The positions of the rows with this decision, in order."""
-        return np.flatnonzero(self.codes == code)
+    def rows(self, code: int, most: int) -> tuple[int, tuple[int, ...]]:
+        """How many rows have this decision, and the positions of at most so many of the first."""
+        count, first = 0, list[int]()
+        for start in range(0, len(self.codes), _BUFFER_ROWS):
+            here = np.flatnonzero(self.codes[start : start + _BUFFER_ROWS] == code)
+            count += len(here)
+            first += (here[: most - len(first)] + start).tolist()
+        return count, tuple(first)
 
 
 def finds_repeats(mapping: Mapping) -> bool:
@@ -101,28 +106,51 @@ def hashes(keys: pl.DataFrame) -> Hashes:
     return hashes
 
 
-def twice(hashes: Hashes) -> Hashes:
-    """The hashes that occur more than once, each once, in order."""
-    hashes = pl.Series(hashes).sort().to_numpy()  # in threads
-    again: Hashes = hashes[1:][hashes[1:] == hashes[:-1]]
-    several = np.equal(again[1:], again[:-1])  # a hash that occurs three times comes twice
-    return np.delete(again, np.flatnonzero(several))
+class Repeated:
+    """Hashes that occur more than once among those that were added.
+
+    Of those it knows the first 24 bits, in 16 MB however many they are; a few others have the same, and count as
+    repeated too, until their keys are compared.
+    """
+
+    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+        self._rows = RowsByHash(in_memory=in_memory)
+        self._known = np.zeros(1 << _KNOWN_BITS, dtype=np.bool_)  # pages that are not written take no memory
+        self.any = False
+
+    def add(self, hashes: Hashes) -> None:
+        """Add the hashes of the next rows."""
+        self._rows.add(pl.DataFrame([pl.Series(KEY, hashes)]))
+
+    def found(self) -> Self:
+        """This, once all hashes have been added."""
+        for rows in self._rows.parts():
+            hashes = rows[KEY].sort().to_numpy()  # in threads
+            again = hashes[1:][hashes[1:] == hashes[:-1]]
+            self._known[again >> _NOT_KNOWN] = True
+            self.any |= len(again) > 0
+        self._rows = RowsByHash()
+        return self
+
+    def among(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Which of these may be repeated; those that are repeated are."""
+        may: npt.NDArray[np.bool_] = self._known[hashes >> _NOT_KNOWN]
+        return may
 
 
-def among(hashes: Hashes, repeated: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of the hashes are in `repeated`, which is sorted and not empty."""
-    place = np.minimum(np.searchsorted(repeated, hashes), len(repeated) - 1)
-    return np.equal(repeated[place], hashes)
+_KNOWN_BITS = 24
+_NOT_KNOWN = np.uint64(64 - _KNOWN_BITS)
 
 
 class RepeatDecision(ABC):
     """Reads the rows whose hash is repeated, in order of position, and decides which row of each key is sent.
 
-    It keeps one row per key in memory, and one byte per row of the snapshot.
+    It keeps one row per key in memory until the next part of the keys begins, and one byte per row of the snapshot.
     """
 
     def __init__(self, rows: int) -> None:
-        self._codes = np.zeros(rows, dtype=np.uint8)
+        self._codes = np.zeros(rows, dtype=np.uint8)  # pages that are not written take no memory
+        self._keys = 0
         self._pending: list[pl.DataFrame] = []
         self._waiting = 0
         self._best: pl.DataFrame | None = None
@@ -134,10 +162,15 @@ class RepeatDecision(ABC):
         if self._waiting >= max(_BUFFER_ROWS, 0 if self._best is None else self._best.height):
             self._compare()
 
-    def repeats(self) -> Repeats:
+    def next_part(self) -> None:
+        """No row of the keys so far comes any more."""
         self._compare()
-        keys = 0 if self._best is None else int((self._best["rows"] > 1).sum())
-        return Repeats(self._codes, keys)
+        self._keys += 0 if self._best is None else int((self._best["rows"] > 1).sum())
+        self._best = None
+
+    def repeats(self) -> Repeats:
+        self.next_part()
+        return Repeats(self._codes, self._keys)
 
     def _compare(self) -> None:
         if not self._pending:
