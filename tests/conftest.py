@@ -58,7 +58,7 @@ SLOW_FILES = frozenset(
         "propose/test_export_shapes.py",
         "propose/test_inspect.py",
         "propose/test_propose.py",
-        "rejects/test_csv_cells.py",
+        "reject_files/test_csv_cells.py",
         "rejects/test_export.py",
         "rejects/test_fixed_file.py",
         "rejects/test_replay.py",

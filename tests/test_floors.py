@@ -22,11 +22,9 @@ FLOORS = [
     {"model"},
     {"apis"},
     {"transform"},
-    {"audit", "config", "extract", "ledger", "load", "state", "report", "notify"},
-    {"telemetry"},
-    {"run"},
-    {"rejects", "propose", "presets", "importers", "project", "doctor", "ui"},
-    {"validate"},
+    {"audit", "config", "extract", "ledger", "load", "state", "report", "notify", "telemetry"},
+    {"run", "reject_files"},
+    {"validate", "rejects", "propose", "presets", "importers", "project", "doctor", "ui"},
     {"cli", "airflow"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -26,11 +26,13 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     state/        what survives a kill: runs, lane progress, rejects; one run of a job at a time
     report/       what people read: the terminal, report.html, report.json, progress
     notify/       tells people and programs how a job goes, once for each change
-
     telemetry/    runs measured for programs that watch many: OpenTelemetry, a text file for Prometheus
+
     run/          the line from source to acknowledgement, and what it uses
+    reject_files/ rejected rows as files: their columns, and values as cells of text and back
+
     validate/     dry runs: what a run would do, and the payloads of the first rows
-    rejects/      rejected rows: written to a file, fixed by a person, sent again
+    rejects/      rejected rows: found again with their rows, fixed by a person, sent again
     propose/      a job and a mapping proposed for a source, and its date formats
     presets/      a job and mappings for the exports of well-known products, recognised by their header
     project/      files to begin with: the demo, and a project of one's own

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
-from cio_etl.rejects.csv_cells import unguarded
+from cio_etl.reject_files import unguarded
 from cio_etl.sandbox import Sandbox
 from tests.running import write_job
 

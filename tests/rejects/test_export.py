@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from cio_etl.cli import main
-from cio_etl.rejects import export
-from cio_etl.rejects.csv_cells import as_text, from_text
-from cio_etl.rejects.export import HEAD, KEY, exported_name, source_name
+from cio_etl.reject_files import HEAD, KEY, as_text, export, from_text, source_name
+from cio_etl.reject_files.write import exported_name
 from cio_etl.rejects.fixed_file import read_rows
 from cio_etl.sandbox import Answer, Faults, Sandbox
 from cio_etl.transform import reason_words

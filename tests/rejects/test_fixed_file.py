@@ -11,7 +11,7 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]  # it has no types
 
 from cio_etl.cli import main
-from cio_etl.rejects.export import KEY
+from cio_etl.reject_files import KEY
 from cio_etl.sandbox import Sandbox
 from tests.rejects.reject_jobs import (
     EVENTS,

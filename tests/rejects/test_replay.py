@@ -13,7 +13,7 @@ from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.config import load_mapping
 from cio_etl.model import FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION
-from cio_etl.rejects.export import KEY
+from cio_etl.reject_files import KEY
 from cio_etl.sandbox import Faults, Sandbox
 from cio_etl.transform import collect_facts, compile_mapping
 from tests.rejects.reject_jobs import (

@@ -12,9 +12,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_etl.model import FAULT, POSITION, ColumnFacts, Snapshot
+from cio_etl.model import FAULT, PLACE_FILE, PLACE_LINE, POSITION, ColumnFacts, Snapshot
 from cio_etl.run import reject_rows
-from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, rows_at
+from cio_etl.run.reject_rows import Columns, rows_at
 
 ROWS = 500_000
 

@@ -40,7 +40,8 @@ def rejects(
     from cio_etl.log.streams import say
     from cio_etl.model import sums_by_words, target_of
     from cio_etl.model.words import counted
-    from cio_etl.rejects import export, rejected_rows, separator_of
+    from cio_etl.reject_files import export, separator_of
+    from cio_etl.rejects import rejected_rows
     from cio_etl.run import delete, rejects_folder
 
     location = state_location(state)

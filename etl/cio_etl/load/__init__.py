@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cio_etl.load.credentials import CredentialCheck, check_credentials, resolve, with_region
-    from cio_etl.load.lane import Delivery, LaneWatch
     from cio_etl.load.lanes import Lanes
     from cio_etl.load.pack import Packer
     from cio_etl.load.ping import monitored
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _FILES = {
     "credentials": ("CredentialCheck", "check_credentials", "resolve", "with_region"),
-    "lane": ("Delivery", "LaneWatch"),
     "lanes": ("Lanes",),
     "pack": ("Packer",),
     "ping": ("monitored",),
@@ -36,8 +34,6 @@ _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "CredentialCheck",
-    "Delivery",
-    "LaneWatch",
     "Lanes",
     "Pace",
     "Packer",

@@ -30,8 +30,10 @@ from cio_etl.model import (
     Accepted,
     Batch,
     Counts,
+    Delivery,
     ItemError,
     LaneProgress,
+    LaneWatch,
     Refused,
     Reject,
     Retry,
@@ -69,16 +71,6 @@ class Sender(Protocol):
         """Sends one body once."""
 
 
-class LaneWatch(Protocol):
-    """Follows what lanes do, for measurements. Lanes call it in their own threads; it raises nothing."""
-
-    def answered(self, seconds: float, verdict: Verdict) -> None:
-        """A request was answered, or has failed, after `seconds`."""
-
-    def delivered(self, delivery: Delivery, seconds: float) -> None:
-        """The lane has ended its work on a batch, whether all its items are settled or not."""
-
-
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """What all lanes of a step share."""
@@ -100,21 +92,6 @@ class Settled:
     progress: LaneProgress
     rejects: Sequence[Reject] = ()
     accepted: Positions = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-
-@dataclass(slots=True)
-class Delivery:
-    """What was done for a batch so far. In the end each of its items is accepted or among `rejects`."""
-
-    batch: Batch
-    in_doubt: npt.NDArray[np.bool_]  # items that may have been accepted twice: an answer was lost, or did not name them
-    rejects: list[Reject] = field(default_factory=list)
-    accepted: int = 0
-    refused_alone: int = 0  # items that were refused in a body of their own
-    requests: int = 0
-    retries: int = 0
-    bytes_sent: int = 0
-    may_have_arrived: bool = False  # False: nothing of it can have been done
 
 
 class Lane:

@@ -12,10 +12,10 @@ from types import TracebackType
 from cio_etl.apis import APIS, Endpoint
 from cio_etl.errors import Interrupted
 from cio_etl.load.connection import Connection, Deadlines
-from cio_etl.load.lane import Commit, Drained, Lane, LaneSettings, LaneWatch
+from cio_etl.load.lane import Commit, Drained, Lane, LaneSettings
 from cio_etl.load.rate import Pace
 from cio_etl.log import Thread, about
-from cio_etl.model import Batch, Destination, LaneProgress
+from cio_etl.model import Batch, Destination, LaneProgress, LaneWatch
 
 FRAMES_AHEAD = 2  # lists of batches that may wait for a lane ...
 WAITING_BYTES = 64_000_000  # ... and their bytes that may wait for all lanes together

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Protocol
 
 from cio_etl.model.rows import Reject
 
@@ -102,6 +102,31 @@ class Stop:
 
 
 Verdict = Accepted | Retry | Unknown | Refused | Split | Stop
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What was done for a batch so far. In the end each of its items is accepted or among `rejects`."""
+
+    batch: Batch
+    in_doubt: npt.NDArray[np.bool_]  # items that may have been accepted twice: an answer was lost, or did not name them
+    rejects: list[Reject] = field(default_factory=list)
+    accepted: int = 0
+    refused_alone: int = 0  # items that were refused in a body of their own
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    may_have_arrived: bool = False  # False: nothing of it can have been done
+
+
+class LaneWatch(Protocol):
+    """Follows what lanes do, for measurements. Lanes call it in their own threads; it raises nothing."""
+
+    def answered(self, seconds: float, verdict: Verdict) -> None:
+        """A request was answered, or has failed, after `seconds`."""
+
+    def delivered(self, delivery: Delivery, seconds: float) -> None:
+        """The lane has ended its work on a batch, whether all its items are settled or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,7 @@ from cio_etl.model import (
     Staging,
 )
 from cio_etl.model.words import counted
-from cio_etl.rejects.csv_cells import unguarded
-from cio_etl.rejects.export import KEY, OF_VALIDATION, OURS, source_name
+from cio_etl.reject_files import KEY, OF_VALIDATION, OURS, source_name, unguarded
 from cio_etl.state import RunRecord, Store
 
 ENDINGS = (".csv", ".parquet", ".ndjson", ".xlsx")

@@ -18,13 +18,23 @@ import polars.selectors as cs
 from cio_etl.config import canonical, source_columns, with_columns
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract.replayed import FILE, LINE, REJECT_ID, ROW_FAULT
-from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, POSITION, ColumnFacts, Job, Step
+from cio_etl.model import (
+    CLOSED,
+    FAULT,
+    ORIGIN_FINGERPRINT,
+    ORIGIN_POSITION,
+    PLACE_FILE,
+    PLACE_LINE,
+    POSITION,
+    ColumnFacts,
+    Job,
+    Step,
+)
 from cio_etl.model.words import counted
-from cio_etl.rejects.csv_cells import as_text, from_text
-from cio_etl.rejects.export import ROW_FAULTS
+from cio_etl.reject_files import ROW_FAULTS, as_text, from_text
 from cio_etl.rejects.fixed_file import AT, NOT_REJECTED, RESTORE_KEY, RUN, STEP, refuse_rows
 from cio_etl.rejects.original_rows import OriginalRows, find_step, open_original_source, original_rows
-from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns
+from cio_etl.run.reject_rows import Columns
 from cio_etl.run.schema_drift import kind
 from cio_etl.state import RunRecord, StepRecord, Store
 from cio_etl.transform import (

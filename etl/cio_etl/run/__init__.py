@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         Caller,
         write_reports,
     )
-    from cio_etl.run.reject_rows import PLACE_FILE, PLACE_LINE, Columns, delete, read_rows, rows_at
+    from cio_etl.run.reject_rows import Columns, delete, read_rows, rows_at
     from cio_etl.run.resume import change_remedy, changes_since
     from cio_etl.run.run import run_job, run_locked
     from cio_etl.run.schema_drift import check_drift, kind, kinds
@@ -133,8 +133,6 @@ _FILES = {
     ),
     "reject_rows": (
         "Columns",
-        "PLACE_FILE",
-        "PLACE_LINE",
         "delete",
         "read_rows",
         "rows_at",
@@ -185,8 +183,6 @@ _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "FULL_REFRESH",
-    "PLACE_FILE",
-    "PLACE_LINE",
     "Caller",
     "Columns",
     "JobStatus",

@@ -22,9 +22,8 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.model import POSITION, ColumnFacts, Snapshot
+from cio_etl.model import PLACE_FILE, PLACE_LINE, POSITION, ColumnFacts, Snapshot
 
-PLACE_FILE, PLACE_LINE = "_cio_etl_file", "_cio_etl_line"
 SKIP_ROWS = 100_000  # to the next reject: up to this distance, reading on is as fast as opening the source again
 
 

@@ -7,9 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from cio_etl.errors import Interrupted
-from cio_etl.load import Delivery
 from cio_etl.log import about
-from cio_etl.model import Report, Verdict
+from cio_etl.model import Delivery, Report, Verdict
 from cio_etl.telemetry import names
 from cio_etl.telemetry.facts import JobFacts
 from cio_etl.telemetry.meters import Meters

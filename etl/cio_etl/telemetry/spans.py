@@ -24,9 +24,8 @@ from opentelemetry.trace import (
 )
 
 from cio_etl.errors import failure_of
-from cio_etl.load import Delivery
 from cio_etl.log import about
-from cio_etl.model import Report
+from cio_etl.model import Delivery, Report
 from cio_etl.telemetry import names
 
 BATCHES_A_SECOND = 10

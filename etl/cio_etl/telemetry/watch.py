@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from cio_etl.load import LaneWatch
-from cio_etl.model import LaneProgress, Report
+from cio_etl.model import LaneProgress, LaneWatch, Report
 from cio_etl.telemetry.facts import JobFacts
 
 ReadProgress = Callable[[], Sequence[LaneProgress]]

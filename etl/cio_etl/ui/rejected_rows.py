@@ -12,8 +12,8 @@ import polars as pl
 from cio_etl.apis import masked
 from cio_etl.audit.mask import shown
 from cio_etl.audit.shown_rows import columns_of_field
-from cio_etl.model import FAULT, POSITION, Job, ShownRow, closed_words
-from cio_etl.run import PLACE_FILE, PLACE_LINE, rejects_folder
+from cio_etl.model import FAULT, PLACE_FILE, PLACE_LINE, POSITION, Job, ShownRow, closed_words
+from cio_etl.run import rejects_folder
 from cio_etl.state import Reader, RejectRow, RunRecord, StepRecord
 
 ROWS_A_PAGE = 50

@@ -8,7 +8,7 @@ import polars as pl
 
 from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Snapshot, Step
-from cio_etl.rejects import OF_VALIDATION, concatenated, export, require_ending, separator_of, step_frame
+from cio_etl.reject_files import OF_VALIDATION, concatenated, export, require_ending, separator_of, step_frame
 from cio_etl.run import rows_at
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_series_equal
 
-from cio_etl.rejects.csv_cells import as_text, from_text, guarded, unguarded
+from cio_etl.reject_files.csv_cells import as_text, from_text, guarded, unguarded
 
 SIGNS = "=+-@＝＋－＠\t\r\n"
 texts = st.text(st.sampled_from("'" + SIGNS + 'ab",é'), max_size=6) | st.text(max_size=20)
