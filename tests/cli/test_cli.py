@@ -473,6 +473,11 @@ def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) ->
     assert listed["run_id"] == ran["run_id"]
     assert main(["status"]) == 0
     assert re.search(rf"{ran['run_id']} +finished .* 3 +2 +1 +1$", capsys.readouterr().out, re.MULTILINE)
+    assert main(["run", job, "--run-id", "a" * 60 + "-2026-11-28"]) == 3
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    long, _ = capsys.readouterr().out.splitlines()[1:3]
+    assert re.search(r"^job-a{60}-2026-11-28 +finished ", long), "a name can be copied from the list"
 
 
 def test_status_reports_that_a_process_is_at_work(job: str, capsys: Captured) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from cio_etl.model import Channel
 from cio_etl.notify import Notice, NotSent, Outcome, send_all
 from cio_etl.notify.reach import reach
+from tests.docs.pages import ROOT
 from tests.notified import authority, channel, hook, mail_server, notice, reference
 from tests.raw_server import raw_server
 
@@ -48,6 +50,15 @@ def test_slack_gets_what_a_person_acts_on_and_no_control_characters() -> None:
     assert "report: /x/&lt;!channel&gt;&amp;" in content["text"]
 
 
+def test_a_notice_names_the_folder_in_which_its_commands_start_where_it_is_known() -> None:
+    here = notice()
+    assert here.folder is None and here.text.endswith(f"{here.job_file} on {socket.gethostname()}")
+    Path(here.job_file).parent.mkdir(parents=True, exist_ok=True)
+    Path(here.job_file).touch()
+    assert here.summary(0)["folder"] == str(Path.cwd())
+    assert here.text.endswith(f"{here.job_file} in the folder {Path.cwd()} on {socket.gethostname()}")
+
+
 def test_a_webhook_is_signed_over_its_body_which_says_when_it_was_sent() -> None:
     to = {"address": "", "secret": reference("key")}
     with hook() as server:
@@ -58,6 +69,10 @@ def test_a_webhook_is_signed_over_its_body_which_says_when_it_was_sent() -> None
     for body, headers in zip(server.bodies, server.headers, strict=True):
         assert headers["X-Signature-256"] == f"sha256={hmac.new(b'key', body, hashlib.sha256).hexdigest()}"
     assert began - 1 <= first["sent_at"] <= time.time() and first["kind"] == "failed"
+    (listed,) = re.findall(
+        r"(?s)\*\*A signed webhook\*\*.*?\n\n", (ROOT / "jobs/README.md").read_text(encoding="utf-8")
+    )
+    assert [name for name in first if f"`{name}`" not in listed] == []
     assert first["id"] == second["id"] and len(first["id"]) == 32  # a repeated notice can be recognised
     assert first["conditions"][0]["runs"] == 1 and first["commands"] == {"continue": "cio-etl run jobs/nightly.yaml"}
 

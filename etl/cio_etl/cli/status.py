@@ -50,6 +50,7 @@ def status(job: Path | None, state: Path | None, target: str | None, as_json: bo
 
 def _print_runs(where: Where, is_json: bool) -> None:
     """Prints the newest runs of every job in a state."""
+    from rich.measure import Measurement
     from rich.table import Table
 
     from cio_etl.log.consoles import Screen
@@ -72,7 +73,8 @@ def _print_runs(where: Where, is_json: bool) -> None:
         say(json.dumps(reports, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "status", "started"):
+    table.add_column("run", overflow="fold")  # whole: other commands take it
+    for name in ("status", "started"):
         table.add_column(name)
     for name in ("exit", "rows accepted", "rejected", "still open"):
         table.add_column(name, justify="right")
@@ -84,7 +86,7 @@ def _print_runs(where: Where, is_json: bool) -> None:
         table.add_row(run.run_id, run.status, run.started_at, code, *numbers)
     console = Screen()
     if not console.is_terminal:
-        console.width = 120
+        console.width = max(120, Measurement.get(console, console.options.update(width=1000), table).maximum)
     console.print(table)
     totals = {each.report.job: each.all_open for each in runs if not each.report.job.endswith(".sandbox")}
     for job, total in sorted(totals.items()):

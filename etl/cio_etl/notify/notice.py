@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from cio_etl.model import ConditionKind, NoticeKind, Report
@@ -67,6 +68,11 @@ class Notice:
         return min((each.since for each in self.due.conditions.values()), default=None)
 
     @property
+    def folder(self) -> str | None:
+        """In which the commands start; None where it is not known, as of a stale job that runs elsewhere."""
+        return str(Path.cwd()) if Path(self.job_file).is_file() else None
+
+    @property
     def text(self) -> str:
         """What a person reads: what, since when, how many, and the commands that go on; without the title."""
         lines = [*self._conditions(), *self._counts()]
@@ -74,7 +80,7 @@ class Notice:
             lines.append(f"to do: {self.remedy}")
         lines += [f"{purpose}: {command}" for purpose, command in self.commands.items()]
         lines += [f"report: {self.page}"] if self.page else []
-        return "\n".join([*lines, f"{self.job_file} on {socket.gethostname()}"])
+        return "\n".join([*lines, " ".join(self._place())])
 
     def _conditions(self) -> list[str]:
         if self.kind == "test":
@@ -90,6 +96,9 @@ class Notice:
                 if each.told_at is None:
                     lines.append("this channel was not told of it, because the notice could not be sent")
         return lines
+
+    def _place(self) -> list[str]:
+        return [self.job_file, *(["in the folder", self.folder] if self.folder else []), "on", socket.gethostname()]
 
     def _counts(self) -> list[str]:
         if self.report is None:
@@ -108,6 +117,7 @@ class Notice:
             "kind": self.kind,
             "job": self.job,
             "job_file": self.job_file,
+            "folder": self.folder,
             "host": socket.gethostname(),
             "title": self.title,
             "text": self.text,
