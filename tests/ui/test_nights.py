@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -136,16 +135,16 @@ def test_a_page_does_not_wait_for_a_new_count_once_there_is_one() -> None:
 
 
 def test_a_count_that_fails_is_raised_and_tried_again() -> None:
-    answers: Iterator[int | ValueError] = iter([ValueError("gone"), 7])
+    faults = [ValueError("gone")]
 
     def read() -> int:
-        answer = next(answers)
-        if isinstance(answer, ValueError):
-            raise answer
-        return answer
+        if faults:
+            raise faults[0]
+        return 7
 
     counted = Refreshed(read)
     with pytest.raises(ValueError, match="gone"):
         counted.get()
+    faults.clear()
     counted._due_at = 0.0
     assert counted.get()[0] == 7
