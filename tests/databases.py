@@ -184,6 +184,13 @@ def mariadb() -> Iterator[URL]:
     if named := os.environ.get("MYSQL_URL"):
         yield make_url(named)
         return
+    with own_mariadb() as url:
+        yield url
+
+
+@contextmanager
+def own_mariadb(files: Sequence[Path] = (), **more: object) -> Iterator[URL]:
+    """A server that lives for the block, with more settings; the files are copied to its folder, by their names."""
     pytest.importorskip("pymysql", reason="the extra cio-etl[mysql] is not installed")
     binaries, install = _beside("mariadbd"), shutil.which("mariadb-install-db")
     if binaries is None or install is None:
@@ -209,6 +216,9 @@ def mariadb() -> Iterator[URL]:
             "innodb-flush-log-at-trx-commit": 0,
             "innodb-buffer-pool-size": "16M",
         }
+        for file in files:
+            shutil.chown(shutil.copy(file, folder / "data"), user)
+        settings |= {name.replace("_", "-"): value for name, value in more.items()}
         options = [f"--{name}={value}" for name, value in settings.items()]
         serving = [binaries / "mariadbd", "--no-defaults", data, *options, "--skip-name-resolve"]
         with _serving(serving, user, folder, "ready for connections"):

@@ -32,6 +32,7 @@ EXPECTATIONS = "tests/run/test_expectations.py"
 REFRESH, FORGET = "tests/run/test_full_refresh.py", "tests/run/test_forget.py"
 ON_ERROR, OMITTED = "tests/transform/test_on_error.py", "tests/run/test_omitted.py"
 
+MYSQL_ROWS = "tests/extract/sql/test_mysql_rows.py"
 OTLP, TEXT_FILE = "tests/telemetry/test_otlp.py", "tests/telemetry/test_text_file.py"
 
 MUTANTS = (
@@ -891,6 +892,49 @@ MUTANTS = (
         "            require_few_events(step, delta, events_of_72h(audits))\n",
         "            pass\n",
         "tests/run/test_young_events.py -k too_many_young",
+    ),
+    # ---- rows of MySQL
+    Mutant(
+        "MySQL: packets are taken in any order",
+        "extract/sql/mysql_rows.py",
+        "if differ.size:",
+        "if False:",
+        f"{MYSQL_ROWS} -k no_row",
+    ),
+    Mutant(
+        "MySQL: bytes after the last value of a row are ignored",
+        "extract/sql/mysql_rows.py",
+        "if (at != self.ends).any():",
+        "if False:",
+        f"{MYSQL_ROWS} -k no_row",
+    ),
+    Mutant(
+        "MySQL: a row ends with its first packet",
+        "extract/sql/mysql_rows.py",
+        "while length == _LONGEST:",
+        "while not row:",
+        f"{MYSQL_ROWS} -k more_bytes",
+    ),
+    Mutant(
+        "MySQL: the begin of the next packet is lost",
+        "extract/sql/mysql_rows.py",
+        "self._rest = bytes(view[end:filled])",
+        'self._rest = b""',
+        f"{MYSQL_ROWS} -k more_bytes",
+    ),
+    Mutant(
+        "MySQL: texts keep all bytes of their rows",
+        "extract/sql/mysql.py",
+        "        return _apart\n",
+        "        return lambda texts: texts\n",
+        f"{MYSQL_ROWS} -k do_not_keep",
+    ),
+    Mutant(
+        "MySQL: texts come in the character set of the address",
+        "extract/sql/mysql.py",
+        'self._connection.set_character_set("utf8mb4")',
+        "pass",
+        f"{MYSQL_ROWS} -k character_set",
     ),
     # ---- values without which rows are sent
     Mutant(

@@ -1,7 +1,7 @@
-"""Reads MySQL and MariaDB by pymysql's unbuffered cursor, undecoded; polars parses the texts.
+"""Reads MySQL and MariaDB: pymysql connects and asks, mysql_rows.py takes the rows apart, polars parses their texts.
 
-pymysql's own decoders take 1.7 times as long, and give zero dates as texts among dates. The server declares the type of
-each column, so a result without rows has types as well.
+pymysql would make an object of each value, which takes several times as long, and give zero dates as texts among dates.
+The server declares the type of each column, so a result without rows has types as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pymysql  # type: ignore[import-untyped]
 from pymysql.constants import FIELD_TYPE, FLAG  # type: ignore[import-untyped]
 from pymysql.converters import conversions  # type: ignore[import-untyped]
@@ -24,11 +23,11 @@ from cio_etl.errors import ColumnOfBytes, SourceError
 from cio_etl.extract.sql.columns import check_columns
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
+from cio_etl.extract.sql.mysql_rows import Rows, rows_of
 from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
 from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 from cio_etl.model import SqlSource, Staging
 
-_ROWS = 10_000  # per frame: 50,000 take twice the memory, and are not faster
 _CONNECT_S = 15
 _DIALECT = MySQLDialect_pymysql()
 _ENCODERS = {kind: of for kind, of in conversions.items() if not isinstance(kind, int)}
@@ -69,15 +68,17 @@ class MysqlReader:
     def frames(self) -> Iterator[pl.DataFrame]:
         with self._reworded(connected=False):
             self._connection = pymysql.connect(**self._arguments)
+            if self._connection.charset != "utf8mb4":  # of the address: others have not all characters
+                self._connection.set_character_set("utf8mb4")
         with self._reworded(), _cursor_without_draining(self._connection) as cursor:
             for setting in self._begins_with:
                 cursor.execute(setting)
             query, values = self._statement.placed(_DIALECT)
             cursor.execute(query, values)
             columns = self._columns(cursor)
-            yield _frame(columns, [])
-            while rows := cursor.fetchmany(_ROWS):
-                yield _frame(columns, rows)
+            yield pl.DataFrame([column.series(pl.Series(dtype=pl.Binary())) for column in columns])
+            for rows in rows_of(self._connection, len(cursor.description)):
+                yield _frame(columns, rows, len(cursor.description))
 
     def _columns(self, cursor: Any) -> list[_Column]:
         """The columns of the result without those of bytes. Raises SourceError when the mapping uses one of bytes."""
@@ -135,10 +136,9 @@ class _Column:
         self.read = _reading(field)
         self.is_bytes = field.type_code == FIELD_TYPE.BIT
 
-    def series(self, values: Sequence[Any]) -> pl.Series:
+    def series(self, values: pl.Series) -> pl.Series:
         assert self.read is not None
-        kind = pa.large_binary() if self.is_bytes else pa.large_string()
-        given = pl.Series(self.name, pa.array(values, kind))
+        given = (values if self.is_bytes else _texts(values)).alias(self.name)
         series = self.read(given)
         if self.is_wanted and series.null_count() != given.null_count() and series.dtype.is_temporal():
             raise SourceError(
@@ -149,9 +149,28 @@ class _Column:
         return series
 
 
-def _frame(columns: Sequence[_Column], rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
-    values = list(zip(*rows, strict=True))
-    return pl.DataFrame([column.series(values[column.number] if values else ()) for column in columns])
+def _frame(columns: Sequence[_Column], rows: Rows, count: int) -> pl.DataFrame:
+    of_number = {column.number: column for column in columns}
+    return pl.DataFrame(
+        [
+            of_number[number].series(rows.values(*found))
+            for number, found in enumerate(rows.columns(count))
+            if number in of_number
+        ]
+    )
+
+
+def _texts(values: pl.Series) -> pl.Series:
+    """The values as texts. Raises ValueError, which does not show them, when they are no UTF-8."""
+    try:
+        return values.cast(pl.String())
+    except pl.exceptions.PolarsError:
+        raise ValueError("a text is no UTF-8") from None
+
+
+def _apart(texts: pl.Series) -> pl.Series:
+    """A copy of the texts alone: they are views, which would keep all bytes of their rows in memory."""
+    return pl.Series(texts.name, texts.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 _Reading = Callable[[pl.Series], pl.Series]
@@ -182,7 +201,7 @@ def _reading(field: Any) -> _Reading | None:
     if kind == FIELD_TYPE.NULL:
         return _cast(pl.Null())
     if kind == FIELD_TYPE.TIME or (kind in _TEXTS and field.charsetnr != _BINARY):
-        return lambda texts: texts
+        return _apart
     return None
 
 
@@ -191,7 +210,7 @@ def _cast(dtype: pl.DataType) -> _Reading:
 
 
 def _typed_texts(dtype: pl.Struct) -> _Reading:
-    return lambda texts: texts.to_frame(dtype.fields[0].name).to_struct(texts.name)
+    return lambda texts: _apart(texts).to_frame(dtype.fields[0].name).to_struct(texts.name)
 
 
 def _time(texts: pl.Series) -> pl.Series:
