@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cio_etl.apis import OPERATIONS, endpoint
 from cio_etl.audit import (
     Audit,
     Empty,
+    EventNames,
     FrameProfile,
     PathValues,
     Profiler,
@@ -31,6 +33,7 @@ from cio_etl.audit import (
     shown_rows,
     stopping,
 )
+from cio_etl.config import SourceColumns
 from cio_etl.load import Packer
 from cio_etl.model import (
     VALIDATION,
@@ -39,16 +42,19 @@ from cio_etl.model import (
     Constant,
     Counts,
     EventCount,
+    Finding,
     Job,
     MaxRejects,
+    ReasonCount,
     Report,
+    Snapshot,
     Step,
     StepReport,
 )
 from cio_etl.model.words import counted
 from cio_etl.run import kinds, limited, open_step_source, prepare, staging
 from cio_etl.run.other_columns import changed_columns, with_other_columns
-from cio_etl.transform import Mapped, OmittedCounter, counted_rejects, located_rejects
+from cio_etl.transform import Compiled, Mapped, OmittedCounter, counted_rejects, located_rejects
 from cio_etl.transform.prefetch import prefetch
 from cio_etl.validate.rejected_file import RejectedFile
 
@@ -69,10 +75,9 @@ def validate(
     takes the rejected rows. Which rows Customer.io would reject is not known. Raises SourceError as a run does.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    people: dict[str, RejectedPeople] = {}  # whose rows are rejected: later steps are told
+    asked = _Asked(job, limit, since, reveal, file)
     reports = tuple(
-        _validate_step(job, step, limit, bookmarks.get(step.name, Bookmark()), since, reveal, people, number, file)
-        for number, step in enumerate(steps)
+        _validate_step(asked, step, number, bookmarks.get(step.name, Bookmark())) for number, step in enumerate(steps)
     )
     too_many = [
         f"a run would stop in step {step.name}: {words}"
@@ -101,97 +106,163 @@ def too_many_rejected(rejected: int, rows: int, max_rejects: MaxRejects) -> Iter
         yield f"{counted(rejected, 'row')} rejected, more than max_rejects allows ({max_rejects.of(rows)})"
 
 
-def _validate_step(
-    job: Job,
-    step: Step,
-    limit: int | None,
-    bookmark: Bookmark,
-    since: str | None,
-    reveal: bool,
-    people: dict[str, RejectedPeople],
-    number: int,
-    file: RejectedFile | None,
-) -> StepReport:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of every step."""
+
+    job: Job
+    limit: int | None
+    since: str | None
+    reveal: bool
+    file: RejectedFile | None  # takes the rejected rows
+    people: dict[str, RejectedPeople] = field(default_factory=dict)  # whose rows are rejected: later steps are told
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A step with its source open, and its mapping compiled for it."""
+
+    step: Step
+    snapshot: Snapshot
+    rows: Snapshot  # as the mapping reads them
+    compiled: Compiled
+    other_columns: SourceColumns | None
+    bookmark: Bookmark
+
+
+def _validate_step(asked: _Asked, step: Step, number: int, bookmark: Bookmark) -> StepReport:
     began = time.monotonic()
-    lanes = job.destination.lanes
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = limited(open_step_source(step, staging(Path(stage), step, bookmark, since, rows=limit)), limit)
-        step, found = with_other_columns(step, snapshot, bookmark)
-        rows, compiled = prepare(step, snapshot, lanes, job.destination.api)
-        to = endpoint(job.destination.api, step.mapping)
-        packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
-        rows_read = accepted = sent = 0
-        requests: Counter[int] = Counter()  # by lane
-        rejects: list[pl.DataFrame] = []
-        rejected_items: list[pl.DataFrame] = []  # for the file
-        omitted_values = OmittedCounter()
-        reported = set() if found is None else set(found.new)  # columns about which there is a finding already
-        now = {name: kind for name, kind in kinds(snapshot).items() if name not in reported}
-        steps = tuple(step if other.name == step.name else other for other in job.steps)
-        context = StepContext(steps, tuple(snapshot.schema), bookmark.columns, now, people)
-        audits_of_step: list[Audit] = [Empty(step.source, snapshot), *changed_columns(found)]
-        audits_of_step.append(PathValues(step, snapshot))
-        if (expectations := expectations_of(step, rows, time.time(), whole=limit is None)) is not None:
-            audits_of_step.append(expectations)
-        audits_of_step += audits(step, compiled, job.destination, time.time(), context)
-        names = list(event_names(step.mapping))
-        audits_of_step += names
-        columns = tuple(dict.fromkeys([*compiled.columns, *columns_to_read(audits_of_step)]))
-        profiler = Profiler(step.mapping, snapshot.schema, reveal)
+        opened = _opened(asked, step, bookmark, Path(stage))
+        audits_of_step = _audits(asked, opened)
+        profiler = Profiler(opened.step.mapping, opened.snapshot.schema, asked.reveal)
+        totals = _totals(asked, opened, audits_of_step, profiler)
+        report = _report(asked, opened, audits_of_step, profiler, totals, began)
+        if asked.file is not None and totals.rejected_items:
+            asked.file.add(opened.step, number, pl.concat(totals.rejected_items), opened.snapshot)
+    return report
 
-        def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:
-            mapped = compiled.mapped(frame)
-            return mapped, profiler.count(mapped)
 
-        for mapped, frame_profile in prefetch(profiled, rows.read(columns, 0)):
-            profiler.add(frame_profile)
-            for audit in audits_of_step:
-                audit.observe(mapped)
-            items = mapped.items
-            rows_read += items.height
-            accepted += items.height - items["item"].null_count()
-            rejects.append(counted_rejects(items))
-            if file is not None:
-                rejected_items.append(items.filter(pl.col("reason").is_not_null()).drop("item"))
-            omitted_values.add(mapped)
-            sent += packed(packer.add(items), requests)
-        sent += packed(packer.finish(), requests)
-        position_of: dict[str, int] = {}
+def _opened(asked: _Asked, step: Step, bookmark: Bookmark, stage: Path) -> _Opened:
+    source = open_step_source(step, staging(stage, step, bookmark, asked.since, rows=asked.limit))
+    snapshot = limited(source, asked.limit)
+    step, other_columns = with_other_columns(step, snapshot, bookmark)
+    rows, compiled = prepare(step, snapshot, asked.job.destination.lanes, asked.job.destination.api)
+    return _Opened(step, snapshot, rows, compiled, other_columns, bookmark)
 
-        def places(positions: Sequence[int]) -> dict[int, str]:
-            where = snapshot.places(positions)
-            position_of.update({place: position for position, place in where.items()})
-            return where
 
-        counts = located_rejects(pl.concat(rejects) if rejects else None, places)
-        findings = located_findings(audits_of_step, places)
-        omitted = omitted_values.omitted(places)
-        shown = shown_rows([*findings, *counts, *omitted.counts], position_of, step.mapping, snapshot, reveal)
-        profile = profiler.profile(places, tuple(shown))
-        if file is not None and rejected_items:
-            file.add(step, number, pl.concat(rejected_items), snapshot)
-    rejected = sum(count.rows for count in counts)
+def _audits(asked: _Asked, opened: _Opened) -> list[Audit]:
+    """What observes every frame of the step."""
+    job, step, snapshot, others = asked.job, opened.step, opened.snapshot, opened.other_columns
+    reported = set() if others is None else set(others.new)  # columns about which there is a finding already
+    now = {name: kind for name, kind in kinds(snapshot).items() if name not in reported}
+    steps = tuple(step if other.name == step.name else other for other in job.steps)
+    context = StepContext(steps, tuple(snapshot.schema), opened.bookmark.columns, now, asked.people)
+    expectations = expectations_of(step, opened.rows, time.time(), whole=asked.limit is None)
+    return [
+        Empty(step.source, snapshot),
+        *changed_columns(others),
+        PathValues(step, snapshot),
+        *(() if expectations is None else (expectations,)),
+        *audits(step, opened.compiled, job.destination, time.time(), context),
+        *event_names(step.mapping),
+    ]
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What has been counted over the frames so far."""
+
+    rows: int = 0
+    accepted: int = 0
+    bytes: int = 0
+    requests: Counter[int] = field(default_factory=Counter)  # by lane
+    rejects: list[pl.DataFrame] = field(default_factory=list)  # counts, a frame each
+    rejected_items: list[pl.DataFrame] = field(default_factory=list)  # for the file
+    omitted: OmittedCounter = field(default_factory=OmittedCounter)
+
+    def add(self, mapped: Mapped) -> None:
+        """Count the rows of a frame."""
+        items = mapped.items
+        self.rows += items.height
+        self.accepted += items.height - items["item"].null_count()
+        self.rejects.append(counted_rejects(items))
+        self.omitted.add(mapped)
+
+
+def _totals(asked: _Asked, opened: _Opened, audits_of_step: Sequence[Audit], profiler: Profiler) -> _Totals:
+    """The counts, once all rows have been mapped, observed and packed."""
+    destination, compiled = asked.job.destination, opened.compiled
+    envelope = endpoint(destination.api, opened.step.mapping).envelope
+    packer = Packer(destination.max_batch_bytes, np.full(destination.lanes, -1), envelope)
+    totals = _Totals()
+
+    def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:
+        mapped = compiled.mapped(frame)
+        return mapped, profiler.count(mapped)
+
+    columns = tuple(dict.fromkeys([*compiled.columns, *columns_to_read(audits_of_step)]))
+    for mapped, frame_profile in prefetch(profiled, opened.rows.read(columns, 0)):
+        profiler.add(frame_profile)
+        for audit in audits_of_step:
+            audit.observe(mapped)
+        totals.add(mapped)
+        if asked.file is not None:
+            totals.rejected_items.append(mapped.items.filter(pl.col("reason").is_not_null()).drop("item"))
+        totals.bytes += packed(packer.add(mapped.items), totals.requests)
+    totals.bytes += packed(packer.finish(), totals.requests)
+    return totals
+
+
+def _report(
+    asked: _Asked,
+    opened: _Opened,
+    audits_of_step: Sequence[Audit],
+    profiler: Profiler,
+    totals: _Totals,
+    began: float,
+) -> StepReport:
+    """The report of a step whose rows have all been observed; some are read once more, to be shown.
+
+    It took the time since `began`, by the monotonic clock.
+    """
+    step, snapshot, accepted = opened.step, opened.snapshot, totals.accepted
+    position_of: dict[str, int] = {}
+
+    def places(positions: Sequence[int]) -> dict[int, str]:
+        where = snapshot.places(positions)
+        position_of.update({place: position for position, place in where.items()})
+        return where
+
+    rejects = located_rejects(pl.concat(totals.rejects) if totals.rejects else None, places)
+    findings = located_findings(audits_of_step, places)
+    omitted = totals.omitted.omitted(places)
+    problems: list[ReasonCount | Finding] = [*findings, *rejects, *omitted.counts]
+    shown = shown_rows(problems, position_of, step.mapping, snapshot, asked.reveal)
+    profile = profiler.profile(places, tuple(shown))
+    rejected, requests = sum(count.rows for count in rejects), totals.requests
     events = accepted if OPERATIONS[step.mapping.operation].has_event else 0
+    named = [event for audit in audits_of_step if isinstance(audit, EventNames) for event in audit.counts()]
     return StepReport(
         name=step.name,
         status="finished",
-        rows_read=rows_read,
-        rows=rows_read,
+        rows_read=totals.rows,
+        rows=totals.rows,
         counts=Counts(
             accepted=accepted,
             rejected=rejected,
-            skipped=rows_read - accepted - rejected,
+            skipped=totals.rows - accepted - rejected,
             batches=requests.total(),
             requests=requests.total(),
-            bytes_sent=sent,
+            bytes_sent=totals.bytes,
         ),
         seconds=round(time.monotonic() - began, 3),
-        rejects=tuple(counts),
+        rejects=tuple(rejects),
         findings=findings,
-        forecast=forecast(audits_of_step, events, requests, sent, job.destination),
+        forecast=forecast(audits_of_step, events, requests, totals.bytes, asked.job.destination),
         profile=profile,
         omitted=omitted,
-        events=tuple(event for counts in names for event in counts.counts()) or _of_constant(step, accepted),
+        events=tuple(named) or _of_constant(step, accepted),
     )
 
 
