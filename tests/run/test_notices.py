@@ -19,13 +19,14 @@ import pytest
 from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.config import load_job
-from cio_etl.errors import ConfigError, EtlError, JobLocked, StateError
+from cio_etl.errors import ConfigError, CredentialsRefused, EtlError, JobLocked, StateError
 from cio_etl.model import Report
 from cio_etl.rejects import replay, request_for_run
 from cio_etl.report import Commands
 from cio_etl.run import Caller, RunOptions
 from cio_etl.run.ended import Ended
 from cio_etl.run.notices import tell
+from cio_etl.run.shares import share as share_of
 from cio_etl.run.start import run_file
 from cio_etl.sandbox import Faults
 from tests.nightly_step import KEYS, Nights, person
@@ -243,8 +244,27 @@ def test_workers_of_one_run_that_end_at_once_send_one_notice(job: Nights, server
     for worker in workers:
         worker.join()
     assert server.kinds == ["failed"] and server.contents[0]["conditions"][0]["runs"] == 1
-    running = replace(ended, report=replace(report, status="running"))  # others go on with it
+    share, credentials = RunOptions(lanes=share_of("0-1/4")), CredentialsRefused(host="h", status=401)
+    running = replace(ended, report=replace(report, status="running"), options=share, error=credentials)
     assert tell(running) is running.report and server.kinds == ["failed"]
+
+
+def test_a_state_that_cannot_record_that_the_run_has_failed_is_told(job: Nights, server: Hook) -> None:
+    job.settings["notify"][0]["on"] = ["failed", "recovered"]
+    night(server)
+    with closing(sqlite3.connect(".etl/state.db")) as database, database:  # as on a full disk: no room for either
+        for change in ("INSERT ON reject", "UPDATE ON run"):
+            name = change.split()[-1]
+            database.execute(f"CREATE TRIGGER no_{name} BEFORE {change} BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    job.write([person(1, id=None)])
+    for _ in range(2):
+        assert isinstance(night(server), StateError)
+    with closing(sqlite3.connect(".etl/state.db")) as database:
+        assert database.execute("SELECT status FROM run").fetchall() == [("finished",), ("running",)]
+        database.execute("DROP TRIGGER no_run")
+        database.execute("DROP TRIGGER no_reject")
+    night(server)
+    assert server.kinds == ["failed", "recovered"] and server.contents[1]["conditions"][0]["runs"] == 2
 
 
 def test_a_state_that_is_out_of_reach_is_told_each_time(job: Nights, server: Hook) -> None:

@@ -70,7 +70,10 @@ def _is_over(ended: Ended) -> bool:
     """Whether the run has ended in a way that concerns somebody who does not look at it."""
     if ended.error is not None and ended.error.exit_code in BY_HAND:
         return False
-    return ended.report is None or ended.report.status != "running"  # else other workers go on with it
+    if ended.report is None or ended.report.status != "running":
+        return True
+    # Else other workers go on with it; or the state, as on a full disk, could not record that it has stopped.
+    return ended.options.share is None or isinstance(ended.error, StateError)
 
 
 class _Words:
@@ -106,7 +109,9 @@ def _tell_own(ended: Ended) -> list[NoticeSent]:
     job, report = ended.job, ended.report
     if not job.notify:
         return []
-    seen = ended.at.isoformat() if report is None else f"{report.run_id} {report.finished_at}"
+    seen = ended.at.isoformat()
+    if report is not None and report.finished_at is not None:  # the same end, by whichever worker
+        seen = f"{report.run_id} {report.finished_at}"
     failure = _failure(ended)
     wanted = {kind for channel in job.notify for kind in channel.on}
     past = [] if failure or report is None or wanted.isdisjoint(COMPARED) else _past_runs(job, report)
