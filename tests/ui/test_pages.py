@@ -11,10 +11,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cio_etl.cli import main
+from cio_etl.state import RunRecord
 from cio_etl.ui import JobFiles
+from cio_etl.ui.pages import home_verdict
 from cio_etl.ui.plan_files import PlanFiles
+from cio_etl.ui.site import JobLine
+from tests.running import write_job
 from tests.ui.conftest import Shop
-from tests.ui.shop import SECRETS
+from tests.ui.shop import SECRETS, pages_of, write
+
+NOWHERE = "http://127.0.0.1:9"  # `--sandbox` replaces it
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +74,37 @@ def test_the_first_page_says_which_jobs_need_a_look(pages: dict[str, str]) -> No
     assert "broken.yaml" in words and "A job file cannot be read" in words
     mark = re.search(r'<a class="mark rejects" href="/runs/shop-first".*?</a>', pages["/"], re.S)
     assert mark is not None and "60 rows accepted, 4 rejected" in text(mark[0]) and "!" in text(mark[0])
+
+
+@pytest.mark.parametrize("has_another", [True, False])
+def test_a_job_that_has_not_run_is_not_called_well(has_another: bool) -> None:
+    Path("jobs").mkdir()
+    write(Path("people.csv"), "id,email", ["1,a@b.co", "2,a@@b.co"])
+    mapping = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "email"}}
+    Path("people.yaml").write_text(json.dumps(mapping))
+    write_job(Path("jobs/new.yaml"), NOWHERE, {"people": ({"csv": "people.csv"}, "people.yaml")}, max_rejects=1)
+    assert main(["run", "jobs/new.yaml", "--sandbox", "--run-id", "try"]) == 3
+    if has_another:
+        write_job(Path("jobs/other.yaml"), NOWHERE, {"people": ({"csv": "people.csv"}, "people.yaml")}, max_rejects=1)
+    pages = pages_of(Path(".etl"), Path("jobs"))
+    home, job, run = pages.home(None), pages.job("new", None), pages.run("new.sandbox-try")
+    verdict = "These jobs have not run yet." if has_another else "The job has run in the sandbox only."
+    assert f"<h1>{verdict}</h1>" in home and "as it should" not in home and 'class="verdict fair"' in home
+    assert 'none; <a href="/runs/new.sandbox-try">in the sandbox</a>' in home
+    assert "<h1>It has run in the sandbox only.</h1>" in job and "/runs/new.sandbox-try" in job
+    assert "every row accepted" not in home + job, "no legend where there is no strip"
+    assert "nothing reached Customer.io" in run and "1 of 1 rejected row is open" in run
+
+
+def test_the_verdict_of_all_jobs_names_those_that_have_not_run() -> None:
+    night = "2026-11-28T03:00:00+00:00"
+    ran = RunRecord("a-1", "a", "a.yaml", "finished", night, night, 0, None, 16, "", None, "")
+    well, new = JobLine("a", None, newest=ran), JobLine("b", None)
+    assert home_verdict([well], [], 2, "") == "The job runs as it should; 2 rejects are open."
+    assert home_verdict([well, well], [], 0, "these ") == "All these 2 jobs run as they should."
+    assert home_verdict([well, new], [], 0, "") == "1 of 2 jobs runs as it should; 1 job has not run yet."
+    tried = JobLine("b", None, sandbox_run=ran)
+    assert home_verdict([tried, tried], [], 0, "") == "These jobs have run in the sandbox only."
 
 
 def test_a_run_adds_up_and_leads_to_its_rows_and_commands(pages: dict[str, str]) -> None:

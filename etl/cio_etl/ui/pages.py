@@ -69,7 +69,7 @@ class Pages:
             lines=lines,
             looks=looks,
             verdict=home_verdict(lines, looks, open_rows, "these " if len(lines) < len(names) else ""),
-            tone="bad" if looks else "fair" if open_rows else "good",
+            tone="bad" if looks else "fair" if open_rows or not any(line.newest for line in lines) else "good",
             next_page=later[JOBS_A_PAGE - 1] if len(later) > JOBS_A_PAGE else None,
             problems=problems,
             elsewhere=elsewhere,
@@ -98,7 +98,7 @@ class Pages:
             name=name,
             line=line,
             verdict=job_verdict(line),
-            tone="bad" if line.needs_a_look else "fair" if line.open_rejects else "good",
+            tone="bad" if line.needs_a_look else "fair" if line.open_rejects or line.newest is None else "good",
             next_steps={} if line.job is None else dict(site.commands.of_job(line.job)),
             ledger_words=ledger_words,
             runs=runs,
@@ -259,14 +259,32 @@ def home_verdict(lines: Sequence[JobLine], looks: Sequence[Look], open_rows: int
     rejects = f"; {counted(open_rows, 'reject is', 'rejects are')} open" if open_rows else ""
     if looks:
         return f"{len(looks)} of {these}{counted(len(lines), 'job')} need{'s' * (len(looks) == 1)} a look{rejects}."
-    jobs = "The job is" if len(lines) == 1 else f"All {these}{len(lines)} jobs are"
-    return f"{jobs} as {'it' if len(lines) == 1 else 'they'} should be{rejects}."
+    waiting = [line for line in lines if line.newest is None]
+    if len(waiting) == len(lines):
+        return _not_run(waiting, "The job has", "These jobs have") + f"{rejects}."
+    well = len(lines) - len(waiting)
+    they = "runs as it should" if well == 1 else "run as they should"
+    jobs = (
+        "The job"
+        if len(lines) == 1
+        else f"{well} of {these}{len(lines)} jobs"
+        if waiting
+        else f"All {these}{well} jobs"
+    )
+    rest = f"; {_not_run(waiting, '1 job has', f'{len(waiting)} jobs have')}" if waiting else ""
+    return f"{jobs} {they}{rest}{rejects}."
+
+
+def _not_run(lines: Sequence[JobLine], one: str, several: str) -> str:
+    """That these jobs have not run, or in the sandbox only."""
+    tried = all(line.sandbox_run for line in lines)
+    return f"{one if len(lines) == 1 else several} {'run in the sandbox only' if tried else 'not run yet'}"
 
 
 def job_verdict(line: JobLine) -> str:
     """How a job is, in a sentence."""
     if line.newest is None:
-        return "It has not run yet."
+        return f"{_not_run([line], 'It has', '')}."
     if line.missed:
         return f"No run began when one was due; the last one: {line.outcome}."
     rejected = line.counts.rejected if line.counts is not None else 0

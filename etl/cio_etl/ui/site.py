@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class JobLine:
     job: Job | None
     nights: Sequence[Night] = ()
     newest: RunRecord | None = None
+    sandbox_run: RunRecord | None = None  # of a job without other runs, its newest one in the sandbox
     counts: Counts | None = None
     outcome: str = ""
     next_at: datetime | None = None
@@ -111,12 +112,15 @@ class Site:
     def lines(self, jobs: dict[str, Job], names: Sequence[str], now: datetime) -> list[JobLine]:
         """These jobs as lines of the first page."""
         runs = self.reader.newest_runs(names, MOST)
+        tried = self.reader.newest_runs([f"{name}.sandbox" for name in names if not runs[name]], 1)
+        sandbox_runs = {name.removesuffix(".sandbox"): each[0] for name, each in tried.items() if each}
         counts = self.reader.counts([run.run_id for each in runs.values() for run in each])
         rejects, ledgers = self.rejects.rows_by_job(), self._ledgers_by_job()
-        return [
+        lines = (
             self._line(name, jobs.get(name), runs[name], counts, rejects.get(name, 0), ledgers.get(name, ()), now)
             for name in names
-        ]
+        )
+        return [replace(line, sandbox_run=sandbox_runs.get(line.name)) for line in lines]
 
     def _line(
         self,
