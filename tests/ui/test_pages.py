@@ -168,6 +168,8 @@ def test_nothing_but_reading_is_answered(shop: Shop, method: str) -> None:
         "/runs/nothing/report.html",
         "/runs/shop-first/rejects?step=9",
         "/runs/shop-first/rejects?step=people&after=x",
+        f"/runs/shop-first/rejects?step=people&after={'9' * 20}",
+        "/runs/shop-first/rejects?step=people&reason=%00",
         "/plans/state.db",
         "/jobs/nothing",
         "/<script>alert(1)</script>",

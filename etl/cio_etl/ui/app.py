@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ log = get_logger()
 
 # report.html has its style inline, and its own policy names the style's digest; both policies hold.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'"
+REPORT_HEADERS = {"Content-Security-Policy": REPORT_POLICY}
 
 
 def make_app(pages: Pages, access: Access) -> ASGIApp:
@@ -31,7 +33,7 @@ def make_app(pages: Pages, access: Access) -> ASGIApp:
             Route("/", _page(lambda asked: pages.home(asked.query_params.get("after")))),
             Route("/jobs/{name}", _page(lambda asked: pages.job(asked.path_params["name"], _before(asked)))),
             Route("/runs/{run_id}", _page(lambda asked: pages.run(asked.path_params["run_id"]))),
-            Route("/runs/{run_id}/report.html", _report(pages)),
+            Route("/runs/{run_id}/report.html", _page(lambda asked: _report(pages, asked), REPORT_HEADERS)),
             Route("/runs/{run_id}/rejects", _page(lambda asked: _rejected(pages, asked))),
             Route("/rejects", _page(lambda asked: pages.rejects(asked.query_params.get("job")))),
             Route("/plans", _page(lambda asked: pages.plans())),
@@ -47,43 +49,37 @@ def make_app(pages: Pages, access: Access) -> ASGIApp:
     return Guard(app, access)
 
 
+def _report(pages: Pages, asked: Request) -> str:
+    return pages.report_page(asked.path_params["run_id"])
+
+
 def _before(asked: Request) -> str | None:
     return asked.query_params.get("before")
 
 
 def _rejected(pages: Pages, asked: Request) -> str:
     query = asked.query_params
-    try:
-        after = int(query.get("after", "0"))
-    except ValueError:
-        raise NotFound("`after` is a number.") from None
+    after = query.get("after", "0")
+    if re.fullmatch(r"\d{1,18}", after, re.ASCII) is None:  # 64 bits, in each database
+        raise NotFound("`after` is a number.")
     field = query.get("field")
-    return pages.rejected(asked.path_params["run_id"], query.get("step", ""), query.get("reason", ""), field, after)
+    return pages.rejected(
+        asked.path_params["run_id"], query.get("step", ""), query.get("reason", ""), field, int(after)
+    )
 
 
-def _page(make: Callable[[Request], str]) -> Callable[[Request], Response]:
+def _page(make: Callable[[Request], str], headers: dict[str, str] | None = None) -> Callable[[Request], Response]:
     """A handler that Starlette calls in a thread of its own."""
 
     def answer(asked: Request) -> Response:
         try:
-            return HTMLResponse(make(asked))
+            if any("\0" in text for text in (asked.scope["path"], *asked.query_params.values())):
+                raise NotFound("Nothing here has a name with a NUL.")  # PostgreSQL has no text with one
+            return HTMLResponse(make(asked), headers=headers)
         except NotFound as error:
             return error_page(404, "There is no such page", str(error))
         except EtlError as error:
             return error_page(503, str(error), error.remedy)
-
-    return answer
-
-
-def _report(pages: Pages) -> Callable[[Request], Response]:
-    def answer(asked: Request) -> Response:
-        try:
-            content = pages.report_page(asked.path_params["run_id"])
-        except NotFound as error:
-            return error_page(404, "There is no such page", str(error))
-        except EtlError as error:
-            return error_page(503, str(error), error.remedy)
-        return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
     return answer
 
