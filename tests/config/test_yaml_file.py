@@ -196,3 +196,16 @@ def test_a_missing_file_is_reported_with_one_that_the_path_may_mean(
 )
 def test_a_place_is_written_as_a_dotted_path(loc: tuple[str | int, ...], path: str) -> None:
     assert dotted(loc) == path
+
+
+def test_a_file_that_is_read_again_has_what_it_says_now_and_no_change_of_a_caller(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text("attributes: {plan: plan}\n")
+    first = read_yaml(file)
+    assert first.data is not None
+    first.data["attributes"]["plan"] = "changed"
+    assert read_yaml(file).data == {"attributes": {"plan": "plan"}}
+    file.write_text("attributes: {plan: tier}\n")
+    assert read_yaml(file).data == {"attributes": {"plan": "tier"}}
+    file.unlink()
+    assert [problem.message for problem in read_yaml(file).problems] == ["no such file; check the path"]

@@ -8,10 +8,12 @@ first limit, so that a YAML bomb does no harm.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +106,21 @@ def place_of(target: str) -> Loc:
 
 def read_yaml(path: Path) -> Document:
     """The plain data of one YAML file. It never raises: for a file that cannot be read, the Document has a problem."""
+    try:
+        text = _text(path)
+    except _Unreadable as error:
+        return Document(str(path), None, {}, (error.problem(path),))
+    document = _parsed(path, text)
+    return replace(document, data=copy.deepcopy(document.data))  # the caller may change it
+
+
+@lru_cache(maxsize=256)  # a command reads a job's files several times: to check, to extend, to find tests
+def _parsed(path: Path, text: str) -> Document:
     reader = _Reader(str(path))
     try:
-        data = reader.document(_text(path))
+        data = reader.document(text)
     except _Unreadable as error:
-        reader.problems.append(Problem(str(path), error.line, "", error.message))
+        reader.problems.append(error.problem(path))
         data = None
     problems, refused, empty = tuple(reader.problems), frozenset(reader.refused), frozenset(reader.empty)
     return Document(str(path), data, reader.lines, problems, refused, empty, respelt=frozenset(reader.respelt))
@@ -118,6 +130,9 @@ class _Unreadable(Exception):
     def __init__(self, message: str, line: int | None = None) -> None:
         self.message, self.line = message, line
         super().__init__(message)
+
+    def problem(self, path: Path) -> Problem:
+        return Problem(str(path), self.line, "", self.message)
 
 
 def _text(path: Path) -> str:
