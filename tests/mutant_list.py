@@ -936,6 +936,13 @@ MUTANTS = (
         "pass",
         f"{MYSQL_ROWS} -k character_set",
     ),
+    Mutant(
+        "values: a column has the type of the first rows of its frame",
+        "extract/sql/values.py",
+        "                kind.update(map(type, more))\n",
+        "                kind.update(map(type, more if not kind else ()))\n",
+        "tests/extract/sql/test_cursor.py -k type_of_all_values",
+    ),
     # ---- values without which rows are sent
     Mutant(
         "on_error: a default replaces a value that failed",

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_a_column_has_a_type_that_holds_all_its_values(
     if expected is not None:
         inner = column.struct.unnest().to_series() if isinstance(dtype, pl.Struct) else column
         assert inner.to_list() == expected
+
+
+def test_a_column_has_the_type_of_all_values_of_its_frame() -> None:
+    given: list[tuple[Any, ...]] = [(number, None, number) for number in range(25_300)]
+    given[9_999] = (2**63, "text", 0.5)
+    left = iter(given)
+    frames = list(ResultColumns(["a", "b", "c"], "the query", None).frames(lambda most: list(islice(left, most))))
+    assert [frame.height for frame in frames] == [10_000, 10_000, 5_300]
+    assert frames[0].dtypes == [DECIMAL_TEXT, pl.String(), pl.Float64()]
+    assert [frame.dtypes for frame in frames[1:]] == [[pl.Int64(), pl.Null(), pl.Int64()]] * 2
+    assert frames[0].row(-1) == ({"decimal_text": str(2**63)}, "text", 0.5)
+    assert pl.concat(frame["a"] for frame in frames[1:]).to_list() == list(range(10_000, 25_300))
 
 
 def test_json_stays_json_when_a_later_frame_has_only_texts() -> None:

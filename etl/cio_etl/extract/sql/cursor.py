@@ -21,8 +21,6 @@ from cio_etl.extract.sql.statement import required_columns, statement, wanted_co
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
-_ROWS = 10_000
-
 
 class CursorReader:
     """Reads the rows of one statement. See stage.Reader."""
@@ -66,9 +64,7 @@ class CursorReader:
                 raise SourceError("write a select", place=self.place, what="the query gives no rows")
             names = self._names.as_written(list(result.keys()), self._wanted or ())
             check_columns(names, self.place)
-            yield from ResultColumns(names, self.place, self._wanted, self._required).frames(
-                lambda: result.fetchmany(_ROWS)
-            )
+            yield from ResultColumns(names, self.place, self._wanted, self._required).frames(result.fetchmany)
 
     def _reworded(self, connected: bool = True) -> AbstractContextManager[None]:
         return reworded(self.place, self._shown, lambda error: _complaint(error, connected))

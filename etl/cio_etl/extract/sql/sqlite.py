@@ -27,7 +27,6 @@ from cio_etl.extract.sql.statement import WATERMARK, required_columns, statement
 from cio_etl.extract.sql.values import ResultColumns
 from cio_etl.model import SqlSource, Staging
 
-_ROWS = 10_000
 _WAIT_S = 60.0  # for another process that has locked the file
 _OF_URI = ("cache", "immutable", "nolock", "vfs")  # https://www.sqlite.org/uri.html; mode is always ro
 
@@ -74,9 +73,7 @@ class SqliteReader:
                     raise SourceError("write a select", place=self.place, what="the query gives no rows")
                 names = [column[0] for column in cursor.description]
                 check_columns(names, self.place)
-                yield from ResultColumns(names, self.place, self._wanted, self._required).frames(
-                    lambda: cursor.fetchmany(_ROWS)
-                )
+                yield from ResultColumns(names, self.place, self._wanted, self._required).frames(cursor.fetchmany)
 
     def _check_watermark(self, cursor: sqlite3.Cursor) -> None:
         """Raises SourceError for numbers in a watermark column of texts: SQLite sorts them before every text.

@@ -9,9 +9,11 @@ copy takes the common one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -23,7 +25,10 @@ from cio_etl.extract.text_columns import DECIMAL_TEXT, JSON_TEXT
 
 _BYTES = (bytes, bytearray, memoryview)
 _LONG = 2**63
+_ROWS = 10_000  # of a frame
+_AT_ONCE = 500  # rows that become columns while they are in the processor's cache; 10,000 take half as long again
 _OF_JSON = {int, float, bool, Decimal}  # numbers and truth values are not text in JSON
+_Column = tuple[list[Any], set[type]]  # the values, and their types
 
 
 class ResultColumns:
@@ -41,22 +46,34 @@ class ResultColumns:
         self._left_out: set[str] | None = None  # columns of bytes, known from the first frame
         self._json: set[str] = set()
 
-    def frames(self, fetch: Callable[[], Sequence[Sequence[Any]]]) -> Iterator[pl.DataFrame]:
-        """One frame per fetch, until a fetch gives no rows; at least one frame."""
-        yield self.frame(fetch())
-        while rows := fetch():
-            yield self.frame(rows)
+    def frames(self, fetch: Callable[[int], Sequence[Sequence[Any]]]) -> Iterator[pl.DataFrame]:
+        """Frames of the rows that `fetch` gives, at most as many as asked, until it gives none; at least one frame."""
+        yield self._frame(self._next(fetch))
+        while (columns := self._next(fetch))[0][0]:
+            yield self._frame(columns)
 
     def frame(self, rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """A frame of these rows; without rows, its columns have no type yet."""
-        columns = list(zip(*rows, strict=True)) or [()] * len(self._names)
-        series = list(self._series(columns))
+        return self._frame(self._columns([rows]))
+
+    def _next(self, fetch: Callable[[int], Sequence[Sequence[Any]]]) -> list[_Column]:
+        return self._columns(takewhile(len, (fetch(_AT_ONCE) for _ in range(_ROWS // _AT_ONCE))))
+
+    def _columns(self, parts: Iterable[Sequence[Sequence[Any]]]) -> list[_Column]:
+        columns: list[_Column] = [([], set()) for _ in self._names]
+        for rows in filter(len, parts):
+            for (values, kind), more in zip(columns, zip(*rows, strict=True), strict=True):
+                values.extend(more)
+                kind.update(map(type, more))
+        return columns
+
+    def _frame(self, columns: Sequence[_Column]) -> pl.DataFrame:
+        series = list(self._series([values for values, _ in columns], [kind - {type(None)} for _, kind in columns]))
         if not series:
             raise SourceError("ask for some", place=self._place, what="no column that has a JSON form")
         return pl.DataFrame(series)
 
-    def _series(self, columns: Sequence[Sequence[Any]]) -> Iterator[pl.Series]:
-        kinds = [set(map(type, values)) - {type(None)} for values in columns]
+    def _series(self, columns: Sequence[Sequence[Any]], kinds: Sequence[set[type]]) -> Iterator[pl.Series]:
         if self._left_out is None:
             self._left_out = {name for name, kind in zip(self._names, kinds, strict=True) if _of_bytes(kind)}
             self._refuse(self._left_out.intersection(self._required))
@@ -85,6 +102,11 @@ def series(name: str, values: Sequence[Any], kind: set[type]) -> pl.Series:
         return pl.Series(name, values, pl.Null)
     if kind <= {bool}:
         return pl.Series(name, values, pl.Boolean)
+    if kind == {str}:
+        return pl.Series(name, values, pl.String)
+    if kind == {int}:
+        with suppress(TypeError, OverflowError):  # of one that is too long
+            return pl.Series(name, values, pl.Int64)
     if kind <= {int, bool} and all(value is None or -_LONG <= value < _LONG for value in values):
         return pl.Series(name, values, pl.Int64)
     if kind <= {float}:
