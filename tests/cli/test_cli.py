@@ -457,6 +457,17 @@ def test_status_reports_a_job_s_newest_run_and_what_run_would_do(job: str, sandb
     assert "`cio-etl run job.yaml` starts a new run" in capsys.readouterr().out
 
 
+def test_status_of_a_run_whose_source_was_out_of_reach_counts_no_rows(sandbox: Sandbox, capsys: Captured) -> None:
+    mapping = Path("people.yaml")
+    mapping.write_text("{operation: identify, identifiers: {id: id}}")
+    source = {"sql": "sqlite:///shop.db", "table": "people"}
+    write_job(Path("job.yaml"), sandbox.url, {"people": (source, "people.yaml")})
+    assert main(["run", "job.yaml"]) == 65
+    capsys.readouterr()
+    assert main(["status", "job.yaml"]) == 0
+    assert "`cio-etl run job.yaml` continues in step people: its source is not read yet" in capsys.readouterr().out
+
+
 def test_status_as_json_is_the_report_of_each_run(job: str, capsys: Captured) -> None:
     main(["status", job, "--json"])
     assert json.loads(capsys.readouterr().out) is None

@@ -252,6 +252,6 @@ def test_a_step_of_another_name_says_that_its_ledger_is_new(nights: Nights) -> N
     Path("job.yaml").write_text(job.replace('"name": "rows"', '"name": "people"'))
     nights.again()
     assert nights.notes == [
-        "step people: job has no ledger of this step yet; a new one begins, and every row is sent",
+        "step people: job has no ledger of this step yet; a new one begins, to which every row is new",
         "step people: if it was renamed, write its ledger: {name: rows}",
     ]

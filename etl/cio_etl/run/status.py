@@ -182,7 +182,7 @@ def next_words(next_step: NextStep, command: str) -> str:
         case "stop":
             return f"`{command}` would exit 4 again, since this run has too many rejects; {next_step.remedy}"
     rows = counted(next_step.rows, "row is", "rows are")
-    progress = f"{next_step.settled:,} of {rows} settled"
+    progress = f"{next_step.settled:,} of {rows} settled" if next_step.rows else "its source is not read yet"
     if next_step.lanes:
         progress += f", and {counted(next_step.lanes, 'batch', 'batches')} may be sent a second time"
     return f"`{command}` continues in step {next_step.step or '-'}: {progress}"

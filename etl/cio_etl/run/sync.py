@@ -224,22 +224,24 @@ def current_ledger(
     folder, owner = ledger_folder(job.state, ledger_job(job), step.ledger_name), belongs_to(destination, step)
     text = None if store is None else store.ledger(ledger_job(job), step.ledger_name)
     if text is not None and options.rebuild_ledger:  # whatever it is, of a newer version too
-        note(f"step {step.name}: a new ledger begins, and every row is sent")
+        note(f"step {step.name}: a new ledger begins, to which every row is new")
         return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
     before = None if text is None else Generation.of_text(text)
     if before is None and any(folder.glob("*.parquet")):
         note(
-            f"step {step.name}: the state does not know the ledger in {folder}; a new one begins, and all rows are sent"
+            f"step {step.name}: the state does not know the ledger in {folder}; all rows are new to the one that begins"
         )
     elif before is None:
-        note(f"step {step.name}: {job.name} has no ledger of this step yet; a new one begins, and every row is sent")
+        note(
+            f"step {step.name}: {job.name} has no ledger of this step yet; a new one begins, to which every row is new"
+        )
         if store is not None and (others := _without_a_step(store, job)):
             note(f"step {step.name}: if it was renamed, write its ledger: {{name: {' or '.join(others)}}}")
     elif before.belongs_to == owner:
         return Ledger(folder, before)
     elif not options.sandbox:
         what = "the destination, the operation or the identifier is another one than before"
-        note(f"step {step.name}: {what}; a new ledger begins, and every row is sent")
+        note(f"step {step.name}: {what}; a new ledger begins, to which every row is new")
     return Ledger(folder, new_generation(owner, secrets.randbits(63), started_at))
 
 
