@@ -67,7 +67,7 @@ def inspect(
     stated = Statements("day first" if day_first else "month first" if month_first else None, timezone, unit)
     section = section_of(source, table, query_file, sheet)
     with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
-        snapshot = as_texts(open_source(load_source(section), Staging(Path(stage)), chunk_rows=100_000))
+        snapshot = as_texts(open_source(load_source(section), Staging(Path(stage))))
         if "csv" in section:
             require_names(source, snapshot.schema.names())
         if unknown := [name for name in columns if name not in snapshot.schema]:
