@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,38 @@ def test_a_relationship_that_was_rejected_is_not_closed_by_another_one_of_the_sa
     assert [how for how, _ in closed_as()][2:] == ["accepted", ""]
     nights.run([person(1, city="Bonn")])
     assert [how for how, _ in closed_as()][3:] == ["accepted"]
+
+
+def test_an_event_that_is_too_old_to_be_compared_closes_nothing(nights: Nights) -> None:
+    nights.mapping, nights.step = EVENTS, {"sync": "changed", "remember": "30 days"}
+    now = datetime.now(UTC)
+    days = [(now - timedelta(days=number)).isoformat() for number in range(50)]
+    nights.run([order(1, at=days[1]), order(2, at=BAD), order(3, at=BAD)])
+    nights.run([order(1, at=days[1]), order(2, at=days[2]), order(3, at=days[40])])
+    pl.read_parquet("rows.parquet").clear().write_parquet("rows.parquet")
+    nights.again()
+    assert [how for how, _ in closed_as()] == ["accepted", ""]
+
+
+def test_a_row_that_gives_way_to_a_later_one_of_its_subject_does_not_say_that_customer_io_has_it(
+    nights: Nights,
+) -> None:
+    nights.run([person(1), person(2, email=BAD)])
+    rows = [person(1), person(2, plan="old"), person(2, plan="new")]
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Store, "note_delta", _dies_after(Store.note_delta))
+        nights.run(rows)
+    assert [how for how, _ in closed_as()] == [""]
+    nights.again()
+    assert [how for how, _ in closed_as()] == ["accepted"]
+
+
+def _dies_after(work: Callable[..., None]) -> Callable[..., None]:
+    def working(*arguments: object, **named: object) -> None:
+        work(*arguments, **named)
+        raise KeyboardInterrupt
+
+    return working
 
 
 def test_a_trial_with_a_limit_closes_what_it_sends_and_takes_nothing_for_gone(mirror: Nights) -> None:

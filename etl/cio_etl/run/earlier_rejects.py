@@ -195,19 +195,28 @@ class Watched:
 
     def __init__(self, earlier: EarlierRejects) -> None:
         self._earlier = earlier
-        self._found: list[tuple[Integers, Integers]] = []
+        self._found: list[tuple[Integers, Integers]] = [(_NONE, _NONE)]
 
-    def note(self, mapped: Mapped) -> None:
-        """Notes the rows of a frame; frames may come from several threads."""
-        self._found.append(self._earlier.found(mapped, _items(mapped)))
+    def note(self, mapped: Mapped, since: int | None = None) -> None:
+        """Notes the rows of a frame; frames may come from several threads.
+
+        Events before `since`, in Unix seconds, are not compared: nobody knows whether Customer.io has them.
+        """
+        positions, reject_ids = self._earlier.found(mapped, _items(mapped))
+        if since is not None and len(positions):
+            is_old = (pl.col("timestamp").cast(pl.Int64) < since).fill_null(False)
+            is_compared = ~np.isin(positions, mapped.values.filter(is_old)[POSITION].to_numpy())
+            positions, reject_ids = positions[is_compared], reject_ids[is_compared]
+        self._found.append((positions, reject_ids))
 
     def same(self, decisions: Decisions) -> list[int]:
-        """The rejects of whose rows nothing is sent, because Customer.io has what they say now."""
-        return [
-            reject_id
-            for positions, reject_ids in self._found
-            for reject_id in reject_ids[decisions.codes[positions] == SAME].tolist()
-        ]
+        """The rejects of whose rows nothing is sent, because Customer.io has what they say now.
+
+        Of several rows of a subject the last may be sent: then that one tells.
+        """
+        positions, reject_ids = (np.concatenate(each) for each in zip(*self._found, strict=True))
+        is_same = decisions.codes[positions] == SAME
+        return sorted({*reject_ids[is_same].tolist()} - {*reject_ids[~is_same].tolist()})
 
 
 def earlier_rejects(

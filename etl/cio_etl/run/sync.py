@@ -300,7 +300,7 @@ def _hashed(
         mapped = compiled.mapped(frame)
         selected = hashes(mapped)
         if watched is not None:
-            watched.note(mapped)
+            watched.note(mapped, rules.since)
         if not finds_gone:
             return selected
         selected = selected.with_columns(is_left_out=pl.lit(False))
