@@ -25,6 +25,13 @@ def report_of_the_newest_run(folder: Path) -> dict[str, object]:
     return content
 
 
+def test_data_that_cannot_be_written_are_named_with_what_to_do(capsys: Captured) -> None:
+    Path("demo").mkdir()
+    Path("demo/.etl").write_text("")
+    assert main(["demo"]) == 78
+    assert "demo/.etl/demo: cannot be written: Not a directory; a file has the name" in capsys.readouterr().err
+
+
 def test_the_demo_needs_nothing_but_the_package_and_ends_with_its_report(capsys: Captured) -> None:
     here = Path.cwd()
     assert main(["demo"]) == 0 and Path.cwd() == here

@@ -49,13 +49,13 @@ def write_new(path: Path, content: str | bytes, instead: str = ANOTHER_NAME) -> 
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
             raise ConfigError([_exists_already(path, instead)]) from None
-        raise ConfigError([_unwritable(path, error)]) from None
+        raise ConfigError([unwritable(path, error)]) from None
     try:
         with file:
             file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise ConfigError([_unwritable(path, error)]) from None
+        raise ConfigError([unwritable(path, error)]) from None
 
 
 def write_schema(path: Path, kind: SchemaKind) -> None:
@@ -66,11 +66,12 @@ def write_schema(path: Path, kind: SchemaKind) -> None:
                 return
             path.unlink()
     except OSError as error:
-        raise ConfigError([_unwritable(path, error)]) from None
+        raise ConfigError([unwritable(path, error)]) from None
     write_new(path, schema_text(kind))
 
 
-def _unwritable(path: Path, error: OSError) -> Problem:
+def unwritable(path: Path, error: OSError) -> Problem:
+    """The problem of a file that cannot be written, and what to do."""
     reason = os.strerror(error.errno or 0)
     return Problem(str(path), None, "", f"cannot be written: {reason}; {_REMEDIES.get(error.errno or 0, _REMEDY)}")
 

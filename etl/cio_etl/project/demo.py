@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cio_etl.config.new_files import write_files
+from cio_etl.config.new_files import unwritable, write_files
+from cio_etl.errors import ConfigError
 from cio_etl.project.shipped import shipped
 
 DEMO_JOB = Path("jobs/demo.yaml")
@@ -24,5 +25,8 @@ def write_demo(folder: Path) -> tuple[list[Path], list[Path]]:
     texts = {folder / name: shipped(name).read_bytes() for name in FILES}
     new = {path: text for path, text in texts.items() if not os.path.lexists(path)}
     write_files(new, {})
-    changed = [path for path, text in texts.items() if path not in new and path.read_bytes() != text]
-    return [*new, *write(folder / DATA)], changed
+    try:
+        changed = [path for path, text in texts.items() if path not in new and path.read_bytes() != text]
+        return [*new, *write(folder / DATA)], changed
+    except OSError as error:
+        raise ConfigError([unwritable(Path(error.filename or folder / DATA), error)]) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -86,14 +87,16 @@ def customer_id(number: int) -> str:
 
 
 def write(folder: Path, seed: int = SEED) -> list[Path]:
-    """Writes the demo's files; their paths."""
+    """Writes the demo's files; their paths. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "customers.csv", *(folder / f"orders-{number}.parquet" for number in range(1, ORDER_FILES + 1))]
     with paths[0].open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=";", lineterminator="\n").writerows([HEADER, *customers(seed)])
     frame, share = orders(seed), ORDERS // ORDER_FILES
     for number, path in enumerate(paths[1:]):
-        frame.slice(number * share, share).write_parquet(path)
+        content = BytesIO()  # polars' own error of a full disk has no number
+        frame.slice(number * share, share).write_parquet(content)
+        path.write_bytes(content.getvalue())
     return paths
 
 
