@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import time
 from pathlib import Path
@@ -19,8 +20,9 @@ from cio_etl.cli import main
 from cio_etl.config import load_job
 from cio_etl.errors import ConfigError, JobLocked, TooManyRejects
 from cio_etl.model import Counts, RejectCount, Report, StepReport
+from cio_etl.run import measuring
 from cio_etl.sandbox import Sandbox
-from cio_etl.telemetry import JobFacts
+from cio_etl.telemetry import JobFacts, text_file
 from cio_etl.telemetry.names import FILE_METRICS
 from cio_etl.telemetry.text_file import text_of
 from tests.running import API_KEY, write_job
@@ -142,6 +144,24 @@ def test_a_file_that_cannot_be_written_costs_one_warning(sandbox: Sandbox, job: 
         assert cio_etl.run(written_job(sandbox, metrics_file="missing/shop.prom")).status == "finished"
     (warning,) = [each for each in events if each["event"] == "metrics_not_written"]
     assert warning["reason"] == "No such file or directory" and not Path("missing").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_while_the_file_is_written_does_not_leave_that_of_the_run_before(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, killed = text_file.write_text_file, list[int]()
+
+    def killed_once(path: Path, facts: JobFacts) -> None:
+        if not killed:
+            killed.append(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)  # until the handler has raised
+        write(path, facts)
+
+    monkeypatch.setattr(measuring, "write_text_file", killed_once)
+    assert main(["run", str(job)]) == 3
+    assert len(killed) == 1 and written()[EXIT] == {("shop",): 3}
 
 
 def test_each_destination_of_a_job_has_a_file_of_its_own(sandbox: Sandbox, job: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cio_etl import state
-from cio_etl.errors import JobLocked
+from cio_etl.errors import Interrupted, JobLocked
 from cio_etl.ledger import Generation
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report
@@ -65,12 +65,20 @@ def write_metrics(ended: Ended) -> Report | None:
         return ended.report
     if not state.exists(job.kept_in):
         return ended.report
+    exit_code = None if last is None else last.exit_code
+    try:
+        _write(job, exit_code)
+    except Interrupted:  # by the first signal; without the file, what watches would see the run before for a day
+        _write(job, exit_code)
+    return ended.report
+
+
+def _write(job: Job, exit_code: int | None) -> None:
+    assert job.metrics_file is not None
     store = state.open_store(job.kept_in)
     try:
-        facts = job_facts(store, job, None if last is None else last.exit_code)
-        write_text_file(job.metrics_file, facts)
+        write_text_file(job.metrics_file, job_facts(store, job, exit_code))
     except OSError as error:
         log.warning("metrics_not_written", file=str(job.metrics_file), reason=error.strerror)
     finally:
         store.close()
-    return ended.report
