@@ -53,7 +53,7 @@ def _described(channel: Channel) -> dict[str, object]:
 
 
 def _conditions(channel: Channel) -> list[str]:
-    """What the channel is told of, as `failed` and `rejects 1 %`."""
+    """The changes of state for which the channel gets a notice, as `failed` and `rejects 1 %`."""
     words = {
         "rejects": "rejects above {:g} %",
         "deviates": "rows that deviate by {:g} %",

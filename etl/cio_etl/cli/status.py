@@ -104,7 +104,7 @@ def _resume_command(run: RecentRun) -> str:
 def _print_job(job: Job, file: Path, is_json: bool) -> int:
     """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0.
 
-    Whom the job has to tell that it is stale is told.
+    The channels of the job that do not know yet that it is stale get a notice.
     """
     from cio_etl.cli.commands import as_typed
     from cio_etl.cli.shared import print_report

@@ -82,7 +82,7 @@ _WrittenOn = list[Literal["failed", "recovered", "stale"] | _OnYaml]
 
 
 class NotifyYaml(Section):
-    """One channel, which is told how the job goes."""
+    """A channel, which gets the notices of a job."""
 
     one_of: ClassVar[tuple[str, ...]] = ("slack", "webhook", "email", "command")
     goes_with: ClassVar = {

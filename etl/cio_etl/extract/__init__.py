@@ -176,7 +176,7 @@ READERS: dict[type[Source], SourceReader] = {
 def open_source(source: Source, staging: Staging, *, chunk_rows: int = 25_000) -> Snapshot:
     """The source's rows as a snapshot, after reading all of them once: files where they are, all else as a copy.
 
-    Of files of which the first rows are enough, no more is read: the snapshot is then a part, see Snapshot.is_part.
+    Where the first rows are enough, no more is read of a file; the snapshot is then a part, see Snapshot.is_part.
     CSV columns are all String; others keep their types, but categories are String. Frames have at most `chunk_rows`
     rows. Raises SourceError for anything wrong with the source, StateError when there is no room for the copy.
     """

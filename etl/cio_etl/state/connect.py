@@ -56,14 +56,7 @@ def open_engine(where: Where, mounts: str | None = None) -> Engine:
         engine = _server_engine(server_address(where))
     else:
         engine = _file_engine(where, mount_table() if mounts is None else mounts)
-    try:
-        migrate(engine)
-    except BaseException as error:
-        engine.dispose()
-        if isinstance(error, SQLAlchemyError):
-            raise unusable(engine, error) from None
-        raise
-    return engine
+    return _checked(engine, migrate)
 
 
 def read_only_engine(where: Where) -> Engine:
@@ -83,8 +76,13 @@ def read_only_engine(where: Where) -> Engine:
             poolclass=NullPool,
             hide_parameters=True,
         )
+    return _checked(engine, require_current_schema)
+
+
+def _checked(engine: Engine, check: Callable[[Engine], object]) -> Engine:
+    """The engine, which is closed when the check of its tables fails."""
     try:
-        require_current_schema(engine)
+        check(engine)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, SQLAlchemyError):
