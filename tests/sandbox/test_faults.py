@@ -13,7 +13,7 @@ import pytest
 
 from cio_etl.sandbox import Answer, Faults, Sandbox
 from cio_etl.sandbox.faults import CONNECTION_FAULTS, UNREADABLE
-from tests.sandbox_client import AUTH, ULID, body_of, event, identify, send
+from tests.sandbox_client import APP, AUTH, ULID, body_of, event, identify, send
 
 # ---------------------------------------------------------------- answers
 
@@ -101,6 +101,42 @@ def test_the_same_valid_items_are_refused_every_time(client: httpx.Client) -> No
         assert sandbox.stats()["refused_items"] == 2 * len(wrong) + 1
         assert sandbox.stats()["invalid_items"] == 0
         assert len(sandbox.people.events) == 50 - sum(index >= 50 for index in wrong)
+
+
+def test_items_that_are_dropped_are_answered_as_accepted_and_only_the_activity_log_shows_them(
+    client: httpx.Client,
+) -> None:
+    faults = Faults(seed=3, dropped=0.3)
+    items = [identify(str(n), plan="pro") for n in range(50)]
+    dropped = {item["identifiers"]["id"] for item in items if faults.drops(item)}
+    assert 5 < len(dropped) < 30
+    with Sandbox(faults) as sandbox:
+        answer = send(client, sandbox, *items)
+        assert (answer.status_code, answer.json()) == (200, {})
+        assert {person.id for person in sandbox.people.everybody()} == {str(n) for n in range(50)} - dropped
+        assert sandbox.people.counts["items_dropped"] == len(dropped)
+        calls = [{"type": "identify", "userId": f"p{n}", "traits": {"plan": "pro"}} for n in range(50)]
+        answer = client.post(f"{sandbox.url}/v1/batch", json={"batch": calls}, auth=("sandbox", ""))
+        assert answer.status_code == 200
+        assert 0 < 50 - sum(person.id.startswith("p") for person in sandbox.people.everybody() if person.id) < 50
+        assert {each.reason for each in sandbox.activity} == {"dropped on demand"}
+
+
+def test_the_app_api_has_a_limit_and_a_script_of_its_own(client: httpx.Client) -> None:
+    faults = Faults(app_script=("ok", "503", "lost_before"), app_requests_per_second=4, retry_after=("2",))
+    with Sandbox(faults) as sandbox, httpx.Client(headers=APP) as app:
+        send(client, sandbox, identify("1"))
+        url = f"{sandbox.url}/v1/customers/1/attributes"
+        first, second = app.get(url), app.get(url)
+        assert (first.status_code, second.status_code, second.headers["retry-after"]) == (200, 503, "2")
+        with pytest.raises(httpx.TransportError):
+            app.get(url)
+        assert app.get(url).status_code == 200
+        above = app.get(url)
+        assert (above.status_code, above.content, "retry-after" in above.headers) == (429, b"", False)
+        assert sandbox.stats()["requests"] == 1  # those that send data
+        assert sandbox.workspace.app_traffic.endpoints == {"/v1/customers/{identifier}/attributes": 5}
+        assert send(client, sandbox, identify("2")).status_code == 200
 
 
 def test_a_smaller_body_limit_and_another_status_can_be_set(client: httpx.Client) -> None:

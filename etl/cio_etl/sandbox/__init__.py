@@ -20,7 +20,7 @@ One request goes through the files in this order:
     server.py      a uvicorn on a thread, on a loopback address only; serving.py starts and stops it at once
     wire.py        cut, dripping, broken and endless answers
     app.py         the handler of each path; paths.py decodes identifiers and answers unknown paths
-    ingest.py      which fault applies to a request that sends data (faults.py); traffic.py counts
+    ingest.py      which fault applies to a request that sends data (faults.py, faulty.py); traffic.py counts
     handlers.py    Track: credentials and rules, applied to a body; answers.py has the shapes of answers
     pipelines_handlers.py  the same of Pipelines
     request_body.py bytes -> items, strictly

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.applications import Starlette
@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from cio_etl.sandbox import answers, handlers, pipelines_handlers, v1
 from cio_etl.sandbox.faults import Answer
+from cio_etl.sandbox.faulty import faulty_answer
 from cio_etl.sandbox.handlers import Sent, V1Call
 from cio_etl.sandbox.ingest import Ingest
 from cio_etl.sandbox.lookup import Lookup
@@ -125,26 +127,42 @@ def _post(
     return Route(path, Ingest(workspace, counted_as, handle, limit).answer, methods=[method])
 
 
+def _read(
+    workspace: Workspace, path: str, handle: Callable[[Request], Awaitable[Response]], *, method: str = "GET"
+) -> Route:
+    """An operation of the App API, which has a limit of its own, and faults of its own."""
+    operation = path.replace(":segment}", "}").replace(":int}", "}")
+
+    async def answer(request: Request) -> Response:
+        fault, is_over_limit = workspace.count_read(operation)
+        if is_over_limit:  # the document declares this status without headers and without a body
+            return Response(status_code=429)
+        response = await handle(request)
+        return faulty_answer(workspace, fault, lambda: response)
+
+    return Route(path, answer, methods=[method])
+
+
 def _lookup(workspace: Workspace) -> list[Route]:
     look = Lookup(workspace)
     customer, thing = "/v1/customers/{identifier:segment}", "/v1/objects/{object_type_id:segment}/{object_id:segment}"
     return [
         Route("/api/v1/accounts/region", look.region),
         # the App API
-        Route("/v1/customers", look.customers),
-        Route("/v1/customers/attributes", look.many_attributes, methods=["POST"]),
-        Route(f"{customer}/attributes", look.attributes),
-        Route(f"{customer}/activities", look.activities_of_person),
-        Route(f"{customer}/relationships", look.relationships_of_person),
-        Route(f"{customer}/segments", look.segments_of_person),
-        Route(f"{thing}/attributes", look.attributes_of_object),
-        Route(f"{thing}/relationships", look.relationships_of_object),
-        Route("/v1/segments", look.segments),
-        Route("/v1/segments", look.create_segment, methods=["POST"]),
-        Route("/v1/segments/{segment_id:int}", look.segment),
-        Route("/v1/segments/{segment_id:int}/customer_count", look.customer_count),
-        Route("/v1/segments/{segment_id:int}/membership", look.membership),
-        Route("/v1/activities", look.activities),
+        _read(workspace, "/v1/customers", look.customers),
+        _read(workspace, "/v1/customers/attributes", look.many_attributes, method="POST"),
+        _read(workspace, f"{customer}/attributes", look.attributes),
+        _read(workspace, f"{customer}/activities", look.activities_of_person),
+        _read(workspace, f"{customer}/relationships", look.relationships_of_person),
+        _read(workspace, f"{customer}/segments", look.segments_of_person),
+        _read(workspace, f"{thing}/attributes", look.attributes_of_object),
+        _read(workspace, f"{thing}/relationships", look.relationships_of_object),
+        _read(workspace, "/v1/segments", look.segments),
+        _read(workspace, "/v1/segments", look.create_segment, method="POST"),
+        _read(workspace, "/v1/segments/{segment_id:int}", look.segment),
+        _read(workspace, "/v1/segments/{segment_id:int}/customer_count", look.customer_count),
+        _read(workspace, "/v1/segments/{segment_id:int}/membership", look.membership),
+        _read(workspace, "/v1/activities", look.activities),
         # the sandbox's own
         Route("/__sandbox/stats", look.stats),
         Route("/__sandbox/faults", look.set_faults, methods=["POST"]),

@@ -65,7 +65,8 @@ class Faults:
 
     A fault is "ok", a status ("429", "503", "307", …: answered with it, not applied), a key of UNREADABLE or of
     CONNECTION_FAULTS, or, in a script, an Answer. Faults apply to every request that sends data: Track v2 and v1,
-    and Pipelines. The same seed and the same order of requests give the same faults.
+    and Pipelines; those that begin with `app_`, to requests of the App API. The same seed and the same order of
+    requests give the same faults.
 
         Faults(rates={"503": 0.2, "429": 0.05, "lost_after": 0.02}, retry_after=("1",))
         Faults(script=("lost_after", "ok", Answer(207, b'{"errors": [{"batch_index": -1}]}', applied=True)))
@@ -79,11 +80,14 @@ class Faults:
     location: str = "/elsewhere"  # of a redirect
     latency_s: float = 0.0  # before each answer
     refused: float = 0.0  # share of valid items refused all the same; Pipelines drops them behind its 200
+    dropped: float = 0.0  # share of valid items that are accepted, and dropped when they would be applied
     item_error_status: int = 207  # 200 and 400 have been observed in practice, with the same body
     strict: bool = False  # one bad item: 400 for the whole batch, which does not say which, and nothing is applied
     max_body_bytes: int = MAX_BODY_BYTES
     too_large_status: int = 413  # not documented; 400 is the other guess
     requests_per_second: int | None = None  # in any sliding second; above it 429
+    app_script: tuple[str | Answer, ...] = ()  # like `script`, for requests to the App API
+    app_requests_per_second: int | None = None  # of the App API, in any sliding second; above it 429
     key_revoked_after: int | None = None  # requests, after which the keys are refused …
     new_api_key: str | None = None  # … and Track takes this one,
     new_write_key: str | None = None  # … and Pipelines this one
@@ -94,12 +98,13 @@ class Faults:
     region: str = "us"  # which the credentials belong to: us | eu
 
     def __post_init__(self) -> None:
-        for fault in (*self.rates, *(each for each in self.script if isinstance(each, str))):
+        scripted = (each for each in (*self.script, *self.app_script) if isinstance(each, str))
+        for fault in (*self.rates, *scripted):
             if not _is_fault(fault):
                 raise ValueError(f"no such fault: {fault}")
-        shares = (*self.rates.values(), self.refused)
+        shares = (*self.rates.values(), self.refused, self.dropped)
         if any(not 0 <= share <= 1 for share in shares) or sum(self.rates.values()) > 1 + 1e-9:
-            raise ValueError("rates and refused are shares between 0 and 1, and the rates' sum is at most 1")
+            raise ValueError("rates, refused and dropped are shares between 0 and 1, and the rates' sum is at most 1")
 
     @classmethod
     def from_json(cls, members: Any) -> Faults:
@@ -118,9 +123,11 @@ class Faults:
 
     def refuses(self, item: Mapping[str, Any]) -> bool:
         """Is this one of the valid items that are refused? It depends on the seed and the item's name only."""
-        if not self.refused:
-            return False
-        return zlib.crc32(f"{self.seed} {name_of(item)}".encode()) / 2**32 < self.refused
+        return _is_drawn(self.refused, f"{self.seed} {name_of(item)}") if self.refused else False
+
+    def drops(self, item: Mapping[str, Any]) -> bool:
+        """Is this one of the accepted items that are dropped? It depends on the seed and the item's name only."""
+        return _is_drawn(self.dropped, f"{self.seed} dropped {name_of(item)}") if self.dropped else False
 
     def answer_with(self, status: int, now: float) -> Answer:
         """The answer of a fault that is a status. `now` is in Unix seconds."""
@@ -145,6 +152,10 @@ def name_of(item: Mapping[str, Any]) -> str:
     if item.get("type") == "object":
         return name_of_object(identifiers)
     return " ".join(identifier_of(identifiers))
+
+
+def _is_drawn(share: float, name: str) -> bool:
+    return zlib.crc32(name.encode()) / 2**32 < share
 
 
 class FaultSequence:

@@ -95,8 +95,17 @@ def _apply_valid(workspace: Workspace, items: list[Item], *, all_or_nothing: boo
     traffic.items += len(items)
     if not (errors and all_or_nothing):
         for value in valid:
-            workspace.people.apply(value, now)
+            apply_item(workspace, value, now)
     return errors
+
+
+def apply_item(workspace: Workspace, item: dict[str, Any], now: float) -> None:
+    """Apply a valid item, or drop it where the faults say so: only the activity log shows that."""
+    if workspace.faults.dropped and workspace.faults.drops(item):
+        kind = "failed_event" if "name" in item else "failed_attribute_change"
+        workspace.people.activity.drop("items_dropped", kind, name_of(item), "dropped on demand", now)
+    else:
+        workspace.people.apply(item, now)
 
 
 # ---------------------------------------------------------------- Track v1

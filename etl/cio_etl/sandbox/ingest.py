@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from cio_etl.sandbox import wire
-from cio_etl.sandbox.faults import UNREADABLE, Answer
+from cio_etl.sandbox.faults import Answer
+from cio_etl.sandbox.faulty import faulty_answer, response_of
 from cio_etl.sandbox.handlers import Sent
-from cio_etl.sandbox.paths import JSON_TYPE
 from cio_etl.sandbox.workspace import Workspace
 
 
@@ -58,49 +58,10 @@ class Ingest:
 
         def respond() -> Response:
             if is_over_limit:
-                return _response(faults.answer_with(429, self.workspace.now()))
-            return _response(self.handle(request, sent))
+                return response_of(faults.answer_with(429, self.workspace.now()))
+            return response_of(self.handle(request, sent))
 
-        return self._counted(self._faulty_answer(fault, respond))
-
-    def _faulty_answer(self, fault: str | Answer, respond: Callable[[], Response]) -> Response:
-        """The answer to a request with a fault. `respond()` applies the request and returns the correct answer."""
-        faults = self.workspace.faults
-        if isinstance(fault, Answer):
-            if fault.applied:
-                respond()
-            return _response(fault)
-        if fault.isdigit():
-            return _response(faults.answer_with(int(fault), self.workspace.now()))
-        if fault in UNREADABLE:
-            return _response(UNREADABLE[fault])
-        if fault == "lost_before":
-            return wire.Reset()
-        if fault == "hang_before":
-            return wire.Hang()
-        answer = respond()
-        match fault:
-            case "lost_after":
-                return wire.Reset()
-            case "closed_after":
-                return wire.Raw(b"")
-            case "hang_after":
-                return wire.Hang()
-            case "drip":
-                return wire.dripping(answer, faults.drip_s)
-            case "truncated":
-                return wire.truncated(answer, faults.cut_at)
-            case "broken_chunks":
-                return wire.broken_chunks(answer)
-            case "bad_gzip":
-                return wire.bad_gzip(answer)
-            case "huge":
-                return wire.huge(faults.huge_bytes)
-            case "header_bomb":
-                return wire.header_bomb()
-            case "two_answers":
-                return wire.TwoAnswers(answer)
-        return answer
+        return self._counted(faulty_answer(self.workspace, fault, respond))
 
     def _counted(self, response: Response) -> Response:
         if not isinstance(response, wire.Reset | wire.Hang | wire.Raw):
@@ -116,13 +77,3 @@ async def _read_body(request: Request, limit: int) -> tuple[bytes, int]:
         if size <= limit:
             chunks.append(chunk)
     return b"".join(chunks), size
-
-
-def _response(answer: Answer) -> Response:
-    response = Response(answer.body, answer.status)
-    names = {name.lower() for name, _ in answer.headers}
-    if "content-type" not in names and answer.body:
-        response.headers["content-type"] = JSON_TYPE
-    for name, value in answer.headers:
-        response.headers.append(name, value)
-    return response

@@ -59,6 +59,7 @@ class People:
                                              a 301st attribute
         timestamps_replaced                  had another form, and became now
         calls_dropped, requests_dropped      by the permissive Pipelines API, for a fault that strict mode reports
+        items_dropped                        accepted and dropped, on demand
         calls_failed                         accepted by Pipelines, but over a limit of the workspace
         calls_forwarded                      of Pipelines, for other destinations only
         repeated_messages                    of Pipelines, repeats of a messageId

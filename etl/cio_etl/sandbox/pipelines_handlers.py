@@ -10,7 +10,7 @@ from cio_etl.sandbox import pipelines
 from cio_etl.sandbox.answers import ACCEPTED, UNAUTHORIZED, meta_errors
 from cio_etl.sandbox.calls import seconds_of
 from cio_etl.sandbox.faults import Answer
-from cio_etl.sandbox.handlers import Sent, collector_paused
+from cio_etl.sandbox.handlers import Sent, apply_item, collector_paused
 from cio_etl.sandbox.request_body import Item, Malformed, read_entity, read_envelope
 from cio_etl.sandbox.rules import violations, visitor_violations
 from cio_etl.sandbox.workspace import Workspace
@@ -110,7 +110,7 @@ def _apply_call(workspace: Workspace, call: dict[str, Any], kind: str, now: floa
     elif is_event:
         people.record(item, now, event_id)
     else:
-        people.apply(item, now)
+        apply_item(workspace, item, now)
 
 
 _REPEAT: Final = ""

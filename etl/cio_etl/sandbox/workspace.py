@@ -7,7 +7,7 @@ import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cio_etl.sandbox.faults import Answer, Faults, FaultSequence
@@ -41,10 +41,12 @@ class Workspace:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sequence = FaultSequence(faults or Faults())
+        self.app_sequence = _of_app_api(self.sequence.faults)
         self.credentials = credentials or Credentials()
         self.people = People(trace, segments, now())
         self.messages: Counter[str] = Counter()  # how often each messageId of Pipelines came
         self.traffic = Traffic()
+        self.app_traffic = Traffic()  # of the App API
         self.refused: set[str] = set()  # names of valid items that were refused; see faults.name_of
         self.now = now
         self._monotonic = monotonic
@@ -56,6 +58,7 @@ class Workspace:
     def set_faults(self, faults: Faults) -> None:
         """Apply these from the next request on; their script and their count of requests start again."""
         self.sequence = FaultSequence(faults)
+        self.app_sequence = _of_app_api(faults)
 
     # ---------------------------------------------------------------- credentials
 
@@ -85,6 +88,12 @@ class Workspace:
         limit = self.faults.requests_per_second
         return fault, limit is not None and in_this_second > limit
 
+    def count_read(self, operation: str) -> tuple[str | Answer, bool]:
+        """Count a request to the App API. Returns its fault, and whether it exceeds the limit of this second."""
+        in_this_second = self.app_traffic.count_request(operation, self._monotonic())
+        limit = self.faults.app_requests_per_second
+        return self.app_sequence.next(), limit is not None and in_this_second > limit
+
     def stats(self) -> dict[str, Any]:
         """Everything that is counted, as JSON has it."""
         people = self.people
@@ -99,6 +108,10 @@ class Workspace:
             "repeated_messages": people.counts["repeated_messages"],
             "effects": dict(sorted(people.counts.items())),
         }
+
+
+def _of_app_api(faults: Faults) -> FaultSequence:
+    return FaultSequence(replace(faults, script=faults.app_script, rates={}))
 
 
 def _basic(user: str, password: str) -> str:
