@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-nested bench-pages lock clean
+.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-paced bench-nested bench-pages lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ bench-validate: .venv/done ## `validate` beside mapping and packing alone
 
 bench-ledger: .venv/done ## a run that sends only what changed, beside `validate` and a run that sends all
 	$(BIN)/python -m tests.benchmarks.ledger
+
+bench-paced: .venv/done ## full bodies at 100 and 1,000 requests a second, by one process and by several (some 6 minutes)
+	$(BIN)/python -m tests.benchmarks.paced
 
 bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 	$(BIN)/python -m tests.benchmarks.nested

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -45,21 +46,33 @@ class Contender:
         return max(100, round(wanted * (self.share_delayed if latency_s else self.share)))
 
 
-def ours(task: Task, lanes: int = 16, body_bytes: int = 500_000) -> list[str]:
-    """`cio-etl run`, with a job file of its own and a state folder in which nothing has happened yet."""
+def ours(
+    task: Task,
+    lanes: int = 16,
+    body_bytes: int = 500_000,
+    rate: float | None = None,
+    state: str | MappingOf[str, str] | None = None,
+    share: str | None = None,
+) -> list[str]:
+    """`cio-etl run`, with a job file of its own and a state in which nothing has happened yet.
+
+    `rate`: requests per second, or as many as it can. `state`: as in a job. `share`: the lanes of this process, one of
+    several workers, such as `0-7/16`.
+    """
     job = Template((HERE / "job.yaml").read_text()).safe_substitute(
         base_url=task.url,
         ca_file=f"ca_file: {_yaml(task.ca)}" if task.ca else "# plain HTTP",
         format=task.data.suffix.removeprefix("."),
         data=_yaml(task.data),
         mapping=_yaml(HERE / "orders.yaml"),
-        state=_yaml(task.scratch / "state"),
+        state=json.dumps(state or str(task.scratch / "state")),
+        rate="unlimited" if rate is None else f"{rate:g}",
         lanes=lanes,
         body_bytes=body_bytes,
     )
     path = task.scratch / "job.yaml"
     path.write_text(job)
-    return [str(task.command), "run", str(path), "--json"]
+    return [str(task.command), "run", str(path), "--json", *(["--lanes", share, "--run-id", "paced"] if share else [])]
 
 
 def unchecked(task: Task) -> list[str]:

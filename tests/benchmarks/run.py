@@ -58,6 +58,7 @@ class RunningSink:
 
     url: str
     ca: Path | None
+    pid: int
 
     def counts(self) -> dict[str, int]:
         context = ssl.create_default_context(cafile=self.ca) if self.ca else None
@@ -101,7 +102,8 @@ class Ground:
         )
         try:
             assert process.stdout is not None
-            yield RunningSink(process.stdout.readline().strip(), certificates / "ca.pem" if setting.tls else None)
+            url = process.stdout.readline().strip()
+            yield RunningSink(url, certificates / "ca.pem" if setting.tls else None, process.pid)
         finally:
             process.terminate()
             process.wait()

@@ -28,6 +28,7 @@ from tests.benchmarks import (
     ledger,
     measure,
     nested,
+    paced,
     pages,
     ratios,
     run,
@@ -35,6 +36,7 @@ from tests.benchmarks import (
     tables,
     validate,
 )
+from tests.databases import Database
 from tests.running import spawn
 
 SINK = Path(sink.__file__)
@@ -238,6 +240,37 @@ def test_lanes_and_body_size_are_in_the_job(tmp_path: Path) -> None:
     command = contenders.ours(task, 256, 50_000)
     to = load_job(Path(command[2]), {"BENCH_SITE_ID": "site-id", "BENCH_API_KEY": "api-key"}).destination
     assert (to.lanes, to.max_batch_bytes) == (256, 50_000)
+
+
+def pace(
+    requests: int, cpu_s: float, rate: float | None = 1_000.0, rows: int = 90_000, whole_s: float = 12.0
+) -> paced.Pace:
+    return paced.Pace(rate, 128, 1, rows, requests, 10.0, whole_s, cpu_s, server_cpu_s=4.0, peak_mb=400.0)
+
+
+def test_a_paced_run_names_what_limits_it() -> None:
+    assert pace(9_800, 5.0).limit(0.1, 2) == "the rate"
+    assert pace(4_900, 19.0).limit(0.1, 2) == "the cores"
+    assert pace(12_000, 5.0, None).limit(0.1, 2) == "lanes and latency"
+    assert pace(4_900, 5.0).limit(0.1, 2) == "none of these"
+
+
+def test_a_forecast_is_on_the_line_through_two_runs() -> None:
+    small, large = pace(1_000, 1.0, rows=1_000_000, whole_s=4.0), pace(2_000, 1.0, rows=3_000_000, whole_s=8.0)
+    assert paced.forecast(small, large, 10_000_000) == 22.0
+
+
+def test_processes_share_all_lanes() -> None:
+    assert paced.shares(16, 3) == ["0-4/16", "5-9/16", "10-15/16"]
+
+
+@pytest.mark.usefixtures("at_the_root")
+def test_processes_share_the_rows_of_one_run(postgres: Database, tmp_path: Path) -> None:
+    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable))
+    setting = run.Setting(tls=True, latency_s=0.01)
+    found = paced.measured(ground, setting, 20_000, 4, 50.0, 2, postgres.address)
+    assert (found.processes, found.lanes, found.rate) == (2, 4, 50.0)
+    assert 13 <= found.requests <= 30 and 0 < found.per_second < 60  # bodies of at most 500 kB, of 20,000 rows
 
 
 # ---------------------------------------------------------------- reading databases
