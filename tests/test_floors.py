@@ -44,7 +44,7 @@ ROOMS_OF_LIBRARIES = {
     "duckdb": {"extract"},
     "tenacity": {"load", "notify"},
     "starlette": {"sandbox", "ui"},
-    "uvicorn": {"sandbox", "ui"},
+    "uvicorn": {"sandbox"},
     "pyarrow": {"extract", "ledger", "transform"},
     "polars_hash": {"transform"},
     "phonenumbers": {"transform"},

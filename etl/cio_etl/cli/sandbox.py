@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import click
@@ -31,6 +30,7 @@ def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | No
     """Serve a local Customer.io for tests, until Ctrl-C."""
     import ssl
 
+    from cio_etl.cli.shared import why_not_listening
     from cio_etl.log.streams import say
     from cio_etl.sandbox import serve
 
@@ -48,10 +48,4 @@ def sandbox(host: str, port: int, segments: tuple[int, ...], certfile: Path | No
         message = f"{certfile} and {keyfile} are no certificate with its key in PEM; name a pair that is one"
         raise click.UsageError(message) from None
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            message = f"port {port} of {host} is in use by another program; add --port 0 for a free one"
-        elif error.errno == errno.EACCES:
-            message = f"port {port} needs more rights than yours; add --port 0 for a free one"
-        else:
-            message = f"cannot listen on {host}, port {port}: {error.strerror or type(error).__name__}"
-        raise click.UsageError(message) from None
+        raise click.UsageError(why_not_listening(error, host, port)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -165,3 +166,12 @@ def page_of(folder: Path) -> str:
     """The page of a run's report, or report.json where there is no page."""
     page = folder / "report.html"
     return str(page if page.exists() else page.with_suffix(".json"))
+
+
+def why_not_listening(error: OSError, host: str, port: int) -> str:
+    """Why a server cannot listen there, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use by another program; add --port 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than yours; add --port 0 for a free one"
+    return f"cannot listen on {host}, port {port}: {error.strerror or type(error).__name__}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import secrets
 import socket
@@ -54,7 +53,7 @@ def ui(
     It shows jobs, runs, rejected rows and plans, and changes nothing.
     """
     from cio_etl.apis import is_loopback as is_loopback_address
-    from cio_etl.cli.shared import state_location
+    from cio_etl.cli.shared import state_location, why_not_listening
     from cio_etl.log.streams import say
     from cio_etl.sandbox.serving import is_loopback, url_of
     from cio_etl.ui import Access, Pages, PageServer, make_app
@@ -73,7 +72,7 @@ def ui(
     try:
         server = PageServer(app, host, port)
     except OSError as error:
-        raise click.UsageError(_why(error, host, port)) from None
+        raise click.UsageError(why_not_listening(error, host, port)) from None
     site.job_files()  # here, so that the first page need not wait
     address = url_of("http", socket.gethostname() if host in ("0.0.0.0", "::") else host, server.port)
     say(f"page of the runs in {site.name} on {address}{f'/?token={token}' if token and not token_file else ''}")
@@ -156,12 +155,3 @@ def _commands(location: StateLocation) -> PageCommands:
         of_plan=lambda file: {"send it": as_typed("apply", file)},
         of_planned_run=lambda file: {"continue": as_typed("apply", file)},
     )
-
-
-def _why(error: OSError, host: str, port: int) -> str:
-    """Why it cannot listen there."""
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use by another program; add --port 0 for a free one"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs more rights than yours; add --port 0 for a free one"
-    return f"cannot listen on {host}, port {port}: {error.strerror or type(error).__name__}"

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from types import TracebackType
 from typing import Any
-
-import uvicorn
 
 from cio_etl.sandbox.activity import ActivityLog
 from cio_etl.sandbox.app import make_app
 from cio_etl.sandbox.faults import Faults
 from cio_etl.sandbox.objects import Objects
 from cio_etl.sandbox.people import People
-from cio_etl.sandbox.serving import Server, is_loopback, listening, url_of
+from cio_etl.sandbox.serving import AppServer, is_loopback
 from cio_etl.sandbox.wire import ReachableTransport
 from cio_etl.sandbox.workspace import Credentials, Workspace
 
 
-class Sandbox:
+class Sandbox(AppServer):
     """A local Customer.io for the length of a `with` block, at `url`.
 
     `port` 0 takes a free one. With `ssl_certfile` and `ssl_keyfile` it speaks TLS. `trace` names the attribute whose
@@ -46,54 +40,18 @@ class Sandbox:
         ssl_certfile: str | PathLike[str] | None = None,
         ssl_keyfile: str | PathLike[str] | None = None,
     ) -> None:
+        if not is_loopback(host):
+            raise ValueError("the sandbox listens on a loopback address only: 127.0.0.1, ::1 or localhost")
         self.workspace = Workspace(faults, credentials, trace, segments)
-        self._socket = _listening(host, port)
-        config = uvicorn.Config(
+        super().__init__(
             make_app(self.workspace),
+            host,
+            port,
+            "sandbox",
             http=ReachableTransport,
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
             ssl_certfile=ssl_certfile,
             ssl_keyfile=ssl_keyfile,
         )
-        try:
-            config.load()  # here, so that the caller gets the error of a bad certificate
-        except BaseException:
-            self._socket.close()
-            raise
-        scheme = "https" if config.is_ssl else "http"
-        self.host, self.port = host, int(self._socket.getsockname()[1])
-        self.url = url_of(scheme, host, self.port)
-        self._server = Server(config)
-        self._thread = threading.Thread(target=self.run, name="sandbox", daemon=True)
-
-    def run(self) -> None:
-        """Serve in this thread until a signal, or until `stop`."""
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._socket.close()
-            self._server.accepting.set()  # or a thread that waits for it would wait for ever
-
-    def stop(self) -> None:
-        """Cut every connection and end the thread."""
-        self._server.stop()
-        self._thread.join()
-
-    def __enter__(self) -> Sandbox:
-        self._thread.start()
-        self._server.accepting.wait()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def people(self) -> People:
@@ -162,11 +120,4 @@ def serve(
         ssl_keyfile=ssl_keyfile,
     )
     announce(sandbox.url)
-    with contextlib.suppress(KeyboardInterrupt):
-        sandbox.run()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    if not is_loopback(host):
-        raise ValueError("the sandbox listens on a loopback address only: 127.0.0.1, ::1 or localhost")
-    return listening(host, port)
+    sandbox.run()

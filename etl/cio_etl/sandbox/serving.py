@@ -1,4 +1,4 @@
-"""Serves an application on a socket: starts and stops at once. The page of runs is served so, too."""
+"""Serves an application on a socket: starts and stops at once. The sandbox and the page of runs are served so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,70 @@ import contextlib
 import ipaddress
 import socket
 import threading
+from types import TracebackType
+from typing import Any, Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 
-class Server(uvicorn.Server):
+class AppServer:
+    """Serves an application in this thread, or in one of its own for the length of a `with` block, at `url`.
+
+    It listens as soon as it is created; port 0 takes a free one. `options` are those of uvicorn. Leaving the block, and
+    a signal, cut all connections. Raises OSError for a port in use, and what uvicorn raises for its options.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int, name: str, **options: Any) -> None:
+        self._socket = _listening(host, port)
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            **options,
+        )
+        try:
+            config.load()  # here, so that the caller gets the error of a bad certificate
+        except BaseException:
+            self._socket.close()
+            raise
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        self.url = url_of("https" if config.is_ssl else "http", host, self.port)
+        self._server = _Server(config)
+        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
+
+    def run(self) -> None:
+        """Serves in this thread until a signal, or until `stop`."""
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._server.accepting.set()  # or a thread that waits for it would wait for ever
+
+    def stop(self) -> None:
+        """Cuts every connection and ends the thread."""
+        self._server.stop()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server.accepting.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _Server(uvicorn.Server):
     """uvicorn's server, which starts and stops without polling, and stops without waiting for clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -46,7 +105,7 @@ class Server(uvicorn.Server):
         await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
 
 
-def listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 takes a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=1024)
