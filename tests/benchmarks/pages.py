@@ -1,10 +1,11 @@
 """Measures how long the pages of `cio-etl ui` take over a large state.
 
-    python -m tests.benchmarks.pages [--runs 1000] [--rejects 1000000] [--rounds 15] [--database URL]
+    python -m tests.benchmarks.pages [--runs 1000] [--rejects 1000000] [--people 100000] [--rounds 15] [--database URL]
 
-The state has as many rejects in each run, nine of ten open. Each page is asked for over HTTP on the loopback address,
-the first time right after the start. `cpu` is the median of the CPU time of server and client together, which depends
-less on what else the machine does. With `--database` the state is made there; it must be empty.
+The state has as many rejects in each run, nine of ten open, and a sandbox has people with an event each. Each page is
+asked for over HTTP on the loopback address, the first time right after the start. `cpu` is the median of the CPU time
+of server and client together, which depends less on what else the machine does; the sandbox runs in the same process.
+With `--database` the state is made there; it must be empty.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 
 from cio_etl import state
+from cio_etl.sandbox import Sandbox
 from cio_etl.state import Where, tables
-from cio_etl.ui import Access, JobFiles, Pages, PageServer, Site, make_app
+from cio_etl.ui import Access, JobFiles, Pages, PageServer, SandboxReader, Site, make_app
 
 GOAL_S = 0.2
 JOBS, STEPS, LANES, BATCH = 20, 2, 16, 20_000
@@ -127,25 +129,38 @@ def reject_rows(runs: int, each: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def seconds(where: Where, runs: int, rounds: int) -> Iterator[tuple[str, float, list[float], list[float]]]:
+def filled_sandbox(people: int) -> Sandbox:
+    """A sandbox with people of ten attributes and an event each."""
+    sandbox = Sandbox()
+    attributes = {f"attribute{number}": f"value {number}" for number in range(10)}
+    for number in range(people):
+        item = {"type": "person", "identifiers": {"id": str(number)}, "attributes": attributes}
+        sandbox.people.apply(item | {"action": "identify"}, time.time())
+        sandbox.people.apply(item | {"action": "event", "name": "order_placed"}, time.time())
+    return sandbox
+
+
+def seconds(where: Where, runs: int, people: int, rounds: int) -> Iterator[tuple[str, float, list[float], list[float]]]:
     """Each page, how long its first answer took, how long the others, and their CPU time."""
     folder = where if isinstance(where, Path) else Path()
-    server = PageServer(
-        make_app(Pages(Site(where, folder, "large", JobFiles(()))), Access.on("127.0.0.1")), "127.0.0.1", 0
-    )
+    sandbox = filled_sandbox(people)
+    pages = Pages(Site(where, folder, "large", JobFiles(())), SandboxReader(sandbox.url))
+    server = PageServer(make_app(pages, Access.on("127.0.0.1")), "127.0.0.1", 0)
     run_id = run_ids(runs)[runs // 2][0]
     reason, field = REASONS[0]
-    pages = {
+    addresses = {
         "/": "/",
         "/jobs/JOB": "/jobs/job00",
         "/runs/RUN": f"/runs/{run_id}",
         "/runs/RUN/rejects": f"/runs/{run_id}/rejects?step=step0&reason={reason}&field={field}",
         "/rejects": "/rejects",
         "/plans": "/plans",
+        "/sandbox": "/sandbox",
+        "/sandbox, oldest": "/sandbox?people=25&events=25",
         "/healthz": "/healthz",
     }
-    with server, httpx.Client(base_url=server.url, timeout=60) as client:
-        for name, address in pages.items():
+    with sandbox, server, httpx.Client(base_url=server.url, timeout=60) as client:
+        for name, address in addresses.items():
             taken, cpu = [], []
             for _ in range(rounds + 1):
                 start, cpu_start = time.perf_counter(), time.process_time()
@@ -160,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--rejects", type=int, default=1_000_000)
+    parser.add_argument("--people", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--database", default=None)
     asked = parser.parse_args()
@@ -167,7 +183,7 @@ def main() -> None:
         where: Where = Path(folder) if asked.database is None else SecretStr(asked.database)
         fill(where, asked.runs, asked.rejects)
         print(f"{'page':20}{'first':>10}{'median':>10}{'longest':>10}{'cpu':>10}")
-        for name, first, others, cpu in seconds(where, asked.runs, asked.rounds):
+        for name, first, others, cpu in seconds(where, asked.runs, asked.people, asked.rounds):
             shown = "".join(f"{1000 * each:7.0f} ms" for each in (first, median(others), max(others), median(cpu)))
             print(f"{name:20}{shown}{'' if max(others) < GOAL_S else '  too long'}")
 

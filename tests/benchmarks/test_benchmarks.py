@@ -420,5 +420,5 @@ def test_nested_and_flat_rows_become_the_same_items(tmp_path: Path) -> None:
 
 def test_each_page_answers_over_the_state_that_is_made(tmp_path: Path) -> None:
     pages.fill(tmp_path, 3, 30)
-    taken = {name: len(others) for name, _, others, _ in pages.seconds(tmp_path, 3, 2)}
-    assert len(taken) == 7 and {*taken.values()} == {2}
+    taken = {name: len(others) for name, _, others, _ in pages.seconds(tmp_path, 3, 5, 2)}
+    assert len(taken) == 9 and {*taken.values()} == {2}

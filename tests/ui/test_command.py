@@ -107,6 +107,8 @@ def test_the_token_of_a_file_is_not_printed(folder: Path, capsys: pytest.Capture
         (["--state=nothing"], "nothing holds no state"),
         (["--state=postgresql://ada:secret@db.example/etl"], "an address with a password is visible"),
         (["--sandbox=http://example.com"], "name a loopback address"),
+        (["--reveal"], "add --sandbox URL"),
+        (["--reveal", "--sandbox=http://127.0.0.1:9", "--host=0.0.0.0"], "values are shown on this machine only"),
     ],
 )
 def test_what_cannot_be_shown_is_said(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

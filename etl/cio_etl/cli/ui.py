@@ -37,7 +37,8 @@ SHORTEST_TOKEN = 16
 @click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="0 takes a free port.")
 @click.option("--name", "names", multiple=True, metavar="HOST", help="Another name by which it is called. Repeatable.")
 @click.option("--token-file", type=Existing(), metavar="FILE", help="Ask for the token in this file.")
-@click.option("--sandbox", metavar="URL", help="Show the figures of the sandbox that runs there, too.")
+@click.option("--sandbox", metavar="URL", help="Show people and events of the sandbox that runs there, too.")
+@click.option("--reveal", is_flag=True, help="Show the values of the sandbox; those of rejected rows stay masked.")
 @ENV_FILE
 def ui(
     state: str | None,
@@ -47,6 +48,7 @@ def ui(
     names: tuple[str, ...],
     token_file: Path | None,
     sandbox: str | None,
+    reveal: bool,
 ) -> None:
     """Serve a page of all runs for a browser, until Ctrl-C.
 
@@ -56,7 +58,7 @@ def ui(
     from cio_etl.cli.shared import state_location, why_not_listening
     from cio_etl.log.streams import say
     from cio_etl.sandbox.serving import is_loopback, url_of
-    from cio_etl.ui import Access, Pages, PageServer, make_app
+    from cio_etl.ui import Access, Pages, PageServer, SandboxReader, make_app
 
     location = (
         _address(state) if state is not None and "://" in state else state_location(Path(state) if state else None)
@@ -67,8 +69,13 @@ def ui(
     is_open = not is_loopback(host)
     if is_open and token is None:
         token = secrets.token_urlsafe(32)
+    if reveal and sandbox is None:
+        raise click.UsageError("--reveal shows values of the sandbox: add --sandbox URL")
+    if reveal and is_open:
+        raise click.UsageError("--reveal: values are shown on this machine only; leave it out, or --host")
     site = _site(location, jobs, Path(state) if state and state.endswith((".yaml", ".yml")) else None)
-    app = make_app(Pages(site, sandbox.rstrip("/") if sandbox else None), Access.on(host, names, token))
+    reader = None if sandbox is None else SandboxReader(sandbox, reveal=reveal)
+    app = make_app(Pages(site, reader), Access.on(host, names, token))
     try:
         server = PageServer(app, host, port)
     except OSError as error:

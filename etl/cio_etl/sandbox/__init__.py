@@ -31,7 +31,8 @@ One request goes through the files in this order:
     people.py      item -> people, with identify.py; events.py, relationships.py with objects.py, segments.py and
                    identities.py with person.py: what belongs to them
     activity.py    what changed; what had no effect, and why
-    lookup.py      requests that read: readback.py and activities.py as the App API, page.py as HTML
+    lookup.py      requests that read: readback.py and activities.py as the App API, listing.py for the page of runs,
+                   page.py as HTML
 """
 
 from cio_etl.sandbox.activity import Activity

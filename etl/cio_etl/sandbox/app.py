@@ -165,6 +165,8 @@ def _lookup(workspace: Workspace) -> list[Route]:
         _read(workspace, "/v1/activities", look.activities),
         # the sandbox's own
         Route("/__sandbox/stats", look.stats),
+        Route("/__sandbox/people", look.people_listed),
+        Route("/__sandbox/events", look.events_listed),
         Route("/__sandbox/faults", look.set_faults, methods=["POST"]),
         Route("/__sandbox/suppressed", look.suppressed),
         Route("/__sandbox/merges", look.merges),

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from cio_etl.sandbox import activities, page, readback
+from cio_etl.sandbox import activities, listing, page, readback
 from cio_etl.sandbox.faults import Faults
 from cio_etl.sandbox.paths import app_error, json_answer, unauthorized
 from cio_etl.sandbox.people import People, Person
@@ -152,6 +152,12 @@ class Lookup:
 
     async def stats(self, request: Request) -> Response:
         return json_answer(self.workspace.stats())
+
+    async def people_listed(self, request: Request) -> Response:
+        return json_answer(listing.people_listed(self.people, request.query_params))
+
+    async def events_listed(self, request: Request) -> Response:
+        return json_answer(listing.events_listed(self.people, request.query_params))
 
     async def suppressed(self, request: Request) -> Response:
         return json_answer([{kind: value} for kind, value in self.people.suppressed])

@@ -1,6 +1,6 @@
 """A page of runs for a browser, over the state: read-only, without scripts or styles from elsewhere.
 
-server.py           uvicorn on one address, until a signal
+server.py           the server, on one address, until a signal
 app.py              which page answers each path
 guard.py            who may read: names, the token, the headers of every answer
 pages.py            what each page says
@@ -11,7 +11,7 @@ rejected_rows.py    rejected rows with masked cells
 plan_files.py       plans in the state's folder, or beside it
 job_files.py        schedules and steps, from job files
 chart.py            throughput as bars
-sandbox_figures.py  what a running sandbox has received
+sandbox_view.py     figures, people and events of a running sandbox, masked
 live.py             tells open pages that the state has changed; live.js shows it
 commands.py         the commands to copy, which the command line words
 render.py           the templates, which extend those of the reports
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cio_etl.ui.guard import Access
     from cio_etl.ui.job_files import JobFiles
     from cio_etl.ui.pages import Pages
+    from cio_etl.ui.sandbox_view import SandboxReader
     from cio_etl.ui.server import PageServer
     from cio_etl.ui.site import Site
 
@@ -35,11 +36,12 @@ _FILE_OF = {
     "PageCommands": "commands",
     "PageServer": "server",
     "Pages": "pages",
+    "SandboxReader": "sandbox_view",
     "Site": "site",
     "make_app": "app",
 }
 
-__all__ = ["Access", "JobFiles", "PageCommands", "PageServer", "Pages", "Site", "make_app"]
+__all__ = ["Access", "JobFiles", "PageCommands", "PageServer", "Pages", "SandboxReader", "Site", "make_app"]
 
 
 def __getattr__(name: str) -> Any:

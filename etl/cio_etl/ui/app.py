@@ -38,6 +38,10 @@ def make_app(pages: Pages, access: Access) -> ASGIApp:
             Route("/rejects", _page(lambda asked: pages.rejects(asked.query_params.get("job")))),
             Route("/plans", _page(lambda asked: pages.plans())),
             Route("/plans/{key}", _page(lambda asked: pages.plan(asked.path_params["key"]))),
+            Route(
+                "/sandbox", _page(lambda asked: pages.sandbox_page(_number(asked, "people"), _number(asked, "events")))
+            ),
+            Route("/sandbox/live", Live(pages.sandbox_stamp)),
             Route("/healthz", _health(pages)),
             Route("/live", Live(pages.site.stamp)),
             Route("/style.css", lambda asked: Response(style(), media_type="text/css")),
@@ -58,14 +62,23 @@ def _before(asked: Request) -> str | None:
 
 
 def _rejected(pages: Pages, asked: Request) -> str:
-    query = asked.query_params
-    after = query.get("after", "0")
-    if re.fullmatch(r"\d{1,18}", after, re.ASCII) is None:  # 64 bits, in each database
-        raise NotFound("`after` is a number.")
+    query, after = asked.query_params, _number(asked, "after") or 0
     field = query.get("field")
-    return pages.rejected(
-        asked.path_params["run_id"], query.get("step", ""), query.get("reason", ""), field, int(after)
-    )
+    return pages.rejected(asked.path_params["run_id"], query.get("step", ""), query.get("reason", ""), field, after)
+
+
+def _sandbox(pages: Pages, asked: Request) -> str:
+    return pages.sandbox_page(_number(asked, "people"), _number(asked, "events"))
+
+
+def _number(asked: Request, name: str) -> int | None:
+    """The number of this name in the address; None: there is none."""
+    text = asked.query_params.get(name)
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,18}", text, re.ASCII) is None:  # 64 bits, in each database
+        raise NotFound(f"`{name}` is a number.")
+    return int(text)
 
 
 def _page(make: Callable[[Request], str], headers: dict[str, str] | None = None) -> Callable[[Request], Response]:

@@ -35,7 +35,7 @@
   const follow = () => {
     source?.close();
     if (document.hidden) return;
-    source = new EventSource(`/live?known=${encodeURIComponent(place.dataset.live)}`);
+    source = new EventSource(`${place.dataset.stream}?known=${encodeURIComponent(place.dataset.live)}`);
     source.addEventListener("open", () => { note.textContent = "updates by itself"; });
     source.addEventListener("changed", () => { refresh().catch(failed); });
     source.addEventListener("error", () => {

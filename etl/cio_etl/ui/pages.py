@@ -23,8 +23,8 @@ from cio_etl.ui.nights import outcome
 from cio_etl.ui.open_rejects import MOST_LINES
 from cio_etl.ui.rejected_rows import rejected_rows
 from cio_etl.ui.render import rendered
-from cio_etl.ui.sandbox_figures import sandbox_figures
-from cio_etl.ui.site import JOBS_A_PAGE, JobLine, Site, base_name
+from cio_etl.ui.sandbox_view import A_PAGE, NEWEST, SandboxReader
+from cio_etl.ui.site import JOBS_A_PAGE, JobLine, Site, base_name, digest
 
 NEWEST_CLOSERS = 50  # of the newest runs, the page of open rejects says what they have closed
 MOST_CLOSED = 100
@@ -48,7 +48,7 @@ class Pages:
     """The pages of a site, as HTML. Raises NotFound, and StateError for a state that cannot be read."""
 
     site: Site
-    sandbox: str | None = None  # the address of a running sandbox
+    sandbox: SandboxReader | None = None  # that of a running one
 
     def home(self, after: str | None) -> str:
         """All jobs: their last nights, what needs a look."""
@@ -66,6 +66,7 @@ class Pages:
             "home.html.j2",
             "/",
             live=True,
+            shows_sandbox=True,
             lines=lines,
             looks=looks,
             verdict=home_verdict(lines, looks, open_rows, "these " if len(lines) < len(names) else ""),
@@ -74,8 +75,26 @@ class Pages:
             problems=problems,
             elsewhere=elsewhere,
             only_sandbox=sorted(others),
-            sandbox=None if self.sandbox is None else sandbox_figures(self.sandbox),
+            sandbox=None if self.sandbox is None else self.sandbox.view(NEWEST),
         )
+
+    def sandbox_page(self, people_before: int | None, events_before: int | None) -> str:
+        """The sandbox: its people and events, page by page."""
+        if self.sandbox is None:
+            raise NotFound("No sandbox is named: `cio-etl ui --sandbox URL` shows the one that runs there.")
+        view = self.sandbox.view(A_PAGE, people_before, events_before)
+
+        def address(part: str, before: int | None) -> str:
+            """Of the same page with another part of people or events."""
+            places = {"people": people_before, "events": events_before} | {part: before}
+            query = urlencode({name: place for name, place in places.items() if place is not None})
+            return f"/sandbox{f'?{query}' if query else ''}#{part}"
+
+        return self._page("sandbox.html.j2", "/sandbox", live=True, shows_sandbox=True, sandbox=view, address=address)
+
+    def sandbox_stamp(self) -> str:
+        """What is another text after each change of the state and of the sandbox."""
+        return digest(f"{self.site.stamp()} {None if self.sandbox is None else self.sandbox.stamp()}")
 
     def job(self, name: str, before: str | None) -> str:
         """A job: its schedule, its ledgers, its runs."""
@@ -232,10 +251,16 @@ class Pages:
             raise NotFound(f"The state has no run {run_id}.")
         return run
 
-    def _page(self, template: str, here: str, *, live: bool = False, **content: Any) -> str:
+    def _page(
+        self, template: str, here: str, *, live: bool = False, shows_sandbox: bool = False, **content: Any
+    ) -> str:
         if live:
-            content["stamp"] = self.site.stamp()
-        return rendered(template, site=self.site, here=here, **content)
+            follows = shows_sandbox and self.sandbox is not None
+            content["stamp"] = self.sandbox_stamp() if follows else self.site.stamp()
+            content["stream"] = "/sandbox/live" if follows else "/live"
+        revealed = shows_sandbox and self.sandbox is not None and self.sandbox.reveal
+        has_sandbox = self.sandbox is not None
+        return rendered(template, site=self.site, here=here, revealed=revealed, has_sandbox=has_sandbox, **content)
 
 
 def rows_address(run_id: str, step: str, reason: str, field: str | None, after: int | None = None) -> str:

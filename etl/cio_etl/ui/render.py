@@ -17,11 +17,11 @@ from cio_etl.report.templates import environment
 HERE = Path(__file__).parent
 
 
-def rendered(template: str, /, **content: Any) -> str:
-    """The page that the template of this name makes of the content."""
+def rendered(template: str, /, *, revealed: bool = False, **content: Any) -> str:
+    """The page that the template of this name makes of the content. `revealed`: there may be values in it."""
     made = _environment().get_template(template)
     return made.render(
-        version=version("cio-etl"), revealed=False, now=datetime.now(UTC), frame="frame.html.j2", **content
+        version=version("cio-etl"), revealed=revealed, now=datetime.now(UTC), frame="frame.html.j2", **content
     )
 
 

@@ -96,7 +96,7 @@ class Site:
 
     def stamp(self) -> str:
         """What is another text after each change that a page shows."""
-        return hashlib.blake2s(repr(self.reader.stamp()).encode(), digest_size=8).hexdigest()
+        return digest(repr(self.reader.stamp()))
 
     # ---- jobs
 
@@ -212,6 +212,11 @@ class Site:
         """Raises StateError when the state cannot be read."""
         self.reader.require_current()
         self.reader.runs(limit=1)
+
+
+def digest(text: str) -> str:
+    """Sixteen characters that stand for a text."""
+    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
 
 def next_run(job: Job | None, now: datetime) -> datetime | None:
