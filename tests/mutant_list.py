@@ -1143,9 +1143,30 @@ MUTANTS = (
     Mutant(
         "open rejects: a bad row is open once more each night",
         "run/earlier_rejects.py",
-        '((accepted, "accepted"), (again, "rejected"))',
-        '((accepted, "accepted"),)',
+        'closed |= {each: (each, "rejected") for each in again["reject_id"].to_list()}',
+        "",
         "tests/run/test_open_rejects.py -k 'reports_say or plain_model'",
+    ),
+    Mutant(
+        "open rejects: a row that recurs is open since its last night",
+        "run/earlier_rejects.py",
+        "replace(each, earlier=oldest.get(each.position))",
+        "replace(each, earlier=None)",
+        "tests/run/test_open_rejects.py -k 'reports_say or plain_model'",
+    ),
+    Mutant(
+        "open rejects: the conversion to schema 11 joins rejects of two steps",
+        "state/migrate.py",
+        " AND step.name = chain.name",
+        "",
+        "tests/state/test_open.py -k chain",
+    ),
+    Mutant(
+        "open rejects: a row that was accepted in between is open since before",
+        "state/commit.py",
+        '.where(_EARLIER.c.closed_by.is_(None) | (_EARLIER.c.closed_as == "rejected"))',
+        "",
+        "tests/state/test_rejects.py -k begins_again",
     ),
     Mutant(
         "open rejects: another event's row closes a repeated key",

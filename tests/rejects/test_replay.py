@@ -52,7 +52,9 @@ def test_fixed_rows_are_accepted_and_closed_and_others_stay_open_with_their_new_
     )
     assert counts(capsys, name) == (3, 2, 1, 0)
     assert still_open(run_id) == {3: "identifier_missing"}  # it was email_malformed
-    closed = rows("SELECT position, closed_by FROM reject WHERE run_id = ? AND closed_by IS NOT NULL", run_id)
+    closed = rows(
+        "SELECT position, closed_by FROM reject WHERE run_id = ? AND closed_by IS NOT NULL ORDER BY position", run_id
+    )
     assert closed == [(1, newest("job.replay")), (2, newest("job.replay"))]
     for number, e_mail in (("2", "b@b.co"), ("3", "c@b.co")):
         person = sandbox.people.find("id", number)
@@ -340,7 +342,7 @@ def test_the_list_of_runs_has_the_rejects_that_are_still_open(sandbox: Sandbox, 
     assert main(["status"]) == 0
     heading, *lines, total = capsys.readouterr().out.splitlines()
     assert heading.split("  ")[-1].strip() == "still open"
-    assert re.fullmatch(rf"job: 1 reject is open of {run_id}, the oldest since \S+", total)
+    assert re.fullmatch(rf"job: 1 reject is open of {run_id}, the oldest since \S+ \S+ UTC", total)
     columns = {line.split()[0].partition("-")[0]: line.split()[4:] for line in lines}
     assert columns == {"job": ["1", "2", "1"], "job.replay": ["1", "1"]}, "the replay's reject is open in the run"
     assert main(["status", "--json"]) == 0

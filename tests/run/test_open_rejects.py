@@ -19,6 +19,8 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
+from cio_etl.model.words import moment
+from cio_etl.notify import compare
 from cio_etl.sandbox import Faults
 from cio_etl.state import Store
 from cio_etl.transform import ids
@@ -48,6 +50,18 @@ def open_rows() -> list[tuple[str, int]]:
         return database.execute(query).fetchall()
 
 
+def open_since() -> list[tuple[str, int, str]]:
+    """Run and position of each open reject, and since when it is open."""
+    query = "SELECT run_id, position, coalesce(reject.since, started_at) FROM reject JOIN run USING (run_id)"
+    with closing(sqlite3.connect(".etl/state.db")) as database:
+        return database.execute(f"{query} WHERE closed_by IS NULL").fetchall()
+
+
+def started_at() -> dict[str, str]:
+    with closing(sqlite3.connect(".etl/state.db")) as database:
+        return dict(database.execute("SELECT run_id, started_at FROM run"))
+
+
 def closed_as() -> list[tuple[str, str | None]]:
     """How each reject is closed, and by which run, the oldest first; ("", None): it is open."""
     in_order = "JOIN run USING (run_id) ORDER BY sequence, step, position"
@@ -61,14 +75,15 @@ def closed_as() -> list[tuple[str, str | None]]:
 
 @dataclass
 class Campaign:
-    """Nights of one step, and what is open by a plain model: by the key of a row, the run that rejected it last."""
+    """Nights of one step, and what is open by a plain model: by the key of a row, the runs that rejected it last and
+    first."""
 
     nights: Nights
     dice: random.Random
     sync: str
     rows: dict[str, Row] = field(default_factory=dict)  # by a name of the row, which its source does not have
     sources: dict[str, list[Row]] = field(default_factory=dict)  # by run
-    still_open: dict[Key, str] = field(default_factory=dict)
+    still_open: dict[Key, tuple[str, str]] = field(default_factory=dict)
     exports: list[tuple[Path, list[Key]]] = field(default_factory=list)
     exported: int = 0
     accepted: set[Key] = field(default_factory=set)
@@ -129,7 +144,7 @@ class Campaign:
         keys = {self.key(row): self.is_rejected(row) for row in source}
         for key, is_rejected in keys.items():
             if is_rejected:
-                self.still_open[key] = run_id
+                self.still_open[key] = (run_id, self.still_open.get(key, (run_id, run_id))[1])
             else:
                 self.close(key)
                 self.accepted.add(key)
@@ -143,7 +158,7 @@ class Campaign:
         """Exports the open rejects of a run, and fixes the rows there."""
         if not self.still_open:
             return
-        run_id = self.dice.choice(sorted(self.still_open.values()))
+        run_id = self.dice.choice(sorted(last for last, _ in self.still_open.values()))
         self.exported += 1
         path = Path(f"fixed-{self.exported}.csv")
         assert main(["rejects", run_id, "-o", str(path)]) == 0
@@ -154,7 +169,7 @@ class Campaign:
         target = "order" if self.is_event else "id"
         named = pl.col(target).fill_null(pl.format(f"new-{self.exported}-{{}}", pl.int_range(pl.len())))
         frame.with_columns(named).write_csv(path)
-        self.exports.append((path, [key for key, run in self.still_open.items() if run == run_id]))
+        self.exports.append((path, [key for key, (last, _) in self.still_open.items() if last == run_id]))
 
     def replay(self) -> None:
         """Replays a fixed file, perhaps nights after it was exported."""
@@ -174,7 +189,10 @@ class Campaign:
 
     def check(self) -> None:
         found = [(self.key(self.sources[run_id][position]), run_id) for run_id, position in open_rows()]
-        assert sorted(found) == sorted(self.still_open.items())
+        assert sorted(found) == sorted((key, last) for key, (last, _) in self.still_open.items())
+        firsts = [(self.key(self.sources[run_id][position]), since) for run_id, position, since in open_since()]
+        started = started_at()
+        assert sorted(firsts) == sorted((key, started[first]) for key, (_, first) in self.still_open.items())
 
 
 def _dies(*_: object, **__: object) -> None:
@@ -218,6 +236,18 @@ def test_reports_say_what_a_later_run_closed_and_a_replay_sends_none_of_it(
     second = nights.run([person(1), person(2), person(3, email="still none")])
     assert [(each.closed_as, each.rows) for each in second.closes] == [("accepted", 1), ("rejected", 1)]
     assert closed_as() == [("accepted", second.run_id), ("rejected", second.run_id), ("", None)]
+    assert (first.rejected_since, second.rejected_since) == (None, first.started_at)
+    oldest = f"the oldest since {moment(first.started_at)} UTC"
+    assert str(compare(second, {"rejects": 0.0}, [])["rejects"]).endswith(f", {oldest}")
+    capsys.readouterr()
+    assert main(["status", "job.yaml", "--env-file", keys_file()]) == 0
+    out = capsys.readouterr().out
+    assert "closed     1 reject of earlier runs: 1 accepted\n" in out
+    assert f"again      1 reject of earlier runs, rejected again and open in this run, {oldest}\n" in out
+    assert main(["rejects", second.run_id, "-o", "open.csv"]) == 0
+    assert (
+        f"1 rejected row in open.csv, the oldest open since {moment(first.started_at)} UTC" in capsys.readouterr().out
+    )
     assert not Path(f".etl/runs/{first.run_id}/rejects").exists()  # rows that nobody has to fix any more
     assert main(["status", "--json"]) == 0
     listed = {each["run_id"]: each for each in json.loads(capsys.readouterr().out)}
@@ -227,7 +257,9 @@ def test_reports_say_what_a_later_run_closed_and_a_replay_sends_none_of_it(
     words = pl.read_ndjson("all.ndjson")["_closed"].to_list()
     assert words == [f"accepted by {second.run_id}", f"rejected again by {second.run_id}"]
     page = Path(f".etl/runs/{second.run_id}/report.html").read_text()
-    assert "Closed rejects of earlier runs: 1 accepted, 1 rejected again." in page
+    assert "Closed rejects of earlier runs: 1 accepted." in page
+    again = f"the oldest since {moment(first.started_at)} UTC"
+    assert f"Rejected again and open in this run: 1 reject of earlier runs, {again}." in page
     capsys.readouterr()
     assert main(["replay", first.run_id, "--env-file", keys_file()]) == 0
     out, err = capsys.readouterr()
@@ -242,7 +274,8 @@ def test_status_shows_what_is_open_in_all_runs(nights: Nights, capsys: pytest.Ca
     second = nights.run([person(2, plan=None, email=BAD), person(3)])  # 1 is in tonight's file no more, and not fixed
     for job in ((), ("job.yaml",)):
         assert main(["status", *job, "--env-file", keys_file()]) == 0
-        assert f"2 rejects are open in 2 runs, the oldest since {first.started_at}" in capsys.readouterr().out
+        words = f"2 rejects are open in 2 runs, the oldest since {moment(first.started_at)} UTC"
+        assert words in capsys.readouterr().out
     assert main(["rejects", first.run_id, "--close", "left us", "--reason", "row_ragged"]) == 0
     assert main(["rejects", first.run_id, "--close", " "]) == 2
     assert len(open_rows()) == 2

@@ -6,15 +6,17 @@ import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from cio_etl import state
 from cio_etl.errors import StateError
 from cio_etl.model import Bookmark, Counts, LaneProgress, Watermark
-from cio_etl.state import Store
+from cio_etl.state import Store, tables
 from cio_etl.state.filesystem import file_system
 from tests.state.runs import RUN, begin, committer_of
 
@@ -59,7 +61,7 @@ def test_a_state_of_the_previous_schema_is_copied_and_then_migrated(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "state.v4.db").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9", "v10"])
+@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9", "v10", "v11"])
 def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one_can_be_resumed(
     tmp_path: Path, schema: str
 ) -> None:
@@ -77,8 +79,69 @@ def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one
         resumed = committer_of(opened, "nightly-1", 0)
         resumed.commit(LaneProgress(0, 2, 2, first + Counts(accepted=1)), [])
         assert opened.lane_progress("nightly-1", 0)[0].counts.settled == 3
-    copies = [] if schema == "v10" else [f"state.{schema}.db"]
+    copies = [] if schema == "v11" else [f"state.{schema}.db"]
     assert [copy.name for copy in tmp_path.glob("state.v*.db")] == copies
+
+
+def test_rejects_of_schema_10_are_open_since_the_night_that_began_their_chain(tmp_path: Path) -> None:
+    load_state(tmp_path, "v10.sql")
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        add_nights(database.execute)
+        database.commit()
+    with contextlib.closing(state.open_store(tmp_path)) as opened:
+        check_nights(opened)
+
+
+def add_nights(execute: Callable[[str], object]) -> None:
+    """Six nights of a job as schema 10 had them. In the fourth, its steps have changed places.
+
+    Subject 1 is rejected each night. Subject 2 is accepted in the third one. Subject 3 has two rows until the fifth.
+    A row without a subject is rejected in the last three nights.
+    """
+    for night in range(6):
+        run = f"'n{night}', 'job', 'job.yaml', 'finished', '2026-11-1{night}T03:00:00+00:00', 2, 'h', 'd', {10 + night}"
+        execute(
+            "INSERT INTO run (run_id, job, job_file, status, started_at, lanes, lane_hash, destination, sequence)"
+            f" VALUES ({run})"
+        )
+        for number, name in enumerate(("people", "orders") if night < 3 else ("orders", "people")):
+            values = f"'n{night}', {number}, '{name}', 'finished', '{{}}', 0, 0.0, '[]'"
+            execute(
+                "INSERT INTO step (run_id, number, name, status, mapping, rows_read, seconds, rejects)"
+                f" VALUES ({values})"
+            )
+    for night in range(6):
+        is_last = night == 5
+        later = "NULL, NULL" if is_last else f"'n{night + 1}', 'rejected'"
+        people, orders = (0, 1) if night < 3 else (1, 0)
+        rejects = [
+            (people, 0, "1", "NULL", later),
+            (orders, 0, "1", "NULL", "NULL, NULL" if night == 2 else "'x', 'hand'"),
+        ]
+        if night != 2:
+            how = "'n2', 'accepted'" if night == 1 else later
+            rejects.append((people, 1, "2", "NULL", how))
+        rejects += [(people, row, "3", "NULL", later) for row in ((2, 3) if night < 4 else (2,))]
+        if night > 2:
+            rejects.append((people, 4, "NULL", "77", later))
+        for step, position, subject, content, closed in rejects:
+            values = f"'n{night}', {step}, {position}, 'row_ragged', '', {subject}, {content}, {closed}"
+            execute(
+                "INSERT INTO reject (run_id, step, position, reason, message, subject, content, closed_by, closed_as)"
+                f" VALUES ({values})"
+            )
+
+
+def check_nights(opened: Store) -> None:
+    """What schema 11 says of these nights."""
+    reject = tables.reject.c
+    query = select(reject.subject, reject.content, reject.since).where(reject.run_id == "n5", reject.step == 1)
+    with opened.transaction() as connection:
+        since = {(subject, content): at for subject, content, at in connection.execute(query)}
+        others = connection.scalars(select(reject.since).where(reject.run_id == "n2", reject.step == 1)).all()
+    firsts = {(1, None): 0, (2, None): 3, (3, None): 0, (None, 77): 3}
+    assert since == {key: f"2026-11-1{night}T03:00:00+00:00" for key, night in firsts.items()}
+    assert others == [None]  # of another step
 
 
 @pytest.mark.fault("P18")

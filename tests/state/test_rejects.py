@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from cio_etl.errors import StateError
 from cio_etl.model import DeltaCounts, LaneProgress, OpenRejects, OpenTotal, Reject
 from cio_etl.state import Closed, GoneRejects, Store
+from cio_etl.state.rejects import closed_by, closed_of
 from tests.state.runs import FILES, RUN, committer_of
 
 NOTHING = np.empty(0, dtype=np.int64)
@@ -21,7 +23,7 @@ NOTHING = np.empty(0, dtype=np.int64)
 
 def night(store: Store, number: int, rejects: Sequence[Reject], closed: Sequence[Closed] = (), job: str = "job") -> str:
     """A run of a job with one step, `people`, and its rejects."""
-    run = replace(RUN, run_id=f"{job}-{number}", job=job, started_at=f"2026-11-{20 + number}T00:00:00+00:00")
+    run = replace(RUN, run_id=f"{job}-{number}", job=job, started_at=at(number))
     store.begin(run, [("people", "{}")])
     store.begin_step(run.run_id, 0, "print", FILES, 3, 1)
     committer_of(store, run.run_id, 0).commit(LaneProgress(0, 3), rejects, NOTHING, closed)
@@ -59,6 +61,29 @@ def test_open_rejects_are_counted_over_all_runs_by_step_reason_and_field(store: 
     assert store.open_keys("job", "companies").is_empty()
     ends = store.ends("job", "people")
     assert ends["is_open"].to_list() == [True, False, True] and first[0] not in ends["reject_id"]
+
+
+def test_a_reject_that_recurs_is_open_since_the_night_of_the_first(store: Store) -> None:
+    night(store, 1, [bad(0, 11), bad(1, 12)])
+    for number in (2, 3):
+        earlier = ids(store, f"job-{number - 1}")
+        again = [replace(bad(place, 11 + place), earlier=each) for place, each in enumerate(earlier)]
+        night(store, number, again, [(each, "rejected") for each in earlier])
+    assert [(each.since, each.rows, each.runs) for each in store.open_reasons("job")] == [(at(1), 2, ("job-3",))]
+    assert store.first_rejected("job-3", 0) == {("email_malformed", "attributes.email"): at(1)}
+    assert store.first_rejected("job-1", 0) == {}
+
+
+def test_a_row_that_was_accepted_in_between_begins_again(store: Store) -> None:
+    night(store, 1, [bad(0, 11)])
+    (first,) = ids(store, "job-1")
+    night(store, 2, [], [(first, "accepted")])
+    night(store, 3, [replace(bad(0, 11), earlier=first)])  # as of a process that read the open ones before that
+    assert [each.since for each in store.open_reasons("job")] == [at(3)]
+
+
+def at(number: int) -> str:
+    return f"2026-11-{20 + number}T00:00:00+00:00"
 
 
 def test_a_commit_that_fails_closes_nothing(store: Store) -> None:
@@ -107,11 +132,14 @@ def test_each_query_of_many_rejects_uses_an_index(in_folder: Store, tmp_path: Pa
     plans: list[str] = []
     with contextlib.closing(sqlite3.connect(tmp_path / "state" / "state.db")) as database:
         for query in (
-            "SELECT run_id, step, reason, field, count(*) FROM reject WHERE closed_by IS NULL GROUP BY 1, 2, 3, 4",
+            "SELECT run_id, step, reason, field, count(*), min(since) FROM reject WHERE closed_by IS NULL"
+            " GROUP BY 1, 2, 3, 4",
             "SELECT reject_id, subject FROM reject WHERE closed_by IS NULL AND (run_id, step) IN (SELECT run_id, number"
             " FROM step JOIN run USING (run_id) WHERE job = 'job' AND name = 'people')",
             "SELECT run_id, step, closed_as, count(*) FROM reject WHERE closed_by = 'r' GROUP BY 1, 2, 3",
+            str(closed_by(["r"]).compile(compile_kwargs={"literal_binds": True}, dialect=sqlite.dialect())),
+            str(closed_of(["r"]).compile(compile_kwargs={"literal_binds": True}, dialect=sqlite.dialect())),
         ):
             plans += [str(row[3]) for row in database.execute(f"EXPLAIN QUERY PLAN {query}")]
     of_rejects = [plan for plan in plans if " reject " in f"{plan} "]
-    assert len(of_rejects) == 3 and all("COVERING INDEX reject_" in plan for plan in of_rejects), plans
+    assert len(of_rejects) == 9 and all("COVERING INDEX reject_" in plan for plan in of_rejects), plans

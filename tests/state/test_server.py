@@ -32,6 +32,7 @@ from tests.fork_server import Process
 from tests.load.rate.test_shared_limiter import most_in
 from tests.running import environment, start_program, until
 from tests.state.runs import FILES, RUN
+from tests.state.test_open import add_nights, check_nights
 
 LEASE_S = 1.0
 
@@ -174,9 +175,9 @@ def test_the_tables_of_an_older_schema_are_migrated(address: SecretStr, postgres
         Committer(worker_of_all(opened)).commit(LaneProgress(0, 1, 2), [Reject(1, "row_ragged")])
     with psycopg.connect(postgres.address, autocommit=True) as db:  # as version 9 had them
         db.execute("SET search_path TO cio_etl")
-        for name in ("closed_as", "closed_note", "subject", "content"):
+        for name in ("closed_as", "closed_note", "subject", "content", "since"):
             db.execute(f"ALTER TABLE reject DROP COLUMN {name} CASCADE")
-        db.execute("DROP INDEX IF EXISTS reject_open, reject_closed")
+        db.execute("DROP INDEX IF EXISTS reject_open, reject_closed, reject_closed_of")
         db.execute("DROP TABLE salt")
         db.execute("UPDATE version SET number = 9")
     for _ in range(2):
@@ -184,6 +185,24 @@ def test_the_tables_of_an_older_schema_are_migrated(address: SecretStr, postgres
             assert opened.rejects(RUN.run_id, 0)["subject"].to_list() == [None]
             assert opened.salt() == opened.salt() > 0
             assert [each.rows for each in opened.open_reasons("nightly")] == [1]
+
+
+def test_rejects_of_schema_10_are_open_since_the_night_that_began_their_chain(
+    address: SecretStr, postgres: databases.Database
+) -> None:
+    state.open_store(address).close()
+    with psycopg.connect(postgres.address, autocommit=True) as db:  # as version 10 had them
+        db.execute("SET search_path TO cio_etl")
+        db.execute("ALTER TABLE reject DROP COLUMN since CASCADE")
+        db.execute("DROP INDEX reject_closed_of")
+        db.execute(
+            "CREATE INDEX reject_open ON reject (run_id, step, reason, field, closed_by, subject, content) "
+            "WHERE closed_by IS NULL"
+        )
+        add_nights(db.execute)
+        db.execute("UPDATE version SET number = 10")
+    with contextlib.closing(state.open_store(address)) as opened:
+        check_nights(opened)
 
 
 def worker_of_all(store: Store) -> Leases:

@@ -39,7 +39,7 @@ def rejects(
     from cio_etl.errors import ConfigError, InvalidArguments
     from cio_etl.log.streams import say
     from cio_etl.model import sums_by_words, target_of
-    from cio_etl.model.words import counted
+    from cio_etl.model.words import counted, moment
     from cio_etl.reject_files import export, separator_of
     from cio_etl.rejects import rejected_rows
     from cio_etl.run import delete, rejects_folder
@@ -74,7 +74,10 @@ def rejects(
                 say(line, err=True)
             for name in inexact:
                 say(f"column {name}: {out.suffix} cannot hold all of its values exactly; .parquet can", err=True)
-            say(f"{counted(rows.height, 'rejected row')} in {out}")
+            firsts = (at for step in store.steps(run_id) for at in store.first_rejected(run_id, step.number).values())
+            since = min(firsts, default=None)
+            oldest = f", the oldest open since {moment(since)} UTC" if since else ""
+            say(f"{counted(rows.height, 'rejected row')} in {out}{oldest}")
             if (done := store.closed_rejects(of_run=run_id)) and not closed:
                 say(f"not in it, since they are closed: {', '.join(sums_by_words(done, by_run=True))}", err=True)
         if note is not None:

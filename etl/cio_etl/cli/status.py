@@ -161,9 +161,11 @@ def _reason(open_rejects: OpenRejects) -> dict[str, object]:
 
 def _open_lines(all_open: Sequence[OpenRejects], words: str) -> str:
     """The open rejects of all runs by step and reason, below their sum."""
+    from cio_etl.model.words import moment
+
     lines = [words]
     for each in all_open[:REASONS_SHOWN]:
         field = f" in {each.field}" if each.field else ""
         runs = ", ".join(each.runs[:2]) + (" …" if len(each.runs) > 2 else "")
-        lines.append(f"{each.rows:>8,}  {each.reason}{field}, step {each.step}, since {each.since}: {runs}")
+        lines.append(f"{each.rows:>8,}  {each.reason}{field}, step {each.step}, since {moment(each.since)} UTC: {runs}")
     return f"\n{'':11}".join(lines)

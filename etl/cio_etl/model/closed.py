@@ -9,8 +9,8 @@ from typing import Literal
 # accepted: Customer.io accepted a row of its subject, sent by a later run or a replay; same: a later run sent nothing,
 # since Customer.io has what the row says now; rejected: a later run rejected its subject again, and that reject is open
 # in its place; gone: the source of a mirror has it no more; skipped: the `when` of a replay leaves the row out; hand: a
-# person closed it and wrote why.
-ClosedAs = Literal["accepted", "same", "rejected", "gone", "skipped", "hand"]
+# person closed it and wrote why; replay: a replay of an older version of this program, which did not say how.
+ClosedAs = Literal["accepted", "same", "rejected", "gone", "skipped", "hand", "replay"]
 
 BY_HAND = "hand"  # in place of the run that closed a reject
 
@@ -21,6 +21,7 @@ _WORDS = {
     "gone": "gone from the source in {by}",
     "skipped": "skipped by {by}",
     "hand": "closed by hand",
+    "replay": "closed by {by}",
 }
 _ALONE = {
     "accepted": "accepted",
@@ -28,6 +29,8 @@ _ALONE = {
     "rejected": "rejected again",
     "gone": "gone from the source",
     "skipped": "skipped",
+    "hand": "closed by hand",
+    "replay": "closed",
 }
 
 
@@ -37,7 +40,7 @@ class ClosedRejects:
 
     run_id: str  # that rejected them
     step: str
-    closed_as: ClosedAs | None  # null: by a replay of an older version of this program
+    closed_as: ClosedAs
     closed_by: str  # a run, or BY_HAND
     rows: int
 
@@ -56,7 +59,7 @@ class OpenRejects:
     reason: str
     field: str | None
     rows: int
-    since: str  # when the oldest run that has one of them started: ISO 8601, UTC
+    since: str  # when the run started that rejected one of them first, and open since then: ISO 8601, UTC
     runs: tuple[str, ...]  # that have them, the oldest first
 
 
@@ -76,15 +79,21 @@ class OpenTotal:
         return cls(sum(part.rows for part in parts), since, tuple(runs))
 
 
+def settled_and_again(closed: Sequence[ClosedRejects]) -> tuple[list[ClosedRejects], int]:
+    """What is over, and how many are not: they were rejected again, and another reject is open in their place."""
+    settled = [each for each in closed if each.closed_as != "rejected"]
+    return settled, sum(each.rows for each in closed if each.closed_as == "rejected")
+
+
 def sums_by_words(closed: Sequence[ClosedRejects], *, by_run: bool) -> list[str]:
     """How many rejects were closed in which way: `3 accepted by nightly-…`; without `by_run`, `3 accepted`."""
     rows: dict[str, int] = {}
     for each in closed:
-        words = each.words if by_run else _ALONE.get(each.closed_as or "", "closed")
+        words = each.words if by_run else _ALONE[each.closed_as]
         rows[words] = rows.get(words, 0) + each.rows
     return [f"{number:,} {words}" for words, number in sorted(rows.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def closed_words(closed_as: str | None, closed_by: str) -> str:
-    """How a reject was closed, and by which run."""
-    return _WORDS.get(closed_as or "", "closed by {by}").format(by=closed_by)
+    """How a reject was closed, and by which run; None: it is a replay's own."""
+    return _WORDS[closed_as or "replay"].format(by=closed_by)

@@ -26,6 +26,8 @@ class ReasonCount:
 class RejectCount(ReasonCount):
     """Rejected rows of one reason and field."""
 
+    since: str | None = None  # when the oldest of them was rejected first, ISO 8601, if an earlier run did
+
 
 @dataclass(frozen=True, slots=True)
 class OmittedCount(ReasonCount):
@@ -230,6 +232,11 @@ class StepReport:
         return self.counts.rejected
 
     @property
+    def rejected_since(self) -> str | None:
+        """When the oldest of its rejects was rejected first, ISO 8601, if an earlier run did."""
+        return min((each.since for each in self.rejects if each.since is not None), default=None)
+
+    @property
     def skipped(self) -> int:
         """Rows that the mapping leaves out."""
         return self.counts.skipped
@@ -265,6 +272,11 @@ class Report:
     def is_validation(self) -> bool:
         """Whether it is the report of a validation."""
         return self.run_id == VALIDATION
+
+    @property
+    def rejected_since(self) -> str | None:
+        """When the oldest reject of all steps was rejected first, ISO 8601, if an earlier run did."""
+        return min((step.rejected_since for step in self.steps if step.rejected_since is not None), default=None)
 
     @property
     def rows_read(self) -> int:

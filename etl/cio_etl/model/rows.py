@@ -120,7 +120,8 @@ class Reject:
     """A row that was not accepted: by our checks before sending, or by Customer.io.
 
     `message` has Customer.io's words, or the further reasons of our checks, after ALSO; "": there is only `reason`.
-    `subject` and `content` are what a later run finds the reject by, see transform/reject_keys.py.
+    `subject` and `content` are what a later run finds the reject by, see transform/reject_keys.py. `earlier` is the
+    oldest open reject of an earlier run in whose place it is open.
     """
 
     position: int
@@ -129,3 +130,4 @@ class Reject:
     message: str = ""
     subject: int | None = None
     content: int | None = None
+    earlier: int | None = None

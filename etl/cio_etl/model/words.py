@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ def whole_units(time: timedelta) -> str:
         if seconds >= 2 * unit:
             return f"{seconds // unit} {name}"
     return counted(seconds, "second")
+
+
+def moment(at: datetime | str) -> str:
+    """A time to the minute, in UTC: `2026-11-12 03:00`. Texts are ISO 8601."""
+    when = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def percent(part: float, whole: float) -> str:

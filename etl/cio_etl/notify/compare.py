@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from cio_etl.model import ConditionKind, Report
-from cio_etl.model.words import counted, percent
+from cio_etl.model import ConditionKind, Report, StepReport
+from cio_etl.model.words import counted, moment, percent
 
 RUNS = 14  # that are compared, the newest
 FEWEST = 5  # finished runs without which nothing is usual
@@ -41,10 +41,15 @@ def compare(report: Report, on: Mapping[str, float | None], past: Sequence[PastR
 def _rejects(report: Report, share: float) -> str | None:
     return _listed(
         f"step {step.name}: {counted(step.rejected, 'row')} of {step.rows_read:,} rejected, "
-        f"{percent(step.rejected, step.rows_read)}"
+        f"{percent(step.rejected, step.rows_read)}{_since(step)}"
         for step in report.steps
         if step.rejected > share * step.rows_read
     )
+
+
+def _since(step: StepReport) -> str:
+    """Since when the oldest of the step's rejects is open, if an earlier run rejected it first."""
+    return f", the oldest since {moment(step.rejected_since)} UTC" if step.rejected_since else ""
 
 
 def _deviations(report: Report, share: float, past: Sequence[PastRun]) -> str | None:

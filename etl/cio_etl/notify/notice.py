@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.model import ConditionKind, NoticeKind, Report
-from cio_etl.model.words import counted
+from cio_etl.model.words import counted, moment
 from cio_etl.notify.decide import Due
 
 VERSION = 1  # of the JSON; it gets more keys without a new one
@@ -161,4 +161,4 @@ def _shortened(words: str) -> list[str]:
 
 def _time(at: str) -> str:
     """2026-11-20 03:00 UTC."""
-    return f"{at[:16].replace('T', ' ')} UTC"
+    return f"{moment(at)} UTC"

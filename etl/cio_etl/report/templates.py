@@ -13,8 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from cio_etl.log.visible import visible
-from cio_etl.model import Finding, Profile, ReasonCount, ShownRow, sums_by_words
-from cio_etl.model.words import counted, delta_words, duration, number, percent, size
+from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
+from cio_etl.model.closed import settled_and_again, sums_by_words
+from cio_etl.model.words import counted, delta_words, duration, moment, number, percent, size
 from cio_etl.report.comparison_words import amount, change, label, rows_of_table
 
 HERE = Path(__file__).parent
@@ -60,10 +61,12 @@ def environment(*folders: Path) -> Environment:
         "percent": percent,
         "size": size,
         "duration": duration,
+        "moment": lambda at: "–" if at is None else moment(at),
         "oneline": _oneline,
         "label": label,
         "change": change,
         "rows_of_table": rows_of_table,
+        "settled_and_again": settled_and_again,
         "closed_rejects": lambda closed, by_run: sums_by_words(closed, by_run=by_run),
     }
     environment.globals |= {"rows_of": _rows_of, "amount": amount}

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.log.visible import one_line
-from cio_etl.model import Finding, NoticeSent, ReasonCount, Report, StepPlan, StepReport, sums_by_words
-from cio_etl.model.words import counted, delta_words
+from cio_etl.model import Finding, NoticeSent, ReasonCount, RejectCount, Report, StepPlan, StepReport
+from cio_etl.model.closed import settled_and_again, sums_by_words
+from cio_etl.model.words import counted, delta_words, moment
 from cio_etl.report.comparison_words import large_differences
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
@@ -131,13 +132,22 @@ def _compared(report: Report) -> list[Text]:
 def _closed(report: Report) -> list[Text]:
     """The rejects of earlier runs that this run has closed, and its own that are closed since."""
     lines = []
-    if report.closes:
-        rows = counted(sum(each.rows for each in report.closes), "reject")
-        ways = ", ".join(sums_by_words(report.closes, by_run=False))
-        lines.append(Text(f"closed     {rows} of earlier runs: {ways}"))
+    settled, again = settled_and_again(report.closes)
+    if settled:
+        rows = counted(sum(each.rows for each in settled), "reject")
+        lines.append(Text(f"closed     {rows} of earlier runs: {', '.join(sums_by_words(settled, by_run=False))}"))
+    if again:
+        rows = counted(again, "reject")
+        lines.append(Text(f"again      {rows} of earlier runs, rejected again and open in this run{_since(report)}"))
     if report.closed:
         lines.append(Text(f"since then {', '.join(sums_by_words(report.closed, by_run=True))}"))
     return lines
+
+
+def _since(rejected: Report | StepReport | RejectCount) -> str:
+    """Since when the oldest reject is open, if an earlier run rejected it first."""
+    since = rejected.since if isinstance(rejected, RejectCount) else rejected.rejected_since
+    return f", the oldest since {moment(since)} UTC" if since else ""
 
 
 def _delta(step: StepReport) -> list[Text]:
@@ -163,7 +173,9 @@ def omitted(step: StepReport | StepPlan, reasons: Mapping[str, str]) -> list[Tex
 def _by_reason(counts: Sequence[ReasonCount], reasons: Mapping[str, str], style: str) -> Iterator[Text]:
     for count in counts:
         head = f"{count.rows:>8,}  {count.reason}" + (f" in {one_line(count.field)}" if count.field else "")
-        yield Text.assemble((head, style), f" at {_places(count)}")
+        yield Text.assemble(
+            (head, style), f" at {_places(count)}{_since(count) if isinstance(count, RejectCount) else ''}"
+        )
         if count.reason in reasons:
             yield Text(f"          {reasons[count.reason]}", style="dim")
 

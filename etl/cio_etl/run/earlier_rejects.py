@@ -27,6 +27,8 @@ from cio_etl.transform import Compiled, Mapped
 from cio_etl.transform.decisions import REFUSED, SAME, Decisions
 from cio_etl.transform.reject_keys import KEYS, RejectKeys
 
+_FOUND = {POSITION: pl.Int64, "reject_id": pl.Int64}
+
 Integers = npt.NDArray[np.int64]
 Places = Callable[[Sequence[int]], dict[int, str]]
 
@@ -66,7 +68,7 @@ class Noted:
 
 
 class EarlierRejects:
-    """The rejects of a step and those of earlier runs. Any thread may call `noted`, `keyed`, `closed` and `settled`."""
+    """The rejects of a step and those of earlier runs. Any thread may call `noted`, `committed` and `settled`."""
 
     def __init__(
         self,
@@ -130,8 +132,23 @@ class EarlierRejects:
         self._kept = sum(frame.made.height for frame in self._frames)
         self._limit = max(_KEPT_ROWS, 2 * self._kept)
 
-    def keyed(self, rejects: Sequence[Reject], places: Places) -> list[Reject]:
-        """The rejects with their keys. `places` says where rows are that could not be read."""
+    def committed(
+        self, rejects: Sequence[Reject], accepted: Integers, places: Places
+    ) -> tuple[list[Reject], list[Closed]]:
+        """The rejects with what a later run finds them by, and the rejects of earlier runs that these rows close.
+
+        A row that is rejected again counts before others. `places` says where rows are that could not be read.
+        """
+        rejects = self._keyed(rejects, places) if rejects else []
+        if not self._open:
+            return rejects, []
+        by_accepted, again = self._closed_by(accepted), self._closed_again(rejects)
+        closed: dict[int, Closed] = {each: (each, "accepted") for each in by_accepted["reject_id"].to_list()}
+        closed |= {each: (each, "rejected") for each in again["reject_id"].to_list()}
+        oldest = dict(again.group_by(POSITION).min().iter_rows())
+        return [replace(each, earlier=oldest.get(each.position)) for each in rejects], list(closed.values())
+
+    def _keyed(self, rejects: Sequence[Reject], places: Places) -> list[Reject]:
         wanted = pl.Series([reject.position for reject in rejects], dtype=pl.Int64)
         low, high = wanted.min(), wanted.max()
         parts = [pl.DataFrame(schema=KEYS)]
@@ -151,22 +168,21 @@ class EarlierRejects:
             for each in rejects
         ]
 
-    def closed(self, rejects: Sequence[Reject], accepted: Integers) -> list[Closed]:
-        """The rejects of earlier runs that these rows close; a row that is rejected again counts before others."""
-        if not self._open:
-            return []
-        again = np.array([reject.position for reject in rejects], dtype=np.int64)
-        found: dict[int, Closed] = {}
+    def _closed_by(self, positions: Integers) -> pl.DataFrame:
+        """POSITION and reject_id of the rejects of earlier runs that have the key of one of these rows."""
+        found = [pl.DataFrame(schema=_FOUND)]
         for frame in self._now():
-            if len(frame.positions):
-                for positions, how in ((accepted, "accepted"), (again, "rejected")):
-                    for reject_id in frame.reject_ids[np.isin(frame.positions, positions)].tolist():
-                        found[reject_id] = (reject_id, how)  # type: ignore[assignment]
+            if (here := np.isin(frame.positions, positions)).any():
+                found.append(pl.DataFrame([frame.positions[here], frame.reject_ids[here]], schema=_FOUND))
+        return pl.concat(found)
+
+    def _closed_again(self, rejects: Sequence[Reject]) -> pl.DataFrame:
+        """As `_closed_by`, of rejected rows; those that could not be read are found by their place."""
+        found = self._closed_by(np.array([reject.position for reject in rejects], dtype=np.int64))
         if "content" in self._open and (unread := [each for each in rejects if each.content is not None]):
             keys = pl.DataFrame([(each.position, None, each.content) for each in unread], schema=KEYS, orient="row")
-            for reject_id in self._open["content"].found(keys)["reject_id"].to_list():
-                found[reject_id] = (reject_id, "rejected")
-        return list(found.values())
+            found = pl.concat([found, self._open["content"].found(keys)])
+        return found
 
     def settled(self, progress: LaneProgress) -> None:
         """Forgets the rows that a commit has settled."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cio_etl import state
 from cio_etl.model import OpenRejects, OpenTotal, Report
-from cio_etl.model.words import counted
+from cio_etl.model.words import counted, moment
 
 KILLED = "its process has ended without a report: it was killed, or the machine went down"
 
@@ -53,7 +53,8 @@ def recent_runs(where: state.Where) -> list[RecentRun]:
 def open_words(total: OpenTotal) -> str:
     """How many rejects of a job are open over all of its runs, and since when."""
     runs = f"in {counted(len(total.runs), 'run')}" if len(total.runs) > 1 else f"of {total.runs[0]}"
-    return f"{counted(total.rows, 'reject is', 'rejects are')} open {runs}, the oldest since {total.since}"
+    since = f", the oldest since {moment(total.since)} UTC" if total.since else ""
+    return f"{counted(total.rows, 'reject is', 'rejects are')} open {runs}{since}"
 
 
 def with_killed(report: Report, is_running: bool) -> Report:

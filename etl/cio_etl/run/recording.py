@@ -151,11 +151,10 @@ def report_of(store: Store, run_id: str) -> Report:
 class EarlierRejects(Protocol):
     """What a commit must know of rejects; see earlier_rejects.py."""
 
-    def keyed(self, rejects: Sequence[Reject], places: Callable[[Sequence[int]], dict[int, str]]) -> list[Reject]:
-        """The rejects with what a later run finds them by."""
-
-    def closed(self, rejects: Sequence[Reject], accepted: Positions) -> list[Closed]:
-        """The rejects of earlier runs that these rows close."""
+    def committed(
+        self, rejects: Sequence[Reject], accepted: Positions, places: Callable[[Sequence[int]], dict[int, str]]
+    ) -> tuple[list[Reject], list[Closed]]:
+        """The rejects with what a later run finds them by, and the rejects of earlier runs that these rows close."""
 
     def settled(self, progress: LaneProgress) -> None:
         """Is called after a commit."""
@@ -197,10 +196,9 @@ def commit_within_limit(
     def commit_and_check(lane: LaneProgress, rejects: Sequence[Reject], accepted: Positions) -> None:
         if context.job.rejects != "rows":  # the state then holds no value of a row, also none that a message quotes
             rejects = [replace(each, message=masked(each.message, each.field)) for each in rejects]
-        closed: list[Closed] = []
+        closed: Sequence[Closed] = ()
         if earlier is not None:
-            rejects = earlier.keyed(rejects, lambda rows: _places(snapshot, rows)) if rejects else rejects
-            closed = earlier.closed(rejects, accepted)
+            rejects, closed = earlier.committed(rejects, accepted, lambda rows: _places(snapshot, rows))
         commit(lane, rejects, accepted, closed)
         if earlier is not None:
             earlier.settled(lane)
@@ -325,7 +323,11 @@ def _located(store: Store, run_id: str, number: int, snapshot: Snapshot) -> list
     """The step's rejects by reason and field, each with its first rows by file and line."""
     counts = store.reject_counts(run_id, number)
     places = _places(snapshot, sorted({position for count in counts for position in count.first}))
-    return [RejectCount(c.reason, c.field, c.rows, tuple(places[position] for position in c.first)) for c in counts]
+    since = store.first_rejected(run_id, number) if counts else {}
+    return [
+        RejectCount(c.reason, c.field, c.rows, tuple(places[row] for row in c.first), since.get((c.reason, c.field)))
+        for c in counts
+    ]
 
 
 def _places(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
@@ -50,6 +50,17 @@ _NEW_REASON = (
     update(tables.reject)
     .where(*_OPEN_REJECT)
     .values({name: bindparam(f"new_{name}") for name in ("reason", "field", "message")})
+)
+
+
+_EARLIER = tables.reject.alias("earlier")
+_INSERT = insert(tables.reject)
+_INSERT_AGAIN = _INSERT.values(  # in place of an earlier one; of a row that was accepted in between, it begins anew
+    since=select(func.coalesce(_EARLIER.c.since, tables.run.c.started_at))
+    .join_from(_EARLIER, tables.run, _EARLIER.c.run_id == tables.run.c.run_id)
+    .where(_EARLIER.c.reject_id == bindparam("of_earlier"))
+    .where(_EARLIER.c.closed_by.is_(None) | (_EARLIER.c.closed_as == "rejected"))
+    .scalar_subquery()
 )
 
 
@@ -169,8 +180,11 @@ class Committer:
             for ticket in tickets
             for reject in ticket.rejects
         ]
-        if rejects:
-            connection.execute(insert(tables.reject), rejects)
+        again = [each for each in rejects if each["of_earlier"] is not None]
+        new = [each for each in rejects if each["of_earlier"] is None]
+        for statement, rows in ((_INSERT, new), (_INSERT_AGAIN, again)):
+            if rows:
+                connection.execute(statement, rows)
         close_rejects(connection, str(run), sorted(each for ticket in tickets for each in ticket.closed))
         if self._replayed is not None and self._replayed.closes:
             self._update_replayed(connection, self._replayed, tickets)
@@ -219,4 +233,4 @@ def progress_of(row: Row[Any]) -> LaneProgress:
 
 
 def _reject_values(reject: Reject) -> dict[str, object]:
-    return {name: getattr(reject, name) for name in Reject.__slots__}
+    return {"of_earlier" if name == "earlier" else name: getattr(reject, name) for name in Reject.__slots__}

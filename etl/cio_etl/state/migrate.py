@@ -19,6 +19,37 @@ from cio_etl.state.faults import place
 
 _LOCK_KEY = 0x63696F65746C  # "cioetl": the advisory lock of the process that migrates
 
+# Schema 11 says since when each open reject is open. Under schema 10, each night closed the reject of the night before
+# and opened its own: the way back, by step and key, ends at the run that rejected the row first.
+_FIRST_REJECTED = (
+    "CREATE INDEX reject_again ON reject (closed_by, coalesce(subject, content)) WHERE closed_as = 'rejected'",
+    """CREATE TABLE first_rejected AS
+    WITH RECURSIVE chain (run_id, step, reject_key, name, at_run) AS (
+        SELECT DISTINCT reject.run_id, reject.step, coalesce(reject.subject, reject.content), step.name, reject.run_id
+        FROM reject JOIN step ON step.run_id = reject.run_id AND step.number = reject.step
+        WHERE reject.closed_by IS NULL AND coalesce(reject.subject, reject.content) IS NOT NULL
+        UNION
+        SELECT chain.run_id, chain.step, chain.reject_key, chain.name, earlier.run_id
+        FROM chain
+        JOIN reject AS earlier ON earlier.closed_by = chain.at_run AND earlier.closed_as = 'rejected'
+            AND coalesce(earlier.subject, earlier.content) = chain.reject_key
+        JOIN step ON step.run_id = earlier.run_id AND step.number = earlier.step AND step.name = chain.name
+    )
+    SELECT chain.run_id, chain.step, chain.reject_key, min(run.started_at) AS since
+    FROM chain JOIN run ON run.run_id = chain.at_run
+    GROUP BY chain.run_id, chain.step, chain.reject_key
+    HAVING count(*) > 1""",
+    "CREATE INDEX first_rejected_key ON first_rejected (reject_key, run_id, step)",
+    """UPDATE reject SET since = (
+        SELECT first_rejected.since FROM first_rejected
+        WHERE first_rejected.reject_key = coalesce(reject.subject, reject.content)
+            AND first_rejected.run_id = reject.run_id AND first_rejected.step = reject.step
+    )
+    WHERE closed_by IS NULL AND (subject IS NOT NULL OR content IS NOT NULL)""",
+    "DROP TABLE first_rejected",
+    "DROP INDEX reject_again",
+)
+
 # The statements that lead from each schema to the next one. New tables need none: `_migrate` creates missing tables.
 # Older schemas than these were never released.
 MIGRATIONS: dict[int, tuple[str, ...]] = {
@@ -42,6 +73,16 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX reject_open ON reject (run_id, step, reason, field, closed_by, subject, content) "
         "WHERE closed_by IS NULL",
         "CREATE INDEX reject_closed ON reject (closed_by, closed_as, run_id, step) WHERE closed_by IS NOT NULL",
+    ),
+    10: (
+        "ALTER TABLE reject ADD COLUMN since TEXT",
+        "DROP INDEX reject_open",
+        "CREATE INDEX reject_open ON reject (run_id, step, reason, field, closed_by, subject, content, since) "
+        "WHERE closed_by IS NULL",
+        "UPDATE reject SET closed_as = 'replay' "
+        "WHERE closed_by IS NOT NULL AND closed_by <> run_id AND closed_as IS NULL",
+        "CREATE INDEX reject_closed_of ON reject (run_id, closed_as, closed_by, step) WHERE closed_by IS NOT NULL",
+        *_FIRST_REJECTED,
     ),
 }
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 from sqlalchemy import func, select
 
-from cio_etl.model import ClosedRejects, Counts
+from cio_etl.model import ClosedAs, ClosedRejects, Counts
 from cio_etl.state import lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
 from cio_etl.state.migrate import require_current_schema
-from cio_etl.state.rejects import Rejected
+from cio_etl.state.rejects import Rejected, closed_by
 from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store
 
 
@@ -25,6 +26,7 @@ class RejectRow:
     message: str
     closed_by: str | None
     closed_as: str | None
+    since: str | None  # when an earlier run rejected it first; None: its own run did
 
 
 class Reader(Store):
@@ -106,7 +108,7 @@ class Reader(Store):
         """Rejects of one reason and field in the order in which they were recorded, from the one after `after` on."""
         table = tables.reject.c
         query = (
-            select(table.reject_id, table.position, table.message, table.closed_by, table.closed_as)
+            select(*(table[each.name] for each in fields(RejectRow)))
             .where(table.run_id == run_id, table.step == step, table.reason == reason)
             .where(table.field.is_not_distinct_from(field), table.reject_id > after)
             .order_by(table.reject_id)
@@ -121,27 +123,19 @@ class Reader(Store):
 
     def open_of_runs(self, run_ids: Collection[str]) -> dict[str, int]:
         """How many rejects of these runs are open; a run without one is left out."""
-        run_id = tables.reject.c.run_id
-        query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None), run_id.in_(run_ids))
+        run, reject = tables.run.c, tables.reject.c
+        of_run = select(func.count()).where(reject.run_id == run.run_id, reject.closed_by.is_(None)).scalar_subquery()
+        query = select(run.run_id, of_run).where(run.run_id.in_(run_ids))
         with self._transaction() as connection:
-            return {run: int(rejects) for run, rejects in connection.execute(query.group_by(run_id))}
+            return {run_id: int(rejects) for run_id, rejects in connection.execute(query) if rejects}
 
     def closed_by_runs(self, run_ids: Collection[str]) -> list[ClosedRejects]:
         """What these runs have closed of the rejects of others, by run and step, and how.
 
         Without those that were rejected again: another reject is open in their place.
         """
-        reject, step = tables.reject.c, tables.step.c
-        groups = (reject.run_id, reject.step, reject.closed_as, reject.closed_by)
-        is_over = reject.closed_as.is_distinct_from("rejected")
-        here = (reject.closed_by.in_(run_ids), reject.run_id != reject.closed_by, is_over)
-        counted = select(*groups, func.count().label("rows")).where(*here).group_by(*groups).subquery()
-        columns = counted.c.run_id, step.name, counted.c.closed_as, counted.c.closed_by, counted.c.rows
-        query = select(*columns).join_from(
-            counted, tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step)
-        )
-        with self._transaction() as connection:
-            return [ClosedRejects(*row) for row in connection.execute(query.order_by(*columns[:4]))]
+        ways = [way for way in get_args(ClosedAs) if way != "rejected"]
+        return self._closed(closed_by(run_ids, ways))
 
     def stamp(self, newest: int = 50) -> tuple[object, ...]:
         """What is another one after a change that a page shows: how the newest runs stand, and how far they are."""

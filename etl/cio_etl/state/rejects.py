@@ -6,15 +6,31 @@ ledger says of the rows (Store.note_delta), and in the transaction in which a st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
-from cio_etl.model import BY_HAND, ClosedRejects, OpenRejects
+from cio_etl.model import BY_HAND, ClosedAs, ClosedRejects, OpenRejects
 from cio_etl.state import tables
 from cio_etl.state.commit import ReplayedRejects, close_rejects
 from cio_etl.state.faults import unusable
@@ -119,23 +135,24 @@ class Rejects:
     def open_reasons(self, job: str | None = None) -> list[OpenRejects]:
         """The open rejects of a job, or of each job, by step, reason and field; the most frequent first."""
         reject, run, step = tables.reject.c, tables.run.c, tables.step.c
-        counts = select(reject.run_id, reject.step, reject.reason, reject.field, func.count().label("rows"))
-        counts = counts.where(_IS_OPEN)
+        groups = (reject.run_id, reject.step, reject.reason, reject.field)
+        counts = select(*groups, func.count().label("rows"), func.min(reject.since).label("since")).where(_IS_OPEN)
         if job is not None:
             counts = counts.where(reject.run_id.in_(select(run.run_id).where(run.job == job)))
-        counted = counts.group_by(reject.run_id, reject.step, reject.reason, reject.field).subquery()
+        counted = counts.group_by(*groups).subquery()
+        since = func.coalesce(counted.c.since, run.started_at)
         query = (
-            select(run.job, step.name, counted.c.reason, counted.c.field, counted.c.rows, run.started_at, run.run_id)
+            select(run.job, step.name, counted.c.reason, counted.c.field, counted.c.rows, since, run.run_id)
             .join_from(counted, tables.run, counted.c.run_id == run.run_id)
             .join(tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step))
             .order_by(run.sequence, run.run_id)
         )
         found: dict[tuple[str, str, str, str | None], OpenRejects] = {}
         with self._transaction() as connection:
-            for in_job, name, reason, field, rows, since, run_id in connection.execute(query):
+            for in_job, name, reason, field, rows, first, run_id in connection.execute(query):
                 key = (in_job, name, reason, field)
-                before = found.get(key, OpenRejects(*key, rows=0, since=since, runs=()))
-                found[key] = OpenRejects(*key, before.rows + rows, before.since, (*before.runs, run_id))
+                before = found.get(key, OpenRejects(*key, rows=0, since=first, runs=()))
+                found[key] = OpenRejects(*key, before.rows + rows, min(before.since, first), (*before.runs, run_id))
         return sorted(found.values(), key=lambda each: (each.job, -each.rows, each.step, each.reason, each.field or ""))
 
     def closed_rejects(self, *, of_run: str | None = None, by_run: str | None = None) -> list[ClosedRejects]:
@@ -143,19 +160,21 @@ class Rejects:
 
         Without what a replay rejected again: that is open in the run whose reject it is, and was never closed.
         """
-        reject = tables.reject.c
-        here = [reject.run_id == of_run if by_run is None else reject.closed_by == by_run]
-        here.append(reject.closed_by != reject.run_id)  # null for open ones
-        groups = (reject.run_id, reject.step, reject.closed_as, reject.closed_by)
-        counted = select(*groups, func.count().label("rows")).where(*here).group_by(*groups).subquery()
-        step = tables.step.c
-        query = (
-            select(counted.c.run_id, step.name, counted.c.closed_as, counted.c.closed_by, counted.c.rows)
-            .join_from(counted, tables.step, (step.run_id == counted.c.run_id) & (step.number == counted.c.step))
-            .order_by(counted.c.run_id, step.number, counted.c.closed_as, counted.c.closed_by)
-        )
+        return self._closed(closed_of([of_run]) if of_run is not None else closed_by([by_run or ""]))
+
+    def _closed(self, query: Select[Any]) -> list[ClosedRejects]:
         with self._transaction() as connection:
-            return [ClosedRejects(*row) for row in connection.execute(query)]
+            found = [ClosedRejects(*row) for row in connection.execute(query)]
+        return [each for each in found if each.rows]
+
+    def first_rejected(self, run_id: str, number: int) -> dict[tuple[str, str | None], str]:
+        """By reason and field: since when the oldest open reject of a step is open, where an earlier run began it."""
+        reject = tables.reject.c
+        query = select(reject.reason, reject.field, func.min(reject.since))
+        query = query.where(_IS_OPEN, reject.run_id == run_id, reject.step == number, reject.since.is_not(None))
+        with self._transaction() as connection:
+            groups = connection.execute(query.group_by(reject.reason, reject.field))
+            return {(reason, field): since for reason, field, since in groups}
 
     def open_keys(self, job: str, step: str, but_of: str | None = None) -> pl.DataFrame:
         """The keys of a step's open rejects, in all runs of the job but one: reject_id, subject and content Int64."""
@@ -244,6 +263,45 @@ class Rejects:
                 yield connection
         except SQLAlchemyError as error:
             raise unusable(self._engine, error) from None
+
+
+def closed_of(run_ids: Collection[str]) -> Select[Any]:
+    """The rejects of these runs that are closed: the columns of ClosedRejects, also of steps that have none."""
+    return _closed_groups(tables.reject.c.run_id, tables.reject.c.closed_by, run_ids, get_args(ClosedAs))
+
+
+def closed_by(run_ids: Collection[str], ways: Sequence[ClosedAs] = get_args(ClosedAs)) -> Select[Any]:
+    """What these runs have closed in these ways: as `closed_of`."""
+    return _closed_groups(tables.reject.c.closed_by, tables.reject.c.run_id, run_ids, ways)
+
+
+def _closed_groups(
+    given: Column[Any], other: Column[Any], run_ids: Collection[str], ways: Sequence[ClosedAs]
+) -> Select[Any]:
+    """Closed rejects by run, step, way and closer, where `given` is one of these runs.
+
+    It goes from each run that `other` has to the next one by an index, and counts what is there: to compare a million
+    rejects one by one, as GROUP BY does, takes five times as long.
+    """
+    reject, run, step = tables.reject.c, tables.run.c, tables.step.c
+    way = union_all(*(select(literal(each, Text).label("closed_as")) for each in ways)).subquery()
+
+    def first(run_id: ColumnElement[str], way: ColumnElement[str], *after: ColumnElement[bool]) -> ColumnElement[str]:
+        here = (given == run_id, reject.closed_as == way, reject.closed_by.is_not(None), *after)
+        return select(other).where(*here).order_by(other).limit(1).scalar_subquery()
+
+    begin = select(
+        run.run_id.label("given"), way.c.closed_as, first(run.run_id, way.c.closed_as).label("other")
+    ).join_from(tables.run, way, true())
+    walk = begin.where(run.run_id.in_(run_ids)).cte(recursive=True)
+    following = first(walk.c.given, walk.c.closed_as, other > walk.c.other)
+    walk = walk.union_all(select(walk.c.given, walk.c.closed_as, following).where(walk.c.other.is_not(None)))
+    of, by = (walk.c.given, walk.c.other) if given is reject.run_id else (walk.c.other, walk.c.given)
+    here = (reject.run_id == of, reject.closed_as == walk.c.closed_as, reject.closed_by == by)
+    rows = select(func.count()).where(*here, reject.step == step.number, reject.closed_by.is_not(None))
+    columns = (of, step.name, walk.c.closed_as, by, rows.scalar_subquery())
+    query = select(*columns).join_from(walk, tables.step, step.run_id == of)
+    return query.order_by(of, step.number, walk.c.closed_as, by)
 
 
 def close_gone(connection: Connection, run_id: str, job: str, step: str, *, with_subject: bool) -> None:

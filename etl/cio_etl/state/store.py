@@ -259,7 +259,7 @@ class Store(Rejects):
                     status="finished" if finished else "running",
                     rows_read=rows_read,
                     seconds=tables.step.c.seconds + seconds,
-                    rejects=json.dumps([[each.reason, each.field, each.rows, each.first_rows] for each in rejects]),
+                    rejects=json.dumps([[e.reason, e.field, e.rows, e.first_rows, e.since] for e in rejects]),
                 )
             )
             if finished and bookmark is not None and result.rowcount:
@@ -425,7 +425,9 @@ def _step(run_id: str, number: int) -> Any:
 def _step_record(row: dict[str, Any]) -> StepRecord:
     """The step of a row of its table, whose lists are JSON."""
     del row["run_id"]
-    row["rejects"] = tuple(RejectCount(r, f, n, tuple(first)) for r, f, n, first in json.loads(row["rejects"]))
+    row["rejects"] = tuple(
+        RejectCount(r, f, n, tuple(first), *since) for r, f, n, first, *since in json.loads(row["rejects"])
+    )
     row["findings"] = tuple(
         Finding(code, severity, field, rows, words, tuple(first))
         for code, severity, field, rows, words, first in json.loads(row["findings"])

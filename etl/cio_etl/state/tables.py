@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 10  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 11  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -61,7 +61,7 @@ step = Table(
     Column("rows", BigInteger),  # of the snapshot
     Column("rows_read", BigInteger, nullable=False, default=0),
     Column("seconds", Double, nullable=False, default=0.0),
-    Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows]], …]
+    Column("rejects", Text, nullable=False, default="[]"),  # JSON: [[reason, field, rows, [first rows], since], …]
     Column("findings", Text, nullable=False, server_default="[]"),  # JSON: [[code, severity, field, rows, words, …], …]
     Column("columns", Text),  # JSON: types of the source's columns, facts about whole columns, rows by names of events
     Column("delta", Text),  # JSON: model.DeltaCounts; null: the step sends everything
@@ -101,24 +101,28 @@ reject = Table(
     # The run that closed it, or BY_HAND; null: the reject is open. A replay closes its own rejects: rows that are still
     # wrong stay open in the run that rejected them first.
     Column("closed_by", Text),
-    Column("closed_as", Text),  # see model.ClosedAs; null of one that was closed under schema 9 or before
+    Column("closed_as", Text),  # see model.ClosedAs; null of one that is open, or a replay's own
     Column("closed_note", Text),  # of somebody who closed it by hand
     # What a later run finds it by, one of the two: salted hashes, see transform/reject_keys.py. Null: it has no key.
     Column("subject", BigInteger),
     Column("content", BigInteger),
+    # When the run started that rejected it first, ISO 8601, of a reject that is open in place of those of earlier runs;
+    # null: its own run did.
+    Column("since", Text),
     ForeignKeyConstraint(["run_id", "step"], ["step.run_id", "step.number"], ondelete="CASCADE"),
     Index("reject_by_step", "run_id", "step", "reason", "field"),
 )
-# The open ones, in the order in which they are counted; and what each run has closed.
+# The open ones, in the order in which they are counted; what each run has closed; and what is closed of each run.
 Index(
     "reject_open",
     reject.c.run_id,
     reject.c.step,
     reject.c.reason,
     reject.c.field,
-    reject.c.closed_by,  # null; with it and the next two, no row has to be read
+    reject.c.closed_by,  # null; with it and the next three, no row has to be read
     reject.c.subject,
     reject.c.content,
+    reject.c.since,
     sqlite_where=reject.c.closed_by.is_(None),
     postgresql_where=reject.c.closed_by.is_(None),
 )
@@ -127,6 +131,15 @@ Index(
     reject.c.closed_by,
     reject.c.closed_as,
     reject.c.run_id,
+    reject.c.step,
+    sqlite_where=reject.c.closed_by.is_not(None),
+    postgresql_where=reject.c.closed_by.is_not(None),
+)
+Index(
+    "reject_closed_of",
+    reject.c.run_id,
+    reject.c.closed_as,
+    reject.c.closed_by,
     reject.c.step,
     sqlite_where=reject.c.closed_by.is_not(None),
     postgresql_where=reject.c.closed_by.is_not(None),

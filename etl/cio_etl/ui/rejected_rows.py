@@ -31,6 +31,7 @@ class RejectedRow:
     message: str  # of Customer.io, masked; "": none
     closed_by: str | None
     closed: str  # how; "": it is open
+    since: str  # when it was rejected first, ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def rejected_rows(
             masked(each.message, field),
             each.closed_by,
             closed_words(each.closed_as, each.closed_by) if each.closed_by else "",
+            each.since or run.started_at,
         )
         for each in page
     )

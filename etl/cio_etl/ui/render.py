@@ -28,16 +28,8 @@ def rendered(template: str, /, *, revealed: bool = False, **content: Any) -> str
 @cache
 def _environment() -> Environment:
     made = environment(HERE)
-    made.filters |= {"moment": moment, "ago": _ago, "whole_units": whole_units}
+    made.filters |= {"ago": _ago, "whole_units": whole_units}
     return made
-
-
-def moment(at: datetime | str | None) -> str:
-    """A time to the minute, in UTC."""
-    if at is None:
-        return "–"
-    when = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _ago(at: datetime | str, now: datetime) -> str:

@@ -1,0 +1,28 @@
+-- The state as version 11 of its schema has it: a finished run, and one that was killed.
+CREATE TABLE budget ( name TEXT NOT NULL, next_at DOUBLE NOT NULL, PRIMARY KEY (name) );
+CREATE TABLE lane ( run_id TEXT NOT NULL, step INTEGER NOT NULL, lane INTEGER NOT NULL, acked_through BIGINT NOT NULL, sending_through BIGINT NOT NULL, accepted BIGINT NOT NULL, rejected BIGINT NOT NULL, skipped BIGINT NOT NULL, possibly_sent_twice BIGINT NOT NULL, batches BIGINT NOT NULL, requests BIGINT NOT NULL, retries BIGINT NOT NULL, bytes_sent BIGINT NOT NULL, owner TEXT, epoch BIGINT DEFAULT '0' NOT NULL, until DOUBLE DEFAULT '0' NOT NULL, done BOOLEAN DEFAULT 0 NOT NULL, PRIMARY KEY (run_id, step, lane), FOREIGN KEY(run_id, step) REFERENCES step (run_id, number) ON DELETE CASCADE );
+INSERT INTO "lane" VALUES('nightly-0',0,0,-1,-1,0,0,0,0,0,0,0,0,NULL,0,0.0,0);
+INSERT INTO "lane" VALUES('nightly-0',0,1,-1,-1,0,0,0,0,0,0,0,0,NULL,0,0.0,0);
+INSERT INTO "lane" VALUES('nightly-1',0,0,1,2,1,1,0,0,1,1,0,640,'host:1:00000000',1,0.0,0);
+INSERT INTO "lane" VALUES('nightly-1',0,1,-1,0,0,0,0,0,0,0,0,0,'host:1:00000000',1,0.0,0);
+CREATE TABLE ledger ( job TEXT NOT NULL, step TEXT NOT NULL, generation TEXT NOT NULL, run_id TEXT NOT NULL, PRIMARY KEY (job, step) );
+CREATE TABLE lock ( job TEXT NOT NULL, holder TEXT NOT NULL, PRIMARY KEY (job) );
+CREATE TABLE notice ( job TEXT NOT NULL, channel TEXT NOT NULL, kind TEXT NOT NULL, since TEXT NOT NULL, times BIGINT NOT NULL, seen TEXT NOT NULL, words TEXT NOT NULL, told_at TEXT, over_at TEXT, PRIMARY KEY (job, channel, kind) );
+CREATE TABLE reject ( reject_id INTEGER NOT NULL, run_id TEXT NOT NULL, step INTEGER NOT NULL, position BIGINT NOT NULL, reason TEXT NOT NULL, field TEXT, message TEXT NOT NULL, closed_by TEXT, closed_as TEXT, closed_note TEXT, subject BIGINT, content BIGINT, since TEXT, PRIMARY KEY (reject_id), FOREIGN KEY(run_id, step) REFERENCES step (run_id, number) ON DELETE CASCADE );
+INSERT INTO "reject" VALUES(1,'nightly-1',0,1,'email_malformed','attributes.email','',NULL,NULL,NULL,NULL,NULL,NULL);
+CREATE TABLE run ( run_id TEXT NOT NULL, job TEXT NOT NULL, job_file TEXT NOT NULL, status TEXT NOT NULL, started_at TEXT NOT NULL, finished_at TEXT, exit_code INTEGER, reason TEXT, lanes INTEGER NOT NULL, lane_hash TEXT NOT NULL, row_limit BIGINT, destination TEXT NOT NULL, sequence BIGINT, since TEXT, notices TEXT, PRIMARY KEY (run_id) );
+INSERT INTO "run" VALUES('nightly-0','nightly','jobs/nightly.yaml','finished','2026-11-19T00:00:00+00:00','2026-11-27T07:15:44+00:00',0,NULL,2,'xxhash64',NULL,'https://track.customer.io',1,NULL,NULL);
+INSERT INTO "run" VALUES('nightly-1','nightly','jobs/nightly.yaml','running','2026-11-20T00:00:00+00:00',NULL,NULL,NULL,2,'xxhash64',NULL,'https://track.customer.io',2,NULL,NULL);
+CREATE TABLE salt ( number BIGINT NOT NULL, PRIMARY KEY (number) );
+INSERT INTO "salt" VALUES(1234567890123456789);
+CREATE TABLE source ( job TEXT NOT NULL, step TEXT NOT NULL, mark TEXT, columns TEXT NOT NULL, origin TEXT NOT NULL, run_id TEXT NOT NULL, known_columns TEXT, PRIMARY KEY (job, step) );
+INSERT INTO "source" VALUES('nightly','people','["datetime", "2026-11-19T00:00:00+00:00", ["00000000000000000000000000000000"]]','{"id": "numbers"}','origin','nightly-0',NULL);
+CREATE TABLE step ( run_id TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL, fingerprint TEXT, files TEXT, mapping TEXT NOT NULL, rows BIGINT, rows_read BIGINT NOT NULL, seconds DOUBLE NOT NULL, rejects TEXT NOT NULL, findings TEXT DEFAULT '[]' NOT NULL, columns TEXT, delta TEXT, omitted TEXT, PRIMARY KEY (run_id, number), FOREIGN KEY(run_id) REFERENCES run (run_id) ON DELETE CASCADE );
+INSERT INTO "step" VALUES('nightly-0',0,'people','finished','before','[["a.csv", 8, "0000000000000000000000000000000000000000000000000000000000000000", 2]]','{}',2,2,0.5,'[]','[]',NULL,NULL,NULL);
+INSERT INTO "step" VALUES('nightly-1',0,'people','running','print','[["a.csv", 10, "0000000000000000000000000000000000000000000000000000000000000000", 3]]','{}',3,0,0.0,'[]','[["event_in_the_future", "warning", "timestamp", 1, "1 event", ["a.csv:3"]]]',NULL,NULL,NULL);
+CREATE INDEX ix_run_job ON run (job);
+CREATE INDEX reject_by_step ON reject (run_id, step, reason, field);
+CREATE INDEX reject_closed ON reject (closed_by, closed_as, run_id, step) WHERE closed_by IS NOT NULL;
+CREATE INDEX reject_open ON reject (run_id, step, reason, field, closed_by, subject, content, since) WHERE closed_by IS NULL;
+CREATE INDEX reject_closed_of ON reject (run_id, closed_as, closed_by, step) WHERE closed_by IS NOT NULL;
+PRAGMA user_version = 11;
