@@ -607,10 +607,10 @@ MUTANTS = (
     Mutant(
         "ledger: rows of a first run are noted after they are sent",
         "run/run.py",
-        "            if hashes is not None:\n                note_hashes(rows, hashes)\n"
-        "            if not lanes.put(packer.add(items)):\n                break\n",
-        "            if not lanes.put(packer.add(items)):\n                break\n"
-        "            if hashes is not None:\n                note_hashes(rows, hashes)\n",
+        "            if each.hashes is not None:\n                note_hashes(each.rows, each.hashes)\n"
+        "            if not lanes.put(packer.add(each.items)):\n                break\n",
+        "            if not lanes.put(packer.add(each.items)):\n                break\n"
+        "            if each.hashes is not None:\n                note_hashes(each.rows, each.hashes)\n",
         f"{BASELINE} -k 'before_it_is_sent'",
     ),
     Mutant(
@@ -1216,6 +1216,34 @@ MUTANTS = (
         "shown(str(row[name]), False)",
         "shown(str(row[name]), True)",
         "tests/ui/test_pages.py -k no_page_has_a_value",
+    ),
+    Mutant(
+        "verification: an attribute that is not there is as it was sent",
+        "verify/compare.py",
+        'if value is None or value == "":',
+        'if value is None or value == "" or shown == "":',
+        "tests/verify/test_compare.py -k not_there",
+    ),
+    Mutant(
+        "verification: whoever an answer leaves out is missing",
+        "verify/read_back.py",
+        "named.get(_key(kind, each)) or self._one(kind, each)",
+        "named.get(_key(kind, each))",
+        "tests/verify/test_read_back.py -k only_a_404",
+    ),
+    Mutant(
+        "verification: the App API is asked as fast as it answers",
+        "verify/read_back.py",
+        "self._sleep(max(0.0, self._limiter.reserve(self._now()) - self._now()))",
+        "pass",
+        "tests/verify/test_read_back.py -k ten_requests",
+    ),
+    Mutant(
+        "verification: what the ledger has not yet is missing",
+        "verify/sample.py",
+        "if key in people:\n                left",
+        "if False:\n                left",
+        "tests/verify/test_sample.py -k ledger",
     ),
     Mutant(
         "page of runs: it may write the state",

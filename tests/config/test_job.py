@@ -239,7 +239,11 @@ SHARE = "must be a share, as 1% or {share: 1%, at_least: 0}, or a whole number o
             "base_url: https://cdp.customer.io",
             "base_url: the address of the other API, but api: is track; leave base_url out",
         ),
-        ("app_api_key: '${KEY}'", "app_api_key: reading data back is not supported yet; leave it out"),
+        (
+            "app_api_key: secret",
+            "app_api_key: secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key "
+            "that was written here",
+        ),
         ("region: usa", "region: must be 'us', 'eu' or 'auto'"),
         ("region: NO", "region: must be 'us', 'eu' or 'auto'"),
         ("lanes: 0", "lanes: must be at least 1"),

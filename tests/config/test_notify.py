@@ -84,7 +84,7 @@ def test_a_secret_that_is_missing_is_a_fault_of_its_channel_and_not_of_the_job()
         ({"slack": "${SLACK}", "on": [{"rejects": "0%"}]}, "notify[0].on: must be of failed"),
         ({"slack": "${SLACK}", "on": ["recovered"]}, "notify[0].on: must have something that recovered can follow"),
         ({"slack": "${SLACK}", "on": ["failed", "failed"]}, "notify[0].on: failed is written twice"),
-        ({"slack": "${SLACK}", "on": ["verify_differs"]}, "notify[0].on: verify_differs is not offered"),
+        ({"slack": "${SLACK}", "on": [{"verify_differs": "1%"}]}, "notify[0].on: must be of failed"),
         ({"slak": "${SLACK}"}, "notify[0].slak: unknown key; did you mean 'slack'?"),
         ({"command": ["page"], "timeout": "1h"}, "notify[0].timeout: must be from 1s to 5m"),
     ],

@@ -280,7 +280,7 @@ WHAT_TO_DO = {
     3: (
         "not urgent: `cio-etl rejects RUN -o rejects.csv`, fix the rows there, `cio-etl replay rejects.csv`; or fix "
         "them at the source. After `inspect`: decide a column, by an option or in the mapping. After `status`: no run "
-        "has finished for longer than `expect_every`"
+        "has finished for longer than `expect_every`. After `verify`: somebody is missing or has other values"
     ),
     4: (
         "read the reasons first: one wrong column rejects every row. If the rows are right to be rejected, raise "

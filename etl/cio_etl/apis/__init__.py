@@ -9,9 +9,11 @@ removals.py     how subjects that a source no longer has are removed
 unsupported.py  the parts of a mapping that an API cannot take
 api.py          the records that describe an API
 answers.py      what is the same in the answers of all APIs
+app.py          the App API, by which people are read back
 addresses.py    the addresses to which credentials and rows may be sent
 """
 
+from cio_etl.apis import app
 from cio_etl.apis.addresses import allowed_address, is_loopback
 from cio_etl.apis.answers import by_status, masked
 from cio_etl.apis.api import Api, Endpoint, Payload, variable
@@ -35,6 +37,7 @@ __all__ = [
     "Operation",
     "Payload",
     "allowed_address",
+    "app",
     "by_status",
     "combined",
     "each_operation",

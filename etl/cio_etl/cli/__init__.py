@@ -10,8 +10,8 @@ shared.py     what several commands do: find a state, start a run, print a repor
 commands.py   words the commands that a person may type next
 source.py     the `source:` section of a source on the command line
 
-run.py, replay.py, validate.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py, schema.py,
-sandbox.py, forget.py, notify.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py, ui.py,
+run.py, replay.py, validate.py, verify.py, check.py, doctor.py, preview.py, status.py, rejects.py, inspect.py, init.py,
+schema.py, sandbox.py, forget.py, notify.py, test.py, examples.py, presets.py, import_from.py, demo.py, new.py, ui.py,
 completion.py    one command each
 plan.py       plan, and apply
 
@@ -42,6 +42,7 @@ from cio_etl.cli import (
     test,
     ui,
     validate,
+    verify,
 )
 from cio_etl.cli.main import EXIT_CODES, cli, main
 
@@ -72,4 +73,5 @@ __all__ = [
     "test",
     "ui",
     "validate",
+    "verify",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cio_etl.cli.options import ENV_FILE_META
-from cio_etl.model import Report
+from cio_etl.model import Report, target_of
 
 
 def as_typed(*words: object) -> str:
@@ -23,6 +23,13 @@ def as_typed(*words: object) -> str:
 def target_words(target: str | None) -> list[str]:
     """The argument that names a target, if there is one."""
     return [] if target is None else [f"--target={target}"]
+
+
+def verify_commands(report: Report, job: Path) -> dict[str, str]:
+    """The command that shows what Customer.io has otherwise than it was sent; none where nothing differs."""
+    if report.verification is None or not report.verification.different:
+        return {}
+    return {"verify": as_typed("verify", job, *target_words(target_of(report.job)))}
 
 
 ROWS_ARE_GONE = (

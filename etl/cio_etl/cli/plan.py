@@ -96,10 +96,10 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     Source, mapping and ledger must be those of the plan; otherwise it exits with 78. Once the run has finished, it
     prints its report and sends nothing.
     """
-    from cio_etl.cli.commands import as_typed, reject_commands
+    from cio_etl.cli.commands import as_typed, reject_commands, verify_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
     from cio_etl.config import load_job
-    from cio_etl.model import Plan
+    from cio_etl.model import Plan, Report
     from cio_etl.report import Commands
     from cio_etl.run import run_folder
     from cio_etl.validate.plan import apply_plan
@@ -107,7 +107,11 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     planned = Plan.read(plan)
     again = as_typed("apply", plan)
     job = load_job(Path(planned.job_file), secrets=False, sources=False, target=planned.options.get("target"))
-    commands = Commands(again, lambda report: reject_commands(report, job.named_by, set()))
+
+    def next_steps(report: Report) -> dict[str, str]:
+        return reject_commands(report, job.named_by, set()) | verify_commands(report, Path(planned.job_file))
+
+    commands = Commands(again, next_steps)
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
         resumed_by(again, job.name if as_json else None),

@@ -23,8 +23,9 @@ from cio_etl.run.options import RunOptions, repeated_words
 @ENV_FILE
 def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """Run JOB, or resume its unfinished run."""
-    from cio_etl.cli.commands import as_typed, reject_commands
+    from cio_etl.cli.commands import as_typed, reject_commands, verify_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
+    from cio_etl.model import Report
     from cio_etl.report import Commands
     from cio_etl.run import load_run, load_to_run, run_folder, run_loaded
 
@@ -33,7 +34,11 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     name = f"{loaded.name}.sandbox" if options.sandbox else loaded.name
     rows_are_stored = loaded.rejects == "rows" or loaded.keep_snapshots
     without_rows = set() if rows_are_stored else {step.name for step in loaded.steps if not step.source.is_repeatable}
-    commands = Commands(resume, lambda report: reject_commands(report, loaded.named_by, without_rows))
+
+    def next_steps(report: Report) -> dict[str, str]:
+        return reject_commands(report, loaded.named_by, without_rows) | verify_commands(report, job)
+
+    commands = Commands(resume, next_steps)
     with _buffered_log() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,

@@ -29,6 +29,9 @@ def job_faults(data: dict[str, Any], path: Path) -> Iterator[Fault]:
         )
     if isinstance(destination := data.get("destination"), dict):
         yield from _destination_faults(destination)
+        if data.get("verify") is not None and apis.app.KEY not in destination:
+            message = f"reads people back, which needs {apis.app.KEY}: ${{{apis.app.VARIABLE}}} under destination:"
+            yield ("verify",), message
     places: dict[str, int] = {}  # of each step's name, the first step that has it
     for place, step in steps_of(data):
         name = step.get("name")

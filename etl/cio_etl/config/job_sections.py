@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, create_model, model_validator
 
-from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, is_loopback, variable
+from cio_etl.apis import APIS, DEFAULT_API, Api, allowed_address, app, is_loopback, variable
 from cio_etl.config.notify_sections import NotifyYaml
 from cio_etl.config.short_values import PlainName, Share, checked_duration, is_count, share_of
 from cio_etl.config.step_sections import StepYaml
@@ -23,6 +23,7 @@ from cio_etl.model import (
     Mapping,
     MaxRejects,
     Telemetry,
+    Verify,
 )
 from cio_etl.model.yaml_section import (
     SHOWN_DEFAULT,
@@ -199,7 +200,6 @@ class DestinationYaml(_CredentialsYaml):
     """Where rows go."""
 
     not_offered: ClassVar[dict[str, str]] = {
-        "app_api_key": "reading data back is not supported yet; leave it out",
         **dict.fromkeys(("rate", "rate_limit", "rps"), "write the rate as requests_per_second:"),
         **dict.fromkeys(("concurrency", "workers", "threads"), "write the number of concurrent batches as lanes:"),
         "batch_size": "a batch contains as many rows as fit into max_batch_bytes:; leave it out",
@@ -226,6 +226,10 @@ class DestinationYaml(_CredentialsYaml):
         "the region's",
     )
     ca_file: LocalPath = omitted("the certificates of a private authority, PEM", "the system's")
+    app_api_key: Secret = omitted(
+        f"of the App API, by which `verify` reads people back: a reference, as `${{{app.VARIABLE}}}`",
+        "required for `verify`",
+    )
 
     def to_destination(self) -> Destination:
         hosts, keys = APIS[self.api].hosts, APIS[self.api].credentials
@@ -239,6 +243,7 @@ class DestinationYaml(_CredentialsYaml):
             lanes=self.lanes,
             max_batch_bytes=self.max_batch_bytes,
             ca_file=self.ca_file,
+            app_api_key=self.app_api_key,
         )
 
 
@@ -268,6 +273,34 @@ class StateYaml(Section):
         if isinstance(raw, str):
             return {"database" if "://" in raw else "folder": raw}
         return raw
+
+
+def _wait(raw: object) -> timedelta:
+    wait = checked_duration(raw)
+    if wait > timedelta(minutes=10):
+        raise wrong("must be from 0s to 10m")
+    return wait
+
+
+class VerifyYaml(Section):
+    """What is read back after each run."""
+
+    short_form = "a number of people"
+
+    people: Annotated[int, Field(ge=1, le=100_000), OrReference] = Field(
+        description="1 to 100,000: how many people are drawn at random, of those whose rows the run has sent"
+    )
+    wait: Annotated[timedelta, PlainValidator(_wait, json_schema_input_type=str)] = Field(
+        timedelta(seconds=10),
+        description="how long Customer.io has to apply what it took, before the first look and again before the second "
+        "one at those who differ: from `0s` to `10m`",
+        json_schema_extra={SHOWN_DEFAULT: "`10s`"},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, raw: object) -> object:
+        return raw if isinstance(raw, dict) else {"people": raw}
 
 
 class JobYaml(Section):
@@ -345,6 +378,11 @@ class JobYaml(Section):
         "that of `cio-etl.yaml` beside the job file",
     )
 
+    verify: VerifyYaml = omitted(
+        "how many people are read back after each run that has sent something, as `1000`; or with the wait before it, "
+        "as `{people: 1000, wait: 30s}`. See Verify."
+    )
+
     def to_job(
         self, document: Document, path: Path, mappings: MappingOf[str, Mapping], target: str | None = None
     ) -> Job:
@@ -370,4 +408,5 @@ class JobYaml(Section):
             expect_every=self.expect_every,
             telemetry=Telemetry() if self.telemetry == "otlp" else None,
             metrics_file=_of_target(self.metrics_file, target),
+            verify=None if self.verify is None else Verify(self.verify.people, self.verify.wait.total_seconds()),
         )

@@ -21,8 +21,8 @@ from cio_etl.config.short_values import Share, checked_duration, share_of
 from cio_etl.model import DEFAULT_ON, Channel, ChannelKind, Reference
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, LocalPath, Names, Secret, Section, Text, omitted, wrong
 
-_WORDS = ("failed", "recovered", "stale")
-_SHAPES = "failed, recovered, stale, {rejects: 1%}, {deviates: 50%} or {slower: 3x}"
+_WORDS = ("failed", "recovered", "stale", "verify_differs")
+_SHAPES = "failed, recovered, stale, {rejects: 1%}, {deviates: 50%}, {slower: 3x} or verify_differs"
 
 
 def _on(raw: object) -> dict[str, float | None]:
@@ -48,8 +48,6 @@ def _condition(entry: object) -> tuple[str, float | None]:
         times = re.fullmatch(r"(\d{1,4}(?:\.\d{1,3})?) ?x", value, re.ASCII) if isinstance(value, str) else None
         if kind == "slower" and times is not None and float(times[1]) > 1:
             return kind, float(times[1])
-    if entry == "verify_differs":
-        raise wrong("verify_differs is not offered: nothing is read back from Customer.io; leave it out")
     raise wrong(f"must be of {_SHAPES}")
 
 
@@ -78,7 +76,7 @@ class _OnYaml(Section):
     )
 
 
-_WrittenOn = list[Literal["failed", "recovered", "stale"] | _OnYaml]
+_WrittenOn = list[Literal["failed", "recovered", "stale", "verify_differs"] | _OnYaml]
 
 
 class NotifyYaml(Section):

@@ -3,7 +3,7 @@
 check.py         the result of one check
 job_file.py      the job file, its mappings and their examples
 state_folder.py  the state: its disk, its database, its lock, the last run
-customer_io.py   Customer.io: reachable, credentials, region, clock
+customer_io.py   Customer.io: reachable, credentials, region, clock; the App API's key
 sources.py       each step's source: reachable, columns, types, first rows, drift, watermark
 watching.py      the packages of OpenTelemetry, the folder of the metrics file
 channels.py      each channel of notify: its secrets, connection and login
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cio_etl.doctor.channels import channels
 from cio_etl.doctor.check import Check, Level, Machine, with_errors
-from cio_etl.doctor.customer_io import customer_io
+from cio_etl.doctor.customer_io import app_api, customer_io
 from cio_etl.doctor.job_file import job_file, load
 from cio_etl.doctor.ledgers import step_ledger
 from cio_etl.doctor.sources import step_source
@@ -49,6 +49,7 @@ def examine(path: Path, command: str, machine: Machine | None = None, *, target:
     checks += with_errors("job file", job_file(job))
     checks += with_errors("state", state_folder(job, command, machine))
     checks += with_errors("Customer.io", customer_io(job, machine))
+    checks += with_errors("App API", app_api(job, machine))
     checks += with_errors("telemetry", telemetry(job))
     try:
         bookmarks = load_bookmarks(job)

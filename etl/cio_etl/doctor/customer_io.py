@@ -10,6 +10,7 @@ from cio_etl.doctor.check import Check, Machine, duration_words
 from cio_etl.errors import CredentialsRefused
 from cio_etl.load import check_credentials, with_region
 from cio_etl.model import Job
+from cio_etl.run.verifying import require_app_key
 
 SKEW_S = 60.0  # between this machine's clock and Customer.io's: a larger difference is reported
 
@@ -43,3 +44,24 @@ def customer_io(job: Job, machine: Machine) -> Iterator[Check]:
         yield Check(
             "clock", "warning", text, "set the clock (NTP): the watermark of an incremental source never passes it"
         )
+
+
+def app_api(job: Job, machine: Machine) -> Iterator[Check]:
+    """Checks the key of the App API, of a job that has one or that verifies its runs, with one request."""
+    destination = job.destination
+    if job.verify is None and destination.app_api_key is None:
+        return
+    require_app_key(job)
+    if destination.app_api_key is None or not destination.app_api_key.get_secret_value():
+        return  # the job file's own check names the variable
+    from cio_etl.apis import app
+    from cio_etl.verify import ReadBack
+
+    if not destination.base_url:
+        destination = with_region(destination, check_credentials(destination, machine.patience_s, persistent=True))
+    with ReadBack(
+        replace(destination, attempt_deadline_s=machine.patience_s, batch_budget_s=machine.patience_s)
+    ) as api:
+        api.check()
+    host = app.address(destination).partition("://")[2]
+    yield Check("App API", "ok", f"{host} accepts the App API key")

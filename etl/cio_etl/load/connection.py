@@ -139,10 +139,11 @@ class Connection:
         judge = self._endpoint.judge
         return self.send(body, lambda status, headers, body: judge(status, headers, body, items, self.host))
 
-    def send(self, body: bytes, read: ReadAnswer) -> Verdict:
-        """Sends a body once; `read` judges the answer."""
+    def send(self, body: bytes, read: ReadAnswer, path: str | None = None) -> Verdict:
+        """Sends a body once, to the endpoint or to another path of its host; `read` judges the answer."""
         length = (b"Content-Length", str(len(body)).encode("ascii"))
-        return self._exchange("POST", self._address, [*self._headers, length], body, read)
+        address = self._address if path is None else self._address.join(path)
+        return self._exchange("POST", address, [*self._headers, length], body, read)
 
     def get(self, path: str, read: ReadAnswer) -> Verdict:
         """Asks for `path` once; `read` judges the answer."""

@@ -128,8 +128,12 @@ from cio_etl.model.sending import (
     total_counts,
 )
 from cio_etl.model.sources import *  # noqa: F403  a kind of source is named there alone
+from cio_etl.model.verification import AttributeDifference, Verification, Verify
 
 __all__ = [
+    "AttributeDifference",
+    "Verification",
+    "Verify",
     "BY_HAND",
     "ClosedAs",
     "ClosedRejects",

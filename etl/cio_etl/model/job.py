@@ -15,6 +15,7 @@ from cio_etl.model.expectations import ONE_PERCENT, Expectation, Limit
 from cio_etl.model.mapping import Mapping
 from cio_etl.model.notices import Channel
 from cio_etl.model.sources import Source
+from cio_etl.model.verification import Verify
 from cio_etl.model.words import counted
 
 SyncMode = Literal["all", "changed", "mirror"]
@@ -87,6 +88,7 @@ class Destination:
     ca_file: str | None = None
     attempt_deadline_s: float = 30.0
     batch_budget_s: float = 900.0
+    app_api_key: SecretStr | None = None  # reads back what was sent; None: nothing is read back
 
 
 AT_LEAST = 10  # rejected rows that a share allows a small step
@@ -158,6 +160,7 @@ class Job:
     target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it
     telemetry: Telemetry | None = None  # None: no collector is sent anything
     metrics_file: Path | None = None  # written at the end of each run, for node_exporter
+    verify: Verify | None = None  # what is read back after each run; None: nothing
     lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
 
     @property

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-ConditionKind = Literal["failed", "stale", "rejects", "deviates", "slower"]
-NoticeKind = Literal["failed", "stale", "rejects", "deviates", "slower", "recovered", "test"]
+ConditionKind = Literal["failed", "stale", "rejects", "deviates", "slower", "verify_differs"]
+NoticeKind = Literal["failed", "stale", "rejects", "deviates", "slower", "verify_differs", "recovered", "test"]
 ChannelKind = Literal["slack", "webhook", "email", "command"]
 
 DEFAULT_ON: MappingOf[str, float | None] = {"failed": None, "recovered": None, "stale": None}

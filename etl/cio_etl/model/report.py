@@ -10,6 +10,7 @@ from cio_etl.model.closed import ClosedRejects
 from cio_etl.model.comparison import Comparison
 from cio_etl.model.notices import NoticeSent
 from cio_etl.model.sending import Counts, total_counts
+from cio_etl.model.verification import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,7 @@ class Report:
     resumable: bool = False
     row_limit: int | None = None  # of each step, by --limit
     compared_with: Comparison | None = None  # None: there is no earlier run that can be compared
+    verification: Verification | None = None  # of the people whose rows this process has sent
     notices: tuple[NoticeSent, ...] = ()  # at its end, of other jobs too
     closed: tuple[ClosedRejects, ...] = ()  # of its rejects, those that are closed since, by a replay or a later run
     closes: tuple[ClosedRejects, ...] = ()  # rejects of earlier runs that this run has closed

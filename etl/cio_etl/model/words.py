@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cio_etl.model.report import DeltaCounts
+    from cio_etl.model.verification import Verification
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 
@@ -28,6 +29,53 @@ def delta_words(counts: DeltaCounts) -> str:
     words += [f"{counts.refused_before:,} refused before"] if counts.refused_before else []
     words += [f"{counts.gone:,} gone"] if counts.gone else []
     return ", ".join(words)
+
+
+NAMED = 5  # attributes
+
+
+def verification_words(result: Verification) -> list[str]:
+    """What a verification has found, in sentences without values: how many, what differs, and how many may differ."""
+    if result.fault is not None:
+        return [f"nothing could be read back: {result.fault}"]
+    about = "" if result.people_exact else "about "
+    words = [f"{counted(result.checked, 'person', 'people')} of {about}{result.people:,} read back"]
+    if not result.checked:
+        return [*words, *_not_compared(result)]
+    if not result.different:
+        words.append("all are as they were sent")
+    if result.missing:
+        words.append(f"{counted(result.missing, 'person', 'people')} not there, though Customer.io accepted them")
+    if result.differing:
+        names = [f"{each.attribute} of {each.people:,}" for each in result.attributes[:NAMED]]
+        more = len(result.attributes) - len(names)
+        names += [f"and {more} more"] if more else []
+        words.append(f"{counted(result.differing, 'person', 'people')} with other values: {', '.join(names)}")
+    if result.most_differ is not None:
+        words.append(_bound_words(result, result.most_differ))
+    return words + _not_compared(result)
+
+
+def _bound_words(result: Verification, share: float) -> str:
+    if result.is_whole:
+        return "all people were compared"
+    return f"at most {upper_percent(share)} of the people differ, with {result.confidence:.0%} confidence"
+
+
+def _not_compared(result: Verification) -> list[str]:
+    return [
+        f"{counted(people, 'person', 'people')} not compared: {reason}"
+        for reason, people in result.not_compared.items()
+    ]
+
+
+def upper_percent(share: float) -> str:
+    """An upper bound in per cent, with two digits, never rounded down."""
+    if share <= 0:
+        return "0\u00a0%"
+    digits = 1 - math.floor(math.log10(100 * share))
+    rounded = math.ceil(100 * share * 10**digits - 1e-9) / 10**digits
+    return f"{rounded:.{max(0, 1 - math.floor(math.log10(rounded)))}f}\u00a0%"
 
 
 def whole_units(time: timedelta) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from cio_etl.model import ConditionKind, Report, StepReport
-from cio_etl.model.words import counted, moment, percent
+from cio_etl.model.words import counted, moment, percent, verification_words
 
 RUNS = 14  # that are compared, the newest
 FEWEST = 5  # finished runs without which nothing is usual
@@ -35,6 +35,8 @@ def compare(report: Report, on: Mapping[str, float | None], past: Sequence[PastR
         found["deviates"] = _deviations(report, share, past)
     if (times := on.get("slower")) is not None:
         found["slower"] = _slower(report, times, past)
+    if "verify_differs" in on and (result := report.verification) is not None and result.checked:
+        found["verify_differs"] = "; ".join(verification_words(result)) if result.different else None
     return found
 
 

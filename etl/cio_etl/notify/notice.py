@@ -23,6 +23,7 @@ _TITLES: Mapping[NoticeKind, str] = {
     "rejects": "{job} finished with many rejected rows",
     "deviates": "{job} finished with an unusual number of rows",
     "slower": "{job} finished slowly",
+    "verify_differs": "{job}: Customer.io has other data than was sent",
     "recovered": "{job} is well again",
     "test": "{job}: a test notice",
 }
@@ -32,6 +33,7 @@ _OVER: Mapping[ConditionKind, str] = {
     "rejects": "it had many rejected rows",
     "deviates": "it had an unusual number of rows",
     "slower": "it was slow",
+    "verify_differs": "Customer.io had other data than was sent",
 }
 
 

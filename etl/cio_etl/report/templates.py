@@ -15,7 +15,7 @@ from markupsafe import Markup
 from cio_etl.log.visible import visible
 from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.model.closed import settled_and_again, sums_by_words
-from cio_etl.model.words import counted, delta_words, duration, moment, number, percent, size
+from cio_etl.model.words import counted, delta_words, duration, moment, number, percent, size, verification_words
 from cio_etl.report.comparison_words import amount, change, label, rows_of_table
 
 HERE = Path(__file__).parent
@@ -63,6 +63,7 @@ def environment(*folders: Path) -> Environment:
         "duration": duration,
         "moment": lambda at: "–" if at is None else moment(at),
         "oneline": _oneline,
+        "verification": verification_words,
         "label": label,
         "change": change,
         "rows_of_table": rows_of_table,

@@ -11,9 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from cio_etl.log.visible import one_line
-from cio_etl.model import Finding, NoticeSent, ReasonCount, RejectCount, Report, StepPlan, StepReport
+from cio_etl.model import (
+    Finding,
+    NoticeSent,
+    ReasonCount,
+    RejectCount,
+    Report,
+    StepPlan,
+    StepReport,
+    Verification,
+)
 from cio_etl.model.closed import settled_and_again, sums_by_words
-from cio_etl.model.words import counted, delta_words, moment
+from cio_etl.model.words import counted, delta_words, moment, verification_words
 from cio_etl.report.comparison_words import large_differences
 
 NARROWEST = 120  # columns of the table, where the output is not a terminal
@@ -49,10 +58,24 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
             console.print(line, soft_wrap=True)
     for line in (*_compared(report), *_closed(report)):
         console.print(line, soft_wrap=True)
+    if report.verification is not None:
+        for line in verification_lines(report.verification):
+            console.print(line, soft_wrap=True)
     for each in report.notices:
         console.print(_notice(each, report), soft_wrap=True)
     for purpose, command in next_steps.items():
         console.print(Text.assemble(f"{purpose:<10} ", (command, "bold")), soft_wrap=True)
+
+
+def verification_lines(result: Verification) -> list[Text]:
+    """What was read back: `verified   1,000 people of 4,955 read back`, and more lines below it."""
+    style = "yellow" if result.different or result.fault is not None else ""
+    lines = []
+    for number, words in enumerate(verification_words(result)):
+        lines.append(Text.assemble("" if number else "verified", " " * (11 if number else 3), (one_line(words), style)))
+    lines += [Text(f"           {one_line(each)}", style="dim") for each in result.left_out]
+    examples = [*result.missing_examples, *(f"{a.attribute}: {e}" for a in result.attributes for e in a.examples)]
+    return lines + [Text(f"           {one_line(each)}") for each in examples]
 
 
 def _notice(notice: NoticeSent, report: Report) -> Text:

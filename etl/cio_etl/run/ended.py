@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cio_etl.errors import EtlError
 from cio_etl.model import Job, Report
 from cio_etl.report import Commands
 from cio_etl.run.options import RunOptions
+
+if TYPE_CHECKING:
+    from cio_etl.verify import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Ended:
     error: EtlError | None  # None: it has finished
     at: datetime
     environment: Callable[[], Mapping[str, str]] | None = None  # what job files refer to; None: the process's own
+    sample: Sample | None = None  # of the people whose rows were sent; None: nobody is to be read back
 
 
 Ending = Callable[[Ended], Report | None]  # gives the report, with what it adds to it

@@ -19,11 +19,12 @@ from cio_etl.run.measuring import write_metrics
 from cio_etl.run.notices import tell
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import Caller
+from cio_etl.run.verifying import sample_of, verify
 
 log = get_logger()
 
 
-ENDINGS: list[Ending] = [tell, write_metrics]
+ENDINGS: list[Ending] = [verify, tell, write_metrics]
 
 
 @dataclass(slots=True)
@@ -45,7 +46,8 @@ def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRu
     def note(report: Report) -> None:
         run.report = report
 
-    run.caller = replace(caller, reported=note)
+    sample = sample_of(job, options)
+    run.caller = replace(caller, reported=note, sample=sample)
     try:
         yield run
     except BaseException as error:
@@ -54,7 +56,7 @@ def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRu
         raise
     if run.report is not None:  # None: there was nothing to do
         at = datetime.now(UTC)
-        run.report = end(Ended(job, options, caller.commands, run.report, None, at, caller.environment))
+        run.report = end(Ended(job, options, caller.commands, run.report, None, at, caller.environment, sample))
 
 
 def end(ended: Ended) -> Report | None:

@@ -60,6 +60,7 @@ from cio_etl.transform.repeats import Repeats
 
 if TYPE_CHECKING:
     from cio_etl.load import Pace
+    from cio_etl.verify import Sample
 
 log = get_logger()
 
@@ -83,6 +84,7 @@ class Caller:
     planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
     environment: Callable[[], MappingOf[str, str]] | None = None  # what job files refer to; None: the process's own
     reported: Callable[[Report], None] = _unheard  # gets the report of a run at its end, also when the run fails
+    sample: Sample | None = None  # takes a part of the rows that are sent, to read their people back
 
 
 @dataclass(frozen=True, slots=True)

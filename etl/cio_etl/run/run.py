@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,7 @@ from cio_etl.run.recording import (
 )
 from cio_etl.run.resume import begin_or_resume, is_named
 from cio_etl.run.status_note import StatusNote, close_notes, require_current
+from cio_etl.run.verifying import sends_people
 from cio_etl.state import Leases, StepRecord, renewing
 from cio_etl.telemetry import Watch, watching
 from cio_etl.transform.prefetch import prefetch
@@ -100,6 +102,16 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
         return report_of(store, run.run_id)
     finally:
         store.close()
+
+
+class Read(NamedTuple):
+    """What was made of a frame of rows."""
+
+    rows: int
+    items: pl.DataFrame
+    hashes: pl.DataFrame | None  # for a ledger that begins
+    noted: Noted | None  # for the open rejects of earlier runs
+    drawn: pl.DataFrame | None  # for the sample of people who are read back
 
 
 def _run_step(context: RunContext, step: Step, number: int, files: Files | None) -> None:
@@ -185,11 +197,13 @@ def _send(
     signals, observer = context.caller.signals, context.caller.observer
 
     first = prepared.baseline
+    sample = context.caller.sample if sends_people(step.mapping) else None
 
-    def read(frame: pl.DataFrame) -> tuple[int, pl.DataFrame, pl.DataFrame | None, Noted | None]:
+    def read(frame: pl.DataFrame) -> Read:
         mapped = compiled.sending(frame)
         noted = None if earlier is None else earlier.noted(mapped)
-        return frame.height, mapped.items, None if first is None else first.hashed(mapped), noted
+        drawn = None if sample is None else sample.drawn(mapped)
+        return Read(frame.height, mapped.items, None if first is None else first.hashed(mapped), noted, drawn)
 
     with (
         signals.draining(lanes.drain),
@@ -199,14 +213,16 @@ def _send(
         noting(context, record.number, None if first is None else first.delta) as note_hashes,
         lanes,
     ):
-        for rows, items, hashes, noted in prefetch(read, snapshot.read(compiled.columns, rows_read)):
-            rows_read += rows
+        for each in prefetch(read, snapshot.read(compiled.columns, rows_read)):
+            rows_read += each.rows
             note(rows_read)
-            if earlier is not None and noted is not None:
-                earlier.add(noted)
-            if hashes is not None:
-                note_hashes(rows, hashes)
-            if not lanes.put(packer.add(items)):
+            if earlier is not None and each.noted is not None:
+                earlier.add(each.noted)
+            if sample is not None and each.drawn is not None:
+                sample.add(record.number, each.drawn, existing_only=step.mapping.existing_only)
+            if each.hashes is not None:
+                note_hashes(each.rows, each.hashes)
+            if not lanes.put(packer.add(each.items)):
                 break
         lanes.put(packer.finish())
         lanes.finish()
