@@ -78,10 +78,10 @@ class Nights:
         self.counts, self.gone = made.counts, made.delta.gone()
         what = made.delta.decisions()
         sent, refused = [], set()
-        flags = {name: bit_of(what.masks, bit) for bit, name in enumerate(("_update", *PARTS))}
+        codes, flags = what.codes(np.arange(len(rows))), flags_of(what, len(rows))
         for place, row in enumerate(rows):
             whole = {name: value for name, value in zip(PARTS, row.parts, strict=True) if value is not None}
-            match what.codes[place]:
+            match codes[place]:
                 case decisions.WHOLE:
                     item = whole
                 case decisions.PARTIAL:
@@ -123,6 +123,17 @@ def frame(rows: Sequence[Row]) -> pl.DataFrame:
             "is_sent": pl.Series([True] * len(rows), dtype=pl.Boolean),
         }
     )
+
+
+def flags_of(what: decisions.Decisions, rows: int) -> dict[str, dict[int, bool]]:
+    """Which parts of the rows are sent that are sent in part, by position."""
+    every = pl.Series(range(rows), dtype=pl.Int64)
+    partial = every.filter(what.is_partial(every))
+    names = ("_update", *PARTS)
+    if partial.is_empty():
+        return {name: {} for name in names}
+    flags = zip(names, what.flags(partial), strict=True)
+    return {name: dict(zip(partial.to_list(), flag.to_list(), strict=True)) for name, flag in flags}
 
 
 def hi(subject: int) -> int:

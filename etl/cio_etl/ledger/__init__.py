@@ -3,14 +3,16 @@
 A delta is a function of the ledger, a snapshot and a mapping: what is sent of each row. The ledger is a function of
 acknowledgements: it moves when a step finishes.
 
-baseline.py     the rows of a first run, which are noted while they are sent
-changes.py      counts the changes of a delta, from value to value
-decide.py       compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
-delta.py        makes a step's delta from its rows, and moves the ledger after they were sent
-delta_files.py  a delta on the disk
-erase.py        removes somebody from a ledger and its files
-files.py        files of hashes, by partition
-generation.py   the ledger as a finished step left it, on the disk
+baseline.py        the rows of a first run, which are noted while they are sent
+changes.py         counts the changes of a delta, from value to value
+decide.py          compares rows with the ledger: new, changed, same, refused before, gone; frames in, frames out
+decision_files.py  the decisions of a delta on the disk, noted by subject and read by position
+delta.py           makes a step's delta from its rows, and moves the ledger after they were sent
+delta_files.py     a delta on the disk
+erase.py           removes somebody from a ledger and its files
+files.py           files of hashes, by partition
+generation.py      the ledger as a finished step left it, on the disk
+spill.py           rows that wait by partition, on the disk where there are many
 
 Names are loaded on first use: most runs have no ledger, and need no Arrow files.
 """

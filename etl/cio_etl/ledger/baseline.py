@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from cio_etl.errors import DeltaDamaged
-from cio_etl.ledger.files import Streams, partition_bits, reporting, stream_path
+from cio_etl.ledger.files import Streams, by_subject, partition_bits, reporting, stream_path
 from cio_etl.model import POSITION, DeltaCounts
 
 _WHOLE = "whole.json"  # in a delta's folder: all rows have been noted, and their counts
@@ -35,7 +35,7 @@ class BaselineWriter:
         self._noted, self.counts = 0, DeltaCounts()
         with reporting(folder):
             self._place = folder / f"sent.{len(_places(folder)) + 1}"
-            self._streams = Streams(self._place, partition_bits(rows))
+            self._streams = Streams(self._place, by_subject(partition_bits(rows)))
 
     def add(self, rows: int, hashed: pl.DataFrame) -> None:
         """Notes the next `rows` rows of the snapshot; `hashed` (Parts.hashes) are those that the mapping selects."""

@@ -25,13 +25,15 @@ from cio_etl.ledger.decide import (
     gone,
     too_old,
 )
-from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter, Spill
-from cio_etl.ledger.files import partition_bits
+from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter
+from cio_etl.ledger.files import ROWS_AT_ONCE, by_subject, partition_bits
 from cio_etl.ledger.generation import KNOWN, Generation, Ledger
+from cio_etl.ledger.spill import Spill
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.transform import decisions
 
 NO_CHANGE = pl.DataFrame(schema=KNOWN)  # of a partition of the ledger, which is not read then
+FEW = ROWS_AT_ONCE // 8  # rows of a partition, to which the known subjects are looked up one by one
 FIRST = 3  # rows that are shown of those that are counted
 
 
@@ -67,7 +69,7 @@ def make_delta(
     ledger.verify()
     bits = partition_bits(rows + ledger.generation.rows)
     writer = DeltaWriter(folder, rows, len(rules.parts))
-    sent, seen, left_out = (Spill(writer.scratch / name, bits) for name in ("rows", "seen", "left_out"))
+    sent, seen, left_out = (Spill(writer.scratch / name, by_subject(bits)) for name in ("rows", "seen", "left_out"))
     unreadable, scopes = 0, pl.DataFrame(schema=dict.fromkeys(rules.scope, pl.String))
     for frame in hashed:
         has_subject = pl.col("hi").is_not_null()
@@ -77,7 +79,9 @@ def make_delta(
             frame = frame.filter(~pl.col("is_left_out")).drop("is_left_out")
             seen.add(frame.filter(has_subject & ~pl.col("is_sent")).select(*SUBJECT))
         unreadable += frame.height - int(frame["hi"].is_not_null().sum())
-        sent.add(frame.filter(has_subject & pl.col("is_sent")).drop("is_sent"))
+        frame = frame.filter(has_subject & pl.col("is_sent")).drop("is_sent")
+        writer.begin(frame)
+        sent.add(frame)
     finds_gone = finds_gone and not unreadable
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
@@ -123,11 +127,11 @@ def _subjects(*parts: pl.DataFrame | None) -> pl.DataFrame:
 
 def _write(writer: DeltaWriter, rows: pl.DataFrame, rules: Rules) -> int:
     """Writes a partition's decisions; the number of rows that are sent."""
-    writer.write_codes(rows[POSITION].to_numpy(), rows["code"].to_numpy())
-    partial = rows.filter(pl.col("code") == decisions.PARTIAL)
-    if partial.height:
-        writer.write_masks(partial[POSITION].to_numpy(), _masks(partial, rules.parts))
-    refused = rows.filter(pl.col("code") == decisions.REFUSED)
+    others = rows.filter(pl.col("code") != decisions.SAME)
+    if others.height:
+        writer.decide(others, _masks(others, rules.parts))
+    partial = others.filter(pl.col("code") == decisions.PARTIAL)
+    refused = others.filter(pl.col("code") == decisions.REFUSED)
     writer.write_refused(refused.select(pl.col(POSITION).alias("position"), "reason", "field"))
     is_sent = pl.col("code").is_in([decisions.WHOLE, decisions.PARTIAL])
     whole = pl.col("code") == decisions.WHOLE
@@ -179,7 +183,7 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         rows = delta.rows(number, bits)
         if rows is None or rows.is_empty():
             return NO_CHANGE
-        known = ledger.known(number, bits)
+        known = ledger.known(number, bits, rows["hi"] if rows.height < FEW else None)
         if delta.head.again:  # what was not sent now is not known any more: others may have changed it
             parts = [name for name in known.columns if name.startswith(("part.", VALUE))]
             known = known.with_columns(pl.lit(None, known.schema[name]).alias(name) for name in parts)

@@ -12,70 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cio_etl.errors import DeltaDamaged
 from cio_etl.ledger.baseline import baseline_rows
-from cio_etl.ledger.files import (
-    GroupWriter,
-    Streams,
-    read_partition,
-    reporting,
-    stream_path,
-    sync_file,
-    sync_folder,
-)
-from cio_etl.transform.decisions import Decisions, words
+from cio_etl.ledger.decision_files import DecisionWriter, read_decisions
+from cio_etl.ledger.files import GroupWriter, read_partition, reporting, sync_file, sync_folder
+from cio_etl.model import POSITION
+from cio_etl.transform.decisions import Decisions, Masks, words
 
 GONE = "gone.parquet"  # in a delta's folder: who is gone
-_BUFFER_ROWS = 200_000  # rows that are collected before they are written to their partitions
-
-
-# ---------------------------------------------------------------- rows by partition
-
-
-class Spill:
-    """Rows by partition, on the disk when there is more than one partition."""
-
-    def __init__(self, folder: Path, bits: int) -> None:
-        self._folder, self._bits = folder, bits
-        self._waiting: list[pl.DataFrame] = []
-        self._rows = 0
-        self._streams: Streams | None = None
-
-    def add(self, frame: pl.DataFrame) -> None:
-        self._waiting.append(frame)
-        self._rows += frame.height
-        if self._bits and self._rows >= _BUFFER_ROWS:
-            self._flush()
-
-    def part(self, number: int) -> pl.DataFrame | None:
-        """The rows of a partition, in order of position; None: there are none. After the first call none are added."""
-        if not self._bits:
-            return pl.concat(self._waiting) if self._waiting else None
-        self._flush()
-        if self._streams is not None:
-            self._streams.close()
-        path = stream_path(self._folder, number)
-        with reporting(self._folder):
-            if not path.exists():
-                return None
-            frame = pl.read_ipc_stream(path)
-            path.unlink()
-        return frame
-
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        rows = pl.concat(self._waiting)
-        self._waiting, self._rows = [], 0
-        self._streams = self._streams or Streams(self._folder, self._bits)
-        self._streams.write(rows)
-
-
-# ---------------------------------------------------------------- the delta of a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +57,20 @@ class DeltaWriter:
         with reporting(folder):
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir(parents=True, mode=0o700)
-            self._codes = _array(self.scratch / "codes", np.uint8, (rows,))
-            self._masks = _array(self.scratch / "masks", np.uint64, (rows, words(parts)))
+            self._decisions = DecisionWriter(self.scratch, rows, words(parts))
             self._rows = GroupWriter(self.scratch / "rows.parquet")
             self._gone: list[pl.DataFrame] = []
             self._refused: list[pl.DataFrame] = []
 
-    def write_codes(self, positions: npt.NDArray[np.int64], codes: npt.NDArray[np.uint8]) -> None:
-        self._codes[positions] = codes
+    def begin(self, rows: pl.DataFrame) -> None:
+        """Notes the next rows that are compared, in order of position: nothing is sent unless `decide` says so."""
+        with reporting(self.folder):
+            self._decisions.begin(rows[POSITION].to_numpy())
 
-    def write_masks(self, positions: npt.NDArray[np.int64], masks: npt.NDArray[np.uint64]) -> None:
-        self._masks[positions] = masks
+    def decide(self, rows: pl.DataFrame, masks: Masks) -> None:
+        """Notes what is sent: POSITION and code UInt8 of rows that are not the same, each with its mask."""
+        with reporting(self.folder):
+            self._decisions.decide(rows, masks)
 
     def write_rows(self, rows: pl.DataFrame) -> None:
         with reporting(self.folder):
@@ -136,10 +85,7 @@ class DeltaWriter:
 
     def finish(self, head: DeltaHead) -> None:
         with reporting(self.folder):
-            for array, name in ((self._codes, "codes"), (self._masks, "masks")):
-                if isinstance(array, np.memmap):
-                    array.flush()
-                sync_file(self.scratch / name)
+            self._decisions.finish()
             with self._rows:
                 pass
             if self._gone:
@@ -172,15 +118,6 @@ def _finish(scratch: Path, folder: Path, head: DeltaHead) -> None:
         sync_folder(folder.parent)
 
 
-def _array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """An array in a file of zeros. Its space is taken at once: a full disk would later end the process by a signal."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    with open(path, "wb") as file:
-        if size:
-            os.posix_fallocate(file.fileno(), 0, size)
-    return np.memmap(path, dtype=dtype, mode="r+", shape=shape) if size else np.zeros(shape, dtype=dtype)
-
-
 _REFUSED = {"position": pl.Int64, "reason": pl.String, "field": pl.String}
 
 
@@ -206,15 +143,8 @@ class Delta:
     def decisions(self) -> Decisions:
         """What is sent of each row; not of a baseline, which sends all of it."""
         with reporting(self.folder, DeltaDamaged):
-            rows, width = self.head.rows, words(len(self.head.parts))
-            codes, masks = self._array("codes", np.uint8, (rows,)), self._array("masks", np.uint64, (rows, width))
-            return Decisions(codes, masks, self.head.parts, self._frame("refused", _REFUSED))
-
-    def _array(self, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        path, size = self.folder / name, int(np.prod(shape)) * np.dtype(dtype).itemsize
-        if path.stat().st_size != size:
-            raise DeltaDamaged(place=path, what=f"the file has {path.stat().st_size:,} bytes, and had {size:,}")
-        return np.memmap(path, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
+            refused = self._frame("refused", _REFUSED)
+        return read_decisions(self.folder, self.head.rows, self.head.parts, refused)
 
     def rows(self, number: int, bits: int) -> pl.DataFrame | None:
         """The rows of one partition that are sent or noted; None: there are none."""

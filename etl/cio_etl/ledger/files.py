@@ -24,13 +24,24 @@ def partition_bits(rows: int) -> int:
     return max((rows - 1) // ROWS_AT_ONCE, 0).bit_length()
 
 
-def read_partition(path: Path, number: int, bits: int) -> pl.DataFrame:
-    """The rows of a Parquet file whose `hi` is in this partition; groups of other partitions are not read."""
-    if not bits:
-        return pl.read_parquet(path, glob=False)
-    width = 1 << (64 - bits)
-    lowest, highest = (pl.lit(each, dtype=pl.UInt64) for each in (number * width, (number + 1) * width - 1))
-    return pl.scan_parquet(path, glob=False).filter(pl.col("hi").is_between(lowest, highest)).collect()
+def by_subject(bits: int) -> pl.Expr | None:
+    """The number of a row's partition; None: there is one."""
+    return (pl.col("hi") // (1 << (64 - bits))).cast(pl.UInt32) if bits else None
+
+
+def read_partition(path: Path, number: int, bits: int, among: pl.Series | None = None) -> pl.DataFrame:
+    """The rows of a Parquet file whose `hi` is in this partition; groups of other partitions are not read.
+
+    `among`: only the rows with one of these `hi`; None: all.
+    """
+    rows = pl.scan_parquet(path, glob=False)
+    if bits:
+        width = 1 << (64 - bits)
+        lowest, highest = (pl.lit(each, dtype=pl.UInt64) for each in (number * width, (number + 1) * width - 1))
+        rows = rows.filter(pl.col("hi").is_between(lowest, highest))
+    if among is not None:
+        rows = rows.filter(pl.col("hi").is_in(among.implode()))
+    return rows.collect()
 
 
 @contextmanager
@@ -47,20 +58,19 @@ def reporting(folder: Path, damaged: type[LedgerDamaged] = LedgerDamaged) -> Ite
 
 
 class Streams:
-    """Writes rows to the files of their partitions in a folder, at once."""
+    """Writes rows to the files of their partitions in a folder, at once; `part` None: there is one partition."""
 
-    def __init__(self, folder: Path, bits: int) -> None:
-        self._folder, self._bits = folder, bits
+    def __init__(self, folder: Path, part: pl.Expr | None) -> None:
+        self._folder, self._part = folder, part
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         with reporting(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, rows: pl.DataFrame) -> None:
-        if not self._bits:
+        if self._part is None:
             self._write(0, rows)
             return
-        place = (pl.col("hi") // (1 << (64 - self._bits))).cast(pl.UInt32).alias("_part")
-        parts = rows.with_columns(place).partition_by("_part", as_dict=True, include_key=False)
+        parts = rows.with_columns(self._part.alias("_part")).partition_by("_part", as_dict=True, include_key=False)
         for (number,), part in parts.items():
             self._write(int(number), part)
 

@@ -115,15 +115,15 @@ class Ledger:
                     what = "the file is not what was written (its SHA-256 differs)"
                     raise LedgerDamaged(place=self.folder / piece.file, what=what)
 
-    def known(self, number: int, bits: int) -> pl.DataFrame:
-        """The subjects of one partition, as their last piece has them."""
-        return self._newest(self.generation.pieces, number, bits).filter(~pl.col("is_gone"))
+    def known(self, number: int, bits: int, among: pl.Series | None = None) -> pl.DataFrame:
+        """The subjects of one partition, as their last piece has them; `among`: only those with one of these `hi`."""
+        return self._newest(self.generation.pieces, number, bits, among).filter(~pl.col("is_gone"))
 
-    def _newest(self, pieces: Sequence[Piece], number: int, bits: int) -> pl.DataFrame:
+    def _newest(self, pieces: Sequence[Piece], number: int, bits: int, among: pl.Series | None = None) -> pl.DataFrame:
         """The subjects of one partition as the last of these pieces has them; those that are gone are marked."""
         frames = [pl.DataFrame(schema=KNOWN)]
         with reporting(self.folder):
-            frames += [read_partition(self.folder / piece.file, number, bits) for piece in pieces]
+            frames += [read_partition(self.folder / piece.file, number, bits, among) for piece in pieces]
             every = pl.concat(frames, how="diagonal")
         return every.unique(SUBJECT, keep="last", maintain_order=True) if len(frames) > 2 else every
 

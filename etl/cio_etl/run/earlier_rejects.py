@@ -95,7 +95,7 @@ class EarlierRejects:
         values, items = mapped.values, _items(mapped)
         is_rejected = items["reason"].is_not_null()
         if self._decisions is not None:  # Customer.io refused the item before: as it does when it is sent
-            is_rejected &= pl.Series(self._decisions.codes[items["position"].to_numpy()] != REFUSED)
+            is_rejected &= pl.Series(self._decisions.codes(items["position"].to_numpy()) != REFUSED)
             items = items.with_columns(pl.when(is_rejected).then(name).alias(name) for name in ("reason", "field"))
         rejected = pl.DataFrame(schema=KEYS)
         if is_rejected.any():
@@ -231,7 +231,7 @@ class Watched:
         Of several rows of a subject the last may be sent: then that one tells.
         """
         positions, reject_ids = (np.concatenate(each) for each in zip(*self._found, strict=True))
-        is_same = decisions.codes[positions] == SAME
+        is_same = decisions.codes(positions) == SAME
         return sorted({*reject_ids[is_same].tolist()} - {*reject_ids[~is_same].tolist()})
 
 

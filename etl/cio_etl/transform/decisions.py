@@ -5,6 +5,7 @@ The ledger decides it over the whole snapshot before the first row is sent, so a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,18 +20,68 @@ FLAG = "_sent."  # prefix of the Boolean columns that say which parts of a row a
 UPDATE_BIT = 0  # of a mask: the person is known, and must not be created. The parts follow, in their order
 
 
+Codes = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.uint64]  # 64 bits a word: [rows, words]
+
+BLOCK = 1 << 18  # rows whose codes are in memory at a time, where they are not those of a frame
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decisions:
-    """The decision about each row of a snapshot, by position."""
+    """The decision about each row of a snapshot. They are read for a frame at a time, so memory does not grow by rows.
 
-    codes: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.uint64]  # of PARTIAL rows; 64 bits a word: [rows, words]
+    `read_codes` and `read_masks` give a number of codes from a position on, and of masks, of which only PARTIAL rows
+    have one, from a place among them on. They may be called in threads.
+    """
+
+    rows: int
+    read_codes: Callable[[int, int], Codes]
+    read_masks: Callable[[int, int], Masks]
     parts: tuple[str, ...]
     refused: pl.DataFrame  # of REFUSED rows: position Int64, reason and field String
+    partial_before: npt.NDArray[np.int64]  # how many PARTIAL rows are before each BLOCK, and in all
+
+    @classmethod
+    def of(
+        cls,
+        rows: int,
+        read_codes: Callable[[int, int], Codes],
+        read_masks: Callable[[int, int], Masks],
+        parts: tuple[str, ...],
+        refused: pl.DataFrame,
+    ) -> Decisions:
+        """Decisions whose codes have been read once."""
+        counts = [np.count_nonzero(read_codes(start, count) == PARTIAL) for start, count in _blocks(rows)]
+        return cls(rows, read_codes, read_masks, parts, refused, np.cumsum([0, *counts]))
+
+    def codes(self, positions: npt.NDArray[np.int64]) -> Codes:
+        """The codes of these rows, in any order."""
+        if not len(positions):
+            return np.empty(0, np.uint8)
+        low, high = int(positions.min()), int(positions.max()) + 1
+        if high - low <= BLOCK:
+            return self.read_codes(low, high - low)[positions - low]
+        codes, block_of = np.empty(len(positions), np.uint8), positions // BLOCK
+        for block in np.unique(block_of):
+            here = block_of == block
+            start = int(block) * BLOCK
+            codes[here] = self.read_codes(start, min(BLOCK, self.rows - start))[positions[here] - start]
+        return codes
+
+    def masks(self, positions: npt.NDArray[np.int64]) -> Masks:
+        """The masks of these rows of a frame, which are PARTIAL."""
+        block, high = int(positions.min()) // BLOCK, int(positions.max()) + 1
+        start, low = block * BLOCK, int(positions.min())
+        is_partial = self.read_codes(start, high - start) == PARTIAL
+        before = np.count_nonzero(is_partial[: low - start])
+        place = np.cumsum(is_partial[low - start :]) - 1
+        masks = self.read_masks(int(self.partial_before[block]) + int(before), int(place[-1]) + 1)
+        found: Masks = masks[place[positions - low]]
+        return found
 
     def split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """The rows that are mapped, and the items of the others, which are skipped; None: there are none."""
-        same = self.codes[frame[POSITION].to_numpy()] == SAME
+        same = self.codes(frame[POSITION].to_numpy()) == SAME
         if not same.any():
             return frame, None
         skipped = frame.filter(pl.Series(same)).select(pl.col(POSITION).alias("position"))
@@ -38,25 +89,25 @@ class Decisions:
 
     def accepted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of which the mapping makes an item."""
-        return frame.filter(pl.Series(self.codes[frame[POSITION].to_numpy()] != AS_MAPPED))
+        return frame.filter(pl.Series(self.codes(frame[POSITION].to_numpy()) != AS_MAPPED))
 
     @property
     def same(self) -> int:
         """How many rows are skipped because Customer.io has what they would send."""
-        return int(np.count_nonzero(self.codes == SAME))
+        return sum(int(np.count_nonzero(self.read_codes(*block) == SAME)) for block in _blocks(self.rows))
 
     def is_partial(self, positions: pl.Series) -> pl.Series:
         """Boolean: the rows of which only some parts are sent."""
-        return pl.Series(self.codes[positions.to_numpy()] == PARTIAL)
+        return pl.Series(self.codes(positions.to_numpy()) == PARTIAL)
 
     def flags(self, positions: pl.Series) -> list[pl.Series]:
-        """A Boolean column for `_update` and for each part."""
-        masks = self.masks[positions.to_numpy()]
+        """A Boolean column for `_update` and for each part, of rows of which only some parts are sent."""
+        masks = self.masks(positions.to_numpy())
         return [pl.Series(name, bit_of(masks, bit)) for bit, name in enumerate(flag_names(self.parts).values())]
 
     def applied(self, items: pl.DataFrame) -> pl.DataFrame:
         """An items frame where the rows that Customer.io refused before are rejected, with the reason it gave then."""
-        if not (self.codes[items["position"].to_numpy()] == REFUSED).any():
+        if self.refused.is_empty() or not (self.codes(items["position"].to_numpy()) == REFUSED).any():
             return items
         before = items.join(self.refused, on="position", how="left", suffix=".before", maintain_order="left")
         again = pl.col("reason.before").is_not_null() & pl.col("item").is_not_null()
@@ -67,12 +118,17 @@ class Decisions:
         ).select(items.columns)
 
 
+def _blocks(rows: int) -> Iterator[tuple[int, int]]:
+    """The first row and the number of rows of each block."""
+    return ((start, min(BLOCK, rows - start)) for start in range(0, rows, BLOCK))
+
+
 def flag_names(parts: tuple[str, ...]) -> dict[str, str]:
     """The Boolean column of each part, and of `_update`, in the order of a mask's bits."""
     return {name: f"{FLAG}{name}" for name in ("_update", *parts)}
 
 
-def bit_of(masks: npt.NDArray[np.uint64], bit: int) -> npt.NDArray[np.bool_]:
+def bit_of(masks: Masks, bit: int) -> npt.NDArray[np.bool_]:
     """Whether each row's mask has this bit."""
     found: npt.NDArray[np.bool_] = ((masks[:, bit // 64] >> np.uint64(bit % 64)) & np.uint64(1)).astype(np.bool_)
     return found

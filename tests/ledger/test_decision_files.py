@@ -1,0 +1,69 @@
+"""What is sent of each row, noted in any order and read by position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cio_etl.errors import DeltaDamaged
+from cio_etl.ledger.decision_files import MASKS, WORDS_AT_ONCE, DecisionWriter, read_decisions
+from cio_etl.model import POSITION
+from cio_etl.transform.decisions import AS_MAPPED, BLOCK, PARTIAL, REFUSED, SAME, WHOLE, Decisions, words
+
+ROWS = 2 * WORDS_AT_ONCE + 1_000  # their decisions are in memory in three parts
+FRAME = 100_000
+NOTHING = pl.DataFrame(schema={"position": pl.Int64, "reason": pl.String, "field": pl.String})
+
+
+def written(folder: Path, codes: np.ndarray, masks: np.ndarray, parts: tuple[str, ...]) -> Decisions:
+    """The decisions, noted in an order that is not that of the rows."""
+    rows, width = len(codes), words(len(parts))
+    writer = DecisionWriter(folder, rows, width)
+    for start in range(0, rows, FRAME):
+        writer.begin(start + np.flatnonzero(codes[start : start + FRAME] != AS_MAPPED))
+    order = np.random.default_rng(1).permutation(np.flatnonzero((codes != AS_MAPPED) & (codes != SAME)))
+    for some in np.array_split(order, 7):
+        writer.decide(pl.DataFrame({POSITION: some, "code": codes[some]}), masks[some])
+    writer.finish()
+    return read_decisions(folder, rows, parts, NOTHING)
+
+
+@pytest.mark.parametrize("parts", [3, 100])
+def test_decisions_are_read_as_they_were_noted(tmp_path: Path, parts: int) -> None:
+    dice, names = np.random.default_rng(0), tuple(f"part{n}" for n in range(parts))
+    codes = dice.choice(np.array([AS_MAPPED, SAME, WHOLE, PARTIAL, REFUSED], np.uint8), ROWS)
+    codes[300_000:700_000] = SAME  # a block without a row that is sent
+    codes[0] = PARTIAL
+    masks = dice.integers(0, 2**63, (ROWS, words(parts)), dtype=np.uint64)
+    found = written(tmp_path, codes, masks, names)
+    assert found.same == np.count_nonzero(codes == SAME)
+    for start in range(0, ROWS, FRAME):
+        here = np.arange(start, min(start + FRAME, ROWS))
+        assert (found.codes(here) == codes[here]).all()
+        partial = here[codes[here] == PARTIAL]
+        if len(partial):
+            assert (found.masks(partial) == masks[partial]).all()
+            assert (found.masks(partial[5:6]) == masks[partial[5:6]]).all()
+    far = dice.permutation(ROWS)[:1_000]
+    assert np.ptp(far) > BLOCK and (found.codes(far) == codes[far]).all()
+    assert found.codes(far[:0]).size == 0
+
+
+def test_files_take_a_byte_for_each_row_and_a_mask_for_those_that_are_sent_in_part(tmp_path: Path) -> None:
+    codes = np.full(ROWS, SAME, np.uint8)
+    codes[::1_000] = PARTIAL
+    written(tmp_path, codes, np.ones((ROWS, 1), np.uint64), ("a",))
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir() if path.is_file()}
+    assert sizes == {"codes": ROWS, "masks": 8 * -(-ROWS // 1_000)}
+
+
+def test_masks_that_do_not_fit_the_codes_are_damaged(tmp_path: Path) -> None:
+    codes = np.array([PARTIAL, SAME, PARTIAL], np.uint8)
+    written(tmp_path, codes, np.ones((3, 1), np.uint64), ("a",))
+    with open(tmp_path / MASKS, "ab") as file:
+        file.write(bytes(8))
+    with pytest.raises(DeltaDamaged, match="the file has 24 bytes, and had 16"):
+        read_decisions(tmp_path, 3, ("a",), NOTHING)
