@@ -605,6 +605,13 @@ MUTANTS = (
         f"{BASELINE} -k goes_on",
     ),
     Mutant(
+        "ledger: a first run is read by the partitions of another one",
+        "ledger/baseline.py",
+        "deeper = noted_bits - bits",
+        "deeper = 0",
+        "tests/ledger/test_baseline.py",
+    ),
+    Mutant(
         "ledger: rows of a first run are noted after they are sent",
         "run/run.py",
         "            if each.hashes is not None:\n                note_hashes(each.rows, each.hashes)\n"

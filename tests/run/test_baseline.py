@@ -18,9 +18,11 @@ from cio_etl.load import Lanes
 from cio_etl.model import DeltaCounts
 from cio_etl.sandbox import Faults, Sandbox
 from tests.ledger_nights import KILLS_ITSELF
+from tests.mirror_nights import GIVEN_UP
 from tests.nightly_step import KEYS, PEOPLE, Nights, change, person
 from tests.running import start_program
 
+SMALL = 10  # rows of a partition: 300 rows have 32 partitions, and with those that the ledger knows 64
 FEW = [person(number, city="x" * 600) for number in range(300)]
 ROWS = [{"id": str(number), "plan": "free"} for number in range(25_500)]  # two frames
 WRITER = "cio_etl.ledger.baseline.BaselineWriter"
@@ -59,6 +61,12 @@ def _kept(nights: Nights) -> None:
 
 
 @pytest.fixture
+def keys_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, key in KEYS.items():
+        monkeypatch.setenv(name, key)
+
+
+@pytest.fixture
 def stopped(nights: Nights, sandbox: Sandbox) -> Nights:
     """A first run of 300 people whose key is revoked after the first request."""
     nights.settings["destination"] = {"max_batch_bytes": 32_100, "lanes": 1}
@@ -71,9 +79,7 @@ def stopped(nights: Nights, sandbox: Sandbox) -> Nights:
 
 
 @pytest.mark.parametrize(("moment", "then"), KILLS)
-def test_a_first_run_that_is_killed(nights: Nights, monkeypatch: pytest.MonkeyPatch, moment: str, then: str) -> None:
-    for name, key in KEYS.items():
-        monkeypatch.setenv(name, key)
+def test_a_first_run_that_is_killed(nights: Nights, keys_here: None, moment: str, then: str) -> None:
     nights.mapping = PEOPLE | {"attributes": {"plan": "plan"}}
     nights.write(ROWS)
     killed = start_program(KILLS_ITSELF, *MOMENTS[moment], "run", "job.yaml", stderr=subprocess.DEVNULL)
@@ -104,6 +110,24 @@ def test_a_frame_is_noted_before_it_is_sent(nights: Nights, monkeypatch: pytest.
 def test_a_first_run_that_goes_on_notes_all_of_its_rows(stopped: Nights) -> None:
     assert stopped.again().steps[0].delta == DeltaCounts(new=300)
     assert stopped.sent([*FEW[1:], person(0, city="Oslo")]) == [change(0, city="Oslo")]
+
+
+@pytest.fixture
+def _small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cio_etl.ledger.files.ROWS_AT_ONCE", SMALL)
+
+
+@pytest.mark.usefixtures("_small_partitions")
+def test_an_abandoned_first_run_may_be_counted_twice(nights: Nights, stopped: Nights, keys_here: None) -> None:
+    """The second time, the ledger knows its rows, and has other partitions than those by which they were noted."""
+    moment = GIVEN_UP["while an abandoned run is counted"]
+    words = ("run", "job.yaml", "--restart")
+    program = f"import cio_etl.ledger.files as files\nfiles.ROWS_AT_ONCE = {SMALL}\n" + KILLS_ITSELF
+    killed = start_program(program, *moment, 1, *words, stderr=subprocess.DEVNULL)
+    assert killed.wait() == -signal.SIGKILL
+    there = stopped.people().keys()
+    assert ids_sent(stopped, restart=True) >= {str(number) for number in range(300)} - there
+    assert len(ids(stopped) & there) < 100 and stopped.sent(FEW) == []
 
 
 def test_of_a_record_that_is_torn_the_rows_before_it_are_known(stopped: Nights) -> None:

@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 
 from cio_etl.errors import DeltaDamaged
-from cio_etl.ledger.files import Streams, by_subject, partition_bits, reporting, stream_path
+from cio_etl.ledger.files import Streams, by_subject, is_in_partition, reporting, stream_path
 from cio_etl.model import POSITION, DeltaCounts
 
 _WHOLE = "whole.json"  # in a delta's folder: all rows have been noted, and their counts
@@ -27,15 +27,15 @@ _WHOLE = "whole.json"  # in a delta's folder: all rows have been noted, and thei
 class BaselineWriter:
     """Notes the rows of a first run of `rows` rows, from the first row on; `folder` is the delta's.
 
-    `counts` are those of the rows that it has noted.
+    `bits` are DeltaHead.bits. `counts` are those of the rows that it has noted.
     """
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, bits: int) -> None:
         self._folder, self._rows = folder, rows
         self._noted, self.counts = 0, DeltaCounts()
         with reporting(folder):
             self._place = folder / f"sent.{len(_places(folder)) + 1}"
-            self._streams = Streams(self._place, by_subject(partition_bits(rows)))
+            self._streams = Streams(self._place, by_subject(bits))
 
     def add(self, rows: int, hashed: pl.DataFrame) -> None:
         """Notes the next `rows` rows of the snapshot; `hashed` (Parts.hashes) are those that the mapping selects."""
@@ -63,16 +63,21 @@ def whole_counts(folder: Path) -> DeltaCounts | None:
         return DeltaCounts.of(json.loads(path.read_text())) if path.exists() else None
 
 
-def baseline_rows(folder: Path, rows: int, number: int, bits: int) -> pl.DataFrame | None:
-    """The noted rows of one partition; None: there are none. `rows` are those of the snapshot."""
-    assert bits == partition_bits(rows), "the ledger of a first run has no rows yet"
+def baseline_rows(folder: Path, noted_bits: int, number: int, bits: int) -> pl.DataFrame | None:
+    """The noted rows of one partition; None: there are none. `noted_bits` are those by which they were noted.
+
+    The ledger may have other partitions: it knows somebody when an abandoned first run is counted once more.
+    """
+    deeper = noted_bits - bits
+    files = [number >> -deeper] if deeper <= 0 else range(number << deeper, (number + 1) << deeper)
     frames = []
     with reporting(folder, DeltaDamaged):
         may_be_torn = not (folder / _WHOLE).exists()
         for place in _places(folder):
-            path = stream_path(place, number)
-            if path.exists() and (frame := _read(path, may_be_torn=may_be_torn)) is not None:
-                frames.append(frame)
+            for file in files:
+                path = stream_path(place, file)
+                if path.exists() and (frame := _read(path, may_be_torn=may_be_torn)) is not None:
+                    frames.append(frame.filter(is_in_partition(number, bits)) if deeper < 0 else frame)
     if not frames:
         return None
     return frames[0] if len(frames) == 1 else pl.concat(frames).unique(POSITION, keep="last", maintain_order=True)

@@ -43,6 +43,7 @@ class DeltaHead:
     since: int | None = None  # Unix seconds: events before may leave the ledger
     is_first: bool = False  # no step has sent all of its rows before: `limits` do not hold
     is_baseline: bool = False  # nothing was compared: all rows are sent, and are noted then, see baseline.py
+    bits: int = 0  # of a baseline: the leading bits of a subject's hash that name the file in which a row is noted
 
 
 _TUPLES = ("parts", "keys", "values")
@@ -149,7 +150,7 @@ class Delta:
     def rows(self, number: int, bits: int) -> pl.DataFrame | None:
         """The rows of one partition that are sent or noted; None: there are none."""
         if self.head.is_baseline:
-            return baseline_rows(self.folder, self.head.rows, number, bits)
+            return baseline_rows(self.folder, self.head.bits, number, bits)
         with reporting(self.folder, DeltaDamaged):
             path = self.folder / "rows.parquet"
             if not path.exists():

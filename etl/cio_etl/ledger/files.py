@@ -29,6 +29,13 @@ def by_subject(bits: int) -> pl.Expr | None:
     return (pl.col("hi") // (1 << (64 - bits))).cast(pl.UInt32) if bits else None
 
 
+def is_in_partition(number: int, bits: int) -> pl.Expr:
+    """Whether a row is in a partition, of which `bits` are more than 0."""
+    width = 1 << (64 - bits)
+    lowest, highest = (pl.lit(each, dtype=pl.UInt64) for each in (number * width, (number + 1) * width - 1))
+    return pl.col("hi").is_between(lowest, highest)
+
+
 def read_partition(path: Path, number: int, bits: int, among: pl.Series | None = None) -> pl.DataFrame:
     """The rows of a Parquet file whose `hi` is in this partition; groups of other partitions are not read.
 
@@ -36,9 +43,7 @@ def read_partition(path: Path, number: int, bits: int, among: pl.Series | None =
     """
     rows = pl.scan_parquet(path, glob=False)
     if bits:
-        width = 1 << (64 - bits)
-        lowest, highest = (pl.lit(each, dtype=pl.UInt64) for each in (number * width, (number + 1) * width - 1))
-        rows = rows.filter(pl.col("hi").is_between(lowest, highest))
+        rows = rows.filter(is_in_partition(number, bits))
     if among is not None:
         rows = rows.filter(pl.col("hi").is_in(among.implode()))
     return rows.collect()

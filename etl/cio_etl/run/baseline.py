@@ -14,6 +14,7 @@ import polars as pl
 
 from cio_etl.errors import DeltaDamaged
 from cio_etl.ledger import BaselineWriter, Delta, DeltaHead, Ledger, Rules, begin_baseline, whole_counts
+from cio_etl.ledger.files import partition_bits
 from cio_etl.model import DeltaCounts, Snapshot, Step
 from cio_etl.run.prescan import subjects_differ
 from cio_etl.run.recording import RunContext
@@ -45,6 +46,7 @@ def baseline_of(
         values=rules.values,
         is_first=True,
         is_baseline=True,
+        bits=partition_bits(snapshot.rows),
     )
     return begin_baseline(folder, head)
 
@@ -66,7 +68,7 @@ def noting(context: RunContext, number: int, delta: Delta | None) -> Iterator[No
     if delta is None:
         yield lambda rows, hashed: None
         return
-    writer = BaselineWriter(delta.folder, delta.head.rows)
+    writer = BaselineWriter(delta.folder, delta.head.rows, delta.head.bits)
     try:
         yield writer.add
         writer.finish()
