@@ -66,9 +66,10 @@ class RowsByHash:
                 yield part
 
     def part(self, number: int) -> pl.DataFrame:
-        """The rows of one of PARTS parts."""
-        here = [rows.filter(pl.Series(_part_of(rows) == number)) for rows in self._frames]
-        return sampled(pl.concat([*self._written(number), *here]), self.every) if self._frames else pl.DataFrame(_NONE)
+        """The rows of one of PARTS parts. Raises StateError when the temporary folder has no room."""
+        if self._bytes:  # the rows in memory are sorted into the parts once, not looked through for each
+            self._write()
+        return sampled(pl.concat([*self._written(number), *self._frames]), self.every) if self._frames else _nothing()
 
     @property
     def in_file(self) -> bool:
@@ -77,7 +78,7 @@ class RowsByHash:
 
     def whole(self) -> pl.DataFrame:
         """All rows, where none is in the file."""
-        return pl.concat(self._frames) if self._frames else pl.DataFrame(_NONE)
+        return pl.concat(self._frames) if self._frames else _nothing()
 
     def _write(self) -> None:
         rows = pl.concat(self._frames)
@@ -91,7 +92,7 @@ class RowsByHash:
             for number, (start, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
                 if start < end:
                     piece = io.BytesIO()
-                    rows.slice(start, end - start).write_ipc(piece)
+                    rows.slice(start, end - start).write_ipc_stream(piece)
                     self._pieces[number].append((self._file.tell(), self._file.write(piece.getbuffer())))
         except OSError as error:
             raise _failed(error) from None
@@ -104,7 +105,7 @@ class RowsByHash:
             end = self._file.seek(0, os.SEEK_END)
             for start, size in self._pieces[number]:
                 self._file.seek(start)
-                yield pl.read_ipc(io.BytesIO(self._file.read(size)))
+                yield pl.read_ipc_stream(io.BytesIO(self._file.read(size)))
             self._file.seek(end)
         except OSError as error:
             raise _failed(error) from None
@@ -134,4 +135,5 @@ def _failed(error: OSError) -> StateError:
     return StateError("free space there, or name another folder by TMPDIR", place=tempfile.gettempdir(), what=what)
 
 
-_NONE: dict[str, pl.Series] = {KEY: pl.Series(dtype=pl.UInt64)}
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame(schema={KEY: pl.UInt64})
