@@ -306,13 +306,10 @@ def _count(counts: Sequence[_Counts], frame: pl.DataFrame, words_for_null: bool)
     values = raw.with_columns(
         cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(counts)
     )
-    queries = {
-        f"{n}.{name}": query
-        for n, column in enumerate(counts)
-        for name, query in column.queries(pl.col(str(n)), pl.col(f"raw{n}"), words_for_null)
-    }
-    answers = values.select(**queries).row(0, named=True)
-    for n, column in enumerate(counts):
-        prefix = f"{n}."
-        of_column = {name.removeprefix(prefix): value for name, value in answers.items() if name.startswith(prefix)}
-        column.take(of_column, values[str(n)])
+    queries = [
+        dict(column.queries(pl.col(str(n)), pl.col(f"raw{n}"), words_for_null)) for n, column in enumerate(counts)
+    ]
+    named = {f"{n}.{name}": query for n, of_column in enumerate(queries) for name, query in of_column.items()}
+    answers = values.select(**named).row(0, named=True)
+    for n, (column, of_column) in enumerate(zip(counts, queries, strict=True)):
+        column.take({name: answers[f"{n}.{name}"] for name in of_column}, values[str(n)])
