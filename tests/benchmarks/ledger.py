@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .measure import Cost, cost_of
+from .measure import Cost, Measure, cost_of
 from .people import CHANGED_OF
 
 DEADLINE_S = 1_800.0
@@ -43,7 +43,7 @@ def write_job(folder: Path, url: str, sync: str, *, paced: bool = False) -> Path
     return path
 
 
-def measured(folder: Path, url: str) -> dict[str, Cost]:
+def measured(folder: Path, url: str, measure: Measure) -> dict[str, Cost]:
     """The cost of each command, in the order of two nights. Raises RuntimeError when one sends what it should not."""
     first, second = folder / "night1.parquet", folder / "night2.parquet"
     jobs = {sync: write_job(folder, url, sync) for sync in ("all", "changed")}
@@ -60,7 +60,7 @@ def measured(folder: Path, url: str) -> dict[str, Cost]:
     ):
         shutil.copyfile(source, folder / "now.parquet")
         words = [sys.executable, "-m", "cio_etl.cli", *map(str, command), "--json"]
-        costs[name] = cost_of(words, environment, DEADLINE_S)
+        costs[name] = measure(words, environment, DEADLINE_S)
         if costs[name].exit_code:
             raise RuntimeError(f"{name} ended with {costs[name].exit_code}: {costs[name].stderr.strip()[-500:]}")
     return costs
@@ -74,7 +74,7 @@ def accepted(cost: Cost) -> int:
     return int(json.loads(cost.stdout)["steps"][0]["accepted"])
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, measure: Measure = cost_of) -> int:
     folder = options.folder.absolute() / "ledger"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
     sink = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.sink"], stdout=subprocess.PIPE, text=True)
     try:
         assert sink.stdout is not None
-        costs = measured(folder, sink.stdout.readline().strip())
+        costs = measured(folder, sink.stdout.readline().strip(), measure)
         ledger = sum(file.stat().st_size for file in (folder / "state" / "ledger").rglob("*.parquet"))
     finally:
         sink.kill()

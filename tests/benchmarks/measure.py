@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,6 +23,10 @@ class Cost:
     exit_code: int  # negative: the signal that ended it
     stdout: str
     stderr: str
+
+
+# Runs a command, with an environment and a deadline, and says what it cost: `cost_of`, or what a test has for it.
+Measure = Callable[[Sequence[str], MappingOf[str, str], float], Cost]
 
 
 def cost_of(command: Sequence[str], environment: MappingOf[str, str], deadline_s: float) -> Cost:

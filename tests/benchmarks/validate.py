@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from .measure import Cost, cost_of
+from .measure import Cost, Measure, cost_of
 
 DEADLINE_S = 600.0
 AT_MOST = 1.5
@@ -51,12 +51,12 @@ def rows_said(name: str, cost: Cost) -> int:
     return int(json.loads(cost.stdout)["steps"][0]["rows_read"] if cost.stdout.startswith("{") else cost.stdout)
 
 
-def measured(folder: Path, data: Path, rows: int, rounds: int) -> dict[str, list[Cost]]:
+def measured(folder: Path, data: Path, rows: int, rounds: int, measure: Measure = cost_of) -> dict[str, list[Cost]]:
     """The costs of each command, after a first round that compiles modules and fills the disk's cache."""
     costs_of: dict[str, list[Cost]] = {name: [] for name in commands(folder, data)}
     for number in range(rounds + 1):
         for name, command in commands(folder, data).items():
-            cost = cost_of(command, dict(os.environ), DEADLINE_S)
+            cost = measure(command, dict(os.environ), DEADLINE_S)
             if (said := rows_said(name, cost)) != rows:
                 raise RuntimeError(f"{name} went through {said} of {rows} rows")
             if number:
@@ -64,7 +64,7 @@ def measured(folder: Path, data: Path, rows: int, rounds: int) -> dict[str, list
     return costs_of
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, measure: Measure = cost_of) -> int:
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     made = [
@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
         f"--format={options.format}",
     ]
     data = Path(subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip())
-    costs_of = measured(folder, data, options.rows, options.rounds)
+    costs_of = measured(folder, data, options.rows, options.rounds, measure)
     print(f"{options.rows:,} rows of {options.format}, {options.rounds} rounds; load {os.getloadavg()[0]:.1f}")
     for name, costs in costs_of.items():
         seconds, cpu_s, peak = (median(getattr(cost, of) for cost in costs) for of in ("seconds", "cpu_s", "peak_mb"))

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from cio_etl.cli import main
+from tests.running import start
 
 HOUSE = Path(__file__).parents[2]
 READING = {"pyarrow.parquet", "sqlglot"}
@@ -48,8 +49,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         step = {"name": "people", "source": {kind: f"people.{kind}"}, "mapping": "people.yaml"}
         destination = {"site_id": "${SITE}", "api_key": "${KEY}"}
         (folder / f"{job}.yaml").write_text(json.dumps({"destination": destination, "steps": [step]}))
-    run = [sys.executable, "-m", "cio_etl.cli", "run", "job.yaml", "--sandbox"]
-    subprocess.run(run, cwd=folder, capture_output=True, check=True)
+    with start("run", "job.yaml", "--sandbox", folder=folder) as process:
+        process.communicate(60)
+    assert process.returncode == 0
     return folder
 
 

@@ -6,6 +6,7 @@ Kinds: `accepted` is a clean success; `refused`, nothing was done; `ambiguous`, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import itertools
 import json
@@ -106,6 +107,7 @@ def half_closing(data: bytes) -> Act:
     return act
 
 
+@functools.cache
 def bomb() -> bytes:
     return gzip.compress(b" " * 20_000_000 + b"{}")
 
