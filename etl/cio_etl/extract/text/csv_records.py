@@ -1,8 +1,9 @@
 """Finds where each record of a block of CSV ends, and what is malformed in it.
 
-Pure and vectorised: a block costs a few passes of numpy over its bytes, and no Python code per row. A quote toggles
-between inside and outside a quoted field; a doubled quote toggles twice, so it needs no care. Separators and line
-ends count outside only, and nothing counts that an escape stands before.
+Pure and vectorised: a block costs a few passes of numpy over its bytes, and no Python code per row. What a byte is
+becomes a bit; what follows from its neighbours and from quotes is decided for 64 bytes at a time. A quote toggles
+between inside and outside a quoted field; a doubled quote toggles twice, so it needs no care. Separators and line ends
+count outside only, and nothing counts that an escape stands before.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from cio_etl.extract.text.bits import Bits, counted_before, first, following, inside, is_set, offsets, packed, previous
 
 _LF, _CR, _NUL = 10, 13, 0
+_CONTINUES, _FIRST_OF_SEVERAL, _LONGEST_CHARACTER = 0x80, 0xC0, 4  # bytes of UTF-8
 
 Mask = npt.NDArray[np.bool_]
 
@@ -69,30 +74,31 @@ def scan(block: bytes, dialect: Dialect, *, final: bool) -> Records | Malformed:
     octets = np.frombuffer(block, np.uint8)
     if dialect.escape is not None and dialect.escape in block:
         octets = _without_escaped(octets, dialect.escape)
-    line_ends = octets == _LF
-    separators = octets == dialect.separator
-    quotes = within = np.zeros(0, np.bool_)
+    size = len(octets)
+    line_ends, separators = packed(octets == _LF), packed(octets == dialect.separator)
+    quotes = within = None
+    fields_end = line_ends | separators
     if dialect.quote is not None and dialect.quote in block:
-        quotes = octets == dialect.quote
-        within = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
-        misplaced = _misplaced_quote(octets, quotes, within, line_ends | separators)
+        quotes = packed(octets == dialect.quote)
+        within = inside(quotes)
+        misplaced = _misplaced_quote(octets, quotes, within, fields_end)
         if misplaced is not None:
             return misplaced
-        line_ends &= ~within
-        separators &= ~within
-    ends = np.flatnonzero(line_ends) + 1
-    complete = int(ends[-1]) if ends.size else 0
-    unclosed = None
-    if within.size and within[-1]:
-        unclosed = complete + _opening_of_last_field(quotes[complete:], within[complete:])
-    elif final and complete < len(block):
-        ends = np.append(ends, len(block))
-    lone = _lone_carriage_return(block, octets, within, final=final)
+    lone = _lone_carriage_return(octets, line_ends, within, final=final) if b"\r" in block else None
     if lone is not None:
         return lone
+    if within is not None:
+        line_ends, separators = line_ends & ~within, separators & ~within
+    ends = offsets(line_ends, size) + 1
+    complete = int(ends[-1]) if ends.size else 0
+    unclosed = None
+    if quotes is not None and within is not None and is_set(within, size - 1):
+        unclosed = _opening_of_last_field(quotes, within, size)
+    elif final and complete < size:
+        ends = np.append(ends, size)
     return Records(
         ends=ends,
-        fields=np.diff(np.searchsorted(np.flatnonzero(separators), ends), prepend=0) + 1,
+        fields=np.diff(counted_before(separators, ends), prepend=0) + 1,
         blank=_blank(octets, ends),
         nul=_with_nul(octets, ends),
         unclosed=unclosed,
@@ -100,7 +106,7 @@ def scan(block: bytes, dialect: Dialect, *, final: bool) -> Records | Malformed:
 
 
 def _first_invalid_utf8(block: bytes, *, final: bool) -> Malformed | None:
-    if block.isascii():
+    if block.isascii() or _is_utf8(block if final else block[: _end_of_last_character(block)]):
         return None
     try:
         codecs.utf_8_decode(block, "strict", final)
@@ -113,51 +119,67 @@ def _first_invalid_utf8(block: bytes, *, final: bool) -> Malformed | None:
     return None
 
 
-def _misplaced_quote(octets: npt.NDArray[np.uint8], quotes: Mask, within: Mask, borders: Mask) -> Malformed | None:
+def _is_utf8(text: bytes) -> bool:
+    """Whether a text is valid UTF-8. Arrow looks at it where it is, in a sixth of the time that Python's codec takes."""
+    bounds = pa.py_buffer(np.array([0, len(text)], np.int64))
+    try:
+        pa.Array.from_buffers(pa.large_string(), 1, [None, bounds, pa.py_buffer(text)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _end_of_last_character(block: bytes) -> int:
+    """The offset at which the last character begins if it is not of one byte, else the length of the block."""
+    for offset in range(len(block) - 1, max(len(block) - _LONGEST_CHARACTER, 0) - 1, -1):
+        if block[offset] >= _FIRST_OF_SEVERAL:
+            return offset
+        if block[offset] < _CONTINUES:
+            break
+    return len(block)
+
+
+def _misplaced_quote(octets: npt.NDArray[np.uint8], quotes: Bits, within: Bits, borders: Bits) -> Malformed | None:
     """A field begins with its opening quote and ends with its closing one; between, quotes are doubled."""
+    size = len(octets)
     may_precede = borders | quotes
-    stray = (quotes & within)[1:] & ~may_precede[:-1]
-    may_follow = may_precede | (octets == _CR)
-    early = (quotes & ~within)[:-1] & ~may_follow[1:]
-    first_stray = int(np.argmax(stray)) + 1 if stray.any() else len(octets)
-    first_early = int(np.argmax(early)) if early.any() else len(octets)
+    first_stray = first(quotes & within & ~previous(may_precede, begins_with=True), size)
+    closing = offsets(quotes & ~within & ~following(may_precede), size - 1)
+    early = closing[octets[closing + 1] != _CR]
+    first_early = int(early[0]) if early.size else size
     if first_stray < first_early:
         return Malformed(
             first_stray,
             "a quote stands in the middle of a field that does not begin with one",
             "quote the whole field and double the quotes in it, or write `quote: null` if quotes mean nothing here",
         )
-    if first_early < len(octets):
+    if first_early < size:
         return Malformed(
-            _opening_of_last_field(quotes[: first_early + 1], within[: first_early + 1]),
+            _opening_of_last_field(quotes, within, first_early + 1),
             "the quote that opens here is closed in the middle of a field, or never",
             "close it before the separator or the line end, and double the quotes inside",
         )
     return None
 
 
-def _opening_of_last_field(quotes: Mask, within: Mask) -> int:
-    """The quote with which the last quoted field begins."""
-    opening = quotes & within
-    opening[1:] &= ~quotes[:-1]  # an opening quote after a quote is the second of a doubled one
-    return len(opening) - 1 - int(np.argmax(opening[::-1]))
+def _opening_of_last_field(quotes: Bits, within: Bits, size: int) -> int:
+    """The quote with which the last quoted field of the first `size` bytes begins."""
+    # an opening quote after a quote is the second of a doubled one
+    return int(offsets(quotes & within & ~previous(quotes), size)[-1])
 
 
 def _lone_carriage_return(
-    block: bytes, octets: npt.NDArray[np.uint8], within: Mask, *, final: bool
+    octets: npt.NDArray[np.uint8], line_ends: Bits, within: Bits | None, *, final: bool
 ) -> Malformed | None:
-    if b"\r" not in block:
-        return None
-    lone = octets == _CR
-    lone[:-1] &= octets[1:] != _LF
-    if not final:
-        lone[-1] = False  # its line feed may come with the next block
-    if within.size:
+    size = len(octets)
+    lone = packed(octets == _CR) & ~following(line_ends)
+    if within is not None:
         lone &= ~within
-    if not lone.any():
+    at = first(lone, size if final else size - 1)  # the line feed of the last one may come with the next block
+    if at >= size - (not final):
         return None
     return Malformed(
-        int(np.argmax(lone)),
+        at,
         "the line ends with CR only",
         "end lines with LF or CRLF, and quote fields that hold a CR",
     )
