@@ -75,6 +75,11 @@ READ = {
         {"null_values": ("", "NULL", "-")},
         [(None, None), ("x", None)],
     ),
+    "a text with a quote is null": (
+        b'a,b\n"x""y",1\n"x","NULL"\n',
+        {"null_values": ('x"y', "NULL")},
+        [(None, "1"), ("x", None)],
+    ),
     "nothing is null": (b"a,b\n,NULL\n", {"null_values": ()}, [("", "NULL")]),
     "another separator": (b"a;b\n1,5;2\n", {"separator": ";"}, [("1,5", "2")]),
     "tabs": (b"a\tb\n1\t2\n", {"separator": "\t"}, [("1", "2")]),
@@ -98,6 +103,11 @@ READ = {
     "header only": (b"a,b\n", {}, []),
     "header only, without a line end": (b"a,b", {}, []),
 }
+
+
+def test_a_frame_is_in_one_piece(tmp_path: Path) -> None:
+    path = written(tmp_path, b"a,b\n" + b"".join(b"%d,x\n" % row for row in range(60_000)))
+    assert {frame.n_chunks() for frame in opened(path, limits=ChunkLimits()).read(None, 0)} == {1}
 
 
 @pytest.mark.fault("S8", "S9", "S12", "S13", "S14", "S15")

@@ -266,7 +266,7 @@ def test_a_slug_is_words_of_small_ascii_letters_and_digits_or_nothing(text: str)
         ("number", [2**63 - 1, None], [2**63 - 1, None]),
         ("number", [Decimal("1.10")], [1.1]),
         ("number", [True], [1]),
-        ("boolean", ["true", "T", "YES", "y", "1"], [True] * 5),
+        ("boolean", ["true", "T", "YES", "y", "1", "True", "tRuE"], [True] * 7),
         ("boolean", ["false", "F", "No", "n", "0"], [False] * 5),
         ("boolean", ["on", "2", "", " true", "truthy"], [None] * 5),
         ("boolean", [1, 0, 2, -1], [True, False, None, None]),

@@ -437,9 +437,9 @@ def test_evidence_is_what_the_column_has_in_common() -> None:
 
     seconds_t = TimestampFacts(unit="s", numbers=False, stem="%Y-%m-%dT%H:%M:%S", aware=False, offsets=False)
     assert facts(["2024-01-01T00:00:00", "unknown"], ["2024-01-01T00:00:00.5"]) == seconds_t
-    assert facts(["2024-01-01"]) == TimestampFacts("s", False, "%Y-%m-%d", False, False)
-    assert facts(["2024-01-01"], ["2024-01-01 00:00"]) == TimestampFacts("s", False, None, False, False)
-    assert facts(["2024-01-01 00:00:00Z"]) == TimestampFacts("s", False, "%Y-%m-%d %H:%M:%S", True, False)
+    assert facts(["2024-01-01"]) == TimestampFacts("s", False, "%Y-%m-%d", False, False, others=False)
+    assert facts(["2024-01-01"], ["2024-01-01 00:00"]) == TimestampFacts("s", False, None, False, False, others=False)
+    assert facts(["2024-01-01 00:00:00Z"]) == TimestampFacts("s", False, "%Y-%m-%d %H:%M:%S", True, False, others=False)
     assert facts(["2024-01-01 00:00+02"], ["1710061200123"]) == TimestampFacts("ms", True, None, True, True)
 
 

@@ -61,6 +61,7 @@ class TimestampFacts:
     stem: str | None = None  # a strptime format that reads the first 10 or 19 characters of every ISO text
     aware: bool = True  # some ISO texts may have an offset, or Z
     offsets: bool = True  # some may have an offset in digits
+    others: bool = True  # some texts may be no ISO texts
 
 
 def let(make: Callable[..., pl.Expr], **values: pl.Expr) -> pl.Expr:
@@ -188,17 +189,17 @@ def _wall_of_days(number: pl.Expr, dtype: pl.DataType, system: Serial) -> pl.Exp
 def from_iso(text: pl.Expr, zone: Zone, facts: TimestampFacts) -> pl.Expr:
     """Seconds of ISO 8601 text. A time without an offset is the zone's, a date its midnight there."""
     wall, offset = _wall(text, facts.stem), _offset(text.str.slice(16), facts)
-    if not facts.aware:
+    if zone.name in (None, "UTC"):
+        seconds = wall - offset.fill_null(0) if facts.offsets else wall
+    elif not facts.aware:
         seconds = from_wall(wall, zone)
-    elif zone.name in (None, "UTC"):
-        seconds = wall - offset.fill_null(0)
     else:
         seconds = let(
             lambda wall, offset: pl.coalesce(wall - offset, from_wall(wall, zone)),
             wall=wall,
             offset=offset,
         )
-    return pl.when(text.str.contains(ISO)).then(seconds)
+    return pl.when(text.str.contains(ISO)).then(seconds) if facts.others else seconds
 
 
 def _wall(text: pl.Expr, stem: str | None) -> pl.Expr:

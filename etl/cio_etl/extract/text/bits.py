@@ -37,6 +37,7 @@ def first(bits: Bits, size: int) -> int:
 
 
 def is_set(bits: Bits, offset: int) -> bool:
+    """Whether the offset is in the set."""
     return bool(bits[offset // _WORD] >> np.uint64(offset % _WORD) & _ONE)
 
 

@@ -190,18 +190,21 @@ class _CsvFormat:
 
     def parsed(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         names = list(self.schema)
-        escape = self._source.escape
+        source, escape = self._source, self._source.escape
+        # polars compares a field with its doubled quotes.
+        nulls = [text for text in source.null_values if source.quote is None or source.quote not in text]
+        with_quotes = [text for text in source.null_values if text not in nulls]
         frame = pl.read_csv(
-            _PLAIN_TEXT + (data if escape is None else with_placeholders(data, self._source)),
+            _PLAIN_TEXT + (data if escape is None else with_placeholders(data, source)),
             has_header=False,
             schema=self.schema,
             columns=[names.index(name) for name in columns],
-            separator=self._source.separator,
-            quote_char=self._source.quote,
+            separator=source.separator,
+            quote_char=source.quote,
+            null_values=nulls,
+            empty_string_is_null="" in nulls,
         )
-        nulls = [text for text in self._source.null_values if text]
-        if "" in self._source.null_values:
-            frame = frame.with_columns(pl.all().replace(["", *nulls], None))
-        else:
-            frame = frame.with_columns(pl.all().fill_null("").replace(nulls, None))
-        return frame if escape is None else without_placeholders(frame, self._source)
+        # It gives several chunks, which each select of some columns beside others would copy into one.
+        frame = frame.rechunk()
+        frame = frame.with_columns(pl.all().replace(with_quotes, None)) if with_quotes else frame
+        return frame if escape is None else without_placeholders(frame, source)

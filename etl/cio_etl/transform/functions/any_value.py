@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_text
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any, Literal
 
 import polars as pl
@@ -28,9 +29,15 @@ BYTES_UNREADABLE = reject_reason(
 MAP_UNMATCHED = reject_reason("map_unmatched", "`map` lists no such value, and has no default")
 NOT_A_BOOLEAN = reject_reason("not_a_boolean", "`boolean` knows no such word", "give it the language, or the word")
 
-_BOOLEANS = {
+_WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+# Every spelling, since to look one up costs half of what it costs to write it in small letters first.
+_BOOLEANS = {
+    "".join(letters): meant
+    for word, meant in _WORDS.items()
+    for letters in product(*zip(word.lower(), word.upper(), strict=True))
 }
 
 
@@ -132,7 +139,7 @@ def _to_boolean(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype == NUMBER:
         value, dtype = as_double(value), pl.Float64()
     if isinstance(dtype, pl.String):
-        return value.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
+        return value.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     if isinstance(dtype, pl.Boolean):
         return value
     return pl.when(value == 1).then(True).when(value == 0).then(False)

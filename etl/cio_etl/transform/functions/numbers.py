@@ -12,6 +12,7 @@ from cio_etl.model import reject_reason
 from cio_etl.transform import decimals
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions.define import function
+from cio_etl.transform.timestamps import let
 
 GROUP = "Numbers"
 
@@ -32,12 +33,17 @@ def to_number(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 def to_double(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The value as Float64; null for a text that is no number, for NaN and infinities, and from ±2^53 on."""
     if isinstance(dtype, pl.String):
-        value = pl.when(value.str.contains(_NUMBER)).then(value)
-    double = value.cast(pl.Float64, strict=False)
-    fits = double.is_between(-_EXACT, _EXACT, closed="none")
-    if isinstance(dtype, pl.String):  # 1e-400 is not 0
-        fits &= (double != 0) | ~value.str.contains(decimals.NOT_ZERO)
-    return pl.when(fits).then(double)
+        return let(_double_of_text, double=value.cast(pl.Float64, strict=False), text=value)
+    return let(lambda double: pl.when(_is_exact(double)).then(double), double=value.cast(pl.Float64, strict=False))
+
+
+def _double_of_text(double: pl.Expr, text: pl.Expr) -> pl.Expr:
+    is_rounded = pl.when(double == 0).then(text).str.contains(decimals.NOT_ZERO).fill_null(False)  # 1e-400 is not 0
+    return pl.when(text.str.contains(_NUMBER) & _is_exact(double) & ~is_rounded).then(double)
+
+
+def _is_exact(double: pl.Expr) -> pl.Expr:
+    return double.is_between(-_EXACT, _EXACT, closed="none")
 
 
 def _number_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -39,7 +39,7 @@ def _queries(value: pl.Expr, dtype: pl.DataType, call: Call) -> dict[str, pl.Exp
     if "format" in call.arguments:
         return {}
     if isinstance(dtype, pl.String):
-        return {**_of_numbers(timestamps.whole(value, dtype)), "shapes": shape(value).unique().implode()}
+        return {"texts": value.map_batches(_of_texts, return_dtype=_TEXTS, returns_scalar=True)}
     if dtype.is_numeric() and not _unit_argument(call):
         return _of_numbers(timestamps.whole(value, dtype))
     return {}
@@ -55,6 +55,23 @@ def _of_numbers(number: pl.Expr) -> dict[str, pl.Expr]:
     return {"sizes": sizes.unique().implode(), "largest": number.abs().max()}
 
 
+_TEXTS = pl.Struct({"sizes": pl.List(pl.Int64), "largest": pl.Int64, "shapes": pl.List(pl.UInt8), "others": pl.Boolean})
+
+
+def _of_texts(texts: pl.Series) -> pl.Series:
+    """One row of _TEXTS: sizes and shapes, and whether some texts are not ISO ones; only these may be numbers."""
+    named = texts.alias("text")  # polars takes some names for patterns of names
+    is_iso = named.str.contains(timestamps.ISO)
+    others = named.filter(~is_iso)
+    isos = named.filter(is_iso) if others.len() else named
+    shapes = isos.to_frame().select(_bits(pl.col("text")).unique()).to_series().drop_nulls()
+    found = {"sizes": [], "largest": None, "shapes": shapes.to_list(), "others": others.len() > 0}
+    if others.len():
+        numbers = _of_numbers(timestamps.whole(pl.col("text"), pl.String()))
+        found |= others.to_frame().select(**numbers).row(0, named=True)
+    return pl.Series(texts.name, [found], _TEXTS)
+
+
 def _size(number: pl.Expr) -> pl.Expr:
     """0 for zero, which fits every unit; 1 to 4 for the units of _FROM; null for null."""
     return pl.sum_horizontal((number >= least).cast(pl.UInt8) for least in _FROM.values()) + number * 0
@@ -62,25 +79,38 @@ def _size(number: pl.Expr) -> pl.Expr:
 
 def shape(text: pl.Expr) -> pl.Expr:
     """The bits of each ISO text, UInt8; null for any other."""
+    return pl.when(text.str.contains(timestamps.ISO)).then(_bits(text))
+
+
+def _bits(text: pl.Expr) -> pl.Expr:
+    """The bits of ISO texts, of which a character is a byte; null for null."""
+    octets = text.cast(pl.Binary)
+    between, after = (octets.bin.get(at, null_on_oob=True).fill_null(0) for at in (10, 16))
+    has_seconds = after == ord(":")
     bits = {
-        DATE: text.str.len_bytes() == 10,
-        SECONDS_T: text.str.contains("^.{10}T.{5}:"),
-        SECONDS_SPACE: text.str.contains("^.{10} .{5}:"),
+        DATE: octets.bin.size() == 10,
+        SECONDS_T: has_seconds & (between == ord("T")),
+        SECONDS_SPACE: has_seconds & (between == ord(" ")),
         UNIVERSAL: text.str.ends_with("Z") | text.str.ends_with("UTC"),
         OFFSET: text.str.slice(16).str.contains("[+-]"),
     }
     code = pl.sum_horizontal(has.cast(pl.UInt8) * pl.lit(bit, pl.UInt8) for bit, has in bits.items())
-    return pl.when(text.str.contains(timestamps.ISO)).then(code)
+    return pl.when(text.is_not_null()).then(code)
 
 
 def _combine(rows: Sequence[Mapping[str, Any]], dtype: pl.DataType, call: Call) -> TimestampFacts:
     """The facts from all frames; raises ValueError when the YAML must give the numbers' unit."""
+    rows = [row.get("texts", row) for row in rows]
     sizes, shapes = _distinct("sizes", rows), _distinct("shapes", rows)
     largest = max((row["largest"] for row in rows if row.get("largest") is not None), default=0)
-    return timestamp_facts(shapes, _unit_argument(call) or _unit(sizes, largest, alone=not shapes), numbers=bool(sizes))
+    unit = _unit_argument(call) or _unit(sizes, largest, alone=not shapes)
+    others = any(row.get("others", True) for row in rows)
+    return timestamp_facts(shapes, unit, numbers=bool(sizes), others=others)
 
 
-def timestamp_facts(shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool) -> TimestampFacts:
+def timestamp_facts(
+    shapes: Collection[int], unit: Unit | Serial | None, *, numbers: bool, others: bool = True
+) -> TimestampFacts:
     """The facts about a column whose ISO texts have these shapes and whose numbers have this unit."""
     return TimestampFacts(
         unit=unit,
@@ -88,6 +118,7 @@ def timestamp_facts(shapes: Collection[int], unit: Unit | Serial | None, *, numb
         stem=_stem(shapes),
         aware=any(code & (UNIVERSAL | OFFSET) for code in shapes),
         offsets=any(code & OFFSET for code in shapes),
+        others=others,
     )
 
 
