@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-paced bench-nested bench-pages lock clean
+.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test telemetry-test with-collector schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-paced bench-nested bench-pages lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ lint: .venv/done ## ruff and mypy
 # More workers than cores: many tests wait for servers, time-outs and other processes.
 WORKERS ?= 3
 
-test: .venv/done with-airflow ## ruff, mypy and every test, side by side
+test: .venv/done with-airflow with-collector ## ruff, mypy and every test, side by side
 	@$(MAKE) --no-print-directory -j2 lint pytest
 
 .PHONY: pytest
@@ -56,6 +56,18 @@ with-airflow: ## build .venv-airflow for the tests with Airflow; without it they
 airflow-test: with-airflow ## every test with Airflow, the long ones too (some 4 minutes)
 	PYTHONPATH=.:etl .venv-airflow/bin/python -m pytest -c tests/with_airflow/pytest.ini --rootdir tests/with_airflow \
 		--confcutdir tests/with_airflow --all tests/with_airflow
+
+.venv-telemetry/done: tests/telemetry/constraints.txt
+	$(PYTHON) -m venv --clear .venv-telemetry
+	.venv-telemetry/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r tests/telemetry/constraints.txt
+	@touch $@
+
+with-collector: ## build .venv-telemetry, a collector of OpenTelemetry for the tests; without it they are skipped
+	@$(MAKE) --no-print-directory .venv-telemetry/done || echo "no .venv-telemetry: the tests with a collector are skipped"
+
+telemetry-test: .venv/done with-collector ## every test of metrics and traces, also with a collector of another maker
+	$(BIN)/pytest tests/telemetry
 
 schemas: .venv/done ## write the JSON Schemas of jobs, mappings and their tests, which editors read
 	$(BIN)/cio-etl schema job > jobs/.schema.json
@@ -116,8 +128,8 @@ bench-pages: .venv/done ## the pages of `cio-etl ui` over 1,000 runs and a milli
 release-check: .venv-release/done ## build wheel and sdist, try the wheel in an empty environment, look for weaknesses (some 2 minutes)
 	.venv-release/bin/python -m tests.release.check
 
-container: ## build the container and run its demo, where there is podman, buildah or docker
-	tests/release/container.sh
+container: ## build the container and run its demo, with podman, buildah or docker; BASE=debian needs no image registry
+	tests/release/container.sh $(BASE)
 
 # What the tests read from: real databases and stores, and the files of other tools.
 TESTED := postgres mysql duckdb storage aws delta iceberg excel otel
@@ -129,6 +141,8 @@ lock: ## pin the current version of every dependency (needs uv)
 		--extra airflow pyproject.toml tests/with_airflow/requirements.in -o tests/with_airflow/constraints.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		tests/release/requirements.in -o tests/release/constraints.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--prerelease allow tests/telemetry/requirements.in -o tests/telemetry/constraints.txt
 
 clean: ## remove what was built
-	rm -rf .venv .venv-bench .venv-airflow .venv-release dist .etl .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-airflow .venv-release .venv-telemetry dist .etl .pytest_cache .mypy_cache .ruff_cache
