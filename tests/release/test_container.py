@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -86,3 +87,16 @@ def test_hadolint_finds_nothing(tmp_path: Path) -> None:
     assert subprocess.run([HADOLINT, FILE], timeout=60).returncode == 0
     (tmp_path / "Containerfile").write_text(FILE.read_text().replace('["cio-etl"]', "cio-etl"))
     assert subprocess.run([HADOLINT, tmp_path / "Containerfile"], timeout=60).returncode == 1
+
+
+@pytest.mark.slow
+def test_without_a_builder_the_file_is_linted_or_it_is_said_what_would_lint_it(tmp_path: Path) -> None:
+    found = shutil.which("dirname")
+    assert found is not None
+    (tmp_path / "dirname").symlink_to(found)
+    script = ROOT / "tests/release/container.sh"
+    done = subprocess.run(
+        ["/bin/sh", script], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True, timeout=60
+    )
+    told = "linted: hadolint finds nothing" if HADOLINT.exists() else "not linted: make release-check installs hadolint"
+    assert done.stdout.splitlines() == ["not built: install podman, buildah or docker, whose engine must answer", told]
