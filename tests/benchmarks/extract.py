@@ -28,7 +28,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .measure import Cost, cost_of
+from .measure import Cost, Measure, cost_of
 from .ratios import Figure, Ratio, middle, speed
 from .run import DEADLINE_S, QUIET_LOAD, STDERR_LINES, environment, machine
 
@@ -174,6 +174,7 @@ class Ground:
     folder: Path
     peers: Path
     addresses: MappingOf[str, str]
+    measure: Measure = cost_of
 
     @contextmanager
     def ran(self, contender: Contender, table: str) -> Iterator[tuple[Cost, Path]]:
@@ -181,7 +182,7 @@ class Ground:
         scratch = Path(tempfile.mkdtemp(dir=self.folder))
         try:
             task = Task(self.addresses[contender.database], table, scratch / "rows", self.peers)
-            yield cost_of(contender.command(task), environment(), DEADLINE_S), task.folder
+            yield self.measure(contender.command(task), environment(), DEADLINE_S), task.folder
         finally:
             shutil.rmtree(scratch)
 
@@ -284,7 +285,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, measure: Measure = cost_of) -> int:
     rows, rounds = (50_000, 1) if options.quick else (options.rows, options.rounds)
     contenders = [c for c in CONTENDERS if not options.only or {c.key, c.database} & set(options.only)]
     # absolute(), not resolve(): a virtual environment's python is a link out of it
@@ -301,7 +302,7 @@ def main(options: argparse.Namespace) -> int:
             "[yellow]this machine has other work: the figures mean little, the ratios not much", highlight=False
         )
     with tables(folder, list(dict.fromkeys(c.database for c in contenders)), rows) as addresses:
-        ground = Ground(folder, peers, addresses)
+        ground = Ground(folder, peers, addresses, measure)
         contenders = [c for c in contenders if c.database in addresses]
         faulty = [wrong for c in contenders if (wrong := verified(ground, c)) is not None]
         figures: dict[str, Figure] = {}

@@ -378,7 +378,7 @@ def test_the_quick_form_reads_a_real_database(
         server: URL = request.getfixturevalue("postgresql_server")
         monkeypatch.setenv("PG_URL", server.render_as_string(hide_password=False))
     words = ["--quick", f"--only={database}-ours", f"--folder={tmp_path / 'data'}"]
-    code = extract.main(extract.arguments([*words, "--peers=none", f"--json={tmp_path / 'figures'}"]))
+    code = extract.main(extract.arguments([*words, "--peers=none", f"--json={tmp_path / 'figures'}"]), forked)
     printed = capsys.readouterr()
     assert (code, printed.err) == (0, ""), printed.out
     figures = json.loads((tmp_path / "figures").read_text())["figures"]
@@ -404,13 +404,13 @@ def test_a_command_that_goes_through_fewer_rows_is_not_measured(tmp_path: Path) 
         validate.measured(tmp_path, data.file_of(tmp_path, 3, "csv"), 4, rounds=1, measure=forked)
 
 
-@pytest.mark.parametrize("key", ["ours", "ours-unchecked"])
+@pytest.mark.parametrize(("key", "how"), [("ours", measure.cost_of), ("ours-unchecked", forked)])
 def test_our_command_sends_every_row_with_and_without_checkpoints(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, how: measure.Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])  # the sink and the rows are modules of this folder
     (contender,) = (each for each in contenders.CONTENDERS if each.key == key)
-    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable))
+    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable), how)
     assert run.verified(ground, contender) is None
 
 

@@ -17,7 +17,7 @@ import structlog
 
 import cio_etl
 from cio_etl.sandbox import Faults, Sandbox
-from tests.running import environment, write_job
+from tests.running import environment, start_program, write_job
 
 MAPPING = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "e_mail"}}
 ROWS = ["1,a@b.co", "2,b@@b.co", "3,c@b.co"]  # the second one is rejected
@@ -37,6 +37,14 @@ def in_a_new_process(program: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
+
+
+def in_a_forked_process(program: str) -> str:
+    """Likewise, where the libraries may be imported already; nothing is configured in it."""
+    with start_program(program, folder=Path(), stderr=subprocess.PIPE) as process:
+        printed = "".join(process.communicate(60))
+    assert process.returncode == 0, printed
+    return printed
 
 
 # ---------------------------------------------------------------- run
@@ -68,7 +76,7 @@ def test_run_in_the_sandbox_sends_nothing_to_the_destination_and_needs_no_keys(s
 
 def test_python_functions_print_nothing(job: str) -> None:
     """In a process without any log configuration, where structlog would print to stdout."""
-    printed = in_a_new_process(
+    printed = in_a_forked_process(
         f"import cio_etl, structlog; job = {job!r}\n"
         "assert cio_etl.run(job).exit_code == 3\n"
         "assert cio_etl.run(job, sandbox=True).exit_code == 3\n"
@@ -80,7 +88,7 @@ def test_python_functions_print_nothing(job: str) -> None:
 
 
 def test_events_go_to_the_standard_librarys_logger_unless_structlog_is_configured(job: str) -> None:
-    printed = in_a_new_process(
+    printed = in_a_forked_process(
         "import cio_etl, logging; logging.basicConfig(level=logging.INFO, format='%(name)s %(message)s')\n"
         f"cio_etl.run({job!r})\n"
     )
