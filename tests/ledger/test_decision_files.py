@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +69,47 @@ def test_masks_that_do_not_fit_the_codes_are_damaged(tmp_path: Path) -> None:
         file.write(bytes(8))
     with pytest.raises(DeltaDamaged, match="the file has 24 bytes, and had 16"):
         read_decisions(tmp_path, 3, ("a",), NOTHING)
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import numpy as np
+import polars as pl
+from cio_etl.ledger.decision_files import DecisionWriter, read_decisions
+from cio_etl.model import POSITION
+from cio_etl.transform.decisions import PARTIAL
+
+folder, rows, frame = Path(sys.argv[1]), int(sys.argv[2]), 100_000
+writer = DecisionWriter(folder, rows, 1)
+for start in range(0, rows, frame):
+    writer.begin(np.arange(start, min(start + frame, rows)))
+for start in range(0, 1_000):
+    some = np.arange(start, rows, 1_000)[::100]
+    codes = pl.Series("code", np.full(len(some), PARTIAL, np.uint8))
+    writer.decide(pl.DataFrame({POSITION: some}).with_columns(codes), np.ones((len(some), 1), np.uint64))
+writer.finish()
+refused = pl.DataFrame(schema={"position": pl.Int64, "reason": pl.String, "field": pl.String})
+found, partial = read_decisions(folder, rows, ("a",), refused), 0
+for start in range(0, rows, frame):
+    here = pl.Series(range(start, min(start + frame, rows)), dtype=pl.Int64)
+    those = here.filter(found.is_partial(here))
+    partial += sum(int(flag.sum()) for flag in found.flags(those)[:1])
+assert partial == sum(len(range(start, rows, 100_000)) for start in range(1_000)), partial
+assert found.same == rows - partial
+(line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(1024 * int(line.split()[1]))
+"""
+
+
+def test_the_memory_of_decisions_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """Files that are mapped count, too: a byte for each row would be seen."""
+    few, many = 2_000_000, 34_000_000
+    peaks = []
+    for rows in (few, many):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        done = subprocess.run([sys.executable, "-c", PEAK, str(folder), str(rows)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout))
+    assert (peaks[1] - peaks[0]) / (many - few) < 0.8, peaks
