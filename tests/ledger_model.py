@@ -80,8 +80,8 @@ class Memory:
     ties: dict[str, frozenset[Part]] = field(default_factory=dict)  # by subject, those of the last night together
     refused: dict[str, set[frozenset[tuple[str, Part]]]] = field(default_factory=lambda: defaultdict(set))
 
-    def plan(self, rows: Sequence[Row], mapped: Mapped, *, again: bool = False) -> Plan:
-        """What is sent of the rows; `again`: with --full-refresh."""
+    def plan(self, rows: Sequence[Row], mapped: Mapped, *, again: bool = False, since: int | None = None) -> Plan:
+        """What is sent of the rows; `again`: with --full-refresh. Orders `at` a time before `since` are left alone."""
         plan = Plan()
         counting: dict[str, list[int]] = defaultdict(list)  # positions of the rows that may be sent, by subject
         parts = {}
@@ -89,6 +89,8 @@ class Memory:
             subject = row[KEY[self.step]]
             if subject is None or is_rejected(self.step, row):
                 plan.rejected += 1
+                continue
+            if since is not None and int(str(row["at"])) < since:
                 continue
             parts[position] = mapped.parts(self.step, row)
             plan.content[position] = self._content(row, mapped)

@@ -7,7 +7,8 @@ are bad, of some Customer.io refuses the values, and attributes join and leave t
 process, killed at random and at chosen moments, then run again or abandoned with --restart. Requests are answered 503
 and 429, and answers are lost. After each night the sandbox must have received exactly the items that the model names,
 and must have what the model says and what a load of all rows would have made. Ledgers that store values must have the
-value of each hash. The seed decides all but the timing.
+value of each hash. Each night, the ledger remembers orders for one day less, as if a day had passed. On some nights,
+partitions have few rows, and additions are merged early. The seed decides all but the timing.
 
 With `--api pipelines`, items are sent whole, and nothing is refused: its answers name no item.
 """
@@ -57,7 +58,7 @@ from tests.ledger_model import (
     differences,
     last_values,
 )
-from tests.running import API_KEY, start, start_program, until, write_job
+from tests.running import API_KEY, start_program, until, write_job
 
 LANES = 2
 NOTE_BYTES = 600  # so that a lane has several batches when all notes change
@@ -69,6 +70,9 @@ COLUMNS = {
 }
 ALWAYS = {PEOPLE: ("email", "plan", "note"), COMPANIES: ("name",), ORDERS: ("order", "price")}
 SOMETIMES = {PEOPLE: ("city", "tier"), COMPANIES: ("seats", "tier"), ORDERS: ()}  # in the mappings of some nights
+DAY_S = 86_400
+REMEMBERED = 400  # days at first; each night one less, as if a day had passed: the clock of a real process stands still
+OLDEST, YOUNGEST = 425, 340  # days: when orders were, so that some are forgotten each night, and some came too late
 RATES = {"503": 0.10, "429": 0.05, "lost_after": 0.05, "lost_before": 0.03}
 
 # Where a process kills itself: a function of the program, and whether before its nth call or after it.
@@ -100,6 +104,14 @@ sys.argv = ["cio-etl", *sys.argv[5:]]
 from cio_etl.cli import main
 sys.exit(main())
 """
+# As KILLS_ITSELF, with partitions of so few rows that a ledger has several, and with few additions.
+SMALL_LEDGER = (
+    """
+import cio_etl.ledger.files as files, cio_etl.ledger.generation as generation
+files.ROWS_AT_ONCE, generation.LEAST_MERGED, generation.MOST_PIECES = 16, 4, 3
+"""
+    + KILLS_ITSELF
+)
 
 
 # ---------------------------------------------------------------- what the sandbox receives
@@ -160,6 +172,7 @@ class World:
     mapped: dict[str, Mapped] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)  # step and subject that Customer.io refuses tonight
     numbers: Counter[str] = field(default_factory=Counter)
+    began: int = field(default_factory=lambda: int(time.time()))
     all_owned: bool = False  # Pipelines rejects a company without an owner, where the mapping has one
 
     def __post_init__(self) -> None:
@@ -227,7 +240,7 @@ class World:
             empty = name == OWNER and dice.random() < 0.3 and not self.all_owned
             return None if empty else f"p{dice.randrange(1, SUBJECTS[PEOPLE])}"
         if name == "at":
-            return str(1_700_000_000 + dice.randrange(10**6))
+            return str(self.began - dice.randrange(YOUNGEST, OLDEST) * DAY_S + DAY_S // 2)
         if name == "note":
             return dice.randbytes(NOTE_BYTES // 2).hex()
         if name == "email":
@@ -283,6 +296,9 @@ class Nights:
         self.last_run = ""  # of the night before
         self.killed_at = ""  # the moment at which a process killed itself, where it was chosen again
         self.number = 0
+        self.program = KILLS_ITSELF  # of a night
+        self.forgot = 0  # orders that have left the ledger, at least
+        self._orders, self._orders_at = 0, 0  # of its ledger: how many, and the generation that was looked at
         self._received: list[Item] = []
         self._process: Process | None = None
         self._kill_at = 0  # the item of a night at which its process is killed
@@ -310,8 +326,13 @@ class Nights:
         rates = self.dice.choice(({}, {}, RATES))
         self.sandbox.set_faults(Watched(seed=self.dice.randrange(2**32), rates=rates, watch=self._watch))
         rows = {step: self.world.snapshot(step) for step in STEPS}
+        self.program = self.dice.choice((KILLS_ITSELF, SMALL_LEDGER))
         job = self._written(rows)
-        plans = {step: self.memories[step].plan(rows[step], self.world.mapped[step]) for step in STEPS}
+        since = self.world.began - self._remembered() * DAY_S
+        plans = {
+            step: self.memories[step].plan(rows[step], self.world.mapped[step], since=since if step == ORDERS else None)
+            for step in STEPS
+        }
         night = Night(self.number, rows=sum(map(len, rows.values())))
         night.planned = sum(len(plan.items) for plan in plans.values())
         self._received.clear()
@@ -330,6 +351,7 @@ class Nights:
             night.problems += self._wrong_items(plans, is_whole=False, is_quiet=False)
             self._give_up(plans, self._standing())
         night.problems += self._wrong_values()
+        night.problems += self._wrong_ledgers(since)
         night.problems += differences(self.cloud, cloud_of(self.sandbox))
         if invalid := self.sandbox.stats()["invalid_items"]:
             night.problems.append(f"{invalid} items were against the rules of Customer.io")
@@ -344,25 +366,49 @@ class Nights:
         return write_job(
             self.folder / "job.yaml",
             self.sandbox.url,
-            {step: ({"parquet": f"{step}.parquet"}, f"{step}.yaml", keys_of(step)) for step in STEPS},
+            {
+                step: ({"parquet": f"{step}.parquet"}, f"{step}.yaml", keys_of(step, self._remembered()))
+                for step in STEPS
+            },
             destination=self.destination(),
             max_rejects="100%",
         )
 
     def _wrong_values(self) -> Iterator[str]:
         """Values in the ledgers that are not those of their hashes, and hashes without the value."""
-        with copied(self.folder / ".etl") as db:
-            rows = [] if db is None else db.execute("SELECT step, generation FROM ledger").fetchall()
-        for step, text in rows:
-            ledger = Ledger(self.folder / ".etl/ledger/job" / step, Generation.of_text(text))
+        for step, ledger in self._ledgers():
             known = ledger.known(0, 0)
             for name in [name for name in known.columns if name.startswith("part.attributes.")]:
-                if "ledger" not in keys_of(step):
+                if step == ORDERS:  # it stores no values
                     continue
                 value = pl.col(name.replace("part.", "value.", 1))
                 wrong = ids.text_hash(value, ledger.generation.salt).ne_missing(pl.col(name))
                 if count := known.filter(wrong).height:
                     yield f"{step}: {count} values of {name} are not those of their hashes"
+
+    def _wrong_ledgers(self, since: int) -> Iterator[str]:
+        """Subjects that are counted wrongly, and events that have stayed when the ledger was written anew."""
+        for step, ledger in self._ledgers():
+            generation, known = ledger.generation, ledger.known(0, 0)
+            if generation.subjects != known.height:
+                yield f"{step}: the ledger counts {generation.subjects} subjects, and has {known.height}"
+            is_new = [piece.file.startswith(f"base-{generation.number:06}") for piece in generation.pieces] == [True]
+            if step == ORDERS and is_new and generation.number != self._orders_at:
+                self._orders_at = generation.number
+                self.forgot += max(self._orders - known.height, 0)
+                if old := known.filter(pl.col("key.timestamp").cast(pl.Int64) < since).height:
+                    yield f"{step}: the ledger was written anew, and has {old} events that are too old"
+            if step == ORDERS:
+                self._orders = known.height
+
+    def _ledgers(self) -> Iterator[tuple[str, Ledger]]:
+        with copied(self.folder / ".etl") as db:
+            rows = [] if db is None else db.execute("SELECT step, generation FROM ledger").fetchall()
+        return ((step, Ledger(self.folder / ".etl/ledger/job" / step, Generation.of_text(text))) for step, text in rows)
+
+    def _remembered(self) -> int:
+        """The days for which the ledger remembers orders."""
+        return max(REMEMBERED - self.number, 30)
 
     # ---------------------------------------------------------------- processes
 
@@ -402,15 +448,12 @@ class Nights:
         words = ["run", job.name, "--json", *(["--restart"] if self.abandoned else [])]
         with job.with_name("stdout").open("w") as stdout, job.with_name("log").open("w") as log:
             streams: dict[str, Any] = {"folder": job.parent, "stdout": stdout, "stderr": log}
-            if killed in MOMENTS:
-                nth = self.kill_dice.choice((1, 1, 2, 3))
-                process = start_program(KILLS_ITSELF, *MOMENTS[killed], nth, *words, **streams)
-            else:
-                with self._lock:
-                    self._kill_at = (
-                        len(self._received) + self.kill_dice.randint(1, 150) if killed == "at an item" else 0
-                    )
-                    process = self._process = start(*words, **streams)
+            moment = MOMENTS.get(killed, ("cio_etl.run.ledger_moves", "moved", True))
+            nth = self.kill_dice.choice((1, 1, 2, 3)) if killed in MOMENTS else 10**9
+            with self._lock:
+                at = len(self._received) + self.kill_dice.randint(1, 150)
+                process = self._process = start_program(self.program, *moment, nth, *words, **streams)
+                self._kill_at = at if killed == "at an item" else 0
             return self._end_of(process, self.kill_dice.uniform(0.1, 0.8) if killed == "at random" else None)
 
     def _end_of(self, process: Process, killed_after_s: float | None) -> int | None:
@@ -539,9 +582,9 @@ def whole_batches(path: Path) -> pl.DataFrame | None:
     return pl.DataFrame(pa.Table.from_batches(batches)) if batches else None
 
 
-def keys_of(step: str) -> dict[str, str]:
-    """The keys of a step about its ledger."""
-    return {"sync": "changed"} | ({} if step == ORDERS else {"ledger": "values"})
+def keys_of(step: str, remembered: int) -> dict[str, str]:
+    """The keys of a step about its ledger, which remembers orders for so many days."""
+    return {"sync": "changed"} | ({"remember": f"{remembered} days"} if step == ORDERS else {"ledger": "values"})
 
 
 def mapping_of(step: str, mapped: Mapped) -> dict[str, Any]:

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger_model import COMPANIES, OWNER, PEOPLE, Cloud, Item, Mapped, Memory, Row, differences, last_values
+from tests.ledger_model import (
+    COMPANIES,
+    ORDERS,
+    OWNER,
+    PEOPLE,
+    Cloud,
+    Item,
+    Mapped,
+    Memory,
+    Row,
+    differences,
+    last_values,
+)
 from tests.ledger_nights import MOMENTS, Nights, item_of, summary
 
 ALICE = Item(PEOPLE, "1", False, frozenset({("plan", "pro"), ("city", "Rome")}))
@@ -72,6 +84,16 @@ def test_the_model_does_not_send_refused_rows_again_and_sends_unknown_ones_again
     memory.settle(plan, {0: "refused", 1: "unknown"})
     again = memory.plan([row(), row(city="Bern", plan=None)], MAPPED)
     assert (list(again.items), again.refused_before) == ([1], 1)
+
+
+def test_the_model_leaves_orders_alone_that_are_older_than_is_remembered() -> None:
+    memory, mapped = Memory(ORDERS), Mapped(("order",))
+    rows: list[Row] = [{"order": str(at), "id": "1", "at": str(at)} for at in (99, 100)]
+    plan = memory.plan(rows, mapped, since=100)
+    assert (list(plan.items), plan.same) == ([1], 1)
+    memory.settle(plan, {1: "refused"})
+    assert memory.plan(rows, mapped, since=100).refused_before == 1
+    assert memory.plan(rows, mapped, since=101).same == 2
 
 
 def test_the_model_relates_a_company_to_the_owners_of_all_of_its_rows() -> None:

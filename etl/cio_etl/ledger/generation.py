@@ -27,6 +27,7 @@ from cio_etl.transform.prefetch import prefetch
 
 FORMAT = 1  # of the files; a newer one is refused
 COMPACT_SHARE = 0.2  # additions beyond this share of the base are merged into a new one
+LEAST_MERGED = 1_000  # rows of additions, which stay beside a base however small it is
 MOST_PIECES = 16  # beyond, the additions become one: each night would read all of a year's nights
 
 KNOWN: dict[str, Any] = {
@@ -147,7 +148,7 @@ class Ledger:
         drops = before.values and not values
         base = before.base_rows
         added = rows + before.rows - base
-        merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, 1_000)
+        merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, LEAST_MERGED)
         gathers = not merges and len(before.pieces) >= MOST_PIECES
         bits = partition_bits(rows + before.rows)
 
