@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import Iterator
@@ -128,6 +129,16 @@ def test_a_sandbox_that_is_gone_and_another_server_are_said_on_the_page(folder: 
         with AppServer(JSONResponse(content), "127.0.0.1", 0, "another") as another:
             reader = SandboxReader(another.url)
             assert (reader.view(5).problem != "", reader.stamp()) == (True, "")
+
+
+def test_a_sandbox_that_takes_large_batches_is_not_called_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr("cio_etl.ui.sandbox_view.TIMEOUT_S", 0.2)
+    with AppServer(busy, "127.0.0.1", 0, "busy") as sandbox, served(folder, sandbox.url) as url:
+        for path in ("/", "/sandbox"):
+            assert f"The sandbox at {sandbox.url} is busy: no answer within 0.2 s." in text(httpx.get(url + path).text)
 
 
 def test_without_a_sandbox_there_is_no_such_page(folder: Path) -> None:

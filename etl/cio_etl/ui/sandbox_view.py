@@ -105,6 +105,9 @@ class SandboxReader:
                     _listed(client, "people", self._person, limit, people_before),
                     _listed(client, "events", self._event, limit, events_before),
                 )
+        except httpx.TimeoutException:
+            what = f"The sandbox at {self.url} is busy: no answer within {TIMEOUT_S:g} s. Look again in a moment."
+            return SandboxView(self.url, problem=what)
         except ANSWERS_OTHERWISE:
             return SandboxView(self.url, problem=f"No sandbox answers at {self.url}; `cio-etl sandbox` starts one.")
 
