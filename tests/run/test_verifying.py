@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,8 @@ from cio_etl.doctor import examine
 from cio_etl.errors import ConfigError, CredentialsRefused, EtlError
 from cio_etl.model import Report, Verification
 from cio_etl.report import Commands
-from cio_etl.run import Caller, RunOptions
-from cio_etl.run.start import run_file
+from cio_etl.run import Caller, RunOptions, Signals, ending_run, load_run
+from cio_etl.run.start import run_file, run_within
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.run.verifying import verify_file
 from cio_etl.sandbox import Faults
@@ -305,6 +308,37 @@ def test_an_app_api_that_refuses_is_a_part_of_the_report(verifying: Nights) -> N
     assert report.verification is not None and report.verification.fault is not None
     assert (report.status, report.exit_code, len(verifying.sandbox.people)) == ("finished", 0, 5)
     assert "refused the credentials" in report.verification.fault and "WRONG" not in report.verification.fault
+
+
+def test_a_signal_ends_the_reading_and_not_the_run_that_has_finished(verifying: Nights) -> None:
+    verifying.settings["verify"] = {"people": 10, "wait": "10m"}
+    verifying.write(MANY[:5])
+    job = load_run(JOB, RunOptions(), lambda: ALL_KEYS)
+    with Signals() as signals, ending_run(job, RunOptions(), Caller(signals=signals)) as run_:
+        run_.report = run_within(job, RunOptions(), run_.caller)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    assert run_.report is not None and (run_.report.status, run_.report.exit_code) == ("finished", 0)
+    assert run_.report.verification is not None and "SIGTERM" in str(run_.report.verification.fault)
+
+
+@pytest.mark.parametrize("api", ["track", "pipelines"])
+def test_people_are_found_by_the_identifier_of_their_mapping(verifying: Nights, api: str) -> None:
+    verifying.settings["destination"] = WITH_KEY | {"api": api}
+    verifying.mapping = PEOPLE | {"identifiers": {"email": "email"}, "attributes": {"plan": "plan"}}
+    report = run(verifying, [person(n, email=f"Ann+{n}@Example.com") for n in range(1, 30)])
+    assert report.verification is not None and found(report.verification) == (29, 0, 0, {})
+    elsewhere(verifying, 0, email="ann+7@example.com", plan="other")  # the id 0 becomes that person's
+    assert found(verified()) == (29, 0, 1, {"plan": 1})
+
+
+def test_who_is_deleted_by_a_change_record_is_not_missing(verifying: Nights) -> None:
+    verifying.mapping = PEOPLE | {
+        "operation": {"column": "plan", "map": {"free": "identify", "gone": "delete"}},
+        "attributes": {"city": "city"},
+    }
+    report = run(verifying, [person(1), person(2), person(2, plan="gone"), person(3)])
+    assert report.verification is not None and found(report.verification) == (2, 0, 0, {})
+    assert list(report.verification.not_compared) == ["deleted or suppressed by a later row"]
 
 
 def test_a_run_in_the_sandbox_of_its_own_reads_nothing_back(verifying: Nights) -> None:

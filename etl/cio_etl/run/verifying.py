@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+PATIENCE_S = 60.0  # with an App API that does not answer, after a run: the next one must not wait for it
 _OF_PEOPLE = frozenset({"identify", "delete", "suppress"})
 Note = Callable[[str], None]
 
@@ -65,7 +66,7 @@ def sample_of(job: Job, options: RunOptions) -> Sample | None:
 def verify(ended: Ended) -> Report | None:
     """Reads back a sample of the people whose rows a finished run has sent; the report, with what was found.
 
-    Whatever goes wrong is a part of the result: the run has finished.
+    Whatever goes wrong is a part of the result, a signal to stop too: the run has finished.
     """
     job, report, sample = ended.job, ended.report, ended.sample
     if job.verify is None or sample is None or report is None or report.status != "finished" or not sample.people:
@@ -78,7 +79,8 @@ def verify(ended: Ended) -> Report | None:
         left_out = tuple(_left_out(step) for step in job.steps if not sends_people(step.mapping))
         rejected = _rejected(job, report)
         job = _addressed(job)
-        result = verified(sample, job.destination, wait_s=wait_s, rejected=rejected, left_out=left_out)
+        to = replace(job.destination, batch_budget_s=min(PATIENCE_S, job.destination.batch_budget_s))
+        result = verified(sample, to, wait_s=wait_s, rejected=rejected, left_out=left_out)
     except EtlError as error:
         log.warning("verification_failed", run_id=report.run_id, reason=str(error))
         result = Verification(sample.people, sample.is_whole, 0, seed=sample.seed, fault=str(error))
