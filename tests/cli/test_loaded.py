@@ -73,3 +73,22 @@ def test_the_garbage_collector_is_as_before_when_a_command_has_ended() -> None:
     before = gc.get_threshold()
     assert main(["--version"]) == 0 and main(["check"]) == 2
     assert gc.get_threshold() == before
+
+
+def test_a_section_is_built_when_it_is_first_read() -> None:
+    program = (
+        "from cio_etl.config import JobYaml, MappingYaml, load_mapping; from pathlib import Path;"
+        "load_mapping(Path('mappings/customers.yaml'));"
+        "print(JobYaml.__pydantic_complete__, MappingYaml.__pydantic_complete__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=HOUSE, capture_output=True, check=True)
+    assert done.stdout.split() == [b"False", b"True"]
+
+
+def test_the_end_of_a_command_looks_for_no_garbage() -> None:
+    program = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > len(gc.get_objects())));"
+        "from cio_etl.cli import main; main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.split()[-1] == b"True"

@@ -90,6 +90,7 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
         use_log(replace(command_log(), level=logging.WARNING))
     progress = Progress(console, live, quiet)
     gc.freeze()  # modules and job live as long as the run: garbage collection need not look at them each time
+    gc.set_threshold(100_000)
     with Signals(lambda line: say(line, err=True), grace_s, _to_go_on(commands.resume or "")) as signals:
         yield Caller(signals, progress, commands)
 

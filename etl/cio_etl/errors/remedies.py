@@ -15,7 +15,8 @@ _YAML = (".yaml", ".yml")
 def similar(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like this one, in any case of the letters; None when none is similar."""
     folded = {each.casefold(): each for each in known}
-    near = get_close_matches(name[:100].casefold(), folded, 1, cutoff)
+    meant = name[:100].casefold()
+    near = [meant] if meant in folded else get_close_matches(meant, folded, 1, cutoff)  # the same name is most like it
     return folded[near[0]] if near else None
 
 

@@ -31,7 +31,7 @@ class Section(BaseModel):
     is_home: whether the section is named to somebody who has written one of its keys in another place.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
 
     not_offered: ClassVar[dict[str, str]] = {}
     one_of: ClassVar[tuple[str | tuple[str, ...], ...]] = ()
