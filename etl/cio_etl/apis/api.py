@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic import SecretStr
 
 from cio_etl.model import ARRAY, Envelope, Verdict
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.records import dataclass
 
 # (status, headers with lower-case names, body, number of items sent, host) -> what the answer means
 Judge = Callable[[int, Mapping[str, str], bytes, int, str], Verdict]

@@ -5,7 +5,7 @@ The item that an API takes for an operation is a row of the API's payloads.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from cio_etl.model.records import dataclass
 
 # Names to which Customer.io gives a meaning (reserved attributes; Track v2 reference). An attribute with such a name
 # changes who gets mail, or is dropped silently, so a mapping must list it in allow_reserved.

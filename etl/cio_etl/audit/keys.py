@@ -8,13 +8,13 @@ counts for one key stay exact.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from cio_etl.audit.findings import FIRST
+from cio_etl.model.records import dataclass
 from cio_etl.transform.by_hash import IN_MEMORY, RowsByHash, sampled, together
 
 MOST = 16_000_000  # keys, with a hash of their rows' content: 450 MB of the temporary folder

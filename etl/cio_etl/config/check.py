@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cio_etl.config.targets import target_names, with_target
 from cio_etl.config.validation import looks_like
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.model import Job, Mapping, Step
+from cio_etl.model.records import dataclass
 from cio_etl.transform.event_keys import REMEDY, event_key_of_changes
 
 

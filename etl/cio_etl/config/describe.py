@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section
 
 

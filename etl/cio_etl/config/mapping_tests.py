@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cio_etl.config.validation import Fault, in_order, looks_like, not_consequen
 from cio_etl.config.yaml_file import Document, Loc, read_yaml
 from cio_etl.errors import ConfigError, Problem, did_you_mean, did_you_mean_file
 from cio_etl.model import Example, Mapping, Source
+from cio_etl.model.records import dataclass
 
 FOLDER = "tests"  # beside the mapping
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, create_model
@@ -19,6 +19,7 @@ from cio_etl.config.value_sections import OnError
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import SourceError, similar
 from cio_etl.model import ENTRY, Column, Constant, Mapping, Nulls, OtherColumns, Snapshot
+from cio_etl.model.records import dataclass
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, as_list, omitted
 from cio_etl.transform.checks import constant_faults, problems
 from cio_etl.transform.explode import exploded

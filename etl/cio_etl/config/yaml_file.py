@@ -12,7 +12,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ruamel.yaml.events import (
 
 from cio_etl.config.text_file import UnreadableText, read_text
 from cio_etl.errors import Problem, did_you_mean_file
+from cio_etl.model.records import dataclass
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50

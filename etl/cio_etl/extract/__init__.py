@@ -16,7 +16,7 @@ first read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from cio_etl.model import (
     Staging,
     is_remote,
 )
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from cio_etl.extract.incremental import first_wanted

@@ -7,13 +7,14 @@ read, its stored values are; but a UUID becomes its text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from cio_etl.model.records import dataclass
 
 _DIGITS = 38  # that a decimal of polars has at most
 _UUID = "arrow.uuid"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from cio_etl.extract.text_columns import JSON_TEXT, as_json_texts
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from fastexcel import CellError, CellErrors, ExcelReader

@@ -20,7 +20,6 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,7 @@ from cio_etl.extract.xlsx_parts import (
     worksheets,
 )
 from cio_etl.model import CELL_ERROR, CELL_NOT_COMPUTED, CELL_WITHOUT_DAY, ExcelSource, Snapshot, Staging
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from fastexcel import ExcelReader

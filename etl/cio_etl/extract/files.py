@@ -8,10 +8,10 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 
 from cio_etl.errors import SourceError, did_you_mean_file
+from cio_etl.model.records import dataclass
 
 
 def named_files(paths: Iterable[str]) -> tuple[str, ...]:

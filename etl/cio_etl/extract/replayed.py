@@ -7,7 +7,7 @@ whether that reject is closed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from cio_etl.extract import copies
 from cio_etl.extract.stage import copy_folder, staged
 from cio_etl.extract.staged_files import placed, with_places
 from cio_etl.model import CLOSED, FAULT, ORIGIN_FINGERPRINT, ORIGIN_POSITION, Replayed, ReplaySource, Snapshot, Staging
+from cio_etl.model.records import dataclass
 
 REJECT_ID = "_cio_etl_reject"  # Int64
 ROW_FAULT = "_cio_etl_fault"  # String: what becomes the row's FAULT

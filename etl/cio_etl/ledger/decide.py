@@ -13,11 +13,11 @@ which are the relationships of a person or an object, do not replace each other:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from cio_etl.model import POSITION, DeltaCounts, PartCounts
+from cio_etl.model.records import dataclass
 from cio_etl.transform import decisions, ids
 
 SUBJECT = ("hi", "lo")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from cio_etl.ledger.files import ROWS_AT_ONCE, by_subject, partition_bits
 from cio_etl.ledger.generation import KNOWN, Generation, Ledger
 from cio_etl.ledger.spill import Spill
 from cio_etl.model import POSITION, DeltaCounts
+from cio_etl.model.records import dataclass
 from cio_etl.transform import decisions
 
 NO_CHANGE = pl.DataFrame(schema=KNOWN)  # of a partition of the ledger, which is not read then

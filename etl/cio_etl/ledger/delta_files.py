@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cio_etl.ledger.baseline import baseline_rows
 from cio_etl.ledger.decision_files import DecisionWriter, read_decisions
 from cio_etl.ledger.files import GroupWriter, read_partition, reporting, sync_file, sync_folder
 from cio_etl.model import POSITION
+from cio_etl.model.records import dataclass
 from cio_etl.transform.decisions import Decisions, Masks, words
 
 GONE = "gone.parquet"  # in a delta's folder: who is gone

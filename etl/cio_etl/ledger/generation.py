@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ import polars as pl
 from cio_etl.errors import LedgerDamaged
 from cio_etl.ledger.decide import SUBJECT, VALUE
 from cio_etl.ledger.files import GroupWriter, partition_bits, read_partition, reporting, sync_folder
+from cio_etl.model.records import dataclass
 from cio_etl.transform.prefetch import prefetch
 
 FORMAT = 1  # of the files; a newer one is refused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -14,6 +14,7 @@ from cio_etl.errors import DestinationUnavailable, WrongDestination
 from cio_etl.load.connection import Connection, Deadlines
 from cio_etl.load.retry import Backoff
 from cio_etl.model import Accepted, Destination, Retry, Stop, Verdict
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

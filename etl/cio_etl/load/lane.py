@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,7 @@ from cio_etl.model import (
     Unknown,
     Verdict,
 )
+from cio_etl.model.records import dataclass
 
 log = get_logger()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from cio_etl.model.records import dataclass
 
 # accepted: Customer.io accepted a row of its subject, sent by a later run or a replay; same: a later run sent nothing,
 # since Customer.io has what the row says now; rejected: a later run rejected its subject again, and that reject is open

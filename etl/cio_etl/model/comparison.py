@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from cio_etl.model.records import dataclass
 
 # What is compared, in the order in which a person reads it. `rejects` is by reason and field, `events` by name.
 Figure = Literal[

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, Literal
+
+from cio_etl.model.records import dataclass
 
 Check = Literal["not_null", "unique", "accepted_values", "range", "regex", "row_count", "freshness"]
 

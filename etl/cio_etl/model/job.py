@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from cio_etl.model.expectations import ONE_PERCENT, Expectation, Limit
 from cio_etl.model.mapping import Mapping
 from cio_etl.model.notices import Channel
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources import Source
 from cio_etl.model.verification import Verify
 from cio_etl.model.words import counted

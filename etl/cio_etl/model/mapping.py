@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from cio_etl.model.expectations import Expectation
+from cio_etl.model.records import dataclass
 
 IdentifierKind = Literal["id", "email", "phone", "cio_id", "anonymous_id"]
 Nulls = Literal["omit", "clear"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from pydantic import SecretStr
+
+from cio_etl.model.records import dataclass
 
 ConditionKind = Literal["failed", "stale", "rejects", "deviates", "slower", "verify_differs"]
 NoticeKind = Literal["failed", "stale", "rejects", "deviates", "slower", "verify_differs", "recovered", "test"]

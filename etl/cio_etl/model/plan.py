@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping as MappingOf
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cio_etl.errors import InvalidArguments, PlanOutdated
+from cio_etl.model.records import dataclass
 from cio_etl.model.report import DeltaCounts, Finding, Omitted, RejectCount
 
 FORMAT = 1

@@ -6,7 +6,7 @@ the reasons that readers and senders give a row are here, because several rooms 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

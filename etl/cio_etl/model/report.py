@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Literal
 
 from cio_etl.model.closed import ClosedRejects
 from cio_etl.model.comparison import Comparison
 from cio_etl.model.notices import NoticeSent
+from cio_etl.model.records import dataclass
 from cio_etl.model.sending import Counts, total_counts
 from cio_etl.model.verification import Verification
 

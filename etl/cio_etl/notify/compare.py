@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from cio_etl.model import ConditionKind, Report, StepReport
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, moment, percent, verification_words
 
 RUNS = 14  # that are compared, the newest

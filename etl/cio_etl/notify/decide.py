@@ -10,9 +10,10 @@ notice, and loses none.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cio_etl.model import Condition, ConditionKind, Conditions, NoticeKind
+from cio_etl.model.records import dataclass
 from cio_etl.notify.compare import Findings
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cio_etl.model import ConditionKind, NoticeKind, Report
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, moment
 from cio_etl.notify.decide import Due
 

@@ -6,9 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from cio_etl.model import Channel
+from cio_etl.model.records import dataclass
 from cio_etl.notify.not_sent import NotSent
 from cio_etl.notify.notice import Notice
 

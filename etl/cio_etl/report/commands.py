@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from cio_etl.model import Report
+from cio_etl.model.records import dataclass
 
 
 def _no_steps(report: Report) -> Mapping[str, str]:

@@ -7,10 +7,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cio_etl.log import Thread, get_logger
 from cio_etl.model import Counts, LaneProgress, total_counts
+from cio_etl.model.records import dataclass
 
 log = get_logger()
 

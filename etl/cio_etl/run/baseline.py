@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,7 @@ from cio_etl.errors import DeltaDamaged
 from cio_etl.ledger import BaselineWriter, Delta, DeltaHead, Ledger, Rules, begin_baseline, whole_counts
 from cio_etl.ledger.files import partition_bits
 from cio_etl.model import DeltaCounts, Snapshot, Step
+from cio_etl.model.records import dataclass
 from cio_etl.run.prescan import subjects_differ
 from cio_etl.run.recording import RunContext
 from cio_etl.transform import Compiled, Mapped

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cio_etl.errors import EtlError
 from cio_etl.model import Job, Report
+from cio_etl.model.records import dataclass
 from cio_etl.report import Commands
 from cio_etl.run.options import RunOptions
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +18,7 @@ from cio_etl.apis import KEY, OPERATIONS
 from cio_etl.errors import RunUnfinished
 from cio_etl.ledger import Generation, Ledger, erased
 from cio_etl.model import POSITION, Job, Mapping, Step
+from cio_etl.model.records import dataclass
 from cio_etl.run.folders import ledger_folder, rejects_folder, stage_folder, validation_folder
 from cio_etl.run.gone import with_gone_steps
 from cio_etl.run.person import Person

@@ -6,12 +6,12 @@ All of it is in the state; no file of a ledger is read for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from cio_etl.errors import LedgerDamaged
 from cio_etl.ledger import Generation, Ledger
 from cio_etl.model import Job, Step, SyncMode
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, percent, size
 from cio_etl.run.folders import ledger_folder, ledger_job
 from cio_etl.state import LedgerMove, Reader, RunRecord, Store

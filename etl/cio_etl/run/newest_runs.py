@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cio_etl import state
 from cio_etl.model import OpenRejects, OpenTotal, Report
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, moment
 
 KILLED = "its process has ended without a report: it was killed, or the machine went down"

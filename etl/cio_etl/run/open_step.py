@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from cio_etl.audit import (
 from cio_etl.errors import ChangedSinceStart, ExpectationsFailed, SourceError
 from cio_etl.ledger import Delta
 from cio_etl.model import Bookmark, Finding, GoneSource, Snapshot, Step
+from cio_etl.model.records import dataclass
 from cio_etl.run.baseline import Baseline, note_all
 from cio_etl.run.earlier_rejects import gone_rejects
 from cio_etl.run.gone import next_without, open_gone

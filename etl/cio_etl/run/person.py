@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
@@ -15,6 +14,7 @@ from cio_etl.apis import KEY, OPERATIONS
 from cio_etl.config import source_columns, with_columns
 from cio_etl.errors import EtlError
 from cio_etl.model import Constant, IdentifierKind, Mapping
+from cio_etl.model.records import dataclass
 from cio_etl.transform import collect_facts, column_of, compile_mapping, ids, members_of
 from cio_etl.transform.parts import subject_targets
 from cio_etl.transform.repeats import key_text

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +45,7 @@ from cio_etl.model import (
     Report,
     Snapshot,
 )
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.model import PLACE_FILE, PLACE_LINE, POSITION, ColumnFacts, Snapshot
+from cio_etl.model.records import dataclass
 
 SKIP_ROWS = 100_000  # to the next reject: up to this distance, reading on is as fast as opening the source again
 

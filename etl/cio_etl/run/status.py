@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Literal
 
 from cio_etl import state
 from cio_etl.model import Job, OpenRejects, Report, total_counts
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, whole_units
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.newest_runs import with_killed

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 from sqlalchemy import func, select
 
 from cio_etl.model import ClosedAs, ClosedRejects, Counts
+from cio_etl.model.records import dataclass
 from cio_etl.state import lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
 from cio_etl.state.migrate import require_current_schema

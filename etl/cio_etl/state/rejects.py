@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import (
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.model import BY_HAND, ClosedAs, ClosedRejects, OpenRejects
+from cio_etl.model.records import dataclass
 from cio_etl.state import tables
 from cio_etl.state.commit import ReplayedRejects, close_rejects
 from cio_etl.state.faults import unusable

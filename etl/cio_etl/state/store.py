@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from cio_etl.model import (
     SourceFile,
     Watermark,
 )
+from cio_etl.model.records import dataclass
 from cio_etl.state import tables
 from cio_etl.state.commit import (
     PROGRESS,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cio_etl.model import Report
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from cio_etl.errors import Interrupted
 from cio_etl.log import about
 from cio_etl.model import Delivery, Report, Verdict
+from cio_etl.model.records import dataclass
 from cio_etl.telemetry import names
 from cio_etl.telemetry.facts import JobFacts
 from cio_etl.telemetry.meters import Meters

@@ -6,8 +6,9 @@ reason, status). None is a value of a row, a key, a path or an address.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from cio_etl.model.records import dataclass
 
 JOB, STEP, OUTCOME = "cio_etl.job.name", "cio_etl.step.name", "cio_etl.outcome"
 STATUS, EXIT_CODE, RUN_ID, LEDGER = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -12,6 +11,7 @@ import polars.selectors as cs
 
 from cio_etl.errors import SourceError, similar
 from cio_etl.model import Call, Columns, Constant, Mapping
+from cio_etl.model.records import dataclass
 from cio_etl.transform import checks
 from cio_etl.transform.functions import apply
 

@@ -12,13 +12,13 @@ import json
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
 from cio_etl.model import ENTRY, Constant, Mapping, reject_reason
+from cio_etl.model.records import dataclass
 from cio_etl.transform import encode, row_sql, timestamps
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.invisible import UNSEEN, has_unseen, is_blank

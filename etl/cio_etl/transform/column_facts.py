@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from cio_etl.model import ColumnFacts, Mapping
+from cio_etl.model.records import dataclass
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, require_columns, unfit
 from cio_etl.transform.functions import FUNCTIONS, normalized
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ import polars as pl
 from cio_etl.apis import OPERATION
 from cio_etl.errors import SourceError
 from cio_etl.model import ALSO, FAULT, POSITION
+from cio_etl.model.records import dataclass
 from cio_etl.transform import encode, ids, payloads
 from cio_etl.transform.checks import Check
 from cio_etl.transform.decisions import Decisions

@@ -6,13 +6,13 @@ The ledger decides it over the whole snapshot before the first row is sent, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from cio_etl.model import POSITION
+from cio_etl.model.records import dataclass
 
 # Codes. AS_MAPPED: the mapping rejects or skips the row. The rows of the other codes are items.
 AS_MAPPED, SAME, WHOLE, PARTIAL, REFUSED = range(5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import polars as pl
 from cio_etl.errors import SourceError
 from cio_etl.model import ENTRY, FAULT, POSITION, Snapshot, reject_reason
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.records import dataclass
 from cio_etl.transform.chains import column_of, require_names
 from cio_etl.transform.functions.json_values import JSON_UNREADABLE
 from cio_etl.transform.json_strings import entries_of_lists

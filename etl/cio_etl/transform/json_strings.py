@@ -6,12 +6,13 @@ The lines are sound: each is one JSON object, or one list where the entries of l
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+
+from cio_etl.model.records import dataclass
 
 Offsets = npt.NDArray[np.int64]
 

@@ -7,10 +7,10 @@ walk applies it at every depth. A type without nested values costs nothing: the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
+from cio_etl.model.records import dataclass
 from cio_etl.transform.decimals import NUMBER
 
 Test = Callable[[pl.Expr, pl.DataType], pl.Expr | None]

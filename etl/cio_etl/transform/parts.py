@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from cio_etl.apis import KEY, OPERATIONS
 from cio_etl.model import POSITION, Constant, Mapping
+from cio_etl.model.records import dataclass
 from cio_etl.transform import encode, ids, repeats
 from cio_etl.transform.encode import Node
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from cio_etl.errors import SourceError, did_you_mean
 from cio_etl.model import FAULT, Snapshot
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.records import dataclass
 from cio_etl.transform.chains import column_of, place_of_column
 from cio_etl.transform.checks import columns_of
 from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cio_etl.apis import Payload
 from cio_etl.model import Constant, Mapping, Nulls
+from cio_etl.model.records import dataclass
 from cio_etl.transform.encode import Entries, Fixed, Leaf, Members, Node, literal
 
 # Columns that are made for every row, where a payload has the parts `event_id`, `message_id`, `timestamp_iso`,

@@ -11,12 +11,12 @@ one that was rejected. There, the content is the subject and the other ends, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import FAULT, POSITION, Constant, Mapping
+from cio_etl.model.records import dataclass
 from cio_etl.transform import ids, repeats
 from cio_etl.transform.compiled import Compiled, Mapped
 from cio_etl.transform.parts import Parts

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -22,6 +21,7 @@ from polars_hash import CryptographicHashingNameSpace
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import POSITION, Mapping, reject_reason
+from cio_etl.model.records import dataclass
 from cio_etl.transform import invisible
 from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
 

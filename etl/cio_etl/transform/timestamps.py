@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
 
+from cio_etl.model.records import dataclass
 from cio_etl.transform import decimals
 
 Unit = Literal["s", "ms", "us", "ns"]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from cio_etl.errors import similar
 from cio_etl.model import ENTRY, Call, Column, Columns, Snapshot
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.records import dataclass
 from cio_etl.transform import row_sql
 from cio_etl.transform.chains import column_of
 from cio_etl.transform.functions import parse_call

@@ -6,7 +6,6 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from cio_etl.config.yaml_file import read_yaml
 from cio_etl.config.yaml_parts import comment, scalar, wrapped
 from cio_etl.errors import SourceError
 from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging

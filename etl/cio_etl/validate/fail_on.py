@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cio_etl.audit import FINDINGS
 from cio_etl.errors import did_you_mean
 from cio_etl.model import Report, StepReport
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.transform import REASONS
 

@@ -6,7 +6,7 @@ import difflib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from cio_etl.config.examples import compared, differing, outcome_text, payload_d
 from cio_etl.config.mapping_tests import MappingTest, MappingTests
 from cio_etl.errors import ConfigError, EtlError, Problem
 from cio_etl.model import Bookmark, CsvSource, Example, Snapshot, Step
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.run import open_step_source, staging
 from cio_etl.run.other_columns import with_other_columns

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cio_etl.config import attributes_of_columns, is_mapping_file, load_job, load_jobs, plain_data, yaml_text
 from cio_etl.model import Bookmark, Job, Step
+from cio_etl.model.records import dataclass
 from cio_etl.run import limited, open_step_source, staging
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.other_columns import with_other_columns

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -56,6 +56,7 @@ from cio_etl.model import (
     ValueChange,
 )
 from cio_etl.model.plan import VALID
+from cio_etl.model.records import dataclass
 from cio_etl.run import (
     FULL_REFRESH,
     Caller,

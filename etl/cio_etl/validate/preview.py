@@ -6,11 +6,11 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cio_etl.model import ALSO, Bookmark, Snapshot, Step
+from cio_etl.model.records import dataclass
 from cio_etl.report import Observer
 from cio_etl.run import limited, open_step_source, prepare, staging
 from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cio_etl import state
 from cio_etl.errors import InvalidArguments
 from cio_etl.model import Job, Report
+from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
 from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins

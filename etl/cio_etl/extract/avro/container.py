@@ -11,7 +11,6 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from cio_etl.errors import SourceError, is_limit
 from cio_etl.extract.files import RegularFile
+from cio_etl.model.records import dataclass
 
 _MAGIC = b"Obj\x01"
 _SYNC = bytes(16)  # of the files that are made here

@@ -7,7 +7,6 @@ value.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 
 import polars as pl
@@ -20,6 +19,7 @@ from cio_etl.extract.files import RegularFile, named_files
 from cio_etl.extract.stage import staged
 from cio_etl.extract.staged_files import agreed, check_own_names, placed, with_places
 from cio_etl.model import MAP_KEY_REPEATED, AvroSource, Snapshot, Staging
+from cio_etl.model.records import dataclass
 from cio_etl.transform.nested import as_dtype, fields, parts
 
 RULES = "avro 2"  # part of the copy's name: raise it when the same bytes would give other rows

@@ -8,13 +8,13 @@ nothing, such as null, is left out: a list of a billion of it has five bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import polars as pl
 
 from cio_etl.extract.avro.container import without_rows
+from cio_etl.model.records import dataclass
 
 _PRIMITIVE = ("boolean", "int", "long", "float", "double", "bytes", "string")
 _DIGITS = 38

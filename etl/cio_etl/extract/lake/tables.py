@@ -13,7 +13,6 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from cio_etl.extract.remote.storage import Patience, address, needed, opened
 from cio_etl.extract.stage import staged
 from cio_etl.log import get_logger
 from cio_etl.model import DeltaSource, IcebergSource, LakeSource, Snapshot, Staging, Storage, is_remote, shown
+from cio_etl.model.records import dataclass
 
 log = get_logger()
 

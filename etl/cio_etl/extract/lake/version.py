@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cio_etl.extract.remote.storage import Address
 from cio_etl.model import is_remote
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

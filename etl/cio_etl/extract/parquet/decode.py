@@ -9,7 +9,7 @@ buffer, and reads the columns that polars cannot. Measured, 2 M rows × 14 colum
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import polars as pl
@@ -24,6 +24,7 @@ from cio_etl.extract.files import Identity, RegularFile
 from cio_etl.extract.parquet.delta import shared_bytes
 from cio_etl.extract.parquet.footer import Column, Footer, damaged, scan
 from cio_etl.extract.parquet.pages import Page, pages
+from cio_etl.model.records import dataclass
 
 _WHOLE_GROUP_ROWS = 150_000
 _WHOLE_GROUP_BYTES = 64 << 20

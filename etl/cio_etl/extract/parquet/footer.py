@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 
 import polars as pl
@@ -21,6 +21,7 @@ from cio_etl.extract.arrow_types import NotRead, Reading, plain, reading_of
 from cio_etl.extract.decoding import decoding
 from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet.thrift import Malformed, read_struct
+from cio_etl.model.records import dataclass
 
 _TAIL_BYTES = 8  # the footer's length and the magic number
 _SIGNATURE_BYTES = 28  # after the footer of a file with encrypted columns

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cio_etl.extract.files import RegularFile
 from cio_etl.extract.parquet.thrift import Malformed, read_struct
+from cio_etl.model.records import dataclass
 
 _HEADER_BYTES = (256, 4 << 10, 1 << 20)  # read at first, and when that was not enough: headers may hold statistics
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -38,6 +38,7 @@ from cio_etl.extract.remote.storage import (
 from cio_etl.extract.remote.web import download
 from cio_etl.log import Thread, get_logger
 from cio_etl.model import Snapshot, Staging, Storage, is_remote, shown
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from cio_etl.extract.remote.storage import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from importlib import import_module
 from types import ModuleType
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable, install
 from cio_etl.model import Storage, address_parts, shown
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import httpx
@@ -12,6 +11,7 @@ import httpx
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
 from cio_etl.extract.remote.storage import Patience
 from cio_etl.model import shown
+from cio_etl.model.records import dataclass
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +20,7 @@ from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, reworded
 from cio_etl.extract.sql.statement import Statement, required_columns, statement, wanted_columns
 from cio_etl.model import SqlSource, Staging
+from cio_etl.model.records import dataclass
 
 _ROWS = 25_000
 _JSON_KINDS = (b"VARIANT", b"OBJECT", b"ARRAY", b"JSON")  # of Snowflake's logicalType, and BigQuery's Type

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 
 from sqlalchemy import URL, make_url
@@ -16,6 +16,7 @@ from cio_etl.errors import SourceError, install
 from cio_etl.extract.sql.names import ANSI, ANSI_CAPITALS, BACKTICKS, BACKTICKS_BACKSLASH, BRACKETS, Names
 from cio_etl.extract.stage import Reader
 from cio_etl.model import SECRET_OPTIONS, SqlSource, Staging
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ from cio_etl.errors import EtlError
 from cio_etl.extract.sql.dialects import DATABASES, address
 from cio_etl.extract.sql.statement import Statement, statement
 from cio_etl.model import SqlSource, Staging
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

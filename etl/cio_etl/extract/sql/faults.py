@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

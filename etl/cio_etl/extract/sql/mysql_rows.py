@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ import pyarrow as pa
 from pymysql.constants import CR  # type: ignore[import-untyped]
 from pymysql.err import InternalError, OperationalError  # type: ignore[import-untyped]
 from pymysql.protocol import MysqlPacket  # type: ignore[import-untyped]
+
+from cio_etl.model.records import dataclass
 
 _BYTES = 4 << 20  # that are read before rows are made of them
 _VALUES = 500_000  # per frame at most: each takes at least 16 bytes, if it is null, too

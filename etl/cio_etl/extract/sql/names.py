@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from cio_etl.model.records import dataclass
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*", re.ASCII)
 _PLAIN_CAPITALS = re.compile(r"[A-Z_][A-Z0-9_$]*", re.ASCII)

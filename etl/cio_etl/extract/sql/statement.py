@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from cio_etl.errors import SourceError
 from cio_etl.extract.incremental import first_wanted, has_step
 from cio_etl.extract.sql.names import Names
 from cio_etl.model import PARAMETER, SqlSource, Staging
+from cio_etl.model.records import dataclass
 
 WATERMARK = "watermark"
 # A comparison with the watermark that excludes equal values

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Protocol
@@ -27,6 +27,7 @@ from cio_etl.extract.frames import chosen_columns, numbered
 from cio_etl.extract.text.csv_records import Malformed, Mask, Records
 from cio_etl.extract.text.plain_text import BombLimits, Text
 from cio_etl.model import FAULT, Read, Snapshot, SourceFile
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from cio_etl.model.records import dataclass
 
 SEPARATORS = (",", ";", "\t", "|")  # that are recognised
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel reads and writes it

@@ -9,13 +9,13 @@ count outside only, and nothing counts that an escape stands before.
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from cio_etl.extract.text.bits import Bits, counted_before, first, following, inside, is_set, offsets, packed, previous
+from cio_etl.model.records import dataclass
 
 _LF, _CR, _NUL = 10, 13, 0
 _CONTINUES, _FIRST_OF_SEVERAL, _LONGEST_CHARACTER = 0x80, 0xC0, 4  # bytes of UTF-8

@@ -14,7 +14,6 @@ import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from cio_etl.errors import SourceError, StateError
 from cio_etl.extract.files import RegularFile
+from cio_etl.model.records import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

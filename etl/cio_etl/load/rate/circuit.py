@@ -6,8 +6,10 @@ may go on for ever; time refills it, too. When the budget is empty, the circuit 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
+
+from cio_etl.model.records import dataclass
 
 FULL = 50.0  # the budget, in failures
 TIME_OUT_COST = 2.0  # a failure that took long costs more

@@ -6,8 +6,10 @@ faster above it. (It is CUBIC's, RFC 9438.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
+
+from cio_etl.model.records import dataclass
 
 SLOWED = 0.8  # share of the rate that was too high, when few requests failed
 HALVED = 0.5  # ... when most of them did

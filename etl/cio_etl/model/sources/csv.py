@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from cio_etl.errors import did_you_mean
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import Encoding, FileSource, SourceKeys, SourcePaths, encoding_key, hive_key, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Count, Flag, Names, as_list, omitted, wrong

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import LakeSource, SourceKeys, SourcePath, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
 from cio_etl.model.yaml_section import Count, omitted

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import FileSource, SourceKeys, SourcePaths, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage
 from cio_etl.model.yaml_section import Text, omitted

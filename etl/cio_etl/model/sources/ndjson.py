@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import (
     Encoding,
     FileSource,

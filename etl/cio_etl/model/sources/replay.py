@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import Dataset, Source
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ import codecs
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.storage import Storage
 from cio_etl.model.sources.watermark import Incremental
 from cio_etl.model.yaml_section import Section, as_list, local_path, omitted, wrong

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, SecretStr
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import Dataset, Source, SourceKeys, kind_key
 from cio_etl.model.sources.watermark import Incremental, WatermarkValue, watermark_value
 from cio_etl.model.yaml_section import LocalPath, Names, References, Text, duration, from_reference, omitted, wrong

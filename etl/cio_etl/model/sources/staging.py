@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.sources.watermark import Watermark, WatermarkValue
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr, model_validator
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.yaml_section import Flag, Secret, Section, Text, omitted, wrong
 
 

@@ -6,9 +6,11 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+
+from cio_etl.model.records import dataclass
 
 WatermarkValue = datetime | date | int | Decimal | str
 

@@ -16,12 +16,12 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 import polars as pl
 
 from cio_etl.model import Call
+from cio_etl.model.records import dataclass
 from cio_etl.transform.decimals import NUMBER
 
 Scalar = str | float | bool  # a float in an annotation takes whole numbers too

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from cio_etl.model import reject_reason
+from cio_etl.model.records import dataclass
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import function
 from cio_etl.transform.nested import in_words
