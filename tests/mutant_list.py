@@ -1269,8 +1269,8 @@ MUTANTS = (
     Mutant(
         "page of runs: it may write the state",
         "state/connect.py",
-        "?mode=ro",
-        "?mode=rw",
+        '"mode=ro"',
+        '"mode=rw"',
         "tests/state/test_reader.py -k cannot_write",
     ),
     Mutant(

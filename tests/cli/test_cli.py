@@ -287,6 +287,13 @@ def test_check_names_every_problem_with_its_line_and_reads_no_data(job: str, cap
         "job.yaml: 1 step, 1 mapping, 1 example\n" * 2 + "people.yaml: a mapping, 1 example\n",
         "",
     )
+    Path("tests").mkdir()
+    Path("tests/people.yaml").write_text(json.dumps({"tests": [{"name": "one", "row": {"id": "1"}}] * 2}))
+    assert main(["check", job]) == 0
+    assert capsys.readouterr().out == "job.yaml: 1 step, 1 mapping, 1 example, 2 tests\n"
+    Path("people.yaml").write_text(json.dumps(MAPPING))
+    assert main(["check", "people.yaml"]) == 0
+    assert capsys.readouterr().out == "people.yaml: a mapping, 2 tests\n"
 
 
 def test_check_needs_no_keys(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -872,4 +879,7 @@ def test_commands_that_send_nothing_need_no_hmac_key_and_report_the_stand_in(job
         assert capsys.readouterr().err.startswith(said)
     assert main(["check", job]) == 0
     assert main(["run", job]) == 78
-    assert "hmac: the environment variable SHOP_KEY is not set; set it" in capsys.readouterr().err
+    assert (
+        "hmac: the environment variable SHOP_KEY is not set; set it, or name its file with --env-file"
+        in capsys.readouterr().err
+    )

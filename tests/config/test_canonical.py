@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cio_etl.config import canonical, describe_change, digest, load_mapping
+from cio_etl.config import canonical, changes_by_file, describe_change, digest, load_mapping
 from cio_etl.model import Call, Column, Constant, Mapping
 from tests.mapped_rows import mapping
 
@@ -99,6 +99,21 @@ def test_a_change_in_what_a_mapping_does_changes_the_digest_and_is_described_by_
     before, after = read(tmp_path, MAPPING), read(tmp_path, MAPPING.replace(old, new))
     assert before.digest != after.digest
     assert describe_change(canonical(before), canonical(after)) == change
+
+
+def test_a_change_is_reported_with_the_file_in_which_it_is_written(tmp_path: Path) -> None:
+    base, own = tmp_path / "base.yaml", tmp_path / "people.yaml"
+    plain = "operation: identify\nidentifiers: {id: id}\nattributes: {plan: plan, city: city}\n"
+    base.write_text(plain)
+    own.write_text("extends: base.yaml\nattributes: {name: name}\n")
+    before = canonical(load_mapping(own))
+    base.write_text(plain.replace("plan: plan, city: city", "plan: tariff"))
+    own.write_text("extends: base.yaml\nattributes: {name: full_name}\n")
+    assert changes_by_file(before, canonical(load_mapping(own)), own) == {
+        f"{own} or {base}": "attributes.city removed",
+        str(own): "attributes.name.column changed",
+        str(base): "attributes.plan.column changed",
+    }
 
 
 def test_several_changes_are_described_in_order_and_without_values(tmp_path: Path) -> None:

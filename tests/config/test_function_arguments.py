@@ -165,7 +165,8 @@ def test_a_missing_secret_of_a_function_is_reported_with_its_place() -> None:
     with pytest.raises(ConfigError) as error:
         job({})
     assert [str(problem) for problem in error.value.problems] == [
-        "m.yaml:3: attributes.token.apply[0]: hmac: the environment variable SHOP_KEY is not set; set it"
+        "m.yaml:3: attributes.token.apply[0]: hmac: the environment variable SHOP_KEY is not set; "
+        "set it, or name its file with --env-file"
     ]
 
 
@@ -177,7 +178,7 @@ def test_missing_secrets_are_reported_with_the_places_of_names_with_dots_and_of_
     )
     with pytest.raises(ConfigError) as error:
         job({}, mapping=text)
-    fault = "hmac: the environment variable SHOP_KEY is not set; set it"
+    fault = "hmac: the environment variable SHOP_KEY is not set; set it, or name its file with --env-file"
     assert [str(problem) for problem in error.value.problems] == [
         f"m.yaml:5: attributes['token.v.1'].apply[1]: {fault}",
         f"m.yaml:9: relationships[0].object.id.apply[1]: {fault}",

@@ -295,7 +295,8 @@ def test_a_wrong_destination_is_reported(read: Read, setting: str, problem: str)
 ONE_KIND = "write one of csv:, parquet:, ndjson:, excel:, avro:, delta:, iceberg:, sql:"
 AN_ADDRESS = "must be a database's address, as ${WAREHOUSE_URL} or sqlite:///shop.db"
 NO_SUCH = (
-    "the environment variable NO_SUCH is not set; set it, or give it a default, ${NO_SUCH:-…}, if it is not a secret"
+    "the environment variable NO_SUCH is not set; "
+    "set it, or name its file with --env-file, or give it a default, ${NO_SUCH:-…}, if it is not a secret"
 )
 IN_SIGHT = (
     "a password in plain text; write a reference, as ${WAREHOUSE_URL} or postgresql://me:${PASSWORD}@host/db, and "
@@ -496,7 +497,8 @@ def test_problems_of_a_job_and_of_all_its_mappings_are_reported_at_once(read: Re
     Path("n.yaml").write_text("operation: track\nidentifiers: {id: a}\n")
     text = WORKING.replace("${KEY}", "${NO_KEY}").replace("m.yaml", "[m.yaml, n.yaml, m.yaml]") + "max_rejects: x\n"
     assert problems_of(read, text) == [
-        "j.yaml:1: destination.api_key: the environment variable NO_KEY is not set; set it",
+        "j.yaml:1: destination.api_key: the environment variable NO_KEY is not set; "
+        "set it, or name its file with --env-file",
         "j.yaml:5: steps[0].mapping: two mappings of one file name; name the files differently, they name the steps",
         f"j.yaml:6: max_rejects: {SHARE}",
         "m.yaml:4: attributes.plan.apply[0]: no function 'lowr'; did you mean 'lower'?",
@@ -509,7 +511,8 @@ def test_a_missing_secret_of_a_function_is_reported_with_its_line(read: Read) ->
         MAPPING + "attributes:\n  a: b\n  c:\n    column: d\n    apply: [trim, {hmac: '${NO}'}]\n"
     )
     assert problems_of(read, WORKING) == [
-        "m.yaml:7: attributes.c.apply[1]: hmac: the environment variable NO is not set; set it"
+        "m.yaml:7: attributes.c.apply[1]: hmac: the environment variable NO is not set; "
+        "set it, or name its file with --env-file"
     ]
     assert read(WORKING, secrets=False).steps[0].mapping.file == "m.yaml"
 

@@ -68,7 +68,7 @@ def test_a_secret_that_is_missing_is_a_fault_of_its_channel_and_not_of_the_job()
     del environ["SMTP"]
     slack, mail = loaded([{"slack": "${SLACK}"}, {"email": "a@b.co", "smtp": "${SMTP}"}], environ=environ).notify
     assert slack.fault == "${SLACK} must mean an https:// address, or one on this machine"
-    assert mail.fault == "the environment variable SMTP is not set; set it"
+    assert mail.fault == "the environment variable SMTP is not set; set it, or name its file with --env-file"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,11 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
         ("${env:A}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${file:}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
         ("${A-b}", "not a reference; write ${NAME}, ${NAME:-default} or ${file:/run/secrets/key}"),
-        ("${A}", "the environment variable A is not set; set it, or give it a default, ${A:-…}, if it is not a secret"),
+        (
+            "${A}",
+            "the environment variable A is not set; "
+            "set it, or name its file with --env-file, or give it a default, ${A:-…}, if it is not a secret",
+        ),
         (
             "${file:no/such}",
             "no file 'no/such'; there is no folder no; relative paths start at the folder in which the command runs",
@@ -136,5 +140,8 @@ def test_a_password_in_plain_text_is_refused_and_not_shown(written: str, environ
 
 
 def test_the_remedy_for_a_missing_secret_does_not_suggest_a_default() -> None:
-    with pytest.raises(ValueError, match=r"^the environment variable KEY is not set; set it$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^the environment variable KEY is not set; set it, or name its file with --env-file$",
+    ):
         resolve_secret("${KEY}", {})

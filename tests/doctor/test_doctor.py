@@ -213,7 +213,9 @@ def test_a_ledger_is_read_and_reported(url: str) -> None:
     with_ledger(url)
     ((level, found, remedy, _),) = of_ledger(url)
     assert (level, remedy) == ("ok", "")
-    assert re.fullmatch(r"ledger: 3 subjects, \S+ kB; generation 1 of .*; its files are as they were written", found)
+    assert re.fullmatch(
+        r"ledger: 3 subjects, \S+ kB; last written by the run of .*; its files are as they were written", found
+    )
 
 
 def test_a_ledger_that_is_damaged_or_missing_is_wrong(url: str) -> None:

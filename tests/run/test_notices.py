@@ -127,7 +127,9 @@ def test_a_notice_that_cannot_be_sent_fails_no_run_is_told_in_the_report_and_sen
 def test_a_secret_that_is_missing_is_told_in_the_report(job: Nights, server: Hook) -> None:
     job.write([person(1), person(2, id=None)])
     report = run_file(JOB, RunOptions(), Caller(), lambda: KEYS)
-    assert report.notices[0].reason == "the environment variable HOOK is not set; set it"
+    assert (
+        report.notices[0].reason == "the environment variable HOOK is not set; set it, or name its file with --env-file"
+    )
 
 
 def test_rows_that_deviate_from_the_last_runs_are_told(job: Nights, server: Hook) -> None:
@@ -191,6 +193,23 @@ def test_a_job_that_nothing_starts_is_told_by_the_next_run_of_another_and_by_sta
     JOB.rename("gone.yaml")  # a job that is no more is not missed
     run_file(Path("other.yaml"), RunOptions(), Caller(), lambda: environ)
     assert server.kinds[3:] == []
+
+
+def test_what_could_not_be_sent_when_a_job_ended_is_sent_by_the_next_end_of_another(job: Nights, server: Hook) -> None:
+    job.settings |= {"max_rejects": 0}
+    job.write([person(1, id=None)])
+    other = json.loads(JOB.read_text())
+    del other["notify"], other["max_rejects"]
+    Path("other.yaml").write_text(json.dumps(other))
+    away = {**KEYS, "HOOK": "http://127.0.0.1:9", "HOOK_KEY": "k"}
+    with pytest.raises(EtlError):
+        run_file(JOB, RunOptions(), Caller(), lambda: away)
+    environ = away | {"HOOK": server.url}
+    job.write([person(1)])
+    reports = [run_file(Path("other.yaml"), RunOptions(), Caller(), lambda: environ) for _ in range(2)]
+    assert [(each["kind"], each["job"]) for each in server.contents] == [("failed", "job")]
+    assert "max_rejects" in server.contents[0]["text"]
+    assert [[(each.job, each.sent) for each in report.notices] for report in reports] == [[("job", True)], []]
 
 
 def test_many_stale_jobs_whose_channels_are_slow_are_told_at_once(job: Nights, server: Hook) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,7 +24,7 @@ from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import Reader, Store, Where
 from cio_etl.state.store import LedgerMove
 from tests.running import until
-from tests.state.runs import FILES, RUN, committer_of
+from tests.state.runs import FILES, RUN, begin, committer_of
 from tests.ui.shop import pages_of
 
 ACCEPTED = np.empty(0, dtype=np.int64)
@@ -61,6 +63,33 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
 def reader(where: Where) -> Iterator[Reader]:
     with contextlib.closing(Reader(where)) as opened:
         yield opened
+
+
+def test_a_state_on_a_file_system_that_nobody_can_write_is_read(tmp_path: Path) -> None:
+    with contextlib.closing(state.open_store(tmp_path / "state")) as store:
+        begin(store)
+    with read_only(tmp_path / "state") as folder:
+        with pytest.raises(StateError, match="Read-only file system"):
+            state.open_store(folder)
+        with contextlib.closing(state.open_to_read(folder)) as opened:
+            assert [run.run_id for run in opened.runs()] == [RUN.run_id]
+        assert not state.running(folder, RUN.job) and state.is_read_only(folder)
+    assert not state.is_read_only(tmp_path / "state")
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    """The folder, mounted so that nobody can write there."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a folder read-only")
+    at = folder.with_name("mounted")
+    at.mkdir()
+    subprocess.run(["mount", "--bind", folder, at], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", at], check=True)
+        yield at
+    finally:
+        subprocess.run(["umount", at], check=True)
 
 
 def test_a_reader_says_what_is_there(reader: Reader) -> None:

@@ -212,6 +212,13 @@ def test_apply_sends_again_what_was_refused_when_the_plan_says_so(
     assert len(list(sandbox.people.everybody())) == 5
 
 
+def test_apply_says_once_that_a_new_ledger_begins(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(job), "-o", "plan.json"]) == 3
+    capsys.readouterr()
+    assert main(["apply", "plan.json"]) == 0
+    assert capsys.readouterr().err.count("a new one begins, to which every row is new") == 1
+
+
 def test_apply_sends_what_was_planned_once(job: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(job)]) == 0
     rows(*(person(number) for number in range(4)), person(7))

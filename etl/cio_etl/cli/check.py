@@ -66,7 +66,10 @@ def _print_plain(files: tuple[Path, ...], target: str | None, as_json: bool) -> 
 
 
 def _contents(checked: Checked) -> str:
-    """`2 steps, 3 mappings, 4 examples`; of a mapping, `a mapping, 4 examples`; of `cio-etl.yaml`, `2 channels`."""
+    """`2 steps, 3 mappings, 4 examples, 2 tests`; of a mapping, `a mapping, 4 examples`; of channels, `2 channels`.
+
+    The tests are those in files of their own, which `cio-etl test` runs.
+    """
     from cio_etl.model.words import counted
 
     if checked.channels is not None:
@@ -74,4 +77,5 @@ def _contents(checked: Checked) -> str:
     files = "a mapping"
     if checked.steps is not None:
         files = f"{counted(checked.steps, 'step')}, {counted(checked.mappings, 'mapping')}"
-    return f"{files}, {counted(checked.examples, 'example')}"
+    examples = [counted(checked.examples, "example")] if checked.examples or not checked.tests else []
+    return ", ".join([files, *examples, *([counted(checked.tests, "test")] if checked.tests else [])])

@@ -5,7 +5,7 @@
 `JobYaml` and `MappingYaml` downwards. Apart from the doors, only this room reads the environment.
 """
 
-from cio_etl.config.canonical import canonical, describe_change, digest
+from cio_etl.config.canonical import canonical, changes_by_file, describe_change, digest
 from cio_etl.config.check import Checked, check_file, is_mapping_file, job_warnings, plain_data
 from cio_etl.config.describe import Key, describe
 from cio_etl.config.env_file import read_env_file
@@ -48,6 +48,7 @@ __all__ = [
     "address_of",
     "attributes_of_columns",
     "canonical",
+    "changes_by_file",
     "check_examples",
     "check_file",
     "describe",

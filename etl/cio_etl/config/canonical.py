@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from cio_etl.config.function_arguments import canonical_call
+from cio_etl.config.plain_form import read_document
 from cio_etl.config.yaml_file import Loc, dotted
 from cio_etl.model import Column, Columns, Mapping, OtherColumns, Value
 
@@ -66,24 +68,37 @@ def describe_change(old: str, new: str) -> str:
 
     Example: "attributes.plan added; timestamp.apply changed".
     """
-    return "; ".join(_changes(_targets(json.loads(old)), _targets(json.loads(new))))
+    return "; ".join(words for _, words in _changes(_targets(json.loads(old)), _targets(json.loads(new))))
+
+
+def changes_by_file(old: str, new: str, file: Path) -> dict[str, str]:
+    """The differences between two canonical texts of the mapping in `file`, by the file in which they are written.
+
+    What is no more may have been in any of the files from which the mapping inherits: then all of them are named.
+    """
+    document = read_document(file)
+    names = dict.fromkeys([str(file), *(origin.file for origin, _ in document.origins.values())])
+    found: dict[str, list[str]] = {}
+    for loc, words in _changes(_targets(json.loads(old)), _targets(json.loads(new))):
+        written = " or ".join(names) if words.endswith(" removed") else document.origin(loc)[0].file
+        found.setdefault(written, []).append(words)
+    return {written: "; ".join(words) for written, words in found.items()}
 
 
 # Each place with its parts as JSON text, because 1, 1.0 and true are equal in Python, but not in JSON.
 Targets = dict[Loc, dict[str, str]]
 
 
-def _changes(before: Targets, after: Targets) -> Iterator[str]:
+def _changes(before: Targets, after: Targets) -> Iterator[tuple[Loc, str]]:
     for loc in sorted(before.keys() | after.keys(), key=dotted):
         if loc not in before or loc not in after:
-            yield f"{dotted(loc)} {'added' if loc in after else 'removed'}"
+            yield loc, f"{dotted(loc)} {'added' if loc in after else 'removed'}"
         elif before[loc].keys() - _OPTIONAL != after[loc].keys() - _OPTIONAL:  # a column became a constant, or so
-            yield f"{dotted(loc)} changed"
+            yield loc, f"{dotted(loc)} changed"
         else:
-            parts = dict.fromkeys([*before[loc], *after[loc]])
-            yield from (
-                f"{dotted(loc)}{part} changed" for part in parts if before[loc].get(part) != after[loc].get(part)
-            )
+            for part in dict.fromkeys([*before[loc], *after[loc]]):
+                if before[loc].get(part) != after[loc].get(part):
+                    yield (*loc, *part.split(".")[1:]), f"{dotted(loc)}{part} changed"
 
 
 _OPTIONAL = {".on_error", ".nulls"}  # parts that a value may lack

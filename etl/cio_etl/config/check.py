@@ -13,7 +13,7 @@ from cio_etl.config.job import read_job
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping import read_mapping
 from cio_etl.config.mapping_sections import MappingYaml
-from cio_etl.config.mapping_tests import is_tests, read_tests
+from cio_etl.config.mapping_tests import count_tests, is_tests, read_tests
 from cio_etl.config.plain_form import read_document
 from cio_etl.config.targets import target_names, with_target
 from cio_etl.config.validation import looks_like
@@ -36,6 +36,7 @@ class Checked:
     problems: tuple[Problem, ...]  # by file, in the order in which the files are read, then by line
     warnings: tuple[str, ...] = ()  # what a job may do without an error, and what to do about it
     channels: int | None = None  # of a file `cio-etl.yaml`
+    tests: int = 0  # of the mappings, in files of their own, as far as they can be read
 
 
 def check_file(path: Path, target: str | None = None) -> Checked:
@@ -104,7 +105,9 @@ def _checked(steps: int | None, mappings: Sequence[Mapping], problems: Sequence[
     all_problems = [*problems, *_problems_of_examples(mappings, problems)]
     files = list(dict.fromkeys(problem.file for problem in all_problems))
     all_problems.sort(key=lambda problem: (files.index(problem.file), problem.line or 0))
-    return Checked(steps, len(mappings), sum(len(mapping.examples) for mapping in mappings), tuple(all_problems))
+    examples = sum(len(mapping.examples) for mapping in mappings)
+    tests = sum(count_tests(Path(mapping.file)) for mapping in mappings)
+    return Checked(steps, len(mappings), examples, tuple(all_problems), tests=tests)
 
 
 def _problems_of_examples(mappings: Iterable[Mapping], known: Sequence[Problem]) -> Iterator[Problem]:

@@ -83,6 +83,13 @@ def find_tests(paths: Iterable[Path]) -> list[MappingTests]:
     return [found for found, _ in tests if found is not None and found.tests]
 
 
+def count_tests(mapping: Path) -> int:
+    """How many tests a mapping has in files of their own, as far as they can be read."""
+    found = (read_yaml(file).data for file in _with_tests(mapping)[1:])
+    lists = [data["tests"] for data in found if data is not None and is_tests(data)]
+    return sum(len(tests) for tests in lists if isinstance(tests, list))
+
+
 def tests_file(mapping: Path) -> Path:
     """Where the tests of a mapping are."""
     return mapping.parent / FOLDER / f"{mapping.stem}.yaml"

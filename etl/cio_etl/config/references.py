@@ -105,8 +105,8 @@ def _value(inside: str, environ: Mapping[str, str]) -> str:
     if name in environ:
         return ""
     raise ValueError(
-        f"the environment variable {name} is not set; set it, or give it a default, ${{{name}:-…}}, if it is not a "
-        "secret"
+        f"the environment variable {name} is not set; set it, or name its file with --env-file, or give it "
+        f"a default, ${{{name}:-…}}, if it is not a secret"
     )
 
 

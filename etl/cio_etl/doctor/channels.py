@@ -18,5 +18,5 @@ def channels(job: Job) -> Iterator[Check]:
         try:
             yield Check(subject, "ok", reach(channel))
         except NotSent as error:
-            remedy = f"set it, or fix notify: of the job; then try it with `cio-etl notify {job.file} --test`"
+            remedy = f"fix that, or notify: of the job; then try it with `cio-etl notify {job.file} --test`"
             yield Check(subject, "warning", str(error), remedy)

@@ -43,6 +43,7 @@ def job_file(job: Job) -> Iterator[Check]:
     problems = [problem for mapping in mappings.values() for problem in check_examples(mapping)]
     yield from map(_of_problem, problems)
     if not problems:
-        examples = counted(sum(len(mapping.examples) for mapping in mappings.values()), "example")
-        counts = f"{counted(len(job.steps), 'step')}, {counted(len(mappings), 'mapping')}, {examples}"
-        yield Check("job file", "ok", f"{job.file}: {counts}, all correct")
+        examples = sum(len(mapping.examples) for mapping in mappings.values())
+        correct = f", {counted(examples, 'example')}, all correct" if examples else ""
+        counts = f"{counted(len(job.steps), 'step')}, {counted(len(mappings), 'mapping')}"
+        yield Check("job file", "ok", f"{job.file}: {counts}{correct}")

@@ -51,7 +51,8 @@ def weigh(readings: Sequence[Reading], roles: Roles, source: str, stated: Subjec
 
 def _for_people(readings: Sequence[Reading], roles: Roles, source: str) -> Iterator[Points]:
     if roles.person is not None and _distinct(roles.person) >= SAME and roles.person.look.filled > 1:
-        yield 2, f"each row has another {shown(roles.person.name)}"
+        rows = "each row" if _distinct(roles.person) == 1 else "nearly each row"
+        yield 2, f"{rows} has another {shown(roles.person.name)}"
     personal = [one for one in readings if _is_personal(one)]
     if personal:
         yield min(len(personal), 2), f"personal columns ({_named(personal)})"

@@ -113,7 +113,7 @@ def ledger_words(ledger: LedgerStatus) -> str:
         return "no ledger yet; the next run sends every row"
     about = "" if ledger.exact else "about "
     words = f"{about}{counted(ledger.subjects, 'subject')}, {size(ledger.bytes)}"
-    words += f"{' with values' if ledger.values else ''}; generation {ledger.generation}"
-    words += f" of {ledger.moved_at}" if ledger.moved_at else ""
+    words += " with values" if ledger.values else ""
+    words += f"; last written by the run of {ledger.moved_at}" if ledger.moved_at else ""
     words += f"; everything was last sent in the run of {ledger.started_at}" if ledger.started_at else ""
     return words + (f"; additions are {percent(ledger.additions, 1)} of its base" if ledger.additions else "")

@@ -24,7 +24,7 @@ class RecentRun:
 
 def recent_runs(where: state.Where) -> list[RecentRun]:
     """The newest runs of every job in a state, which must exist; the newest one of each job that has open rejects."""
-    store = state.open_store(where)
+    store = state.open_to_read(where)
     try:
         runs = store.runs()
         by_job: dict[str, list[OpenRejects]] = {}

@@ -52,10 +52,19 @@ def tell(ended: Ended) -> Report | None:
 
 
 def tell_stale(job: Job, stale: str, at: datetime) -> list[NoticeSent]:
-    """Sends the notices of a job whose last finished run is too old, for `stale` reasons; what was sent."""
-    if not job.notify or not state.exists(job.kept_in):
+    """Sends the notices of a job whose last finished run is too old, for `stale` reasons; what was sent.
+
+    Where the state cannot be written nothing is sent: nobody could note that it was.
+    """
+    if not job.notify or not state.exists(job.kept_in) or state.is_read_only(job.kept_in):
         return []
-    return _tell(job, [(channel, {"stale": stale}) for channel in job.notify], "", at, _Words(job))
+    return _tell_waiting(job, stale, at)
+
+
+def _tell_waiting(job: Job, stale: str | None, at: datetime) -> list[NoticeSent]:
+    """Tells the channels of a job that it is stale, if it is, and what they were not told before."""
+    found: Findings = {} if stale is None else {"stale": stale}
+    return _tell(job, [(channel, found) for channel in job.notify], "", at, _Words(job))
 
 
 def try_channels(job: Job, at: datetime) -> list[NoticeSent]:
@@ -157,36 +166,43 @@ def _past_run(store: Store, run: RunRecord) -> PastRun:
 
 
 def _tell_others(ended: Ended) -> list[NoticeSent]:
-    """Tells the channels of each other job of the state that it is stale: perhaps nothing starts it any more."""
+    """Tells the channels of each other job of the state that it is stale: perhaps nothing starts it any more.
+
+    They also get what could not be sent when that job has ended.
+    """
     job, at = ended.job, ended.at
     try:
         with closing(state.open_store(job.kept_in)) as store:
             runs = store.last_runs()
             others = [run for run in runs if run.job != job.name and not run.job.endswith(OTHER_ENDINGS)]
-            stale = [(other, words) for run in others for other, words in _stale(store, ended, run)]
+            waiting = [(other, words) for run in others for other, words in _waiting(store, ended, run)]
     except StateError:  # the run's own end reports it
         return []
-    if not stale:
+    if not waiting:
         return []
-    with ThreadPoolExecutor(min(len(stale), TOLD_AT_ONCE)) as threads:  # a run must not wait for each of them in turn
-        told_to = [threads.submit(copy_context().run, tell_stale, other, words, at) for other, words in stale]
+    with ThreadPoolExecutor(min(len(waiting), TOLD_AT_ONCE)) as threads:  # a run must not wait for each of them in turn
+        told_to = [threads.submit(copy_context().run, _tell_waiting, other, words, at) for other, words in waiting]
     return [notice for each in told_to for notice in each.result()]
 
 
-def _stale(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[Job, str]]:
-    """The job of a run, if it is stale; none if its file is gone, or is not that of the job any more."""
+def _waiting(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[Job, str | None]]:
+    """The job of a run and that it is stale, if it is or if a channel of it waits for a notice.
+
+    None if its file is gone, or is not that of the job any more.
+    """
     job, environ = ended.job, () if ended.environment is None else (ended.environment(),)
     try:
         other = load_job(Path(run.job_file), *environ, secrets=False, sources=False, target=target_of(run.job))
     except EtlError:
         return []
-    if other.name != run.job or not other.notify or other.expect_every is None:
+    if other.name != run.job or not other.notify:
         return []
     if state.running(job.kept_in, other.name):
         return []
     other = replace(other, state=job.state, database=job.database)
     words = staleness(other, store.runs(other.name, limit=100), ended.at)
-    return [] if words is None else [(other, words)]
+    is_due = any(due(state.conditions(store, other.name, each.key), each.on) for each in other.notify)
+    return [(other, words)] if words is not None or is_due else []
 
 
 # ---------------------------------------------------------------- telling

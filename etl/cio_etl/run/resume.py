@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cio_etl.config import canonical, describe_change
+from cio_etl.config import canonical, changes_by_file
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.log import get_logger
 from cio_etl.model import GoneSource, Job, Snapshot, SourceFile
@@ -197,9 +197,10 @@ def is_replaced(store: Store, job: Job, run: RunRecord, limit: int | None, since
 
 def _changed_mappings(steps: Sequence[StepRecord], job: Job) -> list[str]:
     return [
-        f"{step.mapping.file} changed: {describe_change(record.mapping, mapping)}"
+        f"{file} changed: {words}"
         for record, step in zip(steps, job.steps, strict=True)
         if record.status != "finished" and record.mapping != (mapping := canonical(step.mapping))
+        for file, words in changes_by_file(record.mapping, mapping, Path(step.mapping.file)).items()
     ]
 
 

@@ -70,7 +70,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
     if not state.exists(job.kept_in):
         require_current(None, job)
         return JobStatus(None, stale=staleness(job, [], now), options=RunOptions(target=job.target))
-    store = state.open_store(job.kept_in)
+    store = state.open_to_read(job.kept_in)
     try:
         require_current(store, job)
         runs = store.runs(job.name, limit=100)
@@ -95,7 +95,7 @@ def unfinished_since(job: Job) -> str | None:
     """When the job's unfinished run was started, in ISO 8601 and UTC; None when there is none."""
     if not state.exists(job.kept_in):
         return None
-    store = state.open_store(job.kept_in)
+    store = state.open_to_read(job.kept_in)
     try:
         unfinished = store.unfinished(job.name)
         return None if unfinished is None else unfinished.started_at

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cio_etl.state.leases import Leases, new_owner, renewing
     from cio_etl.state.lock import hold, require_free, running
     from cio_etl.state.notices import conditions, note_notices, telling, write_conditions
-    from cio_etl.state.reader import Reader, RejectRow
+    from cio_etl.state.reader import Reader, RejectRow, is_read_only, open_to_read
     from cio_etl.state.run_report import build_report
     from cio_etl.state.store import RESUMABLE, GoneRejects, LedgerMove, RunRecord, StepRecord, Store, open_store
 
@@ -43,7 +43,7 @@ _FILES = {
     "filesystem": ("mount_table", "require_local"),
     "leases": ("Leases", "new_owner", "renewing"),
     "lock": ("hold", "require_free", "running"),
-    "reader": ("Reader", "RejectRow"),
+    "reader": ("Reader", "RejectRow", "is_read_only", "open_to_read"),
     "notices": ("conditions", "note_notices", "telling", "write_conditions"),
     "run_report": ("build_report",),
     "store": ("RESUMABLE", "GoneRejects", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
@@ -69,10 +69,12 @@ __all__ = [
     "conditions",
     "exists",
     "hold",
+    "is_read_only",
     "mount_table",
     "new_owner",
     "note_notices",
     "open_store",
+    "open_to_read",
     "renewing",
     "require_free",
     "require_local",

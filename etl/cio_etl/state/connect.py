@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from cio_etl.errors import StateError, install
 from cio_etl.state import tables
 from cio_etl.state.faults import unusable
-from cio_etl.state.filesystem import identity, mount_table, require_local, require_same
+from cio_etl.state.filesystem import identity, is_read_only, mount_table, require_local, require_same
 from cio_etl.state.migrate import migrate, require_current_schema, schema_version
 
 Where = Path | SecretStr  # the state's folder, or the address of its database
@@ -94,7 +94,15 @@ def _checked(engine: Engine, check: Callable[[Engine], object]) -> Engine:
 def _read_only(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise StateError("run a job that has its state there", place=path.parent, what="it holds no state")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, check_same_thread=False)
+    # Where nobody can write, SQLite cannot make the files by which readers and writers know of each other.
+    mode = "immutable=1" if is_read_only(path.parent) and not _has_log(path) else "mode=ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=5, check_same_thread=False)
+
+
+def _has_log(path: Path) -> bool:
+    """Whether transactions are in the log beside the database: it is at work, or was not closed."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _forbid_writing(connection: Any, _record: object) -> None:

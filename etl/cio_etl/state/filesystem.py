@@ -43,6 +43,13 @@ def file_system(folder: Path, mounts: str) -> str:
     return kind
 
 
+def is_read_only(folder: Path) -> bool:
+    """Whether the folder is there and its file system lets nobody write."""
+    with suppress(OSError):
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    return False
+
+
 def identity(path: Path) -> tuple[int, int]:
     """Device and inode of the file at a path. Raises StateError when there is no file."""
     try:

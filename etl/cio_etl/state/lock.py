@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cio_etl.errors import JobLocked
 from cio_etl.log import get_logger
+from cio_etl.state import lock_file
 from cio_etl.state.connect import Where, open_engine
 from cio_etl.state.lock_file import FileLock
 from cio_etl.state.lock_owner import this_process
@@ -33,6 +34,8 @@ def hold(where: Where, job: str, wait_s: float = 0.0, *, shared: bool = False) -
 
 def running(where: Where, job: str) -> bool:
     """Whether a process holds the job's lock now."""
+    if isinstance(where, Path):
+        return lock_file.is_held(where, job)
     with _lock(where, job) as lock:
         return not lock.take()
 

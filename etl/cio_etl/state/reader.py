@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 
 from cio_etl.model import ClosedAs, ClosedRejects, Counts
 from cio_etl.model.records import dataclass
-from cio_etl.state import lock_file, lock_server, tables
+from cio_etl.state import filesystem, lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
 from cio_etl.state.migrate import require_current_schema
 from cio_etl.state.rejects import Rejected, closed_by
-from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store
+from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class RejectRow:
     closed_by: str | None
     closed_as: str | None
     since: str | None  # when an earlier run rejected it first; None: its own run did
+
+
+def open_to_read(where: Where) -> Store:
+    """The state for a command that changes nothing in it: where nobody can write, none is created or migrated."""
+    return Reader(where) if is_read_only(where) else open_store(where)
+
+
+def is_read_only(where: Where) -> bool:
+    """Whether the state is in a folder whose file system lets nobody write."""
+    return isinstance(where, Path) and filesystem.is_read_only(where)
 
 
 class Reader(Store):

@@ -129,7 +129,7 @@ def apply_plan(plan: Plan, given: RunOptions, caller: Caller, environment: Envir
     caller = replace(caller, environment=environment)
     with ending_run(job, options, caller) as run:
         if not _has_begun(plan, job):
-            _require_current(plan, job, path, options, caller.observer.note)
+            _require_current(plan, job, path, options)
             options = replace(options, restart=_has_idle(job))
         caller = replace(run.caller, planned={step.name: step.facts for step in plan.steps})
         run.report = run_within(job, options, caller, lambda: load_run(path, options, environment))
@@ -145,15 +145,15 @@ def run_options(plan: Plan, given: RunOptions) -> RunOptions:
     return replace(given, **plan.options | accepts, run_id=plan.run_id)
 
 
-def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions, note: Note) -> None:
-    """Raises PlanOutdated when a run would not do what was planned."""
+def _require_current(plan: Plan, job: Job, path: Path, options: RunOptions) -> None:
+    """Raises PlanOutdated when a run would not do what was planned. The run itself says what there is to note."""
     at = datetime.now(UTC)
     if at > plan.valid_until:
         age = at - datetime.fromisoformat(plan.made_at)
         what = f"the plan is {age.days} days old; it is valid for {VALID.days}"
         raise PlanOutdated(step=plan.steps[0].name, what=what)
     with private_files():
-        made = _plan(job, path, options, note)
+        made = _plan(job, path, options, lambda words: None)
     if made.unfinished is not None:
         raise PlanOutdated(
             f"let the run end first: resume it as it was started; then {PlanOutdated.remedy}",

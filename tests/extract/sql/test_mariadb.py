@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from contextlib import closing
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import trustme
 from sqlalchemy import make_url
 
 from cio_etl.errors import EtlError, SourceError, SourceRefused, SourceUnreachable
@@ -369,6 +371,20 @@ def test_options_of_the_address_are_those_of_sqlalchemy() -> None:
     assert (given["ssl"], given["connect_timeout"], given["charset"]) == ({"ca": "/ca.pem"}, 3, "latin1")
     assert given["local_infile"] is False, "the server could ask for any file of this machine"
     assert arguments(make_url("mysql://h/d"))["connect_timeout"] == 15
+
+
+def test_a_certificate_authority_stays_with_the_options_that_say_what_is_checked(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(authority)
+    for checks, hostname, mode in (
+        ("ssl_verify_identity=true", True, ssl.CERT_REQUIRED),
+        ("ssl_verify_cert=true", False, ssl.CERT_REQUIRED),
+        ("ssl_verify_identity=false", False, ssl.CERT_NONE),
+    ):
+        given = arguments(make_url(f"mysql://u@h/d?ssl_ca={authority}&{checks}"))
+        context = given["ssl"]
+        assert (context.check_hostname, context.verify_mode) == (hostname, mode), checks
+        assert len(context.get_ca_certs()) == 1 and not {name for name in given if name.startswith("ssl_")}
 
 
 def test_an_option_that_the_driver_does_not_know_is_reported(mariadb: Database) -> None:

@@ -172,12 +172,15 @@ def test_rows_come_over_tls_from_a_server_whose_certificate_is_checked(tmp_path:
     query = "SELECT seq AS n, concat('t', seq) AS t FROM mysql.seq_1_to_300000"
     with databases.own_mariadb(files, ssl_key="key.pem", ssl_cert="certificate.pem") as url:
 
-        def source(authority: str) -> SqlSource:
-            options = {"ssl_ca": str(tmp_path / f"{authority}.pem"), "ssl_check_hostname": "true"}
+        def source(authority: str, check: str = "ssl_check_hostname") -> SqlSource:
+            options = {"ssl_ca": str(tmp_path / f"{authority}.pem"), check: "true"}
             return asking(url.update_query_dict(options).render_as_string(hide_password=False), query)
 
         frame = pl.concat(opened(source("ca")).read(None, 0))
-        with pytest.raises(SourceUnreachable, match=r"certificate is not trusted|agree on TLS"):
-            rows(source("other"))
+        for check in ("ssl_check_hostname", "ssl_verify_identity", "ssl_verify_cert"):
+            with pytest.raises(SourceUnreachable, match=r"certificate is not trusted|agree on TLS"):
+                rows(source("other", check))
+        for check in ("ssl_verify_identity", "ssl_verify_cert"):
+            assert next(iter(opened(source("ca", check)).read(None, 0)))["n"][0] == 1
     assert frame["n"].to_list() == list(range(1, 300_001))
     assert frame["t"][-1] == "t300000"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import URL, create_engine
@@ -60,8 +61,11 @@ def _of_postgresql(url: URL, statement: Statement) -> Estimate | None:
 
 
 def _of_mysql(url: URL, statement: Statement) -> Estimate | None:
+    from cio_etl.extract.sql.mysql import with_checks
+
     driver = url.drivername if "+" in url.drivername else f"{url.drivername}+pymysql"
-    rows = _answered(url.set(drivername=driver), Statement(f"EXPLAIN {statement.sql}", statement.values))
+    url, tls = with_checks(url.set(drivername=driver))
+    rows = _answered(url, Statement(f"EXPLAIN {statement.sql}", statement.values), tls)
     selects: defaultdict[int, list[int]] = defaultdict(list)
     for row in rows:
         if row["select_type"] in ("SIMPLE", "PRIMARY", "UNION"):  # the others are parts of these
@@ -90,9 +94,9 @@ def _counting(statement: Statement) -> Statement:
     return Statement(text, statement.values)
 
 
-def _answered(url: URL, statement: Statement) -> list[dict[str, Any]]:
+def _answered(url: URL, statement: Statement, given: Mapping[str, Any] = MappingProxyType({})) -> list[dict[str, Any]]:
     """The rows of the answer as dictionaries, from a connection that may only read."""
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=dict(given))
     with engine.connect() as connection:
         for begin in DATABASES[url.get_backend_name()].begins_with:
             connection.exec_driver_sql(begin)

@@ -7,6 +7,7 @@ The server declares the type of each column, so a result without rows has types 
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,6 +19,7 @@ from pymysql.converters import conversions  # type: ignore[import-untyped]
 from pymysql.cursors import SSCursor  # type: ignore[import-untyped]
 from sqlalchemy import URL
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
+from sqlalchemy.util import asbool
 
 from cio_etl.errors import ColumnOfBytes, SourceError
 from cio_etl.extract.sql.columns import check_columns
@@ -107,9 +109,37 @@ class MysqlReader:
 
 def arguments(url: URL) -> dict[str, Any]:
     """The arguments of the connection: the address and its options in SQLAlchemy's form."""
+    url, tls = with_checks(url)
     _, given = _DIALECT.create_connect_args(url)
     ours = {"connect_timeout": _CONNECT_S, "charset": "utf8mb4"}
-    return {**ours, **given, "conv": _ENCODERS, "cursorclass": SSCursor, "autocommit": True, "local_infile": False}
+    return {
+        **ours,
+        **given,
+        **tls,
+        "conv": _ENCODERS,
+        "cursorclass": SSCursor,
+        "autocommit": True,
+        "local_infile": False,
+    }
+
+
+def with_checks(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The address without its options of TLS, and the context that they ask for; without `ssl_verify_…`, as it is.
+
+    SQLAlchemy hands `ssl_ca` on in a dictionary, which the driver drops where one of these options is given.
+    """
+    checks = [asbool(url.query.get(f"ssl_verify_{what}", False)) for what in ("cert", "identity")]
+    tls = {name[4:]: str(value) for name, value in url.query.items() if name.startswith("ssl_")}
+    if not any(name.startswith("verify_") for name in tls):
+        return url, {}
+    context = ssl.create_default_context(cafile=tls.get("ca"), capath=tls.get("capath"))
+    context.check_hostname = checks[1]
+    context.verify_mode = ssl.CERT_REQUIRED if any(checks) else ssl.CERT_NONE
+    if "cert" in tls:
+        context.load_cert_chain(tls["cert"], tls.get("key"), tls.get("key_password"))
+    if "cipher" in tls:
+        context.set_ciphers(tls["cipher"])
+    return url.difference_update_query([f"ssl_{name}" for name in tls]), {"ssl": context}
 
 
 @contextmanager
