@@ -72,7 +72,7 @@ RATIOS = (
     Ratio("ours / customerio SDK, track()", "ours", "sdk", speed, 200),
     Ratio("ours / customerio SDK, batch()", "ours", "sdk-batch", speed),
     Ratio("ours / bare sender", "ours", "bare", speed),
-    Ratio("CSV / Parquet", "ours-csv", "ours", speed, 0.6),
+    Ratio("CSV / Parquet", "ours-csv", "ours", speed, 0.8),
     Ratio("share of the checkpoint", "ours", "ours-unchecked", share_saved, 0.03, at_most=True),
     Ratio("peak memory, 5 x the rows / the rows", "ours-large", "ours", memory, 1.3, at_most=True),
 )
