@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import os
 import random
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,28 @@ def test_rows_come_with_their_positions_in_frames_of_at_most_chunk_rows(tmp_path
 def test_small_row_groups_are_read_together(tmp_path: Path) -> None:
     snapshot = opened(written(tmp_path, ROWS, group_rows=2), chunk_rows=50)
     assert len(list(snapshot.read(None, 0))) <= 4
+
+
+def test_a_row_group_of_many_rows_is_read_in_slices_from_any_row_and_fast(tmp_path: Path) -> None:
+    rows = 400_000
+    texts = [(pl.col("number") % (7 + place)).cast(pl.String).alias(f"text{place}") for place in range(12)]
+    frame = pl.int_range(rows, eager=True).alias("number").to_frame().with_columns(texts)
+    one, many = written(tmp_path, frame, "one", rows), written(tmp_path, frame, "many", 100_000)
+
+    def seconds(path: Path, start: int) -> float:
+        """CPU seconds of reading a file from this row on, which is as it was written."""
+        snapshot = opened(path, chunk_rows=25_000)
+        began = time.process_time()
+        frames = list(snapshot.read(None, start))
+        spent = time.process_time() - began
+        assert max(each.height for each in frames) <= 25_000
+        assert pl.concat(frames).select(frame.columns).equals(frame[start:])
+        return spent
+
+    for start in (1, 133_333, 133_334, 134_000, 399_999):
+        seconds(one, start)
+    by_groups = min(seconds(many, 0) for _ in range(3))
+    assert min(seconds(one, 0) for _ in range(3)) < 3 * by_groups
 
 
 def test_wide_rows_come_in_frames_of_fewer_rows(tmp_path: Path) -> None:
