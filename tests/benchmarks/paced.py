@@ -28,7 +28,7 @@ from rich.table import Table
 from tests import databases
 
 from .contenders import CONTENDERS, Contender, Task, ours
-from .measure import Cost, cost_of
+from .measure import Cost, Measure, cost_of
 from .run import DEADLINE_S, Ground, Setting, complaint, console, environment, machine
 
 LEAST_ROWS = 1_000_000
@@ -81,12 +81,12 @@ def shares(lanes: int, processes: int) -> list[str]:
     return [f"{first}-{after - 1}/{lanes}" for first, after in pairwise(edges)]
 
 
-def at_once(commands: Sequence[list[str]], variables: dict[str, str]) -> list[Cost]:
+def at_once(commands: Sequence[list[str]], variables: dict[str, str], measure: Measure = cost_of) -> list[Cost]:
     """The cost of commands that run side by side."""
     costs: dict[int, Cost] = {}
 
     def run(number: int) -> None:
-        costs[number] = cost_of(commands[number], environment() | variables, DEADLINE_S)
+        costs[number] = measure(commands[number], environment() | variables, DEADLINE_S)
 
     threads = [threading.Thread(target=run, args=[number]) for number in range(len(commands))]
     for thread in threads:
@@ -120,7 +120,7 @@ def measured(
                 task = Task(data, rows, sink.url, sink.ca, own, ground.command, ground.peers)
                 commands.append(ours(task, lanes, rate=rate, state=state, share=share))
             before, start = cpu_of(sink.pid), time.perf_counter()
-            costs = at_once(commands, {"BENCH_STATE": database or ""})
+            costs = at_once(commands, {"BENCH_STATE": database or ""}, ground.measure)
             whole_s, server_cpu_s = time.perf_counter() - start, cpu_of(sink.pid) - before
             bodies = sink.counts()["bodies"]
     finally:

@@ -171,6 +171,8 @@ def test_a_command_is_ended_at_its_deadline() -> None:
 
 def forked(command: Sequence[str], environment: Mapping[str, str], deadline_s: float) -> measure.Cost:
     """Runs `python -m MODULE …` as `cost_of` does, but forked (see fork_server.py); only its seconds are measured."""
+    if Path(command[0]).name == "cio-etl":
+        command = [sys.executable, "-m", "cio_etl.cli", *command[1:]]
     python, option, module, *words = command
     assert (python, option) == (sys.executable, "-m")
     begin = time.perf_counter()
@@ -283,11 +285,11 @@ def test_processes_share_all_lanes() -> None:
 
 @pytest.mark.usefixtures("at_the_root")
 def test_processes_share_the_rows_of_one_run(postgres: Database, tmp_path: Path) -> None:
-    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable))
+    ground = run.Ground(tmp_path, Path(sys.executable).with_name("cio-etl"), Path(sys.executable), forked)
     setting = run.Setting(tls=True, latency_s=0.01)
-    found = paced.measured(ground, setting, 20_000, 4, 50.0, 2, postgres.address)
+    found = paced.measured(ground, setting, 10_000, 4, 50.0, 2, postgres.address)
     assert (found.processes, found.lanes, found.rate) == (2, 4, 50.0)
-    assert 13 <= found.requests <= 30 and 0 < found.per_second < 60  # bodies of at most 500 kB, of 20,000 rows
+    assert 7 <= found.requests <= 16 and 0 < found.per_second < 60  # bodies of at most 500 kB, of 10,000 rows
 
 
 # ---------------------------------------------------------------- reading databases

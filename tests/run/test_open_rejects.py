@@ -205,8 +205,11 @@ def newest_run() -> str:
         return str(database.execute(query).fetchone()[0])
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("sync", ["all", "changed", "mirror", "events all", "events changed"])
-def test_what_is_open_after_each_night_is_what_a_plain_model_says(nights: Nights, sync: str) -> None:
+def test_what_is_open_after_each_night_is_what_a_plain_model_says(
+    nights: Nights, sync: str, pytestconfig: pytest.Config
+) -> None:
     nights.sandbox.set_faults(Refusing())
     keys_file()
     nights.mapping = EVENTS if sync.startswith("events") else PEOPLE
@@ -214,7 +217,7 @@ def test_what_is_open_after_each_night_is_what_a_plain_model_says(nights: Nights
     if sync == "mirror":
         nights.step |= {"when_gone": "delete", "max_gone": "100%"}
     campaign = Campaign(nights, random.Random(f"{sync} 1"), sync)
-    for _ in range(9):
+    for _ in range(9 if pytestconfig.option.all_examples else 5):
         campaign.pass_a_day()
         campaign.night()
         campaign.check()
