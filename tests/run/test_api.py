@@ -177,7 +177,7 @@ def test_python_examples_of_the_readme_run(job: str, capsys: pytest.CaptureFixtu
         ({"lanes": "9-8/4"}, "`lanes`: '9-8/4': lanes of 4 are 0 to 3"),
         ({"lanes": "0-1/4"}, "workers share a state database: write state: {database: …} in the job file"),
         ({"run_id": "../up"}, "`run_id`: must be up to 100 letters, digits, - and _, beginning with a letter or digit"),
-        ({"wait": "soon"}, "`wait`: 'soon': must be a duration, as 15 minutes, 2h or 1 day"),
+        ({"wait": "soon"}, "`wait`: 'soon': must be a number of seconds, or a duration, as 15 minutes, 2h or 1 day"),
         (
             {"full_refresh": True, "watermark": "7"},
             "`full_refresh` reads everything, `watermark` from a value on; give one of the two",

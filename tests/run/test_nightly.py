@@ -240,12 +240,12 @@ def test_a_signal_ends_the_wait_for_another_run(job: Path) -> None:
     assert (process.returncode, err) == (143, "stopped by SIGTERM\nto go on: cio-etl run job.yaml\n")
 
 
-@pytest.mark.parametrize(("text", "code"), [("1s", 75), ("soon", 2)])
-def test_wait_takes_a_duration(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("text", "code"), [("1s", 75), ("1", 75), ("0.5", 75), ("soon", 2), ("-1", 2), ("nan", 2)])
+def test_wait_takes_a_duration_or_seconds(text: str, code: int, job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with state.hold(Path(".etl"), "job"):
         assert main(["run", str(job), "--wait", text]) == code
     said = capfd.readouterr().err
-    assert "another run holds the job" in said if code == 75 else "must be a duration, as 15 minutes" in said
+    assert "another run holds the job" in said if code == 75 else "must be a number of seconds, or a duration" in said
 
 
 # ---------------------------------------------------------------- missed when it does not come

@@ -21,6 +21,7 @@ from cio_etl.errors import ConfigError, CredentialsRefused, EtlError
 from cio_etl.model import Report, Verification
 from cio_etl.report import Commands
 from cio_etl.run import Caller, RunOptions, Signals, ending_run, load_run
+from cio_etl.run.options import repeated_words
 from cio_etl.run.start import run_file, run_within
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.run.verifying import verify_file
@@ -202,7 +203,11 @@ def test_the_command_prints_what_differs_and_exits_with_3(
     elsewhere(job, 7, plan="SECRET")
     code, out, _ = command(capsys, "--sample=20", "--seed=5")
     assert code == 3 and "1 person with other values: plan of 1" in out and "SECRET" not in out
-    assert "cio-etl verify job.yaml" in out and "--reveal" in out
+    again = next(line for line in out.splitlines() if "--reveal" in line).split()
+    assert again[1:] == "cio-etl verify job.yaml --sample=20 --seed=5 --wait=0.0 --reveal".split()
+    code, out, _ = command(capsys, *again[4:])
+    assert code == 3 and "SECRET" in out
+    assert repeated_words(VerifyOptions()) == [], "what is the default anyway"
     code, out, _ = command(capsys, "--json")
     content = json.loads(out)
     assert (code, content["differing"], content["attributes"]) == (3, 1, [{"attribute": "plan", "people": 1}])

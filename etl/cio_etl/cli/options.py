@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from cio_etl.cli import complete
-from cio_etl.run.options import RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of
+from cio_etl.run.options import RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of, seconds
 from cio_etl.run.shares import Share, share
 from cio_etl.validate.options import ValidateOptions
 
@@ -20,17 +20,15 @@ Command = Callable[..., None]
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A duration such as `30m` or `2 hours`, in seconds."""
+    """A duration such as `30m` or `2 hours`, or a number of seconds; in seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        from cio_etl.model.yaml_section import duration
-
         if isinstance(value, float):
             return value
         try:
-            return duration(str(value)).total_seconds()
+            return seconds(str(value))
         except ValueError as error:
             self.fail(f"{value!r}: {error}", param, context)
 

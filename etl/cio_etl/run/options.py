@@ -59,7 +59,7 @@ class Option:
 
     def words(self, value: Any) -> list[str]:
         """The value as the command's arguments: none where it is not given."""
-        if value is None or value is False or value == ():
+        if value is None or value is False or value == () or value == self.default:
             return []
         if value is True:
             return [self.flag]
@@ -252,13 +252,23 @@ def _checked(option: Option, value: Any) -> Any:
             except ValueError as error:
                 raise InvalidArguments(f"`{option.name}`: {value!r}: {error}") from None
         case "duration" if isinstance(value, str):
-            from cio_etl.model.yaml_section import duration
-
             try:
-                return duration(value).total_seconds()
+                return seconds(value)
             except ValueError as error:
                 raise InvalidArguments(f"`{option.name}`: {value!r}: {error}") from None
     return value
+
+
+def seconds(text: str) -> float:
+    """The seconds of a duration such as `30m`, or of a number, which is seconds. Raises ValueError."""
+    from cio_etl.model.yaml_section import duration
+
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]*)?", text.strip()):
+        return float(text)
+    try:
+        return duration(text).total_seconds()
+    except ValueError:
+        raise ValueError("must be a number of seconds, or a duration, as 15 minutes, 2h or 1 day") from None
 
 
 def _faults(option: Option, value: Any) -> Iterator[str]:
