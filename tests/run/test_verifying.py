@@ -204,7 +204,7 @@ def test_the_command_prints_what_differs_and_exits_with_3(
     code, out, _ = command(capsys, "--sample=20", "--seed=5")
     assert code == 3 and "1 person with other values: plan of 1" in out and "SECRET" not in out
     again = next(line for line in out.splitlines() if "--reveal" in line).split()
-    assert again[1:] == "cio-etl verify job.yaml --sample=20 --seed=5 --wait=0.0 --reveal".split()
+    assert again[1:] == ["cio-etl", "verify", "job.yaml", "--sample=20", "--seed=5", "--wait=0.0", "--reveal"]
     code, out, _ = command(capsys, *again[4:])
     assert code == 3 and "SECRET" in out
     assert repeated_words(VerifyOptions()) == [], "what is the default anyway"
