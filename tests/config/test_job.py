@@ -283,7 +283,7 @@ SHARE = "must be a share, as 1% or {share: 1%, at_least: 0}, or a whole number o
         (
             "ca_file: '${NO}'",
             "ca_file: the environment variable NO is not set; "
-            "set it, or give it a default, ${NO:-…}, if it is not a secret",
+            "set it, or name its file with --env-file, or give it a default, ${NO:-…}, if it is not a secret",
         ),
     ],
 )
