@@ -14,7 +14,7 @@ from cio_etl.apis.app import Profile, people_of, person_of, person_path
 from cio_etl.model import AttributeDifference, Verification
 from cio_etl.model.words import upper_percent, verification_words
 from cio_etl.verify.bound import most_that_differ
-from cio_etl.verify.compare import differences, parsed
+from cio_etl.verify.compare import differences, parsed, shown
 
 
 def profile(unsubscribed: bool = False, **attributes: str) -> Profile:
@@ -95,6 +95,13 @@ def test_reserved_attributes_are_compared_by_their_meaning() -> None:
     there = profile(cio_subscription_preferences='{"topics":{"topic_1":false}}')
     assert differs({topic: False}, there) == [] and differs({topic: True}, there) == [topic]
     assert differs({topic: None}, profile()) == [] and differs({topic: None}, there) == [topic]
+
+
+def test_what_is_there_is_shown_for_every_attribute_that_is_compared() -> None:
+    there = profile(True, id="7", cio_subscription_preferences='{"topics":{"topic_1":false}}')
+    assert shown("cio_subscription_preferences.topics.topic_1", there) is False
+    assert shown("cio_subscription_preferences.topics.topic_2", there) is None
+    assert (shown("unsubscribed", there), shown("id", there), shown("plan", there)) == (True, "7", None)
 
 
 @pytest.mark.parametrize(

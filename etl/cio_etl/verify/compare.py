@@ -25,18 +25,28 @@ def differences(sent: Mapping[str, Any], profile: Profile) -> list[str]:
     return [name for name, value in sent.items() if name not in NOT_SHOWN and not is_same(name, value, profile)]
 
 
+def shown(name: str, profile: Profile) -> Any:
+    """What Customer.io shows of an attribute, as it shows it; None where it has none."""
+    if name == "unsubscribed":
+        return profile.unsubscribed
+    if name.startswith(f"{PREFERENCES}."):
+        return _preference(name, profile.attributes.get(PREFERENCES))
+    return profile.attributes.get(name, profile.identifiers.get(name))
+
+
 def is_same(name: str, value: Any, profile: Profile) -> bool:
     """Whether Customer.io has the value of an attribute. Numbers with a fraction are Decimal."""
+    there = shown(name, profile)
     if name == "unsubscribed":
-        return _is_unsubscribed(value) == profile.unsubscribed
+        return bool(_is_unsubscribed(value) == there)
     if name.startswith(f"{PREFERENCES}."):
-        return _has_preference(name, value, profile.attributes.get(PREFERENCES))
-    shown = profile.attributes.get(name, profile.identifiers.get(name, ""))
+        return there is None if value in (None, "") else _is_preference(value, there)
+    there = there or ""
     if value is None or value == "":
-        return shown == ""
+        return bool(there == "")
     if name == "email":
-        return isinstance(value, str) and value.casefold() == shown.casefold()
-    return _is_shown_as(value, shown) or (name == "created_at" and _is_same_second(value, shown))
+        return isinstance(value, str) and value.casefold() == there.casefold()
+    return _is_shown_as(value, there) or (name == "created_at" and _is_same_second(value, there))
 
 
 def parsed(text: str) -> Any:
@@ -98,16 +108,18 @@ def _is_unsubscribed(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() in ("true", "1")) or value == 1
 
 
-def _has_preference(name: str, value: Any, preferences: str | None) -> bool:
-    """Whether one preference is as it was sent: `cio_subscription_preferences.topics.topic_1`."""
+def _preference(name: str, preferences: str | None) -> Any:
+    """One preference, by its name, as `cio_subscription_preferences.topics.topic_1`; None where there is none."""
     try:
         found: Any = parsed(preferences) if preferences else {}
     except (ValueError, RecursionError):
-        return False
+        return preferences
     for part in name.split(".")[1:]:
         found = found.get(part) if isinstance(found, dict) else None
-    if value in (None, ""):
-        return found is None
-    return isinstance(found, bool | int | str | Decimal) and _is_shown_as(
-        value, found if isinstance(found, str) else json.dumps(found, default=str)
+    return found
+
+
+def _is_preference(value: Any, there: Any) -> bool:
+    return isinstance(there, bool | int | str | Decimal) and _is_shown_as(
+        value, there if isinstance(there, str) else json.dumps(there, default=str)
     )

@@ -11,7 +11,7 @@ from typing import Any
 from cio_etl.apis.app import Profile
 from cio_etl.model import AttributeDifference, Destination, Verification
 from cio_etl.verify.bound import most_that_differ
-from cio_etl.verify.compare import differences
+from cio_etl.verify.compare import differences, shown
 from cio_etl.verify.read_back import ReadBack
 from cio_etl.verify.sample import Expected, Sample
 
@@ -111,7 +111,7 @@ def _by_attribute(differing: Sequence[Found], reveal: bool) -> tuple[AttributeDi
 
 
 def _example(name: str, person: Expected, profile: Profile | None) -> str:
-    shown: Any = None if profile is None else profile.attributes.get(name)
+    found: Any = None if profile is None else shown(name, profile)
     sent = person.attributes[name]
-    there = "nothing" if shown is None else json.dumps(shown, ensure_ascii=False)
+    there = "nothing" if found is None else json.dumps(found, ensure_ascii=False, default=str)
     return f"{person.kind} {person.identifier}: sent {json.dumps(sent, ensure_ascii=False, default=str)}, there {there}"
