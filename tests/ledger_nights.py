@@ -387,7 +387,7 @@ class Nights:
                     yield f"{step}: {count} values of {name} are not those of their hashes"
 
     def _wrong_ledgers(self, since: int) -> Iterator[str]:
-        """Subjects that are counted wrongly, and events that have stayed when the ledger was written anew."""
+        """Subjects that are counted wrongly, and events that have stayed when the ledger was rewritten."""
         for step, ledger in self._ledgers():
             generation, known = ledger.generation, ledger.known(0, 0)
             if generation.subjects != known.height:
@@ -397,7 +397,7 @@ class Nights:
                 self._orders_at = generation.number
                 self.forgot += max(self._orders - known.height, 0)
                 if old := known.filter(pl.col("key.timestamp").cast(pl.Int64) < since).height:
-                    yield f"{step}: the ledger was written anew, and has {old} events that are too old"
+                    yield f"{step}: the ledger was rewritten, and has {old} events that are too old"
             if step == ORDERS:
                 self._orders = known.height
 

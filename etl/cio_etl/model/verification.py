@@ -1,4 +1,4 @@
-"""The result of a verification: what of a sample of people Customer.io has as it was sent."""
+"""The result of a verification: how many people of a sample Customer.io has with the values that were sent."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ _NEW_REASON = (
 
 _EARLIER = tables.reject.alias("earlier")
 _INSERT = insert(tables.reject)
-_INSERT_AGAIN = _INSERT.values(  # in place of an earlier one; of a row that was accepted in between, it begins anew
+_INSERT_AGAIN = _INSERT.values(  # in place of an earlier open one, whose first moment it takes over
     since=select(func.coalesce(_EARLIER.c.since, tables.run.c.started_at))
     .join_from(_EARLIER, tables.run, _EARLIER.c.run_id == tables.run.c.run_id)
     .where(_EARLIER.c.reject_id == bindparam("of_earlier"))

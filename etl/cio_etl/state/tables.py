@@ -126,24 +126,12 @@ Index(
     sqlite_where=reject.c.closed_by.is_(None),
     postgresql_where=reject.c.closed_by.is_(None),
 )
-Index(
-    "reject_closed",
-    reject.c.closed_by,
-    reject.c.closed_as,
-    reject.c.run_id,
-    reject.c.step,
-    sqlite_where=reject.c.closed_by.is_not(None),
-    postgresql_where=reject.c.closed_by.is_not(None),
-)
-Index(
-    "reject_closed_of",
-    reject.c.run_id,
-    reject.c.closed_as,
-    reject.c.closed_by,
-    reject.c.step,
-    sqlite_where=reject.c.closed_by.is_not(None),
-    postgresql_where=reject.c.closed_by.is_not(None),
-)
+_IS_CLOSED = reject.c.closed_by.is_not(None)
+for _name, _columns in {
+    "reject_closed": (reject.c.closed_by, reject.c.closed_as, reject.c.run_id, reject.c.step),
+    "reject_closed_of": (reject.c.run_id, reject.c.closed_as, reject.c.closed_by, reject.c.step),
+}.items():
+    Index(_name, *_columns, sqlite_where=_IS_CLOSED, postgresql_where=_IS_CLOSED)
 
 salt = Table("salt", metadata, Column("number", BigInteger, primary_key=True))  # of the hashes of rejects; one row
 
