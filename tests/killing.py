@@ -216,11 +216,23 @@ def copied(state: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     with tempfile.TemporaryDirectory() as copy:
+        while not _is_copied(state, Path(copy)):
+            pass
+        with closing(sqlite3.connect(Path(copy) / "state.db")) as db:
+            yield db
+
+
+def _is_copied(state: Path, copy: Path) -> bool:
+    """False: a live process has removed the journal of a transaction meanwhile, so the copy may be half of two."""
+    try:
         for file in state.glob("state.db*"):
             if not file.name.endswith("-shm"):
                 shutil.copy(file, copy)
-        with closing(sqlite3.connect(Path(copy) / "state.db")) as db:
-            yield db
+    except FileNotFoundError:
+        shutil.rmtree(copy)
+        copy.mkdir()
+        return False
+    return True
 
 
 def _impossible(before: Standing, now: Standing) -> Iterator[str]:

@@ -6,15 +6,18 @@ The campaign's books must notice what they are for, too: each of their findings 
 from __future__ import annotations
 
 import random
+import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cio_etl.sandbox import Faults, People
-from tests.killing import Setting, Standing, campaigns, standing, summary, wrong_counts
+from tests.killing import Setting, Standing, campaigns, copied, standing, summary, wrong_counts
 from tests.killing import _impossible as impossible
 from tests.killing_rows import EVENTS, PEOPLE, Expected, misplaced_events, misplaced_people, overtaken, write
 
@@ -185,3 +188,25 @@ def test_a_damaged_state_and_progress_that_goes_back_are_reported() -> None:
 def test_a_folder_without_a_state_has_no_progress(tmp_path: Path) -> None:
     assert standing(tmp_path) == Standing(step="before the first step")
     assert Setting(1, 1, 4, 32_100, 10, Faults()).rows_a_batch == 40
+
+
+def test_a_look_at_a_living_state_starts_again_when_a_journal_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first copy finds the journal of a transaction gone that the list of files still had."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+        db.execute("CREATE TABLE run (run_id TEXT)")
+    journal = tmp_path / "state.db-journal"
+    journal.write_bytes(b"")
+    copy, copies = shutil.copy, []
+
+    def with_a_commit(source: Path, target: Path) -> None:
+        copies.append(source.name)
+        journal.unlink(missing_ok=True)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy", with_a_commit)
+    with copied(tmp_path) as db:
+        assert db is not None
+        assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("run",)]
+    assert "state.db-journal" in copies and copies[-1] == "state.db"

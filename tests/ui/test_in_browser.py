@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 from starlette.responses import PlainTextResponse
 
 from cio_etl.ui import Access, PageServer
@@ -69,7 +70,7 @@ def test_the_keyboard_leads_from_the_jobs_to_a_rejected_row(chromium: Browser, s
 def test_a_page_that_is_open_shows_what_has_changed(chromium: Browser, shop: Shop) -> None:
     with chromium.visited(shop.url) as opened:
         page = opened.page
-        page.wait_for_function("document.getElementById('live').textContent === 'updates by itself'")
+        expect(page.locator("#live")).to_have_text("updates by itself")
         page.focus('a[href="/jobs/strict"]')
         change = "UPDATE run SET status = 'abandoned' WHERE run_id = 'strict-stopped'"
         with contextlib.closing(sqlite3.connect(shop.folder / ".etl/state.db")) as state, state:

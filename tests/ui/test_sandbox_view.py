@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 from starlette.responses import JSONResponse
 
 from cio_etl import state
@@ -186,7 +187,7 @@ def test_the_sandbox_is_accessible_and_fits_its_window(
 def test_what_arrives_is_shown_by_itself_and_the_focus_stays(chromium: Browser, folder: Path) -> None:
     with Sandbox() as sandbox, served(folder, sandbox.url) as url, chromium.visited(url) as opened:
         page = opened.page
-        page.wait_for_function("document.getElementById('live').textContent === 'updates by itself'")
+        expect(page.locator("#live")).to_have_text("updates by itself")
         page.focus('a[href="/sandbox"]:not(nav a)')
         assert page.locator("h3:text('Newest people') + p").inner_text() == "None."
         body = {"batch": [{"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": {}}]}
