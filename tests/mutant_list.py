@@ -1086,7 +1086,7 @@ MUTANTS = (
     ),
     Mutant(
         "importers: a trigger that cannot be read lets every row through",
-        "importers/segment.py",
+        "importers/segment/rows.py",
         'return "false"',
         "return None",
         "tests/importers/test_importers.py -k 'these_files and segment'",

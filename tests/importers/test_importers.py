@@ -21,8 +21,8 @@ from cio_etl.config.yaml_file import Document, Loc
 from cio_etl.errors import ConfigError
 from cio_etl.importers import IMPORTERS, Imported, read_definitions
 from cio_etl.importers.definitions import Definition
-from cio_etl.importers.fql import Unreadable, read_trigger
-from cio_etl.importers.segment import Rows
+from cio_etl.importers.segment.fql import Unreadable, read_trigger
+from cio_etl.importers.segment.rows import Rows
 from cio_etl.sandbox import Sandbox
 
 HERE = Path(__file__).parent

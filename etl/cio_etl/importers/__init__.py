@@ -4,8 +4,7 @@ lost.py         what could not be carried over: one record
 records.py      what an importer is and makes: plain records
 definitions.py  reads YAML and JSON with the line of each value, and knows what was not read
 values.py       templates, identifiers and schedules
-fql.py          Segment's triggers as SQL
-hightouch.py, census.py, segment.py, rudderstack.py    one importer each: a record, and a function from files to steps
+hightouch.py, census.py, segment/, rudderstack.py    one importer each: a record, and a function from files to steps
 write.py        writes job, mappings and queries, with what could not be carried over as comments
 """
 
