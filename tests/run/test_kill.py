@@ -209,4 +209,4 @@ def test_a_look_at_a_living_state_starts_again_when_a_journal_has_ended(
     with copied(tmp_path) as read:
         assert read is not None
         assert read.execute("SELECT name FROM sqlite_schema").fetchall() == [("run",)]
-    assert "state.read-journal" in copies and copies[-1] == "state.db"
+    assert "state.db-journal" in copies and copies[-1] == "state.db"
