@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cio_etl.cli import main
 from cio_etl.config import load_job, load_mapping, schema_text
 from cio_etl.config.yaml_file import read_yaml
-from cio_etl.config.yaml_parts import comment, flow, scalar
+from cio_etl.config.yaml_writer import comment, flow, scalar
 from cio_etl.errors import ConfigError, SourceError
 from cio_etl.extract import csv_settings
 from cio_etl.extract.parquet import open_parquet

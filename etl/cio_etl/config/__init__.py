@@ -29,7 +29,7 @@ from cio_etl.config.other_columns import (
 from cio_etl.config.schedule import next_time, times_before
 from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.source import address_of, is_database, load_source, source_section
-from cio_etl.config.yaml_text import yaml_text
+from cio_etl.config.yaml_writer import yaml_text
 from cio_etl.model.yaml_section import duration
 
 __all__ = [

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cio_etl.config import MODELINE, PLAIN_NAME, yaml_text
 from cio_etl.config.new_files import write_files
-from cio_etl.config.yaml_parts import WIDTH, comment, flow, printable, scalar, with_note
+from cio_etl.config.yaml_writer import WIDTH, comment, flow, printable, scalar, with_note
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.importers.lost import Lost
 from cio_etl.importers.records import Imported, ImportedStep, Importer

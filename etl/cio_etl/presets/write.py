@@ -18,7 +18,7 @@ from typing import Any
 from cio_etl.config import MODELINE, SchemaKind
 from cio_etl.config.new_files import write_files
 from cio_etl.config.yaml_edits import without_items
-from cio_etl.config.yaml_parts import flow
+from cio_etl.config.yaml_writer import flow
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.presets.catalog import SAMPLE, ExportFile, Preset
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.config import PLAIN_NAME
-from cio_etl.config.yaml_parts import place, printable, shown
+from cio_etl.config.yaml_writer import place, printable, shown
 from cio_etl.errors import ConfigError, Problem, SourceError
 from cio_etl.model import Snapshot
 from cio_etl.model.sources import KINDS

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from cio_etl.config import MODELINE
-from cio_etl.config.yaml_parts import WIDTH, comment, flow, scalar, with_note
+from cio_etl.config.yaml_writer import WIDTH, comment, flow, scalar, with_note
 from cio_etl.model import MaxRejects
 
 _USUAL = MaxRejects(share=0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cio_etl.config import MODELINE
-from cio_etl.config.yaml_parts import comment, flow, place, printable, scalar, shown, with_note
+from cio_etl.config.yaml_writer import comment, flow, place, printable, scalar, shown, with_note
 from cio_etl.model.words import counted
 from cio_etl.propose.attributes import Attribute
 from cio_etl.propose.plan import Plan, Proposed

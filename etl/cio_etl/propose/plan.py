@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cio_etl.config.yaml_parts import shown
+from cio_etl.config.yaml_writer import shown
 from cio_etl.errors import SourceError
 from cio_etl.model import IdentifierKind
 from cio_etl.propose import names

@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.config.yaml_parts import scalar
+from cio_etl.config.yaml_writer import scalar
 from cio_etl.propose import names
 from cio_etl.propose.columns import Look, Looks
 from cio_etl.propose.dates.decide import MOST, SURE, Calls, Decision, is_label, of

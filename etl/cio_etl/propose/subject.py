@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cio_etl.config.yaml_parts import shown
+from cio_etl.config.yaml_writer import shown
 from cio_etl.propose import names
 from cio_etl.propose.readings import SAME, Reading
 from cio_etl.propose.roles import Roles

@@ -18,7 +18,7 @@ from cio_etl.config import SCHEMA_FILE, tests_file
 from cio_etl.config.json_schema import MODELINE
 from cio_etl.config.new_files import write_new, write_schema
 from cio_etl.config.yaml_file import read_yaml
-from cio_etl.config.yaml_parts import comment, scalar, wrapped
+from cio_etl.config.yaml_writer import comment, scalar, wrapped
 from cio_etl.errors import SourceError
 from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
 from cio_etl.model.records import dataclass

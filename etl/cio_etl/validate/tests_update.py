@@ -16,7 +16,7 @@ from cio_etl.config.mapping_tests import read_tests
 from cio_etl.config.tests_sections import RESULT_KEYS
 from cio_etl.config.yaml_edits import Written, with_keys
 from cio_etl.config.yaml_file import Loc
-from cio_etl.config.yaml_parts import Verbatim, flow, scalar, wrapped
+from cio_etl.config.yaml_writer import Verbatim, flow, scalar, wrapped
 from cio_etl.errors import ConfigError, Problem
 from cio_etl.validate.mapping_tests import Outcome, snapshot_text
 from cio_etl.validate.preview import PreviewedRow

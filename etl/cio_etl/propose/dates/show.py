@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from cio_etl.config.yaml_parts import flow, printable, scalar, shown
+from cio_etl.config.yaml_writer import flow, printable, scalar, shown
 from cio_etl.propose.dates.decide import Option
 from cio_etl.propose.dates.inspection import Dates, Inspection
 from cio_etl.propose.dates.measure import KINDS, Measure, RowSample
