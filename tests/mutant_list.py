@@ -398,7 +398,7 @@ MUTANTS = (
     ),
     Mutant(
         "a restarted step uses an epoch again",
-        "state/store.py",
+        "state/steps.py",
         '"epoch": 0 if epoch is None else epoch + 1',
         '"epoch": 0',
         f"{STATE} {SERVER} -k restarted_step",
@@ -412,28 +412,28 @@ MUTANTS = (
     ),
     Mutant(
         "a failed run cannot be resumed",
-        "state/store.py",
+        "state/runs.py",
         'RESUMABLE = ("running", "stopped", "failed")',
         'RESUMABLE = ("running", "stopped")',
         f"{STATE} -k resumed",
     ),
     Mutant(
         "a step's time is that of its last process",
-        "state/store.py",
+        "state/steps.py",
         "seconds=tables.step.c.seconds + seconds",
         "seconds=seconds",
         f"{STATE} -k seconds",
     ),
     Mutant(
         "skipped rows are not settled",
-        "state/store.py",
+        "state/lanes.py",
         "lane.accepted + lane.rejected + lane.skipped",
         "lane.accepted + lane.rejected",
         "tests/run/test_status_note.py -k due",
     ),
     Mutant(
         "a finished step moves the watermark again",
-        "state/store.py",
+        "state/steps.py",
         "if finished and bookmark is not None and result.rowcount:",
         "if finished and bookmark is not None:",
         f"{STATE} -k bookmark",
@@ -741,7 +741,7 @@ MUTANTS = (
     ),
     Mutant(
         "forget: free pages of the state keep what was removed",
-        "state/rejects.py",
+        "state/database.py",
         '("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")',
         '("PRAGMA wal_checkpoint(TRUNCATE)",)',
         f"{FORGET} -k messages",
@@ -1093,7 +1093,7 @@ MUTANTS = (
     ),
     Mutant(
         "telemetry: a failed run takes the place of the last success",
-        "state/store.py",
+        "state/runs.py",
         'where(run.job == job, run.status == "finished", run.row_limit.is_(None))',
         "where(run.job == job)",
         f"{TEXT_FILE} -k last_success_stays",
@@ -1198,7 +1198,7 @@ MUTANTS = (
     ),
     Mutant(
         "open rejects: what is gone is closed before the step has finished",
-        "state/store.py",
+        "state/steps.py",
         "if finished and gone is not None and result.rowcount:",
         "if gone is not None and result.rowcount:",
         "tests/state/test_rejects.py -k gone",

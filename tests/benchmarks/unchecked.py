@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from cio_etl.cli import main
 from cio_etl.model import LaneProgress, Reject
-from cio_etl.state import Closed, Store
+from cio_etl.state import Closed
 from cio_etl.state.commit import Committer
+from cio_etl.state.lanes import Lanes
 
 _progress: dict[tuple[int, int], LaneProgress] = {}  # by step and lane
-_lane_progress = Store.lane_progress
+_lane_progress = Lanes.lane_progress
 
 
 def commit(
@@ -28,12 +29,12 @@ def commit(
     _progress[self._leases.step, progress.lane] = progress
 
 
-def lane_progress(self: Store, run_id: str, number: int) -> list[LaneProgress]:
+def lane_progress(self: Lanes, run_id: str, number: int) -> list[LaneProgress]:
     """The progress in memory, where there is one."""
     return [_progress.get((number, lane.lane), lane) for lane in _lane_progress(self, run_id, number)]
 
 
 if __name__ == "__main__":
     Committer.commit = commit  # type: ignore[method-assign]
-    Store.lane_progress = lane_progress  # type: ignore[method-assign]
+    Lanes.lane_progress = lane_progress  # type: ignore[method-assign]
     sys.exit(main(sys.argv[1:]))

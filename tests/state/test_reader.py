@@ -22,7 +22,7 @@ from cio_etl.errors import StateError
 from cio_etl.ledger import Generation
 from cio_etl.model import Counts, LaneProgress, Reject
 from cio_etl.state import Reader, Store, Where
-from cio_etl.state.store import LedgerMove
+from cio_etl.state.ledgers import LedgerMove
 from tests.running import until
 from tests.state.runs import FILES, RUN, begin, committer_of
 from tests.ui.shop import pages_of

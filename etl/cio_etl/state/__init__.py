@@ -3,7 +3,13 @@
 tables.py      the tables and their schema's version
 connect.py     opens the database: a file in a folder, or a server that several machines share
 migrate.py     creates the tables, or migrates older ones
-store.py       runs and steps: started, ended, read, resumed
+database.py    the database: its transactions
+store.py       opens a state with all that it stores:
+runs.py        runs: begun, ended, and which are the newest
+steps.py       steps: begun, what is known of their rows, ended
+lanes.py       lanes: claimed, committed, and how far they are
+bookmarks.py   how far the source of a step was read
+ledgers.py     which generation of a ledger is the current one
 rejects.py     rejects: counted, read, closed; which are open over all runs of a job
 reader.py      reads all of it for pages, without writing
 leases.py      which process holds a lane, and until when
@@ -29,11 +35,15 @@ if TYPE_CHECKING:
     from cio_etl.state.connect import Where, exists
     from cio_etl.state.filesystem import mount_table, require_local
     from cio_etl.state.leases import Leases, new_owner, renewing
+    from cio_etl.state.ledgers import LedgerMove
     from cio_etl.state.lock import hold, require_free, running
     from cio_etl.state.notices import conditions, note_notices, telling, write_conditions
     from cio_etl.state.reader import Reader, RejectRow, is_read_only, open_to_read
+    from cio_etl.state.rejects import GoneRejects
     from cio_etl.state.run_report import build_report
-    from cio_etl.state.store import RESUMABLE, GoneRejects, LedgerMove, RunRecord, StepRecord, Store, open_store
+    from cio_etl.state.runs import RESUMABLE, RunRecord
+    from cio_etl.state.steps import StepRecord
+    from cio_etl.state.store import Store, open_store
 
 _FILES = {
     "budget": ("Budget",),
@@ -42,11 +52,15 @@ _FILES = {
     "connect": ("Where", "exists"),
     "filesystem": ("mount_table", "require_local"),
     "leases": ("Leases", "new_owner", "renewing"),
+    "ledgers": ("LedgerMove",),
     "lock": ("hold", "require_free", "running"),
     "reader": ("Reader", "RejectRow", "is_read_only", "open_to_read"),
     "notices": ("conditions", "note_notices", "telling", "write_conditions"),
+    "rejects": ("GoneRejects",),
     "run_report": ("build_report",),
-    "store": ("RESUMABLE", "GoneRejects", "LedgerMove", "RunRecord", "StepRecord", "Store", "open_store"),
+    "runs": ("RESUMABLE", "RunRecord"),
+    "steps": ("StepRecord",),
+    "store": ("Store", "open_store"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

@@ -9,7 +9,8 @@ from cio_etl.errors import StateError
 from cio_etl.log import get_logger
 from cio_etl.model import OUTCOME_UNKNOWN, Comparison, Difference, Figure, Report, StepComparison, StepReport
 from cio_etl.state.run_report import build_report
-from cio_etl.state.store import RunRecord, Store
+from cio_etl.state.runs import RunRecord
+from cio_etl.state.store import Store
 from cio_etl.transform import reason_words
 
 log = get_logger()

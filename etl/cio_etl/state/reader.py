@@ -13,9 +13,11 @@ from cio_etl.model import ClosedAs, ClosedRejects, Counts
 from cio_etl.model.records import dataclass
 from cio_etl.state import filesystem, lock_file, lock_server, tables
 from cio_etl.state.connect import Where, read_only_engine
+from cio_etl.state.ledgers import LedgerMove
 from cio_etl.state.migrate import require_current_schema
 from cio_etl.state.rejects import Rejected, closed_by
-from cio_etl.state.store import _OF_RUN, LedgerMove, RunRecord, Store, open_store
+from cio_etl.state.runs import COLUMNS, RunRecord
+from cio_etl.state.store import Store, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Reader(Store):
 
     def require_current(self) -> None:
         """Raises StateError when the state is gone, or another program has changed its tables meanwhile."""
-        with self._transaction():
+        with self.transaction():
             pass  # a file that is gone cannot be opened
         require_current_schema(self._engine)
 
@@ -57,22 +59,22 @@ class Reader(Store):
         """Whether a process is at work on the job."""
         if isinstance(self._where, Path):
             return lock_file.is_held(self._where, job)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return lock_server.is_held(connection, job)
 
     def jobs(self) -> list[str]:
         """The names of all jobs that have run, with those of their replays and of the sandbox."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return list(connection.scalars(select(tables.run.c.job).distinct().order_by(tables.run.c.job)))
 
     def newest_runs(self, jobs: Collection[str], each: int) -> dict[str, list[RunRecord]]:
         """The newest runs of these jobs, so many of `each`, the newest first."""
         run = tables.run.c
         place = func.row_number().over(partition_by=run.job, order_by=(run.sequence.desc(), run.run_id.desc()))
-        ranked = select(*_OF_RUN, place.label("place")).where(run.job.in_(jobs)).subquery()
+        ranked = select(*COLUMNS, place.label("place")).where(run.job.in_(jobs)).subquery()
         query = select(ranked).where(ranked.c.place <= each).order_by(ranked.c.job, ranked.c.place)
         found: dict[str, list[RunRecord]] = {job: [] for job in jobs}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for row in connection.execute(query):
                 values = {name: value for name, value in row._mapping.items() if name != "place"}
                 found[row.job].append(RunRecord(**values))
@@ -81,13 +83,13 @@ class Reader(Store):
     def runs_before(self, job: str, before: str | None, limit: int) -> list[RunRecord]:
         """The newest runs of a job, of those that are older than the run `before`."""
         run = tables.run.c
-        query = select(*_OF_RUN).where(run.job == job).order_by(run.sequence.desc(), run.run_id.desc()).limit(limit)
+        query = select(*COLUMNS).where(run.job == job).order_by(run.sequence.desc(), run.run_id.desc()).limit(limit)
         if before is not None:
             other = tables.run.alias()
             query = query.where(
                 run.sequence < select(other.c.sequence).where(other.c.run_id == before).scalar_subquery()
             )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return [RunRecord(**row._mapping) for row in connection.execute(query)]
 
     def counts(self, run_ids: Collection[str]) -> dict[str, Counts]:
@@ -95,7 +97,7 @@ class Reader(Store):
         lane = tables.lane.c
         sums = [func.sum(lane[name]).label(name) for name in tables.COUNTS]
         query = select(lane.run_id, *sums).where(lane.run_id.in_(run_ids)).group_by(lane.run_id)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return {
                 row.run_id: Counts(**{name: int(getattr(row, name)) for name in tables.COUNTS})
                 for row in connection.execute(query)
@@ -103,14 +105,14 @@ class Reader(Store):
 
     def records(self, run_ids: Collection[str]) -> dict[str, RunRecord]:
         """These runs, by their ID, as far as the state has them."""
-        with self._transaction() as connection:
-            rows = connection.execute(select(*_OF_RUN).where(tables.run.c.run_id.in_(run_ids)))
+        with self.transaction() as connection:
+            rows = connection.execute(select(*COLUMNS).where(tables.run.c.run_id.in_(run_ids)))
             return {row.run_id: RunRecord(**row._mapping) for row in rows}
 
     def all_ledgers(self) -> list[LedgerMove]:
         """The current generation of every ledger, by job and step."""
         query = select(tables.ledger).order_by(tables.ledger.c.job, tables.ledger.c.step)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return [LedgerMove(**row._mapping) for row in connection.execute(query)]
 
     def rejects_after(
@@ -125,7 +127,7 @@ class Reader(Store):
             .order_by(table.reject_id)
             .limit(limit)
         )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return [RejectRow(**row._mapping) for row in connection.execute(query)]
 
     def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
@@ -137,7 +139,7 @@ class Reader(Store):
         run, reject = tables.run.c, tables.reject.c
         of_run = select(func.count()).where(reject.run_id == run.run_id, reject.closed_by.is_(None)).scalar_subquery()
         query = select(run.run_id, of_run).where(run.run_id.in_(run_ids))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return {run_id: int(rejects) for run_id, rejects in connection.execute(query) if rejects}
 
     def closed_by_runs(self, run_ids: Collection[str]) -> list[ClosedRejects]:

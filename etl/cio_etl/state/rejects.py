@@ -6,15 +6,13 @@ ledger says of the rows (Store.note_delta), and in the transaction in which a st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Engine,
     Select,
     Text,
     bindparam,
@@ -27,13 +25,12 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.model import BY_HAND, ClosedAs, ClosedRejects, OpenRejects
 from cio_etl.model.records import dataclass
 from cio_etl.state import tables
 from cio_etl.state.commit import ReplayedRejects, close_rejects
-from cio_etl.state.faults import unusable
+from cio_etl.state.database import Database
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,16 +49,17 @@ class Rejected:
     first: tuple[int, ...]
 
 
-class Rejects:
+@dataclass(frozen=True, slots=True)
+class GoneRejects:
+    """That a step has read all of its source: open rejects of it that this run has not closed are gone from there."""
+
+    job: str
+    step: str
+    with_subject: bool = True  # False: only rejects that are about no subject, see rejects.close_gone
+
+
+class Rejects(Database):
     """The rejects of all runs: a part of the state."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether workers on several machines can use it."""
-        return self._engine.dialect.name != "sqlite"
 
     # ---- of one run
 
@@ -75,7 +73,7 @@ class Rejects:
             .group_by(table.c.reason, table.c.field)
             .order_by(func.count().desc(), table.c.reason, table.c.field)
         )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             groups = connection.execute(query).all()
             return [
                 Rejected(
@@ -108,20 +106,20 @@ class Rejects:
             .where(table.c.run_id == run_id, table.c.step == number)
             .order_by(table.c.position)
         )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
 
     def open_rejects(self, run_id: str) -> int:
         """How many rejects of a run are open."""
         query = select(func.count()).where(tables.reject.c.run_id == run_id, tables.reject.c.closed_by.is_(None))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return int(connection.execute(query).scalar_one())
 
     def open_rejects_by_run(self) -> dict[str, int]:
         """How many rejects of each run are open; a run without one is omitted."""
         run_id = tables.reject.c.run_id
         query = select(run_id, func.count()).where(tables.reject.c.closed_by.is_(None)).group_by(run_id)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return {run: int(rejects) for run, rejects in connection.execute(query)}
 
     # ---- over all runs of a job
@@ -129,7 +127,7 @@ class Rejects:
     def open_rejects_of(self, job: str) -> int:
         """How many rejects of all runs of a job are open."""
         in_job = tables.reject.c.run_id.in_(select(tables.run.c.run_id).where(tables.run.c.job == job))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return int(connection.execute(select(func.count()).where(in_job, _IS_OPEN)).scalar_one())
 
     def open_reasons(self, job: str | None = None) -> list[OpenRejects]:
@@ -148,7 +146,7 @@ class Rejects:
             .order_by(run.sequence, run.run_id)
         )
         found: dict[tuple[str, str, str, str | None], OpenRejects] = {}
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for in_job, name, reason, field, rows, first, run_id in connection.execute(query):
                 key = (in_job, name, reason, field)
                 before = found.get(key, OpenRejects(*key, rows=0, since=first, runs=()))
@@ -163,7 +161,7 @@ class Rejects:
         return self._closed(closed_of([of_run]) if of_run is not None else closed_by([by_run or ""]))
 
     def _closed(self, query: Select[Any]) -> list[ClosedRejects]:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = [ClosedRejects(*row) for row in connection.execute(query)]
         return [each for each in found if each.rows]
 
@@ -172,7 +170,7 @@ class Rejects:
         reject = tables.reject.c
         query = select(reject.reason, reject.field, func.min(reject.since))
         query = query.where(_IS_OPEN, reject.run_id == run_id, reject.step == number, reject.since.is_not(None))
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             groups = connection.execute(query.group_by(reject.reason, reject.field))
             return {(reason, field): since for reason, field, since in groups}
 
@@ -184,7 +182,7 @@ class Rejects:
         query = select(*(reject[name] for name in _KEYS)).where(_IS_OPEN, _of_step(job, step))
         if but_of is not None:
             query = query.where(reject.run_id != but_of)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(query).all()
         return pl.DataFrame(
             [*zip(*rows, strict=True)] or None, schema=dict.fromkeys(_KEYS, pl.Int64), orient="col"
@@ -198,14 +196,14 @@ class Rejects:
         columns = (*(reject.c[name] for name in _KEYS), _IS_OPEN)
         is_end = _IS_OPEN | reject.c.closed_as.is_distinct_from("rejected")
         query = select(*columns).where(is_end, _of_step(job, step)).order_by(reject.c.reject_id)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = connection.execute(query).all()
         schema = {**dict.fromkeys(_KEYS, pl.Int64), "is_open": pl.Boolean}
         return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
 
     def salt(self) -> int:
         """The seed of the hashes by which rejects are found; one for the whole state."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return int(connection.execute(select(tables.salt.c.number)).scalar_one())
 
     # ---- closed, and removed
@@ -215,7 +213,7 @@ class Rejects:
         change = update(tables.reject).where(tables.reject.c.run_id == run_id, _IS_OPEN)
         if reason is not None:
             change = change.where(tables.reject.c.reason == reason)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return connection.execute(change.values(closed_by=BY_HAND, closed_as="hand", closed_note=note)).rowcount
 
     def close_skipped(self, run_id: str, number: int, replayed: ReplayedRejects) -> None:
@@ -224,7 +222,7 @@ class Rejects:
             return
         rejected = set(self.rejects(run_id, number)["position"])
         closed = [row for position, row in enumerate(replayed.reject_ids.tolist()) if position not in rejected]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             close_rejects(connection, run_id, [(row, "skipped") for row in closed])
 
     def erase_rejects(self, rejects: Collection[int], messages: Collection[int]) -> None:
@@ -233,36 +231,13 @@ class Rejects:
         A server keeps removed rows until it cleans its tables and logs.
         """
         table = tables.reject
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             this = table.c.reject_id == bindparam("this")
             for change, wanted in ((delete(table), rejects), (update(table).values(message=""), messages)):
                 if wanted:
                     connection.execute(change.where(this), [{"this": each} for each in wanted])
         if not self.is_shared and (rejects or messages):
-            self._rewrite_file()
-
-    def _rewrite_file(self) -> None:
-        """Writes SQLite's file and its log again, without what was removed: pages that are free still have it."""
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                    connection.exec_driver_sql(statement)
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction, for the tables of other files of this room. Raises StateError."""
-        with self._transaction() as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
+            self.rewrite_file()
 
 
 def closed_of(run_ids: Collection[str]) -> Select[Any]:

@@ -10,7 +10,9 @@ import json
 
 from cio_etl.model import EventCount, RejectCount, Report, StepReport, total_counts
 from cio_etl.state.notices import notices_of
-from cio_etl.state.store import RESUMABLE, RunRecord, StepRecord, Store
+from cio_etl.state.runs import RESUMABLE, RunRecord
+from cio_etl.state.steps import StepRecord
+from cio_etl.state.store import Store
 
 
 def build_report(store: Store, run: RunRecord) -> Report:

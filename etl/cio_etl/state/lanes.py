@@ -1,0 +1,66 @@
+"""Stores how far the lanes of a step are: claimed, committed, and added up."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from cio_etl.model import LaneProgress
+from cio_etl.state import tables
+from cio_etl.state.commit import PROGRESS, Committer, ReplayedRejects, progress_of
+from cio_etl.state.database import Database
+from cio_etl.state.leases import Leases, database_now
+
+
+class Lanes(Database):
+    """The lanes of all steps: a part of the state."""
+
+    def leases(self, run_id: str, number: int, owner: str, lease_s: float | None = None) -> Leases:
+        """Claims lanes of a step for `owner`, each for `lease_s` seconds at a time; None: until it is done."""
+        return Leases(self._engine, run_id, number, owner, lease_s if self.is_shared else None)
+
+    def committer(self, leases: Leases, replayed: ReplayedRejects | None = None) -> Committer:
+        """Commits the progress of the lanes that are held; `replayed` are the rejects that a replay sends again."""
+        return Committer(leases, replayed)
+
+    def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
+        """The progress of a step's lanes, in order; empty before the step has started."""
+        query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
+        with self.transaction() as connection:
+            return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
+
+    def has_started(self, run_id: str, number: int, *, by_others: bool) -> bool:
+        """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
+        lane = tables.lane.c
+        is_started = lane.done | (lane.sending_through >= 0)
+        if by_others:
+            is_started |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
+        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, is_started)
+        with self.transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def is_in_progress(self, run_id: str) -> bool:
+        """Whether a process holds a lane of the run now."""
+        lane = tables.lane.c
+        conditions = (lane.run_id == run_id, lane.owner.is_not(None), lane.until > database_now(self._engine))
+        with self.transaction() as connection:
+            return connection.execute(select(lane.lane).where(*conditions).limit(1)).first() is not None
+
+    def has_sent(self, run_id: str) -> bool:
+        """Whether a lane of the run has announced a row."""
+        announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
+        with self.transaction() as connection:
+            return connection.execute(select(tables.lane.c.lane).where(*announced).limit(1)).first() is not None
+
+    def rejected(self, run_id: str, number: int) -> int:
+        """How many rows of a step are rejected so far, by all workers."""
+        lane = tables.lane.c
+        query = select(func.sum(lane.rejected)).where(lane.run_id == run_id, lane.step == number)
+        with self.transaction() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def settled(self, run_id: str) -> int:
+        """How many rows of a run are accepted, rejected or skipped so far, by all workers."""
+        lane = tables.lane.c
+        query = select(func.sum(lane.accepted + lane.rejected + lane.skipped)).where(lane.run_id == run_id)
+        with self.transaction() as connection:
+            return int(connection.scalar(query) or 0)

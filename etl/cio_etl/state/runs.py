@@ -1,0 +1,96 @@
+"""Stores runs: begun, ended, and which are the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import func, insert, select, update
+
+from cio_etl.model.records import dataclass
+from cio_etl.state import tables
+from cio_etl.state.database import Database, record_values
+
+RESUMABLE = ("running", "stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run: a row of the table `run`."""
+
+    run_id: str
+    job: str
+    job_file: str
+    status: Literal["running", "finished", "stopped", "failed", "abandoned"]
+    started_at: str
+    finished_at: str | None
+    exit_code: int | None
+    reason: str | None
+    lanes: int
+    lane_hash: str
+    row_limit: int | None
+    destination: str
+    since: str | None = None
+    notices: str | None = None  # see state/notices.py
+
+
+COLUMNS = [tables.run.c[each.name] for each in fields(RunRecord)]
+
+
+class Runs(Database):
+    """The runs of all jobs: a part of the state."""
+
+    def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
+        """Adds a run and its steps, each (name, canonical mapping). A step's lanes are added when it begins."""
+        with self.transaction() as connection:
+            last = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
+            connection.execute(insert(tables.run).values(**record_values(run), sequence=last))
+            rows = [
+                {"run_id": run.run_id, "number": number, "name": name, "status": "waiting", "mapping": mapping}
+                for number, (name, mapping) in enumerate(steps)
+            ]
+            connection.execute(insert(tables.step), rows)
+
+    def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
+        """Notes how a run ended, unless it has finished. The status running resumes a stopped run."""
+        finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
+        change = update(tables.run).where(tables.run.c.run_id == run_id, tables.run.c.status != "finished")
+        with self.transaction() as connection:
+            connection.execute(
+                change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at)
+            )
+
+    def run(self, run_id: str) -> RunRecord | None:
+        with self.transaction() as connection:
+            row = connection.execute(select(*COLUMNS).where(tables.run.c.run_id == run_id)).one_or_none()
+        return None if row is None else RunRecord(**row._mapping)
+
+    def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
+        """The newest runs first."""
+        query = select(*COLUMNS).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(limit)
+        if job is not None:
+            query = query.where(tables.run.c.job == job)
+        with self.transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+
+    def unfinished(self, job: str) -> RunRecord | None:
+        """The job's newest run, when it can be resumed."""
+        newest = next(iter(self.runs(job, limit=1)), None)
+        return newest if newest is not None and newest.status in RESUMABLE else None
+
+    def last_success(self, job: str) -> RunRecord | None:
+        """The job's newest run that has finished, without those of `--limit`, which were trials."""
+        run = tables.run.c
+        query = select(*COLUMNS).where(run.job == job, run.status == "finished", run.row_limit.is_(None))
+        with self.transaction() as connection:
+            row = connection.execute(query.order_by(run.sequence.desc(), run.run_id.desc()).limit(1)).one_or_none()
+        return None if row is None else RunRecord(**row._mapping)
+
+    def last_runs(self) -> list[RunRecord]:
+        """The newest run of each job."""
+        newest = select(func.max(tables.run.c.sequence)).group_by(tables.run.c.job)
+        query = select(*COLUMNS).where(tables.run.c.sequence.in_(newest)).order_by(tables.run.c.job)
+        with self.transaction() as connection:
+            return [RunRecord(**row._mapping) for row in connection.execute(query)]
