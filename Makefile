@@ -4,7 +4,7 @@ BIN := .venv/bin
 # What one test process has compiled, the others and the next run can use: it is half of the time before the first test.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test telemetry-test with-collector schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-paced bench-nested bench-pages lock clean
+.PHONY: help demo test test-fast properties coverage release-check container lint with-airflow airflow-test telemetry-test with-collector schemas docs kill-test workers-test ledger-test mutants bench bench-extract bench-validate bench-ledger bench-paced bench-nested bench-pages bench-transports lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1 ## /p' $(MAKEFILE_LIST) | awk -F ' ## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -118,6 +118,9 @@ bench-nested: .venv/done ## rows with 20 nested values, beside 20 columns
 
 bench-pages: .venv/done ## the pages of `cio-etl ui` over 1,000 runs and a million rejects
 	$(BIN)/python -m tests.benchmarks.pages
+
+bench-transports: .venv/done .venv-bench/done ## what a request costs by our own connection, httpcore, httpx, httpx2 and pyreqwest
+	$(BIN)/python -m tests.benchmarks.transports
 
 .venv-release/done: tests/release/constraints.txt
 	$(PYTHON) -m venv --clear .venv-release

@@ -36,6 +36,7 @@ from tests.benchmarks import (
     run,
     sink,
     tables,
+    transports,
     validate,
 )
 from tests.databases import Database
@@ -435,6 +436,18 @@ def test_nested_and_flat_rows_become_the_same_items(tmp_path: Path) -> None:
         for line in (tmp_path / "nested.ndjson").read_text().splitlines()
     ]
     assert mapped == [json.loads(line) for line in (tmp_path / "flat.ndjson").read_text().splitlines()]
+
+
+def test_each_transport_sends_what_is_measured_over_tls(tmp_path: Path) -> None:
+    process = spawn([sys.executable, str(SINK), "--tls", str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url, ca = process.stdout.readline().strip(), tmp_path / "ca.pem"
+    for name in ("ours", "httpcore", "httpx"):
+        assert transports.send(name, url, ca, 1_000, 40) > 0
+    with httpx.Client(verify=transports.context(ca), trust_env=False) as client:
+        assert client.get(f"{url}/counts").json()["bodies"] == 3 * (40 + transports.LANES)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
 
 
 def test_each_page_answers_over_the_state_that_is_made(tmp_path: Path) -> None:
