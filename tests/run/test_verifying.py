@@ -26,6 +26,7 @@ from cio_etl.run.start import run_file, run_within
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.run.verifying import verify_file
 from cio_etl.sandbox import Faults
+from cio_etl.verify.sample import REMOVED
 from tests.nightly_step import EVENTS, KEYS, PEOPLE, Nights, order, person
 from tests.notified import Hook, hook
 from tests.sandbox_client import AUTH, identify, send
@@ -343,7 +344,23 @@ def test_who_is_deleted_by_a_change_record_is_not_missing(verifying: Nights) -> 
     }
     report = run(verifying, [person(1), person(2), person(2, plan="gone"), person(3)])
     assert report.verification is not None and found(report.verification) == (2, 0, 0, {})
-    assert list(report.verification.not_compared) == ["deleted or suppressed by a later row"]
+    assert list(report.verification.not_compared) == [REMOVED]
+
+
+def test_who_was_merged_into_somebody_else_is_not_missing(job: Nights) -> None:
+    """An address of the merge is written in another case than that of the person's own row."""
+    job.mapping = PEOPLE | {"identifiers": {"email": "email"}, "attributes": {"plan": "plan"}}
+    job.write([person(n) for n in (1, 2, 3)])
+    Path("merges.csv").write_text("keep,gone\n1@example.com,2@EXAMPLE.com\n")
+    merge = {"operation": "merge", "primary": {"email": "keep"}, "secondary": {"email": "gone"}}
+    Path("merge.yaml").write_text(json.dumps(merge))
+    written = json.loads(JOB.read_text())
+    written["steps"].append({"name": "merges", "source": {"csv": "merges.csv"}, "mapping": "merge.yaml"})
+    JOB.write_text(json.dumps(written))
+    assert run_file(JOB, RunOptions(), Caller(), lambda: ALL_KEYS).rejected == 0
+    result = verified()
+    assert found(result) == (2, 0, 0, {})
+    assert result.not_compared == {REMOVED: 1} and result.left_out == ()
 
 
 def test_a_run_in_the_sandbox_of_its_own_reads_nothing_back(verifying: Nights) -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = get_logger()
 
 PATIENCE_S = 60.0  # with an App API that does not answer, after a run: the next one must not wait for it
-_OF_PEOPLE = frozenset({"identify", "delete", "suppress"})
+_OF_PEOPLE = frozenset({"identify", "delete", "suppress", "merge"})
 Note = Callable[[str], None]
 
 
@@ -103,8 +103,8 @@ def _rejected(job: Job, report: Report) -> dict[int, set[int]]:
 
 def _left_out(step: Step) -> str:
     _, things = OPERATIONS[step.mapping.operation].nouns
-    what = "it sends no attributes of people" if things == "people" else f"it sends {things}, and only people are read"
-    return f"step {step.name}: not compared: {what} back"
+    what = "it sends no attributes" if things == "people" else f"it sends {things}, and only people are read back"
+    return f"step {step.name}: not compared: {what}"
 
 
 # ---------------------------------------------------------------- the command

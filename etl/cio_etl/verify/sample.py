@@ -19,11 +19,11 @@ from cio_etl.verify.compare import parsed
 
 KINDS = ("id", "email", "phone", "cio_id")  # of identifiers by which the App API finds somebody
 NOT_SENT = "not sent yet, or not yet as the source has it now"
-REMOVED = "deleted or suppressed by a later row"
+REMOVED = "deleted, suppressed or merged into somebody else by a later row"
 REJECTED = "rejected by Customer.io"
 _ALL = 2**64 - 1
 _ROWS_OF_ONE = 100  # of a person and a step that are remembered, the last ones
-_REMOVALS = frozenset({"delete", "suppress", "User Deleted", "User Suppressed"})
+_REMOVALS = frozenset({"delete", "suppress", "merge", "User Deleted", "User Suppressed"})
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Sample:
 
     def drawn(self, mapped: Mapped) -> pl.DataFrame | None:
         """The rows of a frame that may be in the sample: position, key, hash, item. None: they name nobody."""
-        values = mapped.values
+        values = mapped.values.rename(lambda name: name.replace("secondary.", "identifiers."))  # a merge removes them
         texts = [
             pl.concat_str([pl.lit(f"{kind}:"), repeats.key_text(f"identifiers.{kind}")])
             for kind in KINDS
