@@ -218,7 +218,7 @@ def test_every_room_logs_by_the_log_that_prints_nothing_unless_it_is_configured(
 
 
 def test_threads_at_work_in_a_run_are_those_whose_events_say_which_run() -> None:
-    """Others begin in an empty context; `ping` is called before there is a run, notices are sent after it."""
+    """Others begin in an empty context; `ping` is called before and after a run, notices are sent after it."""
     plain = [
         str(path.relative_to(HOUSE))
         for path in FILES
@@ -229,7 +229,7 @@ def test_threads_at_work_in_a_run_are_those_whose_events_say_which_run() -> None
     ]
     assert sorted({*plain} - {"log/threads.py", "load/lanes.py", "run/signals.py"}) == [
         "cli/first_process.py",
-        "load/ping.py",
+        "notify/ping.py",
         "notify/send.py",
         "telemetry/otlp.py",
     ]

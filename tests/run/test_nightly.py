@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -26,9 +27,10 @@ from pydantic import SecretStr
 from cio_etl import state
 from cio_etl.cli import main
 from cio_etl.config import duration, load_job
-from cio_etl.errors import CredentialsRefused, JobLocked
-from cio_etl.load import monitored
+from cio_etl.errors import CredentialsRefused, InvalidArguments, JobLocked, StateError, failure_of
 from cio_etl.log.lines import BufferedLines, FileLines
+from cio_etl.notify.ping import ping
+from cio_etl.run import Caller, RunOptions, ending_run, run_file
 from cio_etl.sandbox import Faults, Sandbox
 from tests.running import environment, start, until, write_job
 
@@ -277,26 +279,41 @@ def monitor(status: int = 200) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-@pytest.mark.parametrize(
-    ("error", "end"), [(None, ""), (CredentialsRefused(host="x", status=401), "/77"), (ValueError(), "/1")]
-)
-def test_a_monitor_is_pinged_at_the_start_and_the_end_of_a_run(error: Exception | None, end: str) -> None:
+@pytest.mark.parametrize("error", [CredentialsRefused(host="x", status=401), ValueError()])
+def test_a_monitor_is_pinged_at_the_start_of_a_run_and_at_its_failure(error: Exception, job: Path) -> None:
     with monitor() as (url, asked):
-        with pytest.raises(type(error)) if error else contextmanager(lambda: iter([None]))(), monitored(SecretStr(url)):
-            if error is not None:
+        monitored = replace(load_job(job), ping=SecretStr(url))
+        with pytest.raises(type(error)), ending_run(monitored, RunOptions(), Caller()) as run:
+            run.caller.begun()
+            run.caller.begun()  # it goes on, with other keys
+            raise error
+        assert asked == [f"/{CANARY}/start", f"/{CANARY}/{failure_of(error).exit_code}"]
+
+
+def test_a_run_that_another_one_or_a_person_keeps_from_beginning_pings_nothing(job: Path) -> None:
+    with monitor() as (url, asked):
+        monitored = replace(load_job(job), ping=SecretStr(url))
+        locked = JobLocked(job="job", pid=1, host="here", since="now")
+        for error in (locked, InvalidArguments("no step x"), KeyboardInterrupt()):
+            with pytest.raises(type(error)), ending_run(monitored, RunOptions(), Caller()):
                 raise error
-        assert asked == [f"/{CANARY}/start", f"/{CANARY}{end}"]
+        assert asked == []
+        with pytest.raises(StateError), ending_run(monitored, RunOptions(), Caller()):
+            raise StateError(place="the state", what="is out of reach")
+        assert asked == [f"/{CANARY}/{StateError.exit_code}"]
 
 
-def test_a_monitor_that_fails_is_pinged_twice_and_does_not_stop_the_run(quiet_log: list[dict[str, Any]]) -> None:
+def test_a_monitor_that_fails_is_pinged_twice_and_does_not_stop_the_run(
+    job: Path, monkeypatch: pytest.MonkeyPatch, quiet_log: list[dict[str, Any]]
+) -> None:
     with monitor(500) as (url, asked):
-        with monitored(SecretStr(url)):
-            pass
+        monkeypatch.setenv("PING", url)
+        job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
+        assert run_file(job, RunOptions(), Caller()).status == "finished"
         assert len(asked) == 4
-    with monitored(SecretStr(url)):  # nobody listens there any more
-        pass
+    assert ping(SecretStr(url), "") == "ConnectError"  # nobody listens there any more
     reasons = [event["reason"] for event in quiet_log if event["event"] == "ping_failed"]
-    assert reasons == ["HTTP 500", "HTTP 500", "ConnectError", "ConnectError"]
+    assert reasons == ["HTTP 500", "HTTP 500"]
     assert CANARY not in str(quiet_log)
 
 
@@ -327,30 +344,24 @@ def dripping(right_away: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("right_away", "reasons"),
-    [(b"HTTP/1.1 200 OK\r\nx: ", ["no answer"] * 2), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", [])],
+    ("right_away", "failure"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", "no answer"), (b"HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n", "")],
     ids=["before its status", "after it"],
 )
-def test_a_monitor_whose_answer_never_ends_does_not_delay_the_run(
-    right_away: bytes, reasons: list[str], quiet_log: list[dict[str, Any]]
-) -> None:
-    with dripping(right_away) as url, monitored(SecretStr(url), timeout_s=0.5):
-        pass
-    assert [event["reason"] for event in quiet_log if event["event"] == "ping_failed"] == reasons
+def test_a_monitor_whose_answer_never_ends_does_not_delay_the_run(right_away: bytes, failure: str) -> None:
+    with dripping(right_away) as url:
+        assert ping(SecretStr(url), "", timeout_s=0.5) == failure
 
 
 @pytest.mark.parametrize("address", [f"https://{CANARY}..b/", f"https://{'a' * 300}.example/{CANARY}"])
-def test_an_invalid_monitor_address_does_not_stop_the_run(address: str, quiet_log: list[dict[str, Any]]) -> None:
-    with monitored(SecretStr(address)):
-        pass
-    assert [event["event"] for event in quiet_log] == ["ping_failed"] * 2
-    assert CANARY not in str(quiet_log)
+def test_an_invalid_monitor_address_is_a_failure_whose_words_do_not_hold_it(address: str) -> None:
+    failure = ping(SecretStr(address), "/start")
+    assert failure and CANARY not in failure
 
 
 def test_the_ping_s_suffix_comes_before_the_query_of_the_address() -> None:
     with monitor() as (url, asked):
-        with monitored(SecretStr(f"{url}/?rid=1")):
-            pass
+        assert [ping(SecretStr(f"{url}/?rid=1"), suffix) for suffix in ("/start", "")] == ["", ""]
         assert asked == [f"/{CANARY}/start?rid=1", f"/{CANARY}?rid=1"]
 
 
@@ -364,6 +375,29 @@ def test_a_job_pings_an_address_given_by_a_reference_and_a_sandbox_run_pings_not
         assert asked == [f"/{CANARY}/start", f"/{CANARY}"]
         assert main(["run", str(job), "--sandbox"]) == 0
         assert len(asked) == 2
+
+
+def test_a_replay_and_an_applied_plan_ping_as_a_run_does(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monitor() as (url, asked):
+        monkeypatch.setenv("PING", url)
+        job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
+        Path("people.csv").write_text("id,e_mail\n1,a@b.co\n,b@b.co\n")
+        begun_and_done = [f"/{CANARY}/start", f"/{CANARY}"]
+        assert main(["run", str(job)]) == 3
+        assert asked == begun_and_done
+        with closing(state.open_store(Path(".etl"))) as store:
+            (run,) = store.runs()
+        assert main(["replay", run.run_id]) == 3
+        assert asked == begun_and_done * 2
+        Path("people.csv").write_text("id,e_mail\n2,b@b.co\n")
+        assert main(["plan", str(job), "-o", "plan.json"]) == 0
+        assert main(["apply", "plan.json"]) == 0
+        assert asked == begun_and_done * 3
+        Path("people.csv").write_text("id,e_mail\n3,c@b.co\n")
+        assert main(["plan", str(job), "-o", "plan.json"]) == 0
+        Path("people.csv").write_text("id,e_mail\n4,d@b.co\n")
+        assert main(["apply", "plan.json"]) == 78  # before it has begun
+        assert asked[6:] == [f"/{CANARY}/78"]
 
 
 @pytest.mark.parametrize(

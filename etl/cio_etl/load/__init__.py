@@ -8,7 +8,6 @@ rate/             when a request may start: rate limit, speed, outages
 connection.py     one body there, one answer back, a deadline for both; every failure is a verdict
 answer_stream.py  the bytes of a connection, read no further than the answer's end
 credentials.py    before the first row: are the credentials accepted, and what is their region
-ping.py           a monitor hears that a run starts, and how it ends
 
 Names are loaded on first use: `validate` packs bodies, and needs nothing that sends them.
 """
@@ -20,14 +19,12 @@ if TYPE_CHECKING:
     from cio_etl.load.credentials import CredentialCheck, check_credentials, resolve, with_region
     from cio_etl.load.lanes import Lanes
     from cio_etl.load.pack import Packer
-    from cio_etl.load.ping import monitored
     from cio_etl.load.rate import Pace, rate_limiter
 
 _FILES = {
     "credentials": ("CredentialCheck", "check_credentials", "resolve", "with_region"),
     "lanes": ("Lanes",),
     "pack": ("Packer",),
-    "ping": ("monitored",),
     "rate": ("Pace", "rate_limiter"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
@@ -38,7 +35,6 @@ __all__ = [
     "Pace",
     "Packer",
     "check_credentials",
-    "monitored",
     "rate_limiter",
     "resolve",
     "with_region",

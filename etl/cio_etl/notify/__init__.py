@@ -7,6 +7,7 @@ send.py       sends a notice through its channel, within a bounded time
 http.py       Slack-compatible and signed webhooks
 mail.py       e-mail
 program.py    a command
+ping.py       calls the monitor of a job
 tls.py        certificates
 reach.py      whether a channel could be reached, for `doctor`
 """

@@ -134,6 +134,7 @@ def _replay(request: ReplayRequest, job: Job, options: RunOptions, caller: Calle
                     _check_abandoned(store, target)
         finally:
             store.close()
+        caller.begun()
         try:
             return run_locked(target, replace(options, restart=not resumes), caller)
         finally:

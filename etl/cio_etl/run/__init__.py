@@ -30,6 +30,7 @@ forget.py         removes a person from the state
 person.py         whom forget is to remove, found in ledgers and rows
 folders.py        the folders of a run in the state's folder
 newest_runs.py    the newest runs of every job in a state
+pinging.py        tells the monitor of a job that a run begins, and how it has ended
 notices.py        tells the channels of a job how its runs end
 status.py         what a job's newest run is, and what the next `run` would do
 

@@ -11,20 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from cio_etl.errors import Interrupted, failure_of
+from cio_etl.errors import EtlError, Interrupted, failure_of
 from cio_etl.log import about, get_logger
 from cio_etl.model import Job, Report
 from cio_etl.run.ended import Ended, Ending
 from cio_etl.run.measuring import write_metrics
 from cio_etl.run.notices import tell
 from cio_etl.run.options import RunOptions
+from cio_etl.run.pinging import ping_begun, ping_ended
 from cio_etl.run.recording import Caller
 from cio_etl.run.verifying import sample_of, verify
 
 log = get_logger()
 
 
-ENDINGS: list[Ending] = [verify, tell, write_metrics]
+ENDINGS: list[Ending] = [ping_ended, verify, tell, write_metrics]
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class OpenRun:
 
     caller: Caller
     report: Report | None = None
+    begun: bool = False
 
 
 @contextmanager
@@ -46,17 +48,26 @@ def ending_run(job: Job, options: RunOptions, caller: Caller) -> Iterator[OpenRu
     def note(report: Report) -> None:
         run.report = report
 
+    def begin() -> None:
+        if not run.begun:  # else it goes on, with other keys
+            run.begun = True
+            ping_begun(job, options)
+
     sample = sample_of(job, options)
-    run.caller = replace(caller, reported=note, sample=sample)
+    run.caller = replace(caller, reported=note, begun=begin, sample=sample)
     try:
         yield run
     except BaseException as error:
         failure = Interrupted("SIGINT") if isinstance(error, KeyboardInterrupt) else failure_of(error)
-        end(Ended(job, options, caller.commands, run.report, failure, datetime.now(UTC), caller.environment))
+        end(_ended(run, job, options, failure))
         raise
     if run.report is not None:  # None: there was nothing to do
-        at = datetime.now(UTC)
-        run.report = end(Ended(job, options, caller.commands, run.report, None, at, caller.environment, sample))
+        run.report = end(replace(_ended(run, job, options, None), sample=sample))
+
+
+def _ended(run: OpenRun, job: Job, options: RunOptions, error: EtlError | None) -> Ended:
+    caller, at = run.caller, datetime.now(UTC)
+    return Ended(job, options, caller.commands, run.report, error, at, caller.environment, run.begun)
 
 
 def end(ended: Ended) -> Report | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cio_etl import state
 from cio_etl.config import load_job
-from cio_etl.errors import EtlError, InvalidArguments, JobLocked, StateError
+from cio_etl.errors import EtlError, JobLocked, StateError
 from cio_etl.log import get_logger
 from cio_etl.model import Channel, Conditions, Job, NoticeSent, Report, target_of
 from cio_etl.notify import Due, Notice, PastRun, after, closed, compare, due, send_all, told
@@ -31,7 +31,6 @@ log = get_logger()
 
 WAIT_S = 60.0  # for a process that tells the same channels, each within its limits
 TOLD_AT_ONCE = 16  # other jobs; each has a connection to the state
-BY_HAND = (InvalidArguments.exit_code, 130, JobLocked.exit_code)  # nobody must be told of these exit codes
 COMPARED = ("rejects", "deviates", "slower")
 OTHER_ENDINGS = (".sandbox", ".replay")  # of names in the state that are no jobs
 
@@ -39,7 +38,7 @@ OTHER_ENDINGS = (".sandbox", ".replay")  # of names in the state that are no job
 def tell(ended: Ended) -> Report | None:
     """Sends the notices of an end, and those of other jobs that are stale; the report, with what was sent."""
     job, report = ended.job, ended.report
-    if ended.options.sandbox or ended.options.limit is not None or not _is_over(ended):
+    if ended.options.sandbox or ended.options.limit is not None or ended.is_by_hand or ended.others_go_on:
         return report
     sent = [*_tell_own(ended), *_tell_others(ended)]
     if report is None or not sent:
@@ -73,16 +72,6 @@ def try_channels(job: Job, at: datetime) -> list[NoticeSent]:
     outcomes = send_all(notices)
     pairs = zip(job.notify, outcomes, strict=True)
     return [NoticeSent(job.name, channel.label, "test", each.sent, each.reason) for channel, each in pairs]
-
-
-def _is_over(ended: Ended) -> bool:
-    """Whether the run has ended in a way that concerns somebody who does not look at it."""
-    if ended.error is not None and ended.error.exit_code in BY_HAND:
-        return False
-    if ended.report is None or ended.report.status != "running":
-        return True
-    # Else other workers go on with it; or the state, as on a full disk, could not record that it has stopped.
-    return ended.options.share is None or isinstance(ended.error, StateError)
 
 
 class _Words:

@@ -71,8 +71,8 @@ Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
 
 
-def _unheard(report: Report) -> None:
-    """Nobody asks for the report before the run has ended."""
+def _unheard(*_: object) -> None:
+    """Nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class Caller:
     planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
     environment: Callable[[], MappingOf[str, str]] | None = None  # what job files refer to; None: the process's own
     reported: Callable[[Report], None] = _unheard  # gets the report of a run at its end, also when the run fails
+    begun: Callable[[], None] = _unheard  # called once the run holds the job's lock
     sample: Sample | None = None  # takes a part of the rows that are sent, to read their people back
 
 

@@ -20,7 +20,7 @@ from cio_etl import state
 from cio_etl.apis import endpoint
 from cio_etl.config import require_secrets
 from cio_etl.errors import CountsDisagree, EndedElsewhere, JobLocked
-from cio_etl.load import Lanes, Pace, Packer, monitored, rate_limiter, resolve
+from cio_etl.load import Lanes, Pace, Packer, rate_limiter, resolve
 from cio_etl.log import about
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.baseline import noting
@@ -57,7 +57,8 @@ def run_job(job: Job, options: RunOptions, caller: Caller) -> Report:
     report.json hold how far the run came, and the next call resumes it.
     """
     is_worker = options.share is not None
-    with state.hold(job.kept_in, job.name, options.wait_s, shared=is_worker), monitored(job.ping):
+    with state.hold(job.kept_in, job.name, options.wait_s, shared=is_worker):
+        caller.begun()
         while True:
             report = run_locked(job, options, caller)
             if options.run_id is None or is_named(report.run_id, job, options.run_id):

@@ -1,4 +1,4 @@
-"""Tells a monitor that a run starts and how it ends, so that somebody notices when a run does not take place.
+"""Calls the monitor of a job, which notices when a run does not take place.
 
 The addresses are those of healthchecks.io and of services with the same interface: `URL/start`, `URL` after a success,
 and `URL/CODE`, with the exit code, after a failure. The monitor's answer does not matter: it can neither stop a run nor
@@ -9,44 +9,19 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 from pydantic import SecretStr
 
-from cio_etl.errors import EtlError
-from cio_etl.log import get_logger
-
-log = get_logger()
-
 TIMEOUT_S = 5.0
 ATTEMPTS = 2
-SUCCESS = (0, 3)  # exit codes; rejects within max_rejects are no reason to wake somebody
 
 
-@contextmanager
-def monitored(url: SecretStr | None, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
-    """Tells the monitor at `url` that a run starts, and how it ends: the exit code of an EtlError, else 0 or 1.
+def ping(url: SecretStr, suffix: str, timeout_s: float = TIMEOUT_S) -> str:
+    """Calls the address with `suffix` behind its path, twice at most, for `timeout_s` each.
 
-    Each message is tried twice, for `timeout_s` at most. None: there is no monitor.
+    It returns what went wrong, "" for nothing.
     """
-    if url is None:
-        yield
-        return
-    _ping(url, "/start", timeout_s)
-    code = 1
-    try:
-        yield
-        code = 0
-    except EtlError as error:
-        code = error.exit_code
-        raise
-    finally:
-        _ping(url, "" if code in SUCCESS else f"/{code}", timeout_s)
-
-
-def _ping(url: SecretStr, suffix: str, timeout_s: float) -> None:
     path, mark, query = url.get_secret_value().partition("?")
     address = f"{path.rstrip('/')}{suffix}{mark}{query}"
     failure = ""
@@ -59,8 +34,8 @@ def _ping(url: SecretStr, suffix: str, timeout_s: float) -> None:
         except queue.Empty:
             failure = "no answer"
         if not failure:
-            return
-    log.warning("ping_failed", reason=failure)
+            break
+    return failure
 
 
 def _failure(address: str, timeout_s: float) -> str:
