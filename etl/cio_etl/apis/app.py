@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from cio_etl.apis.addresses import is_loopback
 from cio_etl.apis.answers import as_object
 from cio_etl.model import Destination
+from cio_etl.model.records import dataclass
 
 HOSTS = {"us": "https://api.customer.io", "eu": "https://api-eu.customer.io"}
 KEY = "app_api_key"  # of `destination:`

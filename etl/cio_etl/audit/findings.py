@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cio_etl.model import POSITION, Step
+from cio_etl.model.records import dataclass
 from cio_etl.transform import Mapped
 from cio_etl.transform.decimals import NUMBER, as_double
 
@@ -111,7 +113,7 @@ def firsts(before: Sequence[int], positions: pl.Series) -> tuple[int, ...]:
     return (*before, *positions.head(FIRST - len(before)).to_list())
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Tally:
     """A count of rows, and the positions of the first few."""
 

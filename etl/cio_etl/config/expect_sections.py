@@ -1,11 +1,9 @@
 """The keys of `expect`, and the expectations that they become."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
@@ -75,7 +73,7 @@ class AcceptedValuesYaml(_OfColumnYaml):
     values: Annotated[list[Any], Field(min_length=1)] = Field(description="the values: text, numbers, true and false")
 
     @model_validator(mode="after")
-    def _plain(self) -> AcceptedValuesYaml:
+    def _plain(self) -> Self:
         if any(value is None or isinstance(value, dict | list) for value in self.values):
             raise wrong("values are text, numbers, true or false; null is always accepted, see not_null")
         return self
@@ -107,7 +105,7 @@ class RangeYaml(_BoundsYaml):
     max: float | int | Text = omitted("the greatest value")
 
     @model_validator(mode="after")
-    def _ordered(self) -> RangeYaml:
+    def _ordered(self) -> Self:
         self._check_order(self.min, self.max)
         return self
 
@@ -128,7 +126,7 @@ class RowCountYaml(_BoundsYaml):
     max: Count = omitted("the greatest number of rows")
 
     @model_validator(mode="after")
-    def _ordered(self) -> RowCountYaml:
+    def _ordered(self) -> Self:
         self._check_order(self.min, self.max)
         return self
 

@@ -1,7 +1,5 @@
 """Reads `cio-etl.yaml`, which is beside job files and has what all jobs of its folder share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping as MappingOf
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The keys of a job file, section by section, and the records that they become."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping as MappingOf
 from datetime import timedelta
@@ -333,7 +331,7 @@ class JobYaml(Section):
         json_schema_extra={SHOWN_DEFAULT: "`1%`"},
     )
     state: Annotated[StateYaml, References.ADDRESS] = Field(
-        StateYaml(),
+        StateYaml.model_construct(),
         description="a folder on a local disk, which several jobs may share; or, for several machines, "
         "`{database: ${ETL_STATE_URL}, folder: /mnt/etl}`. See Several machines.",
         json_schema_extra={SHOWN_DEFAULT: "`.etl`"},

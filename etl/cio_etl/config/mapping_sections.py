@@ -1,7 +1,5 @@
 """The keys of a mapping file, and the Mapping that they become."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal

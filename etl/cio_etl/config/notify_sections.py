@@ -1,7 +1,5 @@
 """The keys of `notify`, and the channels that they become."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

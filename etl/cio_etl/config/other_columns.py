@@ -3,8 +3,6 @@
 Which they are is known when the source is open: `with_columns` then makes targets of them, as if each were written.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet

@@ -1,7 +1,5 @@
 """Short values that several sections of a job have: names, shares, counts, durations."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from typing import Annotated, TypeGuard

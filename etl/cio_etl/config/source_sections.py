@@ -1,10 +1,8 @@
 """The `source:` section of a step: the keys of every kind of source in `model.sources`, put together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import create_model, model_validator
 
@@ -38,7 +36,7 @@ class _Source(Section):
             yield from kind.key_faults(written)
 
     @model_validator(mode="after")
-    def _fits_together(self) -> _Source:
+    def _fits_together(self) -> Self:
         if faults := [fault for keys in self._kinds() for fault in keys.faults()]:
             raise wrong("\n".join(faults))
         return self

@@ -1,12 +1,10 @@
 """The keys of a step of a job, and the records that they become."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
@@ -111,7 +109,7 @@ class StepYaml(Section):
         "none: the source has everybody",
     )
     limits: LimitsYaml = Field(
-        LimitsYaml(),
+        LimitsYaml.model_construct(),  # builds no section yet
         description="with a `sync` other than `all`, how much may change at once: `new`, `changed`, `unset` and, of "
         "events, `events_of_72h`, each a share of the ledger or a number. One more, and the run stops with exit code 4 "
         "before it sends anything",
@@ -119,7 +117,7 @@ class StepYaml(Section):
     )
 
     ledger: Annotated[LedgerYaml, PlainValidator(_ledger, json_schema_input_type=LedgerContent | LedgerYaml)] = Field(
-        LedgerYaml(content="hashes", name=None),
+        LedgerYaml.model_construct(content="hashes", name=None),
         description="with a `sync` other than `all`, what the ledger stores of each attribute: `hashes`, which say "
         "whether it has changed; or `values`, which `plan` needs to show what changes into what. A step that was "
         "renamed keeps its ledger with `{name: OLD NAME}`, and with `{name: OLD NAME, content: values}` its values",
@@ -144,7 +142,7 @@ class StepYaml(Section):
     )
 
     @model_validator(mode="after")
-    def _needs_a_ledger(self) -> StepYaml:
+    def _needs_a_ledger(self) -> Self:
         of_mirrors = [name for name in ("when_gone", "max_gone", "scope") if name in self.model_fields_set]
         if of_mirrors and self.sync != "mirror":
             raise wrong(f"{' and '.join(of_mirrors)} only with `sync: mirror`; write that, or leave it out")

@@ -1,7 +1,5 @@
 """The keys of a file of tests of a mapping."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal, get_args

@@ -1,11 +1,9 @@
 """The sections inside a mapping: values, identifiers, objects, relationships and devices."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BeforeValidator,
@@ -118,7 +116,7 @@ class ValueYaml(Section):
             yield _MAKE_ONE
 
     @model_validator(mode="after")
-    def _fits_together(self) -> ValueYaml:
+    def _fits_together(self) -> Self:
         if self.expr:
             _call({"expr": self.expr})
         if self.columns and "apply" in self.model_fields_set and not self.apply:
@@ -178,7 +176,7 @@ class OperationYaml(Section):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _short_form(cls, raw: object, handler: ModelWrapValidatorHandler[OperationYaml]) -> OperationYaml:
+    def _short_form(cls, raw: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(raw, dict):
             return handler(raw)
         made = cls.model_construct()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Protocol
 
+from cio_etl.model.records import dataclass
 from cio_etl.model.rows import Reject
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ class Stop:
 Verdict = Accepted | Retry | Unknown | Refused | Split | Stop
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Delivery:
     """What was done for a batch so far. In the end each of its items is accepted or among `rejects`."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from cio_etl.model.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 It stands below `config` and `extract`, because both define sections: each source kind brings its own. Import it from
 here, not from the room's face: it loads pydantic's models, which many users of `cio_etl.model` do not need.
+
+A module of sections has no `from __future__ import annotations`: pydantic would compile every type from its text, at
+each start of a command.
 """
 
 from __future__ import annotations

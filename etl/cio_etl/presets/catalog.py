@@ -1,7 +1,5 @@
 """Finds the presets, and reads what their files say about them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -91,10 +91,15 @@ class Question:
 
 def _questions(chain: Chain, schema: pl.Schema, known: KnownFacts) -> Iterator[Question]:
     """The questions of a chain. Each depends on the facts of those before it, which must be in `known` by then."""
+    asking = [place for place, call in enumerate(chain.calls) if FUNCTIONS[call.name].facts is not None]
+    if not asking:
+        return
     value, dtype = chain.first(), chain.dtype(schema)
-    for place, call in enumerate(chain.calls):
+    own = pl.Schema({name: schema[name] for name in chain.sources})
+    for place, call in enumerate(chain.calls[: asking[-1] + 1]):
         function = FUNCTIONS[call.name]
         if function.facts is not None:
             asked, asked_type = normalized(value, dtype, function)
             yield Question(chain, place, asked_type, function.facts.queries(asked, asked_type, call))
-        value, dtype = applied(chain, place, value, dtype, known, schema)
+        if place < asking[-1]:
+            value, dtype = applied(chain, place, value, dtype, known, own)

@@ -1,7 +1,5 @@
 """Avro files."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cio_etl.model.records import dataclass

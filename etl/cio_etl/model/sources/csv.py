@@ -1,7 +1,5 @@
 """CSV files: every value is text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Delta tables."""
 
-from __future__ import annotations
-
 from cio_etl.model.records import dataclass
 from cio_etl.model.sources.source import LakeSource, SourceKeys, SourcePath, kind_key
 from cio_etl.model.sources.storage import StorageYaml, storage_key, to_storage

@@ -1,7 +1,5 @@
 """NDJSON files: one JSON object per line."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cio_etl.model.records import dataclass

@@ -4,8 +4,6 @@ A kind is a module beside this one: a frozen record, derived from Source or File
 makes it, derived from SourceKeys. `extract` has the kind's reader.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 from abc import ABC, abstractmethod

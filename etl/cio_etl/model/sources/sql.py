@@ -1,7 +1,5 @@
 """Tables and queries of a database."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf

@@ -1,10 +1,8 @@
 """The `storage:` section of a source: how to reach an object store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -55,7 +53,7 @@ class StorageYaml(Section):
             yield "access_key_id and secret_access_key go together"
 
     @model_validator(mode="after")
-    def _fits_together(self) -> StorageYaml:
+    def _fits_together(self) -> Self:
         if sum((self.anonymous, self.access_key_id is not None, self.profile is not None)) > 1:
             raise wrong("write one of anonymous, profile, and the two keys")
         return self
