@@ -171,7 +171,8 @@ def test_python_examples_of_the_readme_run(job: str, capsys: pytest.CaptureFixtu
     [
         ({"stpes": ["people"]}, "no option 'stpes'; did you mean 'steps'?"),
         ({"steps": "nobody"}, "job.yaml has no step 'nobody'; it has people"),
-        ({"limit": 0}, "`limit`: must be a whole number, 1 or more"),
+        ({"limit": 0}, "`limit`: must be a whole number, 1 or more, of 15 digits at most"),
+        ({"limit": 10**15}, "`limit`: must be a whole number, 1 or more, of 15 digits at most"),
         ({"sandbox": "yes"}, "`sandbox`: must be true or false"),
         ({"lanes": 300}, "`lanes`: must be a whole number, 1 to 256, or a share of the lanes such as '0-7/16'"),
         ({"lanes": "9-8/4"}, "`lanes`: '9-8/4': lanes of 4 are 0 to 3"),

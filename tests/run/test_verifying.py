@@ -143,6 +143,31 @@ def test_steps_of_events_are_named_as_not_compared(job: Nights) -> None:
     assert result.left_out == ("step rows: not compared: it sends events, and only people are read back",)
 
 
+def test_a_damaged_ledger_is_named_with_the_commands_that_go_on(
+    job: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.step = {"sync": "changed"}
+    run(job, MANY)
+    (piece,) = Path(".etl/ledger").rglob("*.parquet")
+    piece.write_bytes(b"no parquet")
+    for name, value in ALL_KEYS.items():
+        monkeypatch.setenv(name, value)
+    assert main(["verify", "job.yaml", "--seed=2"]) == 74
+    _, commands = capsys.readouterr().err.splitlines()[-1].split("; then: ")
+    assert commands == "cio-etl run job.yaml --rebuild-ledger && cio-etl verify job.yaml --seed=2"
+    for command in commands.split(" && "):
+        assert main(command.split()[1:]) == 0
+
+
+@pytest.mark.parametrize("option", ["--seed", "--sample"])
+def test_a_number_that_no_hash_takes_is_refused_as_an_option(
+    job: Nights, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    job.write(MANY)
+    assert main(["verify", "job.yaml", option, "9" * 23]) == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
+
+
 def test_with_a_ledger_only_what_was_acknowledged_is_compared(job: Nights) -> None:
     job.step = {"sync": "changed"}
     run(job, MANY)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from cio_etl.cli import complete
-from cio_etl.run.options import RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of, seconds
+from cio_etl.run.options import MOST, RUN_NAME, Option, ReadOptions, RunOptions, made_of, options_of, seconds
 from cio_etl.run.shares import Share, share
 from cio_etl.validate.options import ValidateOptions
 
@@ -72,7 +72,7 @@ class RunName(click.ParamType):  # type: ignore[type-arg]
 
 _TYPES: dict[str, dict[str, Any]] = {
     "flag": {"is_flag": True},
-    "count": {"type": click.IntRange(1)},
+    "count": {"type": click.IntRange(1, MOST)},
     "seconds": {"type": click.FloatRange(0), "show_default": True},
     "duration": {"type": Duration()},
     "text": {},

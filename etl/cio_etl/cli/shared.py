@@ -99,10 +99,13 @@ SAME_COMMAND = "run the same command again"
 
 
 @contextlib.contextmanager
-def resumed_by(command: str, json_of: str | None = None, *, takes_options: bool = False) -> Iterator[None]:
+def resumed_by(
+    command: str, json_of: str | None = None, *, takes_options: bool = False, after_run: str = ""
+) -> Iterator[None]:
     """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
 
-    takes_options: the command takes the options of `run`, and gets the one that the error needs.
+    takes_options: the command takes the options of `run`, and gets the one that the error needs. after_run: another
+    command, which gets it in its place, and comes first.
     Any error but a request to stop is raised as the EtlError that is reported of it.
     """
     try:
@@ -113,6 +116,8 @@ def resumed_by(command: str, json_of: str | None = None, *, takes_options: bool 
         failure = failure_of(error)
         if failure.option and takes_options:
             command = f"{command} {failure.option}"
+        elif failure.option and after_run:
+            command = f"{after_run} {failure.option} && {command}"
         if isinstance(failure, Bug):
             failure.remedy = f"{_to_go_on(command)}; and please report this line"
         elif failure.resumable:

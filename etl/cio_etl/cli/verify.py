@@ -21,14 +21,15 @@ def verify(job: Path, options: VerifyOptions, as_json: bool) -> None:
     A random sample of the people of the sources is read back through the App API, which needs `app_api_key` in the
     job's destination. Nothing is sent. Exits with 3 when somebody is missing or has other values.
     """
-    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.commands import as_typed, target_words
     from cio_etl.cli.shared import resumed_by
     from cio_etl.log.streams import say
     from cio_etl.run.options import repeated_words
     from cio_etl.run.verifying import verify_file
 
     again = as_typed("verify", job, *repeated_words(options))
-    with resumed_by(again, str(job) if as_json else None):
+    run = as_typed("run", job, *target_words(options.target))
+    with resumed_by(again, str(job) if as_json else None, after_run=run):
         result = verify_file(job, options, lambda line: say(line, err=True))
     if as_json:
         say(json.dumps(result.as_json(), ensure_ascii=False))

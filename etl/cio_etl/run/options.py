@@ -19,6 +19,7 @@ from cio_etl.run.shares import MOST_LANES, Share, share
 FULL_REFRESH = "full refresh"  # the value of `since` that stands for it
 
 Kind = Literal["flag", "count", "seconds", "duration", "text", "texts", "lanes", "name", "folder"]
+MOST = 10**15 - 1  # of a count: databases and hashes take no number of more than 64 bits
 Interface = Literal["cli", "airflow", "param"]  # param: what a person chooses when a DAG is started by hand
 ALL_INTERFACES: tuple[Interface, ...] = ("cli", "airflow", "param")
 
@@ -47,7 +48,7 @@ class Option:
             case "flag":
                 return {"type": "boolean"}
             case "count":
-                return {"type": ["integer", "null"], "minimum": 1}
+                return {"type": ["integer", "null"], "minimum": 1, "maximum": MOST}
             case "lanes":
                 return {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_LANES}
             case "texts":
@@ -279,8 +280,8 @@ def _faults(option: Option, value: Any) -> Iterator[str]:
     match option.kind:
         case "flag" if not isinstance(value, bool):
             yield "must be true or false"
-        case "count" if not (isinstance(value, int) and is_number and value >= 1):
-            yield "must be a whole number, 1 or more"
+        case "count" if not (isinstance(value, int) and is_number and 1 <= value <= MOST):
+            yield "must be a whole number, 1 or more, of 15 digits at most"
         case "lanes" if not isinstance(value, str | Share):
             if not (isinstance(value, int) and is_number and 1 <= value <= MOST_LANES):
                 yield f"must be a whole number, 1 to {MOST_LANES}, or a share of the lanes such as '0-7/16'"
