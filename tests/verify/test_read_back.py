@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import httpx
+import polars as pl
 import pytest
 from pydantic import SecretStr
 
@@ -12,10 +14,11 @@ from cio_etl.apis.app import Profile
 from cio_etl.errors import CredentialsRefused, DestinationUnavailable
 from cio_etl.model import Destination
 from cio_etl.sandbox import Answer, Faults, Sandbox
-from cio_etl.verify import ReadBack
+from cio_etl.verify import ReadBack, Sample, verified
 from cio_etl.verify.read_back import UNREADABLE
 from tests.sandbox_client import AUTH, identify, send
 
+HASHES = pl.Schema({"position": pl.Int64, "key": pl.String, "hash": pl.UInt64, "item": pl.String})
 ODD = ["1", "a/b", "a?b", "a#b", "50%", "a b", "a%2Fb", ".", "..", "é\u4e2d", "+1", "\\", "ann@example.com"]
 
 
@@ -82,6 +85,21 @@ def test_only_a_404_means_that_somebody_is_not_there(sandbox: Sandbox) -> None:
         assert plans(app.people("id", ["1"])) == {"1": "pro"}
         sandbox.set_faults(Faults(app_script=(none, Answer(400, b"{}"))))
         assert app.people("id", ["1"]) == {"1": UNREADABLE}
+
+
+def test_who_differs_at_first_and_cannot_be_asked_for_again_is_not_compared(sandbox: Sandbox) -> None:
+    load(sandbox, identify("1", plan="old"), identify("2", plan="pro"))
+    sample = Sample(10, seed=1)
+    items = [json.dumps({"action": "identify", "attributes": {"plan": "pro"}})] * 2
+    sample.add(0, pl.DataFrame({"position": [0, 1], "key": ["id:1", "id:2"], "hash": [1, 2], "item": items}, HASHES))
+
+    def sleep(seconds: float) -> None:
+        if seconds == 60:  # before the second look
+            sandbox.set_faults(Faults(app_script=(Answer(200, b'{"customers": []}'), Answer(400, b"{}"))))
+
+    result = verified(sample, destination(sandbox), wait_s=60.0, now=lambda: 0.0, sleep=sleep)
+    assert (result.drawn, result.checked, result.different) == (2, 1, 0)
+    assert result.not_compared == {UNREADABLE: 1}
 
 
 def test_there_are_never_more_than_ten_requests_a_second(sandbox: Sandbox) -> None:

@@ -42,7 +42,8 @@ def verified(
         found, unreadable = _compared(app, expected)
         if again := [person for person, _, names in found if names]:
             sleep(wait_s)
-            later, _ = _compared(app, again)
+            later, unreadable_later = _compared(app, again)
+            unreadable += unreadable_later
             found = [each for each in found if not each[2]] + later
     if unreadable:
         out.update(unreadable)
