@@ -130,8 +130,20 @@ class ReadOptions:
         return FULL_REFRESH if self.full_refresh else self.watermark
 
 
+class Waiting:
+    """Options with a `wait`: a number of seconds, once `_checked` has read it."""
+
+    __slots__ = ()
+    wait: float | str
+
+    @property
+    def wait_s(self) -> float:
+        """The wait in seconds."""
+        return float(self.wait)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions(ReadOptions):
+class RunOptions(ReadOptions, Waiting):
     """What a run is asked to do, beyond what its job file says."""
 
     restart: bool = option(False, "Abandon the unfinished run and start a new one.", "flag", repeated=False)
@@ -187,11 +199,6 @@ class RunOptions(ReadOptions):
     def share(self) -> Share | None:
         """The lanes of one of several workers; None: one process does the whole run."""
         return self.lanes if isinstance(self.lanes, Share) else None
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds to wait for another run of the job to end."""
-        return float(self.wait)
 
 
 # An option of an Airflow task alone: a run with rejected rows has not failed.

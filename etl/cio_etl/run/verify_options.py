@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cio_etl.run.options import ReadOptions, option
+from cio_etl.run.options import ReadOptions, Waiting, option
 
 VERIFY_OPTIONS = ("sample", "steps", "target", "seed", "wait", "reveal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions(ReadOptions):
+class VerifyOptions(ReadOptions, Waiting):
     """Whom a verification reads back."""
 
     sample: int = option(3_000, "How many people are drawn at random.", "count", metavar="N", interfaces=("cli",))
@@ -25,8 +25,3 @@ class VerifyOptions(ReadOptions):
         interfaces=("cli",),
     )
     reveal: bool = option(False, "Show identifiers and values of some who differ.", "flag", interfaces=("cli",))
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds between the two looks."""
-        return float(self.wait)
