@@ -12,7 +12,7 @@ from cio_etl.errors import LedgerDamaged
 from cio_etl.ledger import Generation, Ledger
 from cio_etl.model import Job, Step, SyncMode
 from cio_etl.model.records import dataclass
-from cio_etl.model.words import counted, percent, size
+from cio_etl.model.words import counted, moment, percent, size
 from cio_etl.run.folders import ledger_folder, ledger_job
 from cio_etl.state import LedgerMove, Reader, RunRecord, Store
 
@@ -114,6 +114,6 @@ def ledger_words(ledger: LedgerStatus) -> str:
     about = "" if ledger.exact else "about "
     words = f"{about}{counted(ledger.subjects, 'subject')}, {size(ledger.bytes)}"
     words += " with values" if ledger.values else ""
-    words += f"; last written by the run of {ledger.moved_at}" if ledger.moved_at else ""
-    words += f"; everything was last sent in the run of {ledger.started_at}" if ledger.started_at else ""
+    words += f"; last written by the run of {moment(ledger.moved_at)} UTC" if ledger.moved_at else ""
+    words += f"; everything was last sent in the run of {moment(ledger.started_at)} UTC" if ledger.started_at else ""
     return words + (f"; additions are {percent(ledger.additions, 1)} of its base" if ledger.additions else "")
