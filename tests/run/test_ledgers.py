@@ -75,7 +75,8 @@ def test_status_prints_what_a_ledger_knows(capsys: Captured) -> None:
     assert main(["status", "job.yaml"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ledger     people:"))
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
-    words = rf"people: 3 subjects, \S+ kB; last written by the run of {time}; everything was last sent in the run of {time};"
+    words = rf"people: 3 subjects, \S+ kB; last written by the run of {time}; everything was last "
+    words += rf"sent in the run of {time};"
     assert re.fullmatch(rf"ledger     {words} additions are 33\.3\s% of its base", line)
 
 
