@@ -86,7 +86,7 @@ if TYPE_CHECKING:
         TooManyRejects,
         WrongDestination,
     )
-    from cio_etl.model import Job, Report, StepReport
+    from cio_etl.model import Job, Report, StepReport, Verification
     from cio_etl.report.observer import Observer, StepProgress
 
     __version__: str
@@ -125,6 +125,7 @@ __all__ = [
     "TooDeep",
     "TooManyChanges",
     "TooManyRejects",
+    "Verification",
     "WrongDestination",
     "__version__",
     "check",
@@ -132,9 +133,10 @@ __all__ = [
     "preview",
     "run",
     "validate",
+    "verify",
 ]
 
-_MODEL = ("Job", "Report", "StepReport")
+_MODEL = ("Job", "Report", "StepReport", "Verification")
 
 
 def run(
@@ -191,6 +193,21 @@ def preview(
     with _only_etl_errors():
         shown = preview_file(Path(job), rows, made_of(ReadOptions, options), Observer(), _getter(environment))
     return _guarded(shown)
+
+
+def verify(job: str | Path, *, environment: Mapping[str, str] | None = None, **options: Any) -> Verification:
+    """Reads a random sample of the people of a job's sources back from Customer.io, and compares them; sends nothing.
+
+    `options` are those of `cio-etl verify`: `sample=3000`, `steps`, `target`, `seed`, `wait`, `reveal`. Needs
+    `app_api_key` in the job's destination. Who is missing or differs does not raise: `result.different` says how many,
+    and `result.most_differ` which share of all people differs at most. Raises EtlError.
+    """
+    from cio_etl.run.options import made_of
+    from cio_etl.run.verify_options import VerifyOptions
+    from cio_etl.run.verifying import verify_file
+
+    with _only_etl_errors():
+        return verify_file(Path(job), made_of(VerifyOptions, options), environment=_getter(environment))
 
 
 def check(*files: str | Path) -> tuple[Problem, ...]:
@@ -273,7 +290,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `run` and `validate` the public functions.
+    """Keeps `run`, `validate` and `verify` the public functions.
 
     Rooms have the same names. When Python first imports the room `cio_etl.run` it sets the attribute `run` of this
     package to that module, which would replace the function. `from cio_etl.run import …` needs no such attribute.

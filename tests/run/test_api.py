@@ -198,6 +198,8 @@ def test_a_wrong_argument_of_the_other_functions_is_an_error_with_exit_code_2(jo
         cio_etl.validate(job, fail_on=["emial_malformed"])
     with pytest.raises(cio_etl.InvalidArguments, match="no option 'sandbox'"):
         cio_etl.validate(job, sandbox=True)
+    with pytest.raises(cio_etl.InvalidArguments, match="no option 'sampel'; did you mean"):
+        cio_etl.verify(job, sampel=10)
     with pytest.raises(cio_etl.InvalidArguments, match="`rows` must be"):
         cio_etl.preview(job, rows=0)
 
@@ -278,11 +280,12 @@ for program in {IMPORTS!r}:
     if child == 0:
         exec(program)
         import cio_etl
-        print([type(each) is types.FunctionType for each in (cio_etl.run, cio_etl.validate)], flush=True)
+        functions = (cio_etl.run, cio_etl.validate, cio_etl.verify)
+        print([type(each) is types.FunctionType for each in functions], flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 """)
-    assert printed == "[True, True]\n" * len(IMPORTS)
+    assert printed == "[True, True, True]\n" * len(IMPORTS)
 
 
 def test_a_function_still_runs_after_an_import_from_the_module_of_its_name(job: str) -> None:

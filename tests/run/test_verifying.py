@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+import cio_etl
 from cio_etl.cli import main
 from cio_etl.cli.commands import verify_commands
 from cio_etl.doctor import examine
@@ -251,6 +252,21 @@ def test_the_command_run_prints_what_was_read_back_and_the_command_that_shows_mo
     assert ended.value.code == 0 and "verified   5 people of 5 read back" in lines
     assert "           5 people not there, though Customer.io accepted them" in lines
     assert "verify     cio-etl verify job.yaml" in lines
+
+
+def test_the_function_of_python_returns_what_was_found_and_prints_nothing(
+    job: Nights, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(job, MANY)
+    elsewhere(job, 7, plan="other")
+    capfd.readouterr()
+    result = cio_etl.verify(JOB, environment=ALL_KEYS, sample=500, wait=0)
+    assert isinstance(result, cio_etl.Verification) and found(result) == (200, 0, 1, {"plan": 1})
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(cio_etl.ConfigError, match="app_api_key: missing"):
+        job.settings = {}
+        job.write(MANY)
+        cio_etl.verify(JOB, environment=ALL_KEYS)
 
 
 def test_a_missing_key_is_reported_with_place_fault_and_remedy(
