@@ -185,6 +185,12 @@ def test_init_offers_the_preset_of_a_file_and_writes_it_on_request(capsys: Captu
     assert main(["init", "other.csv", "--preset", "clerk"]) == 78
     fault = "other.csv: it has none of the columns by which Clerk's users.csv is recognised; compare"
     assert fault in capsys.readouterr().err
+    header, _, rows = Path("people.csv").read_text(encoding="utf-8").partition("\n")
+    Path("loud.csv").write_text(f"{header.upper()}\n{rows}", encoding="utf-8")
+    assert main(["init", "loud.csv", "--preset", "clerk"]) == 78
+    err = capsys.readouterr().err
+    assert "loud.csv: its header has 'ID' in place of 'id', 'FIRST_NAME' in place of 'first_name', " in err
+    assert "the mappings read the names as Clerk writes them: write the header so" in err
     assert main(["presets", "clrk"]) == 78
     assert "did you mean 'clerk'?" in capsys.readouterr().err
 

@@ -51,14 +51,30 @@ def recognise(
 
 
 def which_file(preset: Preset, kind: str, columns: Iterable[str], path: object) -> ExportFile | None:
-    """The preset's file that a source is; None: it is none of them. Raises ConfigError when it may be several."""
+    """The preset's file that a source is; None: it is none of them.
+
+    Raises ConfigError when it may be several, and when its columns are written in other letters.
+    """
+    columns = [*columns]
     found = [each.file for each in recognise(kind, columns, [preset], path=path)]
     likely = [file for file in found if len(file.columns) == len(found[0].columns)]
     if len(likely) > 1:
         names = " or ".join(str(file.file or file.table) for file in likely)
         what = f"by its columns it may be {names} of {preset.title}; give it the name that the product gave it"
         raise ConfigError([Problem(str(path), None, "", what)])
+    if likely and (words := _other_letters(columns, likely[0], preset)):
+        raise ConfigError([Problem(str(path), None, "", words)])
     return likely[0] if likely else None
+
+
+def _other_letters(columns: Collection[str], file: ExportFile, preset: Preset) -> str:
+    """Which columns are in other letters than the product's, by which the mappings read them; "" if none is."""
+    written = {name.casefold(): name for name in columns}
+    other = [(name, written[name.casefold()]) for name in file.columns if name not in columns]
+    if not other:
+        return ""
+    names = ", ".join(f"{there!r} in place of {name!r}" for name, there in other)
+    return f"its header has {names}; the mappings read the names as {preset.title} writes them: write the header so"
 
 
 def why_not(preset: Preset, kind: str, columns: Iterable[str], path: object) -> str:
