@@ -6,12 +6,14 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 import pytest
 
 from cio_etl.cli import main
+from cio_etl.model import AttributeDifference, Verification
 from cio_etl.state import RunRecord
 from cio_etl.ui import JobFiles
 from cio_etl.ui.pages import home_verdict
@@ -114,6 +116,23 @@ def test_a_run_adds_up_and_leads_to_its_rows_and_commands(pages: dict[str, str])
     rows = next(page for address, page in pages.items() if address.startswith("/runs/shop-first/rejects"))
     assert "people.csv:62" in rows and "id ## email Z***.Q***@@q***.e***" in text(rows)
     assert text(rows).count("accepted by shop.replay-") == 1 and text(rows).count("e*** open") == 3
+
+
+def test_a_run_shows_who_was_read_back_as_far_as_its_report_says_so(shop: Shop) -> None:
+    file = shop.folder / ".etl/runs/shop-first/report.json"
+    before = file.read_text()
+    result = Verification(60, True, 60, 60, 1, 2, (AttributeDifference("plan", 2),), {"not sent yet": 3}, seed=7)
+    assert Verification.of_json(json.loads(json.dumps(result.as_json()))) == result
+    try:
+        file.write_text(json.dumps(json.loads(before) | {"verification": asdict(result)}))
+        words = text(httpx.get(f"{shop.url}/runs/shop-first").text).partition("Read back from Customer.io")[2]
+        assert "60 people of 60 read back" in words and "other values: plan of 2" in words
+        for damaged in ('{"verification": {"people": 1}}', '{"verification": 5}', "[]", "{", ""):
+            file.write_text(damaged)
+            answer = httpx.get(f"{shop.url}/runs/shop-first")
+            assert answer.status_code == 200 and "Read back" not in answer.text
+    finally:
+        file.write_text(before)
 
 
 def test_a_plan_shows_its_changes_by_attribute_masked(pages: dict[str, str]) -> None:

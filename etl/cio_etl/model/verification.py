@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Any
 
 from cio_etl.model.records import dataclass
@@ -63,6 +63,17 @@ class Verification:
     def is_whole(self) -> bool:
         """Whether every person was checked."""
         return self.people_exact and self.checked == self.people
+
+    @classmethod
+    def of_json(cls, content: MappingOf[str, Any]) -> Verification:
+        """The result that `as_json` has given. Raises KeyError, TypeError or ValueError for anything else."""
+        values = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+        attributes = (
+            AttributeDifference(each["attribute"], int(each["people"]), tuple(each.get("examples", ())))
+            for each in content["attributes"]
+        )
+        lists = {name: tuple(map(str, values[name])) for name in ("left_out", "missing_examples") if name in values}
+        return cls(**values | lists | {"attributes": tuple(attributes), "not_compared": dict(content["not_compared"])})
 
     def as_json(self) -> dict[str, Any]:
         """The result as JSON types."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cio_etl.config import next_time
-from cio_etl.model import Counts, Job, Report
+from cio_etl.model import Counts, Job, Report, Verification
 from cio_etl.run import LedgerStatus, RunOptions, as_started, runs_folder, staleness, stored_ledgers
 from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report, compared
 from cio_etl.ui.commands import PageCommands, Words
@@ -173,7 +174,16 @@ class Site:
     def report(self, run: RunRecord) -> tuple[Report, bool]:
         """The report of a run from the state, and whether a process is at work on it."""
         held = run.status == "running" and self.reader.is_held(run.job)
-        return compared(self.reader, build_report(self.reader, run)), held
+        report = compared(self.reader, build_report(self.reader, run))
+        return replace(report, verification=self._verification(run)), held
+
+    def _verification(self, run: RunRecord) -> Verification | None:
+        """Who was read back after a run, of which only report.json tells; None: nobody, or it is not here."""
+        try:
+            content = json.loads(self._file(run, "report.json") or "{}").get("verification")
+            return None if content is None else Verification.of_json(content)
+        except (ValueError, TypeError, KeyError, AttributeError):  # of another version, or longer than is read
+            return None
 
     def run_commands(self, run: RunRecord, report: Report, job: Job | None, *, is_held: bool) -> Words:
         """What to type next about a run; nothing while a process is at work on it."""
@@ -191,8 +201,12 @@ class Site:
 
     def report_page(self, run: RunRecord) -> str | None:
         """The page that the run has written; None: it is not here."""
+        return self._file(run, "report.html")
+
+    def _file(self, run: RunRecord, name: str) -> str | None:
+        """The text of a file in the folder of a run; None: it is not here."""
         try:
-            descriptor = os.open(self.run_folder(run) / "report.html", os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(self.run_folder(run) / name, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             return None
         with open(descriptor, encoding="utf-8", errors="replace") as file:
