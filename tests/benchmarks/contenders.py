@@ -33,7 +33,7 @@ class Contender:
 
     key: str
     name: str
-    format: str  # of its data: parquet, csv, body
+    format: str  # of its data: parquet, csv, wide, body
     command: Callable[[Task], list[str]]
     sent: Callable[[str], int]  # rows acknowledged, read from its stdout
     share: float = 1.0
@@ -53,6 +53,8 @@ def ours(
     rate: float | None = None,
     state: str | MappingOf[str, str] | None = None,
     share: str | None = None,
+    mapping: str = "orders.yaml",
+    api: str = "track",
 ) -> list[str]:
     """`cio-etl run`, with a job file of its own and a state in which nothing has happened yet.
 
@@ -64,7 +66,9 @@ def ours(
         ca_file=f"ca_file: {_yaml(task.ca)}" if task.ca else "# plain HTTP",
         format=task.data.suffix.removeprefix("."),
         data=_yaml(task.data),
-        mapping=_yaml(HERE / "orders.yaml"),
+        mapping=_yaml(HERE / mapping),
+        api=api,
+        credentials=CREDENTIALS[api],
         state=json.dumps(state or str(task.scratch / "state")),
         rate="unlimited" if rate is None else f"{rate:g}",
         lanes=lanes,
@@ -73,6 +77,22 @@ def ours(
     path = task.scratch / "job.yaml"
     path.write_text(job)
     return [str(task.command), "run", str(path), "--json", *(["--lanes", share, "--run-id", "paced"] if share else [])]
+
+
+CREDENTIALS = {  # of each API, as lines of the job
+    "track": "site_id: ${BENCH_SITE_ID}\n  api_key: ${BENCH_API_KEY}",
+    "pipelines": "write_key: ${BENCH_API_KEY}",
+}
+
+
+def wide(task: Task) -> list[str]:
+    """`cio-etl run` of rows with 41 attributes."""
+    return ours(task, mapping="wide.yaml")
+
+
+def pipelines(task: Task) -> list[str]:
+    """`cio-etl run` by the Pipelines API."""
+    return ours(task, api="pipelines")
 
 
 def unchecked(task: Task) -> list[str]:
@@ -118,6 +138,8 @@ def _what(task: Task) -> list[str]:
 CONTENDERS = (
     Contender("ours", "cio-etl run, Parquet", "parquet", ours, accepted),
     Contender("ours-csv", "cio-etl run, CSV", "csv", ours, accepted),
+    Contender("ours-wide", "cio-etl run, 41 attributes", "wide", wide, accepted, share=0.5, share_delayed=0.5),
+    Contender("ours-pipelines", "cio-etl run, Pipelines", "parquet", pipelines, accepted),
     Contender("ours-large", "cio-etl run, 5 x the rows", "parquet", ours, accepted, share=5.0, memory_only=True),
     Contender("ours-unchecked", "cio-etl run, no checkpoint", "parquet", unchecked, rows_read),
     Contender("bare", "bare sender of pre-built bodies", "body", bare, last_line),

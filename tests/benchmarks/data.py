@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +31,24 @@ NOTES = ['Ring "Müller", please', "Leave at the door"]
 
 BODY_BYTES = 500_000  # Track v2 batch limit
 
-Format = Literal["parquet", "csv", "body"]  # body: one full Track v2 body, whatever the number of rows
-WRITTEN_AS: dict[Format, str] = {"parquet": "orders-{rows}.parquet", "csv": "orders-{rows}.csv", "body": "body.json"}
+# body: one full Track v2 body, whatever the number of rows
+Format = Literal["parquet", "csv", "wide", "body"]
+WRITTEN_AS: dict[Format, str] = {
+    "parquet": "orders-{rows}.parquet",
+    "csv": "orders-{rows}.csv",
+    "wide": "wide-{rows}.parquet",
+    "body": "body.json",
+}
+
+
+def draw(multiplier: int, below: int) -> pl.Expr:
+    """A number below this one for each row.
+
+    Squares modulo the prime 2^31 - 1: all of it fits in 64 bits up to four billion rows, and unlike polars' own hash
+    and sampling it gives the same numbers with every version.
+    """
+    spread = (pl.col("row") + 1) * multiplier % PRIME
+    return spread * spread % PRIME // 7 % below
 
 
 def orders(start: int, stop: int) -> pl.DataFrame:
@@ -43,12 +59,6 @@ def orders(start: int, stop: int) -> pl.DataFrame:
     String (nine of ten null).
     """
     row = pl.int_range(start, stop, dtype=pl.Int64, eager=True).alias("row")
-
-    def draw(multiplier: int, below: int) -> pl.Expr:
-        # Squares modulo the prime 2^31 - 1: all of it fits in 64 bits up to four billion rows, and unlike polars' own
-        # hash and sampling it gives the same numbers with every version.
-        spread = (pl.col("row") + 1) * multiplier % PRIME
-        return spread * spread % PRIME // 7 % below
 
     def one_of(values: list[str], multiplier: int, out_of: int | None = None) -> pl.Expr:
         place = draw(multiplier, out_of or len(values))
@@ -74,6 +84,27 @@ def orders(start: int, stop: int) -> pl.DataFrame:
     )
 
 
+# What a wide order has besides, by name, each null in half of the rows: with `coupon`, 30 of 41 attributes are so.
+FURTHER: dict[str, pl.Expr] = {
+    **{
+        f"text_{place}": pl.lit(pl.Series(CITIES + PRODUCTS)).gather(draw(69_621 * place, 14)) for place in range(1, 14)
+    },
+    **{f"count_{place}": draw(39_373 * place, 1_000_000) for place in range(1, 7)},
+    **{f"amount_{place}": (draw(48_271 * place + 1, 100_000) / 100).round(2) for place in range(1, 6)},
+    **{f"flag_{place}": draw(65_539 * place, 2) == 0 for place in range(1, 6)},
+}
+
+
+def wide_orders(start: int, stop: int) -> pl.DataFrame:
+    """The same orders, with the columns FURTHER."""
+    row = pl.int_range(start, stop, dtype=pl.Int64, eager=True).alias("row").to_frame()
+    further = row.select(
+        pl.when(draw(1_220_703_125 + 2 * place, 2) == 0).then(value).alias(name)
+        for place, (name, value) in enumerate(FURTHER.items())
+    )
+    return orders(start, stop).hstack(further)
+
+
 def event(order: dict[str, Any]) -> dict[str, Any]:
     """An order as the item of a Track v2 batch that orders.yaml makes of it (the event's id is made up)."""
     customer_id, ordered_at = order.pop("customer_id"), order.pop("ordered_at")
@@ -94,20 +125,26 @@ def file_of(folder: Path, rows: int, format: Format) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".unfinished")
-        {"parquet": _write_parquet, "csv": _write_csv, "body": _write_body}[format](unfinished, rows)
+        {"parquet": _write_parquet, "csv": _write_csv, "wide": _write_wide, "body": _write_body}[format](
+            unfinished, rows
+        )
         unfinished.rename(path)
     return path
 
 
-def _chunks(rows: int) -> Iterator[pl.DataFrame]:
+def _chunks(rows: int, made: Callable[[int, int], pl.DataFrame] = orders) -> Iterator[pl.DataFrame]:
     for start in range(0, rows, ROWS_AT_ONCE):
-        yield orders(start, min(start + ROWS_AT_ONCE, rows))
+        yield made(start, min(start + ROWS_AT_ONCE, rows))
 
 
-def _write_parquet(path: Path, rows: int) -> None:
-    with pq.ParquetWriter(path, orders(0, 0).to_arrow().schema, compression="zstd") as writer:
-        for chunk in _chunks(rows):
+def _write_parquet(path: Path, rows: int, made: Callable[[int, int], pl.DataFrame] = orders) -> None:
+    with pq.ParquetWriter(path, made(0, 0).to_arrow().schema, compression="zstd") as writer:
+        for chunk in _chunks(rows, made):
             writer.write_table(chunk.to_arrow(), row_group_size=ROWS_AT_ONCE)
+
+
+def _write_wide(path: Path, rows: int) -> None:
+    _write_parquet(path, rows, wide_orders)
 
 
 def _write_csv(path: Path, rows: int) -> None:

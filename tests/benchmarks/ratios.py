@@ -55,6 +55,10 @@ def speed(first: Figure, second: Figure) -> float:
     return first.rows_per_second / second.rows_per_second
 
 
+def byte_speed(first: Figure, second: Figure) -> float:
+    return first.bytes_sent / first.seconds / (second.bytes_sent / second.seconds)
+
+
 def memory(first: Figure, second: Figure) -> float:
     return first.peak_mb / second.peak_mb
 
@@ -73,6 +77,8 @@ RATIOS = (
     Ratio("ours / customerio SDK, batch()", "ours", "sdk-batch", speed),
     Ratio("ours / bare sender", "ours", "bare", speed),
     Ratio("CSV / Parquet", "ours-csv", "ours", speed, 0.8),
+    Ratio("41 attributes / 12, bytes per second", "ours-wide", "ours", byte_speed, 0.45),
+    Ratio("Pipelines / Track", "ours-pipelines", "ours", speed, 0.9),
     Ratio("share of the checkpoint", "ours", "ours-unchecked", share_saved, 0.03, at_most=True),
     Ratio("peak memory, 5 x the rows / the rows", "ours-large", "ours", memory, 1.3, at_most=True),
 )

@@ -63,6 +63,13 @@ def test_an_order_is_an_event_of_about_330_bytes_with_all_that_makes_json_hard()
     assert {kind.base_type() for kind in orders.dtypes} == {pl.Int64, pl.String, pl.Datetime, pl.Float64, pl.Boolean}
 
 
+def test_a_wide_order_has_41_attributes_of_which_30_are_null_in_half_of_the_rows() -> None:
+    wide = data.wide_orders(0, 2_000).drop("customer_id", "ordered_at")
+    assert_frame_equal(data.wide_orders(0, 300)[150:], data.wide_orders(150, 300))
+    shares = [column.null_count() / 2_000 for column in wide.get_columns()]
+    assert (len(shares), sum(0.4 < share < 0.6 for share in shares)) == (41, 30)
+
+
 def test_people_come_back_and_are_200_000_at_most() -> None:
     # 200,000 people drawn 400,000 times: one in e² is never drawn
     assert 170_000 < data.orders(0, 400_000)["customer_id"].n_unique() < 176_000
@@ -224,6 +231,12 @@ def test_ratios_compare_rows_a_second_and_name_only_what_was_measured() -> None:
         "CSV / Parquet": (0.5, False),
         "peak memory, 5 x the rows / the rows": (1.5, False),
     }
+
+
+def test_rows_of_different_sizes_are_compared_by_bytes_per_second() -> None:
+    narrow, wide = figure(1_000, 2.0), figure(500, 4.0)
+    values = ratios.ratios({"ours": narrow, "ours-wide": wide})
+    assert {ratio.name: value for ratio, value in values.items()} == {"41 attributes / 12, bytes per second": 0.5}
 
 
 def test_a_figure_is_the_median_of_its_runs() -> None:
@@ -407,8 +420,11 @@ def test_a_command_that_goes_through_fewer_rows_is_not_measured(tmp_path: Path) 
         validate.measured(tmp_path, data.file_of(tmp_path, 3, "csv"), 4, rounds=1, measure=forked)
 
 
-@pytest.mark.parametrize(("key", "how"), [("ours", measure.cost_of), ("ours-unchecked", forked)])
-def test_our_command_sends_every_row_with_and_without_checkpoints(
+@pytest.mark.parametrize(
+    ("key", "how"),
+    [("ours", measure.cost_of), ("ours-unchecked", forked), ("ours-wide", forked), ("ours-pipelines", forked)],
+)
+def test_our_command_sends_every_row_of_each_kind(
     key: str, how: measure.Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])  # the sink and the rows are modules of this folder

@@ -183,28 +183,32 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
             sometimes = [
                 _where(
                     sent.get(name),
-                    _joined([",", *texts[name]]).fill_null(
-                        _of_null(f",{literal(name)}:null", of[name], values)
-                        if nulls_of.get(name, nulls) == "clear"
-                        else ""
-                    ),
+                    _joined([",", *texts[name]]).fill_null(_of_null(f",{literal(name)}:null", of[name], values))
+                    if nulls_of.get(name, nulls) == "clear"
+                    else _joined([",", *texts[name]]),
                 )
                 for name in optional
             ]
         case Entries(entries, flags):
             always = [_text(inner, values) for inner in entries if not flags and not _nullable(inner, values)]
             sometimes = [
-                _where(flag, _joined([",", *_text(inner, values)]).fill_null(""))
+                _where(flag, _joined([",", *_text(inner, values)]))
                 for inner, flag in zip(entries, flags or [None] * len(entries), strict=True)
                 if flag is not None or _nullable(inner, values)
             ]
             if not always:
-                listed = pl.concat_str(sometimes).str.strip_prefix(",")
+                listed = _present(sometimes).str.strip_prefix(",")
                 return [pl.when(listed != "").then(pl.format("[{}]", listed))]
-    if sometimes and not always:
-        sometimes = [pl.concat_str(sometimes).str.strip_prefix(",")]
+    present = [_present(sometimes)] if sometimes else []
+    if present and not always:
+        present = [present[0].str.strip_prefix(",")]
     opening, closing = "[]" if isinstance(node, Entries) else "{}"
-    return [opening, *_listed(always), *sometimes, closing]
+    return [opening, *_listed(always), *present, closing]
+
+
+def _present(texts: Sequence[pl.Expr]) -> pl.Expr:
+    """The texts that are not null as one; "" where all are. To replace each null by "" first takes a fifth longer."""
+    return pl.concat_str(texts, ignore_nulls=True)
 
 
 def _of_null(text: str, member: Node, values: pl.DataFrame) -> pl.Expr:
@@ -221,8 +225,8 @@ def is_omitted(node: Node, values: pl.DataFrame) -> pl.Expr | None:
 
 
 def _where(flag: str | None, text: pl.Expr) -> pl.Expr:
-    """The text in the rows for which the column is true, and none in the others."""
-    return text if flag is None else pl.when(pl.col(flag)).then(text).otherwise(pl.lit(""))
+    """The text in the rows for which the column is true, and null in the others."""
+    return text if flag is None else pl.when(pl.col(flag)).then(text)
 
 
 def _may_be_absent(member: Node, nulls: str, values: pl.DataFrame) -> bool:
@@ -262,14 +266,20 @@ def _value(column: pl.Series, verbatim: bool) -> Pieces:
     value, dtype = pl.col(column.name), column.dtype
     if verbatim:
         return [value]
-    if dtype.is_numeric() or dtype == pl.Boolean:
+    if dtype == pl.Boolean:
+        return [pl.lit(_OF_BOOLEAN).gather(value.cast(pl.UInt32))]  # a cast to text takes four times as long
+    if dtype.is_numeric():
         return [value.cast(pl.String)]
     if dtype == NUMBER:
         return [text_of(value)]
-    if dtype == pl.String and not needs_escapes(column):
-        return ['"', value, '"']
+    if dtype == pl.String:
+        return ['"', value.str.replace_many(_ESCAPES) if needs_escapes(column) else value, '"']
     encoded = json_text(value, dtype)
     return [pl.when(value.is_not_null()).then(encoded) if column.null_count() else encoded]
+
+
+_OF_BOOLEAN = pl.Series(["false", "true"])
+_ESCAPES = {sign: json.dumps(sign)[1:-1] for sign in ['"', "\\", *map(chr, range(ord(" ")))]}
 
 
 def json_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
