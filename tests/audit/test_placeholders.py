@@ -28,6 +28,17 @@ def test_a_word_for_nothing_is_reported(word: str) -> None:
     assert placeholders(how, id=["1", "2"], a=["x", word]) == [("attributes.a", "notice", 1, (1,))]
 
 
+@pytest.mark.parametrize("different", [False, True], ids=["few texts", "many texts"])
+@pytest.mark.parametrize("written", ["n/a", '"N/A"', ' \t" "', ' "n/a" ', '" n/a "', "ｎ/a"])
+def test_words_are_found_among_few_and_many_texts_with_spaces_and_quotes_around(different: bool, written: str) -> None:
+    others = [f"text {number if different else number % 2}" for number in range(2_000)]
+    how = mapping(attributes={"a": column("a")})
+    ids = list(map(str, range(2_003)))
+    found = placeholders(how, id=ids, a=[*others, written, None, written])
+    is_word = written in ("n/a", '"N/A"', ' "n/a" ')
+    assert found == ([("attributes.a", "notice", 2, (2_000, 2_002))] if is_word else [])
+
+
 def test_an_identifier_that_is_a_word_for_nothing_is_a_warning() -> None:
     assert placeholders(mapping(), id=["undefined", "2"]) == [("identifiers.id", "warning", 1, (0,))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Literal, Protocol, get_args
 
@@ -106,6 +106,26 @@ def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
         return values
     positions = items.filter(pl.col("item").is_not_null())["position"]
     return values.filter(pl.col(POSITION).is_in(positions.implode()))
+
+
+def met(mapped: Mapped, rows: pl.DataFrame, target: str, condition: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """Which of these `rows`, all that are sent, have a text that meets a condition; null does not.
+
+    Of few different texts, each is looked at once: they are found once for all conditions.
+    """
+    texts = rows[target].alias("text")
+    if target not in mapped.distinct:
+        are_few = texts.head(_SAMPLE).n_unique() <= _SAMPLE // 4
+        mapped.distinct[target] = texts.unique() if are_few else None
+    if (distinct := mapped.distinct[target]) is None:
+        return texts.to_frame().select(condition(pl.col("text")).fill_null(False)).to_series()
+    those = distinct.to_frame().filter(condition(pl.col("text"))).to_series()
+    if those.is_empty():
+        return pl.repeat(False, len(texts), eager=True)
+    return texts.is_in(those.implode()).fill_null(False)
+
+
+_SAMPLE = 1_000  # texts of a frame by which it is decided
 
 
 def firsts(before: Sequence[int], positions: pl.Series) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, met, sent
 from cio_etl.model import POSITION, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
@@ -40,6 +40,10 @@ _JSON = {  # kinds by how the JSON text begins
 }
 
 
+def _is_code(text: pl.Expr) -> pl.Expr:
+    return text.str.contains("^[+-]?0[0-9]")
+
+
 class Kinds:
     """Counts the kinds of value in attributes that are JSON text, and numbers among those that are text."""
 
@@ -58,17 +62,16 @@ class Kinds:
             holds = rows.select(pl.col(target).str.contains(begins).alias(kind) for kind, begins in _JSON.items())
             for kind, tally in kinds.items():
                 tally.add(rows[POSITION], holds[kind].fill_null(False))
-        if texts:
-            number = pl.col(texts).cast(pl.Float64, strict=False).is_finite().fill_null(False)
-            for target, is_number in zip(texts, rows.select(number).get_columns(), strict=True):
-                numbers, others = self._text[target]
-                if target not in self._codes and rows[target].str.contains("^[+-]?0[0-9]").any():
-                    self._codes.add(target)
-                numbers.add(rows[POSITION], is_number)
-                if numbers.rows >= others.rows * MOSTLY:  # else the column is text, and its numbers are text too
-                    others.add(rows[POSITION], rows[target].is_not_null() & ~is_number)
-                else:
-                    others.rows += rows.height - rows[target].null_count() - int(is_number.sum() or 0)
+        for target in texts:
+            numbers, others = self._text[target]
+            is_number = met(mapped, rows, target, lambda text: text.cast(pl.Float64, strict=False).is_finite())
+            if target not in self._codes and met(mapped, rows, target, _is_code).any():
+                self._codes.add(target)
+            numbers.add(rows[POSITION], is_number)
+            if numbers.rows >= others.rows * MOSTLY:  # else the column is text, and its numbers are text too
+                others.add(rows[POSITION], rows[target].is_not_null() & ~is_number)
+            else:
+                others.rows += rows.height - rows[target].null_count() - int(is_number.sum() or 0)
 
     def findings(self) -> Iterable[PositionedFinding]:
         yield from self._changes_since_last_run()

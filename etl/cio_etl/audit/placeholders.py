@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, sent
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, met, sent
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
@@ -21,11 +22,12 @@ HEADER_LIKE_ROW = finding_kind(
     "write `columns:` with the names, if the file has no header line: its first row is lost",
 )
 
-# As exports and spreadsheets write them; compared in small letters.
+# As exports and spreadsheets write them; capitals do not matter, nor white space and quotes around them.
 WORDS = (
     *("#n/a", "#div/0!", "#ref!", "#value!", "#name?", "#num!", "#null!"),
     *("n/a", "n.a.", "null", "nil", "none", "nan", "undefined", "-", "--", "(null)", "<null>", "\\n"),
 )
+_IS_WORD = rf'(?i)^\s*"*(?:{"|".join(map(re.escape, WORDS))})"*\s*$'
 _VALUE = r"^\s*(?:[^@\s]+@[^@\s]+\.[^@\s]+|[-+]?\d+(?:[.,]\d+)?|\d{4}-\d\d-\d\d.*|\+\d[\d ()-]{6,})\s*$"
 
 
@@ -42,10 +44,10 @@ class Placeholders:
     def observe(self, mapped: Mapped) -> None:
         targets = [target for target in self._tallies if mapped.values[target].dtype == pl.String]
         rows = sent(mapped, targets)
-        if targets:
-            text = pl.col(targets).str.strip_chars().str.strip_chars('"').str.to_lowercase()
-            for target, holds in zip(targets, rows.select(text.is_in(WORDS)).get_columns(), strict=True):
-                self._tallies[target].add(rows[POSITION], holds.fill_null(False))
+        for target in targets:
+            self._tallies[target].add(
+                rows[POSITION], met(mapped, rows, target, lambda text: text.str.contains(_IS_WORD))
+            )
 
     def findings(self) -> Iterable[PositionedFinding]:
         for target, tally in self._tallies.items():

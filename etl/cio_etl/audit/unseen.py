@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, Tally, finding_kind, sent
+from cio_etl.audit.findings import PositionedFinding, Tally, finding_kind, met, sent
 from cio_etl.model import POSITION, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
@@ -31,10 +31,9 @@ class Unseen:
     def observe(self, mapped: Mapped) -> None:
         targets = [target for target in self._tallies if mapped.values[target].dtype == pl.String]
         rows = sent(mapped, targets)
-        if targets:
-            holds = rows.select(has_unseen(pl.col(target), joiners=True, lines=True) for target in targets)
-            for target in targets:
-                self._tallies[target].add(rows[POSITION], holds[target].fill_null(False))
+        for target in targets:
+            holds = met(mapped, rows, target, lambda text: has_unseen(text, joiners=True, lines=True))
+            self._tallies[target].add(rows[POSITION], holds)
 
     def findings(self) -> Iterable[PositionedFinding]:
         for target, tally in self._tallies.items():

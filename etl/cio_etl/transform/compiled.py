@@ -70,6 +70,8 @@ class Mapped:
     rows: pl.DataFrame
     values: pl.DataFrame
     items: pl.DataFrame
+    # The different texts of the rows that are sent, by target, once an audit has asked; None: there are many.
+    distinct: dict[str, pl.Series | None] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
