@@ -721,8 +721,8 @@ MUTANTS = (
     Mutant(
         "ledger: events that are too old are never forgotten",
         "ledger/generation.py",
-        "merged = merged if keeps is None else keeps(merged)",
-        "merged = merged",
+        "return alike(merged if keeps is None else keeps(merged))",
+        "return alike(merged)",
         "tests/run/test_remember.py -k forgets",
     ),
     Mutant(

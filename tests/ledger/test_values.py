@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from cio_etl.ledger import Ledger, Rules, make_delta, moved, new_generation, without
+from cio_etl.ledger import Ledger, Rules, files, generation, make_delta, moved, new_generation, without
 from cio_etl.ledger.changes import Changes
 from cio_etl.model import NOT_KNOWN, NOTHING, POSITION
 from tests.ledger.test_decide import NIGHTS, NULL, PARTS, SALT, Row, frame
@@ -118,6 +119,24 @@ def test_values_are_kept_where_additions_are_merged(tmp_path: Path) -> None:
         ours.check()
     assert len(ours.ledger.generation.pieces) < 4
     assert ours.ledger.known(0, 0)["value.a"].null_count() == 0
+
+
+@pytest.mark.parametrize("most_pieces", [2, 100], ids=["additions become one", "a new base"])
+def test_a_partition_without_changes_has_the_columns_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_pieces: int
+) -> None:
+    """A part is new in the mapping, and one partition has nobody who has it."""
+    monkeypatch.setattr(files, "ROWS_AT_ONCE", 16)
+    monkeypatch.setattr(generation, "LEAST_MERGED", 60 if most_pieces == 2 else 4)
+    monkeypatch.setattr(generation, "MOST_PIECES", most_pieces)
+    ours = Values(tmp_path)
+    ours.night([Row(number, (2, None, None)) for number in range(40)], keeps=True, parts=["a"])
+    ours.night([Row(number, (3, None, None)) for number in range(8)], keeps=True, parts=["a"])
+    ours.night([Row(number, (4 if number == 1 else 3, None, 5)) for number in (1,)], keeps=True, parts=["a", "c"])
+    ours.check()
+    files_now = [pl.read_parquet(ours.ledger.folder / piece.file) for piece in ours.ledger.generation.pieces]
+    assert len(files_now) == (2 if most_pieces == 2 else 1)
+    assert files_now[-1].filter(pl.col("part.c").is_not_null()).height == 1 < files_now[-1].height
 
 
 def test_values_of_who_is_removed_are_not_written_again(tmp_path: Path) -> None:

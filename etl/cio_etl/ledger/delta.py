@@ -24,6 +24,7 @@ from cio_etl.ledger.decide import (
     folded,
     gone,
     too_old,
+    values_of,
 )
 from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter
 from cio_etl.ledger.files import ROWS_AT_ONCE, by_subject, partition_bits
@@ -201,7 +202,9 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
         return kept
 
     keeps = None if head.since is None else remembered
-    after = ledger.with_changes(changes, head.rows_to_send, values=bool(head.values), keeps=keeps)
+    texts: dict[str, Any] = dict.fromkeys((*values_of(rules), *head.keys), pl.String)
+    columns = {f"part.{name}": pl.UInt64 for name in rules.parts} | texts
+    after = ledger.with_changes(changes, head.rows_to_send, columns, values=bool(head.values), keeps=keeps)
     return replace(after, parts=delta.head.parts, subjects=_plus(ledger.generation, sum(new)))
 
 

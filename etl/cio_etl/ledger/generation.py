@@ -11,17 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import polars as pl
 
 from cio_etl.errors import LedgerDamaged
-from cio_etl.ledger.decide import SUBJECT, VALUE
+from cio_etl.ledger.decide import SUBJECT, VALUE, column_of
 from cio_etl.ledger.files import GroupWriter, partition_bits, read_partition, reporting, sync_folder
 from cio_etl.model.records import dataclass
 from cio_etl.transform.prefetch import prefetch
@@ -129,17 +130,24 @@ class Ledger:
             every = pl.concat(frames, how="diagonal")
         return every.unique(SUBJECT, keep="last", maintain_order=True) if len(frames) > 2 else every
 
+    def _schema(self) -> dict[str, Any]:
+        """The columns of all pieces."""
+        with reporting(self.folder):
+            found = [pl.read_parquet_schema(self.folder / piece.file) for piece in self.generation.pieces]
+        return KNOWN | {name: dtype for each in found for name, dtype in each.items()}
+
     def with_changes(
         self,
         changes: Callable[[int, int], pl.DataFrame],
         rows: int,
+        columns: MappingOf[str, Any] = MappingProxyType({}),
         *,
         values: bool | None = None,
         keeps: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     ) -> Generation:
         """The next generation: `changes(partition, bits)` gives the subjects that change, at most `rows` in all.
 
-        It is called in threads.
+        It is called in threads. `columns` of theirs may be new to the ledger: a partition without changes has them too.
 
         `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped. `keeps`
         gives what is kept of a partition's subjects when the base is written anew; None: all.
@@ -152,20 +160,24 @@ class Ledger:
         merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, LEAST_MERGED)
         gathers = not merges and len(before.pieces) >= MOST_PIECES
         bits = partition_bits(rows + before.rows)
+        schema = {**self._schema(), **columns}
+        wanted = [name for name in schema if not (drops and name.startswith(VALUE))]
+
+        def alike(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.select(column_of(frame, name, schema[name]) for name in wanted)
 
         def part(number: int) -> pl.DataFrame:
             new = changes(number, bits)
             if gathers:
                 additions = self._newest(before.pieces[1:], number, bits)
-                return pl.concat([additions, new], how="diagonal").unique(SUBJECT, keep="last")
+                return alike(pl.concat([additions, new], how="diagonal").unique(SUBJECT, keep="last"))
             if not merges:
                 return new
             if not before.pieces:  # nobody is known, and `new` has each subject once
                 return new.filter(~pl.col("is_gone"))
             every = pl.concat([self.known(number, bits), new], how="diagonal")
             merged = every.unique(SUBJECT, keep="last").filter(~pl.col("is_gone"))
-            merged = merged if keeps is None else keeps(merged)
-            return merged.select(pl.exclude(f"^{re.escape(VALUE)}.*$")) if drops else merged
+            return alike(merged if keeps is None else keeps(merged))
 
         piece = self._written("base" if merges else "more", part, bits)
         stay = () if merges else before.pieces[:1] if gathers else before.pieces
