@@ -97,6 +97,21 @@ def test_a_damaged_ledger_stops_a_run_and_a_new_one_removes_nobody(
     assert mirror.sent([person(1), person(2)]) == []
 
 
+def test_plan_and_apply_name_the_plan_that_goes_on(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+    nights.run([person(1), person(2)])
+    nights.write([person(1, city="Oslo"), person(2)])
+    assert cio_etl(capsys, "plan", "job.yaml", "-o", "plan.json")[0] == 3
+    truncate()
+    for command in (["plan", "job.yaml", "-o", "plan.json"], ["apply", "plan.json"]):
+        code, happened, remedy = cio_etl(capsys, *command)
+        assert (code, happened.startswith(f"{LEDGER}/")) == (74, True), happened
+        assert remedy.endswith("; then: cio-etl plan job.yaml -o plan.json --rebuild-ledger")
+    assert cio_etl(capsys, "plan", "job.yaml", "-o", "plan.json", "--rebuild-ledger")[0] == 3
+    assert cio_etl(capsys, "apply", "plan.json")[0] == 0
+    assert nights.people()["1"]["city"] == "Oslo"
+    assert nights.sent([person(1, city="Oslo"), person(2)]) == []
+
+
 @pytest.mark.parametrize("command", [["run", "job.yaml", "--rebuild-ledger"], ["run", "job.yaml", "--restart"]])
 def test_a_ledger_that_was_damaged_during_a_run_does_not_hold_it(
     mirror: Nights, capsys: pytest.CaptureFixture[str], command: list[str]

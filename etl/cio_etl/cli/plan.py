@@ -42,6 +42,7 @@ def plan(
     With -o plan.json, plan.html shows it, too. Exits with 0 if nothing would be sent, with 3 if something would or rows
     are rejected, and with 4 if a run would stop because too much would change or is rejected.
     """
+    from cio_etl.cli.shared import resumed_by
     from cio_etl.log.streams import say
     from cio_etl.report.plan_json import page_place, write_plan
     from cio_etl.run.recording import remedies
@@ -52,7 +53,9 @@ def plan(
     if name is not None:
         output = plan_place(job, name, options)
     page = page_place(output, page)
-    made = plan_file(job, options, lambda line: say(line, err=True), reveal=reveal)
+    again = _as_typed(job, options, output)
+    with resumed_by(again, with_option=lambda option: f"{again} {option}"):
+        made = plan_file(job, options, lambda line: say(line, err=True), reveal=reveal)
     commands = _commands(made, job, options, output)
     try:
         content = write_plan(made, output, page, commands, remedies())
@@ -67,6 +70,12 @@ def plan(
 
         show_plan(made, Screen(), reason_words(), ({} if page is None else {"page": str(page)}) | commands)
     raise SystemExit(made.exit_code)
+
+
+def _as_typed(job: Path, options: RunOptions, output: Path | None) -> str:
+    from cio_etl.cli.commands import as_typed
+
+    return as_typed("plan", job, *repeated_words(options), *(() if output is None else ("-o", output)))
 
 
 def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -> dict[str, str]:
@@ -106,6 +115,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
 
     planned = Plan.read(plan)
     again = as_typed("apply", plan)
+    replan = _as_typed(Path(planned.job_file), RunOptions(**planned.options), plan)
     job = load_job(Path(planned.job_file), secrets=False, sources=False, target=planned.options.get("target"))
 
     def next_steps(report: Report) -> dict[str, str]:
@@ -114,7 +124,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     commands = Commands(again, next_steps)
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
-        resumed_by(again, job.name if as_json else None),
+        resumed_by(again, job.name if as_json else None, with_option=lambda option: f"{replan} {option}"),
     ):
         report = apply_plan(planned, options, caller)
     print_report(report, as_json, commands, {"report": page_of(run_folder(job, report.run_id))})

@@ -42,7 +42,7 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     with _buffered_log() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
-            resumed_by(resume, name if as_json else None, takes_options=True),
+            resumed_by(resume, name if as_json else None, with_option=lambda option: f"{resume} {option}"),
         ):
             report = run_loaded(loaded, options, caller, lambda: load_run(job, options))
         if report.exit_code or as_json or not quiet:

@@ -8,7 +8,7 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,12 +100,11 @@ SAME_COMMAND = "run the same command again"
 
 @contextlib.contextmanager
 def resumed_by(
-    command: str, json_of: str | None = None, *, takes_options: bool = False, after_run: str = ""
+    command: str, json_of: str | None = None, *, with_option: Callable[[str], str] | None = None
 ) -> Iterator[None]:
     """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
 
-    takes_options: the command takes the options of `run`, and gets the one that the error needs. after_run: another
-    command, which gets it in its place, and comes first.
+    with_option: makes the command that goes on with an option of `run`, where the error needs one.
     Any error but a request to stop is raised as the EtlError that is reported of it.
     """
     try:
@@ -114,10 +113,8 @@ def resumed_by(
         if not is_failure(error):
             raise
         failure = failure_of(error)
-        if failure.option and takes_options:
-            command = f"{command} {failure.option}"
-        elif failure.option and after_run:
-            command = f"{after_run} {failure.option} && {command}"
+        if failure.option and with_option is not None:
+            command = with_option(failure.option)
         if isinstance(failure, Bug):
             failure.remedy = f"{_to_go_on(command)}; and please report this line"
         elif failure.resumable:

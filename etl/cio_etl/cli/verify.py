@@ -29,7 +29,7 @@ def verify(job: Path, options: VerifyOptions, as_json: bool) -> None:
 
     again = as_typed("verify", job, *repeated_words(options))
     run = as_typed("run", job, *target_words(options.target))
-    with resumed_by(again, str(job) if as_json else None, after_run=run):
+    with resumed_by(again, str(job) if as_json else None, with_option=lambda option: f"{run} {option}; {again}"):
         result = verify_file(job, options, lambda line: say(line, err=True))
     if as_json:
         say(json.dumps(result.as_json(), ensure_ascii=False))
