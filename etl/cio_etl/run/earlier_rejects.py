@@ -61,6 +61,7 @@ class Noted:
     """A frame of rows that are under way."""
 
     lanes: Integers
+    last: Integers  # position of the last row of each lane; -1: it has none
     made: pl.DataFrame  # what the keys of rows are made of
     rejected: pl.DataFrame  # KEYS of the rows that our checks reject
     positions: Integers  # of rows that have the key of an open reject ...
@@ -102,7 +103,9 @@ class EarlierRejects:
             these = replace(mapped, values=values.filter(is_rejected))
             rejected = self._keys.of_rows(these, items.filter(is_rejected))
         positions, reject_ids = self.found(mapped, items)
-        return Noted(items["lane"].to_numpy(), self._keys.made_of(mapped), rejected, positions, reject_ids)
+        lanes, made, last = items["lane"].to_numpy(), self._keys.made_of(mapped), np.full_like(self._acked, -1)
+        last[lanes] = made[POSITION].to_numpy()  # of several rows of a lane, the last is assigned
+        return Noted(lanes, last, made, rejected, positions, reject_ids)
 
     def found(self, mapped: Mapped, items: pl.DataFrame) -> tuple[Integers, Integers]:
         """The positions of rows that have the key of an open reject, and these rejects."""
@@ -188,9 +191,7 @@ class EarlierRejects:
         """Forgets the rows that a commit has settled."""
         with self._lock:
             self._acked[progress.lane] = progress.acked_through
-            while (
-                self._frames and (self._frames[0].made[POSITION].to_numpy() <= self._acked[self._frames[0].lanes]).all()
-            ):
+            while self._frames and (self._frames[0].last <= self._acked).all():
                 self._kept -= self._frames.pop(0).made.height
 
     def _now(self) -> list[Noted]:
