@@ -20,7 +20,7 @@ from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
 from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
-from cio_etl.transform.encode import FAILED, Leaf, Members
+from cio_etl.transform.encode import FAILED, Fixed
 from cio_etl.transform.mapping import is_date
 from cio_etl.transform.prefetch import prefetch
 from cio_etl.transform.repeats import FirstWins, LastWins, RepeatDecision, Repeated, Repeats
@@ -136,7 +136,7 @@ def _narrowed(mapping: Mapping, compiled: Compiled, targets: Collection[str], mo
         stages=tuple(made for made in map(stage, compiled.stages) if made.values),
         checks=tuple(check for check in compiled.checks if set(check.broken.meta.root_names()) <= wanted),
         checks_of_items=(),
-        tree=Members({"position": Leaf(POSITION)}),
+        tree=Fixed(None),
         partial=None,
         trees={},
         lane=(pl.col(POSITION) * 0).cast(pl.UInt8),

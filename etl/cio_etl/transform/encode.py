@@ -102,7 +102,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The value of a converted column; `verbatim`: its text is JSON already.
+    """The value of a converted column; `verbatim`: its text is JSON already; `plain`: it has nothing to be escaped.
 
     `instead` is the JSON text in the rows in which the value failed: those with a reason in the column FAILED and this
     one's name, which a frame has only if there are such rows. The value itself is null in them.
@@ -111,6 +111,7 @@ class Leaf:
     column: str
     verbatim: bool = False
     instead: str | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def items(values: pl.DataFrame, tree: Node) -> pl.Series:
     which is empty where the member is null.
     """
     text_and_comma = _joined([*_text(tree, values), ","])
-    return values.select(text_and_comma.alias("item")).to_series()
+    return values.with_columns(text_and_comma.alias("item"))["item"]  # for every row, where the text is a constant, too
 
 
 def text(node: Node, values: pl.DataFrame) -> pl.Expr:
@@ -167,8 +168,8 @@ def _text(node: Node, values: pl.DataFrame) -> Pieces:
     match node:
         case Fixed(value):
             return [literal(value)]
-        case Leaf(column, verbatim, instead):
-            pieces = _value(values[column], verbatim)
+        case Leaf(column, verbatim, instead, plain):
+            pieces = _value(values[column], verbatim, plain)
             if instead is None or (failed := f"{FAILED}{column}") not in values.columns:
                 return pieces
             return [pl.when(pl.col(failed).is_null()).then(_joined(pieces)).otherwise(pl.lit(instead))]
@@ -261,7 +262,7 @@ def _joined(pieces: Pieces) -> pl.Expr:
     return pl.format(template, *(piece for piece in pieces if isinstance(piece, pl.Expr)))
 
 
-def _value(column: pl.Series, verbatim: bool) -> Pieces:
+def _value(column: pl.Series, verbatim: bool, plain: bool = False) -> Pieces:
     """A converted column's JSON text; null where the column is null."""
     value, dtype = pl.col(column.name), column.dtype
     if verbatim:
@@ -273,7 +274,7 @@ def _value(column: pl.Series, verbatim: bool) -> Pieces:
     if dtype == NUMBER:
         return [text_of(value)]
     if dtype == pl.String:
-        return ['"', value.str.replace_many(_ESCAPES) if needs_escapes(column) else value, '"']
+        return ['"', value if plain or not needs_escapes(column) else value.str.replace_many(_ESCAPES), '"']
     encoded = json_text(value, dtype)
     return [pl.when(value.is_not_null()).then(encoded) if column.null_count() else encoded]
 
