@@ -214,7 +214,9 @@ def _first(mapping: Mapping, made: Sequence[Chain], schema: pl.Schema, odd: Sequ
             text = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
             text = text.str.strip_suffix(".")
         text = _unless(list(key_checks(column, schema)), text)
-        yield pl.when(text != "").then(text).alias(f"_key.{place}")  # an empty key would make one event of many
+        if not dtype.is_integer():  # an empty key would make one event of many
+            text = pl.when(text != "").then(text)
+        yield text.alias(f"_key.{place}")
 
 
 def _unless(odd: Sequence[Check], value: pl.Expr) -> pl.Expr:

@@ -100,11 +100,12 @@ class _Parts:
                     return Leaf(USER)
                 return Fixed("") if "identifiers.email" in mapping.targets else self.of("identifier")
             case ["event"]:
-                return Leaf("event")
+                name = mapping.targets.get("event")
+                return Fixed(name.value) if isinstance(name, Constant) else Leaf("event")
             case ["event_id"]:
-                return Leaf(ULID)
+                return Leaf(ULID, plain=True)
             case ["event_message_id"]:
-                return Leaf(OWN_ID if OWN_ID in mapping.targets else ULID)
+                return Leaf(OWN_ID) if OWN_ID in mapping.targets else Leaf(ULID, plain=True)
             case ["message_id"]:
                 return Leaf(MESSAGE_ID)
             case ["timestamp"]:

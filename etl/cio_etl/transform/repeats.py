@@ -125,7 +125,7 @@ class Repeated:
     def found(self) -> Self:
         """This, once all hashes have been added."""
         for rows in self._rows.parts():
-            hashes = rows[KEY].sort().to_numpy()  # in threads
+            hashes = np.sort(rows[KEY].to_numpy())
             again = hashes[1:][hashes[1:] == hashes[:-1]]
             self._known[again >> _NOT_KNOWN] = True
             self.any |= len(again) > 0
