@@ -47,8 +47,8 @@ MUTANTS = (
     Mutant(
         "the cap counts all answers of a connection",
         "load/answer_stream.py",
-        "self._body_bytes, self._answer_bytes = None, 0",
-        "self._body_bytes = None",
+        "self._in_headers, self._body_bytes, self._answer_bytes = True, None, 0",
+        "self._in_headers, self._body_bytes = True, None",
         f"{CONNECTION} -k cap",
     ),
     Mutant(
@@ -130,9 +130,9 @@ MUTANTS = (
     ),
     Mutant(
         "nobody asks whether lanes may still send",
-        "load/connection.py",
-        "            self._check()",
-        "            pass",
+        "load/answer_stream.py",
+        "        self._check()",
+        "        pass",
         f"{CONNECTION} -k last_moment",
     ),
     # ---- what an answer means

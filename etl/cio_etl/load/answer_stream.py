@@ -1,10 +1,10 @@
 """Reads from the network no further than the end of the answer under way, and notices bytes that nobody asked for.
 
 An answer that nobody asked for must not be taken for the next batch's. The parser of HTTP (h11, inside httpcore) asks
-for more bytes only while its answer is unfinished, but it keeps whatever it is given. So it is given one line at a
-time, or the rest of a body whose length is known: an answer ends with a line (its headers, a chunked body) or with its
-last byte (Content-Length). What has arrived beyond that stays here, where it can be seen, and the stream says that it
-is readable: an idle connection that is readable is closed, and the next batch opens a new one.
+for more bytes only while its answer is unfinished, but it keeps whatever it is given. So it is given the headers, then
+the rest of a body whose length is known, or else one line at a time: an answer ends with its headers, with a line (a
+chunked body) or with its last byte (Content-Length). What has arrived beyond that stays here, where it can be seen, and
+the stream says that it is readable: an idle connection that is readable is closed, and the next batch opens a new one.
 
 An answer can also come too early: bytes that arrive before the end of a request is sent do not answer this request, or
 refuse it unread. `is_early` reports them.
@@ -13,9 +13,10 @@ refuse it unread. `is_early` reports them.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore
@@ -23,6 +24,7 @@ import httpcore
 MAX_ANSWER_BYTES = 1_000_000  # with its headers; an answer with an error for each of 1,500 items has some 200 kB
 TAIL_BYTES = 16_384  # the end of a request, before which the stream looks for an early answer: one record of TLS
 READ_BYTES = 65_536
+_END_OF_HEADERS = re.compile(rb"\n\r?\n")  # as h11 finds it
 
 
 class AnswerTooLong(httpcore.RemoteProtocolError):
@@ -32,12 +34,15 @@ class AnswerTooLong(httpcore.RemoteProtocolError):
 class AnswerStream(httpcore.NetworkStream):
     """The bytes of one connection, handed out so that none beyond the answer under way is."""
 
-    def __init__(self, network: httpcore.NetworkStream) -> None:
+    def __init__(self, network: httpcore.NetworkStream, check: Callable[[], None]) -> None:
+        """`check` is called before the first byte of a body is sent."""
         self._network = network
+        self._check = check
         self._received = b""
         self._start = 0  # what is before it has been handed out
         self._body_bytes: int | None = None  # of the body that is still to come; None: it comes in lines
         self._answer_bytes = 0  # of the answer under way that have been handed out
+        self._in_headers = True  # of the answer under way
         self._is_sending = False  # a part of the request is sent, and nothing of its answer is read
         self.is_early = False  # bytes came before the request's end was sent
 
@@ -45,7 +50,9 @@ class AnswerStream(httpcore.NetworkStream):
         if self._start == len(self._received):
             self._received, self._start = self._network.read(max_bytes, timeout), 0
         self._is_sending = False
-        if self._body_bytes is None:
+        if self._in_headers and (headers := _END_OF_HEADERS.search(self._received, self._start)):
+            end = headers.end()
+        elif self._body_bytes is None:
             end = self._received.find(b"\n", self._start) + 1 or len(self._received)
         else:
             end = min(self._start + self._body_bytes, len(self._received))
@@ -61,6 +68,7 @@ class AnswerStream(httpcore.NetworkStream):
         """Takes the length of the body from the answer's headers, which have been read."""
         values = {name.lower(): value for name, value in headers}
         length = values.get(b"content-length", b"")
+        self._in_headers = False
         self._body_bytes = int(length) if length.isdigit() and b"transfer-encoding" not in values else None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -68,9 +76,10 @@ class AnswerStream(httpcore.NetworkStream):
             return
         if not self._is_sending:  # the request's first bytes: its connection has just been checked
             self._is_sending, self.is_early = True, False
-            self._body_bytes, self._answer_bytes = None, 0  # the next to come are an answer's headers
+            self._in_headers, self._body_bytes, self._answer_bytes = True, None, 0
             self._network.write(buffer, timeout)
             return
+        self._check()
         view = memoryview(buffer)
         if len(view) > TAIL_BYTES:
             self._network.write(view[:-TAIL_BYTES], timeout)  # type: ignore[arg-type]
@@ -119,6 +128,9 @@ class AnswerBackend(httpcore.SyncBackend):
 
     stream: AnswerStream | None = None
 
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
     def connect_tcp(
         self,
         host: str,
@@ -127,5 +139,5 @@ class AnswerBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        self.stream = AnswerStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        self.stream = AnswerStream(super().connect_tcp(host, port, timeout, local_address, socket_options), self._check)
         return self.stream

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
 
 import httpcore
 import httpx
@@ -97,17 +96,17 @@ class Connection:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`check` is called at the last moment before a body is sent; it raises when nothing may be sent any more."""
-        self._check = check
         address = httpx.URL(destination.base_url)
         self.host = address.netloc.decode("ascii")
         api = APIS[destination.api]
         self._endpoint = endpoint = api.batch if endpoint is None else endpoint
-        self._address = address.join(endpoint.path)
+        self._address = address
+        self._url = self._url_of(endpoint.path)
         self._deadlines = deadlines
         self._deadline_s = destination.attempt_deadline_s
         self._overdue = False
         self._tls = tls_context(destination.ca_file) if address.scheme == "https" else None
-        self._network = AnswerBackend()
+        self._network = AnswerBackend(check)
         self._http: httpcore.HTTPConnection | None = None
         self._single_use = False  # each request gets a connection of its own
         headers = {
@@ -121,7 +120,7 @@ class Connection:
         }
         self._headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         timeout = httpx.Timeout(self._deadline_s, connect=min(CONNECT_S, self._deadline_s)).as_dict()
-        self._extensions = {"timeout": timeout, "trace": self._trace}
+        self._extensions = {"timeout": timeout}
 
     def close(self) -> None:
         if self._http is not None:
@@ -142,17 +141,20 @@ class Connection:
     def send(self, body: bytes, read: ReadAnswer, path: str | None = None) -> Verdict:
         """Sends a body once, to the endpoint or to another path of its host; `read` judges the answer."""
         length = (b"Content-Length", str(len(body)).encode("ascii"))
-        address = self._address if path is None else self._address.join(path)
-        return self._exchange("POST", address, [*self._headers, length], body, read)
+        url = self._url if path is None else self._url_of(path)
+        return self._exchange("POST", url, [*self._headers, length], body, read)
 
     def get(self, path: str, read: ReadAnswer) -> Verdict:
         """Asks for `path` once; `read` judges the answer."""
-        return self._exchange("GET", self._address.join(path), self._headers, b"", read)
+        return self._exchange("GET", self._url_of(path), self._headers, b"", read)
+
+    def _url_of(self, path: str) -> httpcore.URL:
+        url = self._address.join(path)
+        return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
     def _exchange(
-        self, method: str, address: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, read: ReadAnswer
+        self, method: str, url: httpcore.URL, headers: list[tuple[bytes, bytes]], body: bytes, read: ReadAnswer
     ) -> Verdict:
-        url = httpcore.URL(scheme=address.raw_scheme, host=address.raw_host, port=address.port, target=address.raw_path)
         request = httpcore.Request(method, url, headers=headers, content=body, extensions=self._extensions)
         self._overdue = False
         try:
@@ -215,10 +217,6 @@ class Connection:
         if not self._single_use and not self._stream.unasked.startswith((b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")):
             log.warning("answer_without_request", host=self.host)
             self._single_use = True
-
-    def _trace(self, event: str, _info: dict[str, Any]) -> None:
-        if event == "http11.send_request_body.started":
-            self._check()
 
 
 def _is_plain(answer: httpcore.Response, headers: httpx.Headers) -> bool:

@@ -46,18 +46,23 @@ class ItemsByLane:
     def of(cls, items: pl.DataFrame, lanes: int) -> ItemsByLane:
         lane = items["lane"].to_numpy()
         order = np.argsort(lane, kind="stable")  # stable: a lane's rows stay in order of position
-        by_lane = items[order]
-        text = by_lane["item"].fill_null("").to_arrow()
-        _, offsets, data = text.buffers()
-        reject_rows = np.flatnonzero(by_lane["reason"].is_not_null().to_numpy())
-        rejected = by_lane[reject_rows].select("position", "reason", "field", pl.col("also").fill_null(""))
+        text = items["item"][order]
+        is_item = np.ones(len(items), dtype=np.bool_)
+        reject_rows, rejects = np.empty(0, dtype=np.int64), list[Reject]()
+        if text.null_count():  # few frames have a row that is not sent
+            is_item, text = text.is_not_null().to_numpy(), text.fill_null("")
+            rows = items.select("position", "reason", "field", pl.col("also").fill_null(""))[order]
+            reject_rows = np.flatnonzero(rows["reason"].is_not_null().to_numpy())
+            rejects = [Reject(*row) for row in rows[reject_rows].iter_rows()]
+        array = text.to_arrow()
+        _, offsets, data = array.buffers()
         return cls(
             text=memoryview(data) if data is not None else memoryview(b""),
-            offsets=np.frombuffer(offsets, dtype=np.int64, count=len(items) + 1, offset=text.offset * 8),
-            positions=by_lane["position"].to_numpy(),
-            is_item=by_lane["item"].is_not_null().to_numpy(),
+            offsets=np.frombuffer(offsets, dtype=np.int64, count=len(items) + 1, offset=array.offset * 8),
+            positions=items["position"].to_numpy()[order],
+            is_item=is_item,
             reject_rows=reject_rows,
-            rejects=[Reject(*row) for row in rejected.iter_rows()],
+            rejects=rejects,
             bounds=np.searchsorted(lane[order], np.arange(lanes + 1)),
         )
 
