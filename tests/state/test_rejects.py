@@ -137,8 +137,14 @@ def test_each_query_of_many_rejects_uses_an_index(in_folder: Store, tmp_path: Pa
             "SELECT reject_id, subject FROM reject WHERE closed_by IS NULL AND (run_id, step) IN (SELECT run_id, number"
             " FROM step JOIN run USING (run_id) WHERE job = 'job' AND name = 'people')",
             "SELECT run_id, step, closed_as, count(*) FROM reject WHERE closed_by = 'r' GROUP BY 1, 2, 3",
-            str(closed_by(["r"]).compile(compile_kwargs={"literal_binds": True}, dialect=sqlite.dialect())),
-            str(closed_of(["r"]).compile(compile_kwargs={"literal_binds": True}, dialect=sqlite.dialect())),
+            *(
+                str(
+                    query.params(run_ids=["r"]).compile(
+                        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+                    )
+                )
+                for query in (closed_by(), closed_of())
+            ),
         ):
             plans += [str(row[3]) for row in database.execute(f"EXPLAIN QUERY PLAN {query}")]
     of_rejects = [plan for plan in plans if " reject " in f"{plan} "]

@@ -147,8 +147,8 @@ class Reader(Store):
 
         Without those that were rejected again: another reject is open in their place.
         """
-        ways = [way for way in get_args(ClosedAs) if way != "rejected"]
-        return self._closed(closed_by(run_ids, ways))
+        ways = tuple(way for way in get_args(ClosedAs) if way != "rejected")
+        return self._closed(closed_by(ways), run_ids)
 
     def stamp(self, newest: int = 50) -> tuple[object, ...]:
         """What is another one after a change that a page shows: how the newest runs stand, and how far they are."""

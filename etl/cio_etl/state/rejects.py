@@ -7,6 +7,7 @@ ledger says of the rows (Store.note_delta), and in the transaction in which a st
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import (
@@ -158,11 +159,11 @@ class Rejects(Database):
 
         Without what a replay rejected again: that is open in the run whose reject it is, and was never closed.
         """
-        return self._closed(closed_of([of_run]) if of_run is not None else closed_by([by_run or ""]))
+        return self._closed(closed_of(), [of_run]) if of_run is not None else self._closed(closed_by(), [by_run or ""])
 
-    def _closed(self, query: Select[Any]) -> list[ClosedRejects]:
+    def _closed(self, query: Select[Any], run_ids: Collection[str]) -> list[ClosedRejects]:
         with self.transaction() as connection:
-            found = [ClosedRejects(*row) for row in connection.execute(query)]
+            found = [ClosedRejects(*row) for row in connection.execute(query, {"run_ids": [*run_ids]})]
         return [each for each in found if each.rows]
 
     def first_rejected(self, run_id: str, number: int) -> dict[tuple[str, str | None], str]:
@@ -240,20 +241,20 @@ class Rejects(Database):
             self.rewrite_file()
 
 
-def closed_of(run_ids: Collection[str]) -> Select[Any]:
-    """The rejects of these runs that are closed: the columns of ClosedRejects, also of steps that have none."""
-    return _closed_groups(tables.reject.c.run_id, tables.reject.c.closed_by, run_ids, get_args(ClosedAs))
+@cache  # a run asks seven times: to build the statement takes longer than to execute it
+def closed_of() -> Select[Any]:
+    """The rejects of the runs `run_ids` that are closed: the columns of ClosedRejects, also of steps without any."""
+    return _closed_groups(tables.reject.c.run_id, tables.reject.c.closed_by, get_args(ClosedAs))
 
 
-def closed_by(run_ids: Collection[str], ways: Sequence[ClosedAs] = get_args(ClosedAs)) -> Select[Any]:
-    """What these runs have closed in these ways: as `closed_of`."""
-    return _closed_groups(tables.reject.c.closed_by, tables.reject.c.run_id, run_ids, ways)
+@cache
+def closed_by(ways: tuple[ClosedAs, ...] = get_args(ClosedAs)) -> Select[Any]:
+    """What the runs `run_ids` have closed in these ways: as `closed_of`."""
+    return _closed_groups(tables.reject.c.closed_by, tables.reject.c.run_id, ways)
 
 
-def _closed_groups(
-    given: Column[Any], other: Column[Any], run_ids: Collection[str], ways: Sequence[ClosedAs]
-) -> Select[Any]:
-    """Closed rejects by run, step, way and closer, where `given` is one of these runs.
+def _closed_groups(given: Column[Any], other: Column[Any], ways: Sequence[ClosedAs]) -> Select[Any]:
+    """Closed rejects by run, step, way and closer, where `given` is one of the runs `run_ids`, a parameter.
 
     It goes from each run that `other` has to the next one by an index, and counts what is there: to compare a million
     rejects one by one, as GROUP BY does, takes five times as long.
@@ -268,7 +269,7 @@ def _closed_groups(
     begin = select(
         run.run_id.label("given"), way.c.closed_as, first(run.run_id, way.c.closed_as).label("other")
     ).join_from(tables.run, way, true())
-    walk = begin.where(run.run_id.in_(run_ids)).cte(recursive=True)
+    walk = begin.where(run.run_id.in_(bindparam("run_ids", expanding=True))).cte(recursive=True)
     following = first(walk.c.given, walk.c.closed_as, other > walk.c.other)
     walk = walk.union_all(select(walk.c.given, walk.c.closed_as, following).where(walk.c.other.is_not(None)))
     of, by = (walk.c.given, walk.c.other) if given is reject.run_id else (walk.c.other, walk.c.given)
