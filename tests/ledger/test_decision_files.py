@@ -17,7 +17,6 @@ from cio_etl.transform.decisions import AS_MAPPED, BLOCK, PARTIAL, REFUSED, SAME
 
 ROWS = 2 * WORDS_AT_ONCE + 1_000  # their decisions are in memory in three parts
 FRAME = 100_000
-NOTHING = pl.DataFrame(schema={"position": pl.Int64, "reason": pl.String, "field": pl.String})
 
 
 def written(folder: Path, codes: np.ndarray, masks: np.ndarray, parts: tuple[str, ...]) -> Decisions:
@@ -29,8 +28,10 @@ def written(folder: Path, codes: np.ndarray, masks: np.ndarray, parts: tuple[str
     order = np.random.default_rng(1).permutation(np.flatnonzero((codes != AS_MAPPED) & (codes != SAME)))
     for some in np.array_split(order, 7):
         writer.decide(pl.DataFrame({POSITION: some, "code": codes[some]}), masks[some])
+        refused = some[codes[some] == REFUSED]
+        writer.refuse(pl.DataFrame({"position": refused, "reason": refused.astype(str), "field": "email"}))
     writer.finish()
-    return read_decisions(folder, rows, parts, NOTHING)
+    return read_decisions(folder, rows, parts)
 
 
 @pytest.mark.parametrize("parts", [3, 100])
@@ -45,6 +46,10 @@ def test_decisions_are_read_as_they_were_noted(tmp_path: Path, parts: int) -> No
     for start in range(0, ROWS, FRAME):
         here = np.arange(start, min(start + FRAME, ROWS))
         assert (found.codes(here) == codes[here]).all()
+        refused = here[codes[here] == REFUSED].tolist()
+        if refused:
+            given = found.read_refused(refused[0], refused[-1])
+            assert given.rows() == [(position, str(position), "email") for position in refused]
         partial = here[codes[here] == PARTIAL]
         if len(partial):
             assert (found.masks(partial) == masks[partial]).all()
@@ -68,7 +73,7 @@ def test_masks_that_do_not_fit_the_codes_are_damaged(tmp_path: Path) -> None:
     with open(tmp_path / MASKS, "ab") as file:
         file.write(bytes(8))
     with pytest.raises(DeltaDamaged, match="the file has 24 bytes, and had 16"):
-        read_decisions(tmp_path, 3, ("a",), NOTHING)
+        read_decisions(tmp_path, 3, ("a",))
 
 
 PEAK = """
@@ -89,8 +94,7 @@ for start in range(0, 1_000):
     codes = pl.Series("code", np.full(len(some), PARTIAL, np.uint8))
     writer.decide(pl.DataFrame({POSITION: some}).with_columns(codes), np.ones((len(some), 1), np.uint64))
 writer.finish()
-refused = pl.DataFrame(schema={"position": pl.Int64, "reason": pl.String, "field": pl.String})
-found, partial = read_decisions(folder, rows, ("a",), refused), 0
+found, partial = read_decisions(folder, rows, ("a",)), 0
 for start in range(0, rows, frame):
     here = pl.Series(range(start, min(start + frame, rows)), dtype=pl.Int64)
     those = here.filter(found.is_partial(here))

@@ -2,6 +2,7 @@
 
     codes   the code of each row, a byte
     masks   the masks of the rows that are sent in part, in order of position
+    refused.parquet   why Customer.io refused rows before, in order of position; not there without any
 
 In memory are the decisions of some rows at a time. So they wait in files by position until all have been made.
 """
@@ -15,14 +16,15 @@ import numpy.typing as npt
 import polars as pl
 
 from cio_etl.errors import DeltaDamaged
-from cio_etl.ledger.files import reporting, sync_file
+from cio_etl.ledger.files import GroupWriter, reporting, sync_file
 from cio_etl.ledger.spill import Spill
 from cio_etl.model import POSITION
 from cio_etl.transform.decisions import PARTIAL, SAME, Codes, Decisions, Masks, words
 
 WORDS_AT_ONCE = 1 << 19  # 64-bit words of masks that are in memory at a time
 
-CODES, MASKS = "codes", "masks"  # in a delta's folder
+CODES, MASKS, REFUSALS = "codes", "masks", "refused.parquet"  # in a delta's folder
+_REFUSED = {"position": pl.Int64, "reason": pl.String, "field": pl.String}
 
 
 class DecisionWriter:
@@ -32,8 +34,12 @@ class DecisionWriter:
         self._folder, self._rows, self._width = folder, rows, width
         self._at_once = max(WORDS_AT_ONCE // width, 1)
         several = rows > self._at_once
-        part = (pl.col(POSITION) // self._at_once).cast(pl.UInt32)
-        self._changes = Spill(folder / "decided", part if several else None)
+
+        def waiting(name: str, position: str) -> Spill:
+            part = (pl.col(position) // self._at_once).cast(pl.UInt32)
+            return Spill(folder / name, part if several else None)
+
+        self._changes, self._refused = waiting("decided", POSITION), waiting("refused", "position")
         self._codes = open(folder / CODES, "w+b", buffering=0)  # noqa: SIM115 # closed by `finish`, or with this
 
     def begin(self, positions: npt.NDArray[np.int64]) -> None:
@@ -49,11 +55,19 @@ class DecisionWriter:
         words = [pl.Series(f"mask.{place}", masks[:, place]) for place in range(self._width)]
         self._changes.add(rows.select(POSITION, "code").hstack(words))
 
+    def refuse(self, rows: pl.DataFrame) -> None:
+        """Notes why rows are REFUSED: position, reason and field, in any order."""
+        if rows.height:
+            self._refused.add(rows)
+
     def finish(self) -> None:
         """Puts the decisions in order of position, and synchronises them to the disk. Raises OSError."""
-        with self._codes, open(self._folder / MASKS, "wb") as masks:
+        refusals = GroupWriter(self._folder / REFUSALS)
+        with self._codes, refusals, open(self._folder / MASKS, "wb") as masks:
             self._codes.truncate(self._rows)
             for number, start in enumerate(range(0, self._rows, self._at_once)):
+                if (refused := self._refused.part(number)) is not None:
+                    refusals.write(refused.sort("position"))
                 rows = self._changes.part(number)
                 if rows is None or not rows.height:
                     continue
@@ -72,7 +86,7 @@ class DecisionWriter:
             left = left[self._codes.write(left) :]
 
 
-def read_decisions(folder: Path, rows: int, parts: tuple[str, ...], refused: pl.DataFrame) -> Decisions:
+def read_decisions(folder: Path, rows: int, parts: tuple[str, ...]) -> Decisions:
     """The decisions that a DecisionWriter has written. Raises DeltaDamaged."""
     width = words(len(parts))
 
@@ -82,6 +96,13 @@ def read_decisions(folder: Path, rows: int, parts: tuple[str, ...], refused: pl.
     def masks(start: int, count: int) -> Masks:
         size = width * 8
         return np.frombuffer(_read(folder / MASKS, start * size, count * size), np.uint64).reshape(count, width)
+
+    def refused(first: int, last: int) -> pl.DataFrame:
+        path = folder / REFUSALS
+        with reporting(folder, DeltaDamaged):
+            if not path.exists():
+                return pl.DataFrame(schema=_REFUSED)
+            return pl.scan_parquet(path, glob=False).filter(pl.col("position").is_between(first, last)).collect()
 
     _require_size(folder / CODES, rows)
     found = Decisions.of(rows, codes, masks, parts, refused)

@@ -61,8 +61,8 @@ class DeltaWriter:
             self.scratch.mkdir(parents=True, mode=0o700)
             self._decisions = DecisionWriter(self.scratch, rows, words(parts))
             self._rows = GroupWriter(self.scratch / "rows.parquet")
-            self._gone: list[pl.DataFrame] = []
-            self._refused: list[pl.DataFrame] = []
+            self._gone = GroupWriter(self.scratch / GONE)
+            self._nobody: pl.DataFrame | None = None  # the columns of whoever is gone; None: nobody was looked for
 
     def begin(self, rows: pl.DataFrame) -> None:
         """Notes the next rows that are compared, in order of position: nothing is sent unless `decide` says so."""
@@ -79,23 +79,22 @@ class DeltaWriter:
             self._rows.write(rows)
 
     def write_gone(self, rows: pl.DataFrame) -> None:
-        self._gone.append(rows)
+        self._nobody = rows.clear()
+        with reporting(self.folder):
+            self._gone.write(rows)
 
     def write_refused(self, rows: pl.DataFrame) -> None:
-        if rows.height:
-            self._refused.append(rows)
+        with reporting(self.folder):
+            self._decisions.refuse(rows)
 
     def finish(self, head: DeltaHead) -> None:
         with reporting(self.folder):
             self._decisions.finish()
-            with self._rows:
+            with self._rows, self._gone:
                 pass
-            if self._gone:
-                pl.concat(self._gone).write_parquet(self.scratch / GONE)
+            if self._nobody is not None and not (self.scratch / GONE).exists():
+                self._nobody.write_parquet(self.scratch / GONE)
                 sync_file(self.scratch / GONE)
-            with GroupWriter(self.scratch / "refused.parquet") as refused:
-                if self._refused:
-                    refused.write(pl.concat(self._refused))
         _finish(self.scratch, self.folder, head)
 
 
@@ -120,9 +119,6 @@ def _finish(scratch: Path, folder: Path, head: DeltaHead) -> None:
         sync_folder(folder.parent)
 
 
-_REFUSED = {"position": pl.Int64, "reason": pl.String, "field": pl.String}
-
-
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A step's delta on the disk."""
@@ -144,9 +140,7 @@ class Delta:
 
     def decisions(self) -> Decisions:
         """What is sent of each row; not of a baseline, which sends all of it."""
-        with reporting(self.folder, DeltaDamaged):
-            refused = self._frame("refused", _REFUSED)
-        return read_decisions(self.folder, self.head.rows, self.head.parts, refused)
+        return read_decisions(self.folder, self.head.rows, self.head.parts)
 
     def rows(self, number: int, bits: int) -> pl.DataFrame | None:
         """The rows of one partition that are sent or noted; None: there are none."""
@@ -164,7 +158,3 @@ class Delta:
             path = self.folder / GONE
             nobody = {"hi": pl.UInt64, "lo": pl.UInt64} | dict.fromkeys(self.head.keys, pl.String)
             return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=nobody)
-
-    def _frame(self, name: str, schema: dict[str, Any]) -> pl.DataFrame:
-        path = self.folder / f"{name}.parquet"
-        return pl.read_parquet(path).select(*schema) if path.exists() else pl.DataFrame(schema=schema)

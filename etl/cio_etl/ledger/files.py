@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,18 @@ def reporting(folder: Path, damaged: type[LedgerDamaged] = LedgerDamaged) -> Ite
         raise damaged(place=folder, what="a file is damaged") from None
 
 
+def allow_open_files() -> None:
+    """Raises the number of files that this process may have open as far as the system lets it.
+
+    Each partition has an open file: a ledger of 100 million subjects has 1,024, which is the number that many systems
+    allow at first.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems say that there is no limit, and have one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Streams:
     """Writes rows to the files of their partitions in a folder, at once; `part` None: there is one partition."""
 
@@ -70,6 +83,8 @@ class Streams:
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         with reporting(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if part is not None:
+            allow_open_files()
 
     def write(self, rows: pl.DataFrame) -> None:
         if self._part is None:

@@ -38,7 +38,7 @@ class Decisions:
     read_codes: Callable[[int, int], Codes]
     read_masks: Callable[[int, int], Masks]
     parts: tuple[str, ...]
-    refused: pl.DataFrame  # of REFUSED rows: position Int64, reason and field String
+    read_refused: Callable[[int, int], pl.DataFrame]  # between two positions: position Int64, reason and field String
     partial_before: npt.NDArray[np.int64]  # how many PARTIAL rows are before each BLOCK, and in all
 
     @classmethod
@@ -48,11 +48,11 @@ class Decisions:
         read_codes: Callable[[int, int], Codes],
         read_masks: Callable[[int, int], Masks],
         parts: tuple[str, ...],
-        refused: pl.DataFrame,
+        read_refused: Callable[[int, int], pl.DataFrame],
     ) -> Decisions:
         """Decisions whose codes have been read once."""
         counts = [np.count_nonzero(read_codes(start, count) == PARTIAL) for start, count in _blocks(rows)]
-        return cls(rows, read_codes, read_masks, parts, refused, np.cumsum([0, *counts]))
+        return cls(rows, read_codes, read_masks, parts, read_refused, np.cumsum([0, *counts]))
 
     def codes(self, positions: npt.NDArray[np.int64]) -> Codes:
         """The codes of these rows, in any order."""
@@ -107,9 +107,11 @@ class Decisions:
 
     def applied(self, items: pl.DataFrame) -> pl.DataFrame:
         """An items frame where the rows that Customer.io refused before are rejected, with the reason it gave then."""
-        if self.refused.is_empty() or not (self.codes(items["position"].to_numpy()) == REFUSED).any():
+        refused = items["position"].filter(pl.Series(self.codes(items["position"].to_numpy()) == REFUSED))
+        if refused.is_empty():
             return items
-        before = items.join(self.refused, on="position", how="left", suffix=".before", maintain_order="left")
+        reasons = self.read_refused(int(refused.min()), int(refused.max()))  # type: ignore[arg-type]
+        before = items.join(reasons, on="position", how="left", suffix=".before", maintain_order="left")
         again = pl.col("reason.before").is_not_null() & pl.col("item").is_not_null()
         return before.with_columns(
             pl.when(~again).then("item").alias("item"),
