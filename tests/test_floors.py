@@ -23,7 +23,6 @@ FLOORS = [
     {"apis"},
     {"transform"},
     {"audit", "config", "extract", "ledger", "load", "state", "report", "notify", "telemetry"},
-    {"verify"},
     {"run", "reject_files"},
     {"validate", "rejects", "propose", "presets", "importers", "project", "doctor", "ui"},
     {"cli", "airflow"},

@@ -27,7 +27,6 @@ The rooms, from the ground up. Imports run downwards only; tests/test_floors.py 
     report/       what people read: the terminal, report.html, report.json, progress
     notify/       tells people and programs how a job goes, once for each change
     telemetry/    runs measured for programs that watch many: OpenTelemetry, a text file for Prometheus
-    verify/      people read back from Customer.io, and compared with what was sent
 
     run/          the line from source to acknowledgement, and what it uses
     reject_files/ rejected rows as files: their columns, and values as cells of text and back

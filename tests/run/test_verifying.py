@@ -24,10 +24,10 @@ from cio_etl.report import Commands
 from cio_etl.run import Caller, RunOptions, Signals, ending_run, load_run
 from cio_etl.run.options import repeated_words
 from cio_etl.run.start import run_file, run_within
+from cio_etl.run.verify.sample import REMOVED
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.run.verifying import verify_file
 from cio_etl.sandbox import Faults
-from cio_etl.verify.sample import REMOVED
 from tests.nightly_step import EVENTS, KEYS, PEOPLE, Nights, order, person
 from tests.notified import Hook, hook
 from tests.sandbox_client import AUTH, identify, send

@@ -55,7 +55,7 @@ def app_api(job: Job, machine: Machine) -> Iterator[Check]:
     if destination.app_api_key is None or not destination.app_api_key.get_secret_value():
         return  # the job file's own check names the variable
     from cio_etl.apis import app
-    from cio_etl.verify import ReadBack
+    from cio_etl.run.verify import ReadBack
 
     if not destination.base_url:
         destination = with_region(destination, check_credentials(destination, machine.patience_s, persistent=True))

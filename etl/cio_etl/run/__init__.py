@@ -32,6 +32,8 @@ folders.py        the folders of a run in the state's folder
 newest_runs.py    the newest runs of every job in a state
 pinging.py        tells the monitor of a job that a run begins, and how it has ended
 notices.py        tells the channels of a job how its runs end
+verifying.py      which people are read back after a run, and by `cio-etl verify`
+verify/           people read back from Customer.io, and compared with what was sent
 status.py         what a job's newest run is, and what the next `run` would do
 
 Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.

@@ -13,7 +13,7 @@ from cio_etl.report import Commands
 from cio_etl.run.options import RunOptions
 
 if TYPE_CHECKING:
-    from cio_etl.verify import Sample
+    from cio_etl.run.verify import Sample
 
 BY_HAND = (InvalidArguments.exit_code, 130, JobLocked.exit_code)
 

@@ -61,7 +61,7 @@ from cio_etl.transform.repeats import Repeats
 
 if TYPE_CHECKING:
     from cio_etl.load import Pace
-    from cio_etl.verify import Sample
+    from cio_etl.run.verify import Sample
 
 log = get_logger()
 

@@ -40,7 +40,7 @@ from cio_etl.state import Store
 from cio_etl.transform import Compiled
 
 if TYPE_CHECKING:
-    from cio_etl.verify import Sample
+    from cio_etl.run.verify import Sample
 
 log = get_logger()
 
@@ -58,7 +58,7 @@ def sample_of(job: Job, options: RunOptions) -> Sample | None:
     """The sample of a run that is about to start; None: nobody is to be read back."""
     if job.verify is None or options.sandbox:  # the sandbox of a run is gone when it ends
         return None
-    from cio_etl.verify import Sample
+    from cio_etl.run.verify import Sample
 
     return Sample(job.verify.people, secrets.randbits(31) + 1)
 
@@ -71,7 +71,7 @@ def verify(ended: Ended) -> Report | None:
     job, report, sample = ended.job, ended.report, ended.sample
     if job.verify is None or sample is None or report is None or report.status != "finished" or not sample.people:
         return report
-    from cio_etl.verify import verified
+    from cio_etl.run.verify import verified
 
     wait_s = job.verify.wait_s
     try:
@@ -119,7 +119,7 @@ def verify_file(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verification:
     """Compares a sample of the people of a job's sources with what Customer.io has. Raises EtlError."""
-    from cio_etl.verify import Sample, verified
+    from cio_etl.run.verify import Sample, verified
 
     job = load_steps(path, options, environment, secrets=True)
     require_secrets(job)

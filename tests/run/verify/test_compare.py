@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cio_etl.apis.app import Profile, people_of, person_of, person_path
 from cio_etl.model import AttributeDifference, Verification
 from cio_etl.model.words import upper_percent, verification_words
-from cio_etl.verify.bound import most_that_differ
-from cio_etl.verify.compare import differences, parsed, shown
+from cio_etl.run.verify.bound import most_that_differ
+from cio_etl.run.verify.compare import differences, parsed, shown
 
 
 def profile(unsubscribed: bool = False, **attributes: str) -> Profile:

@@ -14,8 +14,8 @@ from typing import Any
 import polars as pl
 
 from cio_etl.model import POSITION
+from cio_etl.run.verify.compare import parsed
 from cio_etl.transform import Mapped, ids, repeats
-from cio_etl.verify.compare import parsed
 
 KINDS = ("id", "email", "phone", "cio_id")  # of identifiers by which the App API finds somebody
 NOT_SENT = "not sent yet, or not yet as the source has it now"

@@ -10,10 +10,10 @@ from typing import Any
 
 from cio_etl.apis.app import Profile
 from cio_etl.model import AttributeDifference, Destination, Verification
-from cio_etl.verify.bound import most_that_differ
-from cio_etl.verify.compare import differences, shown
-from cio_etl.verify.read_back import ReadBack
-from cio_etl.verify.sample import Expected, Sample
+from cio_etl.run.verify.bound import most_that_differ
+from cio_etl.run.verify.compare import differences, shown
+from cio_etl.run.verify.read_back import ReadBack
+from cio_etl.run.verify.sample import Expected, Sample
 
 NOT_THERE = "only existing people are changed, and they do not exist"
 EXAMPLES = 5  # of each attribute, where values are revealed

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from cio_etl.model import POSITION
+from cio_etl.run.verify import Sample
+from cio_etl.run.verify.sample import NOT_SENT, REJECTED, REMOVED
 from cio_etl.transform import ITEMS_SCHEMA, Mapped
-from cio_etl.verify import Sample
-from cio_etl.verify.sample import NOT_SENT, REJECTED, REMOVED
 
 
 def mapped(first: int, people: list[str], items: Sequence[str | None] | None = None) -> Mapped:

@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cio_etl.verify.read_back import ReadBack
-    from cio_etl.verify.sample import Sample
-    from cio_etl.verify.verify import verified
+    from cio_etl.run.verify.read_back import ReadBack
+    from cio_etl.run.verify.sample import Sample
+    from cio_etl.run.verify.verify import verified
 
 _FILES = {"read_back": ("ReadBack",), "sample": ("Sample",), "verify": ("verified",)}
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

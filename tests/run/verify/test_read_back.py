@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from cio_etl.apis.app import Profile
 from cio_etl.errors import CredentialsRefused, DestinationUnavailable
 from cio_etl.model import Destination
+from cio_etl.run.verify import ReadBack, Sample, verified
+from cio_etl.run.verify.read_back import UNREADABLE
 from cio_etl.sandbox import Answer, Faults, Sandbox
-from cio_etl.verify import ReadBack, Sample, verified
-from cio_etl.verify.read_back import UNREADABLE
 from tests.sandbox_client import AUTH, identify, send
 
 HASHES = pl.Schema({"position": pl.Int64, "key": pl.String, "hash": pl.UInt64, "item": pl.String})
