@@ -66,8 +66,8 @@ def reporting(folder: Path, damaged: type[LedgerDamaged] = LedgerDamaged) -> Ite
 def allow_open_files() -> None:
     """Raises the number of files that this process may have open as far as the system lets it.
 
-    Each partition has an open file: a ledger of 100 million subjects has 1,024, which is the number that many systems
-    allow at first.
+    Each partition has an open file: 40 million subjects have 512, and several sets of them can be open at a time. Many
+    systems allow 1,024 files at first.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

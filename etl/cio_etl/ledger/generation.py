@@ -160,7 +160,7 @@ class Ledger:
         merges = not before.pieces or drops or added > max(COMPACT_SHARE * base, LEAST_MERGED)
         gathers = not merges and len(before.pieces) >= MOST_PIECES
         bits = partition_bits(rows + before.rows)
-        schema = {**self._schema(), **columns}
+        schema = {**self._schema(), **columns} if merges or gathers else {}
         wanted = [name for name in schema if not (drops and name.startswith(VALUE))]
 
         def alike(frame: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,7 @@ def ping_ended(ended: Ended) -> Report | None:
 
 
 def _ping(job: Job, options: RunOptions, suffix: str) -> None:
-    """Nobody is told of a run in the sandbox. The address is empty where the keys were not looked up."""
+    """Calls no monitor for a run in the sandbox, nor where the address is empty: its variable was not looked up."""
     if job.ping is None or options.sandbox or not job.ping.get_secret_value():
         return
     if failure := ping(job.ping, suffix):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cio_etl.state.faults import unusable
+from cio_etl.state.faults import transaction, unusable
 
 
 class Database:
@@ -27,14 +26,9 @@ class Database:
         """Whether workers on several machines can use it."""
         return self._engine.dialect.name != "sqlite"
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """A transaction. Raises StateError."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise unusable(self._engine, error) from None
+        return transaction(self._engine)
 
     def rewrite_file(self) -> None:
         """Writes SQLite's file and its log again, without what was removed: pages that are free still have it."""

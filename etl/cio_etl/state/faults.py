@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from cio_etl.errors import Interrupted, StateError
 
 SERVER_GONE = "run the same command again when the server is back; the run is resumed"
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction. Raises StateError."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise unusable(engine, error) from None
 
 
 def unusable(engine: Engine, error: SQLAlchemyError) -> StateError | Interrupted:

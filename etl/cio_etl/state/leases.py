@@ -29,12 +29,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
 from cio_etl.errors import LanesTaken, StateError
 from cio_etl.log import Thread, get_logger
 from cio_etl.state import tables
-from cio_etl.state.faults import place, unusable
+from cio_etl.state.faults import place, transaction
 
 log = get_logger()
 
@@ -93,7 +92,7 @@ class Leases:
         free = [self._here(), lane.lane.in_(sorted(wanted)), lane.done.is_(False)]
         if self.seconds is not None:
             free.append(or_(lane.until < now, lane.owner.is_(None), lane.owner == self.owner))
-        with self.writing, self._transaction() as connection:
+        with self.writing, transaction(self.engine) as connection:
             self._require_snapshot(connection, fingerprint)
             started = time.clock_gettime(CLOCK)
             rows = connection.execute(
@@ -111,7 +110,7 @@ class Leases:
         """The state of all lanes of the step."""
         lane = tables.lane.c
         free = lane.done.is_(False) if self.seconds is None else (lane.until < database_now(self.engine))
-        with self._transaction() as connection:
+        with transaction(self.engine) as connection:
             rows = connection.execute(select(lane.lane, lane.done, free).where(self._here()).order_by(lane.lane)).all()
         return LaneSummary(
             len(rows), sum(done for _, done, _ in rows), tuple(n for n, done, is_free in rows if is_free and not done)
@@ -124,7 +123,7 @@ class Leases:
         with self.writing:
             if not self.epochs:
                 return
-            with self._transaction() as connection:
+            with transaction(self.engine) as connection:
                 started = time.clock_gettime(CLOCK)
                 self.require_held(connection, sorted(self.epochs))
                 change = update(tables.lane).where(self._here(), tables.lane.c.lane.in_(list(self.epochs)))
@@ -174,7 +173,7 @@ class Leases:
             own = [lane for lane in lanes if lane in self.epochs]
             if not own:
                 return
-            with self._transaction() as connection:
+            with transaction(self.engine) as connection:
                 if done:
                     self.require_held(connection, sorted(own))
                 change = update(tables.lane).where(
@@ -197,14 +196,6 @@ class Leases:
 
     def _here(self) -> ColumnElement[bool]:
         return (tables.lane.c.run_id == self.run_id) & (tables.lane.c.step == self.step)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise unusable(self.engine, error) from None
 
 
 @contextlib.contextmanager
