@@ -80,7 +80,8 @@ def baseline_rows(folder: Path, noted_bits: int, number: int, bits: int) -> pl.D
                     frames.append(frame.filter(is_in_partition(number, bits)) if deeper < 0 else frame)
     if not frames:
         return None
-    return frames[0] if len(frames) == 1 else pl.concat(frames).unique(POSITION, keep="last", maintain_order=True)
+    rows = frames[0] if len(frames) == 1 else pl.concat(frames).unique(POSITION, keep="last", maintain_order=True)
+    return rows.rechunk()  # it has a chunk for each frame of the run: what follows would work on hundreds of small ones
 
 
 def _read(path: Path, *, may_be_torn: bool) -> pl.DataFrame | None:

@@ -42,6 +42,7 @@ class Rules:
     values: tuple[str, ...] = ()  # parts of which the ledger stores the text, too
     since: int | None = None  # Unix seconds: events before are neither sent nor compared; keys has TIME
     scope: tuple[str, ...] = ()  # those of `keys` within whose values a subject can be gone
+    distinct: bool = False  # it is known that no two rows are about the same subject
 
 
 def decided(rows: pl.DataFrame, known: pl.DataFrame, rules: Rules) -> pl.DataFrame:
@@ -244,7 +245,7 @@ def folded(known: pl.DataFrame, sent: pl.DataFrame, rules: Rules, keys: Iterable
             return no_answer
         return no_answer | (part.filter(took).is_not_null().any() & part.filter(~took).is_not_null().any())
 
-    if has_several(sent):
+    if not rules.distinct and has_several(sent):
         subjects = (
             sent.sort(POSITION)
             .group_by(*SUBJECT, maintain_order=True)

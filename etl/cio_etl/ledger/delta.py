@@ -178,7 +178,9 @@ def moved(ledger: Ledger, delta: Delta, outcomes: Outcomes) -> Generation:
     Raises StateError.
     """
     head = delta.head
-    rules = Rules(head.parts, head.salt, divisible=False, values=head.values, since=head.since)
+    rules = Rules(
+        head.parts, head.salt, divisible=False, values=head.values, since=head.since, distinct=head.is_baseline
+    )
     new: list[int] = []  # by partition, in any order; below 0 where some are forgotten
 
     def changes(number: int, bits: int) -> pl.DataFrame:

@@ -102,6 +102,7 @@ def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:
         np.array([getattr(lane, name) for lane in progress]) for name in ("acked_through", "sending_through")
     )
     rejects = store.rejects(run_id, number).select(pl.col("position").alias(POSITION), "reason", "field")
+    nothing = [pl.lit(None, pl.String).alias(name) for name in ("reason", "field")]
 
     def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
         position, lane = rows[POSITION].to_numpy(), rows["lane"].to_numpy()
@@ -115,6 +116,10 @@ def _outcomes(store: Store, run_id: str, number: int) -> Outcomes:
             .when(settled)
             .then(pl.lit("refused"))
         )
-        return rows.join(rejects, on=POSITION, how="left", maintain_order="left").with_columns(outcome=outcome)
+        if rejects.is_empty():
+            rows = rows.with_columns(nothing)
+        else:
+            rows = rows.join(rejects, on=POSITION, how="left", maintain_order="left")
+        return rows.with_columns(outcome=outcome)
 
     return outcomes
