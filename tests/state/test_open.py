@@ -16,7 +16,8 @@ from sqlalchemy import select
 from cio_etl import state
 from cio_etl.errors import StateError
 from cio_etl.model import Bookmark, Counts, LaneProgress, Watermark
-from cio_etl.state import Store, tables
+from cio_etl.state import Store, statements, tables
+from cio_etl.state.connect import open_engine, read_only_engine
 from cio_etl.state.filesystem import file_system
 from tests.state.runs import RUN, begin, committer_of
 
@@ -33,6 +34,28 @@ def test_sqlite_uses_a_write_ahead_log_and_waits_for_the_disk(in_folder: Store) 
     with in_folder._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+
+
+def test_states_of_one_process_share_compiled_statements(tmp_path: Path) -> None:
+    compiled: dict[str, list[object]] = {}
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        opened = open_engine(folder)
+        read_only = read_only_engine(folder)
+        for engine in (opened, read_only):
+            with engine.connect() as connection:
+                result = connection.execute(select(tables.run.c.run_id).where(tables.run.c.job == folder.name))
+                compiled.setdefault(str(result.context.compiled), []).append(result.context.compiled)
+            engine.dispose()
+    [same] = compiled.values()
+    assert len(same) == 4 and all(each is same[0] for each in same)
+
+
+def test_compiled_statements_are_forgotten_before_they_are_too_many() -> None:
+    few = statements.Statements()
+    compiled = select(tables.run.c.run_id).compile()
+    for number in range(statements.LIMIT + 1):
+        few[number] = compiled
+    assert list(few) == [statements.LIMIT]
 
 
 @pytest.mark.fault("P18")

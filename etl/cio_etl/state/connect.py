@@ -70,12 +70,7 @@ def read_only_engine(where: Where) -> Engine:
         event.listen(engine, "connect", _forbid_writing)
     else:
         path = where / "state.db"
-        engine = create_engine(
-            URL.create("sqlite", database=str(path)),
-            creator=lambda: _read_only(path),
-            poolclass=NullPool,
-            hide_parameters=True,
-        )
+        engine = _engine_of(path, creator=lambda: _read_only(path), poolclass=NullPool)
     return _checked(engine, require_current_schema)
 
 
@@ -143,13 +138,18 @@ def _file_engine(folder: Path, mounts: str) -> Engine:
             raise StateError("run as that user, or name another folder", place=path, what="it belongs to another user")
     except OSError as error:
         raise StateError.of_file(folder, error) from None
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"check_same_thread": False, "timeout": 30},
-        hide_parameters=True,
-    )
+    engine = _engine_of(path, connect_args={"check_same_thread": False, "timeout": 30})
     event.listen(engine, "connect", _prepare)
     return engine
+
+
+def _engine_of(path: Path, **options: Any) -> Engine:
+    """An engine that shares compiled statements with the others of this process."""
+    from cio_etl.state import statements  # a state on a server has no use for SQLite's dialect
+
+    address = URL.create(statements.DRIVER, database=str(path))
+    shared = {"compiled_cache": statements.COMPILED}
+    return create_engine(address, hide_parameters=True, execution_options=shared, **options)
 
 
 def _prepare(connection: Any, _record: object) -> None:
