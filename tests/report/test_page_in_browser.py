@@ -100,3 +100,19 @@ def test_the_browser_would_tell_what_a_page_does(chromium: Browser, tmp_path: Pa
         assert len(opened.asked) == 1 and opened.asked[0].endswith("/gone.png")
         said = " ".join(opened.said)
         assert "warning: w" in said and "dialog: a" in said and "undefined_name is not defined" in said
+
+
+def test_each_page_finds_the_window_as_the_first_one_found_it(chromium: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("a page")
+    media = "['print', '(prefers-color-scheme: dark)'].map(of => matchMedia(of).matches)"
+    for _ in range(2):
+        with chromium.opened(page) as opened:
+            assert opened.page.evaluate("[innerWidth, innerHeight]") == [1280, 720]
+            assert opened.page.evaluate(media) == [False, False]
+            assert (opened.page.context.cookies(), opened.said, opened.asked) == ([], [], [])
+            opened.page.set_viewport_size({"width": 375, "height": 800})
+            opened.page.emulate_media(media="print", color_scheme="dark")
+            opened.page.context.add_cookies([{"name": "a", "value": "b", "url": "http://127.0.0.1"}])
+            opened.page.evaluate("console.warn('w')")
+            assert opened.said == ["warning: w"]
