@@ -10,6 +10,7 @@ In memory are the decisions of some rows at a time. So they wait in files by pos
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,10 @@ from cio_etl.errors import DeltaDamaged
 from cio_etl.ledger.files import GroupWriter, reporting, sync_file
 from cio_etl.ledger.spill import Spill
 from cio_etl.model import POSITION
-from cio_etl.transform.decisions import PARTIAL, SAME, Codes, Decisions, Masks, words
+from cio_etl.transform.decisions import PARTIAL, SAME, Decisions, words
+
+if TYPE_CHECKING:
+    from cio_etl.transform.decisions import Codes, Masks
 
 WORDS_AT_ONCE = 1 << 19  # 64-bit words of masks that are in memory at a time
 

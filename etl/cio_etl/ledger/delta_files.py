@@ -10,7 +10,7 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -20,7 +20,10 @@ from cio_etl.ledger.decision_files import DecisionWriter, read_decisions
 from cio_etl.ledger.files import GroupWriter, read_partition, reporting, sync_file, sync_folder
 from cio_etl.model import POSITION
 from cio_etl.model.records import dataclass
-from cio_etl.transform.decisions import Decisions, Masks, words
+from cio_etl.transform.decisions import Decisions, words
+
+if TYPE_CHECKING:
+    from cio_etl.transform.decisions import Masks
 
 GONE = "gone.parquet"  # in a delta's folder: who is gone
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 
 from cio_etl.errors import LedgerDamaged, StateError
+from cio_etl.transform.arrays import pa
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq

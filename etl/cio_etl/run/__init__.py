@@ -12,8 +12,11 @@ prepared.py       compiles a step's mapping for the rows of its source
 prescan.py        finds duplicates and warnings in all rows before the first is sent
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
+changes.py        what has changed since an unfinished run started
 incremental.py    where a step starts reading, and what it leaves for the next run
 sync.py           sends only what changed: a step's delta against its ledger
+gone.py           removes who is gone, in a step of its own
+gone_steps.py     the steps of a job as it runs, with those
 baseline.py       notes the rows of a first run while they are sent
 limits.py         how much may change at once
 ledger_moves.py   moves a ledger by what was acknowledged
@@ -43,6 +46,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cio_etl.run.changes import changes_since
     from cio_etl.run.chosen_steps import load_steps, note_stand_ins
     from cio_etl.run.ending import ending_run
     from cio_etl.run.folders import (
@@ -64,7 +68,7 @@ if TYPE_CHECKING:
         write_reports,
     )
     from cio_etl.run.reject_rows import Columns, delete, read_rows, rows_at
-    from cio_etl.run.resume import change_remedy, changes_since
+    from cio_etl.run.resume import change_remedy
     from cio_etl.run.run import run_job, run_locked
     from cio_etl.run.schema_drift import check_drift, kind, kinds
     from cio_etl.run.shares import Share, share
@@ -140,10 +144,8 @@ _FILES = {
         "read_rows",
         "rows_at",
     ),
-    "resume": (
-        "change_remedy",
-        "changes_since",
-    ),
+    "changes": ("changes_since",),
+    "resume": ("change_remedy",),
     "run": (
         "run_job",
         "run_locked",

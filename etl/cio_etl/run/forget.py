@@ -20,7 +20,7 @@ from cio_etl.ledger import Generation, Ledger, erased
 from cio_etl.model import POSITION, Job, Mapping, Step
 from cio_etl.model.records import dataclass
 from cio_etl.run.folders import ledger_folder, rejects_folder, stage_folder, validation_folder
-from cio_etl.run.gone import with_gone_steps
+from cio_etl.run.gone_steps import with_gone_steps
 from cio_etl.run.person import Person
 from cio_etl.run.reject_rows import read_rows, write_rows
 from cio_etl.run.status_note import require_current

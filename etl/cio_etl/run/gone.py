@@ -8,48 +8,29 @@ It is a step like any other, with its own progress, rejects and counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 
-from cio_etl.apis import removal
 from cio_etl.errors import LedgerDamaged
 from cio_etl.extract import open_source
 from cio_etl.ledger import Delta, Generation, Ledger, new_generation, without
 from cio_etl.ledger.delta_files import GONE
 from cio_etl.model import (
     OUTCOME_UNKNOWN,
-    SYNC_ALL,
     GoneSource,
     Job,
     ParquetSource,
-    ReplaySource,
     Snapshot,
     Staging,
-    Step,
 )
 from cio_etl.run.folders import delta_folder, ledger_folder, ledger_job, ledger_name
 from cio_etl.run.ledger_moves import dropping_damaged, note_lost
 from cio_etl.run.recording import RunContext
 from cio_etl.state import LedgerMove, RunRecord, Store
-
-
-def with_gone_steps(job: Job) -> Job:
-    """The job as it runs: after each mirror step, the step that removes who is gone. Such a job stays as it is."""
-    return replace(job, steps=tuple(_steps(job)))
-
-
-def _steps(job: Job) -> Iterator[Step]:
-    has_one = {step.source.step for step in job.steps if isinstance(step.source, GoneSource)}
-    for step in job.steps:
-        yield step
-        if step.sync.mode == "mirror" and step.name not in has_one and not isinstance(step.source, ReplaySource):
-            assert step.sync.when_gone is not None
-            mapping = removal(step.mapping, step.sync.when_gone)
-            yield Step(f"{step.name}/gone", GoneSource(step.name, step.ledger_name), mapping, SYNC_ALL)
 
 
 def open_gone(job: Job, run: RunRecord, number: int, staging: Staging) -> Snapshot:

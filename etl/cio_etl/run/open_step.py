@@ -25,6 +25,7 @@ from cio_etl.ledger import Delta
 from cio_etl.model import Bookmark, Finding, GoneSource, Snapshot, Step
 from cio_etl.model.records import dataclass
 from cio_etl.run.baseline import Baseline, note_all
+from cio_etl.run.changes import source_changes
 from cio_etl.run.earlier_rejects import gone_rejects
 from cio_etl.run.gone import next_without, open_gone
 from cio_etl.run.incremental import (
@@ -45,7 +46,7 @@ from cio_etl.run.prescan import count_omitted, prescan, with_looks
 from cio_etl.run.recording import RunContext, note_findings, note_omitted
 from cio_etl.run.refresh import step_since
 from cio_etl.run.reject_rows import Columns
-from cio_etl.run.resume import change_remedy, source_changes
+from cio_etl.run.resume import change_remedy
 from cio_etl.run.schema_drift import check_drift
 from cio_etl.run.sync import hasher, open_delta, require_delta, require_planned, with_delta, with_scope
 from cio_etl.state import GoneRejects, LedgerMove, StepRecord

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from cio_etl.audit import Audit, Empty, EventKeys, Expectations, RepeatedRows, l
 from cio_etl.audit.expectations import Look
 from cio_etl.model import POSITION, Finding, Mapping, Omitted, Snapshot, Step
 from cio_etl.transform import Compiled, Mapped, OmittedCounter, order, repeats
-from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
+from cio_etl.transform.by_hash import IN_MEMORY, KEY, RowsByHash
 from cio_etl.transform.chains import chains
 from cio_etl.transform.compiled import Stage
 from cio_etl.transform.encode import FAILED, Fixed
@@ -25,6 +25,9 @@ from cio_etl.transform.mapping import is_date
 from cio_etl.transform.prefetch import prefetch
 from cio_etl.transform.repeats import FirstWins, LastWins, RepeatDecision, Repeated, Repeats
 from cio_etl.transform.row_sql import columns_of
+
+if TYPE_CHECKING:
+    from cio_etl.transform.by_hash import Hashes
 
 T = TypeVar("T")
 

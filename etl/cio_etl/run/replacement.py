@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cio_etl import extract
 from cio_etl.apis import OPERATIONS, endpoint
 from cio_etl.errors import SourceError, TooManyChanges
-from cio_etl.extract import open_source
 from cio_etl.model import GoneSource, Job, Mapping, Staging, Step, total_counts
 from cio_etl.run.folders import stage_folder
 from cio_etl.state import RunRecord, StepRecord, Store
@@ -84,7 +84,7 @@ def _may_differ(record: StepRecord, step: Step, job: Job, run: RunRecord) -> boo
         return False
     try:
         how = Staging(stage_folder(job, run.run_id), rows=run.row_limit)
-        now = exploded_fingerprint(open_source(step.source, how).fingerprint, step.mapping)
+        now = exploded_fingerprint(extract.open_source(step.source, how).fingerprint, step.mapping)
         return now != record.fingerprint
     except SourceError:  # the run reports it when it opens the source
         return False

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cio_etl.config import canonical, changes_by_file
+from cio_etl.config import canonical
 from cio_etl.errors import ChangedSinceStart, SourceError
 from cio_etl.log import get_logger
-from cio_etl.model import GoneSource, Job, Snapshot, SourceFile
+from cio_etl.model import GoneSource, Job
 from cio_etl.model.words import counted
+from cio_etl.run.changes import changes_since, is_replaced
 from cio_etl.run.folders import run_folder
-from cio_etl.run.gone import fold_removals, with_gone_steps
+from cio_etl.run.gone import fold_removals
 from cio_etl.run.ledger_moves import fold_abandoned
-from cio_etl.run.options import FULL_REFRESH, RunOptions
+from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import report_of, write_reports
-from cio_etl.run.replacement import accepted, has_too_many_rejects, may_be_replaced, restart_repeats
-from cio_etl.state import RunRecord, StepRecord, Store
+from cio_etl.run.replacement import accepted, has_too_many_rejects, restart_repeats
+from cio_etl.state import RunRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 
 log = get_logger()
@@ -171,73 +172,3 @@ def _unused(store: Store, job: Job, options: RunOptions, now: datetime) -> str:
     while store.run(run_id) is not None:
         run_id, number = f"{run_name(job, name)}{separator}{number}", number + 1
     return run_id
-
-
-def changes_since(
-    run: RunRecord, steps: Sequence[StepRecord], job: Job, limit: int | None, since: str | None = None
-) -> list[str]:
-    """What has changed in the job since the run started, as far as it changes which rows are sent, or where."""
-    job = with_gone_steps(job)
-    if [step.name for step in steps] != [step.name for step in job.steps]:
-        before, now = (", ".join(step.name for step in listed) for listed in (steps, job.steps))
-        return [f"its steps were {before}, and now are {now}"]
-    return [*_changed_mappings(steps, job), *_changed_settings(run, job, limit, since)]
-
-
-def is_replaced(store: Store, job: Job, run: RunRecord, limit: int | None, since: str | None = None) -> bool:
-    """Whether a new run replaces the unfinished one: see replacement.py."""
-    job = with_gone_steps(job)
-    steps = store.steps(run.run_id)
-    if [step.name for step in steps] != [step.name for step in job.steps]:
-        return False
-    if _changed_settings(run, job, limit, since):
-        return False
-    return may_be_replaced(store, job, run, steps, mapping_changed=bool(_changed_mappings(steps, job)))
-
-
-def _changed_mappings(steps: Sequence[StepRecord], job: Job) -> list[str]:
-    return [
-        f"{file} changed: {words}"
-        for record, step in zip(steps, job.steps, strict=True)
-        if record.status != "finished" and record.mapping != (mapping := canonical(step.mapping))
-        for file, words in changes_by_file(record.mapping, mapping, Path(step.mapping.file)).items()
-    ]
-
-
-def _changed_settings(run: RunRecord, job: Job, limit: int | None, since: str | None) -> list[str]:
-    changes = []
-    if job.destination.base_url not in ("", run.destination):  # "": the region is not known yet
-        changes.append(f"it went to {run.destination}, and now would go to {job.destination.base_url}")
-    if run.row_limit != limit:
-        changes.append(f"--limit was {run.row_limit or 'not given'}, and now is {limit or 'not given'}")
-    if since is not None and run.since != since:  # an option that is not given stays as the run started
-        changes.append(f"it started {_start_words(run.since)}, and now would start {_start_words(since)}")
-    if run.lane_hash != LANE_HASH:
-        changes.append(f"its rows were assigned to lanes by {run.lane_hash}, and now would be by {LANE_HASH}")
-    return changes
-
-
-def _start_words(since: str | None) -> str:
-    if since is None:
-        return "where the last run ended"
-    return "with --full-refresh" if since == FULL_REFRESH else "with another --watermark"
-
-
-def source_changes(record: StepRecord, snapshot: Snapshot) -> str | None:
-    """What has changed in a step's source since the step started; None when nothing has."""
-    if record.fingerprint == snapshot.fingerprint:
-        return None
-    before = {file.path: file for file in record.files or ()}
-    now = {file.path: file for file in snapshot.files}
-    differences = [
-        *(f"{path} is gone" for path in before.keys() - now.keys()),
-        *(f"{path} is new" for path in now.keys() - before.keys()),
-        *(_difference(before[path], now[path]) for path in before.keys() & now.keys() if before[path] != now[path]),
-    ]
-    return "; ".join(sorted(differences)) or "the source is read with other settings, or in another order"
-
-
-def _difference(before: SourceFile, now: SourceFile) -> str:
-    if before.bytes != now.bytes:
-        return f"{now.path} had {before.bytes:,} bytes and now has {now.bytes:,}"
-    return f"the content of {now.path} changed"

@@ -11,11 +11,11 @@ from cio_etl import state
 from cio_etl.model import Job, OpenRejects, Report, total_counts
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, whole_units
+from cio_etl.run.changes import changes_since, is_replaced
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.newest_runs import with_killed
 from cio_etl.run.options import RunOptions
 from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
-from cio_etl.run.resume import changes_since, is_replaced
 from cio_etl.run.status_note import require_current
 from cio_etl.state import RunRecord, StepRecord, Store
 

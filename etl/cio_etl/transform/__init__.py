@@ -31,6 +31,7 @@ reason_counts.py  rejected rows and omitted values, counted by reason
 invisible.py    characters that nobody sees
 nested.py       types inside types: walking them, naming them
 ids.py          a person's lane, an event's id
+arrays.py       numpy and pyarrow, imported when they are first used
 payloads.py     the tree of an item, from an API's payload table
 """
 

@@ -12,20 +12,22 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cio_etl.errors import StateError
+from cio_etl.transform.arrays import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Hashes = npt.NDArray[np.uint64]
 
 KEY = "key"  # the column UInt64 of hashes
 PARTS = 64
 IN_MEMORY = 8 << 20  # bytes of rows that wait in memory
-_SPREAD, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(58)  # a part is the first 6 bits of the product
-
-Hashes = npt.NDArray[np.uint64]
+_SPREAD, _SHIFT = 0x9E3779B97F4A7C15, 58  # a part is the first 6 bits of the product
 
 
 class RowsByHash:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import polars as pl
-import pyarrow as pa
 
+from cio_etl.transform.arrays import pa
 from cio_etl.transform.distinct import by_distinct
 
 # A number of any size, as the text that JSON has for it. A source cannot have a field of this name.

@@ -6,22 +6,24 @@ The ledger decides it over the whole snapshot before the first row is sent, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from cio_etl.model import POSITION
 from cio_etl.model.records import dataclass
+from cio_etl.transform.arrays import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Codes = npt.NDArray[np.uint8]
+    Masks = npt.NDArray[np.uint64]  # 64 bits a word: [rows, words]
 
 # Codes. AS_MAPPED: the mapping rejects or skips the row. The rows of the other codes are items.
 AS_MAPPED, SAME, WHOLE, PARTIAL, REFUSED = range(5)
 FLAG = "_sent."  # prefix of the Boolean columns that say which parts of a row are sent
 UPDATE_BIT = 0  # of a mask: the person is known, and must not be created. The parts follow, in their order
-
-
-Codes = npt.NDArray[np.uint8]
-Masks = npt.NDArray[np.uint64]  # 64 bits a word: [rows, words]
 
 BLOCK = 1 << 18  # rows whose codes are in memory at a time, where they are not those of a frame
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
+
+from cio_etl.transform.arrays import pa
 
 CACHED_VALUES = 50_000  # per function: some 10 MB
 
@@ -22,9 +23,8 @@ def by_distinct(value: pl.Expr, function: Callable[[Any], Any], dtype: pl.DataTy
     that it raises leaves the frame's select; it must not quote the value.
     """
 
-    arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow converts Python lists twenty times as fast
-
     def mapped(column: pl.Series) -> pl.Series:
+        arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow converts Python lists twenty times as fast
         coded = column.to_arrow().dictionary_encode()
         made = pa.array([function(one) for one in coded.dictionary.to_pylist()], type=arrow)
         return pl.Series(column.name, made, dtype=dtype).gather(pl.Series(coded.indices))

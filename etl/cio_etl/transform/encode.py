@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 from cio_etl.model.records import dataclass
 from cio_etl.transform import timestamps
+from cio_etl.transform.arrays import np
 from cio_etl.transform.decimals import NUMBER, text_of
 from cio_etl.transform.nested import anywhere, as_dtype, fields, in_words, listed, parts
 

@@ -7,16 +7,19 @@ tests compare both functions with known results.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 from polars_hash import CryptographicHashingNameSpace, NonCryptographicHashingNameSpace
 
-LANE_HASH = "xxhash64"  # stored with a run: its lane progress is void under another hash
+from cio_etl.transform.arrays import np, pa
 
-Words = npt.NDArray[np.uint64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Words = npt.NDArray[Any]  # of np.uint64
+
+LANE_HASH = "xxhash64"  # stored with a run: its lane progress is void under another hash
 
 CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -73,18 +76,15 @@ def content(hashes: Mapping[str, pl.Expr], salt: int) -> pl.Expr:
     return text_hash(pl.concat_str([pl.lit(""), *named], separator=",", ignore_nulls=True), salt)
 
 
-_u8 = np.uint64  # shifts and masks of other types would make signed numbers of the words
-_ULID = np.dtype(
-    {"names": ["head", "time", "key", "rest"], "formats": [">u2", *3 * [">u8"]], "offsets": [0, 2, 10, 18]}
-)
+_ULID: Any = {"names": ["head", "time", "key", "rest"], "formats": [">u2", *3 * [">u8"]], "offsets": [0, 2, 10, 18]}
 
 
 def _of_hex(digits: Words) -> Words:
     """The 32 bits that each word of 8 hexadecimal digits says, all of its digits at once."""
-    words = digits.astype(np.uint64)
-    words = (words & _u8(0x0F0F0F0F0F0F0F0F)) + _u8(9) * (words >> _u8(6) & _u8(0x0101010101010101))
+    words: Words = digits.astype(np.uint64)
+    words = (words & 0x0F0F0F0F0F0F0F0F) + 9 * (words >> 6 & 0x0101010101010101)
     for shift, kept in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0xFFFFFFFF)):
-        words = (words | words >> _u8(shift)) & _u8(kept)
+        words = (words | words >> shift) & kept
     return words
 
 
@@ -95,7 +95,7 @@ def _base_32(words: Words) -> Words:
         (6, 0x000FFC00000FFC00, 0x000003FF000003FF),
         (3, 0x03E003E003E003E0, 0x001F001F001F001F),
     ):
-        words = (words & _u8(moved)) << _u8(shift) | words & _u8(kept)
+        words = (words & moved) << shift | words & kept
     return words
 
 
@@ -110,14 +110,14 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
         seconds = seconds.cast(pl.Int64, strict=False)  # past 64 bits: a reject
         known = seconds.is_not_null() & digests.is_not_null()
         seconds, digests = seconds.fill_null(0), digests.fill_null("0" * 64)
-    milliseconds = np.clip(seconds.to_numpy(), 0, 2**47 // 1000).astype(np.uint64) * _u8(1000)
+    milliseconds = np.clip(seconds.to_numpy(), 0, 2**47 // 1000).astype(np.uint64) * 1000
     digits = np.frombuffer(digests.to_arrow().buffers()[2], ">u8", count * 8).reshape(count, 8)
     first, second, third = (_of_hex(digits[:, place]) for place in range(3))
-    made = np.empty(count, dtype=_ULID)
-    made["head"] = _base_32(milliseconds >> _u8(40))
+    made = np.empty(count, dtype=np.dtype(_ULID))
+    made["head"] = _base_32(milliseconds >> 40)
     made["time"] = _base_32(milliseconds)
-    made["key"] = _base_32(first << _u8(8) | second >> _u8(24))
-    made["rest"] = _base_32(second << _u8(16) | third >> _u8(16))
+    made["key"] = _base_32(first << 8 | second >> 24)
+    made["rest"] = _base_32(second << 16 | third >> 16)
     text = pa.py_buffer(made.tobytes().translate(CROCKFORD.ljust(256)))
     ends = pa.py_buffer(np.arange(0, 26 * count + 1, 26, dtype=np.int64))
     batch = pa.record_batch([pa.LargeStringArray.from_buffers(count, ends, text)], ["id"])

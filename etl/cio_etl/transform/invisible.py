@@ -6,10 +6,13 @@ are not one. Copies from web pages, spreadsheets and files that were joined brin
 
 from __future__ import annotations
 
+from array import array
 from functools import cache
+from itertools import chain
 
-import numpy as np
 import polars as pl
+
+from cio_etl.transform.arrays import np
 
 _BLOCK_BYTES = 1 << 18  # fits into the processor's cache
 # Drawn as nothing, though of other categories: the grapheme joiner, Hangul fillers, the blank of Braille, line and
@@ -19,7 +22,7 @@ UNSEEN = rf"\p{{Cc}}\p{{Cf}}{_FILLERS}\x{{FE00}}-\x{{FE0F}}\x{{E0000}}-\x{{E007F
 _BLANK = rf"^[\s{UNSEEN}]*$"
 _EDGE = rf"[\s{UNSEEN}--\x{{FE00}}-\x{{FE0F}}\x{{E0020}}-\x{{E007F}}]"
 # Unicode's planes 0, 1 and 14, without halves of pairs. The others have ideographs, private characters, or none at all.
-_SIGNS = np.r_[:0xD800, 0xE000:0x20000, 0xE0000:0xF0000]
+_SIGNS = (range(0xD800), range(0xE000, 0x20000), range(0xE0000, 0xF0000))
 _JOINERS = r"\x{200C}\x{200D}\x{FE0F}"  # within words of some scripts, and within emoji
 
 
@@ -56,5 +59,5 @@ def stripped(text: pl.Expr) -> pl.Expr:
 @cache
 def _edges() -> str:
     """What is removed at the ends; not what ends an emoji or an ideograph: variation selectors, tags of a flag."""
-    text = _SIGNS.astype("<u4").tobytes().decode("utf-32-le")
+    text = array("I", chain(*_SIGNS)).tobytes().decode("utf-32-le")
     return "".join(pl.Series([text]).str.extract_all(_EDGE)[0])

@@ -6,15 +6,17 @@ The lines are sound: each is one JSON object, or one list where the entries of l
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from cio_etl.model.records import dataclass
+from cio_etl.transform.arrays import np, pa
 
-Offsets = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Offsets = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,11 @@ def find_strings(lines: bytes) -> Strings:
     quotes = np.flatnonzero(octets == ord('"'))
     opens, closes = quotes[::2], quotes[1::2]
     following = octets[closes + 1]  # an object is closed after its last string
-    if np.isin(following, _WHITE_SPACE).any():
-        places = np.flatnonzero(~np.isin(octets, _WHITE_SPACE))
+    white_space = np.frombuffer(b" \t\r\n", np.uint8)
+    if np.isin(following, white_space).any():
+        places = np.flatnonzero(~np.isin(octets, white_space))
         following = octets[places[np.searchsorted(places, closes + 1)]]
     return Strings(opens, closes, following == ord(":"))
-
-
-_WHITE_SPACE = np.frombuffer(b" \t\r\n", np.uint8)
 
 
 def with_placeholder_in_texts(lines: bytes, placeholder: bytes) -> bytes:
@@ -88,7 +88,7 @@ def keys_of_objects(lines: bytes) -> list[str]:
     if not opens.size:
         return []
     octets = np.frombuffer(lines, np.uint8)
-    kinds = _KIND[octets] * (octets != ord(","))
+    kinds = _kinds(octets) * (octets != ord(","))
     brackets = np.flatnonzero(kinds)
     brackets = brackets[~_in_strings(strings, brackets)]
     depths = np.cumsum(kinds[brackets], dtype=np.int64)
@@ -105,7 +105,7 @@ def entries_of_lists(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     lines = texts.str.replace_all("[\r\n]", " ") if texts.str.contains("[\r\n]").any() else texts
     data = ("".join((lines.str.join("\n")[0], "\n")) if len(lines) else "").encode()
     octets = np.frombuffer(data, np.uint8)
-    kinds = _KIND[octets]
+    kinds = _kinds(octets)
     marks = np.flatnonzero(kinds)
     marks = marks[~_in_strings(find_strings(data), marks)] if marks.size else marks
     kinds = kinds[marks]
@@ -124,8 +124,14 @@ def entries_of_lists(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 
 _OPENS, _CLOSES, _COMMA = 1, -1, 2
-_KIND = np.zeros(256, np.int8)
-_KIND[[ord("["), ord("{")]], _KIND[[ord("]"), ord("}")]], _KIND[ord(",")] = _OPENS, _CLOSES, _COMMA
+
+
+def _kinds(octets: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    """Which bytes open, close or divide a list or an object; 0 of the others."""
+    kinds = np.zeros(256, np.int8)
+    kinds[[ord("["), ord("{")]], kinds[[ord("]"), ord("}")]], kinds[ord(",")] = _OPENS, _CLOSES, _COMMA
+    found: npt.NDArray[np.int8] = kinds[octets]
+    return found
 
 
 def _in_strings(strings: Strings, places: Offsets) -> npt.NDArray[np.bool_]:

@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
-import pyarrow as pa
-from pyarrow import json as arrow_json
 
+from cio_etl.transform.arrays import np, pa
 from cio_etl.transform.json_strings import keys_of_objects, with_placeholder_in_texts, without_repeated_keys
 
 _NONCHARACTER = re.compile(rb"(\xef\xb7[\x90-\xaf])|\\u([fF][dD][dDeE][0-9a-fA-F])")  # a noncharacter, or its escape
@@ -57,11 +55,6 @@ def json_texts_at(data: bytes, paths: Sequence[Sequence[str]]) -> list[pl.Series
 
 
 _LINES_OF_A_GUESS = 100
-_PLAIN_KINDS: Mapping[pl.DataType, pa.DataType] = {
-    pl.String(): pa.large_string(),
-    pl.Int64(): pa.int64(),
-    pl.Boolean(): pa.bool_(),
-}
 
 
 def _of_one_kind(data: bytes, paths: Sequence[Sequence[str]]) -> dict[tuple[str, ...], pl.Series]:
@@ -69,6 +62,8 @@ def _of_one_kind(data: bytes, paths: Sequence[Sequence[str]]) -> dict[tuple[str,
 
     Arrow reads objects in objects in half of polars' time, and no value of another kind. Raises ArrowInvalid for one.
     """
+    from pyarrow import json as arrow_json
+
     end = -1
     for _ in range(_LINES_OF_A_GUESS):
         if (next_end := data.find(b"\n", end + 1)) < 0:
@@ -78,7 +73,12 @@ def _of_one_kind(data: bytes, paths: Sequence[Sequence[str]]) -> dict[tuple[str,
         first = _at_paths(pl.read_ndjson(BytesIO(data[: end + 1])), paths)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return {}
-    kinds = {tuple(path): _PLAIN_KINDS.get(column.dtype) for path, column in zip(paths, first, strict=True)}
+    plain_kinds: dict[pl.DataType, pa.DataType] = {
+        pl.String(): pa.large_string(),
+        pl.Int64(): pa.int64(),
+        pl.Boolean(): pa.bool_(),
+    }
+    kinds = {tuple(path): plain_kinds.get(column.dtype) for path, column in zip(paths, first, strict=True)}
     plain = {path: kind for path, kind in kinds.items() if kind is not None}
     if not plain:
         return {}

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 
@@ -23,7 +21,13 @@ from cio_etl.apis import OPERATIONS
 from cio_etl.model import POSITION, Mapping, reject_reason
 from cio_etl.model.records import dataclass
 from cio_etl.transform import invisible
-from cio_etl.transform.by_hash import IN_MEMORY, KEY, Hashes, RowsByHash
+from cio_etl.transform.arrays import np
+from cio_etl.transform.by_hash import IN_MEMORY, KEY, RowsByHash
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from cio_etl.transform.by_hash import Hashes
 
 EVENT_KEY_REPEATED = reject_reason(
     "event_key_repeated",
@@ -139,7 +143,7 @@ class Repeated:
 
 
 _KNOWN_BITS = 24
-_NOT_KNOWN = np.uint64(64 - _KNOWN_BITS)
+_NOT_KNOWN = 64 - _KNOWN_BITS
 
 
 class RepeatDecision(ABC):
