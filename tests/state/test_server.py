@@ -205,6 +205,18 @@ def test_rejects_of_schema_10_are_open_since_the_night_that_began_their_chain(
         check_nights(opened)
 
 
+def test_the_indexes_of_open_and_of_closed_rejects_have_no_others(store: Store, postgres: databases.Database) -> None:
+    with psycopg.connect(postgres.address) as db:
+        found = db.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'reject'").fetchall()
+    conditions = {name: made.partition(" WHERE ")[2] for name, made in found}
+    assert {name: condition for name, condition in conditions.items() if condition} == {
+        "reject_open": "(closed_by IS NULL)",
+        "reject_closed": "(closed_by IS NOT NULL)",
+        "reject_closed_of": "(closed_by IS NOT NULL)",
+    }
+    assert "reject_by_step" in conditions
+
+
 def worker_of_all(store: Store) -> Leases:
     leases = worker(store, "one", 60.0)
     leases.claim(range(4), "print")

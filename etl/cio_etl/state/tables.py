@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     Double,
     ForeignKeyConstraint,
     Index,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    event,
     false,
 )
 
@@ -124,14 +126,25 @@ Index(
     reject.c.content,
     reject.c.since,
     sqlite_where=reject.c.closed_by.is_(None),
-    postgresql_where=reject.c.closed_by.is_(None),
 )
 _IS_CLOSED = reject.c.closed_by.is_not(None)
 for _name, _columns in {
     "reject_closed": (reject.c.closed_by, reject.c.closed_as, reject.c.run_id, reject.c.step),
     "reject_closed_of": (reject.c.run_id, reject.c.closed_as, reject.c.closed_by, reject.c.step),
 }.items():
-    Index(_name, *_columns, sqlite_where=_IS_CLOSED, postgresql_where=_IS_CLOSED)
+    Index(_name, *_columns, sqlite_where=_IS_CLOSED)
+
+
+@event.listens_for(metadata, "before_create")
+def _as_on_a_server(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    """Gives the indexes their conditions on a server, too.
+
+    `postgresql_where=` above would load the dialect of PostgreSQL, with all of its drivers, for each state in a file.
+    """
+    if connection.dialect.name == "postgresql":
+        for index in reject.indexes:
+            index.dialect_kwargs["postgresql_where"] = index.dialect_kwargs.get("sqlite_where")
+
 
 salt = Table("salt", metadata, Column("number", BigInteger, primary_key=True))  # of the hashes of rejects; one row
 
