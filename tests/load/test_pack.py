@@ -131,7 +131,12 @@ def test_every_row_is_in_one_batch_and_rows_stay_in_order(
     listed: list[Row] = [(lane, text, "bad" if text is None and n % 2 else None) for n, (lane, text) in enumerate(rows)]
     frames = [items(listed[start : start + frame_rows], start) for start in range(0, len(rows), frame_rows)]
     batches = packed(Packer(limit, fresh(4)), frames)
-    assert all(len(batch.body) <= limit for batch in batches)
+    assert all(len(batch.body) == batch.size <= limit for batch in batches)
+    dry = packed(Packer(limit, fresh(4), makes_bodies=False), frames)
+    assert [(b.lane, b.through, b.size, b.rejects) for b in dry] == [
+        (b.lane, b.through, b.size, b.rejects) for b in batches
+    ]
+    assert not any(batch.body for batch in dry)
     for lane in range(4):
         own = [batch for batch in batches if batch.lane == lane]
         sent = [body for batch in own if batch.body for body in json.loads(batch.body)["batch"]]

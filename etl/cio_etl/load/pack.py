@@ -34,7 +34,7 @@ class OpenBatch:
 class ItemsByLane:
     """An items frame sorted by lane: the text of all items in one buffer, and where each row's part of it ends."""
 
-    text: memoryview
+    text: memoryview  # empty where no bodies are made
     offsets: Integers  # of row i: text[offsets[i]:offsets[i + 1]], empty for a row that is not sent
     positions: Integers
     is_item: npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ class ItemsByLane:
     bounds: Integers  # of lane l: rows bounds[l]:bounds[l + 1]
 
     @classmethod
-    def of(cls, items: pl.DataFrame, lanes: int) -> ItemsByLane:
+    def of(cls, items: pl.DataFrame, lanes: int, *, with_text: bool = True) -> ItemsByLane:
         lane = items["lane"].to_numpy()
         order = np.argsort(lane, kind="stable")  # stable: a lane's rows stay in order of position
         text = items["item"][order]
@@ -54,11 +54,16 @@ class ItemsByLane:
             rows = items.select("position", "reason", "field", pl.col("also").fill_null(""))[order]
             reject_rows = np.flatnonzero(rows["reason"].is_not_null().to_numpy())
             rejects = [Reject(*row) for row in rows[reject_rows].iter_rows()]
-        array = text.to_arrow()
-        _, offsets, data = array.buffers()
+        if with_text:
+            array = text.to_arrow()
+            _, ends, data = array.buffers()
+            offsets = np.frombuffer(ends, dtype=np.int64, count=len(items) + 1, offset=array.offset * 8)
+        else:
+            data, offsets = None, np.zeros(len(items) + 1, dtype=np.int64)
+            np.cumsum(text.str.len_bytes().to_numpy(), out=offsets[1:])
         return cls(
             text=memoryview(data) if data is not None else memoryview(b""),
-            offsets=np.frombuffer(offsets, dtype=np.int64, count=len(items) + 1, offset=array.offset * 8),
+            offsets=offsets,
             positions=items["position"].to_numpy()[order],
             is_item=is_item,
             reject_rows=reject_rows,
@@ -72,7 +77,7 @@ class Packer:
 
     `acked` and `announced` have one position for each lane. Rows up to their lane's `acked` are settled already and are
     left out. Rows up to its `announced` may have been sent: give it where those must not be sent again, and they become
-    rejects.
+    rejects. A dry run makes no bodies: its batches have their `size` only.
     """
 
     def __init__(
@@ -81,10 +86,13 @@ class Packer:
         acked: Integers,
         envelope: Envelope = ARRAY,
         announced: Integers | None = None,
+        *,
+        makes_bodies: bool = True,
     ) -> None:
         self._max_batch_bytes = max_batch_bytes
         self._acked = acked
         self._envelope = envelope
+        self._makes_bodies = makes_bodies
         self._envelope_bytes = len(envelope.open) + len(envelope.close) - 1  # the last item's comma is not sent
         self._announced = acked if announced is None else np.maximum(acked, announced)
         self._resumed_through = int(self._announced.max())
@@ -101,7 +109,7 @@ class Packer:
             ).filter(pl.Series(position > self._acked[lane]))
         if items.is_empty():
             return {}
-        frame = ItemsByLane.of(items, len(self._open))
+        frame = ItemsByLane.of(items, len(self._open), with_text=self._makes_bodies)
         return {lane: full for lane in range(len(self._open)) if (full := list(self._fill(lane, frame)))}
 
     def finish(self) -> dict[int, list[Batch]]:
@@ -142,7 +150,8 @@ class Packer:
         batch, is_item = self._open[lane], frame.is_item[first:last]
         start, end = int(frame.offsets[first]), int(frame.offsets[last])
         if end > start:
-            batch.pieces.append(frame.text[start:end])
+            if self._makes_bodies:
+                batch.pieces.append(frame.text[start:end])
             batch.ends.append((frame.offsets[first + 1 : last + 1] + (batch.bytes - 1 - start))[is_item])
             batch.positions.append(frame.positions[first:last][is_item])
             batch.bytes += end - start

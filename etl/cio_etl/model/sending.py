@@ -32,7 +32,7 @@ class Batch:
     """A lane's rows from the end of the batch before up to `through`, and the body that sends those that are items.
 
     `positions[i]` is the row of item i. Its text ends before byte `ends[i]` of `body`; a comma or the closing bracket
-    follows. `body` is empty when every row was rejected or skipped.
+    follows. `body` is empty when every row was rejected or skipped, and in a dry run.
     """
 
     lane: int
@@ -43,6 +43,11 @@ class Batch:
     rejects: tuple[Reject, ...]
     skipped: int
     envelope: Envelope = ARRAY
+
+    @property
+    def size(self) -> int:
+        """The bytes of the body, also of one that a dry run does not make."""
+        return int(self.ends[-1]) + len(self.envelope.close) if len(self.ends) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ def _totals(asked: _Asked, opened: _Opened, audits_of_step: Sequence[Audit], pro
     """The counts, once all rows have been mapped, observed and packed."""
     destination, compiled = asked.job.destination, opened.compiled
     envelope = endpoint(destination.api, opened.step.mapping).envelope
-    packer = Packer(destination.max_batch_bytes, np.full(destination.lanes, -1), envelope)
+    packer = Packer(destination.max_batch_bytes, np.full(destination.lanes, -1), envelope, makes_bodies=False)
     totals = _Totals()
 
     def profiled(frame: pl.DataFrame) -> tuple[Mapped, FrameProfile]:
@@ -273,7 +273,7 @@ def _of_constant(step: Step, accepted: int) -> tuple[EventCount, ...]:
 
 
 def packed(full: MappingOf[int, Sequence[Batch]], requests: Counter[int]) -> int:
-    """The bytes of the batches that have a body; those batches are counted by lane."""
-    bodies = {lane: [len(batch.body) for batch in batches if batch.body] for lane, batches in full.items()}
+    """The bytes of the bodies that a run would send; the batches that have one are counted by lane."""
+    bodies = {lane: [batch.size for batch in batches if batch.size] for lane, batches in full.items()}
     requests.update({lane: len(sizes) for lane, sizes in bodies.items()})
     return sum(map(sum, bodies.values()))

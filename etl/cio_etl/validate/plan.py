@@ -238,7 +238,7 @@ def _packed(
 ) -> _Items:
     """Maps and packs all rows as a run would; the audits observe what would be sent, the expectations all rows."""
     lanes, to = job.destination.lanes, endpoint(job.destination.api, mapping)
-    packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope)
+    packer = Packer(job.destination.max_batch_bytes, np.full(lanes, -1), to.envelope, makes_bodies=False)
     requests: Counter[int] = Counter()
     rejects: list[pl.DataFrame] = []
     omitted = OmittedCounter()
