@@ -6,12 +6,13 @@ One process does it, in one transaction; the others wait and use the result. Bef
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, text
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy import Connection, Dialect, Engine, insert, inspect, select, text
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from cio_etl.errors import StateError
 from cio_etl.state import tables
@@ -192,7 +193,22 @@ def _migrate(connection: Connection, version: int) -> None:
     for old in range(version or tables.SCHEMA_VERSION, tables.SCHEMA_VERSION):
         for statement in MIGRATIONS[old]:
             connection.execute(text(statement))
-    wanted = [table for table in tables.metadata.sorted_tables if not (is_file and table is tables.version)]
-    tables.metadata.create_all(connection, tables=wanted)
+    if is_file:
+        for statement in _missing_of_file(connection.dialect):
+            connection.exec_driver_sql(statement)
+    else:
+        tables.metadata.create_all(connection)
     if connection.execute(select(tables.salt.c.number)).first() is None:
         connection.execute(insert(tables.salt).values(number=secrets.randbits(63)))
+
+
+@functools.cache
+def _missing_of_file(dialect: Dialect) -> tuple[str, ...]:
+    """What creates the tables and indexes of a file that it has not. Many states may be created in one process."""
+    creating: list[CreateTable | CreateIndex] = []
+    for table in tables.metadata.sorted_tables:
+        if table is not tables.version:
+            indexes = sorted(table.indexes, key=lambda index: str(index.name))
+            creating.append(CreateTable(table, if_not_exists=True))
+            creating.extend(CreateIndex(index, if_not_exists=True) for index in indexes)
+    return tuple(str(each.compile(dialect=dialect)) for each in creating)
