@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import httpcore
 import httpx
@@ -96,12 +96,12 @@ class Connection:
         check: Callable[[], None] = lambda: None,
     ) -> None:
         """`check` is called at the last moment before a body is sent; it raises when nothing may be sent any more."""
-        address = httpx.URL(destination.base_url)
+        address = _address(destination.base_url)
         self.host = address.netloc.decode("ascii")
         api = APIS[destination.api]
         self._endpoint = endpoint = api.batch if endpoint is None else endpoint
-        self._address = address
-        self._url = self._url_of(endpoint.path)
+        self._base_url = destination.base_url
+        self._url = _url(self._base_url, endpoint.path)
         self._deadlines = deadlines
         self._deadline_s = destination.attempt_deadline_s
         self._overdue = False
@@ -141,16 +141,12 @@ class Connection:
     def send(self, body: bytes, read: ReadAnswer, path: str | None = None) -> Verdict:
         """Sends a body once, to the endpoint or to another path of its host; `read` judges the answer."""
         length = (b"Content-Length", str(len(body)).encode("ascii"))
-        url = self._url if path is None else self._url_of(path)
+        url = self._url if path is None else _url(self._base_url, path)
         return self._exchange("POST", url, [*self._headers, length], body, read)
 
     def get(self, path: str, read: ReadAnswer) -> Verdict:
         """Asks for `path` once; `read` judges the answer."""
-        return self._exchange("GET", self._url_of(path), self._headers, b"", read)
-
-    def _url_of(self, path: str) -> httpcore.URL:
-        url = self._address.join(path)
-        return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        return self._exchange("GET", _url(self._base_url, path), self._headers, b"", read)
 
     def _exchange(
         self, method: str, url: httpcore.URL, headers: list[tuple[bytes, bytes]], body: bytes, read: ReadAnswer
@@ -217,6 +213,18 @@ class Connection:
         if not self._single_use and not self._stream.unasked.startswith((b"HTTP/1.1 408 ", b"HTTP/1.0 408 ")):
             log.warning("answer_without_request", host=self.host)
             self._single_use = True
+
+
+@cache
+def _address(base_url: str) -> httpx.URL:
+    return httpx.URL(base_url)
+
+
+@lru_cache(64)  # `verify` asks for people by a path each
+def _url(base_url: str, path: str) -> httpcore.URL:
+    """The address of a path. One for all lanes: each would parse the same text three times."""
+    url = _address(base_url).join(path)
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
 def _is_plain(answer: httpcore.Response, headers: httpx.Headers) -> bool:
