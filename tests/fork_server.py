@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does: the server imports numpy before it runs one
+
 import cio_etl
 
 # What the program imports where it needs it, of what many tests need; the libraries of most sources are not among it.

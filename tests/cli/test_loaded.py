@@ -15,6 +15,7 @@ import pytest
 from cio_etl.cli import main
 from cio_etl.config import JobYaml
 from cio_etl.model.yaml_section import Section
+from tests import running
 from tests.running import start
 
 HOUSE = Path(__file__).parents[2]
@@ -111,3 +112,15 @@ def test_the_end_of_a_command_looks_for_no_garbage() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.split()[-1] == b"True"
+
+
+def test_numpy_starts_no_threads_in_a_command() -> None:
+    code = (
+        "import os; from cio_etl.cli import main; main(['--version']); import numpy; "
+        "raise SystemExit(len(os.listdir('/proc/self/task')) - 1)"
+    )
+    environment = running.environment()
+    assert "OPENBLAS_NUM_THREADS" not in environment
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, timeout=60, capture_output=True).returncode == 0
+    )

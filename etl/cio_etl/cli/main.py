@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_on_sigterm()
     atexit.register(gc.freeze)  # the end of the process need not look for garbage in all that was loaded
     os.umask(0o077)  # files written here are about people: state, reports, rejects
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads to multiply matrices, and there are none
     with _rare_garbage_collection(), only_own_words():
         return _run(arguments)
 
