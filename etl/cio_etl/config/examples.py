@@ -15,6 +15,8 @@ from cio_etl.config.yaml_file import dotted
 from cio_etl.errors import ConfigError, EtlError, Problem, SourceError
 from cio_etl.model import FAULT, POSITION, Example, Mapping, Snapshot
 from cio_etl.transform import (
+    Compiled,
+    KnownFacts,
     collect_facts,
     columns_of,
     columns_of_source,
@@ -28,9 +30,10 @@ from cio_etl.transform import (
 
 def check_examples(mapping: Mapping) -> Iterator[Problem]:
     """The examples of a mapping whose result differs from the stated one."""
+    compiled = _Compilation()
     for number, example in enumerate(mapping.examples):
         row_fault = _row_fault(mapping, example)
-        faults = [row_fault] if row_fault else [("", text) for text in _differences(mapping, example)]
+        faults = [row_fault] if row_fault else [("", text) for text in _differences(mapping, example, compiled)]
         for where, message in faults:
             yield Problem(mapping.file, example.line, f"examples[{number}]{where}", message)
 
@@ -41,18 +44,39 @@ def _row_fault(mapping: Mapping, example: Example) -> tuple[str, str] | None:
     if missing := [name for name in columns_of_source(mapping) if name not in known and path_of(name, known) is None]:
         names = ", ".join(repr(name) for name in missing)
         return ".row", f"has no {names}, which the mapping uses; add the missing columns, with null for no value"
-    for name, value in example.row.items():
-        try:
-            pl.DataFrame([{name: value}], strict=False)
-        except (TypeError, ValueError, pl.exceptions.PolarsError):
-            return f".{dotted(('row', name))}", "a list with values of several types, which no column can contain"
-    return None
+    if _is_row(example.row):
+        return None
+    name = next(name for name, value in example.row.items() if not _is_row({name: value}))
+    return f".{dotted(('row', name))}", "a list with values of several types, which no column can contain"
 
 
-def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
+def _is_row(row: MappingOf[str, Any]) -> bool:
+    try:
+        pl.DataFrame([dict(row)], strict=False)
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        return False
+    return True
+
+
+class _Compilation:
+    """Compiles a mapping, once for all examples whose columns and facts are the same."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[object, Compiled]] = []  # few; what they are made of has no hash
+
+    def __call__(self, mapping: Mapping, schema: pl.Schema, known: KnownFacts, api: str) -> Compiled:
+        of = mapping, schema, known, api
+        for earlier, made in self._made:
+            if earlier == of:
+                return made
+        self._made.append((of, compile_mapping(mapping, schema, known, "example", 1, api)))
+        return self._made[-1][1]
+
+
+def _differences(mapping: Mapping, example: Example, compiled: _Compilation) -> Iterator[str]:
     for api, expected in (example.payloads or {DEFAULT_API: None}).items():
         try:
-            difference = _difference(example, expected, _result(mapping, example, api))
+            difference = _difference(example, expected, _result(mapping, example, api, compiled))
         except EtlError as error:
             fault = str(error).removeprefix(f"{mapping.file}: ")
             difference = f"{fault}; {error.remedy}" if error.remedy else fault
@@ -60,7 +84,7 @@ def _differences(mapping: Mapping, example: Example) -> Iterator[str]:
             yield difference
 
 
-def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
+def _result(mapping: Mapping, example: Example, api: str, compiled: _Compilation) -> dict[str, Any]:
     for path, message in unsupported(mapping, api):
         raise ConfigError([Problem(mapping.file, None, path, message)])
     row = pl.DataFrame([dict(example.row)], strict=False) if example.row else pl.DataFrame({"": [None]})
@@ -77,8 +101,8 @@ def _result(mapping: Mapping, example: Example, api: str) -> dict[str, Any]:
     mapping, snapshot = with_json(mapping, snapshot.json), plain_rows(mapping, snapshot)
     (frame,) = snapshot.read(columns_of(mapping), 0)
     known = collect_facts(mapping, snapshot.schema, lambda columns: [frame])
-    compiled = compile_mapping(mapping, snapshot.schema, known, "example", 1, api)
-    return outcome(*compiled.items(frame).select("item", "reason", "field").row(0))
+    items = compiled(mapping, snapshot.schema, known, api).items(frame)
+    return outcome(*items.select("item", "reason", "field").row(0))
 
 
 def _difference(example: Example, expected: Any, actual: dict[str, Any]) -> str | None:
