@@ -33,7 +33,7 @@ RARE = {"phonenumbers", "structlog"}  # what few jobs use, and what the first lo
 UNUSED = {
     "--help": {"pydantic", "polars", "numpy", "ruamel", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "check jobs/demo.yaml": {"cio_etl.audit", "cio_etl.extract"}
-    | {"pyarrow.compute", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    | {*ARRAYS, *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "status job.yaml": {"cio_etl.extract.frames", *ARRAYS, *OF_A_SERVER, *OF_A_RUN}
     | {*READING, *SENDING, *SANDBOX, "jinja2", *RARE},
     "status": {"polars", *ARRAYS, *OF_A_SERVER, *OF_A_RUN, *READING, *SENDING, *SANDBOX, "jinja2", *RARE},

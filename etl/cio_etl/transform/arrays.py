@@ -1,10 +1,12 @@
 """numpy and pyarrow, imported when a name of theirs is first used.
 
-To import them takes a tenth of a second of CPU time, and `status`, `check` and `test` map no rows, or a few only.
+To import them takes a tenth of a second of CPU time. `status` maps no rows, and `check` only those of examples: a few
+values take another way, which needs neither, as long as nothing has imported them.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,4 +28,11 @@ else:
 
     np, pa = _Library("numpy"), _Library("pyarrow")
 
-__all__ = ["np", "pa"]
+__all__ = ["are_worthwhile", "np", "pa"]
+
+_FEW = 100
+
+
+def are_worthwhile(values: int) -> bool:
+    """Whether numpy and pyarrow are imported already, or so many values gain more by them than the import takes."""
+    return values > _FEW or "pyarrow" in sys.modules

@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 import polars as pl
 
-from cio_etl.transform.arrays import pa
+from cio_etl.transform.arrays import are_worthwhile, pa
 from cio_etl.transform.distinct import by_distinct
 
 # A number of any size, as the text that JSON has for it. A source cannot have a field of this name.
@@ -148,13 +148,20 @@ def _written(units: pl.Series, scale: int) -> pl.Series | None:
     """The JSON texts of whole numbers of 10^-scale, none of more than 38 digits; None for another scale."""
     if scale > _DIGITS:
         return None
+    texts = _shifted(units, scale).alias(units.name)
+    return texts.str.strip_chars_end("0").str.strip_suffix(".") if scale else texts
+
+
+def _shifted(units: pl.Series, scale: int) -> pl.Series:
+    """Whole numbers of 10^-scale as texts of decimal numbers."""
+    if not are_worthwhile(len(units)):
+        texts = [None if one is None else f"{Decimal(one).scaleb(-scale, _CONTEXT):f}" for one in units.to_list()]
+        return pl.Series(texts, dtype=pl.String)
     whole = units.cast(pl.Decimal(_DIGITS, 0), strict=False).rechunk().to_arrow()
     scaled = pa.Array.from_buffers(
         pa.decimal128(_DIGITS, scale), len(whole), whole.buffers(), whole.null_count, whole.offset
     )
-    numbers = pl.DataFrame(pa.record_batch([scaled], ["scaled"]))["scaled"]  # see ids.ulids
-    texts = numbers.cast(pl.String).alias(units.name)
-    return texts.str.strip_chars_end("0").str.strip_suffix(".") if scale else texts
+    return pl.DataFrame(pa.record_batch([scaled], ["scaled"]))["scaled"].cast(pl.String)  # see ids.py
 
 
 def _json(number: Decimal) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.transform.arrays import pa
+from cio_etl.transform.arrays import are_worthwhile, pa
 
 CACHED_VALUES = 50_000  # per function: some 10 MB
 
@@ -24,6 +24,9 @@ def by_distinct(value: pl.Expr, function: Callable[[Any], Any], dtype: pl.DataTy
     """
 
     def mapped(column: pl.Series) -> pl.Series:
+        if not are_worthwhile(len(column)):
+            made = [None if one is None else function(one) for one in column.to_list()]
+            return pl.Series(column.name, made, dtype=dtype)
         arrow = pl.Series(dtype=dtype).to_arrow().type  # pyarrow converts Python lists twenty times as fast
         coded = column.to_arrow().dictionary_encode()
         made = pa.array([function(one) for one in coded.dictionary.to_pylist()], type=arrow)

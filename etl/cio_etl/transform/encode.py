@@ -16,7 +16,7 @@ import polars as pl
 
 from cio_etl.model.records import dataclass
 from cio_etl.transform import timestamps
-from cio_etl.transform.arrays import np
+from cio_etl.transform.arrays import are_worthwhile, np
 from cio_etl.transform.decimals import NUMBER, text_of
 from cio_etl.transform.nested import anywhere, as_dtype, fields, in_words, listed, parts
 
@@ -313,6 +313,8 @@ def needs_escapes(column: pl.Series) -> bool:
 
     The search costs a tenth of escaping every text.
     """
+    if not are_worthwhile(len(column)):
+        return column.str.contains(r'[\x00-\x1f"\\]').any()
     data = column.to_arrow().buffers()[2]
     if data is None:
         return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from polars_hash import CryptographicHashingNameSpace, NonCryptographicHashingNameSpace
 
-from cio_etl.transform.arrays import np, pa
+from cio_etl.transform.arrays import are_worthwhile, np, pa
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -110,7 +110,24 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
         seconds = seconds.cast(pl.Int64, strict=False)  # past 64 bits: a reject
         known = seconds.is_not_null() & digests.is_not_null()
         seconds, digests = seconds.fill_null(0), digests.fill_null("0" * 64)
-    milliseconds = np.clip(seconds.to_numpy(), 0, 2**47 // 1000).astype(np.uint64) * 1000
+    if are_worthwhile(count):
+        column = _many_ulids(seconds, digests)
+    else:
+        column = pl.Series("id", map(_ulid, seconds.to_list(), digests.to_list()), dtype=pl.String)
+    return column if known is None else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))
+
+
+def _ulid(seconds: int, digest: str) -> str:
+    number = min(max(seconds, 0), _LATEST_S) * 1000 << 80 | int(digest[:20], 16)
+    return "".join(chr(CROCKFORD[number >> bits & 31]) for bits in range(125, -1, -5))
+
+
+_LATEST_S = 2**47 // 1000
+
+
+def _many_ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
+    count = len(seconds)
+    milliseconds = np.clip(seconds.to_numpy(), 0, _LATEST_S).astype(np.uint64) * 1000
     digits = np.frombuffer(digests.to_arrow().buffers()[2], ">u8", count * 8).reshape(count, 8)
     first, second, third = (_of_hex(digits[:, place]) for place in range(3))
     made = np.empty(count, dtype=np.dtype(_ULID))
@@ -121,5 +138,4 @@ def ulids(seconds: pl.Series, digests: pl.Series) -> pl.Series:
     text = pa.py_buffer(made.tobytes().translate(CROCKFORD.ljust(256)))
     ends = pa.py_buffer(np.arange(0, 26 * count + 1, 26, dtype=np.int64))
     batch = pa.record_batch([pa.LargeStringArray.from_buffers(count, ends, text)], ["id"])
-    column = pl.DataFrame(batch)["id"]  # of an array alone, polars imports pyarrow.compute
-    return column if known is None else column.zip_with(known, pl.Series("id", [None], dtype=pl.String))
+    return pl.DataFrame(batch)["id"]  # of an array alone, polars imports pyarrow.compute

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from cio_etl.transform.arrays import np
+from cio_etl.transform.arrays import are_worthwhile, np
 
 _BLOCK_BYTES = 1 << 18  # fits into the processor's cache
 # Drawn as nothing, though of other categories: the grapheme joiner, Hangul fillers, the blank of Braille, line and
@@ -46,6 +46,8 @@ def has_unseen(text: pl.Expr, *, joiners: bool = False, lines: bool = False) -> 
 
 def _contains(texts: pl.Series, pattern: str) -> pl.Series:
     """Whether each text has a character of the pattern. Most columns are plain ASCII, and a look at the bytes tells."""
+    if not are_worthwhile(len(texts)):
+        return texts.str.contains(pattern)
     data = texts.to_arrow().buffers()[2]
     for start in range(0, 0 if data is None else data.size, _BLOCK_BYTES):
         block = np.frombuffer(data, dtype=np.uint8)[start : start + _BLOCK_BYTES]
