@@ -18,7 +18,7 @@ import polars as pl
 
 from cio_etl.ledger import Delta
 from cio_etl.ledger.delta_files import GONE
-from cio_etl.model import POSITION, GoneSource, LaneProgress, Mapping, Reject, Snapshot, Step
+from cio_etl.model import POSITION, GoneSource, LaneProgress, Mapping, Reject, Report, Snapshot, Step
 from cio_etl.run.folders import delta_folder, ledger_job, rejects_folder
 from cio_etl.run.recording import RunContext
 from cio_etl.run.reject_rows import delete
@@ -263,9 +263,8 @@ def gone_rejects(context: RunContext, step: Step, number: int, delta: Delta | No
     return replace(gone, with_subject=(delta.folder / GONE).exists())
 
 
-def delete_settled_rows(context: RunContext) -> None:
-    """Deletes the rows that earlier runs have stored, of which no reject is open since this run."""
-    store = context.store
-    for run_id in {each.run_id for each in store.closed_rejects(by_run=context.run.run_id)}:
-        if not store.open_rejects(run_id):
+def delete_settled_rows(context: RunContext, report: Report) -> None:
+    """Deletes the rows that earlier runs have stored, of which no reject is open since this run, which has ended so."""
+    for run_id in {each.run_id for each in report.closes}:
+        if not context.store.open_rejects(run_id):
             delete(rejects_folder(context.job.state, run_id))

@@ -372,12 +372,13 @@ def write_reports(
 
 
 @contextmanager
-def recording_run(context: RunContext) -> Iterator[None]:
-    """Records how the run ends, whichever way, and writes its report."""
+def recording_run(context: RunContext) -> Iterator[list[Report]]:
+    """Records how the run ends, whichever way, and writes its report; the list has it after the block."""
     store, run_id, commands = context.store, context.run.run_id, context.caller.commands
     context.note.refresh()
+    reports: list[Report] = []
     try:
-        yield
+        yield reports
         rejected = any(
             lane.counts.rejected for step in store.steps(run_id) for lane in store.lane_progress(run_id, step.number)
         )
@@ -399,6 +400,7 @@ def recording_run(context: RunContext) -> Iterator[None]:
     finally:
         context.note.close()
         report = report_of(store, run_id)
+        reports.append(report)
         write_reports(report, context.folder, commands)
         context.caller.reported(report)
         log.info(f"run_{report.status}", run_id=run_id, exit_code=report.exit_code)

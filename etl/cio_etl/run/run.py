@@ -93,13 +93,14 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
             note = StatusNote(run_folder(job, run.run_id), store, run, caller.commands)
             context = RunContext(job, run, store, destination, pace, options, caller, note, state.new_owner(), watch)
             if run.status != "finished":
-                with telling(context), recording_run(context):
+                with telling(context), recording_run(context) as reports:
                     opened = open_files(context)
                     require_expected_files(context, opened)
                     for number, step in enumerate(job.steps):
                         with about(step=step.name), watch.step(step.name):
                             _run_step(context, step, number, opened.pop(number, None))
-                delete_settled_rows(context)
+                delete_settled_rows(context, reports[0])
+                return reports[0]
         return report_of(store, run.run_id)
     finally:
         store.close()
