@@ -427,8 +427,8 @@ MUTANTS = (
     Mutant(
         "skipped rows are not settled",
         "state/lanes.py",
-        "lane.accepted + lane.rejected + lane.skipped",
-        "lane.accepted + lane.rejected",
+        "tables.lane.c.rejected + tables.lane.c.skipped",
+        "tables.lane.c.rejected",
         "tests/run/test_status_note.py -k due",
     ),
     Mutant(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from cio_etl.model import LaneProgress
 from cio_etl.state import tables
 from cio_etl.state.commit import PROGRESS, Committer, ReplayedRejects, progress_of
 from cio_etl.state.database import Database
 from cio_etl.state.leases import Leases, database_now
+
+# Queries of each run, built once: to build one takes as long as to execute it.
+_OF_RUN = tables.lane.c.run_id == bindparam("run_id")
+_PROGRESS = select(*PROGRESS).where(_OF_RUN, tables.lane.c.step == bindparam("step")).order_by(tables.lane.c.lane)
+_SETTLED = select(func.sum(tables.lane.c.accepted + tables.lane.c.rejected + tables.lane.c.skipped)).where(_OF_RUN)
+_SENT = select(tables.lane.c.lane).where(_OF_RUN, tables.lane.c.sending_through >= 0).limit(1)
 
 
 class Lanes(Database):
@@ -24,9 +30,8 @@ class Lanes(Database):
 
     def lane_progress(self, run_id: str, number: int) -> list[LaneProgress]:
         """The progress of a step's lanes, in order; empty before the step has started."""
-        query = select(*PROGRESS).where(tables.lane.c.run_id == run_id, tables.lane.c.step == number)
         with self.transaction() as connection:
-            return [progress_of(row) for row in connection.execute(query.order_by(tables.lane.c.lane))]
+            return [progress_of(row) for row in connection.execute(_PROGRESS, {"run_id": run_id, "step": number})]
 
     def has_started(self, run_id: str, number: int, *, by_others: bool) -> bool:
         """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
@@ -47,9 +52,8 @@ class Lanes(Database):
 
     def has_sent(self, run_id: str) -> bool:
         """Whether a lane of the run has announced a row."""
-        announced = (tables.lane.c.run_id == run_id, tables.lane.c.sending_through >= 0)
         with self.transaction() as connection:
-            return connection.execute(select(tables.lane.c.lane).where(*announced).limit(1)).first() is not None
+            return connection.execute(_SENT, {"run_id": run_id}).first() is not None
 
     def rejected(self, run_id: str, number: int) -> int:
         """How many rows of a step are rejected so far, by all workers."""
@@ -60,7 +64,5 @@ class Lanes(Database):
 
     def settled(self, run_id: str) -> int:
         """How many rows of a run are accepted, rejected or skipped so far, by all workers."""
-        lane = tables.lane.c
-        query = select(func.sum(lane.accepted + lane.rejected + lane.skipped)).where(lane.run_id == run_id)
         with self.transaction() as connection:
-            return int(connection.scalar(query) or 0)
+            return int(connection.scalar(_SETTLED, {"run_id": run_id}) or 0)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from cio_etl.model.records import dataclass
 from cio_etl.state import tables
@@ -38,6 +38,13 @@ class RunRecord:
 
 COLUMNS = [tables.run.c[each.name] for each in fields(RunRecord)]
 
+# Queries of each run, built once: to build one takes as long as to execute it.
+_RUN = select(*COLUMNS).where(tables.run.c.run_id == bindparam("run_id"))
+_NEWEST = (
+    select(*COLUMNS).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(bindparam("most_runs"))
+)
+_NEWEST_OF_JOB = _NEWEST.where(tables.run.c.job == bindparam("job"))
+
 
 class Runs(Database):
     """The runs of all jobs: a part of the state."""
@@ -64,16 +71,15 @@ class Runs(Database):
 
     def run(self, run_id: str) -> RunRecord | None:
         with self.transaction() as connection:
-            row = connection.execute(select(*COLUMNS).where(tables.run.c.run_id == run_id)).one_or_none()
+            row = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
         return None if row is None else RunRecord(**row._mapping)
 
     def runs(self, job: str | None = None, limit: int = 20) -> list[RunRecord]:
         """The newest runs first."""
-        query = select(*COLUMNS).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(limit)
-        if job is not None:
-            query = query.where(tables.run.c.job == job)
+        query, wanted = (_NEWEST, {}) if job is None else (_NEWEST_OF_JOB, {"job": job})
         with self.transaction() as connection:
-            return [RunRecord(**row._mapping) for row in connection.execute(query)]
+            found = connection.execute(query, {"most_runs": limit, **wanted})
+            return [RunRecord(**row._mapping) for row in found]
 
     def unfinished(self, job: str) -> RunRecord | None:
         """The job's newest run, when it can be resumed."""

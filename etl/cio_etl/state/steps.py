@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, field
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from cio_etl.model import (
     Bookmark,
@@ -50,6 +50,9 @@ class StepRecord:
     delta: DeltaCounts | None = None  # of a step that sends only what changed
     omitted: Omitted = field(default_factory=Omitted)  # recorded before the first row was sent
     events: tuple[EventCount, ...] = ()  # by the names of a column, recorded before the first row was sent
+
+
+_STEPS = select(tables.step).where(tables.step.c.run_id == bindparam("run_id")).order_by(tables.step.c.number)
 
 
 class Steps(Database):
@@ -161,9 +164,8 @@ class Steps(Database):
                 close_gone(connection, run_id, gone.job, gone.step, with_subject=gone.with_subject)
 
     def steps(self, run_id: str) -> list[StepRecord]:
-        query = select(tables.step).where(tables.step.c.run_id == run_id).order_by(tables.step.c.number)
         with self.transaction() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
+            rows = [dict(row._mapping) for row in connection.execute(_STEPS, {"run_id": run_id})]
         with decoding(self._engine):
             return [_step_record(row) for row in rows]
 
