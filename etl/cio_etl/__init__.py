@@ -149,8 +149,8 @@ def run(
     of its own. Rejected rows do not raise: `report.exit_code` is then 3. On KeyboardInterrupt, requests in flight are
     finished first; the run can be resumed. Raises EtlError.
     """
+    from cio_etl.run.caller import Caller
     from cio_etl.run.options import RunOptions, made_of
-    from cio_etl.run.recording import Caller
     from cio_etl.run.start import run_file
 
     caller = Caller(observer=_observer(progress))
@@ -165,8 +165,8 @@ def validate(job: str | Path, *, environment: Mapping[str, str] | None = None, *
     `reveal`, `report`, the folder of report.html and report.json. Needs no keys. `report.exit_code` is 3 when rows
     would be rejected, and 4 when a run would stop or `fail_on` applies. Raises EtlError.
     """
+    from cio_etl.run.caller import Caller
     from cio_etl.run.options import made_of
-    from cio_etl.run.recording import Caller
     from cio_etl.validate.options import ValidateOptions
     from cio_etl.validate.validation import validate_file
 

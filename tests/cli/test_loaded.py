@@ -36,17 +36,36 @@ UNUSED = {
     | {*ARRAYS, *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "status job.yaml": {"cio_etl.extract.frames", *ARRAYS, *OF_A_SERVER, *OF_A_RUN}
     | {*READING, *SENDING, *SANDBOX, "jinja2", *RARE},
-    "status": {"polars", *ARRAYS, *OF_A_SERVER, *OF_A_RUN, *READING, *SENDING, *SANDBOX, "jinja2", *RARE},
+    "status --state state_of_job": {
+        "polars",
+        *ARRAYS,
+        *OF_A_SERVER,
+        *OF_A_RUN,
+        *READING,
+        *SENDING,
+        *SANDBOX,
+        "jinja2",
+        *RARE,
+    },
     "preview job.yaml": {"cio_etl.extract.sql", "cio_etl.ledger.files"}
     | {*READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "preview parquet.yaml": {"sqlglot", "cio_etl.extract.text", *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "validate parquet.yaml": {
+        "cio_etl.run.recording",
+        "cio_etl.telemetry",
+        "sqlglot",
+        *SENDING,
+        *SANDBOX,
+        *STATE,
+        *RARE,
+    },
     "run job.yaml --sandbox": {*READING, *OF_A_SERVER, "phonenumbers", "cio_etl.extract.sql"},
 }
 
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with jobs over a CSV file and a Parquet file, the first of which has run."""
+    """A folder with jobs over a CSV file and a Parquet file, the first of which has run. Only that one has a state."""
     folder = tmp_path_factory.mktemp("jobs")
     rows = pl.DataFrame({"id": ["1"], "name": ["Ada"]})
     rows.write_csv(folder / "people.csv")
@@ -56,7 +75,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, job in (("csv", "job"), ("parquet", "parquet")):
         step = {"name": "people", "source": {kind: f"people.{kind}"}, "mapping": "people.yaml"}
         destination = {"site_id": "${SITE}", "api_key": "${KEY}"}
-        (folder / f"{job}.yaml").write_text(json.dumps({"destination": destination, "steps": [step]}))
+        text = json.dumps({"destination": destination, "steps": [step], "state": f"state_of_{job}"})
+        (folder / f"{job}.yaml").write_text(text)
     with start("run", "job.yaml", "--sandbox", folder=folder) as process:
         process.communicate(60)
     assert process.returncode == 0
@@ -74,7 +94,7 @@ def test_a_command_loads_no_library_that_it_does_not_need(jobs: Path) -> None:
         output = process.communicate(timeout=60)[0].decode().splitlines()[-1].split()
         assert output[0] == "0" and "click" in output, command
         assert sorted(UNUSED[command].intersection(output)) == [], command
-        assert ("polars" in output) == (command not in ("--help", "status")), command
+        assert ("polars" in output) == (command not in ("--help", "status --state state_of_job")), command
 
 
 def test_what_must_not_be_loaded_can_be_loaded() -> None:

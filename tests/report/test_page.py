@@ -19,7 +19,7 @@ from cio_etl.cli.commands import ROWS_ARE_GONE, reject_commands
 from cio_etl.log.visible import visible
 from cio_etl.model import Counts, Report
 from cio_etl.report.page import page, tone, verdict, write_page
-from cio_etl.run.recording import remedies
+from cio_etl.run.reports import remedies
 from tests.reports import HOSTILE, NOTHING, RUN, STEP, VALIDATION, WIDE, hostile
 
 

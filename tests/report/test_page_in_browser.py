@@ -11,7 +11,7 @@ from cio_etl.log.visible import visible
 from cio_etl.model import Plan, Report
 from cio_etl.report.page import page
 from cio_etl.report.plan_page import plan_page
-from cio_etl.run.recording import remedies
+from cio_etl.run.reports import remedies
 from tests.browser import Browser
 from tests.reports import HOSTILE, NOTHING, PLAN, RUN, STOPPING, VALIDATION, WIDE, hostile
 

@@ -14,7 +14,7 @@ from cio_etl.log.visible import visible
 from cio_etl.model import Campaigns, DeltaCounts, Plan, PlannedStep, StepPlan
 from cio_etl.report.plan_page import plan_page, tone, write_plan_page
 from cio_etl.report.plan_words import headline, sentence
-from cio_etl.run.recording import remedies
+from cio_etl.run.reports import remedies
 from tests.report.test_page import Elements, shape, words
 from tests.reports import CUSTOMERS, HOSTILE, ORDERS, PLAN, STOPPING, UNCHANGED, hostile
 

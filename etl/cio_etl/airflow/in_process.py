@@ -33,7 +33,7 @@ from cio_etl.run import (
     unfinished_since,
     validation_folder,
 )
-from cio_etl.run.recording import remedies
+from cio_etl.run.reports import remedies
 from cio_etl.validate import validate_file
 from cio_etl.validate.plan import apply_plan, plan_file, plan_place, run_options
 

@@ -45,7 +45,7 @@ def plan(
     from cio_etl.cli.shared import resumed_by
     from cio_etl.log.streams import say
     from cio_etl.report.plan_json import page_place, write_plan
-    from cio_etl.run.recording import remedies
+    from cio_etl.run.reports import remedies
     from cio_etl.validate.plan import plan_file, plan_place
 
     if name is not None and output is not None:

@@ -10,6 +10,8 @@ shares.py         the lanes that one of several workers takes
 open_step.py      opens a step's source, and decides what is sent of its rows
 prepared.py       compiles a step's mapping for the rows of its source
 prescan.py        finds duplicates and warnings in all rows before the first is sent
+caller.py         what a run gets from the door that starts it
+reports.py        writes the report of a run, or of a validation
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
 changes.py        what has changed since an unfinished run started
@@ -46,11 +48,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cio_etl.run.caller import Caller
     from cio_etl.run.changes import changes_since
     from cio_etl.run.chosen_steps import load_steps, note_stand_ins
     from cio_etl.run.ending import ending_run
     from cio_etl.run.folders import (
         ledger_folder,
+        private_files,
         rejects_folder,
         run_folder,
         runs_folder,
@@ -63,11 +67,8 @@ if TYPE_CHECKING:
     from cio_etl.run.notices import tell_stale, try_channels
     from cio_etl.run.options import FULL_REFRESH, ReadOptions, RunOptions, made_of, options_of, repeated_words
     from cio_etl.run.prepared import limited, prepare
-    from cio_etl.run.recording import (
-        Caller,
-        write_reports,
-    )
     from cio_etl.run.reject_rows import Columns, delete, read_rows, rows_at
+    from cio_etl.run.reports import write_reports
     from cio_etl.run.resume import change_remedy
     from cio_etl.run.run import run_job, run_locked
     from cio_etl.run.schema_drift import check_drift, kind, kinds
@@ -77,7 +78,6 @@ if TYPE_CHECKING:
         load_run,
         load_to_run,
         loading,
-        private_files,
         run_file,
         run_loaded,
         sandboxed,
@@ -101,6 +101,7 @@ _FILES = {
     "chosen_steps": ("load_steps", "note_stand_ins"),
     "ending": ("ending_run",),
     "folders": (
+        "private_files",
         "ledger_folder",
         "rejects_folder",
         "run_folder",
@@ -134,10 +135,8 @@ _FILES = {
         "limited",
         "prepare",
     ),
-    "recording": (
-        "Caller",
-        "write_reports",
-    ),
+    "caller": ("Caller",),
+    "reports": ("write_reports",),
     "reject_rows": (
         "Columns",
         "delete",
@@ -154,7 +153,6 @@ _FILES = {
         "load_run",
         "load_to_run",
         "loading",
-        "private_files",
         "run_file",
         "run_loaded",
         "sandboxed",

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from cio_etl.errors import EtlError, Interrupted, failure_of
 from cio_etl.log import about, get_logger
 from cio_etl.model import Job, Report
+from cio_etl.run.caller import Caller
 from cio_etl.run.ended import Ended, Ending
 from cio_etl.run.measuring import write_metrics
 from cio_etl.run.notices import tell
 from cio_etl.run.options import RunOptions
 from cio_etl.run.pinging import ping_begun, ping_ended
-from cio_etl.run.recording import Caller
 from cio_etl.run.verifying import sample_of, verify
 
 log = get_logger()

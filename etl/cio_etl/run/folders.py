@@ -1,7 +1,10 @@
-"""Names the folders of a state's folder: where a run keeps its report, its copies and its rejected rows."""
+"""Names the folders of a state's folder, where a run keeps its report, copies and rejected rows: private files."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from cio_etl.model import Job
@@ -55,3 +58,13 @@ def ledger_folder(state: Path, job: str, name: str) -> Path:
 def rejects_folder(state: Path, run_id: str) -> Path:
     """The folder of a run's rejected rows, where the job keeps them."""
     return runs_folder(state) / run_id / "rejects"
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """Files written in the block are for their owner only: state, reports and rejected rows are about people."""
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cio_etl import state
 from cio_etl.apis import APIS
 from cio_etl.audit import columns_of_expectations, require_expected
 from cio_etl.config import rows_of
@@ -109,11 +110,9 @@ def check_origin(step: Step, before: Bookmark, now: str, since: str | None) -> N
 
 def load_bookmarks(job: Job) -> dict[str, Bookmark]:
     """The bookmark of each step of the job, from its last finished run. Creates no state."""
-    from cio_etl.state import exists, open_store
-
-    if not exists(job.kept_in):
+    if not state.exists(job.kept_in):
         return {}
-    store = open_store(job.kept_in)
+    store = state.open_store(job.kept_in)
     try:
         return {step.name: store.bookmark(job.name, step.name) for step in job.steps}
     finally:

@@ -23,7 +23,7 @@ from cio_etl.notify import Due, Notice, PastRun, after, closed, compare, due, se
 from cio_etl.notify.compare import RUNS, Findings
 from cio_etl.run.ended import Ended
 from cio_etl.run.folders import run_folder
-from cio_etl.run.recording import write_reports
+from cio_etl.run.reports import write_reports
 from cio_etl.run.status import staleness
 from cio_etl.state import RunRecord, Store
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from collections.abc import Mapping as MappingOf
 from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import polars as pl
 
 from cio_etl import state
 from cio_etl.apis import masked
-from cio_etl.audit import FINDINGS, newest_rejected, with_places
+from cio_etl.audit import newest_rejected, with_places
 from cio_etl.errors import (
     Bug,
     CredentialsRefused,
@@ -39,7 +38,6 @@ from cio_etl.model import (
     Job,
     LaneProgress,
     Omitted,
-    PlannedStep,
     Reject,
     RejectCount,
     Report,
@@ -47,21 +45,19 @@ from cio_etl.model import (
 )
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
-from cio_etl.report import NO_COMMANDS, Commands, Observer, write_report
+from cio_etl.run.caller import Caller
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
 from cio_etl.run.replacement import done_twice
-from cio_etl.run.signals import Signals
+from cio_etl.run.reports import write_reports
 from cio_etl.run.status_note import StatusNote
 from cio_etl.state import Closed, GoneRejects, Leases, LedgerMove, ReplayedRejects, RunRecord, StepRecord, Store
 from cio_etl.telemetry import Watch
-from cio_etl.transform import reason_words
 from cio_etl.transform.repeats import Repeats
 
 if TYPE_CHECKING:
     from cio_etl.load import Pace
-    from cio_etl.run.verify import Sample
 
 log = get_logger()
 
@@ -69,24 +65,6 @@ FOR_ALL = (TooManyRejects, TooManyChanges, CredentialsRefused, WrongDestination)
 
 Positions = npt.NDArray[np.int64]
 Commit = Callable[[LaneProgress, Sequence[Reject], Positions], None]
-
-
-def _unheard(*_: object) -> None:
-    """Nobody asks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """What a run gets from the door that starts it: who may stop it, who follows it, and the commands to show."""
-
-    signals: Signals = field(default_factory=Signals)
-    observer: Observer = field(default_factory=Observer)
-    commands: Commands = NO_COMMANDS
-    planned: MappingOf[str, PlannedStep] | None = None  # by step, of a run that applies a plan
-    environment: Callable[[], MappingOf[str, str]] | None = None  # what job files refer to; None: the process's own
-    reported: Callable[[Report], None] = _unheard  # gets the report of a run at its end, also when the run fails
-    begun: Callable[[], None] = _unheard  # called once the run holds the job's lock
-    sample: Sample | None = None  # takes a part of the rows that are sent, to read their people back
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,36 +317,6 @@ def _places(snapshot: Snapshot, positions: Sequence[int]) -> dict[int, str]:
         return snapshot.places(positions)
     except EtlError:  # the file has disappeared, and the run has stopped for that
         return {position: f"row {position + 1}" for position in positions}
-
-
-def remedies() -> dict[str, str]:
-    """What to do about each reason of a reject and each finding."""
-    return reason_words() | {code: kind.remedy for code, kind in FINDINGS.items()}
-
-
-def write_reports(
-    report: Report, folder: Path, commands: Commands = NO_COMMANDS, *, required: bool = False
-) -> Path | None:
-    """Writes the report for programs and for people; the page's path.
-
-    A failure is only a warning: of a run, `status` reports the same from the state. Where the report is `required`,
-    StateError is raised.
-    """
-    try:
-        write_report(report, folder, commands.resume_command(report))
-    except OSError as error:
-        if required:
-            what = f"the report could not be written: {error.strerror}"
-            raise StateError("make room there, or name another folder", place=folder, what=what) from None
-        log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
-        return None
-    try:
-        from cio_etl.report.page import write_page  # here: the template engine is needed at the end only
-
-        return write_page(report, folder, commands.shown(report), remedies())
-    except Exception as error:  # a page that fails must not fail the run that it is about
-        log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
-        return None
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from cio_etl.run.folders import run_folder
 from cio_etl.run.gone import fold_removals
 from cio_etl.run.ledger_moves import fold_abandoned
 from cio_etl.run.options import RunOptions
-from cio_etl.run.recording import report_of, write_reports
+from cio_etl.run.recording import report_of
 from cio_etl.run.replacement import accepted, has_too_many_rejects, restart_repeats
+from cio_etl.run.reports import write_reports
 from cio_etl.state import RunRecord, Store
 from cio_etl.transform.ids import LANE_HASH
 

@@ -24,6 +24,7 @@ from cio_etl.load import Lanes, Pace, Packer, rate_limiter, resolve
 from cio_etl.log import about
 from cio_etl.model import Job, Report, Step, total_counts
 from cio_etl.run.baseline import noting
+from cio_etl.run.caller import Caller
 from cio_etl.run.earlier_rejects import Noted, delete_settled_rows, earlier_rejects
 from cio_etl.run.folders import run_folder
 from cio_etl.run.gone_steps import with_gone_steps
@@ -31,7 +32,6 @@ from cio_etl.run.measuring import telling
 from cio_etl.run.open_step import Files, PreparedStep, join_step, open_files, open_step, require_expected_files
 from cio_etl.run.options import RunOptions
 from cio_etl.run.recording import (
-    Caller,
     RunContext,
     commit_within_limit,
     recording_run,

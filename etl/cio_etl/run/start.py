@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,11 +18,12 @@ from cio_etl.log import get_logger
 from cio_etl.model import Job, Report
 from cio_etl.model.words import counted
 from cio_etl.report import NO_COMMANDS, Commands, Observer
+from cio_etl.run.caller import Caller
 from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
 from cio_etl.run.ended import Ended
 from cio_etl.run.ending import end, ending_run
+from cio_etl.run.folders import private_files
 from cio_etl.run.options import RunOptions
-from cio_etl.run.recording import Caller
 from cio_etl.run.run import run_job
 
 log = get_logger()
@@ -138,13 +138,3 @@ def sandboxed(job: Job, observer: Observer) -> Iterator[Job]:
                 f"{counted(dropped, 'change')} had no effect in the sandbox, though it answered 200; the most frequent "
                 f"reason: {reason}. The page of `cio-etl sandbox` lists them"
             )
-
-
-@contextlib.contextmanager
-def private_files() -> Iterator[None]:
-    """Files written in the block are for their owner only: state, reports and rejected rows are about people."""
-    umask = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(umask)

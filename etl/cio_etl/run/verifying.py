@@ -33,7 +33,7 @@ from cio_etl.run.ledgers import while_it_is_current
 from cio_etl.run.options import FULL_REFRESH, RunOptions
 from cio_etl.run.other_columns import with_other_columns
 from cio_etl.run.prepared import prepare
-from cio_etl.run.recording import write_reports
+from cio_etl.run.reports import write_reports
 from cio_etl.run.sync import compare, current_ledger, with_delta
 from cio_etl.run.verify_options import VerifyOptions
 from cio_etl.state import Store

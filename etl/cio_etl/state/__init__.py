@@ -2,6 +2,7 @@
 
 tables.py      the tables and their schema's version
 connect.py     opens the database: a file in a folder, or a server that several machines share
+existing.py    whether there is a state
 migrate.py     creates the tables, or migrates older ones
 database.py    the database: its transactions
 store.py       opens a state with all that it stores:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from cio_etl.state.budget import Budget
     from cio_etl.state.commit import Closed, ReplayedRejects
     from cio_etl.state.comparison import compared
-    from cio_etl.state.connect import Where, exists
+    from cio_etl.state.connect import Where
+    from cio_etl.state.existing import exists
     from cio_etl.state.filesystem import mount_table, require_local
     from cio_etl.state.leases import Leases, new_owner, renewing
     from cio_etl.state.ledgers import LedgerMove
@@ -49,7 +51,8 @@ _FILES = {
     "budget": ("Budget",),
     "commit": ("Closed", "ReplayedRejects"),
     "comparison": ("compared",),
-    "connect": ("Where", "exists"),
+    "connect": ("Where",),
+    "existing": ("exists",),
     "filesystem": ("mount_table", "require_local"),
     "leases": ("Leases", "new_owner", "renewing"),
     "ledgers": ("LedgerMove",),

@@ -16,7 +16,7 @@ from cio_etl.report.page import COLUMNS_SHOWN, tone, verdict, warnings
 from cio_etl.report.plan_page import findings_of
 from cio_etl.report.plan_page import tone as plan_tone
 from cio_etl.run import ledger_words, read_throughput
-from cio_etl.run.recording import remedies
+from cio_etl.run.reports import remedies
 from cio_etl.state import RunRecord
 from cio_etl.ui.chart import throughput_bars
 from cio_etl.ui.nights import outcome

@@ -71,7 +71,7 @@ from cio_etl.run import (
 )
 from cio_etl.run.changes import is_replaced
 from cio_etl.run.chosen_steps import Environment
-from cio_etl.run.folders import plans_folder
+from cio_etl.run.folders import plans_folder, private_files
 from cio_etl.run.gone import snapshot_of_gone
 from cio_etl.run.gone_steps import with_gone_steps
 from cio_etl.run.incremental import load_bookmarks, staging
@@ -81,7 +81,7 @@ from cio_etl.run.other_columns import changed_columns, with_other_columns
 from cio_etl.run.prescan import with_looks
 from cio_etl.run.refresh import refresh_due
 from cio_etl.run.resume import is_named
-from cio_etl.run.start import private_files, run_within
+from cio_etl.run.start import run_within
 from cio_etl.run.sync import compare, current_ledger, facts_of, sent_before, with_delta
 from cio_etl.state import Store
 from cio_etl.transform import Compiled, OmittedCounter, counted_rejects, located_rejects

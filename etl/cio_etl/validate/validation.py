@@ -11,11 +11,11 @@ from cio_etl.model import Job, Report
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.report import Observer
+from cio_etl.run.caller import Caller
 from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
-from cio_etl.run.folders import validation_folder
+from cio_etl.run.folders import private_files, validation_folder
 from cio_etl.run.incremental import load_bookmarks
-from cio_etl.run.recording import Caller, write_reports
-from cio_etl.run.start import private_files
+from cio_etl.run.reports import write_reports
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.fail_on import Gate, gate, gated
 from cio_etl.validate.options import ValidateOptions
