@@ -23,15 +23,7 @@ HERE = Path(__file__).parent
 
 def rendered(name: str, **content: Any) -> str:
     """The page that the template of this name makes of the content."""
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return template(name).render(
-        style=Markup(style),  # nosec B704 # our own file; the policy allows the style with this digest and no other
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
-        version=version("cio-etl"),
-        frame="layout.html.j2",
-        **content,
-    )
+    return template(name).render(frame="layout.html.j2", **content)
 
 
 def template(name: str) -> Template:
@@ -41,7 +33,15 @@ def template(name: str) -> Template:
 
 @cache
 def _environment() -> Environment:
-    return environment()
+    made = environment()
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    made.globals |= {
+        "style": Markup(style),  # nosec B704 # our own file; the policy allows the style with this digest and no other
+        "policy": f"default-src 'none'; style-src 'sha256-{digest}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+    }
+    return made
 
 
 def environment(*folders: Path) -> Environment:
@@ -70,7 +70,7 @@ def environment(*folders: Path) -> Environment:
         "settled_and_again": settled_and_again,
         "closed_rejects": lambda closed, by_run: sums_by_words(closed, by_run=by_run),
     }
-    environment.globals |= {"rows_of": _rows_of, "amount": amount}
+    environment.globals |= {"rows_of": _rows_of, "amount": amount, "version": version("cio-etl")}
     return environment
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ HERE = Path(__file__).parent
 def rendered(template: str, /, *, revealed: bool = False, **content: Any) -> str:
     """The page that the template of this name makes of the content. `revealed`: there may be values in it."""
     made = _environment().get_template(template)
-    return made.render(
-        version=version("cio-etl"), revealed=revealed, now=datetime.now(UTC), frame="frame.html.j2", **content
-    )
+    return made.render(revealed=revealed, now=datetime.now(UTC), frame="frame.html.j2", **content)
 
 
 @cache
