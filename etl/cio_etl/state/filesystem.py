@@ -32,13 +32,12 @@ def require_local(folder: Path, mounts: str) -> None:
 
 def file_system(folder: Path, mounts: str) -> str:
     """The kind of file system of a folder, from the lines of /proc/mounts; "" when they do not contain it."""
-    folder, innermost, kind = folder.resolve(), Path(), ""
+    within, innermost, kind = f"{folder.resolve()}/", "", ""
     for line in mounts.splitlines():
         _, at, this, *_ = line.split(" ")
-        mounted = Path(at.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
-        if folder.is_relative_to(mounted) and len(mounted.parts) >= len(
-            innermost.parts
-        ):  # a later line covers earlier ones
+        mounted = at.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        covers = within.startswith(f"{mounted.rstrip('/')}/")
+        if covers and len(mounted) >= len(innermost):  # a later line covers earlier ones
             innermost, kind = mounted, this
     return kind
 
