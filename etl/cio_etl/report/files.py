@@ -42,15 +42,18 @@ def _step(step: StepReport) -> dict[str, Any]:
 
 def write_report(report: Report, folder: Path, resume_command: str | None = None) -> Path:
     """Writes report.json and status.json into `folder` (0600, each whole or not at all); the report's path."""
-    write_status(report, folder, resume_command)
-    return _write(folder / "report.json", as_json(report, resume_command))
+    content = as_json(report, resume_command)
+    _write_status(content, report.counts.settled, folder)
+    return _write(folder / "report.json", content)
 
 
 def write_status(report: Report, folder: Path, resume_command: str | None = None, settled: int | None = None) -> None:
     """Writes status.json alone, while a run is at work; `settled` rows by now, those of the report unless given."""
-    content = as_json(report, resume_command)
-    status = {key: content[key] for key in _STATUS}
-    write_status_json(folder, status | {"settled": report.counts.settled if settled is None else settled})
+    _write_status(as_json(report, resume_command), report.counts.settled if settled is None else settled, folder)
+
+
+def _write_status(content: dict[str, Any], settled: int, folder: Path) -> None:
+    write_status_json(folder, {key: content[key] for key in _STATUS} | {"settled": settled})
 
 
 def write_status_json(folder: Path, content: dict[str, Any]) -> None:
