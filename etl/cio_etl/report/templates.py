@@ -17,6 +17,7 @@ from cio_etl.model import Finding, Profile, ReasonCount, ShownRow
 from cio_etl.model.closed import settled_and_again, sums_by_words
 from cio_etl.model.words import counted, delta_words, duration, moment, number, percent, size, verification_words
 from cio_etl.report.comparison_words import amount, change, label, rows_of_table
+from cio_etl.report.kept_templates import KeptTemplates
 
 HERE = Path(__file__).parent
 
@@ -27,7 +28,7 @@ def rendered(name: str, **content: Any) -> str:
 
 
 def template(name: str) -> Template:
-    """A page's template. To compile it takes some 50 ms, once for all runs of a process."""
+    """A page's template."""
     return _environment().get_template(name)
 
 
@@ -53,6 +54,7 @@ def environment(*folders: Path) -> Environment:
         finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=KeptTemplates(),
     )
     environment.filters |= {
         "counted": counted,

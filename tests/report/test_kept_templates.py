@@ -1,0 +1,69 @@
+"""Compiled templates are kept beside them, for the next process, and never stand for another template."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from cio_etl.report.templates import environment
+
+
+def rendered(folder: Path, *, may_compile: bool = True) -> str:
+    """The page of a new environment, as a new process has it."""
+    made = environment(folder)
+    if not may_compile:
+        made.code_generator_class = Refusing
+    return made.get_template("shown.html.j2").render(rows=1_234)
+
+
+class Refusing(jinja2.compiler.CodeGenerator):
+    def visit_Template(self, node: jinja2.nodes.Template, frame: jinja2.compiler.Frame | None = None) -> None:
+        raise AssertionError("compiled once more")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", None)
+    (tmp_path / "shown.html.j2").write_text("<p>{{ rows | number }} rows</p>")
+    return tmp_path
+
+
+def kept_in(folder: Path) -> list[Path]:
+    return [*folder.glob("__pycache__/*")]
+
+
+def test_a_template_is_compiled_once_for_all_processes(folder: Path) -> None:
+    umask = os.umask(0o077)  # as the command has it
+    try:
+        assert rendered(folder) == "<p>1,234 rows</p>"
+    finally:
+        os.umask(umask)
+    (file,) = kept_in(folder)
+    assert file.name.startswith("shown.html.") and file.suffix == ".pyc" and file.stat().st_mode & 0o777 == 0o644
+    assert rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
+
+
+def test_a_template_that_has_changed_is_compiled_again(folder: Path) -> None:
+    rendered(folder)
+    (folder / "shown.html.j2").write_text("<b>{{ rows | number }}</b>")
+    assert rendered(folder) == rendered(folder, may_compile=False) == "<b>1,234</b>"
+
+
+@pytest.mark.parametrize("kept", [b"", b"j2", b"no code", None])
+def test_a_damaged_file_is_written_again(kept: bytes | None, folder: Path) -> None:
+    rendered(folder)
+    (file,) = kept_in(folder)
+    file.write_bytes(file.read_bytes()[:-20] if kept is None else kept)
+    assert rendered(folder) == rendered(folder, may_compile=False) == "<p>1,234 rows</p>"
+
+
+def test_where_nothing_can_be_kept_pages_are_made_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "__pycache__").write_text("a file, and no folder")
+    assert rendered(folder) == "<p>1,234 rows</p>"
+    (folder / "__pycache__").unlink()
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    assert rendered(folder) == "<p>1,234 rows</p>" and kept_in(folder) == []
