@@ -31,7 +31,8 @@ RARE = {"phonenumbers", "structlog"}  # what few jobs use, and what the first lo
 
 # command -> what it must not load
 UNUSED = {
-    "--help": {"pydantic", "polars", "numpy", "ruamel", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
+    "--help": {"pydantic", "polars", "numpy", "ruamel", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE}
+    | {"difflib", "hashlib", "socket", "tempfile"},
     "check jobs/demo.yaml": {"cio_etl.audit", "cio_etl.extract"}
     | {*ARRAYS, *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "status job.yaml": {"cio_etl.extract.frames", *ARRAYS, *OF_A_SERVER, *OF_A_RUN}

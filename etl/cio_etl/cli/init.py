@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +129,8 @@ def _step(
     as_json: bool,
 ) -> ProposedStep:
     """The proposal for one source; adds the presets that read it to `recognised`, and offers them to a person."""
+    import tempfile
+
     from cio_etl.cli.presets import offer
     from cio_etl.cli.source import name_of
     from cio_etl.config import load_source

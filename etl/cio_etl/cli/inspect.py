@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +46,8 @@ def inspect(
 
     Each is checked against every row, and comes with the mapping that reads it.
     """
+    import tempfile
+
     from cio_etl.cli.source import section_of
     from cio_etl.config import load_source
     from cio_etl.extract import open_source

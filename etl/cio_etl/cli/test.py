@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,8 @@ def test(paths: tuple[Path, ...], updates: bool, junit: Path | None) -> None:
     They are the examples of the mappings, and the files in the folder `tests` beside each: mappings/tests/NAME.yaml.
     Every row becomes what a run would send. The exit code is 78 when a test fails.
     """
+    import tempfile
+
     from cio_etl.config import find_tests
     from cio_etl.errors import ConfigError
     from cio_etl.log.streams import say

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import secrets
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -54,6 +52,9 @@ def ui(
 
     It shows jobs, runs, rejected rows and plans, and changes nothing.
     """
+    import secrets
+    import socket
+
     from cio_etl.apis import is_loopback as is_loopback_address
     from cio_etl.cli.shared import state_location, why_not_listening
     from cio_etl.log.streams import say

@@ -6,7 +6,6 @@ import glob
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from difflib import get_close_matches
 
 _FROM_HERE = "relative paths start at the folder in which the command runs"
 _YAML = (".yaml", ".yml")
@@ -14,6 +13,8 @@ _YAML = (".yaml", ".yml")
 
 def similar(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like this one, in any case of the letters; None when none is similar."""
+    from difflib import get_close_matches  # which only mistakes need
+
     folded = {each.casefold(): each for each in known}
     meant = name[:100].casefold()
     near = [meant] if meant in folded else get_close_matches(meant, folded, 1, cutoff)  # the same name is most like it
