@@ -1,8 +1,8 @@
 """Starts processes of the program that need not import it: each is forked from a server that has imported it.
 
-A new interpreter needs 0.7 to 1 s of CPU before `cio-etl` does anything, a fork some 0.02 s. The server itself runs
-nothing of the program, and so polars has no threads when it forks. What a new interpreter has and a fork has not is
-tested where `running.start_anew` is used: a hash seed of its own, and limits from before its start.
+A new interpreter needs 0.7 to 1 s of CPU before `cio-etl` does anything, a fork some 0.02 s. The server itself maps
+no rows, and so polars has no threads when it forks. What a new interpreter has and a fork has not is tested where
+`running.start_anew` is used: a hash seed of its own, and limits from before its start.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -40,6 +41,11 @@ LAZY = (
     *("starlette.applications", "uvicorn.lifespan.off", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl"),
 )
 LARGEST_REQUEST = 65_536
+_FILES = {  # of a job that is read once for all forks
+    "job.yaml": "destination: {site_id: '${A}', api_key: '${B}'}\n"
+    "steps:\n- {name: people, source: {csv: FOLDER/people.csv}, mapping: FOLDER/mapping.yaml}\n",
+    "mapping.yaml": "operation: identify\nidentifiers: {id: number}\nattributes: {name: name}\n",
+}
 NUMBER = struct.Struct("!q")  # what a process' socket carries: first its pid, at last its exit code
 
 
@@ -196,6 +202,48 @@ def _import_all() -> None:
         templates.template(path.name)  # compiled once for all
 
 
+def _prepare_all() -> None:
+    """Does for all forks what each would do once: models of a job's files, statements of a state, routes of a sandbox.
+
+    polars' threads are not started: a fork would not have them.
+    """
+    from cio_etl.model import Bookmark, Counts, LaneProgress
+    from cio_etl.sandbox.app import make_app
+    from cio_etl.sandbox.workspace import Workspace
+    from cio_etl.state import build_report, compared, open_store
+    from tests.state.runs import RUN, begin
+
+    threads = _kinds_of_threads()
+    make_app(Workspace())
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in _FILES.items():
+            Path(folder, name).write_text(text.replace("FOLDER", folder), encoding="utf-8")
+        cio_etl.load_job(Path(folder, "job.yaml"), secrets=False)
+        with closing(open_store(Path(folder))) as store:
+            committer = begin(store)
+            store.note_columns(RUN.run_id, 0, "{}")
+            store.note_findings(RUN.run_id, 0, [])
+            committer.commit(LaneProgress(0, 1, 2, Counts(accepted=1)), [])
+            leases = store.leases(RUN.run_id, 0, "here:1:0")
+            leases.claim(leases.summary().free, "print")
+            leases.finish(range(4))
+            for asked in (store.settled, store.has_sent, store.steps, store.run):
+                asked(RUN.run_id)
+            store.has_started(RUN.run_id, 0, by_others=False)
+            store.reject_counts(RUN.run_id, 0)
+            store.salt()
+            store.bookmark(RUN.job, "people")
+            store.end_step(RUN.run_id, 0, finished=True, rows_read=1, seconds=1.0, rejects=[], bookmark=Bookmark())
+            store.end(RUN.run_id, "finished", 0, None)
+            compared(store, build_report(store, RUN))
+            store.runs()
+    assert _kinds_of_threads() == threads
+
+
+def _kinds_of_threads() -> set[str]:
+    return {path.read_text() for path in Path("/proc/self/task").glob("*/comm")}
+
+
 def _serve(channel: socket.socket) -> None:
     """Forks for each request, and tells on its third socket how the process ended."""
     lives: dict[int, socket.socket] = {}
@@ -295,6 +343,7 @@ def _run(program: str | None, arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     _import_all()
+    _prepare_all()
     with socket.socket(fileno=int(sys.argv[1])) as of_the_tests:
         _serve(of_the_tests)
     os._exit(0)  # libraries may complain about what an interpreter leaves at its end
