@@ -27,18 +27,20 @@ class wait_as_asked(wait_base):
         return max(self._jitter(retry_state), after_s + spread_s if after_s else 0.0)
 
 
+_WAIT, _RETRYING = wait_as_asked(), Retrying()  # of all attempts: neither has a state
+
+
 class Backoff:
     """The waits between the attempts to send one body, which may take `budget_s` seconds from now."""
 
     def __init__(self, budget_s: float, now: Callable[[], float]) -> None:
         self._now = now
         self._deadline = now() + budget_s
-        self._wait = wait_as_asked()
-        self._state = RetryCallState(Retrying(), None, (), {})
+        self._state = RetryCallState(_RETRYING, None, (), {})
 
     def wait_s(self, verdict: Retry) -> float | None:
         """Seconds to wait before the next attempt; None when the time is over before it."""
         self._state.set_result(verdict)
-        seconds = self._wait(self._state)
+        seconds = _WAIT(self._state)
         self._state.prepare_for_next_attempt()
         return None if self._now() + seconds > self._deadline else seconds

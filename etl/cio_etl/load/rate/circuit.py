@@ -46,21 +46,19 @@ class Circuit:
         A success ends an outage only if the request started during it: an older one proves nothing.
         """
         if not self.is_open:
-            refilled = self._refilled(now)
-            return replace(refilled, remaining=min(FULL, refilled.remaining + REFILL), success_at=now)
+            return Circuit(max(self.counted_at, now), now, min(FULL, self._remaining_at(now) + REFILL))
         return Circuit(now, now, DEGRADED) if started >= self.open_since else self
 
     def failed(self, now: float, cost: float, jitter: float, *, throttled: bool) -> Circuit:
         """After a failure. `jitter` is from 0 to 1. `throttled` is no outage while other requests succeed."""
         if self.is_open:
             return self
-        refilled = self._refilled(now)
-        remaining = refilled.remaining - cost
+        before = self._remaining_at(now)
+        remaining = before - cost
         if throttled and now - self.success_at < RECOVERY_S:
-            remaining = max(remaining, min(refilled.remaining, 1.0))
-        if remaining > 0:
-            return replace(refilled, remaining=remaining)
-        return replace(refilled, remaining=0.0, open_since=now)._with_next_probe(now, jitter)
+            remaining = max(remaining, min(before, 1.0))
+        counted = Circuit(max(self.counted_at, now), self.success_at, max(0.0, remaining))
+        return counted if remaining > 0 else replace(counted, open_since=now)._with_next_probe(now, jitter)
 
     def probed(self, now: float, jitter: float) -> Circuit:
         """After a lane has started a probe: the next one comes later."""
@@ -69,8 +67,7 @@ class Circuit:
     def _with_next_probe(self, now: float, jitter: float) -> Circuit:
         return replace(self, probe_at=now + self.pause_s * (1.0 + JITTER * jitter))
 
-    def _refilled(self, now: float) -> Circuit:
-        """With what time has refilled."""
+    def _remaining_at(self, now: float) -> float:
+        """The budget, with what time has refilled."""
         seconds = max(0.0, min(now, self.success_at + RECOVERY_S) - self.counted_at)
-        remaining = min(FULL, self.remaining + REFILL_PER_S * seconds)
-        return replace(self, counted_at=max(self.counted_at, now), remaining=remaining)
+        return min(FULL, self.remaining + REFILL_PER_S * seconds)
