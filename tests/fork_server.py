@@ -200,6 +200,8 @@ def _import_all() -> None:
     templates = importlib.import_module("cio_etl.report.templates")
     for path in Path(templates.__file__ or "").parent.glob("*.j2"):
         templates.template(path.name)  # compiled once for all
+    for kind in importlib.import_module("cio_etl.config.json_schema").KINDS:
+        importlib.import_module("cio_etl.config").schema_text(kind)  # likewise
 
 
 def _prepare_all() -> None:

@@ -7,6 +7,7 @@ refuses too; `check` knows more rules, for example what a text must look like.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ _TEXT: JsonSchemaValue = {"type": "string", "minLength": 1}
 _MODELS: dict[SchemaKind, type[Section]] = {"job": JobYaml, "mapping": MappingYaml, "tests": MappingTestsYaml}
 
 
+@functools.cache
 def schema_text(kind: SchemaKind) -> str:
     """The text of the schema, as it is printed and shipped."""
     return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
