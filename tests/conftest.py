@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ gc.disable()  # while pytest collects 12,000 tests: none of them is garbage
 # `make test` tries a share of the examples of a property that has many; every run draws others. `make properties`
 # tries all of them.
 SHARE, FEW_EXAMPLES = 0.3, 20
+
+LARGEST_BYTES = 4_000_000_000  # ten times what a run of all tests leaves in folders until its end
 
 collect_ignore = ["with_airflow"]  # it has an environment of its own: airflow/test_airflow.py
 
@@ -98,6 +101,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-examples", action="store_true", help="try all examples of each property, not only a share")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Puts temporary files and the databases of servers in memory, where it has room and TMPDIR names no folder.
+
+    No test cuts the power of a disk, and tens of thousands of times they would wait for one.
+    """
+    memory = "/dev/shm"  # nosec B108 # every folder in it is made by mkdtemp or by pytest
+    if "TMPDIR" in os.environ or config.option.basetemp or not os.access(memory, os.W_OK):
+        return
+    its = os.statvfs(memory)
+    if its.f_bavail * its.f_frsize > LARGEST_BYTES and not its.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = memory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
