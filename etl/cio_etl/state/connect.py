@@ -37,11 +37,9 @@ _CONNECTING = {
 }
 
 
-def exists(where: Where) -> bool:
-    """Whether there is a state; creates nothing. Raises StateError when the server cannot be reached."""
-    if isinstance(where, Path):
-        return (where / "state.db").exists()
-    engine = _server_engine(server_address(where))
+def exists_on_server(address: SecretStr) -> bool:
+    """Whether a database has a state; creates nothing. Raises StateError when the server cannot be reached."""
+    engine = _server_engine(server_address(address))
     try:
         return schema_version(engine) > 0
     except SQLAlchemyError as error:

@@ -13,6 +13,6 @@ def exists(where: Where) -> bool:
     """Whether there is a state; creates nothing. Raises StateError when the server cannot be reached."""
     if isinstance(where, Path):
         return (where / "state.db").exists()
-    from cio_etl.state import connect
+    from cio_etl.state.connect import exists_on_server
 
-    return connect.exists(where)
+    return exists_on_server(where)
