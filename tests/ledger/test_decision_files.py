@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from cio_etl.errors import DeltaDamaged
-from cio_etl.ledger.decision_files import MASKS, WORDS_AT_ONCE, DecisionWriter, read_decisions
+from cio_etl.ledger.decision_files import MASKS, REFUSALS, WORDS_AT_ONCE, DecisionWriter, read_decisions
 from cio_etl.model import POSITION
 from cio_etl.transform.decisions import AS_MAPPED, BLOCK, PARTIAL, REFUSED, SAME, WHOLE, Decisions, words
 
@@ -57,6 +58,28 @@ def test_decisions_are_read_as_they_were_noted(tmp_path: Path, parts: int) -> No
     far = dice.permutation(ROWS)[:1_000]
     assert np.ptp(far) > BLOCK and (found.codes(far) == codes[far]).all()
     assert found.codes(far[:0]).size == 0
+
+
+@pytest.mark.parametrize("every, portions", [(1_000, 3), (10, 6), (3, 12)])
+def test_frames_of_which_few_rows_are_sent_are_mapped_together(tmp_path: Path, every: int, portions: int) -> None:
+    rows, size = 300_000, 25_000
+    codes = np.full(rows, SAME, np.uint8)
+    codes[::every], codes[1::every] = PARTIAL, AS_MAPPED
+    found = written(tmp_path, codes, np.ones((rows, 1), np.uint64), ("a",))
+    together = list(found.portions(pl.DataFrame({POSITION: range(n, n + size)}) for n in range(0, rows, size)))
+    assert [each.rows for each in together] == [rows // portions] * portions
+    before = 0
+    for each in together:
+        here = np.arange(before, before := before + each.rows)
+        assert each.same is not None
+        assert each.same["position"].to_list() == here[codes[here] == SAME].tolist()
+        assert each.frame[POSITION].to_list() == here[codes[here] != SAME].tolist()
+
+
+def test_refusals_are_found_by_their_position(tmp_path: Path) -> None:
+    written(tmp_path, np.full(1_000, REFUSED, np.uint8), np.ones((1_000, 1), np.uint64), ("a",))
+    position = pq.ParquetFile(tmp_path / REFUSALS).metadata.row_group(0).column(0)
+    assert (position.path_in_schema, position.statistics.min, position.statistics.max) == ("position", 0, 999)
 
 
 def test_files_take_a_byte_for_each_row_and_a_mask_for_those_that_are_sent_in_part(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 spill = Spill(Path(sys.argv[1]), pl.col("a").cast(pl.UInt32) % 200)
 for start in (0, 200_000):
     spill.add(pl.DataFrame({"a": range(start, start + 200_000)}))
+spill.finish()
 assert [spill.part(number).height for number in range(200)] == [2_000] * 200
 """
 

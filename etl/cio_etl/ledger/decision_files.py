@@ -66,7 +66,9 @@ class DecisionWriter:
 
     def finish(self) -> None:
         """Puts the decisions in order of position, and synchronises them to the disk. Raises OSError."""
-        refusals = GroupWriter(self._folder / REFUSALS)
+        refusals = GroupWriter(self._folder / REFUSALS, found_by="position")
+        self._refused.finish()
+        self._changes.finish()
         with self._codes, refusals, open(self._folder / MASKS, "wb") as masks:
             self._codes.truncate(self._rows)
             for number, start in enumerate(range(0, self._rows, self._at_once)):

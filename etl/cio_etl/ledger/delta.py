@@ -33,6 +33,7 @@ from cio_etl.ledger.spill import Spill
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.model.records import dataclass
 from cio_etl.transform import decisions
+from cio_etl.transform.prefetch import prefetch
 
 NO_CHANGE = pl.DataFrame(schema=KNOWN)  # of a partition of the ledger, which is not read then
 FEW = ROWS_AT_ONCE // 8  # rows of a partition, to which the known subjects are looked up one by one
@@ -88,21 +89,32 @@ def make_delta(
     counts, to_send = DeltaCounts(unreadable=unreadable), 0
     first: list[int] = []
     changes = Changes()
-    for number in range(1 << bits):
+    for spill in (sent, seen, left_out):
+        spill.finish()
+
+    def partition(number: int) -> tuple[pl.DataFrame | None, DeltaCounts, pl.DataFrame | None]:
+        """The decided rows of a partition, its counts, and who is gone of it."""
         known, here = ledger.known(number, bits), sent.part(number)
+        decided_here, named, counts = None, None, DeltaCounts()
         if here is not None and here.height:
-            compared = decided(here, known, rules)
-            counts += counts_of(compared, rules, null)
-            if counts_changes:
-                changes.add(compared, rules)
-            to_send += _write(writer, compared, rules)
-            late = compared.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
-            first = sorted([*first, *late])[:FIRST]
+            decided_here = decided(here, known, rules)
+            counts += counts_of(decided_here, rules, null)
         if finds_gone:
             missing = gone(known, _subjects(here, seen.part(number)), scopes if rules.scope else None, rules)
             named = missing.drop_nulls()
             left = named.join(_subjects(left_out.part(number)), on=SUBJECT, how="semi")
             counts += DeltaCounts(gone=named.height, left_out=left.height, nameless=missing.height - named.height)
+        return decided_here, counts, named
+
+    for rows_here, of_partition, named in prefetch(partition, range(1 << bits), 2):  # each takes memory
+        counts += of_partition
+        if rows_here is not None:
+            if counts_changes:
+                changes.add(rows_here, rules)
+            to_send += _write(writer, rows_here, rules)
+            late = rows_here.filter("is_changed_after_sent")[POSITION].head(FIRST).to_list()
+            first = sorted([*first, *late])[:FIRST]
+        if named is not None:
             writer.write_gone(named)
     head = DeltaHead(
         generation=ledger.generation.number,

@@ -116,11 +116,11 @@ class GroupWriter:
     """Writes frames of the same columns to a Parquet file, a group each, and synchronises it to the disk.
 
     Compression saves some 40 % of a ledger. A delta is read once and deleted: it is written without. Groups are found
-    by `hi`: only of it the file says the least and the greatest value.
+    by one column: only of it the file says the least and the greatest value.
     """
 
-    def __init__(self, path: Path, *, compressed: bool = False) -> None:
-        self._path, self._compressed = path, compressed
+    def __init__(self, path: Path, *, found_by: str = "hi", compressed: bool = False) -> None:
+        self._path, self._found_by, self._compressed = path, found_by, compressed
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> GroupWriter:
@@ -138,7 +138,7 @@ class GroupWriter:
                 self._path,
                 table.schema,
                 compression={name: "lz4" if name in repeating else "none" for name in frame.columns},
-                write_statistics=["hi"],
+                write_statistics=[self._found_by],
                 use_dictionary=repeating,
             )
         self._writer.write_table(table.cast(self._writer.schema), row_group_size=max(table.num_rows, 1))

@@ -26,23 +26,27 @@ class Spill:
         if self._of is not None and self._rows >= _BUFFER_ROWS:
             self._flush()
 
-    def part(self, number: int) -> pl.DataFrame | None:
-        """The rows of a partition, in the order in which they were added; None: there are none.
+    def finish(self) -> None:
+        """All rows have been added."""
+        if self._of is not None:
+            self._flush()
+            if self._streams is not None:
+                self._streams.close()
 
-        After the first call none are added.
+    def part(self, number: int) -> pl.DataFrame | None:
+        """The rows of a partition, in the order in which they were added, after `finish`; None: there are none.
+
+        It may be called in threads.
         """
         if self._of is None:
-            return pl.concat(self._waiting) if self._waiting else None
-        self._flush()
-        if self._streams is not None:
-            self._streams.close()
+            return pl.concat(self._waiting, rechunk=True) if self._waiting else None
         path = stream_path(self._folder, number)
         with reporting(self._folder):
             if not path.exists():
                 return None
             frame = pl.read_ipc_stream(path)
             path.unlink()
-        return frame
+        return frame.rechunk()
 
     def _flush(self) -> None:
         if not self._waiting:

@@ -51,9 +51,9 @@ class ItemsByLane:
         reject_rows, rejects = np.empty(0, dtype=np.int64), list[Reject]()
         if text.null_count():  # few frames have a row that is not sent
             is_item, text = text.is_not_null().to_numpy(), text.fill_null("")
-            rows = items.select("position", "reason", "field", pl.col("also").fill_null(""))[order]
-            reject_rows = np.flatnonzero(rows["reason"].is_not_null().to_numpy())
-            rejects = [Reject(*row) for row in rows[reject_rows].iter_rows()]
+            reject_rows = np.flatnonzero(items["reason"].is_not_null().to_numpy()[order])
+            rows = items[order[reject_rows]].select("position", "reason", "field", pl.col("also").fill_null(""))
+            rejects = [Reject(*row) for row in rows.iter_rows()]
         if with_text:
             array = text.to_arrow()
             _, ends, data = array.buffers()

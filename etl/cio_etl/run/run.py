@@ -45,6 +45,7 @@ from cio_etl.run.status_note import StatusNote, close_notes, require_current
 from cio_etl.run.verifying import sends_people
 from cio_etl.state import Leases, StepRecord, renewing
 from cio_etl.telemetry import Watch, watching
+from cio_etl.transform.decisions import Portion
 from cio_etl.transform.prefetch import prefetch
 
 LOOK_EVERY_S = 0.5  # of a worker that waits for the others
@@ -107,7 +108,7 @@ def _run_watched(job: Job, options: RunOptions, caller: Caller, watch: Watch) ->
 
 
 class Read(NamedTuple):
-    """What was made of a frame of rows."""
+    """What was made of a frame, or of several of which few rows are sent."""
 
     rows: int
     items: pl.DataFrame
@@ -201,11 +202,11 @@ def _send(
     first = prepared.baseline
     sample = context.caller.sample if sends_people(step.mapping) else None
 
-    def read(frame: pl.DataFrame) -> Read:
-        mapped = compiled.sending(frame)
+    def read(portion: Portion) -> Read:
+        mapped = compiled.sending_portion(portion)
         noted = None if earlier is None else earlier.noted(mapped)
         drawn = None if sample is None else sample.drawn(mapped)
-        return Read(frame.height, mapped.items, None if first is None else first.hashed(mapped), noted, drawn)
+        return Read(portion.rows, mapped.items, None if first is None else first.hashed(mapped), noted, drawn)
 
     with (
         signals.draining(lanes.drain),
@@ -215,7 +216,7 @@ def _send(
         noting(context, record.number, None if first is None else first.delta) as note_hashes,
         lanes,
     ):
-        for each in prefetch(read, snapshot.read(compiled.columns, rows_read)):
+        for each in prefetch(read, compiled.portions(snapshot.read(compiled.columns, rows_read))):
             rows_read += each.rows
             note(rows_read)
             if earlier is not None and each.noted is not None:

@@ -8,8 +8,8 @@ has one pays for finding which.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import field, replace
 from decimal import Decimal
@@ -23,7 +23,7 @@ from cio_etl.model import ALSO, FAULT, POSITION
 from cio_etl.model.records import dataclass
 from cio_etl.transform import encode, ids, payloads
 from cio_etl.transform.checks import Check
-from cio_etl.transform.decisions import Decisions
+from cio_etl.transform.decisions import Decisions, Portion
 from cio_etl.transform.parts import Parts
 from cio_etl.transform.repeats import Repeats
 
@@ -106,12 +106,21 @@ class Compiled:
 
     def sending(self, frame: pl.DataFrame) -> Mapped:
         """The items of a frame, with the values of those rows of which something is sent. Raises as `items` does."""
+        return self.mapped(frame) if self.decisions is None else self.sending_portion(self.decisions.split(frame))
+
+    def portions(self, frames: Iterable[pl.DataFrame]) -> Iterator[Portion]:
+        """The frames of a snapshot as they are sent; those of which few rows are sent come together."""
         if self.decisions is None:
-            return self.mapped(frame)
-        frame, same = self.decisions.split(frame)
-        mapped = self.mapped(frame)
+            return (Portion(frame.height, frame) for frame in frames)
+        return self.decisions.portions(frames)
+
+    def sending_portion(self, portion: Portion) -> Mapped:
+        """As `sending` of frames that `portions` gave."""
+        mapped = self.mapped(portion.frame)
+        if self.decisions is None:
+            return mapped
         items = self.decisions.applied(mapped.items)
-        return replace(mapped, items=items if same is None else self._with_skipped(items, same))
+        return replace(mapped, items=items if portion.same is None else self._with_skipped(items, portion.same))
 
     def mapped(self, frame: pl.DataFrame) -> Mapped:
         """The items of a frame with the values that they are made of. Raises as `items` does."""

@@ -5,7 +5,7 @@ The ledger decides it over the whole snapshot before the first row is sent, so a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -26,6 +26,20 @@ FLAG = "_sent."  # prefix of the Boolean columns that say which parts of a row a
 UPDATE_BIT = 0  # of a mask: the person is known, and must not be created. The parts follow, in their order
 
 BLOCK = 1 << 18  # rows whose codes are in memory at a time, where they are not those of a frame
+TOGETHER = 100_000  # rows of frames of which few are sent, which are mapped together: each call costs some 10 ms
+FEW = 5_000  # rows that are sent: with more, no further frame is added
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portion:
+    """One or more frames of a snapshot, in order of position: the rows that are mapped, and the items of the others.
+
+    The others are skipped; None: there are none.
+    """
+
+    rows: int
+    frame: pl.DataFrame
+    same: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,13 +95,24 @@ class Decisions:
         found: Masks = masks[place[positions - low]]
         return found
 
-    def split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """The rows that are mapped, and the items of the others, which are skipped; None: there are none."""
+    def split(self, frame: pl.DataFrame) -> Portion:
+        """The rows of a frame that are mapped, and the items of the others."""
         same = self.codes(frame[POSITION].to_numpy()) == SAME
         if not same.any():
-            return frame, None
+            return Portion(frame.height, frame)
         skipped = frame.filter(pl.Series(same)).select(pl.col(POSITION).alias("position"))
-        return frame.filter(pl.Series(~same)), skipped
+        return Portion(frame.height, frame.filter(pl.Series(~same)), skipped)
+
+    def portions(self, frames: Iterable[pl.DataFrame]) -> Iterator[Portion]:
+        """All frames, in order; those of which few rows are mapped come together."""
+        waiting: list[Portion] = []
+        for frame in frames:
+            waiting.append(self.split(frame))
+            if sum(each.frame.height for each in waiting) > FEW or sum(each.rows for each in waiting) >= TOGETHER:
+                yield _together(waiting)
+                waiting = []
+        if waiting:
+            yield _together(waiting)
 
     def accepted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of which the mapping makes an item."""
@@ -120,6 +145,12 @@ class Decisions:
             pl.when(again).then("reason.before").otherwise("reason").alias("reason"),
             pl.when(again).then("field.before").otherwise("field").alias("field"),
         ).select(items.columns)
+
+
+def _together(portions: Sequence[Portion]) -> Portion:
+    same = [each.same for each in portions if each.same is not None]
+    frame = pl.concat([each.frame for each in portions], rechunk=True)
+    return Portion(sum(each.rows for each in portions), frame, pl.concat(same) if same else None)
 
 
 def _blocks(rows: int) -> Iterator[tuple[int, int]]:
