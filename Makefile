@@ -25,7 +25,7 @@ lint: .venv/done ## ruff and mypy
 	$(BIN)/mypy
 
 # More workers than cores: many tests wait for servers, time-outs and other processes.
-WORKERS ?= 3
+WORKERS ?= 4
 
 test: .venv/done with-airflow with-collector ## ruff, mypy and every test, side by side
 	@$(MAKE) --no-print-directory -j2 lint pytest
