@@ -44,6 +44,18 @@ def test_the_first_signal_drains_and_the_second_stops(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "SIGTERM: finishing what is under way; once more to stop now\n"
 
 
+def test_two_signals_before_the_main_thread_looks_are_two() -> None:
+    """Python calls a handler once for both, and another thread gets them: the main thread waits on."""
+
+    def send() -> None:
+        for _ in range(2):
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    with Signals() as signals, signals.draining(lambda: None), pytest.raises(Interrupted, match="stopped by SIGINT"):
+        threading.Thread(target=send).start()
+        assert not threading.Event().wait(4.0)
+
+
 def test_a_signal_outside_of_a_drained_block_stops_at_once() -> None:
     with Signals() as signals:
         with pytest.raises(Interrupted, match="stopped by SIGTERM"):

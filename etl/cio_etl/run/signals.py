@@ -5,7 +5,9 @@ block; the Python API does not.
 
 A handler interrupts the main thread anywhere, also where it holds a lock. So handlers set plain values, and raise; all
 else is done by a thread that reads the signals from a pipe. The pipe gets them even while the main thread is inside a
-library that does not return. Then handlers never run, and the thread ends the process when the grace is over.
+library that does not return. Then handlers never run, and the thread ends the process when the grace is over. The pipe
+has each signal, while Python calls a handler once for two that come before it runs: then the thread sends the second
+one again.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ HANDLED = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 20.0
 REPORT_S = 15.0  # after the grace: what the report takes at most
 SECOND_S = 5.0  # after a second signal
+HANDLED_S = 0.3  # in which the main thread handles a signal, unless it is inside a library
 ASKED = 0x40  # added to the number in the pipe: a caller asks, and no person waits for a line
 
 REMEDY = "the state is intact; run the same command again to go on"
@@ -51,6 +54,8 @@ class Signals:
         self._remedy = remedy
         self.received: str | None = None
         self._is_second = False  # the next signal that is handled stops at once
+        self._at_once = False  # the thread has read a second signal
+        self._has_raised = self._is_repeated = False  # a handler; and the thread, which sends one again, has sent it
         self._drain: Callable[[], None] | None = None
         self._before: dict[signal.Signals, object] = {}
         self._pipe: tuple[int, int] | None = None
@@ -69,11 +74,11 @@ class Signals:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, before in self._before.items():
+        installed, self._before = self._before, {}
+        for number, before in installed.items():
             signal.signal(number, before)  # type: ignore[arg-type]
-        if self._before:
+        if installed:
             signal.set_wakeup_fd(self._wakeup_before)
-        self._before = {}
         assert self._pipe is not None and self._thread is not None
         (reading, writing), self._pipe = self._pipe, None
         os.close(writing)  # the thread reads the end
@@ -110,24 +115,42 @@ class Signals:
         name = signal.Signals(number).name
         self.received = self.received or name
         is_first, self._is_second = not self._is_second, True
-        if not is_first or self._drain is None:
+        if self._is_repeated and self._has_raised:  # it was handled before the thread sent it again
+            self._is_repeated = False
+        elif self._at_once or not is_first or self._drain is None:
+            self._has_raised = True
             raise Interrupted(name)
 
     # ---- the thread
 
     def _watch(self, pipe: int) -> None:
         ends_at: float | None = None
+        limit_s = self._limit_s
         while True:
             timeout_s = None if ends_at is None else max(ends_at - time.monotonic(), 0.0)
             if not select.select([pipe], [], [], timeout_s)[0]:
-                self._end_process()
+                self._end_process(limit_s)
             if not (numbers := os.read(pipe, 512)):
                 return
             for number in numbers:
-                if number & ~ASKED in HANDLED:  # the pipe gets every signal that has a handler
-                    self._stop(signal.Signals(number & ~ASKED).name, is_announced=ends_at is None and number < ASKED)
-                    limit_s = self._limit_s if ends_at is None else SECOND_S
-                    ends_at = min(ends_at or float("inf"), time.monotonic() + limit_s)
+                if number & ~ASKED not in HANDLED:  # the pipe gets every signal that has a handler
+                    continue
+                is_first, now = ends_at is None, time.monotonic()
+                self._stop(signal.Signals(number & ~ASKED).name, is_announced=is_first and number < ASKED)
+                if ends_at is None:
+                    ends_at = now + self._limit_s
+                elif ends_at > now + SECOND_S:
+                    ends_at, limit_s = now + SECOND_S, SECOND_S
+                if not is_first and number < ASKED and not self._at_once:
+                    self._repeat(signal.Signals(number))
+
+    def _repeat(self, number: signal.Signals) -> None:
+        """Sends a second signal again, unless the main thread handles it."""
+        self._at_once = True
+        time.sleep(HANDLED_S)
+        if self._before and not self._has_raised:
+            self._is_repeated = True
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _stop(self, name: str, *, is_announced: bool) -> None:
         self.received = self.received or name
@@ -139,10 +162,10 @@ class Signals:
             with contextlib.suppress(RuntimeError):  # no thread can be started; this one must not wait for a reader
                 Thread(target=self._note, args=(line,), daemon=True).start()
 
-    def _end_process(self) -> None:
+    def _end_process(self, limit_s: float) -> None:
         """Ends the process as a kill would, with two lines on stderr, which the main thread may have locked."""
         error = Interrupted(self.received or "SIGTERM")
-        lines = f"{error}, and ended {self._limit_s:g} s later because it was still at work\n{self._remedy}\n"
+        lines = f"{error}, and ended {limit_s:g} s later because it was still at work\n{self._remedy}\n"
         with contextlib.suppress(OSError):
             os.write(stderr_descriptor(), lines.encode(errors="backslashreplace"))
         os._exit(error.exit_code)
