@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before anything imports numpy and polars: several processes of tests share the cores, and threads that wait for each
-# other take a tenth of their time. Processes of the command have polars' threads: they get an environment of their own.
-os.environ.update(OPENBLAS_NUM_THREADS="1", POLARS_MAX_THREADS="1")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does, before anything imports numpy
 
 import httpx
 import pytest
