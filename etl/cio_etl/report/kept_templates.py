@@ -1,6 +1,6 @@
 """Keeps compiled templates beside them, in `__pycache__`, as Python keeps its modules: to compile a page takes 60 ms.
 
-Where nobody may write, or Python is told to write none, each process compiles them.
+Where the folder is read-only, or PYTHONDONTWRITEBYTECODE is set, each process compiles the templates.
 """
 
 from __future__ import annotations
