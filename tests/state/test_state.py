@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -146,15 +147,16 @@ def test_concurrent_commits_are_on_the_disk_when_they_return(in_folder: Store, t
     assert in_folder.rejects(RUN.run_id, 0).height == 16 * 30
 
 
-def test_every_lane_whose_commit_failed_gets_an_error(store: Store) -> None:
+@pytest.mark.parametrize("wrong", [Reject(1, None), object()], ids=["the database refuses it", "a defect of ours"])  # type: ignore[arg-type]
+def test_every_lane_whose_commit_failed_gets_an_error(store: Store, wrong: Any) -> None:
     committer = begin(store, lanes=8)
     heard: list[int] = []
 
     def work(lane: int) -> None:
         try:
             for position in range(50):
-                committer.commit(LaneProgress(lane, position), [Reject(1, None)] if lane == 3 and position == 9 else [])  # type: ignore[arg-type]
-        except StateError:
+                committer.commit(LaneProgress(lane, position), [wrong] if lane == 3 and position == 9 else [])
+        except (StateError, AttributeError):
             heard.append(lane)
 
     threads = [threading.Thread(target=work, args=(lane,)) for lane in range(8)]
