@@ -1,8 +1,9 @@
 """The upper bound of speed: threads that post one pre-built body. No reading, no mapping, no checkpoint.
 
-    python -m tests.benchmarks.bare BODY URL --rows N [--ca FILE]
+    python -m tests.benchmarks.bare BODY URL --rows N [--ca FILE] [--lanes N] [--body-bytes N]
 
-This is the physical limit of httpx and the network on this machine, with as many lanes as our command has.
+This is the physical limit of httpx and the network on this machine, with as many lanes as our command has. The server
+reads no body, so a shorter one is the first bytes of the whole one.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import httpx
 LANES = 16
 
 
-def send_all(url: str, body: bytes, requests: int, ca: Path | None) -> None:
-    """Post `body` `requests` times over LANES connections. Raises httpx.HTTPError on anything but success."""
-    context = ssl.create_default_context(cafile=ca)  # one for all: httpx would load every root certificate 16 times
+def send_all(url: str, body: bytes, requests: int, ca: Path | None, lanes: int = LANES) -> None:
+    """Post `body` `requests` times over so many connections. Raises httpx.HTTPError on anything but success."""
+    context = ssl.create_default_context(cafile=ca)  # one for all: httpx would load every root certificate for each
     numbers = itertools.count()
     lock = threading.Lock()
 
@@ -35,8 +36,8 @@ def send_all(url: str, body: bytes, requests: int, ca: Path | None) -> None:
                     return
                 client.post(url, content=body, headers={"content-type": "application/json"}).raise_for_status()
 
-    with ThreadPoolExecutor(LANES) as lanes:
-        for ended in [lanes.submit(lane) for _ in range(LANES)]:
+    with ThreadPoolExecutor(lanes) as threads:
+        for ended in [threads.submit(lane) for _ in range(lanes)]:
             ended.result()
 
 
@@ -46,9 +47,11 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--ca", type=Path)
+    parser.add_argument("--lanes", type=int, default=LANES)
+    parser.add_argument("--body-bytes", type=int, help="of each body; by default all of the file's")
     options = parser.parse_args()
-    body = options.body.read_bytes()
+    body = options.body.read_bytes()[: options.body_bytes]
     items = body.count(b'"type":"person"')
     requests = math.ceil(options.rows / items)
-    send_all(f"{options.url}/api/v2/batch", body, requests, options.ca)
+    send_all(f"{options.url}/api/v2/batch", body, requests, options.ca, options.lanes)
     print(requests * items)

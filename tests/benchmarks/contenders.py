@@ -120,8 +120,10 @@ def last_line(stdout: str) -> int:
     return int(stdout.split()[-1])
 
 
-def bare(task: Task) -> list[str]:
-    return [sys.executable, "-m", "tests.benchmarks.bare", *_what(task)]
+def bare(task: Task, lanes: int = 16, body_bytes: int = 500_000) -> list[str]:
+    """A sender of pre-built bodies."""
+    sizes = [f"--lanes={lanes}", f"--body-bytes={body_bytes}"]
+    return [sys.executable, "-m", "tests.benchmarks.bare", *_what(task), *sizes]
 
 
 def peer(module: str, *options: str) -> Callable[[Task], list[str]]:

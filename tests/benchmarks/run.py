@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -60,10 +61,10 @@ class RunningSink:
     ca: Path | None
     pid: int
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         context = ssl.create_default_context(cafile=self.ca) if self.ca else None
         with urllib.request.urlopen(f"{self.url}/counts", context=context) as answer:
-            counts: dict[str, int] = json.load(answer)
+            counts: dict[str, Any] = json.load(answer)
         return counts
 
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import signal
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Counts:
     """What has been received. `items` and `orders` (distinct order ids) are counted when verifying only."""
 
     bodies: int = 0
+    seconds: float = 0.0  # from the end of the first body to the end of the last
     bytes: int = 0
     largest_body: int = 0
     items: int = 0
@@ -44,6 +46,14 @@ class Sink:
     orders: set[Any]
     # One buffer for every connection: asyncio fills it and hands it over before it turns to the next one.
     buffer: bytearray
+    first_at: float | None = None  # when the first body had been received
+
+    def count(self) -> None:
+        """Count a body that has been received."""
+        now = time.monotonic()
+        self.first_at = now if self.first_at is None else self.first_at
+        self.counts.bodies += 1
+        self.counts.seconds = now - self.first_at
 
     def take(self, body: bytes) -> None:
         """Count the items of a body, whichever of the three APIs it was meant for, by parsing it."""
@@ -126,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
         return json.dumps(asdict(self.sink.counts)).encode()
 
     def _body_ended(self) -> None:
-        self.sink.counts.bodies += 1
+        self.sink.count()
         if self.sink.verify:
             self.sink.take(b"".join(self.body))
             self.body.clear()

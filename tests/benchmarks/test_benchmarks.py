@@ -261,11 +261,11 @@ def test_our_command_is_given_a_job_that_it_reads(tmp_path: Path, format: str, s
     assert job.state == tmp_path / "state"
 
 
-def test_lanes_are_held_against_what_lanes_and_latency_allow() -> None:
-    of = lanes.Figure(lanes=64, requests=9_600, seconds=20.0, peak_mb=400.0)
-    assert of.per_second == 480.0
-    assert of.share(latency_s=0.1, machine_per_second=1_000.0) == pytest.approx(480 / 640)
-    assert of.share(latency_s=0.1, machine_per_second=500.0) == pytest.approx(480 / 500)
+def test_lanes_are_held_against_a_bare_sender_and_the_machine() -> None:
+    ours, bare = lanes.Figure(9_601, 20.0, peak_mb=400.0), lanes.Figure(6_001, 10.0, peak_mb=40.0)
+    assert (ours.per_second, bare.per_second) == (480.0, 600.0)
+    assert lanes.Pair(64, ours, bare).share(machine_per_second=1_000.0) == pytest.approx(480 / 600)
+    assert lanes.Pair(64, ours, bare).share(machine_per_second=500.0) == pytest.approx(480 / 500)
 
 
 def test_lanes_and_body_size_are_in_the_job(tmp_path: Path) -> None:
