@@ -240,6 +240,23 @@ def test_the_command_prints_what_differs_and_exits_with_3(
     assert (code, content["differing"], content["attributes"]) == (3, 1, [{"attribute": "plan", "people": 1}])
 
 
+def test_people_of_a_job_that_never_ran_are_not_said_to_be_accepted(
+    job: Nights, keys: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.write(MANY[:3])
+    code, out, err = command(capsys, "--reveal")
+    assert (code, err) == (3, "") and "3 people not there\n" in out and "accepted" not in out
+    assert "step rows: no run in this state has sent its rows" in out
+    assert "send them  cio-etl run job.yaml\n" in out
+    run(job, MANY[:3])
+    code, out, _ = command(capsys)
+    assert code == 0 and "no run in this state" not in out and "cio-etl run" not in out
+    job.sandbox.set_faults(Faults(dropped=1.0))
+    run(job, MANY[:4])
+    code, out, _ = command(capsys)
+    assert code == 3 and "1 person not there, though Customer.io accepted them" in out
+
+
 def test_the_command_run_prints_what_was_read_back_and_the_command_that_shows_more(
     job: Nights, keys: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,8 @@ def verify(job: Path, options: VerifyOptions, as_json: bool) -> None:
         screen = Screen()
         for line in verification_lines(result):
             screen.print(line, soft_wrap=True)
+        if result.never_sent:
+            say(f"send them  {run}")
         if result.different and not options.reveal:
             say(f"values     {as_typed('verify', job, *repeated_words(options), '--reveal')}")
     raise SystemExit(3 if result.different else 0)

@@ -43,6 +43,7 @@ class Verification:
     attributes: tuple[AttributeDifference, ...] = ()  # the most frequent first
     not_compared: MappingOf[str, int] = field(default_factory=dict)  # people by the reason
     left_out: tuple[str, ...] = ()  # steps that send no people, in words
+    never_sent: tuple[str, ...] = ()  # steps that are compared, though the state knows no run that has sent them
     most_differ: float | None = None
     confidence: float = 0.95
     seed: int = 1
@@ -72,7 +73,11 @@ class Verification:
             AttributeDifference(each["attribute"], int(each["people"]), tuple(each.get("examples", ())))
             for each in content["attributes"]
         )
-        lists = {name: tuple(map(str, values[name])) for name in ("left_out", "missing_examples") if name in values}
+        lists = {
+            name: tuple(map(str, values[name]))
+            for name in ("left_out", "never_sent", "missing_examples")
+            if name in values
+        }
         return cls(**values | lists | {"attributes": tuple(attributes), "not_compared": dict(content["not_compared"])})
 
     def as_json(self) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def verification_words(result: Verification) -> list[str]:
     if not result.different:
         words.append("all are as they were sent")
     if result.missing:
-        words.append(f"{counted(result.missing, 'person', 'people')} not there, though Customer.io accepted them")
+        known = "" if result.never_sent else ", though Customer.io accepted them"
+        words.append(f"{counted(result.missing, 'person', 'people')} not there{known}")
     if result.differing:
         names = [f"{each.attribute} of {each.people:,}" for each in result.attributes[:NAMED]]
         more = len(result.attributes) - len(names)
@@ -53,6 +54,7 @@ def verification_words(result: Verification) -> list[str]:
         words.append(f"{counted(result.differing, 'person', 'people')} with other values: {', '.join(names)}")
     if result.most_differ is not None:
         words.append(_bound_words(result, result.most_differ))
+    words += [f"step {name}: no run in this state has sent its rows" for name in result.never_sent]
     return words + _not_compared(result)
 
 

@@ -126,21 +126,25 @@ def verify_file(
     require_app_key(job)
     job = _addressed(job)
     sample = Sample(options.sample, options.seed)
-    left_out = []
+    left_out, never_sent = [], []
     bookmarks = load_bookmarks(job)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     opened = closing(state.open_store(job.kept_in)) if state.exists(job.kept_in) else nullcontext()
     with opened as store:
+        sent = set() if store is None else store.sent_steps(job.name)
         for number, step in enumerate(job.steps):
             if not sends_people(step.mapping):
                 left_out.append(_left_out(step))
                 continue
+            if step.name not in sent and not step.sync.has_ledger:  # a ledger says itself what was not sent yet
+                never_sent.append(step.name)
             _draw(sample, job, number, step, bookmarks.get(step.name, Bookmark()), store, made_at, note)
     return verified(
         sample,
         job.destination,
         wait_s=options.wait_s,
         left_out=left_out,
+        never_sent=never_sent,
         reveal=options.reveal,
         sleep=sleep,
     )

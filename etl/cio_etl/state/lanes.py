@@ -55,6 +55,18 @@ class Lanes(Database):
         with self.transaction() as connection:
             return connection.execute(_SENT, {"run_id": run_id}).first() is not None
 
+    def sent_steps(self, job: str) -> set[str]:
+        """The names of the steps of which some run of the job has announced a row."""
+        lane, step, run = tables.lane.c, tables.step.c, tables.run.c
+        query = (
+            select(step.name)
+            .join(tables.run, run.run_id == step.run_id)
+            .join(tables.lane, (lane.run_id == step.run_id) & (lane.step == step.number))
+            .where(run.job == job, lane.sending_through >= 0)
+        )
+        with self.transaction() as connection:
+            return set(connection.scalars(query.distinct()))
+
     def rejected(self, run_id: str, number: int) -> int:
         """How many rows of a step are rejected so far, by all workers."""
         lane = tables.lane.c
