@@ -61,6 +61,6 @@ def test_only_commands_are_in_boxes_that_a_click_selects() -> None:
     ],
 )
 def test_a_remedy_names_the_command_once(remedy: str, with_command: str) -> None:
-    with pytest.raises(StateError) as error, resumed_by("cio-etl run a.yaml"):
+    with pytest.raises(StateError) as error, resumed_by("cio-etl run a.yaml", with_option=str):
         raise StateError(remedy, place="state.db", what="the disk is full")
     assert error.value.remedy == with_command

@@ -55,8 +55,8 @@ def test_an_error_stops_before_the_first_request_until_the_source_is_fixed_or_it
     assert stopped.value.exit_code == 4 and nights.bodies == []
     assert main(["run", "job.yaml"]) == 4
     fault, remedy = capsys.readouterr().err.splitlines()[-2:]
-    assert fault == WORDS and "report.html, and fix the source; or, if its rows are right, run once with" in remedy
-    assert remedy.endswith("--accept-unexpected; then: cio-etl run job.yaml")
+    assert fault == WORDS and "report.html, and fix the source; or, if its rows are right, run once `" in remedy
+    assert remedy.endswith("run job.yaml --accept-unexpected`; once the source is fixed: cio-etl run job.yaml")
     stopped_report = json.loads(next(iter(sorted(Path(".etl/runs").glob("*/report.json"))[-1:])).read_text())
     assert stopped_report["steps"][0]["findings"][0]["severity"] == "error"
     report = nights.again(accept_unexpected=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
@@ -17,7 +17,31 @@ def as_typed(*words: object) -> str:
     context = click.get_current_context(silent=True)
     file = None if context is None else context.meta.get(ENV_FILE_META)
     more = [] if file is None else [f"--env-file={file}"]
-    return shlex.join(["cio-etl", *(str(word) for word in words), *more])
+    return " ".join(["cio-etl", *(_quoted(_word(word)) for word in [*words, *more])])
+
+
+def _word(word: object) -> str:
+    """The word, where a path begins like an option with the folder in which it is."""
+    return f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+
+
+def _quoted(word: str) -> str:
+    """The word as bash, zsh and fish read it.
+
+    fish knows backslashes within single quotes, and replaces `%self`; zsh replaces `=word`.
+    """
+    if "\\" in word:
+        return "".join(rf"\{sign}" if sign in "\\'" else shlex.quote(sign) for sign in word)
+    return f"'{word}'" if word.startswith(("=", "%")) and shlex.quote(word) == word else shlex.quote(word)
+
+
+def with_option(again: str, run: str) -> Callable[[str], str]:
+    """Makes the command that goes on with an option of `run`: this one, or, where it has no such option, a run first.
+
+    `again` is this command once more, and `run` a run of the same job.
+    """
+    flags = {flag for parameter in click.get_current_context().command.params for flag in parameter.opts}
+    return lambda option: f"{again} {option}" if option in flags else f"{run} {option}; {again}"
 
 
 def target_words(target: str | None) -> list[str]:

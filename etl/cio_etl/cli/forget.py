@@ -106,6 +106,7 @@ def _forget(file: Path, person: Person, *, is_alone: bool) -> Sequence[Erasure]:
     """
     from dataclasses import replace
 
+    from cio_etl.cli.commands import as_typed
     from cio_etl.config import load_jobs
     from cio_etl.errors import ConfigError, EtlError
     from cio_etl.run.forget import Erasure, forget
@@ -120,7 +121,9 @@ def _forget(file: Path, person: Person, *, is_alone: bool) -> Sequence[Erasure]:
         if is_alone:
             raise
         is_wrong = isinstance(error, ConfigError)
-        fault = f"{file} cannot be read; `cio-etl check {file}` says why" if is_wrong else f"{error}; {error.remedy}"
+        fault = (
+            f"{file} cannot be read; `{as_typed('check', file)}` says why" if is_wrong else f"{error}; {error.remedy}"
+        )
         return [Erasure(file.stem, faults=(fault,))]
 
 

@@ -80,6 +80,7 @@ def _problems(written: Written, folder: Path) -> tuple[Problem, ...]:
 
 
 def _print(importer: Importer, written: Written, problems: tuple[Problem, ...], as_json: bool) -> None:
+    from cio_etl.cli.commands import as_typed
     from cio_etl.log.streams import say
 
     if as_json:
@@ -96,7 +97,7 @@ def _print(importer: Importer, written: Written, problems: tuple[Problem, ...], 
         say(f"not carried over: {lost}")
     say(f"steps: {', '.join(written.steps)}")
     say(f"written: {', '.join(str(path) for path in written.files)}")
-    say(f"next: read the lines TO DECIDE, then cio-etl check {written.job}")
+    say(f"next: read the lines TO DECIDE, then {as_typed('check', written.job)}")
 
 
 def _list(importers: tuple[Importer, ...], as_json: bool) -> None:

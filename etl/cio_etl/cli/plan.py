@@ -42,6 +42,7 @@ def plan(
     With -o plan.json, plan.html shows it, too. Exits with 0 if nothing would be sent, with 3 if something would or rows
     are rejected, and with 4 if a run would stop because too much would change or is rejected.
     """
+    from cio_etl.cli.commands import as_typed, with_option
     from cio_etl.cli.shared import resumed_by
     from cio_etl.log.streams import say
     from cio_etl.report.plan_json import page_place, write_plan
@@ -52,9 +53,10 @@ def plan(
         raise click.UsageError("--output and --name both say where the plan is written; give one of the two")
     if name is not None:
         output = plan_place(job, name, options)
+    again = _as_typed(job, options, output, page, reveal)
     page = page_place(output, page)
-    again = _as_typed(job, options, output)
-    with resumed_by(again, with_option=lambda option: f"{again} {option}"):
+    run = as_typed("run", job, *repeated_words(options))
+    with resumed_by(again, with_option=with_option(again, run)):
         made = plan_file(job, options, lambda line: say(line, err=True), reveal=reveal)
     commands = _commands(made, job, options, output)
     try:
@@ -72,10 +74,13 @@ def plan(
     raise SystemExit(made.exit_code)
 
 
-def _as_typed(job: Path, options: RunOptions, output: Path | None) -> str:
+def _as_typed(
+    job: Path, options: RunOptions, output: Path | None, page: Path | None = None, reveal: bool = False
+) -> str:
     from cio_etl.cli.commands import as_typed
 
-    return as_typed("plan", job, *repeated_words(options), *(() if output is None else ("-o", output)))
+    more = [*(() if output is None else ("-o", output)), *(() if page is None else ("--page", page))]
+    return as_typed("plan", job, *repeated_words(options), *more, *["--reveal"] * reveal)
 
 
 def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -> dict[str, str]:
@@ -84,7 +89,7 @@ def _commands(plan: Plan, job: Path, options: RunOptions, output: Path | None) -
 
     words = repeated_words(options)
     if any(step.rejects_too_much for step in plan.steps):
-        return {"look at": as_typed("validate", job, *words)}
+        return {"look at": as_typed("validate", job, *repeated_words(options.reading))}
     accepts = ["--accept-changes"] if any(step.changes_too_much for step in plan.steps) else []
     accepts += ["--accept-unexpected"] if any(step.unexpected for step in plan.steps) else []
     if plan.unfinished is not None or not any(step.sends for step in plan.steps):
@@ -108,24 +113,37 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     from cio_etl.cli.commands import as_typed, reject_commands, verify_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
     from cio_etl.config import load_job
+    from cio_etl.errors import PlanOutdated
     from cio_etl.model import Plan, Report
     from cio_etl.report import Commands
     from cio_etl.run import run_folder
     from cio_etl.validate.plan import apply_plan
 
     planned = Plan.read(plan)
-    again = as_typed("apply", plan)
-    replan = _as_typed(Path(planned.job_file), RunOptions(**planned.options), plan)
+    again = as_typed("apply", plan, *repeated_words(options))
+    of_plan = RunOptions(**planned.options)
+    replan = _as_typed(Path(planned.job_file), of_plan, plan)
+    run = as_typed("run", planned.job_file, *repeated_words(of_plan))
     job = load_job(Path(planned.job_file), secrets=False, sources=False, target=planned.options.get("target"))
 
     def next_steps(report: Report) -> dict[str, str]:
         return reject_commands(report, job.named_by, set()) | verify_commands(report, Path(planned.job_file))
 
+    def goes_on(option: str) -> str:
+        """A run that is abandoned leaves nothing to apply, and a new ledger needs a new plan."""
+        return {"--restart": f"{run} --restart", "--rebuild-ledger": f"{replan} --rebuild-ledger"}.get(
+            option, f"{again} {option}"
+        )
+
     commands = Commands(again, next_steps)
     with (
         calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
-        resumed_by(again, job.name if as_json else None, with_option=lambda option: f"{replan} {option}"),
+        resumed_by(again, job.name if as_json else None, with_option=goes_on),
     ):
-        report = apply_plan(planned, options, caller)
+        try:
+            report = apply_plan(planned, options, caller)
+        except PlanOutdated as error:
+            error.remedy = error.remedy.replace("`cio-etl plan`", f"`{replan}`")
+            raise
     print_report(report, as_json, commands, {"report": page_of(run_folder(job, report.run_id))})
     raise SystemExit(report.exit_code)

@@ -98,6 +98,7 @@ def print_written(
 
     exports: the sources of the export by the preset's name for them. not_used: its other files, each with the reason.
     """
+    from cio_etl.cli.commands import as_typed
     from cio_etl.log.streams import say
 
     loses = list(preset.loses)
@@ -130,7 +131,7 @@ def print_written(
     recipe = next(path for path in written.files if path.name == "README.md")
     say(f"written: {', '.join(str(path) for path in written.files if path.name != 'README.md')}")
     say(f"recipe: {recipe}")
-    say(f"next: cio-etl test {written.job}")
+    say(f"next: {as_typed('test', written.job)}")
 
 
 def _listed(every: Sequence[Preset]) -> Iterator[str]:

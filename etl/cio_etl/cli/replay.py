@@ -16,7 +16,7 @@ from cio_etl.run.options import RunOptions, repeated_words
 
 @cli.command(epilog="More: mappings/README.md")
 @click.argument("what", metavar="RUN_OR_FILE", shell_complete=runs_and_files)
-@options(RunOptions, only=("limit", "restart", "sandbox", "grace"))
+@options(RunOptions, only=("limit", "restart", "sandbox", "accept_changes", "grace"))
 @click.option("--unknown", is_flag=True, help="Also rows whose answer was lost; Customer.io may have them already.")
 @STATE
 @JSON
@@ -26,7 +26,7 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
 
     Rows that are accepted are closed.
     """
-    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.commands import as_typed, target_words, with_option
     from cio_etl.cli.shared import calling, opened_store, page_of, print_report, resumed_by, state_location
     from cio_etl.config import load_job
     from cio_etl.errors import ConfigError, Problem
@@ -62,7 +62,11 @@ def replay(what: str, options: RunOptions, unknown: bool, state: Path | None, as
     where = [f"--state={location.named_by}"] if location.named_by != Path(".etl") else []
     resume = as_typed("replay", what, *repeated_words(options), *["--unknown"] * unknown, *where)
     commands = Commands(resume)
-    with calling(commands, options.grace, as_json=as_json) as caller, resumed_by(resume):
+    run = as_typed("run", job_file, *target_words(target_name))
+    with (
+        calling(commands, options.grace, as_json=as_json) as caller,
+        resumed_by(resume, f"{job_name}.replay" if as_json else None, with_option=with_option(resume, run)),
+    ):
         note_stand_ins(loaded, caller.observer)
         with sandboxed(loaded, caller.observer) if options.sandbox else contextlib.nullcontext(loaded) as target:
             report = send_again(request, target, options, caller)

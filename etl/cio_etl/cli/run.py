@@ -23,7 +23,7 @@ from cio_etl.run.options import RunOptions, repeated_words
 @ENV_FILE
 def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """Run JOB, or resume its unfinished run."""
-    from cio_etl.cli.commands import as_typed, reject_commands, verify_commands
+    from cio_etl.cli.commands import as_typed, reject_commands, verify_commands, with_option
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
     from cio_etl.model import Report
     from cio_etl.report import Commands
@@ -39,10 +39,15 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
         return reject_commands(report, loaded.named_by, without_rows) | verify_commands(report, job)
 
     commands = Commands(resume, next_steps)
+    anew = [resume, "--restart"] if options.restart else [resume]  # while the run before is not abandoned yet
     with _buffered_log() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
-            resumed_by(resume, name if as_json else None, with_option=lambda option: f"{resume} {option}"),
+            resumed_by(
+                lambda: resume if caller.observer.has_begun else " ".join(anew),
+                name if as_json else None,
+                with_option=with_option(resume, resume),
+            ),
         ):
             report = run_loaded(loaded, options, caller, lambda: load_run(job, options))
         if report.exit_code or as_json or not quiet:

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,15 +97,16 @@ def calling(commands: Commands, grace_s: float, *, as_json: bool, quiet: bool = 
 
 
 SAME_COMMAND = "run the same command again"
+ONCE = re.compile("run once with (--[a-z-]+)")
 
 
 @contextlib.contextmanager
 def resumed_by(
-    command: str, json_of: str | None = None, *, with_option: Callable[[str], str] | None = None
+    command: str | Callable[[], str], json_of: str | None = None, *, with_option: Callable[[str], str]
 ) -> Iterator[None]:
     """Adds the command that resumes the run to an error's remedy; with a job's name prints the error as JSON, too.
 
-    with_option: makes the command that goes on with an option of `run`, where the error needs one.
+    with_option: makes the command that goes on with an option of `run`, where the error needs one, or offers one.
     Any error but a request to stop is raised as the EtlError that is reported of it.
     """
     try:
@@ -113,12 +115,16 @@ def resumed_by(
         if not is_failure(error):
             raise
         failure = failure_of(error)
-        if failure.option and with_option is not None:
-            command = with_option(failure.option)
+        again = command if isinstance(command, str) else command()
+        if failure.option:
+            again = with_option(failure.option)
         if isinstance(failure, Bug):
-            failure.remedy = f"{_to_go_on(command)}; and please report this line"
+            failure.remedy = f"{_to_go_on(again)}; and please report this line"
+        elif failure.resumable and (once := ONCE.search(failure.remedy)):  # nobody should copy that unread
+            remedy = failure.remedy.replace(once[0], f"run once `{with_option(once[1])}`")
+            failure.remedy = f"{remedy}; once the source is fixed: {again}"
         elif failure.resumable:
-            failure.remedy = _with_command(failure.remedy, command)
+            failure.remedy = _with_command(failure.remedy, again)
         if json_of is not None:
             say(json.dumps(_stopped(json_of, failure), ensure_ascii=False))
         if failure is error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JOB, JSON, options
-from cio_etl.run.options import ReadOptions, repeated_words
+from cio_etl.run.options import repeated_words
 from cio_etl.validate.options import ValidateOptions
 
 
@@ -27,14 +27,7 @@ def validate(job: Path, options: ValidateOptions, as_json: bool) -> None:
     from cio_etl.run import Caller
     from cio_etl.validate import validate_file
 
-    words = repeated_words(
-        ReadOptions(
-            steps=options.steps,
-            limit=options.limit,
-            full_refresh=options.full_refresh,
-            watermark=options.watermark,
-        )
-    )
+    words = repeated_words(options.reading)
 
     def next_steps(report: Report) -> dict[str, str]:
         lines = {"run": as_typed("run", job, *words)}

@@ -21,7 +21,7 @@ def verify(job: Path, options: VerifyOptions, as_json: bool) -> None:
     A random sample of the people of the sources is read back through the App API, which needs `app_api_key` in the
     job's destination. Nothing is sent. Exits with 3 when somebody is missing or has other values.
     """
-    from cio_etl.cli.commands import as_typed, target_words
+    from cio_etl.cli.commands import as_typed, target_words, with_option
     from cio_etl.cli.shared import resumed_by
     from cio_etl.log.streams import say
     from cio_etl.run.options import repeated_words
@@ -29,7 +29,7 @@ def verify(job: Path, options: VerifyOptions, as_json: bool) -> None:
 
     again = as_typed("verify", job, *repeated_words(options))
     run = as_typed("run", job, *target_words(options.target))
-    with resumed_by(again, str(job) if as_json else None, with_option=lambda option: f"{run} {option}; {again}"):
+    with resumed_by(again, str(job) if as_json else None, with_option=with_option(again, run)):
         result = verify_file(job, options, lambda line: say(line, err=True))
     if as_json:
         say(json.dumps(result.as_json(), ensure_ascii=False))

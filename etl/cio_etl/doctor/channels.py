@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from cio_etl.doctor.check import Check
@@ -18,5 +19,7 @@ def channels(job: Job) -> Iterator[Check]:
         try:
             yield Check(subject, "ok", reach(channel))
         except NotSent as error:
-            remedy = f"fix that, or notify: of the job; then try it with `cio-etl notify {job.file} --test`"
+            remedy = (
+                f"fix that, or notify: of the job; then try it with `cio-etl notify {shlex.quote(job.file)} --test`"
+            )
             yield Check(subject, "warning", str(error), remedy)

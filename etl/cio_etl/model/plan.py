@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping as MappingOf
 from dataclasses import asdict, field, fields
 from datetime import datetime, timedelta
@@ -173,4 +174,6 @@ class Plan:
         except OSError as error:
             raise InvalidArguments(f"{path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
-            raise InvalidArguments(f"{path} is no plan; `cio-etl plan JOB -o {path}` makes one") from None
+            raise InvalidArguments(
+                f"{path} is no plan; `cio-etl plan JOB -o {shlex.quote(str(path))}` makes one"
+            ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from cio_etl.config import MODELINE
@@ -16,7 +17,9 @@ def mapping_text(proposed: Proposed, about: str, job_file: str) -> str:
     """The mapping file. `about` says of which rows and from where."""
     lines = [MODELINE, *comment(f"Proposed by `cio-etl init` from {about}.")]
     lines += ["# Read it through, change it, and try it:"]
-    lines += [f"#   cio-etl {command} {printable(job_file)}" for command in ("check", "preview", "validate")]
+    lines += [
+        f"#   cio-etl {command} {printable(shlex.quote(job_file))}" for command in ("check", "preview", "validate")
+    ]
     lines += _overview(proposed)
     lines += ["", *_plan_text(proposed.plan, proposed.verdict.evidence)]
     if proposed.other is not None:

@@ -24,8 +24,11 @@ Waited = Callable[[], float | None]  # seconds for which all lanes have been wai
 class Observer:
     """Follows a run. This one shows nothing."""
 
+    has_begun = False  # whether there is a run, which the same command resumes
+
     def begin(self, steps: Sequence[str]) -> None:
         """Takes the names of the run's steps, in order, before the first of them."""
+        self.has_begun = True
 
     @contextmanager
     def step(self, name: str, rows: int, lane_progress: ReadProgress, waited: Waited = lambda: None) -> Iterator[None]:

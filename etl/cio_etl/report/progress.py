@@ -39,6 +39,7 @@ class Progress(Following):
 
     def begin(self, steps: Sequence[str]) -> None:
         """Takes the names of the run's steps."""
+        super().begin(steps)
         self._steps = steps
 
     def note(self, line: str) -> None:

@@ -125,6 +125,11 @@ class ReadOptions:
             raise InvalidArguments("`full_refresh` reads everything, `watermark` from a value on; give one of the two")
 
     @property
+    def reading(self) -> ReadOptions:
+        """The options of reading alone, which every command that reads a job's rows has."""
+        return ReadOptions(**{each.name: getattr(self, each.name) for each in options_of(ReadOptions)})
+
+    @property
     def since(self) -> str | None:
         """Where reading starts: FULL_REFRESH, or a watermark; None: where the last finished run ended."""
         return FULL_REFRESH if self.full_refresh else self.watermark
@@ -167,17 +172,11 @@ class RunOptions(ReadOptions, Waiting):
     )
     accept_drift: bool = option(False, "Accept columns whose kind has changed since the last run.", "flag")
     retry_refused: bool = option(
-        False, "Send again what Customer.io refused before, though it has not changed.", "flag", repeated=False
+        False, "Send again what Customer.io refused before, though it has not changed.", "flag"
     )
-    accept_changes: bool = option(
-        False, "Send, this once, more changes than `limits` and `max_gone` allow.", "flag", repeated=False
-    )
-    accept_unexpected: bool = option(
-        False, "Send, this once, rows that are not as `expect` says.", "flag", repeated=False
-    )
-    rebuild_ledger: bool = option(
-        False, "Start new ledgers: everything is sent once, and nobody is removed.", "flag", repeated=False
-    )
+    accept_changes: bool = option(False, "Send, this once, more changes than `limits` and `max_gone` allow.", "flag")
+    accept_unexpected: bool = option(False, "Send, this once, rows that are not as `expect` says.", "flag")
+    rebuild_ledger: bool = option(False, "Start new ledgers: everything is sent once, and nobody is removed.", "flag")
     grace: float = option(
         20.0,
         "Seconds that requests in flight have to finish after a signal to stop.",
@@ -230,7 +229,7 @@ def repeated_words(options: ReadOptions) -> list[str]:
     words = []
     for each in options_of(type(options)):
         value = getattr(options, each.name)
-        if each.repeated and not (each.kind == "lanes" and isinstance(value, int)):  # the unfinished run has its own
+        if each.repeated:
             words += each.words(value)
     return words
 

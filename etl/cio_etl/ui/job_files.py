@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -76,7 +77,9 @@ def _read(path: Path) -> JobFile:
     except EtlError as error:
         return JobFile(path, problem=str(error))
     except Exception as error:  # whatever is wrong with it, the page of all the others is shown
-        return JobFile(path, problem=f"{path}: {type(error).__name__}; `cio-etl check {path}` may say more")
+        return JobFile(
+            path, problem=f"{path}: {type(error).__name__}; `cio-etl check {shlex.quote(str(path))}` may say more"
+        )
 
 
 def _is_mapping(path: Path) -> bool:

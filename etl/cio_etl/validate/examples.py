@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -112,7 +113,10 @@ def _text(
     masked: bool,
 ) -> str:
     rows = "masked rows" if masked else "real rows"
-    about = f"Tests of {step.mapping.file}, made by `cio-etl examples {job}` from {rows}. Run them: cio-etl test {job}"
+    file = shlex.quote(str(job))
+    about = (
+        f"Tests of {step.mapping.file}, made by `cio-etl examples {file}` from {rows}. Run them: cio-etl test {file}"
+    )
     lines = [MODELINE, *comment(about)]
     if types:
         lines += wrapped("types:", types, "  ")
