@@ -14,11 +14,11 @@ import pytest
 
 from cio_etl.audit import expectations_of, run_audits
 from cio_etl.cli import main
-from cio_etl.errors import ExpectationsFailed
+from cio_etl.errors import CredentialsRefused, ExpectationsFailed
 from cio_etl.model import Destination, Expectation, Report
 from cio_etl.run import prepare
 from cio_etl.run.prescan import prescan
-from cio_etl.sandbox import Sandbox
+from cio_etl.sandbox import Faults, Sandbox
 from tests.mapped_rows import column, mapping
 from tests.mapped_rows import rows as mapped_rows
 from tests.nightly_step import KEYS, PEOPLE, Nights, person
@@ -134,6 +134,47 @@ def test_a_copied_source_is_read_again_once_it_is_fixed_and_the_run_goes_on(
     shop.close()
     assert main(["run", "job.yaml"]) == 0
     assert len(sandbox.people.everybody()) == 3
+
+
+@pytest.mark.parametrize("sync", ["all", "changed"])
+def test_expectations_that_change_during_a_run_hold_for_steps_of_which_nothing_was_sent(
+    nights: Nights, sync: str
+) -> None:
+    nights.step = {"sync": sync, "expect": [{"row_count": {"min": 2}}]}
+    nights.settings = {"destination": {"max_batch_bytes": 32_100, "lanes": 1}}
+    many = [person(number, email=None, city=f"{number:0900}") for number in range(100)]
+    nights.sandbox.set_faults(Faults(key_revoked_after=1))
+    with pytest.raises(CredentialsRefused):
+        nights.run(many)
+    nights.sandbox.set_faults(Faults())
+    assert nights.bodies, "a part of the rows was sent"
+    with pytest.raises(CredentialsRefused):  # the same expectations: nothing to note
+        nights.sandbox.set_faults(Faults(key_revoked_after=1))
+        nights.run(many)
+    assert not any("expect" in note for note in nights.notes)
+    nights.sandbox.set_faults(Faults())
+    nights.step["expect"] = [NO_EMAIL]
+    report = nights.run(many)
+    (note,) = nights.notes
+    assert report.status == "finished" and note.startswith("step rows: `expect` has changed since this run tested")
+    assert note.endswith("the next run tests by what it says now, and so does `validate`")
+    with pytest.raises(ExpectationsFailed):
+        nights.run(many)
+
+
+def test_expectations_of_a_later_step_that_change_during_a_run_stop_it_there(sandbox: Sandbox) -> None:
+    two_steps(sandbox, {"parquet": "second.parquet"})
+    job = Path("job.yaml").read_text()
+    Path("job.yaml").write_text(job.replace("note", "id"))
+    pl.DataFrame({"id": ["2"], "email": ["x@b.co"], "plan": "", "city": "", "note": None}).write_parquet(
+        "second.parquet"
+    )
+    sandbox.set_faults(Faults(key_revoked_after=1))
+    assert main(["run", "job.yaml"]) == 77  # between the two steps
+    sandbox.set_faults(Faults())
+    Path("job.yaml").write_text(job)
+    assert main(["run", "job.yaml"]) == 4
+    assert len(sandbox.people.everybody()) == 1
 
 
 def test_a_validation_and_a_plan_say_what_would_stop_a_run(

@@ -24,6 +24,7 @@ from cio_etl.audit.expectations import (
     Expectations,
     columns_of_expectations,
     expectations_of,
+    expected_digest,
     require_expected,
     stopping,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "event_names",
     "events_of_72h",
     "expectations_of",
+    "expected_digest",
     "forecast",
     "located_findings",
     "mask",

@@ -7,6 +7,7 @@ keys share is as likely as 1 in 36,000 then.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -190,6 +191,11 @@ def expectations_of(step: Step, snapshot: Snapshot, now_s: float, *, whole: bool
         and not (one.check == "freshness" and not snapshot.rows and may_be_empty)
     ]
     return Expectations(expected, snapshot, now_s) if expected else None
+
+
+def expected_digest(step: Step) -> str:
+    """Tells whether the expectations of a step are those that they were."""
+    return hashlib.sha256("\n".join(one.what for one in step.expectations).encode()).hexdigest()[:16]
 
 
 def stopping(findings: Iterable[Finding]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -46,6 +46,11 @@ class Expectation:
     allow: Limit = NONE  # rows that may break it
     stops: bool = True  # a run stops before its first request; else it is a warning
     place: str = ""  # where it is written: `mappings/people.yaml:7: expect[0]`
+
+    @property
+    def what(self) -> str:
+        """The expectation without the place where it is written, as a text."""
+        return repr(replace(self, place="", arguments=dict(sorted(self.arguments.items()))))
 
     @property
     def field(self) -> str | None:

@@ -16,6 +16,7 @@ from cio_etl.audit import (
     event_names,
     events_of_72h,
     expectations_of,
+    expected_digest,
     located_findings,
     run_audits,
     stopping,
@@ -125,6 +126,16 @@ def _require_expected(context: RunContext, step: Step, record: StepRecord, findi
         raise ExpectationsFailed(remedy, step=step.name, changes=words)
 
 
+def _note_untested(context: RunContext, step: Step, record: StepRecord) -> None:
+    """Notes that a step which goes on is not tested by expectations that have changed since its first row was sent."""
+    tested = None if record.columns is None else Columns.of_text(record.columns).expected
+    if tested is not None and tested != expected_digest(step):
+        context.caller.observer.note(
+            f"step {step.name}: `expect` has changed since this run tested the rows, before it sent the first; the "
+            "next run tests by what it says now, and so does `validate`"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedStep:
     """A step's rows and its compiled mapping; the bookmark is for the next run."""
@@ -167,8 +178,10 @@ def open_step(
             check_drift(step, before.columns, next_bookmark.columns, compiled.columns)
     if has_started:
         delta = require_delta(context, step, record, snapshot)
+        _note_untested(context, step, record)
     else:
-        columns = Columns(snapshot.schema, snapshot.json, column_facts, None if found is None else found.taken)
+        taken = None if found is None else found.taken
+        columns = Columns(snapshot.schema, snapshot.json, column_facts, taken, expected_digest(step))
         store.note_columns(run_id, number, columns.to_text())
         again = since == FULL_REFRESH
         with copy_deleted_if_unfit(snapshot, has_started):

@@ -31,13 +31,15 @@ SKIP_ROWS = 100_000  # to the next reject: up to this distance, reading on is as
 class Columns:
     """What a replay must know of a step's source: its columns, and the facts about whole columns.
 
-    taken: the columns that the mapping's `*` took; None: it has none.
+    taken: the columns that the mapping's `*` took; None: it has none. expected: which expectations were tested; None:
+    it is not known.
     """
 
     schema: pl.Schema
     json: frozenset[str]
     column_facts: ColumnFacts
     taken: tuple[str, ...] | None = None
+    expected: str | None = None
 
     def to_text(self) -> str:
         """The text that the state stores."""
@@ -45,7 +47,7 @@ class Columns:
         pl.DataFrame(schema=self.schema).write_ipc(empty)
         facts = {digest: rows for digest, rows in self.column_facts.items() if rows and _is_json(rows)}
         types = base64.b64encode(empty.getvalue()).decode("ascii")
-        content = {"types": types, "json": sorted(self.json), "answers": facts}
+        content = {"types": types, "json": sorted(self.json), "answers": facts, "expected": self.expected}
         return json.dumps(content if self.taken is None else content | {"taken": self.taken})
 
     @classmethod
@@ -54,7 +56,7 @@ class Columns:
         content = json.loads(text)
         schema = pl.read_ipc(BytesIO(base64.b64decode(content["types"]))).schema
         taken = None if "taken" not in content else tuple(content["taken"])
-        return cls(schema, frozenset(content["json"]), content["answers"], taken)
+        return cls(schema, frozenset(content["json"]), content["answers"], taken, content.get("expected"))
 
 
 def _is_json(rows: Any) -> bool:
