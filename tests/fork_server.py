@@ -210,9 +210,10 @@ def _prepare_all() -> None:
     polars' threads are not started: a fork would not have them.
     """
     from cio_etl.model import Bookmark, Counts, LaneProgress
+    from cio_etl.run import compared
     from cio_etl.sandbox.app import make_app
     from cio_etl.sandbox.workspace import Workspace
-    from cio_etl.state import build_report, compared, open_store
+    from cio_etl.state import build_report, open_store
     from tests.state.runs import RUN, begin
 
     threads = _kinds_of_threads()

@@ -106,7 +106,12 @@ def test_the_token_of_a_file_is_not_printed(folder: Path, capsys: pytest.Capture
     [
         (["--state=nothing"], "nothing holds no state"),
         (["--state=postgresql://ada:secret@db.example/etl"], "an address with a password is visible"),
-        (["--sandbox=http://example.com"], "name a loopback address"),
+        (["--sandbox=http://example.com"], "--sandbox: name a loopback address"),
+        (["--sandbox=http://ada@127.0.0.1:9"], "--sandbox: name a loopback address"),
+        (["--sandbox=http://127.0.0.1:9/people"], "--sandbox: name a loopback address"),
+        (["--sandbox=http://127.0.0.1.example.com"], "--sandbox: name a loopback address"),
+        (["--sandbox=http://[::1"], "--sandbox: name a loopback address"),
+        (["--sandbox=localhost:9"], "--sandbox: name a loopback address"),
         (["--reveal"], "add --sandbox URL"),
         (["--reveal", "--sandbox=http://127.0.0.1:9", "--host=0.0.0.0"], "values are shown on this machine only"),
     ],

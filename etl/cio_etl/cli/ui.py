@@ -55,7 +55,6 @@ def ui(
     import secrets
     import socket
 
-    from cio_etl.apis import is_loopback as is_loopback_address
     from cio_etl.cli.shared import state_location, why_not_listening
     from cio_etl.log.streams import say
     from cio_etl.sandbox.serving import is_loopback, url_of
@@ -64,8 +63,10 @@ def ui(
     location = (
         _address(state) if state is not None and "://" in state else state_location(Path(state) if state else None)
     )
-    if sandbox is not None and not is_loopback_address(sandbox.rstrip("/")):
-        raise click.UsageError("--sandbox: name a loopback address, as http://127.0.0.1:8080")
+    try:
+        reader = None if sandbox is None else SandboxReader(sandbox, reveal=reveal)
+    except ValueError as error:
+        raise click.UsageError(f"--sandbox: {error}") from None
     token = None if token_file is None else _token_of(token_file)
     is_open = not is_loopback(host)
     if is_open and token is None:
@@ -75,7 +76,6 @@ def ui(
     if reveal and is_open:
         raise click.UsageError("--reveal: values are shown on this machine only; leave it out, or --host")
     site = _site(location, jobs, Path(state) if state and state.endswith((".yaml", ".yml")) else None)
-    reader = None if sandbox is None else SandboxReader(sandbox, reveal=reveal)
     app = make_app(Pages(site, reader), Access.on(host, names, token))
     try:
         server = PageServer(app, host, port)

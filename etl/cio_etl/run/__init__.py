@@ -11,6 +11,7 @@ open_step.py      opens a step's source, and decides what is sent of its rows
 prepared.py       compiles a step's mapping for the rows of its source
 prescan.py        finds duplicates and warnings in all rows before the first is sent
 caller.py         what a run gets from the door that starts it
+comparison.py     compares a report with the one of the last run
 reports.py        writes the report of a run, or of a validation
 recording.py      records how a run and its steps end, and writes the report
 resume.py         decides which run to work on: the unfinished one, or a new one
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from cio_etl.run.caller import Caller
     from cio_etl.run.changes import changes_since
     from cio_etl.run.chosen_steps import load_steps, note_stand_ins
+    from cio_etl.run.comparison import compared
     from cio_etl.run.ending import ending_run
     from cio_etl.run.folders import (
         ledger_folder,
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     "chosen_steps": ("load_steps", "note_stand_ins"),
+    "comparison": ("compared",),
     "ending": ("ending_run",),
     "folders": (
         "private_files",
@@ -200,6 +203,7 @@ __all__ = [
     "change_remedy",
     "changes_since",
     "check_drift",
+    "compared",
     "delete",
     "ending_run",
     "first_run_words",

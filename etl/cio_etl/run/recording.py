@@ -46,6 +46,7 @@ from cio_etl.model import (
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
 from cio_etl.run.caller import Caller
+from cio_etl.run.comparison import compared
 from cio_etl.run.folders import rejects_folder, run_folder, stage_folder
 from cio_etl.run.options import RunOptions
 from cio_etl.run.reject_rows import rows_at, write_rows
@@ -127,7 +128,7 @@ def report_of(store: Store, run_id: str) -> Report:
     """The report of a run so far; when it has finished, beside the last one."""
     run = store.run(run_id)
     assert run is not None
-    return state.compared(store, state.build_report(store, run))
+    return compared(store, state.build_report(store, run))
 
 
 class EarlierRejects(Protocol):

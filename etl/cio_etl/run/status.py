@@ -12,6 +12,7 @@ from cio_etl.model import Job, OpenRejects, Report, total_counts
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, whole_units
 from cio_etl.run.changes import changes_since, is_replaced
+from cio_etl.run.comparison import compared
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.newest_runs import with_killed
 from cio_etl.run.options import RunOptions
@@ -82,7 +83,7 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         is_running = state.running(job.kept_in, job.name)
         ledgers = ledger_statuses(store, job)
         job, options = as_started(job, newest, store.steps(newest.run_id))
-        report = with_killed(state.compared(store, state.build_report(store, newest)), is_running)
+        report = with_killed(compared(store, state.build_report(store, newest)), is_running)
         open_rejects = store.open_rejects(newest.run_id)
         all_open = store.open_reasons(newest.job)
         step = next_step(store, job, newest, is_running)

@@ -16,7 +16,6 @@ reader.py      reads all of it for pages, without writing
 leases.py      which process holds a lane, and until when
 commit.py      commits progress, rejects and counts of a lane in one transaction, shared by lanes that wait
 run_report.py  the report of a run
-comparison.py  compares a report with the last run
 notices.py     what of a job is not as it should be, and who was told
 budget.py      the slots of one rate limit for all machines, by the database's clock
 lock.py        one run of a job at a time: lock_file.py in a folder, lock_server.py on a server, lock_owner.py its owner
@@ -32,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cio_etl.state.budget import Budget
     from cio_etl.state.commit import Closed, ReplayedRejects
-    from cio_etl.state.comparison import compared
     from cio_etl.state.connect import Where
     from cio_etl.state.existing import exists
     from cio_etl.state.filesystem import mount_table, require_local
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
 _FILES = {
     "budget": ("Budget",),
     "commit": ("Closed", "ReplayedRejects"),
-    "comparison": ("compared",),
     "connect": ("Where",),
     "existing": ("exists",),
     "filesystem": ("mount_table", "require_local"),
@@ -82,7 +79,6 @@ __all__ = [
     "Store",
     "Where",
     "build_report",
-    "compared",
     "conditions",
     "exists",
     "hold",

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from cio_etl.audit.mask import shown, value_shown
+from cio_etl.sandbox.serving import is_loopback
 from cio_etl.ui.rejected_rows import MOST_COLUMNS
 
 FIGURES = {
@@ -84,6 +85,9 @@ class SandboxReader:
     """Reads a running sandbox at this address. `reveal`: values are shown as they are."""
 
     def __init__(self, url: str, *, reveal: bool = False) -> None:
+        """Raises ValueError unless the address is this machine's own."""
+        if not _is_loopback(url):
+            raise ValueError("name a loopback address, as http://127.0.0.1:8080")
         self.url, self.reveal = url.rstrip("/"), reveal
         self._tls = ssl.create_default_context()  # once: it takes longer than the questions
 
@@ -164,3 +168,13 @@ def _time(seconds: float | None) -> datetime | None:
     with suppress(ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(seconds, UTC)
     return None
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether this is the address of a server on this machine, without user, path and query."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    is_plain = not address.userinfo and address.raw_path == b"/" and not address.fragment
+    return address.scheme in ("http", "https") and is_plain and is_loopback(address.host)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cio_etl.config import next_time
 from cio_etl.model import Counts, Job, Report, Verification
-from cio_etl.run import LedgerStatus, RunOptions, as_started, runs_folder, staleness, stored_ledgers
-from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report, compared
+from cio_etl.run import LedgerStatus, RunOptions, as_started, compared, runs_folder, staleness, stored_ledgers
+from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report
 from cio_etl.ui.commands import PageCommands, Words
 from cio_etl.ui.job_files import JobFile, JobFiles, has_state_in
 from cio_etl.ui.nights import MOST, Night, night_of, nights, outcome

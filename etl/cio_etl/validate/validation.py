@@ -13,6 +13,7 @@ from cio_etl.model.words import counted
 from cio_etl.report import Observer
 from cio_etl.run.caller import Caller
 from cio_etl.run.chosen_steps import Environment, load_steps, note_stand_ins
+from cio_etl.run.comparison import compared
 from cio_etl.run.folders import private_files, validation_folder
 from cio_etl.run.incremental import load_bookmarks
 from cio_etl.run.reports import write_reports
@@ -60,7 +61,7 @@ def _compared(job: Job, report: Report, since: str | None) -> Report:
         return report
     store = state.open_store(job.kept_in)
     try:
-        return state.compared(store, report, since)
+        return compared(store, report, since)
     finally:
         store.close()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from cio_etl import state
 from cio_etl.errors import StateError
 from cio_etl.log import get_logger
 from cio_etl.model import OUTCOME_UNKNOWN, Comparison, Difference, Figure, Report, StepComparison, StepReport
-from cio_etl.state.run_report import build_report
-from cio_etl.state.runs import RunRecord
-from cio_etl.state.store import Store
 from cio_etl.transform import reason_words
+
+if TYPE_CHECKING:
+    from cio_etl.state import RunRecord, Store
 
 log = get_logger()
 
@@ -43,7 +45,7 @@ def _beside_last_run(store: Store, report: Report, since: str | None) -> Report:
     before = _last_run(store, report, since)
     if before is None:
         return report
-    earlier = {step.name: step for step in build_report(store, before).steps}
+    earlier = {step.name: step for step in state.build_report(store, before).steps}
     steps = tuple(
         StepComparison(step.name, tuple(_differences(step, earlier[step.name], report.is_validation)))
         for step in report.steps
