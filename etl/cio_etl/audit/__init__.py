@@ -45,7 +45,7 @@ from cio_etl.audit.kinds import Kinds, Subscriptions
 from cio_etl.audit.limits import LimitAudit
 from cio_etl.audit.mask import mask, shown, value_shown
 from cio_etl.audit.names import Names
-from cio_etl.audit.paths import PathValues
+from cio_etl.audit.paths import PathValues, ValuesLost
 from cio_etl.audit.phones import Phones
 from cio_etl.audit.placeholders import Header, Placeholders
 from cio_etl.audit.profile import FrameProfile, Profiler
@@ -75,6 +75,7 @@ __all__ = [
     "RepeatedRows",
     "SentBefore",
     "StepContext",
+    "ValuesLost",
     "audits",
     "columns_of_expectations",
     "columns_to_read",

@@ -13,6 +13,7 @@ from typing import Any
 from cio_etl.audit import (
     Audit,
     PathValues,
+    ValuesLost,
     event_names,
     events_of_72h,
     expectations_of,
@@ -186,6 +187,7 @@ def open_step(
         again = since == FULL_REFRESH
         with copy_deleted_if_unfit(snapshot, has_started):
             audits: list[Audit] = [*changed_columns(found), PathValues(step, snapshot)]
+            audits.append(ValuesLost(step, snapshot, rows, compiled))
         delta = _decide_and_look(context, step, record, rows, compiled, audits, again=again)
     prepared = PreparedStep(
         rows,

@@ -6,6 +6,7 @@ column_facts.py facts about whole columns that functions need first
 json_columns.py columns of JSON text, sent as JSON or read as text
 paths.py        parts of columns, as columns of their own
 unseen_paths.py paths that lead to a value in no row
+lost_values.py  functions that make null of every value that they get
 json_texts.py   keys of many JSON objects at once, each value as its JSON text
 json_strings.py the strings in JSON texts
 odd_values.py   values of the source that reject their row, whichever functions read them
@@ -42,6 +43,7 @@ from cio_etl.transform.column_facts import collect_facts
 from cio_etl.transform.compiled import ITEMS_SCHEMA, Compiled, Mapped, outcome
 from cio_etl.transform.explode import exploded, exploded_fingerprint, with_faults_of_entries
 from cio_etl.transform.json_columns import as_texts, plain_rows, with_json, with_json_columns
+from cio_etl.transform.lost_values import lost_values
 from cio_etl.transform.mapping import compile_mapping, row_condition
 from cio_etl.transform.paths import columns_to_read, members_of, path_of, with_members, with_path_columns, with_paths
 from cio_etl.transform.reason_counts import OmittedCounter, counted_rejects, located_rejects, omitted_values
@@ -66,6 +68,7 @@ __all__ = [
     "exploded_fingerprint",
     "has_no_entries",
     "located_rejects",
+    "lost_values",
     "members_of",
     "omitted_values",
     "outcome",

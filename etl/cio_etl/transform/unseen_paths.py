@@ -104,6 +104,20 @@ def _columns_with_calls(shape: Mapping[str, object]) -> Iterator[tuple[str, Sequ
 _AS_IT_IS = ("trim", "json", "default", "null_if")  # before `pick`, they leave a JSON text as it is
 
 
+def calls_of_path(name: str, calls: Sequence[Call]) -> int:
+    """How many of the first functions of a column make a path that is looked for here; `pick` is the last of them."""
+    if _picked(name, calls, [name])[1] is None:
+        return 0
+    leading = next((place for place, call in enumerate(calls) if call.name not in ("pick", *_AS_IT_IS)), len(calls))
+    return max(place + 1 for place, call in enumerate(calls[:leading]) if call.name == "pick")
+
+
+def keys_of_nulls(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr:
+    """The value that `pick` gets, where a key whose value is null is there; of other functions, as it is."""
+    is_text = call.name == "pick" and isinstance(dtype, pl.String)
+    return value.str.replace_all(_NULL, "${1}0") if is_text else value
+
+
 def _picked(name: str, calls: Sequence[Call], columns: Sequence[str]) -> tuple[str, Path | None]:
     """The path of the first `pick`s among the functions of a column, and its name."""
     path = path_of(name, columns) or Path(name, ())

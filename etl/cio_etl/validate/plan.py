@@ -27,6 +27,7 @@ from cio_etl.audit import (
     Expectations,
     PathValues,
     RepeatedRows,
+    ValuesLost,
     events_of_72h,
     expectations_of,
     located_findings,
@@ -279,7 +280,7 @@ def _plan_step(
         ledger, made, same_rows = None, None, 0
         exceeded: list[str] = []
         audits: list[Audit] = [Empty(step.source, snapshot), EventKeys(step), RepeatedRows(compiled.repeats)]
-        audits += [*changed_columns(found), PathValues(step, snapshot)]
+        audits += [*changed_columns(found), PathValues(step, snapshot), ValuesLost(step, snapshot, rows, compiled)]
         if step.sync.has_ledger:
 
             def compared(ledger: Ledger) -> Made:
