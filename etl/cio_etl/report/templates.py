@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from cio_etl.log.visible import visible
@@ -51,7 +52,8 @@ def environment(*folders: Path) -> Environment:
         loader=FileSystemLoader([*folders, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        finalize=_finalize,
+        optimized=False,  # no filter is applied when a template is compiled: it may be another one the next time
         trim_blocks=True,
         lstrip_blocks=True,
         bytecode_cache=KeptTemplates(),
@@ -74,6 +76,11 @@ def environment(*folders: Path) -> Environment:
     }
     environment.globals |= {"rows_of": _rows_of, "amount": amount, "version": version("cio-etl")}
     return environment
+
+
+@pass_context  # so that it, too, is called when a page is made, and not when its template is compiled
+def _finalize(context: Context, value: Any) -> Any:
+    return visible(value) if type(value) is str else value
 
 
 def _rows_of(profile: Profile | None, problem: ReasonCount | Finding) -> list[ShownRow]:
