@@ -107,8 +107,8 @@ sys.exit(main())
 # As KILLS_ITSELF, with partitions of so few rows that a ledger has several, and with few additions.
 SMALL_LEDGER = (
     """
-import cio_etl.ledger.files as files, cio_etl.ledger.generation as generation
-files.ROWS_AT_ONCE, generation.LEAST_MERGED, generation.MOST_PIECES = 16, 4, 3
+import cio_etl.ledger.files as files, cio_etl.ledger.stored as stored
+files.ROWS_AT_ONCE, stored.LEAST_MERGED, stored.MOST_PIECES = 16, 4, 3
 """
     + KILLS_ITSELF
 )

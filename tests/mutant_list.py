@@ -720,7 +720,7 @@ MUTANTS = (
     ),
     Mutant(
         "ledger: events that are too old are never forgotten",
-        "ledger/generation.py",
+        "ledger/stored.py",
         "return alike(merged if keeps is None else keeps(merged))",
         "return alike(merged)",
         "tests/run/test_remember.py -k forgets",
@@ -769,21 +769,21 @@ MUTANTS = (
     ),
     Mutant(
         "ledger: merged files keep the older row",
-        "ledger/generation.py",
+        "ledger/stored.py",
         'every.unique(SUBJECT, keep="last").filter',
         'every.unique(SUBJECT, keep="first").filter',
         f"{SYNC} -k ledger_that_is_merged",
     ),
     Mutant(
         "ledger: an addition is older than the base",
-        "ledger/generation.py",
+        "ledger/stored.py",
         'every.unique(SUBJECT, keep="last", maintain',
         'every.unique(SUBJECT, keep="first", maintain',
         f"{SYNC} -k 'values or order_by or ledger_that_is_merged or two_rows'",
     ),
     Mutant(
         "ledger: additions that become one lose the older ones",
-        "ledger/generation.py",
+        "ledger/stored.py",
         "additions = self._newest(before.pieces[1:], number, bits)",
         "additions = self._newest(before.pieces[-1:], number, bits)",
         f"{SYNC} -k additions_of_many",
@@ -860,7 +860,7 @@ MUTANTS = (
     ),
     Mutant(
         "ledger: each try on a full disk leaves a file",
-        "ledger/generation.py",
+        "ledger/stored.py",
         "each try would leave one\n                written.unlink(missing_ok=True)",
         "each try would leave one\n                pass",
         f"{STORAGE} -k leaves_no_file",
@@ -874,7 +874,7 @@ MUTANTS = (
     ),
     Mutant(
         "ledger: values stay in a ledger of hashes",
-        "ledger/generation.py",
+        "ledger/stored.py",
         "merges = not before.pieces or drops or added",
         "merges = not before.pieces or added",
         f"{VALUES} -k without_values",

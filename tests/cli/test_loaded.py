@@ -15,8 +15,9 @@ import pytest
 from cio_etl.cli import main
 from cio_etl.config import JobYaml
 from cio_etl.model.yaml_section import Section
+from cio_etl.sandbox import Sandbox
 from tests import running
-from tests.running import start
+from tests.running import start, write_job
 
 HOUSE = Path(__file__).parents[2]
 READING = {"pyarrow.parquet", "sqlglot"}
@@ -29,25 +30,19 @@ OF_A_SERVER = {"sqlalchemy.dialects.postgresql"}
 OF_A_RUN = {"cio_etl.audit", "cio_etl.telemetry", "cio_etl.run.recording", "cio_etl.run.resume"}
 RARE = {"phonenumbers", "structlog"}  # what few jobs use, and what the first log line loads
 
+OF_NO_STATUS = {"polars", *ARRAYS, *OF_A_SERVER, *OF_A_RUN, *READING, *SENDING, *SANDBOX, "jinja2", *RARE}
+WITHOUT_POLARS = {"--help", "status job.yaml", "status sent.yaml", "status --state state_of_job", "notify sent.yaml"}
+
 # command -> what it must not load
 UNUSED = {
     "--help": {"pydantic", "polars", "numpy", "ruamel", *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE}
     | {"difflib", "hashlib", "socket", "tempfile"},
     "check jobs/demo.yaml": {"cio_etl.audit", "cio_etl.extract"}
     | {*ARRAYS, *READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
-    "status job.yaml": {"cio_etl.extract.frames", *ARRAYS, *OF_A_SERVER, *OF_A_RUN}
-    | {*READING, *SENDING, *SANDBOX, "jinja2", *RARE},
-    "status --state state_of_job": {
-        "polars",
-        *ARRAYS,
-        *OF_A_SERVER,
-        *OF_A_RUN,
-        *READING,
-        *SENDING,
-        *SANDBOX,
-        "jinja2",
-        *RARE,
-    },
+    "status job.yaml": OF_NO_STATUS,
+    "status sent.yaml": OF_NO_STATUS,
+    "status --state state_of_job": OF_NO_STATUS,
+    "notify sent.yaml": {*ARRAYS, *OF_A_SERVER, *READING, *SANDBOX, "jinja2", "rich"},
     "preview job.yaml": {"cio_etl.extract.sql", "cio_etl.ledger.files"}
     | {*READING, *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
     "preview parquet.yaml": {"sqlglot", "cio_etl.extract.text", *SENDING, *SANDBOX, *REPORT, *STATE, *RARE},
@@ -66,7 +61,7 @@ UNUSED = {
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with jobs over a CSV file and a Parquet file, the first of which has run. Only that one has a state."""
+    """A folder with jobs over a CSV file and a Parquet file; the first has run in the sandbox, and as `sent.yaml`."""
     folder = tmp_path_factory.mktemp("jobs")
     rows = pl.DataFrame({"id": ["1"], "name": ["Ada"]})
     rows.write_csv(folder / "people.csv")
@@ -80,6 +75,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{job}.yaml").write_text(text)
     with start("run", "job.yaml", "--sandbox", folder=folder) as process:
         process.communicate(60)
+    assert process.returncode == 0
+    with Sandbox() as sandbox:
+        sent = ({"csv": "people.csv"}, "people.yaml", {"sync": "changed"})
+        write_job(folder / "sent.yaml", sandbox.url, {"people": sent}, expect_every="26 hours")
+        with start("run", "sent.yaml", folder=folder) as process:
+            process.communicate(60)
     assert process.returncode == 0
     return folder
 
@@ -95,7 +96,7 @@ def test_a_command_loads_no_library_that_it_does_not_need(jobs: Path) -> None:
         output = process.communicate(timeout=60)[0].decode().splitlines()[-1].split()
         assert output[0] == "0" and "click" in output, command
         assert sorted(UNUSED[command].intersection(output)) == [], command
-        assert ("polars" in output) == (command not in ("--help", "status --state state_of_job")), command
+        assert ("polars" in output) == (command not in WITHOUT_POLARS), command
 
 
 def test_what_must_not_be_loaded_can_be_loaded() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cio_etl.ledger import Ledger, Rules, make_delta, moved, new_generation
 from cio_etl.ledger.decide import folded
-from cio_etl.ledger.generation import KNOWN
+from cio_etl.ledger.stored import KNOWN
 from cio_etl.model import POSITION
 from cio_etl.transform import decisions
 from cio_etl.transform.decisions import bit_of

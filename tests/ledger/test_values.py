@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from cio_etl.ledger import Ledger, Rules, files, generation, make_delta, moved, new_generation, without
+from cio_etl.ledger import Ledger, Rules, files, make_delta, moved, new_generation, stored, without
 from cio_etl.ledger.changes import Changes
 from cio_etl.model import NOT_KNOWN, NOTHING, POSITION
 from tests.ledger.test_decide import NIGHTS, NULL, PARTS, SALT, Row, frame
@@ -127,8 +127,8 @@ def test_a_partition_without_changes_has_the_columns_of_the_others(
 ) -> None:
     """A part is new in the mapping, and one partition has nobody who has it."""
     monkeypatch.setattr(files, "ROWS_AT_ONCE", 16)
-    monkeypatch.setattr(generation, "LEAST_MERGED", 60 if most_pieces == 2 else 4)
-    monkeypatch.setattr(generation, "MOST_PIECES", most_pieces)
+    monkeypatch.setattr(stored, "LEAST_MERGED", 60 if most_pieces == 2 else 4)
+    monkeypatch.setattr(stored, "MOST_PIECES", most_pieces)
     ours = Values(tmp_path)
     ours.night([Row(number, (2, None, None)) for number in range(40)], keeps=True, parts=["a"])
     ours.night([Row(number, (3, None, None)) for number in range(8)], keeps=True, parts=["a"])

@@ -18,7 +18,7 @@ from cio_etl.cli import main
 from cio_etl.errors import CredentialsRefused, StateError
 from cio_etl.ledger import Ledger, new_generation
 from cio_etl.ledger.files import ROWS_AT_ONCE
-from cio_etl.ledger.generation import KNOWN
+from cio_etl.ledger.stored import KNOWN
 from cio_etl.sandbox import Faults
 from tests.nightly_step import Nights, person
 from tests.running import start_anew

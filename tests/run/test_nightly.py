@@ -26,9 +26,10 @@ from pydantic import SecretStr
 
 from cio_etl import state
 from cio_etl.cli import main
-from cio_etl.config import duration, load_job
+from cio_etl.config import load_job
 from cio_etl.errors import CredentialsRefused, InvalidArguments, JobLocked, StateError, failure_of
 from cio_etl.log.lines import BufferedLines, FileLines
+from cio_etl.model.yaml_section import duration
 from cio_etl.notify.ping import ping
 from cio_etl.run import Caller, RunOptions, ending_run, run_file
 from cio_etl.sandbox import Faults, Sandbox

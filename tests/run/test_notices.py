@@ -177,8 +177,13 @@ def test_a_job_that_nothing_starts_is_told_by_the_next_run_of_another_and_by_sta
     age(days=2)
     other = json.loads(JOB.read_text())
     del other["notify"], other["expect_every"]
+    mapping = Path(other["steps"][0]["mapping"])
+    right = mapping.read_text()
+    other["steps"][0]["mapping"] = "other_mapping.yaml"
+    Path("other_mapping.yaml").write_text(right)
     Path("other.yaml").write_text(json.dumps(other))
     environ = {**KEYS, "HOOK": server.url, "HOOK_KEY": "k"}
+    mapping.write_text(right.replace("identify", "identfy"))  # a job that cannot run is missed all the same
     reports = [run_file(Path("other.yaml"), RunOptions(), Caller(), lambda: environ) for _ in range(2)]
     assert [(each["kind"], each["job"], each["run"]) for each in server.contents] == [("stale", "job", None)]
     assert "the last finished run is 2 days old, and one is expected every 26 hours" in server.contents[0]["text"]
@@ -186,6 +191,7 @@ def test_a_job_that_nothing_starts_is_told_by_the_next_run_of_another_and_by_sta
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert main(["status", "job.yaml"]) == 3 and server.kinds == ["stale"]
+    mapping.write_text(right)
     night(server)
     assert server.kinds == ["stale", "recovered"]
     age(days=2)

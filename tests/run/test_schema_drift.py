@@ -84,7 +84,7 @@ def test_an_unmapped_column_may_change_its_kind_and_a_new_column_is_recorded(
 
 def test_loading_bookmarks_creates_no_state(tmp_path: Path) -> None:
     nowhere = Destination("track", "http://127.0.0.1:1", dict.fromkeys(("site_id", "api_key"), SecretStr("")))
-    job = Job("j.yaml", "nightly", nowhere, (STEP,), tmp_path / "state")
+    job = Job("j.yaml", "nightly", tmp_path / "state", destination=nowhere, steps=(STEP,))
     assert load_bookmarks(job) == {}
     assert not job.state.exists()
     state.open_store(job.state).close()

@@ -59,3 +59,35 @@ def test_the_status_of_a_killed_run_has_its_counts_and_the_command_that_resumes_
         code, _, stderr = cio_etl(*words, "--json")
         assert code == 3 and "run_resumed" in stderr, stderr
         assert cio_etl("status", "job.yaml")[1].count("finished") >= 1
+
+
+def break_mapping() -> None:
+    Path("people.yaml").write_text(json.dumps({"operation": "identfy", "identifiers": {"id": "id"}}))
+
+
+def test_a_wrong_mapping_does_not_hide_the_last_run() -> None:
+    with Sandbox() as sandbox:
+        shop(sandbox.url, rows=10)
+        assert cio_etl("run", "job.yaml")[0] == 3
+    whole = cio_etl("status", "job.yaml"), cio_etl("status", "job.yaml", "--json")
+    assert "finished: 18 rows accepted, 2 rejected" in whole[0][1] and "starts a new run" in whole[0][1]
+    break_mapping()
+    assert (cio_etl("status", "job.yaml"), cio_etl("status", "job.yaml", "--json")) == whole
+    run_id = json.loads(whole[1][1])["run_id"]
+    assert cio_etl("rejects", run_id, "--close", "tests", "--state", "job.yaml")[0] == 0
+
+
+def test_an_unfinished_run_of_a_job_that_no_longer_passes_its_check_says_so() -> None:
+    with Sandbox(Faults(latency_s=0.1)) as sandbox:
+        shop(sandbox.url, rows=7_000)
+        process = start("run", "job.yaml", folder=Path())
+        until(lambda: sandbox.stats()["requests"] > 12)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    break_mapping()
+    code, printed, _ = cio_etl("status", "job.yaml")
+    words = " ".join(printed.split())
+    assert code == 0 and "would exit 78, since the job no longer passes its check: people.yaml:1: operation" in words
+    assert "cio-etl check job.yaml" in words and "continue" not in words
+    assert json.loads(cio_etl("status", "job.yaml", "--json")[1])["resume_command"] is None
+    assert cio_etl("run", "job.yaml")[0] == 78

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from cio_etl.errors import ConfigError, CredentialsRefused, SourceError, StateError, TooManyChanges, TooManyRejects
-from cio_etl.ledger.generation import MOST_PIECES
+from cio_etl.ledger.stored import MOST_PIECES
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 

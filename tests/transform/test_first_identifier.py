@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.config.canonical import canonical
+from cio_etl.config.canonical_form import canonical
 from cio_etl.model import FAULT, POSITION, Column, Mapping
 from cio_etl.transform import collect_facts, compile_mapping, repeats
 from tests.mapped_rows import column, mapped, mapping, outcomes, rows

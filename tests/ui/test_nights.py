@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cio_etl.model import Counts, Destination, Job
+from cio_etl.model import Counts, JobSettings
 from cio_etl.run.throughput import MOST, Throughput, read_throughput
 from cio_etl.state import RunRecord
 from cio_etl.ui.chart import MOST_BARS, throughput_bars
@@ -20,7 +20,7 @@ from cio_etl.ui.refreshed import Refreshed
 from tests.state.runs import RUN
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-JOB = Job("nightly.yaml", "nightly", Destination("track", "", {}), (), Path(".etl"), schedule="0 3 * * *")
+JOB = JobSettings("nightly.yaml", "nightly", Path(".etl"), schedule="0 3 * * *")
 
 
 def night(day: int, status: Any = "finished", code: int = 0, minutes: int = 5, hour: int = 3) -> RunRecord:

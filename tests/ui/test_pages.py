@@ -7,6 +7,7 @@ import html
 import json
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,13 +16,13 @@ import pytest
 from cio_etl.cli import main
 from cio_etl.model import AttributeDifference, Verification
 from cio_etl.state import RunRecord
-from cio_etl.ui import JobFiles
+from cio_etl.ui import JobFiles, Pages
 from cio_etl.ui.pages import home_verdict
 from cio_etl.ui.plan_files import PlanFiles
 from cio_etl.ui.site import JobLine
 from tests.running import write_job
 from tests.ui.conftest import Shop
-from tests.ui.shop import SECRETS, pages_of, write
+from tests.ui.shop import SECRETS, pages_of, site_of, write
 
 NOWHERE = "http://127.0.0.1:9"  # `--sandbox` replaces it
 
@@ -59,6 +60,22 @@ def test_each_page_is_reached_by_links(pages: dict[str, str]) -> None:
         "/runs/strict-stopped",
     } <= paths
     assert any(re.fullmatch(r"/plans/[0-9a-f]{16}", path) for path in paths)
+
+
+def test_a_job_with_a_wrong_mapping_still_says_when_it_is_due(tmp_path: Path, shop: Shop) -> None:
+    job = json.loads((shop.folder / "jobs/shop.yaml").read_text())
+    job["steps"][0]["mapping"] = str(tmp_path / "wrong.yaml")
+    (tmp_path / "wrong.yaml").write_text("operation: identfy\nidentifiers: {id: id}\n")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/shop.yaml").write_text(json.dumps(job))
+    site = site_of(shop.folder / ".etl", tmp_path / "jobs")
+    jobs, problems, _ = site.job_files()
+    (line,) = site.lines(jobs, ["shop"], datetime.now(UTC) + timedelta(days=3))
+    assert line.next_at is not None and line.missed and line.stale is not None
+    assert ["wrong.yaml:1: operation" in file.problem for file in problems] == [True]
+    pages = Pages(site)
+    assert "wrong.yaml" in text(pages.home(None)) and "email_malformed" in text(pages.run("shop-first"))
+    assert "email" in pages.rejected("shop-first", "people", "email_malformed", "attributes.email", 0)
 
 
 def test_no_page_has_a_value_of_a_row_or_a_secret(pages: dict[str, str], shop: Shop) -> None:

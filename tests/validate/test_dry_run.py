@@ -68,7 +68,14 @@ def job(*steps: Step, rejects: MaxRejects | None = None, lanes: int = 4, max_bat
     destination = Destination(
         "track", "", dict.fromkeys(("site_id", "api_key"), secret), lanes=lanes, max_batch_bytes=max_batch_bytes
     )
-    return Job("j.yaml", "j", destination, steps, Path("state"), rejects or MaxRejects(share=1.0))
+    return Job(
+        "j.yaml",
+        "j",
+        Path("state"),
+        destination=destination,
+        steps=steps,
+        max_rejects=rejects or MaxRejects(share=1.0),
+    )
 
 
 def dry_run(job: Job, limit: int | None = None) -> Report:

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from cio_etl.model import Job
+    from cio_etl.model import JobOutline
 
 VARIABLE = "_CIO_ETL_COMPLETE"  # by which click is asked for completions
 MOST_FILES, MOST_RUNS = 500, 50
@@ -95,12 +95,12 @@ def _targets_of(context: click.Context) -> tuple[str, ...]:
     return ()
 
 
-def _job_of(context: click.Context) -> Job | None:
-    from cio_etl.config import load_job
+def _job_of(context: click.Context) -> JobOutline | None:
+    from cio_etl.config import load_outline
     from cio_etl.errors import EtlError
 
     path = _path_of_job(context)
     with contextlib.suppress(EtlError, OSError):
         target = context.params.get("target") or next(iter(_targets_of(context)), None)
-        return None if path is None else load_job(path, secrets=False, sources=False, target=target)
+        return None if path is None else load_outline(path, target=target)
     return None

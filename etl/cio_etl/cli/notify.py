@@ -30,11 +30,11 @@ def notify(job: Path, test: bool, target: str | None, as_json: bool) -> None:
 
     With --test each channel gets a test notice; it exits with 3 if one could not be sent.
     """
-    from cio_etl.config import load_job
+    from cio_etl.config import load_outline
     from cio_etl.log.streams import say
     from cio_etl.run import try_channels
 
-    loaded = load_job(job, secrets=False, sources=False, target=target)
+    loaded = load_outline(job, target=target)
     sent = try_channels(loaded, datetime.now(UTC)) if test else []
     if as_json:
         rows = [asdict(each) for each in sent] if test else [_described(each) for each in loaded.notify]

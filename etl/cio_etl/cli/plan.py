@@ -112,7 +112,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     """
     from cio_etl.cli.commands import as_typed, reject_commands, verify_commands
     from cio_etl.cli.shared import calling, page_of, print_report, resumed_by
-    from cio_etl.config import load_job
+    from cio_etl.config import load_outline
     from cio_etl.errors import PlanOutdated
     from cio_etl.model import Plan, Report
     from cio_etl.report import Commands
@@ -124,7 +124,7 @@ def apply(plan: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
     of_plan = RunOptions(**planned.options)
     replan = _as_typed(Path(planned.job_file), of_plan, plan)
     run = as_typed("run", planned.job_file, *repeated_words(of_plan))
-    job = load_job(Path(planned.job_file), secrets=False, sources=False, target=planned.options.get("target"))
+    job = load_outline(Path(planned.job_file), target=planned.options.get("target"))
 
     def next_steps(report: Report) -> dict[str, str]:
         return reject_commands(report, job.named_by, set()) | verify_commands(report, Path(planned.job_file))

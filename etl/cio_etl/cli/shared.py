@@ -45,9 +45,9 @@ def state_location(state: Path | None) -> StateLocation:
     """The state that --state names, or ETL_STATE, which may be a database's address."""
     name = str(state or os.environ.get("ETL_STATE", ".etl"))
     if name.endswith((".yaml", ".yml")):
-        from cio_etl.config import load_jobs
+        from cio_etl.config import load_outlines
 
-        job = load_jobs(Path(name))[0]  # its destinations share the state
+        job = load_outlines(Path(name))[0]  # its destinations share the state
         return StateLocation(job.state, job.database, job.named_by)
     if state is None and "://" in name:
         return StateLocation(Path(".etl"), SecretStr(name), Path(".etl"))
@@ -164,11 +164,15 @@ def print_report(report: Report, is_json: bool, commands: Commands, more: Mappin
         return
     from cio_etl.log.consoles import Screen
     from cio_etl.report.terminal import show
-    from cio_etl.transform import reason_words
 
+    reasons: dict[str, str] = {}
+    if any(step.rejects or step.omitted.rows for step in report.steps):
+        from cio_etl.transform import reason_words  # here: it needs polars
+
+        reasons = reason_words()
     resume = commands.resume_command(report)
     lines = ({"continue": resume} if resume else {}) | dict(more) | dict(commands.next_steps(report))
-    show(report, Screen(), reason_words(), lines)
+    show(report, Screen(), reasons, lines)
 
 
 def page_of(folder: Path) -> str:

@@ -17,7 +17,7 @@ from cio_etl.cli.options import ENV_FILE, JSON, TARGET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cio_etl.model import Job, OpenRejects
+    from cio_etl.model import JobOutline, OpenRejects
     from cio_etl.run.newest_runs import RecentRun
     from cio_etl.state import Where
 
@@ -43,9 +43,9 @@ def status(job: Path | None, state: Path | None, target: str | None, as_json: bo
     if job is None:
         _print_runs(state_location(state).where, as_json)
     else:
-        from cio_etl.config import load_job
+        from cio_etl.config import load_outline
 
-        raise SystemExit(_print_job(load_job(job, secrets=False, sources=False, target=target), job, as_json))
+        raise SystemExit(_print_job(load_outline(job, target=target), job, as_json))
 
 
 def _print_runs(where: Where, is_json: bool) -> None:
@@ -101,12 +101,12 @@ def _resume_command(run: RecentRun) -> str:
     return as_typed("run", run.job_file, *target_words(target_of(run.report.job)))
 
 
-def _print_job(job: Job, file: Path, is_json: bool) -> int:
+def _print_job(job: JobOutline, file: Path, is_json: bool) -> int:
     """Prints the job's newest run, and what `run` would do; 3 when no run has finished for too long, else 0.
 
     The channels of the job that do not know yet that it is stale get a notice.
     """
-    from cio_etl.cli.commands import as_typed
+    from cio_etl.cli.commands import as_typed, target_words
     from cio_etl.cli.shared import print_report
     from cio_etl.log.streams import say
     from cio_etl.model import OpenTotal
@@ -121,7 +121,7 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
         tell_stale(job, status.stale, now)
     code = STALE if status.stale else 0
     command = as_typed("run", file, *repeated_words(status.options))
-    commands = Commands(None if status.next_step.kind == "refuse" else command)
+    commands = Commands(None if status.next_step.kind in ("refuse", "invalid") else command)
     if status.report is None:
         first_run = first_run_words(job, status.sandbox_run, command)
         if is_json:
@@ -149,7 +149,10 @@ def _print_job(job: Job, file: Path, is_json: bool) -> int:
         lines["stale"] = status.stale
     if status.ledgers:
         lines["ledger"] = f"\n{'':11}".join(f"{each.step}: {ledger_words(each)}" for each in status.ledgers)
-    print_report(status.report, False, commands, lines | {"next": next_words(status.next_step, command)})
+    lines["next"] = next_words(status.next_step, command)
+    if status.next_step.kind == "invalid":
+        lines["check"] = as_typed("check", file, *target_words(job.target))
+    print_report(status.report, False, commands, lines)
     return code
 
 

@@ -133,12 +133,12 @@ def _site(location: StateLocation, jobs: Path | None, file: Path | None) -> Site
 def _commands(location: StateLocation) -> PageCommands:
     """Words the commands that the pages show."""
     from cio_etl.cli.commands import as_typed, reject_commands, target_words
-    from cio_etl.model import Job, Report, target_of
+    from cio_etl.model import Job, JobOutline, JobSettings, Report, Step, target_of
     from cio_etl.run import RunOptions, repeated_words
     from cio_etl.state import RunRecord
     from cio_etl.ui import PageCommands
 
-    def of_job(job: Job) -> dict[str, str]:
+    def of_job(job: JobSettings) -> dict[str, str]:
         target = target_words(job.target)
         return {
             "status": as_typed("status", job.file, *target),
@@ -147,13 +147,14 @@ def _commands(location: StateLocation) -> PageCommands:
             "run": as_typed("run", job.file, *target),
         }
 
-    def of_run(run: RunRecord, report: Report, job: Job | None, options: RunOptions) -> dict[str, str]:
+    def of_run(run: RunRecord, report: Report, job: Job | JobOutline | None, options: RunOptions) -> dict[str, str]:
         words = {}
         if report.resumable and not run.job.endswith((".replay", ".sandbox")):
             more = repeated_words(options) if job is not None else target_words(target_of(run.job))
             words["continue"] = as_typed("run", run.job_file, *more)
-        rows_are_stored = job is None or job.rejects == "rows" or job.keep_snapshots
-        steps = () if rows_are_stored or job is None else job.steps
+        steps: tuple[Step, ...] = ()
+        if isinstance(job, Job) and job.rejects != "rows" and not job.keep_snapshots:
+            steps = job.steps
         without_rows = {step.name for step in steps if not step.source.is_repeatable}
         return words | reject_commands(report, location.named_by, without_rows)
 

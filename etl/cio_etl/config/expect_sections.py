@@ -11,9 +11,6 @@ from cio_etl.config.short_values import Share, checked_duration, is_count, share
 from cio_etl.config.yaml_file import Document, Loc, dotted
 from cio_etl.model.expectations import Check, Expectation, Limit
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Count, Names, Section, Text, from_reference, omitted, wrong
-from cio_etl.transform import timestamps
-from cio_etl.transform.functions.patterns import groups_of
-from cio_etl.transform.row_sql import check_condition
 
 
 def limit_of(raw: object) -> Limit:
@@ -27,6 +24,8 @@ def limit_of(raw: object) -> Limit:
 
 def condition(sql: str) -> str:
     """The SQL, which must be a condition over one row."""
+    from cio_etl.transform.row_sql import check_condition
+
     try:
         check_condition(sql)
     except ValueError as error:
@@ -35,6 +34,8 @@ def condition(sql: str) -> str:
 
 
 def _pattern(pattern: str) -> str:
+    from cio_etl.transform.functions.patterns import groups_of
+
     try:
         groups_of(pattern)
     except ValueError as error:
@@ -43,15 +44,19 @@ def _pattern(pattern: str) -> str:
 
 
 def _format(text: str) -> str:
+    from cio_etl.transform.timestamps import as_format
+
     try:
-        timestamps.as_format(text)
+        as_format(text)
     except ValueError as error:
         raise wrong(str(error)) from None
     return text
 
 
 def _zone(name: str) -> str:
-    if not timestamps.is_zone(name):
+    from cio_etl.transform.timestamps import is_zone
+
+    if not is_zone(name):
         raise wrong("no such time zone; use a name such as Europe/Paris or UTC")
     return name
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from cio_etl import apis
-from cio_etl.config.describe import sections_in
 from cio_etl.config.job_sections import JobYaml
+from cio_etl.config.keys import sections_in
 from cio_etl.config.references import resolve, resolve_address, resolve_secret
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc

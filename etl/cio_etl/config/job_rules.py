@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl import apis
-from cio_etl.config.canonical import canonical
+from cio_etl.config.canonical_form import canonical
 from cio_etl.config.short_values import PLAIN_NAME
 from cio_etl.config.validation import Fault
 from cio_etl.config.yaml_file import Loc

@@ -386,25 +386,44 @@ class JobYaml(Section):
     ) -> Job:
         listed = [isinstance(step["mapping"], list) for step in (document.data or {})["steps"]]
         return Job(
-            file=document.file,
-            name=f"{self.name or path.stem}{'' if target is None else f'.{target}'}",
+            **settings_of(self, document.file, path, target),
             destination=self.destination.to_destination(),
-            target=target,
             steps=tuple(
                 inner
                 for number, (step, many) in enumerate(zip(self.steps, listed, strict=True))
                 for inner in step.to_steps(many, mappings, document, ("steps", number))
             ),
-            state=Path(self.state.folder),
-            database=self.state.database,
             lease_s=self.state.lease.total_seconds(),
             max_rejects=self.max_rejects,
-            schedule=self.schedule,
             keep_snapshots=self.keep_snapshots,
             rejects=self.rejects,
             ping=self.ping,
-            expect_every=self.expect_every,
             telemetry=Telemetry() if self.telemetry == "otlp" else None,
             metrics_file=_of_target(self.metrics_file, target),
             verify=None if self.verify is None else Verify(self.verify.people, self.verify.wait.total_seconds()),
         )
+
+
+OUTLINE = ("name", "state", "schedule", "expect_every", "notify")  # the keys of the settings
+
+if TYPE_CHECKING:
+    OutlineYaml = JobYaml
+else:
+    OutlineYaml = create_model(
+        "OutlineYaml",
+        __base__=Section,
+        **{key: (JobYaml.model_fields[key].annotation, JobYaml.model_fields[key]) for key in OUTLINE},
+    )
+
+
+def settings_of(parsed: JobYaml, file: str, path: Path, target: str | None) -> dict[str, Any]:
+    """The fields of JobSettings, except for the channels, which need the environment."""
+    return {
+        "file": file,
+        "name": f"{parsed.name or path.stem}{'' if target is None else f'.{target}'}",
+        "state": Path(parsed.state.folder),
+        "database": parsed.state.database,
+        "target": target,
+        "schedule": parsed.schedule,
+        "expect_every": parsed.expect_every,
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.apis import unsupported
-from cio_etl.config.canonical import digest
+from cio_etl.config.canonical_form import digest
 from cio_etl.config.job_sections import JobYaml
 from cio_etl.config.mapping_rules import mapping_faults
 from cio_etl.config.mapping_sections import MappingYaml

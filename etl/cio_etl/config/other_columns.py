@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
-from cio_etl.config.canonical import digest
+from cio_etl.config.canonical_form import digest
 from cio_etl.config.validation import Fault, validated
 from cio_etl.config.value_sections import OnError
 from cio_etl.config.yaml_file import Loc

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cio_etl.config.describe import sections_in
+from cio_etl.config.keys import sections_in
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import Problem, did_you_mean, similar
 from cio_etl.model.yaml_section import Section

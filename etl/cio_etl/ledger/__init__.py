@@ -11,8 +11,9 @@ delta.py           makes a step's delta from its rows, and moves the ledger afte
 delta_files.py     a delta on the disk
 erase.py           removes somebody from a ledger and its files
 files.py           files of hashes, by partition
-generation.py      the ledger as a finished step left it, on the disk
+generation.py      what the state knows of a ledger: its files, and what is in them
 spill.py           rows that wait by partition, on the disk where there are many
+stored.py          the ledger as a finished step left it, on the disk
 
 Names are loaded on first use: most runs have no ledger, and need no Arrow files.
 """
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from cio_etl.ledger.delta import Made, make_delta, moved, new_generation, renewed, without
     from cio_etl.ledger.delta_files import Delta, DeltaHead, begin_baseline
     from cio_etl.ledger.erase import erased
-    from cio_etl.ledger.generation import Generation, Ledger
+    from cio_etl.ledger.generation import Generation
+    from cio_etl.ledger.stored import Ledger
 
 _FILES = {
     "baseline": ("BaselineWriter", "whole_counts"),
@@ -34,7 +36,8 @@ _FILES = {
     "delta": ("Made", "make_delta", "moved", "new_generation", "renewed", "without"),
     "delta_files": ("Delta", "DeltaHead", "begin_baseline"),
     "erase": ("erased",),
-    "generation": ("Generation", "Ledger"),
+    "generation": ("Generation",),
+    "stored": ("Ledger",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

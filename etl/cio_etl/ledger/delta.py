@@ -28,8 +28,9 @@ from cio_etl.ledger.decide import (
 )
 from cio_etl.ledger.delta_files import Delta, DeltaHead, DeltaWriter
 from cio_etl.ledger.files import ROWS_AT_ONCE, by_subject, partition_bits
-from cio_etl.ledger.generation import KNOWN, Generation, Ledger
+from cio_etl.ledger.generation import Generation
 from cio_etl.ledger.spill import Spill
+from cio_etl.ledger.stored import KNOWN, Ledger
 from cio_etl.model import POSITION, DeltaCounts
 from cio_etl.model.records import dataclass
 from cio_etl.transform import decisions

@@ -8,7 +8,8 @@ import polars as pl
 
 from cio_etl.ledger.decide import SUBJECT
 from cio_etl.ledger.files import reporting
-from cio_etl.ledger.generation import Generation, Ledger
+from cio_etl.ledger.generation import Generation
+from cio_etl.ledger.stored import Ledger
 
 Wanted = Callable[[Collection[str]], pl.Expr]  # the columns of a file -> Boolean: whether a row is about them
 

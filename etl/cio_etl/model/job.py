@@ -140,29 +140,17 @@ def target_of(job: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A job file, read and checked."""
+class JobSettings:
+    """What a job file says beside its destination and its steps: which runs are its, where, and who is told of them."""
 
     file: str
     name: str
-    destination: Destination
-    steps: tuple[Step, ...]
     state: Path  # the folder of reports, copies and kept rows; and of the state, unless a database holds it
-    max_rejects: MaxRejects = MaxRejects(share=0.01)
-    schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
-    keep_snapshots: bool = False  # staged rows stay when the run has finished
-    rejects: Literal["keys", "rows"] = (
-        "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
-    )
-    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
-    notify: tuple[Channel, ...] = ()  # whom to tell how its runs end
-    expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
     database: SecretStr | None = None  # the address of the PostgreSQL that holds the state, for several machines
     target: str | None = None  # the name of the destination, where the job file has several; `name` ends with it
-    telemetry: Telemetry | None = None  # None: no collector is sent anything
-    metrics_file: Path | None = None  # written at the end of each run, for node_exporter
-    verify: Verify | None = None  # what is read back after each run; None: nothing
-    lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over
+    schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
+    expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
+    notify: tuple[Channel, ...] = ()  # whom to tell how its runs end
 
     @property
     def kept_in(self) -> Path | SecretStr:
@@ -173,3 +161,41 @@ class Job:
     def named_by(self) -> Path:
         """What names the state on a command line: the folder, or this job file, since an address holds a password."""
         return self.state if self.database is None else Path(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutline:
+    """The name of a step, and the ledger that it has."""
+
+    name: str
+    sync: Sync
+
+    @property
+    def ledger_name(self) -> str:
+        """The name of the step's ledger in the state."""
+        return self.sync.ledger_name or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOutline(JobSettings):
+    """A job file without its sources and mappings, which may be wrong; steps whose name is wrong are left out."""
+
+    steps: tuple[StepOutline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(JobSettings):
+    """A job file with its mappings, read and checked."""
+
+    destination: Destination
+    steps: tuple[Step, ...]
+    max_rejects: MaxRejects = MaxRejects(share=0.01)
+    keep_snapshots: bool = False  # staged rows stay when the run has finished
+    rejects: Literal["keys", "rows"] = (
+        "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
+    )
+    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
+    telemetry: Telemetry | None = None  # None: no collector is sent anything
+    metrics_file: Path | None = None  # written at the end of each run, for node_exporter
+    verify: Verify | None = None  # what is read back after each run; None: nothing
+    lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over

@@ -40,7 +40,8 @@ pinging.py        tells the monitor of a job that a run begins, and how it has e
 notices.py        tells the channels of a job how its runs end
 verifying.py      which people are read back after a run, and by `cio-etl verify`
 verify/           people read back from Customer.io, and compared with what was sent
-status.py         what a job's newest run is, and what the next `run` would do
+status.py         what a job's newest run is, whether it is stale, and what is next
+what_next.py      what the next `run` of a job does with its newest run
 
 Other rooms import from here. Names are loaded on first use, because the line needs polars and `--help` does not.
 """
@@ -86,18 +87,17 @@ if TYPE_CHECKING:
     )
     from cio_etl.run.status import (
         JobStatus,
-        NextStep,
         as_started,
         first_run_words,
         job_status,
         newest_sandbox_run,
-        next_step,
-        next_words,
+        options_to_resume,
         staleness,
         unfinished_since,
     )
     from cio_etl.run.status_note import require_current
     from cio_etl.run.throughput import Point, read_throughput
+    from cio_etl.run.what_next import NextStep, next_step, next_words
 
 _FILES = {
     "chosen_steps": ("load_steps", "note_stand_ins"),
@@ -172,18 +172,17 @@ _FILES = {
     "signals": ("Signals",),
     "status": (
         "JobStatus",
-        "NextStep",
         "as_started",
         "first_run_words",
         "job_status",
         "newest_sandbox_run",
-        "next_step",
-        "next_words",
+        "options_to_resume",
         "staleness",
         "unfinished_since",
     ),
     "status_note": ("require_current",),
     "throughput": ("Point", "read_throughput"),
+    "what_next": ("NextStep", "next_step", "next_words"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
@@ -227,6 +226,7 @@ __all__ = [
     "open_step_source",
     "open_words",
     "options_of",
+    "options_to_resume",
     "prepare",
     "private_files",
     "read_rows",

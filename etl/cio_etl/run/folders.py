@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from cio_etl.model import Job
+from cio_etl.model import Job, JobSettings
 
 
 def runs_folder(state: Path) -> Path:
@@ -15,17 +15,17 @@ def runs_folder(state: Path) -> Path:
     return state / "runs"
 
 
-def run_folder(job: Job, run_id: str) -> Path:
+def run_folder(job: JobSettings, run_id: str) -> Path:
     """The folder of a run's report and its staged files."""
     return runs_folder(job.state) / run_id
 
 
-def validation_folder(job: Job) -> Path:
+def validation_folder(job: JobSettings) -> Path:
     """The folder of the job's last validation report; the next validation replaces it."""
     return job.state / "validations" / job.name
 
 
-def plans_folder(job: Job) -> Path:
+def plans_folder(job: JobSettings) -> Path:
     """The folder of the job's plans that were given a name."""
     return job.state / "plans" / job.name
 
@@ -40,7 +40,7 @@ def delta_folder(job: Job, run_id: str, number: int) -> Path:
     return stage_folder(job, run_id) / f"{number}.delta"
 
 
-def ledger_job(job: Job) -> str:
+def ledger_job(job: JobSettings) -> str:
     """The job whose ledger a run moves: a replay moves that of the job itself."""
     return job.name.removesuffix(".replay")
 

@@ -6,15 +6,18 @@ All of it is in the state; no file of a ledger is read for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cio_etl.errors import LedgerDamaged
-from cio_etl.ledger import Generation, Ledger
-from cio_etl.model import Job, Step, SyncMode
+from cio_etl.ledger import Generation
+from cio_etl.model import Job, JobOutline, Step, SyncMode
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted, moment, percent, size
 from cio_etl.run.folders import ledger_folder, ledger_job
 from cio_etl.state import LedgerMove, Reader, RunRecord, Store
+
+if TYPE_CHECKING:
+    from cio_etl.ledger import Ledger
 
 T = TypeVar("T")
 TRIES = 3
@@ -39,6 +42,8 @@ def while_it_is_current(read: Callable[[], Ledger], use: Callable[[Ledger], T]) 
 
 def verified_ledger(store: Store, job: Job, step: Step) -> Ledger | None:
     """The step's ledger, with files that are as they were written; None: the state knows none. Raises StateError."""
+    from cio_etl.ledger import Ledger  # here: only its files need polars
+
     folder = ledger_folder(job.state, job.name, step.ledger_name)
     if (text := store.ledger(job.name, step.ledger_name)) is None:
         return None
@@ -66,7 +71,7 @@ class LedgerStatus:
     run_id: str | None = None
 
 
-def ledger_statuses(store: Store, job: Job) -> list[LedgerStatus]:
+def ledger_statuses(store: Store, job: Job | JobOutline) -> list[LedgerStatus]:
     """The ledgers of the job's steps that send only what changed. Raises StateError for one of a newer version."""
     moves = store.ledgers(ledger_job(job))
     found = []

@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 
 from cio_etl import state
-from cio_etl.config import load_job
+from cio_etl.config import load_outline
 from cio_etl.errors import EtlError, JobLocked, StateError
 from cio_etl.log import get_logger
-from cio_etl.model import Channel, Conditions, Job, NoticeSent, Report, target_of
+from cio_etl.model import Channel, Conditions, JobSettings, NoticeSent, Report, target_of
 from cio_etl.notify import Due, Notice, PastRun, after, closed, compare, due, send_all, told
 from cio_etl.notify.compare import RUNS, Findings
 from cio_etl.run.ended import Ended
@@ -50,7 +50,7 @@ def tell(ended: Ended) -> Report | None:
     return report
 
 
-def tell_stale(job: Job, stale: str, at: datetime) -> list[NoticeSent]:
+def tell_stale(job: JobSettings, stale: str, at: datetime) -> list[NoticeSent]:
     """Sends the notices of a job whose last finished run is too old, for `stale` reasons; what was sent.
 
     Where the state cannot be written nothing is sent: nobody could note that it was.
@@ -60,13 +60,13 @@ def tell_stale(job: Job, stale: str, at: datetime) -> list[NoticeSent]:
     return _tell_waiting(job, stale, at)
 
 
-def _tell_waiting(job: Job, stale: str | None, at: datetime) -> list[NoticeSent]:
+def _tell_waiting(job: JobSettings, stale: str | None, at: datetime) -> list[NoticeSent]:
     """Tells the channels of a job that it is stale, if it is, and what they were not told before."""
     found: Findings = {} if stale is None else {"stale": stale}
     return _tell(job, [(channel, found) for channel in job.notify], "", at, _Words(job))
 
 
-def try_channels(job: Job, at: datetime) -> list[NoticeSent]:
+def try_channels(job: JobSettings, at: datetime) -> list[NoticeSent]:
     """Sends a test notice through each channel; the state does not change."""
     notices = [(channel, Notice(Due("test", {}), job.name, job.file, at)) for channel in job.notify]
     outcomes = send_all(notices)
@@ -77,7 +77,7 @@ def try_channels(job: Job, at: datetime) -> list[NoticeSent]:
 class _Words:
     """What the notices of a job say, beyond what has happened."""
 
-    def __init__(self, job: Job, ended: Ended | None = None) -> None:
+    def __init__(self, job: JobSettings, ended: Ended | None = None) -> None:
         self._job, self._ended = job, ended
 
     def notice(self, what: Due, at: datetime) -> Notice:
@@ -132,7 +132,7 @@ def _failure(ended: Ended) -> str | None:
     return f"{reason} (exit code {error.exit_code})"
 
 
-def _past_runs(job: Job, report: Report) -> list[PastRun]:
+def _past_runs(job: JobSettings, report: Report) -> list[PastRun]:
     """The finished runs before this one that read what a night reads; the newest first."""
     try:
         with closing(state.open_store(job.kept_in)) as store:
@@ -174,14 +174,14 @@ def _tell_others(ended: Ended) -> list[NoticeSent]:
     return [notice for each in told_to for notice in each.result()]
 
 
-def _waiting(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[Job, str | None]]:
+def _waiting(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[JobSettings, str | None]]:
     """The job of a run and that it is stale, if it is or if a channel of it waits for a notice.
 
     None if its file is gone, or is not that of the job any more.
     """
     job, environ = ended.job, () if ended.environment is None else (ended.environment(),)
     try:
-        other = load_job(Path(run.job_file), *environ, secrets=False, sources=False, target=target_of(run.job))
+        other = load_outline(Path(run.job_file), *environ, target=target_of(run.job))
     except EtlError:
         return []
     if other.name != run.job or not other.notify:
@@ -198,7 +198,7 @@ def _waiting(store: Store, ended: Ended, run: RunRecord) -> Sequence[tuple[Job, 
 
 
 def _tell(
-    job: Job, found: Sequence[tuple[Channel, Findings]], seen: str, at: datetime, words: _Words
+    job: JobSettings, found: Sequence[tuple[Channel, Findings]], seen: str, at: datetime, words: _Words
 ) -> list[NoticeSent]:
     """Tells each channel what is due after what was found; what was sent. A later end sends what cannot be sent now."""
     try:
@@ -213,7 +213,12 @@ def _tell(
 
 
 def _told(
-    store: Store | None, job: Job, found: Sequence[tuple[Channel, Findings]], seen: str, at: datetime, words: _Words
+    store: Store | None,
+    job: JobSettings,
+    found: Sequence[tuple[Channel, Findings]],
+    seen: str,
+    at: datetime,
+    words: _Words,
 ) -> list[NoticeSent]:
     now, after_it = at.isoformat(timespec="seconds"), dict[str, Conditions]()
     notices = []
@@ -237,7 +242,7 @@ def _told(
 
 
 def _record(
-    store: Store, job: Job, found: Sequence[tuple[Channel, Findings]], conditions: Mapping[str, Conditions]
+    store: Store, job: JobSettings, found: Sequence[tuple[Channel, Findings]], conditions: Mapping[str, Conditions]
 ) -> None:
     """Records what each channel was told. When that fails, a later end tells it a second time."""
     try:

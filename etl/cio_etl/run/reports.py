@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_etl.audit import FINDINGS
 from cio_etl.errors import StateError
 from cio_etl.log import get_logger
 from cio_etl.model import Report
 from cio_etl.report import NO_COMMANDS, Commands, write_report
-from cio_etl.transform import reason_words
 
 log = get_logger()
 
 
 def remedies() -> dict[str, str]:
     """What to do about each reason of a reject and each finding."""
+    from cio_etl.audit import FINDINGS  # here: whoever only sends notices needs no polars
+    from cio_etl.transform import reason_words
+
     return reason_words() | {code: kind.remedy for code, kind in FINDINGS.items()}
 
 

@@ -1,54 +1,28 @@
-"""Reports a job's newest run, whether it is stale, and what the next `run` would do."""
+"""Reports a job's newest run, whether it is stale, and what the next `run` would do.
+
+The job's mappings are read for an unfinished run only, to know whether it can go on: the status of last night's run is
+there whatever somebody does to a mapping.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, replace
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
 
 from cio_etl import state
-from cio_etl.model import Job, OpenRejects, Report, total_counts
+from cio_etl.errors import ConfigError
+from cio_etl.model import Job, JobOutline, JobSettings, OpenRejects, Report
 from cio_etl.model.records import dataclass
-from cio_etl.model.words import counted, whole_units
-from cio_etl.run.changes import changes_since, is_replaced
+from cio_etl.model.words import whole_units
 from cio_etl.run.comparison import compared
 from cio_etl.run.ledgers import LedgerStatus, ledger_statuses
 from cio_etl.run.newest_runs import with_killed
 from cio_etl.run.options import RunOptions
-from cio_etl.run.replacement import has_too_many_rejects, restart_repeats
 from cio_etl.run.status_note import require_current
+from cio_etl.run.what_next import NextStep, next_step
 from cio_etl.state import RunRecord, StepRecord, Store
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """What the next `run` of a job would do.
-
-    locked: exit, since a process holds the job.
-    new: start a new run.
-    replace: start a new run in place of this one, which had too many rejects.
-    refuse: exit, since the job has `changes`.
-    stop: exit, since it has too many rejects, and its rows and mapping are the same; `changes` says what --restart does
-        twice.
-    resume: continue in `step`, of whose `rows` so many are `settled`; `lanes` may send one batch a second time.
-    """
-
-    kind: Literal["locked", "new", "replace", "refuse", "stop", "resume"]
-    changes: tuple[str, ...] = ()
-    step: str | None = None
-    settled: int = 0
-    rows: int = 0
-    lanes: int = 0
-
-    @property
-    def remedy(self) -> str:
-        """What to do when the run would stop again."""
-        if self.kind != "stop":
-            return ""
-        if not self.changes:
-            return "fix the mapping or the rows, or raise max_rejects"
-        return f"raise max_rejects, run it, then fix and replay the rejects; or add --restart, but {self.changes[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +40,7 @@ class JobStatus:
     ledgers: Sequence[LedgerStatus] = ()  # of the steps that send only what changed
 
 
-def job_status(job: Job, now: datetime) -> JobStatus:
+def job_status(job: JobOutline, now: datetime) -> JobStatus:
     """The status of a job; creates no state. Raises StateError, also for a state that is older than the last run."""
     if not state.exists(job.kept_in):
         require_current(None, job)
@@ -82,17 +56,33 @@ def job_status(job: Job, now: datetime) -> JobStatus:
         newest = runs[0]
         is_running = state.running(job.kept_in, job.name)
         ledgers = ledger_statuses(store, job)
-        job, options = as_started(job, newest, store.steps(newest.run_id))
+        options = options_to_resume(job, newest, store.steps(newest.run_id))
         report = with_killed(compared(store, state.build_report(store, newest)), is_running)
         open_rejects = store.open_rejects(newest.run_id)
         all_open = store.open_reasons(newest.job)
-        step = next_step(store, job, newest, is_running)
+        step = _next_step(store, job, newest, is_running)
         return JobStatus(report, is_running, open_rejects, all_open, stale, step, options, ledgers=ledgers)
     finally:
         store.close()
 
 
-def unfinished_since(job: Job) -> str | None:
+def _next_step(store: Store, job: JobOutline, newest: RunRecord, is_running: bool) -> NextStep:
+    """What `run` would do; the job is loaded where that depends on its mappings."""
+    if is_running:
+        return NextStep("locked")
+    if newest.status not in state.RESUMABLE:
+        return NextStep("new")
+    from cio_etl.config import load_job  # here: mappings need polars
+
+    try:
+        whole = load_job(Path(job.file), secrets=False, sources=False, target=job.target)
+    except ConfigError as error:
+        first, *rest = error.problems
+        return NextStep("invalid", (f"{first}{f' (and {len(rest)} more)' if rest else ''}",))
+    return next_step(store, as_started(whole, newest, store.steps(newest.run_id))[0], newest, is_running)
+
+
+def unfinished_since(job: JobSettings) -> str | None:
     """When the job's unfinished run was started, in ISO 8601 and UTC; None when there is none."""
     if not state.exists(job.kept_in):
         return None
@@ -106,18 +96,23 @@ def unfinished_since(job: Job) -> str | None:
 
 def as_started(job: Job, run: RunRecord, steps: Sequence[StepRecord]) -> tuple[Job, RunOptions]:
     """The job with the steps that the run has, and the options that resume it."""
+    options = options_to_resume(job, run, steps)
+    if options.steps:
+        job = replace(job, steps=tuple(step for step in job.steps if step.name in options.steps))
+    return job, options
+
+
+def options_to_resume(job: Job | JobOutline, run: RunRecord, steps: Sequence[StepRecord]) -> RunOptions:
+    """The options that resume the run."""
     if run.status not in state.RESUMABLE:
-        return job, RunOptions(target=job.target)
+        return RunOptions(target=job.target)
     names = {step.name for step in steps}
-    selected = tuple(step for step in job.steps if step.name in names)
-    if selected and len(selected) == len(names) < len(job.steps):
-        return replace(job, steps=selected), RunOptions(
-            target=job.target, steps=tuple(step.name for step in selected), limit=run.row_limit or None
-        )
-    return job, RunOptions(target=job.target, limit=run.row_limit or None)
+    selected = tuple(step.name for step in job.steps if step.name in names)
+    is_selection = selected and len(selected) == len(names) < len(job.steps)
+    return RunOptions(target=job.target, steps=selected if is_selection else (), limit=run.row_limit or None)
 
 
-def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
+def staleness(job: JobSettings, runs: Sequence[RunRecord], now: datetime) -> str | None:
     """How the job's last finished run is older than `expect_every` allows; None when it is not, or nothing is expected.
 
     `runs` are the job's, the newest first. Runs with `--limit` do not count: they were trials.
@@ -133,58 +128,13 @@ def staleness(job: Job, runs: Sequence[RunRecord], now: datetime) -> str | None:
     return f"the last finished run is {whole_units(age)} old, and {expected}" if age > job.expect_every else None
 
 
-def next_step(store: Store, job: Job, run: RunRecord, is_running: bool) -> NextStep:
-    """What `run` would do, now that the job's newest run is this one; `is_running`: a process is at work on it."""
-    if is_running:
-        return NextStep("locked")
-    if run.status not in state.RESUMABLE:
-        return NextStep("new")
-    if is_replaced(store, job, run, run.row_limit):
-        return NextStep("replace")
-    if store.has_sent(run.run_id) and (changes := changes_since(run, store.steps(run.run_id), job, run.row_limit)):
-        return NextStep("refuse", tuple(changes))
-    records = store.steps(run.run_id)
-    if has_too_many_rejects(store, job, run, records):
-        twice = restart_repeats(store, job, run, records)
-        return NextStep("stop", (twice,) if twice else ())
-    remaining = [step for step in records if step.status != "finished"]
-    progress = [lane for step in remaining for lane in store.lane_progress(run.run_id, step.number)]
-    return NextStep(
-        "resume",
-        step=remaining[0].name if remaining else None,
-        settled=total_counts(lane.counts for lane in progress).settled,
-        rows=sum(step.rows or 0 for step in remaining),
-        lanes=sum(lane.sending_through > lane.acked_through for lane in progress),
-    )
-
-
-def newest_sandbox_run(store: Store, job: Job) -> str | None:
+def newest_sandbox_run(store: Store, job: JobSettings) -> str | None:
     """The newest run of the job in the sandbox; None when there is none."""
     return next((run.run_id for run in store.runs(f"{job.name}.sandbox", limit=1)), None)
 
 
-def first_run_words(job: Job, sandbox_run: str | None, command: str) -> str:
+def first_run_words(job: JobSettings, sandbox_run: str | None, command: str) -> str:
     """That a job has no run yet, other than in the sandbox, and that `command` starts one."""
     if sandbox_run is None:
         return f"{job.name} has never run; `{command}` starts it"
     return f"{job.name} has run in the sandbox only, last as {sandbox_run}; `{command}` sends to the destination"
-
-
-def next_words(next_step: NextStep, command: str) -> str:
-    """What `command` would do, in a sentence."""
-    match next_step.kind:
-        case "locked":
-            return "a process is at work on it now; `run` would exit 75"
-        case "new":
-            return f"`{command}` starts a new run"
-        case "replace":
-            return f"`{command}` reads the source again in a new run, since this one had too many rejects"
-        case "refuse":
-            return f"`{command}` would exit 78, since {'; '.join(next_step.changes)}; undo that, or add --restart"
-        case "stop":
-            return f"`{command}` would exit 4 again, since this run has too many rejects; {next_step.remedy}"
-    rows = counted(next_step.rows, "row is", "rows are")
-    progress = f"{next_step.settled:,} of {rows} settled" if next_step.rows else "its source is not read yet"
-    if next_step.lanes:
-        progress += f", and {counted(next_step.lanes, 'batch', 'batches')} may be sent a second time"
-    return f"`{command}` continues in step {next_step.step or '-'}: {progress}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.errors import StateError
-from cio_etl.model import Job, Report
+from cio_etl.model import JobSettings, Report
 from cio_etl.report import Commands, write_status, write_status_json
 from cio_etl.run.folders import runs_folder
 from cio_etl.run.throughput import Throughput
@@ -68,7 +68,7 @@ class StatusNote:
             self._throughput.add(time.time(), self._store.settled(self._run.run_id))
 
 
-def require_current(store: Store | None, job: Job) -> None:
+def require_current(store: Store | None, job: JobSettings) -> None:
     """Raises StateError when a run of the job that may go on is not in the state, or was further than it is there.
 
     None: there is no state.
@@ -88,7 +88,7 @@ def require_current(store: Store | None, job: Job) -> None:
             raise StateError(REMEDY, place=path, what=what)
 
 
-def close_notes(store: Store, job: Job, current: str) -> None:
+def close_notes(store: Store, job: JobSettings, current: str) -> None:
     """Rewrites the notes of the job's runs that will not go on, so that nobody takes them for runs in progress."""
     for path, note in _resumable_notes(job):
         run_id = str(note.get("run_id"))
@@ -100,7 +100,7 @@ def close_notes(store: Store, job: Job, current: str) -> None:
                 write_status_json(path.parent, note | over)
 
 
-def _resumable_notes(job: Job) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _resumable_notes(job: JobSettings) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The notes of the job's runs that may go on, the oldest first."""
     for path in sorted(runs_folder(job.state).glob(f"{glob.escape(job.name)}-*/status.json")):
         try:

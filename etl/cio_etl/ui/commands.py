@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_etl.model import Job, Report
+from cio_etl.model import Job, JobOutline, JobSettings, Report
 from cio_etl.run import RunOptions
 from cio_etl.state import RunRecord
 
@@ -21,7 +21,7 @@ def _none(*_: object) -> Words:
 class PageCommands:
     """What to type next."""
 
-    of_job: Callable[[Job], Words] = _none
-    of_run: Callable[[RunRecord, Report, Job | None, RunOptions], Words] = _none
+    of_job: Callable[[JobSettings], Words] = _none
+    of_run: Callable[[RunRecord, Report, Job | JobOutline | None, RunOptions], Words] = _none
     of_plan: Callable[[Path], Words] = _none
     of_planned_run: Callable[[Path], Words] = _none  # that applies the plan of this file, and has not finished

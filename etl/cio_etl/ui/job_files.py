@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from cio_etl.config import is_mapping_file, load_jobs
+from cio_etl.config import is_mapping_file, load_jobs, load_outlines
 from cio_etl.errors import ConfigError, EtlError
-from cio_etl.model import Job
+from cio_etl.model import Job, JobOutline, JobSettings
 from cio_etl.state import Where
 
 MOST_FILES = 300
@@ -23,10 +23,13 @@ ENDINGS = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file: its jobs, one for each destination, or what is wrong with it."""
+    """A job file: its jobs, one for each destination, and what is wrong with it.
+
+    With a problem in a mapping or a source, a job is an outline: when it is due is known all the same.
+    """
 
     path: Path
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[Job | JobOutline, ...] = ()
     problem: str = ""
 
 
@@ -73,13 +76,20 @@ def _read(path: Path) -> JobFile:
         if _is_mapping(path):
             return JobFile(path)
         first, *rest = error.problems
-        return JobFile(path, problem=f"{first}{f' (and {len(rest)} more)' if rest else ''}")
+        return JobFile(path, _outlines(path), f"{first}{f' (and {len(rest)} more)' if rest else ''}")
     except EtlError as error:
         return JobFile(path, problem=str(error))
     except Exception as error:  # whatever is wrong with it, the page of all the others is shown
         return JobFile(
             path, problem=f"{path}: {type(error).__name__}; `cio-etl check {shlex.quote(str(path))}` may say more"
         )
+
+
+def _outlines(path: Path) -> tuple[JobOutline, ...]:
+    try:
+        return tuple(load_outlines(path))
+    except Exception:
+        return ()
 
 
 def _is_mapping(path: Path) -> bool:
@@ -89,7 +99,7 @@ def _is_mapping(path: Path) -> bool:
         return False
 
 
-def has_state_in(job: Job, where: Where) -> bool:
+def has_state_in(job: JobSettings, where: Where) -> bool:
     """Whether the job's state is this one."""
     if isinstance(where, SecretStr) or job.database is not None:
         return job.database == where

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cio_etl.config import times_before
 from cio_etl.errors import EXIT_CODES
-from cio_etl.model import Counts, Job
+from cio_etl.model import Counts, JobSettings
 from cio_etl.model.words import counted, whole_units
 from cio_etl.state import RunRecord
 
@@ -68,7 +68,7 @@ def started(run: RunRecord) -> datetime:
 
 
 def nights(
-    job: Job | None, runs: Sequence[RunRecord], counts: Mapping[str, Counts], now: datetime, *, is_held: bool
+    job: JobSettings | None, runs: Sequence[RunRecord], counts: Mapping[str, Counts], now: datetime, *, is_held: bool
 ) -> list[Night]:
     """The strip of a job, the oldest night first. `runs` are its newest ones, the newest first."""
     marks = [
@@ -78,7 +78,7 @@ def nights(
     return sorted(marks, key=lambda night: night.at)[-MOST:]
 
 
-def missing(job: Job | None, runs: Sequence[RunRecord], now: datetime) -> list[Night]:
+def missing(job: JobSettings | None, runs: Sequence[RunRecord], now: datetime) -> list[Night]:
     """The times at which a run was due and none began, by `schedule`, else by `expect_every`."""
     if job is None or not runs:
         return []

@@ -12,7 +12,7 @@ import polars as pl
 from cio_etl.apis import masked
 from cio_etl.audit.mask import shown
 from cio_etl.audit.shown_rows import columns_of_field
-from cio_etl.model import FAULT, PLACE_FILE, PLACE_LINE, POSITION, Job, ShownRow, closed_words
+from cio_etl.model import FAULT, PLACE_FILE, PLACE_LINE, POSITION, Job, JobOutline, ShownRow, closed_words
 from cio_etl.run import rejects_folder
 from cio_etl.state import Reader, RejectRow, RunRecord, StepRecord
 
@@ -47,7 +47,7 @@ def rejected_rows(
     state: Path,
     run: RunRecord,
     step: StepRecord,
-    job: Job | None,
+    job: Job | JobOutline | None,
     reason: str,
     field: str | None,
     after: int,
@@ -70,10 +70,11 @@ def rejected_rows(
     return RejectedRows(rows, page[-1].reject_id if len(found) > len(page) else None)
 
 
-def _columns(job: Job | None, step: StepRecord, field: str | None, schema: pl.Schema) -> list[str]:
+def _columns(job: Job | JobOutline | None, step: StepRecord, field: str | None, schema: pl.Schema) -> list[str]:
     """Which columns of the kept rows are shown: the identifiers and those of the field; else the first ones."""
     names = [name for name in schema if name not in OWN]
-    mapping = next((each.mapping for each in job.steps if each.name == step.name), None) if job else None
+    steps = job.steps if isinstance(job, Job) else ()  # else its mappings are wrong
+    mapping = next((each.mapping for each in steps if each.name == step.name), None)
     relevant = [] if mapping is None else [name for name in columns_of_field(mapping, field, schema) if name in names]
     return (relevant or names)[:MOST_COLUMNS]
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from cio_etl.config import next_time
-from cio_etl.model import Counts, Job, Report, Verification
-from cio_etl.run import LedgerStatus, RunOptions, as_started, compared, runs_folder, staleness, stored_ledgers
+from cio_etl.model import Counts, Job, JobOutline, Report, Verification
+from cio_etl.run import LedgerStatus, RunOptions, compared, options_to_resume, runs_folder, staleness, stored_ledgers
 from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report
 from cio_etl.ui.commands import PageCommands, Words
 from cio_etl.ui.job_files import JobFile, JobFiles, has_state_in
@@ -30,7 +30,7 @@ class JobLine:
     """A job on the first page. `job` None: no job file here has it."""
 
     name: str
-    job: Job | None
+    job: Job | JobOutline | None
     nights: Sequence[Night] = ()
     newest: RunRecord | None = None
     sandbox_run: RunRecord | None = None  # of a job without other runs, its newest one in the sandbox
@@ -101,7 +101,7 @@ class Site:
 
     # ---- jobs
 
-    def job_files(self) -> tuple[dict[str, Job], list[JobFile], list[JobFile]]:
+    def job_files(self) -> tuple[dict[str, Job | JobOutline], list[JobFile], list[JobFile]]:
         """The jobs that have their state here, by name; the files with problems, and those with another state."""
         files = self.files.current()
         jobs = {job.name: job for file in files for job in file.jobs if has_state_in(job, self.where)}
@@ -110,7 +110,7 @@ class Site:
         ]
         return jobs, [file for file in files if file.problem], elsewhere
 
-    def lines(self, jobs: dict[str, Job], names: Sequence[str], now: datetime) -> list[JobLine]:
+    def lines(self, jobs: dict[str, Job | JobOutline], names: Sequence[str], now: datetime) -> list[JobLine]:
         """These jobs as lines of the first page."""
         runs = self.reader.newest_runs(names, MOST)
         tried = self.reader.newest_runs([f"{name}.sandbox" for name in names if not runs[name]], 1)
@@ -126,7 +126,7 @@ class Site:
     def _line(
         self,
         name: str,
-        job: Job | None,
+        job: Job | JobOutline | None,
         runs: Sequence[RunRecord],
         counts: dict[str, Counts],
         open_rejects: int,
@@ -185,14 +185,14 @@ class Site:
         except (ValueError, TypeError, KeyError, AttributeError):  # of another version, or longer than is read
             return None
 
-    def run_commands(self, run: RunRecord, report: Report, job: Job | None, *, is_held: bool) -> Words:
+    def run_commands(self, run: RunRecord, report: Report, job: Job | JobOutline | None, *, is_held: bool) -> Words:
         """What to type next about a run; nothing while a process is at work on it."""
         if is_held:
             return {}
         if run.run_id.startswith("plan-") and report.resumable:
             files = [file.path for file in self.plans.current() if file.plan.run_id == run.run_id]
             return self.commands.of_planned_run(files[0]) if files else {}
-        options = as_started(job, run, self.reader.steps(run.run_id))[1] if job is not None else RunOptions()
+        options = options_to_resume(job, run, self.reader.steps(run.run_id)) if job is not None else RunOptions()
         return self.commands.of_run(run, report, job, options)
 
     def run_folder(self, run: RunRecord) -> Path:
@@ -233,7 +233,7 @@ def digest(text: str) -> str:
     return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
 
-def next_run(job: Job | None, now: datetime) -> datetime | None:
+def next_run(job: Job | JobOutline | None, now: datetime) -> datetime | None:
     """When the job is due next, by a cron line of its `schedule`."""
     return next_time(job.schedule, now) if job is not None and isinstance(job.schedule, str) else None
 
