@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,26 @@ def pytest_configure(config: pytest.Config) -> None:
     its = os.statvfs(memory)
     if its.f_bavail * its.f_frsize > LARGEST_BYTES and not its.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = memory
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """In a fresh clone one worker compiles all tests, and the others wait for it: together each would compile them."""
+    if hasattr(session.config, "workerinput") and not all(
+        (test.parent / "__pycache__").exists() for test in TESTS.rglob("test_*.py")
+    ):
+        folder = os.open(TESTS, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(folder, fcntl.LOCK_SH)  # as soon as it has compiled them, and all at once
+            os.close(folder)
+        else:
+            try:
+                return (yield)
+            finally:
+                os.close(folder)
+    return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Config) -> None:
