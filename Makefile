@@ -14,14 +14,17 @@ help: ## what can be made
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r .ci/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@# mypy reads the libraries once, as pip compiles them: what `make lint` checks is our code
+	@touch $@
+
+# mypy reads the libraries once, as pip compiles them: what `make lint` checks is our code.
+.venv/types: .venv/done
 	$(BIN)/python -m tests.library_types
 	@touch $@
 
 demo: .venv/done ## run a real job against the embedded sandbox, and show its report
 	$(BIN)/cio-etl demo .
 
-lint: .venv/done ## ruff and mypy
+lint: .venv/types ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -29,7 +32,7 @@ lint: .venv/done ## ruff and mypy
 # More workers than cores: many tests wait for servers, time-outs and other processes.
 WORKERS ?= 4
 
-test: .venv/done with-airflow with-collector ## ruff, mypy and every test, side by side
+test: .venv/types with-airflow with-collector ## ruff, mypy and every test, side by side
 	@$(MAKE) --no-print-directory -j2 lint pytest
 
 .PHONY: pytest

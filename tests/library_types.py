@@ -1,4 +1,4 @@
-"""Lets mypy read the libraries that our files import, and nothing of ours: `make` does it once, when it builds .venv.
+"""Lets mypy read the libraries that our files import, and nothing of ours: `make` does it once for each .venv.
 
 A library changes only with .venv, and so mypy's cache of it stays there, as what pip compiles does. Without the cache
 `make lint` does the same work itself.
