@@ -260,3 +260,19 @@ def test_the_text_of_a_json_list_is_its_json() -> None:
 def test_the_length_of_a_list_in_json_is_that_of_its_elements() -> None:
     how = mapping(attributes={"a": column("j", {"pick": "k[*]"}, "length")})
     assert sent(how, rows({"j": ['{"k": [1, {"x": [2, 3]}]}', '{"k": []}']})) == [{"a": 2}, {"a": 0}]
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ('[{"k":1,"k":{"k":3,"k":[1,{"a":"\\"a\\":1","a":9}]}}]', '[{"k":{"k":[1,{"a":9}]}}]'),
+        ('{\n"a":1,\r\n"b":"c\\nd:","a":3}', '{ "b":"c\\nd:","a":3}'),
+        ('{"\\u0061":1,"a":2}', '{"a":2}'),
+        ('{"a":{"a":1},"b":{"a":2}}', '{"a":{"a":1},"b":{"a":2}}'),
+        ('"a:1,a:2"', '"a:1,a:2"'),
+    ],
+)
+def test_of_a_key_that_an_object_has_twice_the_last_is_sent(text: str, last: str) -> None:
+    column = pl.Series("v", ['{"z": 1.50}', None, "{", text, '{"z": 1}'])
+    made = column.to_frame().select(apply(pl.col("v"), pl.String(), parse_call("json"))).to_series()
+    assert made.struct.field("raw_json").to_list() == ['{"z": 1.50}', None, None, last, '{"z": 1}']

@@ -11,9 +11,11 @@ import polars as pl
 
 from cio_etl.errors import did_you_mean
 from cio_etl.model import reject_reason
+from cio_etl.transform.arrays import are_worthwhile
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.encode import key_text
 from cio_etl.transform.functions.define import RAW_JSON, function, plain_text, raw_json
+from cio_etl.transform.json_strings import without_repeated_keys
 from cio_etl.transform.nested import as_dtype, fields, in_words
 
 GROUP = "Lists and JSON"
@@ -32,16 +34,57 @@ def _is_null(value: pl.Expr, dtype: pl.DataType, **_: object) -> pl.Expr:
 def json(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """The list, object or other value in a JSON text, sent as it is written: no digit of a number changes.
 
-    JSON's null is null. Rejected: what is not JSON or not Unicode, or is nested deeper than 127. Where a key occurs
-    twice in an object, both are sent, and the last counts.
+    JSON's null is null. Rejected: what is not JSON or not Unicode, or is nested deeper than 127. Of a key that occurs
+    twice in an object, the last is sent.
 
     >>> "[1, 12345678901234567890]" | json -> [1, 12345678901234567890]
     >>> "null" | json -> null
     >>> "{'a': 1}" | json -> rejected
     >>> "[NaN]" | json -> rejected
     """
-    is_json = value.map_batches(_is_json, return_dtype=pl.Boolean, is_elementwise=True)
-    return pl.when(is_json).then(pl.struct(raw_json=value))
+    return value.map_batches(_sound, return_dtype=RAW_JSON, is_elementwise=True)
+
+
+def _sound(texts: pl.Series) -> pl.Series:
+    """The texts that are JSON, no object of which has a key twice."""
+    is_json = _is_json(texts)
+    return (
+        _with_unique_keys(texts, is_json)
+        .to_frame("raw_json")
+        .select(pl.when(is_json).then(pl.struct("raw_json")))
+        .to_series()
+    )
+
+
+def _repeats_a_key(text: str) -> bool:
+    repeats = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeats
+        repeats |= len({name for name, _ in pairs}) < len(pairs)
+
+    json_text.loads(text, object_pairs_hook=look, parse_int=str, parse_float=str)  # numbers of any length
+    return repeats
+
+
+def _with_unique_keys(texts: pl.Series, is_json: pl.Series) -> pl.Series:
+    holds_keys = (is_json & texts.str.contains(r"^[ \t\r\n]*[\[{]") & texts.str.contains(":", literal=True)).fill_null(
+        False
+    )
+    if not holds_keys.any():
+        return texts
+    lines = texts.filter(holds_keys)
+    if not (are_worthwhile(len(lines)) or any(map(_repeats_a_key, lines))):
+        return texts
+    if lines.str.contains("[\r\n]").any():  # white space between the parts of a document
+        lines = lines.str.replace_all("[\r\n]", " ")
+    data = (lines.str.join("\n")[0] + "\n").encode()
+    unique = without_repeated_keys(data)
+    if len(unique) == len(data):
+        return texts
+    made = pl.Series(unique.decode().split("\n")[:-1], dtype=pl.String)
+    changed = holds_keys.arg_true()
+    return texts.clone().scatter(changed, made)
 
 
 # Most values are plain numbers and strings, which need no parser.
