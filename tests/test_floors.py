@@ -227,7 +227,7 @@ def test_threads_at_work_in_a_run_are_those_whose_events_say_which_run() -> None
         and room_of(path) not in ("sandbox", "ui")
     ]
     assert sorted({*plain} - {"log/threads.py", "load/lanes.py", "run/signals.py"}) == [
-        "cli/first_process.py",
+        "cli/stopped.py",
         "notify/ping.py",
         "notify/send.py",
         "telemetry/otlp.py",

@@ -56,11 +56,23 @@ def test_two_signals_before_the_main_thread_looks_are_two() -> None:
         assert not threading.Event().wait(4.0)
 
 
-def test_a_signal_outside_of_a_drained_block_stops_at_once() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_outside_of_a_drained_block_stops_at_once(number: signal.Signals) -> None:
     with Signals() as signals:
-        with pytest.raises(Interrupted, match="stopped by SIGTERM"):
-            os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.received == "SIGTERM"
+        with pytest.raises(Interrupted, match=f"stopped by {number.name}") as stopped:
+            os.kill(os.getpid(), number)
+        assert (signals.received, stopped.value.exit_code) == (number.name, 143)
+
+
+def test_a_run_that_nohup_has_started_goes_on_when_the_terminal_is_closed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.timeout(30)

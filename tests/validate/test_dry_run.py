@@ -315,7 +315,8 @@ def test_json_text_is_previewed_as_it_is_sent_with_a_key_that_occurs_twice() -> 
     text = '{"a":1,"a":2,"b":1.10,"d":1e16}'
     step = Step("s", parquet(id=["1"], j=[text]), mapping(attributes={"j": column("j", "json")}))
     (row,) = previewed(step, 1, "track")
-    assert f'"attributes":{{"j":{text}}}' in row.line("s")
+    sent = text.replace('"a":1,', "")  # the last of a key counts; what remains is as it is written
+    assert f'"attributes":{{"j":{sent}}}' in row.line("s")
     values = row.result()["payload"]["attributes"]["j"]
     assert values == {"a": 2, "b": 1.1, "d": 1e16} and isinstance(values["d"], float)
 

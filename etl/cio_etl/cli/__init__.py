@@ -3,7 +3,7 @@
 main.py       the group of all commands, and how a failure is printed
 log.py        where log lines go, in which format
 own_words.py  nothing but our own words reaches stderr
-first_process.py  SIGTERM ends the first process of a container
+stopped.py        SIGTERM and SIGHUP end a command, and delete what it has copied
 options.py    options, made from run/options.py or shared by several commands
 complete.py   what a shell offers at the tab key
 shared.py     what several commands do: find a state, start a run, print a report

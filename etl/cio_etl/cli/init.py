@@ -12,6 +12,7 @@ import click
 
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, QUERY_FILE, RESULT_JSON, SHEET, SOURCE, TABLES
+from cio_etl.log.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from cio_etl.presets import Recognised
@@ -129,7 +130,6 @@ def _step(
     as_json: bool,
 ) -> ProposedStep:
     """The proposal for one source; adds the presets that read it to `recognised`, and offers them to a person."""
-    import tempfile
 
     from cio_etl.cli.presets import offer
     from cio_etl.cli.source import name_of
@@ -141,7 +141,7 @@ def _step(
     from cio_etl.propose import propose
     from cio_etl.transform import as_texts
 
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         source = load_source(section)
         opened = open_source(source, Staging(Path(stage), rows=PROPOSAL_ROWS))
         snapshot = as_texts(opened)

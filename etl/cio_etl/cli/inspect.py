@@ -11,6 +11,7 @@ import click
 
 from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JSON, QUERY_FILE, SHEET, SOURCE, TABLE, UNITS
+from cio_etl.log.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from cio_etl.transform.timestamps import Serial, Unit
@@ -46,7 +47,6 @@ def inspect(
 
     Each is checked against every row, and comes with the mapping that reads it.
     """
-    import tempfile
 
     from cio_etl.cli.source import section_of
     from cio_etl.config import load_source
@@ -67,7 +67,7 @@ def inspect(
         raise click.UsageError(f"no time zone {timezone!r}; use a name such as Europe/Paris or UTC")
     stated = Statements("day first" if day_first else "month first" if month_first else None, timezone, unit)
     section = section_of(source, table, query_file, sheet)
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         snapshot = as_texts(open_source(load_source(section), Staging(Path(stage))))
         if "csv" in section:
             require_names(source, snapshot.schema.names())

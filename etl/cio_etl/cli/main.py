@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from cio_etl.cli.first_process import FIRST, end_on_sigterm
 from cio_etl.cli.log import open_log
 from cio_etl.cli.own_words import only_own_words
+from cio_etl.cli.stopped import ending_when_stopped
 from cio_etl.errors import EXIT_CODES as EXIT_WORDS
 from cio_etl.errors import InvalidArguments, failure_of
 from cio_etl.log.lines import FileLines, LogLines
@@ -76,12 +76,10 @@ def cli(log_format: str, log_file: Path | None, debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit code. A failure is two lines on stderr: what happened, and what to do."""
     accept_any_text()
-    if os.getpid() == FIRST:
-        end_on_sigterm()
     atexit.register(gc.freeze)  # the end of the process need not look for garbage in all that was loaded
     os.umask(0o077)  # files written here are about people: state, reports, rejects
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads to multiply matrices, and there are none
-    with _rare_garbage_collection(), only_own_words():
+    with _rare_garbage_collection(), only_own_words(), ending_when_stopped():
         return _run(arguments)
 
 

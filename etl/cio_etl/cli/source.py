@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from cio_etl.log.temporary import temporary_folder
 
 
 def section_of(source: str, table: str | None, query_file: str | None, sheet: str | None) -> dict[str, Any]:
@@ -61,5 +62,5 @@ def columns_in(section: Mapping[str, Any]) -> list[str]:
     from cio_etl.model import Staging
     from cio_etl.presets import columns_of
 
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         return columns_of(open_source(load_source(section), Staging(Path(stage), rows=1_000)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cio_etl.cli.main import cli
+from cio_etl.log.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from cio_etl.validate.mapping_tests import Outcome
@@ -23,7 +24,6 @@ def test(paths: tuple[Path, ...], updates: bool, junit: Path | None) -> None:
     They are the examples of the mappings, and the files in the folder `tests` beside each: mappings/tests/NAME.yaml.
     Every row becomes what a run would send. The exit code is 78 when a test fails.
     """
-    import tempfile
 
     from cio_etl.config import find_tests
     from cio_etl.errors import ConfigError
@@ -34,7 +34,7 @@ def test(paths: tuple[Path, ...], updates: bool, junit: Path | None) -> None:
     from cio_etl.validate.tests_update import replace_text, update
 
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         for number, tests in enumerate(find_tests(paths)):
             here = list(run_tests(tests, Path(stage) / str(number)))
             if updates and (written := update(here)):

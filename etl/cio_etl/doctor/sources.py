@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 from cio_etl.doctor.check import Check, Machine, duration_words, failed_check, with_errors
 from cio_etl.errors import SourceError, TooManyRejects
 from cio_etl.extract import estimate_rows, first_wanted
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import Bookmark, Job, Snapshot, Source, Staging, Step, WatermarkValue, reason_words
 from cio_etl.model.words import counted
 from cio_etl.run import (
@@ -37,7 +37,7 @@ def step_source(job: Job, step: Step, before: Bookmark, machine: Machine) -> Ite
         remedy = "set the missing variables that are reported above, and run doctor again"
         yield Check(subject, "warning", "not checked, because its address or keys are missing", remedy)
         return
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+    with temporary_folder() as folder:
         how = staging(Path(folder), step, before, rows=SAMPLE_ROWS)
         snapshot = open_step_source(step, how)
         fits = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import polars.selectors as cs
 from cio_etl.errors import SourceError
 from cio_etl.extract import csv_settings, open_source
 from cio_etl.extract.replayed import FILE, LINE
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import (
     FAULT,
     POSITION,
@@ -79,7 +79,7 @@ def read_fixed_file(path: Path) -> FixedFile:
 
 def read_rows(path: Path) -> tuple[pl.DataFrame, str]:
     """A file's rows with FILE and LINE of each, and a digest of the file. Raises SourceError."""
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         snapshot = open_source(_source(path), Staging(Path(stage)))
         empty = pl.DataFrame(schema={**snapshot.schema, POSITION: pl.Int64(), FAULT: pl.String()})
         rows = pl.concat([empty, *snapshot.read(None, 0)])

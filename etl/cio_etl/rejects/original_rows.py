@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import polars as pl
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import open_source, open_staged
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import POSITION, Job, Snapshot, Staging, Step
 from cio_etl.run import read_rows, rejects_folder, rows_at, stage_folder
 from cio_etl.state import RunRecord, StepRecord
@@ -51,7 +51,7 @@ def open_original_source(run: RunRecord, record: StepRecord, job: Job | None) ->
     step = find_step(job, record.name)
     assert job is not None
     stage = stage_folder(job, run.run_id)
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+    with temporary_folder() as folder:
         snapshot = exploded(_snapshot(step, record, stage if stage.is_dir() else Path(folder)), step.mapping)
         if snapshot.fingerprint != record.fingerprint:
             raise SourceError(place=step.name, what="the source has changed since")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from cio_etl.audit import columns_of_expectations, require_expected
 from cio_etl.config import rows_of
 from cio_etl.errors import ColumnOfBytes, EtlError, PlanOutdated, SourceError, TooManyChanges
 from cio_etl.extract import delete_copy, open_source, origin_of
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import Bookmark, Destination, Job, Snapshot, Staging, Step, watermark_value
 from cio_etl.run.options import FULL_REFRESH
 from cio_etl.run.schema_drift import kinds
@@ -73,7 +73,7 @@ def open_step_source(step: Step, how: Staging) -> Snapshot:
 
 
 def _require_columns_of_table(step: Step, how: Staging) -> None:
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+    with temporary_folder() as folder:
         one_row = replace(how, folder=Path(folder), columns=None, rows=1, report_rows=lambda rows: None)
         try:
             schema = exploded(open_source(step.source, one_row), step.mapping).schema

@@ -25,7 +25,7 @@ from cio_etl.errors import Interrupted
 from cio_etl.log import Thread
 from cio_etl.log.streams import stderr_descriptor
 
-HANDLED = (signal.SIGINT, signal.SIGTERM)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 20.0
 REPORT_S = 15.0  # after the grace: what the report takes at most
 SECOND_S = 5.0  # after a second signal
@@ -36,7 +36,7 @@ REMEDY = "the state is intact; run the same command again to go on"
 
 
 class Signals:
-    """Requests to stop. While its block lasts it handles SIGINT and SIGTERM; `received` names the first request.
+    """Requests to stop. While its block lasts it handles SIGINT, SIGTERM and SIGHUP; `received` names the first one.
 
     `note` takes a sentence for the person who sent the first signal. A process that still works in the block
     `report_s` after the end of `grace_s` is ended: `remedy` is then the second line on stderr.
@@ -70,6 +70,8 @@ class Signals:
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
             self._wakeup_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
             for number in HANDLED:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:  # as nohup sets it
+                    continue
                 self._before[number] = signal.signal(number, self._handle)
         return self
 

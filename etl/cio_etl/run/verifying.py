@@ -7,7 +7,6 @@ out. With a ledger, only what it says was sent is compared.
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
@@ -24,6 +23,7 @@ from cio_etl.apis import OPERATIONS, app
 from cio_etl.config import require_secrets
 from cio_etl.errors import ConfigError, EtlError, Problem
 from cio_etl.log import get_logger
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import POSITION, Bookmark, Job, Mapping, Report, Step, Verification
 from cio_etl.run.chosen_steps import Environment, load_steps
 from cio_etl.run.ended import Ended
@@ -170,7 +170,7 @@ def _draw(
     sample: Sample, job: Job, number: int, step: Step, bookmark: Bookmark, store: Store | None, made_at: str, note: Note
 ) -> None:
     """Draws from all rows of a step's source; with a ledger, with what of them was not sent yet."""
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         snapshot = open_step_source(step, staging(folder, step, bookmark, FULL_REFRESH))
         step, _ = with_other_columns(step, snapshot, bookmark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ from cio_etl.audit import (
 )
 from cio_etl.config import SourceColumns
 from cio_etl.load import Packer
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import (
     VALIDATION,
     Batch,
@@ -133,7 +133,7 @@ class _Opened:
 
 def _validate_step(asked: _Asked, step: Step, number: int, bookmark: Bookmark) -> StepReport:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         opened = _opened(asked, step, bookmark, Path(stage))
         audits_of_step = _audits(asked, opened)
         profiler = Profiler(opened.step.mapping, opened.snapshot.schema, asked.reveal)

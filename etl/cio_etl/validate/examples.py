@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from cio_etl.config.new_files import write_new, write_schema
 from cio_etl.config.yaml_file import read_yaml
 from cio_etl.config.yaml_writer import comment, scalar, wrapped
 from cio_etl.errors import SourceError
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import ENTRY, FAULT, POSITION, Bookmark, Snapshot, Step
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
@@ -58,7 +58,7 @@ def write_examples(
     job = load_steps(path, options, secrets=False)
     note_stand_ins(job, observer)
     for step in job.steps:
-        with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+        with temporary_folder() as stage:
             how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS))
             snapshot = open_step_source(step, how)
             yield _written(path, step, snapshot, job.destination.api, rows, reveal, Path(stage) / "test.yaml")

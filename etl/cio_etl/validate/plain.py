@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cio_etl.config import attributes_of_columns, is_mapping_file, load_job, load_jobs, plain_data, yaml_text
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import Bookmark, Job, Step
 from cio_etl.model.records import dataclass
 from cio_etl.run import limited, open_step_source, staging
@@ -60,7 +60,7 @@ def _with_columns(job: Job, step: Step) -> dict[str, Any]:
     Its examples are left out: their rows need not have all of these columns.
     """
     before = load_bookmarks(job).get(step.name, Bookmark())
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         snapshot = limited(open_step_source(step, staging(Path(stage), step, before, rows=ROWS, first_only=True)), ROWS)
         _, found = with_other_columns(step, snapshot, before)
     assert found is not None

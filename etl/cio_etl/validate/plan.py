@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +39,7 @@ from cio_etl.errors import InvalidArguments, PlanOutdated
 from cio_etl.ledger import Ledger, Made
 from cio_etl.ledger.delta_files import GONE
 from cio_etl.load import Packer, resolve
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import (
     NOT_KNOWN,
     NOTHING,
@@ -267,7 +267,7 @@ def _plan_step(
     note: Note,
     reveal: bool,
 ) -> StepPlan:
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
+    with temporary_folder() as name:
         refresh = None
         if step.sync.has_ledger and options.since is None and options.limit is None:
             refresh = refresh_due(store, job, step, made_at)

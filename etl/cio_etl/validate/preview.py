@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import ALSO, Bookmark, Snapshot, Step
 from cio_etl.model.records import dataclass
 from cio_etl.report import Observer
@@ -59,7 +59,7 @@ def previewed(
 
     Of large files only the beginning is read, whatever their size, and `note` is called with a sentence that says so.
     """
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as stage:
+    with temporary_folder() as stage:
         how = staging(Path(stage), step, Bookmark(), rows=max(rows, EVIDENCE_ROWS), first_only=True)
         snapshot = open_step_source(step, how)
         if snapshot.is_part:

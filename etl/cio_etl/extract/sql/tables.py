@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from cio_etl.errors import EtlError, SourceError, similar
 from cio_etl.extract.sql.dialects import DATABASES, address, reader_of
 from cio_etl.extract.stage import staged
+from cio_etl.log.temporary import temporary_folder
 from cio_etl.model import SqlSource, Staging
 
 MAX_TABLES = 200  # that are listed
@@ -36,7 +36,7 @@ def tables_of(source: SqlSource) -> list[str]:
     failure: EtlError = SourceError(place="the database", what="its tables cannot be listed")
     for query in _QUERIES:
         listing = SqlSource(source.url, query=query, place="the database")
-        with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder:
+        with temporary_folder() as folder:
             staging = Staging(Path(folder), rows=MAX_TABLES)
             try:
                 snapshot = staged(reader_of(listing, staging), staging, MAX_TABLES, None)
@@ -56,7 +56,7 @@ def primary_key_of(source: SqlSource) -> list[str]:
     *above, name = source.table
     named = {"name": name, "schema": above[-1] if above else ""}
     asked = SqlSource(source.url, query=database.primary_key, parameters=named, place=source.place)
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as folder, suppress(EtlError):
+    with temporary_folder() as folder, suppress(EtlError):
         staging = Staging(Path(folder))
         frames = staged(reader_of(asked, staging), staging, MAX_TABLES, None).read(None, 0)
         return [column for frame in frames for column in frame[frame.columns[0]]]
