@@ -85,7 +85,7 @@ def test_a_file_that_cannot_contain_a_secret_is_reported(tmp_path: Path) -> None
         (None, {}, ONLY),
         ([CANARY], {}, ONLY),
         ({"key": CANARY}, {}, ONLY),
-        ("${A}", {"A": ""}, "the environment variable A is empty"),
+        ("${A}", {"A": ""}, "the environment variable A is empty; set it, or unset it so that the value of an --env"),
         ("${A}", {"A": f"{CANARY}\n"}, "the environment variable A contains white space or characters that no key has"),
         ("${A}", {"A": f"{CANARY} x"}, "the environment variable A contains white space or characters that no key has"),
         ("${A}", {"A": f"{CANARY}é"}, "the environment variable A contains white space or characters that no key has"),
@@ -97,6 +97,12 @@ def test_a_secret_is_one_reference_and_never_shown(raw: object, environ: dict[st
         resolve_secret(raw, environ)
     assert str(error.value).startswith(message)
     assert CANARY not in str(error.value)
+
+
+def test_an_empty_file_of_a_secret_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    with pytest.raises(ValueError, match=r"the file '.*key' is empty; write the key into it"):
+        resolve_secret(f"${{file:{tmp_path}/key}}", {})
 
 
 def test_without_an_environment_only_the_form_of_a_secret_is_checked() -> None:

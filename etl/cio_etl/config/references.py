@@ -78,7 +78,9 @@ def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
     except ValueError as error:  # a secret has no default
         raise ValueError(str(error).partition(", or give it a default")[0]) from None
     if not value:
-        raise ValueError(f"{_subject(reference[1])} is empty")
+        is_file = reference[1].startswith("file:")
+        remedy = "write the key into it" if is_file else "set it, or unset it so that the value of an --env-file counts"
+        raise ValueError(f"{_subject(reference[1])} is empty; {remedy}")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"{_subject(reference[1])} contains white space or characters that no key has; copy it again")
     return value

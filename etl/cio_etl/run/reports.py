@@ -41,5 +41,6 @@ def write_reports(
 
         return write_page(report, folder, commands.shown(report), remedies())
     except Exception as error:  # a page that fails must not fail the run that it is about
-        log.warning("page_not_written", run_id=report.run_id, reason=type(error).__name__)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        log.warning("page_not_written", run_id=report.run_id, reason=why)
         return None
