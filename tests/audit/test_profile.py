@@ -109,6 +109,13 @@ def test_few_values_are_counted_exactly(distinct: int) -> None:
     assert (found.distinct, found.distinct_is_exact) == (min(distinct, 6_000), True)
 
 
+def test_a_frame_that_begins_with_few_values_and_has_many_is_counted_as_any_other() -> None:
+    few = [f"v{n % 50}" for n in range(1_200)]
+    frames = [rows({"v": few + ([] if s else [f"w{n}" for n in range(1_200)])}, start=s) for s in (2_400, 0)]
+    found = of(profiled(mapping(attributes=attributes(v="v")), *reversed(frames)), "v")
+    assert (found.distinct, found.distinct_is_exact, found.values) == (1_250, True, ())
+
+
 def test_many_values_are_estimated_within_a_few_per_cent_whatever_their_order() -> None:
     numbers = pl.int_range(200_000, eager=True) % 60_000
     frames = [rows({"v": numbers[start : start + 25_000]}, start=start) for start in range(0, 200_000, 25_000)]

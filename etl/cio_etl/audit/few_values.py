@@ -11,6 +11,7 @@ from cio_etl.model import ValueCount
 
 MOST = 50  # different values of a column
 SHOWN = 8  # the most frequent ones
+_SAMPLE = 1_000  # rows of a frame: where they have many values, its values are not counted
 # Who a row is about, which no count of values describes.
 _WHO = ("identifiers.", "primary.", "secondary.", "object.", "attributes.email", "attributes.phone", "event_key")
 
@@ -21,11 +22,16 @@ class FewValues:
     def __init__(self, targets: Sequence[str]) -> None:
         self._rows: Counter[str] | None = None if any(target.startswith(_WHO) for target in targets) else Counter()
 
-    def of(self, column: pl.Series, distinct: int, texts: Callable[[pl.Series], list[str | None]]) -> dict[str, int]:
-        """The rows of a frame by value as text; none when it has many. `distinct` counts null, too."""
-        if self._rows is None or distinct > MOST + 1:
+    def counted(self, column: pl.Series) -> pl.DataFrame | None:
+        """The rows of a frame by `value`, without null; None where the frame or the rows before have many values."""
+        if self._rows is None or column.head(_SAMPLE).n_unique() > MOST + 1:
+            return None
+        return column.alias("value").drop_nulls().value_counts(name="rows")
+
+    def of(self, counts: pl.DataFrame | None, texts: Callable[[pl.Series], list[str | None]]) -> dict[str, int]:
+        """The rows of a frame by value as text, of what was counted; none when there are many."""
+        if counts is None or counts.height > MOST:
             return {}
-        counts = column.alias("value").drop_nulls().value_counts(name="rows")
         return {text or "": rows for text, rows in zip(texts(counts["value"]), counts["rows"], strict=True)}
 
     def add(self, counts: dict[str, int], rows: int) -> None:

@@ -108,23 +108,38 @@ def sent(mapped: Mapped, targets: Sequence[str]) -> pl.DataFrame:
     return values.filter(pl.col(POSITION).is_in(positions.implode()))
 
 
-def met(mapped: Mapped, rows: pl.DataFrame, target: str, condition: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    """Which of these `rows`, all that are sent, have a text that meets a condition; null does not.
+class TextCondition:
+    """A condition on the texts of targets; which of few different texts do not meet it is known from frame to frame."""
 
-    Of few different texts, each is looked at once: they are found once for all conditions.
-    """
-    texts = rows[target].alias("text")
+    def __init__(self, condition: Callable[[pl.Expr], pl.Expr]) -> None:
+        self._condition = condition(pl.col("text"))
+        self._unmet: dict[str, set[str | None]] = {}  # by target: texts that were looked at, and null
+
+    def met(self, mapped: Mapped, rows: pl.DataFrame, target: str) -> pl.Series | None:
+        """Which of these `rows`, all that are sent, have a text that meets the condition; None: none has."""
+        texts = rows[target].alias("text")
+        distinct = _distinct(mapped, texts, target)
+        if distinct is None:
+            return texts.to_frame().select(self._condition.fill_null(False)).to_series()
+        unmet = self._unmet.setdefault(target, {None})
+        if distinct <= unmet:
+            return None
+        those = pl.Series("text", list(distinct), dtype=pl.String).to_frame().filter(self._condition).to_series()
+        unmet |= distinct.difference(those)
+        if len(unmet) > _MOST_KNOWN:
+            del self._unmet[target]
+        return None if those.is_empty() else texts.is_in(those.implode()).fill_null(False)
+
+
+def _distinct(mapped: Mapped, texts: pl.Series, target: str) -> frozenset[str | None] | None:
+    """The different texts of a frame's target, where they are few; found once for all conditions."""
     if target not in mapped.distinct:
         are_few = texts.head(_SAMPLE).n_unique() <= _SAMPLE // 4
-        mapped.distinct[target] = texts.unique() if are_few else None
-    if (distinct := mapped.distinct[target]) is None:
-        return texts.to_frame().select(condition(pl.col("text")).fill_null(False)).to_series()
-    those = distinct.to_frame().filter(condition(pl.col("text"))).to_series()
-    if those.is_empty():
-        return pl.repeat(False, len(texts), eager=True)
-    return texts.is_in(those.implode()).fill_null(False)
+        mapped.distinct[target] = frozenset(texts.unique()) if are_few else None
+    return mapped.distinct[target]
 
 
+_MOST_KNOWN = 10_000  # texts of a target
 _SAMPLE = 1_000  # texts of a frame by which it is decided
 
 
@@ -140,9 +155,9 @@ class Tally:
     rows: int = 0
     first: tuple[int, ...] = ()
 
-    def add(self, positions: pl.Series, holds: pl.Series) -> None:
-        """Count the rows for which `holds` is true."""
-        count = int(holds.sum() or 0)
+    def add(self, positions: pl.Series, holds: pl.Series | None) -> None:
+        """Count the rows for which `holds` is true; None: it is for no row."""
+        count = 0 if holds is None else int(holds.sum() or 0)
         self.rows += count
-        if count and len(self.first) < FIRST:
+        if holds is not None and count and len(self.first) < FIRST:
             self.first = firsts(self.first, positions.filter(holds))

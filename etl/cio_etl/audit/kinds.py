@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, met, sent
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, TextCondition, finding_kind, sent
 from cio_etl.model import POSITION, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Compiled, Mapped, columns_of, encode
@@ -40,10 +40,6 @@ _JSON = {  # kinds by how the JSON text begins
 }
 
 
-def _is_code(text: pl.Expr) -> pl.Expr:
-    return text.str.contains("^[+-]?0[0-9]")
-
-
 class Kinds:
     """Counts the kinds of value in attributes that are JSON text, and numbers among those that are text."""
 
@@ -53,6 +49,8 @@ class Kinds:
         verbatim = set(encode.verbatim(compiled.tree))
         self._json = {target: {kind: Tally() for kind in _JSON} for target in columns if target in verbatim}
         self._text = {target: (Tally(), Tally()) for target in columns if target not in self._json}  # numbers, others
+        self._is_number = TextCondition(lambda text: text.cast(pl.Float64, strict=False).is_finite())
+        self._is_code = TextCondition(lambda text: text.str.contains("^[+-]?0[0-9]"))
         self._codes: set[str] = set()  # targets with leading zeros, as in postal codes: no numbers
 
     def observe(self, mapped: Mapped) -> None:
@@ -64,14 +62,16 @@ class Kinds:
                 tally.add(rows[POSITION], holds[kind].fill_null(False))
         for target in texts:
             numbers, others = self._text[target]
-            is_number = met(mapped, rows, target, lambda text: text.cast(pl.Float64, strict=False).is_finite())
-            if target not in self._codes and met(mapped, rows, target, _is_code).any():
-                self._codes.add(target)
+            is_number = self._is_number.met(mapped, rows, target)
+            if target not in self._codes and (codes := self._is_code.met(mapped, rows, target)) is not None:
+                self._codes |= {target} if codes.any() else set()
+            before = numbers.rows
             numbers.add(rows[POSITION], is_number)
             if numbers.rows >= others.rows * MOSTLY:  # else the column is text, and its numbers are text too
-                others.add(rows[POSITION], rows[target].is_not_null() & ~is_number)
+                has_text = rows[target].is_not_null()
+                others.add(rows[POSITION], has_text if is_number is None else has_text & ~is_number)
             else:
-                others.rows += rows.height - rows[target].null_count() - int(is_number.sum() or 0)
+                others.rows += rows.height - rows[target].null_count() - (numbers.rows - before)
 
     def findings(self) -> Iterable[PositionedFinding]:
         yield from self._changes_since_last_run()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, finding_kind, met, sent
+from cio_etl.audit.findings import PositionedFinding, StepContext, Tally, TextCondition, finding_kind, sent
 from cio_etl.model import POSITION, Constant, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
@@ -40,14 +40,13 @@ class Placeholders:
             for target, value in mapping.targets.items()
             if (is_name(target) or target.startswith("attributes.")) and not isinstance(value, Constant)
         }
+        self._is_word = TextCondition(lambda text: text.str.contains(_IS_WORD))
 
     def observe(self, mapped: Mapped) -> None:
         targets = [target for target in self._tallies if mapped.values[target].dtype == pl.String]
         rows = sent(mapped, targets)
         for target in targets:
-            self._tallies[target].add(
-                rows[POSITION], met(mapped, rows, target, lambda text: text.str.contains(_IS_WORD))
-            )
+            self._tallies[target].add(rows[POSITION], self._is_word.met(mapped, rows, target))
 
     def findings(self) -> Iterable[PositionedFinding]:
         for target, tally in self._tallies.items():

@@ -113,7 +113,6 @@ class Profiler:
         self._columns_read = {n: ColumnCounts(name, schema[name]) for n, name in enumerate(columns_of(mapping))}
         self._facts = [query for n, column in self._columns_read.items() for query in _facts(n, column)]
         self._hashed = {n: column for n, column in self._columns_read.items() if _can_be_hashed(column.dtype)}
-        self._hashes = [_column(column.name).hash().alias(str(n)) for n, column in self._hashed.items()]
         self._made = dict(_made(self._columns_read, chains(mapping)))
         self._times = {n for n, chain in self._made.items() if _is_time(chain, schema[chain.sources[0]])}
         self._few = {
@@ -128,8 +127,15 @@ class Profiler:
     def count(self, mapped: Mapped) -> FrameProfile:
         """The counts of a frame; the profiler itself does not change."""
         facts = mapped.rows.select_seq(self._facts).row(0, named=True) if self._facts else {}
-        frame_hashes = mapped.rows.select_seq(self._hashes)
-        hashes = {n: _smallest(frame_hashes[str(n)], column) for n, column in self._hashed.items()}
+        counts = {
+            n: counted
+            for n, few in self._few.items()
+            if (counted := few.counted(mapped.rows.get_column(self._hashed[n].name))) is not None
+        }
+        hashes = {
+            n: _smallest(counts[n]["value"] if n in counts else mapped.rows.get_column(column.name), column)
+            for n, column in self._hashed.items()
+        }
         sent = mapped.items.filter(pl.col("item").is_not_null())
         sizes = np.minimum(sent["item"].str.len_bytes().to_numpy(), MAX_ITEM_BYTES + 1)
         missing = max(SAMPLES - len(self._items), 0)
@@ -138,11 +144,7 @@ class Profiler:
             facts,
             {n: _range(mapped.values, chain.target) for n, chain in self._made.items()},
             hashes,
-            {
-                n: few.of(mapped.rows.get_column(self._hashed[n].name), len(hashes[n]), texts)
-                for n, few in self._few.items()
-                if not self._hashed[n].full
-            },
+            {n: few.of(counts.get(n), texts) for n, few in self._few.items()},
             dict(self._first_values(mapped.rows, facts)),
             np.bincount(sizes)[1:],  # the comma behind an item is not part of it
             self._days_of(mapped.values, sent),
@@ -240,8 +242,9 @@ def _facts(n: int, column: ColumnCounts) -> Iterator[pl.Expr]:
         yield value.max().alias(f"{n}.high")
 
 
-def _smallest(hashes: pl.Series, column: ColumnCounts) -> Hashes:
-    """The hashes of a frame's column that may be among the smallest."""
+def _smallest(values: pl.Series, column: ColumnCounts) -> Hashes:
+    """The hashes of a frame's values that may be among the smallest."""
+    hashes = values.hash()
     array = hashes.to_numpy()
     return array[array <= np.uint64(column.below)] if column.full else hashes.unique().to_numpy()
 

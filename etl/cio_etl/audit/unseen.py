@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from cio_etl.audit.findings import PositionedFinding, Tally, finding_kind, met, sent
+from cio_etl.audit.findings import PositionedFinding, Tally, TextCondition, finding_kind, sent
 from cio_etl.model import POSITION, Mapping
 from cio_etl.model.words import counted
 from cio_etl.transform import Mapped
@@ -27,13 +27,13 @@ class Unseen:
 
     def __init__(self, mapping: Mapping) -> None:
         self._tallies = {target: Tally() for target in mapping.from_columns("attributes")}
+        self._has_unseen = TextCondition(lambda text: has_unseen(text, joiners=True, lines=True))
 
     def observe(self, mapped: Mapped) -> None:
         targets = [target for target in self._tallies if mapped.values[target].dtype == pl.String]
         rows = sent(mapped, targets)
         for target in targets:
-            holds = met(mapped, rows, target, lambda text: has_unseen(text, joiners=True, lines=True))
-            self._tallies[target].add(rows[POSITION], holds)
+            self._tallies[target].add(rows[POSITION], self._has_unseen.met(mapped, rows, target))
 
     def findings(self) -> Iterable[PositionedFinding]:
         for target, tally in self._tallies.items():

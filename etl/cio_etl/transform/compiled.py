@@ -71,7 +71,7 @@ class Mapped:
     values: pl.DataFrame
     items: pl.DataFrame
     # The different texts of the rows that are sent, by target, once an audit has asked; None: there are many.
-    distinct: dict[str, pl.Series | None] = field(default_factory=dict, compare=False, repr=False)
+    distinct: dict[str, frozenset[str | None] | None] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
