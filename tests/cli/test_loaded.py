@@ -77,11 +77,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         process.communicate(60)
     assert process.returncode == 0
     with Sandbox() as sandbox:
-        sent = ({"csv": "people.csv"}, "people.yaml", {"sync": "changed"})
+        (folder / "sent.csv").write_text("id,name\n1,Ada\n,Bo\n")
+        sent = ({"csv": "sent.csv"}, "people.yaml", {"sync": "changed"})
         write_job(folder / "sent.yaml", sandbox.url, {"people": sent}, expect_every="26 hours")
         with start("run", "sent.yaml", folder=folder) as process:
             process.communicate(60)
-    assert process.returncode == 0
+    assert process.returncode == 3  # one row is rejected, and status says why in words
     return folder
 
 

@@ -27,13 +27,12 @@ from cio_etl.config.tests_sections import CaseYaml, MappingTestsYaml
 from cio_etl.errors import EXIT_CODES
 from cio_etl.extract.sql.dialects import DATABASES, Database
 from cio_etl.importers import IMPORTERS
-from cio_etl.model import CSV_DIALECTS
+from cio_etl.model import CSV_DIALECTS, reason_words
 from cio_etl.model.sources.storage import StorageYaml
 from cio_etl.model.yaml_section import Section
 from cio_etl.presets import presets
 from cio_etl.run.options import FAIL_ON_REJECTS, RunOptions, options_of
 from cio_etl.telemetry import names
-from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS, GROUPS, Function, Parameter, group_of
 from tests.faults import FAULTS
 

@@ -14,9 +14,8 @@ from cio_etl.config.mapping_sections import MappingYaml
 from cio_etl.config.source_sections import SourceYaml
 from cio_etl.config.step_sections import StepYaml
 from cio_etl.extract.sql.dialects import DATABASES
-from cio_etl.model import Refused, Split
+from cio_etl.model import Refused, Split, reason_words
 from cio_etl.model.yaml_section import Section
-from cio_etl.transform import reason_words
 from cio_etl.transform.functions import FUNCTIONS
 from tests.docs import generate
 from tests.docs.pages import PAGES, all_pages, anchor, headings, read, section, table_after

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from cio_etl.cli import main
+from cio_etl.model import reason_words
 from cio_etl.reject_files import HEAD, KEY, as_text, export, from_text, source_name
 from cio_etl.reject_files.write import exported_name
 from cio_etl.rejects.fixed_file import read_rows
 from cio_etl.sandbox import Answer, Faults, Sandbox
-from cio_etl.transform import reason_words
 from tests.rejects.reject_jobs import (
     ROWS,
     Captured,

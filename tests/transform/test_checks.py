@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_etl.apis import SEMANTIC_EVENTS
-from cio_etl.model import Column, Constant, Mapping
-from cio_etl.transform import checks, reason_words
+from cio_etl.model import Column, Constant, Mapping, reason_words
+from cio_etl.transform import checks
 from tests.mapped_rows import Outcome, attributes, column, mapped, mapping, outcomes, rows, sent, texts
 
 
@@ -423,3 +423,14 @@ def test_all_reasons_of_a_row_are_kept_and_what_follows_from_one_is_none() -> No
         ("identifier_missing", "identifiers.id", "also email_malformed in attributes.email"),
         ("row_ragged", None, None),
     ]
+
+
+def test_the_words_of_a_reason_name_the_limit_that_is_checked() -> None:
+    limits = {
+        "identifier_too_long": checks.MAX_IDENTIFIER_BYTES,
+        "object_too_long": checks.MAX_IDENTIFIER_BYTES,
+        "event_name_too_long": checks.MAX_EVENT_NAME_BYTES,
+        "item_too_large": checks.MAX_ITEM_BYTES,
+    }
+    words = reason_words()
+    assert [code for code, most in limits.items() if f" over {most:,} bytes" not in words[code]] == []

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cio_etl.audit import FINDINGS
-from cio_etl.model import Counts, Finding, Omitted, RejectCount, Report, StepReport
-from cio_etl.transform import REASONS
+from cio_etl.model import REASONS, Counts, Finding, Omitted, RejectCount, Report, StepReport
 from cio_etl.validate.fail_on import gate, gated
 
 

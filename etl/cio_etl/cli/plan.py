@@ -67,8 +67,8 @@ def plan(
         say(json.dumps(content, ensure_ascii=False, indent=2))
     else:
         from cio_etl.log.consoles import Screen
+        from cio_etl.model import reason_words
         from cio_etl.report.plan_terminal import show_plan
-        from cio_etl.transform import reason_words
 
         show_plan(made, Screen(), reason_words(), ({} if page is None else {"page": str(page)}) | commands)
     raise SystemExit(made.exit_code)

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from cio_etl.cli.log import command_log, use_log
 from cio_etl.errors import Bug, EtlError, failure_of, is_failure
 from cio_etl.log.streams import say
-from cio_etl.model import Report
+from cio_etl.model import Report, reason_words
 from cio_etl.report import Commands, Observer, as_json
 
 if TYPE_CHECKING:
@@ -165,14 +165,9 @@ def print_report(report: Report, is_json: bool, commands: Commands, more: Mappin
     from cio_etl.log.consoles import Screen
     from cio_etl.report.terminal import show
 
-    reasons: dict[str, str] = {}
-    if any(step.rejects or step.omitted.rows for step in report.steps):
-        from cio_etl.transform import reason_words  # here: it needs polars
-
-        reasons = reason_words()
     resume = commands.resume_command(report)
     lines = ({"continue": resume} if resume else {}) | dict(more) | dict(commands.next_steps(report))
-    show(report, Screen(), reasons, lines)
+    show(report, Screen(), reason_words(), lines)
 
 
 def page_of(folder: Path) -> str:

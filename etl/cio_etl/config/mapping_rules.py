@@ -21,8 +21,8 @@ from cio_etl.config.validation import Fault
 from cio_etl.config.value_sections import KINDS
 from cio_etl.config.yaml_file import Loc
 from cio_etl.errors import did_you_mean
-from cio_etl.model import Constant, Mapping
-from cio_etl.transform import REASONS, checks
+from cio_etl.model import REASONS, Constant, Mapping
+from cio_etl.transform import checks
 
 
 def mapping_faults(data: dict[str, Any]) -> Iterator[Fault]:

@@ -26,9 +26,8 @@ from cio_etl.config.value_sections import (
     values_in,
 )
 from cio_etl.config.yaml_file import Document, place_of
-from cio_etl.model import ENTRY, Constant, Example, Mapping, Nulls
+from cio_etl.model import ENTRY, REASONS, Constant, Example, Mapping, Nulls
 from cio_etl.model.yaml_section import SHOWN_DEFAULT, Section, Text, omitted, wrong
-from cio_etl.transform import REASONS
 
 
 def _true(raw: object) -> bool:

@@ -15,9 +15,8 @@ from typing import BinaryIO
 import polars as pl
 
 from cio_etl.extract import SEPARATORS
-from cio_etl.model import ALSO, FAULT, PLACE_FILE, PLACE_LINE, POSITION, CsvSource, Job
+from cio_etl.model import ALSO, FAULT, PLACE_FILE, PLACE_LINE, POSITION, CsvSource, Job, reason_words
 from cio_etl.reject_files.csv_cells import as_text, from_text, guarded
-from cio_etl.transform import reason_words
 from cio_etl.transform.nested import as_dtype
 
 KEY = "_reject"

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from cio_etl import state
 from cio_etl.errors import StateError
 from cio_etl.log import get_logger
-from cio_etl.model import OUTCOME_UNKNOWN, Comparison, Difference, Figure, Report, StepComparison, StepReport
+from cio_etl.model import (
+    OUTCOME_UNKNOWN,
+    Comparison,
+    Difference,
+    Figure,
+    Report,
+    StepComparison,
+    StepReport,
+    reason_words,
+)
 
 if TYPE_CHECKING:
     from cio_etl.state import RunRecord, Store
@@ -96,8 +105,6 @@ def _starts_ledger(step: StepReport) -> bool:
 
 def _before_sending(step: StepReport) -> StepReport:
     """The step of a run without the rejects of Customer.io, which a validation does not know: as if accepted."""
-    from cio_etl.transform import reason_words  # here: only a validation needs polars
-
     known = tuple(each for each in step.rejects if each.reason in reason_words() and each.reason != OUTCOME_UNKNOWN)
     rejected = sum(each.rows for each in known)
     counts = replace(step.counts, accepted=step.accepted + step.rejected - rejected, rejected=rejected)

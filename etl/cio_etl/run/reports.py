@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cio_etl.errors import StateError
 from cio_etl.log import get_logger
-from cio_etl.model import Report
+from cio_etl.model import Report, reason_words
 from cio_etl.report import NO_COMMANDS, Commands, write_report
 
 log = get_logger()
@@ -15,7 +15,6 @@ log = get_logger()
 def remedies() -> dict[str, str]:
     """What to do about each reason of a reject and each finding."""
     from cio_etl.audit import FINDINGS  # here: whoever only sends notices needs no polars
-    from cio_etl.transform import reason_words
 
     return reason_words() | {code: kind.remedy for code, kind in FINDINGS.items()}
 

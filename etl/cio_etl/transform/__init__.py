@@ -36,7 +36,6 @@ arrays.py       numpy and pyarrow, imported when they are first used
 payloads.py     the tree of an item, from an API's payload table
 """
 
-from cio_etl.model import REASONS, reason_words
 from cio_etl.transform.chains import KnownFacts, column_of, readers_of, require_columns, require_names
 from cio_etl.transform.checks import columns_of, columns_of_source
 from cio_etl.transform.column_facts import collect_facts
@@ -51,7 +50,6 @@ from cio_etl.transform.unseen_paths import has_no_entries, unseen_paths
 
 __all__ = [
     "ITEMS_SCHEMA",
-    "REASONS",
     "Compiled",
     "KnownFacts",
     "Mapped",
@@ -75,7 +73,6 @@ __all__ = [
     "path_of",
     "plain_rows",
     "readers_of",
-    "reason_words",
     "require_columns",
     "require_names",
     "row_condition",

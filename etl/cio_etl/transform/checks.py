@@ -17,7 +17,31 @@ from typing import Any
 import polars as pl
 
 from cio_etl.apis import OPERATIONS, SEMANTIC_EVENTS, Payload
-from cio_etl.model import ENTRY, Constant, Mapping, reject_reason
+from cio_etl.model import ENTRY, Constant, Mapping
+from cio_etl.model.reasons import (
+    CHARACTERS_UNSEEN,
+    DEVICE_MISSING,
+    EMAIL_MALFORMED,
+    EVENT_ID_MISSING,
+    EVENT_KEY_MISSING,
+    EVENT_NAME_MISSING,
+    EVENT_NAME_RESERVED,
+    EVENT_NAME_TOO_LONG,
+    IDENTIFIER_MISSING,
+    IDENTIFIER_TOO_LONG,
+    ITEM_TOO_LARGE,
+    MERGE_OF_ONE,
+    NUMBER_NOT_FINITE,
+    OBJECT_MISSING,
+    OBJECT_TOO_LONG,
+    OBJECT_TYPE_MALFORMED,
+    PHONE_MALFORMED,
+    PLATFORM_UNKNOWN,
+    RELATIONSHIP_MISSING,
+    TIMESTAMP_MISSING,
+    TIMESTAMP_OUT_OF_RANGE,
+    VALUE_TOO_LONG,
+)
 from cio_etl.model.records import dataclass
 from cio_etl.transform import encode, row_sql, timestamps
 from cio_etl.transform.decimals import NUMBER
@@ -76,18 +100,6 @@ def is_name(target: str) -> bool:
 _NAME = re.compile(
     r"event|event_id|device\.(token|platform)|(identifiers|primary|secondary|object|relationships\[\d+\]\.(object|person))\.\w+"
 )
-
-
-OPERATION_MISSING = reject_reason(
-    "operation_missing", "the column of operation is empty, so nobody knows what is to be done with this row"
-)
-EVENT_KEY_MISSING = reject_reason(
-    "event_key_missing", "a column of event_key is empty, so the event could be counted twice"
-)
-EVENT_ID_MISSING = reject_reason(
-    "event_id_missing", "the column of event_id is empty, so the event could be counted twice"
-)
-NUMBER_NOT_FINITE = reject_reason("number_not_finite", "NaN or infinity, which JSON cannot express")
 
 
 def row_checks(
@@ -169,23 +181,6 @@ def _reasons(mapping: Mapping, target: str, value: Any) -> Iterator[str]:
         yield from (rule.reason for rule, column in zip(rules, broken, strict=True) if column.any())
 
 
-IDENTIFIER_MISSING = reject_reason(
-    "identifier_missing", "no identifier in this row", "fill the column, or leave such rows out with `when`"
-)
-IDENTIFIER_TOO_LONG = reject_reason("identifier_too_long", f"the identifier is over {MAX_IDENTIFIER_BYTES} bytes")
-EMAIL_MALFORMED = reject_reason(
-    "email_malformed",
-    "not the shape of an e-mail address",
-    "fix it; `apply: [email]` only removes characters around it",
-)
-CHARACTERS_UNSEEN = reject_reason(
-    "characters_unseen",
-    "it has characters that nobody sees, such as a zero-width space, so it is another name or id than it seems",
-    "`trim` removes them at both ends; elsewhere fix the source",
-)
-PHONE_MALFORMED = reject_reason("phone_malformed", "not a phone number in E.164 form, as +33123456789")
-
-
 def identifier_checks(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Checks of a person's identifier."""
     yield Check(IDENTIFIER_MISSING, path, value.is_null() | is_blank(value))
@@ -198,13 +193,6 @@ def identifier_checks(kind: str, value: pl.Expr, path: str) -> Iterator[Check]:
         yield Check(PHONE_MALFORMED, path, value.str.contains(E164_SHAPE).not_())
 
 
-OBJECT_MISSING = reject_reason(
-    "object_missing", "no object in this row", "fill the column, or leave such rows out with `when`"
-)
-OBJECT_TOO_LONG = reject_reason("object_too_long", f"the object's id is over {MAX_IDENTIFIER_BYTES} bytes")
-OBJECT_TYPE_MALFORMED = reject_reason("object_type_malformed", "an object's type is its number at Customer.io, as 1")
-
-
 def object_checks(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
     """Checks of an object's id or type."""
     yield Check(OBJECT_MISSING, path, value.is_null() | is_blank(value))
@@ -212,9 +200,6 @@ def object_checks(name: str, value: pl.Expr, path: str) -> Iterator[Check]:
     yield Check(CHARACTERS_UNSEEN, path, has_unseen(value))
     if name == "type":
         yield Check(OBJECT_TYPE_MALFORMED, path, value.str.contains(OBJECT_TYPE_SHAPE).not_())
-
-
-MERGE_OF_ONE = reject_reason("merge_of_one", "both sides of the merge are the same person")
 
 
 def _merge_checks(mapping: Mapping) -> Iterator[Check]:
@@ -225,12 +210,6 @@ def _merge_checks(mapping: Mapping) -> Iterator[Check]:
         yield Check(MERGE_OF_ONE, f"secondary.{kind}", primary == secondary)
 
 
-DEVICE_MISSING = reject_reason(
-    "device_missing", "no device token in this row", "fill the column, or leave such rows out with `when`"
-)
-PLATFORM_UNKNOWN = reject_reason("platform_unknown", "a device's platform is ios or android")
-
-
 def _device_checks(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
     if "device.token" in types:
         token = pl.col("device.token")
@@ -239,11 +218,6 @@ def _device_checks(types: MappingOf[str, pl.DataType]) -> Iterator[Check]:
     if "device.platform" in types:
         platform = pl.col("device.platform")
         yield Check(PLATFORM_UNKNOWN, "device.platform", platform.is_null() | platform.is_in(["ios", "android"]).not_())
-
-
-RELATIONSHIP_MISSING = reject_reason(
-    "relationship_missing", "no relationship in this row", "fill the column, or leave such rows out with `when`"
-)
 
 
 def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], all_needed: bool) -> Iterator[Check]:
@@ -261,13 +235,6 @@ def _relationship_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], a
         yield Check(RELATIONSHIP_MISSING, "relationships", pl.all_horizontal(missing))
 
 
-EVENT_NAME_MISSING = reject_reason("event_name_missing", "the event has no name in this row")
-EVENT_NAME_TOO_LONG = reject_reason("event_name_too_long", f"the event's name is over {MAX_EVENT_NAME_BYTES} bytes")
-EVENT_NAME_RESERVED = reject_reason(
-    "event_name_reserved", "Customer.io acts on this event name", "list it in allow_reserved if you mean it"
-)
-
-
 def event_name_checks(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Check]:
     """Checks of an event's name, where it comes from a column."""
     name = value.str.strip_chars()  # Customer.io trims it
@@ -275,16 +242,6 @@ def event_name_checks(value: pl.Expr, allowed: tuple[str, ...]) -> Iterator[Chec
     yield Check(CHARACTERS_UNSEEN, "event", has_unseen(value, joiners=True))
     yield Check(EVENT_NAME_TOO_LONG, "event", value.str.len_bytes() > MAX_EVENT_NAME_BYTES)
     yield Check(EVENT_NAME_RESERVED, "event", name.is_in(sorted(SEMANTIC_EVENTS - set(allowed))))
-
-
-TIMESTAMP_MISSING = reject_reason(
-    "timestamp_missing", "no time in this row, and without one the event would be dated now"
-)
-TIMESTAMP_OUT_OF_RANGE = reject_reason(
-    "timestamp_out_of_range",
-    "not seconds between the years 1900 and 2200 (an event: 1970 and 2200)",
-    "if it is milliseconds, apply `timestamp`",
-)
 
 
 def timestamp_checks(value: pl.Expr) -> Iterator[Check]:
@@ -296,9 +253,6 @@ def timestamp_checks(value: pl.Expr) -> Iterator[Check]:
 def date_checks(path: str, value: pl.Expr) -> Iterator[Check]:
     """Checks of a date in Unix seconds other than the item's own time."""
     yield Check(TIMESTAMP_OUT_OF_RANGE, path, value.is_between(EARLIEST_S, LATEST_S).not_())
-
-
-VALUE_TOO_LONG = reject_reason("value_too_long", "the value is over 1,000 bytes")
 
 
 def date_inside(value: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
@@ -321,9 +275,6 @@ def value_checks(path: str, value: pl.Expr, dtype: pl.DataType, limit: int | Non
         yield Check(VALUE_TOO_LONG, path, value.str.len_bytes() > limit)
     elif limit is not None and dtype.is_nested() and dtype != NUMBER:
         yield Check(VALUE_TOO_LONG, path, encode.json_text(value, dtype).str.len_bytes() > limit)
-
-
-ITEM_TOO_LARGE = reject_reason("item_too_large", f"the item is over {MAX_ITEM_BYTES:,} bytes")
 
 
 def item_checks(item: pl.Expr) -> Iterator[Check]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from cio_etl.errors import SourceError
-from cio_etl.model import ENTRY, FAULT, POSITION, Snapshot, reject_reason
+from cio_etl.model import ENTRY, FAULT, POSITION, Snapshot
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.reasons import ENTRY_NULL, JSON_UNREADABLE, NOT_A_LIST
 from cio_etl.model.records import dataclass
 from cio_etl.transform.arrays import np
 from cio_etl.transform.chains import column_of, require_names
-from cio_etl.transform.functions.json_values import JSON_UNREADABLE
 from cio_etl.transform.json_strings import entries_of_lists
 from cio_etl.transform.nested import in_words, listed
 from cio_etl.transform.paths import is_no_json, with_parts
@@ -28,10 +28,6 @@ from cio_etl.transform.paths import is_no_json, with_parts
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-NOT_A_LIST = reject_reason(
-    "not_a_list", "the JSON that `explode` reads is not a list", "fix the source, or write a list of one entry"
-)
-ENTRY_NULL = reject_reason("entry_null", "the entry of the list that `explode` reads is null", "fix the source")
 
 FRAME_ROWS = 25_000
 

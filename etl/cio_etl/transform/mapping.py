@@ -21,6 +21,7 @@ from cio_etl.model import (
     Constant,
     Mapping,
 )
+from cio_etl.model.reasons import NOT_A_TEXT, NUMBER_NOT_FINITE, OPERATION_MISSING, TIMESTAMP_OUT_OF_RANGE
 from cio_etl.transform import checks, decimals, encode, ids, payloads, row_sql, timestamps
 from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
 from cio_etl.transform.checks import Check
@@ -29,7 +30,6 @@ from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.decisions import flag_names
 from cio_etl.transform.functions import (
     FUNCTIONS,
-    NOT_A_TEXT,
     RAW_JSON,
     RAW_JSON_LIST,
     is_no_text,
@@ -90,9 +90,9 @@ def compile_mapping(
             if not takes_text_only(mapping, chain.target):
                 verbatim.add(chain.target)
         elif (far := checks.date_inside(pl.col(chain.target), types[chain.target])) is not None:
-            unsendable[chain.target] = (checks.TIMESTAMP_OUT_OF_RANGE, far)
+            unsendable[chain.target] = (TIMESTAMP_OUT_OF_RANGE, far)
         elif chain.target.startswith("device.attributes.") and types[chain.target].is_float():  # sent as text
-            unsendable[chain.target] = (checks.NUMBER_NOT_FINITE, pl.col(chain.target).is_finite().not_())
+            unsendable[chain.target] = (NUMBER_NOT_FINITE, pl.col(chain.target).is_finite().not_())
         value, types[chain.target] = _settled(mapping, chain, types[chain.target], is_json)
         if chain.target in unsendable:
             value = pl.when(~unsendable[chain.target][1].fill_null(False)).then(value)
@@ -139,7 +139,7 @@ def _checks(
         yield from rules
         return
     if each.operation == mapping.operations[0]:
-        yield Check(checks.OPERATION_MISSING, OPERATION, pl.col(OPERATION).is_null())
+        yield Check(OPERATION_MISSING, OPERATION, pl.col(OPERATION).is_null())
     for rule in rules:
         yield Check(rule.reason, rule.field, rule.broken & (pl.col(OPERATION) == each.operation))
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from cio_etl.model import MAP_KEY_REPEATED, Call, Mapping
+from cio_etl.model.reasons import NOT_A_TEXT, NUMBER_NOT_FINITE, TIMESTAMP_OUT_OF_RANGE
 from cio_etl.transform import encode, timestamps
 from cio_etl.transform.chains import Chain, chains, column_of
-from cio_etl.transform.checks import AS_JSON, NUMBER_NOT_FINITE, TIMESTAMP_OUT_OF_RANGE, Check, is_name
-from cio_etl.transform.functions import NOT_A_TEXT
+from cio_etl.transform.checks import AS_JSON, Check, is_name
 from cio_etl.transform.nested import anywhere
 
 _READ_BOOLEANS = ("boolean", "cast", "concat", "expr", "map", "template")  # functions that say what becomes of them

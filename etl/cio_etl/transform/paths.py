@@ -19,10 +19,11 @@ import polars as pl
 from cio_etl.errors import SourceError, did_you_mean
 from cio_etl.model import FAULT, Snapshot
 from cio_etl.model import Mapping as Rules
+from cio_etl.model.reasons import JSON_UNREADABLE
 from cio_etl.model.records import dataclass
 from cio_etl.transform.chains import column_of, place_of_column
 from cio_etl.transform.checks import columns_of
-from cio_etl.transform.functions.json_values import JSON_UNREADABLE, Part, in_columns, parts_of_path, raw_json_at
+from cio_etl.transform.functions.json_values import Part, in_columns, parts_of_path, raw_json_at
 from cio_etl.transform.json_texts import keys_in, members
 from cio_etl.transform.nested import in_words
 

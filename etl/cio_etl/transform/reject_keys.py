@@ -16,11 +16,11 @@ import polars as pl
 
 from cio_etl.apis import OPERATIONS
 from cio_etl.model import FAULT, POSITION, Constant, Mapping
+from cio_etl.model.reasons import EVENT_KEY_REPEATED
 from cio_etl.model.records import dataclass
 from cio_etl.transform import ids, repeats
 from cio_etl.transform.compiled import Compiled, Mapped
 from cio_etl.transform.parts import Parts
-from cio_etl.transform.repeats import EVENT_KEY_REPEATED
 
 KEYS = pl.Schema({POSITION: pl.Int64, "subject": pl.Int64, "content": pl.Int64})
 

@@ -18,7 +18,8 @@ import polars as pl
 from polars_hash import CryptographicHashingNameSpace
 
 from cio_etl.apis import OPERATIONS
-from cio_etl.model import POSITION, Mapping, reject_reason
+from cio_etl.model import POSITION, Mapping
+from cio_etl.model.reasons import EVENT_KEY_REPEATED
 from cio_etl.model.records import dataclass
 from cio_etl.transform import invisible
 from cio_etl.transform.arrays import np
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
     from cio_etl.transform.by_hash import Hashes
 
-EVENT_KEY_REPEATED = reject_reason(
-    "event_key_repeated",
-    "another row has the same event_key, or event_id, and different values; only the first is sent",
-)
 
 SENT, SUPERSEDED, REPEATED, CONFLICTING, NEWEST = range(5)
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from cio_etl.audit import FINDINGS
 from cio_etl.errors import did_you_mean
-from cio_etl.model import Report, StepReport
+from cio_etl.model import REASONS, Report, StepReport
 from cio_etl.model.records import dataclass
 from cio_etl.model.words import counted
-from cio_etl.transform import REASONS
 
 WARNING = "warning"  # any finding that is one
 _LIMIT = re.compile(r"(omitted:)?(?:(\d+(?:\.\d+)?)%|(\d+))")

@@ -15,7 +15,7 @@ import pkgutil
 from importlib import import_module
 from typing import get_args
 
-from cio_etl.transform.functions.calls import NOT_A_TEXT, apply, is_no_text, meant_null, normalized, parse_call
+from cio_etl.transform.functions.calls import apply, is_no_text, meant_null, normalized, parse_call
 from cio_etl.transform.functions.define import (
     FUNCTIONS,
     RAW_JSON,
@@ -31,7 +31,6 @@ from cio_etl.transform.functions.define import (
 __all__ = [
     "FUNCTIONS",
     "GROUPS",
-    "NOT_A_TEXT",
     "RAW_JSON",
     "RAW_JSON_LIST",
     "Function",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import BYTES_UNREADABLE, CAST_FAILED, MAP_UNMATCHED, NOT_A_BOOLEAN
 from cio_etl.transform.decimals import NUMBER, as_double, floored, has_fraction, number, text_of
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import RAW_JSON, RAW_JSON_LIST, Scalar, always, function, is_of_kind, kind_of
@@ -22,12 +22,6 @@ from cio_etl.transform.timestamps import text_of as date_text
 
 GROUP = "Any value"
 
-CAST_FAILED = reject_reason("cast_failed", "`cast` cannot read it as that type, or the number is too large")
-BYTES_UNREADABLE = reject_reason(
-    "bytes_unreadable", "`decode` cannot read the bytes in that form", "choose another `form`, or fix the source"
-)
-MAP_UNMATCHED = reject_reason("map_unmatched", "`map` lists no such value, and has no default")
-NOT_A_BOOLEAN = reject_reason("not_a_boolean", "`boolean` knows no such word", "give it the language, or the word")
 
 _WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.errors import did_you_mean
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import PART_UNREADABLE
 from cio_etl.transform import checks, encode, timestamps
 from cio_etl.transform.functions.calls import apply, meant_null, parse_call
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, function, raw_json
@@ -16,10 +16,6 @@ from cio_etl.transform.nested import fields
 
 GROUP = "Several columns"
 
-PART_UNREADABLE = reject_reason(
-    "part_unreadable",
-    "a value of the object or list cannot be converted, or is NaN, infinity, or a date outside 1900 to 2200",
-)
 
 Shape = dict[str, Any]  # {"column": name, "apply": [calls]}, {"value": constant}, {"object": {…}} or {"list": […]}
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.errors import did_you_mean
-from cio_etl.model import Call, reject_reason
+from cio_etl.model import Call
 from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, RAW_JSON_LIST, Function, kind_of, plain_text
 from cio_etl.transform.nested import in_words
@@ -71,14 +71,6 @@ def meant_null(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None
         return None
     value, dtype = normalized(value, dtype, function)
     return function.means_null(value, dtype, **call.arguments)
-
-
-NOT_A_TEXT = reject_reason(
-    "not_a_text",
-    "a list or an object of JSON, where a text is read; or true or false as an identifier or a name",
-    'take a part of it by `pick`; `pick: "[*]"` makes a list that `length`, `contains` and `join` read; `cast: text` '
-    "accepts true and false",
-)
 
 
 def is_no_text(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr | None:

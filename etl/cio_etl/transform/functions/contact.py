@@ -15,8 +15,7 @@ import idna
 import polars as pl
 from tzlocal.windows_tz import win_tz
 
-from cio_etl.model import reject_reason
-from cio_etl.transform.checks import EMAIL_MALFORMED
+from cio_etl.model.reasons import EMAIL_MALFORMED, PHONE_UNREADABLE, TIMEZONE_UNKNOWN
 from cio_etl.transform.distinct import CACHED_VALUES, by_distinct
 from cio_etl.transform.functions.define import function
 from cio_etl.transform.invisible import has_unseen, stripped
@@ -24,12 +23,6 @@ from cio_etl.transform.nested import fields, in_words
 
 GROUP = "People's data"
 
-PHONE_UNREADABLE = reject_reason(
-    "phone_unreadable", "`phone` finds no valid number in it", "a number without + needs a region"
-)
-TIMEZONE_UNKNOWN = reject_reason(
-    "timezone_unknown", "not the name of a time zone, or a name of several", "write it as Europe/Paris"
-)
 
 # ---------------------------------------------------------------- phone numbers
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cio_etl.errors import did_you_mean
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import JSON_UNREADABLE
 from cio_etl.transform.arrays import are_worthwhile
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.encode import key_text
@@ -20,7 +20,6 @@ from cio_etl.transform.nested import as_dtype, fields, in_words
 
 GROUP = "Lists and JSON"
 
-JSON_UNREADABLE = reject_reason("json_unreadable", "not JSON, so that `json` or `pick` cannot read it")
 
 Part = str | int | None  # of a path: a name, a place in a list, or None, each element
 

@@ -9,15 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import LOOKUP_UNMATCHED
 from cio_etl.model.records import dataclass
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import function
 from cio_etl.transform.nested import in_words
 
 GROUP = "Any value"
-
-LOOKUP_UNMATCHED = reject_reason("lookup_unmatched", "the file of `lookup` has no such key, and there is no default")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

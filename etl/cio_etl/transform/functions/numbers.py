@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import NOT_A_NUMBER
 from cio_etl.transform import decimals
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.functions.define import function
@@ -16,7 +16,6 @@ from cio_etl.transform.timestamps import let
 
 GROUP = "Numbers"
 
-NOT_A_NUMBER = reject_reason("not_a_number", "not a number, or one with too many digits for the function")
 
 # A decimal number as people and databases write it. Not "nan", "inf", "1_000" or " 7 ", which libraries accept.
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"

@@ -10,12 +10,10 @@ from functools import lru_cache
 
 import polars as pl
 
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import PATTERN_UNMATCHED
 from cio_etl.transform.functions.define import function
 
 GROUP = "Text"
-
-PATTERN_UNMATCHED = reject_reason("pattern_unmatched", "the pattern of `regex_extract` matches nothing in it")
 
 
 def _check_pattern(*, pattern: str, **_: object) -> None:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from cio_etl.errors import did_you_mean
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import EXPR_FAILED, NUMBER_NOT_FINITE
 from cio_etl.transform import row_sql
-from cio_etl.transform.checks import NUMBER_NOT_FINITE
 from cio_etl.transform.decimals import NUMBER
 from cio_etl.transform.encode import not_finite
 from cio_etl.transform.functions.any_value import to_text
@@ -22,10 +21,6 @@ from cio_etl.transform.invisible import is_blank
 from cio_etl.transform.nested import fields, in_words
 
 GROUP = "Several columns"
-
-EXPR_FAILED = reject_reason(
-    "expr_failed", "the SQL of `expr` cannot be computed for this row", "where a cast may fail, write try_cast"
-)
 
 
 @function(takes=("several columns",), means_null=always)

@@ -7,14 +7,12 @@ from typing import Literal
 
 import polars as pl
 
-from cio_etl.model import reject_reason
+from cio_etl.model.reasons import SLUG_EMPTY
 from cio_etl.transform.distinct import by_distinct
 from cio_etl.transform.functions.define import function
 from cio_etl.transform.invisible import stripped
 
 GROUP = "Text"
-
-SLUG_EMPTY = reject_reason("slug_empty", "no letter or digit remains for a slug")
 
 
 def _old_not_empty(*, old: str, **_: object) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cio_etl.model import Call, reject_reason
+from cio_etl.model import Call
+from cio_etl.model.reasons import TIMESTAMP_UNREADABLE
 from cio_etl.transform import timestamps
 from cio_etl.transform.functions.define import FactQueries, function
 from cio_etl.transform.nested import in_words
@@ -15,12 +16,6 @@ from cio_etl.transform.timestamps import Serial, TimestampFacts, Unit, Zone
 
 GROUP = "Dates"
 
-TIMESTAMP_UNREADABLE = reject_reason(
-    "timestamp_unreadable",
-    "`timestamp` cannot read it: another format, a day that no calendar has (31.02.), milliseconds under `unit: s`, or "
-    "a time that a change of the clocks skipped or repeated",
-    "give it `format` or `unit`; for changes of the clocks, `nonexistent` and `ambiguous`",
-)
 
 UNIT_NAMES: dict[Unit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
