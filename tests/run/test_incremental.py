@@ -682,6 +682,25 @@ def test_the_watermark_remembers_only_rows_that_may_be_read_again() -> None:
     assert second is not None and len(second.seen) == 4, "those that were left out are remembered on"
 
 
+@pytest.mark.parametrize(
+    ("texts", "highest"),
+    [
+        (["2024-03-09", "9999-12-31", None], "2024-03-09"),
+        (["2024-03-10 23:59:59", "2024-03-11T02:00:00+14:00", "2024-03-12"], "2024-03-11T02:00:00+14:00"),
+        (["9999-12-31", "2024-04-01T00:00:00Z"], "2024-03-10"),  # the clock, where all rows are in the future
+        (["10/03/2024", "zz", "9999"], "zz"),  # any other text is no date
+    ],
+)
+def test_a_text_that_is_a_date_in_the_future_hides_no_later_row(texts: list[str | None], highest: str) -> None:
+    """As in SQLite, whose dates are texts."""
+    noon = datetime(2024, 3, 10, 12, tzinfo=UTC)
+    new = NewRows("table t", Incremental("at", ("id",), None), Staging(Path()), clock=noon)
+    rows = pl.DataFrame({"id": [str(number) for number in range(len(texts))], "at": texts})
+    assert new.of(rows).equals(rows)
+    mark = new.next_watermark([rows])
+    assert mark is not None and mark.value == highest
+
+
 # ---------------------------------------------------------------- what the mark is of
 
 

@@ -57,6 +57,10 @@ def _duration(lag: timedelta | int | None) -> timedelta:
     return lag if isinstance(lag, timedelta) else timedelta()
 
 
+_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_EASTMOST = timedelta(hours=14)  # where a day begins first
+
+
 @dataclass(slots=True)
 class NewRows:
     """Drops rows that an earlier run read, and finds the watermark of this run."""
@@ -75,9 +79,7 @@ class NewRows:
         value = self._watermark(frame)
         if value.dtype == pl.Null:
             return frame
-        if value.dtype.is_temporal() and len(value) > value.null_count():
-            self._clock_as = _python(_comparable(self.clock, value.dtype))
-        latest = value.filter(value <= _comparable(self.clock, value.dtype)) if value.dtype.is_temporal() else value
+        latest = self._until_now(value)
         highest = _python(latest.max())
         if (
             self._highest is not None
@@ -101,6 +103,19 @@ class NewRows:
         self._dropped.append(digests.filter(~new))
         self.dropped_rows += frame.height - int(new.sum())
         return frame.filter(new)
+
+    def _until_now(self, value: pl.Series) -> pl.Series:
+        """The values that are not in the future, and the clock in their type."""
+        if value.dtype.is_temporal() and len(value) > value.null_count():
+            self._clock_as = _python(_comparable(self.clock, value.dtype))
+            return value.filter(value <= _comparable(self.clock, value.dtype))
+        if value.dtype != pl.String:
+            return value
+        day = value.str.slice(0, 10)  # of a time in ISO 8601, as SQLite has them, in whichever zone
+        is_later = (value.str.contains(_DAY) & (day > (self.clock + _EASTMOST).date().isoformat())).fill_null(False)
+        if is_later.any():
+            self._clock_as = self.clock.date().isoformat()
+        return value.filter(~is_later)
 
     @property
     def columns(self) -> list[str] | None:
