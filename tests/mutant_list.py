@@ -1280,4 +1280,19 @@ MUTANTS = (
         "if False and not any(",
         "tests/ui/test_nights.py -k by_the_schedule",
     ),
+    # ---- what a command does without
+    Mutant(
+        "config: a reference of a step that cannot be replaced hides the outline of a job",
+        "config/job_outline.py",
+        'for loc, text in unresolved if loc[0] != "steps"]',
+        "for loc, text in unresolved]",
+        "tests/config/test_job_outline.py -k left_out",
+    ),
+    Mutant(
+        "audit: a text that was found once is not found in later frames",
+        "audit/findings.py",
+        "unmet |= distinct.difference(those)",
+        "unmet |= distinct",
+        "tests/audit/test_text_condition.py -k later_frames",
+    ),
 )
