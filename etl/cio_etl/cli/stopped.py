@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from cio_etl.log.temporary import delete_temporary_folders
 
 HANDLED = (signal.SIGTERM, signal.SIGHUP)
+STOPPED = 143  # as a run that one of these stops
 
 
 @contextlib.contextmanager
 def ending_when_stopped() -> Iterator[None]:
-    """While the block lasts, these signals end the process, with the code that a shell shows; not if ignored.
+    """While the block lasts, these signals end the process with 143, except those that it ignores.
 
     In a thread other than the main one, Python allows no handlers, and nothing is done.
     """
@@ -57,4 +58,4 @@ def _wait(reading: int) -> None:
         for number in numbers:
             if number in HANDLED:  # the pipe gets every signal that has a handler
                 delete_temporary_folders()
-                os._exit(128 + number)
+                os._exit(STOPPED)
