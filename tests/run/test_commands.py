@@ -172,3 +172,30 @@ def test_validate_names_the_target_in_the_commands_that_follow(job: Nights, caps
     page = capsys.readouterr()
     report = next(line for line in page.out.splitlines() if line.startswith("report")).split()[1]
     assert "cio-etl run job.yaml --target=dev" in Path(report).read_text()
+
+
+def test_the_command_that_exports_rejects_names_a_file_that_is_not_there(
+    job: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.step = {}
+    job.write([*MANY[:3], person(50, email="bad@@x")])
+    for _ in range(2):
+        assert main(["run", "job.yaml"]) == 3
+        lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.split()}
+        assert main(lines["rejects"][1:]) == 0
+        capsys.readouterr()
+        assert main(lines["once"][2:]) == 3
+        capsys.readouterr()
+    run_id = lines["rejects"][2]
+    assert sorted(map(str, Path().glob("*.csv"))) == [f"{run_id}.csv", "rejects.csv"]
+    assert main(["rejects", run_id, "-o", "none/x.csv"]) == 2
+    assert "none/x.csv cannot be written: No such file or directory; name another file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "plan"])
+def test_a_watermark_is_refused_where_no_source_has_one(
+    job: Nights, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.write(MANY[:3])
+    assert main([command, "job.yaml", "--watermark=2024-03-10"]) == 2
+    assert "--watermark: these steps read no source with a `watermark:`, so every row" in capsys.readouterr().err

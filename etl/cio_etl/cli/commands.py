@@ -73,7 +73,8 @@ def reject_commands(report: Report, state: Path, without_rows: Collection[str] =
         return {"rejects": ROWS_ARE_GONE}
     where = [f"--state={state}"] if state != Path(".etl") else []
     sandbox = ["--sandbox"] if report.job.endswith(".sandbox") else []
+    file = "rejects.csv" if not Path("rejects.csv").exists() else f"{report.run_id}.csv"  # none is overwritten
     return {
-        "rejects": as_typed("rejects", report.run_id, "-o", "rejects.csv", *where),
-        "once fixed": as_typed("replay", "rejects.csv", *sandbox, *where),
+        "rejects": as_typed("rejects", report.run_id, "-o", file, *where),
+        "once fixed": as_typed("replay", file, *sandbox, *where),
     }

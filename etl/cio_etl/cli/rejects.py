@@ -67,7 +67,8 @@ def rejects(
             except FileExistsError:
                 raise click.UsageError(f"{out} is there already; remove it, or name another file with -o") from None
             except OSError as error:
-                raise click.UsageError(error.strerror or str(error)) from None
+                why = error.strerror or type(error).__name__
+                raise click.UsageError(f"{out} cannot be written: {why}; name another file with -o") from None
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
             for line in notes:

@@ -16,12 +16,16 @@ Environment = Callable[[], Mapping[str, str]]  # read again when credentials are
 
 
 def load_steps(path: Path, options: ReadOptions, environment: Environment | None = None, *, secrets: bool) -> Job:
-    """The job of a file with the steps that are asked for. Raises ConfigError, and InvalidArguments for other steps."""
+    """The job of a file with the steps that are asked for. Raises ConfigError, and InvalidArguments."""
     if environment is None:
         job = load_job(path, secrets=secrets, target=options.target)
     else:
         job = load_job(path, environment(), secrets=secrets, target=options.target)
-    return replace(job, steps=chosen_steps(job, options))
+    steps = chosen_steps(job, options)
+    if options.watermark is not None and not any(step.source.incremental for step in steps):
+        what = "these steps read no source with a `watermark:`, so every row would be read; leave it out"
+        raise InvalidArguments(f"`watermark`: {what}")
+    return replace(job, steps=steps)
 
 
 def chosen_steps(job: Job, options: ReadOptions) -> tuple[Step, ...]:
