@@ -130,7 +130,6 @@ def _step(
     as_json: bool,
 ) -> ProposedStep:
     """The proposal for one source; adds the presets that read it to `recognised`, and offers them to a person."""
-
     from cio_etl.cli.presets import offer
     from cio_etl.cli.source import name_of
     from cio_etl.config import load_source

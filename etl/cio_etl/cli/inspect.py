@@ -47,7 +47,6 @@ def inspect(
 
     Each is checked against every row, and comes with the mapping that reads it.
     """
-
     from cio_etl.cli.source import section_of
     from cio_etl.config import load_source
     from cio_etl.extract import open_source

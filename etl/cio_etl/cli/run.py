@@ -39,12 +39,12 @@ def run(job: Path, options: RunOptions, quiet: bool, as_json: bool) -> None:
         return reject_commands(report, loaded.named_by, without_rows) | verify_commands(report, job)
 
     commands = Commands(resume, next_steps)
-    anew = [resume, "--restart"] if options.restart else [resume]  # while the run before is not abandoned yet
+    restart = f"{resume} --restart" if options.restart else resume  # until the unfinished run is abandoned
     with _buffered_log() if quiet else contextlib.nullcontext():
         with (
             calling(commands, options.grace, as_json=as_json, quiet=quiet) as caller,
             resumed_by(
-                lambda: resume if caller.observer.has_begun else " ".join(anew),
+                lambda: resume if caller.observer.has_begun else restart,
                 name if as_json else None,
                 with_option=with_option(resume, resume),
             ),

@@ -1,6 +1,6 @@
 """Loads what a job file says of its runs and its state, also when its destination, sources or mappings are wrong.
 
-So last night's run is shown and people are told although somebody is changing a mapping, and polars is not loaded.
+So `status` and notices work while somebody changes a mapping. Neither loads polars for it.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class Ledger:
 
         It is called in threads. `columns` of theirs may be new to the ledger: a partition without changes has them too.
 
-        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped. `keeps`
-        gives what is kept of a partition's subjects when the base is written anew; None: all.
+        `values`: whether it has the texts of parts; None: as before. Without, those of all files are dropped. When the
+        base is written again, `keeps` takes a partition's subjects and returns those that stay; None: all stay.
         """
         before = self.generation
         values = before.values if values is None else values

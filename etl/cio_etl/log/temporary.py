@@ -15,12 +15,13 @@ def temporary_folder() -> Iterator[str]:
     """A folder below TMPDIR for this user only, until the block ends."""
     import tempfile  # here: short commands need none
 
-    with tempfile.TemporaryDirectory(prefix="cio-etl-") as name:
-        _open.add(name)
-        try:
-            yield name
-        finally:
-            _open.discard(name)
+    folder = tempfile.TemporaryDirectory(prefix="cio-etl-")
+    _open.add(folder.name)
+    try:
+        with folder:
+            yield folder.name
+    finally:
+        _open.discard(folder.name)  # a signal may come while it is deleted
 
 
 def delete_temporary_folders() -> None:
