@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from cio_etl.model import JobSettings
 MAPPING = {"operation": "identify", "identifiers": {"id": "id"}}
 DESTINATION = {"site_id": "${SITE}", "api_key": "${KEY}"}
 CSV = {"csv": "p.csv"}
+ENVIRONMENT = {"SITE": "s", "KEY": "k", "PING": "https://hc.example/1", "STATE_URL": "postgresql://db/etl"}
 HOOK = {"slack": "${HOOK}", "on": ["failed"]}
 JOB: dict[str, Any] = {
     "destination": DESTINATION,
     "state": "${STATE_FOLDER:-there}",
     "schedule": "0 3 * * *",
     "expect_every": "26 hours",
+    "ping": "${PING}",
+    "metrics_file": "job.prom",
     "notify": [HOOK],
     "steps": [
         {"name": "people", "source": CSV, "mapping": "m.yaml", "sync": "changed", "ledger": {"name": "old"}},
@@ -62,11 +65,13 @@ TARGETS = {"destination": None, "destinations": {"dev": DESTINATION, "prod": DES
 def test_an_outline_is_what_the_whole_job_says_and_stays_so_with_wrong_mappings(
     keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STATE_URL", "postgresql://db/etl")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     Path("cio-etl.yaml").write_text(json.dumps({"notify": [{"slack": "${SLACK}", "on": ["stale"]}]}))
     path = write(**keys)
     outlines = load_outlines(path)
-    for job, outline in zip(load_jobs(path), outlines, strict=True):
+    for outline in outlines:
+        job = load_job(path, ENVIRONMENT, target=outline.target)
         for field in fields(JobSettings):
             assert getattr(outline, field.name) == getattr(job, field.name), field.name
         sync = [(step.name, step.sync.mode, step.ledger_name) for step in job.steps]
@@ -100,6 +105,20 @@ def test_what_is_wrong_in_the_settings_is_reported_with_all_else(keys: dict[str,
         load_job(path, secrets=False, sources=False)
     assert outline.value.problems == whole.value.problems
     assert any(problem.file == "m.yaml" for problem in outline.value.problems)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"ping": "${NOWHERE}"}, {"ping": "https://hc.example/1"}, {"ping": "${PLAIN}"}, {"metrics_file": "job.txt"}],
+)
+def test_who_watches_otherwise_is_left_out_if_it_is_wrong_and_hides_nothing(
+    keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PING", "https://hc.example/1")
+    monkeypatch.setenv("PLAIN", "http://hc.example/1")
+    whole, outline = load_outline(write()), load_outline(write(**keys))
+    assert whole.ping is not None and whole.metrics_file is not None
+    assert outline == replace(whole, ping=None, metrics_file=None)
 
 
 @pytest.mark.parametrize("content", ["", "steps", json.dumps(MAPPING), "steps: [", "- 1"])

@@ -33,7 +33,7 @@ from cio_etl.model.yaml_section import duration
 from cio_etl.notify.ping import ping
 from cio_etl.run import Caller, RunOptions, ending_run, run_file
 from cio_etl.sandbox import Faults, Sandbox
-from tests.running import environment, start, until, write_job
+from tests.running import API_KEY, environment, start, until, write_job
 
 ROOT = Path(__file__).parents[2]
 MAPPING = {"operation": "identify", "identifiers": {"id": "id"}, "attributes": {"email": "e_mail"}}
@@ -399,6 +399,20 @@ def test_a_replay_and_an_applied_plan_ping_as_a_run_does(job: Path, monkeypatch:
         Path("people.csv").write_text("id,e_mail\n4,d@b.co\n")
         assert main(["apply", "plan.json"]) == 78  # before it has begun
         assert asked[6:] == [f"/{CANARY}/78"]
+
+
+def test_a_run_that_cannot_start_pings_its_exit_code(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monitor() as (url, asked):
+        monkeypatch.setenv("PING", url)
+        job.write_text(json.dumps(json.loads(job.read_text()) | {"ping": "${PING}"}))
+        with monkeypatch.context() as without:
+            without.delenv(API_KEY)
+            assert main(["run", str(job)]) == 78
+        mapping = Path(json.loads(job.read_text())["steps"][0]["mapping"])
+        mapping.write_text("operation: identfy")
+        assert main(["run", str(job)]) == 78
+        assert main(["run", str(job), "--sandbox"]) == 78
+        assert asked == [f"/{CANARY}/78"] * 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import threading
@@ -98,6 +99,42 @@ def test_a_failure_before_there_is_a_run_is_told_and_a_held_job_is_none(job: Nig
     assert isinstance(night(server), EtlError)
     night(server, keys={})
     assert server.kinds == ["failed"] and server.contents[0]["commands"] == {"continue": "cio-etl run job.yaml"}
+
+
+WRONG: dict[str, tuple[str, str]] = {
+    "mapping.yaml": ('{"operation": "identfy", "identifiers": {"id": "id"}}', "operation"),
+    "no YAML": ("operation: [", "mapping.yaml"),
+    "source": ('{"steps": [{"name": "rows", "source": {"sql": "SECRET"}, "mapping": "mapping.yaml"}]}', "source"),
+    "key": ('{"destination": {"site_id": "SECRET", "api_key": "SECRET"}}', "secrets are references only"),
+    "limit": ('{"max_rejects": "SECRET"}', "max_rejects"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), WRONG.values(), ids=list(WRONG))
+def test_a_night_that_cannot_start_because_a_file_is_wrong_is_a_failure(
+    text: str, told: str, job: Nights, server: Hook
+) -> None:
+    job.settings["metrics_file"] = "job.prom"
+    job.write([person(1)])
+    assert isinstance(night(server), Report) and _last_exit_code() == "0"
+    file = Path("mapping.yaml") if "operation" in text else JOB
+    good = file.read_text()
+    file.write_text(text if file != JOB else json.dumps(json.loads(good) | json.loads(text)))
+    assert isinstance(night(server, sandbox=True), ConfigError) and server.kinds == []
+    for _ in range(2):
+        assert isinstance(night(server), ConfigError)
+    assert server.kinds == ["failed"] and _last_exit_code() == "78"
+    (notice,) = server.contents
+    assert told in notice["text"] and "exit code 78" in notice["text"]
+    assert notice["commands"] == {"continue": "cio-etl run job.yaml"}
+    assert b"SECRET" not in server.bodies[0]
+    file.write_text(good)
+    assert isinstance(night(server), Report) and server.kinds == ["failed", "recovered"]
+
+
+def _last_exit_code() -> str:
+    (code,) = re.findall(r"^cio_etl_last_exit_code\{.*\} (\d+)$", Path("job.prom").read_text(), re.MULTILINE)
+    return str(code)
 
 
 def test_trials_tell_nobody(job: Nights, server: Hook) -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 
 from cio_etl.config.folder_file import shared_channels
 from cio_etl.config.job_references import resolve_job
-from cio_etl.config.job_sections import OUTLINE, OutlineYaml, settings_of
+from cio_etl.config.job_sections import OUTLINE, WATCHERS, OutlineYaml, WatchersYaml, settings_of, watchers_of
 from cio_etl.config.notify_sections import channels_of
 from cio_etl.config.plain_form import read_document
 from cio_etl.config.short_values import PLAIN_NAME
@@ -70,7 +70,17 @@ def _outline(path: Path, environ: MappingOf[str, str], target: str | None) -> tu
     if parsed.notify is not None:
         channels = channels_of(parsed.notify, written["notify"], environ)
     settings = settings_of(parsed, document.file, path, target)
-    return (None if problems else JobOutline(**settings, notify=channels, steps=steps)), problems
+    if problems:
+        return None, problems
+    return JobOutline(**settings, notify=channels, **_watchers(document.data, environ, target), steps=steps), []
+
+
+def _watchers(written: dict[str, Any], environ: MappingOf[str, str], target: str | None) -> dict[str, Any]:
+    """The monitor and the file of metrics; neither if something is wrong in one of them."""
+    data = {key: written[key] for key in WATCHERS if key in written}
+    data, unresolved = resolve_job(data, environ, secrets=True, sources=False)
+    parsed, _ = validated(WatchersYaml, data)
+    return {} if parsed is None or unresolved else watchers_of(parsed, target)
 
 
 def _written_steps(steps: Any) -> list[dict[str, Any]]:

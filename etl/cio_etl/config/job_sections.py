@@ -397,27 +397,34 @@ class JobYaml(Section):
             max_rejects=self.max_rejects,
             keep_snapshots=self.keep_snapshots,
             rejects=self.rejects,
-            ping=self.ping,
+            **watchers_of(self, target),
             telemetry=Telemetry() if self.telemetry == "otlp" else None,
-            metrics_file=_of_target(self.metrics_file, target),
             verify=None if self.verify is None else Verify(self.verify.people, self.verify.wait.total_seconds()),
         )
 
 
 OUTLINE = ("name", "state", "schedule", "expect_every", "notify")  # the keys of the settings
+WATCHERS = ("ping", "metrics_file")  # those which no run needs, so that one that is wrong hides nothing else
 
 if TYPE_CHECKING:
-    OutlineYaml = JobYaml
+    OutlineYaml = WatchersYaml = JobYaml
 else:
-    OutlineYaml = create_model(
-        "OutlineYaml",
-        __base__=Section,
-        **{key: (JobYaml.model_fields[key].annotation, JobYaml.model_fields[key]) for key in OUTLINE},
-    )
+
+    def _part(name: str, keys: tuple[str, ...]) -> type[Section]:
+        """A section that has only these keys of a job file."""
+        fields = {key: (JobYaml.model_fields[key].annotation, JobYaml.model_fields[key]) for key in keys}
+        return create_model(name, __base__=Section, **fields)
+
+    OutlineYaml, WatchersYaml = _part("OutlineYaml", OUTLINE), _part("WatchersYaml", WATCHERS)
+
+
+def watchers_of(parsed: JobYaml, target: str | None) -> dict[str, Any]:
+    """The fields of JobSettings for those who watch the job by other ways than notices."""
+    return {"ping": parsed.ping, "metrics_file": _of_target(parsed.metrics_file, target)}
 
 
 def settings_of(parsed: JobYaml, file: str, path: Path, target: str | None) -> dict[str, Any]:
-    """The fields of JobSettings, except for the channels, which need the environment."""
+    """The other fields of JobSettings, except for the channels, which need the environment."""
     return {
         "file": file,
         "name": f"{parsed.name or path.stem}{'' if target is None else f'.{target}'}",

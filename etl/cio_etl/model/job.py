@@ -151,6 +151,8 @@ class JobSettings:
     schedule: str | tuple[str, ...] | None = None  # a cron line; or assets of Airflow, by their URIs
     expect_every: timedelta | None = None  # how old the last finished run may be before `status` says so
     notify: tuple[Channel, ...] = ()  # whom to tell how its runs end
+    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
+    metrics_file: Path | None = None  # written at the end of each run, for node_exporter
 
     @property
     def kept_in(self) -> Path | SecretStr:
@@ -194,8 +196,6 @@ class Job(JobSettings):
     rejects: Literal["keys", "rows"] = (
         "keys"  # what is kept of a rejected row: where it is and why, or its columns, too
     )
-    ping: SecretStr | None = None  # a monitor's address, told when a run begins and how it ends
     telemetry: Telemetry | None = None  # None: no collector is sent anything
-    metrics_file: Path | None = None  # written at the end of each run, for node_exporter
     verify: Verify | None = None  # what is read back after each run; None: nothing
     lease_s: float = 30.0  # how long a worker may be silent before others take its lanes over

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cio_etl.errors import EtlError, InvalidArguments, JobLocked, StateError
-from cio_etl.model import Job, Report
+from cio_etl.model import JobSettings, Report
 from cio_etl.model.records import dataclass
 from cio_etl.report import Commands
 from cio_etl.run.options import RunOptions
@@ -22,7 +22,7 @@ BY_HAND = (InvalidArguments.exit_code, 130, JobLocked.exit_code)
 class Ended:
     """A run that has ended in this process. Another worker of the run may still be at work: `report.status` says so."""
 
-    job: Job  # by the name of its runs: NAME.replay of a replay
+    job: JobSettings  # by the name of its runs: NAME.replay of a replay; a Job, unless its files are wrong
     options: RunOptions
     commands: Commands
     report: Report | None  # None: it failed before there was a run

@@ -9,7 +9,7 @@ from cio_etl import state
 from cio_etl.errors import Interrupted, JobLocked
 from cio_etl.ledger import Generation
 from cio_etl.log import get_logger
-from cio_etl.model import Job, Report
+from cio_etl.model import JobSettings, Report
 from cio_etl.run.ended import Ended
 from cio_etl.run.folders import ledger_job
 from cio_etl.run.recording import RunContext, report_of
@@ -19,7 +19,7 @@ from cio_etl.telemetry import JobFacts, seconds_of, write_text_file
 log = get_logger()
 
 
-def job_facts(store: Store, job: Job, exit_code: int | None = None) -> JobFacts:
+def job_facts(store: Store, job: JobSettings, exit_code: int | None = None) -> JobFacts:
     """What the state says of a job; after a replay, of the job whose rejects it has sent."""
     name = ledger_job(job)
     newest, last = next(iter(store.runs(name, limit=1)), None), store.last_success(name)
@@ -73,7 +73,7 @@ def write_metrics(ended: Ended) -> Report | None:
     return ended.report
 
 
-def _write(job: Job, exit_code: int | None) -> None:
+def _write(job: JobSettings, exit_code: int | None) -> None:
     assert job.metrics_file is not None
     store = state.open_store(job.kept_in)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_etl.log import get_logger
-from cio_etl.model import Job, Report
+from cio_etl.model import JobSettings, Report
 from cio_etl.notify.ping import ping
 from cio_etl.run.ended import Ended
 from cio_etl.run.options import RunOptions
@@ -11,7 +11,7 @@ from cio_etl.run.options import RunOptions
 log = get_logger()
 
 
-def ping_begun(job: Job, options: RunOptions) -> None:
+def ping_begun(job: JobSettings, options: RunOptions) -> None:
     """Tells that a run begins."""
     _ping(job, options, "/start")
 
@@ -27,7 +27,7 @@ def ping_ended(ended: Ended) -> Report | None:
     return ended.report
 
 
-def _ping(job: Job, options: RunOptions, suffix: str) -> None:
+def _ping(job: JobSettings, options: RunOptions, suffix: str) -> None:
     """Calls no monitor for a run in the sandbox, nor where the address is empty: its variable was not looked up."""
     if job.ping is None or options.sandbox or not job.ping.get_secret_value():
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from cio_etl.config import load_job
+from cio_etl.config import load_outline
 from cio_etl.errors import ConfigError, CredentialsRefused, InvalidArguments
 from cio_etl.log import get_logger
 from cio_etl.model import Job, Report
@@ -83,16 +83,16 @@ def loading(
     *,
     is_replay: bool = False,
 ) -> Iterator[None]:
-    """Ends a run whose job the block cannot load, because keys are missing. `commands` are those of the run.
+    """Ends a run whose job the block cannot load: a key is missing, or a file is wrong. `commands` are the run's.
 
-    What is wrong in the files themselves, `check` reports: then nothing is known of the job, and nothing is done here.
+    Where the job's settings themselves are wrong, nobody is known who could be told.
     """
     try:
         yield
     except ConfigError as error:
         with contextlib.suppress(ConfigError):
             environ = () if environment is None else (environment(),)
-            job = load_job(path, *environ, secrets=False, sources=False, target=options.target)
+            job = load_outline(path, *environ, target=options.target)
             if is_replay:
                 job = replace(job, name=f"{job.name}.replay")
             end(Ended(job, options, commands, None, error, datetime.now(UTC), environment))

@@ -69,8 +69,9 @@ def verify(ended: Ended) -> Report | None:
     Whatever goes wrong is a part of the result, a signal to stop too: the run has finished.
     """
     job, report, sample = ended.job, ended.report, ended.sample
-    if job.verify is None or sample is None or report is None or report.status != "finished" or not sample.people:
+    if sample is None or report is None or report.status != "finished" or not sample.people:
         return report
+    assert isinstance(job, Job) and job.verify is not None  # it has a sample
     from cio_etl.run.verify import verified
 
     wait_s = job.verify.wait_s
@@ -85,7 +86,7 @@ def verify(ended: Ended) -> Report | None:
         log.warning("verification_failed", run_id=report.run_id, reason=str(error))
         result = Verification(sample.people, sample.is_whole, 0, seed=sample.seed, fault=str(error))
     report = replace(report, verification=result)
-    write_reports(report, run_folder(ended.job, report.run_id), ended.commands)
+    write_reports(report, run_folder(job, report.run_id), ended.commands)
     return report
 
 
