@@ -161,6 +161,8 @@ def _tell_others(ended: Ended) -> list[NoticeSent]:
     """
     job, at = ended.job, ended.at
     try:
+        if not state.exists(job.kept_in):  # else a command in a wrong folder would begin a state there
+            return []
         with closing(state.open_store(job.kept_in)) as store:
             runs = store.last_runs()
             others = [run for run in runs if run.job != job.name and not run.job.endswith(OTHER_ENDINGS)]
