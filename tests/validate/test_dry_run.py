@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from cio_etl.config.examples import check_examples
-from cio_etl.errors import SourceError
+from cio_etl.errors import SourceError, StateError
 from cio_etl.extract import open_source
 from cio_etl.model import (
     Bookmark,
@@ -37,6 +37,7 @@ from cio_etl.model import (
     Step,
 )
 from cio_etl.run import prepare
+from cio_etl.run.reports import write_reports
 from cio_etl.validate.dry_run import validate
 from cio_etl.validate.preview import preview, previewed
 from tests.mapped_rows import attributes, column, mapping, rows, texts
@@ -498,3 +499,11 @@ def test_an_example_may_need_no_row() -> None:
     how = mapping(identifiers={"id": Constant("7")}, attributes={"k": Constant(1)})
     payload = {"type": "person", "action": "identify", "identifiers": {"id": "7"}, "attributes": {"k": 1}}
     assert found(how, Example({}, payloads={"track": payload})) == []
+
+
+def test_a_report_that_cannot_be_written_names_the_fault_and_its_own_remedy() -> None:
+    report = dry_run(job(Step("people", people("id,e_mail,plan\n1,a@b.co,pro\n"), PERSON)))
+    Path("taken").touch()
+    with pytest.raises(StateError, match=r"^taken.*: the report could not be written: Not a directory$") as error:
+        write_reports(report, Path("taken/people"), required=True)
+    assert error.value.remedy.startswith("a file or a link has the name of the folder")

@@ -200,11 +200,11 @@ class StateError(EtlError):
     remedy = "check the disk and the folder of the state, or name another one with state: in the job file"
 
     @classmethod
-    def of_file(cls, place: object, error: OSError) -> StateError:
-        """The error of a file or folder of the state, with what helps against it."""
+    def of_file(cls, place: object, error: OSError, failed: str = "") -> StateError:
+        """The error of a file or folder of the state, with its remedy; `failed` is what could not be done."""
         remedy = _FILE_REMEDIES.get(error.errno or 0, "")
         what = os.strerror(error.errno) if error.errno else "cannot be used"  # pyarrow's own words are long
-        return cls(remedy, place=place, what=what)
+        return cls(remedy, place=place, what=f"{failed}: {what}" if failed else what)
 
 
 class LedgerDamaged(StateError):

@@ -73,9 +73,11 @@ def on_disk(folder: Path) -> Iterator[None]:
     """Raises StateError in place of errors of a full or failing disk."""
     try:
         yield
-    except (OSError, pl.exceptions.ComputeError) as error:
-        what = getattr(error, "strerror", None) or "the staged rows cannot be written"
-        raise StateError("make room there and run the same command again", place=folder, what=what) from None
+    except OSError as error:
+        raise StateError.of_file(folder, error) from None
+    except pl.exceptions.ComputeError:
+        remedy = "free some space there and run the same command again"
+        raise StateError(remedy, place=folder, what="the staged rows cannot be written") from None
 
 
 @contextmanager

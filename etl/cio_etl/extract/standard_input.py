@@ -91,8 +91,7 @@ def _copy(stream: BinaryIO, path: Path, staging: Staging) -> None:
         if size:
             os.rename(unfinished, path)
     except OSError as error:
-        what = f"cannot hold the copy of {_PLACE}: {os.strerror(error.errno or 0)}"
-        raise StateError("make room there and run the same command again", place=path.parent, what=what) from None
+        raise StateError.of_file(path.parent, error, f"cannot hold the copy of {_PLACE}") from None
     if not size:
         unfinished.unlink()
         raise SourceError("does the command before the pipe write anything?", place=_PLACE, what="is empty")

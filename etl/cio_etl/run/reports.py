@@ -31,8 +31,7 @@ def write_reports(
         write_report(report, folder, commands.resume_command(report))
     except OSError as error:
         if required:
-            what = f"the report could not be written: {error.strerror}"
-            raise StateError("make room there, or name another folder", place=folder, what=what) from None
+            raise StateError.of_file(folder, error, "the report could not be written") from None
         log.warning("report_not_written", run_id=report.run_id, reason=error.strerror)
         return None
     try:

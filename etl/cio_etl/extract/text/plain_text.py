@@ -111,8 +111,7 @@ class Copy:
             raise self._failed(error) from None
 
     def _failed(self, error: OSError) -> StateError:
-        what = f"cannot hold the copy of a source file: {os.strerror(error.errno or 0)}"
-        return StateError("free space or name another `state:`, and run again", place=str(self._stage), what=what)
+        return StateError.of_file(self._stage, error, "cannot hold the copy of a source file")
 
 
 @dataclass(frozen=True, slots=True)
