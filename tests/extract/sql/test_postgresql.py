@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import EtlError, SourceError
 from cio_etl.extract import open_source
+from cio_etl.extract.sql.connect_postgresql import handle_of, libpq_address
 from cio_etl.extract.sql.dialects import DATABASES, address
 from cio_etl.extract.sql.postgresql import PostgresqlReader
 from cio_etl.model import FAULT, POSITION, Constant, Incremental, Snapshot, SqlSource, Staging, Step
@@ -185,6 +187,31 @@ def test_types_of_extensions_arrive(postgres: Database, extension: str, expressi
         pytest.skip(f"this PostgreSQL has no {extension}")
     postgres.execute(f"CREATE EXTENSION {extension}")
     assert sent(postgres, expression) == expected
+
+
+def test_types_that_are_made_after_a_first_read_are_known_to_the_next(postgres: Database) -> None:
+    assert rows(asking(postgres, "SELECT 1 AS n")) == [{"n": 1}]
+    postgres.execute("CREATE TYPE mood AS ENUM ('glad', 'so so')", "CREATE DOMAIN price AS int")
+    query = "SELECT array['glad']::mood[] AS moods, array[7]::price[] AS prices, '[1,5)'::int4range AS r"
+    assert rows(asking(postgres, query)) == [{"moods": ["glad"], "prices": [7], "r": "[1,5)"}]
+
+
+def test_the_driver_s_types_of_an_address_are_kept_for_that_database_only(
+    postgres: Database, postgresql_server: URL
+) -> None:
+    rows(asking(postgres, "SELECT 1 AS n"))
+    kept, is_new = handle_of(libpq_address(postgres.url))
+    assert not is_new
+
+    def is_of_what_is_there() -> bool:
+        with closing(kept.connect()) as connection, closing(connection.cursor()) as cursor:
+            return kept.is_of(cursor)
+
+    assert is_of_what_is_there()
+    name = postgres.url.database
+    Database(postgresql_server).execute(f"DROP DATABASE {name}", f"CREATE DATABASE {name}")
+    assert not is_of_what_is_there()
+    assert rows(asking(postgres, "SELECT 1 AS n")) == [{"n": 1}]
 
 
 @pytest.mark.parametrize(

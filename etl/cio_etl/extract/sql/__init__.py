@@ -4,6 +4,7 @@ dialects.py    the table of databases, and the reader of each
 names.py       quotes names, and maps result columns to the names of the mapping
 statement.py   table or query, with its parameters, as one SQL text
 postgresql.py  PostgreSQL by ADBC
+connect_postgresql.py  its address, and its connections, for which the driver's types are kept
 mysql.py       MySQL and MariaDB by pymysql
 sqlite.py      SQLite by Python's own module
 duckdb.py      DuckDB by its own Arrow stream

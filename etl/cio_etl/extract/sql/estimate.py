@@ -44,12 +44,13 @@ def estimate(source: SqlSource, staging: Staging) -> Estimate | None:
 
 def _of_postgresql(url: URL, statement: Statement) -> Estimate | None:
     import adbc_driver_manager
-    import adbc_driver_postgresql.dbapi as adbc
 
-    from cio_etl.extract.sql.postgresql import SETTINGS, libpq_address
+    from cio_etl.extract.sql.connect_postgresql import handle_of, libpq_address
+    from cio_etl.extract.sql.postgresql import SETTINGS
 
     try:
-        with closing(adbc.connect(libpq_address(url))) as connection, closing(connection.cursor()) as cursor:
+        handle, _ = handle_of(libpq_address(url))
+        with closing(handle.connect()) as connection, closing(connection.cursor()) as cursor:
             for setting in SETTINGS:
                 cursor.execute(setting)
             cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})  # COPY takes no EXPLAIN

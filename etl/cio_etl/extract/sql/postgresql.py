@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
@@ -23,6 +23,7 @@ from sqlalchemy import URL
 
 from cio_etl.errors import SourceError
 from cio_etl.extract.sql.columns import check_columns, has_one_of, unquoted_frames
+from cio_etl.extract.sql.connect_postgresql import handle_of, libpq_address
 from cio_etl.extract.sql.dialects import Database, database_name, who_and_where
 from cio_etl.extract.sql.faults import Complaint, complaint_to_error
 from cio_etl.extract.sql.statement import required_columns, statement, wanted_columns
@@ -34,13 +35,6 @@ SETTINGS = (
     "SET LOCAL TIME ZONE 'UTC'",
     "SET LOCAL standard_conforming_strings = on",  # what the literals in the statement are written for
 )
-_CONNECTING = {  # unless the address sets them: a dead server is noticed in a minute, not in hours
-    "application_name": "cio-etl",
-    "connect_timeout": "20",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-}
 _AS_TEXT = {"time", "bpchar"}  # JSON has no times of day; only as text does a char(n) end where its value does
 _AS_JSON = {"hstore", "record"}
 _UNNAMED = re.compile(r"unnamed<oid:(\d+)>")
@@ -77,11 +71,8 @@ class PostgresqlReader:
         query = self._statement.with_literals()
         if "\0" in query:  # the driver would end the statement there
             raise SourceError("leave it out", place=self.place, what="the query or a parameter has a NUL sign in it")
-        with self._connected() as connection, self._reworded(), closing(connection.cursor()) as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            for setting in SETTINGS:
-                cursor.execute(setting)
-            columns, lists = self._columns(cursor, query)
+        with self._asked(query) as (cursor, answer):
+            columns, lists = self._columns(cursor, answer)
             cursor.execute(_readable(query, columns, lists))
             with closing(_batches(cursor)) as batches:
                 schema = pa.schema(list(batches.schema)[: len(columns)])
@@ -89,24 +80,42 @@ class PostgresqlReader:
                 yield from unquoted_frames(schema, checked, self.place, self._required)
 
     @contextmanager
-    def _connected(self) -> Iterator[adbc.Connection]:
+    def _asked(self, query: str) -> Iterator[tuple[Any, pa.Schema]]:
+        """A cursor in a transaction that only reads, and the columns that the query's answer will have.
+
+        A kept handle does not know types that are younger than it is: for these the driver reads all types again.
+        """
         with self._reworded(connected=False):
-            connection = adbc.connect(self._uri)
+            handle, is_new = handle_of(self._uri)
+        with self._connected(handle.connect) as cursor:
+            schema = cursor.adbc_execute_schema(query)
+            if handle.is_of(cursor) and (is_new or not _unnamed(schema)):
+                yield cursor, schema
+                return
+        with self._connected(partial(adbc.connect, self._uri)) as cursor:
+            yield cursor, cursor.adbc_execute_schema(query)
+
+    @contextmanager
+    def _connected(self, connect: Callable[[], adbc.Connection]) -> Iterator[Any]:
+        with self._reworded(connected=False):
+            connection = connect()
         self._connection = connection
         try:
-            yield connection
+            with self._reworded(), closing(connection.cursor()) as cursor:
+                cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
+                for setting in SETTINGS:
+                    cursor.execute(setting)
+                yield cursor
         finally:
             with self._closing, self._reworded():
                 self._connection = None
                 connection.close()
 
-    def _columns(self, cursor: Any, query: str) -> tuple[dict[str, str], list[str]]:
+    def _columns(self, cursor: Any, schema: pa.Schema) -> tuple[dict[str, str], list[str]]:
         """The SQL expression of each column, and the names of the columns that are lists."""
-        schema = cursor.adbc_execute_schema(query)
         check_columns(schema.names, self.place)
-        types = {name: _server_type(field) for name, field in zip(schema.names, schema, strict=True)}
-        unnamed = {match[1] for kind in types.values() if (match := _UNNAMED.fullmatch(kind))}
-        categories = _categories(cursor, unnamed)
+        types = {field.name: _server_type(field) for field in schema}
+        categories = _categories(cursor, _unnamed(schema))
         columns = {field.name: _read_as(field, types[field.name], categories) for field in schema}
         lists = [field.name for field in schema if columns[field.name] == _quoted(field.name) and _is_list(field.type)]
         return columns, lists
@@ -122,17 +131,6 @@ class PostgresqlReader:
             raise complaint_to_error(Complaint(code, words, connected), self.place, self._database) from None
 
 
-def libpq_address(url: URL) -> str:
-    """The address in libpq's form, in which `+` means a plus sign."""
-    parts = url.username, None if url.password is None else str(url.password), url.database
-    user, password, database = (quote(part or "", safe="") for part in parts)
-    host = f"[{url.host}]" if url.host and ":" in url.host else quote(url.host or "", safe="")
-    who = f"{user}{':' if password else ''}{password}@" if user or password else ""
-    port = f":{url.port}" if url.port else ""
-    options = urlencode(list({**_CONNECTING, **url.query}.items()), doseq=True, quote_via=quote)
-    return f"postgresql://{who}{host}{port}/{database}?{options}"
-
-
 def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
@@ -140,6 +138,11 @@ def _text(value: str | bytes) -> str:
 def _server_type(field: pa.Field) -> str:
     metadata: dict[bytes, bytes] = field.metadata or {}
     return metadata.get(b"POSTGRESQL:type", b"").decode()
+
+
+def _unnamed(schema: pa.Schema) -> set[str]:
+    """The numbers of the types that the driver does not know."""
+    return {match[1] for field in schema if (match := _UNNAMED.fullmatch(_server_type(field)))}
 
 
 def _categories(cursor: Any, oids: set[str]) -> dict[str, str]:
