@@ -509,7 +509,12 @@ def test_status_reports_that_a_process_is_at_work(job: str, capsys: Captured) ->
         assert json.loads(capsys.readouterr().out)["held"] is True
 
 
-def test_status_without_a_state_reports_that_there_is_none(capsys: Captured) -> None:
+@pytest.mark.parametrize("folder", [None, ""])
+def test_status_without_a_state_reports_that_there_is_none(
+    folder: str | None, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if folder is not None:
+        monkeypatch.setenv("ETL_STATE", folder)
     assert main(["status"]) == 2
     assert ".etl holds no state; name the job, or the folder with --state" in capsys.readouterr().err
     assert not Path(".etl").exists()

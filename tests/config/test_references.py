@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,6 @@ ONLY = "secrets are references only"
         ("${A:-.etl}", {"A": "s"}, "s"),
         ("${A:-}", {}, ""),
         ("${A:-a:-b}", {}, "a:-b"),
-        ("${A}", {"A": ""}, ""),
         ("${A}", {"A": "${B}", "B": "never"}, "${B}"),
     ],
 )
@@ -37,6 +37,17 @@ def test_a_file_loses_its_last_line_break(tmp_path: Path, ending: str) -> None:
     (tmp_path / "key").write_bytes(f"abc{ending}".encode())
     assert resolve(f"${{file:{tmp_path / 'key'}}}", {}) == "abc"
     assert resolve_secret(f"${{file:{tmp_path / 'key'}}}", {}) == "abc"
+
+
+def test_an_empty_variable_without_a_default_is_reported() -> None:
+    for text in ("${A}", "${A}/people.csv"):
+        with pytest.raises(ValueError) as error:
+            resolve(text, {"A": ""})
+        assert str(error.value) == (
+            "the environment variable A is empty; set it, or unset it so that the value of an --env-file counts, "
+            "or give it a default, ${A:-…}, if it is not a secret"
+        )
+    assert resolve("${A:-}/people.csv", {"A": ""}) == "/people.csv"
 
 
 @pytest.mark.parametrize(
@@ -99,10 +110,11 @@ def test_a_secret_is_one_reference_and_never_shown(raw: object, environ: dict[st
     assert CANARY not in str(error.value)
 
 
-def test_an_empty_file_of_a_secret_is_named_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resolved", [resolve, resolve_secret])
+def test_an_empty_file_is_named_with_what_to_do(resolved: Callable[[str, dict[str, str]], str], tmp_path: Path) -> None:
     (tmp_path / "key").write_text("\n")
-    with pytest.raises(ValueError, match=r"the file '.*key' is empty; write the key into it"):
-        resolve_secret(f"${{file:{tmp_path}/key}}", {})
+    with pytest.raises(ValueError, match=r"the file '.*key' is empty; write the value into it"):
+        resolved(f"${{file:{tmp_path}/key}}", {})
 
 
 def test_without_an_environment_only_the_form_of_a_secret_is_checked() -> None:

@@ -48,7 +48,7 @@ def target_names(context: click.Context, _: click.Parameter, incomplete: str) ->
 
 def runs(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest runs of the state folder, from the folders of their reports: a state is not opened."""
-    folder = Path(context.params.get("state") or os.environ.get("ETL_STATE", ".etl"), "runs")
+    folder = Path(context.params.get("state") or os.environ.get("ETL_STATE") or ".etl", "runs")
     with contextlib.suppress(OSError):
         newest = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         return _items([path.name for path in newest], incomplete)[:MOST_RUNS]

@@ -43,7 +43,7 @@ class StateLocation:
 
 def state_location(state: Path | None) -> StateLocation:
     """The state that --state names, or ETL_STATE, which may be a database's address."""
-    name = str(state or os.environ.get("ETL_STATE", ".etl"))
+    name = str(state or os.environ.get("ETL_STATE") or ".etl")
     if name.endswith((".yaml", ".yml")):
         from cio_etl.config import load_outlines
 

@@ -1,7 +1,8 @@
 """Replaces references in texts by what they mean.
 
 `${NAME}` is an environment variable, `${NAME:-default}` one that may be unset or empty, `${file:/run/secrets/key}` the
-content of a file without its last line break. No message contains the value of a reference.
+content of a file without its last line break. No message contains the value of a reference. What is empty and has no
+default is an error: `${EXPORTS}/people.csv` must not become `/people.csv`.
 """
 
 from __future__ import annotations
@@ -77,10 +78,6 @@ def resolve_secret(raw: object, environ: Mapping[str, str] | None) -> str:
         value = _value(reference[1], environ)
     except ValueError as error:  # a secret has no default
         raise ValueError(str(error).partition(", or give it a default")[0]) from None
-    if not value:
-        is_file = reference[1].startswith("file:")
-        remedy = "write the key into it" if is_file else "set it, or unset it so that the value of an --env-file counts"
-        raise ValueError(f"{_subject(reference[1])} is empty; {remedy}")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"{_subject(reference[1])} contains white space or characters that no key has; copy it again")
     return value
@@ -98,18 +95,20 @@ def _well_formed(inside: str) -> re.Match[str] | None:
 def _value(inside: str, environ: Mapping[str, str]) -> str:
     variable = _well_formed(inside)
     if variable is None:
-        return _content(Path(inside.removeprefix("file:")))
+        content = read_file(Path(inside.removeprefix("file:"))).removesuffix("\n").removesuffix("\r")
+        if not content:
+            raise ValueError(f"{_subject(inside)} is empty; write the value into it")
+        return content
     name, default = variable[1], variable[2]
     if value := environ.get(name, ""):
         return value
     if default is not None:
         return default
     if name in environ:
-        return ""
-    raise ValueError(
-        f"the environment variable {name} is not set; set it, or name its file with --env-file, or give it "
-        f"a default, ${{{name}:-…}}, if it is not a secret"
-    )
+        fault = "is empty; set it, or unset it so that the value of an --env-file counts"
+    else:
+        fault = "is not set; set it, or name its file with --env-file"
+    raise ValueError(f"{_subject(inside)} {fault}, or give it a default, ${{{name}:-…}}, if it is not a secret")
 
 
 def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
@@ -124,10 +123,6 @@ def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
         }.get(error.fault)
         missing = f"no file {str(path)!r}; {did_you_mean_file(str(path))}"
         raise ValueError(f"the file {str(path)!r} {what}" if what else missing) from None
-
-
-def _content(path: Path) -> str:
-    return read_file(path).removesuffix("\n").removesuffix("\r")
 
 
 def _subject(inside: str) -> str:
