@@ -406,8 +406,8 @@ MUTANTS = (
     Mutant(
         "a claim keeps the epoch",
         "state/leases.py",
-        "epoch=lane.epoch + 1, until=self.until",
-        "epoch=lane.epoch, until=self.until",
+        "epoch=_LANE.epoch + 1, until=0.0",
+        "epoch=_LANE.epoch, until=0.0",
         f"{STATE} {SERVER} -k claim",
     ),
     Mutant(
@@ -420,8 +420,8 @@ MUTANTS = (
     Mutant(
         "a step's time is that of its last process",
         "state/steps.py",
-        "seconds=tables.step.c.seconds + seconds",
-        "seconds=seconds",
+        'seconds=tables.step.c.seconds + bindparam("more_s")',
+        'seconds=bindparam("more_s")',
         f"{STATE} -k seconds",
     ),
     Mutant(

@@ -15,6 +15,9 @@ _OF_RUN = tables.lane.c.run_id == bindparam("run_id")
 _PROGRESS = select(*PROGRESS).where(_OF_RUN, tables.lane.c.step == bindparam("step")).order_by(tables.lane.c.lane)
 _SETTLED = select(func.sum(tables.lane.c.accepted + tables.lane.c.rejected + tables.lane.c.skipped)).where(_OF_RUN)
 _SENT = select(tables.lane.c.lane).where(_OF_RUN, tables.lane.c.sending_through >= 0).limit(1)
+_IS_STARTED = tables.lane.c.done | (tables.lane.c.sending_through >= 0)
+_LANE_OF_STEP = select(tables.lane.c.lane).where(_OF_RUN, tables.lane.c.step == bindparam("step")).limit(1)
+_STARTED = _LANE_OF_STEP.where(_IS_STARTED)
 
 
 class Lanes(Database):
@@ -35,13 +38,12 @@ class Lanes(Database):
 
     def has_started(self, run_id: str, number: int, *, by_others: bool) -> bool:
         """Whether a row of the step was announced, or, with `by_others`, another process holds one of its lanes."""
-        lane = tables.lane.c
-        is_started = lane.done | (lane.sending_through >= 0)
+        query = _STARTED
         if by_others:
-            is_started |= lane.owner.is_not(None) & (lane.until > database_now(self._engine))
-        query = select(lane.lane).where(lane.run_id == run_id, lane.step == number, is_started)
+            is_held = tables.lane.c.owner.is_not(None) & (tables.lane.c.until > database_now(self._engine))
+            query = _LANE_OF_STEP.where(_IS_STARTED | is_held)
         with self.transaction() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return connection.execute(query, {"run_id": run_id, "step": number}).first() is not None
 
     def is_in_progress(self, run_id: str) -> bool:
         """Whether a process holds a lane of the run now."""

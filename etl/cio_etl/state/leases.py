@@ -23,7 +23,6 @@ from sqlalchemy import (
     Engine,
     bindparam,
     func,
-    literal,
     literal_column,
     or_,
     select,
@@ -38,6 +37,24 @@ from cio_etl.state.faults import place, transaction
 log = get_logger()
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # continues while a machine sleeps, where it exists
+
+# Statements of each run, built once: to build one takes several times as long as to execute it.
+_LANE = tables.lane.c
+_HERE = (_LANE.run_id == bindparam("of_run"), _LANE.step == bindparam("of_step"))
+_THESE = (*_HERE, _LANE.lane.in_(bindparam("these", expanding=True)))
+_HELD = select(_LANE.lane, _LANE.epoch, _LANE.owner).where(*_THESE).order_by(_LANE.lane).with_for_update()
+_CLAIMABLE = (
+    select(_LANE.lane, _LANE.epoch).where(*_THESE, _LANE.done.is_(False)).order_by(_LANE.lane).with_for_update()
+)
+_TAKE = update(tables.lane).where(*_THESE).values(epoch=_LANE.epoch + 1, until=0.0)
+_RELEASE = update(tables.lane).where(*_HERE, _LANE.lane == bindparam("of_lane"), _LANE.epoch == bindparam("of_epoch"))
+_LANES = select(_LANE.lane, _LANE.done).where(*_HERE).order_by(_LANE.lane)
+_LANES_OF_LOCK = _LANES.add_columns(_LANE.done.is_(False))
+_SNAPSHOT = (
+    select(tables.step.c.fingerprint)
+    .where(tables.step.c.run_id == bindparam("of_run"), tables.step.c.number == bindparam("of_step"))
+    .with_for_update(read=True)
+)
 
 
 def new_owner() -> str:
@@ -79,39 +96,41 @@ class Leases:
 
     @property
     def until(self) -> ColumnElement[float]:
-        """The expiry of a lease that is made or renewed now."""
-        return literal(0.0, Double) if self.seconds is None else database_now(self.engine) + self.seconds
+        """The expiry of a lease of `seconds` that is made or renewed now."""
+        return database_now(self.engine) + (self.seconds or 0.0)
+
+    @property
+    def _key(self) -> dict[str, object]:
+        """The parameters of `_HERE`."""
+        return {"of_run": self.run_id, "of_step": self.step}
 
     def claim(self, wanted: Collection[int], fingerprint: str) -> list[int]:
         """Takes those of the wanted lanes that are not done and that nobody else holds; returns them in order.
 
         Raises StateError, also when the step's snapshot no longer has this fingerprint.
         """
-        lane = tables.lane.c
-        now = database_now(self.engine)
-        free = [self._here(), lane.lane.in_(sorted(wanted)), lane.done.is_(False)]
+        claimable = _CLAIMABLE
         if self.seconds is not None:
-            free.append(or_(lane.until < now, lane.owner.is_(None), lane.owner == self.owner))
+            now = database_now(self.engine)
+            claimable = claimable.where(or_(_LANE.until < now, _LANE.owner.is_(None), _LANE.owner == self.owner))
         with self.writing, transaction(self.engine) as connection:
             self._require_snapshot(connection, fingerprint)
             started = time.clock_gettime(CLOCK)
-            rows = connection.execute(
-                select(lane.lane, lane.epoch).where(*free).order_by(lane.lane).with_for_update()
-            ).all()
+            rows = connection.execute(claimable, self._key | {"these": sorted(wanted)}).all()
             taken = {number: epoch + 1 for number, epoch in rows}
             if taken:
-                change = update(tables.lane).where(self._here(), lane.lane.in_(list(taken)))
-                connection.execute(change.values(owner=self.owner, epoch=lane.epoch + 1, until=self.until))
+                take = _TAKE if self.seconds is None else _TAKE.values(until=self.until)
+                connection.execute(take, self._key | {"these": list(taken), "owner": self.owner})
         self.epochs = taken
         self._renewed(started)
         return list(taken)
 
     def summary(self) -> LaneSummary:
         """The state of all lanes of the step."""
-        lane = tables.lane.c
-        free = lane.done.is_(False) if self.seconds is None else (lane.until < database_now(self.engine))
+        is_timed = self.seconds is not None
+        query = _LANES.add_columns(_LANE.until < database_now(self.engine)) if is_timed else _LANES_OF_LOCK
         with transaction(self.engine) as connection:
-            rows = connection.execute(select(lane.lane, lane.done, free).where(self._here()).order_by(lane.lane)).all()
+            rows = connection.execute(query, self._key).all()
         return LaneSummary(
             len(rows), sum(done for _, done, _ in rows), tuple(n for n, done, is_free in rows if is_free and not done)
         )
@@ -126,8 +145,8 @@ class Leases:
             with transaction(self.engine) as connection:
                 started = time.clock_gettime(CLOCK)
                 self.require_held(connection, sorted(self.epochs))
-                change = update(tables.lane).where(self._here(), tables.lane.c.lane.in_(list(self.epochs)))
-                connection.execute(change.values(until=self.until))
+                change = update(tables.lane).where(*_THESE).values(until=self.until)
+                connection.execute(change, self._key | {"these": list(self.epochs)})
             self._renewed(started)
 
     def check(self) -> None:
@@ -149,22 +168,14 @@ class Leases:
 
     def require_held(self, connection: Connection, lanes: Sequence[int]) -> None:
         """Raises LanesTaken unless this process holds these lanes; locks their rows until the transaction ends."""
-        lane = tables.lane.c
-        rows = connection.execute(
-            select(lane.lane, lane.epoch, lane.owner)
-            .where(self._here(), lane.lane.in_(lanes))
-            .order_by(lane.lane)
-            .with_for_update()
-        ).all()
+        rows = connection.execute(_HELD, self._key | {"these": lanes}).all()
         epochs = {number: epoch for number, epoch, _ in rows}
         if others := [number for number in lanes if epochs.get(number) != self.epochs.get(number)]:
             owner = next((owner for number, _, owner in rows if number == others[0]), None)
             raise lanes_taken(others, owner)
 
     def _require_snapshot(self, connection: Connection, fingerprint: str) -> None:
-        step = tables.step.c
-        query = select(step.fingerprint).where(step.run_id == self.run_id, step.number == self.step)
-        if connection.scalar(query.with_for_update(read=True)) != fingerprint:
+        if connection.scalar(_SNAPSHOT, self._key) != fingerprint:
             what = "another worker started the step again, over other rows"
             raise StateError("run the same command again", place=place(self.engine), what=what)
 
@@ -176,13 +187,9 @@ class Leases:
             with transaction(self.engine) as connection:
                 if done:
                     self.require_held(connection, sorted(own))
-                change = update(tables.lane).where(
-                    self._here(),
-                    tables.lane.c.lane == bindparam("of_lane"),
-                    tables.lane.c.epoch == bindparam("of_epoch"),
-                )
-                rows = [{"of_lane": lane, "of_epoch": self.epochs[lane]} for lane in sorted(own)]
-                connection.execute(change.values(until=0.0, done=done), rows)
+                key = self._key | {"done": done, "until": 0.0}
+                rows = [{**key, "of_lane": lane, "of_epoch": self.epochs[lane]} for lane in sorted(own)]
+                connection.execute(_RELEASE, rows)
             for lane in own:
                 del self.epochs[lane]
 
@@ -193,9 +200,6 @@ class Leases:
         """Notes that a commit of so many lanes renewed their leases, when these are all the lanes that are held."""
         if lanes == len(self.epochs):
             self._renewed(started)
-
-    def _here(self) -> ColumnElement[bool]:
-        return (tables.lane.c.run_id == self.run_id) & (tables.lane.c.step == self.step)
 
 
 @contextlib.contextmanager

@@ -39,6 +39,31 @@ if TYPE_CHECKING:
 _IS_OPEN = tables.reject.c.closed_by.is_(None)
 _KEYS = ("reject_id", "subject", "content")
 
+# Queries of each run, built once: to build one takes several times as long as to execute it.
+_OF_STEP = (tables.reject.c.run_id == bindparam("run_id"), tables.reject.c.step == bindparam("step"))
+_COUNTS = (
+    select(tables.reject.c.reason, tables.reject.c.field, func.count().label("rows"))
+    .where(*_OF_STEP)
+    .group_by(tables.reject.c.reason, tables.reject.c.field)
+    .order_by(func.count().desc(), tables.reject.c.reason, tables.reject.c.field)
+)
+_FIRST = (
+    select(tables.reject.c.position)
+    .where(*_OF_STEP, tables.reject.c.reason == bindparam("reason"))
+    .where(tables.reject.c.field.is_not_distinct_from(bindparam("field")))
+    .order_by(tables.reject.c.position)
+    .limit(bindparam("first"))
+)
+_STEPS_OF_NAME = (
+    select(tables.step.c.run_id, tables.step.c.number)
+    .join_from(tables.step, tables.run)
+    .where(tables.run.c.job == bindparam("of_job"), tables.step.c.name == bindparam("of_step"))
+)
+_IS_OF_STEP = tuple_(tables.reject.c.run_id, tables.reject.c.step).in_(_STEPS_OF_NAME)  # of a job, in whichever run
+_OPEN_KEYS = select(*(tables.reject.c[name] for name in _KEYS)).where(_IS_OPEN, _IS_OF_STEP)
+_OPEN_KEYS_BUT = _OPEN_KEYS.where(tables.reject.c.run_id != bindparam("but_of"))
+_SALT = select(tables.salt.c.number)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -66,29 +91,15 @@ class Rejects(Database):
 
     def reject_counts(self, run_id: str, number: int, first: int = 3) -> list[Rejected]:
         """Rejected rows by reason and field, the most frequent first."""
-        table = tables.reject
-        here = (table.c.run_id == run_id, table.c.step == number)
-        query = (
-            select(table.c.reason, table.c.field, func.count().label("rows"))
-            .where(*here)
-            .group_by(table.c.reason, table.c.field)
-            .order_by(func.count().desc(), table.c.reason, table.c.field)
-        )
+        here = {"run_id": run_id, "step": number}
         with self.transaction() as connection:
-            groups = connection.execute(query).all()
+            groups = connection.execute(_COUNTS, here).all()
             return [
                 Rejected(
                     reason,
                     field,
                     rows,
-                    tuple(
-                        connection.scalars(
-                            select(table.c.position)
-                            .where(*here, table.c.reason == reason, table.c.field.is_not_distinct_from(field))
-                            .order_by(table.c.position)
-                            .limit(first)
-                        )
-                    ),
+                    tuple(connection.scalars(_FIRST, {**here, "reason": reason, "field": field, "first": first})),
                 )
                 for reason, field, rows in groups
             ]
@@ -179,12 +190,9 @@ class Rejects(Database):
         """The keys of a step's open rejects, in all runs of the job but one: reject_id, subject and content Int64."""
         import polars as pl
 
-        reject = tables.reject.c
-        query = select(*(reject[name] for name in _KEYS)).where(_IS_OPEN, _of_step(job, step))
-        if but_of is not None:
-            query = query.where(reject.run_id != but_of)
+        query, wanted = (_OPEN_KEYS, {}) if but_of is None else (_OPEN_KEYS_BUT, {"but_of": but_of})
         with self.transaction() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query, {"of_job": job, "of_step": step, **wanted}).all()
         return pl.DataFrame(
             [*zip(*rows, strict=True)] or None, schema=dict.fromkeys(_KEYS, pl.Int64), orient="col"
         ).sort("reject_id")
@@ -196,16 +204,16 @@ class Rejects(Database):
         reject = tables.reject
         columns = (*(reject.c[name] for name in _KEYS), _IS_OPEN)
         is_end = _IS_OPEN | reject.c.closed_as.is_distinct_from("rejected")
-        query = select(*columns).where(is_end, _of_step(job, step)).order_by(reject.c.reject_id)
+        query = select(*columns).where(is_end, _IS_OF_STEP).order_by(reject.c.reject_id)
         with self.transaction() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query, {"of_job": job, "of_step": step}).all()
         schema = {**dict.fromkeys(_KEYS, pl.Int64), "is_open": pl.Boolean}
         return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
 
     def salt(self) -> int:
         """The seed of the hashes by which rejects are found; one for the whole state."""
         with self.transaction() as connection:
-            return int(connection.execute(select(tables.salt.c.number)).scalar_one())
+            return int(connection.execute(_SALT).scalar_one())
 
     # ---- closed, and removed
 
@@ -286,14 +294,8 @@ def close_gone(connection: Connection, run_id: str, job: str, step: str, *, with
     Without `with_subject`, those stay open that are about a subject: some row of the source says of nobody whom it is
     about, so it may be theirs.
     """
-    here = [_IS_OPEN, tables.reject.c.run_id != run_id, _of_step(job, step)]
+    here = [_IS_OPEN, tables.reject.c.run_id != run_id, _IS_OF_STEP]
     if not with_subject:
         here.append(tables.reject.c.subject.is_(None))
-    connection.execute(update(tables.reject).where(*here).values(closed_by=run_id, closed_as="gone"))
-
-
-def _of_step(job: str, step: str) -> ColumnElement[bool]:
-    """Whether a reject is of the job's step with this name, in whichever run."""
-    steps = select(tables.step.c.run_id, tables.step.c.number).join_from(tables.step, tables.run)
-    steps = steps.where(tables.run.c.job == job, tables.step.c.name == step)
-    return tuple_(tables.reject.c.run_id, tables.reject.c.step).in_(steps)
+    change = update(tables.reject).where(*here).values(closed_by=run_id, closed_as="gone")
+    connection.execute(change, {"of_job": job, "of_step": step})

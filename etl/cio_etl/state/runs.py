@@ -44,6 +44,10 @@ _NEWEST = (
     select(*COLUMNS).order_by(tables.run.c.sequence.desc(), tables.run.c.run_id.desc()).limit(bindparam("most_runs"))
 )
 _NEWEST_OF_JOB = _NEWEST.where(tables.run.c.job == bindparam("job"))
+_NEXT = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
+_BEGIN = insert(tables.run).values(sequence=_NEXT)  # and the values that it is executed with
+_BEGIN_STEPS = insert(tables.step)
+_END = update(tables.run).where(tables.run.c.run_id == bindparam("of_run"), tables.run.c.status != "finished")
 
 
 class Runs(Database):
@@ -52,22 +56,19 @@ class Runs(Database):
     def begin(self, run: RunRecord, steps: Sequence[tuple[str, str]]) -> None:
         """Adds a run and its steps, each (name, canonical mapping). A step's lanes are added when it begins."""
         with self.transaction() as connection:
-            last = select(func.coalesce(func.max(tables.run.c.sequence), 0) + 1).scalar_subquery()
-            connection.execute(insert(tables.run).values(**record_values(run), sequence=last))
+            connection.execute(_BEGIN, record_values(run))
             rows = [
                 {"run_id": run.run_id, "number": number, "name": name, "status": "waiting", "mapping": mapping}
                 for number, (name, mapping) in enumerate(steps)
             ]
-            connection.execute(insert(tables.step), rows)
+            connection.execute(_BEGIN_STEPS, rows)
 
     def end(self, run_id: str, status: str, exit_code: int | None, reason: str | None) -> None:
         """Notes how a run ended, unless it has finished. The status running resumes a stopped run."""
         finished_at = None if status == "running" else datetime.now(UTC).isoformat(timespec="seconds")
-        change = update(tables.run).where(tables.run.c.run_id == run_id, tables.run.c.status != "finished")
+        values = {"status": status, "exit_code": exit_code, "reason": reason, "finished_at": finished_at}
         with self.transaction() as connection:
-            connection.execute(
-                change.values(status=status, exit_code=exit_code, reason=reason, finished_at=finished_at)
-            )
+            connection.execute(_END, {"of_run": run_id, **values})
 
     def run(self, run_id: str) -> RunRecord | None:
         with self.transaction() as connection:

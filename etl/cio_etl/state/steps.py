@@ -52,7 +52,16 @@ class StepRecord:
     events: tuple[EventCount, ...] = ()  # by the names of a column, recorded before the first row was sent
 
 
+# Statements of each run, built once: to build one takes several times as long as to execute it.
 _STEPS = select(tables.step).where(tables.step.c.run_id == bindparam("run_id")).order_by(tables.step.c.number)
+_THIS = (tables.step.c.run_id == bindparam("of_run"), tables.step.c.number == bindparam("of_step"))
+_UPDATE = update(tables.step).where(*_THIS)  # the columns are those of the values that it is executed with
+_END = _UPDATE.where(tables.step.c.status != "finished").values(seconds=tables.step.c.seconds + bindparam("more_s"))
+_COLUMNS = select(tables.step.c.columns).where(*_THIS)
+_LANES = (tables.lane.c.run_id == bindparam("of_run"), tables.lane.c.step == bindparam("of_step"))
+_LAST_EPOCH = select(func.max(tables.lane.c.epoch)).where(*_LANES)
+_DELETE_LANES = delete(tables.lane).where(*_LANES)
+_ADD_LANES = insert(tables.lane)
 
 
 class Steps(Database):
@@ -73,50 +82,40 @@ class Steps(Database):
         For `lease_s` seconds, only the workers to whom the lanes are assigned may claim them.
         """
         with self.transaction() as connection:
-            here = (tables.lane.c.run_id == run_id, tables.lane.c.step == number)
-            epoch = connection.scalar(select(func.max(tables.lane.c.epoch)).where(*here))
-            connection.execute(delete(tables.lane).where(*here))
-            connection.execute(
-                _step(run_id, number).values(
-                    status="running",
-                    fingerprint=fingerprint,
-                    files=json.dumps([[file.path, file.bytes, file.sha256, file.rows] for file in files]),
-                    rows=rows,
-                )
-            )
+            this = {"of_run": run_id, "of_step": number}
+            epoch = connection.scalar(_LAST_EPOCH, this)
+            connection.execute(_DELETE_LANES, this)
+            listed = json.dumps([[file.path, file.bytes, file.sha256, file.rows] for file in files])
+            started = {"status": "running", "fingerprint": fingerprint, "files": listed, "rows": rows}
+            connection.execute(_UPDATE, this | started)
             # epochs are never used twice: an earlier owner must not take these lanes for its own
             key = {"run_id": run_id, "step": number, "epoch": 0 if epoch is None else epoch + 1}
-            connection.execute(
-                insert(tables.lane), [{**key, **progress_values(LaneProgress(lane))} for lane in range(lanes)]
-            )
+            connection.execute(_ADD_LANES, [{**key, **progress_values(LaneProgress(lane))} for lane in range(lanes)])
             if lease_s is not None:
                 until = database_now(self._engine) + lease_s
-                connection.execute(update(tables.lane).where(*here).values(until=until))
+                connection.execute(update(tables.lane).where(*_LANES).values(until=until), this)
 
     def note_findings(self, run_id: str, number: int, findings: Sequence[Finding]) -> None:
         """Notes the findings over a step's rows, before the first row is sent."""
         findings_json = json.dumps([list(record_values(finding).values()) for finding in findings])
-        with self.transaction() as connection:
-            connection.execute(_step(run_id, number).values(findings=findings_json))
+        self._update(run_id, number, findings=findings_json)
 
     def note_omitted(self, run_id: str, number: int, omitted: Omitted) -> None:
         """Notes the values without which a step's rows are sent, before the first one is."""
         counts = [list(record_values(count).values()) for count in omitted.counts]
-        with self.transaction() as connection:
-            connection.execute(_step(run_id, number).values(omitted=json.dumps([omitted.rows, counts])))
+        self._update(run_id, number, omitted=json.dumps([omitted.rows, counts]))
 
     def note_columns(self, run_id: str, number: int, columns: str) -> None:
         """Notes what a later replay must know about the source's columns."""
-        with self.transaction() as connection:
-            connection.execute(_step(run_id, number).values(columns=columns))
+        self._update(run_id, number, columns=columns)
 
     def note_events(self, run_id: str, number: int, events: Sequence[EventCount]) -> None:
         """Notes a step's rows by the names of their events, beside its columns, before the first one is sent."""
-        query = select(tables.step.c.columns).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
+        this = {"of_run": run_id, "of_step": number}
         with self.transaction() as connection:
-            columns = json.loads(connection.scalar(query) or "{}")
+            columns = json.loads(connection.scalar(_COLUMNS, this) or "{}")
             columns["events"] = [[each.name, each.rows] for each in events]
-            connection.execute(_step(run_id, number).values(columns=json.dumps(columns)))
+            connection.execute(_UPDATE, {**this, "columns": json.dumps(columns)})
 
     def note_delta(self, run_id: str, number: int, counts: DeltaCounts, same: Sequence[int] = ()) -> None:
         """Notes what a step's ledger says of its rows, before the first one is sent.
@@ -124,7 +123,8 @@ class Steps(Database):
         It closes the rejects `same`: Customer.io has what their subjects' rows say now.
         """
         with self.transaction() as connection:
-            connection.execute(_step(run_id, number).values(delta=json.dumps(asdict(counts))))
+            delta = json.dumps(asdict(counts))
+            connection.execute(_UPDATE, {"of_run": run_id, "of_step": number, "delta": delta})
             close_rejects(connection, run_id, [(reject_id, "same") for reject_id in same])
 
     def end_step(
@@ -145,17 +145,14 @@ class Steps(Database):
         The bookmark and the ledger of a finished step move in the same transaction, with its last row, and rejects that
         are gone are closed. A step that another process has finished stays as it is.
         """
+        values = {
+            "status": "finished" if finished else "running",
+            "rows_read": rows_read,
+            "more_s": seconds,
+            "rejects": json.dumps([[e.reason, e.field, e.rows, e.first_rows, e.since] for e in rejects]),
+        }
         with self.transaction() as connection:
-            result = connection.execute(
-                _step(run_id, number)
-                .where(tables.step.c.status != "finished")
-                .values(
-                    status="finished" if finished else "running",
-                    rows_read=rows_read,
-                    seconds=tables.step.c.seconds + seconds,
-                    rejects=json.dumps([[e.reason, e.field, e.rows, e.first_rows, e.since] for e in rejects]),
-                )
-            )
+            result = connection.execute(_END, {"of_run": run_id, "of_step": number, **values})
             if finished and bookmark is not None and result.rowcount:
                 write_bookmark(connection, run_id, number, bookmark)
             if finished and ledger is not None and result.rowcount:
@@ -163,15 +160,16 @@ class Steps(Database):
             if finished and gone is not None and result.rowcount:
                 close_gone(connection, run_id, gone.job, gone.step, with_subject=gone.with_subject)
 
+    def _update(self, run_id: str, number: int, **values: object) -> None:
+        """Writes these columns of a step."""
+        with self.transaction() as connection:
+            connection.execute(_UPDATE, {"of_run": run_id, "of_step": number, **values})
+
     def steps(self, run_id: str) -> list[StepRecord]:
         with self.transaction() as connection:
             rows = [dict(row._mapping) for row in connection.execute(_STEPS, {"run_id": run_id})]
         with decoding(self._engine):
             return [_step_record(row) for row in rows]
-
-
-def _step(run_id: str, number: int) -> Any:
-    return update(tables.step).where(tables.step.c.run_id == run_id, tables.step.c.number == number)
 
 
 def _step_record(row: dict[str, Any]) -> StepRecord:
