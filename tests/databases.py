@@ -51,7 +51,7 @@ class Database:
             import psycopg
 
             uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            return psycopg.connect(uri, autocommit=True)
+            return psycopg.connect(uri, autocommit=True, prepare_threshold=None)
         of = self.url
         return import_module("pymysql").connect(
             host=of.host or "127.0.0.1",
@@ -63,14 +63,58 @@ class Database:
         )
 
     def execute(self, *statements: str) -> None:
-        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+        with self._session() as connection, closing(connection.cursor()) as cursor:
             for statement in statements:
                 cursor.execute(statement)
+        if any(statement.startswith("ALTER DATABASE ") for statement in statements):
+            _altered.add(self.url)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+        with self._session() as connection, closing(connection.cursor()) as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
+
+    @contextmanager
+    def _session(self) -> Iterator[Any]:
+        """A connection whose session is like a new one."""
+        if self.url.get_backend_name() != "postgresql" or self.url in _altered:
+            with closing(self.connect()) as connection:
+                yield connection
+            return
+        connection = _taken(self.url) or self.connect()
+        try:
+            yield connection
+            connection.execute("DISCARD ALL")
+        except BaseException:
+            connection.close()
+            raise
+        _close_idle(self.url)  # of another thread
+        _idle[os.getpid(), self.url] = connection
+
+
+# Connections to PostgreSQL that will be used again: a new one takes 15 ms of CPU, most of them in the server, and the
+# tests need thousands. Each process has its own.
+_idle: dict[tuple[int, URL], Any] = {}
+_altered: set[URL] = set()  # databases whose settings a test has changed, for new sessions only
+
+
+def _taken(url: URL) -> Any | None:
+    """An idle connection, if there is one that nobody has ended."""
+    import psycopg
+
+    if (connection := _idle.pop((os.getpid(), url), None)) is None:
+        return None
+    try:
+        connection.execute("")
+    except psycopg.Error:
+        connection.close()
+        return None
+    return connection
+
+
+def _close_idle(url: URL) -> None:
+    if (connection := _idle.pop((os.getpid(), url), None)) is not None:
+        connection.close()
 
 
 _emptied: defaultdict[URL, list[str]] = defaultdict(list)  # PostgreSQL's, to be used again: a new one takes 0.1 s
@@ -93,9 +137,11 @@ def own_database(server: URL) -> Iterator[Database]:
             _emptied[server].append(name)
         else:
             _drop(door, name)
+        _altered.discard(database.url)
 
 
 def _drop(door: Database, name: str) -> None:
+    _close_idle(door.url.set(database=name))
     forced = " WITH (FORCE)" if door.url.get_backend_name() == "postgresql" else ""  # whoever still reads it
     door.execute(f"DROP DATABASE IF EXISTS {name}{forced}")
 
@@ -133,7 +179,7 @@ def _is_emptied(database: Database) -> bool:
     import psycopg
 
     try:
-        with closing(database.connect()) as connection:
+        with database._session() as connection:
             if connection.info.server_version < 150_000:  # the rights on the schema `public` were others
                 return False
             connection.execute(_EMPTY)
@@ -152,6 +198,7 @@ def postgresql() -> Iterator[URL]:
         finally:
             for name in _emptied.pop(server, ()):
                 _drop(Database(server), name)
+            _close_idle(server)
         return
     pytest.importorskip("psycopg", reason="the extra cio-etl[postgres] is not installed")
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
@@ -161,8 +208,9 @@ def postgresql() -> Iterator[URL]:
     with _folder("postgres") as (folder, user):
         (folder / "password").write_text(PASSWORD)
         shutil.chown(folder / "password", user)
+        # md5, because a connection by SCRAM takes the client 5 ms of CPU more
         initdb = [binaries / "initdb", "-D", folder / "data", "-U", "postgres", f"--pwfile={folder / 'password'}"]
-        _done([*initdb, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"], user, folder)
+        _done([*initdb, "--auth=md5", "--encoding=UTF8", "--locale=C", "--no-sync"], user, folder)
         port = _free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -175,7 +223,12 @@ def postgresql() -> Iterator[URL]:
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         with _serving([binaries / "postgres", "-D", folder / "data", *options], user, folder, "ready to accept"):
-            yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+            server = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+            try:
+                yield server
+            finally:
+                for name in ("postgres", *_emptied.pop(server, ())):
+                    _close_idle(server.set(database=name))
 
 
 @contextmanager
