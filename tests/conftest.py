@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does, before anything imports numpy
+from tests.polars_threads import HAS_ONE_THREAD
+
+# isort: split
 
 import certifi
 import httpx
@@ -157,6 +160,15 @@ def _take_share(function: Any) -> None:
     of_all: settings = function._hypothesis_internal_use_settings  # no public name reads or replaces it
     examples = max(round(of_all.max_examples * SHARE), min(of_all.max_examples, FEW_EXAMPLES))
     function._hypothesis_internal_use_settings = settings(of_all, max_examples=examples)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says of a failure that polars had one thread, since this is so in other workers of another run."""
+    report = yield
+    if report.failed and HAS_ONE_THREAD:
+        report.sections.append(("polars", "one thread; POLARS_MAX_THREADS=1 repeats it"))
+    return report
 
 
 def pytest_collection_finish() -> None:
