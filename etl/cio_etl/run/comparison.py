@@ -53,7 +53,7 @@ def _beside_last_run(store: Store, report: Report, since: str | None) -> Report:
     before = _last_run(store, report, since)
     if before is None:
         return report
-    earlier = {step.name: step for step in state.build_report(store, before).steps}
+    earlier = {step.name: step for step in state.step_reports(store, before.run_id)}
     steps = tuple(
         StepComparison(step.name, tuple(_differences(step, earlier[step.name], report.is_validation)))
         for step in report.steps

@@ -79,8 +79,8 @@ class EarlierRejects:
         decisions: Decisions | None = None,
     ) -> None:
         self._keys, self._decisions = keys, decisions
-        by_key = [OpenKeys(still_open, name) for name in ("subject", "content")]
-        self._open = {name: each for name, each in zip(("subject", "content"), by_key, strict=True) if len(each)}
+        names = () if still_open.is_empty() else ("subject", "content")
+        self._open = {name: each for name in names if len(each := OpenKeys(still_open, name))}
         self._acked = np.array([lane.acked_through for lane in progress], dtype=np.int64)
         self._frames: list[Noted] = []
         self._kept, self._limit = 0, _KEPT_ROWS

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from cio_etl.errors import StateError
-from cio_etl.model import JobSettings, Report
+from cio_etl.model import JobSettings
 from cio_etl.report import Commands, write_status, write_status_json
 from cio_etl.run.folders import runs_folder
 from cio_etl.run.throughput import Throughput
-from cio_etl.state import RunRecord, Store, build_report
+from cio_etl.state import RunRecord, Store, report_of_record
 
 NOTE_EVERY_S = 5.0
 
@@ -38,7 +38,6 @@ class StatusNote:
     ) -> None:
         self._folder = folder
         self._store, self._run, self._commands = store, run, commands
-        self._report: Report | None = None
         self._now, self._due_at = now, now()
         self._writing = threading.Lock()
         self._throughput = Throughput(folder)
@@ -55,9 +54,8 @@ class StatusNote:
             self._writing.release()
 
     def _write(self) -> None:
-        if self._report is None:  # once: its lists of rejects take longer than the count
-            self._report = build_report(self._store, self._run)
-        report, resume = self._report, self._commands.resume_command(self._report)
+        report = report_of_record(self._run)
+        resume = self._commands.resume_command(report)
         settled = self._store.settled(self._run.run_id)
         write_status(report, self._folder, resume, settled)
         self._throughput.add(time.time(), settled)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cio_etl.state.notices import conditions, note_notices, telling, write_conditions
     from cio_etl.state.reader import Reader, RejectRow, is_read_only, open_to_read
     from cio_etl.state.rejects import GoneRejects
-    from cio_etl.state.run_report import build_report
+    from cio_etl.state.run_report import build_report, report_of_record, step_reports
     from cio_etl.state.runs import RESUMABLE, RunRecord
     from cio_etl.state.steps import StepRecord
     from cio_etl.state.store import Store, open_store
@@ -57,7 +57,7 @@ _FILES = {
     "reader": ("Reader", "RejectRow", "is_read_only", "open_to_read"),
     "notices": ("conditions", "note_notices", "telling", "write_conditions"),
     "rejects": ("GoneRejects",),
-    "run_report": ("build_report",),
+    "run_report": ("build_report", "report_of_record", "step_reports"),
     "runs": ("RESUMABLE", "RunRecord"),
     "steps": ("StepRecord",),
     "store": ("Store", "open_store"),
@@ -89,9 +89,11 @@ __all__ = [
     "open_store",
     "open_to_read",
     "renewing",
+    "report_of_record",
     "require_free",
     "require_local",
     "running",
+    "step_reports",
     "telling",
     "write_conditions",
 ]

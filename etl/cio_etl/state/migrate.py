@@ -87,6 +87,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     ),
 }
 
+_RUNNING = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)
+
 
 def migrate(engine: Engine) -> None:
     """Brings the tables to the current schema. Raises StateError when the state is damaged or of another program."""
@@ -110,7 +112,7 @@ def require_current_schema(engine: Engine) -> None:
     """Changes nothing. Raises StateError for tables that this program would have to migrate, or cannot use."""
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
-            version = int(connection.execute(text("PRAGMA user_version")).scalar_one())
+            version = _version_of_file(connection)
         _check_version(engine, version)
     else:
         version = schema_version(engine)
@@ -124,10 +126,10 @@ def require_current_schema(engine: Engine) -> None:
 
 def _migrate_file(engine: Engine) -> None:
     with engine.begin() as connection:
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        version = _version_of_file(connection)
         _check_version(engine, version)
         if version and _has_running_run(connection):
-            result = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            result = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             if result != "ok":
                 raise StateError(
                     "keep the file, move it away, and start again with --restart",
@@ -138,11 +140,16 @@ def _migrate_file(engine: Engine) -> None:
         return
     with engine.begin() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # one process migrates, the others wait here
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
+        version = _version_of_file(connection)
         if 0 < version < tables.SCHEMA_VERSION:
             _back_up(engine, version)
         _migrate(connection, version)
-        connection.execute(text(f"PRAGMA user_version = {tables.SCHEMA_VERSION}"))
+        connection.exec_driver_sql(f"PRAGMA user_version = {tables.SCHEMA_VERSION}")
+
+
+def _version_of_file(connection: Connection) -> int:
+    """The schema of the tables in a file; 0: there are none."""
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
 
 def _back_up(engine: Engine, version: int) -> None:
@@ -156,8 +163,7 @@ def _back_up(engine: Engine, version: int) -> None:
 
 def _has_running_run(connection: Connection) -> bool:
     """Whether a process died during a run. Only then is it worth reading the whole file to check it."""
-    running = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)
-    return connection.execute(running).first() is not None
+    return connection.execute(_RUNNING).first() is not None
 
 
 def _migrate_server(engine: Engine) -> None:

@@ -7,6 +7,7 @@ the next process starts after the settled rows.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from cio_etl.model import EventCount, RejectCount, Report, StepReport, total_counts
 from cio_etl.state.notices import notices_of
@@ -17,21 +18,34 @@ from cio_etl.state.store import Store
 
 def build_report(store: Store, run: RunRecord) -> Report:
     """The report of a run, whether it is running, stopped or finished."""
+    return replace(
+        report_of_record(run),
+        steps=step_reports(store, run.run_id),
+        closed=tuple(store.closed_rejects(of_run=run.run_id)),
+        closes=tuple(store.closed_rejects(by_run=run.run_id)),
+    )
+
+
+def report_of_record(run: RunRecord) -> Report:
+    """The report of a run without what the state has of its steps and rejects."""
     return Report(
         run_id=run.run_id,
         job=run.job,
         status=run.status,
         started_at=run.started_at,
         finished_at=run.finished_at,
-        steps=tuple(_step(store, run.run_id, step) for step in store.steps(run.run_id)),
+        steps=(),
         exit_code=run.exit_code,
         reason=run.reason,
         resumable=run.status in RESUMABLE,
         row_limit=run.row_limit,
         notices=notices_of(run.notices),
-        closed=tuple(store.closed_rejects(of_run=run.run_id)),
-        closes=tuple(store.closed_rejects(by_run=run.run_id)),
     )
+
+
+def step_reports(store: Store, run_id: str) -> tuple[StepReport, ...]:
+    """The steps of a run's report."""
+    return tuple(_step(store, run_id, step) for step in store.steps(run_id))
 
 
 def _step(store: Store, run_id: str, step: StepRecord) -> StepReport:
