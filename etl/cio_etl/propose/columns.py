@@ -7,8 +7,10 @@ none of a column's first values has is not looked for any further, unless its co
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ MAX_ROWS = 200_000
 MAX_CELLS = 10_000_000  # of 8 bytes each: 80 MB
 MIN_ROWS = 1_000
 
+_CELLS = 500_000  # that are counted together
 _ENOUGH = 1_000  # values, before a sign that none of them has is dropped
 _REPORTED = frozenset({"email", "e164", "phone"})  # their counts are reported where few values have them, too
 
@@ -254,31 +257,20 @@ class _Counts:
     def may_be_key(self) -> bool:
         return self.is_text or self.dtype.is_integer() or isinstance(self.dtype, pl.Date | pl.Datetime | pl.Boolean)
 
-    def queries(self, value: pl.Expr, raw: pl.Expr, words_for_null: bool) -> Iterator[tuple[str, pl.Expr]]:
-        """The aggregations of a frame, by name."""
-        yield "filled", value.count()
-        if self.is_text:
-            raw = raw.cast(pl.String)
-            for sign in self.signs.keys() & {*_SIGNS, *_ALWAYS}:
-                yield sign, (_SIGNS.get(sign) or _ALWAYS[sign])(value).sum()
-            yield "padded", (value.is_not_null() & (raw != value)).sum()
-            yield "blank", (raw.str.strip_chars() == "").sum()
-            if words_for_null:
-                word = raw.str.strip_chars()
-                word = word.filter(word.is_in(NULL_WORDS))
-                yield "null_words", word.unique().implode()
-                yield "in_null_words", word.len()
-
-    def take(self, answers: Mapping[str, Any], value: pl.Series) -> None:
-        """Adds the answers to a frame's queries."""
-        self.filled += answers["filled"]
-        for sign in self.signs:
-            self.signs[sign] += answers[sign]
-        self.blank += answers.get("blank", 0)
-        self.null_words.update(answers.get("null_words") or ())
-        self.in_null_words += answers.get("in_null_words", 0)
+    def take(self, values: pl.Series) -> None:
+        """Counts the values of a column that is no text."""
+        values = values.drop_nulls()
+        self.filled += values.len()
         if self.may_be_key:
-            self.hashes.append(value.drop_nulls().hash().to_numpy())
+            self.hashes.append(values.hash().to_numpy())
+
+    def take_texts(self, counted: Mapping[str, int], hashes: npt.NDArray[np.uint64]) -> None:
+        """Adds what was counted in a frame of texts, and the hashes of the filled ones."""
+        self.filled += counted["filled"]
+        self.blank += counted["blank"]
+        self.hashes.append(hashes)
+        for sign in self.signs:
+            self.signs[sign] += counted[sign]
         if self.filled >= _ENOUGH:
             absent = [sign for sign in self.signs.keys() & _SIGNS.keys() - _REPORTED if not self.signs[sign]]
             for sign in absent:
@@ -301,15 +293,54 @@ class _Counts:
 
 
 def _count(counts: Sequence[_Counts], frame: pl.DataFrame, words_for_null: bool) -> None:
-    """Adds a frame to the counts of its columns. Columns are numbered: polars treats some names as patterns."""
-    raw = frame.select(cs.by_name(column.name).as_expr().alias(f"raw{n}") for n, column in enumerate(counts))
-    values = raw.with_columns(
-        cleaned(pl.col(f"raw{n}"), column.dtype, words_for_null).alias(str(n)) for n, column in enumerate(counts)
-    )
-    queries = [
-        dict(column.queries(pl.col(str(n)), pl.col(f"raw{n}"), words_for_null)) for n, column in enumerate(counts)
-    ]
-    named = {f"{n}.{name}": query for n, of_column in enumerate(queries) for name, query in of_column.items()}
-    answers = values.select(**named).row(0, named=True)
-    for n, (column, of_column) in enumerate(zip(counts, queries, strict=True)):
-        column.take({name: answers[f"{n}.{name}"] for name in of_column}, values[str(n)])
+    """Adds a frame to the counts of its columns."""
+    alike: defaultdict[tuple[str, ...], list[_Counts]] = defaultdict(list)
+    for column in counts:
+        if column.is_text:
+            alike[tuple(column.signs)].append(column)
+        else:
+            column.take(frame.get_column(column.name))
+    if frame.is_empty():
+        return
+    at_once = max(1, _CELLS // frame.height)
+    for signs, columns in alike.items():
+        for first in range(0, len(columns), at_once):
+            _count_texts(columns[first : first + at_once], signs, frame, words_for_null)
+
+
+def _count_texts(columns: Sequence[_Counts], signs: tuple[str, ...], frame: pl.DataFrame, words_for_null: bool) -> None:
+    """Adds columns of text for which the same signs are counted.
+
+    They stand one below the other: the expressions of all signs, which are hundreds, are then made and planned once
+    and not for each column.
+    """
+    raw = pl.concat(frame.get_column(column.name).cast(pl.String).alias("raw") for column in columns)
+    number = pl.Series("n", np.repeat(np.arange(len(columns), dtype=np.uint32), frame.height))
+    texts = pl.DataFrame([number, raw]).with_columns(value=cleaned(pl.col("raw"), pl.String(), words_for_null))
+    has = {sign: _expression(sign) for sign in ("filled", "blank", *signs)}
+    counted = texts.select("n", **has).group_by("n", maintain_order=True).sum()
+    hashes = texts["value"].hash().to_numpy().reshape(len(columns), -1)
+    filled = texts["value"].is_not_null().to_numpy().reshape(len(columns), -1)
+    for column, of_column, hashed, is_filled in zip(
+        columns, counted.iter_rows(named=True), hashes, filled, strict=True
+    ):
+        column.take_texts(of_column, hashed[is_filled])
+    if words_for_null:
+        words = texts.select("n", word=pl.col("raw").str.strip_chars()).filter(pl.col("word").is_in(NULL_WORDS))
+        for n, word, times in words.group_by("n", "word").len().iter_rows():
+            columns[n].null_words.add(word)
+            columns[n].in_null_words += times
+
+
+@cache
+def _expression(sign: str) -> pl.Expr:
+    """Whether a row of texts has the sign."""
+    raw, value = pl.col("raw"), pl.col("value")
+    match sign:
+        case "filled":
+            return value.is_not_null()
+        case "blank":
+            return raw.str.strip_chars() == ""
+        case "padded":
+            return value.is_not_null() & (raw != value)
+    return (_SIGNS.get(sign) or _ALWAYS[sign])(value)
