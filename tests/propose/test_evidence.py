@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from cio_etl.cli import main
 from cio_etl.config import load_mapping
+from cio_etl.propose.dates.formats import DAYS, FormatCounts
 
 Captured = pytest.CaptureFixture[str]
 Columns = dict[str, Sequence[Any]]
@@ -264,3 +266,13 @@ def test_other_columns_named_properties_stay_whole(texts: list[str], capsys: Cap
     init(events_with(texts))
     assert list(load_mapping(Path("mappings/rows.yaml")).part("attributes")) == ["properties"]
     assert accepted(capsys) == (9, 0)
+
+
+@pytest.mark.parametrize("between", ["", " ", "T", ", "])
+def test_a_date_is_found_whatever_stands_between_day_and_time(between: str) -> None:
+    formats = [f"{day}{between}{'%H:%M:%S' if between else ''}" for day in DAYS]
+    moment = pl.DataFrame({"at": [datetime(2001, 2, 23, 16, 5, 6)]})
+    texts = moment.select(pl.col("at").dt.strftime(format).alias(format) for format in formats).row(0)
+    for text in texts:
+        left = FormatCounts().take(pl.DataFrame({"position": [0], "text": [text]}))
+        assert left.is_empty(), text

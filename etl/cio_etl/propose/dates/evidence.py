@@ -33,6 +33,7 @@ _NUMBER = r"^[+-]?[0-9]{1,19}(?:\.[0-9]+)?$"
 _FRACTION = r"\.[0-9]*[1-9]"
 
 _ENOUGH = 1_000  # values, before a column is dropped
+_SMALL = 1_000  # rows; other threads take longer to begin, since each compiles the regular expressions anew
 _HARDLY_ANY, _HALF = 0.01, 0.5  # of them are written like dates, and numbers that could be some
 
 
@@ -96,7 +97,8 @@ def collect_facts(
             for frame in snapshot.read(wanted, at):
                 at += frame.height
                 sound = frame.filter(pl.col(FAULT).is_null())
-                list(pool.map(lambda name: counts[name].take(sound, words_for_null), wanted))  # noqa: B023
+                each = map if sound.height < _SMALL else pool.map
+                list(each(lambda name: counts[name].take(sound, words_for_null), wanted))  # noqa: B023
                 open_columns = [name for name in wanted if counts[name].is_open]
                 if len(open_columns) < len(wanted):
                     break

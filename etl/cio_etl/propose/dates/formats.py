@@ -6,7 +6,6 @@ Formats are tried by the code of the function `timestamp`. 05/04/2024 does not s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -62,18 +61,18 @@ class Formats:
         )
 
 
-_DAYS = (
+DAYS = (
     *(f"%d{sign}%m{sign}%{year}" for sign, year in product("/.-", "Yy")),  # these could be month first, too
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
     *("%d %B %Y", "%d-%B-%Y", "%d %B, %Y", "%d. %B %Y", "%d-%B-%y", "%B %d, %Y", "%B %d %Y"),
     *("%A, %d %B %Y", "%A, %B %d, %Y", "%A %B %d %Y"),
 )
 _CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%H:%M:%S %z", "%H:%M:%S GMT", "%H:%M:%S%.f")
-_FORMATS = (
-    *_DAYS,
-    *(f"{day}{between}{clock}" for day, between, clock in product(_DAYS, (" ", "T", ", "), _CLOCKS)),
-    *("%Y%m%d%H%M%S", "%Y%m%d %H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%Y%m%d%H%M"),
-)
+_FORMATS = {  # with the day that each begins with; None: another number follows it at once
+    **{day: day for day in DAYS},
+    **{f"{day}{between}{clock}": day for day, between, clock in product(DAYS, (" ", "T", ", "), _CLOCKS)},
+    **dict.fromkeys(("%Y%m%d%H%M%S", "%Y%m%d %H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%Y%m%d%H%M")),
+}
 
 
 @cache
@@ -116,7 +115,7 @@ class FormatCounts:
         for format, _ in self.counts.most_common():
             rest = self._without(rest, format)
         for _ in range(_ROUNDS):
-            if rest.is_empty() or not (new := list(_shaped_like(rest["text"]))):
+            if rest.is_empty() or not (new := _shaped_like(rest["text"])):
                 break
             before = rest.height
             for format in new:
@@ -173,8 +172,18 @@ def _past_12(format: str) -> pl.Expr:
     return pl.col("seconds").is_not_null() & (number > 12)
 
 
-def _shaped_like(texts: pl.Series) -> Iterator[str]:
-    """Formats that may read some of these texts, by a sample of them."""
-    sample = texts.gather_every(max(1, texts.len() // _SAMPLE)).to_frame("text")
-    has = sample.select(pl.col("text").str.contains(_format(format).shape).any().alias(format) for format in _FORMATS)
-    yield from (format for format, matches in has.row(0, named=True).items() if matches)
+def _shaped_like(texts: pl.Series) -> list[str]:
+    """Formats that may read some of these texts, by a sample of them. A few days are looked for before many formats."""
+    sample = texts.gather_every(max(1, texts.len() // _SAMPLE))
+    days = _found(sample, {day: _format(day).shape.removesuffix("$") + r"(?:$|[\sT,])" for day in DAYS})
+    return _found(
+        sample, {format: _format(format).shape for format, day in _FORMATS.items() if day is None or day in days}
+    )
+
+
+def _found(texts: pl.Series, patterns: dict[str, str]) -> list[str]:
+    """The names of the patterns that some of the texts have."""
+    has = texts.to_frame("text").select(
+        pl.col("text").str.contains(pattern).any().alias(name) for name, pattern in patterns.items()
+    )
+    return [name for name, found in has.row(0, named=True).items() if found]

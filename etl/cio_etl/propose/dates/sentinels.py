@@ -51,17 +51,19 @@ class Sentinel:
         return self.day in CERTAIN
 
 
-def _pattern(year: str, month: str, day: str) -> str:
+def _written(year: str, month: str, day: str) -> str:
+    """A pattern of the texts of a day."""
+
     def short(number: str) -> str:
         return f"0?{number[1]}" if number.startswith("0") and number != "00" else number
 
     day_month = {f"{short(day)}{_SIGN}{short(month)}", f"{short(month)}{_SIGN}{short(day)}"}
-    written = [f"{year}{_SIGN}?{month}{_SIGN}?{day}", *(f"{both}{_SIGN}{year}" for both in sorted(day_month))]
-    return f"^(?:{'|'.join(written)}){_TIME}$"
+    return "|".join((f"{year}{_SIGN}?{month}{_SIGN}?{day}", *(f"{both}{_SIGN}{year}" for both in sorted(day_month))))
 
 
-_PATTERNS = {"-".join(day): _pattern(*day) for day in _DAYS}
-ANY = "|".join(_PATTERNS.values())
+_WRITTEN = {"-".join(day): _written(*day) for day in _DAYS}
+_PATTERNS = {day: f"^(?:{written}){_TIME}$" for day, written in _WRITTEN.items()}
+ANY = f"^(?:{'|'.join(_WRITTEN.values())}){_TIME}$"
 
 
 class SentinelCounts:
