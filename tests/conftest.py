@@ -11,8 +11,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does, before anything imports numpy
-from tests.polars_threads import HAS_ONE_THREAD
+from tests.first_import import HAS_ONE_THREAD
 
 # isort: split
 
@@ -32,7 +31,6 @@ TESTS = Path(__file__).parent
 
 settings.register_profile("any machine", deadline=None)  # no test depends on the time that it takes
 settings.load_profile("any machine")
-gc.disable()  # while pytest collects 12,000 tests: none of them is garbage
 
 # `make test` tries a share of the examples of a property that has many; every run draws others. `make properties`
 # tries all of them.
@@ -171,6 +169,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """No helper process outlives its test, however the test ends. As a fixture it would take longer."""
+    try:
+        return (yield)
+    finally:
+        running.kill_leftovers()
+
+
 def pytest_collection_finish() -> None:
     """What was collected is no garbage: the garbage collector never looks at it. At the rest it looks less often.
 
@@ -215,13 +222,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, folders: Iterator[Path], 
         folder = next(folders)
         folder.mkdir()
     monkeypatch.chdir(folder)
-
-
-@pytest.fixture(autouse=True)
-def no_process_left() -> Iterator[None]:
-    """No helper process outlives its test, however the test ends."""
-    yield
-    running.kill_leftovers()
 
 
 @pytest.fixture(autouse=True)

@@ -255,8 +255,8 @@ def _serve(channel: socket.socket) -> None:
         end.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
-    gc.collect()
     gc.freeze()  # its pages stay shared with the forks
+    gc.enable()
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         selector.register(woken, selectors.EVENT_READ)
@@ -345,6 +345,7 @@ def _run(program: str | None, arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # what is imported is no garbage
     _import_all()
     _prepare_all()
     with socket.socket(fileno=int(sys.argv[1])) as of_the_tests:
