@@ -75,8 +75,8 @@ def find_tests(paths: Iterable[Path]) -> list[MappingTests]:
             found, faults = _of_file(file, is_named=file == path)
             files |= dict.fromkeys(found)
             problems += faults
-    named = {path.resolve() for path in paths}
-    tests = [_read(file) for file in files if not (_is_part(file) and file.resolve() in bases - named)]
+    bases -= {path.resolve() for path in paths}
+    tests = [_read(file) for file in files if not (file.resolve() in bases and _is_part(file))]
     problems += [problem for _, faults in tests for problem in faults]
     if problems:
         raise ConfigError(dict.fromkeys(problems))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from cio_etl.model.records import dataclass
 from cio_etl.state import tables
@@ -19,14 +19,19 @@ class LedgerMove:
     run_id: str
 
 
+# Statements of each run, built once: to build one takes several times as long as to execute it.
+_THIS = (tables.ledger.c.job == bindparam("of_job"), tables.ledger.c.step == bindparam("of_step"))
+_GENERATION = select(tables.ledger.c.generation).where(*_THIS)
+_DELETE, _INSERT = delete(tables.ledger).where(*_THIS), insert(tables.ledger)
+
+
 class Ledgers(Database):
     """The ledgers of all jobs: a part of the state."""
 
     def ledger(self, job: str, step: str) -> str | None:
         """The current generation of a step's ledger, as text; None: there is none."""
-        table = tables.ledger
         with self.transaction() as connection:
-            return connection.scalar(select(table.c.generation).where(table.c.job == job, table.c.step == step))
+            return connection.scalar(_GENERATION, {"of_job": job, "of_step": step})
 
     def ledgers(self, job: str) -> dict[str, LedgerMove]:
         """The current generation of each ledger of a job, by step."""
@@ -36,9 +41,8 @@ class Ledgers(Database):
 
     def drop_ledger(self, job: str, step: str) -> None:
         """Forgets a step's ledger: the next run starts a new one."""
-        table = tables.ledger
         with self.transaction() as connection:
-            connection.execute(delete(table).where(table.c.job == job, table.c.step == step))
+            connection.execute(_DELETE, {"of_job": job, "of_step": step})
 
     def move_ledger(self, move: LedgerMove) -> None:
         """Makes another generation the current one of a step's ledger."""
@@ -48,6 +52,5 @@ class Ledgers(Database):
 
 def move_ledger(connection: Connection, move: LedgerMove) -> None:
     """As the method of this name, within a transaction that does more."""
-    table = tables.ledger
-    connection.execute(delete(table).where(table.c.job == move.job, table.c.step == move.step))
-    connection.execute(insert(table).values(record_values(move)))
+    connection.execute(_DELETE, {"of_job": move.job, "of_step": move.step})
+    connection.execute(_INSERT, record_values(move))

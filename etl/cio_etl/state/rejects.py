@@ -54,6 +54,10 @@ _FIRST = (
     .order_by(tables.reject.c.position)
     .limit(bindparam("first"))
 )
+_CLOSED = ("closed_by", "closed_as", "closed_note")
+_COLUMNS = ("position", "reason", "field", "message", "reject_id", *_CLOSED, "subject", "content")
+_NUMBERS = ("position", "reject_id", "subject", "content")
+_REJECTS = select(*(tables.reject.c[name] for name in _COLUMNS)).where(*_OF_STEP).order_by(tables.reject.c.position)
 _STEPS_OF_NAME = (
     select(tables.step.c.run_id, tables.step.c.number)
     .join_from(tables.step, tables.run)
@@ -109,17 +113,10 @@ class Rejects(Database):
         closed_as and closed_note String; in order of position."""
         import polars as pl
 
-        table = tables.reject
-        columns = {"position": pl.Int64, "reason": pl.String, "field": pl.String, "message": pl.String}
-        columns |= {"reject_id": pl.Int64, "closed_by": pl.String, "closed_as": pl.String, "closed_note": pl.String}
-        columns |= {"subject": pl.Int64, "content": pl.Int64}
-        query = (
-            select(*(table.c[name] for name in columns))
-            .where(table.c.run_id == run_id, table.c.step == number)
-            .order_by(table.c.position)
-        )
         with self.transaction() as connection:
-            return pl.DataFrame(connection.execute(query).all(), schema=columns, orient="row")
+            rows = connection.execute(_REJECTS, {"run_id": run_id, "step": number}).all()
+        schema = {name: pl.Int64 if name in _NUMBERS else pl.String for name in _COLUMNS}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def open_rejects(self, run_id: str) -> int:
         """How many rejects of a run are open."""
