@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +38,10 @@ os.environ |= SETTINGS  # Airflow reads them once, when it is first imported
 (HOME / "dags").mkdir()
 
 sys.path.append(str(Path(__file__).parents[2]))  # what the other tests have in common
+
+import read_dags  # noqa: E402, F401
+
+# isort: split
 
 import pytest  # noqa: E402
 from sqlalchemy import URL  # noqa: E402
@@ -182,9 +186,18 @@ def empty_database() -> Path:
     with closing(sqlite3.connect(HOME / "airflow.db")) as made, closing(sqlite3.connect(copy)) as copied:
         made.backup(copied)
     gc.freeze()  # the garbage collector would take a fifth of the time to look at what Airflow has imported
-    gc.set_threshold(20_000, 10, 20)
+    gc.set_threshold(200_000, 10, 20)
     gc.enable()
     return copy
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish() -> Generator[None, object, object]:
+    """What pytest's last search for garbage has left is none: the end of the interpreter need not look again."""
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
 
 
 @pytest.fixture
