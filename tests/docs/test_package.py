@@ -113,7 +113,7 @@ def test_every_module_and_every_public_function_and_class_says_what_it_is_for() 
 
 # A folder of somebody's machine, a registry's host, or the option that names one.
 PRIVATE = re.compile(
-    r"(?<![\w.])/(?:root|work|home|Users)/|\b[\w.-]*(?:pypi|pythonhosted|artifactory|jfrog|nexus|registry)[\w-]*\.[a-z]{2,}"
+    r"(?<![\w.])/(?:root|work|home|Users)/|(?:pypi|pythonhosted|artifactory|jfrog|nexus|registry)[\w-]*\.[a-z]{2,}"
     r"|index-ur[l]",
     re.IGNORECASE,
 )

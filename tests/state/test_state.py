@@ -285,15 +285,14 @@ def test_findings_of_a_step_are_read_as_they_were_recorded(store: Store) -> None
 
 @pytest.mark.fault("P17")
 @pytest.mark.parametrize("column", ["rejects", "findings", "files", "mapping", "columns"])
-@pytest.mark.parametrize("text", ["[", "[[1, 2]]x", "{'a': 1}", "\x00", "[" * 100_000])
-def test_a_step_whose_json_is_damaged_is_a_damaged_state(store: Store, column: str, text: str) -> None:
+def test_a_step_whose_json_is_damaged_is_a_damaged_state(store: Store, column: str) -> None:
     begin(store)
-    damaged = text.replace("\x00", "\x01") if store.is_shared else text
-    with store._engine.begin() as connection:
-        connection.execute(update(tables.step).values({column: damaged}))
-    with pytest.raises(StateError, match="the state database is damaged") as raised:
-        store.steps(RUN.run_id)
-    assert (raised.value.exit_code == 74 and "copy" in raised.value.remedy) or "--restart" in raised.value.remedy
+    for damaged in ("[", "[[1, 2]]x", "{'a': 1}", "\x01" if store.is_shared else "\x00", "[" * 100_000):
+        with store._engine.begin() as connection:
+            connection.execute(update(tables.step).values({column: damaged}))
+        with pytest.raises(StateError, match="the state database is damaged") as raised:
+            store.steps(RUN.run_id)
+        assert (raised.value.exit_code == 74 and "copy" in raised.value.remedy) or "--restart" in raised.value.remedy
 
 
 @pytest.mark.fault("P17")
