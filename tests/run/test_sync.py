@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from cio_etl.errors import ConfigError, CredentialsRefused, SourceError, StateError, TooManyChanges, TooManyRejects
-from cio_etl.ledger.stored import MOST_PIECES
+from cio_etl.ledger import stored
 from cio_etl.sandbox import Faults, Sandbox
 from tests.nightly_step import EVENTS, PEOPLE, Nights, change, delta, order, person
 
@@ -310,14 +310,15 @@ def test_a_ledger_that_is_merged_has_the_newest_hashes(nights: Nights) -> None:
     assert nights.sent(changed) == []
 
 
-def test_the_additions_of_many_nights_become_one(mirror: Nights) -> None:
+def test_the_additions_of_many_nights_become_one(mirror: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """One person changes each night, and another leaves and comes back: a mirror adds two files then."""
+    monkeypatch.setattr(stored, "MOST_PIECES", most := 8)
     rows = [person(number) for number in range(31)]
     mirror.run(rows)
-    for night in range(count := MOST_PIECES * 3 // 4):
+    for night in range(count := most * 3 // 4):
         rows[night] = person(night, city=f"Oslo {night}")
         assert len(mirror.sent(rows[: 30 + night % 2])) == 2
-    assert 2 < len(list(Path(".etl/ledger/job/rows").glob("*.parquet"))) < MOST_PIECES
+    assert 2 < len(list(Path(".etl/ledger/job/rows").glob("*.parquet"))) < most
     assert mirror.sent(rows) == []
     people = mirror.people()
     assert len(people) == 31 and all(people[str(night)]["city"] == f"Oslo {night}" for night in range(count))
