@@ -58,6 +58,23 @@ UNUSED = {
     "run job.yaml --sandbox": {*READING, *OF_A_SERVER, "phonenumbers", "cio_etl.extract.sql"},
 }
 
+# The commands of a line are given to one interpreter, one after the other: none loads what a later one must not load.
+TOGETHER = (
+    ("--help", "status job.yaml", "status sent.yaml", "status --state state_of_job"),
+    ("notify sent.yaml",),
+    ("check jobs/demo.yaml", "preview parquet.yaml", "validate parquet.yaml"),
+    ("preview job.yaml", "run job.yaml --sandbox"),
+)
+PROGRAM = """
+import os, sys
+from cio_etl.cli import main
+house, jobs, *commands = sys.argv[1:]
+for command in commands:
+    os.chdir(house if "demo" in command else jobs)
+    code = main(command.split())
+    print("\\nloaded:", code, *sys.modules, flush=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -88,16 +105,18 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_command_loads_no_library_that_it_does_not_need(jobs: Path) -> None:
-    started = {}
-    for command in UNUSED:
-        program = f"import sys; from cio_etl.cli import main; code = main({command.split()}); print(code, *sys.modules)"
-        folder = HOUSE if "demo" in command else jobs
-        started[command] = subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE)
-    for command, process in started.items():
-        output = process.communicate(timeout=60)[0].decode().splitlines()[-1].split()
-        assert output[0] == "0" and "click" in output, command
-        assert sorted(UNUSED[command].intersection(output)) == [], command
-        assert ("polars" in output) == (command not in WITHOUT_POLARS), command
+    assert sorted(command for commands in TOGETHER for command in commands) == sorted(UNUSED)
+    started = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, HOUSE, jobs, *commands], stdout=subprocess.PIPE, text=True)
+        for commands in TOGETHER
+    ]
+    for commands, process in zip(TOGETHER, started, strict=True):
+        lines = process.communicate(timeout=60)[0].splitlines()
+        outputs = [line.split()[1:] for line in lines if line.startswith("loaded: ")]
+        for command, (code, *loaded) in zip(commands, outputs, strict=True):
+            assert code == "0" and "click" in loaded, command
+            assert sorted(UNUSED[command].intersection(loaded)) == [], command
+            assert ("polars" in loaded) == (command not in WITHOUT_POLARS), command
 
 
 def test_what_must_not_be_loaded_can_be_loaded() -> None:
