@@ -111,11 +111,11 @@ def test_every_module_and_every_public_function_and_class_says_what_it_is_for() 
     assert list(undocumented()) == []
 
 
-# A folder of somebody's machine, a registry's host, or the option that names one.
+# A folder of somebody's machine, a registry's host, or the option that names one; in lower case, and each alternative
+# with its rarest letters first: seven megabytes are searched.
 PRIVATE = re.compile(
-    r"(?<![\w.])/(?:root|work|home|Users)/|(?:pypi|pythonhosted|artifactory|jfrog|nexus|registry)[\w-]*\.[a-z]{2,}"
-    r"|index-ur[l]",
-    re.IGNORECASE,
+    r"/(?<![\w.]/)(?:root|work|home|users)/|(?:pypi|pythonhosted|artifactory|jfrog|nexus|registry)[\w-]*\.[a-z]{2,}"
+    r"|index-ur[l]"
 )
 
 
@@ -132,14 +132,23 @@ def files() -> Iterator[Path]:
 
 def test_no_file_names_a_folder_of_somebody_s_machine_or_a_package_registry() -> None:
     places = [
-        f"{path.relative_to(ROOT)}:{number}"
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, found.start()) + 1}"
         for path in files()
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
-        if PRIVATE.search(line)
+        for text in (path.read_text(encoding="utf-8", errors="replace").lower(),)
+        for found in PRIVATE.finditer(text)
     ]
     assert places == []
 
 
-@pytest.mark.parametrize("line", ["cd /" + "home/ada/etl", "https://py" + "pi.org/simple", "--extra-index" + "-url x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cd /" + "home/ada/etl",
+        "/" + "Users/x",
+        "https://py" + "pi.org/simple",
+        "https://REGI" + "STRY.example",
+        "--extra-index" + "-url x",
+    ],
+)
 def test_such_a_line_would_be_found(line: str) -> None:
-    assert PRIVATE.search(line)
+    assert PRIVATE.search(line.lower())
