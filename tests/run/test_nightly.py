@@ -413,7 +413,7 @@ def test_a_run_that_cannot_start_pings_its_exit_code(job: Path, monkeypatch: pyt
         assert main(["run", str(job)]) == 78
         assert main(["run", str(job), "--sandbox"]) == 78
         assert asked == [f"/{CANARY}/78"] * 2
-    assert not Path(".etl").exists()  # nobody is told by notices: no state begins
+    assert not Path(".etl").exists()  # the job has no channels, so nothing makes a state
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_a_lane_that_has_a_slot_waits_when_an_outage_begins() -> None:
 
 
 @pytest.mark.fault("N5")
-@pytest.mark.parametrize(("minutes", "lanes"), [(10, 16), (5, 256), (120, 16)])
+@pytest.mark.parametrize(("minutes", "lanes"), [(10, 16), (10, 256), (120, 16)])
 @pytest.mark.parametrize("answer", [DOWN, NO_ANSWER, (0.02, TOO_MANY)], ids=["503", "no answer", "429"])
 def test_an_outage_is_probed_seldom_and_its_end_detected_quickly(minutes: int, answer: Answer, lanes: int) -> None:
     end = 60 + 60 * minutes

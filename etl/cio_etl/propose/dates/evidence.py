@@ -33,7 +33,7 @@ _NUMBER = r"^[+-]?[0-9]{1,19}(?:\.[0-9]+)?$"
 _FRACTION = r"\.[0-9]*[1-9]"
 
 _ENOUGH = 1_000  # values, before a column is dropped
-_SMALL = 1_000  # rows; other threads take longer to begin, since each compiles the regular expressions anew
+_SMALL = 1_000  # rows of a frame that is read in one thread: each other one would first compile all expressions
 _HARDLY_ANY, _HALF = 0.01, 0.5  # of them are written like dates, and numbers that could be some
 
 
