@@ -6,6 +6,7 @@ import fcntl
 import gc
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -109,8 +110,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Puts temporary files and the databases of servers in memory, where it has room and TMPDIR names no folder.
 
-    No test cuts the power of a disk, and tens of thousands of times they would wait for one.
+    No test cuts the power of a disk, and tens of thousands of times they would wait for one. Programs that tests start
+    get signals also where pytest ignores them, under `nohup` or behind `&` in a script: what a program ignores, the
+    programs that it starts ignore, but what it handles, they do not.
     """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     memory = "/dev/shm"  # nosec B108 # every folder in it is made by mkdtemp or by pytest
     if "TMPDIR" in os.environ or config.option.basetemp or not os.access(memory, os.W_OK):
         return
