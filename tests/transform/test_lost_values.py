@@ -15,11 +15,13 @@ from cio_etl.model.sources import CsvSource
 from cio_etl.run import prepare
 from cio_etl.validate.held_rows import held
 
+REST = '"n": null, "l": [{"q": null}, {"q": null}]'
 ROWS: list[dict[str, Any]] = [
-    {"id": "1", "doc": '{"a": {"b": "x"}, "n": null}', "plan": "P", "tags": ["x"], "n": "1,5", "none": None},
-    {"id": "2", "doc": '{"a": {"b": "y"}, "n": null}', "plan": "F", "tags": [], "n": "2,5", "none": None},
+    {"id": "1", "doc": f'{{"a": {{"b": "x"}}, {REST}}}', "plan": "P", "tags": ["x"], "n": "1,5", "none": None},
+    {"id": "2", "doc": f'{{"a": {{"b": "y"}}, {REST}}}', "plan": "F", "tags": [], "n": "2,5", "none": None},
     {"id": "3", "doc": None, "plan": None, "tags": None, "n": None, "none": None},
 ]
+ROWS = [row | {"records": row["tags"] and [{"a": row["plan"], "b": None}]} for row in ROWS]
 
 
 def lost(value: Any, tmp_path: Path) -> list[tuple[str | None, str, int, str]]:
@@ -57,10 +59,46 @@ def test_a_function_that_finds_nothing_in_any_row_is_found(value: Any, function:
     assert lost(value, tmp_path) == [("attributes.x", "notice", 2, words)]
 
 
+OPTIONAL = {"map": {"values": {"X": 1}, "optional": True}}
+EACH_Z = [REPLACED, {"pick": "l[*].z"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "function"),
+    [
+        ({"object": {"b": {"column": "doc", "apply": [REPLACED, {"pick": "a.b"}]}, "p": "plan"}}, ".b", "pick"),
+        ({"object": {"o": {"list": ["plan", {"column": "plan", "apply": OPTIONAL}]}}}, ".o[1]", "map"),
+        ({"list": [{"column": "doc", "apply": [{"pick": "a.b"}, OPTIONAL, {"default": 0}]}, "plan"]}, "[0]", "map"),
+        ({"list": ["plan", {"object": {"e": {"column": "tags", "apply": {"element": 5}}}}]}, "[1].e", "element"),
+        ({"column": "doc", "apply": EACH_Z}, "", "pick"),
+        ({"list": ["plan", {"column": "doc", "apply": EACH_Z}]}, "[1]", "pick"),
+        ({"column": "doc", "apply": [{"pick": "l[*]"}, {"element": 0}, {"pick": "z"}]}, "", "pick"),
+    ],
+)
+def test_a_function_that_finds_nothing_is_found_inside_objects_and_lists(
+    value: Any, place: str, function: str, tmp_path: Path
+) -> None:
+    words = f"`{function}` makes null of {{}} which are all that it gets"
+    found = [(each, severity, said) for each, severity, rows, said in lost(value, tmp_path)]
+    values = "1 value," if function == "element" else "2 values,"
+    assert found == [(f"attributes.x{place}", "notice", words.format(values))]
+
+
+def test_a_template_of_a_column_that_is_null_in_every_row_is_found(tmp_path: Path) -> None:
+    found = lost({"columns": ["plan", "none"], "apply": [{"template": "{plan} {none}"}]}, tmp_path)
+    assert [(place, words.split("`")[1]) for place, *_, words in found] == [("attributes.x", "template")]
+
+
 @pytest.mark.parametrize(
     "value",
     [
         {"column": "doc", "apply": [REPLACED, {"pick": "a.c"}]},
+        {"object": {"c": {"column": "doc", "apply": [REPLACED, {"pick": "a.c"}]}, "none": "none"}},
+        {"object": {"n": {"column": "doc", "apply": [REPLACED, {"pick": "n"}]}, "p": "plan"}},
+        {"list": [{"column": "none", "apply": OPTIONAL}, "plan"]},
+        {"column": "doc", "apply": [{"pick": "l[*]"}, {"element": 0}, {"pick": "q"}]},
+        {"column": "records", "apply": ["first", {"pick": "b"}]},  # the field is there, and null in every row
+        {"columns": ["plan", "none"], "apply": [{"template": {"template": "{plan} {none}", "null_text": ""}}]},
         {"column": "doc", "apply": [REPLACED, {"pick": "n"}]},  # the key is there, and its value is null
         {"column": "plan", "apply": [{"map": {"values": {"P": "pro"}, "optional": True}}]},
         {"column": "plan", "apply": [{"null_if": ["P", "F"]}]},  # such values mean null

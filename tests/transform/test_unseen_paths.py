@@ -80,6 +80,23 @@ def test_a_key_of_a_map_is_looked_for_and_one_of_a_record_is_known(tmp_path: Any
     assert unseen({"attributes": {"a": "who.plan"}}, tmp_path, rows) == []
 
 
+def test_places_of_lists_and_keys_of_maps_in_them_are_looked_for(tmp_path: Any) -> None:
+    maps = pl.Series([[{"n": 1}], [], None], dtype=pl.List(pl.Map(pl.String(), pl.Int64())))
+    frame = pl.DataFrame({"id": ["1", "2", "3"], "tags": [["x"], [], None], "maps": maps}, strict=False)
+    source = held([{"id": "1"}] * 3, {})
+    snapshot = replace(
+        source,
+        schema=pl.Schema({**source.schema, **frame.schema}),
+        read=lambda columns, start: iter([frame.select(columns)[start:]]),
+    )
+    file = tmp_path / "m.yaml"
+    paths = {"a": "tags[0]", "b": "tags[1]", "c": "maps[*].n", "d": "maps[*].z", "e": "maps[0].z"}
+    file.write_text(json.dumps({"operation": "identify", "identifiers": {"id": "id"}, "attributes": paths}))
+    mapping = load_mapping(file)
+    found = unseen_paths(mapping, with_paths(snapshot, mapping))
+    assert [each.name for each in found] == ["tags[1]", "maps[*].z", "maps[0].z"]
+
+
 def test_rows_are_read_until_each_path_was_seen(tmp_path: Any) -> None:
     file = tmp_path / "m.yaml"
     how = {"operation": "identify", "identifiers": {"id": "a.x"}, "attributes": {"b": "b.x", "c": "b.y"}}

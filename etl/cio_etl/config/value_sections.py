@@ -29,7 +29,7 @@ from cio_etl.model import (
 )
 from cio_etl.model.yaml_section import Section, Text, omitted, wrong
 from cio_etl.transform.functions import parse_call
-from cio_etl.transform.functions.built import columns_in
+from cio_etl.transform.functions.built import members_of
 from cio_etl.transform.row_sql import columns_of
 
 KINDS: tuple[IdentifierKind, ...] = ("id", "email", "phone", "cio_id", "anonymous_id")
@@ -241,7 +241,7 @@ def _shape(raw: Any) -> Any:
 def _built(key: str, raw: object) -> dict[str, Any]:
     shape: dict[str, Any] = _shape({key: raw})
     _call({"build": {"of": shape}})
-    if not list(columns_in(shape)):
+    if not list(members_of(shape)):
         raise wrong("names no column; write a constant as value:")
     return shape
 
@@ -287,7 +287,8 @@ class AttributeYaml(ValueYaml):
 
     def to_value(self) -> Value:
         if shape := self.object or self.list:
-            return Columns(tuple(dict.fromkeys(columns_in(shape))), (_call({"build": {"of": shape}}),))
+            columns = dict.fromkeys(member.column for member in members_of(shape))
+            return Columns(tuple(columns), (_call({"build": {"of": shape}}),))
         return super().to_value()
 
 

@@ -21,7 +21,7 @@ from cio_etl.transform import checks, timestamps
 from cio_etl.transform.chains import column_of
 from cio_etl.transform.checks import AS_JSON
 from cio_etl.transform.functions import text_of_json
-from cio_etl.transform.functions.built import columns_in
+from cio_etl.transform.functions.built import members_of
 
 _DAY = "^[0-9]{4}-"  # how a day or time begins, and no JSON
 _MEASURE = ("length", "contains")  # functions of a text or a list
@@ -41,8 +41,8 @@ def with_json(mapping: Mapping, columns: frozenset[str]) -> Mapping:
             calls = value.apply if _is_json_first(value) else (Call("json"), *value.apply)
             targets[target] = Column(value.name + AS_JSON, calls)
         elif isinstance(value, Columns) and value.apply[0].name == "build":
-            shape = value.apply[0].arguments["of"]
-            as_json = [name + AS_JSON for name in columns_in(shape, unread=True) if name in columns]
+            unread = [member.column for member in members_of(value.apply[0].arguments["of"]) if not member.calls]
+            as_json = [name + AS_JSON for name in unread if name in columns]
             targets[target] = replace(value, names=(*value.names, *dict.fromkeys(as_json)))
     return replace(mapping, targets=targets)
 

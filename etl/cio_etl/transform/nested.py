@@ -58,6 +58,13 @@ def anywhere(value: pl.Expr, dtype: pl.DataType, test: Test) -> pl.Expr | None:
     return pl.any_horizontal(conditions) if len(conditions) > 1 else conditions[0] if conditions else None
 
 
+def holds_value(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """True where the value is there; a list or map that is empty, or has nulls only, holds none."""
+    if (elements := listed(value, dtype)) is None:
+        return value.is_not_null()
+    return elements[0].list.eval(holds_value(pl.element(), elements[1])).list.any().fill_null(False)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A type inside a type, and the way to it: `.last[*]`, empty for the type itself."""

@@ -17,8 +17,10 @@ from cio_etl.model import Mapping as Rules
 from cio_etl.model.records import dataclass
 from cio_etl.transform import row_sql
 from cio_etl.transform.chains import column_of
-from cio_etl.transform.functions import parse_call
+from cio_etl.transform.functions.built import members_of
+from cio_etl.transform.functions.define import RAW_JSON, raw_json
 from cio_etl.transform.functions.json_values import Part, in_columns, parts_of_path
+from cio_etl.transform.nested import holds_value
 from cio_etl.transform.nested import parts as types_in
 from cio_etl.transform.paths import Path, is_no_json, path_of, values_at
 
@@ -38,7 +40,7 @@ def unseen_paths(mapping: Rules, snapshot: Snapshot, expected: Sequence[str] = (
     expected: the columns and paths that the step's expectations read.
     """
     names = _readers(mapping, snapshot, expected)
-    unseen = {name: path for name, (path, _) in names.items() if _may_be_unseen(path, snapshot.schema)}
+    unseen = {name: path for name, (path, _) in names.items() if is_open(snapshot.schema[path.column], path.parts)}
     keys: dict[str, set[str]] = {name: set() for name in unseen}
     for frame in _frames(snapshot, unseen):
         for name in _seen(frame, unseen, snapshot.json):
@@ -75,7 +77,7 @@ def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dic
         if isinstance(value, Column):
             parts = [(value.name, value.apply)]
         elif isinstance(value, Columns) and value.apply[0].name == "build":
-            parts = list(_columns_with_calls(value.apply[0].arguments["of"]))
+            parts = [(member.column, member.calls) for member in members_of(value.apply[0].arguments["of"])]
         for name, calls in parts:
             note(name, path_of(name, columns), target)
             note(*_picked(name, calls, columns), target)
@@ -88,17 +90,6 @@ def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dic
         inside = [name for name in columns if name != mapping.explode or name not in snapshot.paths]
         note(mapping.explode, path_of(mapping.explode, inside), "explode")
     return found
-
-
-def _columns_with_calls(shape: Mapping[str, object]) -> Iterator[tuple[str, Sequence[Call]]]:
-    """The columns of an object or list that is built of several, with their functions."""
-    if isinstance(name := shape.get("column"), str):
-        calls = shape.get("apply", ())
-        yield name, [parse_call(raw) for raw in calls] if isinstance(calls, list | tuple) else ()
-    members, entries = shape.get("object"), shape.get("list")
-    inner = list(members.values()) if isinstance(members, dict) else entries if isinstance(entries, list) else []
-    for part in inner:
-        yield from _columns_with_calls(part)
 
 
 _AS_IT_IS = ("trim", "json", "default", "null_if")  # before `pick`, they leave a JSON text as it is
@@ -114,8 +105,11 @@ def calls_of_path(name: str, calls: Sequence[Call]) -> int:
 
 def keys_of_nulls(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr:
     """The value that `pick` gets, where a key whose value is null is there; of other functions, as it is."""
-    is_text = call.name == "pick" and isinstance(dtype, pl.String)
-    return value.str.replace_all(_NULL, "${1}0") if is_text else value
+    if call.name == "pick" and isinstance(dtype, pl.String):
+        return value.str.replace_all(_NULL, "${1}0")
+    if call.name == "pick" and dtype == RAW_JSON:
+        return raw_json(value.struct.field("raw_json").str.replace_all(_NULL, "${1}0"))
+    return value
 
 
 def _picked(name: str, calls: Sequence[Call], columns: Sequence[str]) -> tuple[str, Path | None]:
@@ -131,10 +125,11 @@ def _picked(name: str, calls: Sequence[Call], columns: Sequence[str]) -> tuple[s
     return words, Path(path.column, parts) if is_one else None
 
 
-def _may_be_unseen(path: Path, schema: pl.Schema) -> bool:
-    """Whether the type of the column leaves open which keys there are."""
-    dtype = schema[path.column]
-    return isinstance(dtype, pl.String) or any(isinstance(part.dtype, pl.Map) for part in types_in(dtype))
+def is_open(dtype: pl.DataType, parts: Sequence[Part]) -> bool:
+    """Whether values of this type may have nothing at a path: JSON, maps and lists may, a record has all its fields."""
+    is_json = isinstance(dtype, pl.String) or dtype == RAW_JSON
+    has_places = any(isinstance(part, int) for part in parts)
+    return is_json or has_places or any(isinstance(part.dtype, pl.Map) for part in types_in(dtype))
 
 
 def _frames(snapshot: Snapshot, unseen: Mapping[str, Path]) -> Iterator[pl.DataFrame]:
@@ -168,6 +163,12 @@ def _seen(frame: pl.DataFrame, unseen: Mapping[str, Path], in_json: frozenset[st
         else:
             wanted = (in_columns(column_of(column), values.dtype, parts).alias(name) for name, parts in paths.items())
             made = frame.select(wanted).to_dict()
+            made = {
+                name: values.filter(values.to_frame().select(holds_value(pl.first(), values.dtype)).to_series())
+                if None in paths[name]
+                else values
+                for name, values in made.items()
+            }
         seen += [name for name, part in made.items() if part.null_count() < len(part)]
     return seen
 

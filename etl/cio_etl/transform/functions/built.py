@@ -8,7 +8,9 @@ from typing import Any
 import polars as pl
 
 from cio_etl.errors import did_you_mean
+from cio_etl.model import Call
 from cio_etl.model.reasons import PART_UNREADABLE
+from cio_etl.model.records import dataclass
 from cio_etl.transform import checks, encode, timestamps
 from cio_etl.transform.functions.calls import apply, meant_null, parse_call
 from cio_etl.transform.functions.define import FUNCTIONS, RAW_JSON, function, raw_json
@@ -20,13 +22,23 @@ GROUP = "Several columns"
 Shape = dict[str, Any]  # {"column": name, "apply": [calls]}, {"value": constant}, {"object": {…}} or {"list": […]}
 
 
-def columns_in(shape: Shape, *, unread: bool = False) -> Iterator[str]:
-    """The columns that a shape reads, in their order; `unread`: those that it takes as they are, without functions."""
-    if "column" in shape and not (unread and shape.get("apply")):
-        yield shape["column"]
-    inner = shape.get("object", {}).values() if "object" in shape else shape.get("list", ())
-    for part in inner:
-        yield from columns_in(part, unread=unread)
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A column that a shape reads, its functions, and its place in the shape: `.city`, `.lines[0]`."""
+
+    path: str
+    column: str
+    calls: tuple[Call, ...]
+
+
+def members_of(shape: Shape, path: str = "") -> Iterator[Member]:
+    """The columns that a checked shape reads, in their order, at every depth."""
+    if "column" in shape:
+        yield Member(path, shape["column"], tuple(parse_call(raw) for raw in shape.get("apply", ())))
+    for name, part in shape.get("object", {}).items():
+        yield from members_of(part, f"{path}.{name}")
+    for place, part in enumerate(shape.get("list", ())):
+        yield from members_of(part, f"{path}[{place}]")
 
 
 def shape_faults(shape: Any, path: str = "") -> Iterator[str]:
@@ -117,7 +129,8 @@ def _part(inside: dict[str, tuple[pl.Expr, pl.DataType]], shape: Shape) -> tuple
 
 
 def _column(inside: dict[str, tuple[pl.Expr, pl.DataType]], shape: Shape) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-    name, calls = shape["column"], [parse_call(raw) for raw in shape.get("apply", ())]
+    (member,) = members_of(shape)
+    name, calls = member.column, member.calls
     as_json = name + checks.AS_JSON
     if as_json in inside and not calls:
         text = inside[as_json][0]
