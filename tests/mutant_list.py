@@ -1176,6 +1176,20 @@ MUTANTS = (
         "tests/run/test_open_rejects.py -k 'reports_say or plain_model'",
     ),
     Mutant(
+        "runs: a kill is no end of a run that is resumed",
+        "run/resume.py",
+        "None, None, was_killed=options.share is None)",
+        "None, None)",
+        "tests/run/test_status.py -k killed",
+    ),
+    Mutant(
+        "runs: the end of a run is forgotten when it is resumed",
+        "state/runs.py",
+        'if status in ("running", "abandoned"):',
+        'if status == "abandoned":',
+        "tests/cli/test_cli.py -k stopped_before",
+    ),
+    Mutant(
         "open rejects: the conversion to schema 11 joins rejects of two steps",
         "state/migrate.py",
         " AND step.name = chain.name",

@@ -27,6 +27,7 @@ from cio_etl.run import open_step
 from cio_etl.sandbox import Faults, Sandbox
 from tests import databases
 from tests.running import API_KEY, SITE_ID, environment, start, write_job
+from tests.ui.shop import pages_of
 
 Captured = pytest.CaptureFixture[str]
 
@@ -463,6 +464,35 @@ def test_status_reports_a_job_s_newest_run_and_what_run_would_do(job: str, sandb
     capsys.readouterr()
     main(["status", job])
     assert "`cio-etl run job.yaml` starts a new run" in capsys.readouterr().out
+
+
+def test_a_run_that_stopped_before_it_finished_says_so_wherever_it_is_shown(
+    job: str, sandbox: Sandbox, capsys: Captured
+) -> None:
+    for _ in range(2):
+        sandbox.set_faults(Faults(key_revoked_after=0))
+        assert main(["run", job, "--run-id", "night"]) == 77
+    sandbox.set_faults(Faults())
+    capsys.readouterr()
+    assert main(["run", job, "--run-id", "night"]) == 3
+    last = r"stopped 2 times, the last time 20\S+ \S+ UTC, exit code 77, .*401"
+    assert re.search(rf"^earlier    {last}", capsys.readouterr().out, re.MULTILINE)
+    main(["status", job])
+    assert re.search(rf"^earlier    {last}", capsys.readouterr().out, re.MULTILINE)
+    main(["status"])
+    assert re.search(r"^job-night +finished \(before that stopped 2 times\) ", capsys.readouterr().out, re.MULTILINE)
+    for command in (["status", job, "--json"], ["run", job, "--run-id", "night", "--json"]):
+        main(command)
+        ends = json.loads(capsys.readouterr().out)["earlier_ends"]
+        assert (ends["stopped"], ends["failed"], ends["killed"], len(ends["newest"])) == (2, 0, 0, 2)
+    assert json.loads(Path(".etl/runs/job-night/report.json").read_text())["earlier_ends"] == ends
+    pages = pages_of(Path(".etl"))
+    words = "finished (before that stopped 2 times): 2 rows accepted, 1 rejected"
+    for page in (pages.home(None), pages.job("job", None)):
+        assert re.search(rf'title="[^"]* UTC: {re.escape(words)}".*?<small>✕</small>!.*?{re.escape(words)}', page)
+    for page in (pages.run("job-night"), Path(".etl/runs/job-night/report.html").read_text()):
+        assert 'Before that: <a href="#earlier">stopped 2 times</a>' in page
+        assert page.count("UTC: stopped with exit code 77: ") == 2
 
 
 def test_status_of_a_run_whose_source_was_out_of_reach_counts_no_rows(sandbox: Sandbox, capsys: Captured) -> None:

@@ -59,6 +59,8 @@ def test_the_status_of_a_killed_run_has_its_counts_and_the_command_that_resumes_
         code, _, stderr = cio_etl(*words, "--json")
         assert code == 3 and "run_resumed" in stderr, stderr
         assert cio_etl("status", "job.yaml")[1].count("finished") >= 1
+        (killed,) = json.loads(cio_etl("status", "job.yaml", "--json")[1])["earlier_ends"]["newest"]
+        assert (killed["status"], killed["exit_code"], killed["reason"]) == ("killed", None, None)
 
 
 def break_mapping() -> None:

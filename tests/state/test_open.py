@@ -84,7 +84,7 @@ def test_a_state_of_the_previous_schema_is_copied_and_then_migrated(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "state.v4.db").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9", "v10", "v11"])
+@pytest.mark.parametrize("schema", ["v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12"])
 def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one_can_be_resumed(
     tmp_path: Path, schema: str
 ) -> None:
@@ -99,10 +99,14 @@ def test_a_state_of_this_schema_or_the_last_ones_has_its_runs_and_the_killed_one
         assert opened.rejects("nightly-1", 0)["reason"].to_list() == ["email_malformed"]
         watermark = Watermark(datetime(2026, 11, 19, tzinfo=UTC), frozenset({"0" * 32}))
         assert opened.bookmark("nightly", "people") == Bookmark(watermark, {"id": "numbers"}, "origin")
+        ends = opened.earlier_ends(["nightly-0", "nightly-1"], newest=5)
+        assert [*ends] == (["nightly-0"] if schema == "v12" else [])
+        opened.end("nightly-1", "running", None, None, was_killed=True)
+        assert opened.earlier_ends(["nightly-1"])["nightly-1"].words == "killed once"
         resumed = committer_of(opened, "nightly-1", 0)
         resumed.commit(LaneProgress(0, 2, 2, first + Counts(accepted=1)), [])
         assert opened.lane_progress("nightly-1", 0)[0].counts.settled == 3
-    copies = [] if schema == "v11" else [f"state.{schema}.db"]
+    copies = [] if schema == "v12" else [f"state.{schema}.db"]
     assert [copy.name for copy in tmp_path.glob("state.v*.db")] == copies
 
 

@@ -205,6 +205,18 @@ def test_rejects_of_schema_10_are_open_since_the_night_that_began_their_chain(
         check_nights(opened)
 
 
+def test_the_table_of_earlier_ends_is_added_to_schema_11(address: SecretStr, postgres: databases.Database) -> None:
+    with contextlib.closing(state.open_store(address)) as opened:
+        begin(opened)
+        opened.end(RUN.run_id, "stopped", 69, "a is out of reach")
+    with psycopg.connect(postgres.address, autocommit=True) as db:  # as version 11 had them
+        db.execute("DROP TABLE cio_etl.earlier_end")
+        db.execute("UPDATE cio_etl.version SET number = 11")
+    with contextlib.closing(state.open_store(address)) as opened:
+        opened.end(RUN.run_id, "running", None, None)
+        assert opened.earlier_ends([RUN.run_id])[RUN.run_id].words == "stopped once"
+
+
 def test_the_indexes_of_open_and_of_closed_rejects_have_no_others(store: Store, postgres: databases.Database) -> None:
     with psycopg.connect(postgres.address) as db:
         found = db.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'reject'").fetchall()

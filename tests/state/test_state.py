@@ -18,7 +18,17 @@ from sqlalchemy import update
 
 from cio_etl import state
 from cio_etl.errors import LanesTaken, StateError
-from cio_etl.model import Bookmark, Counts, Finding, LaneProgress, Reject, RejectCount, Watermark, WatermarkValue
+from cio_etl.model import (
+    Bookmark,
+    Counts,
+    EarlierEnd,
+    Finding,
+    LaneProgress,
+    Reject,
+    RejectCount,
+    Watermark,
+    WatermarkValue,
+)
 from cio_etl.state import ReplayedRejects, Store, tables
 from tests.state.runs import FILES, RUN, begin, committer_of
 
@@ -67,6 +77,29 @@ def test_progress_counts_and_rejects_are_committed_together(store: Store) -> Non
         **{name: [None, None] for name in ("closed_by", "closed_as", "closed_note", "subject", "content")},
     }
     assert store.rejects(RUN.run_id, 0).to_dict(as_series=False) == expected
+
+
+def test_the_ends_after_which_a_run_was_resumed_are_kept(store: Store) -> None:
+    begin(store)
+    run_id = RUN.run_id
+    store.end(run_id, "running", None, None)  # joined by a worker: another one is at work
+    assert store.earlier_ends([run_id], newest=2) == {}
+    for status, code, reason in (("failed", 1, "unexpected X"), ("stopped", 69, "a is out of reach")):
+        store.end(run_id, status, code, reason)
+        store.end(run_id, status, code, reason)  # by two workers, for the same reason
+        stopped = store.run(run_id)
+        store.end(run_id, "running", None, None, was_killed=True)
+    store.end(run_id, "running", None, None, was_killed=True)
+    assert stopped is not None and stopped.finished_at is not None
+    ends = store.earlier_ends([run_id, "other"], newest=2)
+    assert [*ends] == [run_id] and ends[run_id].words == "failed once, stopped once and killed once"
+    killed, second = ends[run_id].newest
+    assert second == EarlierEnd("stopped", stopped.finished_at, 69, "a is out of reach")
+    assert (killed.status, killed.exit_code, killed.reason) == ("killed", None, None)
+    assert store.earlier_ends([run_id])[run_id] == replace(ends[run_id], newest=())
+    store.end(run_id, "stopped", 4, "too many rejects")
+    store.end(run_id, "abandoned", 4, "too many rejects; replaced by a new run")
+    assert store.earlier_ends([run_id])[run_id].stopped == 2
 
 
 @pytest.mark.fault("P2")

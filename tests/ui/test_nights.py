@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cio_etl.model import Counts, JobSettings
+from cio_etl.model import Counts, EarlierEnds, JobSettings
 from cio_etl.run.throughput import MOST, Throughput, read_throughput
 from cio_etl.state import RunRecord
 from cio_etl.ui.chart import MOST_BARS, throughput_bars
@@ -38,7 +38,7 @@ def kinds(strip: list[Night]) -> str:
 def test_each_night_has_its_kind_the_oldest_first() -> None:
     killed = replace(night(26, status="running"), finished_at=None, exit_code=None)
     runs = [night(27), killed, night(25, "stopped", 69), night(24, code=3)]
-    strip = nights(JOB, runs, {"n24": Counts(accepted=9, rejected=1)}, NOW, is_held=False)
+    strip = nights(JOB, runs, {"n24": Counts(accepted=9, rejected=1)}, {}, NOW, is_held=False)
     assert kinds(strip) == "rejects failed failed good"
     assert [each.words for each in strip] == [
         "finished: 9 rows accepted, 1 rejected",
@@ -50,7 +50,9 @@ def test_each_night_has_its_kind_the_oldest_first() -> None:
 
 def test_the_newest_run_is_in_progress_while_a_process_holds_the_job() -> None:
     running = replace(night(27, status="running"), finished_at=None, exit_code=None)
-    assert kinds(nights(JOB, [running, replace(running, run_id="killed")], {}, NOW, is_held=True)) == "running failed"
+    assert (
+        kinds(nights(JOB, [running, replace(running, run_id="killed")], {}, {}, NOW, is_held=True)) == "running failed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,24 +65,45 @@ def test_the_newest_run_is_in_progress_while_a_process_holds_the_job() -> None:
     ],
 )
 def test_a_night_without_a_run_is_missing_by_the_schedule(days: tuple[int, ...], now: datetime, expected: str) -> None:
-    assert kinds(nights(JOB, [night(day) for day in reversed(days)], {}, now, is_held=False)) == expected
+    assert kinds(nights(JOB, [night(day) for day in reversed(days)], {}, {}, now, is_held=False)) == expected
 
 
 def test_a_run_that_is_at_work_when_the_next_is_due_covers_it() -> None:
-    assert kinds(nights(JOB, [night(25, minutes=60 * 50)], {}, NOW, is_held=False)) == "good"
-    assert kinds(nights(JOB, [night(25, minutes=60 * 20)], {}, NOW, is_held=False)) == "good missing missing"
+    assert kinds(nights(JOB, [night(25, minutes=60 * 50)], {}, {}, NOW, is_held=False)) == "good"
+    assert kinds(nights(JOB, [night(25, minutes=60 * 20)], {}, {}, NOW, is_held=False)) == "good missing missing"
 
 
 def test_without_a_schedule_a_gap_longer_than_expected_is_missing() -> None:
     job = replace(JOB, schedule=None, expect_every=timedelta(hours=26))
-    strip = nights(job, [night(26, hour=12), night(23)], {}, NOW, is_held=False)
+    strip = nights(job, [night(26, hour=12), night(23)], {}, {}, NOW, is_held=False)
     assert kinds(strip) == "good missing good" and "no run finished for 3 days" in strip[1].words
-    assert nights(replace(JOB, schedule=None), [night(20)], {}, NOW, is_held=False)[-1].kind == "good"
+    assert nights(replace(JOB, schedule=None), [night(20)], {}, {}, NOW, is_held=False)[-1].kind == "good"
 
 
 @pytest.mark.parametrize("line", ["* * * * *", "0 0 30 2 *", "@daily"])
 def test_a_strip_is_bounded_for_any_cron_line(line: str) -> None:
-    assert len(nights(replace(JOB, schedule=line), [night(2)], {}, NOW, is_held=False)) <= 30
+    assert len(nights(replace(JOB, schedule=line), [night(2)], {}, {}, NOW, is_held=False)) <= 30
+
+
+def test_a_night_that_ended_before_it_succeeded_says_so() -> None:
+    running = replace(night(28, status="running"), finished_at=None, exit_code=None)
+    runs = [running, night(27), night(26, code=3), night(25, "stopped", 69), night(24)]
+    earlier = {"n28": EarlierEnds(killed=1), "n27": EarlierEnds(failed=1, stopped=2, killed=1)}
+    earlier |= {"n26": EarlierEnds(stopped=1_000), "n25": EarlierEnds(stopped=1, killed=1)}
+    strip = nights(JOB, runs, {}, earlier, datetime(2026, 11, 28, 3, 10, tzinfo=UTC), is_held=True)
+    assert [(each.kind, each.has_recovered) for each in strip] == [
+        ("good", False),
+        ("failed", False),
+        ("rejects", True),
+        ("good", True),
+        ("running", True),
+    ]
+    assert [each.words for each in strip[1:]] == [
+        "stopped with exit code 69, Customer.io out of reach (before that stopped once and killed once)",
+        "finished (before that stopped 1,000 times)",
+        "finished (before that failed once, stopped 2 times and killed once)",
+        "in progress (before that killed once)",
+    ]
 
 
 # ---------------------------------------------------------------- throughput

@@ -83,7 +83,8 @@ def _print_runs(where: Where, is_json: bool) -> None:
         code = "" if run.exit_code is None else str(run.exit_code)
         still_open = "" if run.job.endswith(".replay") else f"{each.open_rejects:,}"  # they are open in the earlier run
         numbers = (f"{counts.accepted:,}", f"{counts.rejected:,}", still_open)
-        table.add_row(run.run_id, run.status, run.started_at, code, *numbers)
+        ended = f"{run.status} (before that {run.earlier_ends.words})" if run.earlier_ends.times else run.status
+        table.add_row(run.run_id, ended, run.started_at, code, *numbers)
     console = Screen()
     if not console.is_terminal:
         console.width = max(120, Measurement.get(console, console.options.update(width=1000), table).maximum)

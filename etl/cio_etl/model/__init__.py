@@ -14,6 +14,7 @@ from cio_etl.model.closed import (
     sums_by_words,
 )
 from cio_etl.model.comparison import Comparison, Difference, Figure, StepComparison
+from cio_etl.model.earlier_ends import EarlierEnd, EarlierEnds
 from cio_etl.model.expectations import Expectation, Limit
 from cio_etl.model.job import (
     AT_LEAST,
@@ -151,6 +152,8 @@ __all__ = [
     "Difference",
     "Comparison",
     "DEFAULT_ON",
+    "EarlierEnd",
+    "EarlierEnds",
     "Channel",
     "ChannelKind",
     "Condition",

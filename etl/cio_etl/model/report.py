@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cio_etl.model.closed import ClosedRejects
 from cio_etl.model.comparison import Comparison
+from cio_etl.model.earlier_ends import EarlierEnds
 from cio_etl.model.notices import NoticeSent
 from cio_etl.model.records import dataclass
 from cio_etl.model.sending import Counts, total_counts
@@ -270,6 +271,7 @@ class Report:
     notices: tuple[NoticeSent, ...] = ()  # at its end, of other jobs too
     closed: tuple[ClosedRejects, ...] = ()  # of its rejects, those that are closed since, by a replay or a later run
     closes: tuple[ClosedRejects, ...] = ()  # rejects of earlier runs that this run has closed
+    earlier_ends: EarlierEnds = field(default_factory=EarlierEnds)  # after which the run was resumed or abandoned
 
     @property
     def is_validation(self) -> bool:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cio_etl.log.visible import one_line
 from cio_etl.model import (
+    EarlierEnds,
     Finding,
     NoticeSent,
     ReasonCount,
@@ -46,6 +47,8 @@ def show(report: Report, console: Console, reasons: Mapping[str, str], next_step
     if not console.is_terminal:
         console.width = max(console.width, NARROWEST)
     console.print(_verdict(report), soft_wrap=True)
+    if report.earlier_ends.times:
+        console.print(Text(f"earlier    {one_line(_earlier(report.earlier_ends))}"), soft_wrap=True)
     console.print(_steps(report, console))
     for step in report.steps:
         for line in (
@@ -94,6 +97,16 @@ def _verdict(report: Report) -> Text:
     return Text.assemble(
         (f"{report.run_id} {report.status}", style), counts, f" ({report.reason})" if report.reason else ""
     )
+
+
+def _earlier(ends: EarlierEnds) -> str:
+    """How often it ended before, and the last of these ends: `stopped once: 2026-11-12 03:05 UTC, exit code 69, …`."""
+    if not ends.newest:
+        return ends.words
+    last = ends.newest[0]
+    code = "" if last.exit_code is None else f", exit code {last.exit_code}"
+    why = f", {last.reason}" if last.reason else ""
+    return f"{ends.words}{': ' if ends.times == 1 else ', the last time '}{moment(last.at)} UTC{code}{why}"
 
 
 def _steps(report: Report, console: Console) -> Table:

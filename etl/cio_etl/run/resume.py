@@ -71,7 +71,7 @@ def begin_or_resume(store: Store, job: Job, options: RunOptions, note: Callable[
     if asked and sent:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
         note(f"the run {unfinished.run_id} goes on with what it began to send; later steps and runs follow {flags}")
-    store.end(unfinished.run_id, "running", None, None)
+    store.end(unfinished.run_id, "running", None, None, was_killed=options.share is None)
     log.info("run_joined" if worked_on else "run_resumed", run_id=unfinished.run_id)
     return unfinished
 
@@ -114,7 +114,7 @@ def _abandon(store: Store, job: Job, run: RunRecord, why: str, note: Callable[[s
     """Ends a run for good, and writes its report again, which showed how to resume it."""
     fold_abandoned(store, job, run, note)
     fold_removals(store, job, run, note)
-    store.end(run.run_id, "abandoned", run.exit_code, why)
+    store.end(run.run_id, "abandoned", run.exit_code, why, was_killed=True)
     write_reports(report_of(store, run.run_id), run_folder(job, run.run_id))
 
 

@@ -85,6 +85,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "CREATE INDEX reject_closed_of ON reject (run_id, closed_as, closed_by, step) WHERE closed_by IS NOT NULL",
         *_FIRST_REJECTED,
     ),
+    11: (),  # the table of earlier ends is new
 }
 
 _RUNNING = select(tables.run.c.run_id).where(tables.run.c.status == "running").limit(1)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from cio_etl.model import EventCount, RejectCount, Report, StepReport, total_counts
+from cio_etl.model import EarlierEnds, EventCount, RejectCount, Report, StepReport, total_counts
 from cio_etl.state.notices import notices_of
 from cio_etl.state.runs import RESUMABLE, RunRecord
 from cio_etl.state.steps import StepRecord
 from cio_etl.state.store import Store
+
+EARLIER_ENDS_SHOWN = 20  # of a run that was resumed more often, the newest
 
 
 def build_report(store: Store, run: RunRecord) -> Report:
@@ -23,6 +25,7 @@ def build_report(store: Store, run: RunRecord) -> Report:
         steps=step_reports(store, run.run_id),
         closed=tuple(store.closed_rejects(of_run=run.run_id)),
         closes=tuple(store.closed_rejects(by_run=run.run_id)),
+        earlier_ends=store.earlier_ends([run.run_id], EARLIER_ENDS_SHOWN).get(run.run_id, EarlierEnds()),
     )
 
 

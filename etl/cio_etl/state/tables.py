@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from cio_etl.model import Counts
 
-SCHEMA_VERSION = 11  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
+SCHEMA_VERSION = 12  # in SQLite's user_version, on a server in `version`; raise it with each change, see migrate.py
 SCHEMA = "cio_etl"  # of the tables on a server
 
 COUNTS = tuple(each.name for each in fields(Counts))  # columns of a lane
@@ -48,6 +48,18 @@ run = Table(
     Column("sequence", BigInteger),  # the newest run has the highest
     Column("since", Text),  # of --full-refresh or --watermark, or the key of a replay; null: none
     Column("notices", Text),  # JSON: [[job, channel, kind, sent, reason], …], of the run's last end; null: none
+)
+
+earlier_end = Table(  # the ends of a run after which it was resumed or abandoned; `run` has its last one
+    "earlier_end",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1
+    Column("status", Text, nullable=False),  # failed, stopped, killed
+    Column("at", Text, nullable=False),  # ISO 8601, UTC; of a killed one: when the next process found it so
+    Column("exit_code", Integer),
+    Column("reason", Text),
+    ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
 )
 
 step = Table(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cio_etl.config import times_before
 from cio_etl.errors import EXIT_CODES
-from cio_etl.model import Counts, JobSettings
+from cio_etl.model import Counts, EarlierEnds, JobSettings
 from cio_etl.model.words import counted, whole_units
 from cio_etl.state import RunRecord
 
@@ -29,12 +29,14 @@ class Night:
     at: datetime
     words: str
     run_id: str | None = None  # None: there was no run
+    has_recovered: bool = False  # it ended before, and has not failed since
 
 
-def night_of(run: RunRecord, counts: Counts | None, *, is_held: bool) -> Night:
+def night_of(run: RunRecord, counts: Counts | None, earlier: EarlierEnds | None, *, is_held: bool) -> Night:
     """The mark of a run. `is_held`: a process is at work on it."""
     kind = kind_of(run, counts, is_held=is_held)
-    return Night(kind, started(run), f"{outcome(run, is_held=is_held)}{_rows(counts)}", run.run_id)
+    words = f"{outcome(run, earlier, is_held=is_held)}{_rows(counts)}"
+    return Night(kind, started(run), words, run.run_id, earlier is not None and kind != "failed")
 
 
 def kind_of(run: RunRecord, counts: Counts | None, *, is_held: bool) -> Kind:
@@ -46,8 +48,13 @@ def kind_of(run: RunRecord, counts: Counts | None, *, is_held: bool) -> Kind:
     return "rejects" if run.exit_code == 3 or (counts is not None and counts.rejected) else "good"
 
 
-def outcome(run: RunRecord, *, is_held: bool) -> str:
-    """How a run ended, in words."""
+def outcome(run: RunRecord, earlier: EarlierEnds | None = None, *, is_held: bool) -> str:
+    """How a run ended, in words, and how often before."""
+    before = f" (before that {earlier.words})" if earlier is not None else ""
+    return f"{_last_end(run, is_held=is_held)}{before}"
+
+
+def _last_end(run: RunRecord, *, is_held: bool) -> str:
     if run.status == "running":
         return "in progress" if is_held else "killed"
     if run.status in ("finished", "abandoned") or run.exit_code is None:
@@ -68,11 +75,18 @@ def started(run: RunRecord) -> datetime:
 
 
 def nights(
-    job: JobSettings | None, runs: Sequence[RunRecord], counts: Mapping[str, Counts], now: datetime, *, is_held: bool
+    job: JobSettings | None,
+    runs: Sequence[RunRecord],
+    counts: Mapping[str, Counts],
+    earlier: Mapping[str, EarlierEnds],
+    now: datetime,
+    *,
+    is_held: bool,
 ) -> list[Night]:
     """The strip of a job, the oldest night first. `runs` are its newest ones, the newest first."""
     marks = [
-        night_of(run, counts.get(run.run_id), is_held=is_held and place == 0) for place, run in enumerate(runs[:MOST])
+        night_of(run, counts.get(run.run_id), earlier.get(run.run_id), is_held=is_held and place == 0)
+        for place, run in enumerate(runs[:MOST])
     ]
     marks += missing(job, runs, now)
     return sorted(marks, key=lambda night: night.at)[-MOST:]

@@ -28,7 +28,6 @@ from cio_etl.ui.site import JOBS_A_PAGE, JobLine, Site, base_name, digest
 
 NEWEST_CLOSERS = 50  # of the newest runs, the page of open rejects says what they have closed
 MOST_CLOSED = 100
-SIGNS = {"good": "✓", "rejects": "!", "failed": "✕", "running": "▸", "missing": "–"}
 
 
 class NotFound(Exception):
@@ -121,7 +120,6 @@ class Pages:
             next_steps={} if line.job is None else dict(site.commands.of_job(line.job)),
             ledger_words=ledger_words,
             runs=runs,
-            signs=SIGNS,
             next_page=older,
             is_continued=before is not None,
             others=others,

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cio_etl.config import next_time
-from cio_etl.model import Counts, Job, JobOutline, Report, Verification
+from cio_etl.model import Counts, EarlierEnds, Job, JobOutline, Report, Verification
 from cio_etl.run import LedgerStatus, RunOptions, compared, options_to_resume, runs_folder, staleness, stored_ledgers
 from cio_etl.state import Reader, RunRecord, StepRecord, Where, build_report
 from cio_etl.ui.commands import PageCommands, Words
@@ -115,10 +115,13 @@ class Site:
         runs = self.reader.newest_runs(names, MOST)
         tried = self.reader.newest_runs([f"{name}.sandbox" for name in names if not runs[name]], 1)
         sandbox_runs = {name.removesuffix(".sandbox"): each[0] for name, each in tried.items() if each}
-        counts = self.reader.counts([run.run_id for each in runs.values() for run in each])
+        run_ids = [run.run_id for each in runs.values() for run in each]
+        counts, earlier = self.reader.counts(run_ids), self.reader.earlier_ends(run_ids)
         rejects, ledgers = self.rejects.rows_by_job(), self._ledgers_by_job()
         lines = (
-            self._line(name, jobs.get(name), runs[name], counts, rejects.get(name, 0), ledgers.get(name, ()), now)
+            self._line(
+                name, jobs.get(name), runs[name], counts, earlier, rejects.get(name, 0), ledgers.get(name, ()), now
+            )
             for name in names
         )
         return [replace(line, sandbox_run=sandbox_runs.get(line.name)) for line in lines]
@@ -129,6 +132,7 @@ class Site:
         job: Job | JobOutline | None,
         runs: Sequence[RunRecord],
         counts: dict[str, Counts],
+        earlier: dict[str, EarlierEnds],
         open_rejects: int,
         ledgers: Sequence[LedgerStatus],
         now: datetime,
@@ -138,10 +142,10 @@ class Site:
         return JobLine(
             name=name,
             job=job,
-            nights=nights(job, runs, counts, now, is_held=held),
+            nights=nights(job, runs, counts, earlier, now, is_held=held),
             newest=newest,
             counts=None if newest is None else counts.get(newest.run_id),
-            outcome="" if newest is None else outcome(newest, is_held=held),
+            outcome="" if newest is None else outcome(newest, earlier.get(newest.run_id), is_held=held),
             next_at=next_run(job, now),
             stale=None if job is None else staleness(job, runs, now),
             open_rejects=open_rejects,
@@ -157,16 +161,14 @@ class Site:
         page = found[:RUNS_A_PAGE]
         names = [run.run_id for run in page]
         counts, rejects = self.reader.counts(names), self.reader.open_of_runs(names)
+        earlier = self.reader.earlier_ends(names)
         is_first = before is None
         lines = []
         for place, run in enumerate(page):
             held = is_first and place == 0 and run.status == "running" and self.reader.is_held(name)
-            own = counts.get(run.run_id, Counts())
-            lines.append(
-                RunLine(
-                    run, night_of(run, own, is_held=held), outcome(run, is_held=held), own, rejects.get(run.run_id, 0)
-                )
-            )
+            own, ended = counts.get(run.run_id, Counts()), earlier.get(run.run_id)
+            night, words = night_of(run, own, ended, is_held=held), outcome(run, ended, is_held=held)
+            lines.append(RunLine(run, night, words, own, rejects.get(run.run_id, 0)))
         return lines, page[-1].run_id if len(found) > len(page) else None
 
     # ---- a run
