@@ -673,6 +673,32 @@ def test_a_closed_pipe_is_no_failure(job: str, tmp_path: Path) -> None:
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.fault("P5")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run job.yaml",
+        "run job.yaml --json",
+        "validate job.yaml",
+        "preview job.yaml",
+        "check job.yaml",
+        "doctor job.yaml",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_named_and_asks_for_no_second_run(
+    job: str, tmp_path: Path, arguments: str
+) -> None:
+    write_mapping()
+    with open("/dev/full", "wb") as full:
+        process = start(*arguments.split(), folder=tmp_path, stdout=full)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 74, err
+    assert err.splitlines()[-2:] == [
+        "standard output cannot be written: No space left on device; what the command did before is done",
+        "free some space, or name another file; `cio-etl status` says what a run did, and whether to run it again",
+    ]
+
+
 @pytest.mark.fault("N10")
 def test_a_key_renewed_in_its_file_is_read_again_once_and_the_run_is_resumed(sandbox: Sandbox, job: str) -> None:
     Path("key").write_text("sandbox\n")

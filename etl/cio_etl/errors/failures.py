@@ -15,6 +15,7 @@
     ├── DestinationUnavailable  Customer.io, network 69
     ├── StateError           this machine            74
     ├── LimitReached         this machine            74
+    ├── OutputLost           this machine            74
     ├── JobLocked            this machine            75
     ├── RunUnfinished        this machine            75
     ├── LanesTaken           this machine            75
@@ -205,6 +206,13 @@ class StateError(EtlError):
         remedy = _FILE_REMEDIES.get(error.errno or 0, "")
         what = os.strerror(error.errno) if error.errno else "cannot be used"  # pyarrow's own words are long
         return cls(remedy, place=place, what=f"{failed}: {what}" if failed else what)
+
+
+class OutputLost(EtlError):
+    """standard output cannot be written: {what}; what the command did before is done"""
+
+    exit_code = 74
+    remedy = "free some space, or name another file; `cio-etl status` says what a run did, and whether to run it again"
 
 
 class LedgerDamaged(StateError):

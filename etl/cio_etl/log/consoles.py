@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from cio_etl.log.streams import drop_output
+from cio_etl.log.streams import drop_output, writing_results
 from cio_etl.log.visible import visible
 
 
@@ -22,6 +23,10 @@ class SafeConsole(Console):
 
 class Screen(SafeConsole):
     """A console for stdout that goes quiet when its reader closes the pipe; rich's own would exit with 1."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with writing_results():
+            super().print(*objects, **settings)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

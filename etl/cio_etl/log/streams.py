@@ -6,8 +6,10 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
+from cio_etl.errors import OutputLost
 from cio_etl.log.visible import visible
 
 
@@ -20,12 +22,23 @@ def say(line: str, *, err: bool = False) -> None:
     if stream is None:  # closed before the program started
         return
     try:
-        stream.write(f"{visible(line)}\n")
-        stream.flush()
-    except OSError as error:
-        if not err and not isinstance(error, BrokenPipeError):
-            raise  # a result that could not be written
+        with contextlib.nullcontext() if err else writing_results():
+            stream.write(f"{visible(line)}\n")
+            stream.flush()
+    except OSError:
         drop_output(stream)
+
+
+@contextlib.contextmanager
+def writing_results() -> Iterator[None]:
+    """Raises OutputLost where stdout cannot be written, as on a full disk; not where a reader has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output(sys.stdout)
+        raise OutputLost(what=error.strerror or type(error).__name__) from None
 
 
 def stderr_descriptor() -> int:
