@@ -57,6 +57,7 @@ def test_only_commands_are_in_boxes_that_a_click_selects() -> None:
     ("remedy", "with_command"),
     [
         ("free some space", "free some space; then: cio-etl run a.yaml"),
+        ("did you mean b.csv?", "did you mean b.csv? Then: cio-etl run a.yaml"),
         ("make room and run the same command again", "make room and run `cio-etl run a.yaml` again"),
     ],
 )

@@ -139,7 +139,7 @@ def _with_command(remedy: str, command: str) -> str:
         return _to_go_on(command)
     if SAME_COMMAND in remedy:
         return remedy.replace(SAME_COMMAND, f"run `{command}` again")
-    return f"{remedy}; then: {command}"
+    return f"{remedy} Then: {command}" if remedy.endswith("?") else f"{remedy}; then: {command}"
 
 
 def _to_go_on(command: str) -> str:
