@@ -343,7 +343,9 @@ BROKEN = {
     "a byte too much": (WHOLE + b"\x02", "is damaged or cut short"),
     "another mark after a block": (WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]), "is damaged or cut short in block 13"),
     "empty": (b"", "the file is empty"),
-    "no Avro": (b"secret,b\n1,2\n", "does not begin as an Avro file does"),
+    "no Avro": (b"\0\0\0\0secret", "does not begin as an Avro file does"),
+    "text": (b"secret,b\n1,2\n", "is text, not Avro"),
+    "Parquet": (b"PAR1\x15\x04", "is a Parquet file, not Avro"),
     "not records": (avro("string", ["secret"]), "its rows are no records"),
     "another codec": (WHOLE.replace(b"\x08null", b"\x08lzma", 1), "packed in a way"),
     "a reserved column name": (

@@ -232,7 +232,7 @@ def test_a_line_that_is_no_json_is_rejected(tmp_path: Path, line: bytes, limits:
     [
         (b'{\n  "a": 1,\n  "b": 2\n}\n', ":1: begins a JSON object of several lines", "jq -c ."),
         (b'\n{"a": [\n1]}\n', ":2: begins a JSON object of several lines", "jq -c ."),
-        (b"a,b\n1,2\n", ":1: is no JSON object", "is this NDJSON?"),
+        (b"a,b\n1,2\n", ":1: is no JSON object", "write `csv:` before its path"),
     ],
 )
 def test_another_form_of_json_is_refused_with_its_remedy(

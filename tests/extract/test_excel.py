@@ -354,7 +354,8 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a reserved column name": (workbook(S=[["_fault"], ["secret"]]), "'_fault', which is a name of this", "rename"),
     "an empty sheet": (workbook(S=[]), "sheet 'S': has no header row", "first row"),
     "empty": (b"", "the file is empty", "again"),
-    "CSV": (b"a,b\nsecret,1\n", "is damaged, or no Excel", "password"),
+    "CSV": (b"a,b\nsecret,1\n", "is text, not Excel", "`csv:`"),
+    "noise": (b"\0secret", "is damaged, or no Excel", "password"),
     "cut short": (GOOD[:-40], "is damaged, or no spreadsheet", "save it again"),
     "another zip": (packed(x=b"secret"), "is damaged, or no Excel", "password"),
 }

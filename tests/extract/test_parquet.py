@@ -235,7 +235,10 @@ def test_columns_may_stand_in_another_order_and_be_all_null(tmp_path: Path) -> N
     ("content", "what"),
     [
         (b"", "the file is empty"),
-        (b"a,b\n1,2\n", "is damaged, or not a Parquet file"),
+        (b"a,b\n1,2\n", "is text, not Parquet"),
+        (b"Obj\x01", "is an Avro file, not Parquet"),
+        (b'{"a": 1}\n', "is JSON, not Parquet"),
+        (b"\x1f\x8b\x08", "is compressed, which only text may be, not Parquet"),
         (b"PAR1", "is damaged, or not a Parquet file"),
         (b"PAR1" + b"\xff" * 20 + b"PAR1", "is damaged, or not a Parquet file"),
     ],

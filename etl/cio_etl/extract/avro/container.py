@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from cio_etl.errors import SourceError, is_limit
+from cio_etl.extract.file_kinds import refuse_other_kind
 from cio_etl.extract.files import RegularFile
 from cio_etl.model.records import dataclass
 
@@ -53,7 +54,8 @@ def read_header(opened: RegularFile) -> Header:
     if not head.data:
         raise SourceError("export it again", place=opened.path, what="the file is empty")
     if head.take(len(_MAGIC)) != _MAGIC:
-        raise SourceError("is this an Avro file?", place=opened.path, what="does not begin as an Avro file does")
+        refuse_other_kind(opened.path, head.data, "Avro")
+        raise SourceError("copy or export it again", place=opened.path, what="does not begin as an Avro file does")
     facts: dict[bytes, bytes] = {}
     while entries := head.long():
         if entries < 0:

@@ -200,7 +200,8 @@ def _check_kind(path: str, chunk: Chunk, data: bytes, refused: int) -> None:
     if re.match(rb"\{\s*\n|\{[^\n]*[,\[{]\s*\n", start):
         what, remedy = "begins a JSON object of several lines", "write one object a line, as `jq -c .` does"
     elif refused == chunk.rows:
-        what, remedy = "is no JSON object, nor are the lines after it", "is this NDJSON? It has one JSON object a line"
+        what = "is no JSON object, nor are the lines after it"
+        remedy = "write `csv:` before its path, if it is CSV; NDJSON has one JSON object a line"
     else:
         return
     raise SourceError(

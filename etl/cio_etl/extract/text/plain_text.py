@@ -10,7 +10,6 @@ import codecs
 import hashlib
 import io
 import os
-import re
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cio_etl.errors import SourceError, StateError
+from cio_etl.extract.file_kinds import COMPRESSED, refuse_other_kind
 from cio_etl.extract.files import RegularFile
 from cio_etl.model.records import dataclass
 
@@ -30,30 +30,6 @@ _HEAD_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
 _UTF8_BOM = codecs.BOM_UTF8
 _DOS_BLOCK_BYTES = 128
-
-# The first bytes of formats that we unpack: name in pyarrow.
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-# The first bytes of formats that are no text: what they are, what to do.
-_NOT_TEXT = {
-    b"PK\x03\x04": ("a zip archive or a spreadsheet", "unpack it; for a spreadsheet write `excel:` before its path"),
-    b"PK\x05\x06": ("an empty zip archive", "unpack it"),
-    b"PAR1\x15": ("a Parquet file", "write `parquet:` before its path"),
-    b"Obj\x01": ("an Avro file", "write `avro:` before its path"),
-    b"BZh9": ("compressed with bzip2", "unpack it, or compress it with gzip or zstd"),
-    b"\xfd7zXZ\x00": ("compressed with xz", "unpack it, or compress it with gzip or zstd"),
-    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"),
-    b"Rar!\x1a\x07": ("a rar archive", "unpack it"),
-    b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress it with gzip or zstd"),
-    b"\xd0\xcf\x11\xe0": ("an Office document", "for a spreadsheet write `excel:` before its path"),
-    b"SQLite format 3\0": ("a SQLite database", "write `sql: sqlite:///PATH` and `table:` instead"),
-    b"ARROW1": ("an Arrow file", "write it as Parquet"),
-    b"ORC": ("an ORC file", "write it as Parquet"),
-    b"%PDF-": ("a PDF document", "export the rows from where they came"),
-}
-_TAR_MAGIC_OFFSET = 257
-# How a JSON document begins, and no header line of CSV: an object on one line, on several, or a list of objects.
-_JSON = re.compile(rb'\s*(?:(?P<lines>\{[ \t]*"[^\n]*\}\s*$)|(?P<object>\{\s*")|(?P<list>\[\s*\{))', re.MULTILINE)
 
 # Longer ones first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
@@ -145,7 +121,7 @@ def plain_text(file: RegularFile, encoding: str, copy: Copy, limits: BombLimits,
     head = file.read_at(0, _HEAD_BYTES)
     if not head:
         raise SourceError(_export_again(form), place=file.path, what="the file is empty")
-    compression = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+    compression = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
     if compression is None and encoding == "utf-8":
         _check_head(file.path, head, encoding, form)
@@ -261,16 +237,8 @@ def _as_utf8(path: str, blocks: Iterator[bytes], encoding: str, form: str) -> It
 
 def _check_head(path: str, head: bytes, encoding: str, form: str) -> None:
     """Raises SourceError when the first bytes show that the file is no text in this encoding."""
-    for magic, (what, remedy) in _NOT_TEXT.items():
-        if head.startswith(magic):
-            raise SourceError(remedy, place=path, what=f"is {what}, not {form}")
-    if head[_TAR_MAGIC_OFFSET:].startswith(b"ustar"):
-        raise SourceError("unpack it", place=path, what=f"is a tar archive, not {form}")
-    if form == "CSV" and (json := _JSON.match(head)):
-        steps = {"lines": "", "object": ", after `jq -c .`", "list": ""}
-        remedy = f"write `ndjson:` before its path{steps[json.lastgroup or 'lines']}"
-        raise SourceError(remedy, place=path, what="is JSON, not CSV")
-    if any(head.startswith(magic) for magic in _COMPRESSED):
+    refuse_other_kind(path, head, form)
+    if any(head.startswith(magic) for magic in COMPRESSED):
         raise SourceError("compress it once", place=path, what="is compressed twice")
     bom_encoding = next((name for bom, name in _BYTE_ORDER_MARKS if head.startswith(bom)), None)
     if bom_encoding and not encoding.startswith(bom_encoding):
