@@ -13,6 +13,7 @@ from cio_etl.config import load_mapping
 from cio_etl.model import Step
 from cio_etl.model.sources import CsvSource
 from cio_etl.run import prepare
+from cio_etl.transform import with_paths
 from cio_etl.validate.held_rows import held
 
 REST = '"n": null, "l": [{"q": null}, {"q": null}]'
@@ -21,7 +22,10 @@ ROWS: list[dict[str, Any]] = [
     {"id": "2", "doc": f'{{"a": {{"b": "y"}}, {REST}}}', "plan": "F", "tags": [], "n": "2,5", "none": None},
     {"id": "3", "doc": None, "plan": None, "tags": None, "n": None, "none": None},
 ]
-ROWS = [row | {"records": row["tags"] and [{"a": row["plan"], "b": None}]} for row in ROWS]
+ROWS = [
+    row | {"records": row["tags"] and [{"a": row["plan"], "b": None}], "texts": row["doc"] and [row["doc"]]}
+    for row in ROWS
+]
 
 
 def lost(value: Any, tmp_path: Path) -> list[tuple[str | None, str, int, str]]:
@@ -30,6 +34,7 @@ def lost(value: Any, tmp_path: Path) -> list[tuple[str | None, str, int, str]]:
     file.write_text(json.dumps(content))
     (tmp_path / "names.csv").write_text("key,value\np,pro\n")
     step, snapshot = Step("people", CsvSource((str(tmp_path / "rows.csv"),)), load_mapping(file)), held(ROWS, {})
+    snapshot = with_paths(snapshot, step.mapping)
     rows, compiled = prepare(step, snapshot, 16, "track")
     found = [*ValuesLost(step, snapshot, rows, compiled).findings(), *PathValues(step, snapshot).findings()]
     return [(each.field, each.severity, each.rows, each.words) for each in found]
@@ -73,6 +78,9 @@ EACH_Z = [REPLACED, {"pick": "l[*].z"}]
         ({"column": "doc", "apply": EACH_Z}, "", "pick"),
         ({"list": ["plan", {"column": "doc", "apply": EACH_Z}]}, "[1]", "pick"),
         ({"column": "doc", "apply": [{"pick": "l[*]"}, {"element": 0}, {"pick": "z"}]}, "", "pick"),
+        ({"column": "doc", "apply": [{"pick": "l[*]"}, {"pick": "[5]"}]}, "", "pick"),
+        ({"column": "texts", "apply": [{"pick": "[0]"}, {"pick": "z"}]}, "", "pick"),
+        ({"column": "texts[0]", "apply": [{"pick": "z"}]}, "", "pick"),
     ],
 )
 def test_a_function_that_finds_nothing_is_found_inside_objects_and_lists(
@@ -97,6 +105,8 @@ def test_a_template_of_a_column_that_is_null_in_every_row_is_found(tmp_path: Pat
         {"object": {"n": {"column": "doc", "apply": [REPLACED, {"pick": "n"}]}, "p": "plan"}},
         {"list": [{"column": "none", "apply": OPTIONAL}, "plan"]},
         {"column": "doc", "apply": [{"pick": "l[*]"}, {"element": 0}, {"pick": "q"}]},
+        {"column": "doc", "apply": [{"pick": "l[*]"}, {"pick": "[0]"}]},
+        {"column": "texts", "apply": [{"pick": "[0]"}, {"pick": "a.b"}]},
         {"column": "records", "apply": ["first", {"pick": "b"}]},  # the field is there, and null in every row
         {"columns": ["plan", "none"], "apply": [{"template": {"template": "{plan} {none}", "null_text": ""}}]},
         {"column": "doc", "apply": [REPLACED, {"pick": "n"}]},  # the key is there, and its value is null

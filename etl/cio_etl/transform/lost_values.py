@@ -15,6 +15,7 @@ import polars as pl
 from cio_etl.model import FAULT, Call, Mapping, Snapshot
 from cio_etl.model.records import dataclass
 from cio_etl.transform.chains import chains
+from cio_etl.transform.checks import AS_JSON
 from cio_etl.transform.compiled import Compiled, Stage
 from cio_etl.transform.functions import FUNCTIONS, apply, meant_null
 from cio_etl.transform.functions.built import Member, members_of
@@ -80,7 +81,7 @@ def lost_values(mapping: Mapping, json_columns: frozenset[str], rows: Snapshot, 
     `json_columns` are the source's columns of JSON.
     """
     mapping = with_json(mapping, json_columns)
-    looked = list(_looking(mapping, compiled))
+    looked = list(_looking(mapping, rows, compiled))
     start = 0
     while (pending := [each for each in looked if not each.found]) and start < rows.rows:
         targets = {each.target for each in pending}
@@ -95,22 +96,22 @@ def lost_values(mapping: Mapping, json_columns: frozenset[str], rows: Snapshot, 
     return [LostValues(each.path, each.call.name, each.values) for each in looked if not each.found and each.values]
 
 
-def _looking(mapping: Mapping, compiled: Compiled) -> Iterator[_Looked]:
+def _looking(mapping: Mapping, rows: Snapshot, compiled: Compiled) -> Iterator[_Looked]:
     """The functions that look for something, each with its stage."""
     for chain in chains(mapping):
         stages = (stage for stage in compiled.stages if chain.target in stage.meant)
-        by_path = 0 if chain.several else calls_of_path(chain.sources[0], chain.calls)
+        source = chain.sources[0].removesuffix(AS_JSON)
+        by_path = 0 if chain.several else calls_of_path(source, chain.calls, mapping, rows)
         for place, call in enumerate(chain.calls):
             if FUNCTIONS[call.name].means_null is None or (stage := next(stages, None)) is None:
                 continue
             if place >= by_path and _looks(call):
                 yield _Looked(chain.target, call, stage)
             for member in members_of(call.arguments["of"]) if call.name == "build" else ():
-                yield from (
-                    _Looked(chain.target, inner, stage, member, at)
-                    for at, inner in enumerate(member.calls)
-                    if at >= calls_of_path(member.column, member.calls) and _looks(inner)
-                )
+                by_path_of_member = calls_of_path(member.column, member.calls, mapping, rows)
+                for at, inner in enumerate(member.calls):
+                    if at >= by_path_of_member and _looks(inner):
+                        yield _Looked(chain.target, inner, stage, member, at)
 
 
 def _looks(call: Call) -> bool:

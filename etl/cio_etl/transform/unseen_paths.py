@@ -65,7 +65,7 @@ _MOST_KEYS = 200
 
 def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dict[str, tuple[Path, list[str]]]:
     """Every path by its name, with the places of the mapping that read it."""
-    columns = [name for name in snapshot.schema if name not in snapshot.paths or name == mapping.explode]
+    columns = _columns(mapping, snapshot)
     found: dict[str, tuple[Path, list[str]]] = {}
 
     def note(name: str, path: Path | None, target: str) -> None:
@@ -80,7 +80,7 @@ def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dic
             parts = [(member.column, member.calls) for member in members_of(value.apply[0].arguments["of"])]
         for name, calls in parts:
             note(name, path_of(name, columns), target)
-            note(*_picked(name, calls, columns), target)
+            note(*_picked(name, calls, columns, snapshot.schema)[:2], target)
     for target, read in (("event_key", mapping.event_key), ("order_by", mapping.order_by), ("expect", expected)):
         for name in read:
             note(name, path_of(name, columns), target)
@@ -95,12 +95,14 @@ def _readers(mapping: Rules, snapshot: Snapshot, expected: Sequence[str]) -> dic
 _AS_IT_IS = ("trim", "json", "default", "null_if")  # before `pick`, they leave a JSON text as it is
 
 
-def calls_of_path(name: str, calls: Sequence[Call]) -> int:
+def calls_of_path(name: str, calls: Sequence[Call], mapping: Rules, snapshot: Snapshot) -> int:
     """How many of the first functions of a column make a path that is looked for here; `pick` is the last of them."""
-    if _picked(name, calls, [name])[1] is None:
-        return 0
-    leading = next((place for place, call in enumerate(calls) if call.name not in ("pick", *_AS_IT_IS)), len(calls))
-    return max(place + 1 for place, call in enumerate(calls[:leading]) if call.name == "pick")
+    return _picked(name, calls, _columns(mapping, snapshot), snapshot.schema)[2]
+
+
+def _columns(mapping: Rules, snapshot: Snapshot) -> list[str]:
+    """The columns of a snapshot that are no paths."""
+    return [name for name in snapshot.schema if name not in snapshot.paths or name == mapping.explode]
 
 
 def keys_of_nulls(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr:
@@ -112,17 +114,37 @@ def keys_of_nulls(value: pl.Expr, dtype: pl.DataType, call: Call) -> pl.Expr:
     return value
 
 
-def _picked(name: str, calls: Sequence[Call], columns: Sequence[str]) -> tuple[str, Path | None]:
-    """The path of the first `pick`s among the functions of a column, and its name."""
+def _picked(
+    name: str, calls: Sequence[Call], columns: Sequence[str], schema: pl.Schema
+) -> tuple[str, Path | None, int]:
+    """The path of the first `pick`s among the functions of a column, its name, and how many functions make it."""
     path = path_of(name, columns) or Path(name, ())
-    words, parts = name, path.parts
-    for call in calls:
+    words, parts, count = name, path.parts, 0
+    for place, call in enumerate(calls):
         if call.name == "pick":
-            words, parts = f"{words} | pick: {call.arguments['path']}", (*parts, *parts_of_path(call.arguments["path"]))
+            further = parts_of_path(call.arguments["path"])
+            if path.column not in schema or not _goes_on(schema[path.column], parts, further):
+                break
+            words, parts, count = f"{words} | pick: {call.arguments['path']}", (*parts, *further), place + 1
         elif call.name not in _AS_IT_IS:
             break
-    is_one = len(parts) > len(path.parts) and parts.count(None) < 2
-    return words, Path(path.column, parts) if is_one else None
+    return words, Path(path.column, parts) if count else None, count
+
+
+def _goes_on(dtype: pl.DataType, parts: Sequence[Part], further: Sequence[Part]) -> bool:
+    """Whether further parts make one path of a column with these, so that it can be looked for at once.
+
+    After `[*]` they are a part of the list that it makes; in a text of a record, list or map, of the JSON there.
+    """
+    if None in parts or dtype == RAW_JSON:
+        return False
+    if isinstance(dtype, pl.String):
+        return True
+    try:
+        in_columns(pl.col("value"), dtype, (*parts, *further))
+    except ValueError:
+        return False
+    return True
 
 
 def is_open(dtype: pl.DataType, parts: Sequence[Part]) -> bool:
