@@ -187,6 +187,12 @@ def test_milliseconds_are_no_seconds() -> None:
     ]
 
 
+@pytest.mark.parametrize("call", [{"cast": "text"}, {"template": "{}"}], ids=str)
+def test_a_text_made_of_a_time_is_text(call: Any) -> None:
+    how = mapping(attributes={"since": column("i", "timestamp", call)})
+    assert sent(how, rows({"i": ["2024-03-10"]})) == [{"since": "1710028800"}]
+
+
 @pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt8, pl.Int32, pl.UInt64, pl.Int128])
 def test_times_of_every_whole_type_are_checked(dtype: Any) -> None:
     largest = pl.select(dtype.max()).item()

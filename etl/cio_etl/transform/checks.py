@@ -142,7 +142,7 @@ def attribute_checks(mapping: Mapping, types: MappingOf[str, pl.DataType], dates
         if "attributes." not in target:
             continue
         yield from value_checks(target, pl.col(target), dtype, limit)
-        if target in dates:
+        if target in dates and dtype.is_numeric():  # not the text that a function has made of a time
             yield from date_checks(target, pl.col(target))
         if target == "attributes.email" and mapping.operation == "identify" and dtype == pl.String:
             yield Check(EMAIL_MALFORMED, target, pl.col(target).str.contains(EMAIL_SHAPE).not_())
