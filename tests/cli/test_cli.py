@@ -42,6 +42,8 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     "parquet": pl.read_parquet,
     "ndjson": pl.read_ndjson,
 }
+PROJECT = Path(__file__).parents[2]
+DOTALL = re.DOTALL | re.MULTILINE
 EXIT_CODES = {0, 1, 2, 3, 4, 65, 69, 74, 75, 77, 78, 130, 143}  # the documented ones
 
 
@@ -85,6 +87,17 @@ def test_every_command_has_help(command: tuple[str, ...], capsys: Captured) -> N
     assert out.startswith(f"Usage: cio-etl {' '.join(command)}") and err == ""
     assert main([*command, "-h"]) == 0
     assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_the_help_names_a_section_of_the_documents_that_shows_the_command(command: str) -> None:
+    named = re.fullmatch(r"More: ([\w/]*README\.md), (.+)", cli.commands[command].epilog or "")
+    assert named is not None
+    pages = re.sub(
+        r"^```.*?^```", lambda block: block[0].replace("\n#", "\n"), (PROJECT / named[1]).read_text(), flags=DOTALL
+    )
+    shown = re.search(rf"^(##+) {re.escape(named[2])}\n(.*?)(?=^##+ |\Z)", pages, DOTALL)
+    assert shown is not None and re.search(rf"\bcio-etl( --\S+ \S+)* {command}\b", shown[2])
 
 
 def test_every_option_of_every_command_has_help() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cio_etl.config import Checked
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: README.md, Five minutes with your own CSV file")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--expand",

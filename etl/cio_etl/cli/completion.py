@@ -7,7 +7,7 @@ import click
 from cio_etl.cli.main import cli
 
 
-@cli.command(epilog="More: README.md")
+@cli.command(epilog="More: jobs/README.md, Commands")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script by which a shell completes cio-etl.

@@ -12,7 +12,7 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.run import run
 
 
-@cli.command(epilog="More: README.md")
+@cli.command(epilog="More: README.md, Install")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"))
 def demo(folder: Path) -> None:
     """Load example data into a local Customer.io.

@@ -8,7 +8,7 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, JOB, JSON, TARGET
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: jobs/README.md, Doctor")
 @JOB
 @TARGET
 @JSON

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cio_etl.importers import Importer, Written
 
 
-@cli.command("import-from", epilog="More: mappings/README.md")
+@cli.command("import-from", epilog="More: mappings/README.md, Imports from other tools")
 @click.argument("tool", required=False)
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--name", help="The job's name. [default: the tool's]")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROPOSAL_ROWS = 200_000  # read from a source that has to be copied
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: jobs/README.md, Init")
 @SOURCE
 @TABLES
 @QUERY_FILE

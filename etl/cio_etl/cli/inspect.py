@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cio_etl.transform.timestamps import Serial, Unit
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: mappings/README.md, Dates: inspect")
 @SOURCE
 @TABLE
 @QUERY_FILE

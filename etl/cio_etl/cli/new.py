@@ -12,7 +12,7 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.options import RESULT_JSON
 
 
-@cli.command(epilog="More: README.md")
+@cli.command(epilog="More: README.md, Install")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @RESULT_JSON
 def new(folder: Path, as_json: bool) -> None:

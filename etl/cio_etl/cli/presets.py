@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cio_etl.presets import Exports, Preset, Recognised, Written
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: mappings/README.md, Presets")
 @click.argument("product", required=False)
 @click.option("--show", is_flag=True, help="Print the recipe of PRODUCT; write nothing.")
 @INTO

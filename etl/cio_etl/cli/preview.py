@@ -11,7 +11,7 @@ from cio_etl.cli.options import ENV_FILE, JOB, options
 from cio_etl.run.options import ReadOptions
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: README.md, Five minutes with your own CSV file")
 @JOB
 @options(ReadOptions, only=("steps", "target"))
 @click.option(

@@ -12,7 +12,7 @@ from cio_etl.cli.main import cli
 from cio_etl.cli.options import ENV_FILE, STATE
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: jobs/README.md, Fix and replay")
 @click.argument("run_id", metavar="RUN", shell_complete=runs)
 @click.option("-o", "out", type=click.Path(path_type=Path), help="A .csv, .parquet or .ndjson file.")
 @click.option("--all", "closed", is_flag=True, help="Also closed rows, and in a column how each was closed.")

@@ -14,7 +14,7 @@ from cio_etl.cli.options import ENV_FILE, JSON, STATE, options
 from cio_etl.run.options import RunOptions, repeated_words
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: jobs/README.md, Fix and replay")
 @click.argument("what", metavar="RUN_OR_FILE", shell_complete=runs_and_files)
 @options(RunOptions, only=("limit", "restart", "sandbox", "accept_changes", "grace"))
 @click.option("--unknown", is_flag=True, help="Also rows whose answer was lost; Customer.io may have them already.")

@@ -15,7 +15,7 @@ from cio_etl.cli.options import ENV_FILE, JOB, JSON, options
 from cio_etl.run.options import RunOptions, repeated_words
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: jobs/README.md, Commands")
 @JOB
 @options(RunOptions)
 @click.option("--quiet", is_flag=True, help="Print nothing when every row was accepted; for cron.")

@@ -9,7 +9,7 @@ import click
 from cio_etl.cli.main import cli
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: mappings/README.md, In your editor")
 @click.argument("kind", metavar="KIND", type=click.Choice(["job", "mapping", "tests"]))
 def schema(kind: Literal["job", "mapping", "tests"]) -> None:
     """Print a JSON Schema of jobs, mappings or tests, for editors.

@@ -25,7 +25,7 @@ REASONS_SHOWN = 10  # of the open rejects of all runs
 STALE = 3  # exit code: neither the job file nor the state is wrong, but a person should look
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: jobs/README.md, Report and state")
 @click.argument("job", type=click.Path(path_type=Path), required=False, shell_complete=job_files)
 @click.option(
     "--state", type=click.Path(path_type=Path), help="The state folder, when no JOB names it. [default: .etl]"

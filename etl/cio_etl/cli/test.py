@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cio_etl.validate.mapping_tests import Outcome
 
 
-@cli.command(epilog="More: mappings/README.md")
+@cli.command(epilog="More: mappings/README.md, Tests")
 @click.argument("paths", metavar="JOB|MAPPING|FOLDER", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--update", "updates", is_flag=True, help="Write what is sent today as the expected results.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the outcomes as JUnit XML, too.")

@@ -10,7 +10,7 @@ from cio_etl.run.options import repeated_words
 from cio_etl.validate.options import ValidateOptions
 
 
-@cli.command(epilog="More: jobs/README.md")
+@cli.command(epilog="More: jobs/README.md, Validate")
 @JOB
 @options(ValidateOptions)
 @JSON
