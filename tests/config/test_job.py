@@ -315,6 +315,7 @@ A_SECRET = (
     "secrets are references only: write ${NAME} or ${file:/run/secrets/key}, and replace a key that was written here"
 )
 BOTH_KEYS = "access_key_id and secret_access_key go together"
+A_COMMA = "inside { } a comma ends a value: write a value that has one in quotes"
 ONE_WAY = "write one of anonymous, profile, and the two keys"
 REFERENCE = "a reference inside a query would be read as SQL; give it under parameters: instead"
 
@@ -323,6 +324,10 @@ REFERENCE = "a reference inside a query would be read as SQL; give it under para
     ("source", "problem"),
     [
         ("cvs: a", "source.cvs: unknown key; did you mean 'csv'?"),
+        (
+            "sql: 'sqlite:///a.db', query: select id, name from people",
+            f"source['name from people']: unknown key; {A_COMMA}",
+        ),
         ("csv: a, parquet: b", f"source: {ONE_KIND}"),
         ("separator: ';'", f"source: {ONE_KIND}"),
         ("parquet: b, separator: ';'", "source: separator: goes with csv: only; leave it out"),

@@ -88,6 +88,8 @@ def _remedy(key: str, here: type[Section], root: type[Section]) -> str:
     suggestion = did_you_mean(key, here.model_fields)
     if suggestion.startswith("did"):
         return suggestion
+    if " " in key:  # as of {query: select id, name from people}
+        return "inside { } a comma ends a value: write a value that has one in quotes"
     # The first place of each kind of section. Values are left out: they are everywhere, which helps nobody.
     homes: dict[type[Section], str] = {}
     for place, section in _tree(root, ""):
