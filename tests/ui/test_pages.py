@@ -112,6 +112,9 @@ def test_a_job_that_has_not_run_is_not_called_well(has_another: bool) -> None:
     assert 'none; <a href="/runs/new.sandbox-try">in the sandbox</a>' in home
     assert "<h1>It has run in the sandbox only.</h1>" in job and "/runs/new.sandbox-try" in job
     assert "every row accepted" not in home + job, "no legend where there is no strip"
+    tried = pages.job("new.sandbox", None)
+    assert 'Runs of <a href="/jobs/new">new</a> in the sandbox.' in tried and "0.0 s" not in tried
+    assert "no job file here" not in tried and "<dt>open rejects</dt>" not in tried
     assert "nothing reached Customer.io" in run and "1 of 1 rejected row is open" in run
 
 

@@ -114,6 +114,7 @@ class Pages:
             "",
             live=True,
             name=name,
+            base=base_name(name),
             line=line,
             verdict=job_verdict(line),
             tone="bad" if line.needs_a_look else "fair" if line.open_rejects or line.newest is None else "good",
