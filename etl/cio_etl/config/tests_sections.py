@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,6 @@ from cio_etl.config.source_sections import SourceYaml
 from cio_etl.model.yaml_section import LocalPath, Section, Text, omitted
 
 ColumnType = Literal["text", "integer", "number", "decimal", "boolean", "date", "datetime", "datetime_utc", "json"]
-COLUMN_TYPES: tuple[ColumnType, ...] = get_args(ColumnType)
 RESULT_KEYS = (*EXAMPLE_KEYS, "rejected", "skipped")
 
 

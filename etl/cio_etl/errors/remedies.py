@@ -1,4 +1,4 @@
-"""remedies that several rooms give: the name that was probably meant, the extra that is missing"""
+"""Remedies that several rooms give: the name that was probably meant, the extra that is missing."""
 
 from __future__ import annotations
 

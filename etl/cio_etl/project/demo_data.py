@@ -72,9 +72,7 @@ def orders(seed: int = SEED) -> pl.DataFrame:
             "quantity": dice.integers(1, 6, ORDERS),
             "cents": dice.integers(199, 30_000, ORDERS),
             "coupon": dice.choice(np.array(COUPONS), ORDERS).tolist(),
-            "status": dice.choice(
-                np.array(["paid", "paid", "paid", "paid", "shipped", "returned", "test"]), ORDERS
-            ).tolist(),
+            "status": dice.choice(np.array(STATUSES), ORDERS).tolist(),
         }
     ).with_columns(coupon=pl.col("coupon").replace("", None))
     eligible = (frame["status"] != "test").arg_true().to_numpy()

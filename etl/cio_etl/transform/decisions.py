@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # Codes. AS_MAPPED: the mapping rejects or skips the row. The rows of the other codes are items.
 AS_MAPPED, SAME, WHOLE, PARTIAL, REFUSED = range(5)
 FLAG = "_sent."  # prefix of the Boolean columns that say which parts of a row are sent
-UPDATE_BIT = 0  # of a mask: the person is known, and must not be created. The parts follow, in their order
 
 BLOCK = 1 << 18  # rows whose codes are in memory at a time, where they are not those of a frame
 TOGETHER = 100_000  # rows of frames of which few are sent, which are mapped together: each call costs some 10 ms

@@ -20,11 +20,6 @@ _PRIMITIVE = ("boolean", "int", "long", "float", "double", "bytes", "string")
 _DIGITS = 38
 _UUID_BYTES = 16
 _DEPTH = 60
-_BYTES_OF = {
-    "decimal": f"decimals of more than {_DIGITS} digits",
-    "big-decimal": "decimals of any number of digits",
-    "duration": "durations",
-}
 
 
 class Undecodable(ValueError):
