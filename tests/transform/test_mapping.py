@@ -372,6 +372,36 @@ def test_whole_numbers_dates_and_times_are_times_without_a_function(values: Any,
     assert made["timestamp"] == seconds and made["attributes"] == {"created_at": seconds}
 
 
+@pytest.mark.parametrize("operation", ["identify", "track"])
+@pytest.mark.parametrize(
+    ("calls", "made"),
+    [
+        ([{"divide": 86_400}], [19791, -1]),
+        ([{"multiply": 1000}], [1709942400000, -86400000]),
+        ([{"cast": "text"}], ["1709942400", "-86400"]),
+        ([{"cast": "number"}, {"cast": "text"}, {"substring": {"length": 3}}], ["170", "-86"]),
+        ([{"template": "at {}"}], ["at 1709942400", "at -86400"]),
+        ([{"map": {"values": {1709942400: "then"}, "default": "else"}}], ["then", "else"]),
+    ],
+    ids=repr,
+)
+def test_what_a_function_makes_of_a_time_is_no_time_and_not_bound_to_its_years(
+    operation: str, calls: list[Any], made: list[Any]
+) -> None:
+    days = rows({"c": ["2024-03-09", "1969-12-31"]})
+    assert sent(mapping(operation, attributes=attributes(a=column("c", "timestamp", *calls))), days) == [
+        {"a": one} for one in made
+    ]
+
+
+@pytest.mark.parametrize("calls", [[{"default": 0}], [{"null_if": 7}], ["round"], [{"cast": "integer"}]], ids=repr)
+def test_a_time_remains_one_after_a_function_that_leaves_it_what_it_is(calls: list[Any]) -> None:
+    days = rows({"c": ["1899-12-31"]})
+    assert sent(mapping(attributes=attributes(a=column("c", "timestamp", *calls))), days) == [
+        ("timestamp_out_of_range", "attributes.a")
+    ]
+
+
 @pytest.mark.fault("S13", "S18")
 @pytest.mark.parametrize(
     ("values", "holds", "advice"),

@@ -24,7 +24,7 @@ from cio_etl.audit.mask import payload_shown, shown
 from cio_etl.model import Bar, ColumnProfile, Profile, Sample, ShownRow
 from cio_etl.model import Mapping as StepMapping
 from cio_etl.transform import Mapped, columns_of, encode, timestamps
-from cio_etl.transform.chains import Chain, chains
+from cio_etl.transform.chains import Chain, chains, makes_time
 from cio_etl.transform.checks import MAX_ITEM_BYTES
 from cio_etl.transform.decimals import NUMBER, as_double
 from cio_etl.transform.nested import in_words
@@ -270,7 +270,7 @@ def _made(columns: Mapping[int, ColumnCounts], made: Sequence[Chain]) -> Iterato
 def _is_time(chain: Chain, dtype: pl.DataType) -> bool:
     """Whether the chain's value is Unix seconds: by its function, its type, or its name."""
     typed = isinstance(dtype, pl.Date | pl.Datetime) and not chain.calls
-    return typed or chain.target in DATED or any(call.name == "timestamp" for call in chain.calls)
+    return typed or chain.target in DATED or makes_time(chain)
 
 
 def _range(values: pl.DataFrame, target: str) -> tuple[Any, Any]:

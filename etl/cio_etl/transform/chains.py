@@ -54,6 +54,22 @@ def chains(mapping: Mapping) -> list[Chain]:
     ]
 
 
+def makes_time(chain: Chain) -> bool:
+    """Whether the functions make Unix seconds: `timestamp`, and after it only those that leave a time what it is.
+
+    What becomes of a time otherwise, such as its days or a text, is no time any more.
+    """
+    for call in reversed(chain.calls):
+        if call.name == "timestamp":
+            return True
+        if not (call.name in _LEAVING_TIMES or (call.name == "cast" and call.arguments["to"] in ("integer", "number"))):
+            return False
+    return False
+
+
+_LEAVING_TIMES = ("default", "null_if", "round")
+
+
 def require_columns(mapping: Mapping, schema: pl.Schema) -> None:
     """Raises SourceError when the mapping reads a column that the source has not."""
     missing = [name for name in checks.columns_of(mapping) if name not in schema]

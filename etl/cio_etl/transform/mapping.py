@@ -23,7 +23,16 @@ from cio_etl.model import (
 )
 from cio_etl.model.reasons import NOT_A_TEXT, NUMBER_NOT_FINITE, OPERATION_MISSING, TIMESTAMP_OUT_OF_RANGE
 from cio_etl.transform import checks, decimals, encode, ids, payloads, row_sql, timestamps
-from cio_etl.transform.chains import Chain, KnownFacts, applied, chains, column_of, require_columns, unfit
+from cio_etl.transform.chains import (
+    Chain,
+    KnownFacts,
+    applied,
+    chains,
+    column_of,
+    makes_time,
+    require_columns,
+    unfit,
+)
 from cio_etl.transform.checks import Check
 from cio_etl.transform.compiled import DIGEST, Compiled, Stage
 from cio_etl.transform.decimals import NUMBER
@@ -327,7 +336,7 @@ def _is_json(chain: Chain, schema: pl.Schema, dtype: pl.DataType) -> bool:
 def is_date(chain: Chain, schema: pl.Schema) -> bool:
     """Whether the chain's value is a time in Unix seconds: by its function, its type, or its name."""
     typed = isinstance(chain.dtype(schema), (pl.Date, pl.Datetime)) and not chain.calls
-    return typed or chain.target in _TIMES or any(call.name == "timestamp" for call in chain.calls)
+    return typed or chain.target in _TIMES or makes_time(chain)
 
 
 def _digest(mapping: Mapping, fingerprint: str | None) -> pl.Expr:
