@@ -123,6 +123,9 @@ STRUCTS = [{"a": None}, None]
 LARGE = by_arrow({"c": pa.array(["x", None], pa.large_string())}, compression="brotli")
 FLOATS = [1.5, math.inf, None, -0.0]
 
+CATEGORY = pa.dictionary(pa.int32(), pa.string())
+KINDS = [{"kind": kind, "pair": [kind]} for kind in ("a", "b", "c", None, "a")]
+
 READ: dict[str, tuple[bytes | Callable[[], bytes], Rows]] = {
     "alltypes_plain.duckdb": (
         lambda: by_duckdb(
@@ -236,6 +239,12 @@ READ: dict[str, tuple[bytes | Callable[[], bytes], Rows]] = {
     "fixed_size_list_at_a_border": (
         by_arrow({"c": pa.array(PAIRS, pa.list_(pa.int64(), 2))}, row_group_size=2),
         {"c": PAIRS},
+    ),
+    "categories_in_records_of_several_groups": (
+        by_arrow(
+            {"c": pa.array(KINDS, pa.struct([("kind", CATEGORY), ("pair", pa.list_(CATEGORY, 1))]))}, row_group_size=2
+        ),
+        {"c": KINDS},
     ),
     "unknown-logical-type": (
         write(2, Leaf("n", INT64, [integers(1, 2)], logical=thrift((2555, 12, b"\0")))),

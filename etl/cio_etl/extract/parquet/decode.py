@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -278,8 +279,14 @@ def _batches(path: str, columns: Sequence[Column], groups: Sequence[int], rows: 
     in_file = sorted(columns, key=lambda column: column.leaves.start)
     leaves = [leaf for column in in_file for leaf in column.leaves]
     with pa.OSFile(path) as stream:
+        reader = _reader(stream)
+        # pyarrow cannot read a category inside a nested value from two row groups at once.
+        alone = any(column.is_nested for column in columns)
         # One thread: the other cores have the encoding and the sending to do.
-        for batch in _reader(stream).iter_batches(rows, [*groups], column_indices=leaves, use_threads=False):
+        for batch in chain.from_iterable(
+            reader.iter_batches(rows, together, column_indices=leaves, use_threads=False)
+            for together in ([[group] for group in groups] if alone else [[*groups]])
+        ):
             arrays = {
                 column.name: column.reading.of(array)
                 for column, array in zip(in_file, batch.columns, strict=True)
