@@ -81,6 +81,44 @@ def test_numbers_of_a_region(text: str, made: str | None) -> None:
     assert made_of([text], {"phone": "FR"}) == ([made], [made is None])
 
 
+@pytest.mark.parametrize("check", ["valid", "possible"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "30901820.0",  # as pandas writes a column of numbers in which some are missing
+        "4930901820,0",
+        "0170 1234567.00",
+        "3.0901820E7",
+        "3.36123456E10",
+        "-30901820",
+        "\u221230901820",
+        "03090182O0",  # an O for a zero
+        "l5550123",
+        "030 901820B",
+        "030 901820 W",
+        "030901820*5",
+    ],
+)
+@pytest.mark.parametrize("region", ["DE", "FR"])
+def test_what_the_library_reads_in_part_is_no_number(region: str, text: str, check: str) -> None:
+    assert made_of([text], {"phone": {"region": region, "check": check}}) == ([None], [True])
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("Tel. 030 901820", "+4930901820"),
+        ("mobil: 0170 1234567", "+491701234567"),
+        ("030.901820", "+4930901820"),
+        ("030/901820-0", "+49309018200"),
+        ("030 901820.", "+4930901820"),
+        ("(030) 90 18 20", "+4930901820"),
+    ],
+)
+def test_words_before_a_number_and_signs_within_it_are_read(text: str, made: str) -> None:
+    assert mapped([text], {"phone": "DE"}) == [made]
+
+
 def test_possible_is_less_than_valid() -> None:
     assert mapped(["+1 555 555 5555"], "phone") == [None]
     assert mapped(["+1 555 555 5555"], {"phone": {"check": "possible"}}) == ["+15555555555"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from cio_etl.transform.distinct import CACHED_VALUES
+
+# Of these the library reads some of the digits, or too many: a number with a fraction or an exponent, as programs write
+# a column of numbers (30901820.0, 3.09E7), or below zero; letters after a digit or before one (O for 0, l for 1).
+_NO_PHONE = re.compile(r"^[^.,]*[.,]0+\s*$|^\s*[-\u2212]\s*[0-9]|[0-9][\s\S]*[^\W\d_]|[^\W\d_][0-9]|\*")
 
 
 def is_region(name: str) -> bool:
@@ -18,7 +23,7 @@ def is_region(name: str) -> bool:
 @lru_cache(CACHED_VALUES)
 def e164(text: str, region: str | None, valid: bool) -> str | None:
     """The number in E.164 form; None if its country's plan does not have it (not `valid`: if its length is wrong)."""
-    if len(text) > 250:
+    if len(text) > 250 or _NO_PHONE.search(text):
         return None
     try:
         number = phonenumbers.parse(text, region)

@@ -55,7 +55,8 @@ def phone(
     """The phone number in E.164 form, as +33612345678; `region` is the country of numbers that name none.
 
     Rejected: what is not a number of its country's plan (with `check: possible`, what has a wrong length), a national
-    number without a `region`, two numbers, and one with an extension, which E.164 cannot express. With two columns,
+    number without a `region`, two numbers, one with an extension, which E.164 cannot express, one with letters among or
+    after its digits, and what a program made of a column of numbers: 30901820.0, 3.09E7. With two columns,
     `columns: [phone, country]`, the second is the region, in ISO 3166; where it is null or unknown, `region` applies.
 
     >>> "06 12 34 56 78" | {phone: FR} -> "+33612345678"
@@ -63,6 +64,7 @@ def phone(
     >>> {"phone": "030 901820", "country": "de"} | phone -> "+4930901820"
     >>> "0612345678" | phone -> rejected
     >>> "12345" | {phone: FR} -> rejected
+    >>> "30901820.0" | {phone: DE} -> rejected
     """
     from cio_etl.transform.e164 import e164
 
